@@ -1,0 +1,1 @@
+"""A synthetic mountain, its storm, and an aircraft over it; the truth included."""

@@ -1,0 +1,172 @@
+"""The error tree. It imports nothing, so that every floor can raise from it.
+
+Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown,
+and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words a person
+reads, the exit code and the HTTP status are chosen in one place only: `flycam.outcomes`.
+
+A message names the file (or the place) first and ends with what to do about it.
+"""
+
+
+class FlycamError(Exception):
+    """Root of all errors flycam raises on purpose."""
+
+
+# -- the input --------------------------------------------------------------------------------
+
+
+class InputUnusable(FlycamError):
+    """The input as a whole cannot be used; names the file and the cure."""
+
+
+class SourceUnreadable(InputUnusable):
+    """A file is truncated, empty, of another type, a bomb, or otherwise not readable."""
+
+
+class CalibrationMissing(InputUnusable):
+    """Neither the file nor `models/cameras` nor the operator says what the lens is."""
+
+
+class PositionMissing(InputUnusable):
+    """No frame of the flight has a position and no log was given that could supply one."""
+
+
+class TerrainMissing(InputUnusable):
+    """No registered terrain covers the flight, or the terrain has a hole under it."""
+
+
+class CrsMissing(InputUnusable):
+    """A vector or raster file does not say which coordinate reference system it is in."""
+
+
+class DatumUnknown(InputUnusable):
+    """A height has no datum, or the grid needed to convert between two datums is not there."""
+
+
+class BoundaryInvalid(InputUnusable):
+    """A boundary file has no usable polygon."""
+
+
+class NotFound(InputUnusable):
+    """A flight, frame, commune, revision or tile that was asked for does not exist."""
+
+
+class NameTaken(InputUnusable):
+    """A label is already carried by another flight; the id must be used or another name chosen."""
+
+
+# -- one frame --------------------------------------------------------------------------------
+
+
+class FrameRejected(FlycamError):
+    """One frame is left out. `reason` is the stable key under which it is counted."""
+
+    reason = "rejected"
+
+
+class FrameUnreadable(FrameRejected):
+    """The pixels of this frame cannot be decoded."""
+
+    reason = "unreadable"
+
+
+class PositionUnknown(FrameRejected):
+    """This frame has no usable position although its neighbours have."""
+
+    reason = "no_position"
+
+
+class TelemetryGap(FrameRejected):
+    """The track has no sample close enough to the frame's time; flycam never extrapolates."""
+
+    reason = "telemetry_gap"
+
+
+class PoseRejected(FrameRejected):
+    """The pose contradicts the terrain or the rest of the flight."""
+
+    reason = "pose_rejected"
+
+
+class HorizonInView(FrameRejected):
+    """Too much of the frame looks at or above the horizon."""
+
+    reason = "horizon_in_view"
+
+
+class OutsideTerrain(FrameRejected):
+    """The frame's footprint misses the terrain that is known."""
+
+    reason = "outside_terrain"
+
+
+class TooBlurred(FrameRejected):
+    """Sharpness is far below the rest of the flight."""
+
+    reason = "too_blurred"
+
+
+class LensCovered(FrameRejected):
+    """The picture holds no image: lens cap, or black."""
+
+    reason = "lens_covered"
+
+
+class DuplicateFrame(FrameRejected):
+    """The same bytes, or the same exposure, came twice."""
+
+    reason = "duplicate"
+
+
+# -- store, catalogue, disk -------------------------------------------------------------------
+
+
+class StorageTrouble(FlycamError):
+    """Disk, object store or database did not do what was asked; running again is safe."""
+
+
+class StoreUnavailable(StorageTrouble):
+    """The object store cannot be reached or does not answer in time."""
+
+
+class StoreDenied(StorageTrouble):
+    """The object store answers, but refuses access with these credentials."""
+
+
+class BucketMissing(StorageTrouble):
+    """The bucket named in FLYCAM_STORE does not exist."""
+
+
+class StoreConflict(StorageTrouble):
+    """A conditional write lost, or tiles of different epoch or base zoom were to be merged."""
+
+
+class DiskFull(StorageTrouble):
+    """No space left for the write; nothing half-written stays visible."""
+
+
+class ObjectMissing(StorageTrouble):
+    """A key that the catalogue names is not in the store."""
+
+
+class TileCorrupt(StorageTrouble):
+    """A tile's bytes do not decode or do not match their content hash."""
+
+
+class CatalogUnavailable(StorageTrouble):
+    """The catalogue database cannot be opened, is locked too long, or has another schema."""
+
+
+class FlightBusy(StorageTrouble):
+    """Another process is writing this flight at this moment."""
+
+
+# -- people -----------------------------------------------------------------------------------
+
+
+class AccessDenied(FlycamError):
+    """The account is missing, or its role does not allow this."""
+
+
+class RefusedByEvidence(FlycamError):
+    """The answer would not be supported by the evidence, so none is given."""

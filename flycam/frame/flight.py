@@ -1,0 +1,65 @@
+"""Flights and the events (a storm, a drill) they belong to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    STORM = "storm"
+    FLOOD = "flood"
+    LANDSLIDE = "landslide"
+    SURVEY = "survey"
+    DRILL = "drill"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """The storm or the drill a flight belongs to. A drill is marked DIỄN TẬP wherever it is shown.
+
+    starts_ns, ends_ns  UTC nanoseconds; None while open
+    risk_level          declared disaster risk level 1-5 (Decision 18/2021/QD-TTg), None if not declared
+    """
+
+    event_id: str
+    name: str
+    kind: EventKind
+    is_drill: bool
+    risk_level: int | None = None
+    starts_ns: int | None = None
+    ends_ns: int | None = None
+
+
+class FlightState(StrEnum):
+    """INGESTING while frames are still being written; only READY flights are shown as complete."""
+
+    INGESTING = "ingesting"
+    READY = "ready"
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flight:
+    """One flight. The id is derived from its first frames; the name is only a label.
+
+    bounds_lonlat_deg  (west, south, east, north) of what was imaged, None before the first patch
+    gsd_m              median ground sample distance
+    warnings           sentences that must be shown with the map (e.g. "no terrain: flat plane used")
+    """
+
+    flight_id: str
+    name: str
+    event_id: str
+    state: FlightState
+    work_crs: str
+    vertical_datum: str
+    dem_id: str
+    gsd_m: float
+    first_ns: int
+    last_ns: int
+    bounds_lonlat_deg: tuple[float, float, float, float] | None = None
+    operator: str | None = None
+    warnings: tuple[str, ...] = ()

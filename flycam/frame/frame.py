@@ -1,0 +1,78 @@
+"""A frame: one exposure, whatever it came from: a photo, a video or a stream."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.interior import InteriorOrientation
+
+
+class Layer(StrEnum):
+    """What the pixels show. Frames of different layers are never merged into one mosaic."""
+
+    COLOUR = "colour"
+    INFRARED = "infrared"
+    THERMAL = "thermal"
+    NIGHT = "night"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """From any pixel back to its photo.
+
+    source_name    the file's name as the operator knows it (no folder)
+    source_sha256  hex SHA-256 of the original bytes; also its key in the evidence store
+    camera         maker and model as written in the file
+    operator       who flew or uploaded, if known
+    settled        what the metadata doctor changed or decided for this frame, one sentence each
+    """
+
+    source_name: str
+    source_sha256: str
+    camera: str
+    operator: str | None = None
+    settled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameHeader:
+    """All of a frame except its pixels: small enough to hold thousands of.
+
+    frame_id     32 hex digits, derived from content (`frame_id_of`): stable when ingested again
+    captured_ns  UTC nanoseconds since 1970
+    """
+
+    frame_id: str
+    captured_ns: int
+    layer: Layer
+    interior: InteriorOrientation
+    exterior_prior: ExteriorOrientation
+    provenance: Provenance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Frame:
+    """A header with its pixels, H×W×3 uint8, RGB order, rows from the top as the sensor read them."""
+
+    header: FrameHeader
+    pixels: NDArray[np.uint8]
+
+    @property
+    def frame_id(self) -> str:
+        return self.header.frame_id
+
+
+def frame_id_of(source_sha256: str, position: str = "") -> str:
+    """Frame id from the hash of the original bytes and, for video, the position (PTS) inside them."""
+    return hashlib.sha256(f"{source_sha256}:{position}".encode()).hexdigest()[:32]
+
+
+def flight_id_of(frame_ids: list[str]) -> str:
+    """Flight id from the set of its first frames: 16 hex digits, independent of their order."""
+    return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]

@@ -1,0 +1,222 @@
+"""The one tile grid: Web Mercator, XYZ addressing, 256-pixel tiles.
+
+Ground metres per pixel are grid metres times cos(latitude). That is computed here and nowhere else.
+Lengths and areas are never measured on this grid: they are measured in the work CRS.
+
+Coordinates named `mercator` are EPSG:3857 metres. A *global pixel* (column, row) at zoom z counts from
+the north-west corner of the world; its centre is at +0.5 of its corner (the half-pixel shift between
+OpenCV's pixel centres at integers and GDAL's corners is written in `pixel_centres` only).
+
+Source of the formulas: OGC 17-083r4 (Two Dimensional Tile Matrix Set), WebMercatorQuad;
+Snyder, Map Projections (USGS PP 1395), eqs. 7-1, 7-2, 7-4 for the sphere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+TILE_SIZE_PX = 256
+SPHERE_RADIUS_M = 6378137.0
+HALF_WORLD_M = math.pi * SPHERE_RADIUS_M
+MAX_ZOOM = 26
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, order=True)
+class TileId:
+    """Address of one tile: zoom z, column x from the west, row y from the north."""
+
+    z: int
+    x: int
+    y: int
+
+    def parent(self) -> TileId:
+        """The tile one zoom up that contains this one."""
+        return TileId(z=self.z - 1, x=self.x >> 1, y=self.y >> 1)
+
+    def children(self) -> tuple[TileId, TileId, TileId, TileId]:
+        """The four tiles one zoom down: north-west, north-east, south-west, south-east."""
+        z, x, y = self.z + 1, self.x << 1, self.y << 1
+        return (
+            TileId(z=z, x=x, y=y),
+            TileId(z=z, x=x + 1, y=y),
+            TileId(z=z, x=x, y=y + 1),
+            TileId(z=z, x=x + 1, y=y + 1),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.z}/{self.x}/{self.y}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileRange:
+    """A rectangle of tiles of one zoom; `x_stop` and `y_stop` are exclusive."""
+
+    z: int
+    x_start: int
+    y_start: int
+    x_stop: int
+    y_stop: int
+
+    @property
+    def shape_tiles(self) -> tuple[int, int]:
+        """(rows, columns) in tiles."""
+        return self.y_stop - self.y_start, self.x_stop - self.x_start
+
+    @property
+    def shape_px(self) -> tuple[int, int]:
+        """(rows, columns) in pixels."""
+        rows, cols = self.shape_tiles
+        return rows * TILE_SIZE_PX, cols * TILE_SIZE_PX
+
+    @property
+    def is_empty(self) -> bool:
+        return self.x_stop <= self.x_start or self.y_stop <= self.y_start
+
+    def __iter__(self) -> Iterator[TileId]:
+        """Row by row from the north-west."""
+        for y in range(self.y_start, self.y_stop):
+            for x in range(self.x_start, self.x_stop):
+                yield TileId(z=self.z, x=x, y=y)
+
+    def __len__(self) -> int:
+        rows, cols = self.shape_tiles
+        return max(rows, 0) * max(cols, 0)
+
+    def __contains__(self, tile: object) -> bool:
+        return (
+            isinstance(tile, TileId)
+            and tile.z == self.z
+            and self.x_start <= tile.x < self.x_stop
+            and self.y_start <= tile.y < self.y_stop
+        )
+
+    def window_px(self, tile: TileId) -> tuple[slice, slice]:
+        """(rows, columns) slices of `tile` inside an array of `shape_px`."""
+        row = (tile.y - self.y_start) * TILE_SIZE_PX
+        col = (tile.x - self.x_start) * TILE_SIZE_PX
+        return slice(row, row + TILE_SIZE_PX), slice(col, col + TILE_SIZE_PX)
+
+    def intersection(self, other: TileRange) -> TileRange:
+        """Tiles in both; may be empty. Raises ValueError if the zooms differ."""
+        if self.z != other.z:
+            raise ValueError(f"zooms differ: {self.z} and {other.z}")
+        return TileRange(
+            z=self.z,
+            x_start=max(self.x_start, other.x_start),
+            y_start=max(self.y_start, other.y_start),
+            x_stop=min(self.x_stop, other.x_stop),
+            y_stop=min(self.y_stop, other.y_stop),
+        )
+
+
+def single_tile_range(tile: TileId) -> TileRange:
+    """The range that holds just `tile`."""
+    return TileRange(z=tile.z, x_start=tile.x, y_start=tile.y, x_stop=tile.x + 1, y_stop=tile.y + 1)
+
+
+def grid_pixel_m(z: int) -> float:
+    """Side of a pixel at zoom `z` in grid (projected) metres."""
+    return 2.0 * HALF_WORLD_M / float(TILE_SIZE_PX << z)
+
+
+def ground_pixel_m(z: int, lat_deg: float) -> float:
+    """Side of a pixel at zoom `z` in metres on the ground at latitude `lat_deg`."""
+    return grid_pixel_m(z) * math.cos(math.radians(lat_deg))
+
+
+def zoom_for_gsd(gsd_m: float, lat_deg: float) -> int:
+    """The zoom whose ground pixel is nearest (in ratio) to `gsd_m`; ValueError unless gsd_m > 0."""
+    if not gsd_m > 0:
+        raise ValueError(f"gsd_m must be positive, not {gsd_m}")
+    exact = math.log2(ground_pixel_m(0, lat_deg) / gsd_m)
+    return min(max(round(exact), 0), MAX_ZOOM)
+
+
+def lonlat_to_mercator(lonlat_deg: Floats) -> Floats:
+    """WGS 84 degrees (N×2: lon, lat) to EPSG:3857 metres (N×2)."""
+    lonlat = np.asarray(lonlat_deg, dtype=np.float64)
+    x = np.radians(lonlat[..., 0]) * SPHERE_RADIUS_M
+    y = np.arctanh(np.sin(np.radians(lonlat[..., 1]))) * SPHERE_RADIUS_M
+    return np.stack([x, y], axis=-1)
+
+
+def mercator_to_lonlat(mercator_m: Floats) -> Floats:
+    """EPSG:3857 metres (N×2) to WGS 84 degrees (N×2: lon, lat)."""
+    xy = np.asarray(mercator_m, dtype=np.float64)
+    lon = np.degrees(xy[..., 0] / SPHERE_RADIUS_M)
+    lat = np.degrees(np.arctan(np.sinh(xy[..., 1] / SPHERE_RADIUS_M)))
+    return np.stack([lon, lat], axis=-1)
+
+
+def range_bounds(tiles: TileRange) -> tuple[float, float, float, float]:
+    """(west, south, east, north) of the outer pixel edges, EPSG:3857 metres."""
+    side = grid_pixel_m(tiles.z) * TILE_SIZE_PX
+    return (
+        tiles.x_start * side - HALF_WORLD_M,
+        HALF_WORLD_M - tiles.y_stop * side,
+        tiles.x_stop * side - HALF_WORLD_M,
+        HALF_WORLD_M - tiles.y_start * side,
+    )
+
+
+def tile_bounds(tile: TileId) -> tuple[float, float, float, float]:
+    """(west, south, east, north) of the tile's outer pixel edges, EPSG:3857 metres."""
+    return range_bounds(single_tile_range(tile))
+
+
+def range_for_bounds(z: int, bounds_m: tuple[float, float, float, float]) -> TileRange:
+    """The tiles of zoom `z` that touch the EPSG:3857 rectangle (west, south, east, north)."""
+    west, south, east, north = bounds_m
+    side = grid_pixel_m(z) * TILE_SIZE_PX
+    last = (1 << z) - 1
+
+    def clamp(value: float) -> int:
+        return min(max(math.floor(value), 0), last)
+
+    return TileRange(
+        z=z,
+        x_start=clamp((west + HALF_WORLD_M) / side),
+        y_start=clamp((HALF_WORLD_M - north) / side),
+        x_stop=clamp((east + HALF_WORLD_M) / side) + 1,
+        y_stop=clamp((HALF_WORLD_M - south) / side) + 1,
+    )
+
+
+def parent_range(tiles: TileRange) -> TileRange:
+    """The tiles one zoom up that cover `tiles`."""
+    return TileRange(
+        z=tiles.z - 1,
+        x_start=tiles.x_start >> 1,
+        y_start=tiles.y_start >> 1,
+        x_stop=(tiles.x_stop + 1) >> 1,
+        y_stop=(tiles.y_stop + 1) >> 1,
+    )
+
+
+def tile_at(z: int, mercator_m: tuple[float, float]) -> tuple[TileId, int, int]:
+    """Tile and (row, column) inside it of the pixel that holds an EPSG:3857 point."""
+    res = grid_pixel_m(z)
+    last = (TILE_SIZE_PX << z) - 1
+    col = min(max(math.floor((mercator_m[0] + HALF_WORLD_M) / res), 0), last)
+    row = min(max(math.floor((HALF_WORLD_M - mercator_m[1]) / res), 0), last)
+    tile = TileId(z=z, x=col // TILE_SIZE_PX, y=row // TILE_SIZE_PX)
+    return tile, row % TILE_SIZE_PX, col % TILE_SIZE_PX
+
+
+def pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) -> Floats:
+    """EPSG:3857 metres of array positions in a raster of `tiles.shape_px`.
+
+    `rows_px` and `cols_px` are array positions with pixel centres at integers (any equal shape S);
+    returns S×2 (x, y). Array position -0.5 is the outer edge of the range.
+    """
+    res = grid_pixel_m(tiles.z)
+    x = -HALF_WORLD_M + (tiles.x_start * TILE_SIZE_PX + np.asarray(cols_px) + 0.5) * res
+    y = HALF_WORLD_M - (tiles.y_start * TILE_SIZE_PX + np.asarray(rows_px) + 0.5) * res
+    return np.stack([x, y], axis=-1)

@@ -1,0 +1,100 @@
+"""What one photo says about itself, before anyone judges whether it is true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+
+class Dialect(StrEnum):
+    """Whose conventions the photo's metadata follow."""
+
+    DJI = "dji"
+    AUTEL = "autel"
+    PARROT = "parrot"
+    SENSEFLY = "sensefly"
+    EXIF = "exif"
+    NONE = "none"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Angles:
+    """Yaw, pitch, roll in degrees as written in the file; None where absent."""
+
+    yaw_deg: float | None = None
+    pitch_deg: float | None = None
+    roll_deg: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dewarp:
+    """DJI DewarpData: per-unit calibration. Offsets cx, cy are from the image centre, pixels."""
+
+    calibrated_on: str
+    fx_px: float
+    fy_px: float
+    cx_offset_px: float
+    cy_offset_px: float
+    k1: float
+    k2: float
+    p1: float
+    p2: float
+    k3: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotoMetadata:
+    """Raw facts; units in the names; None where the file does not say.
+
+    taken_text       EXIF DateTimeOriginal plus sub-seconds, "YYYY-MM-DDTHH:MM:SS.fff", no zone
+    taken_offset     EXIF OffsetTimeOriginal ("+07:00") if present
+    gps_time_text    EXIF GPSDateStamp + GPSTimeStamp, same form
+    xmp_time_text    XMP UTCAtExposure or a creation date that carries a zone, ISO 8601
+    exif_altitude_m  signed by GPSAltitudeRef
+    rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
+    rtk_std_m        (lon, lat, height) standard deviations
+    dewarped         True if the maker says the pixels are already undistorted (DJI DewarpFlag)
+    band             "colour", "infrared", "thermal" or "night", from tags and file name
+    is_drill         the photo carries flycam's own drill mark
+    remarks          what the reader noticed ("XMP holds an entity declaration: ignored")
+    """
+
+    path: Path
+    name: str
+    size_bytes: int
+    dialect: Dialect
+    image_size_px: tuple[int, int]
+    orientation: int = 1
+    maker: str = ""
+    model: str = ""
+    serial: str = ""
+    focal_mm: float | None = None
+    focal35_mm: float | None = None
+    digital_zoom: float | None = None
+    iso: float | None = None
+    exposure_s: float | None = None
+    taken_text: str | None = None
+    taken_offset: str | None = None
+    gps_time_text: str | None = None
+    xmp_time_text: str | None = None
+    lon_deg: float | None = None
+    lat_deg: float | None = None
+    xmp_lon_deg: float | None = None
+    xmp_lat_deg: float | None = None
+    exif_altitude_m: float | None = None
+    absolute_altitude_m: float | None = None
+    relative_altitude_m: float | None = None
+    gimbal: Angles = field(default_factory=Angles)
+    aircraft: Angles = field(default_factory=Angles)
+    camera: Angles = field(default_factory=Angles)
+    speed_mps: tuple[float, float, float] | None = None
+    rtk_flag: int | None = None
+    rtk_std_m: tuple[float, float, float] | None = None
+    calibrated_focal_px: float | None = None
+    calibrated_centre_px: tuple[float, float] | None = None
+    dewarp: Dewarp | None = None
+    dewarped: bool | None = None
+    band: str = "colour"
+    is_drill: bool = False
+    remarks: tuple[str, ...] = ()

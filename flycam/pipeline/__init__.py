@@ -1,0 +1,1 @@
+"""Recipes: each orchestrating function reads like one."""
