@@ -1,0 +1,61 @@
+# Two commands set everything up on a fresh machine:  make demo   and   make test
+.PHONY: demo test lint bench soak map lock clean other-python
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null)
+STATIC := flycam/serve/static/index.html
+PORT ?= 8000
+
+demo: $(VENV)/run.stamp $(STATIC)  ## install, run the main job on a drill flight, open the map
+	$(BIN)/flycam demo --port $(PORT)
+
+test: $(VENV)/test.stamp $(STATIC)  ## install what tests need and run them
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pip check
+	$(BIN)/python tests/bench/one_opencv.py
+
+bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
+	$(BIN)/python -m tests.bench
+
+soak: $(VENV)/test.stamp  ## the longer trials; their record goes to docs/evidence
+	$(BIN)/python -m pytest -m soak --timeout 7200
+
+map: $(STATIC)
+
+$(STATIC): $(VENV)/run.stamp $(WEB_SOURCES)
+	cd web && PATH="$(CURDIR)/$(BIN):$$PATH" npm ci --no-audit --no-fund --silent && PATH="$(CURDIR)/$(BIN):$$PATH" npm run --silent build
+	touch $@
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { tests/install-system.sh python && exec $(MAKE) $@; }
+	$(if $(PYTHON),$(PYTHON),python3) -m venv $(VENV)
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	touch $@
+
+$(VENV)/test.stamp: requirements/test.lock tests/install-system.sh $(VENV)/run.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	tests/install-system.sh tests
+	touch $@
+
+other-python:  ## the same tests without browser and servers on the other supported Python
+	$(MAKE) VENV=.venv-other PYTHON=$(OTHER) .venv-other/test.stamp
+	.venv-other/bin/python -m pytest -m "not browser and not s3 and not postgres and not slow"
+
+lock:  ## refresh the hash-locked requirements
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group dev -o requirements/test.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml --group build -c requirements/test.lock -o requirements/run.lock
+
+clean:
+	rm -rf $(VENV) .venv-other flycam/serve/static web/node_modules .mypy_cache .ruff_cache .pytest_cache
