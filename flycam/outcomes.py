@@ -1,0 +1,78 @@
+"""ONE table from an error to its exit code, HTTP status and the words a person reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flycam import errors as e
+
+EXIT_DONE = 0
+EXIT_INTERNAL = 1
+EXIT_USAGE = 2
+EXIT_INPUT = 3
+EXIT_STORAGE = 4
+EXIT_REFUSED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an error means outside: exit code, HTTP status, and a heading in both languages."""
+
+    exit_code: int
+    http_status: int
+    heading_en: str
+    heading_vi: str
+
+
+_INTERNAL = Outcome(EXIT_INTERNAL, 500, "Internal error", "Lỗi bên trong phần mềm")
+
+OUTCOMES: dict[type[Exception], Outcome] = {
+    e.InputUnusable: Outcome(EXIT_INPUT, 422, "The input cannot be used", "Không dùng được dữ liệu đầu vào"),
+    e.SourceUnreadable: Outcome(EXIT_INPUT, 422, "The file cannot be read", "Không đọc được tệp"),
+    e.CalibrationMissing: Outcome(EXIT_INPUT, 422, "The camera is not known", "Chưa biết thông số máy ảnh"),
+    e.PositionMissing: Outcome(EXIT_INPUT, 422, "The photos have no position", "Ảnh không có toạ độ"),
+    e.TerrainMissing: Outcome(EXIT_INPUT, 422, "No terrain here", "Không có mô hình độ cao ở khu vực này"),
+    e.CrsMissing: Outcome(EXIT_INPUT, 422, "No coordinate system", "Tệp không ghi hệ toạ độ"),
+    e.DatumUnknown: Outcome(EXIT_INPUT, 422, "Height datum not known", "Chưa rõ hệ độ cao"),
+    e.BoundaryInvalid: Outcome(EXIT_INPUT, 422, "No usable boundary", "Không có ranh giới dùng được"),
+    e.NotFound: Outcome(EXIT_INPUT, 404, "Not found", "Không tìm thấy"),
+    e.NameTaken: Outcome(EXIT_INPUT, 409, "The name is taken", "Tên đã được dùng"),
+    e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),
+    e.StorageTrouble: Outcome(EXIT_STORAGE, 503, "Storage trouble", "Lỗi lưu trữ"),
+    e.StoreUnavailable: Outcome(EXIT_STORAGE, 503, "The store does not answer", "Kho lưu trữ không trả lời"),
+    e.StoreDenied: Outcome(EXIT_STORAGE, 503, "The store denies access", "Kho lưu trữ từ chối truy cập"),
+    e.BucketMissing: Outcome(EXIT_STORAGE, 503, "The bucket does not exist", "Chưa có bucket lưu trữ"),
+    e.StoreConflict: Outcome(EXIT_STORAGE, 409, "Two writers collided", "Hai tiến trình ghi cùng lúc"),
+    e.DiskFull: Outcome(EXIT_STORAGE, 507, "The disk is full", "Ổ đĩa đã đầy"),
+    e.ObjectMissing: Outcome(EXIT_STORAGE, 503, "An object is missing", "Thiếu dữ liệu trong kho"),
+    e.TileCorrupt: Outcome(EXIT_STORAGE, 503, "A tile is damaged", "Mảnh bản đồ bị hỏng"),
+    e.CatalogUnavailable: Outcome(
+        EXIT_STORAGE, 503, "The catalogue does not open", "Không mở được cơ sở dữ liệu"
+    ),
+    e.FlightBusy: Outcome(EXIT_STORAGE, 409, "The flight is busy", "Chuyến bay đang được xử lý"),
+    e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
+    e.RefusedByEvidence: Outcome(EXIT_REFUSED, 409, "Refused by evidence", "Không đủ căn cứ để kết luận"),
+}
+
+
+def outcome_of(error: BaseException) -> Outcome:
+    """The nearest entry up the error's class tree; anything not in the table is internal."""
+    return next((OUTCOMES[kind] for kind in type(error).__mro__ if kind in OUTCOMES), _INTERNAL)
+
+
+def exit_code(error: BaseException) -> int:
+    """Process exit code."""
+    return outcome_of(error).exit_code
+
+
+def http_status(error: BaseException) -> int:
+    """HTTP status."""
+    return outcome_of(error).http_status
+
+
+def sentence(error: BaseException, language: str = "en") -> str:
+    """Heading and the error's own sentence, in "vi" or "en"; an internal error keeps its type's name."""
+    outcome = outcome_of(error)
+    heading = outcome.heading_vi if language == "vi" else outcome.heading_en
+    detail = str(error) if outcome is not _INTERNAL else f"{type(error).__name__}: {error}"
+    return f"{heading}: {detail}"

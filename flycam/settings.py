@@ -1,0 +1,40 @@
+"""The environment is read once, here, and becomes one frozen value.
+
+FLYCAM_DATA      folder of everything flycam keeps (default ./flycam-data)
+FLYCAM_STORE     file:///… or s3://bucket/prefix?endpoint=http://… (default: DATA/store)
+FLYCAM_DATABASE  postgresql+psycopg://… (default: SQLite in the data folder)
+FLYCAM_BOX       this box's name in the tile log (default: the host's name)
+FLYCAM_OPERATOR  who flies and uploads here, written into every flight
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_DATA = "flycam-data"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Where things are kept and who this box is."""
+
+    data_dir: Path
+    store_url: str
+    database_url: str
+    box: str
+    operator: str | None
+
+
+def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
+    """Settings from the environment; `data_dir` (the --data option) goes before FLYCAM_DATA."""
+    folder = Path(data_dir or environment.get("FLYCAM_DATA") or DEFAULT_DATA).expanduser().resolve()
+    return Settings(
+        data_dir=folder,
+        store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
+        database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
+        box=environment.get("FLYCAM_BOX") or socket.gethostname(),
+        operator=environment.get("FLYCAM_OPERATOR") or None,
+    )
