@@ -1,0 +1,110 @@
+"""Orientations and provenance as JSON text, exactly: every float comes back as the same float.
+
+Python writes the shortest decimal that reads back as the same double, so nothing is rounded. NaN and
+infinities are written as Python's json reads them; the text is for this catalogue, not for browsers.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from flycam.frame.frame import Provenance
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation, LensModel
+
+
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _floats(values: Any) -> list[float]:
+    return [float(v) for v in values]
+
+
+@lru_cache(maxsize=256)
+def interior_to_json(interior: InteriorOrientation) -> str:
+    """JSON text of an interior orientation. A flight has one camera, so the last few are remembered."""
+    return _text(
+        {
+            "model": interior.model.value,
+            "size": [int(v) for v in interior.image_size_px],
+            "focal": _floats(interior.focal_length_px),
+            "centre": _floats(interior.principal_point_px),
+            "distortion": _floats(interior.distortion),
+            "readout_s": None if interior.readout_s is None else float(interior.readout_s),
+            "calibration_id": interior.calibration_id,
+            "sigma_focal_rel": float(interior.sigma_focal_rel),
+        }
+    )
+
+
+@lru_cache(maxsize=256)
+def interior_from_json(text: str) -> InteriorOrientation:
+    """Inverse of `interior_to_json`; frames of one camera share one value."""
+    value = json.loads(text)
+    return InteriorOrientation(
+        model=LensModel(value["model"]),
+        image_size_px=tuple(value["size"]),
+        focal_length_px=tuple(value["focal"]),
+        principal_point_px=tuple(value["centre"]),
+        distortion=tuple(value["distortion"]),
+        readout_s=value["readout_s"],
+        calibration_id=value["calibration_id"],
+        sigma_focal_rel=value["sigma_focal_rel"],
+    )
+
+
+def exterior_to_json(exterior: ExteriorOrientation) -> str:
+    """JSON text of an exterior orientation."""
+    return _text(
+        {
+            "centre": _floats(exterior.projection_centre_m),
+            "rotation": [_floats(row) for row in exterior.rotation],
+            "work_crs": exterior.work_crs,
+            "vertical_datum": exterior.vertical_datum,
+            "grid_scale": float(exterior.grid_scale),
+            "sigma_position_m": _floats(exterior.sigma_position_m),
+            "sigma_attitude_rad": _floats(exterior.sigma_attitude_rad),
+            "source": exterior.source.value,
+            "version": int(exterior.version),
+        }
+    )
+
+
+def exterior_from_json(text: str) -> ExteriorOrientation:
+    """Inverse of `exterior_to_json`."""
+    value = json.loads(text)
+    first, second, third = (tuple(row) for row in value["rotation"])
+    return ExteriorOrientation(
+        projection_centre_m=tuple(value["centre"]),
+        rotation=(first, second, third),
+        work_crs=value["work_crs"],
+        vertical_datum=value["vertical_datum"],
+        grid_scale=value["grid_scale"],
+        sigma_position_m=tuple(value["sigma_position_m"]),
+        sigma_attitude_rad=tuple(value["sigma_attitude_rad"]),
+        source=PoseSource(value["source"]),
+        version=value["version"],
+    )
+
+
+def provenance_to_json(provenance: Provenance) -> str:
+    """JSON text of a frame's provenance."""
+    return _text(
+        {
+            "source_name": provenance.source_name,
+            "source_sha256": provenance.source_sha256,
+            "camera": provenance.camera,
+            "operator": provenance.operator,
+            "settled": list(provenance.settled),
+        }
+    )
+
+
+def provenance_from_json(text: str) -> Provenance:
+    """Inverse of `provenance_to_json`."""
+    value = json.loads(text)
+    value["settled"] = tuple(value["settled"])
+    return Provenance(**value)

@@ -1,0 +1,181 @@
+"""What the catalogue holds, as frozen values. No database is seen from here.
+
+Polygons travel as WKB bytes in WGS 84 longitude, latitude degrees. Times are UTC nanoseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+from flycam.frame.frame import FrameHeader, Layer
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.grid import TileRange
+
+BoundsLonLat = tuple[float, float, float, float]
+
+
+class FrameStatus(StrEnum):
+    """What became of a frame."""
+
+    USED = "used"
+    REJECTED = "rejected"
+    WITHDRAWN = "withdrawn"
+
+
+class Role(StrEnum):
+    """What an account may do; each role includes those before it."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ANALYST = "analyst"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameRecord:
+    """One frame and what was done with it: enough to make its patch again, byte for byte.
+
+    reason, message  why it was rejected or withdrawn (stable key, sentence); empty if used
+    exterior         the pose its pixels were rectified with; None if rejected
+    dem_id           the terrain they were rectified on
+    footprint_wkb    polygon of the imaged ground, None if unknown
+    tiles            base-zoom tiles its patch touches; None if it has no patch
+    """
+
+    header: FrameHeader
+    flight_id: str
+    status: FrameStatus
+    reason: str = ""
+    message: str = ""
+    exterior: ExteriorOrientation | None = None
+    dem_id: str | None = None
+    footprint_wkb: bytes | None = None
+    gsd_m: float | None = None
+    tiles: TileRange | None = None
+
+    @property
+    def frame_id(self) -> str:
+        return self.header.frame_id
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MosaicInfo:
+    """One revision of the mosaic of one flight and layer.
+
+    revision   0 is the live one; `finish` writes 1, 2, … beside it
+    base_zoom  the only zoom at which patches are merged; fixed when the mosaic opens
+    min_zoom   the coarsest parent that is kept
+    published  whether this is the revision that screens show; at most one per mosaic
+    """
+
+    mosaic_id: str
+    flight_id: str
+    layer: Layer
+    revision: int = 0
+    base_zoom: int
+    min_zoom: int
+    published: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Withdrawal:
+    """A frame taken out of every mosaic. A grow-only set: nothing is ever taken off it.
+
+    flight_id is "" when only the frame is known (a withdrawal may arrive before its frame).
+    """
+
+    frame_id: str
+    flight_id: str
+    reason: str
+    authority: str
+    withdrawn_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemRecord:
+    """A registered terrain file.
+
+    path              where the file lies on this machine
+    key               its key in the evidence store, None if it is used in place
+    crs               of the file
+    post_spacing_m    (east, north) distance of posts on the ground
+    """
+
+    dem_id: str
+    name: str
+    path: str
+    key: str | None = None
+    sha256: str
+    crs: str
+    vertical_datum: str
+    bounds_lonlat_deg: BoundsLonLat
+    post_spacing_m: tuple[float, float]
+    added_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommuneRecord:
+    """One commune (xã, phường) as its boundary stood from a date on.
+
+    name         NFC, as officials write it
+    search_name  without accents, lower case; filled in by the catalogue when empty
+    wkb          polygon or multipolygon
+    area_m2      measured in the work CRS
+    valid_to     first day on which another boundary holds here, None while it is in force; set by the
+                 catalogue, which knows the later boundaries
+    """
+
+    code: str
+    name: str
+    valid_from: date
+    wkb: bytes
+    area_m2: float
+    search_name: str = ""
+    valid_to: date | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coverage:
+    """How much of a commune a flight imaged.
+
+    covered_pct        of the commune's area, 0-100
+    first_ns, last_ns  capture times of the frames over this commune
+    clip_key           store key of the commune-clipped COG, None if none was made
+    """
+
+    flight_id: str
+    commune_code: str
+    covered_m2: float
+    covered_pct: float
+    gsd_m: float
+    first_ns: int
+    last_ns: int
+    clip_key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """Someone who may use this house. The token itself is never kept: see `accounts.hash_token`."""
+
+    name: str
+    role: Role
+    token_hash: str
+    created_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditLine:
+    """Who did what to which subject. Each line's digest covers the line before it.
+
+    digest  hex SHA-256 over the previous digest and this line
+    """
+
+    seq: int
+    at_ns: int
+    who: str
+    what: str
+    subject: str
+    detail: str
+    digest: str
