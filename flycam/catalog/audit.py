@@ -1,0 +1,83 @@
+"""Who did what: an append-only list in which each line's digest covers the line before it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditLine
+
+_FIRST_DIGEST = "0" * 64
+_LINES_AT_ONCE = 1000
+
+
+class Audit:
+    """The audit log. Lines are never changed; `verify` finds the first one that was."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(
+        self, who: str, what: str, subject: str, detail: str = "", *, at_ns: int | None = None
+    ) -> AuditLine:
+        """Add a line; on disk when this returns. `at_ns` is now unless given."""
+        at = time.time_ns() if at_ns is None else at_ns
+        c = tables.audit_log.c
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                connection.exec_driver_sql("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
+            last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
+            seq, before = (last.seq + 1, last.digest) if last is not None else (1, _FIRST_DIGEST)
+            row: dict[str, Any] = {
+                "seq": seq,
+                "at_ns": at,
+                "who": who,
+                "what": what,
+                "subject": subject,
+                "detail": detail,
+                "digest": _digest(before, seq, at, who, what, subject, detail),
+            }
+            connection.execute(tables.audit_log.insert(), row)
+        return AuditLine(**row)
+
+    def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditLine]:
+        """Lines after number `since`, in order, at most `limit`."""
+        c = tables.audit_log.c
+        query = select(tables.audit_log).where(c.seq > since).order_by(c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [_line(row) for row in connection.execute(query)]
+
+    def verify(self) -> int | None:
+        """Number of the first line that is missing or was changed; None if the log is whole.
+
+        Lines cut off at the end leave no trace here: keep the last digest elsewhere to find that.
+        """
+        before, expected = _FIRST_DIGEST, 1
+        for line in self._all():
+            digest = _digest(before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail)
+            if line.seq != expected or line.digest != digest:
+                return expected
+            before, expected = line.digest, expected + 1
+        return None
+
+    def _all(self) -> Iterator[AuditLine]:
+        since = 0
+        while lines := self.lines(since):
+            yield from lines
+            since = lines[-1].seq
+
+
+def _digest(before: str, *values: object) -> str:
+    text = json.dumps([before, *values], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _line(row: Row[Any]) -> AuditLine:
+    return AuditLine(**row._mapping)

@@ -1,0 +1,216 @@
+"""Communes as their boundaries stood on a date, and what each flight covers of them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import shapely
+from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
+
+from flycam.catalog import tables
+from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.database import Database
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
+from flycam.errors import BoundaryInvalid, NotFound
+
+_SEARCH_LIMIT = 20
+
+
+def search_key(text: str) -> str:
+    """Text without accents and case, đ as d: what a person types who has no Vietnamese keyboard."""
+    decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
+    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+
+
+class Boundaries:
+    """Communes by code and date. Boundaries change, so nothing is overwritten but the same code and date."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_communes(self, communes: Sequence[CommuneRecord]) -> None:
+        """Write boundaries and settle from when to when each boundary holds.
+
+        A boundary ends on the day from which a later boundary has the same code, or holds its inner point: so
+        communes that were merged into another end too. Raises BoundaryInvalid if a polygon does not read.
+        """
+        rows = [_row(commune) for commune in communes]
+        with self._database.write() as connection:
+            if not self._database.is_sqlite:
+                # two imports at once would each settle the ends without seeing the other's boundaries
+                connection.exec_driver_sql("LOCK TABLE communes IN SHARE ROW EXCLUSIVE MODE")
+            if rows:
+                connection.execute(self._database.upsert(tables.communes), rows)
+            _settle_ends(connection)
+
+    def communes(
+        self, on_date: date | None = None, bounds: BoundsLonLat | None = None
+    ) -> list[CommuneRecord]:
+        """Communes in force on a date (without one: the latest), by code; of those whose box touches `bounds`."""
+        query = select(tables.communes).where(_in_force(on_date))
+        if bounds is not None:
+            query = query.where(touches(tables.communes, bounds))
+        return self._fetch(query.order_by(tables.communes.c.code))
+
+    def commune(self, code: str, on_date: date | None = None) -> CommuneRecord:
+        """The commune of this code: in force on the date, without one its latest boundary. NotFound."""
+        c = tables.communes.c
+        query = select(tables.communes).where(c.code == code).order_by(c.valid_from.desc()).limit(1)
+        if on_date is not None:
+            query = query.where(_in_force(on_date))
+        found = self._fetch(query)
+        if not found:
+            raise NotFound(f"{code}: no such commune; register boundaries with: flycam communes add FILE")
+        return found[0]
+
+    def search(
+        self, text: str, on_date: date | None = None, limit: int = _SEARCH_LIMIT
+    ) -> list[CommuneRecord]:
+        """Communes whose name contains the text, accents and case aside; names that begin with it first."""
+        key = search_key(text)
+        if not key:
+            return []
+        c = tables.communes.c
+        query = select(tables.communes).where(
+            _in_force(on_date), c.search_name.contains(key, autoescape=True)
+        )
+        begins = c.search_name.startswith(key, autoescape=True)
+        return self._fetch(query.order_by(begins.desc(), c.search_name, c.code).limit(limit))
+
+    def at(self, lon_deg: float, lat_deg: float, on_date: date | None = None) -> CommuneRecord | None:
+        """The commune that holds a point; None where no boundary is known."""
+        candidates = self.communes(on_date, (lon_deg, lat_deg, lon_deg, lat_deg))
+        point = shapely.Point(lon_deg, lat_deg)
+        return next((c for c in candidates if shapely.from_wkb(c.wkb).intersects(point)), None)
+
+    def put_coverage(self, flight_id: str, coverage: Sequence[Coverage]) -> None:
+        """Replace all that is said about what a flight covers, in one step."""
+        if any(row.flight_id != flight_id for row in coverage):
+            raise ValueError(f"coverage of another flight was given for {flight_id}")
+        rows = [_coverage_row(row) for row in coverage]
+        with self._database.write() as connection:
+            connection.execute(delete(tables.coverage).where(tables.coverage.c.flight_id == flight_id))
+            if rows:
+                connection.execute(tables.coverage.insert(), rows)
+
+    def coverage(self, flight_id: str) -> list[Coverage]:
+        """What a flight covers, the most covered commune first."""
+        c = tables.coverage.c
+        query = select(tables.coverage).where(c.flight_id == flight_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(c.covered_m2.desc(), c.commune_code))
+            return [Coverage(**row._mapping) for row in rows]
+
+    def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
+        with self._database.read() as connection:
+            return [_commune(row) for row in connection.execute(query)]
+
+
+def _in_force(on_date: date | None) -> Any:
+    c = tables.communes.c
+    if on_date is None:
+        return c.valid_to.is_(None)
+    return (c.valid_from <= on_date) & (c.valid_to.is_(None) | (c.valid_to > on_date))
+
+
+@dataclass(frozen=True)
+class _Edition:
+    code: str
+    valid_from: date
+    valid_to: date | None
+    polygon: Any
+
+
+def _settle_ends(connection: Connection) -> None:
+    c = tables.communes.c
+    query = select(c.code, c.valid_from, c.valid_to, c.wkb)
+    editions = [
+        _Edition(row.code, row.valid_from, row.valid_to, shapely.from_wkb(row.wkb))
+        for row in connection.execute(query)
+    ]
+    if not editions:
+        return
+    ends = _ends(editions)
+    changed = [
+        {"a_code": e.code, "a_date": e.valid_from, "an_end": end}
+        for e, end in zip(editions, ends, strict=True)
+        if e.valid_to != end
+    ]
+    if changed:
+        statement = update(tables.communes).where(
+            c.code == bindparam("a_code"), c.valid_from == bindparam("a_date")
+        )
+        connection.execute(statement.values(valid_to=bindparam("an_end")), changed)
+
+
+def _ends(editions: Sequence[_Edition]) -> list[date | None]:
+    """First day on which each edition is superseded: the same code later, or a later polygon over its point."""
+    polygons = np.array([e.polygon for e in editions], dtype=object)
+    inner = shapely.point_on_surface(polygons)
+    later: list[list[date]] = [[] for _ in editions]
+    points, holders = shapely.STRtree(polygons).query(inner, predicate="within")
+    for point, holder in zip(points.tolist(), holders.tolist(), strict=True):
+        later[point].append(editions[holder].valid_from)
+    dates_of_code: dict[str, list[date]] = {}
+    for edition in editions:
+        dates_of_code.setdefault(edition.code, []).append(edition.valid_from)
+    return [
+        min((d for d in (*dates, *dates_of_code[e.code]) if d > e.valid_from), default=None)
+        for e, dates in zip(editions, later, strict=True)
+    ]
+
+
+def _row(commune: CommuneRecord) -> dict[str, Any]:
+    try:
+        polygon = shapely.from_wkb(commune.wkb)
+    except shapely.errors.ShapelyError as error:
+        raise _no_polygon(commune) from error
+    if polygon.is_empty or polygon.geom_type not in ("Polygon", "MultiPolygon"):
+        raise _no_polygon(commune)
+    name = unicodedata.normalize("NFC", commune.name)
+    return {
+        "code": commune.code,
+        "valid_from": commune.valid_from,
+        "valid_to": None,
+        "name": name,
+        "search_name": commune.search_name or search_key(name),
+        "wkb": commune.wkb,
+        "area_m2": float(commune.area_m2),
+        **box_values(polygon.bounds),
+    }
+
+
+def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
+    return BoundaryInvalid(
+        f"{commune.name} ({commune.code}): its boundary is no polygon; repair it and add it again"
+    )
+
+
+def _commune(row: Row[Any]) -> CommuneRecord:
+    return CommuneRecord(
+        code=row.code,
+        name=row.name,
+        valid_from=row.valid_from,
+        wkb=row.wkb,
+        area_m2=row.area_m2,
+        search_name=row.search_name,
+        valid_to=row.valid_to,
+    )
+
+
+def _coverage_row(row: Coverage) -> dict[str, Any]:
+    return {
+        "flight_id": row.flight_id,
+        "commune_code": row.commune_code,
+        "covered_m2": float(row.covered_m2),
+        "covered_pct": float(row.covered_pct),
+        "gsd_m": float(row.gsd_m),
+        "first_ns": int(row.first_ns),
+        "last_ns": int(row.last_ns),
+        "clip_key": row.clip_key,
+    }

@@ -1,0 +1,56 @@
+"""The door to the catalogue: one database, a topic for each thing it knows."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from flycam.catalog.accounts import Accounts
+from flycam.catalog.audit import Audit
+from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.database import Database
+from flycam.catalog.flights import Flights
+from flycam.catalog.frames import Frames
+from flycam.catalog.terrain import Terrain
+from flycam.catalog.tiles import Tiles
+
+
+class Catalog:
+    """What exists. Safe to use from several threads; each process opens its own."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.flights = Flights(database)
+        self.frames = Frames(database)
+        self.tiles = Tiles(database)
+        self.terrain = Terrain(database)
+        self.boundaries = Boundaries(database)
+        self.accounts = Accounts(database)
+        self.audit = Audit(database)
+
+    @property
+    def place(self) -> str:
+        """Where the catalogue lies, without its password."""
+        return self._database.place
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._database.close()
+
+    def __enter__(self) -> Catalog:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_catalog(url: str) -> Catalog:
+    """Open the catalogue at a database address and make its tables if they are not there.
+
+    `sqlite:///FILE` or `postgresql+psycopg://user:password@host/name`. Raises CatalogUnavailable.
+    """
+    return Catalog(Database(url))

@@ -1,0 +1,226 @@
+"""One database behind the catalogue: connections, transactions, locks, and its errors made ours.
+
+SQLite runs in WAL mode with full synchronisation: a committed decision survives a power cut, and readers
+never wait for the writer. A write transaction takes SQLite's write lock at its beginning, so that what it
+has read cannot change before it commits; PostgreSQL locks the rows that matter instead.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, Table, event, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from flycam.catalog.tables import SCHEMA_VERSION, metadata, schema_info
+from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
+
+_BUSY_TIMEOUT_S = 30.0
+_CONNECT_TIMEOUT_S = 10
+_SCHEMA_LOCK = 0x666C7963616D  # "flycam": held while the schema is made, so that only one process makes it
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class Database:
+    """Engine, dialect and locks of one catalogue. Safe to use from several threads, not across a fork."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parse(url)
+        self.place = self._place()
+        self._engine = self._make_engine()
+        try:
+            self._make_schema()
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One consistent snapshot. Raises CatalogUnavailable."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull."""
+        with self._translated(), self._engine.connect() as connection:
+            if self.is_sqlite:
+                connection = connection.execution_options(flycam_write=True)
+            with connection.begin():
+                yield connection
+
+    def insert(self, table: Table) -> Any:
+        """An INSERT of this dialect, which knows ON CONFLICT."""
+        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+
+    def upsert(self, table: Table) -> Any:
+        """An INSERT that overwrites the row of the same primary key."""
+        statement = self.insert(table)
+        keys = [column.name for column in table.primary_key]
+        changed = {c.name: statement.excluded[c.name] for c in table.columns if c.name not in keys}
+        return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+    @contextmanager
+    def exclusive(self, name: str) -> Iterator[None]:
+        """Hold the lock `name` against every other process and thread; it dies with its process.
+
+        Raises FlightBusy at once if another holds it.
+        """
+        held = self._file_lock(name) if self.is_sqlite else self._advisory_lock(name)
+        with held:
+            yield
+
+    def close(self) -> None:
+        """Give every connection back."""
+        self._engine.dispose()
+
+    def _place(self) -> str:
+        if self.is_sqlite:
+            return self._url.database or ":memory:"
+        return self._url.render_as_string(hide_password=True)
+
+    def _make_engine(self) -> Engine:
+        if not self.is_sqlite:
+            return sqlalchemy.create_engine(
+                self._url, pool_pre_ping=True, connect_args={"connect_timeout": _CONNECT_TIMEOUT_S}
+            )
+        if self.place == ":memory:":
+            raise CatalogUnavailable(
+                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE"
+            )
+        try:
+            Path(self.place).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CatalogUnavailable(
+                f"{self.place}: its folder cannot be made ({error}); choose another"
+            ) from error
+        engine = sqlalchemy.create_engine(
+            self._url, max_overflow=64, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
+        )
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    def _make_schema(self) -> None:
+        with self.write() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SCHEMA_LOCK})
+                connection.execute(text("CREATE EXTENSION IF NOT EXISTS postgis"))
+            if not sqlalchemy.inspect(connection).has_table(schema_info.name):
+                metadata.create_all(connection, checkfirst=False)
+                connection.execute(schema_info.insert().values(name="version", value=SCHEMA_VERSION))
+            found = connection.execute(
+                sqlalchemy.select(schema_info.c.value).where(schema_info.c.name == "version")
+            ).scalar()
+        if found != SCHEMA_VERSION:
+            raise CatalogUnavailable(
+                f"{self.place}: this catalogue has schema {found}, this flycam reads {SCHEMA_VERSION}; "
+                "use the flycam that wrote it, or another data folder"
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise self._trouble(error) from error
+        except SQLAlchemyError as error:
+            raise CatalogUnavailable(f"{self.place}: {error}; run again") from error
+
+    def _trouble(self, error: DBAPIError) -> Exception:
+        said = " ".join(str(error.orig).split())
+        if "disk is full" in said or "No space left" in said or "disk I/O error" in said:
+            return DiskFull(
+                f"{self.place}: no space left for the catalogue ({said}); free some and run again"
+            )
+        if "is locked" in said:
+            return CatalogUnavailable(
+                f"{self.place}: another process held the catalogue for {_BUSY_TIMEOUT_S:.0f} s; run again"
+            )
+        if "not a database" in said:
+            return CatalogUnavailable(f"{self.place}: this file is no flycam catalogue; name another")
+        if isinstance(error, sqlalchemy.exc.IntegrityError):
+            return error
+        return CatalogUnavailable(f"{self.place}: {said}; check that the database is there and run again")
+
+    @contextmanager
+    def _file_lock(self, name: str) -> Iterator[None]:
+        folder = Path(f"{self.place}.locks")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = (folder / _file_name(name)).open("ab")
+        except OSError as error:
+            raise CatalogUnavailable(f"{folder}: cannot be written ({error}); make it writable") from error
+        with closing(lock):
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise _busy(name) from error
+            yield
+
+    @contextmanager
+    def _advisory_lock(self, name: str) -> Iterator[None]:
+        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+        with self._translated(), self._engine.connect() as connection:
+            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
+                raise _busy(name)
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _busy(name: str) -> FlightBusy:
+    return FlightBusy(
+        f"{name}: another process is writing this flight at this moment; wait for it and run again"
+    )
+
+
+def _file_name(name: str) -> str:
+    if _SAFE_NAME.fullmatch(name):
+        return f"{name}.lock"
+    return f"{hashlib.sha256(name.encode()).hexdigest()}.lock"
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+        backend = parsed.get_backend_name()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise CatalogUnavailable(
+            "FLYCAM_DATABASE: no database address; write sqlite:///FILE or postgresql+psycopg://…"
+        ) from error
+    if backend not in ("sqlite", "postgresql"):
+        raise CatalogUnavailable(
+            f"FLYCAM_DATABASE: {backend} is not supported; write sqlite:///FILE or postgresql+psycopg://…"
+        )
+    if backend == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    return parsed
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # sqlite3's own implicit transactions would begin after the first read; flycam begins them itself
+    connection.isolation_level = None
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "temp_store=MEMORY", "cache_size=-16000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    write = connection.get_execution_options().get("flycam_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

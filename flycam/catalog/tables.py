@@ -1,0 +1,232 @@
+"""The catalogue's tables, the same on SQLite and PostgreSQL.
+
+Times are UTC nanoseconds in 64-bit integers. Polygons are WKB with their bounding box beside them, so that
+a search by rectangle gives the same answer everywhere; PostgreSQL also derives a PostGIS geometry with a
+spatial index from each, which is what GIS clients read.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+)
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+_Big = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key(name: str) -> Column[str]:
+    return Column(name, Text, primary_key=True)
+
+
+def _big_key(name: str) -> Column[int]:
+    return Column(name, _Big, primary_key=True, autoincrement=False)
+
+
+def _box() -> list[Column[float]]:
+    return [Column(side, Float(53)) for side in ("west", "south", "east", "north")]
+
+
+schema_info = Table("schema_info", metadata, _key("name"), Column("value", Integer, nullable=False))
+
+events = Table(
+    "events",
+    metadata,
+    _key("event_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("is_drill", Boolean, nullable=False),
+    Column("risk_level", Integer),
+    Column("starts_ns", BigInteger),
+    Column("ends_ns", BigInteger),
+)
+
+flights = Table(
+    "flights",
+    metadata,
+    _key("flight_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("state", Text, nullable=False),
+    Column("work_crs", Text, nullable=False),
+    Column("vertical_datum", Text, nullable=False),
+    Column("dem_id", Text, nullable=False),
+    Column("gsd_m", Float(53), nullable=False),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+    *_box(),
+    Column("operator", Text),
+    Column("warnings", Text, nullable=False),
+)
+
+frames = Table(
+    "frames",
+    metadata,
+    _key("frame_id"),
+    Column("flight_id", Text, nullable=False),
+    Column("captured_ns", BigInteger, nullable=False),
+    Column("layer", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("interior", Text, nullable=False),
+    Column("exterior_prior", Text, nullable=False),
+    Column("provenance", Text, nullable=False),
+    Column("exterior", Text),
+    Column("dem_id", Text),
+    Column("footprint_wkb", LargeBinary),
+    Column("gsd_m", Float(53)),
+    Column("tile_z", Integer),
+    Column("x_start", Integer),
+    Column("y_start", Integer),
+    Column("x_stop", Integer),
+    Column("y_stop", Integer),
+    Index("frames_of_flight", "flight_id", "captured_ns", "frame_id"),
+)
+
+withdrawals = Table(
+    "withdrawals",
+    metadata,
+    _key("frame_id"),
+    Column("flight_id", Text, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("authority", Text, nullable=False),
+    Column("withdrawn_ns", BigInteger, nullable=False),
+)
+
+mosaics = Table(
+    "mosaics",
+    metadata,
+    _key("mosaic_id"),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("flight_id", Text, nullable=False, index=True),
+    Column("layer", Text, nullable=False),
+    Column("base_zoom", Integer, nullable=False),
+    Column("min_zoom", Integer, nullable=False),
+    Column("published", Boolean, nullable=False),
+)
+
+tile_logs = Table(
+    "tile_logs",
+    metadata,
+    _key("mosaic_id"),
+    Column("last_seq", BigInteger, nullable=False),
+)
+
+_TILE_COLUMNS = ("origin", "epoch", "key", "content_hash")
+
+tile_log = Table(
+    "tile_log",
+    metadata,
+    _key("mosaic_id"),
+    _big_key("seq"),
+    Column("revision", Integer, nullable=False),
+    Column("z", Integer, nullable=False),
+    Column("x", Integer, nullable=False),
+    Column("y", Integer, nullable=False),
+    *(Column(name, Text, nullable=False) for name in _TILE_COLUMNS),
+    Column("written_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+tile_heads = Table(
+    "tile_heads",
+    metadata,
+    _key("mosaic_id"),
+    *(Column(name, Integer, primary_key=True, autoincrement=False) for name in ("revision", "z", "x", "y")),
+    Column("seq", BigInteger, nullable=False),
+    *(Column(name, Text, nullable=False) for name in _TILE_COLUMNS),
+    Column("written_ns", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+dems = Table(
+    "dems",
+    metadata,
+    _key("dem_id"),
+    Column("name", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("key", Text),
+    Column("sha256", Text, nullable=False),
+    Column("crs", Text, nullable=False),
+    Column("vertical_datum", Text, nullable=False),
+    *_box(),
+    Column("spacing_east_m", Float(53), nullable=False),
+    Column("spacing_north_m", Float(53), nullable=False),
+    Column("added_ns", BigInteger, nullable=False),
+)
+
+communes = Table(
+    "communes",
+    metadata,
+    _key("code"),
+    Column("valid_from", Date, primary_key=True),
+    Column("valid_to", Date),
+    Column("name", Text, nullable=False),
+    Column("search_name", Text, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    Column("area_m2", Float(53), nullable=False),
+    *_box(),
+)
+
+coverage = Table(
+    "coverage",
+    metadata,
+    _key("flight_id"),
+    _key("commune_code"),
+    Column("covered_m2", Float(53), nullable=False),
+    Column("covered_pct", Float(53), nullable=False),
+    Column("gsd_m", Float(53), nullable=False),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("last_ns", BigInteger, nullable=False),
+    Column("clip_key", Text),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    _key("name"),
+    Column("role", Text, nullable=False),
+    Column("token_hash", Text, nullable=False, unique=True),
+    Column("created_ns", BigInteger, nullable=False),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    _big_key("seq"),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+)
+
+
+def _derive_postgis_geometry(table: Table, wkb_column: str) -> None:
+    statements = (
+        f"ALTER TABLE {table.name} ADD COLUMN geom geometry(Geometry, 4326) "
+        f"GENERATED ALWAYS AS (ST_GeomFromWKB({wkb_column}, 4326)) STORED",
+        f"CREATE INDEX {table.name}_geom ON {table.name} USING gist (geom)",
+    )
+    for statement in statements:
+        event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+
+
+_derive_postgis_geometry(frames, "footprint_wkb")
+_derive_postgis_geometry(communes, "wkb")

@@ -1,0 +1,72 @@
+"""Registered terrain files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, select
+
+from flycam.catalog import tables
+from flycam.catalog.boxes import box_of, box_values
+from flycam.catalog.database import Database
+from flycam.catalog.records import DemRecord
+from flycam.errors import NotFound
+
+
+class Terrain:
+    """DEMs by their content-derived id."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_dem(self, dem: DemRecord) -> None:
+        """Register a DEM; the same file registered again overwrites where it lies, nothing else."""
+        row = {
+            "dem_id": dem.dem_id,
+            "name": dem.name,
+            "path": dem.path,
+            "key": dem.key,
+            "sha256": dem.sha256,
+            "crs": dem.crs,
+            "vertical_datum": dem.vertical_datum,
+            **box_values(dem.bounds_lonlat_deg),
+            "spacing_east_m": float(dem.post_spacing_m[0]),
+            "spacing_north_m": float(dem.post_spacing_m[1]),
+            "added_ns": int(dem.added_ns),
+        }
+        statement = self._database.insert(tables.dems)
+        moved = {name: statement.excluded[name] for name in ("name", "path", "key", "vertical_datum")}
+        with self._database.write() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["dem_id"], set_=moved), row)
+
+    def dems(self) -> list[DemRecord]:
+        """All registered DEMs, the latest first."""
+        c = tables.dems.c
+        with self._database.read() as connection:
+            query = select(tables.dems).order_by(c.added_ns.desc(), c.dem_id)
+            return [_dem(row) for row in connection.execute(query)]
+
+    def dem(self, dem_id: str) -> DemRecord:
+        """One DEM; NotFound."""
+        with self._database.read() as connection:
+            found = connection.execute(select(tables.dems).where(tables.dems.c.dem_id == dem_id)).first()
+        if found is None:
+            raise NotFound(f"{dem_id}: no such terrain; register it with: flycam dem add FILE")
+        return _dem(found)
+
+
+def _dem(row: Row[Any]) -> DemRecord:
+    bounds = box_of(row)
+    assert bounds is not None
+    return DemRecord(
+        dem_id=row.dem_id,
+        name=row.name,
+        path=row.path,
+        key=row.key,
+        sha256=row.sha256,
+        crs=row.crs,
+        vertical_datum=row.vertical_datum,
+        bounds_lonlat_deg=bounds,
+        post_spacing_m=(row.spacing_east_m, row.spacing_north_m),
+        added_ns=row.added_ns,
+    )

@@ -1,0 +1,292 @@
+"""Mosaics, the tile log and the head of every tile.
+
+The log is what every reader follows: `seq` is assigned under a lock of the mosaic and committed in the same
+transaction, so a reader whose cursor stands at n has seen every line up to n, for ever.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select, tuple_, update
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import NotFound, StoreConflict
+from flycam.frame.frame import Layer
+from flycam.frame.tile import TileRecord
+from flycam.geometry.grid import TileId, TileRange
+
+_TILES_AT_ONCE = 5000
+
+
+class Tiles:
+    """Mosaic revisions, tile heads and the tile log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put_mosaic(self, mosaic: MosaicInfo) -> None:
+        """Open a mosaic revision; again with the same values it changes nothing.
+
+        A new revision with published=True becomes the one that is shown. Raises StoreConflict if the revision
+        is there with another flight, layer or zoom: those are fixed when a mosaic opens.
+        """
+        c = tables.mosaics.c
+        with self._database.write() as connection:
+            self._lock_log(connection, mosaic.mosaic_id)
+            query = select(tables.mosaics).where(
+                c.mosaic_id == mosaic.mosaic_id, c.revision == mosaic.revision
+            )
+            found = connection.execute(query).first()
+            if found is not None:
+                before = replace(_mosaic(found), published=mosaic.published)
+                if before != mosaic:
+                    raise StoreConflict(
+                        f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as {before.layer.value}, zoom "
+                        f"{before.base_zoom}-{before.min_zoom}, of flight {before.flight_id}; open a new revision"
+                    )
+                return
+            connection.execute(tables.mosaics.insert(), _mosaic_row(mosaic))
+            if mosaic.published:
+                self._show(connection, mosaic.mosaic_id, mosaic.revision)
+
+    def mosaics(self, flight_id: str | None = None) -> list[MosaicInfo]:
+        """All mosaic revisions, or those of a flight, by mosaic and revision."""
+        c = tables.mosaics.c
+        query = select(tables.mosaics).order_by(c.mosaic_id, c.revision)
+        if flight_id is not None:
+            query = query.where(c.flight_id == flight_id)
+        with self._database.read() as connection:
+            return [_mosaic(row) for row in connection.execute(query)]
+
+    def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
+        """One revision; without `revision` the published one, else the newest. NotFound."""
+        c = tables.mosaics.c
+        query = select(tables.mosaics).where(c.mosaic_id == mosaic_id)
+        if revision is not None:
+            query = query.where(c.revision == revision)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(c.published.desc(), c.revision.desc())).first()
+        if found is None:
+            raise _no_mosaic(mosaic_id, revision)
+        return _mosaic(found)
+
+    def publish(self, mosaic_id: str, revision: int) -> None:
+        """Move the pointer: this revision is shown from now on, in one step. NotFound."""
+        with self._database.write() as connection:
+            self._lock_log(connection, mosaic_id)
+            self._show(connection, mosaic_id, revision)
+
+    def append(
+        self, records: Sequence[TileRecord], expected: Mapping[TileId, str | None]
+    ) -> list[TileRecord]:
+        """Make these objects the heads of their tiles, all or none, and log them.
+
+        records   of one mosaic revision, each tile once; their `seq` is not looked at
+        expected  content hash of the head each record was made from; None, or no entry: there was no head
+
+        Returns the records with their seq, in the order given. A tile whose head is this very object already
+        keeps its line (a resend changes nothing). Raises StoreConflict if a head has moved: read it again,
+        merge, and retry. NotFound without `put_mosaic`; ValueError for records of several mosaics or zooms
+        outside the mosaic's.
+        """
+        if not records:
+            return []
+        mosaic_id, revision = _only_mosaic(records)
+        with self._database.write() as connection:
+            last = self._lock_log(connection, mosaic_id)
+            self._check_zooms(connection, mosaic_id, revision, records)
+            heads = _heads_of(connection, mosaic_id, revision, [r.tile_id for r in records])
+            fresh: list[TileRecord] = []
+            answer: list[TileRecord] = []
+            for record in records:
+                head = heads.get(record.tile_id)
+                if head is not None and _same_object(head, record):
+                    answer.append(head)
+                    continue
+                _compare(record, head, expected.get(record.tile_id))
+                fresh.append(replace(record, seq=last + len(fresh) + 1))
+                answer.append(fresh[-1])
+            self._write(connection, mosaic_id, last, fresh)
+        return answer
+
+    def head(self, mosaic_id: str, revision: int, tile: TileId) -> TileRecord | None:
+        """The object that stands for a tile now; None if the tile is empty."""
+        with self._database.read() as connection:
+            return _heads_of(connection, mosaic_id, revision, [tile]).get(tile)
+
+    def heads(
+        self, mosaic_id: str, revision: int, z: int | None = None, tiles: TileRange | None = None
+    ) -> list[TileRecord]:
+        """Heads by zoom, row and column; of one zoom or of a range of tiles if given."""
+        c = tables.tile_heads.c
+        query = select(tables.tile_heads).where(c.mosaic_id == mosaic_id, c.revision == revision)
+        if z is not None:
+            query = query.where(c.z == z)
+        if tiles is not None:
+            query = query.where(
+                c.z == tiles.z,
+                c.x >= tiles.x_start,
+                c.x < tiles.x_stop,
+                c.y >= tiles.y_start,
+                c.y < tiles.y_stop,
+            )
+        with self._database.read() as connection:
+            return [_tile(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+
+    def heads_of(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
+        """Heads of these tiles; tiles without one are left out."""
+        with self._database.read() as connection:
+            return _heads_of(connection, mosaic_id, revision, wanted)
+
+    def log_since(self, mosaic_id: str, seq: int, limit: int = 1000) -> list[TileRecord]:
+        """Log lines after `seq`, all revisions of the mosaic, in order, at most `limit`."""
+        c = tables.tile_log.c
+        query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
+        with self._database.read() as connection:
+            return [_tile(row) for row in connection.execute(query.limit(limit))]
+
+    def last_seq(self, mosaic_id: str) -> int:
+        """The number of the last line of a mosaic's log; 0 before the first."""
+        query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
+        with self._database.read() as connection:
+            return connection.execute(query).scalar() or 0
+
+    def _lock_log(self, connection: Connection, mosaic_id: str) -> int:
+        """Hold this mosaic's log until the transaction ends; returns its last seq."""
+        start = self._database.insert(tables.tile_logs).on_conflict_do_nothing()
+        connection.execute(start, {"mosaic_id": mosaic_id, "last_seq": 0})
+        query = select(tables.tile_logs.c.last_seq).where(tables.tile_logs.c.mosaic_id == mosaic_id)
+        if not self._database.is_sqlite:
+            query = query.with_for_update()
+        return int(connection.execute(query).scalar_one())
+
+    def _show(self, connection: Connection, mosaic_id: str, revision: int) -> None:
+        c = tables.mosaics.c
+        of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
+        connection.execute(of_mosaic.where(c.revision != revision).values(published=False))
+        if connection.execute(of_mosaic.where(c.revision == revision).values(published=True)).rowcount == 0:
+            raise _no_mosaic(mosaic_id, revision)
+
+    def _check_zooms(
+        self, connection: Connection, mosaic_id: str, revision: int, records: Sequence[TileRecord]
+    ) -> None:
+        c = tables.mosaics.c
+        query = select(c.min_zoom, c.base_zoom).where(c.mosaic_id == mosaic_id, c.revision == revision)
+        found = connection.execute(query).first()
+        if found is None:
+            raise _no_mosaic(mosaic_id, revision)
+        for record in records:
+            if not found.min_zoom <= record.tile_id.z <= found.base_zoom:
+                raise ValueError(
+                    f"tile {record.tile_id} lies outside zooms {found.min_zoom}-{found.base_zoom} of {mosaic_id}"
+                )
+
+    def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:
+        if not fresh:
+            return
+        rows = [_tile_row(record) for record in fresh]
+        connection.execute(tables.tile_log.insert(), rows)
+        connection.execute(self._database.upsert(tables.tile_heads), rows)
+        log = tables.tile_logs
+        connection.execute(update(log).where(log.c.mosaic_id == mosaic_id).values(last_seq=last + len(fresh)))
+
+
+def _no_mosaic(mosaic_id: str, revision: int | None) -> NotFound:
+    which = mosaic_id if revision is None else f"{mosaic_id} revision {revision}"
+    return NotFound(f"{which}: no such mosaic; take the id from the flight's list")
+
+
+def _only_mosaic(records: Sequence[TileRecord]) -> tuple[str, int]:
+    mosaics = {(record.mosaic_id, record.revision) for record in records}
+    if len(mosaics) != 1:
+        raise ValueError(f"one append writes one mosaic revision, not {len(mosaics)}")
+    if len({record.tile_id for record in records}) != len(records):
+        raise ValueError("one append names a tile once")
+    return mosaics.pop()
+
+
+def _same_object(head: TileRecord, record: TileRecord) -> bool:
+    return (head.content_hash, head.epoch, head.key) == (record.content_hash, record.epoch, record.key)
+
+
+def _compare(record: TileRecord, head: TileRecord | None, expected: str | None) -> None:
+    found = None if head is None else head.content_hash
+    if found != expected:
+        raise StoreConflict(
+            f"tile {record.tile_id} of {record.mosaic_id}: its head is {found}, not {expected}; "
+            "read it again, merge and retry"
+        )
+
+
+def _heads_of(
+    connection: Connection, mosaic_id: str, revision: int, wanted: Sequence[TileId]
+) -> dict[TileId, TileRecord]:
+    c = tables.tile_heads.c
+    of_mosaic = and_(c.mosaic_id == mosaic_id, c.revision == revision)
+    found: dict[TileId, TileRecord] = {}
+    for start in range(0, len(wanted), _TILES_AT_ONCE):
+        addresses = [(tile.z, tile.x, tile.y) for tile in wanted[start : start + _TILES_AT_ONCE]]
+        query = select(tables.tile_heads).where(of_mosaic, tuple_(c.z, c.x, c.y).in_(addresses))
+        for row in connection.execute(query):
+            record = _tile(row)
+            found[record.tile_id] = record
+    return found
+
+
+def _mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
+    return {
+        "mosaic_id": mosaic.mosaic_id,
+        "revision": mosaic.revision,
+        "flight_id": mosaic.flight_id,
+        "layer": mosaic.layer.value,
+        "base_zoom": mosaic.base_zoom,
+        "min_zoom": mosaic.min_zoom,
+        "published": False,
+    }
+
+
+def _mosaic(row: Row[Any]) -> MosaicInfo:
+    return MosaicInfo(
+        mosaic_id=row.mosaic_id,
+        flight_id=row.flight_id,
+        layer=Layer(row.layer),
+        revision=row.revision,
+        base_zoom=row.base_zoom,
+        min_zoom=row.min_zoom,
+        published=row.published,
+    )
+
+
+def _tile_row(record: TileRecord) -> dict[str, Any]:
+    return {
+        "mosaic_id": record.mosaic_id,
+        "seq": record.seq,
+        "revision": record.revision,
+        "z": int(record.tile_id.z),
+        "x": int(record.tile_id.x),
+        "y": int(record.tile_id.y),
+        "origin": record.origin,
+        "epoch": record.epoch,
+        "key": record.key,
+        "content_hash": record.content_hash,
+        "written_ns": int(record.written_ns),
+    }
+
+
+def _tile(row: Row[Any]) -> TileRecord:
+    return TileRecord(
+        seq=row.seq,
+        origin=row.origin,
+        mosaic_id=row.mosaic_id,
+        revision=row.revision,
+        epoch=row.epoch,
+        tile_id=TileId(z=row.z, x=row.x, y=row.y),
+        key=row.key,
+        content_hash=row.content_hash,
+        written_ns=row.written_ns,
+    )
