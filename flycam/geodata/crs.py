@@ -1,0 +1,261 @@
+"""Coordinate reference systems: the only module that speaks to PROJ.
+
+Axis order is always (east or lon, north or lat). Longitudes and latitudes are WGS 84 degrees.
+
+PROJ picks a transformation by itself, and where a grid is missing it silently takes a poorer one. Here every
+transformation is asked for with `only_best=True, allow_ballpark=False`, so that it raises instead. VN-2000
+is further pinned to one named transformation, because the registry offers two that differ by 0.7 m.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS, Proj, Transformer
+from pyproj.exceptions import CRSError, ProjError
+from pyproj.transformer import TransformerGroup
+
+from flycam.errors import CrsMissing
+from flycam.geometry.grid import mercator_to_lonlat
+from flycam.geometry.planar import PlanarMap, fit_planar_map
+
+Floats = NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
+
+WGS84 = "EPSG:4326"
+WEB_MERCATOR = "EPSG:3857"
+
+VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
+"""EPSG:6960, the seven parameters of Decision 05/2007/QD-BTNMT; EPSG:5194, "(1)", was never adopted."""
+
+_VN2000_ZONES = {
+    102.0: 5896,
+    103.0: 9205,
+    104.0: 9206,
+    104.5: 9207,
+    104.75: 9208,
+    105.0: 5897,
+    105.5: 9209,
+    105.75: 9210,
+    106.0: 9211,
+    106.25: 9212,
+    106.5: 9213,
+    107.0: 9214,
+    107.25: 9215,
+    107.5: 9216,
+    107.75: 5899,
+    108.0: 5898,
+    108.25: 9217,
+    108.5: 9218,
+}
+_PROVINCE_MERIDIANS = {
+    "dien bien": 103.0,
+    "lai chau": 103.0,
+    "son la": 104.0,
+    "lao cai": 104.75,
+    "yen bai": 104.75,
+    "phu tho": 104.75,
+    "nghe an": 104.75,
+    "ha noi": 105.0,
+    "thanh hoa": 105.0,
+    "ha giang": 105.5,
+    "cao bang": 105.75,
+    "tuyen quang": 106.0,
+    "bac kan": 106.5,
+    "thai nguyen": 106.5,
+    "lang son": 107.25,
+}
+"""Central meridians of Circular 973/2001/TT-TCDC for the mountain provinces, names without accents."""
+
+_DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CrsInfo:
+    """What a CRS is, in words a form or a report can show.
+
+    text             as short as it can be said without loss: "EPSG:32648" or WKT
+    unit_m           metres per horizontal unit; None for degrees
+    vertical_datum   "EGM96", "EGM2008", "ELLIPSOID" or None if the CRS states no known one
+    vertical_unit_m  metres per vertical unit, None if there is no vertical axis
+    transformation   the named operation used from and to WGS 84
+    """
+
+    text: str
+    name: str
+    is_geographic: bool
+    unit_m: float | None
+    vertical_datum: str | None
+    vertical_unit_m: float | None
+    transformation: str
+
+
+@lru_cache(maxsize=256)
+def parse_crs(text: str) -> CRS:
+    """CRS from "EPSG:n", a bare number, WKT or a PROJ string. Raises CrsMissing if it is none of them."""
+    try:
+        return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
+    except CRSError as error:
+        raise CrsMissing(
+            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number"
+        ) from error
+
+
+def describe_crs(text: str) -> CrsInfo:
+    """Name, units, vertical datum and the transformation used for `text`. Raises CrsMissing."""
+    crs = parse_crs(text)
+    horizontal = _horizontal(crs)
+    axis = horizontal.axis_info[0] if horizontal.axis_info else None
+    vertical_unit = next((a.unit_conversion_factor for a in crs.axis_info if a.direction == "up"), None)
+    authority = crs.to_authority(min_confidence=100)
+    return CrsInfo(
+        text=":".join(authority) if authority else crs.to_wkt(),
+        name=crs.name,
+        is_geographic=horizontal.is_geographic,
+        unit_m=None if horizontal.is_geographic or axis is None else axis.unit_conversion_factor,
+        vertical_datum=_vertical_datum(crs),
+        vertical_unit_m=vertical_unit,
+        transformation=_transformer(horizontal.to_wkt(), WGS84).description,
+    )
+
+
+def work_crs_for(lon_deg: float, lat_deg: float) -> str:
+    """The UTM zone of a place, "EPSG:326zz" north and "EPSG:327zz" south of the equator.
+
+    The plain six-degree zones: the exceptions of Norway and Svalbard are not made. Raises ValueError for
+    coordinates off the globe or outside UTM (80 S to 84 N).
+    """
+    if not (-180.0 <= lon_deg <= 180.0 and -80.0 <= lat_deg <= 84.0):
+        raise ValueError(f"no UTM zone at longitude {lon_deg}, latitude {lat_deg}")
+    zone = min(int((lon_deg + 180.0) // 6.0) + 1, 60)
+    return f"EPSG:{32600 + zone if lat_deg >= 0 else 32700 + zone}"
+
+
+def to_work(lonlat_deg: Floats, work_crs: str) -> Floats:
+    """WGS 84 degrees (N×2) to metres in `work_crs` (N×2); NaN where the point has no image. CrsMissing."""
+    return transform_points(lonlat_deg, WGS84, work_crs)
+
+
+def to_lonlat(xy: Floats, work_crs: str) -> Floats:
+    """Coordinates in `work_crs` (N×2) to WGS 84 degrees (N×2); NaN where there is no image. CrsMissing."""
+    return transform_points(xy, work_crs, WGS84)
+
+
+def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
+    """Points (S×2) from one CRS to another; NaN where a point has no image.
+
+    Raises CrsMissing if either text is not a CRS, or if PROJ lacks the grid of the best transformation.
+    """
+    points = np.asarray(xy, dtype=np.float64)
+    if src_crs == dst_crs:
+        return points.copy()
+    try:
+        x, y = _transformer(src_crs, dst_crs).transform(points[..., 0], points[..., 1])
+    except ProjError as error:
+        raise CrsMissing(
+            f"{src_crs[:60]} to {dst_crs[:60]}: the transformation cannot be done here ({error}): "
+            "reproject the file to EPSG:4326 first"
+        ) from error
+    out = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=-1)
+    out[~np.isfinite(out).all(axis=-1)] = np.nan
+    return out
+
+
+def convergence_and_scale(work_crs: str, lon_deg: float, lat_deg: float) -> tuple[float, float]:
+    """Meridian convergence (radians) and point scale factor of `work_crs` at a place.
+
+    Convergence is the azimuth of grid north, positive east of true north: grid yaw = true yaw - convergence.
+    Positive east of the central meridian on the northern half. Source: Snyder (USGS PP 1395) eqs. 8-12, 8-16,
+    as PROJ evaluates them.
+    """
+    factors = _projection(work_crs).get_factors(lon_deg, lat_deg, errcheck=True)
+    return math.radians(factors.meridian_convergence), float(factors.meridional_scale)
+
+
+@lru_cache(maxsize=64)
+def mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
+    """Polynomial map from EPSG:3857 metres to `work_crs`, valid inside `mercator_bounds` (w, s, e, n).
+
+    Residual under a millimetre, carried in `residual_m`. Raises ValueError if the region is too large for
+    one polynomial (some hundreds of kilometres), CrsMissing as `transform_points`.
+    """
+    return fit_planar_map(lambda xy: to_work(mercator_to_lonlat(xy), work_crs), mercator_bounds)
+
+
+def vn2000_zone(lon_deg: float, province: str | None = None) -> str:
+    """The VN-2000 TM-3 zone of a place: "EPSG:9208" for Lao Cai and Yen Bai.
+
+    By law the central meridian belongs to the province, not to the place: `province` (without accents,
+    "lao cai") decides where it is one of the mountain provinces known here; else the nearest meridian is
+    taken, which near a province's border may be its neighbour's. A sheet must therefore name its zone.
+    """
+    known = _PROVINCE_MERIDIANS.get((province or "").strip().lower())
+    meridian = known or min(_VN2000_ZONES, key=lambda m: (abs(m - lon_deg), m))
+    return f"EPSG:{_VN2000_ZONES[meridian]}"
+
+
+def wgs84_points_to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
+    """WGS 84 degrees (N×2) to VN-2000 grid metres (N×2) and the zone's CRS.
+
+    `zone_crs` None takes `vn2000_zone` of the mean longitude. Uses VN2000_OPERATION.
+    """
+    lonlat = np.asarray(lonlat_deg, dtype=np.float64)
+    zone = zone_crs or vn2000_zone(float(np.mean(lonlat[..., 0])))
+    return transform_points(lonlat, WGS84, zone), zone
+
+
+def point_transform(src_crs: str, dst_crs: str) -> Callable[[Floats], Floats]:
+    """`transform_points` with both CRSs bound: what shapely.transform and polynomial fits ask for."""
+    return lambda xy: transform_points(xy, src_crs, dst_crs)
+
+
+@lru_cache(maxsize=64)
+def _projection(text: str) -> Proj:
+    return Proj(_horizontal(parse_crs(text)))
+
+
+@lru_cache(maxsize=256)
+def _transformer(src: str, dst: str) -> Transformer:
+    source, target = _horizontal(parse_crs(src)), _horizontal(parse_crs(dst))
+    if _is_vn2000(source) != _is_vn2000(target):
+        return _vn2000_transformer(source, target)
+    return Transformer.from_crs(source, target, always_xy=True, only_best=True, allow_ballpark=False)
+
+
+def _vn2000_transformer(source: CRS, target: CRS) -> Transformer:
+    group = TransformerGroup(source, target, always_xy=True, allow_ballpark=False)
+    for transformer in group.transformers:
+        if VN2000_OPERATION in transformer.description:
+            return transformer
+    raise CrsMissing(
+        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again"
+    )
+
+
+def _is_vn2000(crs: CRS) -> bool:
+    geodetic = crs.geodetic_crs
+    return (
+        geodetic is not None
+        and geodetic.datum is not None
+        and "2000" in geodetic.datum.name
+        and ("Viet" in geodetic.datum.name or "VN" in geodetic.datum.name)
+    )
+
+
+def _horizontal(crs: CRS) -> CRS:
+    if crs.is_compound:
+        return _horizontal(crs.sub_crs_list[0])
+    return crs.to_2d() if len(crs.axis_info) > 2 else crs
+
+
+def _vertical_datum(crs: CRS) -> str | None:
+    if crs.is_compound:
+        vertical = crs.sub_crs_list[-1]
+        words = f"{vertical.name} {vertical.datum.name if vertical.datum else ''}".upper()
+        return next((datum for word, datum in _DATUM_WORDS if word in words), None)
+    return "ELLIPSOID" if len(crs.axis_info) > 2 else None

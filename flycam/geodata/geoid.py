@@ -1,0 +1,174 @@
+"""Geoid undulations and the conversion of heights between datums, from grids of our own.
+
+Undulation N is the height of the geoid above the WGS 84 ellipsoid: h = H + N (ellipsoidal height, height
+above the geoid). The grids lie in `models/geoid`: fine crops for Vietnam, read bilinearly as PROJ does, and
+coarse ones for the world, read by cubic convolution (Keys 1981, a = -1/2), whose error is stated by
+`undulation_sigma_m`. PROJ's own vertical transformations are not used: without its grids they return the
+height unchanged and say nothing, which at Lao Cai is wrong by 30.9 m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+
+from flycam.errors import DatumUnknown
+from flycam.geodata.models_path import models_dir
+
+Floats = NDArray[np.float64]
+
+GEOIDS = ("EGM96", "EGM2008")
+DATUMS = ("EGM96", "EGM2008", "ELLIPSOID", "LOCAL")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Grid:
+    """Undulations (rows×cols, row 0 northernmost) at posts `north - r * step`, `west + c * step`."""
+
+    values_m: Floats
+    west_deg: float
+    north_deg: float
+    step_deg: float
+    wraps: bool
+    sigma_m: float
+
+
+_FILES = {
+    # fine crop, its sigma, world grid, its sigma: both against the full grid (models/geoid/README.md)
+    "EGM96": ("egm96-vietnam-15min.tif", 0.05, "egm96-world-1deg.tif", 0.4),
+    "EGM2008": ("egm2008-vietnam-2.5min.tif", 0.01, "egm2008-world-1deg.tif", 0.5),
+}
+
+
+def undulation_m(model: str, lonlat_deg: Floats) -> Floats:
+    """Geoid height above the WGS 84 ellipsoid, metres, at WGS 84 degrees (N×2: lon, lat); shape N.
+
+    `model` is "EGM96" or "EGM2008". Inside 100-118 E, 5-25 N from the fine crop, elsewhere from the coarse
+    world grid; `undulation_sigma_m` says how good either is. Raises DatumUnknown for another model, or for
+    coordinates that are not on the globe (NaN included): never a silent zero.
+    """
+    lonlat = _checked(model, lonlat_deg)
+    fine, world = _grids(model)
+    inside = _inside(fine, lonlat)
+    out = np.empty(len(lonlat))
+    out[inside] = _bilinear(fine, lonlat[inside])
+    out[~inside] = _cubic(world, lonlat[~inside])
+    return out
+
+
+def undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
+    """1-sigma error of `undulation_m` against the model's full grid, metres; shape N. DatumUnknown."""
+    lonlat = _checked(model, lonlat_deg)
+    fine, world = _grids(model)
+    return np.where(_inside(fine, lonlat), fine.sigma_m, world.sigma_m)
+
+
+def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_datum: str) -> Floats:
+    """Heights (N) at WGS 84 degrees (N×2) from one datum to another; "EGM96", "EGM2008", "ELLIPSOID", "LOCAL".
+
+    Raises DatumUnknown if a datum is not one of these, or if exactly one of the two is LOCAL: a local height
+    stands on nothing that is known here.
+    """
+    heights = np.atleast_1d(np.asarray(height_m, dtype=np.float64))
+    for datum in (from_datum, to_datum):
+        if datum not in DATUMS:
+            raise DatumUnknown(f"vertical datum {datum!r} is not known: use one of {', '.join(DATUMS)}")
+    if from_datum == to_datum:
+        return heights.copy()
+    if "LOCAL" in (from_datum, to_datum):
+        raise DatumUnknown(
+            f"heights in {from_datum} cannot become {to_datum}: a LOCAL height has no tie to the geoid: "
+            "give the datum with --datum"
+        )
+    if from_datum != "ELLIPSOID":
+        heights = heights + undulation_m(from_datum, lonlat_deg)
+    if to_datum != "ELLIPSOID":
+        heights = heights - undulation_m(to_datum, lonlat_deg)
+    return heights
+
+
+def _checked(model: str, lonlat_deg: Floats) -> Floats:
+    if model not in GEOIDS:
+        raise DatumUnknown(f"geoid model {model!r} is not known: use one of {', '.join(GEOIDS)}")
+    lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
+    on_globe = (np.abs(lonlat[:, 0]) <= 360.0) & (np.abs(lonlat[:, 1]) <= 90.0)
+    if not on_globe.all():
+        lon, lat = lonlat[~on_globe][0]
+        raise DatumUnknown(
+            f"{model}: no undulation at longitude {lon}, latitude {lat}: check the coordinates of the flight"
+        )
+    wrapped = lonlat.copy()
+    wrapped[:, 0] = (lonlat[:, 0] + 180.0) % 360.0 - 180.0
+    return wrapped
+
+
+@lru_cache(maxsize=2)
+def _grids(model: str) -> tuple[_Grid, _Grid]:
+    fine, fine_sigma, world, world_sigma = _FILES[model]
+    return _read(fine, fine_sigma), _read(world, world_sigma)
+
+
+def _read(name: str, sigma_m: float) -> _Grid:
+    path = models_dir() / "geoid" / name
+    try:
+        with rasterio.open(path) as source:
+            values = source.read(1).astype(np.float64) * source.scales[0]
+            west, north = source.transform * (0.5, 0.5)
+            step = source.transform.a
+    except rasterio.errors.RasterioIOError as error:
+        raise DatumUnknown(f"{path.name}: the geoid grid cannot be read: install flycam again") from error
+    wraps = bool((values.shape[1] - 1) * step >= 360.0)
+    return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, wraps=wraps, sigma_m=sigma_m)
+
+
+def _inside(grid: _Grid, lonlat: Floats) -> NDArray[np.bool_]:
+    rows, cols = grid.values_m.shape
+    row, col = _position(grid, lonlat)
+    slack = 1e-9
+    return (row >= -slack) & (row <= rows - 1 + slack) & (col >= -slack) & (col <= cols - 1 + slack)
+
+
+def _position(grid: _Grid, lonlat: Floats) -> tuple[Floats, Floats]:
+    return (
+        (grid.north_deg - lonlat[:, 1]) / grid.step_deg,
+        (lonlat[:, 0] - grid.west_deg) / grid.step_deg,
+    )
+
+
+def _bilinear(grid: _Grid, lonlat: Floats) -> Floats:
+    row, col = _position(grid, lonlat)
+    rows, cols = grid.values_m.shape
+    r0 = np.clip(np.floor(row).astype(np.intp), 0, rows - 2)
+    c0 = np.clip(np.floor(col).astype(np.intp), 0, cols - 2)
+    fr, fc = row - r0, col - c0
+    v = grid.values_m
+    top = v[r0, c0] * (1 - fc) + v[r0, c0 + 1] * fc
+    bottom = v[r0 + 1, c0] * (1 - fc) + v[r0 + 1, c0 + 1] * fc
+    return np.asarray(top * (1 - fr) + bottom * fr)
+
+
+def _cubic(grid: _Grid, lonlat: Floats) -> Floats:
+    row, col = _position(grid, lonlat)
+    rows, cols = grid.values_m.shape
+    r0, c0 = np.floor(row).astype(np.intp), np.floor(col).astype(np.intp)
+    period = cols - 1
+    total = np.zeros(len(row))
+    for i, weight_r in enumerate(_keys_weights(row - r0)):
+        r = np.clip(r0 - 1 + i, 0, rows - 1)
+        for j, weight_c in enumerate(_keys_weights(col - c0)):
+            c = (c0 - 1 + j) % period
+            total += weight_r * weight_c * grid.values_m[r, c]
+    return total
+
+
+def _keys_weights(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    return (
+        ((-0.5 * t + 1.0) * t - 0.5) * t,
+        (1.5 * t - 2.5) * t * t + 1.0,
+        ((-1.5 * t + 2.0) * t + 0.5) * t,
+        (0.5 * t - 0.5) * t * t,
+    )
