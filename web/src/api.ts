@@ -1,0 +1,146 @@
+/** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
+
+export interface Session {
+  account: { name: string; role: string } | null;
+  open: boolean;
+  version: string;
+}
+
+export interface EventInfo {
+  event_id: string;
+  name: string;
+  kind: string;
+  is_drill: boolean;
+  risk_level: number | null;
+  starts: string | null;
+  ends: string | null;
+}
+
+export interface MosaicInfo {
+  mosaic_id: string;
+  layer: string;
+  revision: number;
+  base_zoom: number;
+  min_zoom: number;
+  seq: number;
+}
+
+export interface CommuneCoverage {
+  code: string;
+  name: string;
+  covered_pct: number;
+  covered_m2: number;
+}
+
+export interface FlightInfo {
+  flight_id: string;
+  name: string;
+  event_id: string;
+  is_drill: boolean;
+  state: string;
+  gsd_m: number;
+  first: string;
+  last: string;
+  bounds: [number, number, number, number] | null;
+  operator: string | null;
+  vertical_datum: string;
+  work_crs: string;
+  warnings: string[];
+  mosaics: MosaicInfo[];
+  communes: CommuneCoverage[];
+}
+
+export interface FlightDetail extends FlightInfo {
+  frames: { used: number; withdrawn: number; rejected: Record<string, number> };
+}
+
+export interface PixelSource {
+  flight_id: string;
+  frame_id: string;
+  layer: string;
+  source_name: string;
+  source_sha256: string;
+  captured: string;
+  camera: string;
+  operator: string | null;
+  settled: string[];
+  gsd_m: number | null;
+  pixel_m: number;
+  sigma_m: number | null;
+  pose_source: string | null;
+  footprint: object | null;
+}
+
+export interface FeatureCollection {
+  type: "FeatureCollection";
+  features: {
+    type: "Feature";
+    geometry: object;
+    properties: Record<string, unknown>;
+    bbox?: number[];
+  }[];
+}
+
+export class ApiError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+async function get<T>(path: string, params: Record<string, string | number> = {}): Promise<T> {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(params)) query.set(name, String(value));
+  query.set("lang", document.documentElement.lang);
+  return read<T>(await fetch(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } }));
+}
+
+async function post<T>(path: string, body: object): Promise<T> {
+  return read<T>(
+    await fetch(`${path}?lang=${document.documentElement.lang}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(body),
+    }),
+  );
+}
+
+async function read<T>(response: Response): Promise<T> {
+  const body: unknown = await response.json().catch(() => null);
+  if (!response.ok) {
+    const message = (body as { message?: string } | null)?.message ?? `HTTP ${response.status}`;
+    throw new ApiError(response.status, message);
+  }
+  return body as T;
+}
+
+export const api = {
+  session: () => get<Session>("/api/session"),
+  login: (token: string) => post<Session>("/api/login", { token }),
+  logout: () => post<Session>("/api/logout", {}),
+  events: () => get<EventInfo[]>("/api/events"),
+  flights: () => get<FlightInfo[]>("/api/flights"),
+  flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
+  footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
+  gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),
+  communes: (bounds: number[], toleranceM: number) =>
+    get<FeatureCollection>("/api/communes", { bounds: bounds.join(","), tolerance_m: toleranceM }),
+  searchCommunes: (text: string) => get<FeatureCollection>("/api/communes", { q: text, tolerance_m: 50 }),
+  pixel: (flight: string, layer: string, lon: number, lat: number) =>
+    get<PixelSource | null>("/api/pixel", { flight, layer, lon, lat }),
+  terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
+};
+
+export function tileUrl(mosaic: MosaicInfo, z: number, x: number, y: number): string {
+  return `/tiles/${mosaic.mosaic_id}/${z}/${x}/${y}?v=${mosaic.seq}`;
+}
+
+export function evidenceUrl(sha256: string): string {
+  return `/api/evidence/${sha256}`;
+}
+
+export function previewUrl(sha256: string): string {
+  return `/api/evidence/${sha256}/preview`;
+}

@@ -1,0 +1,175 @@
+/** Ties the views to the state: each view draws what the state says and asks for changes, nothing else. */
+
+import { toLonLat } from "ol/proj";
+import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { api, type FlightInfo } from "./api";
+import { el, replace } from "./dom";
+import { setLanguage, t } from "./i18n";
+import { Live } from "./live";
+import { Communes } from "./map/communes";
+import { Ground } from "./map/ground";
+import { chosenMosaic, MosaicLayers, visibleFlights } from "./map/mosaics";
+import { Overlays } from "./map/overlays";
+import { createMap, fitLonLat, hasLinkedView, labelControls, unionBounds } from "./map/view";
+import { formatLonLat } from "./numbers";
+import { EvidenceCard } from "./panel/evidence";
+import { FlightList } from "./panel/flights";
+import { Header } from "./panel/header";
+import { LayerPanel } from "./panel/layers";
+import { CommuneSearch } from "./panel/search";
+import { currentEvent, defaultEvent, flightsShown, writeLink, type State, type Store } from "./state";
+
+const CLOCK_MS = 20_000;
+
+export class Application {
+  private readonly mapElement = el("div", { class: "map", tabindex: "0" });
+  private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
+  private readonly position = el("output", { class: "position" });
+  private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
+  private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
+  private readonly wholeButton = el("button", { type: "button", class: "whole" });
+  private readonly map;
+  private readonly ground;
+  private readonly mosaics;
+  private readonly communes;
+  private readonly overlays;
+  private readonly header;
+  private readonly search;
+  private readonly flights;
+  private readonly layers;
+  private readonly card;
+
+  constructor(
+    private readonly root: HTMLElement,
+    private readonly store: Store,
+  ) {
+    this.search = new CommuneSearch((hit) => {
+      this.communes.highlight(String(hit.properties["code"]));
+      if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
+      this.openPanel(false);
+    });
+    this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id));
+    this.flights = new FlightList(store, (flight) => this.goTo(flight));
+    this.layers = new LayerPanel(store);
+    this.card = new EvidenceCard(() => this.overlays.clearPicked());
+    this.lay();
+    this.map = createMap(this.mapElement);
+    this.ground = new Ground(this.map);
+    this.mosaics = new MosaicLayers(this.map);
+    this.communes = new Communes(this.map);
+    this.overlays = new Overlays(this.map);
+    this.map.on("singleclick", (event) => void this.pick(event));
+    this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
+    this.map.on("moveend", () => this.showPosition(this.map.getView().getCenter()));
+  }
+
+  async start(): Promise<void> {
+    this.store.subscribe((state, before) => this.render(state, before));
+    const [events, flights, terrain] = await Promise.all([api.events(), api.flights(), api.terrain()]);
+    this.ground.setTerrain(terrain.map((dem) => dem.bounds));
+    const linked = events.some((event) => event.event_id === this.store.state.eventId);
+    const eventId = linked ? this.store.state.eventId : defaultEvent(events, flights);
+    this.store.set({ events, flights, eventId });
+    if (!hasLinkedView() || !linked) this.showWhole();
+    window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
+    new Live(this.store).follow();
+  }
+
+  private lay(): void {
+    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
+    this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
+    this.wholeButton.addEventListener("click", () => this.showWhole());
+    const over = [this.drillFrame, this.notice, this.wholeButton, this.position, this.card.element];
+    const stage = el("main", { class: "stage" }, this.mapElement, ...over);
+    replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
+  }
+
+  private render(state: State, before: State): void {
+    if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
+    const onlyClock = state.nowMs !== before.nowMs;
+    if (onlyClock) this.header.tick(state);
+    else this.header.render(state);
+    this.flights.render(state);
+    this.layers.render(state);
+    this.ground.update(state);
+    this.mosaics.update(state);
+    this.communes.update(state);
+    this.overlays.setFlights(visibleFlights(state));
+    this.card.render(state.nowMs);
+    this.notice.hidden = state.online;
+    this.notice.textContent = t("offline");
+    const drill = currentEvent(state)?.is_drill ?? false;
+    this.drillFrame.hidden = !drill;
+    this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
+    const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
+    if (wants(state) !== wants(before)) void this.drawOutlines(state);
+  }
+
+  private speak(state: State): void {
+    setLanguage(state.language);
+    localStorage.setItem("flycam.language", state.language);
+    writeLink({ lang: state.language === "en" ? "en" : "" });
+    labelControls(this.map);
+    this.search.relabel();
+    this.wholeButton.textContent = t("wholeEvent");
+    this.openPanel(this.root.classList.contains("panel-open"));
+    this.showPosition(this.map.getView().getCenter());
+  }
+
+  private openPanel(open: boolean): void {
+    this.root.classList.toggle("panel-open", open);
+    this.panelSwitch.textContent = open ? t("closeMenu") : t("menu");
+  }
+
+  private chooseEvent(eventId: string): void {
+    writeLink({ event: eventId });
+    this.card.close();
+    this.store.set({ eventId, selectedFlight: null });
+    this.showWhole();
+  }
+
+  private goTo(flight: FlightInfo): void {
+    if (flight.bounds) fitLonLat(this.map, flight.bounds);
+    this.openPanel(false);
+  }
+
+  private showWhole(): void {
+    const bounds = flightsShown(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
+    const union = unionBounds(bounds);
+    if (union) fitLonLat(this.map, union);
+  }
+
+  private showPosition(coordinate: number[] | undefined): void {
+    if (!coordinate) return;
+    const [lon = 0, lat = 0] = toLonLat(coordinate);
+    this.position.textContent = formatLonLat(lon, lat);
+  }
+
+  private async drawOutlines(state: State): Promise<void> {
+    const wanted = state.selectedFlight ? [state.selectedFlight] : visibleFlights(state).map((f) => f.flight_id);
+    const gather = async (on: boolean, read: typeof api.footprints) => {
+      const all = on ? await Promise.all(wanted.map((id) => read(id).catch(() => null))) : [];
+      return { type: "FeatureCollection" as const, features: all.flatMap((one) => one?.features ?? []) };
+    };
+    this.overlays.setFootprints(await gather(state.layers.footprints, api.footprints));
+    this.overlays.setGaps(await gather(state.layers.gaps, api.gaps));
+  }
+
+  /** Asks the shown flights from the newest down until one of them imaged this point. */
+  private async pick(event: MapBrowserEvent): Promise<void> {
+    const [lon = 0, lat = 0] = toLonLat(event.coordinate);
+    const state = this.store.state;
+    const found = { lon, lat, commune: this.communes.nameAt(event.coordinate), flight: null, pixel: null };
+    const over = visibleFlights(state).filter(({ bounds: b }) => b && lon >= b[0] && lon <= b[2] && lat >= b[1] && lat <= b[3]);
+    for (const flight of over) {
+      const layer = chosenMosaic(state, flight)?.layer ?? "colour";
+      const pixel = await api.pixel(flight.flight_id, layer, lon, lat).catch(() => null);
+      if (!pixel) continue;
+      this.overlays.setPicked(lon, lat, pixel);
+      this.card.show({ ...found, flight, pixel }, state.nowMs);
+      return;
+    }
+    this.overlays.setPicked(lon, lat, null);
+    this.card.show(found, state.nowMs);
+  }
+}

@@ -1,0 +1,35 @@
+/** One small builder for elements: text always goes through textContent, never through HTML. */
+
+type Child = Node | string | null | undefined | false;
+type Handler = (event: Event) => void;
+type Props = Record<string, string | number | boolean | Handler | undefined>;
+
+export function el<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  props: Props = {},
+  ...children: Child[]
+): HTMLElementTagNameMap[K] {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === undefined || value === false) continue;
+    if (typeof value === "function") node.addEventListener(name, value);
+    else if (name === "class") node.className = String(value);
+    else if (name === "checked") (node as HTMLInputElement).checked = true;
+    else node.setAttribute(name, value === true ? "" : String(value));
+  }
+  for (const child of children) if (child) node.append(child);
+  return node;
+}
+
+export function replace(parent: HTMLElement, ...children: Child[]): void {
+  parent.replaceChildren(...children.filter((child): child is Node | string => Boolean(child)));
+}
+
+/** Calls `action` once the caller has been quiet for `delayMs`. */
+export function debounced<A extends unknown[]>(action: (...args: A) => void, delayMs: number) {
+  let timer = 0;
+  return (...args: A): void => {
+    window.clearTimeout(timer);
+    timer = window.setTimeout(() => action(...args), delayMs);
+  };
+}

@@ -1,0 +1,139 @@
+/** Vietnamese first, English by one click. Every sentence of the page is here. */
+
+export type Language = "vi" | "en";
+
+const words = {
+  appTitle: ["Bản đồ bay chụp", "Drone flight map"],
+  event: ["Sự kiện", "Event"],
+  noEvent: ["Chưa có sự kiện", "No event yet"],
+  drill: ["DIỄN TẬP", "DIỄN TẬP (drill)"],
+  drillNote: ["Ảnh diễn tập – không phải hiện trường thật", "Drill imagery – not a real scene"],
+  riskLevel: ["Rủi ro thiên tai cấp {0}", "Disaster risk level {0}"],
+  flights: ["Chuyến bay", "Flights"],
+  newestOnTop: ["Mới nhất ở trên cùng", "Newest on top"],
+  noFlights: [
+    "Chưa có chuyến bay nào trong sự kiện này. Nạp ảnh bằng lệnh “flycam ingest”.",
+    "No flight in this event yet. Add photos with “flycam ingest”.",
+  ],
+  show: ["Hiện", "Show"],
+  zoomTo: ["Tới nơi", "Go there"],
+  captured: ["Bay chụp", "Captured"],
+  gsd: ["Độ phân giải mặt đất", "Ground resolution (GSD)"],
+  gsdShort: ["GSD", "GSD"],
+  operator: ["Người bay", "Operator"],
+  stateIngesting: ["Đang nạp – chưa đủ ảnh", "Being ingested – not complete"],
+  stateWithdrawn: ["Đã rút khỏi bản đồ", "Withdrawn from the map"],
+  details: ["Chi tiết", "Details"],
+  hideDetails: ["Thu gọn", "Less"],
+  framesUsed: ["Ảnh đã dùng", "Photos used"],
+  framesRejected: ["Ảnh bị loại", "Photos rejected"],
+  framesWithdrawn: ["Ảnh đã rút", "Photos withdrawn"],
+  communesCovered: ["Vùng phủ theo xã, phường", "Coverage by commune"],
+  noCommunes: ["Chưa có ranh giới xã cho vùng này", "No commune boundaries for this area"],
+  layers: ["Lớp bản đồ", "Map layers"],
+  layerHillshade: ["Địa hình", "Terrain"],
+  layerCommunes: ["Ranh giới xã, phường", "Commune boundaries"],
+  layerFootprints: ["Khung từng ảnh", "Photo footprints"],
+  layerGaps: ["Chỗ còn thiếu trong chuyến bay", "Ground missed by the flight"],
+  layerNotFlown: ["Nơi chưa bay chụp", "Not flown"],
+  legend: ["Chú giải", "Legend"],
+  legendNotFlown: ["Chưa bay chụp: không biết ở đó có gì", "Not flown: nothing is known about it"],
+  legendFlight: ["Phạm vi chuyến bay", "Extent of a flight"],
+  legendCommune: ["Ranh giới xã, phường", "Commune boundary"],
+  legendFootprint: ["Khung ảnh trên mặt đất", "Footprint of a photo"],
+  legendGap: ["Chỗ chưa chụp được, cần bay lại", "Missed ground: fly again"],
+  legendPicked: ["Điểm đang xem và khung ảnh gốc", "Point shown, and its photo"],
+  search: ["Tìm xã, phường (gõ không dấu cũng được)", "Find a commune (accents not needed)"],
+  searchShort: ["Tìm xã, phường", "Find a commune"],
+  searchNone: ["Không tìm thấy xã, phường nào", "No commune found"],
+  menu: ["Danh sách", "List"],
+  closeMenu: ["Xem bản đồ", "Show map"],
+  close: ["Đóng", "Close"],
+  zoomIn: ["Phóng to", "Zoom in"],
+  zoomOut: ["Thu nhỏ", "Zoom out"],
+  wholeEvent: ["Toàn cảnh", "Whole event"],
+  clickHint: ["Bấm vào ảnh để biết ảnh gốc, giờ chụp", "Click the imagery to see its photo and time"],
+  evidenceTitle: ["Ảnh gốc tại điểm này", "Photo behind this point"],
+  evidenceNone: ["Chưa bay chụp", "Not flown"],
+  evidenceNoneText: [
+    "Điểm này không có ảnh trong các chuyến bay đang hiện. Không suy ra được là ở đó không có gì.",
+    "No shown flight imaged this point. It does not follow that nothing is there.",
+  ],
+  photo: ["Tệp ảnh", "Photo file"],
+  time: ["Giờ chụp (UTC+7)", "Time taken (UTC+7)"],
+  camera: ["Máy ảnh", "Camera"],
+  positionError: ["Sai số vị trí máy bay", "Aircraft position error"],
+  positionSource: ["Nguồn vị trí", "Position from"],
+  poseGnss: ["GPS của máy bay", "aircraft GPS"],
+  poseRtk: ["GPS RTK", "RTK GPS"],
+  poseRegistered: ["khớp ảnh", "image registration"],
+  poseAdjusted: ["bình sai khối ảnh", "bundle adjustment"],
+  flight: ["Chuyến bay", "Flight"],
+  location: ["Toạ độ WGS 84", "Position (WGS 84)"],
+  commune: ["Xã, phường", "Commune"],
+  settled: ["Đã hiệu chỉnh khi nạp", "Settled when ingested"],
+  openOriginal: ["Mở ảnh gốc", "Open the original photo"],
+  previewAlt: ["Ảnh gốc thu nhỏ", "The photo, reduced"],
+  warning: ["Lưu ý", "Note"],
+  loginTitle: ["Đăng nhập", "Sign in"],
+  loginText: [
+    "Dán mã truy cập mà quản trị viên đã cấp (lệnh “flycam user add”).",
+    "Paste the access token your administrator gave you (“flycam user add”).",
+  ],
+  loginToken: ["Mã truy cập", "Access token"],
+  loginButton: ["Vào bản đồ", "Open the map"],
+  logout: ["Thoát", "Sign out"],
+  openAccess: ["Chỉ máy này, chưa đặt tài khoản", "This computer only, no accounts yet"],
+  offline: [
+    "Mất kết nối với máy chủ. Bản đồ đang hiện là bản đã tải; sẽ tự thử lại.",
+    "No connection to the server. The map shows what was loaded; retrying.",
+  ],
+  loading: ["Đang tải…", "Loading…"],
+  north: ["B", "N"],
+  south: ["N", "S"],
+  east: ["Đ", "E"],
+  west: ["T", "W"],
+  ageNow: ["vừa xong", "just now"],
+  ageMinutes: ["{0} phút trước", "{0} min ago"],
+  ageHours: ["{0} giờ trước", "{0} h ago"],
+  ageDays: ["{0} ngày trước", "{0} days ago"],
+  ageFuture: ["giờ máy ảnh ở tương lai", "camera clock is ahead"],
+  layer_colour: ["Ảnh màu", "Colour"],
+  layer_infrared: ["Cận hồng ngoại", "Near infrared"],
+  layer_thermal: ["Ảnh nhiệt", "Thermal"],
+  layer_night: ["Ảnh đêm", "Night"],
+  reason_unreadable: ["không đọc được", "unreadable"],
+  reason_no_position: ["không có vị trí", "no position"],
+  reason_telemetry_gap: ["thiếu dữ liệu bay", "telemetry gap"],
+  reason_pose_rejected: ["vị trí, góc chụp sai", "pose rejected"],
+  reason_horizon_in_view: ["chụp ngang chân trời", "horizon in view"],
+  reason_outside_terrain: ["ngoài vùng có địa hình", "outside the terrain"],
+  reason_too_blurred: ["mờ, nhoè", "too blurred"],
+  reason_lens_covered: ["ống kính bị che", "lens covered"],
+  reason_duplicate: ["trùng lặp", "duplicate"],
+  reason_rejected: ["bị loại", "rejected"],
+} satisfies Record<string, [string, string]>;
+
+export type Word = keyof typeof words;
+
+let current: Language = "vi";
+
+export function language(): Language {
+  return current;
+}
+
+export function setLanguage(next: Language): void {
+  current = next;
+  document.documentElement.lang = next;
+  document.title = `flycam – ${t("appTitle")}`;
+}
+
+export function t(word: Word, ...values: (string | number)[]): string {
+  const text = words[word][current === "vi" ? 0 : 1];
+  return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), text);
+}
+
+/** For words whose key comes from the server: falls back to the server's own spelling. */
+export function tOr(key: string, fallback: string): string {
+  return key in words ? t(key as Word) : fallback;
+}

@@ -1,0 +1,28 @@
+/** Start: ask who is there, read what was flown, draw it, then follow the tile log. */
+
+import "ol/ol.css";
+import "./style.css";
+import { api, ApiError } from "./api";
+import { Application } from "./application";
+import { el } from "./dom";
+import { setLanguage } from "./i18n";
+import { askForToken } from "./panel/login";
+import { initialState, Store } from "./state";
+
+async function start(): Promise<void> {
+  const root = document.getElementById("app");
+  if (!root) return;
+  const store = new Store(initialState());
+  setLanguage(store.state.language);
+  const session = await api.session().catch(async (error: unknown) => {
+    if (!(error instanceof ApiError) || ![401, 403].includes(error.status)) throw error;
+    await askForToken(root);
+    return api.session();
+  });
+  store.set({ session });
+  await new Application(root, store).start();
+}
+
+start().catch((error: unknown) => {
+  document.body.append(el("p", { class: "fatal", role: "alert" }, String(error)));
+});

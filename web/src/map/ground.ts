@@ -1,0 +1,51 @@
+/** What lies under the imagery: terrain shading of the registered DEM, and the hatch of ground not flown. */
+
+import type Map from "ol/Map";
+import Feature from "ol/Feature";
+import { fromExtent } from "ol/geom/Polygon";
+import TileLayer from "ol/layer/Tile";
+import VectorLayer from "ol/layer/Vector";
+import XYZ from "ol/source/XYZ";
+import VectorSource from "ol/source/Vector";
+import Fill from "ol/style/Fill";
+import Style from "ol/style/Style";
+import { transformExtent } from "ol/proj";
+import type { State } from "../state";
+import { COLOURS, hatchTile } from "./colours";
+import { unionBounds, Z } from "./view";
+
+const WORLD = [-20037508, -20037508, 20037508, 20037508];
+
+export class Ground {
+  private readonly hillshade: TileLayer<XYZ>;
+  private readonly notFlown: VectorLayer;
+
+  constructor(private readonly map: Map) {
+    this.hillshade = new TileLayer({
+      source: new XYZ({ url: "/api/hillshade/{z}/{x}/{y}", minZoom: 6, maxZoom: 15, transition: 0 }),
+      zIndex: Z.hillshade,
+      visible: false,
+    });
+    const pen = document.createElement("canvas").getContext("2d");
+    const pattern = pen?.createPattern(hatchTile(COLOURS.notFlownLine, 11, 1.1), "repeat");
+    this.notFlown = new VectorLayer({
+      source: new VectorSource({ features: [new Feature(fromExtent(WORLD))] }),
+      style: new Style({ fill: new Fill({ color: pattern ?? "transparent" }) }),
+      zIndex: Z.notFlown,
+    });
+    this.map.addLayer(this.hillshade);
+    this.map.addLayer(this.notFlown);
+  }
+
+  /** Where terrain is registered; without any there is nothing to ask the server for. */
+  setTerrain(bounds: number[][]): void {
+    const union = unionBounds(bounds);
+    this.hillshade.setExtent(union ? transformExtent(union, "EPSG:4326", "EPSG:3857") : [0, 0, 0, 0]);
+    this.hillshade.set("known", Boolean(union));
+  }
+
+  update(state: State): void {
+    this.hillshade.setVisible(state.layers.hillshade && Boolean(this.hillshade.get("known")));
+    this.notFlown.setVisible(state.layers.notFlown);
+  }
+}

@@ -1,0 +1,134 @@
+/** Outlines over the imagery: extents of flights, footprints and gaps of the chosen flight, the picked point. */
+
+import type Map from "ol/Map";
+import Feature from "ol/Feature";
+import GeoJSON from "ol/format/GeoJSON";
+import Point from "ol/geom/Point";
+import { fromExtent } from "ol/geom/Polygon";
+import VectorLayer from "ol/layer/Vector";
+import VectorSource from "ol/source/Vector";
+import CircleStyle from "ol/style/Circle";
+import Fill from "ol/style/Fill";
+import Stroke from "ol/style/Stroke";
+import Style from "ol/style/Style";
+import Text from "ol/style/Text";
+import { getCenter } from "ol/extent";
+import { fromLonLat, transformExtent } from "ol/proj";
+import type { FeatureCollection, FlightInfo, PixelSource } from "../api";
+import { formatTime } from "../time";
+import { COLOURS, hatchTile } from "./colours";
+import { Z } from "./view";
+
+const FONT = '700 15px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+/** Smaller than this on screen, a flight is a labelled dot: an outline of four pixels tells nobody anything. */
+const SMALL_PX = 70;
+
+const reader = new GeoJSON({ featureProjection: "EPSG:3857" });
+
+function vectors(map: Map, zIndex: number, style: Style | Style[]): VectorSource {
+  const source = new VectorSource();
+  map.addLayer(new VectorLayer({ source, style, zIndex, updateWhileInteracting: false }));
+  return source;
+}
+
+function cased(colour: string, width: number, dash?: number[]): Style[] {
+  return [
+    new Style({ stroke: new Stroke({ color: "rgba(10, 22, 32, 0.75)", width: width + 2.5 }) }),
+    new Style({ stroke: new Stroke({ color: colour, width, lineDash: dash }) }),
+  ];
+}
+
+export class Overlays {
+  private readonly footprints: VectorSource;
+  private readonly gaps: VectorSource;
+  private readonly picked: VectorSource;
+  private readonly extents: VectorSource;
+
+  constructor(map: Map) {
+    const pen = document.createElement("canvas").getContext("2d");
+    const gapFill = pen?.createPattern(hatchTile(COLOURS.gap, 10, 2, true), "repeat");
+    this.gaps = vectors(map, Z.gaps, [
+      new Style({ fill: new Fill({ color: gapFill ?? "transparent" }) }),
+      ...cased(COLOURS.gap, 2),
+    ]);
+    this.footprints = vectors(map, Z.footprints, cased(COLOURS.footprint, 1));
+    this.picked = vectors(map, Z.picked, [
+      ...cased(COLOURS.picked, 3),
+      new Style({
+        image: new CircleStyle({
+          radius: 8,
+          fill: new Fill({ color: COLOURS.picked }),
+          stroke: new Stroke({ color: "#14202b", width: 3 }),
+        }),
+      }),
+    ]);
+    this.extents = new VectorSource();
+    map.addLayer(
+      new VectorLayer({
+        source: this.extents,
+        zIndex: Z.flights,
+        declutter: true,
+        style: (feature, resolution) => flightStyle(feature as Feature, resolution),
+      }),
+    );
+  }
+
+  setFlights(flights: FlightInfo[]): void {
+    this.extents.clear(true);
+    for (const flight of flights) {
+      if (!flight.bounds) continue;
+      const extent = transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857");
+      const feature = new Feature({ geometry: fromExtent(extent), flight: flight.flight_id });
+      feature.set("label", `${flight.name}\n${formatTime(flight.last)}`);
+      this.extents.addFeature(feature);
+    }
+  }
+
+  setFootprints(collection: FeatureCollection | null): void {
+    this.footprints.clear(true);
+    if (collection) this.footprints.addFeatures(reader.readFeatures(collection));
+  }
+
+  setGaps(collection: FeatureCollection | null): void {
+    this.gaps.clear(true);
+    if (collection) this.gaps.addFeatures(reader.readFeatures(collection));
+  }
+
+  setPicked(lon: number, lat: number, pixel: PixelSource | null): void {
+    this.picked.clear(true);
+    if (pixel?.footprint) this.picked.addFeature(new Feature(reader.readGeometry(pixel.footprint) ?? undefined));
+    this.picked.addFeature(new Feature(new Point(fromLonLat([lon, lat]))));
+  }
+
+  clearPicked(): void {
+    this.picked.clear(true);
+  }
+}
+
+function flightStyle(feature: Feature, resolution: number): Style[] {
+  const extent = feature.getGeometry()?.getExtent() ?? [0, 0, 0, 0];
+  const widthPx = ((extent[2] ?? 0) - (extent[0] ?? 0)) / resolution;
+  if (widthPx > SMALL_PX) {
+    return cased(COLOURS.flight, 1.5, [9, 6]);
+  }
+  return [
+    new Style({
+      geometry: new Point(getCenter(extent)),
+      image: new CircleStyle({
+        radius: 9,
+        fill: new Fill({ color: COLOURS.flightCasing }),
+        stroke: new Stroke({ color: COLOURS.flight, width: 3 }),
+      }),
+      text: new Text({
+        text: String(feature.get("label")),
+        font: FONT,
+        textAlign: "left",
+        offsetX: 18,
+        fill: new Fill({ color: "#14202b" }),
+        backgroundFill: new Fill({ color: "rgba(255,255,255,0.94)" }),
+        backgroundStroke: new Stroke({ color: COLOURS.flightCasing, width: 1 }),
+        padding: [4, 7, 3, 7],
+      }),
+    }),
+  ];
+}

@@ -1,0 +1,85 @@
+/** The map itself: view, controls, and the order in which layers lie on each other. */
+
+import Map from "ol/Map";
+import View from "ol/View";
+import Zoom from "ol/control/Zoom";
+import ScaleLine from "ol/control/ScaleLine";
+import { defaults as defaultInteractions } from "ol/interaction/defaults";
+import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
+import type { Extent } from "ol/extent";
+import { t } from "../i18n";
+import { readLink, writeLink } from "../state";
+
+export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, flights: 930, picked: 940 };
+
+const NORTHERN_VIETNAM: [number, number, number, number] = [102.1, 20.0, 108.1, 23.4];
+
+export function createMap(target: HTMLElement): Map {
+  const map = new Map({
+    target,
+    controls: [],
+    // An old PC redraws in software: no animation that is not asked for, no rotation by accident.
+    interactions: defaultInteractions({ altShiftDragRotate: false, pinchRotate: false }),
+    pixelRatio: Math.min(window.devicePixelRatio || 1, 2),
+    maxTilesLoading: 12,
+    view: new View({
+      center: fromLonLat([105.1, 21.7]),
+      zoom: 7.5,
+      minZoom: 5,
+      maxZoom: 24,
+      enableRotation: false,
+      constrainResolution: false,
+    }),
+  });
+  if (!restoreFromLink(map)) map.getView().fit(transformExtent(NORTHERN_VIETNAM, "EPSG:4326", "EPSG:3857"));
+  map.on("moveend", () => rememberInLink(map));
+  labelControls(map);
+  return map;
+}
+
+/** Controls carry words, so they are made again when the language changes. */
+export function labelControls(map: Map): void {
+  map.getControls().clear();
+  map.addControl(new Zoom({ zoomInTipLabel: t("zoomIn"), zoomOutTipLabel: t("zoomOut"), duration: 0 }));
+  map.addControl(new ScaleLine({ units: "metric", minWidth: 90 }));
+}
+
+export function hasLinkedView(): boolean {
+  return /^[\d./-]+$/.test(readLink().map ?? "");
+}
+
+function restoreFromLink(map: Map): boolean {
+  const [zoom, lat, lon] = (readLink().map ?? "").split("/").map(Number);
+  if (![zoom, lat, lon].every((part) => Number.isFinite(part))) return false;
+  map.getView().setZoom(zoom as number);
+  map.getView().setCenter(fromLonLat([lon as number, lat as number]));
+  return true;
+}
+
+function rememberInLink(map: Map): void {
+  const view = map.getView();
+  const centre = view.getCenter();
+  if (!centre) return;
+  const [lon = 0, lat = 0] = toLonLat(centre);
+  writeLink({ map: `${(view.getZoom() ?? 0).toFixed(2)}/${lat.toFixed(6)}/${lon.toFixed(6)}` });
+}
+
+export function fitLonLat(map: Map, bounds: Extent, maxZoom = 20): void {
+  const size = map.getSize() ?? [800, 600];
+  const margin = Math.min(60, (size[0] ?? 800) / 10);
+  map.getView().fit(transformExtent(bounds, "EPSG:4326", "EPSG:3857"), {
+    padding: [margin, margin, margin, margin],
+    maxZoom,
+    duration: 0,
+  });
+}
+
+export function unionBounds(all: Extent[]): Extent | null {
+  if (!all.length) return null;
+  return all.reduce((a, b) => [
+    Math.min(a[0] ?? 0, b[0] ?? 0),
+    Math.min(a[1] ?? 0, b[1] ?? 0),
+    Math.max(a[2] ?? 0, b[2] ?? 0),
+    Math.max(a[3] ?? 0, b[3] ?? 0),
+  ]);
+}

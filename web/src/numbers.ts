@@ -1,0 +1,33 @@
+/** Numbers and coordinates as they are written in the chosen language. */
+
+import { language, t } from "./i18n";
+
+export function formatNumber(value: number, digits = 0): string {
+  const text = value.toFixed(digits);
+  const [whole = "0", fraction] = text.split(".");
+  const [thousands, decimal] = language() === "vi" ? [".", ","] : [",", "."];
+  const grouped = whole.replace(/\B(?=(\d{3})+(?!\d))/g, thousands);
+  return fraction ? `${grouped}${decimal}${fraction}` : grouped;
+}
+
+export function formatLonLat(lon: number, lat: number): string {
+  const latitude = `${formatNumber(Math.abs(lat), 6)}° ${t(lat < 0 ? "south" : "north")}`;
+  const longitude = `${formatNumber(Math.abs(lon), 6)}° ${t(lon < 0 ? "west" : "east")}`;
+  return `${latitude}   ${longitude}`;
+}
+
+export function formatGsd(gsdM: number): string {
+  return gsdM < 1 ? `${formatNumber(gsdM * 100, gsdM < 0.1 ? 1 : 0)} cm` : `${formatNumber(gsdM, 1)} m`;
+}
+
+export function formatAreaM2(areaM2: number): string {
+  const km2 = areaM2 / 1e6;
+  return areaM2 < 1e6 ? `${formatNumber(areaM2 / 1e4, 1)} ha` : `${formatNumber(km2, 2)} km²`;
+}
+
+/** Whole percent would round a sliver to "0 %" and a hole to "100 %": both would mislead. */
+export function formatPercent(percent: number): string {
+  if (percent > 0 && percent < 1) return "< 1 %";
+  if (percent > 99 && percent < 100) return "> 99 %";
+  return `${formatNumber(percent)} %`;
+}

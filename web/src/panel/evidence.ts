@@ -1,0 +1,113 @@
+/** From any pixel back to its photo: the card that opens on a click. */
+
+import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../api";
+import { el, replace } from "../dom";
+import { t, type Word } from "../i18n";
+import { formatGsd, formatLonLat, formatNumber } from "../numbers";
+import { formatAge, formatTime } from "../time";
+
+const POSE_WORDS: Record<string, Word> = {
+  gnss: "poseGnss",
+  rtk: "poseRtk",
+  registered: "poseRegistered",
+  adjusted: "poseAdjusted",
+};
+
+export interface Picked {
+  lon: number;
+  lat: number;
+  commune: string | null;
+  flight: FlightInfo | null;
+  pixel: PixelSource | null;
+}
+
+export class EvidenceCard {
+  readonly element = el("aside", { class: "card", hidden: true, "aria-live": "polite" });
+  private picked: Picked | null = null;
+
+  constructor(private readonly onClose: () => void) {}
+
+  show(picked: Picked, nowMs: number): void {
+    this.picked = picked;
+    this.element.hidden = false;
+    this.element.scrollTop = 0;
+    this.render(nowMs);
+  }
+
+  close(): void {
+    this.picked = null;
+    this.element.hidden = true;
+    this.onClose();
+  }
+
+  render(nowMs: number): void {
+    if (!this.picked) return;
+    const { pixel, flight } = this.picked;
+    replace(
+      this.element,
+      el(
+        "div",
+        { class: "card-head" },
+        el("h2", {}, pixel ? t("evidenceTitle") : t("evidenceNone")),
+        el(
+          "button",
+          { type: "button", class: "close", "aria-label": t("close"), click: () => this.close() },
+          "×",
+        ),
+      ),
+      flight?.is_drill && el("p", { class: "drill-line" }, `${t("drill")}: ${t("drillNote")}`),
+      pixel && flight ? this.photo(pixel, flight, nowMs) : el("p", {}, t("evidenceNoneText")),
+      el("dl", {}, ...this.place()),
+    );
+  }
+
+  private photo(pixel: PixelSource, flight: FlightInfo, nowMs: number): HTMLElement {
+    const image = el("img", {
+      src: previewUrl(pixel.source_sha256),
+      alt: t("previewAlt"),
+      width: 320,
+      height: 200,
+      error: (e) => ((e.target as HTMLImageElement).hidden = true),
+    });
+    const facts: [string, string][] = [
+      [t("time"), `${formatTime(pixel.captured)} (${formatAge(pixel.captured, nowMs)})`],
+      [t("photo"), pixel.source_name],
+      [t("flight"), flight.name],
+      [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
+      [t("camera"), pixel.camera],
+    ];
+    const operator = pixel.operator ?? flight.operator;
+    if (operator) facts.push([t("operator"), operator]);
+    if (pixel.sigma_m !== null) facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, 1)} m`]);
+    const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
+    if (pose) facts.push([t("positionSource"), t(pose)]);
+    return el(
+      "div",
+      {},
+      el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
+      el("dl", {}, ...facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
+      pixel.settled.length > 0 &&
+        el(
+          "details",
+          {},
+          el("summary", {}, t("settled")),
+          el("ul", {}, ...pixel.settled.map((line) => el("li", {}, line))),
+        ),
+      el(
+        "a",
+        { class: "button", href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" },
+        t("openOriginal"),
+      ),
+    );
+  }
+
+  private place(): HTMLElement[] {
+    if (!this.picked) return [];
+    const { lon, lat, commune } = this.picked;
+    return [
+      ...(commune ? [el("dt", {}, t("commune")), el("dd", {}, commune)] : []),
+      el("dt", {}, t("location")),
+      el("dd", { class: "coordinates" }, formatLonLat(lon, lat)),
+    ];
+  }
+}

@@ -1,0 +1,145 @@
+/** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
+
+import { api, type FlightDetail, type FlightInfo } from "../api";
+import { el, replace } from "../dom";
+import { t, tOr } from "../i18n";
+import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
+import { flightsShown, writeLink, type State, type Store } from "../state";
+import { formatAge, formatPeriod } from "../time";
+
+export class FlightList {
+  readonly element = el("section", { class: "flights" });
+  private details: Record<string, FlightDetail> = {};
+
+  constructor(
+    private readonly store: Store,
+    private readonly goTo: (flight: FlightInfo) => void,
+  ) {}
+
+  render(state: State): void {
+    const flights = flightsShown(state);
+    replace(
+      this.element,
+      el("h2", {}, t("flights"), flights.length > 1 && el("small", {}, t("newestOnTop"))),
+      flights.length
+        ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
+        : el("p", { class: "empty" }, t("noFlights")),
+    );
+  }
+
+  private item(state: State, flight: FlightInfo): HTMLElement {
+    const open = state.selectedFlight === flight.flight_id;
+    const withdrawn = flight.state === "withdrawn";
+    return el(
+      "li",
+      { class: `flight ${open ? "open" : ""} ${withdrawn ? "withdrawn" : ""}`, "data-flight": flight.flight_id },
+      el(
+        "label",
+        { class: "flight-name" },
+        el("input", {
+          type: "checkbox",
+          checked: !withdrawn && !state.hidden.has(flight.flight_id),
+          disabled: withdrawn,
+          change: () => this.toggle(flight),
+        }),
+        el("strong", {}, flight.name),
+        flight.is_drill && el("span", { class: "drill-badge small" }, t("drill")),
+      ),
+      el(
+        "div",
+        { class: "flight-facts" },
+        el("span", {}, formatPeriod(flight.first, flight.last)),
+        el("span", { class: "age" }, formatAge(flight.last, state.nowMs)),
+        el("span", { title: t("gsd") }, `${t("gsdShort")} ${formatGsd(flight.gsd_m)}`),
+      ),
+      flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
+      withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
+      ...flight.warnings.map((warning) => el("p", { class: "warning" }, warning)),
+      this.spectralChoice(state, flight),
+      el(
+        "div",
+        { class: "flight-actions" },
+        el(
+          "button",
+          { type: "button", disabled: !flight.bounds, click: () => this.goTo(flight) },
+          t("zoomTo"),
+        ),
+        el(
+          "button",
+          { type: "button", "aria-expanded": String(open), click: () => this.select(flight, open) },
+          open ? t("hideDetails") : t("details"),
+        ),
+      ),
+      open && this.detail(flight),
+    );
+  }
+
+  private spectralChoice(state: State, flight: FlightInfo): HTMLElement | null {
+    if (flight.mosaics.length < 2) {
+      const only = flight.mosaics[0]?.layer ?? "colour";
+      return only === "colour" ? null : el("p", { class: "spectral-only" }, tOr(`layer_${only}`, only));
+    }
+    const chosen = state.spectral[flight.flight_id] ?? "colour";
+    const choose = (e: Event): void =>
+      this.store.set({
+        spectral: { ...state.spectral, [flight.flight_id]: (e.target as HTMLSelectElement).value },
+      });
+    const options = flight.mosaics.map(({ layer }) =>
+      el("option", { value: layer, selected: layer === chosen }, tOr(`layer_${layer}`, layer)),
+    );
+    return el("select", { class: "spectral", "aria-label": t("layers"), change: choose }, ...options);
+  }
+
+  private detail(flight: FlightInfo): HTMLElement {
+    const frames = this.details[flight.flight_id]?.frames;
+    const rejected = Object.entries(frames?.rejected ?? {});
+    const rejectedTotal = rejected.reduce((sum, [, n]) => sum + n, 0);
+    const why = rejected.map(([reason, n]) => `${tOr(`reason_${reason}`, reason)} ${n}`).join(", ");
+    return el(
+      "div",
+      { class: "flight-detail" },
+      el(
+        "dl",
+        {},
+        ...pair(t("framesUsed"), frames ? String(frames.used) : t("loading")),
+        ...(rejectedTotal ? pair(t("framesRejected"), `${rejectedTotal} (${why})`) : []),
+        ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
+        ...(flight.operator ? pair(t("operator"), flight.operator) : []),
+      ),
+      el("h3", {}, t("communesCovered")),
+      flight.communes.length
+        ? el("table", { class: "coverage" }, ...flight.communes.map(coverageRow))
+        : el("p", { class: "empty" }, t("noCommunes")),
+    );
+  }
+
+  private toggle(flight: FlightInfo): void {
+    const hidden = new Set(this.store.state.hidden);
+    if (!hidden.delete(flight.flight_id)) hidden.add(flight.flight_id);
+    writeLink({ hidden: [...hidden].join(",") });
+    this.store.set({ hidden });
+  }
+
+  private select(flight: FlightInfo, open: boolean): void {
+    this.store.set({ selectedFlight: open ? null : flight.flight_id });
+    if (open || this.details[flight.flight_id]) return;
+    void api.flight(flight.flight_id).then((detail) => {
+      this.details[flight.flight_id] = detail;
+      this.render(this.store.state);
+    });
+  }
+}
+
+function pair(term: string, value: string): HTMLElement[] {
+  return [el("dt", {}, term), el("dd", {}, value)];
+}
+
+function coverageRow(commune: FlightInfo["communes"][number]): HTMLElement {
+  return el(
+    "tr",
+    {},
+    el("th", { scope: "row" }, commune.name),
+    el("td", {}, formatPercent(commune.covered_pct)),
+    el("td", {}, formatAreaM2(commune.covered_m2)),
+  );
+}

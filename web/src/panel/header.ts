@@ -1,0 +1,79 @@
+/** The strip on top: which event, is it a drill, find a commune, what time it is, which language, who. */
+
+import { api } from "../api";
+import { el, replace } from "../dom";
+import { t } from "../i18n";
+import { currentEvent, type State, type Store } from "../state";
+import { formatTime } from "../time";
+
+export class Header {
+  readonly element = el("header", { class: "top" });
+  private readonly clock = el("time", { class: "top-clock" });
+
+  constructor(
+    private readonly store: Store,
+    private readonly search: HTMLElement,
+    private readonly chooseEvent: (id: string) => void,
+  ) {}
+
+  /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
+  tick(state: State): void {
+    this.clock.textContent = formatTime(state.nowMs);
+    this.clock.title = "UTC+7";
+  }
+
+  render(state: State): void {
+    const event = currentEvent(state);
+    this.tick(state);
+    replace(
+      this.element,
+      el("div", { class: "brand" }, "flycam"),
+      this.eventChoice(state),
+      event?.is_drill && el("strong", { class: "drill-badge", title: t("drillNote") }, t("drill")),
+      event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
+      this.search,
+      this.clock,
+      this.languageChoice(state),
+      this.account(state),
+    );
+  }
+
+  private eventChoice(state: State): HTMLElement {
+    if (!state.events.length) return el("span", { class: "event-none" }, t("noEvent"));
+    const select = el("select", {
+      class: "event",
+      "aria-label": t("event"),
+      change: (e) => this.chooseEvent((e.target as HTMLSelectElement).value),
+    });
+    for (const event of state.events) {
+      const name = event.is_drill ? `[${t("drill")}] ${event.name}` : event.name;
+      select.append(el("option", { value: event.event_id, selected: event.event_id === state.eventId }, name));
+    }
+    return select;
+  }
+
+  private languageChoice(state: State): HTMLElement {
+    const other = state.language === "vi" ? "en" : "vi";
+    return el(
+      "button",
+      {
+        type: "button",
+        class: "language",
+        lang: other,
+        click: () => this.store.set({ language: other }),
+      },
+      other === "vi" ? "Tiếng Việt" : "English",
+    );
+  }
+
+  private account(state: State): HTMLElement | null {
+    const account = state.session?.account;
+    if (!account) return null;
+    const leave = (): void => void api.logout().then(() => window.location.reload());
+    return el(
+      "button",
+      { type: "button", class: "account", title: `${account.name} (${account.role})`, click: leave },
+      t("logout"),
+    );
+  }
+}

@@ -1,0 +1,88 @@
+/** Layer switches that carry the legend: each switch shows the sign it draws. */
+
+import { el, replace } from "../dom";
+import { t, type Word } from "../i18n";
+import { COLOURS } from "../map/colours";
+import type { LayerName, State, Store } from "../state";
+
+const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: boolean }[] = [
+  { layer: "communes", word: "layerCommunes", sign: "commune" },
+  { layer: "notFlown", word: "layerNotFlown", sign: "not-flown" },
+  { layer: "hillshade", word: "layerHillshade", sign: "hillshade" },
+  { layer: "footprints", word: "layerFootprints", sign: "footprint" },
+  { layer: "gaps", word: "layerGaps", sign: "gap" },
+];
+
+const EXPLAINED: { word: Word; sign: string }[] = [
+  { word: "legendNotFlown", sign: "not-flown" },
+  { word: "legendFlight", sign: "flight" },
+  { word: "legendPicked", sign: "picked" },
+];
+
+export class LayerPanel {
+  readonly element = el("section", { class: "layers" });
+
+  constructor(private readonly store: Store) {}
+
+  render(state: State): void {
+    replace(
+      this.element,
+      el("h2", {}, t("layers")),
+      el("ul", {}, ...SWITCHES.map((item) => this.row(state, item.layer, item.word, item.sign))),
+      el("h2", {}, t("legend")),
+      el("ul", {}, ...EXPLAINED.map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
+    );
+  }
+
+  private row(state: State, layer: LayerName, word: Word, name: string): HTMLElement {
+    const change = (): void =>
+      this.store.set({ layers: { ...this.store.state.layers, [layer]: !this.store.state.layers[layer] } });
+    return el(
+      "li",
+      {},
+      el(
+        "label",
+        {},
+        el("input", { type: "checkbox", checked: state.layers[layer], change, "data-layer": layer }),
+        sign(name),
+        el("span", {}, t(word)),
+      ),
+    );
+  }
+}
+
+const LINES: Record<string, { colour: string; width: number; dash?: string; fill?: string }> = {
+  commune: { colour: COLOURS.commune, width: 1.6 },
+  flight: { colour: COLOURS.flight, width: 1.6, dash: "5 3" },
+  footprint: { colour: COLOURS.footprint, width: 1.4 },
+  gap: { colour: COLOURS.gap, width: 2, fill: "url(#hatch-gap)" },
+};
+
+/** A small drawing of the sign, on the ground it usually lies on. */
+function sign(name: string): HTMLElement {
+  const holder = el("span", { class: `sign sign-${name}`, "aria-hidden": "true" });
+  holder.innerHTML = drawing(name);
+  return holder;
+}
+
+function drawing(name: string): string {
+  const open = `<svg viewBox="0 0 34 22" width="34" height="22">`;
+  const back = (fill: string): string => `<rect width="34" height="22" fill="${fill}"/>`;
+  if (name === "not-flown") {
+    const lines = [-16, -8, 0, 8, 16, 24, 32].map((x) => `M${x} 22l22-22`).join("");
+    return `${open}${back(COLOURS.ground)}<path d="${lines}" stroke="#6b747c" stroke-width="1.2"/></svg>`;
+  }
+  if (name === "hillshade") {
+    return `${open}${back("#c9c7bd")}<path d="M0 22 11 6l7 9 6-7 10 14z" fill="#8b8a80"/><path d="M11 6l-4 16h8zM24 8l-3 14h8z" fill="#f1efe6"/></svg>`;
+  }
+  if (name === "picked") {
+    return `${open}${back("#6f7f5f")}<rect x="4" y="4" width="26" height="14" fill="none" stroke="${COLOURS.picked}" stroke-width="2"/><circle cx="17" cy="11" r="4" fill="${COLOURS.picked}" stroke="#14202b" stroke-width="1.6"/></svg>`;
+  }
+  const line = LINES[name] ?? { colour: "#fff", width: 1 };
+  const hatch =
+    name === "gap"
+      ? `<path d="M0 0l22 22M8 0l22 22M16 0l22 22M-8 0l22 22" stroke="${COLOURS.gap}" stroke-width="1.6"/>`
+      : "";
+  const shape = `<rect x="4" y="4" width="26" height="14" fill="none"`;
+  return `${open}${back("#6f7f5f")}${hatch}${shape} stroke="#14202b" stroke-width="${line.width + 2}"/>${shape} stroke="${line.colour}" stroke-width="${line.width}" ${line.dash ? `stroke-dasharray="${line.dash}"` : ""}/></svg>`;
+}

@@ -1,0 +1,38 @@
+/** The door: a token opens the map and is kept by the browser as a cookie scripts cannot read. */
+
+import { api, ApiError } from "../api";
+import { el } from "../dom";
+import { t } from "../i18n";
+
+export function askForToken(parent: HTMLElement): Promise<void> {
+  return new Promise((resolve) => {
+    const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
+    const problem = el("p", { class: "warning", hidden: true, role: "alert" });
+    const submit = (event: Event): void => {
+      event.preventDefault();
+      api
+        .login(input.value.trim())
+        .then(() => {
+          form.remove();
+          resolve();
+        })
+        .catch((error: unknown) => {
+          problem.textContent = error instanceof ApiError ? error.message : t("offline");
+          problem.hidden = false;
+          input.select();
+        });
+    };
+    const form = el(
+      "form",
+      { class: "login", submit },
+      el("h1", {}, t("loginTitle")),
+      el("p", {}, t("loginText")),
+      el("label", { for: "token" }, t("loginToken")),
+      input,
+      problem,
+      el("button", { type: "submit", class: "button" }, t("loginButton")),
+    );
+    parent.append(form);
+    input.focus();
+  });
+}

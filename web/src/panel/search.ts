@@ -1,0 +1,69 @@
+/** Find a commune by typing; accents are not needed. The server knows the spelling rules. */
+
+import { api, type FeatureCollection } from "../api";
+import { debounced, el, replace } from "../dom";
+import { t } from "../i18n";
+
+type Hit = FeatureCollection["features"][number];
+
+export class CommuneSearch {
+  readonly element = el("div", { class: "search", role: "search" });
+  private readonly input = el("input", { type: "search", autocomplete: "off", spellcheck: "false" });
+  private readonly list = el("ul", { class: "search-hits", role: "listbox", hidden: true });
+  private hits: Hit[] = [];
+  private asked = "";
+
+  constructor(private readonly choose: (hit: Hit) => void) {
+    this.input.addEventListener("input", debounced(() => void this.find(), 180));
+    this.input.addEventListener("keydown", (event) => this.onKey(event));
+    this.input.addEventListener("blur", () => window.setTimeout(() => (this.list.hidden = true), 150));
+    this.element.append(this.input, this.list);
+    this.relabel();
+  }
+
+  relabel(): void {
+    const narrow = window.matchMedia("(max-width: 1100px)").matches;
+    this.input.placeholder = narrow ? t("searchShort") : t("search");
+    this.input.setAttribute("aria-label", t("search"));
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    const first = this.hits[0];
+    if (event.key === "Enter" && first) this.take(first);
+    if (event.key === "Escape") this.list.hidden = true;
+  }
+
+  private async find(): Promise<void> {
+    const text = this.input.value.trim();
+    this.asked = text;
+    if (text.length < 2) {
+      this.list.hidden = true;
+      this.hits = [];
+      return;
+    }
+    const found = await api.searchCommunes(text).catch(() => null);
+    if (!found || this.asked !== text) return;
+    this.hits = found.features.slice(0, 8);
+    const items = this.hits.map((hit) =>
+      el(
+        "li",
+        { role: "option" },
+        el(
+          "button",
+          { type: "button", mousedown: (e) => e.preventDefault(), click: () => this.take(hit) },
+          String(hit.properties["name"]),
+          el("small", {}, String(hit.properties["code"])),
+        ),
+      ),
+    );
+    replace(this.list, ...(items.length ? items : [el("li", { class: "none" }, t("searchNone"))]));
+    this.list.hidden = false;
+  }
+
+  private take(hit: Hit): void {
+    this.input.value = String(hit.properties["name"]);
+    this.list.hidden = true;
+    this.input.blur();
+    this.choose(hit);
+  }
+}

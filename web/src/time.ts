@@ -1,0 +1,41 @@
+/** Times as officials read them: 24 h, dd/MM/yyyy, UTC+7 wherever the computer stands. */
+
+import { t } from "./i18n";
+
+const OFFSET_MS = 7 * 3600 * 1000;
+
+const two = (n: number): string => String(n).padStart(2, "0");
+
+function local(iso: string | number): Date {
+  return new Date(new Date(iso).getTime() + OFFSET_MS);
+}
+
+export function formatDate(iso: string | number): string {
+  const d = local(iso);
+  return `${two(d.getUTCDate())}/${two(d.getUTCMonth() + 1)}/${d.getUTCFullYear()}`;
+}
+
+export function formatClock(iso: string | number): string {
+  const d = local(iso);
+  return `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;
+}
+
+export function formatTime(iso: string | number): string {
+  return `${formatDate(iso)} ${formatClock(iso)}`;
+}
+
+/** "10/09/2024 10:15–10:32", or both dates where a flight crosses midnight. */
+export function formatPeriod(first: string, last: string): string {
+  if (formatTime(first) === formatTime(last)) return formatTime(first);
+  if (formatDate(first) === formatDate(last)) return `${formatTime(first)}–${formatClock(last)}`;
+  return `${formatTime(first)} – ${formatTime(last)}`;
+}
+
+export function formatAge(iso: string, nowMs: number): string {
+  const minutes = Math.floor((nowMs - new Date(iso).getTime()) / 60000);
+  if (minutes < 0) return t("ageFuture");
+  if (minutes < 1) return t("ageNow");
+  if (minutes < 120) return t("ageMinutes", minutes);
+  if (minutes < 48 * 60) return t("ageHours", Math.round(minutes / 60));
+  return t("ageDays", Math.round(minutes / 1440));
+}

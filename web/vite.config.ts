@@ -1,0 +1,19 @@
+import { defineConfig } from "vite";
+
+// The built map is served by flycam itself; old office browsers are the floor, hence the target.
+export default defineConfig({
+  base: "./",
+  build: {
+    outDir: "../flycam/serve/static",
+    emptyOutDir: true,
+    target: ["chrome80", "firefox78", "safari13"],
+    sourcemap: false,
+    reportCompressedSize: true,
+  },
+  server: {
+    host: "127.0.0.1",
+    proxy: Object.fromEntries(
+      ["/api", "/tiles", "/tilejson", "/events"].map((path) => [path, "http://127.0.0.1:8000"]),
+    ),
+  },
+});
