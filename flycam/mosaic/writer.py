@@ -1,0 +1,279 @@
+"""The one write path: patches in, merged tiles and their ancestors into the store, then one log line each.
+
+Tiles are merged in memory and written in groups. A group is written as: encode, `store.put`, `store.flush`,
+and last one `append` that carries the base tiles *and all their ancestors*. So at every moment, a power cut
+included, each parent named in the log is the function of the children named in the log, and a patch that
+never reached the log is simply merged again when the flight is ingested again.
+
+If another process moved a head meanwhile, the append is refused whole; its tiles are read, merged with ours
+(the merge rule does not care who was first) and the group is written again.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import cv2
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import StoreConflict
+from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
+from flycam.frame.tilecodec import content_hash, encode
+from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
+from flycam.mosaic.heads import Heads
+from flycam.mosaic.merge import TileCanvas, require_zoom
+from flycam.mosaic.pyramid import Quadrant, quadrant_of, with_quadrants
+from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+_MAX_ATTEMPTS = 25
+_CANVAS_CACHE_TILES = 384  # 0.46 MB each: 180 MB
+_PARENT_CACHE_TILES = 128
+_EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
+
+
+class MosaicWriter:
+    """Merges patches into one mosaic revision. Safe to call from several threads; they take turns.
+
+    amendments   withdrawn frames: they never enter, and they decide each tile's epoch
+    cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written
+    workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        tile_log: TileLog,
+        mosaic: MosaicInfo,
+        *,
+        origin: str,
+        clock_ns: Callable[[], int],
+        amendments: Amendments = NO_AMENDMENTS,
+        cache_tiles: int = _CANVAS_CACHE_TILES,
+        workers: int = 2,
+    ) -> None:
+        self._store = store
+        self._log = tile_log
+        self._mosaic = mosaic
+        self._origin = origin
+        self._clock_ns = clock_ns
+        self._amendments = amendments
+        self._cache_tiles = max(cache_tiles, 1)
+        self._heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
+        self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
+        self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
+        self._dirty: set[TileId] = set()
+        self._lock = threading.RLock()
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Flush what is merged, unless an error is on its way; then let the threads go."""
+        try:
+            if kind is None:
+                self.flush()
+        finally:
+            self._pool.shutdown()
+
+    def add(self, patch: OrthoPatch) -> int:
+        """Merge a patch; the number of tiles it changed (0 for a withdrawn or already merged frame).
+
+        Raises StoreConflict if the patch has another zoom than the mosaic, or a stored tile another epoch
+        than the withdrawals known here give it; whatever store and catalogue raise.
+        """
+        require_zoom(patch, self._mosaic.base_zoom)
+        if self._amendments.forbids(patch.frame_id):
+            return 0
+        changed = 0
+        with self._lock:
+            for tile_id in patch.tiles:
+                rows, cols = patch.tiles.window_px(tile_id)
+                quality = patch.quality[rows, cols]
+                if cv2.countNonZero(quality) == 0:
+                    continue
+                if self._canvas(tile_id).lay(patch.rgb[rows, cols], quality, patch.frame_id):
+                    self._dirty.add(tile_id)
+                    changed += 1
+                self._evict()
+        return changed
+
+    def flush(self) -> int:
+        """Write every merged tile that is not in the log yet; the number of log lines appended."""
+        with self._lock:
+            return self._write(sorted(self._dirty))
+
+    def refold(self, tile_ids: Iterable[TileId], patches: Iterable[OrthoPatch]) -> int:
+        """Write base tiles anew from `patches` alone, whatever they held: how a new epoch begins.
+
+        All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only
+        these tiles are touched) and may hold withdrawn frames (they are left out). The tiles are in memory
+        at once, so the caller chooses blocks (see `flycam.mosaic.refold`). Returns the log lines appended.
+        """
+        with self._lock:
+            self.flush()
+            wanted = set(tile_ids)
+            self._heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
+            self._forget(wanted)
+            folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
+            for patch in patches:
+                self._lay_on(folded, patch)
+            self._canvases.update(folded)
+            try:
+                lines = self._write(sorted(wanted), replacing=True)
+            except BaseException:
+                self._forget(wanted)  # what is not in the log must not look as if it were
+                raise
+            self._evict()
+            return lines
+
+    def _lay_on(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
+        require_zoom(patch, self._mosaic.base_zoom)
+        if self._amendments.forbids(patch.frame_id):
+            return
+        for tile_id in canvases.keys() & set(patch.tiles):
+            rows, cols = patch.tiles.window_px(tile_id)
+            canvases[tile_id].lay(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
+
+    # -- memory ---------------------------------------------------------------------------------
+
+    def _canvas(self, tile_id: TileId) -> TileCanvas:
+        canvas = self._canvases.get(tile_id)
+        if canvas is None:
+            epoch = self._amendments.epoch(tile_id)
+            head = self._heads.of(tile_id)
+            if head is None:
+                canvas = TileCanvas(tile_id, epoch)
+            else:
+                canvas = TileCanvas.of(read_tile(self._store, head), epoch)
+            self._canvases[tile_id] = canvas
+        self._canvases.move_to_end(tile_id)
+        return canvas
+
+    def _evict(self) -> None:
+        surplus = len(self._canvases) - self._cache_tiles
+        if surplus <= 0:
+            return
+        oldest = list(self._canvases)[: max(surplus, self._cache_tiles // _EVICTED_PART)]
+        self._write([tile_id for tile_id in oldest if tile_id in self._dirty])
+        self._forget(oldest)
+
+    def _forget(self, tile_ids: Iterable[TileId]) -> None:
+        for tile_id in tile_ids:
+            self._canvases.pop(tile_id, None)
+            self._dirty.discard(tile_id)
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
+        """Write these base tiles and their ancestors as one group; the number of log lines."""
+        for _ in range(_MAX_ATTEMPTS):
+            group = self._group(tile_ids)
+            try:
+                self._commit(group)
+            except StoreConflict:
+                self._reconcile(tile_ids, replacing)
+                continue
+            self._dirty.difference_update(tile_ids)
+            return len(group)
+        raise StoreConflict(
+            f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
+            " they were being written; run again"
+        )
+
+    def _group(self, tile_ids: list[TileId]) -> list[tuple[MosaicTile, str]]:
+        """The base tiles and ancestors that differ from their heads, with their hashes; finest first."""
+        group: list[tuple[MosaicTile, str]] = []
+        tiles = list(self._pool.map(lambda tile_id: self._canvases[tile_id].borrow(), tile_ids))
+        for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
+            hashes = self._pool.map(content_hash, tiles)
+            fresh = [
+                (tile, digest)
+                for tile, digest in zip(tiles, hashes, strict=True)
+                if digest != self._heads.hash_of(tile.tile_id)
+            ]
+            group.extend(fresh)
+            if zoom > self._mosaic.min_zoom:
+                tiles = self._parents_of([tile for tile, _ in fresh])
+        return group
+
+    def _parents_of(self, children: list[MosaicTile]) -> list[MosaicTile]:
+        by_parent: dict[TileId, list[Future[Quadrant]]] = {}
+        for child in children:
+            by_parent.setdefault(child.tile_id.parent(), []).append(self._pool.submit(quadrant_of, child))
+        return [
+            with_quadrants(self._stored_parent(parent_id), parent_id, (q.result() for q in quadrants))
+            for parent_id, quadrants in by_parent.items()
+        ]
+
+    def _stored_parent(self, parent_id: TileId) -> MosaicTile | None:
+        head = self._heads.of(parent_id)
+        if head is None:
+            return None
+        # The cache is by content hash, so a head that moved is never answered from it.
+        if head.content_hash not in self._parents:
+            return read_tile(self._store, head)
+        self._parents.move_to_end(head.content_hash)
+        return self._parents[head.content_hash]
+
+    def _commit(self, group: list[tuple[MosaicTile, str]]) -> None:
+        if not group:
+            return
+        records = list(self._pool.map(self._put, group))
+        self._store.flush()
+        expected = {record.tile_id: self._heads.hash_of(record.tile_id) for record in records}
+        self._heads.learn(self._log.append(records, expected))
+        for tile, digest in group:
+            if tile.tile_id.z < self._mosaic.base_zoom:
+                self._parents[digest] = tile
+        while len(self._parents) > _PARENT_CACHE_TILES:
+            self._parents.popitem(last=False)
+
+    def _put(self, item: tuple[MosaicTile, str]) -> TileRecord:
+        tile, digest = item
+        mosaic = self._mosaic
+        key = keys.tile(mosaic.mosaic_id, mosaic.revision, tile.tile_id, digest)
+        self._store.put(key, encode(tile))
+        return TileRecord(
+            seq=0,
+            origin=self._origin,
+            mosaic_id=mosaic.mosaic_id,
+            revision=mosaic.revision,
+            epoch=tile.epoch,
+            tile_id=tile.tile_id,
+            key=key,
+            content_hash=digest,
+            written_ns=self._clock_ns(),
+        )
+
+    def _reconcile(self, tile_ids: list[TileId], replacing: bool) -> None:
+        """After a refused append: look at the heads again and merge what others wrote into our tiles."""
+        before = {tile_id: self._heads.hash_of(tile_id) for tile_id in tile_ids}
+        self._heads.forget(_with_ancestors(tile_ids, self._mosaic.min_zoom))
+        for tile_id in tile_ids:
+            head = self._heads.of(tile_id)
+            if head is None or head.content_hash == before[tile_id]:
+                continue
+            if replacing and head.epoch != self._canvases[tile_id].epoch:
+                raise StoreConflict(
+                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again"
+                )
+            self._canvases[tile_id].lay_tile(read_tile(self._store, head))
+
+
+def _with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:
+    level = set(tile_ids)
+    found = set(level)
+    while level := {tile_id.parent() for tile_id in level if tile_id.z > min_zoom}:
+        found |= level
+    return found
