@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from flycam.geometry.grid import TileId
 
+_KEY_BYTES = 1024
+_SEGMENT_BYTES = 255
+
 
 def evidence(sha256: str) -> str:
     """Original bytes (photo, telemetry, DEM, boundary file) under their hex SHA-256."""
@@ -24,3 +27,26 @@ def product(mosaic_id: str, revision: int, name: str, content_hash: str) -> str:
     """A derived file of a mosaic revision, such as a commune-clipped COG."""
     stem, dot, suffix = name.rpartition(".")
     return f"products/{mosaic_id}/r{revision}/{stem or suffix}-{content_hash}{dot}{suffix if stem else ''}"
+
+
+def check_key(key: str) -> None:
+    """Raise ValueError unless every store can hold `key`.
+
+    Segments are parted by '/'; none is empty, begins with '.', or is longer than 255 bytes; the key is
+    at most 1,024 bytes (S3's limit) and holds no control character or backslash.
+    """
+    segments = key.split("/")
+    if any(not s or s.startswith(".") or len(s.encode()) > _SEGMENT_BYTES for s in segments):
+        raise ValueError(f"{key!r} is no store key")
+    check_prefix(key)
+
+
+def check_prefix(prefix: str) -> None:
+    """Raise ValueError unless some key could begin with `prefix`."""
+    if (
+        prefix.startswith("/")
+        or len(prefix.encode()) > _KEY_BYTES
+        or any(ord(c) < ord(" ") or c in "\\\x7f" for c in prefix)
+        or any(s in ("", ".", "..") for s in prefix.split("/")[:-1])
+    ):
+        raise ValueError(f"{prefix!r} begins no store key")

@@ -1,0 +1,252 @@
+"""Objects as files under a folder.
+
+A write goes to a scratch file, is renamed into place, and so is seen whole or not at all; what a killed
+process leaves behind lies in its scratch folder, is never listed, and is swept by the next one. A durable
+write syncs the file and the folders that name it before it returns; the others are synced together by `flush`.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
+from flycam.store.keys import check_key, check_prefix
+from flycam.store.scratch import SCRATCH_NAME, Scratch
+from flycam.store.syncing import sync_filesystem, sync_path
+
+_COPY_BLOCK = 1 << 20
+_MOST_PENDING = 4096
+_SYNC_SINGLY = 16
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK)
+
+
+class LocalStore:
+    """An ObjectStore in a folder; safe between threads and between processes on one machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(root).absolute()
+        with self._translated(str(self._root)):
+            self._root.mkdir(parents=True, exist_ok=True)
+            # held open: the kernel reports a failed write-back to descriptors opened before it
+            self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        self._scratch = Scratch(self._root / SCRATCH_NAME)
+        self._scratch.sweep()
+        self._lock = threading.Lock()
+        self._pending: set[Path] = set()
+        self._synced_folders: set[Path] = set()
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self._root})"
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """See ObjectStore.put."""
+        self._write(key, lambda file: file.write(data), durable=durable)
+
+    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+        """See ObjectStore.put_file."""
+
+        def copy(file: BinaryIO) -> None:
+            with path.open("rb") as source:
+                shutil.copyfileobj(source, file, _COPY_BLOCK)
+
+        self._write(key, copy, durable=durable)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See ObjectStore.put_if_absent. Durable, so that whoever lost can rely on the winner's bytes."""
+        target = self._path(key)
+        with self._translated(key), self._scratch.file() as temporary:
+            _fill(temporary, lambda file: file.write(data), durable=True)
+            try:
+                self._into_place(temporary, target, os.link)
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if error.errno in _NO_LINKS:
+                    raise StoreUnavailable(
+                        f"{self._root}: its file system has no hard links; keep the store on another one"
+                    ) from error
+                raise
+            self._sync_folders(target.parent)
+        return True
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore.get."""
+        with self._translated(key):
+            return self._path(key).read_bytes()
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """See ObjectStore.get_range."""
+        if start < 0 or length < 0:
+            raise ValueError(f"a range begins and ends at or after 0, not {start}+{length}")
+        with self._translated(key), self._path(key).open("rb") as file:
+            file.seek(start)
+            return file.read(length)
+
+    def size(self, key: str) -> int:
+        """See ObjectStore.size."""
+        with self._translated(key):
+            if not self._path(key).is_file():
+                raise FileNotFoundError(key)
+            return self._path(key).stat().st_size
+
+    def exists(self, key: str) -> bool:
+        """See ObjectStore.exists."""
+        with self._translated(key):
+            if self._path(key).is_file():
+                return True
+            self._check_root()
+            return False
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore.list."""
+        check_prefix(prefix)
+        folder = prefix.rpartition("/")[0]
+        with self._translated(prefix):
+            self._check_root()
+        for key in self._walk(f"{folder}/" if folder else ""):
+            if key.startswith(prefix):
+                yield key
+            elif key > prefix:
+                return
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore.delete. Folders that become empty go too."""
+        path = self._path(key)
+        with self._translated(key):
+            try:
+                path.unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                self._check_root()
+                return
+        with self._lock:
+            self._pending.discard(path)
+        for folder in path.parents:
+            if folder == self._root:
+                return
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            self._synced_folders.discard(folder)
+
+    def flush(self) -> None:
+        """See ObjectStore.flush."""
+        with self._lock:
+            pending, self._pending = self._pending, set()
+        try:
+            with self._translated(str(self._root)):
+                if len(pending) > _SYNC_SINGLY and sync_filesystem(self._root_fd):
+                    return
+                for path in pending:
+                    # an object deleted since needs no sync
+                    if path.exists():
+                        sync_path(path)
+                        self._sync_folders(path.parent)
+        except BaseException:
+            with self._lock:
+                self._pending |= pending
+            raise
+
+    def close(self) -> None:
+        """Flush and give the descriptors back."""
+        self.flush()
+        self._scratch.close()
+        os.close(self._root_fd)
+
+    def _path(self, key: str) -> Path:
+        check_key(key)
+        return self._root / key
+
+    def _write(self, key: str, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
+        target = self._path(key)
+        with self._translated(key), self._scratch.file() as temporary:
+            _fill(temporary, fill, durable=durable)
+            self._into_place(temporary, target, os.replace)
+            if durable:
+                self._sync_folders(target.parent)
+                return
+        with self._lock:
+            self._pending.add(target)
+            crowded = len(self._pending) >= _MOST_PENDING
+        if crowded:
+            self.flush()
+
+    def _into_place(self, temporary: Path, target: Path, move: Callable[[Path, Path], None]) -> None:
+        for attempt in itertools.count():
+            try:
+                move(temporary, target)
+            except FileNotFoundError:
+                self._check_root()
+                # a delete in another process may take the empty folder away again before the move
+                if attempt >= 10:
+                    raise
+                target.parent.mkdir(parents=True, exist_ok=True)
+            else:
+                return
+
+    def _sync_folders(self, folder: Path) -> None:
+        """Sync the folder that names an object, and those above it that this process has not synced yet."""
+        sync_path(folder)
+        while folder != self._root:
+            folder = folder.parent
+            if folder in self._synced_folders:
+                return
+            sync_path(folder)
+            if len(self._synced_folders) < _MOST_PENDING:
+                self._synced_folders.add(folder)
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        try:
+            with self._translated(folder), os.scandir(self._root / folder) as found:
+                # a folder sorts as its keys do: with the '/' that follows its name
+                entries = sorted((e.name + "/" if e.is_dir() else e.name) for e in found)
+        except ObjectMissing:
+            return
+        for name in entries:
+            if name.startswith(SCRATCH_NAME):
+                continue
+            if name.endswith("/"):
+                yield from self._walk(folder + name)
+            else:
+                yield folder + name
+
+    def _check_root(self) -> None:
+        if not self._root.is_dir():
+            raise StoreUnavailable(
+                f"{self._root}: the store's folder is gone; plug its disk in and run again"
+            )
+
+    @contextmanager
+    def _translated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._trouble(what, error) from error
+
+    def _trouble(self, what: str, error: OSError) -> StorageTrouble:
+        if error.errno in _FULL:
+            return DiskFull(f"{what}: no space left in {self._root}; free some and run again")
+        if error.errno in _DENIED:
+            return StoreDenied(
+                f"{what}: {self._root} may not be written or read ({error.strerror}); allow it"
+            )
+        if error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
+            return ObjectMissing(f"{what}: not in the store {self._root}; ingest the flight again")
+        return StoreUnavailable(f"{self._root}: {error.strerror or error}; check the disk and run again")
+
+
+def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
+    with path.open("wb", buffering=0) as file:
+        fill(file)
+        if durable:
+            os.fsync(file.fileno())

@@ -1,0 +1,31 @@
+"""From the address of a store to the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from flycam.errors import InputUnusable
+from flycam.store.base import ObjectStore
+from flycam.store.local import LocalStore
+from flycam.store.memory import MemoryStore
+from flycam.store.s3 import S3Store
+
+_HOW = "write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT"
+
+
+def open_store(url: str) -> ObjectStore:
+    """The store at an address: `file:///FOLDER`, `s3://bucket/prefix?endpoint=…`, or `memory:` (tests).
+
+    Raises InputUnusable for an address that is none; a store that is down is found at its first use.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
+            raise InputUnusable(f"{url}: the folder of a store is absolute; {_HOW}")
+        return LocalStore(Path(unquote(parts.path)))
+    if parts.scheme == "s3":
+        return S3Store.from_url(url)
+    if parts.scheme == "memory":
+        return MemoryStore()
+    raise InputUnusable(f"{url}: no address of a store; {_HOW}")

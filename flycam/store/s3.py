@@ -1,0 +1,273 @@
+"""Objects in a bucket of an S3 server, through the MinIO client. No other module knows that client.
+
+An acknowledged PUT is durable by S3's contract, so `durable` asks for nothing more and `flush` has nothing
+to wait for. How far that is true depends on the server: the evidence's SHA-256 keys let anyone check.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import urllib3
+from minio import Minio
+from minio.credentials import ChainedProvider, EnvAWSProvider, EnvMinioProvider, Provider, StaticProvider
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from urllib3.exceptions import HTTPError
+
+from flycam.errors import (
+    BucketMissing,
+    DiskFull,
+    InputUnusable,
+    ObjectMissing,
+    StorageTrouble,
+    StoreDenied,
+    StoreUnavailable,
+)
+from flycam.store.keys import check_key, check_prefix
+
+DEFAULT_THREADS = 16
+_CONNECT_TIMEOUT_S = 5.0
+_READ_TIMEOUT_S = 60.0
+_RETRIES = 3
+_PART_BYTES = 16 << 20
+_CONTENT_TYPE = "application/octet-stream"
+
+_MISSING = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
+_DENIED = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthorizationHeaderMalformed")
+_FULL = ("XMinioStorageFull", "InsufficientStorage", "QuotaExceeded", "EntityTooLarge")
+_EXISTS = (409, 412)
+
+
+class S3Store:
+    """An ObjectStore in an S3 bucket; safe between threads and processes, on any number of machines."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        bucket: str,
+        *,
+        prefix: str = "",
+        region: str = "us-east-1",
+        credentials: tuple[str, str] | None = None,
+        threads: int = DEFAULT_THREADS,
+    ) -> None:
+        """`endpoint` is http://HOST:PORT or https://HOST; without `credentials` the environment's are used."""
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
+            raise InputUnusable(f"{endpoint}: no address of an S3 server; write http://HOST:PORT")
+        self._endpoint, self._bucket = endpoint, bucket
+        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
+        self._http = urllib3.PoolManager(
+            maxsize=threads,
+            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
+            retries=urllib3.Retry(
+                total=_RETRIES,
+                backoff_factor=0.1,
+                status_forcelist=[500, 502, 503, 504],
+                raise_on_status=False,
+            ),
+        )
+        provider: Provider = StaticProvider(*credentials) if credentials else _environment()
+        self._client = Minio(
+            parts.netloc,
+            secure=parts.scheme == "https",
+            region=region,
+            credentials=provider,
+            http_client=self._http,
+        )
+
+    @classmethod
+    def from_url(cls, url: str, *, threads: int = DEFAULT_THREADS) -> S3Store:
+        """`s3://bucket/prefix?endpoint=http://HOST:PORT&region=…`. Raises InputUnusable."""
+        parts = urlsplit(url)
+        options = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        unknown = sorted(set(options) - {"endpoint", "region"})
+        if parts.scheme != "s3" or not parts.netloc or unknown:
+            raise InputUnusable(
+                f"{url}: no address of a bucket; write s3://bucket/prefix?endpoint=http://HOST:PORT"
+            )
+        return cls(
+            options.get("endpoint", "https://s3.amazonaws.com"),
+            parts.netloc,
+            prefix=parts.path,
+            region=options.get("region", "us-east-1"),
+            threads=threads,
+        )
+
+    def __repr__(self) -> str:
+        return f"S3Store({self._place})"
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """See ObjectStore.put."""
+        with self._translated(key):
+            self._client.put_object(self._bucket, self._name(key), io.BytesIO(data), len(data), _CONTENT_TYPE)
+
+    def put_file(self, key: str, path: Path, *, durable: bool = False) -> None:
+        """See ObjectStore.put_file. Large files go in parts; a broken upload leaves no object."""
+        with self._translated(key), path.open("rb") as file:
+            self._client.put_object(
+                self._bucket,
+                self._name(key),
+                file,
+                path.stat().st_size,
+                _CONTENT_TYPE,
+                part_size=_PART_BYTES,
+                num_parallel_uploads=1,
+            )
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """See ObjectStore.put_if_absent: a PUT with If-None-Match, which the client itself does not offer."""
+        name = self._name(key)
+        with self._translated(key):
+            url = self._client.get_presigned_url("PUT", self._bucket, name, expires=timedelta(minutes=5))
+            # no automatic retry: a first try that was written but not answered would look like another's
+            answer = self._http.request(
+                "PUT",
+                url,
+                body=data,
+                headers={"If-None-Match": "*", "Content-Type": _CONTENT_TYPE},
+                retries=False,
+            )
+            if answer.status in _EXISTS and self.exists(key):
+                return False
+            if answer.status != 200:
+                raise _answer_error(answer)
+        return True
+
+    def get(self, key: str) -> bytes:
+        """See ObjectStore.get."""
+        return self._read(key, 0, 0)
+
+    def get_range(self, key: str, start: int, length: int) -> bytes:
+        """See ObjectStore.get_range."""
+        if start < 0 or length < 0:
+            raise ValueError(f"a range begins and ends at or after 0, not {start}+{length}")
+        if length == 0:
+            self.size(key)
+            return b""
+        try:
+            return self._read(key, start, length)
+        except _PastTheEnd:
+            return b""
+
+    def size(self, key: str) -> int:
+        """See ObjectStore.size."""
+        with self._translated(key):
+            size = self._client.stat_object(self._bucket, self._name(key)).size
+        if size is None:
+            raise StoreUnavailable(f"{key}: {self._place} does not say its size; use another S3 server")
+        return size
+
+    def exists(self, key: str) -> bool:
+        """See ObjectStore.exists."""
+        try:
+            self.size(key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See ObjectStore.list."""
+        check_prefix(prefix)
+        with self._translated(prefix):
+            for found in self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True):
+                if found.object_name is not None and not found.is_dir:
+                    yield found.object_name.removeprefix(self._prefix)
+
+    def delete(self, key: str) -> None:
+        """See ObjectStore.delete."""
+        with self._translated(key):
+            self._client.remove_object(self._bucket, self._name(key))
+
+    def flush(self) -> None:
+        """See ObjectStore.flush: every acknowledged PUT is durable already."""
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._http.clear()
+
+    @property
+    def _place(self) -> str:
+        return f"s3://{self._bucket}/{self._prefix} at {self._endpoint}"
+
+    def _name(self, key: str) -> str:
+        check_key(key)
+        return self._prefix + key
+
+    def _read(self, key: str, start: int, length: int) -> bytes:
+        with self._translated(key):
+            answer = self._client.get_object(self._bucket, self._name(key), offset=start, length=length)
+            try:
+                return bytes(answer.read())
+            finally:
+                answer.close()
+                answer.release_conn()
+
+    @contextmanager
+    def _translated(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (MinioException, HTTPError) as error:
+            raise self._trouble(key, error) from error
+
+    def _trouble(self, key: str, error: Exception) -> StorageTrouble:
+        code, status = _code_and_status(error)
+        if code == "InvalidRange" or status == 416:
+            return _PastTheEnd(f"{key}: the range begins past the end")
+        if code in _MISSING and self._bucket_is_there():
+            return ObjectMissing(f"{key}: not in {self._place}; ingest the flight again")
+        if code in (*_MISSING, "NoSuchBucket"):
+            return BucketMissing(f"{self._place}: the bucket does not exist; create it, or name another")
+        if code == "RequestTimeTooSkewed":
+            return StoreDenied(f"{self._place}: the clocks differ too much; set this machine's clock")
+        if code in _DENIED or status in (401, 403):
+            return StoreDenied(
+                f"{self._place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        if code in _FULL or status == 507:
+            return DiskFull(f"{self._place}: no space left on the store; free some and run again")
+        return StoreUnavailable(f"{self._place}: {_said(error)}; check that it is up and run again")
+
+    def _bucket_is_there(self) -> bool:
+        try:
+            return bool(self._client.bucket_exists(self._bucket))
+        except (MinioException, HTTPError):
+            # who may read objects but not ask about the bucket is answered with a denial: it is there
+            return True
+
+
+class _PastTheEnd(StorageTrouble):
+    """A range that begins at or after the object's end."""
+
+
+def _environment() -> Provider:
+    return ChainedProvider([EnvAWSProvider(), EnvMinioProvider()])
+
+
+def _answer_error(answer: urllib3.BaseHTTPResponse) -> Exception:
+    try:
+        return S3Error.fromxml(answer)
+    except (SyntaxError, UnicodeDecodeError):
+        return ServerError(f"HTTP status {answer.status}", answer.status)
+
+
+def _code_and_status(error: Exception) -> tuple[str, int]:
+    if isinstance(error, S3Error):
+        return error.code or "", int(error.response.status)
+    if isinstance(error, ServerError):
+        return "", error.status_code
+    if isinstance(error, InvalidResponseError):
+        return "", int(error._code)
+    return "", 0
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, S3Error):
+        return f"{error.code} ({error.message})"
+    reason = getattr(error, "reason", None) or error
+    return " ".join(str(reason).split())
