@@ -58,6 +58,24 @@ class PhotoMetadata:
     band             "colour", "infrared", "thermal" or "night", from tags and file name
     is_drill         the photo carries flycam's own drill mark
     remarks          what the reader noticed ("XMP holds an entity declaration: ignored")
+
+    Angles as written, never judged. `gimbal` follows DJI's sense in every dialect that fills it (DJI,
+    Autel "drone:", Parrot "drone-parrot:"): pitch -90 looks straight down, yaw clockwise from north.
+    `camera` holds the "Camera:" (Pix4D) vocabulary as written, whose pitch 0 looks straight down.
+    `aircraft` holds the body's yaw, pitch and roll; senseFly's fixed camera has only these.
+
+    absolute_altitude_m   what the maker calls height above sea level; its datum is to be settled
+    ellipsoid_altitude_m  height above the ellipsoid where the maker says so (senseFly AltitudeWGS84)
+    altitude_type         DJI AltitudeType ("RtkAlt", "GpsFusionAlt") as written
+    direction_deg         EXIF GPSImgDirection; direction_reference "T" true north, "M" magnetic
+    f_number              aperture
+    focal_plane_px_per_mm EXIF FocalPlaneXResolution per millimetre, of the full-size picture
+    exif_size_px          picture size by EXIF PixelXDimension, PixelYDimension (full size before editing)
+    aircraft_model        model of the aircraft where it is not the camera's (DJI DroneModel)
+    image_source          DJI ImageSource ("WideCamera", "ZoomCamera", "InfraredCamera") as written
+    band_name             name of a multispectral band ("NIR", "Red") as written
+    shutter_type          DJI ShutterType ("Mechanical", "Electronic") as written
+    channels, bits        samples per pixel and bits per sample of the file
     """
 
     path: Path
@@ -98,3 +116,16 @@ class PhotoMetadata:
     band: str = "colour"
     is_drill: bool = False
     remarks: tuple[str, ...] = ()
+    ellipsoid_altitude_m: float | None = None
+    altitude_type: str | None = None
+    direction_deg: float | None = None
+    direction_reference: str | None = None
+    f_number: float | None = None
+    focal_plane_px_per_mm: float | None = None
+    exif_size_px: tuple[int, int] | None = None
+    aircraft_model: str = ""
+    image_source: str = ""
+    band_name: str = ""
+    shutter_type: str = ""
+    channels: int = 3
+    bits: int = 8

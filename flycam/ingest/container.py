@@ -1,0 +1,273 @@
+"""Where a photo file keeps its size, its EXIF block and its XMP packets: JPEG, PNG and TIFF.
+
+Only heads are read: segment and chunk lengths are followed by seeking, so a 20 MB photo costs a few
+small reads. Everything a file says about itself (lengths, counts, sizes) is treated as hostile: each
+loop has a bound, each length is checked against the file, and a contradiction is a typed error.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import BinaryIO
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.tiff import TiffReader
+
+HEAD_BYTES = 64 * 1024
+MAX_PIXELS = 250_000_000  # the largest aerial cameras have 150 megapixels
+MAX_BLOCK_BYTES = 2 * 1024 * 1024  # one EXIF or XMP block
+MAX_PARTS = 50_000  # JPEG segments or PNG chunks before the file is given up
+
+_XMP_ID = b"http://ns.adobe.com/xap/1.0/\x00"
+_EXIF_ID = b"Exif\x00"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
+_BIG_TIFF_SIGNATURES = (b"II+\x00", b"MM\x00+")
+_SOI = b"\xff\xd8\xff"
+_FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
+_TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
+_TAG_XMP, _TAG_DNG_VERSION = 700, 50706
+
+ReadAt = Callable[[int, int], bytes]
+
+
+class Kind(StrEnum):
+    """What the bytes are, whatever the file's name says."""
+
+    JPEG = "JPEG"
+    PNG = "PNG"
+    TIFF = "TIFF"
+
+
+@dataclass(kw_only=True, slots=True)
+class PhotoHead:
+    """What the container says before any pixel is decoded.
+
+    size_px      (width, height)
+    channels     samples per pixel; bits per sample
+    exif         reader of the EXIF block (for a TIFF: of the file itself), None if there is none
+    xmp          raw XMP packets in file order
+    scan_offset  byte offset at which a JPEG's entropy-coded data begin, 0 for other kinds
+    """
+
+    kind: Kind
+    size_bytes: int
+    size_px: tuple[int, int] = (0, 0)
+    channels: int = 0
+    bits: int = 8
+    exif: TiffReader | None = None
+    xmp: list[bytes] = field(default_factory=list)
+    scan_offset: int = 0
+    remarks: list[str] = field(default_factory=list)
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """Kind of a photo by its first 16 bytes, None if it is no photo that flycam reads."""
+    if head.startswith(_SOI):
+        return Kind.JPEG
+    if head.startswith(_PNG_SIGNATURE):
+        return Kind.PNG
+    if head.startswith(_TIFF_SIGNATURES):
+        return Kind.TIFF
+    return None
+
+
+def read_head(path: Path) -> PhotoHead:
+    """Container facts of one photo. Raises SourceUnreadable naming the file and the cure."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return head_of(file, path)
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror or error}); check the card and the rights, then run again"
+        ) from error
+
+
+def head_of(file: BinaryIO, path: Path) -> PhotoHead:
+    """As `read_head` on an open unbuffered file; `path` is used in messages only."""
+    size = os.fstat(file.fileno()).st_size
+    if size == 0:
+        raise SourceUnreadable(f"{path}: the file is empty (0 bytes); copy it from the card again")
+    first = os.pread(file.fileno(), HEAD_BYTES, 0)
+    kind = kind_of(first)
+    if kind is None:
+        raise SourceUnreadable(f"{path}: {_what_it_is_instead(first)}; give flycam the photos themselves")
+    read_at = _reader(file.fileno(), first, size)
+    head = PhotoHead(kind=kind, size_bytes=size)
+    {Kind.JPEG: _walk_jpeg, Kind.PNG: _walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
+    _refuse_impossible_size(head, path)
+    return head
+
+
+def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
+    def read_at(offset: int, length: int) -> bytes:
+        if offset < 0 or length <= 0 or offset >= size:
+            return b""
+        if offset + length <= len(first):
+            return first[offset : offset + length]
+        return os.pread(descriptor, min(length, MAX_BLOCK_BYTES), offset)
+
+    return read_at
+
+
+def _what_it_is_instead(first: bytes) -> str:
+    if first.startswith(_BIG_TIFF_SIGNATURES):
+        return "is a BigTIFF, which no camera writes and flycam does not read"
+    if first[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
+        return "is a HEIF picture, which flycam does not read: set the camera to JPEG"
+    if b"\x00" not in first[:512] and first[:512].isascii():
+        return "holds text, not a photo"
+    return "is not a JPEG, PNG or TIFF photo"
+
+
+def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
+    width, height = head.size_px
+    if width <= 0 or height <= 0:
+        raise SourceUnreadable(f"{path}: its header gives no picture size; copy it from the card again")
+    if width * height > MAX_PIXELS:
+        raise SourceUnreadable(
+            f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
+            f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder"
+        )
+
+
+# -- JPEG ---------------------------------------------------------------------------------------
+
+
+def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+    offset = 2
+    for _ in range(MAX_PARTS):
+        mark = read_at(offset, 4)
+        if len(mark) < 2:
+            break
+        if mark[0] != 0xFF:
+            head.remarks.append("the JPEG header holds stray bytes")
+            break
+        code = mark[1]
+        if code == 0xFF:  # fill byte
+            offset += 1
+            continue
+        if code in _STANDALONE_MARKERS:
+            offset += 2
+            continue
+        if code == 0xD9 or len(mark) < 4:
+            break
+        length = struct.unpack_from(">H", mark, 2)[0]
+        if length < 2:
+            break
+        if code == 0xDA:
+            head.scan_offset = offset + 2 + length
+            break
+        _take_segment(code, read_at, offset + 4, length - 2, head)
+        offset += 2 + length
+    if head.size_px == (0, 0):
+        raise SourceUnreadable(f"{path}: the JPEG is cut off inside its header; copy it from the card again")
+
+
+def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: PhotoHead) -> None:
+    if code in _FRAME_MARKERS and head.size_px == (0, 0):
+        frame = read_at(offset, 6)
+        if len(frame) == 6:
+            bits, height, width, channels = struct.unpack(">BHHB", frame)
+            head.bits, head.size_px, head.channels = bits, (width, height), channels
+    elif code == 0xE1:
+        start = read_at(offset, min(length, len(_XMP_ID)))
+        if start.startswith(_EXIF_ID) and head.exif is None:
+            block = read_at(offset + 6, length - 6)
+            if len(block) < length - 6:
+                head.remarks.append("the EXIF block is cut off")
+            head.exif = TiffReader.over(block)
+            if head.exif is None:
+                head.remarks.append("the EXIF block is damaged: ignored")
+        elif start == _XMP_ID:
+            head.xmp.append(read_at(offset + len(_XMP_ID), length - len(_XMP_ID)))
+
+
+# -- PNG ----------------------------------------------------------------------------------------
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+
+
+def _walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+    offset = 8
+    for _ in range(MAX_PARTS):
+        lead = read_at(offset, 8)
+        if len(lead) < 8:
+            break
+        length, name = struct.unpack(">I4s", lead)
+        body = offset + 8
+        if name == b"IHDR" and length >= 13:
+            header = read_at(body, 13)
+            if len(header) == 13:
+                width, height, bits, colour = struct.unpack_from(">IIBB", header)
+                head.size_px, head.bits, head.channels = (width, height), bits, _PNG_CHANNELS.get(colour, 0)
+        elif name == b"eXIf" and head.exif is None and length <= MAX_BLOCK_BYTES:
+            head.exif = TiffReader.over(read_at(body, length))
+        elif name in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_BLOCK_BYTES:
+            _take_png_text(name, read_at(body, length), head)
+        elif name == b"IEND":
+            break
+        offset = body + length + 4
+    if head.size_px == (0, 0):
+        raise SourceUnreadable(f"{path}: the PNG is cut off inside its header; copy it from the card again")
+
+
+def _take_png_text(chunk: bytes, body: bytes, head: PhotoHead) -> None:
+    keyword, _, rest = body.partition(b"\x00")
+    if keyword == b"XML:com.adobe.xmp" and chunk == b"iTXt":
+        flags, _, tail = rest[:2], rest[2:].partition(b"\x00")[0], rest[2:].partition(b"\x00")[2]
+        text = tail.partition(b"\x00")[2]
+        packet = _inflate(text) if flags[:1] == b"\x01" else text
+        if packet:
+            head.xmp.append(packet)
+    elif keyword in (b"Raw profile type exif", b"Raw profile type APP1") and head.exif is None:
+        text = _inflate(rest[1:]) if chunk == b"zTXt" else rest
+        block = _raw_profile(text)
+        if block.startswith(_XMP_ID):
+            head.xmp.append(block[len(_XMP_ID) :])
+        else:
+            head.exif = TiffReader.over(block.removeprefix(b"Exif\x00\x00"))
+
+
+def _inflate(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj().decompress(data, MAX_BLOCK_BYTES)
+    except zlib.error:
+        return b""
+
+
+def _raw_profile(text: bytes) -> bytes:
+    """Bytes of a hexadecimal "Raw profile type" text: name, decimal length, then hex in lines."""
+    parts = text.split(maxsplit=2)
+    if len(parts) < 3:
+        return b""
+    try:
+        return bytes.fromhex(parts[2].decode("ascii"))
+    except ValueError:
+        return b""
+
+
+# -- TIFF ---------------------------------------------------------------------------------------
+
+
+def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
+    reader = TiffReader.at(read_at)
+    if reader is None:
+        raise SourceUnreadable(f"{path}: the TIFF is cut off inside its header; copy it from the card again")
+    first = reader.directory(reader.first_directory)
+    if _TAG_DNG_VERSION in first:
+        raise SourceUnreadable(f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF")
+    head.exif = reader
+    head.size_px = (int(first.number(_TAG_WIDTH) or 0), int(first.number(_TAG_HEIGHT) or 0))
+    head.bits = int(first.number(_TAG_BITS) or 8)
+    head.channels = int(first.number(_TAG_SAMPLES) or 1)
+    packet = first.raw(_TAG_XMP)
+    if packet:
+        head.xmp.append(packet)

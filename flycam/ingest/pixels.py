@@ -1,0 +1,220 @@
+"""Pixels of photos: full decode for the map, reduced decode for judging sharpness and exposure.
+
+Rows stay as the sensor read them, because calibrations and angles are given for that order: EXIF
+orientation is applied only when a caller asks for it. libjpeg fills the missing part of a cut-off file
+with grey and calls it a success, so completeness is checked here before decoding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import FrameUnreadable, SourceUnreadable
+from flycam.ingest.container import MAX_PIXELS, Kind, PhotoHead, read_head
+
+MAX_FILE_BYTES = 1 << 30
+STRETCH_PERCENTILES = (0.5, 99.5)
+_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
+_MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_COUNTERCLOCKWISE, 7: cv2.ROTATE_90_CLOCKWISE}
+
+Pixels = NDArray[np.uint8]
+
+
+def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | None = None) -> Pixels:
+    """Pixels of a photo, H×W×3 uint8 RGB, rows from the top as stored.
+
+    orientation  EXIF orientation to apply, 1 to 8; 1 leaves the rows as the sensor read them
+    bands        which bands of the file (0-based, in the file's own order) become red, green, blue;
+                 default: the first three, or the only one three times
+    Three bands of 16 bits lose their low byte; a single band of 16 bits (thermal counts, one spectral
+    band) is stretched from its 0.5th to its 99.5th percentile, a function of this photo alone.
+    Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
+    """
+    head, data = _load(path)
+    picture = _decode(
+        head, data, path, cv2.IMREAD_COLOR_RGB if head.kind is Kind.JPEG else cv2.IMREAD_UNCHANGED
+    )
+    if head.kind is not Kind.JPEG:
+        picture = _as_rgb_bands(picture)
+    return _turned(np.ascontiguousarray(_three_bands(picture, bands, path)), orientation)
+
+
+def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
+    """Head and all bytes of a photo that is complete."""
+    try:
+        head = read_head(path)
+        if head.size_bytes > MAX_FILE_BYTES:
+            raise FrameUnreadable(f"{path}: is larger than 1 GB; it is no photo of a drone, remove it")
+        data = path.read_bytes()
+    except SourceUnreadable as error:
+        raise FrameUnreadable(str(error)) from error
+    except OSError as error:
+        raise FrameUnreadable(
+            f"{path}: cannot be read ({error.strerror or error}); copy it from the card again"
+        ) from error
+    if not _is_complete(head, data):
+        raise FrameUnreadable(
+            f"{path}: the {head.kind} is cut off before its end; copy it from the card again"
+        )
+    return head, np.frombuffer(data, np.uint8)
+
+
+def _is_complete(head: PhotoHead, data: bytes) -> bool:
+    """A JPEG has an end marker after its scan; a PNG has IEND; a TIFF is judged by its decoder."""
+    if head.kind is Kind.JPEG:
+        return head.scan_offset > 0 and data.rfind(b"\xff\xd9", head.scan_offset) >= 0
+    if head.kind is Kind.PNG:
+        return b"IEND" in data[-64:] or data.rfind(b"IEND\xaeB`\x82") >= 0
+    return True
+
+
+def _decode(head: PhotoHead, data: NDArray[np.uint8], path: Path, mode: int) -> NDArray[np.generic]:
+    try:
+        picture = cv2.imdecode(data, mode | cv2.IMREAD_IGNORE_ORIENTATION if mode >= 0 else mode)
+    except cv2.error as error:
+        raise FrameUnreadable(f"{path}: the {head.kind} is damaged; copy it from the card again") from error
+    if picture is None or picture.size == 0:
+        raise FrameUnreadable(f"{path}: the {head.kind} is damaged; copy it from the card again")
+    if picture.shape[0] * picture.shape[1] > MAX_PIXELS:
+        raise FrameUnreadable(
+            f"{path}: decodes to more pixels than its header says; remove it from the folder"
+        )
+    return picture
+
+
+def _as_rgb_bands(picture: NDArray[np.generic]) -> NDArray[np.generic]:
+    """OpenCV's BGR(A) order to the file's own order; alpha is dropped."""
+    if picture.ndim == 3 and picture.shape[2] in (3, 4):
+        return picture[:, :, 2::-1]
+    return picture
+
+
+def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | None, path: Path) -> Pixels:
+    layers = picture[:, :, None] if picture.ndim == 2 else picture
+    count = layers.shape[2]
+    chosen = bands if bands is not None else ((0, 1, 2) if count >= 3 else (0, 0, 0))
+    if max(chosen) >= count or min(chosen) < 0:
+        raise FrameUnreadable(f"{path}: has {count} bands, so bands {chosen} cannot be shown; choose others")
+    eight = _to_eight_bits(layers, path)
+    return eight if count == 3 and chosen == (0, 1, 2) else eight[:, :, list(chosen)]
+
+
+def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
+    if layers.dtype == np.uint8:
+        return layers.astype(np.uint8, copy=False)
+    if layers.dtype == np.uint16 and layers.shape[2] >= 3:
+        return (layers.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
+    if layers.dtype in (np.uint16, np.int16, np.float32, np.float64):
+        values = layers.astype(np.float32)
+        known = values[np.isfinite(values)]
+        if known.size == 0:
+            raise FrameUnreadable(f"{path}: holds no finite pixel; remove it from the folder")
+        low, high = np.percentile(known, STRETCH_PERCENTILES)
+        scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / max(float(high - low), 1e-6))
+        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    raise FrameUnreadable(
+        f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits"
+    )
+
+
+def _turned(picture: Pixels, orientation: int) -> Pixels:
+    if orientation in _MIRRORED:
+        picture = np.ascontiguousarray(cv2.flip(picture, 1))
+        turn = _MIRRORED[orientation]
+    else:
+        turn = _TURNS.get(orientation)
+    return picture if turn is None else np.asarray(cv2.rotate(picture, turn), np.uint8)
+
+
+# -- judging a photo from a reduced decode --------------------------------------------------------
+
+LENS_COVERED_SPREAD = 12.0
+LENS_COVERED_LEVEL = 24.0
+_FAR_STEP = 4
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelChecks:
+    """What a reduced greyscale picture shows; comparable between photos of one camera and flight.
+
+    sharpness        0 to about 1, see `sharpness_of`: compare with the flight's median
+    mean             mean grey 0..255
+    spread           99th minus 1st percentile of grey
+    dark_fraction    pixels at or below 4; bright_fraction at or above 251
+    lens_covered     no picture: black, or without any structure
+    reduced_size_px  (width, height) of the picture that was judged
+    """
+
+    sharpness: float
+    mean: float
+    spread: float
+    dark_fraction: float
+    bright_fraction: float
+    lens_covered: bool
+    reduced_size_px: tuple[int, int]
+
+
+def pixel_checks(path: Path) -> PixelChecks:
+    """Sharpness, exposure and lens cap of one photo from a decode at a quarter of its size.
+
+    Raises FrameUnreadable as `open_pixels`.
+    """
+    head, data = _load(path)
+    if head.kind is Kind.JPEG:
+        grey = _decode(head, data, path, cv2.IMREAD_REDUCED_GRAYSCALE_4)
+    else:
+        full = _three_bands(_as_rgb_bands(_decode(head, data, path, cv2.IMREAD_UNCHANGED)), None, path)
+        size = (max(full.shape[1] // 4, 1), max(full.shape[0] // 4, 1))
+        grey = cv2.resize(
+            cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
+        )
+    return judge(np.asarray(grey, np.uint8))
+
+
+def judge(grey: Pixels) -> PixelChecks:
+    """Checks of an H×W uint8 grey picture."""
+    counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    share = np.cumsum(counts) / grey.size
+    low, high = np.searchsorted(share, 0.01), np.searchsorted(share, 0.99)
+    mean = float(counts @ np.arange(256) / grey.size)
+    spread = float(high - low)
+    return PixelChecks(
+        sharpness=sharpness_of(grey),
+        mean=mean,
+        spread=spread,
+        dark_fraction=float(share[4]),
+        bright_fraction=float(1.0 - share[250]),
+        lens_covered=spread < LENS_COVERED_SPREAD
+        or (mean < LENS_COVERED_LEVEL and high < 2 * LENS_COVERED_LEVEL),
+        reduced_size_px=(grey.shape[1], grey.shape[0]),
+    )
+
+
+def sharpness_of(grey: Pixels) -> float:
+    """Ratio of mean squared grey differences over 1 pixel to those over 4 pixels, the worse axis of two.
+
+    A structure-function ratio: independent of contrast and brightness, near 1 for fine texture, 1/16
+    where the picture is smooth over 4 pixels; motion blur lowers the axis along which it smears. 0 for a
+    picture without structure or too small to tell.
+    """
+    if min(grey.shape) <= 2 * _FAR_STEP:
+        return 0.0
+    values = grey.astype(np.float32)
+    ratios = []
+    for axis in (0, 1):
+        near = _mean_square_step(values, 1, axis)
+        far = _mean_square_step(values, _FAR_STEP, axis)
+        ratios.append(near / far if far > 0.25 else 0.0)
+    return float(min(ratios))
+
+
+def _mean_square_step(values: NDArray[np.float32], step: int, axis: int) -> float:
+    ahead = values[step:] if axis == 0 else values[:, step:]
+    behind = values[:-step] if axis == 0 else values[:, :-step]
+    difference = cv2.subtract(ahead, behind)
+    return float(cv2.norm(difference, cv2.NORM_L2SQR) / difference.size)

@@ -1,0 +1,107 @@
+"""XMP packets into a flat dictionary "prefix:Name" -> text.
+
+Prefixes are chosen by namespace address, not by what the file happens to call them. A packet that
+declares a document type or an entity is ignored whole and said so: no photo needs one, and it is how
+entity bombs are made. A packet that is not well-formed XML (some firmwares write raw ampersands or cut
+the packet off) is read by pattern, attribute by attribute, and said so.
+"""
+
+from __future__ import annotations
+
+import re
+from xml.etree.ElementTree import Element, ParseError  # types only; parsing is defusedxml's
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+MAX_PACKET_BYTES = 1024 * 1024
+MAX_VALUE_CHARACTERS = 4096
+
+_RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+_PREFIXES = {
+    "www.dji.com/drone-dji/1.0": "drone-dji",
+    "www.autelrobotics.com/drone/1.0": "drone",
+    "www.parrot.com/drone-parrot/1.0": "drone-parrot",
+    "pix4d.com/camera/1.0": "Camera",
+    "ns.sensefly.com/camera/1.0": "Camera",
+    "ns.sensefly.com/sensefly/1.0": "sensefly",
+    "ns.adobe.com/xap/1.0": "xmp",
+    "ns.adobe.com/tiff/1.0": "tiff",
+    "ns.adobe.com/exif/1.0": "exif",
+    "ns.adobe.com/photoshop/1.0": "photoshop",
+    "purl.org/dc/elements/1.1": "dc",
+    "urn:flycam:drill:1": "flycam",
+}
+_UNKNOWN = "*"
+_PATTERN = re.compile(
+    r"""([A-Za-z][\w.-]{0,40}:[A-Za-z]\w{0,60})\s{0,4}(?:=\s{0,4}(?:"([^"<]{0,512})"|'([^'<]{0,512})')|>([^<]{0,512})</)"""
+)
+_DECLARATION = re.compile(r"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
+
+
+def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
+    """(values by "prefix:Name", remarks) of all packets; the first mention of a name wins."""
+    values: dict[str, str] = {}
+    remarks: list[str] = []
+    for packet in packets:
+        found, remark = _read_packet(packet)
+        for name, text in found.items():
+            values.setdefault(name, text)
+        if remark:
+            remarks.append(remark)
+    return values, remarks
+
+
+def _read_packet(packet: bytes) -> tuple[dict[str, str], str]:
+    if len(packet) > MAX_PACKET_BYTES:
+        return {}, "the XMP packet is larger than 1 MB: ignored"
+    body = packet.strip(b"\x00 \t\r\n")
+    if not body:
+        return {}, "the XMP packet is empty"
+    try:
+        return _from_tree(fromstring(body, forbid_dtd=True)), ""
+    except DefusedXmlException:
+        return {}, "the XMP packet declares an entity or a document type: ignored"
+    except (ParseError, ValueError, LookupError):
+        text = body.decode("utf-8", "replace")
+        if _DECLARATION.search(text):
+            return {}, "the XMP packet declares an entity or a document type: ignored"
+        return _by_pattern(text), "the XMP packet is damaged: read by pattern"
+
+
+def _from_tree(root: Element) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for description in root.iter(f"{_RDF}Description"):
+        for name, text in description.attrib.items():
+            _keep(values, name, text)
+        for child in description:
+            _keep(values, child.tag, _text_of(child))
+    return values
+
+
+def _text_of(element: Element) -> str:
+    items = [item.text or "" for container in element for item in container if item.tag == f"{_RDF}li"]
+    return ", ".join(items) if items else (element.text or "")
+
+
+def _keep(values: dict[str, str], tag: str, text: str) -> None:
+    address, closing, local = tag[1:].partition("}") if tag.startswith("{") else ("", "", tag)
+    prefix = _prefix_of(address) if closing else _UNKNOWN
+    if prefix and len(text) <= MAX_VALUE_CHARACTERS:
+        values.setdefault(f"{prefix}:{local}", text.strip())
+
+
+def _prefix_of(address: str) -> str:
+    if address == _RDF[1:-1]:
+        return ""
+    plain = address.lower().removeprefix("http://").removeprefix("https://").rstrip("/")
+    return _PREFIXES.get(plain, _UNKNOWN)
+
+
+def _by_pattern(text: str) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for match in _PATTERN.finditer(text):
+        value = match[2] if match[2] is not None else match[3] if match[3] is not None else match[4]
+        if not match[1].startswith(("xmlns:", "rdf:", "x:")):
+            values.setdefault(match[1], value.strip())
+    return values
