@@ -51,7 +51,7 @@ class Boundaries:
     def communes(
         self, on_date: date | None = None, bounds: BoundsLonLat | None = None
     ) -> list[CommuneRecord]:
-        """Communes in force on a date (without one: the latest), by code; of those whose box touches `bounds`."""
+        """Communes in force on a date (the latest without one), by code; those whose box touches `bounds`."""
         query = select(tables.communes).where(_in_force(on_date))
         if bounds is not None:
             query = query.where(touches(tables.communes, bounds))
@@ -149,7 +149,7 @@ def _settle_ends(connection: Connection) -> None:
 
 
 def _ends(editions: Sequence[_Edition]) -> list[date | None]:
-    """First day on which each edition is superseded: the same code later, or a later polygon over its point."""
+    """First day on which each edition is superseded: by its code, or by a polygon over its inner point."""
     polygons = np.array([e.polygon for e in editions], dtype=object)
     inner = shapely.point_on_surface(polygons)
     later: list[list[date]] = [[] for _ in editions]

@@ -58,7 +58,7 @@ class Database:
         """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull."""
         with self._translated(), self._engine.connect() as connection:
             if self.is_sqlite:
-                connection = connection.execution_options(flycam_write=True)
+                connection.execution_options(flycam_write=True)
             with connection.begin():
                 yield connection
 
@@ -175,7 +175,7 @@ class Database:
     def _advisory_lock(self, name: str) -> Iterator[None]:
         key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
         with self._translated(), self._engine.connect() as connection:
-            connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execution_options(isolation_level="AUTOCOMMIT")
             if not connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}).scalar():
                 raise _busy(name)
             try:

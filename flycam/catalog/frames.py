@@ -25,14 +25,15 @@ from flycam.frame.frame import FrameHeader, Layer
 from flycam.geometry.grid import TileId, TileRange
 
 _ROWS_AT_ONCE = 2000
+_WITHDRAWN_REASON = "withdrawn"
 
 
 class Frames:
     """Frames by their content-derived id.
 
     Inside an epoch a frame contributes one patch, so the pose and terrain first recorded for a used frame
-    stay: putting it again changes nothing. A rejected frame may be replaced (it may have been rejected for a
-    reason that no longer holds). A withdrawn frame stays withdrawn, whichever came first, frame or withdrawal.
+    stay: putting it again changes nothing. A rejected frame may be replaced, for its reason may no longer
+    hold. A withdrawn frame stays withdrawn, whichever came first, frame or withdrawal.
     """
 
     def __init__(self, database: Database) -> None:
@@ -64,7 +65,7 @@ class Frames:
         return found[0]
 
     def touching(self, flight_id: str, tile: TileId, status: FrameStatus | None = None) -> list[FrameRecord]:
-        """Frames whose recorded tiles hold this base-zoom tile, withdrawn ones included unless a status is given."""
+        """Frames whose recorded tiles hold this base-zoom tile, of any status unless one is given."""
         c = tables.frames.c
         query = select(tables.frames).where(
             c.flight_id == flight_id,
@@ -141,7 +142,9 @@ class Frames:
         connection.execute(
             update(tables.frames)
             .where(tables.frames.c.frame_id == withdrawal.frame_id)
-            .values(status=FrameStatus.WITHDRAWN.value, **_words(withdrawal))
+            .values(
+                status=FrameStatus.WITHDRAWN.value, reason=_WITHDRAWN_REASON, message=_message(withdrawal)
+            )
         )
 
 
@@ -149,8 +152,8 @@ def _precedence(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
     return (withdrawal.withdrawn_ns, withdrawal.authority, withdrawal.reason, withdrawal.flight_id)
 
 
-def _words(withdrawal: Withdrawal) -> dict[str, str]:
-    return {"reason": "withdrawn", "message": f"{withdrawal.reason} ({withdrawal.authority})"}
+def _message(withdrawal: Withdrawal) -> str:
+    return f"{withdrawal.reason} ({withdrawal.authority})"
 
 
 def _withdrawals_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
@@ -198,7 +201,9 @@ def _amended(record: FrameRecord, gone: dict[str, Withdrawal]) -> FrameRecord:
     withdrawal = gone.get(record.frame_id)
     if withdrawal is None:
         return record
-    return replace(record, status=FrameStatus.WITHDRAWN, **_words(withdrawal))
+    return replace(
+        record, status=FrameStatus.WITHDRAWN, reason=_WITHDRAWN_REASON, message=_message(withdrawal)
+    )
 
 
 def _record(row: Row[Any]) -> FrameRecord:

@@ -225,7 +225,8 @@ def _derive_postgis_geometry(table: Table, wkb_column: str) -> None:
         f"CREATE INDEX {table.name}_geom ON {table.name} USING gist (geom)",
     )
     for statement in statements:
-        event.listen(table, "after_create", DDL(statement).execute_if(dialect="postgresql"))
+        ddl = DDL(statement)  # type: ignore[no-untyped-call]
+        event.listen(table, "after_create", ddl.execute_if(dialect="postgresql"))
 
 
 _derive_postgis_geometry(frames, "footprint_wkb")

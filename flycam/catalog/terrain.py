@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, select
 
 from flycam.catalog import tables
-from flycam.catalog.boxes import box_of, box_values
+from flycam.catalog.boxes import box_values
 from flycam.catalog.database import Database
 from flycam.catalog.records import DemRecord
 from flycam.errors import NotFound
@@ -56,8 +56,6 @@ class Terrain:
 
 
 def _dem(row: Row[Any]) -> DemRecord:
-    bounds = box_of(row)
-    assert bounds is not None
     return DemRecord(
         dem_id=row.dem_id,
         name=row.name,
@@ -66,7 +64,7 @@ def _dem(row: Row[Any]) -> DemRecord:
         sha256=row.sha256,
         crs=row.crs,
         vertical_datum=row.vertical_datum,
-        bounds_lonlat_deg=bounds,
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
         post_spacing_m=(row.spacing_east_m, row.spacing_north_m),
         added_ns=row.added_ns,
     )

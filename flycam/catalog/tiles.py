@@ -46,8 +46,9 @@ class Tiles:
                 before = replace(_mosaic(found), published=mosaic.published)
                 if before != mosaic:
                     raise StoreConflict(
-                        f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as {before.layer.value}, zoom "
-                        f"{before.base_zoom}-{before.min_zoom}, of flight {before.flight_id}; open a new revision"
+                        f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as "
+                        f"{before.layer.value}, zoom {before.base_zoom}-{before.min_zoom}, of flight {before.flight_id}; "
+                        "open a new revision"
                     )
                 return
             connection.execute(tables.mosaics.insert(), _mosaic_row(mosaic))
@@ -183,7 +184,7 @@ class Tiles:
         for record in records:
             if not found.min_zoom <= record.tile_id.z <= found.base_zoom:
                 raise ValueError(
-                    f"tile {record.tile_id} lies outside zooms {found.min_zoom}-{found.base_zoom} of {mosaic_id}"
+                    f"tile {record.tile_id} is outside {mosaic_id}'s zooms {found.min_zoom}-{found.base_zoom}"
                 )
 
     def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:

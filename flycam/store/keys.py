@@ -18,6 +18,11 @@ def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> s
     return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}/{content_hash}.tile"
 
 
+def terrain(dem_id: str) -> str:
+    """The posts that frames were rectified on, under their content-derived id."""
+    return f"terrain/{dem_id}.terrain"
+
+
 def mosaic_prefix(mosaic_id: str) -> str:
     """Everything that belongs to a mosaic."""
     return f"mosaics/{mosaic_id}/"

@@ -2,7 +2,7 @@
 
 A write goes to a scratch file, is renamed into place, and so is seen whole or not at all; what a killed
 process leaves behind lies in its scratch folder, is never listed, and is swept by the next one. A durable
-write syncs the file and the folders that name it before it returns; the others are synced together by `flush`.
+write syncs the file and the folders that name it before it returns; `flush` syncs all others together.
 """
 
 from __future__ import annotations

@@ -15,7 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from minio import Minio
-from minio.credentials import ChainedProvider, EnvAWSProvider, EnvMinioProvider, Provider, StaticProvider
+from minio.credentials.providers import (
+    ChainedProvider,
+    EnvAWSProvider,
+    EnvMinioProvider,
+    Provider,
+    StaticProvider,
+)
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
@@ -56,7 +62,7 @@ class S3Store:
         credentials: tuple[str, str] | None = None,
         threads: int = DEFAULT_THREADS,
     ) -> None:
-        """`endpoint` is http://HOST:PORT or https://HOST; without `credentials` the environment's are used."""
+        """`endpoint` is http://HOST:PORT or https://HOST; `credentials` default to the environment's."""
         parts = urlsplit(endpoint)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
             raise InputUnusable(f"{endpoint}: no address of an S3 server; write http://HOST:PORT")

@@ -1,0 +1,242 @@
+"""Real servers for the tests: SeaweedFS for S3, PostgreSQL with PostGIS.
+
+Each runs once a session in a folder of its own, listens on 127.0.0.1 only, and is ended by its own process
+number; if the test run is killed, the kernel ends it. Where a server is not installed the tests that
+need it are skipped, except in CI, where they fail.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+import urllib3
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+_START_S = 60
+_BUCKET = "flycam"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    """A running S3 server."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    bucket: str
+
+    def url(self, prefix: str) -> str:
+        """What FLYCAM_STORE holds."""
+        return f"s3://{self.bucket}/{prefix}?endpoint={self.endpoint}"
+
+    def environment(self) -> dict[str, str]:
+        """The credentials as a process expects them."""
+        return {"AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key}
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A SeaweedFS server with one bucket."""
+    weed = _program("weed", Path(sys.executable).parent)
+    server = S3Server(f"http://127.0.0.1:{_free_ports(1)[0]}", "flycam-tests", uuid.uuid4().hex, _BUCKET)
+    folder = tmp_path_factory.mktemp("seaweedfs")
+    process = _start(_weed_command(weed, folder, server), folder, server.environment())
+    try:
+        _wait(process, folder, lambda: _bucket_answers(server))
+        yield server
+    finally:
+        _end(process, signal.SIGTERM)
+
+
+@pytest.fixture
+def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
+    """FLYCAM_STORE with a prefix of this test's own; the credentials are in the environment."""
+    for name, value in s3_server.environment().items():
+        monkeypatch.setenv(name, value)
+    return s3_server.url(f"t{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address (without a database) of a PostgreSQL cluster whose `flycam_template` has PostGIS."""
+    initdb = _program("initdb", *_postgres_folders())
+    folder = tmp_path_factory.mktemp("postgres")
+    user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    _give(folder, user)
+    data = folder / "data"
+    made = subprocess.run(
+        [initdb, "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
+        user=user,
+        group=pwd.getpwnam(user).pw_gid if os.geteuid() == 0 else None,
+        extra_groups=[] if os.geteuid() == 0 else None,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    (port,) = _free_ports(1)
+    command = [str(initdb.with_name("postgres")), "-D", str(data), "-p", str(port), "-k", str(folder)]
+    # what is tested is what PostgreSQL promises, not whether this cluster survives a power cut
+    settings = {"listen_addresses": "127.0.0.1", "fsync": "off", "max_connections": "200"}
+    process = _start(
+        [*command, *(f"--{name}={value}" for name, value in settings.items())], folder, {}, user=user
+    )
+    address = f"postgresql://postgres@127.0.0.1:{port}"
+    try:
+        _wait(process, folder, lambda: _postgres_answers(address))
+        with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE flycam_template")
+        with psycopg.connect(f"{address}/flycam_template", autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION postgis")
+        yield address
+    finally:
+        _end(process, signal.SIGINT)
+
+
+_database_numbers = itertools.count()
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """FLYCAM_DATABASE of an empty database of this test's own, with PostGIS."""
+    name = f"t{next(_database_numbers)}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE flycam_template")
+    return f"{postgres_server}/{name}".replace("postgresql:", "postgresql+psycopg:")
+
+
+def _weed_command(weed: Path, folder: Path, server: S3Server) -> list[str]:
+    kinds = ("master", "volume", "filer")
+    ports = iter(_free_ports(2 * len(kinds) + 3))
+    flags = [f"-{kind}.port={next(ports)}" for kind in kinds]
+    flags += [f"-{kind}.port.grpc={next(ports)}" for kind in (*kinds, "s3")]
+    return [
+        str(weed),
+        "mini",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-s3.port={server.endpoint.rpartition(':')[2]}",
+        f"-filer.localSocket={folder}/filer.sock",
+        *flags,
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-webdav=false",
+        f"-admin.port={next(ports)}",
+        f"-admin.port.grpc={next(ports)}",
+        "-admin.ui=false",
+        "-s3.autoCreateBucket=false",
+        "-s3.iam=false",
+        "-master.telemetry=false",
+        f"-bucket={server.bucket}",
+    ]
+
+
+def _program(name: str, *folders: Path) -> Path:
+    path = os.pathsep.join([*map(str, folders), os.environ.get("PATH", "")])
+    found = shutil.which(name, path=path)
+    if found is None:
+        message = f"{name} is not installed: `make test` installs it"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return Path(found)
+
+
+def _postgres_folders() -> list[Path]:
+    return sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+def _give(folder: Path, user: str) -> None:
+    if os.geteuid() != 0:
+        return
+    shutil.chown(folder, user)
+    # pytest's folders are closed to everyone else; the server only needs to pass through them
+    for parent in folder.parents:
+        if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
+            parent.chmod(parent.stat().st_mode | 0o011)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
+    finally:
+        for opened in sockets:
+            opened.close()
+
+
+def _start(
+    command: list[str], folder: Path, environment: dict[str, str], user: str | None = None
+) -> subprocess.Popen[bytes]:
+    as_other = user is not None and os.geteuid() == 0
+    with (folder / "server.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            user=user if as_other else None,
+            group=pwd.getpwnam(user).pw_gid if as_other and user else None,
+            extra_groups=[] if as_other else None,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 -- fixtures start servers before any thread
+        )
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _wait(process: subprocess.Popen[bytes], folder: Path, ready: Callable[[], bool]) -> None:
+    end = time.monotonic() + _START_S
+    while not ready():
+        if process.poll() is not None or time.monotonic() > end:
+            pytest.fail(f"the server did not start:\n{(folder / 'server.log').read_text()[-4000:]}")
+        time.sleep(0.1)
+
+
+def _bucket_answers(server: S3Server) -> bool:
+    try:
+        answer = urllib3.request("GET", f"{server.endpoint}/{server.bucket}", retries=False, timeout=2)
+    except urllib3.exceptions.HTTPError:
+        return False
+    return answer.status == 403
+
+
+def _postgres_answers(address: str) -> bool:
+    try:
+        psycopg.connect(f"{address}/postgres", connect_timeout=2).close()
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _end(process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+    process.send_signal(how)
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
