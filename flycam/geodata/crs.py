@@ -84,6 +84,7 @@ class CrsInfo:
     vertical_datum   "EGM96", "EGM2008", "ELLIPSOID" or None if the CRS states no known one
     vertical_unit_m  metres per vertical unit, None if there is no vertical axis
     transformation   the named operation used from and to WGS 84
+    horizontal       the plane alone, canonical WKT: equal text, equal plane
     """
 
     text: str
@@ -93,6 +94,7 @@ class CrsInfo:
     vertical_datum: str | None
     vertical_unit_m: float | None
     transformation: str
+    horizontal: str
 
 
 @lru_cache(maxsize=256)
@@ -106,6 +108,7 @@ def parse_crs(text: str) -> CRS:
         ) from error
 
 
+@lru_cache(maxsize=256)
 def describe_crs(text: str) -> CrsInfo:
     """Name, units, vertical datum and the transformation used for `text`. Raises CrsMissing."""
     crs = parse_crs(text)
@@ -121,6 +124,7 @@ def describe_crs(text: str) -> CrsInfo:
         vertical_datum=_vertical_datum(crs),
         vertical_unit_m=vertical_unit,
         transformation=_transformer(horizontal.to_wkt(), WGS84).description,
+        horizontal=_canonical(horizontal),
     )
 
 
@@ -251,6 +255,11 @@ def _horizontal(crs: CRS) -> CRS:
     if crs.is_compound:
         return _horizontal(crs.sub_crs_list[0])
     return crs.to_2d() if len(crs.axis_info) > 2 else crs
+
+
+def _canonical(crs: CRS) -> str:
+    authority = crs.to_authority(min_confidence=70)
+    return ":".join(authority) if authority else crs.to_wkt()
 
 
 def _vertical_datum(crs: CRS) -> str | None:

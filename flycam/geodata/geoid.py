@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import DatumUnknown
 from flycam.geodata.models_path import models_dir
+from flycam.geodata.resample import bilinear, cubic
 
 Floats = NDArray[np.float64]
 
@@ -33,7 +34,6 @@ class _Grid:
     west_deg: float
     north_deg: float
     step_deg: float
-    wraps: bool
     sigma_m: float
 
 
@@ -55,8 +55,8 @@ def undulation_m(model: str, lonlat_deg: Floats) -> Floats:
     fine, world = _grids(model)
     inside = _inside(fine, lonlat)
     out = np.empty(len(lonlat))
-    out[inside] = _bilinear(fine, lonlat[inside])
-    out[~inside] = _cubic(world, lonlat[~inside])
+    out[inside] = bilinear(fine.values_m, *_position(fine, lonlat[inside]))
+    out[~inside] = cubic(world.values_m, *_position(world, lonlat[~inside]), wraps=True)
     return out
 
 
@@ -68,7 +68,7 @@ def undulation_sigma_m(model: str, lonlat_deg: Floats) -> Floats:
 
 
 def convert_height(height_m: Floats, lonlat_deg: Floats, from_datum: str, to_datum: str) -> Floats:
-    """Heights (N) at WGS 84 degrees (N×2) from one datum to another; "EGM96", "EGM2008", "ELLIPSOID", "LOCAL".
+    """Heights (N) at WGS 84 degrees (N×2: lon, lat) from one datum of DATUMS to another; shape N, metres.
 
     Raises DatumUnknown if a datum is not one of these, or if exactly one of the two is LOCAL: a local height
     stands on nothing that is known here.
@@ -121,54 +121,19 @@ def _read(name: str, sigma_m: float) -> _Grid:
             step = source.transform.a
     except rasterio.errors.RasterioIOError as error:
         raise DatumUnknown(f"{path.name}: the geoid grid cannot be read: install flycam again") from error
-    wraps = bool((values.shape[1] - 1) * step >= 360.0)
-    return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, wraps=wraps, sigma_m=sigma_m)
+    return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, sigma_m=sigma_m)
 
 
 def _inside(grid: _Grid, lonlat: Floats) -> NDArray[np.bool_]:
     rows, cols = grid.values_m.shape
     row, col = _position(grid, lonlat)
-    slack = 1e-9
-    return (row >= -slack) & (row <= rows - 1 + slack) & (col >= -slack) & (col <= cols - 1 + slack)
+    last = np.array([rows - 1, cols - 1]) + 1e-9
+    position = np.stack([row, col], axis=-1)
+    return np.asarray(((position >= -1e-9) & (position <= last)).all(axis=-1), dtype=np.bool_)
 
 
 def _position(grid: _Grid, lonlat: Floats) -> tuple[Floats, Floats]:
     return (
         (grid.north_deg - lonlat[:, 1]) / grid.step_deg,
         (lonlat[:, 0] - grid.west_deg) / grid.step_deg,
-    )
-
-
-def _bilinear(grid: _Grid, lonlat: Floats) -> Floats:
-    row, col = _position(grid, lonlat)
-    rows, cols = grid.values_m.shape
-    r0 = np.clip(np.floor(row).astype(np.intp), 0, rows - 2)
-    c0 = np.clip(np.floor(col).astype(np.intp), 0, cols - 2)
-    fr, fc = row - r0, col - c0
-    v = grid.values_m
-    top = v[r0, c0] * (1 - fc) + v[r0, c0 + 1] * fc
-    bottom = v[r0 + 1, c0] * (1 - fc) + v[r0 + 1, c0 + 1] * fc
-    return np.asarray(top * (1 - fr) + bottom * fr)
-
-
-def _cubic(grid: _Grid, lonlat: Floats) -> Floats:
-    row, col = _position(grid, lonlat)
-    rows, cols = grid.values_m.shape
-    r0, c0 = np.floor(row).astype(np.intp), np.floor(col).astype(np.intp)
-    period = cols - 1
-    total = np.zeros(len(row))
-    for i, weight_r in enumerate(_keys_weights(row - r0)):
-        r = np.clip(r0 - 1 + i, 0, rows - 1)
-        for j, weight_c in enumerate(_keys_weights(col - c0)):
-            c = (c0 - 1 + j) % period
-            total += weight_r * weight_c * grid.values_m[r, c]
-    return total
-
-
-def _keys_weights(t: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    return (
-        ((-0.5 * t + 1.0) * t - 0.5) * t,
-        (1.5 * t - 2.5) * t * t + 1.0,
-        ((-1.5 * t + 2.0) * t + 0.5) * t,
-        (0.5 * t - 0.5) * t * t,
     )

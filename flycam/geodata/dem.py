@@ -1,0 +1,295 @@
+"""Registered terrain files to the one terrain grid a flight is rectified on.
+
+Posts stand at pixel centres. GDAL hands out the corner of the corner pixel for "area" and "point" files
+alike, so the half-pixel shift is the +0.5 in `_Lattice`, and nowhere else.
+
+The grid does not depend on the window asked for: the post spacing comes from the finest DEM alone and the
+posts lie on multiples of it (or are that DEM's own posts, where it is already in the work CRS). So the same
+ground has the same heights when a flight is refolded later.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from flycam.errors import TerrainMissing
+from flycam.geodata.crs import WGS84, describe_crs, to_lonlat, transform_points
+from flycam.geodata.dem_info import DemInfo, feet_evidence, open_dem, read_dem_info, read_heights
+from flycam.geodata.geoid import convert_height
+from flycam.geodata.resample import bilinear, cubic
+from flycam.geometry.terrain import TerrainGrid
+
+__all__ = [
+    "DemInfo",
+    "coverage_fraction",
+    "feet_evidence",
+    "load_terrain",
+    "read_dem_info",
+    "sample_heights",
+]
+
+Floats = NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
+
+MAX_POSTS = 32_000_000
+"""Largest grid handed out (128 MB); a wider window gets its posts 2, 4, … times as far apart."""
+
+_BLOCK_POSTS = 1 << 21
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Member:
+    """A file's place on a lattice: its first column and row, and how many of each it has."""
+
+    dem: DemInfo
+    col: int
+    row: int
+    cols: int
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Lattice:
+    """DEM files that lie on one grid of posts: neighbours are joined before anything is interpolated.
+
+    from_post  from (column, row), posts at integers on the first file's posts, to the files' CRS
+    """
+
+    crs: str
+    datum: str
+    from_post: Affine
+    members: tuple[_Member, ...]
+
+
+def load_terrain(
+    dems: Sequence[DemInfo], work_crs: str, bounds_work: Bounds, datum: str | None = None
+) -> TerrainGrid:
+    """Terrain over (xmin, ymin, xmax, ymax) of `work_crs`, from any number of files.
+
+    The finest file decides the spacing and, unless `datum` is given, the vertical datum; where it has no
+    height the next finest fills in (of equal spacing: the earlier in `dems`). A file already in `work_crs`,
+    north up, keeps its own posts; others are interpolated by cubic convolution, bilinearly beside holes. What
+    no file knows is NaN: see `coverage_fraction`. The id of the result is that of the files it was made of.
+
+    Raises TerrainMissing if no file has a height inside, DatumUnknown if datums cannot be reconciled,
+    SourceUnreadable if a registered file is gone or damaged.
+    """
+    lattices = _lattices([dem for dem in dems if _touches(dem, work_crs, bounds_work)])
+    if not lattices:
+        raise TerrainMissing(_nothing_covers(dems, work_crs, bounds_work))
+    target_datum = datum or lattices[0].datum
+    east, north, step_e, step_s, rows, cols = _post_grid(lattices[0], work_crs, bounds_work)
+    heights = np.full((rows, cols), np.nan, dtype=np.float32)
+    used: list[DemInfo] = []
+    coarsened = step_e * step_s / lattices[0].members[0].dem.post_spacing_m ** 2
+    block = max(int(_BLOCK_POSTS / (cols * max(coarsened, 1.0))), 1)
+    for lattice in lattices:
+        contributed = False
+        for top in range(0, rows, block):
+            part = heights[top : top + block]
+            if not np.isnan(part).any():
+                continue
+            n = north - step_s * np.arange(top, top + len(part))
+            e = east + step_e * np.arange(cols)
+            contributed |= _fill(part, (e, n), lattice, work_crs, target_datum)
+        if contributed:
+            used.extend(member.dem for member in lattice.members)
+        if not np.isnan(heights).any():
+            break
+    if not used:
+        raise TerrainMissing(_nothing_covers(dems, work_crs, bounds_work))
+    return TerrainGrid(
+        heights_m=heights,
+        origin_m=(east, north),
+        post_spacing_m=(step_e, step_s),
+        work_crs=work_crs,
+        vertical_datum=target_datum,
+        dem_id=_joint_id(used),
+    )
+
+
+def coverage_fraction(terrain: TerrainGrid) -> float:
+    """Share of the grid's posts whose height is known, 0..1."""
+    return float(np.isfinite(terrain.heights_m).mean())
+
+
+def sample_heights(
+    dems: Sequence[DemInfo], lonlat_deg: Floats, datum: str | None = None
+) -> tuple[Floats, str]:
+    """Ground heights (N, metres, NaN unknown) at WGS 84 degrees (N×2), and the datum they are in.
+
+    Bilinear, finest file first; `datum` None takes that of the finest file that is near. Raises
+    TerrainMissing if no file has a height at any of the points; DatumUnknown, SourceUnreadable.
+    """
+    lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
+    known_xy = lonlat[np.isfinite(lonlat).all(axis=1)]
+    box = (*known_xy.min(axis=0), *known_xy.max(axis=0)) if len(known_xy) else (0.0, 0.0, 0.0, 0.0)
+    lattices = _lattices([dem for dem in dems if _touches(dem, WGS84, box)])
+    heights = np.full(len(lonlat), np.nan)
+    target = datum or (lattices[0].datum if lattices else "")
+    for lattice in lattices:
+        missing = np.isnan(heights) & np.isfinite(lonlat).all(axis=1)
+        heights[missing] = _at_points(lattice, lonlat[missing], WGS84, target, smooth=False)
+    if not np.isfinite(heights).any():
+        raise TerrainMissing(_nothing_covers(dems, WGS84, box))
+    return heights, target
+
+
+def _lattices(dems: Sequence[DemInfo]) -> list[_Lattice]:
+    """Group files that share CRS, datum and posts; the finest first."""
+    groups: list[_Lattice] = []
+    for dem in sorted(dems, key=lambda d: d.post_spacing_m):
+        with open_dem(dem.path) as source:
+            from_post = source.transform * Affine.translation(0.5, 0.5)
+            member = _Member(dem=dem, col=0, row=0, cols=source.width, rows=source.height)
+        for i, group in enumerate(groups):
+            offset = _offset_on(group, dem, from_post)
+            if offset is not None:
+                placed = replace(member, col=offset[0], row=offset[1])
+                groups[i] = replace(group, members=(*group.members, placed))
+                break
+        else:
+            groups.append(_Lattice(crs=dem.crs, datum=dem.datum, from_post=from_post, members=(member,)))
+    return groups
+
+
+def _offset_on(group: _Lattice, dem: DemInfo, from_post: Affine) -> tuple[int, int] | None:
+    """(columns, rows) by which a file is shifted on the group's posts; None if it does not lie on them."""
+    if (dem.crs, dem.datum) != (group.crs, group.datum):
+        return None
+    corners = np.array([[0.0, 0.0], [10_000.0, 0.0], [0.0, 10_000.0]])
+    offsets = _apply(~group.from_post, _apply(from_post, corners)) - corners
+    whole = np.round(offsets[0])
+    return (int(whole[0]), int(whole[1])) if np.abs(offsets - whole).max() < 1e-3 else None
+
+
+def _post_grid(
+    lattice: _Lattice, work_crs: str, bounds: Bounds
+) -> tuple[float, float, float, float, int, int]:
+    """(east, north of the first post, step east, step south, rows, columns) of the grid handed out."""
+    own = lattice.from_post
+    north_up = own.b == 0 and own.d == 0 and own.a > 0 and own.e < 0
+    if north_up and _same_plane(lattice.crs, work_crs):
+        step_e, step_s, anchor_e, anchor_n = own.a, -own.e, own.c, own.f
+    else:
+        step_e = step_s = min(member.dem.post_spacing_m for member in lattice.members)
+        anchor_e = anchor_n = 0.0
+    xmin, ymin, xmax, ymax = bounds
+    factor = 1
+    while (xmax - xmin) / step_e * (ymax - ymin) / step_s > MAX_POSTS * factor * factor:
+        factor *= 2
+    step_e, step_s = step_e * factor, step_s * factor
+    first_c, last_c = math.floor((xmin - anchor_e) / step_e), math.ceil((xmax - anchor_e) / step_e)
+    first_r, last_r = math.floor((anchor_n - ymax) / step_s), math.ceil((anchor_n - ymin) / step_s)
+    cols, rows = max(last_c - first_c, 1) + 1, max(last_r - first_r, 1) + 1
+    return anchor_e + first_c * step_e, anchor_n - first_r * step_s, step_e, step_s, rows, cols
+
+
+def _same_plane(dem_crs: str, work_crs: str) -> bool:
+    if dem_crs == work_crs:
+        return True
+    return describe_crs(dem_crs).horizontal == describe_crs(work_crs).horizontal
+
+
+def _fill(
+    part: NDArray[np.float32], posts: tuple[Floats, Floats], lattice: _Lattice, work_crs: str, datum: str
+) -> bool:
+    """Write heights into the NaN posts of `part` (columns east, rows north); True if any was known."""
+    row, col = np.nonzero(np.isnan(part))
+    xy = np.stack([posts[0][col], posts[1][row]], axis=-1)
+    crs = lattice.crs if _same_plane(lattice.crs, work_crs) else work_crs
+    found = _at_points(lattice, xy, crs, datum, smooth=True)
+    part[row, col] = found
+    return bool(np.isfinite(found).any())
+
+
+def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: bool) -> Floats:
+    """Heights in `datum` at points (N×2) of `crs`; NaN where the lattice does not know."""
+    position = _apply(~lattice.from_post, transform_points(xy, crs, lattice.crs))
+    nearest = np.round(position)
+    position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)
+    heights = np.full(len(xy), np.nan)
+    inside = np.isfinite(position).all(axis=1)
+    if not inside.any():
+        return heights
+    window, col0, row0 = _read_window(lattice, position[inside])
+    if window is None:
+        return heights
+    kernel = cubic if smooth else bilinear
+    heights[inside] = kernel(window, position[inside, 1] - row0, position[inside, 0] - col0)
+    known = np.isfinite(heights)
+    if datum != lattice.datum and known.any():
+        lonlat = to_lonlat(xy[known], crs)
+        heights[known] = convert_height(heights[known], lonlat, lattice.datum, datum)
+    return heights
+
+
+def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:
+    """Joined posts around the positions (N×2: column, row), with a rim of 2; and its first column and row."""
+    members = lattice.members
+    low = np.array([min(m.col for m in members), min(m.row for m in members)])
+    high = np.array([max(m.col + m.cols for m in members), max(m.row + m.rows for m in members)])
+    first = np.clip(np.floor(position.min(axis=0)) - 2, low, high).astype(int)
+    stop = np.clip(np.ceil(position.max(axis=0)) + 3, low, high).astype(int)
+    (c0, r0), (c1, r1) = first.tolist(), stop.tolist()
+    if c1 - c0 < 2 or r1 - r0 < 2:
+        return None, 0, 0
+    joined = np.full((r1 - r0, c1 - c0), np.nan, dtype=np.float32)
+    for m in members:
+        left, right = max(c0, m.col), min(c1, m.col + m.cols)
+        top, bottom = max(r0, m.row), min(r1, m.row + m.rows)
+        if left >= right or top >= bottom:
+            continue
+        with open_dem(m.dem.path) as source:
+            window = Window(left - m.col, top - m.row, right - left, bottom - top)
+            read = read_heights(source, window, m.dem.unit_m)
+        place = joined[top - r0 : bottom - r0, left - c0 : right - c0]
+        np.copyto(place, read, where=np.isnan(place))
+    return joined, c0, r0
+
+
+def _apply(affine: Affine, xy: Floats) -> Floats:
+    x, y = xy[..., 0], xy[..., 1]
+    columns = (affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f)
+    return np.stack(columns, axis=-1)
+
+
+def _touches(dem: DemInfo, crs: str, bounds: Bounds) -> bool:
+    west, south, east, north = _lonlat_box(bounds, crs)
+    w, s, e, n = dem.bounds_lonlat
+    return w <= east and e >= west and s <= north and n >= south
+
+
+def _lonlat_box(bounds: Bounds, crs: str) -> Bounds:
+    edge = np.linspace(0.0, 1.0, 9)
+    x, y = bounds[0] + edge * (bounds[2] - bounds[0]), bounds[1] + edge * (bounds[3] - bounds[1])
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    lonlat = transform_points(grid, crs, WGS84)
+    low, high = np.nanmin(lonlat, axis=0), np.nanmax(lonlat, axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _nothing_covers(dems: Sequence[DemInfo], crs: str, bounds: Bounds) -> str:
+    w, s, e, n = _lonlat_box(bounds, crs)
+    flight = f"{w:.4f} to {e:.4f} E, {s:.4f} to {n:.4f} N"
+    if not dems:
+        return f"no terrain is registered: the flight lies at {flight}: add a file with flycam dem add"
+    names = ", ".join(dem.path.name for dem in dems[:3]) + (" …" if len(dems) > 3 else "")
+    bw, bs, be, bn = dems[0].bounds_lonlat
+    return (
+        f"{names}: has no height under the flight, which lies at {flight} (the first file covers {bw:.4f} to "
+        f"{be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that place with flycam dem add"
+    )
+
+
+def _joint_id(dems: Sequence[DemInfo]) -> str:
+    ids = sorted({dem.dem_id for dem in dems})
+    return ids[0] if len(ids) == 1 else hashlib.sha256("\n".join(ids).encode()).hexdigest()[:32]

@@ -1,0 +1,267 @@
+"""What a terrain file is: bounds, spacing, datum, holes, and what is wrong with it. Nothing is written.
+
+Formats: whatever GDAL reads as one raster: GeoTIFF, SRTM HGT, VRT. Format page: docs/formats/dem.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.windows import Window
+
+from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable, TerrainMissing
+from flycam.geodata.crs import CrsInfo, describe_crs, to_lonlat, to_work, work_crs_for
+from flycam.geodata.geoid import DATUMS
+
+Bounds = tuple[float, float, float, float]
+
+LOWEST_M, HIGHEST_M = -500.0, 9000.0
+_FEET = {
+    "ft": 0.3048,
+    "feet": 0.3048,
+    "foot": 0.3048,
+    "international foot": 0.3048,
+    "us survey foot": 1200.0 / 3937.0,
+    "us_survey_foot": 1200.0 / 3937.0,
+    "ftus": 1200.0 / 3937.0,
+    "us-ft": 1200.0 / 3937.0,
+}
+_NAMED_DATUMS = (
+    (re.compile(r"^[NS]\d{2}[EW]\d{3}.*\.(hgt|zip)$", re.IGNORECASE), "EGM96", "SRTM tile name"),
+    (re.compile(r"^(srtm|nasadem|astgtm|alpsmlc30)", re.IGNORECASE), "EGM96", "product name"),
+    (re.compile(r"(copernicus_dsm|fabdem|cop-?dem)", re.IGNORECASE), "EGM2008", "product name"),
+)
+_DATUM_TAGS = ("VERTICAL_DATUM", "FLYCAM_VERTICAL_DATUM", "DATUM")
+_STRIP_POSTS = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemInfo:
+    """One registered terrain file.
+
+    dem_id          32 hex digits from the bytes of the file(s) and the datum: another datum, another DEM
+    bounds_lonlat   (west, south, east, north) degrees of the outer posts
+    crs             as the file states it (EPSG:n or WKT)
+    datum           "EGM96", "EGM2008", "ELLIPSOID" or "LOCAL"; datum_source says who said so
+    unit_m          metres per unit of the file's heights (0.3048 where they are feet)
+    post_spacing_m  the narrower of the two steps, metres on the ground at the middle
+    hole_fraction   share of posts without a height, 0..1
+    height_range_m  (lowest, highest)
+    warnings        sentences for the person who adds it
+    """
+
+    dem_id: str
+    path: Path
+    bounds_lonlat: Bounds
+    crs: str
+    datum: str
+    datum_source: str
+    unit_m: float
+    post_spacing_m: float
+    hole_fraction: float
+    height_range_m: tuple[float, float]
+    warnings: tuple[str, ...] = ()
+
+
+def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
+    """Inspect a terrain file; reads all of it once, in strips, for holes and height range.
+
+    `datum` is the operator's word and beats the file's. Raises SourceUnreadable (not a raster, an image),
+    CrsMissing, DatumUnknown (nobody says which datum), TerrainMissing (no post has a height).
+    """
+    path = Path(path)
+    with open_dem(path) as source:
+        crs = _crs_of(source, path)
+        warnings: list[str] = []
+        resolved, datum_source = _datum_of(source, crs, path, datum, warnings)
+        unit_m = _unit_of(source, crs, path, warnings)
+        holes, strange, lowest, highest = _scan(source, unit_m)
+        posts = source.width * source.height
+        if holes == posts:
+            raise TerrainMissing(f"{path.name}: no post has a height: take another terrain file")
+        if strange:
+            warnings.append(
+                f"{path.name}: {strange} posts hold heights no mountain has (outside {LOWEST_M:g} to "
+                f"{HIGHEST_M:g} m) and count as unknown: set the file's nodata value"
+            )
+        bounds, spacing = _extent(source, crs)
+        return DemInfo(
+            dem_id=_content_id([Path(f) for f in source.files] or [path], resolved, path),
+            path=path.resolve(),
+            bounds_lonlat=bounds,
+            crs=crs.text,
+            datum=resolved,
+            datum_source=datum_source,
+            unit_m=unit_m,
+            post_spacing_m=spacing,
+            hole_fraction=holes / posts,
+            height_range_m=(lowest, highest),
+            warnings=tuple(warnings),
+        )
+
+
+@contextmanager
+def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """The file opened as one band of heights. Raises SourceUnreadable with the cure."""
+    try:
+        source = rasterio.open(path)
+    except RasterioError as error:
+        if not path.exists():
+            raise SourceUnreadable(f"{path}: there is no such file: check the path") from error
+        raise SourceUnreadable(
+            f"{path.name}: cannot be read as a raster: give terrain as GeoTIFF, HGT or VRT"
+        ) from error
+    with source:
+        if source.count == 0 or "complex" in source.dtypes[0]:
+            raise SourceUnreadable(f"{path.name}: holds no band of heights: give terrain as GeoTIFF or HGT")
+        if source.count >= 3 and source.dtypes[0] == "uint8":
+            raise SourceUnreadable(
+                f"{path.name}: is a picture ({source.count} bands of bytes), not terrain: give heights"
+            )
+        if source.width < 2 or source.height < 2:
+            raise SourceUnreadable(f"{path.name}: has fewer than 2 by 2 posts: take another terrain file")
+        yield source
+
+
+def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) -> NDArray[np.float32]:
+    """Heights in metres of a window, NaN where the file has none or none that a mountain can have."""
+    return _read_checked(source, window, unit_m)[0]
+
+
+def feet_evidence(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
+    """True if heights read as metres are feet, judged against other heights of the same places (N each).
+
+    Evidence: the median ratio is 3.28 within 8 %, over heights of at least 100 m. Otherwise False: lower
+    ground cannot tell, and the error there is small against the aircraft's own.
+    """
+    dem, other = np.asarray(dem_heights_m, dtype=np.float64), np.asarray(other_heights_m, dtype=np.float64)
+    usable = np.isfinite(dem) & np.isfinite(other) & (other >= 100.0)
+    if not usable.any():
+        return False
+    ratio = float(np.median(dem[usable] / other[usable]))
+    return abs(ratio * 0.3048 - 1.0) <= 0.08
+
+
+def _crs_of(source: rasterio.DatasetReader, path: Path) -> CrsInfo:
+    if source.crs is None or (source.transform.is_identity and not source.gcps[0]):
+        raise CrsMissing(
+            f"{path.name}: does not say where it lies (no coordinate reference system): "
+            "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648"
+        )
+    return describe_crs(source.crs.to_wkt())
+
+
+def _datum_of(
+    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, asked: str | None, warnings: list[str]
+) -> tuple[str, str]:
+    if asked is not None and asked not in DATUMS:
+        raise DatumUnknown(f"{path.name}: datum {asked!r} is not known: use one of {', '.join(DATUMS)}")
+    stated, stated_by = _stated_datum(source, crs, path)
+    if asked is None:
+        if stated is None:
+            raise DatumUnknown(
+                f"{path.name}: does not say above what its heights are: add --datum EGM96 (SRTM), "
+                "EGM2008 (Copernicus), ELLIPSOID or LOCAL"
+            )
+        return stated, stated_by
+    if stated is not None and stated != asked:
+        warnings.append(f"{path.name}: says {stated} ({stated_by}) but is used as {asked}, as you asked")
+    return asked, "operator"
+
+
+def _stated_datum(source: rasterio.DatasetReader, crs: CrsInfo, path: Path) -> tuple[str | None, str]:
+    if crs.vertical_datum is not None:
+        return crs.vertical_datum, "vertical CRS"
+    tags = {key.upper(): value.strip().upper() for key, value in source.tags().items()}
+    for key in _DATUM_TAGS:
+        if tags.get(key) in DATUMS:
+            return tags[key], f"tag {key}"
+    for pattern, datum, why in _NAMED_DATUMS:
+        if pattern.search(path.name):
+            return datum, why
+    return None, ""
+
+
+def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[str]) -> float:
+    word = (source.units[0] or "").strip().lower()
+    unit_m = _FEET.get(word, 1.0)
+    if not word and crs.vertical_unit_m is not None:
+        unit_m = crs.vertical_unit_m
+    if word in ("cm", "centimetre", "centimeter"):
+        unit_m = 0.01
+    if unit_m != 1.0:
+        said = word or f"{unit_m:g} m"
+        warnings.append(f"{path.name}: heights are in {said} and are converted to metres")
+    elif not word and crs.unit_m is not None and abs(crs.unit_m - 0.3048) < 1e-3:
+        warnings.append(
+            f"{path.name}: the map unit is feet but the unit of the heights is not stated, metres are "
+            "assumed: if they are feet, say so in the file, e.g. with gdal_edit -units ft"
+        )
+    return unit_m
+
+
+def _scan(source: rasterio.DatasetReader, unit_m: float) -> tuple[int, int, float, float]:
+    holes, strange, lowest, highest = 0, 0, np.inf, -np.inf
+    rows = max(_STRIP_POSTS // source.width, 1)
+    for top in range(0, source.height, rows):
+        window = Window(0, top, source.width, min(rows, source.height - top))
+        heights, odd = _read_checked(source, window, unit_m)
+        known = heights[np.isfinite(heights)]
+        holes += heights.size - known.size
+        strange += odd
+        if known.size:
+            lowest, highest = min(lowest, float(known.min())), max(highest, float(known.max()))
+    return holes, strange, lowest, highest
+
+
+def _read_checked(
+    source: rasterio.DatasetReader, window: Window, unit_m: float
+) -> tuple[NDArray[np.float32], int]:
+    try:
+        band = source.read(1, window=window, masked=True)
+    except RasterioIOError as error:
+        name = Path(source.name).name
+        raise SourceUnreadable(f"{name}: is damaged and cannot be read to its end: copy it again") from error
+    scale, offset = float(source.scales[0]) * unit_m, float(source.offsets[0]) * unit_m
+    heights = band.astype(np.float32).filled(np.nan) * np.float32(scale) + np.float32(offset)
+    strange = (heights < LOWEST_M) | (heights > HIGHEST_M) | np.isinf(heights)
+    heights[strange] = np.nan
+    return heights, int(strange.sum())
+
+
+def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float]:
+    """Outer posts in degrees, and the narrower step on the ground at the middle, rounded to a millimetre."""
+    edge = np.linspace(0.0, 1.0, 21)
+    cols, rows = edge * (source.width - 1) + 0.5, edge * (source.height - 1) + 0.5
+    ring_c = np.concatenate([cols, cols, np.full(21, cols[0]), np.full(21, cols[-1])])
+    ring_r = np.concatenate([np.full(21, rows[0]), np.full(21, rows[-1]), rows, rows])
+    x, y = source.transform * (ring_c, ring_r)
+    lonlat = to_lonlat(np.stack([x, y], axis=-1), crs.text)
+    west, south = lonlat.min(axis=0)
+    east, north = lonlat.max(axis=0)
+    mid = np.array([[source.width / 2.0, source.height / 2.0]]) + np.array([[0, 0], [1, 0], [0, 1]])
+    mx, my = source.transform * (mid[:, 0], mid[:, 1])
+    centre = to_lonlat(np.stack([mx, my], axis=-1), crs.text)
+    metres = to_work(centre, work_crs_for(float(centre[0, 0]), float(centre[0, 1])))
+    steps = np.hypot(*(metres[1:] - metres[0]).T)
+    return (float(west), float(south), float(east), float(north)), round(float(steps.min()), 3)
+
+
+def _content_id(files: list[Path], datum: str, path: Path) -> str:
+    digests = []
+    try:
+        for file in files:
+            with file.open("rb") as stream:
+                digests.append(hashlib.file_digest(stream, "sha256").digest())
+    except OSError as error:
+        raise SourceUnreadable(f"{path.name}: cannot be read to its end: copy it again") from error
+    return hashlib.sha256(datum.encode() + b"".join(sorted(digests))).hexdigest()[:32]
