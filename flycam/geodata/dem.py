@@ -97,8 +97,8 @@ def load_terrain(
             part = heights[top : top + block]
             if not np.isnan(part).any():
                 continue
-            n = north - step_s * np.arange(top, top + len(part))
-            e = east + step_e * np.arange(cols)
+            e = east + step_e * np.arange(cols, dtype=np.float64)
+            n = north - step_s * np.arange(top, top + len(part), dtype=np.float64)
             contributed |= _fill(part, (e, n), lattice, work_crs, target_datum)
         if contributed:
             used.extend(member.dem for member in lattice.members)

@@ -1,0 +1,244 @@
+"""Pictures on disk: Cloud-Optimized GeoTIFF with mask, written block by block, whole or not at all.
+
+`transform` is GDAL's affine as six numbers (a, b, c, d, e, f) of pixel corners, not of pixel centres.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from flycam.errors import CrsMissing, DiskFull, SourceUnreadable, StorageTrouble
+from flycam.geodata.crs import describe_crs, parse_crs
+
+BLOCK_PX = 512
+_FREE_MARGIN_BYTES = 1 << 20
+_ENV = {"GDAL_TIFF_INTERNAL_MASK": True, "GDAL_CACHEMAX": 64, "GDAL_NUM_THREADS": 1}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raster:
+    """A raster read into memory.
+
+    pixels     rows×cols×bands, the file's type
+    mask       rows×cols uint8, 255 where there is data
+    transform  six affine numbers of the pixel corners
+    crs        "EPSG:n" or WKT
+    tags       the file's own
+    """
+
+    pixels: NDArray[np.generic]
+    mask: NDArray[np.uint8]
+    transform: tuple[float, float, float, float, float, float]
+    crs: str
+    tags: Mapping[str, str]
+
+
+class CogWriter:
+    """Writes a big picture in windows; the file appears under its name only when it is complete.
+
+    Use as a context manager: leaving it normally finishes the COG (overviews by averaging, mask inside),
+    leaving it by an exception removes every trace. Memory stays at a few blocks whatever the size.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        shape_px: tuple[int, int],
+        transform: Sequence[float],
+        crs: str,
+        bands: int = 3,
+        dtype: str = "uint8",
+        compress: str = "DEFLATE",
+        tags: Mapping[str, str] | None = None,
+        overview_resampling: str = "AVERAGE",
+    ) -> None:
+        """Open for `shape_px` = (rows, cols). `compress`: DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy).
+
+        Raises CrsMissing for an unknown `crs`, StorageTrouble or DiskFull if the folder cannot be written.
+        """
+        self.path = Path(path)
+        self._compress = compress
+        self._overviews = overview_resampling
+        token = uuid.uuid4().hex[:8]
+        self._scratch = self.path.with_name(f".{self.path.name}.{token}.scratch.tif")
+        self._partial = self.path.with_name(f".{self.path.name}.{token}.part")
+        profile = {
+            "driver": "GTiff",
+            "height": shape_px[0],
+            "width": shape_px[1],
+            "count": bands,
+            "dtype": dtype,
+            "crs": CRS.from_wkt(parse_crs(crs).to_wkt("WKT1_GDAL")),
+            "transform": Affine(*transform[:6]),
+            "tiled": True,
+            "blockxsize": BLOCK_PX,
+            "blockysize": BLOCK_PX,
+            "compress": "ZSTD",
+            "zstd_level": 1,
+            "bigtiff": "IF_SAFER",
+            "sparse_ok": True,
+            **({"photometric": "RGB"} if bands == 3 and dtype == "uint8" else {}),
+        }
+        try:
+            with rasterio.Env(**_ENV):
+                self._target = rasterio.open(self._scratch, "w", **profile)
+                self._target.update_tags(**(tags or {}))
+        except RasterioError as error:
+            self._leave()
+            raise _trouble(self.path, error) from error
+
+    def write(self, row: int, col: int, pixels: NDArray[np.generic], mask: NDArray[np.generic]) -> None:
+        """Put rows×cols×bands pixels at (row, col); `mask` rows×cols is nonzero where there is data.
+
+        Windows on multiples of BLOCK_PX are written once; others make the scratch file rewrite blocks.
+        """
+        window = Window(col, row, pixels.shape[1], pixels.shape[0])
+        try:
+            with rasterio.Env(**_ENV):
+                self._target.write(np.moveaxis(pixels, -1, 0), window=window)
+                self._target.write_mask((np.asarray(mask) != 0).astype(np.uint8) * 255, window=window)
+        except RasterioError as error:
+            raise _trouble(self.path, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            with rasterio.Env(**_ENV):
+                self._target.close()
+                if kind is None:
+                    self._finish()
+        except (RasterioError, OSError) as trouble:
+            raise _trouble(self.path, trouble) from trouble
+        finally:
+            self._leave()
+
+    def _finish(self) -> None:
+        rasterio.shutil.copy(
+            self._scratch,
+            self._partial,
+            driver="COG",
+            compress=self._compress,
+            blocksize=BLOCK_PX,
+            overview_resampling=self._overviews,
+            bigtiff="IF_SAFER",
+            **({"predictor": "YES"} if self._compress in ("DEFLATE", "ZSTD") else {"quality": 90}),
+        )
+        _check_last_block(self._partial)
+        with self._partial.open("rb") as written:
+            os.fsync(written.fileno())
+        self._partial.replace(self.path)
+        folder = os.open(self.path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _leave(self) -> None:
+        for leftover in (self._scratch, self._partial):
+            leftover.unlink(missing_ok=True)
+            leftover.with_name(leftover.name + ".aux.xml").unlink(missing_ok=True)
+
+
+def write_cog(
+    path: Path,
+    rgb: NDArray[np.generic],
+    mask: NDArray[np.generic],
+    transform: Sequence[float],
+    crs: str,
+    *,
+    tags: Mapping[str, str] | None = None,
+    compress: str = "DEFLATE",
+) -> None:
+    """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
+
+    Raises CrsMissing, DiskFull, StorageTrouble.
+    """
+    rows, cols, bands = rgb.shape
+    with CogWriter(
+        path,
+        shape_px=(rows, cols),
+        transform=transform,
+        crs=crs,
+        bands=bands,
+        dtype=str(rgb.dtype),
+        compress=compress,
+        tags=tags,
+    ) as writer:
+        for top in range(0, rows, BLOCK_PX):
+            writer.write(top, 0, rgb[top : top + BLOCK_PX], mask[top : top + BLOCK_PX])
+
+
+def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
+    """Read a georeferenced raster whole.
+
+    Raises SourceUnreadable if it is not one, is damaged or holds more than `max_pixels`; CrsMissing.
+    """
+    path = Path(path)
+    try:
+        with rasterio.open(path) as source:
+            if source.crs is None or source.transform.is_identity:
+                raise CrsMissing(
+                    f"{path.name}: does not say where it lies (no coordinate reference system): "
+                    "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648"
+                )
+            if source.width * source.height > max_pixels:
+                raise SourceUnreadable(
+                    f"{path.name}: has {source.width} by {source.height} pixels, more than can be read at "
+                    "once: cut out the part you need"
+                )
+            pixels = np.ascontiguousarray(np.moveaxis(source.read(), 0, -1))
+            return Raster(
+                pixels=pixels,
+                mask=source.dataset_mask(),
+                transform=tuple(source.transform)[:6],
+                crs=describe_crs(source.crs.to_wkt()).text,
+                tags=source.tags(),
+            )
+    except RasterioError as error:
+        raise SourceUnreadable(
+            f"{path.name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF"
+        ) from error
+
+
+def _check_last_block(path: Path) -> None:
+    """The full-resolution blocks are the last of a COG: if the very last is there, the disk did not fill."""
+    with rasterio.open(path) as written:
+        row, col = ((n - 1) // BLOCK_PX * BLOCK_PX for n in written.shape)
+        window = Window(col, row, written.width - col, written.height - row)
+        written.read(window=window)
+        written.read_masks(1, window=window)
+
+
+def _trouble(path: Path, error: Exception) -> StorageTrouble:
+    full = "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC
+    try:
+        full = full or shutil.disk_usage(path.parent).free < _FREE_MARGIN_BYTES
+    except OSError:
+        return StorageTrouble(f"{path}: the folder cannot be written: check that it exists and is yours")
+    if full:
+        return DiskFull(
+            f"{path}: no space left on the disk: free some and run again; nothing was left behind"
+        )
+    return StorageTrouble(f"{path}: cannot be written ({error}): check that the folder exists and is yours")
