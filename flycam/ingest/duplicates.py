@@ -1,0 +1,76 @@
+"""The same photo twice: the same bytes, or the same exposure copied under another name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from flycam.ingest.diagnosis import Problem, Rejection, Severity
+from flycam.ingest.flight_table import FlightTable
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.photos import sha256_of
+
+Identify = Callable[[PhotoMetadata], str]
+"""Hex SHA-256 that stands for a photo's bytes."""
+
+
+def content_identity(photo: PhotoMetadata) -> str:
+    """SHA-256 of the file's bytes: what every stored frame id is made of. SourceUnreadable."""
+    return sha256_of(photo.path)
+
+
+def quick_identity(photo: PhotoMetadata) -> str:
+    """SHA-256 of what the head says, for `flycam inspect`, which must not read gigabytes. Never stored."""
+    facts = (photo.name, photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.serial)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()
+
+
+def find_duplicates(
+    table: FlightTable, identify: Identify
+) -> tuple[list[int], list[Rejection], list[Problem]]:
+    """Rows to keep, rejections of the rest, the sentence.
+
+    Only photos that share size, time and place are compared by `identify`, so nothing is hashed for nothing;
+    the copy with the first name stays.
+    """
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for row, photo in enumerate(table.photos):
+        key = (photo.size_bytes, photo.taken_text, photo.lon_deg, photo.lat_deg, photo.image_size_px)
+        groups.setdefault(key, []).append(row)
+    rejected: list[Rejection] = []
+    dropped: set[int] = set()
+    for rows in groups.values():
+        if len(rows) == 1:
+            continue
+        first: dict[str, str] = {}
+        for row in sorted(rows, key=lambda r: (table.photos[r].name, str(table.photos[r].path))):
+            photo = table.photos[row]
+            identity = _comparable(photo, identify)
+            if identity in first:
+                dropped.add(row)
+                rejected.append(
+                    Rejection(
+                        name=photo.name,
+                        reason="duplicate",
+                        message=f"{photo.name}: holds the same bytes as {first[identity]}: one of them is used",
+                    )
+                )
+            else:
+                first[identity] = photo.name
+    kept = [row for row in range(len(table)) if row not in dropped]
+    return kept, rejected, [_sentence(rejected)] if rejected else []
+
+
+def _comparable(photo: PhotoMetadata, identify: Identify) -> str:
+    """By bytes where the file is at hand: two names of one exposure differ in `quick_identity`."""
+    return content_identity(photo) if photo.path.is_file() else identify(photo)
+
+
+def _sentence(rejected: list[Rejection]) -> Problem:
+    return Problem(
+        code="duplicates",
+        severity=Severity.WARNING,
+        sentence_en=f"{len(rejected)} photos are copies of others, byte for byte: each is used once.",
+        sentence_vi=f"{len(rejected)} ảnh là bản sao giống hệt ảnh khác: mỗi ảnh chỉ dùng một lần.",
+        frames=tuple(r.name for r in rejected),
+    )
