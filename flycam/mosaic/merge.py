@@ -70,7 +70,7 @@ class TileCanvas:
         if not cv2.countNonZero(wins):
             return False
         indices = np.array([0, *self._indices(tile.frames)], dtype=np.uint16)
-        self._take(wins, tile.rgb, tile.quality, indices[tile.source])
+        self._take(wins, tile.rgb, tile.quality, np.take(indices, tile.source))
         return True
 
     def freeze(self) -> MosaicTile:
@@ -162,7 +162,7 @@ def sorted_sources(source: Words, frames: Sequence[str]) -> tuple[Words, tuple[s
         return source, table
     place = {name: i for i, name in enumerate(table, start=1)}
     renumber = np.array([0, *(place.get(f, 0) for f in frames)], dtype=np.uint16)
-    return renumber[source], table
+    return np.take(renumber, source), table
 
 
 def require_zoom(patch: OrthoPatch, base_zoom: int) -> None:
