@@ -42,14 +42,20 @@ class PlanarMap:
         return np.stack([np.polynomial.polynomial.polyval2d(s, t, c) for c in self.coefficients], -1)
 
     def grid(self, x: Floats, y: Floats) -> Floats:
-        """Map the grid of N abscissae and M ordinates to M×N×2; much faster than M·N single points."""
+        """Map the grid of N abscissae and M ordinates to M×N×2; much faster than M·N single points.
+
+        Horner's scheme element by element and not a matrix product: the same abscissa and ordinate give
+        the same bits whatever grid they are part of.
+        """
+        return np.stack(self.mesh(np.asarray(x)[None, :], np.asarray(y)[:, None]), -1)
+
+    def mesh(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Map abscissae and ordinates of shapes that broadcast against each other, e.g. T×1×N and T×M×1."""
         xmin, ymin, xmax, ymax = self.bounds
-        s = (2.0 * np.asarray(x) - xmin - xmax) / (xmax - xmin)
-        t = (2.0 * np.asarray(y) - ymin - ymax) / (ymax - ymin)
-        degree = self.coefficients.shape[1] - 1
-        powers_s = np.vander(s, degree + 1, increasing=True)
-        powers_t = np.vander(t, degree + 1, increasing=True)
-        return np.stack([powers_t @ c.T @ powers_s.T for c in self.coefficients], -1)
+        s = (2.0 * x - xmin - xmax) / (xmax - xmin)
+        t = (2.0 * y - ymin - ymax) / (ymax - ymin)
+        first, second = (_horner(c, s, t) for c in self.coefficients)
+        return first, second
 
 
 def fit_planar_map(
@@ -81,6 +87,18 @@ def _normalised(source: Floats, bounds: Bounds) -> tuple[Floats, Floats]:
     s = (2.0 * source[..., 0] - xmin - xmax) / (xmax - xmin)
     t = (2.0 * source[..., 1] - ymin - ymax) / (ymax - ymin)
     return s, t
+
+
+def _horner(coefficients: Floats, s: Floats, t: Floats) -> Floats:
+    """Sum of c[i, j] s^i t^j for s and t that broadcast."""
+    value = np.zeros(np.broadcast_shapes(s.shape, t.shape))
+    for of_t in coefficients[::-1]:
+        factor = np.full(t.shape, of_t[-1])
+        for c in of_t[-2::-1]:
+            factor = factor * t + c
+        value *= s
+        value += factor
+    return value
 
 
 def _grid_points(bounds: Bounds, nodes: Floats) -> Floats:

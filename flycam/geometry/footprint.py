@@ -1,0 +1,170 @@
+"""Where a frame's border meets the ground, how fine it sees, how much two frames share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import HorizonInView, OutsideTerrain
+from flycam.geometry.camera import image_rays
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, max_pyramid
+
+Floats = NDArray[np.float64]
+
+# A frame that sees less ground than this is a picture of the horizon, not of the ground.
+MAX_HORIZON_FRACTION = 0.5
+# Farther than this many times the height above the lowest ground, a pixel says more of haze than of ground.
+RANGE_PER_HEIGHT = 10.0
+MIN_RANGE_M = 500.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Footprint:
+    """The ground one frame sees.
+
+    polygon_m              K×2 work CRS, in the order of the image border, not closed; the border's rays
+                           where they meet the terrain
+    bounds_m               (west, south, east, north) of all rays cast, inner ones included: in broken
+                           terrain the ground seen may reach beyond the border's polygon
+    gsd_m                  side of a source pixel on the ground at the image centre (or the nearest point
+                           to it that has ground), across the line of sight
+    height_above_ground_m  of the projection centre, over the ground below it (over the nearest ground seen
+                           where the ground below is not known)
+    off_nadir_deg          of the optical axis
+    horizon_fraction       share of the image whose rays meet no ground within range
+    clipped                some rays were cut at the range or carried on over a plane beyond the known
+                           terrain; the polygon is an estimate there
+    """
+
+    polygon_m: Floats
+    bounds_m: tuple[float, float, float, float]
+    gsd_m: float
+    height_above_ground_m: float
+    off_nadir_deg: float
+    horizon_fraction: float
+    clipped: bool
+
+
+def view_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
+    """Metres up to which ground is mapped by default: 10 × height above the lowest ground, 500 at least."""
+    known = terrain.heights_m[np.isfinite(terrain.heights_m)]
+    lowest = float(known.min()) if known.size else 0.0
+    return max(RANGE_PER_HEIGHT * (exterior.projection_centre_m[2] - lowest), MIN_RANGE_M)
+
+
+def footprint(
+    interior: InteriorOrientation,
+    exterior: ExteriorOrientation,
+    terrain: TerrainGrid,
+    max_range_m: float | None = None,
+    samples_per_edge: int = 16,
+) -> Footprint:
+    """Cast the image's border and a coarse inner grid against the terrain.
+
+    Rays at the horizon are cut at `max_range_m` (default `view_range`). Raises HorizonInView when half of
+    the image or more sees no ground within range, OutsideTerrain when no ray meets known terrain.
+    """
+    reach = view_range(exterior, terrain) if max_range_m is None else max_range_m
+    border, inner = _border_points(interior, samples_per_edge), _inner_points(interior)
+    uv = np.concatenate([border, inner])
+    rays = image_rays(interior, exterior, uv)
+    centre = np.asarray(exterior.projection_centre_m)
+    points = cast_rays(terrain, centre, rays, reach)
+    met = np.isfinite(points[:, 0])
+    ground = _ground_height(terrain, centre, points, met)
+    plane, sky = _on_plane(centre, rays, ground, reach)
+    horizon = float(np.mean(sky[border.shape[0] :] & ~met[border.shape[0] :]))
+    if horizon >= MAX_HORIZON_FRACTION:
+        raise HorizonInView(
+            f"{horizon:.0%} of the frame looks at or above the horizon; "
+            "point the camera further down (gimbal pitch below -30°)"
+        )
+    if not met.any():
+        raise OutsideTerrain(
+            "the frame looks at ground that the terrain does not know; register a DEM that covers the flight"
+        )
+    seen = np.where(met[:, None], points, plane)
+    seen = seen[np.isfinite(seen[:, 0])]
+    at_border = np.where(met[:, None], points, plane)[: border.shape[0], :2]
+    west_south, east_north = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+    return Footprint(
+        polygon_m=at_border[np.isfinite(at_border[:, 0])],
+        bounds_m=(float(west_south[0]), float(west_south[1]), float(east_north[0]), float(east_north[1])),
+        gsd_m=_central_gsd(interior, exterior, uv[met], points[met]),
+        height_above_ground_m=float(centre[2] - ground),
+        off_nadir_deg=float(np.degrees(np.arccos(np.clip(-exterior.rotation[2][2], -1.0, 1.0)))),
+        horizon_fraction=horizon,
+        clipped=not bool(met[: border.shape[0]].all()),
+    )
+
+
+def ground_sample_distance(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats
+) -> Floats:
+    """Side of a source pixel, in true metres across the line of sight, at ground points N×3.
+
+    Distance over the mean focal length: exact on the axis of a pinhole, within a few percent elsewhere.
+    """
+    offset = np.asarray(points_m, dtype=np.float64) - exterior.projection_centre_m
+    offset[..., 2] *= exterior.grid_scale
+    gsd: Floats = np.linalg.norm(offset, axis=-1) / np.mean(interior.focal_length_px)
+    return gsd
+
+
+def overlap(polygon_a_m: Floats, polygon_b_m: Floats) -> float:
+    """Share of polygon a (K×2) that lies in polygon b, 0..1, by their convex hulls."""
+    offset = np.asarray(polygon_a_m, dtype=np.float64).mean(axis=0)
+    hulls = [cv2.convexHull((np.asarray(p) - offset).astype(np.float32)) for p in (polygon_a_m, polygon_b_m)]
+    area = cv2.contourArea(hulls[0])
+    if area <= 0.0 or cv2.contourArea(hulls[1]) <= 0.0:
+        return 0.0
+    shared, _ = cv2.intersectConvexConvex(hulls[0], hulls[1])
+    return float(min(shared / area, 1.0))
+
+
+def _border_points(interior: InteriorOrientation, samples_per_edge: int) -> Floats:
+    width, height = interior.image_size_px
+    k = np.arange(samples_per_edge) / samples_per_edge
+    zero, one = np.zeros_like(k), np.ones_like(k)
+    u = np.concatenate([k, one, 1.0 - k, zero]) * width - 0.5
+    v = np.concatenate([zero, k, one, 1.0 - k]) * height - 0.5
+    return np.stack([u, v], axis=-1)
+
+
+def _inner_points(interior: InteriorOrientation, per_side: int = 9) -> Floats:
+    width, height = interior.image_size_px
+    k = (np.arange(per_side) + 0.5) / per_side
+    return np.stack(np.meshgrid(k * width - 0.5, k * height - 0.5), axis=-1).reshape(-1, 2)
+
+
+def _ground_height(terrain: TerrainGrid, centre: Floats, points: Floats, met: NDArray[np.bool_]) -> float:
+    below = float(heights_at(terrain, centre[None, :2])[0])
+    if np.isfinite(below):
+        return below
+    if met.any():
+        nearest = np.argmin(np.linalg.norm(points[met] - centre, axis=-1))
+        return float(points[met][nearest, 2])
+    highest = float(max_pyramid(terrain)[-1].max())
+    return highest if np.isfinite(highest) else 0.0
+
+
+def _on_plane(centre: Floats, rays: Floats, ground: float, reach: float) -> tuple[Floats, NDArray[np.bool_]]:
+    """Where rays meet a level plane, cut at the range, and which of them do not reach it."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.where(rays[:, 2] < 0.0, (ground - centre[2]) / rays[:, 2], np.inf)
+    sky = ~(distance <= reach)
+    flat_reach = np.minimum(distance, reach)
+    return centre + rays * flat_reach[:, None], sky
+
+
+def _central_gsd(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats, points: Floats
+) -> float:
+    centre = (np.asarray(interior.image_size_px) - 1.0) / 2.0
+    nearest = int(np.argmin(np.linalg.norm(uv - centre, axis=-1)))
+    return float(ground_sample_distance(interior, exterior, points[nearest : nearest + 1])[0])
