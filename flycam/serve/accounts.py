@@ -1,0 +1,119 @@
+"""Signing in: a form that takes the token, a link that works once, and signing out."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
+
+from flycam import __version__
+from flycam.catalog.records import Account
+from flycam.errors import NotFound
+from flycam.serve import sessions
+from flycam.serve.door import COOKIE, Door, Visitor
+from flycam.serve.failures import SignInRequired
+from flycam.serve.guard import admin, viewer
+from flycam.serve.services import Services
+
+router = APIRouter()
+
+_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
+<title>flycam</title><body><form method="post"><h1>flycam</h1>
+<p>Liên kết này dùng được một lần. / This link works once.</p>
+<button type="submit">Vào bản đồ / Open the map</button></form></body></html>"""
+
+
+class Token(BaseModel):
+    """What the sign-in form sends."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class LinkFor(BaseModel):
+    """Whose one-time link is wanted."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+@router.get("/api/session")
+def session(visitor: Annotated[Visitor, Depends(viewer)]) -> dict[str, Any]:
+    """Who is signed in; `open` where no account exists yet."""
+    return _session(visitor)
+
+
+@router.post("/api/login")
+def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
+    """Exchange a token for a cookie that scripts cannot read."""
+    door: Door = request.app.state.door
+    account = door.by_token(token.token)
+    if account is None:
+        raise SignInRequired("bad_token")
+    _let_in(request, response, account, "login")
+    return _session(Visitor(account))
+
+
+@router.post("/api/logout")
+def logout(response: Response) -> dict[str, bool]:
+    """Forget the cookie."""
+    response.delete_cookie(COOKIE, path="/")
+    return {"done": True}
+
+
+@router.post("/api/login-links")
+def make_link(
+    wanted: LinkFor, request: Request, visitor: Annotated[Visitor, Depends(admin)]
+) -> dict[str, Any]:
+    """A link that signs a person in once, within a quarter of an hour (administrators only)."""
+    door: Door = request.app.state.door
+    services: Services = request.app.state.services
+    code = door.link_for(wanted.name)
+    if code is None:
+        raise NotFound(f"{wanted.name}: no such account; make it with: flycam user add NAME --role viewer")
+    services.workspace.catalog.audit.append(visitor.name, "login-link", wanted.name)
+    return {"path": f"/login/{code}", "seconds": sessions.LINK_SECONDS}
+
+
+@router.get("/login/{code}", response_class=HTMLResponse, include_in_schema=False)
+def link_page() -> str:
+    """A button: programs that fetch a link to preview it must not spend it."""
+    return _PAGE
+
+
+@router.post("/login/{code}", include_in_schema=False)
+def use_link(code: str, request: Request) -> Response:
+    """Spend the link."""
+    door: Door = request.app.state.door
+    account = door.use_link(code)
+    if account is None:
+        raise SignInRequired("bad_link")
+    response = RedirectResponse("/", status_code=303)
+    _let_in(request, response, account, "login by link")
+    return response
+
+
+def _let_in(request: Request, response: Response, account: Account, how: str) -> None:
+    door: Door = request.app.state.door
+    services: Services = request.app.state.services
+    services.workspace.catalog.audit.append(account.name, how, request.client.host if request.client else "")
+    word, seconds = door.session_for(account)
+    response.set_cookie(
+        COOKIE,
+        word,
+        max_age=seconds,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+
+
+def _session(visitor: Visitor) -> dict[str, Any]:
+    account = visitor.account
+    return {
+        "account": {"name": account.name, "role": account.role.value} if account else None,
+        "open": account is None,
+        "version": __version__,
+    }

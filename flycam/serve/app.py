@@ -1,0 +1,53 @@
+"""Puts the server together. Only this module and the command line choose implementations."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from fastapi import FastAPI
+
+from flycam import __version__
+from flycam.serve import (
+    accounts,
+    communes,
+    events,
+    evidence,
+    failures,
+    flights,
+    health,
+    reference,
+    site,
+    terrain,
+)
+from flycam.serve.door import Door
+from flycam.serve.follower import Follower
+from flycam.serve.services import Services
+from flycam.serve.tiles import App, TileRoute
+from flycam.serve.views import ViewCache
+
+_ROUTERS = (accounts, communes, events, evidence, flights, health, reference, terrain)
+
+
+def create_app(services: Services) -> TileRoute:
+    """The ASGI application for these services: tiles first, everything else behind them."""
+    api = FastAPI(
+        title="flycam",
+        version=__version__,
+        docs_url=None,
+        openapi_url="/api/openapi.json",
+        redoc_url=None,
+    )
+    door = Door(services)
+    follower = Follower(services.workspace.catalog, services.follow_s)
+    cache = ViewCache(follower, services.view_cache_bytes)
+    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache)
+    api.state.services = services
+    api.state.door = door
+    api.state.follower = follower
+    api.state.relief = terrain.ReliefHere(services.workspace)
+    api.state.tile_counts = route.counts
+    failures.install(api)
+    for room in _ROUTERS:
+        api.include_router(room.router)
+    site.install(api, services.static_dir)
+    return route

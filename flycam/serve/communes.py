@@ -1,0 +1,58 @@
+"""Communes for the view, and by name without accents."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+
+from flycam.catalog.records import BoundsLonLat, CommuneRecord
+from flycam.errors import InputUnusable
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.wording import Json, collection, feature
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+_MOST = 4000
+
+
+@router.get("/api/communes")
+def communes(
+    catalog: CatalogHere,
+    q: Annotated[str | None, Query(max_length=100)] = None,
+    bounds: Annotated[str | None, Query(max_length=120)] = None,
+    on: date | None = None,
+    tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
+) -> Json:
+    """Boundaries in force on a date (default: the latest) as GeoJSON, simplified to a tolerance in metres.
+
+    q searches names, accents and case aside; bounds is west,south,east,north in degrees.
+    """
+    found = catalog.boundaries.search(q, on) if q else catalog.boundaries.communes(on, parse_bounds(bounds))
+    return collection(_feature(commune, tolerance_m) for commune in found[:_MOST])
+
+
+def parse_bounds(text: str | None) -> BoundsLonLat | None:
+    """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
+    if text is None:
+        return None
+    try:
+        west, south, east, north = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputUnusable(f"bounds={text}: give west,south,east,north in degrees") from error
+    if not (west <= east and south <= north):
+        raise InputUnusable(f"bounds={text}: west must not exceed east, nor south north")
+    return west, south, east, north
+
+
+def _feature(commune: CommuneRecord, tolerance_m: float) -> Json:
+    properties = {
+        "code": commune.code,
+        "name": commune.name,
+        "area_m2": commune.area_m2,
+        "valid_from": commune.valid_from.isoformat(),
+        "valid_to": commune.valid_to.isoformat() if commune.valid_to else None,
+    }
+    return feature(commune.wkb, properties, tolerance_m)

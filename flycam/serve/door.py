@@ -1,0 +1,138 @@
+"""Who is at the door: a bearer token, a session cookie, or nobody.
+
+Open access is granted only while no account exists *and* the server is bound to loopback *and* the request
+names this machine as its host: the last keeps out a proxy that publishes the port, and a web page that points
+a name of its own at 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from flycam.catalog.accounts import Accounts
+from flycam.catalog.records import Account, Role
+from flycam.serve import sessions
+from flycam.serve.services import Services, is_loopback
+
+COOKIE = "flycam"
+_CACHE_S = 2.0
+_CACHE_ENTRIES = 4096
+_RANK = {role: rank for rank, role in enumerate(Role)}
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who asks. `account` is None in open access, which may do everything."""
+
+    account: Account | None
+
+    @property
+    def name(self) -> str:
+        return self.account.name if self.account else "local"
+
+    def may(self, role: Role) -> bool:
+        """Whether this visitor has at least this role."""
+        return self.account is None or _RANK[self.account.role] >= _RANK[role]
+
+
+_LOCAL = Visitor(None)
+
+
+class Door:
+    """Checks credentials. An answer is kept two seconds for the very same header, so tiles cost no hash."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
+        self._lock = threading.Lock()
+        self._used_links: dict[str, int] = {}
+
+    @property
+    def _accounts(self) -> Accounts:
+        return self._services.workspace.catalog.accounts
+
+    def visitor(self, headers: Headers) -> Visitor | None:
+        """Who sent these headers; None if nobody who may come in."""
+        credential = host = b""
+        for name, value in headers:
+            if name == b"authorization" or (name == b"cookie" and not credential):
+                credential = value
+            elif name == b"host":
+                host = value
+        return self.answer(credential, host)
+
+    def answer(self, credential: bytes, host: bytes) -> Visitor | None:
+        """As `visitor`, from the Authorization (else Cookie) and Host headers themselves."""
+        question = credential + b"\n" + host
+        answer = self._answers.get(question)
+        if answer is not None and time.monotonic() - answer[0] < _CACHE_S:
+            return answer[1]
+        found = self._check(credential.decode("latin-1"), host.decode("latin-1"))
+        with self._lock:
+            if len(self._answers) >= _CACHE_ENTRIES:
+                self._answers.clear()
+            self._answers[question] = (time.monotonic(), found)
+        return found
+
+    def by_token(self, token: str) -> Account | None:
+        """The account of a token."""
+        return self._accounts.by_token(token)
+
+    def session_for(self, account: Account) -> tuple[str, int]:
+        """(cookie value, seconds it lasts) of a new session."""
+        expires_s = int(time.time()) + sessions.SESSION_SECONDS
+        word = sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
+        return word, sessions.SESSION_SECONDS
+
+    def link_for(self, name: str) -> str | None:
+        """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
+        account = self._named(name)
+        if account is None:
+            return None
+        expires_s = int(time.time()) + sessions.LINK_SECONDS
+        return sessions.sign(self._services.session_key, sessions.LINK, account, expires_s)
+
+    def use_link(self, code: str) -> Account | None:
+        """The account a link opens, once in this process; None if it is spent, expired or not ours."""
+        now_s = time.time()
+        opened = sessions.open_word(self._services.session_key, sessions.LINK, code, self._named, now_s)
+        with self._lock:
+            self._used_links = {nonce: end for nonce, end in self._used_links.items() if end > now_s}
+            if opened is None or opened.nonce in self._used_links:
+                return None
+            self._used_links[opened.nonce] = opened.expires_s
+        return opened.account
+
+    def _check(self, credential: str, host: str) -> Visitor | None:
+        account: Account | None = None
+        if credential[:7].lower() == "bearer ":
+            account = self._accounts.by_token(credential[7:].strip())
+        elif credential:
+            account = self._of_cookie(credential)
+        if account is not None:
+            return Visitor(account)
+        return _LOCAL if self._is_open(host) else None
+
+    def _of_cookie(self, header: str) -> Account | None:
+        for part in header.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == COOKIE:
+                opened = sessions.open_word(
+                    self._services.session_key, sessions.SESSION, value, self._named, time.time()
+                )
+                return opened.account if opened else None
+        return None
+
+    def _is_open(self, host: str) -> bool:
+        if not self._services.bound_to_loopback or not self._accounts.is_empty():
+            return False
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        return is_loopback(name.strip("[]"))
+
+    def _named(self, name: str) -> Account | None:
+        return next((account for account in self._accounts.all() if account.name == name), None)

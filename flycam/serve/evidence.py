@@ -1,0 +1,225 @@
+"""From any pixel back to its photo, and the photo itself."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Role
+from flycam.errors import AccessDenied, FrameUnreadable, NotFound
+from flycam.frame.frame import Layer, frame_id_of
+from flycam.frame.tile import NO_SOURCE
+from flycam.frame.tilecodec import decode
+from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.services import Services
+from flycam.serve.wording import Json, geometry, iso
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+router = APIRouter()
+
+_CHUNK_BYTES = 1 << 20
+_PREVIEW_SIDE_PX = 720
+_PREVIEW_LIMIT_BYTES = 64 << 20
+_TYPES = {
+    b"\xff\xd8\xff": "image/jpeg",
+    b"\x89PNG": "image/png",
+    b"II*\x00": "image/tiff",
+    b"MM\x00*": "image/tiff",
+}
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_SHA256 = Path(pattern="^[0-9a-f]{64}$")
+
+
+def _store_of(request: Request) -> ObjectStore:
+    services: Services = request.app.state.services
+    return services.workspace.store
+
+
+StoreHere = Annotated[ObjectStore, Depends(_store_of)]
+Here = Annotated[Visitor, Depends(viewer)]
+
+
+@router.get("/api/pixel", dependencies=[Depends(viewer)])
+def pixel(
+    catalog: CatalogHere,
+    store: StoreHere,
+    *,
+    flight: Annotated[str, Query(max_length=200)],
+    lon: Annotated[float, Query(ge=-180, le=180)],
+    lat: Annotated[float, Query(ge=-85, le=85)],
+    layer: Layer | None = None,
+) -> Json | None:
+    """Which photo gave the pixel at a place, when, and how sharp; null where the flight imaged nothing."""
+    found = catalog.flights.flight(flight)
+    mosaic = _mosaic_on_show(catalog, found.flight_id, layer)
+    if mosaic is None:
+        return None
+    x, y = lonlat_to_mercator(np.array([[lon, lat]]))[0]
+    tile_id, row, column = tile_at(mosaic.base_zoom, (float(x), float(y)))
+    head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
+    if head is None:
+        return None
+    tile = decode(store.get(head.key), tile_id, head.content_hash)
+    source = int(tile.source[row, column])
+    if source == NO_SOURCE:
+        return None
+    frame = catalog.frames.get(tile.frames[source - 1])
+    return {"layer": mosaic.layer.value, "pixel_m": ground_pixel_m(mosaic.base_zoom, lat), **_frame(frame)}
+
+
+@router.get("/api/evidence/{sha256}")
+def photo(
+    sha256: Annotated[str, _SHA256],
+    catalog: CatalogHere,
+    store: StoreHere,
+    visitor: Here,
+    range_header: Annotated[str | None, Header(alias="range")] = None,
+) -> Response:
+    """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log."""
+    frame = _frame_behind(catalog, sha256, visitor)
+    key = keys.evidence(sha256)
+    size = store.size(key)
+    start, stop = _wanted(range_header, size)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(stop - start),
+        "Content-Disposition": f'inline; filename="{_plain(frame.header.provenance.source_name)}"',
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{sha256}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    if start >= stop:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    if start == 0:
+        catalog.audit.append(
+            visitor.name, "photo opened", frame.frame_id, frame.header.provenance.source_name
+        )
+    if (start, stop) != (0, size):
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return StreamingResponse(
+        _bytes_of(store, key, start, stop),
+        status_code=206 if (start, stop) != (0, size) else 200,
+        headers=headers,
+        media_type=_media_type(store.get_range(key, 0, 4)),
+    )
+
+
+@router.get("/api/evidence/{sha256}/preview")
+def preview(
+    sha256: Annotated[str, _SHA256], catalog: CatalogHere, store: StoreHere, visitor: Here
+) -> Response:
+    """The photo reduced to a small JPEG."""
+    frame = _frame_behind(catalog, sha256, visitor)
+    key = keys.evidence(sha256)
+    name = frame.header.provenance.source_name
+    if store.size(key) > _PREVIEW_LIMIT_BYTES:
+        raise FrameUnreadable(f"{name}: too large for a preview; open the original")
+    encoded = np.frombuffer(store.get(key), np.uint8)
+    flags = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
+    picture = cv2.imdecode(encoded, flags) if max(frame.header.interior.image_size_px) > 2000 else None
+    if picture is None:
+        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise FrameUnreadable(f"{name}: no preview can be made; open the original")
+    scale = min(1.0, _PREVIEW_SIDE_PX / max(picture.shape[:2]))
+    if scale < 1:
+        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 78])
+    return Response(
+        jpeg.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
+    )
+
+
+def ground_sigma_m(frame: FrameRecord) -> float | None:
+    """Radial 1-sigma in metres of where a pixel lies on the ground, None for a frame without a pose.
+
+    Horizontal position, and attitude about the camera's x and y axes at the range that GSD x focal length
+    gives; exact for a nadir view over known terrain, a lower bound for an oblique one.
+    """
+    pose = frame.exterior
+    if pose is None:
+        return None
+    east, north, _ = pose.sigma_position_m
+    range_m = (frame.gsd_m or 0.0) * frame.header.interior.focal_length_px[0]
+    about_x, about_y, _ = pose.sigma_attitude_rad
+    return math.sqrt(east**2 + north**2 + (range_m * about_x) ** 2 + (range_m * about_y) ** 2)
+
+
+def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
+    shown = [mosaic for mosaic in catalog.tiles.mosaics(flight_id) if mosaic.published]
+    if layer is not None:
+        shown = [mosaic for mosaic in shown if mosaic.layer is layer]
+    shown.sort(key=lambda mosaic: mosaic.layer is not Layer.COLOUR)
+    return shown[0] if shown else None
+
+
+def _frame(frame: FrameRecord) -> Json:
+    provenance = frame.header.provenance
+    return {
+        "flight_id": frame.flight_id,
+        "frame_id": frame.frame_id,
+        "source_name": provenance.source_name,
+        "source_sha256": provenance.source_sha256,
+        "captured": iso(frame.header.captured_ns),
+        "camera": provenance.camera,
+        "operator": provenance.operator,
+        "settled": list(provenance.settled),
+        "gsd_m": frame.gsd_m,
+        "sigma_m": ground_sigma_m(frame),
+        "pose_source": frame.exterior.source.value if frame.exterior else None,
+        "footprint": geometry(frame.footprint_wkb)[0] if frame.footprint_wkb else None,
+    }
+
+
+def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
+    """The photo's frame. Only photos are handed out, and a withdrawn one to administrators alone."""
+    try:
+        frame = catalog.frames.get(frame_id_of(sha256))
+    except NotFound as error:
+        raise NotFound(f"{sha256}: no photo of any flight; take the hash from a pixel's card") from error
+    if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
+        raise AccessDenied(
+            f"{frame.header.provenance.source_name}: this photo was withdrawn; ask an administrator for it"
+        )
+    return frame
+
+
+def _wanted(header: str | None, size: int) -> tuple[int, int]:
+    """(start, stop) in bytes; a header that is not one plain range asks for everything (RFC 9110, 14.2)."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1 if last else size)
+
+
+def _bytes_of(store: ObjectStore, key: str, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop:
+        chunk = store.get_range(key, start, min(_CHUNK_BYTES, stop - start))
+        if not chunk:
+            return
+        start += len(chunk)
+        yield chunk
+
+
+def _media_type(head: bytes) -> str:
+    found = (kind for magic, kind in _TYPES.items() if head.startswith(magic))
+    return next(found, "application/octet-stream")
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)

@@ -1,0 +1,103 @@
+"""From errors to HTTP: status and words come from `flycam.outcomes`; routes hold no `try`."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from flycam.errors import FlycamError
+from flycam.outcomes import http_status, sentence
+
+Message = dict[str, Any]
+
+_LOG = logging.getLogger("flycam.serve")
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "sign_in": ("Chưa đăng nhập: hãy nhập mã truy cập", "Not signed in: enter an access token"),
+    "bad_token": ("Mã truy cập không đúng hoặc đã bị thu hồi", "The access token is wrong or was revoked"),
+    "bad_link": (
+        "Liên kết đã dùng hoặc hết hạn: hãy xin liên kết mới",
+        "The link is spent or expired: ask for a new one",
+    ),
+    "bad_request": ("Yêu cầu không hợp lệ", "The request is not valid"),
+    "no_page": ("Không có trang này", "There is no such page"),
+    "internal": (
+        "Lỗi bên trong phần mềm; đã ghi vào nhật ký máy chủ",
+        "Internal error; it is in the server's log",
+    ),
+}
+
+
+class SignInRequired(FlycamError):
+    """Nobody who may come in; the words to say are under `word`."""
+
+    def __init__(self, word: str = "sign_in") -> None:
+        super().__init__(_WORDS[word][1])
+        self.word = word
+
+
+def language_of(query_string: bytes) -> str:
+    """ "vi" unless the query says lang=en."""
+    return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
+
+
+def words(key: str, language: str) -> str:
+    """A sentence of this module in one language."""
+    return _WORDS[key][0 if language == "vi" else 1]
+
+
+def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
+    """(status, JSON body) for an error."""
+    if isinstance(error, SignInRequired):
+        return 401, {"error": "SignInRequired", "message": words(error.word, language)}
+    if isinstance(error, FlycamError):
+        return http_status(error), {"error": type(error).__name__, "message": sentence(error, language)}
+    return 500, {"error": "Internal", "message": words("internal", language)}
+
+
+def answer_to(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+    """ASGI messages for an error, for the route that stands before the framework."""
+    status, body = payload(error, language_of(scope["query_string"]))
+    data = json.dumps(body, ensure_ascii=False).encode()
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(data)).encode()),
+        (b"cache-control", b"no-store"),
+    ]
+    return (
+        {"type": "http.response.start", "status": status, "headers": headers},
+        {"type": "http.response.body", "body": data},
+    )
+
+
+def denied(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
+    """ASGI messages that ask for a sign-in."""
+    return answer_to(SignInRequired(), scope)
+
+
+def install(app: FastAPI) -> None:
+    """Let the framework answer every error from the one table."""
+
+    def respond(request: Request, error: Exception) -> JSONResponse:
+        language = language_of(request.scope["query_string"])
+        if isinstance(error, RequestValidationError):
+            where = ", ".join(".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors())
+            body = {"error": "BadRequest", "message": f"{words('bad_request', language)}: {where}"}
+            return JSONResponse(body, 422)
+        if isinstance(error, HTTPException):
+            key = "no_page" if error.status_code == 404 else "bad_request"
+            return JSONResponse({"error": "Http", "message": words(key, language)}, error.status_code)
+        status, body = payload(error, language)
+        if status == 500:
+            _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
+        return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+
+    for kind in (FlycamError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, respond)

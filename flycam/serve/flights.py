@@ -1,0 +1,174 @@
+"""Events and flights, and what each flight imaged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.errors import NotFound
+from flycam.frame.flight import Event, Flight
+from flycam.serve.guard import viewer
+from flycam.serve.services import Services
+from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+
+def catalog_of(request: Request) -> Catalog:
+    """The catalogue behind a request."""
+    services: Services = request.app.state.services
+    return services.workspace.catalog
+
+
+CatalogHere = Annotated[Catalog, Depends(catalog_of)]
+
+
+@router.get("/api/events")
+def events(catalog: CatalogHere) -> list[Json]:
+    """All events, drills marked."""
+    return [_event(event) for event in catalog.flights.events()]
+
+
+@router.get("/api/flights")
+def flights(catalog: CatalogHere, event: str | None = None) -> list[Json]:
+    """Flights, newest capture first, with the mosaics on show and what they cover."""
+    event_id = catalog.flights.event(event).event_id if event else None
+    drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
+    shown: dict[str, list[MosaicInfo]] = {}
+    for mosaic in catalog.tiles.mosaics():
+        if mosaic.published:
+            shown.setdefault(mosaic.flight_id, []).append(mosaic)
+    names = {commune.code: commune.name for commune in catalog.boundaries.communes()}
+    return [
+        _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, names)
+        for flight in catalog.flights.flights(event_id)
+    ]
+
+
+@router.get("/api/flights/{ref}")
+def flight(ref: str, catalog: CatalogHere) -> Json:
+    """One flight by id or name, with what became of its frames."""
+    found = catalog.flights.flight(ref)
+    is_drill = catalog.flights.event(found.event_id).is_drill
+    names = {commune.code: commune.name for commune in catalog.boundaries.communes()}
+    shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
+    frames = catalog.frames.of_flight(found.flight_id)
+    status = Counter(frame.status for frame in frames)
+    rejected = Counter(frame.reason for frame in frames if frame.status is FrameStatus.REJECTED)
+    return {
+        **_flight(catalog, found, shown, is_drill, names),
+        "frames": {
+            "used": status[FrameStatus.USED],
+            "withdrawn": status[FrameStatus.WITHDRAWN],
+            "rejected": dict(rejected),
+        },
+    }
+
+
+@router.get("/api/flights/{ref}/footprints")
+def footprints(ref: str, catalog: CatalogHere) -> Json:
+    """Ground that each used frame sees, as GeoJSON."""
+    found = catalog.flights.flight(ref)
+    return collection(
+        feature(
+            frame.footprint_wkb,
+            {
+                "frame_id": frame.frame_id,
+                "source_name": frame.header.provenance.source_name,
+                "captured": iso(frame.header.captured_ns),
+                "gsd_m": frame.gsd_m,
+            },
+        )
+        for frame in catalog.frames.of_flight(found.flight_id, FrameStatus.USED)
+        if frame.footprint_wkb is not None
+    )
+
+
+@router.get("/tilejson/{mosaic_id}")
+def tilejson(mosaic_id: str, request: Request, catalog: CatalogHere) -> Json:
+    """TileJSON 3.0 of the mosaic revision on show."""
+    mosaic = catalog.tiles.mosaic(mosaic_id)
+    found = catalog.flights.flight(mosaic.flight_id)
+    event = catalog.flights.event(found.event_id)
+    base = str(request.base_url)
+    mark = "DIỄN TẬP – " if event.is_drill else ""
+    return {
+        "tilejson": "3.0.0",
+        "name": f"{mark}{found.name}",
+        "description": f"{mark}{event.name}",
+        "scheme": "xyz",
+        "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}"],
+        "minzoom": mosaic.min_zoom,
+        "maxzoom": mosaic.base_zoom,
+        "bounds": list(found.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)),
+        "flycam": {"layer": mosaic.layer.value, "revision": mosaic.revision, "captured": iso(found.last_ns)},
+    }
+
+
+def _event(event: Event) -> Json:
+    return {
+        "event_id": event.event_id,
+        "name": event.name,
+        "kind": event.kind.value,
+        "is_drill": event.is_drill,
+        "risk_level": event.risk_level,
+        "starts": iso_or_none(event.starts_ns),
+        "ends": iso_or_none(event.ends_ns),
+    }
+
+
+def _flight(
+    catalog: Catalog, flight: Flight, mosaics: list[MosaicInfo], is_drill: bool, names: dict[str, str]
+) -> Json:
+    coverage = catalog.boundaries.coverage(flight.flight_id)
+    return {
+        "flight_id": flight.flight_id,
+        "name": flight.name,
+        "event_id": flight.event_id,
+        "is_drill": is_drill,
+        "state": flight.state.value,
+        "gsd_m": flight.gsd_m,
+        "first": iso(flight.first_ns),
+        "last": iso(flight.last_ns),
+        "bounds": flight.bounds_lonlat_deg,
+        "operator": flight.operator,
+        "work_crs": flight.work_crs,
+        "vertical_datum": flight.vertical_datum,
+        "warnings": list(flight.warnings),
+        "mosaics": [_mosaic(catalog, mosaic) for mosaic in mosaics],
+        "communes": [
+            {
+                "code": row.commune_code,
+                "name": names.get(row.commune_code) or _name_then(catalog, row.commune_code),
+                "covered_pct": row.covered_pct,
+                "covered_m2": row.covered_m2,
+                "gsd_m": row.gsd_m,
+                "first": iso(row.first_ns),
+                "last": iso(row.last_ns),
+            }
+            for row in coverage
+        ],
+    }
+
+
+def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
+    return {
+        "mosaic_id": mosaic.mosaic_id,
+        "layer": mosaic.layer.value,
+        "revision": mosaic.revision,
+        "base_zoom": mosaic.base_zoom,
+        "min_zoom": mosaic.min_zoom,
+        "seq": catalog.tiles.last_seq(mosaic.mosaic_id),
+    }
+
+
+def _name_then(catalog: Catalog, code: str) -> str:
+    """Name of a commune that is no longer in force."""
+    try:
+        return catalog.boundaries.commune(code).name
+    except NotFound:
+        return code

@@ -1,0 +1,123 @@
+"""Follows the tile logs: which seq has been seen of each mosaic, and which tiles moved.
+
+Other processes write while this one serves. What is kept in memory is true only as far as the log has been
+read, so every reader here works behind this cursor.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import TileRecord
+from flycam.geometry.grid import TileId
+
+_LINES_AT_ONCE = 1000
+_LINES_KEPT = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A mosaic whose log is followed: the revision on show and the last line seen."""
+
+    info: MosaicInfo
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """News of a mosaic. tiles: (tile, seq) of each head that moved; None: treat all of them as moved."""
+
+    mosaic_id: str
+    seq: int
+    tiles: tuple[tuple[TileId, int], ...] | None
+
+
+Listener = Callable[[Moved], None]
+
+
+class Follower:
+    """One cursor per mosaic, shared by all readers of this process. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog, period_s: float) -> None:
+        self._catalog = catalog
+        self._period_s = period_s
+        self._lock = threading.Lock()
+        self._watched: dict[str, Watched] = {}
+        self._listeners: list[Listener] = []
+        self._read_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the logs should be looked at before anything kept in memory is believed."""
+        return time.monotonic() - self._read_at > self._period_s
+
+    def seen(self, mosaic_id: str) -> int:
+        """Last log line seen of a mosaic; -1 if it is not watched."""
+        watched = self._watched.get(mosaic_id)
+        return -1 if watched is None else watched.seq
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with all news; returns what ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def watch(self, mosaic_id: str) -> Watched:
+        """Begin to follow a mosaic, if that is new. Raises NotFound, CatalogUnavailable."""
+        watched = self._watched.get(mosaic_id)
+        if watched is None:
+            seq = self._catalog.tiles.last_seq(mosaic_id)
+            watched = Watched(self._catalog.tiles.mosaic(mosaic_id), seq)
+            with self._lock:
+                watched = self._watched.setdefault(mosaic_id, watched)
+        return watched
+
+    def head(self, watched: Watched, tile_id: TileId) -> TileRecord | None:
+        """The object that stands for a tile now; None where nothing was flown."""
+        return self._catalog.tiles.head(watched.info.mosaic_id, watched.info.revision, tile_id)
+
+    def read_if_due(self) -> None:
+        """Look at the logs of all watched mosaics unless that was done a moment ago."""
+        if self.is_due:
+            self.read(only_if_due=True)
+
+    def read(self, *, only_if_due: bool = False) -> None:
+        """Look at the logs of all watched mosaics now. Raises CatalogUnavailable."""
+        news: list[Moved] = []
+        with self._lock:
+            if only_if_due and not self.is_due:
+                return
+            began = time.monotonic()
+            for mosaic_id, watched in self._watched.items():
+                moved = self._news_of(mosaic_id, watched)
+                if moved is not None:
+                    news.append(moved)
+            for moved in news:
+                self._watched[moved.mosaic_id] = Watched(
+                    self._catalog.tiles.mosaic(moved.mosaic_id), moved.seq
+                )
+            # Listeners are told before readers may believe that nothing is due.
+            for moved in news:
+                for listener in list(self._listeners):
+                    listener(moved)
+            self._read_at = began
+
+    def _news_of(self, mosaic_id: str, watched: Watched) -> Moved | None:
+        last = self._catalog.tiles.last_seq(mosaic_id)
+        info = self._catalog.tiles.mosaic(mosaic_id)
+        if info.revision != watched.info.revision:
+            return Moved(mosaic_id, last, None)
+        if last == watched.seq:
+            return None
+        if last - watched.seq > _LINES_KEPT:
+            return Moved(mosaic_id, last, None)
+        tiles: dict[TileId, int] = {}
+        seq = watched.seq
+        while lines := self._catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
+            tiles.update({line.tile_id: line.seq for line in lines})
+            seq = lines[-1].seq
+        return Moved(mosaic_id, seq, tuple(tiles.items()))

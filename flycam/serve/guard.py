@@ -1,0 +1,33 @@
+"""Who may call a route: dependencies that name the least role."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import Request
+
+from flycam.catalog.records import Role
+from flycam.errors import AccessDenied
+from flycam.serve.door import Door, Visitor
+from flycam.serve.failures import SignInRequired
+
+
+def visitor_with(role: Role) -> Callable[[Request], Visitor]:
+    """A dependency that gives the visitor, or raises SignInRequired or AccessDenied."""
+
+    def check(request: Request) -> Visitor:
+        door: Door = request.app.state.door
+        visitor = door.visitor(request.scope["headers"])
+        if visitor is None:
+            raise SignInRequired
+        if not visitor.may(role):
+            raise AccessDenied(
+                f"{visitor.name}: this needs the role {role.value}; ask an administrator for it"
+            )
+        return visitor
+
+    return check
+
+
+viewer = visitor_with(Role.VIEWER)
+admin = visitor_with(Role.ADMIN)

@@ -1,0 +1,38 @@
+"""What the server works with, put together by the caller; nothing here reads the environment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.sessions import new_key
+
+STATIC_DIR = Path(__file__).parent / "static"
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server bound to `host` can be reached from this machine only."""
+    return host in _LOOPBACK
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services:
+    """The open house and how it is shown.
+
+    workspace         store, catalogue, cache folder
+    bound_to_loopback whether only this machine can reach the server: the condition for open access while no
+                      account exists
+    session_key       secret that signs cookies and one-time links; `sessions.read_key` keeps one in a file
+    static_dir        the built map
+    view_cache_bytes  memory for encoded tiles
+    follow_s          how often the tile log is looked at for news
+    """
+
+    workspace: Workspace
+    bound_to_loopback: bool = True
+    session_key: bytes = field(default_factory=new_key, repr=False)
+    static_dir: Path = STATIC_DIR
+    view_cache_bytes: int = 128 << 20
+    follow_s: float = 1.0

@@ -1,0 +1,98 @@
+"""Signed words: the cookie of a session and the code of a one-time link.
+
+A word is `kind.name.expiry.nonce.signature`, HMAC-SHA256 under the server's key and the account's token
+hash. So it needs no table, ends by itself, and ends at once when the account gets a new token or is removed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.catalog.records import Account
+
+SESSION = "s"
+LINK = "l"
+SESSION_SECONDS = 30 * 24 * 3600
+LINK_SECONDS = 15 * 60
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A word whose signature holds."""
+
+    account: Account
+    expires_s: int
+    nonce: str
+
+
+def new_key() -> bytes:
+    """A fresh secret."""
+    return secrets.token_bytes(_KEY_BYTES)
+
+
+def read_key(path: Path) -> bytes:
+    """The secret kept in `path`, readable by its owner only; made when it is not there.
+
+    Of two processes that make it at once, one wins and both read the same.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        pass
+    else:
+        with os.fdopen(handle, "wb") as out:
+            out.write(new_key())
+    key = path.read_bytes()
+    return key if len(key) == _KEY_BYTES else _made_again(path)
+
+
+def sign(key: bytes, kind: str, account: Account, expires_s: int) -> str:
+    """A word for an account, good until `expires_s` (seconds since 1970)."""
+    name = base64.urlsafe_b64encode(account.name.encode()).decode().rstrip("=")
+    body = f"{kind}.{name}.{expires_s}.{secrets.token_urlsafe(9)}"
+    return f"{body}.{_signature(key, account, body)}"
+
+
+def open_word(
+    key: bytes, kind: str, word: str, named: Callable[[str], Account | None], now_s: float
+) -> Opened | None:
+    """What a word says, if it is of this kind, not expired and rightly signed; else None."""
+    parts = word.split(".")
+    if len(parts) != 5 or parts[0] != kind or not parts[2].isascii() or not parts[2].isdigit():
+        return None
+    try:
+        name = base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)).decode()
+    except ValueError:
+        return None
+    account = named(name)
+    expires_s = int(parts[2])
+    if account is None or expires_s < now_s:
+        return None
+    expected = _signature(key, account, word.rpartition(".")[0])
+    if not hmac.compare_digest(expected.encode(), parts[4].encode("utf-8", "surrogateescape")):
+        return None
+    return Opened(account, expires_s, parts[3])
+
+
+def _signature(key: bytes, account: Account, body: str) -> str:
+    digest = hmac.new(key, f"{account.token_hash}:{body}".encode(), hashlib.sha256).digest()
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _made_again(path: Path) -> bytes:
+    key = new_key()
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(key)
+    temporary.replace(path)
+    return key

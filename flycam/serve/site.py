@@ -1,0 +1,75 @@
+"""The built map: a page that is always asked for anew, and files whose names change with their content."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.middleware.gzip import GZipMiddleware
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_POLICY = (
+    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+_ALREADY_SMALL = ("/api/evidence/", "/api/hillshade/", "/events")
+_NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
+<h1>Chưa dựng bản đồ / The map is not built</h1>
+<p>Chạy: <code>make map</code>. API: <a href="/api/docs">/api/docs</a></p></html>"""
+
+
+def install(app: FastAPI, static_dir: Path) -> None:
+    """Serve the map at `/`."""
+    if (static_dir / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=static_dir, html=True), name="map")
+        return
+
+    @app.get("/", response_class=HTMLResponse, include_in_schema=False)
+    def not_built() -> str:
+        return _NOT_BUILT
+
+
+class Wrapping:
+    """Compression for text, and the safety and caching headers on every answer of the framework.
+
+    Photos and pictures pass unchanged: they are compressed already, and their byte ranges must stay true.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._plain = app
+        self._compressed = GZipMiddleware(app, minimum_size=1000, compresslevel=5)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._plain(scope, receive, send)
+            return
+        path: str = scope["path"]
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *_missing(path, message)]
+            await send(message)
+
+        if path.startswith(_ALREADY_SMALL):
+            await self._plain(scope, receive, send_with_headers)
+        else:
+            await self._compressed(scope, receive, send_with_headers)
+
+
+def _missing(path: str, message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    wanted = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
+    wanted[b"content-security-policy"] = _POLICY
+    if path.startswith("/assets/") and message["status"] == 200:
+        wanted[b"cache-control"] = b"public, max-age=31536000, immutable"
+    else:
+        wanted[b"cache-control"] = b"no-store" if path.startswith("/api/") else b"no-cache"
+    present = {name.lower() for name, _ in message["headers"]}
+    return [(name, value) for name, value in wanted.items() if name not in present]

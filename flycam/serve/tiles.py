@@ -1,0 +1,160 @@
+"""`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route in front of the framework's router.
+
+A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at
+the cached account, one at the cached view. `?v=SEQ` names the log line the reader knows: where the tile's
+head is not newer than that and the log has been read that far, the answer never changes and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from flycam.errors import FlycamError, NotFound
+from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.serve.door import Door
+from flycam.serve.failures import answer_to, denied
+from flycam.serve.follower import Follower
+from flycam.serve.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
+from flycam.store.base import ObjectStore
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_PREFIX = "/tiles/"
+_PATH = re.compile(r"/tiles/([0-9A-Za-z._-]{1,128})/(\d{1,2})/(\d{1,8})/(\d{1,8})(\.png|\.webp|)")
+_NO_BODY: Message = {"type": "http.response.body", "body": b""}
+
+
+@dataclass(slots=True)
+class TileCounts:
+    """What `/metrics` tells."""
+
+    hits: int = 0
+    made: int = 0
+    unchanged: int = 0
+    refused: int = 0
+    failed: int = 0
+
+
+class TileRoute:
+    """Answers tile requests; passes everything else on to `app`."""
+
+    def __init__(
+        self, app: App, door: Door, follower: Follower, store: ObjectStore, cache: ViewCache
+    ) -> None:
+        self._app = app
+        self._door = door
+        self._follower = follower
+        self._store = store
+        self._cache = cache
+        self._making: dict[str, asyncio.Future[View]] = {}
+        self.counts = TileCounts()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if (
+            scope["type"] == "http"
+            and scope["path"].startswith(_PREFIX)
+            and scope["method"] in ("GET", "HEAD")
+        ):
+            await self._serve(scope, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _serve(self, scope: Scope, send: Send) -> None:
+        credential = host = known = b""
+        for name, value in scope["headers"]:
+            if name == b"authorization" or (name == b"cookie" and not credential):
+                credential = value
+            elif name == b"host":
+                host = value
+            elif name == b"if-none-match":
+                known = value
+        path = scope["path"]
+        try:
+            if self._door.answer(credential, host) is None:
+                self.counts.refused += 1
+                await _send_answer(send, denied(scope))
+                return
+            version = _version(scope["query_string"])
+            view = self._cache.get(path)
+            if view is None or self._follower.is_due or version > self._follower.seen(_mosaic_of(path)):
+                view = await self._slow(path, version)
+            else:
+                self.counts.hits += 1
+        except FlycamError as error:
+            self.counts.failed += 1
+            await _send_answer(send, answer_to(error, scope))
+            return
+        if known and view.etag in known:
+            self.counts.unchanged += 1
+            await send(view.unchanged)
+            await send(_NO_BODY)
+            return
+        settled = view.seq <= version <= self._follower.seen(_mosaic_of(path))
+        await send(view.immutable if settled else view.revalidated)
+        await send(view.body if scope["method"] == "GET" else _NO_BODY)
+
+    async def _slow(self, path: str, version: int) -> View:
+        """Read the log, then make the view unless it is kept; equal requests at one time share the work."""
+        if self._follower.is_due or version > self._follower.seen(_mosaic_of(path)) >= 0:
+            await asyncio.to_thread(self._read_log, version, _mosaic_of(path))
+            view = self._cache.get(path)
+            if view is not None:
+                self.counts.hits += 1
+                return view
+        making = self._making.get(path)
+        if making is None:
+            making = asyncio.ensure_future(asyncio.to_thread(self._make, path))
+            self._making[path] = making
+            making.add_done_callback(lambda _: self._making.pop(path, None))
+        return await asyncio.shield(making)
+
+    def _read_log(self, version: int, mosaic_id: str) -> None:
+        if version > self._follower.seen(mosaic_id) >= 0:
+            self._follower.read()
+        else:
+            self._follower.read_if_due()
+
+    def _make(self, path: str) -> View:
+        mosaic_id, tile_id, suffix = _parse(path)
+        watched = self._follower.watch(mosaic_id)
+        head = self._follower.head(watched, tile_id)
+        view = EMPTY if head is None else read_view(self._store, head, SUFFIXES[suffix])
+        self._cache.keep(path, view, mosaic_id, watched.seq)
+        self.counts.made += 1
+        return view
+
+
+def _mosaic_of(path: str) -> str:
+    return path[len(_PREFIX) : path.find("/", len(_PREFIX))]
+
+
+def _version(query: bytes) -> int:
+    """The log line in `v=…`; -1 if none is named."""
+    if query[:2] != b"v=":
+        return -1
+    digits = query[2:].partition(b"&")[0]
+    return int(digits) if digits.isdigit() and len(digits) < 18 else -1
+
+
+def _parse(path: str) -> tuple[str, TileId, str]:
+    match = _PATH.fullmatch(path)
+    if match is None:
+        raise NotFound(f"{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y")
+    mosaic_id, z, x, y, suffix = match.groups()
+    tile_id = TileId(z=int(z), x=int(x), y=int(y))
+    side = 1 << tile_id.z
+    if tile_id.z > MAX_ZOOM or tile_id.x >= side or tile_id.y >= side:
+        raise NotFound(f"{path}: outside the tile grid; ask for zoom 0-{MAX_ZOOM} and x, y below 2^zoom")
+    return mosaic_id, tile_id, suffix
+
+
+async def _send_answer(send: Send, answer: tuple[Message, Message]) -> None:
+    for message in answer:
+        await send(message)

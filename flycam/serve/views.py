@@ -1,0 +1,136 @@
+"""Pictures of tiles as they go over the wire: made once from the lossless state, kept in bounded memory."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from typing import Any
+
+import cv2
+import numpy as np
+
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
+from flycam.geometry.grid import TILE_SIZE_PX, TileId
+from flycam.serve.follower import Follower, Moved
+from flycam.store.base import ObjectStore
+
+Message = dict[str, Any]
+
+SUFFIXES: dict[str, ViewFormat | None] = {
+    "": None,
+    ".png": ViewFormat.PNG,
+    ".webp": ViewFormat.WEBP,
+}
+_OVERHEAD_BYTES = 1500
+_ALWAYS = b"private, max-age=31536000, immutable"
+_REVALIDATE = b"private, no-cache"
+
+
+class View:
+    """One picture with its answers ready to send.
+
+    seq   log line of the head it shows; 0 for an empty tile
+    etag  quoted; changes with content and format
+    """
+
+    __slots__ = ("body", "etag", "immutable", "revalidated", "seq", "unchanged", "used")
+
+    def __init__(self, data: bytes, media_type: str, etag: str, seq: int) -> None:
+        self.seq = seq
+        self.etag = etag.encode()
+        self.used = True
+        common = [(b"etag", self.etag), (b"x-content-type-options", b"nosniff")]
+        entity = [(b"content-type", media_type.encode()), (b"content-length", str(len(data)).encode())]
+        self.immutable = _start(200, [*entity, *common, (b"cache-control", _ALWAYS)])
+        self.revalidated = _start(200, [*entity, *common, (b"cache-control", _REVALIDATE)])
+        self.unchanged = _start(304, [*common, (b"cache-control", _REVALIDATE)])
+        self.body: Message = {"type": "http.response.body", "body": data}
+
+    @property
+    def size(self) -> int:
+        """Bytes held, roughly."""
+        return len(self.body["body"]) + _OVERHEAD_BYTES
+
+
+class ViewCache:
+    """Views by path, within `limit_bytes`. The least recently used goes first (second chance).
+
+    Looking up takes no lock. Forgets a view when the log says that its tile moved.
+    """
+
+    def __init__(self, follower: Follower, limit_bytes: int) -> None:
+        self._follower = follower
+        self._limit_bytes = limit_bytes
+        self._views: OrderedDict[str, View] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        follower.listen(self._forget)
+
+    def get(self, path: str) -> View | None:
+        """The view kept for a path. Believe it only while the follower is not due."""
+        view = self._views.get(path)
+        if view is not None:
+            view.used = True
+        return view
+
+    def keep(self, path: str, view: View, mosaic_id: str, seen: int) -> None:
+        """Keep a view unless the log has moved on since `seen`, when its head was read."""
+        with self._lock:
+            if self._follower.seen(mosaic_id) != seen:
+                return
+            self._drop(path)
+            self._views[path] = view
+            self._bytes += view.size
+            while self._bytes > self._limit_bytes:
+                oldest, candidate = self._views.popitem(last=False)
+                if candidate.used and len(self._views):
+                    candidate.used = False
+                    self._views[oldest] = candidate
+                else:
+                    self._bytes -= candidate.size
+
+    def _forget(self, moved: Moved) -> None:
+        prefix = f"/tiles/{moved.mosaic_id}/"
+        with self._lock:
+            if moved.tiles is None:
+                paths = [path for path in self._views if path.startswith(prefix)]
+            else:
+                paths = [f"{prefix}{tile}{suffix}" for tile, _ in moved.tiles for suffix in SUFFIXES]
+            for path in paths:
+                self._drop(path)
+
+    def _drop(self, path: str) -> None:
+        view = self._views.pop(path, None)
+        if view is not None:
+            self._bytes -= view.size
+
+
+def view_of(data: bytes, tile_id: TileId, content_hash: str, seq: int, wanted: ViewFormat | None) -> View:
+    """The view of an encoded tile state. Without `wanted`: JPEG where every pixel has data, else WebP, whose
+    alpha keeps unflown ground transparent and which is a tenth of the PNG on a thin line. Raises TileCorrupt.
+    """
+    rgb, mask = decode_picture(data, tile_id)
+    chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
+    picture = picture_view(rgb, mask, chosen)
+    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}"', seq)
+
+
+def _empty_png() -> bytes:
+    written, png = cv2.imencode(".png", np.zeros((TILE_SIZE_PX, TILE_SIZE_PX, 4), np.uint8))
+    if not written:
+        raise RuntimeError("OpenCV cannot write PNG")
+    return png.tobytes()
+
+
+EMPTY = View(_empty_png(), ViewFormat.PNG.value, '"empty"', 0)
+"""Shown where nothing was flown: fully transparent, so that the map's own sign for it shows through."""
+
+
+def read_view(store: ObjectStore, record: TileRecord, wanted: ViewFormat | None) -> View:
+    """The view of the object that a log line names. Raises what the store raises, or TileCorrupt."""
+    return view_of(store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted)
+
+
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
