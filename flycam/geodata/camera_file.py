@@ -1,0 +1,193 @@
+"""The operator's camera file (`--camera`): JSON or YAML, with flycam's keys or OpenCV's matrices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+
+from flycam.errors import CalibrationMissing, SourceUnreadable
+from flycam.geometry.interior import InteriorOrientation, LensModel
+
+_MAX_BYTES = 1 << 18
+_SIGMA_PIXELS, _SIGMA_MM, _SIGMA_HFOV = 0.002, 0.01, 0.02
+_MODEL_NAMES = {
+    "pinhole": LensModel.PINHOLE,
+    "perspective": LensModel.BROWN,
+    "brown": LensModel.BROWN,
+    "brown-conrady": LensModel.BROWN,
+    "opencv": LensModel.BROWN,
+    "plumb_bob": LensModel.BROWN,
+    "fisheye": LensModel.FISHEYE,
+    "equidistant": LensModel.FISHEYE,
+}
+_WIDTH_KEYS = ("width", "image_width", "xresolution")
+_HEIGHT_KEYS = ("height", "image_height", "yresolution")
+_MATRIX_KEYS = ("K", "camera_matrix", "cameraMatrix")
+_DISTORTION_KEYS = ("D", "distortion_coefficients", "distCoeffs", "dist_coeffs")
+
+
+class _OpenCvLoader(yaml.SafeLoader):
+    """Safe YAML that also knows OpenCV's `!!opencv-matrix` tag."""
+
+
+_OpenCvLoader.add_constructor(
+    "tag:yaml.org,2002:opencv-matrix",
+    lambda loader, node: loader.construct_mapping(cast(yaml.MappingNode, node), deep=True),
+)
+
+
+def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -> InteriorOrientation:
+    """Interior orientation from a camera file; keys as in the interface's "Camera file".
+
+    `image_size_px` (width, height) stands in where the file does not say. The principal point counts pixel
+    centres at integers; where it is not given it is the image centre. Raises SourceUnreadable if the file is
+    neither JSON nor YAML, CalibrationMissing if it does not say enough or what it says is no camera.
+    """
+    path = Path(path)
+    values = read_document(path)
+    if not isinstance(values, dict):
+        raise SourceUnreadable(f"{path.name}: holds no camera: give JSON or YAML with named values")
+    try:
+        return interior_from_mapping(values, image_size_px, f"operator:{path.name}")
+    except (ValueError, TypeError) as error:
+        raise CalibrationMissing(
+            f"{path.name}: {error}: give width, height, fx, fy, cx, cy (or focal_mm and sensor_width_mm, or "
+            "hfov_deg), or OpenCV's K and D"
+        ) from error
+
+
+def read_document(path: Path) -> Any:
+    """What a JSON or YAML file holds. Raises SourceUnreadable."""
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise SourceUnreadable(f"{path.name}: is too large for a camera file: give JSON or YAML")
+        text = path.read_text(encoding="utf-8-sig")
+        text = text.replace("%YAML:1.0", "", 1)
+        return yaml.load(text, Loader=_OpenCvLoader)  # noqa: S506 - a SafeLoader with one more tag
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise SourceUnreadable(f"{path.name}: cannot be read as JSON or YAML: check the file") from error
+
+
+def interior_from_mapping(
+    values: Mapping[str, Any], image_size_px: tuple[int, int] | None, calibration_id: str
+) -> InteriorOrientation:
+    """Interior orientation from named values. Raises ValueError that says which one is wrong."""
+    size = _image_size(values, image_size_px)
+    focal, centre, sigma = _pinhole_part(values, size)
+    distortion, model = _distortion_part(values)
+    readout = values.get("readout_s")
+    return InteriorOrientation(
+        model=model,
+        image_size_px=size,
+        focal_length_px=focal,
+        principal_point_px=centre,
+        distortion=distortion,
+        readout_s=None if readout is None else _number(readout, "readout_s", low=0.0),
+        calibration_id=calibration_id,
+        sigma_focal_rel=_number(values.get("sigma_focal_rel", sigma), "sigma_focal_rel", low=0.0),
+    )
+
+
+def _image_size(values: Mapping[str, Any], given: tuple[int, int] | None) -> tuple[int, int]:
+    width, height = _first(values, _WIDTH_KEYS), _first(values, _HEIGHT_KEYS)
+    if width is None or height is None:
+        if given is None:
+            raise ValueError("width and height are missing")
+        return given
+    return int(_number(width, "width", low=1.0)), int(_number(height, "height", low=1.0))
+
+
+def _pinhole_part(
+    values: Mapping[str, Any], size: tuple[int, int]
+) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """(fx, fy), (cx, cy) in pixels and the relative sigma that suits how they were stated."""
+    width, height = size
+    centre = ((width - 1) / 2.0, (height - 1) / 2.0)
+    matrix = _first(values, _MATRIX_KEYS)
+    if matrix is not None:
+        k = _flat(matrix)
+        if len(k) != 9:
+            raise ValueError("K must be 3 by 3")
+        focal, centre, sigma = (k[0], k[4]), (k[2], k[5]), _SIGMA_PIXELS
+    elif "fx" in values or "focal_px" in values:
+        fx = _number(values.get("fx", values.get("focal_px")), "fx")
+        fy = _number(values.get("fy", fx), "fy")
+        focal, sigma = (fx, fy), _SIGMA_PIXELS
+    elif "focal_mm" in values and "sensor_width_mm" in values:
+        sensor = _number(values["sensor_width_mm"], "sensor_width_mm", low=1e-3)
+        f = _number(values["focal_mm"], "focal_mm") * width / sensor
+        focal, sigma = (f, f), _SIGMA_MM
+    elif "hfov_deg" in values:
+        hfov = _number(values["hfov_deg"], "hfov_deg")
+        if not 1.0 <= hfov < 179.0:
+            raise ValueError(f"hfov_deg {hfov:g} is no field of view")
+        f = width / 2.0 / math.tan(math.radians(hfov) / 2.0)
+        focal, sigma = (f, f), _SIGMA_HFOV
+    else:
+        raise ValueError("the focal length is missing")
+    centre = (
+        _number(values.get("cx", centre[0]), "cx"),
+        _number(values.get("cy", centre[1]), "cy"),
+    )
+    if min(focal) <= 0 or max(focal) > 1e6:
+        raise ValueError(f"the focal length {focal[0]:g}, {focal[1]:g} px is no focal length")
+    if not (-width <= centre[0] <= 2 * width and -height <= centre[1] <= 2 * height):
+        raise ValueError(f"the principal point {centre[0]:g}, {centre[1]:g} lies far outside the picture")
+    return focal, centre, sigma
+
+
+def _distortion_part(values: Mapping[str, Any]) -> tuple[tuple[float, ...], LensModel]:
+    """Coefficients in the order of the lens model, and the model; named keys or OpenCV's vector."""
+    name = values.get("model")
+    model = _MODEL_NAMES.get(str(name).strip().lower()) if name is not None else None
+    if name is not None and model is None:
+        raise ValueError(f"model {name!r} is none of pinhole, brown, fisheye")
+    vector = _first(values, _DISTORTION_KEYS)
+    fisheye = model is LensModel.FISHEYE
+    if vector is not None:
+        given = _flat(vector)
+        wanted = 4 if fisheye else 5
+        if any(given[wanted:]):
+            raise ValueError(
+                f"D has {len(given)} coefficients, flycam's {'fisheye' if fisheye else 'brown'} "
+                f"model has {wanted}"
+            )
+        coefficients = (*given[:wanted], *([0.0] * (wanted - len(given))))
+    else:
+        names = ("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2", "k3")
+        coefficients = tuple(_number(values.get(key, 0.0), key) for key in names)
+    if model is LensModel.PINHOLE or (model is None and not any(coefficients)):
+        if any(coefficients):
+            raise ValueError("a pinhole has no distortion: say model: brown")
+        return (), LensModel.PINHOLE
+    return coefficients, model or LensModel.BROWN
+
+
+def _first(values: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((values[key] for key in keys if values.get(key) is not None), None)
+
+
+def _flat(matrix: Any) -> tuple[float, ...]:
+    """Numbers of nested lists, or of OpenCV's {rows, cols, data}, in reading order."""
+    if isinstance(matrix, Mapping):
+        matrix = matrix.get("data")
+    if not isinstance(matrix, Sequence) or isinstance(matrix, str):
+        raise ValueError("a matrix must be a list of numbers")
+    flat: list[float] = []
+    for item in matrix:
+        flat.extend(_flat(item) if isinstance(item, Sequence | Mapping) else (_number(item, "a matrix"),))
+    return tuple(flat)
+
+
+def _number(value: Any, name: str, low: float = -math.inf) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not a number") from error
+    if not math.isfinite(number) or number < low:
+        raise ValueError(f"{name} cannot be {number:g}")
+    return number
