@@ -178,8 +178,9 @@ def _flat(matrix: Any) -> tuple[float, ...]:
     if not isinstance(matrix, Sequence) or isinstance(matrix, str):
         raise ValueError("a matrix must be a list of numbers")
     flat: list[float] = []
-    for item in matrix:
-        flat.extend(_flat(item) if isinstance(item, Sequence | Mapping) else (_number(item, "a matrix"),))
+    for item in matrix:  # YAML 1.1 reads 4e-05 as text, so text may be a number here
+        nested = isinstance(item, Sequence | Mapping) and not isinstance(item, str)
+        flat.extend(_flat(item) if nested else (_number(item, "a matrix"),))
     return tuple(flat)
 
 
