@@ -1,0 +1,103 @@
+"""A mosaic revision as a Cloud-Optimized GeoTIFF in any CRS, block by block in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import NotFound
+from flycam.geodata.crs import transform_points
+from flycam.geodata.raster import BLOCK_PX, CogWriter
+from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
+from flycam.geometry.planar import Bounds
+from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, output_grid
+from flycam.mosaic.outline import Outline
+from flycam.mosaic.resample import TileReader, resampled
+from flycam.mosaic.tilelog import TileLog
+from flycam.store.base import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exported:
+    """What was written.
+
+    bounds    (west, south, east, north) in `crs`
+    shape_px  (rows, columns)
+    """
+
+    path: Path
+    crs: str
+    gsd_m: float
+    bounds: Bounds
+    shape_px: tuple[int, int]
+
+
+def export_cog(
+    store: ObjectStore,
+    tile_log: TileLog,
+    mosaic: MosaicInfo,
+    out_path: Path,
+    *,
+    crs: str,
+    gsd_m: float,
+    polygon: BaseGeometry | None = None,
+    tags: Mapping[str, str] | None = None,
+    compress: str = "DEFLATE",
+) -> Exported:
+    """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
+
+    Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
+    taken bilinearly from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
+    half of the ground that they are taken from has data. `compress` as in `CogWriter`.
+
+    Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
+    StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
+    """
+    extent = data_bounds(store, tile_log, mosaic)
+    grid = output_grid(extent, crs, gsd_m, polygon)
+    tiles = TileReader(store, tile_log, mosaic, _source_zoom(gsd_m, extent, mosaic))
+    outline = None
+    if polygon is not None:
+        outline = Outline.of(polygon, lambda p: grid.to_pixels(transform_points(p, WGS84, crs)))
+    with CogWriter(
+        out_path,
+        shape_px=(grid.rows, grid.cols),
+        transform=(grid.step_x, 0.0, grid.west, 0.0, -grid.step_y, grid.north),
+        crs=crs,
+        tags=tags,
+        compress=compress,
+    ) as out:
+        if not _write_blocks(out, tiles, grid, crs, outline):
+            raise NotFound("the mosaic shows nothing inside this boundary; choose another commune or flight")
+    return Exported(path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols))
+
+
+def _write_blocks(
+    out: CogWriter, tiles: TileReader, grid: OutputGrid, crs: str, outline: Outline | None
+) -> bool:
+    """Whether any pixel had data."""
+    found = False
+    for row in range(0, grid.rows, BLOCK_PX):
+        for col in range(0, grid.cols, BLOCK_PX):
+            shape = (min(BLOCK_PX, grid.rows - row), min(BLOCK_PX, grid.cols - col))
+            rgb, mask = resampled(tiles, grid, crs, (row, col), shape)
+            if outline is not None:
+                mask &= outline.mask(row, col, shape)
+            if mask.any():
+                rgb[~mask] = 0
+                out.write(row, col, rgb, mask)
+                found = True
+    return found
+
+
+def _source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
+    middle = np.array([[extent[0], (extent[1] + extent[3]) / 2]])
+    latitude_deg = float(mercator_to_lonlat(middle)[0, 1])
+    exact = math.log2(ground_pixel_m(0, latitude_deg) / gsd_m)
+    return min(max(math.ceil(exact - 0.01), mosaic.min_zoom), mosaic.base_zoom)

@@ -1,0 +1,96 @@
+"""A mosaic seen through another grid: windows of tiles, resampled."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import decode_picture
+from flycam.geodata.crs import point_transform
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, TileRange, grid_pixel_m
+from flycam.geometry.planar import fit_planar_map
+from flycam.mosaic.extent import MERCATOR, OutputGrid
+from flycam.mosaic.tilelog import TileLog
+from flycam.store.base import ObjectStore
+
+_CACHED_TILES = 256  # 0.26 MB each
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+
+class TileReader:
+    """Pictures of one zoom, the latest few hundred kept."""
+
+    def __init__(self, store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo, zoom: int) -> None:
+        self.zoom = zoom
+        self._store = store
+        heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=zoom)
+        self._heads = {head.tile_id: head for head in heads}
+        self._kept: OrderedDict[TileId, Picture] = OrderedDict()
+
+    def picture(self, tiles: TileRange) -> Picture | None:
+        """(rgb, mask) of a rectangle of tiles; None if none of them is there."""
+        present = [tile_id for tile_id in tiles if tile_id in self._heads]
+        if not present:
+            return None
+        rgb = np.zeros((*tiles.shape_px, 3), dtype=np.uint8)
+        mask = np.zeros(tiles.shape_px, dtype=np.bool_)
+        for tile_id in present:
+            at = tiles.window_px(tile_id)
+            rgb[at], mask[at] = self._tile(self._heads[tile_id])
+        return rgb, mask
+
+    def _tile(self, head: TileRecord) -> Picture:
+        if head.tile_id not in self._kept:
+            self._kept[head.tile_id] = decode_picture(self._store.get(head.key), head.tile_id)
+            if len(self._kept) > _CACHED_TILES:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(head.tile_id)
+        return self._kept[head.tile_id]
+
+
+def resampled(
+    tiles: TileReader, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
+) -> Picture:
+    """(rgb, mask) of the window of `shape` at `corner` (row, column) of the grid in `crs`.
+
+    Bilinear; masked where less than half of what a pixel is taken from has data; rgb is anything there.
+    """
+    x, y = grid.centres(*corner, shape)
+    margin_x, margin_y = grid.step_x, grid.step_y
+    around = (x[0] - margin_x, y[-1] - margin_y, x[-1] + margin_x, y[0] + margin_y)
+    mercator = fit_planar_map(point_transform(crs, MERCATOR), around).grid(x, y)
+    resolution = grid_pixel_m(tiles.zoom)
+    cols = (mercator[..., 0] + HALF_WORLD_M) / resolution - 0.5
+    rows = (HALF_WORLD_M - mercator[..., 1]) / resolution - 0.5
+    span = TileRange(
+        z=tiles.zoom,
+        x_start=math.floor(cols.min()) // TILE_SIZE_PX,
+        y_start=math.floor(rows.min()) // TILE_SIZE_PX,
+        x_stop=math.ceil(cols.max()) // TILE_SIZE_PX + 1,
+        y_stop=math.ceil(rows.max()) // TILE_SIZE_PX + 1,
+    )
+    source = tiles.picture(span)
+    if source is None:
+        return np.zeros((*shape, 3), dtype=np.uint8), np.zeros(shape, dtype=np.bool_)
+    map_x = (cols - span.x_start * TILE_SIZE_PX).astype(np.float32)
+    map_y = (rows - span.y_start * TILE_SIZE_PX).astype(np.float32)
+    return _sample(source, map_x, map_y)
+
+
+def _sample(source: Picture, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Picture:
+    """Bilinear; where part of the ground has no data, the rest of it alone makes the colour."""
+    rgb, mask = source
+    taken = np.asarray(cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR), dtype=np.uint8)
+    weight = cv2.remap(mask.view(np.uint8) * np.uint8(255), map_x, map_y, cv2.INTER_LINEAR)
+    partial = np.nonzero((weight >= 128) & (weight < 255))
+    if partial[0].size:
+        share = weight[partial].astype(np.float32)[:, None] / 255.0
+        taken[partial] = np.minimum(np.rint(taken[partial] / share), 255).astype(np.uint8)
+    return taken, weight >= 128
