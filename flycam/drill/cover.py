@@ -1,0 +1,160 @@
+"""What grows and stands where: land cover of the drill's valley, cell by cell.
+
+The classes follow the smooth fields (distance to the river, to the foot of a slope, steepness) with a
+ragged edge; parcels, terraces and rows of tea come from contours and valley coordinates.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.drill.noise import Floats, Singles, hash_unit, smooth_noise
+from flycam.drill.relief import RIVER_HALF_WIDTH_M, Fields
+from flycam.drill.window import Window
+
+Bools = NDArray[np.bool_]
+
+TERRACE_STEP_M = 1.3
+ROAD_WIDTH_M = 5.0
+
+
+class Cover(IntEnum):
+    """Land cover of a cell; the numbers are those of truth/cover.tif."""
+
+    FOREST = 1
+    SCRUB = 2
+    PADDY = 3
+    TERRACE = 4
+    RISER = 5
+    PLOUGHED = 6
+    MAIZE = 7
+    TEA = 8
+    ROAD = 9
+    TRACK = 10
+    YARD = 11
+    WATER = 12
+    GRAVEL = 13
+    ROCK = 14
+    GARDEN = 15
+    BUND = 16
+    ROOF = 17
+    CROWN = 18
+    SCAR = 19
+    FLOOD = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ground:
+    """Bare ground of one band of cells, all arrays rows×columns.
+
+    height  metres, terraces and embankments included
+    cover   Cover numbers, uint8
+    parcel  a number in [0, 1) that is the same all over one parcel of land
+    """
+
+    height: Singles
+    cover: NDArray[np.uint8]
+    parcel: Singles
+
+
+def ground_of(fields: Fields, window: Window) -> Ground:
+    """Height, cover and parcels of the cells of `window` before anything stands on them."""
+    east, north = window.eastings, window.northings
+    seed = fields.valley.seed
+    height = fields.at("height", east, north)
+    slope, river = fields.at("slope", east, north), fields.at("river", east, north)
+    left, right = fields.at("left", east, north), fields.at("right", east, north)
+    ragged = smooth_noise(east, north, 9.0, seed, "ragged") + smooth_noise(east, north, 3.0, seed, "frayed")
+    broad = smooth_noise(east, north, 75.0, seed, "patches")
+    along, across = fields.valley.coordinates(east[None, :], north[:, None])
+
+    cover = np.full(window.shape, Cover.SCRUB, np.uint8)
+    cover[(left > 2 + 1.5 * ragged) | (right > 165 + 25 * broad + 3 * ragged)] = Cover.FOREST
+    cover[(left > 95) & (slope < 0.45) & (broad + 0.1 * ragged > 0.4)] = Cover.MAIZE
+    cover[(left > 95) & (slope < 0.45) & (broad + 0.1 * ragged < -0.9)] = Cover.PLOUGHED
+
+    slope_side = (right > 3) & (right < 165 + 25 * broad + 3 * ragged)
+    terraced = slope_side & (slope < 0.5) & (broad < 0.75 + 0.05 * ragged)
+    cover[slope_side & (broad >= 0.75 + 0.05 * ragged)] = Cover.TEA
+    ploughed, _ = _plots(along, across, seed, "hill fields", 46.0, 27.0)
+    upper = slope_side & (right > 95 + 12 * broad) & ((broad < -0.35) | (slope >= 0.5))
+    cover[upper] = np.where(ploughed[upper] < 0.5, Cover.PLOUGHED, Cover.MAIZE)
+    terraced &= ~upper
+    height, terrace_cover, terrace_parcel = _terraces(height, terraced, along, seed)
+    cover[terraced] = terrace_cover[terraced]
+
+    floor = (left <= 2 + 1.5 * ragged) & (right <= 3) & (np.abs(river) > 16.0)
+    paddy, plot_edge = _plots(along, across, seed, "paddies", 31.0, 17.0)
+    cover[floor] = np.where(plot_edge[floor] < 0.45, Cover.BUND, Cover.PADDY)
+    parcel = np.where(terraced, terrace_parcel, np.where(floor, paddy, ploughed)).astype(np.float32)
+    height = height + np.where(floor, 0.25 * (np.floor(paddy * 3.0) - 1.0), 0.0).astype(np.float32)
+
+    cover[slope > 1.45 + 0.12 * ragged] = Cover.ROCK
+    cover[np.abs(river) < 15.0 + 2.5 * ragged] = Cover.GRAVEL
+    cover[(np.abs(river) >= 12.5 + 2.0 * ragged) & (np.abs(river) < 18.0 + ragged)] = Cover.SCRUB
+    height, cover = _roads(fields, window, height, cover, ragged)
+    water = np.asarray(fields.valley.river_height(along), np.float32)
+    wet = (height < water) & (np.abs(river) < 2.0 * RIVER_HALF_WIDTH_M)
+    cover[wet] = Cover.WATER
+    return Ground(height=np.where(wet, water, height), cover=cover, parcel=parcel)
+
+
+def road_distance(right: Floats) -> Floats:
+    """Distance from the middle of the road, which follows the foot of the terraced side; positive uphill."""
+    return np.asarray(right + 9.0)
+
+
+def _terraces(
+    height: Singles, where: Bools, along: Floats, seed: int
+) -> tuple[Singles, NDArray[np.uint8], Floats]:
+    """Contour terraces: level treads, steep risers; returns heights, cover and parcels."""
+    steps = height / TERRACE_STEP_M
+    tread = np.floor(steps)
+    part = steps - tread
+    rise = np.clip((part - 0.72) / 0.28, 0.0, 1.0)
+    terraced = TERRACE_STEP_M * (tread + rise * rise * (3.0 - 2.0 * rise)) + 0.1
+    cover = np.where(part > 0.74, Cover.RISER, Cover.TERRACE).astype(np.uint8)
+    shift = 60.0 * hash_unit(tread.astype(np.int64), np.zeros_like(tread, np.int64), seed, "shift")
+    piece = np.floor((along + shift) / 38.0).astype(np.int64)
+    parcel = hash_unit(tread.astype(np.int64) // 2, piece, seed, "terrace")
+    return np.where(where, terraced, height).astype(np.float32), cover, parcel
+
+
+def _plots(
+    along: Floats, across: Floats, seed: int, name: str, length: float, breadth: float
+) -> tuple[Floats, Floats]:
+    """Rectangular plots in a gently bent brickwork; returns (plot number in [0, 1), distance to its edge)."""
+    v = (across + 6.0 * np.sin(along / 57.0)) / breadth
+    row = np.floor(v)
+    offset = hash_unit(row.astype(np.int64), np.zeros_like(row, np.int64), seed, name)
+    u = (along + 4.0 * np.sin(across / 23.0)) / length + offset
+    col = np.floor(u)
+    number = hash_unit(col.astype(np.int64), row.astype(np.int64), seed, name + " plot")
+    edge = np.minimum(
+        np.minimum(u - col, 1.0 - (u - col)) * length, np.minimum(v - row, 1.0 - (v - row)) * breadth
+    )
+    return number, edge
+
+
+def _roads(
+    fields: Fields, window: Window, height: Singles, cover: NDArray[np.uint8], ragged: Singles
+) -> tuple[Singles, NDArray[np.uint8]]:
+    """A paved road on a low bank along the foot of the slope, and a track winding up the terraces."""
+    east, north = window.eastings, window.northings
+    along, _ = fields.valley.coordinates(east[None, :], north[:, None])
+    right = fields.at("right", east, north)
+    middle = np.abs(road_distance(right))
+    bank = np.clip((7.0 - middle) / 4.0, 0.0, 1.0).astype(np.float32)
+    height = height + 0.9 * bank * bank * (3.0 - 2.0 * bank)
+    cover[(middle < 6.5 + 0.6 * ragged) & (middle >= ROAD_WIDTH_M / 2)] = Cover.SCRUB
+    cover[(middle < 3.4 + 0.25 * ragged) & (middle >= ROAD_WIDTH_M / 2)] = Cover.TRACK
+    cover[middle < ROAD_WIDTH_M / 2] = Cover.ROAD
+    winding = along + 75.0 * np.sin(right / 24.0) - 20.0
+    steepness = np.sqrt(1.0 + (75.0 / 24.0 * np.cos(right / 24.0)) ** 2)
+    on_track = (np.abs(winding) / steepness < 1.5 + 0.2 * ragged) & (right > -8.0) & (right < 190.0)
+    cover[on_track & (cover != Cover.ROAD)] = Cover.TRACK
+    return height.astype(np.float32), cover

@@ -1,0 +1,244 @@
+"""A rehearsal flight with known truth: planned, rendered, written."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from flycam.drill.boundaries import changes_geojson, communes_geojson
+from flycam.drill.flight import Exposure, FlightPlan, Follow, block_bounds, drill_camera, fly
+from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of
+from flycam.drill.noise import Floats, Singles
+from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.render import Renderer, Weather, prepare_renderer
+from flycam.drill.terrain_model import terrain_model
+from flycam.drill.truth import TRUTH_FILE, truth_json, write_poses
+from flycam.drill.window import Bounds, Window
+from flycam.drill.world import drill_world
+from flycam.errors import InputUnusable
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.geotiff import write_geotiff
+from flycam.geometry.interior import InteriorOrientation
+
+_DEM_MARGIN_M = 250.0
+_CELLS_PER_PIXEL = 0.75
+_JPEG_QUALITY = 93
+_TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drill:
+    """A flight over a world, in memory. takeoff (east, north, height); dem: posts and heights."""
+
+    seed: int
+    after: bool
+    noise: float
+    plan: FlightPlan
+    valley: Valley
+    camera: InteriorOrientation
+    exposures: list[Exposure]
+    measured: list[Measured]
+    takeoff_m: tuple[float, float, float]
+    dem: tuple[Window, Singles]
+    renderer: Renderer
+
+    @property
+    def names(self) -> list[str]:
+        return [f"DJI_{e.number:04d}.JPG" for e in self.exposures]
+
+    def photo(self, number: int) -> NDArray[np.uint8]:
+        """Pixels of the `number`-th exposure (from 0), H×W×3 uint8 RGB, before JPEG."""
+        return self.renderer.photo(self.exposures[number])
+
+    def coordinates_of(self, number: int) -> Floats:
+        """True (east, north, height) that each pixel of the `number`-th exposure shows, H×W×3 float64."""
+        return self.renderer.coordinates(self.exposures[number])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrillReport:
+    """What write_drill wrote: the number of photos, and where things are."""
+
+    frames: int
+    photos: Path
+    dem: Path
+    communes: Path
+    truth: Path
+
+
+def make_drill(
+    *,
+    seed: int = 1,
+    after: bool = False,
+    relief_m: float = 180.0,
+    noise: float = 1.0,
+    gsd_m: float = 0.2,
+    photos: tuple[int, int] = (5, 7),
+    size_px: tuple[int, int] = (1320, 990),
+    dem_post_m: float = 10.0,
+    follow: Follow = "ground",
+    weather: Weather | None = None,
+) -> Drill:
+    """Build the world and the flight over it; the same arguments give the same bytes.
+
+    photos   (strips, photos per strip), side overlap 65 %, forward 75 %
+    noise    factor on the errors of the metadata; 0 writes exact poses
+    gsd_m    on ground at the height flown; the world is built a quarter finer
+    """
+    valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
+    plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow)
+    bounds = _world_bounds(valley, plan, camera, seed)
+    west, south, east, north = bounds
+    dem_bounds = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
+    dem = terrain_model(valley, dem_bounds, dem_post_m)
+    world = drill_world(bounds, _CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after)
+    exposures = fly(valley, plan, camera, seed, after)
+    takeoff = _takeoff(valley, dem)
+    return Drill(
+        seed=seed,
+        after=after,
+        noise=noise,
+        plan=plan,
+        valley=valley,
+        camera=camera,
+        exposures=exposures,
+        measured=measure(exposures, takeoff[2], seed, after, noise),
+        takeoff_m=takeoff,
+        dem=dem,
+        renderer=prepare_renderer(world, camera, seed + 100 * after, weather),
+    )
+
+
+def write_drill(
+    out: Path,
+    *,
+    truth_rasters: bool = True,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> DrillReport:
+    """Write a drill (see make_drill for `options`) into the folder `out`; it appears whole or not at all.
+
+    photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
+    the storm, changes.geojson). A folder that holds an older drill is replaced. Raises InputUnusable where
+    `out` holds something else. progress(done, all) is called as photos are written.
+    """
+    out = Path(out)
+    _refuse_other(out)
+    drill = make_drill(**options)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        (staging / "photos").mkdir()
+        (staging / "truth").mkdir()
+        _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)
+        _write_ground(drill, staging)
+        _write_truth(drill, staging / "truth", truth_rasters)
+        staging.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        staging.rename(out)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return DrillReport(
+        frames=len(drill.exposures),
+        photos=out / "photos",
+        dem=out / "dem.tif",
+        communes=out / "communes.geojson",
+        truth=out / "truth",
+    )
+
+
+def _write_photos(
+    drill: Drill, folder: Path, workers: int, progress: Callable[[int, int], None] | None
+) -> None:
+    count = len(drill.exposures)
+
+    def write(number: int) -> None:
+        name, measured = drill.names[number], drill.measured[number]
+        Image.fromarray(drill.photo(number)).save(
+            folder / name,
+            format="JPEG",
+            quality=_JPEG_QUALITY,
+            exif=exif_of(name, measured, drill.camera),
+            xmp=xmp_of(measured, drill.camera),
+        )
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done, _ in enumerate(pool.map(write, range(count)), start=1):
+            if progress is not None:
+                progress(done, count)
+
+
+def _write_ground(drill: Drill, folder: Path) -> None:
+    posts, heights = drill.dem
+    write_geotiff(folder / "dem.tif", heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=_TAGS)
+    (folder / "communes.geojson").write_text(communes_geojson(drill.valley), encoding="utf-8")
+
+
+def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
+    world = drill.renderer.world
+    window = world.window
+    lon, lat = to_lonlat(np.array([drill.takeoff_m[:2]]), WORK_CRS)[0]
+    facts = {
+        "seed": drill.seed,
+        "after": drill.after,
+        "noise": drill.noise,
+        "relief_m": drill.valley.relief_m,
+        "gsd_m": drill.plan.gsd_m,
+        "work_crs": WORK_CRS,
+        "vertical_datum": VERTICAL_DATUM,
+        "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
+        "world_bounds_m": window.bounds,
+        "cell_m": window.cell_m,
+    }
+    (folder / TRUTH_FILE.name).write_text(
+        truth_json(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
+    )
+    write_poses(folder / "poses.csv", drill.names, drill.exposures)
+    if drill.after:
+        (folder / "changes.geojson").write_text(changes_geojson(world.change, window), encoding="utf-8")
+    if rasters:
+        write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=_TAGS)
+        both = np.stack([world.surface_m, world.ground_m], -1)
+        names = ("surface: top of everything", "ground: bare")
+        write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=_TAGS, names=names)
+        write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=_TAGS)
+
+
+def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:
+    """The same world before and after the storm, although the wind differs."""
+    boxes = np.array(
+        [block_bounds(valley, fly(valley, plan, camera, seed, a), camera) for a in (False, True)]
+    )
+    west, south = boxes[:, :2].min(0)
+    east, north = boxes[:, 2:].max(0)
+    return (float(west), float(south), float(east), float(north))
+
+
+def _takeoff(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float, float]:
+    """A paddy on the valley floor, at a post of the terrain model, so that both agree on its height."""
+    along = np.array(-20.0)
+    east, north = valley.place(along, valley.river_across(along) - 38.0)
+    col, row = (int(np.rint(x)) for x in dem[0].to_cells(east, north))
+    return (
+        (dem[0].west_cell + col) * dem[0].cell_m,
+        (dem[0].north_cell - row) * dem[0].cell_m,
+        float(dem[1][row, col]),
+    )
+
+
+def _refuse_other(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
+        raise InputUnusable(f"{out}: holds something that is not a drill: choose an empty or new folder")

@@ -1,0 +1,180 @@
+"""The drill's aircraft: its camera, its strips over the valley, and where it really was at each exposure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from flycam.drill.noise import Floats
+from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Fields, Valley, valley_fields
+from flycam.drill.window import Bounds
+from flycam.geodata.crs import convergence_and_scale, to_lonlat
+from flycam.geometry.camera import image_rays
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+
+Follow = Literal["ground", "strip", "constant"]
+
+SIDE_OVERLAP = 0.65
+FORWARD_OVERLAP = 0.75
+SPEED_MPS = 9.0
+_FOCAL_PER_WIDTH = 800.0 / 1320.0
+_BLOCK_MIDDLE_ACROSS_M = -15.0
+_SMOOTHING_M = 60.0
+_STEP_M = 4.0
+_TURN_S = 14.0
+_STRAY_M = (0.9, 0.9, 0.5)
+_WOBBLE_DEG = (1.2, 0.9, 0.6)
+_MARGIN_M = 15.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exposure:
+    """One photo's truth. yaw, pitch, roll: gimbal angles, radians from true north; seconds since take-off."""
+
+    number: int
+    exterior: ExteriorOrientation
+    gimbal_rad: tuple[float, float, float]
+    lonlat_deg: tuple[float, float]
+    seconds: float
+    strip: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightPlan:
+    """Strips along the valley.
+
+    strips, per_strip  how many
+    gsd_m              on ground at the height the plan keeps
+    follow             "ground": constant height above smoothed ground; "strip": one altitude per strip;
+                       "constant": one altitude for all
+    """
+
+    strips: int
+    per_strip: int
+    gsd_m: float
+    follow: Follow = "ground"
+
+
+def drill_camera(image_size_px: tuple[int, int]) -> InteriorOrientation:
+    """The drill's camera: Brown-Conrady, principal point off the centre, global shutter."""
+    width, height = image_size_px
+    focal = _FOCAL_PER_WIDTH * width
+    return InteriorOrientation(
+        model=LensModel.BROWN,
+        image_size_px=image_size_px,
+        focal_length_px=(focal, focal),
+        principal_point_px=((width - 1) / 2 + 0.0045 * width, (height - 1) / 2 - 0.0032 * width),
+        distortion=(-0.021, 0.0135, 0.00042, -0.00031, -0.0021),
+        readout_s=0.0,
+        calibration_id="drill:truth",
+        sigma_focal_rel=0.0,
+    )
+
+
+def fly(
+    valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int, after: bool
+) -> list[Exposure]:
+    """True exposures in the order flown. Before and after the storm the plan is the same, the wind is not."""
+    along, across, strip = _waypoints(plan, camera)
+    ground = _flying_ground(valley, plan, along, across, strip)
+    east, north = valley.place(along, across)
+    wind = np.random.default_rng([seed, 11, int(after)])
+    count = len(along)
+    stray = wind.normal(size=(count, 3)) * _STRAY_M
+    wobble = np.radians(wind.normal(size=(count, 3)) * _WOBBLE_DEG)
+    height = ground + plan.gsd_m * camera.focal_length_px[0]
+    centres = np.stack([east, north, height], -1) + stray
+    lonlat = to_lonlat(centres[:, :2], WORK_CRS)
+    seconds = 60.0 + np.cumsum(np.r_[0.0, np.hypot(np.diff(along), np.diff(across)) / SPEED_MPS])
+    seconds += strip * _TURN_S
+    exposures = []
+    for k in range(count):
+        convergence, scale = convergence_and_scale(WORK_CRS, *lonlat[k])
+        heading = valley.azimuth_rad + convergence + (math.pi if strip[k] % 2 else 0.0)
+        yaw = (heading + wobble[k, 0] + math.pi) % (2.0 * math.pi) - math.pi
+        pitch, roll = -math.pi / 2 + abs(wobble[k, 1]), wobble[k, 2]
+        exterior = ExteriorOrientation(
+            projection_centre_m=(float(centres[k, 0]), float(centres[k, 1]), float(centres[k, 2])),
+            rotation=as_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),
+            work_crs=WORK_CRS,
+            vertical_datum=VERTICAL_DATUM,
+            grid_scale=scale,
+            sigma_position_m=(0.0, 0.0, 0.0),
+            sigma_attitude_rad=(0.0, 0.0, 0.0),
+            source=PoseSource.ADJUSTED,
+        )
+        exposures.append(
+            Exposure(
+                number=k + 1,
+                exterior=exterior,
+                gimbal_rad=(yaw, pitch, roll),
+                lonlat_deg=(float(lonlat[k, 0]), float(lonlat[k, 1])),
+                seconds=round(float(seconds[k]), 3),
+                strip=int(strip[k]),
+            )
+        )
+    return exposures
+
+
+def block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrientation) -> Bounds:
+    """Bounds (work CRS) of all ground the exposures see, with a margin.
+
+    The frames' border rays walk down over the smooth ground; nothing is imaged outside.
+    """
+    width, height = camera.image_size_px
+    u, v = np.meshgrid(np.linspace(0, width - 1, 5), np.linspace(0, height - 1, 5))
+    uv = np.stack([u.ravel(), v.ravel()], -1)
+    centres = np.array([e.exterior.projection_centre_m for e in exposures])
+    rays = np.stack([image_rays(camera, e.exterior, uv) for e in exposures])
+    highest = float(centres[:, 2].max() - 100.0) + 400.0
+    reach = 1.5 * highest
+    west, south = centres[:, :2].min(0) - reach
+    east, north = centres[:, :2].max(0) + reach
+    fields = valley_fields(valley, (west, south, east, north))
+    drops = np.linspace(1.0, 0.98 * reach, 600)[:, None, None]
+    slope = rays[..., :2] / -rays[..., 2:]
+    points = centres[None, :, None, :2] + slope[None] * drops[..., None]
+    below = centres[None, :, None, 2] - drops < fields.sample("height", points[..., 0], points[..., 1])
+    first = below.argmax(0)
+    ends = np.take_along_axis(points, first[None, ..., None], 0)[0].reshape(-1, 2)
+    low, high = ends.min(0) - _MARGIN_M, ends.max(0) + _MARGIN_M
+    return (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
+
+
+def _waypoints(plan: FlightPlan, camera: InteriorOrientation) -> tuple[Floats, Floats, Floats]:
+    width, height = camera.image_size_px
+    base = plan.gsd_m * height * (1.0 - FORWARD_OVERLAP)
+    spacing = plan.gsd_m * width * (1.0 - SIDE_OVERLAP)
+    along_strip = (np.arange(plan.per_strip) - (plan.per_strip - 1) / 2) * base
+    across_all = _BLOCK_MIDDLE_ACROSS_M + (np.arange(plan.strips) - (plan.strips - 1) / 2) * spacing
+    along = np.concatenate([along_strip if s % 2 == 0 else along_strip[::-1] for s in range(plan.strips)])
+    strip = np.repeat(np.arange(plan.strips), plan.per_strip)
+    return along, across_all[strip], strip
+
+
+def _flying_ground(valley: Valley, plan: FlightPlan, along: Floats, across: Floats, strip: Floats) -> Floats:
+    """The ground height each exposure keeps its height above."""
+    east, north = valley.place(along, across)
+    pad = 3.0 * _SMOOTHING_M
+    bounds = (east.min() - pad, north.min() - pad, east.max() + pad, north.max() + pad)
+    fields = valley_fields(valley, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])))
+    smooth = _mean_ground(valley, fields, along, across)
+    if plan.follow == "ground":
+        return smooth
+    if plan.follow == "constant":
+        return np.full_like(smooth, smooth.mean())
+    means = np.array([smooth[strip == s].mean() for s in range(plan.strips)])
+    return np.asarray(means[strip.astype(int)])
+
+
+def _mean_ground(valley: Valley, fields: Fields, along: Floats, across: Floats) -> Floats:
+    """Mean ground within a square around each point, so that the aircraft does not hop over every knoll."""
+    reach = np.arange(-_SMOOTHING_M, _SMOOTHING_M + 1.0, _STEP_M)
+    da, db = np.meshgrid(reach, reach)
+    east, north = valley.place(along[:, None] + da.ravel(), across[:, None] + db.ravel())
+    return np.asarray(fields.sample("height", east, north).mean(1))

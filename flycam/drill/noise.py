@@ -1,0 +1,94 @@
+"""Randomness that belongs to places: the same spot gives the same number in every window and every run.
+
+Integer hash: the "lowbias32" mixer (Chris Wellons, public domain constants). Smooth fields: uniform cubic
+B-splines over a lattice of absolute positions (de Boor, A Practical Guide to Splines), so that a field is
+twice continuously differentiable and does not depend on which window asks for it.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+_DENSE_NODES = 80
+_GRAIN_CELLS = 1024
+# a bicubic B-spline of uniform [-1, 1] numbers has a standard deviation of about 0.28
+_NORMALISE = 3.5
+
+
+def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Floats:
+    """Uniform numbers in [0, 1) for integer places (i, j) of any equal shape; `name` separates the uses."""
+    salt = (zlib.crc32(name.encode()) ^ (seed * 0x9E3779B1)) & 0xFFFFFFFF
+    x = (i.astype(np.uint64) * np.uint64(0x85EBCA6B) + j.astype(np.uint64) * np.uint64(0xC2B2AE35)).astype(
+        np.uint32
+    ) ^ np.uint32(salt)
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return (x ^ (x >> np.uint32(16))).astype(np.float64) / 4294967296.0
+
+
+def lattice_span(coords: Floats, step: float) -> tuple[int, int]:
+    """First lattice number and count of nodes that a spline over `coords` (1-D) needs."""
+    first = int(np.floor(coords.min() / step)) - 1
+    last = int(np.floor(coords.max() / step)) + 2
+    return first, last - first + 1
+
+
+def spline(lattice: Singles, first: tuple[int, int], step: float, east: Floats, north: Floats) -> Singles:
+    """Cubic B-spline with coefficients `lattice` (north nodes × east nodes) at a grid of coordinates.
+
+    first  absolute numbers (north, east) of lattice[0, 0]; node n stands at n * step
+    Returns len(north)×len(east) float32. The caller's lattice must hold the nodes of `lattice_span`.
+    """
+    index_n, weights_n = _taps(north / step - first[0])
+    index_e, weights_e = _taps(east / step - first[1])
+    rows = sum(weights_n[:, k, None] * lattice[index_n + k] for k in range(4))
+    if lattice.shape[1] <= _DENSE_NODES:
+        matrix = np.zeros((lattice.shape[1], len(east)), np.float32)
+        for k in range(4):
+            matrix[index_e + k, np.arange(len(east))] += weights_e[:, k]
+        return np.asarray(rows @ matrix, np.float32)
+    out = np.zeros((len(north), len(east)), np.float32)
+    for k in range(4):
+        out += rows[:, index_e + k] * weights_e[:, k]
+    return out
+
+
+def smooth_noise(east: Floats, north: Floats, wavelength_m: float, seed: int, name: str) -> Singles:
+    """Smooth noise of mean 0 and standard deviation about 1 on a grid, len(north)×len(east)."""
+    step = wavelength_m / 2.0
+    first_n, count_n = lattice_span(north, step)
+    first_e, count_e = lattice_span(east, step)
+    j, i = np.meshgrid(first_n + np.arange(count_n), first_e + np.arange(count_e), indexing="ij")
+    values = ((hash_unit(i, j, seed, name) * 2.0 - 1.0) * _NORMALISE).astype(np.float32)
+    return spline(values, (first_n, first_e), step, east, north)
+
+
+def grain(west_cell: int, north_cell: int, shape: tuple[int, int], seed: int, name: str) -> Singles:
+    """White noise of standard deviation 1 per cell, repeating every 1,024 cells; float32 of `shape`."""
+    generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+    tile = generator.standard_normal((_GRAIN_CELLS, _GRAIN_CELLS), dtype=np.float32)
+    rows = (north_cell - np.arange(shape[0])) % _GRAIN_CELLS
+    cols = (west_cell + np.arange(shape[1])) % _GRAIN_CELLS
+    return tile[np.ix_(rows, cols)]
+
+
+def _taps(position: Floats) -> tuple[NDArray[np.intp], Singles]:
+    base = np.floor(position).astype(np.intp)
+    t = position - base
+    weights = np.stack(
+        [
+            (1 - t) ** 3,
+            3 * t**3 - 6 * t**2 + 4,
+            -3 * t**3 + 3 * t**2 + 3 * t + 1,
+            t**3,
+        ],
+        axis=-1,
+    )
+    return base - 1, np.asarray(weights / 6.0, np.float32)

@@ -1,0 +1,121 @@
+"""The colours of the drill's ground, before light falls on it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flycam.drill.cover import Cover
+from flycam.drill.noise import Floats, Singles, grain, smooth_noise
+from flycam.drill.window import Window
+
+# sRGB of each cover, and how much its brightness varies (broadly, per metre, per cell)
+_PALETTE: dict[Cover, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
+    Cover.FOREST: ((52, 62, 36), (0.10, 0.18, 0.16)),
+    Cover.SCRUB: ((104, 116, 62), (0.12, 0.16, 0.12)),
+    Cover.PADDY: ((118, 142, 62), (0.05, 0.05, 0.05)),
+    Cover.TERRACE: ((128, 142, 64), (0.05, 0.06, 0.05)),
+    Cover.RISER: ((84, 96, 52), (0.10, 0.14, 0.10)),
+    Cover.PLOUGHED: ((138, 98, 68), (0.08, 0.10, 0.07)),
+    Cover.MAIZE: ((126, 132, 66), (0.08, 0.12, 0.12)),
+    Cover.TEA: ((66, 98, 46), (0.08, 0.08, 0.08)),
+    Cover.ROAD: ((126, 124, 120), (0.04, 0.05, 0.03)),
+    Cover.TRACK: ((172, 142, 108), (0.08, 0.10, 0.05)),
+    Cover.YARD: ((186, 178, 164), (0.04, 0.06, 0.03)),
+    Cover.WATER: ((92, 104, 84), (0.05, 0.03, 0.01)),
+    Cover.GRAVEL: ((168, 160, 144), (0.06, 0.12, 0.10)),
+    Cover.ROCK: ((142, 138, 130), (0.12, 0.18, 0.08)),
+    Cover.GARDEN: ((96, 104, 60), (0.10, 0.22, 0.12)),
+    Cover.BUND: ((110, 110, 66), (0.06, 0.12, 0.08)),
+    Cover.ROOF: ((128, 128, 128), (0.02, 0.05, 0.02)),
+    Cover.CROWN: ((66, 88, 40), (0.05, 0.10, 0.13)),
+    Cover.SCAR: ((164, 108, 70), (0.10, 0.16, 0.07)),
+    Cover.FLOOD: ((150, 118, 82), (0.05, 0.03, 0.01)),
+}
+_ROOFS = np.array(
+    [
+        (142, 70, 54),
+        (164, 92, 72),
+        (72, 106, 150),
+        (94, 128, 114),
+        (152, 154, 154),
+        (120, 116, 110),
+        (98, 86, 74),
+    ],
+    np.float32,
+)
+# paddies and terraces at different stages: young rice, tall rice, ripening, ripe, harvested, water, ploughed mud
+_STAGES = np.array(
+    [
+        (112, 148, 66),
+        (92, 132, 52),
+        (142, 150, 62),
+        (176, 158, 70),
+        (156, 138, 92),
+        (104, 112, 98),
+        (116, 96, 74),
+    ],
+    np.float32,
+)
+# broadleaf, dark evergreen, bamboo, dry leaf
+_CROWNS = np.array([(70, 92, 42), (48, 72, 38), (108, 124, 58), (58, 84, 44), (92, 98, 46)], np.float32)
+
+
+def albedo(
+    window: Window,
+    cover: Singles,
+    parcel: Singles,
+    height: Singles,
+    along_across: tuple[Floats, Floats],
+    seed: int,
+) -> Singles:
+    """sRGB 0-1 of one band of cells, rows×columns×3 float32.
+
+    cover, parcel, height (metres, of the surface) rows×columns; along_across valley coordinates.
+    """
+    east, north = window.eastings, window.northings
+    base, varies = _tables()
+    colour = base[cover]
+    for kind, table in ((Cover.PADDY, _STAGES), (Cover.TERRACE, _STAGES), (Cover.CROWN, _CROWNS)):
+        where = cover == kind
+        colour[where] = table[(parcel[where] * len(table)).astype(int)]
+    roofs = cover == Cover.ROOF
+    colour[roofs] = _ROOFS[parcel[roofs].astype(int)]
+
+    amount = varies[cover]
+    bright = 1.0 + amount[..., 0] * smooth_noise(east, north, 26.0, seed, "broad")
+    bright += amount[..., 1] * smooth_noise(east, north, 2.4, seed, "metre")
+    start = (window.west_cell, window.north_cell)
+    bright += amount[..., 2] * grain(*start, window.shape, seed, "grain")
+    bright *= _patterns(cover, parcel, height, along_across, smooth_noise(east, north, 8.0, seed, "streak"))
+    warm = 0.05 * smooth_noise(east, north, 11.0, seed, "warm")
+    tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
+    return np.clip(colour * bright[..., None] * tint / 255.0, 0.01, 1.0).astype(np.float32)
+
+
+def _patterns(
+    cover: Singles, parcel: Singles, height: Singles, along_across: tuple[Floats, Floats], streak: Singles
+) -> Singles:
+    """Furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud: factors of brightness."""
+    along, across = along_across
+    factor = np.ones(cover.shape, np.float32)
+
+    def rows(kind: Cover, phase: Floats, depth: float) -> None:
+        where = cover == kind
+        factor[where] += depth * np.sin(phase[where])
+
+    turned = np.where(parcel < 0.25, along, across + 0.2 * along)
+    rows(Cover.PLOUGHED, turned * (2 * np.pi / 1.5) + 0.6 * streak, 0.13)
+    rows(Cover.MAIZE, turned * (2 * np.pi / 1.9) + streak, 0.16)
+    rows(Cover.TEA, height * (2 * np.pi / 0.62) + 0.4 * streak, 0.30)
+    rows(Cover.ROCK, along * 1.1 + 2.0 * streak, 0.12)
+    rows(Cover.ROOF, along * (2 * np.pi / 1.1), 0.05)
+    rows(Cover.SCAR, along * 0.9 + across * 0.25 + 2.5 * streak, 0.10)
+    rows(Cover.FLOOD, across * 0.28 + 2.4 * streak, 0.035)
+    return factor
+
+
+def _tables() -> tuple[Singles, Singles]:
+    base, varies = np.zeros((256, 3), np.float32), np.zeros((256, 3), np.float32)
+    for kind, (colour, amount) in _PALETTE.items():
+        base[kind], varies[kind] = colour, amount
+    return base, varies

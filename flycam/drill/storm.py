@@ -1,0 +1,122 @@
+"""What the storm did: slopes that failed, and a river that filled its valley."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.drill.cover import Cover
+from flycam.drill.noise import Floats, Singles, hash_unit, smooth_noise
+from flycam.drill.relief import FIELD_STEP_M, Fields
+from flycam.drill.window import Window
+
+FLOOD_DEPTH_M = 3.4
+_START_STEP_M = 62.0
+_START_SLOPE = 0.72
+_STEP_M = 2.0
+_LONGEST_STEPS = 130
+_FLATTEST = 0.16
+_CUT_M = 2.2
+_PILE_M = 1.6
+
+
+def with_scars(fields: Fields) -> Fields:
+    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground lost or gained)."""
+    height = fields.values["height"]
+    scar = np.full(height.shape, -20.0, np.float32)
+    moved = np.zeros(height.shape, np.float32)
+    easts, norths = fields.node_coordinates
+    for number, (east, north) in enumerate(_starts(fields)):
+        path = _flow(fields, east, north)
+        share = np.linspace(0.0, 1.0, len(path))
+        size = 0.75 + 0.6 * hash_unit(np.array([number]), np.array([3]), fields.valley.seed, "size")[0]
+        width = size * (
+            4.5 + 7.0 * np.minimum(share * 4.0, 1.0) + 7.0 * np.clip(share - 0.75, 0.0, 1.0) * 4.0
+        )
+        _spread(scar, moved, easts, norths, path, width, share)
+    return fields.with_values(scar=scar, moved=moved)
+
+
+def after_storm(
+    height: Singles, cover: NDArray[np.uint8], fields: Fields, window: Window
+) -> tuple[Singles, NDArray[np.uint8]]:
+    """Height and cover of the ground of one band after the storm; `fields` carry the scars."""
+    east, north = window.eastings, window.northings
+    seed = fields.valley.seed
+    along, _ = fields.valley.coordinates(east[None, :], north[:, None])
+    edge = 1.1 * smooth_noise(east, north, 7.0, seed, "scar edge") + 0.5 * smooth_noise(
+        east, north, 2.2, seed, "scar fray"
+    )
+    inside = fields.at("scar", east, north) + edge > 0.0
+    rubble = 0.25 * smooth_noise(east, north, 3.0, seed, "rubble")
+    failed = fields.at("height", east, north) + fields.at("moved", east, north) + rubble
+    height = np.where(inside, failed, height)
+    cover = np.where(inside, np.uint8(Cover.SCAR), cover)
+    level = np.asarray(fields.valley.river_height(along) + FLOOD_DEPTH_M, np.float32)
+    low = (height < level) & (np.abs(fields.at("river", east, north)) < 120.0)
+    return np.where(low, level, height).astype(np.float32), np.where(low, np.uint8(Cover.FLOOD), cover)
+
+
+def _starts(fields: Fields) -> list[tuple[float, float]]:
+    """Heads of the slides: steep places, one candidate per square, never none on steep ground."""
+    easts, norths = fields.node_coordinates
+    i, j = (
+        x.ravel()
+        for x in np.meshgrid(
+            np.arange(int(easts[0] // _START_STEP_M) + 1, int(easts[-1] // _START_STEP_M)),
+            np.arange(int(norths[0] // _START_STEP_M) + 1, int(norths[-1] // _START_STEP_M)),
+        )
+    )
+    seed = fields.valley.seed
+    east = (i + hash_unit(i, j, seed, "slide east")) * _START_STEP_M
+    north = (j + hash_unit(i, j, seed, "slide north")) * _START_STEP_M
+    slope = fields.sample("slope", east, north)
+    far_up = np.maximum(fields.sample("left", east, north), fields.sample("right", east, north) - 100.0)
+    fails = (slope > _START_SLOPE) & (far_up > 35.0) & (hash_unit(i, j, seed, "fails") < 0.6)
+    if not fails.any() and len(slope):
+        fails = slope == slope.max()
+    return list(zip(east[fails].tolist(), north[fails].tolist(), strict=True))
+
+
+def _flow(fields: Fields, east: float, north: float) -> Floats:
+    """Path of a slide, K×2, from its head down the steepest slope with some momentum."""
+    height = fields.values["height"]
+    easts, norths = fields.node_coordinates
+    heading = np.zeros(2)
+    path = [(east, north)]
+    for _ in range(_LONGEST_STEPS):
+        col = int((path[-1][0] - easts[0]) / FIELD_STEP_M)
+        row = int((path[-1][1] - norths[0]) / FIELD_STEP_M)
+        if not (3 <= row < height.shape[0] - 4 and 3 <= col < height.shape[1] - 4):
+            break
+        around = height[row - 3 : row + 4, col - 3 : col + 4]
+        fall = (
+            np.array([around[:, :3].mean() - around[:, 4:].mean(), around[:3].mean() - around[4:].mean()])
+            / 8.0
+        )
+        if len(path) > 12 and np.hypot(*fall) < _FLATTEST:
+            break
+        heading = 0.55 * heading + fall / max(float(np.hypot(*fall)), 1e-6)
+        heading /= max(float(np.hypot(*heading)), 1e-6)
+        path.append((path[-1][0] + _STEP_M * heading[0], path[-1][1] + _STEP_M * heading[1]))
+    return np.array(path)
+
+
+def _spread(
+    scar: Singles, moved: Singles, easts: Floats, norths: Floats, path: Floats, width: Floats, share: Floats
+) -> None:
+    """Widen a path into the fields, in place; only the nodes around it are touched."""
+    reach = float(width.max()) + 12.0
+    rows = slice(*np.searchsorted(norths, [path[:, 1].min() - reach, path[:, 1].max() + reach]))
+    cols = slice(*np.searchsorted(easts, [path[:, 0].min() - reach, path[:, 0].max() + reach]))
+    east, north = np.meshgrid(easts[cols], norths[rows])
+    distance = np.hypot(east[..., None] - path[:, 0], north[..., None] - path[:, 1])
+    inside = width - distance
+    nearest = inside.argmax(-1)
+    depth = np.take_along_axis(inside, nearest[..., None], -1)[..., 0]
+    shape = np.clip(depth / 6.0, 0.0, 1.0)
+    # the upper part loses ground, the foot gains it
+    change = np.interp(share[nearest], [0.0, 0.6, 0.8, 1.0], [-_CUT_M, -_CUT_M, 0.3, _PILE_M]) * shape
+    deeper = depth > scar[rows, cols]
+    moved[rows, cols] = np.where(deeper, change, moved[rows, cols])
+    scar[rows, cols] = np.maximum(scar[rows, cols], depth)

@@ -1,0 +1,138 @@
+"""The drill's world as arrays: what is there, how high, and what it looks like from straight above."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.drill.cover import Cover, ground_of
+from flycam.drill.light import Sun, illuminate, lit_fraction
+from flycam.drill.noise import Floats, Singles
+from flycam.drill.objects import Houses, houses_of, trees_of
+from flycam.drill.paint import albedo
+from flycam.drill.relief import Fields, Valley, valley_fields
+from flycam.drill.stamps import grow_trees, lay_yards, raise_houses
+from flycam.drill.storm import after_storm, with_scars
+from flycam.drill.window import Bounds, Window, window_over
+
+_BAND_ROWS = 256
+SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
+SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DrillWorld:
+    """One state of the world over one window; all arrays rows×columns of `window`.
+
+    surface_m  float32: top of everything, what a camera sees; bilinear between cell centres
+    ground_m   float32: bare ground (water level where there is water), what a terrain model knows
+    cover      uint8: Cover numbers, of the top
+    rgb        uint8 rows×columns×3: the true orthophoto without haze or clouds
+    change     uint8: 1 where a landslide went, 2 where water stands that was land, else 0
+    """
+
+    window: Window
+    valley: Valley
+    after: bool
+    sun: Sun
+    surface_m: Singles
+    ground_m: Singles
+    cover: NDArray[np.uint8]
+    rgb: NDArray[np.uint8]
+    change: NDArray[np.uint8]
+
+    @property
+    def covered_ground(self) -> NDArray[np.bool_]:
+        """True where something (a crown, a roof) stands above the ground."""
+        return np.asarray(self.surface_m > self.ground_m + 0.02)
+
+    def ground_at(self, east: float, north: float) -> float:
+        """Height of the ground at the nearest cell."""
+        col, row = self.window.to_cells(np.array(east), np.array(north))
+        return float(self.ground_m[round(float(row)), round(float(col))])
+
+
+def drill_world(
+    bounds: Bounds, cell_m: float, *, seed: int = 1, relief_m: float = 180.0, after: bool = False
+) -> DrillWorld:
+    """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
+
+    The same seed, relief and cell give the same ground before and after the storm except where the storm
+    changed it.
+    """
+    window = window_over(bounds, cell_m)
+    valley = Valley(seed=seed, relief_m=relief_m)
+    fields = valley_fields(valley, window.bounds)
+    if after:
+        fields = with_scars(fields)
+    houses = _standing(houses_of(fields, window.bounds), fields)
+    ground, cover, parcel, change = _bare_ground(fields, window, houses, after)
+    trees = trees_of(window, cover, seed)
+    surface, top = ground.copy(), cover.copy()
+    grow_trees(trees, window, ground, surface, top, parcel)
+    raise_houses(houses, window, ground, surface, top, parcel)
+    sun = SUN_AFTER if after else SUN_BEFORE
+    rgb = _picture(valley, window, surface, top, parcel, sun)
+    return DrillWorld(
+        window=window,
+        valley=valley,
+        after=after,
+        sun=sun,
+        surface_m=surface,
+        ground_m=ground,
+        cover=top,
+        rgb=rgb,
+        change=change,
+    )
+
+
+def _standing(houses: Houses, fields: Fields) -> Houses:
+    """The houses no landslide went through."""
+    if "scar" not in fields.values:
+        return houses
+    keep = fields.sample("scar", houses.centre_m[:, 0], houses.centre_m[:, 1]) < -1.0
+    return houses.only(keep)
+
+
+def _bare_ground(
+    fields: Fields, window: Window, houses: Houses, after: bool
+) -> tuple[Singles, NDArray[np.uint8], Singles, NDArray[np.uint8]]:
+    height = np.empty(window.shape, np.float32)
+    parcel = np.empty(window.shape, np.float32)
+    cover = np.empty(window.shape, np.uint8)
+    change = np.zeros(window.shape, np.uint8)
+    for start in range(0, window.shape[0], _BAND_ROWS):
+        part = ground_of(fields, window.band(start, start + _BAND_ROWS))
+        rows = slice(start, start + _BAND_ROWS)
+        height[rows], cover[rows], parcel[rows] = part.height, part.cover, part.parcel
+    lay_yards(houses, window, height, cover)
+    if after:
+        for start in range(0, window.shape[0], _BAND_ROWS):
+            rows = slice(start, start + _BAND_ROWS)
+            band = window.band(start, start + _BAND_ROWS)
+            was_water = cover[rows] == Cover.WATER
+            height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band)
+            change[rows][cover[rows] == Cover.SCAR] = 1
+            change[rows][(cover[rows] == Cover.FLOOD) & ~was_water] = 2
+    return height, cover, parcel, change
+
+
+def _picture(
+    valley: Valley, window: Window, surface: Singles, top: NDArray[np.uint8], parcel: Singles, sun: Sun
+) -> NDArray[np.uint8]:
+    lit = lit_fraction(surface, window.cell_m, sun)
+    rgb = np.empty((*window.shape, 3), np.uint8)
+    for start in range(0, window.shape[0], _BAND_ROWS):
+        band = window.band(start, start + _BAND_ROWS)
+        rows = slice(start, start + band.shape[0])
+        framed = np.clip(np.arange(start - 1, start + band.shape[0] + 1), 0, window.shape[0] - 1)
+        along_across: tuple[Floats, Floats] = valley.coordinates(
+            band.eastings[None, :], band.northings[:, None]
+        )
+        bare = albedo(band, top[rows], parcel[rows], surface[rows], along_across, valley.seed)
+        picture = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
+        rgb[rows] = np.rint(picture * 255.0).astype(np.uint8)
+    return rgb
