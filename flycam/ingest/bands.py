@@ -19,7 +19,10 @@ _INFRARED_MODEL = re.compile(r"\b(NIR|NGB|RE|RED.?EDGE)\b", re.IGNORECASE)
 _INFRARED_BAND = re.compile(r"\b(NIR|near.?infrared|red.?edge|rededge)\b", re.IGNORECASE)
 _DJI_THERMAL_NAME = re.compile(r"^DJI_.*_T(_[A-Za-z0-9-]+)?\.(jpe?g|tiff?)$", re.IGNORECASE)
 _AUTEL_THERMAL_NAME = re.compile(r"^(IRX?|MIX)_\d+\.(jpe?g|tiff?|irg)$", re.IGNORECASE)
-_DJI_THERMAL_SIZES = {(640, 512), (1280, 1024), (336, 256), (640, 480), (160, 120)}
+_DETECTOR_SIZES = {(640, 512), (1280, 1024), (336, 256), (320, 256)}
+"""Sizes of microbolometers, which no colour camera of these makers writes. Several cameras give their
+colour and their thermal pictures the same model name, so the size decides."""
+_LARGEST_THERMAL_PX = 1280
 
 NIGHT_EV100 = 3.0
 """Exposure value at ISO 100 below which the scene is night. Full daylight is 15, overcast 12, sunset 9,
@@ -45,15 +48,25 @@ def band_of(
     ev100: float | None,
 ) -> str:
     """One of "colour", "infrared", "thermal", "night"."""
-    if _THERMAL_SOURCE.search(image_source) or _THERMAL_MODEL.search(model) or band_name.upper() == "LWIR":
+    if _THERMAL_SOURCE.search(image_source) or band_name.upper() == "LWIR":
         return "thermal"
-    dji, autel = maker.upper().startswith("DJI"), maker.upper().startswith("AUTEL")
-    if dji and not image_source and _DJI_THERMAL_NAME.match(name) and size_px in _DJI_THERMAL_SIZES:
-        return "thermal"
-    if autel and _AUTEL_THERMAL_NAME.match(name):
+    if not image_source and _looks_thermal(name, maker, model, size_px):
         return "thermal"
     if _INFRARED_BAND.search(band_name) or (not band_name and _INFRARED_MODEL.search(model)):
         return "infrared"
     if _NIGHT_SOURCE.search(image_source) or (ev100 is not None and ev100 < NIGHT_EV100):
         return "night"
     return "colour"
+
+
+def _looks_thermal(name: str, maker: str, model: str, size_px: tuple[int, int]) -> bool:
+    """By the camera where the maker does not say: model, detector size, file name."""
+    if max(size_px) > _LARGEST_THERMAL_PX:
+        return False
+    if _THERMAL_MODEL.search(model):
+        return True
+    house = maker.upper()
+    if house.startswith(("DJI", "AUTEL", "PARROT")) and size_px in _DETECTOR_SIZES:
+        return True
+    by_name = _AUTEL_THERMAL_NAME if house.startswith("AUTEL") else _DJI_THERMAL_NAME
+    return house.startswith(("DJI", "AUTEL")) and by_name.match(name) is not None

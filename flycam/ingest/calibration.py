@@ -16,14 +16,18 @@ import math
 from dataclasses import replace
 
 from flycam.errors import CalibrationMissing
+from flycam.geodata.cameras import lookup_camera
+from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.metadata import PhotoMetadata
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
 SIGMA_DEWARP = 0.0005
-SIGMA_CALIBRATED_FOCAL = 0.005
+SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_FOCAL35 = 0.05
+OTHER_LENS_LOG_RATIO = 0.2
+"""Rounding of EXIF and the 16:9 ambiguity of the 35 mm equivalent stay below 15 %; another lens is 20 % off."""
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 
 
@@ -32,18 +36,59 @@ def interior_for(
 ) -> InteriorOrientation:
     """Interior orientation of one photo; `calibration_id` says where the numbers come from.
 
-    Raises CalibrationMissing naming the file and the cure.
+    The readout time, which no file states, comes from `models/cameras` whatever gave the lens; a photo that
+    says its shutter was mechanical has none. Raises CalibrationMissing naming the file and the cure.
     """
     if camera_override is not None:
         return fitted_to(camera_override, metadata)
-    for source in (_from_dewarp, _from_calibrated_focal, _from_focal_plane, _from_focal35):
-        interior = source(metadata)
-        if interior is not None:
-            return interior
-    camera = f"{metadata.maker} {metadata.model}".strip() or "an unknown camera"
-    raise CalibrationMissing(
-        f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE"
+    known = _known_camera(metadata)
+    interior = _from_file(metadata, known) or known or _from_exif(metadata)
+    if interior is None:
+        camera = f"{metadata.maker} {metadata.model}".strip() or "an unknown camera"
+        raise CalibrationMissing(
+            f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE"
+        )
+    return _with_readout(interior, metadata, known)
+
+
+def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
+    """The entry of `models/cameras`, unless EXIF shows that another lens or zoom was on the camera."""
+    known = lookup_camera(
+        metadata.maker, metadata.model, metadata.image_size_px, "photo", metadata.digital_zoom
     )
+    stated = _from_exif(metadata)
+    if known is None or stated is None:
+        return known
+    ratio = known.focal_length_px[0] / stated.focal_length_px[0]
+    return known if abs(math.log(ratio)) < OTHER_LENS_LOG_RATIO else None
+
+
+def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:
+    """The file's own calibration.
+
+    CalibratedFocalLength is the lens's design value and says nothing of distortion, so it does not displace
+    a known lens with distortion unless the maker says that the pixels are already straight.
+    """
+    measured = _from_dewarp(metadata)
+    if measured is not None:
+        return measured
+    if known is not None and known.distortion and metadata.dewarped is not True:
+        return None
+    return _from_calibrated_focal(metadata)
+
+
+def _from_exif(metadata: PhotoMetadata) -> InteriorOrientation | None:
+    return _from_focal_plane(metadata) or _from_focal35(metadata)
+
+
+def _with_readout(
+    interior: InteriorOrientation, metadata: PhotoMetadata, known: InteriorOrientation | None
+) -> InteriorOrientation:
+    if metadata.shutter_type.lower().startswith("mechanical"):
+        return replace(interior, readout_s=0.0)
+    if interior.readout_s is None and known is not None:
+        return replace(interior, readout_s=known.readout_s)
+    return interior
 
 
 def image_centre(size_px: tuple[int, int]) -> tuple[float, float]:
@@ -59,52 +104,33 @@ def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> Interio
     size = metadata.image_size_px
     if interior.image_size_px == size:
         return interior
-    scale = size[0] / interior.image_size_px[0]
-    if abs(interior.image_size_px[1] * scale - size[1]) > 1.0:
-        have, want = interior.image_size_px, size
+    have = interior.image_size_px
+    if abs(have[1] * size[0] / have[0] - size[1]) > 1.0:
         raise CalibrationMissing(
-            f"{metadata.name}: is {want[0]}×{want[1]} but the camera given describes {have[0]}×{have[1]}, another"
-            " shape; give a camera file of that picture size"
+            f"{metadata.name}: is {size[0]}×{size[1]} but the camera given describes {have[0]}×{have[1]},"
+            " another shape; give a camera file of that picture size"
         )
-    return resized(interior, size)
+    return scaled(interior, size)
 
 
-def resized(interior: InteriorOrientation, size_px: tuple[int, int]) -> InteriorOrientation:
-    """Interior orientation of the same picture resampled to `size_px`; corners stay corners.
+def _calibration_scale(metadata: PhotoMetadata) -> float:
+    """Pixels of this photo per pixel of the picture that the file's calibration describes.
 
-    Pixel centres at integers: u' + 0.5 = (u + 0.5) × scale.
+    CalibratedOpticalCenterX is half the width of that picture. A photo of the same width is that picture or
+    a centred crop of it; another width is a resized copy that kept its tags.
     """
-    sx, sy = size_px[0] / interior.image_size_px[0], size_px[1] / interior.image_size_px[1]
-    (fx, fy), (cx, cy) = interior.focal_length_px, interior.principal_point_px
-    return replace(
-        interior,
-        image_size_px=size_px,
-        focal_length_px=(fx * sx, fy * sy),
-        principal_point_px=((cx + 0.5) * sx - 0.5, (cy + 0.5) * sy - 0.5),
-    )
-
-
-def _calibrated_frame(metadata: PhotoMetadata) -> tuple[float, float, float]:
-    """(scale, x shift, y shift) from the picture a DJI calibration describes to this one.
-
-    CalibratedOpticalCenter is half the calibrated picture's size; without it the sizes are taken to be
-    equal. A photo of the same width and less height is a centred crop; another width is a resize.
-    """
-    width, height = metadata.image_size_px
-    if metadata.calibrated_centre_px is None:
-        return 1.0, 0.0, 0.0
-    full_width = 2.0 * metadata.calibrated_centre_px[0]
-    if not 0.2 * width < full_width < 5.0 * width:
-        return 1.0, 0.0, 0.0
-    scale = width / full_width
-    return (scale, 0.0, 0.0) if abs(scale - 1.0) > 0.03 else (1.0, 0.0, 0.0)
+    centre = metadata.calibrated_centre_px
+    if centre is None or centre[0] <= 0:
+        return 1.0
+    scale = metadata.image_size_px[0] / (2.0 * centre[0])
+    return scale if 0.05 < scale < 20.0 and abs(scale - 1.0) > 0.03 else 1.0
 
 
 def _from_dewarp(metadata: PhotoMetadata) -> InteriorOrientation | None:
     dewarp = metadata.dewarp
     if dewarp is None:
         return None
-    scale, _, _ = _calibrated_frame(metadata)
+    scale = _calibration_scale(metadata)
     centre = image_centre(metadata.image_size_px)
     plain = metadata.dewarped is True
     focal = (dewarp.fx_px * scale, dewarp.fy_px * scale)
@@ -125,11 +151,12 @@ def _from_dewarp(metadata: PhotoMetadata) -> InteriorOrientation | None:
 
 
 def _from_calibrated_focal(metadata: PhotoMetadata) -> InteriorOrientation | None:
-    focal = metadata.calibrated_focal_px
-    if focal is None or not _plausible(focal, metadata):
+    if metadata.calibrated_focal_px is None:
         return None
-    scale, _, _ = _calibrated_frame(metadata)
-    return _pinhole(metadata, focal * scale, "file:CalibratedFocalLength", SIGMA_CALIBRATED_FOCAL)
+    focal = metadata.calibrated_focal_px * _calibration_scale(metadata)
+    if not _plausible(focal, metadata):
+        return None
+    return _pinhole(metadata, focal, "file:CalibratedFocalLength", SIGMA_CALIBRATED_FOCAL)
 
 
 def _from_focal_plane(metadata: PhotoMetadata) -> InteriorOrientation | None:

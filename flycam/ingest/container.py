@@ -20,7 +20,8 @@ from flycam.errors import SourceUnreadable
 from flycam.ingest.tiff import TiffReader
 
 HEAD_BYTES = 64 * 1024
-MAX_PIXELS = 250_000_000  # the largest aerial cameras have 150 megapixels
+MAX_PIXELS = 160_000_000  # the largest aerial cameras have 150 megapixels
+MAX_DECODED_BYTES = 1_000_000_000
 MAX_BLOCK_BYTES = 2 * 1024 * 1024  # one EXIF or XMP block
 MAX_PARTS = 50_000  # JPEG segments or PNG chunks before the file is given up
 
@@ -86,7 +87,8 @@ def read_head(path: Path) -> PhotoHead:
             return head_of(file, path)
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror or error}); check the card and the rights, then run again"
+            f"{path}: cannot be opened ({error.strerror or error}); check the card and the rights,"
+            " then run again"
         ) from error
 
 
@@ -131,7 +133,8 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
     width, height = head.size_px
     if width <= 0 or height <= 0:
         raise SourceUnreadable(f"{path}: its header gives no picture size; copy it from the card again")
-    if width * height > MAX_PIXELS:
+    decoded = width * height * max(head.channels, 1) * max(head.bits, 8) // 8
+    if width * height > MAX_PIXELS or decoded > MAX_DECODED_BYTES:
         raise SourceUnreadable(
             f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
             f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder"
@@ -222,17 +225,16 @@ def _walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
 def _take_png_text(chunk: bytes, body: bytes, head: PhotoHead) -> None:
     keyword, _, rest = body.partition(b"\x00")
     if keyword == b"XML:com.adobe.xmp" and chunk == b"iTXt":
-        flags, _, tail = rest[:2], rest[2:].partition(b"\x00")[0], rest[2:].partition(b"\x00")[2]
-        text = tail.partition(b"\x00")[2]
-        packet = _inflate(text) if flags[:1] == b"\x01" else text
+        compressed, languages = rest[:1] == b"\x01", rest[2:].split(b"\x00", 2)
+        text = languages[-1] if len(languages) == 3 else b""
+        packet = _inflate(text) if compressed else text
         if packet:
             head.xmp.append(packet)
-    elif keyword in (b"Raw profile type exif", b"Raw profile type APP1") and head.exif is None:
-        text = _inflate(rest[1:]) if chunk == b"zTXt" else rest
-        block = _raw_profile(text)
+    elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
+        block = _raw_profile(_inflate(rest[1:]) if chunk == b"zTXt" else rest)
         if block.startswith(_XMP_ID):
             head.xmp.append(block[len(_XMP_ID) :])
-        else:
+        elif head.exif is None:
             head.exif = TiffReader.over(block.removeprefix(b"Exif\x00\x00"))
 
 

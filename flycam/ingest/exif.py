@@ -10,12 +10,14 @@ import math
 import re
 import struct
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from flycam.ingest.tiff import Directory, TiffReader
 
 _DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010E, 0x010F, 0x0110, 0x0112, 0x0132
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
-_EXPOSURE, _F_NUMBER, _ISO, _TAKEN, _OFFSET_TAKEN = 0x829A, 0x829D, 0x8827, 0x9003, 0x9011
+_EXPOSURE, _F_NUMBER, _ISO, _TAKEN = 0x829A, 0x829D, 0x8827, 0x9003
+_OFFSET_TAKEN, _OFFSET = 0x9011, 0x9010
 _FOCAL, _MAKER_NOTE, _SUBSEC_TAKEN, _SUBSEC = 0x920A, 0x927C, 0x9291, 0x9290
 _PIXEL_X, _PIXEL_Y, _PLANE_X, _PLANE_UNIT = 0xA002, 0xA003, 0xA20E, 0xA210
 _ZOOM, _FOCAL35, _SERIAL, _LENS = 0xA404, 0xA405, 0xA431, 0xA434
@@ -74,7 +76,7 @@ def read_exif(reader: TiffReader) -> ExifFacts:
     _read_exposure(details, facts)
     _read_times(main, details, facts)
     _read_position(reader.directory(main.integer(_GPS_IFD) or 0), facts)
-    if facts.maker.upper().startswith("DJI") or not facts.maker:
+    if facts.maker.upper().startswith(("DJI", "HASSELBLAD")) or not facts.maker:
         facts.dji_note = read_dji_note(details.raw(_MAKER_NOTE), reader.order)
     return facts
 
@@ -102,7 +104,7 @@ def _read_times(main: Directory, details: Directory, facts: ExifFacts) -> None:
     if not taken:
         taken, fraction = main.text(_DATE_TIME), details.text(_SUBSEC)
     facts.taken_text = time_text(taken, fraction)
-    zone = details.text(_OFFSET_TAKEN)
+    zone = details.text(_OFFSET_TAKEN) or details.text(_OFFSET)
     facts.taken_offset = zone if _ZONE.fullmatch(zone) else None
 
 
@@ -111,17 +113,18 @@ def time_text(stamp: str, fraction: str = "") -> str | None:
     match = _TIME.match(stamp)
     if match is None:
         return None
-    year, month, day, hour, minute, second = map(int, match.groups())
-    if not (year > 0 and 1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 61):
+    try:
+        moment = datetime(*(int(part) for part in match.groups()))  # type: ignore[arg-type]
+    except ValueError:
         return None
     digits = fraction.strip()
     digits = digits[:6] if digits.isascii() and digits.isdigit() else ""
-    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:{second:02d}.{digits.ljust(3, '0')}"
+    return f"{moment.isoformat()}.{digits.ljust(3, '0')}"
 
 
 def _read_position(gps: Directory, facts: ExifFacts) -> None:
-    facts.lat_deg = _degrees(gps, _LAT, _LAT_REF, "S", 90.0, facts)
-    facts.lon_deg = _degrees(gps, _LON, _LON_REF, "W", 180.0, facts)
+    facts.lat_deg = _degrees(gps.numbers(_LAT), gps.text(_LAT_REF), 90.0, facts)
+    facts.lon_deg = _degrees(gps.numbers(_LON), gps.text(_LON_REF), 180.0, facts)
     if facts.lat_deg is None or facts.lon_deg is None:
         facts.lat_deg = facts.lon_deg = None
     altitude = gps.number(_ALT)
@@ -134,27 +137,25 @@ def _read_position(gps: Directory, facts: ExifFacts) -> None:
         facts.direction_reference = gps.text(_DIRECTION_REF).upper()[:1] or None
     facts.gps_dop = _positive(gps.number(_GPS_DOP))
     day, clock = _DATE.match(gps.text(_GPS_DATE)), gps.numbers(_GPS_TIME)
-    if day is not None and len(clock) == 3 and all(0 <= part < 61 for part in clock):
-        seconds = f"{clock[2]:09.6f}"
-        whole, _, part = seconds.partition(".")
+    if day is not None and len(clock) == 3 and all(0 <= part < 60 for part in clock):
+        second, micro = divmod(int(clock[2] * 1_000_000 + 0.001), 1_000_000)
         facts.gps_time_text = time_text(
-            f"{day[1]}:{day[2]}:{day[3]} {int(clock[0]):02d}:{int(clock[1]):02d}:{whole}", part.rstrip("0")
+            f"{day[1]}:{day[2]}:{day[3]} {int(clock[0]):02d}:{int(clock[1]):02d}:{second:02d}",
+            f"{micro:06d}".rstrip("0"),
         )
 
 
-def _degrees(
-    gps: Directory, tag: int, reference_tag: int, negative: str, limit: float, facts: ExifFacts
-) -> float | None:
-    parts = gps.numbers(tag)
+def _degrees(parts: tuple[float, ...], reference: str, limit: float, facts: ExifFacts) -> float | None:
+    """Degrees, minutes, seconds with a hemisphere letter to signed degrees within ±limit."""
     if not parts or len(parts) > 3:
         return None
     value = sum(part / 60.0**power for power, part in enumerate(parts))
-    reference = gps.text(reference_tag).upper()[:1]
-    if not reference:
+    letter = reference.upper()[:1]
+    if not letter:
         facts.remarks.append("EXIF position has no hemisphere letter: north and east are assumed")
-    if reference == negative:
+    if letter and letter in "SW":
         value = -value
-    if not math.isfinite(value) or abs(value) > limit:
+    if abs(value) > limit:
         facts.remarks.append("EXIF position is out of range: ignored")
         return None
     return value

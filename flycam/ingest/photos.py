@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,10 @@ def search(paths: Iterable[Path]) -> Findings:
     """
     photos: dict[Path, Path] = {}
     skipped: list[tuple[Path, str]] = []
-    for path in paths:
+    for path in map(Path, paths):
         if not path.exists():
             raise SourceUnreadable(f"{path}: no such file or folder; check the path or plug in the card")
-        for file in _files_under(path):
+        for file in _files_under(path, skipped):
             reason = _reason_to_skip(file)
             if reason is None:
                 photos.setdefault(file.resolve(), file)
@@ -75,11 +76,15 @@ def search(paths: Iterable[Path]) -> Findings:
     return Findings(photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)))
 
 
-def _files_under(path: Path) -> Iterator[Path]:
+def _files_under(path: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
     if not path.is_dir():
         yield path
         return
-    for folder, folders, names in os.walk(path):
+
+    def note(error: OSError) -> None:
+        skipped.append((Path(str(error.filename)), f"cannot be opened ({error.strerror})"))
+
+    for folder, folders, names in os.walk(path, onerror=note):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "@")))
         for name in sorted(names):
             yield Path(folder) / name
@@ -161,7 +166,7 @@ def _compose(
             remarks = (*remarks, "angles come from the maker note, because the photo has no XMP")
         elif exif.lat_deg is not None or exif.maker or exif.taken_text:
             dialect = Dialect.EXIF
-    if _DRILL_MARK in exif.description:
+    if _DRILL_MARK in unicodedata.normalize("NFC", exif.description):
         fields["is_drill"] = True
     fields["band"] = band_of(
         name=path.name,

@@ -36,11 +36,10 @@ def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | 
     Raises FrameUnreadable naming the file: cut off, damaged, a bomb, or a kind of pixel not known.
     """
     head, data = _load(path)
-    picture = _decode(
-        head, data, path, cv2.IMREAD_COLOR_RGB if head.kind is Kind.JPEG else cv2.IMREAD_UNCHANGED
-    )
-    if head.kind is not Kind.JPEG:
-        picture = _as_rgb_bands(picture)
+    if head.kind is Kind.JPEG:
+        picture = _decode(head, data, path, cv2.IMREAD_COLOR_RGB)
+    else:
+        picture = _in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED))
     return _turned(np.ascontiguousarray(_three_bands(picture, bands, path)), orientation)
 
 
@@ -87,7 +86,7 @@ def _decode(head: PhotoHead, data: NDArray[np.uint8], path: Path, mode: int) -> 
     return picture
 
 
-def _as_rgb_bands(picture: NDArray[np.generic]) -> NDArray[np.generic]:
+def _in_file_order(picture: NDArray[np.generic]) -> NDArray[np.generic]:
     """OpenCV's BGR(A) order to the file's own order; alpha is dropped."""
     if picture.ndim == 3 and picture.shape[2] in (3, 4):
         return picture[:, :, 2::-1]
@@ -106,9 +105,9 @@ def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | Non
 
 def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
     if layers.dtype == np.uint8:
-        return layers.astype(np.uint8, copy=False)
+        return np.asarray(layers, np.uint8)
     if layers.dtype == np.uint16 and layers.shape[2] >= 3:
-        return (layers.astype(np.uint16, copy=False) >> 8).astype(np.uint8)
+        return np.asarray(layers.astype(np.uint16, copy=False) >> 8, np.uint8)
     if layers.dtype in (np.uint16, np.int16, np.float32, np.float64):
         values = layers.astype(np.float32)
         known = values[np.isfinite(values)]
@@ -116,7 +115,7 @@ def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
             raise FrameUnreadable(f"{path}: holds no finite pixel; remove it from the folder")
         low, high = np.percentile(known, STRETCH_PERCENTILES)
         scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / max(float(high - low), 1e-6))
-        return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
     raise FrameUnreadable(
         f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits"
     )
@@ -168,7 +167,7 @@ def pixel_checks(path: Path) -> PixelChecks:
     if head.kind is Kind.JPEG:
         grey = _decode(head, data, path, cv2.IMREAD_REDUCED_GRAYSCALE_4)
     else:
-        full = _three_bands(_as_rgb_bands(_decode(head, data, path, cv2.IMREAD_UNCHANGED)), None, path)
+        full = _three_bands(_in_file_order(_decode(head, data, path, cv2.IMREAD_UNCHANGED)), None, path)
         size = (max(full.shape[1] // 4, 1), max(full.shape[0] // 4, 1))
         grey = cv2.resize(
             cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
@@ -189,8 +188,9 @@ def judge(grey: Pixels) -> PixelChecks:
         spread=spread,
         dark_fraction=float(share[4]),
         bright_fraction=float(1.0 - share[250]),
-        lens_covered=spread < LENS_COVERED_SPREAD
-        or (mean < LENS_COVERED_LEVEL and high < 2 * LENS_COVERED_LEVEL),
+        lens_covered=bool(
+            spread < LENS_COVERED_SPREAD or (mean < LENS_COVERED_LEVEL and high < 2 * LENS_COVERED_LEVEL)
+        ),
         reduced_size_px=(grey.shape[1], grey.shape[0]),
     )
 
