@@ -8,6 +8,7 @@ need it are skipped, except in CI, where they fail.
 from __future__ import annotations
 
 import ctypes
+import io
 import itertools
 import os
 import pwd
@@ -25,6 +26,8 @@ from pathlib import Path
 import psycopg
 import pytest
 import urllib3
+from minio import Minio
+from minio.error import MinioException
 
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
@@ -218,11 +221,23 @@ def _wait(process: subprocess.Popen[bytes], folder: Path, ready: Callable[[], bo
 
 
 def _bucket_answers(server: S3Server) -> bool:
+    client = Minio(
+        server.endpoint.removeprefix("http://"),
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        secure=False,
+        region="us-east-1",
+        http_client=urllib3.PoolManager(retries=False, timeout=2),
+    )
     try:
-        answer = urllib3.request("GET", f"{server.endpoint}/{server.bucket}", retries=False, timeout=2)
-    except urllib3.exceptions.HTTPError:
+        if not client.bucket_exists(server.bucket):
+            return False
+        # the gateway answers before there is a volume to write to
+        client.put_object(server.bucket, "ready", io.BytesIO(b"1"), 1)
+        client.remove_object(server.bucket, "ready")
+    except (urllib3.exceptions.HTTPError, MinioException):
         return False
-    return answer.status == 403
+    return True
 
 
 def _postgres_answers(address: str) -> bool:

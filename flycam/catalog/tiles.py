@@ -47,7 +47,8 @@ class Tiles:
                 if before != mosaic:
                     raise StoreConflict(
                         f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as "
-                        f"{before.layer.value}, zoom {before.base_zoom}-{before.min_zoom}, of flight {before.flight_id}; "
+                        f"{before.layer.value}, zoom {before.base_zoom}-{before.min_zoom}, "
+                        f"of flight {before.flight_id}; "
                         "open a new revision"
                     )
                 return

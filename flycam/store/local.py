@@ -11,6 +11,7 @@ import errno
 import itertools
 import os
 import shutil
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -95,9 +96,10 @@ class LocalStore:
     def size(self, key: str) -> int:
         """See ObjectStore.size."""
         with self._translated(key):
-            if not self._path(key).is_file():
-                raise FileNotFoundError(key)
-            return self._path(key).stat().st_size
+            found = self._path(key).stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ObjectMissing(f"{key}: not in the store {self._root}; ingest the flight again")
+        return found.st_size
 
     def exists(self, key: str) -> bool:
         """See ObjectStore.exists."""
@@ -246,7 +248,9 @@ class LocalStore:
 
 
 def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
-    with path.open("wb", buffering=0) as file:
+    # buffered: on a full disk a raw write may write less than it was given and say so only by a number
+    with path.open("wb") as file:
         fill(file)
         if durable:
+            file.flush()
             os.fsync(file.fileno())

@@ -15,13 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import urllib3
 from minio import Minio
-from minio.credentials.providers import (
-    ChainedProvider,
-    EnvAWSProvider,
-    EnvMinioProvider,
-    Provider,
-    StaticProvider,
-)
+from minio.credentials.credentials import Credentials
+from minio.credentials.providers import EnvAWSProvider, Provider, StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from urllib3.exceptions import HTTPError
 
@@ -38,7 +33,7 @@ from flycam.store.keys import check_key, check_prefix
 
 DEFAULT_THREADS = 16
 _CONNECT_TIMEOUT_S = 5.0
-_READ_TIMEOUT_S = 60.0
+_READ_TIMEOUT_S = 30.0
 _RETRIES = 3
 _PART_BYTES = 16 << 20
 _CONTENT_TYPE = "application/octet-stream"
@@ -73,12 +68,13 @@ class S3Store:
             timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S),
             retries=urllib3.Retry(
                 total=_RETRIES,
+                read=1,
                 backoff_factor=0.1,
                 status_forcelist=[500, 502, 503, 504],
                 raise_on_status=False,
             ),
         )
-        provider: Provider = StaticProvider(*credentials) if credentials else _environment()
+        provider: Provider = StaticProvider(*credentials) if credentials else _Environment(self._place)
         self._client = Minio(
             parts.netloc,
             secure=parts.scheme == "https",
@@ -178,12 +174,12 @@ class S3Store:
         return True
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See ObjectStore.list."""
+        """See ObjectStore.list. Holds the names in memory: not every server lists in the order of S3."""
         check_prefix(prefix)
         with self._translated(prefix):
-            for found in self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True):
-                if found.object_name is not None and not found.is_dir:
-                    yield found.object_name.removeprefix(self._prefix)
+            listing = self._client.list_objects(self._bucket, self._prefix + prefix, recursive=True)
+            names = [found.object_name for found in listing if not found.is_dir]
+        yield from sorted(name.removeprefix(self._prefix) for name in names if name is not None)
 
     def delete(self, key: str) -> None:
         """See ObjectStore.delete."""
@@ -251,8 +247,19 @@ class _PastTheEnd(StorageTrouble):
     """A range that begins at or after the object's end."""
 
 
-def _environment() -> Provider:
-    return ChainedProvider([EnvAWSProvider(), EnvMinioProvider()])
+class _Environment(Provider):
+    """Keys from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; StoreDenied if they are not there."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+
+    def retrieve(self) -> Credentials:
+        try:
+            return EnvAWSProvider().retrieve()
+        except ValueError:
+            raise StoreDenied(
+                f"{self._place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from None
 
 
 def _answer_error(answer: urllib3.BaseHTTPResponse) -> Exception:
