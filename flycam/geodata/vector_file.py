@@ -1,0 +1,92 @@
+"""Polygons and their attributes out of GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldError
+
+from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
+from flycam.geodata.crs import WGS84, point_transform
+
+Geometries = NDArray[np.object_]
+_READ_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VectorLayer:
+    """One layer of a file that holds polygons.
+
+    geometries  N shapely geometries in WGS 84 degrees, None where the feature has none; not yet repaired
+    fields      column name to N values
+    crs         as the file states it
+    """
+
+    name: str
+    geometries: Geometries
+    fields: dict[str, NDArray[Any]]
+    crs: str
+
+
+def read_polygon_layers(path: Path) -> list[VectorLayer]:
+    """Every layer of a vector file that may hold polygons, in the file's order.
+
+    Raises SourceUnreadable, CrsMissing (not stated, or coordinates that cannot be degrees although degrees
+    are stated), BoundaryInvalid if no layer holds a polygon.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceUnreadable(f"{path}: there is no such file: check the path")
+    try:
+        names = [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
+        layers = [_read_layer(path, name) for name in names]
+    except _READ_ERRORS as error:
+        raise SourceUnreadable(
+            f"{path.name}: cannot be read: give boundaries as GeoJSON, GeoPackage, Shapefile or KML"
+        ) from error
+    layers = [layer for layer in layers if layer is not None and _polygonal(layer.geometries).any()]
+    if not layers:
+        raise BoundaryInvalid(f"{path.name}: holds no polygon: give a file of commune areas")
+    return layers
+
+
+def _may_hold_polygons(kind: str | None) -> bool:
+    return kind is not None and not any(word in kind for word in ("Point", "Line"))
+
+
+def _read_layer(path: Path, name: str) -> VectorLayer:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # heights and measures are dropped on purpose
+        meta, _, wkb, values = pyogrio.raw.read(path, layer=name, force_2d=True)
+    geometries = shapely.from_wkb(wkb, on_invalid="fix")
+    crs = meta["crs"]
+    if crs is None:
+        raise CrsMissing(
+            f"{path.name}: does not say which coordinate reference system it is in: add the .prj file, or "
+            "save it as GeoPackage with its CRS"
+        )
+    fields = dict(zip([str(f) for f in meta["fields"]], values, strict=True))
+    return VectorLayer(name=name, geometries=_to_degrees(path, geometries, crs), fields=fields, crs=crs)
+
+
+def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
+    degrees = geometries if crs == WGS84 else shapely.transform(geometries, point_transform(crs, WGS84))
+    xy = shapely.get_coordinates(degrees)
+    if xy.size and not (np.isfinite(xy).all() and (np.abs(xy) <= (180.0, 90.0)).all()):
+        x, y = shapely.get_coordinates(geometries)[0]
+        raise CrsMissing(
+            f"{path.name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate reference system "
+            f"it states ({crs[:40]}): they may be metres or latitude first: save it again with its true CRS"
+        )
+    return degrees
+
+
+def _polygonal(geometries: Geometries) -> NDArray[np.bool_]:
+    return np.isin(shapely.get_type_id(geometries), (3, 6, 7))
