@@ -1,0 +1,116 @@
+"""The offline base map: relief of the registered terrain, shaded per tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+
+from flycam.errors import SourceUnreadable
+from flycam.geodata.crs import WEB_MERCATOR
+from flycam.geodata.dem_info import HIGHEST_M, LOWEST_M, DemInfo
+from flycam.geometry.grid import (
+    TILE_SIZE_PX,
+    TileId,
+    grid_pixel_m,
+    ground_pixel_m,
+    mercator_to_lonlat,
+    tile_bounds,
+)
+
+SUN_AZIMUTH_DEG = 315.0
+SUN_ALTITUDE_DEG = 45.0
+_FULL_RELIEF_ZOOM = 13
+_SHADOW_RGB, _LIGHT_RGB = (70.0, 78.0, 84.0), (247.0, 246.0, 240.0)
+
+
+def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
+    """Shaded relief of one tile, 256×256×4 RGBA; transparent where no terrain is known, None if nowhere.
+
+    The finest file goes first and the next fills its holes. Below zoom 13 the relief is exaggerated, because
+    averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone.
+    """
+    west, south, east, north = tile_bounds(tile)
+    corners = mercator_to_lonlat(np.array([[west, south], [east, north]]))
+    (lon0, lat0), (lon1, lat1) = corners.tolist()
+    heights = np.full((TILE_SIZE_PX + 2, TILE_SIZE_PX + 2), np.nan, dtype=np.float32)
+    for dem in sorted(dems, key=lambda d: d.post_spacing_m):
+        w, s, e, n = dem.bounds_lonlat
+        if w <= lon1 and e >= lon0 and s <= lat1 and n >= lat0 and np.isnan(heights).any():
+            found = _warped(dem, tile)
+            np.copyto(heights, found, where=np.isnan(heights))
+    if np.isnan(heights).all():
+        return None
+    pixel_m = ground_pixel_m(tile.z, (lat0 + lat1) / 2.0)
+    exaggeration = 1.0 + 0.3 * max(_FULL_RELIEF_ZOOM - tile.z, 0)
+    return hillshade_rgba(heights, pixel_m, exaggeration)
+
+
+def hillshade_rgba(
+    heights_m: NDArray[np.float32], pixel_m: float, exaggeration: float = 1.0
+) -> NDArray[np.uint8]:
+    """Shade (rows+2)×(cols+2) heights, one pixel of rim, to rows×cols×4 RGBA; alpha 0 where unknown.
+
+    Lambert's cosine of a sun in the north-west at 45° over slopes by Horn's 3×3 differences (Horn 1981,
+    Proc. IEEE 69). `pixel_m` is the pixel's side on the ground.
+    """
+    z = _rim_filled(heights_m.astype(np.float64)) * (exaggeration / (8.0 * pixel_m))
+    up, middle, down = z[:-2], z[1:-1], z[2:]
+    east = (up[:, 2:] + 2 * middle[:, 2:] + down[:, 2:]) - (up[:, :-2] + 2 * middle[:, :-2] + down[:, :-2])
+    north = (up[:, :-2] + 2 * up[:, 1:-1] + up[:, 2:]) - (down[:, :-2] + 2 * down[:, 1:-1] + down[:, 2:])
+    azimuth, altitude = math.radians(SUN_AZIMUTH_DEG), math.radians(SUN_ALTITUDE_DEG)
+    sun_e = math.sin(azimuth) * math.cos(altitude)
+    sun_n = math.cos(azimuth) * math.cos(altitude)
+    light = (math.sin(altitude) - east * sun_e - north * sun_n) / np.sqrt(1.0 + east**2 + north**2)
+    known = np.isfinite(light) & np.isfinite(heights_m[1:-1, 1:-1])
+    tone = np.clip(np.where(known, light, 0.0), 0.0, 1.0)[..., None]
+    rgba = np.zeros((*known.shape, 4), dtype=np.uint8)
+    rgb = np.array(_SHADOW_RGB) + tone * (np.array(_LIGHT_RGB) - np.array(_SHADOW_RGB))
+    rgba[..., :3] = np.where(known[..., None], np.round(rgb), 0.0)
+    rgba[..., 3] = np.where(known, 255, 0)
+    return rgba
+
+
+def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The one-pixel rim takes its inner neighbour's height where terrain ends there, so edges are shaded."""
+    out = heights.copy()
+    for rim, inner in ((np.s_[0], np.s_[1]), (np.s_[-1], np.s_[-2])):
+        out[rim] = np.where(np.isnan(out[rim]), out[inner], out[rim])
+        out[:, rim] = np.where(np.isnan(out[:, rim]), out[:, inner], out[:, rim])
+    return out
+
+
+def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
+    """Heights at the tile's pixels and one pixel around, NaN unknown; GDAL keeps the memory bounded."""
+    pixel = grid_pixel_m(tile.z)
+    west, _, _, north = tile_bounds(tile)
+    size = TILE_SIZE_PX + 2
+    finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
+    try:
+        with (
+            rasterio.open(dem.path) as source,
+            WarpedVRT(
+                source,
+                crs=WEB_MERCATOR,
+                transform=Affine(pixel, 0.0, west - pixel, 0.0, -pixel, north + pixel),
+                width=size,
+                height=size,
+                resampling=Resampling.average if finer else Resampling.cubic_spline,
+                dtype="float32",
+                nodata=np.nan,
+            ) as view,
+        ):
+            heights = view.read(1) * np.float32(dem.unit_m)
+    except RasterioError as error:
+        raise SourceUnreadable(
+            f"{dem.path.name}: registered terrain cannot be read any more: put the file back or add it again"
+        ) from error
+    heights[(heights < LOWEST_M) | (heights > HIGHEST_M)] = np.nan
+    return np.asarray(heights, dtype=np.float32)
