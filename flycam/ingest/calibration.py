@@ -27,7 +27,7 @@ SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_FOCAL35 = 0.05
 OTHER_LENS_LOG_RATIO = 0.2
-"""Rounding of EXIF and the 16:9 ambiguity of the 35 mm equivalent stay below 15 %; another lens is 20 % off."""
+"""Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 
 

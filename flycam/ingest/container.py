@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.tiff import TiffReader
@@ -45,6 +46,11 @@ class Kind(StrEnum):
     JPEG = "JPEG"
     PNG = "PNG"
     TIFF = "TIFF"
+
+
+_MOST_EXPANSION = {Kind.JPEG: 3300, Kind.PNG: 1100, Kind.TIFF: 3000}
+"""Bytes of pixels that one byte of file can become at most: a JPEG block of 64 pixels takes at least some
+bits, deflate packs 1032:1, LZW about 2500:1. A file that declares more is cut off or a bomb."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,20 +86,25 @@ def kind_of(head: bytes) -> Kind | None:
     return None
 
 
-def read_head(path: Path) -> PhotoHead:
-    """Container facts of one photo. Raises SourceUnreadable naming the file and the cure."""
+@contextmanager
+def opened(path: Path) -> Iterator[FileIO]:
+    """The file open for unbuffered reading. Raises SourceUnreadable naming the file and the cure."""
     try:
         with path.open("rb", buffering=0) as file:
-            return head_of(file, path)
+            yield file
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror or error}); check the card and the rights,"
+            f"{path}: cannot be read ({error.strerror or error}); check the card and the rights,"
             " then run again"
         ) from error
 
 
-def head_of(file: BinaryIO, path: Path) -> PhotoHead:
-    """As `read_head` on an open unbuffered file; `path` is used in messages only."""
+def head_of(file: FileIO, path: Path) -> PhotoHead:
+    """Container facts of an open unbuffered file; `path` is used in messages only.
+
+    `PhotoHead.exif` reads lazily: it must be used while the file is open. Raises SourceUnreadable naming the
+    file and the cure.
+    """
     size = os.fstat(file.fileno()).st_size
     if size == 0:
         raise SourceUnreadable(f"{path}: the file is empty (0 bytes); copy it from the card again")
@@ -133,11 +144,16 @@ def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
     width, height = head.size_px
     if width <= 0 or height <= 0:
         raise SourceUnreadable(f"{path}: its header gives no picture size; copy it from the card again")
-    decoded = width * height * max(head.channels, 1) * max(head.bits, 8) // 8
+    decoded = width * height * max(head.channels, 1) * max(head.bits, 1) // 8
     if width * height > MAX_PIXELS or decoded > MAX_DECODED_BYTES:
         raise SourceUnreadable(
             f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
             f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder"
+        )
+    if decoded > _MOST_EXPANSION[head.kind] * head.size_bytes:
+        raise SourceUnreadable(
+            f"{path}: declares {width}×{height} pixels, more than its {head.size_bytes} bytes could hold,"
+            " so it is not decoded; copy it from the card again or remove it"
         )
 
 

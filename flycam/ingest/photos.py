@@ -13,7 +13,7 @@ from typing import Any
 from flycam.errors import SourceUnreadable
 from flycam.ingest.bands import band_of, scene_ev100
 from flycam.ingest.calibration import interior_for
-from flycam.ingest.container import PhotoHead, kind_of, read_head
+from flycam.ingest.container import PhotoHead, head_of, kind_of, opened
 from flycam.ingest.dialects import Values, dialect_of, fields_of
 from flycam.ingest.exif import ExifFacts, read_exif
 from flycam.ingest.metadata import Angles, Dialect, PhotoMetadata
@@ -139,8 +139,9 @@ def read_metadata(path: Path) -> PhotoMetadata:
     Raises SourceUnreadable (0 bytes, no photo, cut off inside the header, a decompression bomb by its
     declared size, a raw file, one visible band of a multispectral set).
     """
-    head = read_head(path)
-    exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
+    with opened(path) as file:
+        head = head_of(file, path)
+        exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))
     if photo.channels == 1 and photo.band_name and photo.band == "colour":

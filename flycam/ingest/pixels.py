@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameUnreadable, SourceUnreadable
-from flycam.ingest.container import MAX_PIXELS, Kind, PhotoHead, read_head
+from flycam.ingest.container import MAX_PIXELS, Kind, PhotoHead, head_of, opened
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
@@ -46,16 +46,14 @@ def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | 
 def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
     """Head and all bytes of a photo that is complete."""
     try:
-        head = read_head(path)
-        if head.size_bytes > MAX_FILE_BYTES:
-            raise FrameUnreadable(f"{path}: is larger than 1 GB; it is no photo of a drone, remove it")
-        data = path.read_bytes()
+        with opened(path) as file:
+            head = head_of(file, path)
+            if head.size_bytes > MAX_FILE_BYTES:
+                raise FrameUnreadable(f"{path}: is larger than 1 GB; it is no photo of a drone, remove it")
+            file.seek(0)
+            data = file.readall()
     except SourceUnreadable as error:
         raise FrameUnreadable(str(error)) from error
-    except OSError as error:
-        raise FrameUnreadable(
-            f"{path}: cannot be read ({error.strerror or error}); copy it from the card again"
-        ) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
             f"{path}: the {head.kind} is cut off before its end; copy it from the card again"
@@ -172,6 +170,13 @@ def pixel_checks(path: Path) -> PixelChecks:
         grey = cv2.resize(
             cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
         )
+    return judge(np.asarray(grey, np.uint8))
+
+
+def judge_picture(picture: Pixels) -> PixelChecks:
+    """Checks of an H×W×3 RGB picture that is already decoded, at a quarter of its size."""
+    size = (max(picture.shape[1] // 4, 1), max(picture.shape[0] // 4, 1))
+    grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     return judge(np.asarray(grey, np.uint8))
 
 
