@@ -101,6 +101,7 @@ class DemRecord:
     key               its key in the evidence store, None if it is used in place
     crs               of the file
     post_spacing_m    (east, north) distance of posts on the ground
+    unit_m            metres per unit of the file's heights (0.3048 where they are feet)
     """
 
     dem_id: str
@@ -112,6 +113,7 @@ class DemRecord:
     vertical_datum: str
     bounds_lonlat_deg: BoundsLonLat
     post_spacing_m: tuple[float, float]
+    unit_m: float = 1.0
     added_ns: int
 
 

@@ -167,6 +167,7 @@ dems = Table(
     *_box(),
     Column("spacing_east_m", Float(53), nullable=False),
     Column("spacing_north_m", Float(53), nullable=False),
+    Column("unit_m", Float(53), nullable=False),
     Column("added_ns", BigInteger, nullable=False),
 )
 

@@ -32,6 +32,7 @@ class Terrain:
             **box_values(dem.bounds_lonlat_deg),
             "spacing_east_m": float(dem.post_spacing_m[0]),
             "spacing_north_m": float(dem.post_spacing_m[1]),
+            "unit_m": float(dem.unit_m),
             "added_ns": int(dem.added_ns),
         }
         statement = self._database.insert(tables.dems)
@@ -66,5 +67,6 @@ def _dem(row: Row[Any]) -> DemRecord:
         vertical_datum=row.vertical_datum,
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
         post_spacing_m=(row.spacing_east_m, row.spacing_north_m),
+        unit_m=row.unit_m,
         added_ns=row.added_ns,
     )

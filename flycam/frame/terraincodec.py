@@ -1,0 +1,74 @@
+"""Terrain as evidence: the very posts a frame was rectified on, as bytes, so that replay reads them back.
+
+    magic "FCTG1\\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
+
+The id of a terrain is the hash of its header and posts, before compression: another version of the
+compressor does not change it, and the same cut of the same DEM has the same id on every box.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+
+import numpy as np
+import zstandard
+
+from flycam.errors import TileCorrupt
+from flycam.geometry.terrain import TerrainGrid
+
+MAGIC = b"FCTG1\n"
+_LEVEL = 3
+
+
+def with_content_id(terrain: TerrainGrid) -> TerrainGrid:
+    """The same terrain under the id derived from its content (24 hex digits)."""
+    posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
+    digest = hashlib.sha256(_header(terrain, terrain.dem_id) + posts.tobytes()).hexdigest()[:24]
+    return dataclasses.replace(terrain, dem_id=digest)
+
+
+def encode_terrain(terrain: TerrainGrid) -> bytes:
+    """Bytes of a terrain, lossless, NaN included."""
+    posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
+    header = _header(terrain, terrain.dem_id)
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(posts.tobytes())
+    return MAGIC + len(header).to_bytes(4, "little") + header + packed
+
+
+def decode_terrain(data: bytes) -> TerrainGrid:
+    """Inverse of `encode_terrain`; TileCorrupt if the bytes are not a whole terrain."""
+    try:
+        if data[: len(MAGIC)] != MAGIC:
+            raise ValueError("another format")
+        start = len(MAGIC) + 4
+        stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
+        header = json.loads(data[start:stop])
+        rows, cols = header.pop("shape")
+        raw = zstandard.ZstdDecompressor().decompress(data[stop:], max_output_size=4 * rows * cols)
+        posts = np.frombuffer(raw, dtype="<f4").reshape(rows, cols)
+        return TerrainGrid(
+            heights_m=posts,
+            origin_m=tuple(header["origin_m"]),
+            post_spacing_m=tuple(header["post_spacing_m"]),
+            work_crs=header["work_crs"],
+            vertical_datum=header["vertical_datum"],
+            dem_id=header["dem_id"],
+        )
+    except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
+        raise TileCorrupt(
+            f"a recorded terrain is damaged ({error}); restore the store from its backup"
+        ) from error
+
+
+def _header(terrain: TerrainGrid, dem_id: str) -> bytes:
+    fields = {
+        "dem_id": dem_id,
+        "origin_m": terrain.origin_m,
+        "post_spacing_m": terrain.post_spacing_m,
+        "shape": terrain.heights_m.shape,
+        "vertical_datum": terrain.vertical_datum,
+        "work_crs": terrain.work_crs,
+    }
+    return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()

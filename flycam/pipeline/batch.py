@@ -1,0 +1,250 @@
+"""The main job: photos on a card to a mosaic in the store.
+
+    survey -> terrain -> plan -> open flight -> evidence -> rectify -> record -> merge -> communes -> ready
+
+Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
+recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
+from flycam.errors import FrameRejected, LensCovered
+from flycam.frame.flight import Flight
+from flycam.frame.frame import FrameHeader, flight_id_of
+from flycam.frame.tile import OrthoPatch
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.diagnosis import Diagnosis
+from flycam.ingest.pixels import judge_picture, open_pixels
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.opening import Labels, Opened, Planned, close_flight, open_flight, open_mosaic
+from flycam.pipeline.rectification import ground_view, patch_of, recorded_pose, tiles_of
+from flycam.pipeline.survey import Survey, SurveyRequest, survey
+from flycam.pipeline.terrain import recorded_terrain, registered_dems, terrain_for_flight
+from flycam.pipeline.withdraw import amendments_of
+from flycam.pipeline.workspace import Progress, Workspace, silent
+
+_REACH_PER_HEIGHT = 8.0
+_MIN_REACH_M = 600.0
+_MAX_REACH_M = 20_000.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IngestReport:
+    """What an ingest did.
+
+    new       frames merged by this run (0 when the same bytes are ingested again)
+    rejected  frames left out, by reason
+    communes  by covered area, largest first
+    """
+
+    flight: Flight
+    survey: Survey
+    used: int
+    new: int
+    rejected: dict[str, int]
+    communes: tuple[Coverage, ...]
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Rejections:
+    """Frames left out on the way, each with its error."""
+
+    errors: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
+
+    def records(self, flight_id: str) -> list[FrameRecord]:
+        return [
+            FrameRecord(
+                header=header,
+                flight_id=flight_id,
+                status=FrameStatus.REJECTED,
+                reason=error.reason,
+                message=str(error),
+            )
+            for header, error in self.errors
+        ]
+
+
+def ingest(
+    workspace: Workspace,
+    request: SurveyRequest,
+    labels: Labels,
+    progress: Progress = silent,
+) -> IngestReport:
+    """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
+
+    Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
+    writes this flight now, StorageTrouble when store, disk or database fail (run again).
+    """
+    started_ns = workspace.clock_ns()
+    dems = registered_dems(workspace)
+    seen = survey(request, dems)
+    flight_id = _flight_id(workspace, seen.diagnosis)
+    with workspace.catalog.flights.lock(flight_id):
+        terrain = _terrain(workspace, seen.diagnosis, dems)
+        rejections = _Rejections()
+        planned = list(_plan(seen.diagnosis, terrain, rejections))
+        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels)
+        _keep_inputs(workspace, request)
+        new = 0
+        for layer in sorted({frame.header.layer for frame in planned}):
+            frames = [frame for frame in planned if frame.header.layer == layer]
+            mosaic = open_mosaic(workspace, opened.flight, layer, frames)
+            todo = list(_records(workspace, opened, mosaic, frames, terrain))
+            new += _merge(workspace, mosaic, todo, terrain, rejections, progress)
+        workspace.catalog.frames.put(rejections.records(flight_id))
+        communes = cover_communes(workspace, opened.flight, progress)
+        flight = close_flight(workspace, opened.flight)
+        workspace.catalog.audit.append(
+            workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
+        )
+    return IngestReport(
+        flight=flight,
+        survey=seen,
+        used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
+        new=new,
+        rejected=_count(seen, rejections),
+        communes=tuple(communes),
+        seconds=(workspace.clock_ns() - started_ns) / 1e9,
+    )
+
+
+def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
+    """The flight that already holds one of these frames (a card completed later), else a new id."""
+    frame_ids = [header.frame_id for header in diagnosis.headers]
+    return workspace.catalog.flights.flight_of_frames(frame_ids) or flight_id_of(frame_ids)
+
+
+def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> TerrainGrid:
+    centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
+    ground = diagnosis.takeoff.height_m if diagnosis.takeoff else float(centres[:, 2].min()) - 100.0
+    reach = float(np.clip(_REACH_PER_HEIGHT * np.median(centres[:, 2] - ground), _MIN_REACH_M, _MAX_REACH_M))
+    low, high = centres[:, :2].min(axis=0) - reach, centres[:, :2].max(axis=0) + reach
+    return terrain_for_flight(
+        workspace,
+        dems,
+        diagnosis.work_crs,
+        (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        datum=diagnosis.vertical_datum,
+        plane_height_m=ground,
+    )
+
+
+def _plan(diagnosis: Diagnosis, terrain: TerrainGrid, rejections: _Rejections) -> Iterator[Planned]:
+    for header in diagnosis.headers:
+        try:
+            view = ground_view(header, terrain)
+        except FrameRejected as error:
+            rejections.errors.append((header, error))
+            continue
+        yield Planned(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
+
+
+def _keep_inputs(workspace: Workspace, request: SurveyRequest) -> None:
+    for path in (request.telemetry, request.camera):
+        if path is not None:
+            keep(workspace, path)
+
+
+def _records(
+    workspace: Workspace,
+    opened: Opened,
+    mosaic: MosaicInfo,
+    frames: Sequence[Planned],
+    terrain: TerrainGrid,
+) -> Iterator[tuple[FrameRecord, Path]]:
+    """What is to be merged: the record that stands in the catalogue, else a new one."""
+    flight = opened.flight
+    standing = {record.frame_id: record for record in workspace.catalog.frames.of_flight(flight.flight_id)}
+    for frame in frames:
+        record = standing.get(frame.header.frame_id)
+        if record is not None and record.status is FrameStatus.WITHDRAWN:
+            continue
+        if record is not None and record.status is FrameStatus.USED:
+            if not opened.was_ready:
+                yield record, frame.path
+            continue
+        yield (
+            FrameRecord(
+                header=frame.header,
+                flight_id=flight.flight_id,
+                status=FrameStatus.USED,
+                exterior=frame.header.exterior_prior,
+                dem_id=terrain.dem_id,
+                footprint_wkb=shapely.to_wkb(frame.view.outline_lonlat),
+                gsd_m=frame.view.footprint.gsd_m,
+                tiles=tiles_of(frame.view, flight.work_crs, mosaic.base_zoom),
+            ),
+            frame.path,
+        )
+
+
+def _merge(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    todo: Sequence[tuple[FrameRecord, Path]],
+    terrain: TerrainGrid,
+    rejections: _Rejections,
+    progress: Progress,
+) -> int:
+    """Rectify in threads; record each frame, then merge it. The number of frames merged."""
+    workers = workers_here()
+    merged = 0
+    terrains = {terrain.dem_id: terrain}
+    for dem_id in {record.dem_id for record, _ in todo if record.dem_id} - terrains.keys():
+        terrains[dem_id] = recorded_terrain(workspace, dem_id)
+    with MosaicWriter(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        amendments=amendments_of(workspace, mosaic),
+        workers=workers,
+    ) as writer:
+        results = ordered_map(partial(_patch, workspace, terrains), todo, workers, in_flight=workers + 1)
+        for count, ((record, _), result) in enumerate(zip(todo, results, strict=True), start=1):
+            if isinstance(result, FrameRejected):
+                rejections.errors.append((record.header, result))
+            else:
+                workspace.catalog.frames.put([record])
+                writer.add(result)
+                merged += 1
+            progress("rectify", count, len(todo))
+    return merged
+
+
+def _patch(
+    workspace: Workspace, terrains: dict[str, TerrainGrid], item: tuple[FrameRecord, Path]
+) -> OrthoPatch | FrameRejected:
+    """One frame's evidence kept and its patch made; a rejection is a result, for the flight goes on."""
+    record, path = item
+    exterior, tiles, dem_id = recorded_pose(record)
+    try:
+        pixels = open_pixels(path)
+        if judge_picture(pixels).lens_covered:
+            raise LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
+        keep(workspace, path, record.header.provenance.source_sha256)
+        return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles)
+    except FrameRejected as error:
+        return error
+
+
+def _count(seen: Survey, rejections: _Rejections) -> dict[str, int]:
+    reasons = Counter(rejection.reason for rejection in (*seen.unreadable, *seen.diagnosis.rejected))
+    reasons.update(error.reason for _, error in rejections.errors)
+    return dict(sorted(reasons.items()))

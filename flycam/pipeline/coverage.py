@@ -1,0 +1,141 @@
+"""Which communes a flight imaged: area, percent, GSD, times, and a clipped GeoTIFF of each."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import shapely
+
+from flycam.catalog.records import CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
+from flycam.errors import NotFound
+from flycam.frame.flight import Flight
+from flycam.mosaic.clip import CoveredGround, coverage
+from flycam.mosaic.export import export_cog
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
+
+VIETNAM = timezone(timedelta(hours=7))
+
+
+def cover_communes(workspace: Workspace, flight: Flight, progress: Progress) -> list[Coverage]:
+    """Measure and clip every commune in force on the day of the flight; recorded, largest area first.
+
+    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic.
+    """
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    frames = {
+        record.frame_id: record
+        for record in workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    }
+    communes = _communes_under(workspace, flight, frames.values())
+    covered = coverage(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        {commune.code: shapely.from_wkb(commune.wkb) for commune in communes},
+        flight.work_crs,
+    )
+    measured = []
+    for count, commune in enumerate(communes, start=1):
+        if commune.code in covered:
+            measured.append(_covered(workspace, flight, mosaic, commune, covered[commune.code], frames))
+        progress("communes", count, len(communes))
+    workspace.catalog.boundaries.put_coverage(flight.flight_id, measured)
+    return sorted(measured, key=lambda c: (-c.covered_m2, c.commune_code))
+
+
+def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
+    """The mosaic a flight is shown by: colour if there is one; of one revision, or the published one."""
+    mosaics = [
+        mosaic
+        for mosaic in workspace.catalog.tiles.mosaics(flight_id)
+        if (mosaic.published if revision is None else mosaic.revision == revision)
+    ]
+    if not mosaics:
+        raise NotFound(
+            f"{flight_id}: this flight has no mosaic yet; run 'flycam ingest' again to complete it"
+        )
+    return min(mosaics, key=lambda mosaic: (mosaic.layer != "colour", mosaic.layer))
+
+
+def _communes_under(
+    workspace: Workspace, flight: Flight, frames: Iterable[FrameRecord]
+) -> list[CommuneRecord]:
+    outlines = [shapely.from_wkb(record.footprint_wkb) for record in frames if record.footprint_wkb]
+    if not outlines:
+        return []
+    west, south, east, north = (float(v) for v in shapely.total_bounds(outlines))
+    return workspace.catalog.boundaries.communes(flown_on(flight), (west, south, east, north))
+
+
+def flown_on(flight: Flight) -> date:
+    """The day of the flight in Vietnam, which decides whose boundaries hold."""
+    return datetime.fromtimestamp(flight.first_ns / 1e9, VIETNAM).date()
+
+
+def _covered(
+    workspace: Workspace,
+    flight: Flight,
+    mosaic: MosaicInfo,
+    commune: CommuneRecord,
+    ground: CoveredGround,
+    frames: dict[str, FrameRecord],
+) -> Coverage:
+    seen = [frames[frame_id] for frame_id in ground.frames if frame_id in frames]
+    times = [record.header.captured_ns for record in seen] or [flight.first_ns, flight.last_ns]
+    gsds = sorted(record.gsd_m for record in seen if record.gsd_m is not None)
+    return Coverage(
+        flight_id=flight.flight_id,
+        commune_code=commune.code,
+        covered_m2=ground.covered_m2,
+        covered_pct=min(100.0 * ground.covered_m2 / commune.area_m2, 100.0),
+        gsd_m=gsds[len(gsds) // 2] if gsds else flight.gsd_m,
+        first_ns=min(times),
+        last_ns=max(times),
+        clip_key=_clip(workspace, flight, mosaic, commune),
+    )
+
+
+def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str:
+    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes."""
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
+        path = Path(folder) / "clip.tif"
+        export_cog(
+            workspace.store,
+            workspace.catalog.tiles,
+            mosaic,
+            path,
+            crs=flight.work_crs,
+            gsd_m=flight.gsd_m,
+            polygon=shapely.from_wkb(commune.wkb),
+            tags=tags_of(workspace, flight, mosaic),
+        )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        key = keys.product(mosaic.mosaic_id, mosaic.revision, f"commune-{commune.code}.tif", digest)
+        workspace.store.put_file(key, path)
+    return key
+
+
+def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[str, str]:
+    """What every GeoTIFF of a flight says about itself; a drill is marked as one."""
+    event = workspace.catalog.flights.event(flight.event_id)
+    first, last = (datetime.fromtimestamp(ns / 1e9, VIETNAM) for ns in (flight.first_ns, flight.last_ns))
+    tags = {
+        "FLYCAM_FLIGHT": flight.flight_id,
+        "FLYCAM_FLIGHT_NAME": flight.name,
+        "FLYCAM_REVISION": "live" if mosaic.revision == 0 else f"final {mosaic.revision}",
+        "FLYCAM_EVENT": event.name,
+        "FLYCAM_CAPTURED": f"{first:%d/%m/%Y %H:%M:%S} - {last:%d/%m/%Y %H:%M:%S} UTC+7",
+        "FLYCAM_TERRAIN": f"{flight.dem_id} ({flight.vertical_datum})",
+    }
+    if event.is_drill:
+        tags["FLYCAM_DRILL"] = "DIỄN TẬP"
+    if flight.warnings:
+        tags["FLYCAM_WARNINGS"] = " ".join(flight.warnings)
+    return tags

@@ -1,0 +1,58 @@
+"""The whole main job on a drill: a flight before and after a storm, communes, map."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.drill.drill import write_drill
+from flycam.pipeline.batch import IngestReport, ingest
+from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.opening import DRILL_MARK, Labels
+from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.workspace import Progress, Workspace, silent
+
+DEMO_EVENT = f"{DRILL_MARK}: bão số 3"
+_STRIPS, _PHOTOS_A_STRIP = 4, 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoReport:
+    """The two flights of the demo."""
+
+    before: IngestReport
+    after: IngestReport
+
+
+def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
+    """Render, ingest and clip a drill flight before and after its storm. Run again, it changes nothing."""
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="demo-", dir=workspace.cache_dir) as folder:
+        reports = [
+            _fly(workspace, Path(folder) / name, label, after=after, progress=progress)
+            for name, label, after in (
+                ("before", f"{DRILL_MARK} trước bão", False),
+                ("after", f"{DRILL_MARK} sau bão", True),
+            )
+        ]
+    return DemoReport(before=reports[0], after=reports[1])
+
+
+def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> IngestReport:
+    drill = write_drill(
+        folder,
+        after=after,
+        photos=(_STRIPS, _PHOTOS_A_STRIP),
+        truth_rasters=False,
+        progress=lambda done, total: progress("render", done, total),
+    )
+    register_dem(workspace, drill.dem)
+    register_communes(workspace, drill.communes)
+    return ingest(
+        workspace,
+        SurveyRequest(paths=(drill.photos,)),
+        Labels(name=label, event=DEMO_EVENT),
+        progress,
+    )

@@ -1,0 +1,123 @@
+"""Is this machine ready for a flight? Disk, store, catalogue, clock, terrain, communes."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from flycam.errors import FlycamError
+from flycam.pipeline.workspace import Workspace
+
+_BYTES_A_FLIGHT = 20 << 30
+_RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+_PROBE_KEY = "probe/doctor"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One check: its sentence says what was found and, where it is not well, what to do."""
+
+    name: str
+    ok: bool
+    sentence_en: str
+    sentence_vi: str
+
+
+def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
+    """All checks; none raises."""
+    checks = [_disk(data_dir), _clock(workspace)]
+    checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
+    checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
+    checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
+    checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
+    return checks
+
+
+def _guarded(name: str, name_vi: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except FlycamError as error:
+        return Check(name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error}")
+
+
+def _disk(data_dir: Path) -> Check:
+    free = shutil.disk_usage(data_dir).free
+    ok = free >= _BYTES_A_FLIGHT
+    more, more_vi = (
+        ("", "")
+        if ok
+        else ("; free some, a flight can need 20", "; cần giải phóng, một chuyến cần tới 20 GB")
+    )
+    return Check(
+        name="disk",
+        ok=ok,
+        sentence_en=f"{free / 1e9:.0f} GB free at {data_dir}{more}",
+        sentence_vi=f"còn trống {free / 1e9:.0f} GB tại {data_dir}{more_vi}",
+    )
+
+
+def _clock(workspace: Workspace) -> Check:
+    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC)
+    ok = now >= _RELEASED
+    return Check(
+        name="clock",
+        ok=ok,
+        sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} UTC" + ("" if ok else "; it is wrong, set it"),
+        sentence_vi=f"đồng hồ máy: {now:%d/%m/%Y %H:%M} UTC" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+    )
+
+
+def _store(workspace: Workspace) -> Check:
+    probe = f"{socket.gethostname()} {workspace.clock_ns()}".encode()
+    workspace.store.put(_PROBE_KEY, probe, durable=True)
+    ok = workspace.store.get(_PROBE_KEY) == probe
+    workspace.store.delete(_PROBE_KEY)
+    return Check(
+        name="store",
+        ok=ok,
+        sentence_en="the store keeps and returns what is written" if ok else "the store returns other bytes",
+        sentence_vi="kho lưu trữ ghi và đọc tốt" if ok else "kho lưu trữ trả về dữ liệu sai",
+    )
+
+
+def _catalogue(workspace: Workspace) -> Check:
+    count = len(workspace.catalog.flights.flights())
+    return Check(
+        name="catalogue",
+        ok=True,
+        sentence_en=f"the catalogue opens and holds {count} flights",
+        sentence_vi=f"cơ sở dữ liệu mở được, có {count} chuyến bay",
+    )
+
+
+def _terrain(workspace: Workspace) -> Check:
+    dems = workspace.catalog.terrain.dems()
+    names = ", ".join(sorted(dem.name for dem in dems))
+    return Check(
+        name="terrain",
+        ok=bool(dems),
+        sentence_en=f"{len(dems)} terrain files: {names}"
+        if dems
+        else "no terrain is registered, so slopes will be misplaced; add it with 'flycam dem add FILE'",
+        sentence_vi=f"{len(dems)} tệp độ cao: {names}"
+        if dems
+        else "chưa có mô hình độ cao, vị trí trên sườn dốc sẽ lệch; thêm bằng 'flycam dem add TỆP'",
+    )
+
+
+def _communes(workspace: Workspace) -> Check:
+    count = len(workspace.catalog.boundaries.communes())
+    return Check(
+        name="communes",
+        ok=count > 0,
+        sentence_en=f"{count} communes"
+        if count
+        else "no commune boundaries; add them with 'flycam communes add FILE'",
+        sentence_vi=f"{count} xã, phường"
+        if count
+        else "chưa có ranh giới xã; thêm bằng 'flycam communes add TỆP'",
+    )

@@ -1,0 +1,50 @@
+"""Evidence: original bytes, kept under their SHA-256 before anything that refers to them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+
+_BLOCK_BYTES = 16 << 20
+
+
+def keep(workspace: Workspace, path: Path, sha256: str | None = None) -> str:
+    """Store the file's bytes durably and return their SHA-256. Nothing is written twice."""
+    try:
+        digest = sha256 or sha256_of(path)
+        key = keys.evidence(digest)
+        if not workspace.store.exists(key):
+            workspace.store.put_file(key, path, durable=True)
+    except FileNotFoundError as error:
+        raise SourceUnreadable(f"{path.name}: the file disappeared while it was read; run again") from error
+    return digest
+
+
+def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
+    """A local file with the evidence's bytes under its own name, for libraries that want a path.
+
+    Fetched once, atomically; formats such as SRTM's HGT are known by their file's name.
+    """
+    folder = workspace.cache_dir / "evidence" / sha256
+    target = folder / Path(name).name
+    if not target.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=folder)
+        with os.fdopen(handle, "wb") as out:
+            for block in _blocks(workspace, keys.evidence(sha256)):
+                out.write(block)
+        Path(temporary).replace(target)
+    return target
+
+
+def _blocks(workspace: Workspace, key: str) -> Iterator[bytes]:
+    size = workspace.store.size(key)
+    for start in range(0, size, _BLOCK_BYTES):
+        yield workspace.store.get_range(key, start, min(_BLOCK_BYTES, size - start))

@@ -1,0 +1,38 @@
+"""Work in several threads with a bounded number of results in flight, handed back in order.
+
+OpenCV, zlib, zstd and hashing let go of the interpreter lock, so threads use both cores while one process
+keeps one copy of the terrain.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def workers_here() -> int:
+    """One worker for each processor this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(
+    work: Callable[[Item], Result], items: Iterable[Item], workers: int, in_flight: int
+) -> Iterator[Result]:
+    """Yield work(item) in the order of items; at most `in_flight` results wait at any moment.
+
+    An exception of `work` is raised at its place in the order; what was already started is let finish.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="frame") as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) >= in_flight:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,167 @@
+"""Opening and closing a flight and its mosaics in the catalogue."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.errors import NameTaken, NotFound, OutsideTerrain
+from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.frame.frame import FrameHeader, Layer
+from flycam.geometry.grid import zoom_for_gsd
+from flycam.geometry.terrain import TerrainGrid
+from flycam.pipeline.rectification import GroundView
+from flycam.pipeline.survey import Survey
+from flycam.pipeline.workspace import Workspace
+
+MIN_ZOOM = 8
+DRILL_MARK = "DIỄN TẬP"
+_DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
+PLANE_WARNING = (
+    "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
+    " misplaced by their height; add a DEM with 'flycam dem add' and ingest again."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """One frame with its ground, before its pixels are read."""
+
+    header: FrameHeader
+    view: GroundView
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Labels:
+    """What the operator calls the flight, and the ground sample distance asked for."""
+
+    name: str | None = None
+    event: str | None = None
+    gsd_m: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """A flight open for writing; `was_ready` if all it held before had been merged."""
+
+    flight: Flight
+    was_ready: bool
+
+
+def open_flight(
+    workspace: Workspace,
+    flight_id: str,
+    seen: Survey,
+    planned: Sequence[Planned],
+    terrain: TerrainGrid,
+    labels: Labels,
+) -> Opened:
+    """Enter the flight as being ingested; a flight that exists keeps its name, GSD and event.
+
+    Raises OutsideTerrain if no frame sees ground, NameTaken, EventMismatch for a drill in a real event.
+    """
+    if not planned:
+        raise OutsideTerrain(
+            f"none of the {seen.read} photos sees ground that is known; check the DEM and the camera's pitch"
+        )
+    times = [frame.header.captured_ns for frame in planned]
+    before = _existing(workspace, flight_id)
+    event = event_for(workspace, labels.event, is_drill=seen.diagnosis.is_drill) if before is None else None
+    gsd_m = labels.gsd_m or float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    flight = Flight(
+        flight_id=flight_id,
+        name=labels.name or (before.name if before else _default_name(workspace, planned[0], flight_id)),
+        event_id=event.event_id if event else before.event_id if before else "",
+        state=FlightState.INGESTING,
+        work_crs=before.work_crs if before else seen.diagnosis.work_crs,
+        vertical_datum=terrain.vertical_datum,
+        dem_id=terrain.dem_id,
+        gsd_m=before.gsd_m if before else gsd_m,
+        first_ns=min([*times, *([before.first_ns] if before else [])]),
+        last_ns=max([*times, *([before.last_ns] if before else [])]),
+        bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
+        operator=workspace.operator or (before.operator if before else None),
+        warnings=(PLANE_WARNING,) if terrain.vertical_datum == "LOCAL" else (),
+    )
+    workspace.catalog.flights.put_flight(flight)
+    return Opened(flight=flight, was_ready=before is not None and before.state is FlightState.READY)
+
+
+def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[Planned]) -> MosaicInfo:
+    """The flight's live mosaic of one layer; its base zoom is fixed when it is first opened."""
+    mosaic_id = f"{flight.flight_id}-{layer.value}"
+    for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id):
+        if mosaic.mosaic_id == mosaic_id and mosaic.revision == 0:
+            return mosaic
+    mosaic = MosaicInfo(
+        mosaic_id=mosaic_id,
+        flight_id=flight.flight_id,
+        layer=layer,
+        base_zoom=zoom_for_gsd(flight.gsd_m, float(np.median([frame.view.lat_deg for frame in frames]))),
+        min_zoom=MIN_ZOOM,
+    )
+    workspace.catalog.tiles.put_mosaic(mosaic)
+    return mosaic
+
+
+def close_flight(workspace: Workspace, flight: Flight, state: FlightState = FlightState.READY) -> Flight:
+    """Mark the flight complete (or withdrawn), with the bounds of what it imaged."""
+    used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    outlines = [shapely.from_wkb(record.footprint_wkb) for record in used if record.footprint_wkb]
+    bounds = None
+    if outlines:
+        west, south, east, north = (float(v) for v in shapely.total_bounds(outlines))
+        bounds = (west, south, east, north)
+    closed = replace(flight, state=state, bounds_lonlat_deg=bounds)
+    workspace.catalog.flights.put_flight(closed)
+    return closed
+
+
+def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
+    """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
+
+    Raises NameTaken with the cure when the two are mixed.
+    """
+    name = ref or _DEFAULT_EVENTS[is_drill]
+    try:
+        event = workspace.catalog.flights.event(name)
+    except NotFound:
+        event = Event(
+            event_id=hashlib.sha256(f"{is_drill}:{name}".encode()).hexdigest()[:16],
+            name=name,
+            kind=EventKind.DRILL if is_drill else EventKind.SURVEY,
+            is_drill=is_drill,
+        )
+        workspace.catalog.flights.put_event(event)
+        return event
+    if event.is_drill != is_drill:
+        kinds = ("a drill", "a real event") if is_drill else ("real photos", "a drill")
+        raise NameTaken(
+            f"{event.name}: these are {kinds[0]} but the event is {kinds[1]}; the two never mix: choose"
+            " another --event"
+        )
+    return event
+
+
+def _existing(workspace: Workspace, flight_id: str) -> Flight | None:
+    try:
+        return workspace.catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+
+
+def _default_name(workspace: Workspace, first: Planned, flight_id: str) -> str:
+    """The folder's name; with the beginning of the id where another flight has it already."""
+    name = first.path.resolve().parent.name
+    try:
+        taken = workspace.catalog.flights.flight(name)
+    except NotFound:
+        return name
+    return name if taken.flight_id == flight_id else f"{name} {flight_id[:6]}"

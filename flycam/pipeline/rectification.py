@@ -1,0 +1,133 @@
+"""One frame on the ground: its footprint, its tiles, its patch. Live, batch and replay all come through here.
+
+A patch is a pure function of the frame's pixels, its recorded pose and the recorded terrain: the map from
+the tile grid to the work CRS is fitted over a cell that depends on the pose alone, so that a tile asked for
+by itself gets the same bytes as inside the whole frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from shapely import Polygon
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import CatalogUnavailable
+from flycam.frame.frame import FrameHeader
+from flycam.frame.tile import OrthoPatch
+from flycam.geodata.crs import mercator_to_work, to_lonlat
+from flycam.geometry.camera import scaled
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.footprint import Footprint, footprint
+from flycam.geometry.grid import (
+    TileRange,
+    lonlat_to_mercator,
+    parent_range,
+    range_bounds,
+    range_for_bounds,
+    tile_at,
+)
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.planar import PlanarMap
+from flycam.geometry.rectify import Rectified, rectify
+from flycam.geometry.terrain import TerrainGrid
+
+_CELL_ZOOM = 11  # cells of about 18 km in Vietnam
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroundView:
+    """What a frame sees, before any pixel is read.
+
+    outline_lonlat  polygon of the footprint, WGS 84 degrees
+    """
+
+    footprint: Footprint
+    outline_lonlat: Polygon
+    lat_deg: float
+
+
+def ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView:
+    """Footprint of a frame on the terrain. Raises HorizonInView or OutsideTerrain."""
+    exterior = header.exterior_prior
+    seen = footprint(header.interior, exterior, terrain)
+    ring = to_lonlat(seen.polygon_m, exterior.work_crs)
+    outline = Polygon(ring)
+    if not outline.is_valid:
+        outline = outline.convex_hull
+    centre = to_lonlat(np.array([exterior.projection_centre_m[:2]]), exterior.work_crs)
+    return GroundView(footprint=seen, outline_lonlat=outline, lat_deg=float(centre[0, 1]))
+
+
+def tiles_of(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:
+    """The base-zoom tiles that a frame's patch may touch."""
+    west, south, east, north = view.footprint.bounds_m
+    edge = np.linspace(0.0, 1.0, 5)
+    box = np.stack(np.meshgrid(west + edge * (east - west), south + edge * (north - south)), -1).reshape(
+        -1, 2
+    )
+    mercator = lonlat_to_mercator(to_lonlat(box, work_crs))
+    low, high = mercator.min(axis=0), mercator.max(axis=0)
+    return range_for_bounds(base_zoom, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+
+
+def recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:
+    """Pose, tiles and terrain id that a used frame was recorded with. Raises CatalogUnavailable without."""
+    if record.exterior is None or record.tiles is None or record.dem_id is None:
+        name = record.header.provenance.source_name
+        raise CatalogUnavailable(f"{name}: the catalogue has lost its pose; restore the catalogue's backup")
+    return record.exterior, record.tiles, record.dem_id
+
+
+def patch_of(
+    header: FrameHeader,
+    exterior: ExteriorOrientation,
+    pixels: NDArray[np.uint8],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+    wanted: TileRange | None = None,
+) -> OrthoPatch:
+    """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
+
+    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly. Raises what `rectify` raises.
+    """
+    tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
+    rectified = _rectified(header.interior, exterior, pixels, terrain, frame_tiles, tiles)
+    return OrthoPatch(
+        tiles=tiles,
+        rgb=rectified.rgb,
+        quality=rectified.quality,
+        frame_id=header.frame_id,
+        exterior_version=exterior.version,
+        dem_id=terrain.dem_id,
+    )
+
+
+def _rectified(
+    interior: InteriorOrientation,
+    exterior: ExteriorOrientation,
+    pixels: NDArray[np.uint8],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+    tiles: TileRange,
+) -> Rectified:
+    size = (pixels.shape[1], pixels.shape[0])
+    if size != interior.image_size_px:
+        interior = scaled(interior, size)
+    return rectify(pixels, interior, exterior, terrain, tiles, _plane_of(exterior, frame_tiles))
+
+
+def _plane_of(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:
+    """Map from the tile grid to the work CRS over the cell of this frame, grown until it holds its tiles."""
+    west, south, east, north = range_bounds(frame_tiles)
+    cell, _, _ = tile_at(_CELL_ZOOM, ((west + east) / 2.0, (south + north) / 2.0))
+    cells = TileRange(z=cell.z, x_start=cell.x - 1, y_start=cell.y - 1, x_stop=cell.x + 2, y_stop=cell.y + 2)
+    while not _holds(range_bounds(cells), range_bounds(frame_tiles)):
+        cells = parent_range(cells)
+    return mercator_to_work(exterior.work_crs, range_bounds(cells))
+
+
+def _holds(outer: tuple[float, ...], inner: tuple[float, ...]) -> bool:
+    return outer[0] <= inner[0] and outer[1] <= inner[1] and outer[2] >= inner[2] and outer[3] >= inner[3]

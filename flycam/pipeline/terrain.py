@@ -1,0 +1,158 @@
+"""Registered terrain: added once, found by place, cut for a flight, and recorded as it was used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import DemRecord
+from flycam.errors import TerrainMissing
+from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
+from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
+from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem_info import DemInfo, read_dem_info
+from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
+from flycam.pipeline.evidence import keep, local_copy
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+
+Floats = NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
+
+_LOOKUP_MARGIN_M = 500.0
+
+
+def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> tuple[DemRecord, DemInfo]:
+    """Inspect a terrain file, keep its bytes, and enter it in the catalogue. Adding it again changes nothing.
+
+    A VRT only names other files, so it is used where it lies. Raises what `read_dem_info` raises.
+    """
+    info = read_dem_info(path, datum)
+    in_place = path.suffix.lower() == ".vrt"
+    sha256 = info.dem_id if in_place else keep(workspace, path)
+    record = DemRecord(
+        dem_id=info.dem_id,
+        name=path.name,
+        path=str(info.path),
+        key=None if in_place else keys.evidence(sha256),
+        sha256=sha256,
+        crs=info.crs,
+        vertical_datum=info.datum,
+        bounds_lonlat_deg=info.bounds_lonlat,
+        post_spacing_m=(info.post_spacing_m, info.post_spacing_m),
+        unit_m=info.unit_m,
+        added_ns=workspace.clock_ns(),
+    )
+    workspace.catalog.terrain.put_dem(record)
+    return record, info
+
+
+def registered_dems(workspace: Workspace) -> list[DemInfo]:
+    """Every terrain this house knows, finest first, each readable from a local file."""
+    records = sorted(workspace.catalog.terrain.dems(), key=lambda d: (d.post_spacing_m[0], -d.added_ns))
+    return [_info_of(workspace, record) for record in records]
+
+
+def _info_of(workspace: Workspace, record: DemRecord) -> DemInfo:
+    path = Path(record.path)
+    if record.key is not None:
+        path = local_copy(workspace, record.sha256, record.name)
+    return DemInfo(
+        dem_id=record.dem_id,
+        path=path,
+        bounds_lonlat=record.bounds_lonlat_deg,
+        crs=record.crs,
+        datum=record.vertical_datum,
+        datum_source="catalogue",
+        unit_m=record.unit_m,
+        post_spacing_m=record.post_spacing_m[0],
+        hole_fraction=0.0,
+        height_range_m=(float("nan"), float("nan")),
+    )
+
+
+class TerrainLookup:
+    """Heights at any place, for the doctor: loads the terrain around what is asked, once per area.
+
+    Called with lon/lat degrees N×2; answers (heights N, NaN where unknown; their vertical datum).
+    """
+
+    def __init__(self, dems: Sequence[DemInfo]) -> None:
+        self._dems = dems
+        self._loaded: TerrainGrid | None = None
+
+    def __call__(self, lonlat_deg: Floats) -> tuple[Floats, str]:
+        lonlat = np.asarray(lonlat_deg, dtype=np.float64).reshape(-1, 2)
+        heights = np.full(len(lonlat), np.nan)
+        usable = np.isfinite(lonlat).all(axis=1)
+        terrain = self._terrain_over(lonlat[usable]) if usable.any() else None
+        if terrain is None:
+            return heights, self._dems[0].datum if self._dems else "LOCAL"
+        heights[usable] = heights_at(terrain, to_work(lonlat[usable], terrain.work_crs))
+        return heights, terrain.vertical_datum
+
+    def _terrain_over(self, lonlat: Floats) -> TerrainGrid | None:
+        centre = np.median(lonlat, axis=0)
+        crs = self._loaded.work_crs if self._loaded else work_crs_for(float(centre[0]), float(centre[1]))
+        near = np.abs(lonlat - centre).max(axis=1) < 1.0  # a stray position must not ask for a continent
+        xy = to_work(lonlat[near], crs)
+        bounds = _grown((*xy.min(axis=0), *xy.max(axis=0)), _LOOKUP_MARGIN_M)
+        if self._loaded is None or not _inside(bounds, self._loaded.bounds_m):
+            try:
+                self._loaded = load_terrain(self._dems, crs, bounds)
+            except TerrainMissing:
+                return self._loaded
+        return self._loaded
+
+
+def terrain_for_flight(
+    workspace: Workspace | None,
+    dems: Sequence[DemInfo],
+    work_crs: str,
+    bounds_m: Bounds,
+    *,
+    datum: str,
+    plane_height_m: float,
+) -> TerrainGrid:
+    """The terrain a flight is rectified on, recorded in the store under its content-derived id.
+
+    Without a DEM: a plane at `plane_height_m` in the datum LOCAL. `workspace` None records nothing.
+    """
+    if datum == "LOCAL":
+        terrain = flat_terrain(plane_height_m, work_crs, "LOCAL", bounds_m)
+    else:
+        terrain = load_terrain(dems, work_crs, bounds_m, datum)
+    terrain = with_content_id(terrain)
+    if workspace is not None:
+        key = keys.terrain(terrain.dem_id)
+        if not workspace.store.exists(key):
+            workspace.store.put(key, encode_terrain(terrain), durable=True)
+    return terrain
+
+
+def recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
+    """The terrain that was recorded under an id. Raises ObjectMissing, TileCorrupt."""
+    return decode_terrain(workspace.store.get(keys.terrain(dem_id)))
+
+
+def lonlat_bounds(bounds_m: Bounds, work_crs: str) -> Bounds:
+    """(west, south, east, north) degrees around a rectangle of the work CRS."""
+    west, south, east, north = bounds_m
+    edge = np.linspace(0.0, 1.0, 9)
+    x, y = west + edge * (east - west), south + edge * (north - south)
+    ring = np.concatenate([np.stack([x, np.full(9, v)], 1) for v in (south, north)])
+    sides = np.concatenate([np.stack([np.full(9, v), y], 1) for v in (west, east)])
+    lonlat = to_lonlat(np.concatenate([ring, sides]), work_crs)
+    low, high = lonlat.min(axis=0), lonlat.max(axis=0)
+    return float(low[0]), float(low[1]), float(high[0]), float(high[1])
+
+
+def _grown(bounds: Bounds, margin: float) -> Bounds:
+    return bounds[0] - margin, bounds[1] - margin, bounds[2] + margin, bounds[3] + margin
+
+
+def _inside(inner: Bounds, outer: Bounds) -> bool:
+    return inner[0] >= outer[0] and inner[1] >= outer[1] and inner[2] <= outer[2] and inner[3] <= outer[3]

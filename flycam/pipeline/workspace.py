@@ -1,0 +1,35 @@
+"""What every recipe works with: the store, the catalogue, and who this box is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.catalog.catalog import Catalog
+from flycam.store.base import ObjectStore
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workspace:
+    """The open house.
+
+    box        this box's name in the tile log (`TileRecord.origin`)
+    cache_dir  local files that can be thrown away at any time (terrain fetched from the store)
+    operator   who is at work here, written into flights and the audit log
+    clock_ns   UTC nanoseconds
+    """
+
+    store: ObjectStore
+    catalog: Catalog
+    box: str
+    cache_dir: Path
+    operator: str | None = None
+    clock_ns: Callable[[], int] = time.time_ns
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """A progress listener that says nothing."""
