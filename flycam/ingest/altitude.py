@@ -28,7 +28,7 @@ from flycam.ingest.takeoff import (
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0
 SIGMA_BARO_SCALE = 0.015
-"""A barometer calibrated to the standard atmosphere errs by (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
+"""A barometer set to the standard atmosphere errs by (T - T0) / T0: 1.5 % of the height for 4 kelvin."""
 
 _SAME_M = 1.0
 _HIGHEST_AGL_M = 3000.0
@@ -106,11 +106,11 @@ def _relative_heights(table: FlightTable) -> tuple[Floats, list[Problem]]:
             code="exif_altitude_is_relative",
             severity=Severity.INFO,
             sentence_en=f"EXIF altitude equals the height above take-off (median difference "
-            f"{float(np.median((exif - relative)[both])):+.1f} m over {int(both.sum())} photos): it is not read "
-            "as height above sea.",
+            f"{float(np.median((exif - relative)[both])):+.1f} m over {int(both.sum())} photos): it is not "
+            "read as height above sea.",
             sentence_vi=f"Độ cao EXIF trùng với độ cao so với điểm cất cánh (chênh trung vị "
-            f"{float(np.median((exif - relative)[both])):+.1f} m trên {int(both.sum())} ảnh): không coi là độ cao "
-            "so với mực nước biển.",
+            f"{float(np.median((exif - relative)[both])):+.1f} m trên {int(both.sum())} ảnh): không coi là "
+            "độ cao so với mực nước biển.",
         )
     ]
 
@@ -232,8 +232,8 @@ class _Sortie:
             severity=Severity.INFO,
             sentence_en=f"Absolute altitude from {self.part.names[0]} on is accepted: it stands {low:.0f} to "
             f"{high:.0f} m above the terrain.",
-            sentence_vi=f"Độ cao tuyệt đối từ {self.part.names[0]} trở đi được chấp nhận: cao hơn địa hình {low:.0f} "
-            f"đến {high:.0f} m.",
+            sentence_vi=f"Độ cao tuyệt đối từ {self.part.names[0]} trở đi được chấp nhận: cao hơn địa hình "
+            f"{low:.0f} đến {high:.0f} m.",
         )
 
 
@@ -241,9 +241,10 @@ def _above_takeoff(below: float) -> Problem:
     return Problem(
         code="altitude_is_above_takeoff",
         severity=Severity.WARNING,
-        sentence_en=f"The altitude that calls itself absolute lies {-below:.0f} m under the ground: it is read as "
-        "height above take-off.",
-        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {-below:.0f} m: hiểu là độ cao so với điểm cất cánh.",
+        sentence_en=f"The altitude that calls itself absolute lies {-below:.0f} m under the ground: it is "
+        "read as height above take-off.",
+        sentence_vi=f"Độ cao gọi là tuyệt đối lại thấp hơn mặt đất {-below:.0f} m: hiểu là độ cao so với "
+        "điểm cất cánh.",
     )
 
 
@@ -288,16 +289,16 @@ def _no_terrain(unknown: Bools) -> Problem:
         return Problem(
             code="height_unknown",
             severity=Severity.ERROR,
-            sentence_en="No terrain is registered and the photos say no height above take-off: register a DEM "
-            "(flycam dem add) or give --takeoff with the ground's height.",
+            sentence_en="No terrain is registered and the photos say no height above take-off: register a "
+            "DEM (flycam dem add) or give --takeoff with the ground's height.",
             sentence_vi="Chưa có mô hình địa hình và ảnh không ghi độ cao so với điểm cất cánh: hãy nạp DEM "
             "(flycam dem add) hoặc nhập --takeoff là độ cao mặt đất.",
         )
     return Problem(
         code="no_terrain",
         severity=Severity.WARNING,
-        sentence_en="No terrain is registered: the ground is taken as a plane at take-off height, so slopes and "
-        "ridges will be displaced on the map; register a DEM (flycam dem add).",
-        sentence_vi="Chưa có mô hình địa hình: coi mặt đất là mặt phẳng ngang điểm cất cánh, nên sườn dốc và đỉnh "
-        "núi sẽ bị lệch trên bản đồ; hãy nạp DEM (flycam dem add).",
+        sentence_en="No terrain is registered: the ground is taken as a plane at take-off height, so "
+        "slopes and ridges will be displaced on the map; register a DEM (flycam dem add).",
+        sentence_vi="Chưa có mô hình địa hình: coi mặt đất là mặt phẳng ngang điểm cất cánh, nên sườn dốc "
+        "và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM (flycam dem add).",
     )

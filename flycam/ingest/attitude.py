@@ -121,10 +121,11 @@ def _source_of_angles(table: FlightTable) -> tuple[Floats, Bools, list[Problem]]
             Problem(
                 code="fixed_mount",
                 severity=Severity.INFO,
-                sentence_en=f"{int(fixed.sum())} photos carry no gimbal angles: the aircraft's own attitude is used "
-                f"for a camera that looks straight out of its belly (tilt up to {tilt:.1f}°).",
-                sentence_vi=f"{int(fixed.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh nhìn thẳng "
-                f"xuống từ bụng máy bay (nghiêng tới {tilt:.1f}°).",
+                sentence_en=f"{int(fixed.sum())} photos carry no gimbal angles: the aircraft's own "
+                "attitude is used for a camera that looks straight out of its belly (tilt up to "
+                f"{tilt:.1f}°).",
+                sentence_vi=f"{int(fixed.sum())} ảnh không có góc gimbal: dùng tư thế máy bay, coi máy ảnh "
+                f"nhìn thẳng xuống từ bụng máy bay (nghiêng tới {tilt:.1f}°).",
                 frames=table.names_of(fixed),
             )
         )
@@ -247,12 +248,12 @@ def _yaw_sentence(
     count: int,
 ) -> Problem:
     numbers_en = (
-        f"over {count} photos on straight strips gimbal yaw stands {gimbal[0]:+.0f}° to the course (agreement "
-        f"{gimbal[1]:.2f} of 1), flight yaw {flight[0]:+.0f}° ({flight[1]:.2f})"
+        f"over {count} photos on straight strips gimbal yaw stands {gimbal[0]:+.0f}° to the course "
+        f"(agreement {gimbal[1]:.2f} of 1), flight yaw {flight[0]:+.0f}° ({flight[1]:.2f})"
     )
     numbers_vi = (
-        f"trên {count} ảnh của các đường bay thẳng, yaw gimbal lệch {gimbal[0]:+.0f}° so với hướng bay thực (độ "
-        f"khớp {gimbal[1]:.2f}/1), yaw máy bay lệch {flight[0]:+.0f}° ({flight[1]:.2f})"
+        f"trên {count} ảnh của các đường bay thẳng, yaw gimbal lệch {gimbal[0]:+.0f}° so với hướng bay "
+        f"thực (độ khớp {gimbal[1]:.2f}/1), yaw máy bay lệch {flight[0]:+.0f}° ({flight[1]:.2f})"
     )
     if not decided:
         choice_en = "the evidence does not decide, gimbal yaw is kept"
@@ -293,8 +294,9 @@ def settle_gimbal_lock(
             Problem(
                 code="gimbal_lock",
                 severity=Severity.INFO,
-                sentence_en=f"{count} nadir photos have a gimbal yaw up to {worst:.0f}° off the flight's usual "
-                f"{usual:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual:+.0f}° is used for them.",
+                sentence_en=f"{count} nadir photos have a gimbal yaw up to {worst:.0f}° off the flight's "
+                f"usual {usual:+.0f}° to the aircraft (gimbal lock at -90°): aircraft yaw {usual:+.0f}° is "
+                "used for them.",
                 sentence_vi=f"{count} ảnh thẳng đứng có yaw gimbal lệch tới {worst:.0f}° so với mức thường "
                 f"{usual:+.0f}° (khoá gimbal ở -90°): dùng yaw máy bay {usual:+.0f}° cho các ảnh đó.",
                 frames=tuple(n for n, j in zip(names, jumped, strict=True) if j),
@@ -327,10 +329,12 @@ def settle_heading_offset(yaw: Floats, course: Course) -> tuple[Floats, list[Pro
         Problem(
             code="heading_offset",
             severity=Severity.WARNING,
-            sentence_en=f"Headings stand {offset:+.1f}° ± {error:.1f}° off the course on strips both ways ({a:+.1f}° "
-            f"and {b:+.1f}°): magnetic north was taken for true or the compass is off; {offset:+.1f}° was taken off.",
-            sentence_vi=f"Hướng mũi lệch {offset:+.1f}° ± {error:.1f}° so với hướng bay thực ở cả hai chiều ({a:+.1f}° "
-            f"và {b:+.1f}°): bắc từ bị coi là bắc thực hoặc la bàn lệch; đã trừ {offset:+.1f}°.",
+            sentence_en=f"Headings stand {offset:+.1f}° ± {error:.1f}° off the course on strips both ways "
+            f"({a:+.1f}° and {b:+.1f}°): magnetic north was taken for true or the compass is off; "
+            f"{offset:+.1f}° was taken off.",
+            sentence_vi=f"Hướng mũi lệch {offset:+.1f}° ± {error:.1f}° so với hướng bay thực ở cả hai "
+            f"chiều ({a:+.1f}° và {b:+.1f}°): bắc từ bị coi là bắc thực hoặc la bàn lệch; đã trừ "
+            f"{offset:+.1f}°.",
         )
     ]
 
@@ -364,8 +368,8 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
     return Problem(
         code="nadir_assumed",
         severity=Severity.WARNING,
-        sentence_en=f"{int(assumed.sum())} photos carry no tilt at all: they are taken as looking straight down "
-        f"(± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
+        sentence_en=f"{int(assumed.sum())} photos carry no tilt at all: they are taken as looking straight "
+        f"down (± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
         sentence_vi=f"{int(assumed.sum())} ảnh không ghi góc nghiêng: coi như nhìn thẳng xuống "
         f"(± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
         frames=table.names_of(assumed),

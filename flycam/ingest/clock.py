@@ -62,8 +62,9 @@ def _name_ns(name: str) -> int:
     if match is None:
         return 0
     *parts, fraction = match.groups()
+    year, month, day, hour, minute, second = map(int, parts)
     try:
-        whole = datetime(*map(int, parts), tzinfo=UTC)  # type: ignore[misc]
+        whole = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
         return 0
     return _ns(whole) + int(fraction.ljust(9, "0") or 0)
@@ -158,8 +159,8 @@ def _gps_zone_problem(zone_s: float, rest_s: float, count: int) -> Problem:
     return Problem(
         code="clock_zone_from_gps",
         severity=Severity.INFO,
-        sentence_en=f"GPS time of {count} photos shows that the camera clock keeps UTC{_hours(zone_s)} and is "
-        f"{rest_s:+.1f} s off; both were corrected.",
+        sentence_en=f"GPS time of {count} photos shows that the camera clock keeps UTC{_hours(zone_s)} and "
+        f"is {rest_s:+.1f} s off; both were corrected.",
         sentence_vi=f"Giờ GPS của {count} ảnh cho thấy đồng hồ máy ảnh theo UTC{_hours(zone_s)} và lệch "
         f"{rest_s:+.1f} giây; đã hiệu chỉnh.",
     )
@@ -191,10 +192,10 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: Times) -> list[Problem]:
             Problem(
                 code="clock_reset",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(reset.sum())} photos are dated before {_FIRST_DRONE_YEAR}: the camera's clock "
-                "was never set, so their dates say nothing; set it before the next flight.",
-                sentence_vi=f"{int(reset.sum())} ảnh ghi ngày trước năm {_FIRST_DRONE_YEAR}: đồng hồ máy ảnh chưa "
-                "được đặt, ngày tháng không tin được; hãy đặt lại trước chuyến bay sau.",
+                sentence_en=f"{int(reset.sum())} photos are dated before {_FIRST_DRONE_YEAR}: the camera's "
+                "clock was never set, so their dates say nothing; set it before the next flight.",
+                sentence_vi=f"{int(reset.sum())} ảnh ghi ngày trước năm {_FIRST_DRONE_YEAR}: đồng hồ máy "
+                "ảnh chưa được đặt, ngày tháng không tin được; hãy đặt lại trước chuyến bay sau.",
                 frames=tuple(p.name for p, r in zip(photos, reset, strict=True) if r),
             )
         )

@@ -52,7 +52,8 @@ def find_duplicates(
                     Rejection(
                         name=photo.name,
                         reason="duplicate",
-                        message=f"{photo.name}: holds the same bytes as {first[identity]}: one of them is used",
+                        message=f"{photo.name}: holds the same bytes as {first[identity]}: one of them is "
+                        "used",
                     )
                 )
             else:

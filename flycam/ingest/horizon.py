@@ -18,7 +18,7 @@ _GRID = 7
 
 
 def sky_fraction(rotations: Floats, interiors: Sequence[InteriorOrientation]) -> Floats:
-    """Share of each picture (N×3×3 rotations, N interiors) that looks above `GRAZING_DEG` below the horizon."""
+    """Share of each picture (N×3×3 rotations, N interiors) that looks flatter than `GRAZING_DEG` down."""
     share = np.zeros(len(rotations))
     for interior in set(interiors):
         rows = np.array([i for i, other in enumerate(interiors) if other is interior or other == interior])
@@ -45,9 +45,10 @@ def settle_horizon(names: Sequence[str], share: Floats) -> tuple[Bools, list[Rej
         Rejection(
             name=names[i],
             reason="horizon_in_view",
-            message=f"{names[i]}: {share[i] * 100:.0f} % of it looks at or above the horizon: tilt the gimbal down",
+            message=f"{names[i]}: {share[i] * 100:.0f} % of it looks at or above the horizon: tilt the "
+            "gimbal down",
         )
-        for i in np.flatnonzero(sky)
+        for i in np.flatnonzero(sky).tolist()
     ]
     problems = []
     if sky.any():
@@ -55,10 +56,11 @@ def settle_horizon(names: Sequence[str], share: Floats) -> tuple[Bools, list[Rej
             Problem(
                 code="horizon",
                 severity=Severity.WARNING,
-                sentence_en=f"{int(sky.sum())} photos look at the horizon or the sky and are left out: tilt the "
-                "gimbal down.",
-                sentence_vi=f"{int(sky.sum())} ảnh hướng về chân trời hoặc bầu trời nên bị loại: hãy hạ gimbal xuống.",
-                frames=tuple(names[i] for i in np.flatnonzero(sky)),
+                sentence_en=f"{int(sky.sum())} photos look at the horizon or the sky and are left out: "
+                "tilt the gimbal down.",
+                sentence_vi=f"{int(sky.sum())} ảnh hướng về chân trời hoặc bầu trời nên bị loại: hãy hạ "
+                "gimbal xuống.",
+                frames=tuple(names[i] for i in np.flatnonzero(sky).tolist()),
             )
         )
     if some.any():
@@ -66,11 +68,11 @@ def settle_horizon(names: Sequence[str], share: Floats) -> tuple[Bools, list[Rej
             Problem(
                 code="horizon_part",
                 severity=Severity.INFO,
-                sentence_en=f"{int(some.sum())} photos see the horizon in part (up to {share[some].max() * 100:.0f} % "
-                "of the picture): only the ground below it is used.",
-                sentence_vi=f"{int(some.sum())} ảnh có một phần chân trời (tới {share[some].max() * 100:.0f} % ảnh): "
-                "chỉ dùng phần mặt đất bên dưới.",
-                frames=tuple(names[i] for i in np.flatnonzero(some)),
+                sentence_en=f"{int(some.sum())} photos see the horizon in part (up to "
+                f"{share[some].max() * 100:.0f} % of the picture): only the ground below it is used.",
+                sentence_vi=f"{int(some.sum())} ảnh có một phần chân trời (tới "
+                f"{share[some].max() * 100:.0f} % ảnh): chỉ dùng phần mặt đất bên dưới.",
+                frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
             )
         )
     return ~sky, rejected, problems

@@ -19,9 +19,9 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
     """Rows with believable positions; rejections of the others; what was decided. Order is kept."""
     table, problems = _unswap(table)
     lonlat = table.lonlat
-    missing = ~np.isfinite(lonlat).all(axis=1)
-    zero = ~missing & (np.abs(lonlat) < _ZERO_DEG).all(axis=1)
-    off_globe = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (np.abs(lonlat[:, 1]) > 90.0))
+    missing: Bools = ~np.isfinite(lonlat).all(axis=1)
+    zero: Bools = ~missing & (np.abs(lonlat) < _ZERO_DEG).all(axis=1)
+    off_globe: Bools = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (np.abs(lonlat[:, 1]) > 90.0))
     bad = missing | zero | off_globe
     far = ~bad & _far_from_rest(lonlat, bad)
     rejected = [
@@ -61,10 +61,10 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
         Problem(
             code="coordinates_swapped",
             severity=Severity.WARNING,
-            sentence_en=f"{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a place "
-            "far from the flight, which the exchange brings back): they were exchanged again.",
-            sentence_vi=f"{count} ảnh bị đảo kinh độ và vĩ độ (vĩ độ quá 90° hoặc nằm xa chuyến bay, đảo lại thì "
-            "khớp): đã đảo lại.",
+            sentence_en=f"{count} photos had longitude and latitude exchanged (a latitude beyond 90° or a "
+            "place far from the flight, which the exchange brings back): they were exchanged again.",
+            sentence_vi=f"{count} ảnh bị đảo kinh độ và vĩ độ (vĩ độ quá 90° hoặc nằm xa chuyến bay, đảo "
+            "lại thì khớp): đã đảo lại.",
             frames=table.names_of(swapped),
         )
     ]
@@ -73,7 +73,8 @@ def _unswap(table: FlightTable) -> tuple[FlightTable, list[Problem]]:
 def _distance_m(lonlat: Floats, centre: Floats) -> Floats:
     """Metres from `centre` on a local plane; enough to tell kilometres."""
     d = (lonlat - centre) * EARTH_M_PER_DEG
-    return np.hypot(d[:, 0] * np.cos(np.radians(centre[1])), d[:, 1])
+    distance: Floats = np.hypot(d[:, 0] * np.cos(np.radians(centre[1])), d[:, 1])
+    return distance
 
 
 def _far_from_rest(lonlat: Floats, bad: Bools) -> Bools:
@@ -128,10 +129,10 @@ def _frozen(table: FlightTable) -> list[Problem]:
         Problem(
             code="position_frozen",
             severity=Severity.WARNING,
-            sentence_en=f"{int(same.sum())} photos repeat the position of the one before although time passed: "
-            "the aircraft stood still or its receiver hung; check them on the map.",
-            sentence_vi=f"{int(same.sum())} ảnh lặp lại toạ độ của ảnh trước dù thời gian trôi: máy bay đứng yên "
-            "hoặc bộ thu bị treo; hãy kiểm tra trên bản đồ.",
+            sentence_en=f"{int(same.sum())} photos repeat the position of the one before although time "
+            "passed: the aircraft stood still or its receiver hung; check them on the map.",
+            sentence_vi=f"{int(same.sum())} ảnh lặp lại toạ độ của ảnh trước dù thời gian trôi: máy bay "
+            "đứng yên hoặc bộ thu bị treo; hãy kiểm tra trên bản đồ.",
             frames=table.names_of(mask),
         )
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.ingest.flight_table import Bools, FlightTable, Floats, Index, circular_deg
 
@@ -47,14 +48,14 @@ class Course:
     straight: Bools
 
 
-def course_over_ground(lonlat: Floats, t_ns: Floats, sorties: list[Index]) -> Course:
+def course_over_ground(lonlat: Floats, t_ns: NDArray[np.int64], sorties: list[Index]) -> Course:
     """Course from the photo before to the photo after, inside each sortie (N×2 degrees, N times)."""
     n = len(lonlat)
     course, straight = np.full(n, np.nan), np.zeros(n, dtype=bool)
     for rows in sorties:
         if rows.size < 2:
             continue
-        step = _step_deg(lonlat[rows], np.asarray(t_ns)[rows])
+        step = _step_deg(lonlat[rows], t_ns[rows])
         before = np.concatenate([[np.nan], step])
         after = np.concatenate([step, [np.nan]])
         turn = circular_deg(after - before)
@@ -65,7 +66,7 @@ def course_over_ground(lonlat: Floats, t_ns: Floats, sorties: list[Index]) -> Co
     return Course(course_deg=circular_deg(course), straight=straight)
 
 
-def _step_deg(lonlat: Floats, t_ns: Floats) -> Floats:
+def _step_deg(lonlat: Floats, t_ns: NDArray[np.int64]) -> Floats:
     """Azimuth of each step; NaN if it is too short or too long in time to mean a direction."""
     east = np.diff(lonlat[:, 0]) * np.cos(np.radians(lonlat[:-1, 1]))
     north = np.diff(lonlat[:, 1])

@@ -146,11 +146,12 @@ def _compared(sortie: SortieHeights, base: float, ground: float, sigma: float, d
     return Problem(
         code="altitude_off" if disagree else "takeoff_estimated",
         severity=Severity.WARNING if disagree else Severity.INFO,
-        sentence_en=f"Take-off ({len(sortie.names)} photos from {sortie.names[0]}): absolute minus relative height "
-        f"says {base:.1f} m, terrain within reach {ground:.1f} m, difference {difference:+.1f} ± {sigma:.1f} m: "
-        f"{tail_en}.",
-        sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ tương đối "
-        f"cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± {sigma:.1f} m: {tail_vi}.",
+        sentence_en=f"Take-off ({len(sortie.names)} photos from {sortie.names[0]}): absolute minus "
+        f"relative height says {base:.1f} m, terrain within reach {ground:.1f} m, difference "
+        f"{difference:+.1f} ± {sigma:.1f} m: {tail_en}.",
+        sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ "
+        f"tương đối cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± "
+        f"{sigma:.1f} m: {tail_vi}.",
     )
 
 
@@ -158,8 +159,8 @@ def _raised(sortie: SortieHeights, height: float, lowest: float) -> Problem:
     return Problem(
         code="takeoff_raised",
         severity=Severity.WARNING,
-        sentence_en=f"A take-off at {height:.1f} m would put photos from {sortie.names[0]} on under the ground: it "
-        f"was raised to {lowest:.1f} m; give --takeoff for a surer height.",
-        sentence_vi=f"Nếu cất cánh ở {height:.1f} m thì ảnh từ {sortie.names[0]} trở đi nằm dưới mặt đất: nâng lên "
-        f"{lowest:.1f} m; hãy nhập --takeoff để chắc chắn hơn.",
+        sentence_en=f"A take-off at {height:.1f} m would put photos from {sortie.names[0]} on under the "
+        f"ground: it was raised to {lowest:.1f} m; give --takeoff for a surer height.",
+        sentence_vi=f"Nếu cất cánh ở {height:.1f} m thì ảnh từ {sortie.names[0]} trở đi nằm dưới mặt đất: "
+        f"nâng lên {lowest:.1f} m; hãy nhập --takeoff để chắc chắn hơn.",
     )

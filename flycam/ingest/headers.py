@@ -1,0 +1,111 @@
+"""From settled columns to frame headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.altitude import RTK_FIXED, RTK_FLOAT, Heights
+from flycam.ingest.attitude import Attitude
+from flycam.ingest.diagnosis import Problem
+from flycam.ingest.duplicates import Identify
+from flycam.ingest.flight_table import Bools, FlightTable, Floats
+
+SIGMA_GNSS_M = 1.5
+SIGMA_RTK_FIXED_M = 0.03
+SIGMA_RTK_FLOAT_M = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettledFlight:
+    """A flight's settled columns, N rows. rotations N×3×3 on grid north, scale N, xy_m N×2 in work_crs."""
+
+    table: FlightTable
+    interiors: Sequence[InteriorOrientation]
+    work_crs: str
+    xy_m: Floats
+    attitude: Attitude
+    heights: Heights
+    rotations: Floats
+    scale: Floats
+
+
+def position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
+    """N×2 horizontal 1-sigma (east, north) in metres and the source of each position.
+
+    RTK solutions carry their own standard deviations; plain GNSS is taken as 1.5 m; a position interpolated
+    from a log adds speed times the doubt in time.
+    """
+    flag = table.rtk_flag
+    base = np.select(
+        [flag == RTK_FIXED, flag >= RTK_FLOAT], [SIGMA_RTK_FIXED_M, SIGMA_RTK_FLOAT_M], SIGMA_GNSS_M
+    )
+    written = table.rtk_std_m[:, :2]
+    usable = (flag >= RTK_FLOAT)[:, None] & np.isfinite(written) & (written > 0)
+    sigma = np.where(usable, written, base[:, None])
+    sources = [PoseSource.RTK if f == RTK_FIXED else PoseSource.GNSS for f in flag]
+    return np.hypot(sigma, table.sigma_xy_m[:, None]), sources
+
+
+def build_headers(
+    flight: SettledFlight,
+    keep: Bools,
+    problems: Sequence[Problem],
+    identify: Identify,
+    operator: str | None,
+) -> tuple[FrameHeader, ...]:
+    """Headers of the rows in `keep`, in order; each photo is identified here, and only if it is used."""
+    table = flight.table
+    sigma_xy, sources = position_sigma(table)
+    sigma_m = np.column_stack([sigma_xy, flight.heights.sigma_m]).tolist()
+    sigma_rad = flight.attitude.sigma_camera_rad(np.nan_to_num(flight.rotations)).tolist()
+    centres = np.column_stack([flight.xy_m, flight.heights.height_m]).tolist()
+    rotations = flight.rotations.tolist()
+    settled = _settled_per_photo(table.names, problems)
+    headers = []
+    for i in np.flatnonzero(keep).tolist():
+        photo = table.photos[i]
+        identity = identify(photo)
+        exterior = ExteriorOrientation(
+            projection_centre_m=tuple(centres[i]),
+            rotation=tuple(map(tuple, rotations[i])),  # type: ignore[arg-type]
+            work_crs=flight.work_crs,
+            vertical_datum=flight.heights.datum,
+            grid_scale=float(flight.scale[i]),
+            sigma_position_m=tuple(sigma_m[i]),
+            sigma_attitude_rad=tuple(sigma_rad[i]),
+            source=sources[i],
+        )
+        provenance = Provenance(
+            source_name=photo.name,
+            source_sha256=identity,
+            camera=f"{photo.maker} {photo.model}".strip(),
+            operator=operator,
+            settled=settled.get(photo.name, ()),
+        )
+        headers.append(
+            FrameHeader(
+                frame_id=frame_id_of(identity),
+                captured_ns=int(table.t_ns[i]),
+                layer=Layer(photo.band),
+                interior=flight.interiors[i],
+                exterior_prior=exterior,
+                provenance=provenance,
+            )
+        )
+    return tuple(headers)
+
+
+def _settled_per_photo(names: tuple[str, ...], problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+    """The sentences that concern each photo; those without names concern all."""
+    common = tuple(p.sentence_en for p in problems if not p.frames)
+    own: dict[str, list[str]] = {}
+    for problem in problems:
+        for name in problem.frames:
+            own.setdefault(name, []).append(problem.sentence_en)
+    return {name: (*own.get(name, ()), *common) for name in names}
