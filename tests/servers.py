@@ -17,11 +17,13 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -75,23 +77,35 @@ def s3_url(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
     return s3_server.url(f"t{uuid.uuid4().hex[:12]}")
 
 
+@pytest.fixture
+def public_folder() -> Iterator[Path]:
+    """A folder that other users may enter; pytest's own folders are closed to them."""
+    with tempfile.TemporaryDirectory(prefix="flycam-tests-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Address (without a database) of a PostgreSQL cluster whose `flycam_template` has PostGIS."""
     initdb = _program("initdb", *_postgres_folders())
-    folder = tmp_path_factory.mktemp("postgres")
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
-    _give(folder, user)
+    with tempfile.TemporaryDirectory(prefix="flycam-tests-") as name:
+        folder = Path(name)
+        shutil.chown(folder, user)
+        yield from _run_postgres(initdb, folder, user)
+
+
+def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[str]:
     data = folder / "data"
     made = subprocess.run(
         [initdb, "-D", data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
-        user=user,
-        group=pwd.getpwnam(user).pw_gid if os.geteuid() == 0 else None,
-        extra_groups=[] if os.geteuid() == 0 else None,
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
+        **_identity(user),
     )
     assert made.returncode == 0, made.stdout + made.stderr
     (port,) = _free_ports(1)
@@ -167,14 +181,11 @@ def _postgres_folders() -> list[Path]:
     return sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
-def _give(folder: Path, user: str) -> None:
+def _identity(user: str) -> dict[str, Any]:
+    """Arguments of a child process that must not be root."""
     if os.geteuid() != 0:
-        return
-    shutil.chown(folder, user)
-    # pytest's folders are closed to everyone else; the server only needs to pass through them
-    for parent in folder.parents:
-        if parent.stat().st_uid == 0 and parent != Path(parent.anchor):
-            parent.chmod(parent.stat().st_mode | 0o011)
+        return {}
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _free_ports(count: int) -> list[int]:
@@ -191,7 +202,6 @@ def _free_ports(count: int) -> list[int]:
 def _start(
     command: list[str], folder: Path, environment: dict[str, str], user: str | None = None
 ) -> subprocess.Popen[bytes]:
-    as_other = user is not None and os.geteuid() == 0
     with (folder / "server.log").open("ab") as log:
         return subprocess.Popen(
             command,
@@ -201,9 +211,7 @@ def _start(
             stdout=log,
             stderr=log,
             start_new_session=True,
-            user=user if as_other else None,
-            group=pwd.getpwnam(user).pw_gid if as_other and user else None,
-            extra_groups=[] if as_other else None,
+            **(_identity(user) if user else {}),
             preexec_fn=_die_with_parent,  # noqa: PLW1509 -- fixtures start servers before any thread
         )
 

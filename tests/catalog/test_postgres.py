@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import socket
+
+import psycopg
+import pytest
+import shapely
+
+from flycam.catalog.catalog import open_catalog
+from flycam.errors import CatalogUnavailable
+from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
+
+pytestmark = pytest.mark.postgres
+
+
+def _connect(url: str) -> psycopg.Connection:
+    return psycopg.connect(url.replace("postgresql+psycopg:", "postgresql:"), autocommit=True)
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    return postgres_url
+
+
+class TestPostgres(CatalogSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
+
+
+def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
+    with open_catalog(url) as catalog:
+        catalog.boundaries.put_communes(OLD_COMMUNES)
+        catalog.frames.put([frame(1)])
+    with _connect(url) as connection:
+        inside = "ST_Contains(geom, ST_SetSRID(ST_Point(104.7, 21.2), 4326))"
+        assert connection.execute(f"SELECT name FROM communes WHERE {inside}").fetchall() == [("Mường Hoa",)]
+        wkb = connection.execute("SELECT ST_AsBinary(geom) FROM frames").fetchone()
+        assert wkb is not None
+        assert shapely.from_wkb(bytes(wkb[0])) == shapely.from_wkb(frame(1).footprint_wkb)
+        indexed = connection.execute("SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%gist (geom)%'")
+        assert sorted(indexed.fetchall()) == [("communes",), ("frames",)]
+        srids = connection.execute("SELECT f_table_name, srid FROM geometry_columns ORDER BY 1").fetchall()
+        assert srids == [("communes", 4326), ("frames", 4326)]
+
+
+def test_a_server_that_is_down() -> None:
+    with socket.socket() as nobody_listens:
+        nobody_listens.bind(("127.0.0.1", 0))
+        port = nobody_listens.getsockname()[1]
+        with pytest.raises(CatalogUnavailable, match=f":{port}/flycam: .*refused.*run again") as caught:
+            open_catalog(f"postgresql://somebody:secret@127.0.0.1:{port}/flycam")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_database_that_does_not_exist(postgres_server: str) -> None:
+    with pytest.raises(CatalogUnavailable, match="nowhere"):
+        open_catalog(f"{postgres_server}/nowhere")
+
+
+def test_a_connection_the_server_closed_is_replaced(url: str) -> None:
+    with open_catalog(url) as catalog:
+        catalog.frames.put([frame(1)])
+        with _connect(url) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        assert catalog.frames.of_flight("f1") == [frame(1)]

@@ -1,0 +1,795 @@
+"""The contract of the catalogue, executable. SQLite's and PostgreSQL's test classes inherit it.
+
+A subclass gives the fixture `url`: the address of an empty catalogue of the test's own.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
+
+import pytest
+import shapely
+
+from flycam.catalog.accounts import hash_token, new_token
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.records import (
+    Account,
+    CommuneRecord,
+    Coverage,
+    DemRecord,
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    Role,
+    Withdrawal,
+)
+from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
+from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.frame.tile import TileRecord
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.interior import InteriorOrientation, LensModel
+
+SECOND = 1_000_000_000
+STORM_NS = 1_725_900_000 * SECOND
+
+INTERIOR = InteriorOrientation(
+    model=LensModel.BROWN,
+    image_size_px=(4000, 3000),
+    focal_length_px=(3000.0 / 7, 3000.1),
+    principal_point_px=(1999.5, 1499.5),
+    distortion=(0.1, -0.2, 1e-17, 0.0, 1 / 3),
+    readout_s=None,
+    calibration_id="file:DewarpData",
+)
+EXTERIOR = ExteriorOrientation(
+    projection_centre_m=(1 / 3, 2_400_000 + 1 / 7, 812.1),
+    rotation=((1.0, 0.0, 0.0), (0.0, -1.0, 1e-300), (0.0, 0.1 + 0.2, -1.0)),
+    work_crs="EPSG:32648",
+    vertical_datum="EGM96",
+    grid_scale=0.9996,
+    sigma_position_m=(2.0, 2.0, 5.0),
+    sigma_attitude_rad=(0.01, 0.01, 0.02),
+    source=PoseSource.GNSS,
+)
+
+
+def frame(number: int, flight_id: str = "f1", **changes: object) -> FrameRecord:
+    header = FrameHeader(
+        frame_id=frame_id_of(f"{flight_id}-{number}"),
+        captured_ns=STORM_NS + number * SECOND,
+        layer=Layer.COLOUR,
+        interior=INTERIOR,
+        exterior_prior=EXTERIOR,
+        provenance=Provenance(
+            source_name=f"DJI_{number:04d}.JPG",
+            source_sha256=frame_id_of(str(number)) * 2,
+            camera="DJI FC6310",
+            operator="Trần Thị Bưởi",
+            settled=("góc lăn 180° là bay thẳng đứng",),
+        ),
+    )
+    values: dict[str, object] = {
+        "header": header,
+        "flight_id": flight_id,
+        "status": FrameStatus.USED,
+        "exterior": replace(EXTERIOR, version=1),
+        "dem_id": "dem-1",
+        "footprint_wkb": shapely.box(104.8, 21.9, 104.81, 21.91).wkb,
+        "gsd_m": 0.1 / 3,
+        "tiles": TileRange(z=20, x_start=number, y_start=100, x_stop=number + 4, y_stop=104),
+    }
+    return FrameRecord(**(values | changes))  # type: ignore[arg-type]
+
+
+def rejected(number: int) -> FrameRecord:
+    return frame(
+        number,
+        status=FrameStatus.REJECTED,
+        reason="horizon_in_view",
+        message="x.jpg: looks at the sky; skip it",
+        exterior=None,
+        dem_id=None,
+        footprint_wkb=None,
+        gsd_m=None,
+        tiles=None,
+    )
+
+
+def flight(flight_id: str = "f1", name: str = "Bản Lầu sáng", **changes: object) -> Flight:
+    values: dict[str, object] = {
+        "flight_id": flight_id,
+        "name": name,
+        "event_id": "yagi",
+        "state": FlightState.INGESTING,
+        "work_crs": "EPSG:32648",
+        "vertical_datum": "EGM96",
+        "dem_id": "dem-1",
+        "gsd_m": 0.05,
+        "first_ns": STORM_NS,
+        "last_ns": STORM_NS + 600 * SECOND,
+        "bounds_lonlat_deg": (104.8, 21.9, 104.9, 22.0),
+        "operator": "Trần Thị Bưởi",
+        "warnings": ("không có địa hình",),
+    }
+    return Flight(**(values | changes))  # type: ignore[arg-type]
+
+
+MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
+
+
+def tile(number: int, content: str, *, origin: str = "box-1", revision: int = 0, z: int = 20) -> TileRecord:
+    return TileRecord(
+        seq=0,
+        origin=origin,
+        mosaic_id="m1",
+        revision=revision,
+        epoch="0",
+        tile_id=TileId(z=z, x=800_000 + number % 7, y=450_000 + number // 7),
+        key=f"mosaics/m1/r{revision}/{number}/{content}.tile",
+        content_hash=content,
+        written_ns=STORM_NS,
+    )
+
+
+def withdrawal(number: int, reason: str = "nhà dân", at: int = STORM_NS) -> Withdrawal:
+    return Withdrawal(
+        frame_id=frame(number).frame_id, flight_id="f1", reason=reason, authority="UBND tỉnh", withdrawn_ns=at
+    )
+
+
+def commune(code: str, name: str, box: tuple[float, float, float, float], valid_from: date) -> CommuneRecord:
+    return CommuneRecord(
+        code=code, name=name, valid_from=valid_from, wkb=shapely.box(*box).wkb, area_m2=1e6 / 3
+    )
+
+
+BEFORE, REFORM = date(2020, 1, 1), date(2025, 7, 1)
+OLD_COMMUNES = [
+    commune("90001", "Bản Đôn", (104.0, 21.0, 104.5, 21.5), BEFORE),
+    commune("90002", "Mường Hoa", (104.5, 21.0, 105.0, 21.5), BEFORE),
+    commune("90003", "Tả Phìn", (104.0, 21.5, 104.5, 22.0), BEFORE),
+]
+NEW_COMMUNES = [commune("90001", "Đôn Hoa", (104.0, 21.0, 105.0, 21.5), REFORM)]  # 90002 was merged into it
+
+
+class CatalogSuite:
+    @pytest.fixture
+    def catalog(self, url: str) -> Iterator[Catalog]:
+        with open_catalog(url) as opened:
+            yield opened
+
+    # -- events and flights ------------------------------------------------------------------
+
+    def test_events_are_found_by_id_and_name(self, catalog: Catalog) -> None:
+        storm = Event(
+            event_id="yagi",
+            name="Bão số 3",
+            kind=EventKind.STORM,
+            is_drill=False,
+            risk_level=4,
+            starts_ns=STORM_NS,
+        )
+        drill = Event(event_id="drill", name="DIỄN TẬP tháng 10", kind=EventKind.DRILL, is_drill=True)
+        for event in (drill, storm, storm):
+            catalog.flights.put_event(event)
+        assert catalog.flights.events() == [storm, drill]
+        assert catalog.flights.event("yagi") == catalog.flights.event("Bão số 3") == storm
+        with pytest.raises(NotFound, match="bão số 4"):
+            catalog.flights.event("bão số 4")
+        with pytest.raises(NameTaken, match="Bão số 3"):
+            catalog.flights.put_event(replace(drill, name="Bão số 3"))
+
+    def test_flights_come_back_as_they_were(self, catalog: Catalog) -> None:
+        bare = flight("f2", "trưa", bounds_lonlat_deg=None, operator=None, warnings=(), last_ns=STORM_NS)
+        catalog.flights.put_flight(flight())
+        catalog.flights.put_flight(bare)
+        assert catalog.flights.flight("f1") == catalog.flights.flight("Bản Lầu sáng") == flight()
+        assert catalog.flights.flights() == [flight(), bare], "newest capture first"
+        ready = flight(state=FlightState.READY)
+        catalog.flights.put_flight(ready)
+        assert catalog.flights.flights(state=FlightState.READY) == [ready]
+        assert catalog.flights.flights(event_id="other") == []
+        with pytest.raises(NotFound, match="f3"):
+            catalog.flights.flight("f3")
+
+    def test_a_name_typed_on_another_keyboard_is_the_same_name(self, catalog: Catalog) -> None:
+        catalog.flights.put_flight(flight(name=unicodedata.normalize("NFD", "Bản Lầu sáng")))
+        assert catalog.flights.flight(unicodedata.normalize("NFC", "Bản Lầu sáng")).flight_id == "f1"
+        with pytest.raises(NameTaken):
+            catalog.flights.put_flight(flight("f2"))
+
+    def test_two_operators_with_one_name_are_told_apart(self, catalog: Catalog) -> None:
+        catalog.flights.put_flight(flight())
+        with pytest.raises(NameTaken, match=r"Bản Lầu sáng.*--name"):
+            catalog.flights.put_flight(flight("f2"))
+        with pytest.raises(NameTaken, match="f1"):
+            catalog.flights.put_flight(flight("f2", "f1"))
+        catalog.flights.put_flight(flight("f2", "trưa"))
+        with pytest.raises(NameTaken, match="trưa"):
+            catalog.flights.rename("f1", "trưa")
+        assert catalog.flights.rename("f1", "chiều") == catalog.flights.flight("chiều")
+        assert catalog.flights.rename("f1", "chiều").flight_id == "f1"
+        assert [f.name for f in catalog.flights.flights()] == ["chiều", "trưa"]
+
+    def test_the_flight_that_already_holds_frames(self, catalog: Catalog) -> None:
+        catalog.frames.put([*(frame(i) for i in range(5)), *(frame(i, "f2") for i in range(3))])
+        ids = [frame(i).frame_id for i in range(5)]
+        others = [frame(i, "f2").frame_id for i in range(3)]
+        assert catalog.flights.flight_of_frames(ids) == "f1"
+        assert catalog.flights.flight_of_frames([*ids[:1], *others]) == "f2"
+        assert catalog.flights.flight_of_frames([*ids[:2], *others[:2]]) == "f1"
+        assert catalog.flights.flight_of_frames(["unknown"]) is None
+        assert catalog.flights.flight_of_frames([]) is None
+
+    def test_a_flight_is_written_by_one_at_a_time(self, catalog: Catalog, url: str) -> None:
+        with open_catalog(url) as other:
+            with catalog.flights.lock("f1"):
+                with pytest.raises(FlightBusy, match="f1"), other.flights.lock("f1"):
+                    pytest.fail("two hold one flight")
+                with pytest.raises(FlightBusy), catalog.flights.lock("f1"):
+                    pytest.fail("two hold one flight")
+                with other.flights.lock("f2"):
+                    pass
+            with other.flights.lock("f1"):
+                pass
+            with pytest.raises(RuntimeError, match="inside"), catalog.flights.lock("f1"):
+                raise RuntimeError("inside")
+            with other.flights.lock("f1"):
+                pass
+
+    def test_the_lock_dies_with_its_process(self, catalog: Catalog, url: str) -> None:
+        program = (
+            "import sys, time; from flycam.catalog.catalog import open_catalog\n"
+            "with open_catalog(sys.argv[1]).flights.lock('f1'): print('held', flush=True); time.sleep(60)\n"
+        )
+        with subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"held\n"
+            with pytest.raises(FlightBusy), catalog.flights.lock("f1"):
+                pytest.fail("two processes hold one flight")
+            child.send_signal(signal.SIGKILL)
+        _eventually(lambda: _can_lock(catalog))
+
+    # -- frames ------------------------------------------------------------------------------
+
+    def test_frames_come_back_exactly(self, catalog: Catalog) -> None:
+        records = [rejected(3), frame(2), frame(1)]
+        assert catalog.frames.put(iter(records)) == records
+        assert catalog.frames.of_flight("f1") == [frame(1), frame(2), rejected(3)], "by time of capture"
+        assert catalog.frames.get(frame(2).frame_id) == frame(2)
+        assert catalog.frames.of_flight("f1", FrameStatus.REJECTED) == [rejected(3)]
+        assert catalog.frames.of_flight("f2") == []
+        assert catalog.frames.put([]) == []
+        with pytest.raises(NotFound, match="nothing"):
+            catalog.frames.get("nothing")
+
+    def test_putting_frames_again_changes_nothing(self, catalog: Catalog) -> None:
+        records = [frame(i) for i in range(10)]
+        catalog.frames.put(records)
+        assert catalog.frames.put([*records, *records]) == [*records, *records]
+        assert catalog.frames.of_flight("f1") == records
+
+    def test_the_pose_first_used_stays(self, catalog: Catalog) -> None:
+        catalog.frames.put([frame(1)])
+        better = frame(1, exterior=replace(EXTERIOR, version=2), dem_id="dem-2")
+        assert catalog.frames.put([better]) == [frame(1)]
+        assert catalog.frames.put([rejected(1)]) == [frame(1)], "its pixels are in the mosaic already"
+        assert catalog.frames.get(frame(1).frame_id) == frame(1)
+
+    def test_a_rejected_frame_may_be_used_later(self, catalog: Catalog) -> None:
+        catalog.frames.put([rejected(1)])
+        assert catalog.frames.put([frame(1)]) == [frame(1)]
+        assert catalog.frames.of_flight("f1") == [frame(1)]
+
+    def test_frames_that_touch_a_tile(self, catalog: Catalog) -> None:
+        catalog.frames.put([*(frame(i) for i in range(10)), rejected(11), frame(5, "f2")])
+        touched = catalog.frames.touching("f1", TileId(z=20, x=5, y=103))
+        assert touched == [frame(i) for i in (2, 3, 4, 5)]
+        assert catalog.frames.touching("f1", TileId(z=20, x=5, y=104)) == []
+        assert catalog.frames.touching("f1", TileId(z=19, x=5, y=103)) == []
+        catalog.frames.withdraw([withdrawal(3)])
+        assert len(catalog.frames.touching("f1", TileId(z=20, x=5, y=103))) == 4
+        used = catalog.frames.touching("f1", TileId(z=20, x=5, y=103), FrameStatus.USED)
+        assert used == [frame(i) for i in (2, 4, 5)]
+
+    def test_a_withdrawn_frame_stays_withdrawn_whichever_came_first(self, catalog: Catalog) -> None:
+        catalog.frames.put([frame(1)])
+        assert catalog.frames.withdraw([withdrawal(1), withdrawal(2)]) == sorted(
+            frame(i).frame_id for i in (1, 2)
+        )
+        standing = catalog.frames.put([frame(1), frame(2), frame(3)])
+        assert [f.status for f in standing] == [FrameStatus.WITHDRAWN] * 2 + [FrameStatus.USED]
+        assert standing == [catalog.frames.get(frame(i).frame_id) for i in (1, 2, 3)]
+        assert standing[0].reason == "withdrawn"
+        assert standing[0].message == "nhà dân (UBND tỉnh)"
+        assert standing[0].tiles == frame(1).tiles, "the tiles to refold are still known"
+        assert catalog.frames.withdraw([withdrawal(1)]) == []
+        assert catalog.frames.withdraw([]) == []
+        assert {w.frame_id for w in catalog.frames.withdrawals("f1")} == {frame(i).frame_id for i in (1, 2)}
+        assert catalog.frames.withdrawals("f2") == []
+
+    def test_boxes_that_exchange_withdrawals_agree(self, catalog: Catalog) -> None:
+        """Of several withdrawals of one frame the same one is kept, in whatever order they come."""
+        several = [withdrawal(1, reason, at) for reason, at in (("b", 5), ("a", 5), ("c", 3), ("d", 9))]
+        catalog.frames.put([frame(1)])
+        for order in ([0, 1, 2, 3], [3, 2, 1, 0], [1, 3, 0, 2]):
+            for i in order:
+                catalog.frames.withdraw([several[i]])
+            assert catalog.frames.withdrawals() == [several[2]]
+            assert catalog.frames.get(frame(1).frame_id).message.startswith("c ")
+
+    def test_many_frames(self, catalog: Catalog) -> None:
+        records = [frame(i) for i in range(5000)]
+        catalog.frames.put(records)
+        assert catalog.frames.of_flight("f1") == records
+
+    # -- mosaics and the tile log ------------------------------------------------------------
+
+    def test_mosaics_and_their_revisions(self, catalog: Catalog) -> None:
+        final = replace(MOSAIC, revision=1, published=False)
+        thermal = replace(MOSAIC, mosaic_id="m2", layer=Layer.THERMAL)
+        for mosaic in (MOSAIC, final, thermal, MOSAIC):
+            catalog.tiles.put_mosaic(mosaic)
+        assert catalog.tiles.mosaics() == [MOSAIC, final, thermal]
+        assert catalog.tiles.mosaics("f1") == [MOSAIC, final, thermal]
+        assert catalog.tiles.mosaics("f2") == []
+        assert catalog.tiles.mosaic("m1") == MOSAIC
+        assert catalog.tiles.mosaic("m1", 1) == final
+        for missing in (("m3", None), ("m1", 2)):
+            with pytest.raises(NotFound, match=missing[0]):
+                catalog.tiles.mosaic(*missing)
+
+    def test_the_pointer_moves_in_one_step(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        catalog.tiles.put_mosaic(replace(MOSAIC, revision=1, published=False))
+        catalog.tiles.publish("m1", 1)
+        assert [m.published for m in catalog.tiles.mosaics("f1")] == [False, True]
+        assert catalog.tiles.mosaic("m1").revision == 1
+        catalog.tiles.put_mosaic(MOSAIC)
+        assert catalog.tiles.mosaic("m1").revision == 1, "opening the live one again does not show it"
+        with pytest.raises(NotFound, match="revision 7"):
+            catalog.tiles.publish("m1", 7)
+        assert catalog.tiles.mosaic("m1").revision == 1
+        catalog.tiles.put_mosaic(replace(MOSAIC, revision=2))
+        assert [m.published for m in catalog.tiles.mosaics("f1")] == [False, False, True]
+
+    def test_the_base_zoom_is_fixed_when_a_mosaic_opens(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        for other in (replace(MOSAIC, base_zoom=21), replace(MOSAIC, layer=Layer.NIGHT)):
+            with pytest.raises(StoreConflict, match=r"m1.*revision"):
+                catalog.tiles.put_mosaic(other)
+        assert catalog.tiles.mosaic("m1") == MOSAIC
+
+    def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        records = [tile(i, f"a{i}") for i in range(10)]
+        logged = catalog.tiles.append(records, {})
+        assert logged == [replace(r, seq=i + 1) for i, r in enumerate(records)]
+        assert catalog.tiles.log_since("m1", 0) == logged
+        assert catalog.tiles.log_since("m1", 7, limit=2) == logged[7:9]
+        assert catalog.tiles.last_seq("m1") == 10
+        assert catalog.tiles.head("m1", 0, records[3].tile_id) == logged[3]
+        assert catalog.tiles.head("m1", 1, records[3].tile_id) is None
+        assert catalog.tiles.head("m2", 0, records[3].tile_id) is None
+        assert sorted(catalog.tiles.heads("m1", 0), key=lambda r: r.seq) == logged
+        assert catalog.tiles.append([], {}) == []
+        assert (catalog.tiles.last_seq("m2"), catalog.tiles.log_since("m2", 0)) == (0, [])
+
+    def test_heads_of_a_zoom_a_range_or_some_tiles(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        logged = catalog.tiles.append([*(tile(i, f"a{i}") for i in range(14)), tile(0, "p", z=19)], {})
+        base, parent = logged[:14], logged[14]
+        assert catalog.tiles.heads("m1", 0, z=20) == base
+        assert catalog.tiles.heads("m1", 0, z=19) == [parent]
+        some = TileRange(z=20, x_start=800_001, y_start=450_000, x_stop=800_003, y_stop=450_002)
+        assert catalog.tiles.heads("m1", 0, tiles=some) == [base[1], base[2], base[8], base[9]]
+        wanted = [base[5].tile_id, parent.tile_id, TileId(z=20, x=1, y=1)]
+        assert catalog.tiles.heads_of("m1", 0, wanted) == {r.tile_id: r for r in (base[5], parent)}
+        assert catalog.tiles.heads_of("m1", 0, []) == {}
+
+    def test_an_append_over_a_head_that_moved_changes_nothing(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        (first,) = catalog.tiles.append([tile(0, "a")], {})
+        pair = [tile(1, "b"), tile(0, "b")]
+        for expected in ({}, {pair[1].tile_id: None}, {pair[1].tile_id: "z"}):
+            with pytest.raises(StoreConflict, match=r"20/800000/450000.*retry"):
+                catalog.tiles.append(pair, expected)
+        with pytest.raises(StoreConflict):
+            catalog.tiles.append([tile(2, "b")], {tile(2, "b").tile_id: "a"})
+        assert catalog.tiles.log_since("m1", 0) == [first]
+        assert catalog.tiles.heads("m1", 0) == [first]
+        logged = catalog.tiles.append(pair, {pair[1].tile_id: "a"})
+        assert [r.seq for r in logged] == [2, 3]
+
+    def test_a_resend_changes_nothing(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        records = [tile(i, "a") for i in range(3)]
+        logged = catalog.tiles.append(records, {})
+        assert catalog.tiles.append(records, {}) == logged, "its answer was lost, so it came again"
+        mixed = catalog.tiles.append([*records, tile(3, "a")], {})
+        assert [r.seq for r in mixed] == [1, 2, 3, 4]
+        assert catalog.tiles.last_seq("m1") == 4
+
+    def test_the_log_has_one_numbering_for_all_revisions(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        catalog.tiles.put_mosaic(replace(MOSAIC, revision=1))
+        catalog.tiles.append([tile(0, "a")], {})
+        catalog.tiles.append([tile(0, "b", revision=1)], {})
+        catalog.tiles.append([tile(0, "c")], {tile(0, "a").tile_id: "a"})
+        assert [(r.seq, r.revision) for r in catalog.tiles.log_since("m1", 0)] == [(1, 0), (2, 1), (3, 0)]
+        head = catalog.tiles.head("m1", 1, tile(0, "b").tile_id)
+        assert head is not None
+        assert head.content_hash == "b"
+
+    def test_appends_that_make_no_sense_are_refused(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        with pytest.raises(NotFound, match="m1 revision 3"):
+            catalog.tiles.append([tile(0, "a", revision=3)], {})
+        with pytest.raises(ValueError, match="one mosaic"):
+            catalog.tiles.append([tile(0, "a"), tile(1, "a", revision=1)], {})
+        with pytest.raises(ValueError, match="once"):
+            catalog.tiles.append([tile(0, "a"), tile(0, "b")], {})
+        for zoom in (21, 7):
+            with pytest.raises(ValueError, match="zooms 8-20"):
+                catalog.tiles.append([tile(0, "a", z=zoom)], {})
+        assert catalog.tiles.last_seq("m1") == 0
+
+    def test_a_reader_never_skips_a_line_that_two_processes_write(self, catalog: Catalog, url: str) -> None:
+        """Two processes fold numbers into the same tiles by compare-and-swap while a reader follows."""
+        catalog.tiles.put_mosaic(MOSAIC)
+        context = multiprocessing.get_context("spawn")
+        together, conflicts, stop = context.Barrier(2), context.SimpleQueue(), threading.Event()
+        writers = [
+            context.Process(target=_count_up, args=(url, origin, together, conflicts))
+            for origin in ("box-1", "box-2")
+        ]
+        with ThreadPoolExecutor(1) as reading:
+            seen = reading.submit(_follow, catalog, stop)
+            for writer in writers:
+                writer.start()
+            for writer in writers:
+                writer.join()
+            stop.set()
+            lines = seen.result()
+        assert [writer.exitcode for writer in writers] == [0, 0]
+        assert [r.seq for r in lines] == list(range(1, len(lines) + 1)), "gapless"
+        assert lines == catalog.tiles.log_since("m1", 0, limit=10_000)
+        heads = {r.tile_id: int(r.content_hash) for r in catalog.tiles.heads("m1", 0)}
+        assert heads == {tile(i, "").tile_id: 2 * _ROUNDS for i in range(_TILES)}, "no update was lost"
+        assert conflicts.get() + conflicts.get() > 0, "they never met: the test proves nothing"
+
+    def test_a_writer_killed_at_a_random_moment_leaves_whole_appends(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        for attempt in range(4):
+            acknowledged = _kill_an_appender(url, random.Random(attempt).uniform(0.0, 0.2))
+            _eventually(lambda: _settled(catalog))
+            lines = catalog.tiles.log_since("m1", 0, limit=1_000_000)
+            assert [r.seq for r in lines] == list(range(1, len(lines) + 1))
+            assert len(lines) % 20 == 0, "an append is all or nothing"
+            assert len(lines) >= acknowledged
+            last = {r.tile_id: r for r in lines}
+            assert {r.tile_id: r for r in catalog.tiles.heads("m1", 0)} == last
+
+    # -- terrain and boundaries --------------------------------------------------------------
+
+    def test_terrain(self, catalog: Catalog) -> None:
+        dem = DemRecord(
+            dem_id="dem-1",
+            name="N21E104.hgt",
+            path="/card/N21E104.hgt",
+            sha256="00" * 32,
+            crs="EPSG:4326",
+            vertical_datum="EGM96",
+            bounds_lonlat_deg=(104.0, 21.0, 105.0, 22.0),
+            post_spacing_m=(28.7, 30.9),
+            added_ns=STORM_NS,
+        )
+        later = replace(dem, dem_id="dem-2", key="evidence/00/00", added_ns=STORM_NS + 1)
+        for each in (dem, later, dem):
+            catalog.terrain.put_dem(each)
+        assert catalog.terrain.dems() == [later, dem]
+        assert catalog.terrain.dem("dem-2") == later
+        catalog.terrain.put_dem(replace(dem, path="/disk/N21E104.hgt", added_ns=STORM_NS + 9))
+        assert catalog.terrain.dem("dem-1") == replace(dem, path="/disk/N21E104.hgt")
+        with pytest.raises(NotFound, match=r"dem-3.*dem add"):
+            catalog.terrain.dem("dem-3")
+
+    @pytest.mark.parametrize("order", [(OLD_COMMUNES, NEW_COMMUNES), (NEW_COMMUNES, OLD_COMMUNES)])
+    def test_boundaries_hold_on_their_dates(
+        self, catalog: Catalog, order: Sequence[Sequence[CommuneRecord]]
+    ) -> None:
+        """A merged commune ends although nothing new carries its code, whichever file came first."""
+        for communes in order:
+            catalog.boundaries.put_communes(communes)
+        now = catalog.boundaries.communes()
+        assert [(c.code, c.name, c.valid_to) for c in now] == [
+            ("90001", "Đôn Hoa", None),
+            ("90003", "Tả Phìn", None),
+        ]
+        before = catalog.boundaries.communes(date(2024, 9, 7))
+        assert [(c.code, c.valid_to) for c in before] == [
+            ("90001", REFORM),
+            ("90002", REFORM),
+            ("90003", None),
+        ]
+        assert catalog.boundaries.communes(REFORM) == now
+        assert catalog.boundaries.communes(date(2019, 12, 31)) == []
+        assert catalog.boundaries.commune("90001").name == "Đôn Hoa"
+        assert catalog.boundaries.commune("90001", date(2024, 9, 7)).name == "Bản Đôn"
+        assert catalog.boundaries.commune("90002").valid_to == REFORM
+        with pytest.raises(NotFound, match=r"12345.*communes add"):
+            catalog.boundaries.commune("12345")
+
+    def test_a_boundary_added_again_changes_nothing(self, catalog: Catalog) -> None:
+        catalog.boundaries.put_communes([*OLD_COMMUNES, *NEW_COMMUNES])
+        before = catalog.boundaries.communes(BEFORE)
+        catalog.boundaries.put_communes(OLD_COMMUNES)
+        assert catalog.boundaries.communes(BEFORE) == before
+        assert before[0] == replace(OLD_COMMUNES[0], search_name="ban don", valid_to=REFORM)
+
+    def test_communes_of_a_place(self, catalog: Catalog) -> None:
+        catalog.boundaries.put_communes(OLD_COMMUNES)
+        touching = catalog.boundaries.communes(bounds=(104.1, 21.4, 104.2, 21.6))
+        assert [c.code for c in touching] == ["90001", "90003"]
+        at = catalog.boundaries.at(104.7, 21.2)
+        assert at is not None
+        assert at.name == "Mường Hoa"
+        assert catalog.boundaries.at(104.7, 21.7) is None
+
+    @pytest.mark.parametrize(
+        ("typed", "found"),
+        [
+            ("muong", ["Mường Hoa"]),
+            ("MƯỜNG hoa", ["Mường Hoa"]),
+            ("ta  phin", ["Tả Phìn"]),
+            ("don", ["Bản Đôn"]),
+            ("đôn", ["Bản Đôn"]),
+            ("n", ["Bản Đôn", "Mường Hoa", "Tả Phìn"]),
+            ("ho", ["Mường Hoa"]),
+            ("%", []),
+            ("_a", []),
+            ("", []),
+        ],
+    )
+    def test_search_without_accents(self, catalog: Catalog, typed: str, found: list[str]) -> None:
+        catalog.boundaries.put_communes(OLD_COMMUNES)
+        assert [c.name for c in catalog.boundaries.search(typed)] == found
+
+    def test_a_name_that_begins_with_the_text_comes_first(self, catalog: Catalog) -> None:
+        box = (104.0, 21.0, 104.5, 21.5)
+        catalog.boundaries.put_communes(
+            [commune("1", "A Mú Sung", box, BEFORE), commune("2", "Sùng Phài", box, BEFORE)]
+        )
+        assert [c.code for c in catalog.boundaries.search("sung")] == ["2", "1"]
+        assert [c.code for c in catalog.boundaries.search("sung", limit=1)] == ["2"]
+
+    @pytest.mark.parametrize("wkb", [b"", b"\x01nonsense", shapely.Point(1, 2).wkb, shapely.Polygon().wkb])
+    def test_what_is_no_polygon_is_no_boundary(self, catalog: Catalog, wkb: bytes) -> None:
+        with pytest.raises(BoundaryInvalid, match="Tả Phìn"):
+            catalog.boundaries.put_communes([*OLD_COMMUNES[:2], replace(OLD_COMMUNES[2], wkb=wkb)])
+        assert catalog.boundaries.communes() == []
+
+    def test_coverage_is_replaced_as_a_whole(self, catalog: Catalog) -> None:
+        rows = [
+            Coverage(
+                flight_id="f1",
+                commune_code=str(code),
+                covered_m2=1000.0 / code,
+                covered_pct=0.1,
+                gsd_m=0.05,
+                first_ns=STORM_NS,
+                last_ns=STORM_NS + 1,
+                clip_key=None if code == 2 else f"products/{code}",
+            )
+            for code in (1, 2, 3)
+        ]
+        catalog.boundaries.put_coverage("f1", rows[::-1])
+        catalog.boundaries.put_coverage("f2", [replace(rows[0], flight_id="f2")])
+        assert catalog.boundaries.coverage("f1") == rows
+        catalog.boundaries.put_coverage("f1", rows[:1])
+        assert catalog.boundaries.coverage("f1") == rows[:1]
+        assert len(catalog.boundaries.coverage("f2")) == 1
+        with pytest.raises(ValueError, match="another flight"):
+            catalog.boundaries.put_coverage("f2", rows)
+
+    # -- people ------------------------------------------------------------------------------
+
+    def test_accounts_are_known_by_their_token(self, catalog: Catalog, url: str) -> None:
+        assert catalog.accounts.is_empty()
+        tokens = [new_token() for _ in range(3)]
+        accounts = [
+            Account(name=f"người {i}", role=role, token_hash=hash_token(token), created_ns=STORM_NS)
+            for i, (token, role) in enumerate(zip(tokens, Role, strict=False))
+        ]
+        for account in accounts:
+            catalog.accounts.put(account)
+        assert catalog.accounts.all() == accounts
+        assert [catalog.accounts.by_token(token) for token in tokens] == accounts
+        for wrong in ("", "x", tokens[0][:-1], hash_token(tokens[0]), "\udcff"):
+            assert catalog.accounts.by_token(wrong) is None
+        renewed = replace(accounts[0], token_hash=hash_token("renewed"))
+        catalog.accounts.put(renewed)
+        assert catalog.accounts.by_token(tokens[0]) is None
+        assert catalog.accounts.by_token("renewed") == renewed
+        catalog.accounts.remove("người 1")
+        assert catalog.accounts.by_token(tokens[1]) is None
+        with pytest.raises(NotFound, match="người 1"):
+            catalog.accounts.remove("người 1")
+        assert not catalog.accounts.is_empty()
+
+    def test_an_account_taken_away_elsewhere_is_refused_soon(self, catalog: Catalog, url: str) -> None:
+        token = new_token()
+        catalog.accounts.put(
+            Account(name="a", role=Role.VIEWER, token_hash=hash_token(token), created_ns=STORM_NS)
+        )
+        assert catalog.accounts.by_token(token) is not None
+        with open_catalog(url) as other:
+            other.accounts.remove("a")
+        _eventually(lambda: catalog.accounts.by_token(token) is None)
+
+    def test_the_audit_log_is_a_chain(self, catalog: Catalog, url: str) -> None:
+        lines = [catalog.audit.append("bưởi", "withdraw", f"frame {i}", "nhà dân") for i in range(5)]
+        assert [line.seq for line in lines] == [1, 2, 3, 4, 5]
+        assert catalog.audit.lines() == lines
+        assert catalog.audit.lines(since=2, limit=2) == lines[2:4]
+        assert catalog.audit.verify() is None
+        self.tamper(url, "UPDATE audit_log SET detail = 'khác' WHERE seq = 3")
+        assert catalog.audit.verify() == 3
+        self.tamper(url, "UPDATE audit_log SET detail = 'nhà dân' WHERE seq = 3")
+        assert catalog.audit.verify() is None
+        self.tamper(url, "DELETE FROM audit_log WHERE seq = 4")
+        assert catalog.audit.verify() == 4
+
+    def test_many_at_once_make_one_audit_chain(self, catalog: Catalog) -> None:
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(lambda i: catalog.audit.append("a", "see", str(i)), range(40)))
+        assert [line.seq for line in catalog.audit.lines()] == list(range(1, 41))
+        assert catalog.audit.verify() is None
+
+    # -- the database ------------------------------------------------------------------------
+
+    def test_everything_is_there_after_closing(self, url: str) -> None:
+        with open_catalog(url) as catalog:
+            catalog.frames.put([frame(1)])
+            catalog.tiles.put_mosaic(MOSAIC)
+            catalog.tiles.append([tile(0, "a")], {})
+        with open_catalog(url) as catalog:
+            assert catalog.frames.of_flight("f1") == [frame(1)]
+            assert catalog.tiles.last_seq("m1") == 1
+
+    def test_several_processes_open_a_new_catalogue_at_once(self, url: str) -> None:
+        with ProcessPoolExecutor(4, mp_context=multiprocessing.get_context("spawn")) as pool:
+            assert list(pool.map(_open_and_put, [url] * 4, range(4))) == [True] * 4
+        with open_catalog(url) as catalog:
+            assert len(catalog.frames.of_flight("f1")) == 4
+
+    def test_threads_share_a_catalogue(self, catalog: Catalog) -> None:
+        def work(i: int) -> bool:
+            catalog.frames.put([frame(i)])
+            return catalog.frames.get(frame(i).frame_id) == frame(i)
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(work, range(64)))
+        assert len(catalog.frames.of_flight("f1")) == 64
+
+    def test_a_failure_inside_leaves_nothing(self, catalog: Catalog) -> None:
+        def records() -> Iterator[FrameRecord]:
+            yield from (frame(i) for i in range(2500))
+            raise RuntimeError("the card was pulled")
+
+        with pytest.raises(RuntimeError, match="card"):
+            catalog.frames.put(records())
+        assert catalog.frames.of_flight("f1") == []
+
+    def tamper(self, url: str, statement: str) -> None:
+        """Change the database behind the catalogue's back."""
+        raise NotImplementedError
+
+
+_TILES, _ROUNDS = 12, 30
+
+
+def _count_up(url: str, origin: str, together: Barrier, told: SimpleQueue[int]) -> None:
+    conflicts = 0
+    with open_catalog(url) as catalog:
+        together.wait()
+        for _ in range(_ROUNDS):
+            while True:
+                heads = catalog.tiles.heads_of("m1", 0, [tile(i, "").tile_id for i in range(_TILES)])
+                expected = {tile_id: head.content_hash for tile_id, head in heads.items()}
+                records = []
+                for i in range(_TILES):
+                    count = int(expected.get(tile(i, "").tile_id, "0")) + 1
+                    # the key tells the boxes apart, so equal counts are not taken for a resend
+                    record = tile(i, str(count), origin=origin)
+                    records.append(replace(record, key=f"{record.key}-{origin}"))
+                try:
+                    catalog.tiles.append(records, expected)
+                except StoreConflict:
+                    conflicts += 1
+                else:
+                    break
+    told.put(conflicts)
+
+
+def _follow(catalog: Catalog, stop: threading.Event) -> list[TileRecord]:
+    lines: list[TileRecord] = []
+    while True:
+        last_round = stop.is_set()
+        cursor = lines[-1].seq if lines else 0
+        lines += catalog.tiles.log_since("m1", cursor, limit=7)
+        if last_round and catalog.tiles.last_seq("m1") == (lines[-1].seq if lines else 0):
+            return lines
+
+
+_APPENDER = """
+import sys
+from dataclasses import replace
+from flycam.catalog.catalog import open_catalog
+from tests.suites.catalog_suite import tile
+with open_catalog(sys.argv[1]) as catalog:
+    begun = catalog.tiles.last_seq("m1")
+    expected = {r.tile_id: r.content_hash for r in catalog.tiles.heads("m1", 0)}
+    for turn in range(100_000):
+        records = [tile(i, f"{begun}-{turn}") for i in range(20)]
+        logged = catalog.tiles.append(records, expected)
+        expected = {r.tile_id: r.content_hash for r in records}
+        print(logged[-1].seq, flush=True)
+"""
+
+
+def _kill_an_appender(url: str, after_s: float) -> int:
+    with subprocess.Popen([sys.executable, "-c", _APPENDER, url], stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        last = int(child.stdout.readline())
+        time.sleep(after_s)
+        child.send_signal(signal.SIGKILL)
+        for line in child.stdout:
+            if line.endswith("\n"):
+                last = int(line)
+    return last
+
+
+def _settled(catalog: Catalog) -> bool:
+    """A server notices a dead client only when it next speaks to it: its last append may still commit."""
+    before = catalog.tiles.last_seq("m1")
+    time.sleep(0.05)
+    return catalog.tiles.last_seq("m1") == before
+
+
+def _open_and_put(url: str, number: int) -> bool:
+    with open_catalog(url) as catalog:
+        return catalog.frames.put([frame(number)]) == [frame(number)]
+
+
+def _can_lock(catalog: Catalog) -> bool:
+    try:
+        with catalog.flights.lock("f1"):
+            return True
+    except FlightBusy:
+        return False
+
+
+def _eventually(done: object, within_s: float = 20.0) -> None:
+    assert callable(done)
+    end = time.monotonic() + within_s
+    while not done():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
