@@ -62,6 +62,7 @@ class PhotoHead:
     exif         reader of the EXIF block (for a TIFF: of the file itself), None if there is none
     xmp          raw XMP packets in file order
     scan_offset  byte offset at which a JPEG's entropy-coded data begin, 0 for other kinds
+    chunks_whole a PNG's chunks all lie inside the file, up to and with the last; True for other kinds
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class PhotoHead:
     exif: TiffReader | None = None
     xmp: list[bytes] = field(default_factory=list)
     scan_offset: int = 0
+    chunks_whole: bool = True
     remarks: list[str] = field(default_factory=list)
 
 
@@ -216,12 +218,15 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 def _walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     offset = 8
+    head.chunks_whole = False
     for _ in range(MAX_PARTS):
         lead = read_at(offset, 8)
         if len(lead) < 8:
             break
         length, name = struct.unpack(">I4s", lead)
         body = offset + 8
+        if body + length + 4 > head.size_bytes:
+            break
         if name == b"IHDR" and length >= 13:
             header = read_at(body, 13)
             if len(header) == 13:
@@ -232,6 +237,7 @@ def _walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         elif name in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_BLOCK_BYTES:
             _take_png_text(name, read_at(body, length), head)
         elif name == b"IEND":
+            head.chunks_whole = True
             break
         offset = body + length + 4
     if head.size_px == (0, 0):
