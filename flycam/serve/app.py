@@ -44,7 +44,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.services = services
     api.state.door = door
     api.state.follower = follower
-    api.state.relief = terrain.ReliefHere(services.workspace)
+    api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
     failures.install(api)
     for room in _ROUTERS:

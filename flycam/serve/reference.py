@@ -15,7 +15,8 @@ router = APIRouter(dependencies=[Depends(viewer)])
 _HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>flycam API</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <style>body{font:17px/1.45 sans-serif;max-width:60rem;margin:1rem auto;padding:0 1rem;color:#14202b}
-h2{margin:1.6rem 0 .2rem;font-size:1.1rem}code{font-size:1rem}td{padding:.1rem 1rem .1rem 0;vertical-align:top}
+h2{margin:1.6rem 0 .2rem;font-size:1.1rem}code{font-size:1rem}
+td{padding:.1rem 1rem .1rem 0;vertical-align:top}
 </style><h1>flycam API</h1>
 <p>Machine-readable: <a href="/api/openapi.json">/api/openapi.json</a>. Send
 <code>Authorization: Bearer TOKEN</code>, or sign in on the map. Times are ISO 8601 UTC, coordinates WGS 84

@@ -1,41 +1,63 @@
-"""Which terrain is registered, and its shading as tiles."""
+"""Which terrain is registered, and its shading as tiles: the base map that needs no network."""
 
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Annotated
 
 import cv2
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from flycam.geodata.hillshade import hillshade_tile
 from flycam.geometry.grid import TileId
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.relief import MAX_ZOOM, MIN_ZOOM, Relief
 from flycam.serve.views import EMPTY
 from flycam.serve.wording import Json, iso
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
+MIN_ZOOM, MAX_ZOOM = 6, 14
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
+_KEPT_TILES = 1024
+_PNG_LEVEL = 4
 
 
-class ReliefHere:
-    """The relief of what is registered now; made anew when a DEM is added."""
+class Relief:
+    """Hillshade PNGs of the registered DEMs, kept in bounded memory. Safe to use from several threads."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._lock = threading.Lock()
-        self._made: tuple[tuple[str, ...], Relief] | None = None
+        self._dem_ids: tuple[str, ...] = ()
+        self._pictures: OrderedDict[TileId, bytes] = OrderedDict()
 
-    def __call__(self) -> Relief:
-        known = tuple(dem.dem_id for dem in self._workspace.catalog.terrain.dems())
+    def picture(self, tile_id: TileId) -> bytes:
+        """PNG of one tile; transparent where no terrain is known. Raises SourceUnreadable."""
+        dem_ids = tuple(dem.dem_id for dem in self._workspace.catalog.terrain.dems())
         with self._lock:
-            if self._made is None or self._made[0] != known:
-                self._made = (known, Relief(registered_dems(self._workspace)))
-            return self._made[1]
+            if dem_ids != self._dem_ids:
+                self._dem_ids = dem_ids
+                self._pictures.clear()
+            if tile_id in self._pictures:
+                self._pictures.move_to_end(tile_id)
+                return self._pictures[tile_id]
+        made = self._make(tile_id)
+        with self._lock:
+            self._pictures[tile_id] = made
+            if len(self._pictures) > _KEPT_TILES:
+                self._pictures.popitem(last=False)
+        return made
+
+    def _make(self, tile_id: TileId) -> bytes:
+        rgba = hillshade_tile(registered_dems(self._workspace), tile_id)
+        if rgba is None:
+            return EMPTY.data
+        bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
+        return cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
 
 
 @router.get("/api/terrain")
@@ -63,9 +85,5 @@ def hillshade(
     y: Annotated[int, Path(ge=0, lt=1 << MAX_ZOOM)],
 ) -> Response:
     """One tile of terrain shading, PNG; transparent where no terrain is known."""
-    relief: ReliefHere = request.app.state.relief
-    rgba = relief().tile(TileId(z=z, x=x, y=y))
-    if rgba is None:
-        return Response(EMPTY.body["body"], media_type="image/png", headers=_HEADERS)
-    _, png = cv2.imencode(".png", cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    return Response(png.tobytes(), media_type="image/png", headers=_HEADERS)
+    relief: Relief = request.app.state.relief
+    return Response(relief.picture(TileId(z=z, x=x, y=y)), media_type="image/png", headers=_HEADERS)

@@ -27,6 +27,10 @@ _ALWAYS = b"private, max-age=31536000, immutable"
 _REVALIDATE = b"private, no-cache"
 
 
+def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
 class View:
     """One picture with its answers ready to send.
 
@@ -46,6 +50,11 @@ class View:
         self.revalidated = _start(200, [*entity, *common, (b"cache-control", _REVALIDATE)])
         self.unchanged = _start(304, [*common, (b"cache-control", _REVALIDATE)])
         self.body: Message = {"type": "http.response.body", "body": data}
+
+    @property
+    def data(self) -> bytes:
+        """The picture itself."""
+        return bytes(self.body["body"])
 
     @property
     def size(self) -> int:
@@ -130,7 +139,3 @@ EMPTY = View(_empty_png(), ViewFormat.PNG.value, '"empty"', 0)
 def read_view(store: ObjectStore, record: TileRecord, wanted: ViewFormat | None) -> View:
     """The view of the object that a log line names. Raises what the store raises, or TileCorrupt."""
     return view_of(store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted)
-
-
-def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
-    return {"type": "http.response.start", "status": status, "headers": headers}

@@ -133,8 +133,16 @@ export const api = {
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 
-export function tileUrl(mosaic: MosaicInfo, z: number, x: number, y: number): string {
-  return `/tiles/${mosaic.mosaic_id}/${z}/${x}/${y}?v=${mosaic.seq}`;
+/** What `/events` says when tiles moved; `tiles` null means: take all of them as moved. */
+export interface TilesMoved {
+  mosaic_id: string;
+  seq: number;
+  tiles: [number, number, number, number][] | null;
+}
+
+/** `version` is the log line the tile is known to be as new as: the answer may be kept for ever. */
+export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number): string {
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}`;
 }
 
 export function evidenceUrl(sha256: string): string {

@@ -160,16 +160,31 @@ export class Application {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
     const state = this.store.state;
     const found = { lon, lat, commune: this.communes.nameAt(event.coordinate), flight: null, pixel: null };
-    const over = visibleFlights(state).filter(({ bounds: b }) => b && lon >= b[0] && lon <= b[2] && lat >= b[1] && lat <= b[3]);
-    for (const flight of over) {
+    for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
       const layer = chosenMosaic(state, flight)?.layer ?? "colour";
       const pixel = await api.pixel(flight.flight_id, layer, lon, lat).catch(() => null);
       if (!pixel) continue;
       this.overlays.setPicked(lon, lat, pixel);
       this.card.show({ ...found, flight, pixel }, state.nowMs);
+      this.keepInSight(event.coordinate);
       return;
     }
     this.overlays.setPicked(lon, lat, null);
     this.card.show(found, state.nowMs);
+    this.keepInSight(event.coordinate);
   }
+
+  /** On a phone the card covers the lower part of the map: the picked point moves above it. */
+  private keepInSight(coordinate: number[]): void {
+    const size = this.map.getSize();
+    const at = this.map.getPixelFromCoordinate(coordinate);
+    const free = (size?.[1] ?? 0) - this.card.element.offsetHeight;
+    const covers = this.card.element.offsetWidth >= (size?.[0] ?? 0);
+    if (!size || !at || !covers || (at[1] ?? 0) < free - 20) return;
+    this.map.getView().centerOn(coordinate, size, [(size[0] ?? 0) / 2, Math.max(free / 2, 90)]);
+  }
+}
+
+function holds(bounds: FlightInfo["bounds"], lon: number, lat: number): boolean {
+  return bounds !== null && lon >= bounds[0] && lon <= bounds[2] && lat >= bounds[1] && lat <= bounds[3];
 }

@@ -1,23 +1,29 @@
 /** Follows the tile log: a line for a mosaic moves its version, which makes the map fetch the new tiles. */
 
-import { api } from "./api";
+import { api, type TilesMoved } from "./api";
 import { debounced } from "./dom";
 import type { Store } from "./state";
+import * as versions from "./versions";
 
 const RETRY_MS = 10_000;
 
 export class Live {
-  private readonly refresh = debounced(() => void this.readFlights(), 1500);
+  private readonly refresh = debounced((missed: boolean) => void this.readFlights(missed), 1500);
 
   constructor(private readonly store: Store) {}
 
   follow(): void {
     const stream = new EventSource("/events");
     stream.addEventListener("open", () => {
-      if (!this.store.state.online) this.refresh();
+      // What moved while nobody was listening is in the list, not in the stream.
+      if (!this.store.state.online) this.refresh(true);
       this.setOnline(true);
     });
-    stream.addEventListener("tiles", () => this.refresh());
+    stream.addEventListener("flights", () => this.refresh(false));
+    stream.addEventListener("tiles", (event) => {
+      versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
+      this.refresh(false);
+    });
     stream.addEventListener("error", () => {
       this.setOnline(false);
       // The browser reconnects by itself unless the server said no; then it is asked again, slowly.
@@ -29,9 +35,10 @@ export class Live {
     if (this.store.state.online !== online) this.store.set({ online });
   }
 
-  private async readFlights(): Promise<void> {
+  private async readFlights(missed: boolean): Promise<void> {
     const [events, flights] = await Promise.all([api.events(), api.flights()]).catch(() => [null, null]);
     if (!events || !flights) return;
+    if (missed) flights.forEach((flight) => flight.mosaics.forEach(versions.catchUp));
     const eventId = this.store.state.eventId ?? flights[0]?.event_id ?? null;
     this.store.set({ events, flights, eventId });
   }

@@ -10,10 +10,10 @@ export function formatNumber(value: number, digits = 0): string {
   return fraction ? `${grouped}${decimal}${fraction}` : grouped;
 }
 
-export function formatLonLat(lon: number, lat: number): string {
+export function formatLonLat(lon: number, lat: number, between = "   "): string {
   const latitude = `${formatNumber(Math.abs(lat), 6)}° ${t(lat < 0 ? "south" : "north")}`;
   const longitude = `${formatNumber(Math.abs(lon), 6)}° ${t(lon < 0 ? "west" : "east")}`;
-  return `${latitude}   ${longitude}`;
+  return `${latitude}${between}${longitude}`;
 }
 
 export function formatGsd(gsdM: number): string {

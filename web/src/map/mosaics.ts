@@ -7,6 +7,7 @@ import { createXYZ } from "ol/tilegrid";
 import { transformExtent } from "ol/proj";
 import { tileUrl, type FlightInfo, type MosaicInfo } from "../api";
 import { flightsShown, type State } from "../state";
+import * as versions from "../versions";
 import { Z } from "./view";
 
 interface Shown {
@@ -38,11 +39,13 @@ export class MosaicLayers {
       const mosaic = chosenMosaic(state, flight);
       if (!mosaic || !flight.bounds) return;
       wanted.add(mosaic.mosaic_id);
+      versions.open(mosaic);
       const shown = (this.shown[mosaic.mosaic_id] ??= this.add(flight, mosaic));
       shown.layer.setZIndex(Z.mosaics + flights.length - age);
-      if (shown.seq !== mosaic.seq) {
-        shown.seq = mosaic.seq;
-        shown.layer.getSource()?.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${mosaic.seq}`);
+      const seq = versions.latest(mosaic.mosaic_id);
+      if (shown.seq !== seq) {
+        shown.seq = seq;
+        shown.layer.getSource()?.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${seq}`);
         shown.layer.setExtent(extentOf(flight));
       }
     });
@@ -59,7 +62,8 @@ export class MosaicLayers {
       transition: 0,
       interpolate: true,
     });
-    source.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${mosaic.seq}`);
+    const seq = versions.latest(mosaic.mosaic_id);
+    source.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${seq}`);
     const layer = new TileLayer({
       source,
       extent: extentOf(flight),
@@ -68,12 +72,13 @@ export class MosaicLayers {
       cacheSize: 256,
     });
     this.map.addLayer(layer);
-    return { layer, seq: mosaic.seq };
+    return { layer, seq };
   }
 }
 
 function urlOf(mosaic: MosaicInfo) {
-  return ([z, x, y]: number[]): string => tileUrl(mosaic, z ?? 0, x ?? 0, y ?? 0);
+  const id = mosaic.mosaic_id;
+  return ([z = 0, x = 0, y = 0]: number[]): string => tileUrl(id, z, x, y, versions.versionOf(id, z, x, y));
 }
 
 function extentOf(flight: FlightInfo): number[] | undefined {

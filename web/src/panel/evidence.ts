@@ -57,7 +57,7 @@ export class EvidenceCard {
       ),
       flight?.is_drill && el("p", { class: "drill-line" }, `${t("drill")}: ${t("drillNote")}`),
       pixel && flight ? this.photo(pixel, flight, nowMs) : el("p", {}, t("evidenceNoneText")),
-      el("dl", {}, ...this.place()),
+      !pixel && el("dl", {}, ...terms(this.place())),
     );
   }
 
@@ -70,22 +70,24 @@ export class EvidenceCard {
       error: (e) => ((e.target as HTMLImageElement).hidden = true),
     });
     const facts: [string, string][] = [
-      [t("time"), `${formatTime(pixel.captured)} (${formatAge(pixel.captured, nowMs)})`],
+      [t("time"), `${formatTime(pixel.captured)}\n${formatAge(pixel.captured, nowMs)}`],
       [t("photo"), pixel.source_name],
       [t("flight"), flight.name],
+      ...this.place(),
       [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
-      [t("camera"), pixel.camera],
     ];
+    const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
+    if (pixel.sigma_m !== null) {
+      facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, 1)} m${pose ? ` (${t(pose)})` : ""}`]);
+    }
+    facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
     if (operator) facts.push([t("operator"), operator]);
-    if (pixel.sigma_m !== null) facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, 1)} m`]);
-    const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
-    if (pose) facts.push([t("positionSource"), t(pose)]);
     return el(
       "div",
       {},
       el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
-      el("dl", {}, ...facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
+      el("dl", {}, ...terms(facts)),
       pixel.settled.length > 0 &&
         el(
           "details",
@@ -101,13 +103,14 @@ export class EvidenceCard {
     );
   }
 
-  private place(): HTMLElement[] {
+  private place(): [string, string][] {
     if (!this.picked) return [];
     const { lon, lat, commune } = this.picked;
-    return [
-      ...(commune ? [el("dt", {}, t("commune")), el("dd", {}, commune)] : []),
-      el("dt", {}, t("location")),
-      el("dd", { class: "coordinates" }, formatLonLat(lon, lat)),
-    ];
+    const place: [string, string][] = commune ? [[t("commune"), commune]] : [];
+    return [...place, [t("location"), formatLonLat(lon, lat, "\n")]];
   }
+}
+
+function terms(facts: [string, string][]): HTMLElement[] {
+  return facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
 }
