@@ -100,7 +100,7 @@ def _outlines(mask: NDArray[np.bool_], window: Window) -> list[Polygon]:
     return sorted(polygons, key=lambda p: -p.area)
 
 
-def _ring(contour: NDArray[np.int32], window: Window, scale: Floats) -> Floats:
+def _ring(contour: NDArray[Any], window: Window, scale: Floats) -> Floats:
     cells = (contour[:, 0, :] / 2.0 - 0.25 + 0.5) * scale - 0.5
     east = (window.west_cell + cells[:, 0]) * window.cell_m
     north = (window.north_cell - cells[:, 1]) * window.cell_m

@@ -49,7 +49,8 @@ def prepare_surface(window: Window, height_m: Singles) -> Surface:
     envelopes = []
     for reach in _REACHES_M:
         radius = int(np.ceil(reach / (k * window.cell_m))) + 1
-        envelopes.append((reach, cv2.dilate(coarse, np.ones((2 * radius + 1, 2 * radius + 1), np.uint8))))
+        kernel = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+        envelopes.append((reach, np.asarray(cv2.dilate(coarse, kernel), np.float32)))
     return Surface(
         window=window,
         height_m=height_m,

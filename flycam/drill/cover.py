@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.drill.noise import Floats, Singles, hash_unit, smooth_noise
+from flycam.drill.noise import Floats, Singles, hash_table, smooth_noise
 from flycam.drill.relief import RIVER_HALF_WIDTH_M, Fields
 from flycam.drill.window import Window
 
 Bools = NDArray[np.bool_]
+Reals = TypeVar("Reals", Floats, Singles)
 
 TERRACE_STEP_M = 1.3
 ROAD_WIDTH_M = 5.0
@@ -70,7 +72,7 @@ def ground_of(fields: Fields, window: Window) -> Ground:
     left, right = fields.at("left", east, north), fields.at("right", east, north)
     ragged = smooth_noise(east, north, 9.0, seed, "ragged") + smooth_noise(east, north, 3.0, seed, "frayed")
     broad = smooth_noise(east, north, 75.0, seed, "patches")
-    along, across = fields.valley.coordinates(east[None, :], north[:, None])
+    along, across = (a.astype(np.float32) for a in fields.valley.coordinates(east[None, :], north[:, None]))
 
     cover = np.full(window.shape, Cover.SCRUB, np.uint8)
     cover[(left > 2 + 1.5 * ragged) | (right > 165 + 25 * broad + 3 * ragged)] = Cover.FOREST
@@ -80,7 +82,7 @@ def ground_of(fields: Fields, window: Window) -> Ground:
     slope_side = (right > 3) & (right < 165 + 25 * broad + 3 * ragged)
     terraced = slope_side & (slope < 0.5) & (broad < 0.75 + 0.05 * ragged)
     cover[slope_side & (broad >= 0.75 + 0.05 * ragged)] = Cover.TEA
-    ploughed, _ = _plots(along, across, seed, "hill fields", 46.0, 27.0)
+    ploughed, _ = _plots(along, across, seed, "hill fields", (46.0, 27.0))
     upper = slope_side & (right > 95 + 12 * broad) & ((broad < -0.35) | (slope >= 0.5))
     cover[upper] = np.where(ploughed[upper] < 0.5, Cover.PLOUGHED, Cover.MAIZE)
     terraced &= ~upper
@@ -88,10 +90,11 @@ def ground_of(fields: Fields, window: Window) -> Ground:
     cover[terraced] = terrace_cover[terraced]
 
     floor = (left <= 2 + 1.5 * ragged) & (right <= 3) & (np.abs(river) > 16.0)
-    paddy, plot_edge = _plots(along, across, seed, "paddies", 31.0, 17.0)
+    paddy, plot_edge = _plots(along, across, seed, "paddies", (31.0, 17.0))
     cover[floor] = np.where(plot_edge[floor] < 0.45, Cover.BUND, Cover.PADDY)
     parcel = np.where(terraced, terrace_parcel, np.where(floor, paddy, ploughed)).astype(np.float32)
-    height = height + np.where(floor, 0.25 * (np.floor(paddy * 3.0) - 1.0), 0.0).astype(np.float32)
+    stepped = floor & (right < -17.0)
+    height = height + np.where(stepped, 0.25 * (np.floor(paddy * 3.0) - 1.0), 0.0).astype(np.float32)
 
     cover[slope > 1.45 + 0.12 * ragged] = Cover.ROCK
     cover[np.abs(river) < 15.0 + 2.5 * ragged] = Cover.GRAVEL
@@ -103,14 +106,14 @@ def ground_of(fields: Fields, window: Window) -> Ground:
     return Ground(height=np.where(wet, water, height), cover=cover, parcel=parcel)
 
 
-def road_distance(right: Floats) -> Floats:
+def road_distance(right: Reals) -> Reals:
     """Distance from the middle of the road, which follows the foot of the terraced side; positive uphill."""
-    return np.asarray(right + 9.0)
+    return right + 9.0
 
 
 def _terraces(
-    height: Singles, where: Bools, along: Floats, seed: int
-) -> tuple[Singles, NDArray[np.uint8], Floats]:
+    height: Singles, where: Bools, along: Singles, seed: int
+) -> tuple[Singles, NDArray[np.uint8], Singles]:
     """Contour terraces: level treads, steep risers; returns heights, cover and parcels."""
     steps = height / TERRACE_STEP_M
     tread = np.floor(steps)
@@ -118,25 +121,31 @@ def _terraces(
     rise = np.clip((part - 0.72) / 0.28, 0.0, 1.0)
     terraced = TERRACE_STEP_M * (tread + rise * rise * (3.0 - 2.0 * rise)) + 0.1
     cover = np.where(part > 0.74, Cover.RISER, Cover.TERRACE).astype(np.uint8)
-    shift = 60.0 * hash_unit(tread.astype(np.int64), np.zeros_like(tread, np.int64), seed, "shift")
-    piece = np.floor((along + shift) / 38.0).astype(np.int64)
-    parcel = hash_unit(tread.astype(np.int64) // 2, piece, seed, "terrace")
+    level = tread.astype(np.int32)
+    shift = 60.0 * hash_table(level, np.zeros_like(level), seed, "shift")
+    piece = np.floor((along + shift) / 38.0).astype(np.int32)
+    parcel = hash_table(level // 2, piece, seed, "terrace")
     return np.where(where, terraced, height).astype(np.float32), cover, parcel
 
 
 def _plots(
-    along: Floats, across: Floats, seed: int, name: str, length: float, breadth: float
-) -> tuple[Floats, Floats]:
-    """Rectangular plots in a gently bent brickwork; returns (plot number in [0, 1), distance to its edge)."""
+    along: Singles, across: Singles, seed: int, name: str, size_m: tuple[float, float]
+) -> tuple[Singles, Singles]:
+    """Rectangular plots of `size_m` (length, breadth) in a gently bent brickwork.
+
+    Returns (plot number in [0, 1), distance to its edge in metres).
+    """
+    length, breadth = size_m
     v = (across + 6.0 * np.sin(along / 57.0)) / breadth
     row = np.floor(v)
-    offset = hash_unit(row.astype(np.int64), np.zeros_like(row, np.int64), seed, name)
+    number_v = row.astype(np.int32)
+    offset = hash_table(number_v, np.zeros_like(number_v), seed, name)
     u = (along + 4.0 * np.sin(across / 23.0)) / length + offset
     col = np.floor(u)
-    number = hash_unit(col.astype(np.int64), row.astype(np.int64), seed, name + " plot")
-    edge = np.minimum(
-        np.minimum(u - col, 1.0 - (u - col)) * length, np.minimum(v - row, 1.0 - (v - row)) * breadth
-    )
+    number = hash_table(col.astype(np.int32), number_v, seed, name + " plot")
+    u -= col
+    v -= row
+    edge = np.minimum(np.minimum(u, 1.0 - u) * length, np.minimum(v, 1.0 - v) * breadth)
     return number, edge
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.drill.noise import Floats
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Fields, Valley, valley_fields
@@ -146,7 +147,7 @@ def block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrie
     return (float(low[0]), float(low[1]), float(high[0]), float(high[1]))
 
 
-def _waypoints(plan: FlightPlan, camera: InteriorOrientation) -> tuple[Floats, Floats, Floats]:
+def _waypoints(plan: FlightPlan, camera: InteriorOrientation) -> tuple[Floats, Floats, NDArray[np.intp]]:
     width, height = camera.image_size_px
     base = plan.gsd_m * height * (1.0 - FORWARD_OVERLAP)
     spacing = plan.gsd_m * width * (1.0 - SIDE_OVERLAP)
@@ -157,7 +158,9 @@ def _waypoints(plan: FlightPlan, camera: InteriorOrientation) -> tuple[Floats, F
     return along, across_all[strip], strip
 
 
-def _flying_ground(valley: Valley, plan: FlightPlan, along: Floats, across: Floats, strip: Floats) -> Floats:
+def _flying_ground(
+    valley: Valley, plan: FlightPlan, along: Floats, across: Floats, strip: NDArray[np.intp]
+) -> Floats:
     """The ground height each exposure keeps its height above."""
     east, north = valley.place(along, across)
     pad = 3.0 * _SMOOTHING_M
@@ -169,7 +172,7 @@ def _flying_ground(valley: Valley, plan: FlightPlan, along: Floats, across: Floa
     if plan.follow == "constant":
         return np.full_like(smooth, smooth.mean())
     means = np.array([smooth[strip == s].mean() for s in range(plan.strips)])
-    return np.asarray(means[strip.astype(int)])
+    return np.asarray(means[strip])
 
 
 def _mean_ground(valley: Valley, fields: Fields, along: Floats, across: Floats) -> Floats:

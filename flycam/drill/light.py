@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.drill.noise import Singles
 
@@ -14,6 +15,8 @@ _SHADOW_STEP_M = 0.3
 _PENUMBRA_M = 0.35
 _SKY = np.array([0.30, 0.345, 0.42], np.float32)
 _SUN = np.array([1.0, 0.95, 0.86], np.float32)
+_LEVELS = 8192.0
+_ENCODED = np.rint(255.0 * (np.arange(_LEVELS) / (_LEVELS - 1.0)) ** (1 / 2.2)).astype(np.uint8)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +48,8 @@ def lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
         surface, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=-1e4
     )
     climb = (np.arange(size[0]) * step * math.tan(sun.elevation_rad)).astype(np.float32)
-    turned += climb
-    above = np.maximum.accumulate(turned, axis=1) - turned
+    rising = turned + climb
+    above = np.maximum.accumulate(rising, axis=1) - rising
     shade = np.clip(above / _PENUMBRA_M - 0.3, 0.0, 1.0)
     back = cv2.warpAffine(
         shade,
@@ -58,10 +61,10 @@ def lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
     return np.asarray(1.0 - back, np.float32)
 
 
-def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun) -> Singles:
-    """sRGB 0-1 rows×columns×3 of lit ground: Lambert sun plus sky, multiplied in linear light.
+def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun) -> NDArray[np.uint8]:
+    """sRGB uint8 rows×columns×3 of lit ground: Lambert sun plus sky, multiplied in linear light.
 
-    albedo rows×columns×3; surface and lit (rows + 2)×columns, one more row above and below than albedo.
+    albedo rows×columns×3, linear 0-1; surface and lit (rows + 2)×columns, one more row above and below than albedo.
     """
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)
@@ -74,4 +77,5 @@ def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, s
     direct = np.clip((towards * horizontal + math.sin(sun.elevation_rad)) / length, 0.0, None) * lit[1:-1]
     sky = 0.5 + 0.5 / length
     light = (direct * sun.strength)[..., None] * _SUN + (sky * (1.25 - 0.25 * sun.strength))[..., None] * _SKY
-    return np.asarray(np.clip(albedo**2.2 * light * 1.15, 0.0, 1.0) ** (1 / 2.2), np.float32)
+    linear = np.clip(albedo * light * _LEVELS, 0.0, _LEVELS - 1.0)
+    return np.asarray(_ENCODED[linear.astype(np.uint16)])

@@ -1,4 +1,4 @@
-"""What the drill's photos say about themselves: DJI's dialect of EXIF and XMP, with a consumer drone's errors."""
+"""What the drill's photos say about themselves: DJI's EXIF and XMP, with the errors of a consumer drone."""
 
 from __future__ import annotations
 

@@ -12,17 +12,18 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.floating]
+Doubles = NDArray[np.float64]
 Singles = NDArray[np.float32]
-Ints = NDArray[np.int64]
+Ints = NDArray[np.signedinteger]
 
-_DENSE_NODES = 80
+_CHUNK_COLUMNS = 256
 _GRAIN_CELLS = 1024
 # a bicubic B-spline of uniform [-1, 1] numbers has a standard deviation of about 0.28
 _NORMALISE = 3.5
 
 
-def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Floats:
+def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Doubles:
     """Uniform numbers in [0, 1) for integer places (i, j) of any equal shape; `name` separates the uses."""
     salt = (zlib.crc32(name.encode()) ^ (seed * 0x9E3779B1)) & 0xFFFFFFFF
     x = (i.astype(np.uint64) * np.uint64(0x85EBCA6B) + j.astype(np.uint64) * np.uint64(0xC2B2AE35)).astype(
@@ -33,6 +34,17 @@ def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Floats:
     return (x ^ (x >> np.uint32(16))).astype(np.float64) / 4294967296.0
 
 
+def hash_table(i: Ints, j: Ints, seed: int, name: str) -> Singles:
+    """`hash_unit` for many cells that share few places: hashes the range of (i, j) once, then looks up."""
+    low_i, low_j = int(i.min()), int(j.min())
+    table = hash_unit(
+        *np.meshgrid(np.arange(low_i, int(i.max()) + 1), np.arange(low_j, int(j.max()) + 1), indexing="ij"),
+        seed,
+        name,
+    ).astype(np.float32)
+    return table[i - low_i, j - low_j]
+
+
 def lattice_span(coords: Floats, step: float) -> tuple[int, int]:
     """First lattice number and count of nodes that a spline over `coords` (1-D) needs."""
     first = int(np.floor(coords.min() / step)) - 1
@@ -41,22 +53,26 @@ def lattice_span(coords: Floats, step: float) -> tuple[int, int]:
 
 
 def spline(lattice: Singles, first: tuple[int, int], step: float, east: Floats, north: Floats) -> Singles:
-    """Cubic B-spline with coefficients `lattice` (north nodes × east nodes) at a grid of coordinates.
+    """Cubic B-spline with coefficients `lattice` (north nodes × east nodes) on a grid; `east` must rise.
 
     first  absolute numbers (north, east) of lattice[0, 0]; node n stands at n * step
     Returns len(north)×len(east) float32. The caller's lattice must hold the nodes of `lattice_span`.
     """
     index_n, weights_n = _taps(north / step - first[0])
     index_e, weights_e = _taps(east / step - first[1])
-    rows = sum(weights_n[:, k, None] * lattice[index_n + k] for k in range(4))
-    if lattice.shape[1] <= _DENSE_NODES:
-        matrix = np.zeros((lattice.shape[1], len(east)), np.float32)
-        for k in range(4):
-            matrix[index_e + k, np.arange(len(east))] += weights_e[:, k]
-        return np.asarray(rows @ matrix, np.float32)
-    out = np.zeros((len(north), len(east)), np.float32)
+    rows = np.zeros((len(north), lattice.shape[1]), np.float32)
     for k in range(4):
-        out += rows[:, index_e + k] * weights_e[:, k]
+        rows += weights_n[:, k, None] * lattice[index_n + k]
+    out = np.empty((len(north), len(east)), np.float32)
+    # a few hundred columns lean on a few dozen nodes: a small dense product beats four gathers
+    for start in range(0, len(east), _CHUNK_COLUMNS):
+        columns = slice(start, start + _CHUNK_COLUMNS)
+        index, weights = index_e[columns], weights_e[columns]
+        low, high = int(index[0]), int(index[-1]) + 4
+        matrix = np.zeros((high - low, len(index)), np.float32)
+        for k in range(4):
+            matrix[index - low + k, np.arange(len(index))] += weights[:, k]
+        np.matmul(rows[:, low:high], matrix, out=out[:, columns])
     return out
 
 

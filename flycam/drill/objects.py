@@ -97,7 +97,8 @@ def trees_of(window: Window, cover: NDArray[np.uint8], seed: int) -> Trees:
     i, j, east, north = _jittered(window.bounds, _TREE_STEP_M, seed, "tree")
     col, row = (np.rint(x).astype(int) for x in window.to_cells(east, north))
     inside = (col >= 0) & (row >= 0) & (col < window.shape[1]) & (row < window.shape[0])
-    i, j, east, north, col, row = (x[inside] for x in (i, j, east, north, col, row))
+    i, j, col, row = i[inside], j[inside], col[inside], row[inside]
+    east, north = east[inside], north[inside]
     chance = np.zeros(256)
     low, high = np.zeros(256), np.zeros(256)
     for kind, (p, shortest, tallest) in _TREES.items():

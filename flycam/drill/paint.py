@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.drill.cover import Cover
 from flycam.drill.noise import Floats, Singles, grain, smooth_noise
 from flycam.drill.window import Window
 
+Numbers = NDArray[np.uint8]
+Place = tuple[Singles, Singles]
+
+_GREYER = 0.16
 # sRGB of each cover, and how much its brightness varies (broadly, per metre, per cell)
 _PALETTE: dict[Cover, tuple[tuple[int, int, int], tuple[float, float, float]]] = {
     Cover.FOREST: ((52, 62, 36), (0.10, 0.18, 0.16)),
@@ -28,8 +33,8 @@ _PALETTE: dict[Cover, tuple[tuple[int, int, int], tuple[float, float, float]]] =
     Cover.BUND: ((110, 110, 66), (0.06, 0.12, 0.08)),
     Cover.ROOF: ((128, 128, 128), (0.02, 0.05, 0.02)),
     Cover.CROWN: ((66, 88, 40), (0.05, 0.10, 0.13)),
-    Cover.SCAR: ((164, 108, 70), (0.10, 0.16, 0.07)),
-    Cover.FLOOD: ((150, 118, 82), (0.05, 0.03, 0.01)),
+    Cover.SCAR: ((158, 110, 76), (0.09, 0.07, 0.05)),
+    Cover.FLOOD: ((136, 112, 84), (0.05, 0.015, 0.008)),
 }
 _ROOFS = np.array(
     [
@@ -43,16 +48,16 @@ _ROOFS = np.array(
     ],
     np.float32,
 )
-# paddies and terraces at different stages: young rice, tall rice, ripening, ripe, harvested, water, ploughed mud
+# paddies and terraces: young rice, tall rice, ripening, ripe, harvested, water, ploughed mud
 _STAGES = np.array(
     [
-        (112, 148, 66),
-        (92, 132, 52),
-        (142, 150, 62),
-        (176, 158, 70),
-        (156, 138, 92),
-        (104, 112, 98),
-        (116, 96, 74),
+        (114, 138, 74),
+        (98, 124, 62),
+        (136, 142, 72),
+        (168, 150, 80),
+        (150, 134, 96),
+        (108, 114, 102),
+        (114, 96, 76),
     ],
     np.float32,
 )
@@ -61,42 +66,37 @@ _CROWNS = np.array([(70, 92, 42), (48, 72, 38), (108, 124, 58), (58, 84, 44), (9
 
 
 def albedo(
-    window: Window,
-    cover: Singles,
-    parcel: Singles,
-    height: Singles,
-    along_across: tuple[Floats, Floats],
-    seed: int,
+    window: Window, cover: Numbers, parcel: Singles, height: Singles, place: Place, seed: int
 ) -> Singles:
-    """sRGB 0-1 of one band of cells, rows×columns×3 float32.
+    """Linear reflectance 0-1 of one band of cells, rows×columns×3 float32.
 
-    cover, parcel, height (metres, of the surface) rows×columns; along_across valley coordinates.
+    cover, parcel, height (metres, of the surface) rows×columns; place: valley coordinates (along, across).
     """
     east, north = window.eastings, window.northings
     base, varies = _tables()
     colour = base[cover]
     for kind, table in ((Cover.PADDY, _STAGES), (Cover.TERRACE, _STAGES), (Cover.CROWN, _CROWNS)):
         where = cover == kind
-        colour[where] = table[(parcel[where] * len(table)).astype(int)]
+        colour[where] = _linear(table)[(parcel[where] * len(table)).astype(int)]
     roofs = cover == Cover.ROOF
-    colour[roofs] = _ROOFS[parcel[roofs].astype(int)]
+    colour[roofs] = _linear(_ROOFS)[parcel[roofs].astype(int)]
 
     amount = varies[cover]
     bright = 1.0 + amount[..., 0] * smooth_noise(east, north, 26.0, seed, "broad")
     bright += amount[..., 1] * smooth_noise(east, north, 2.4, seed, "metre")
     start = (window.west_cell, window.north_cell)
     bright += amount[..., 2] * grain(*start, window.shape, seed, "grain")
-    bright *= _patterns(cover, parcel, height, along_across, smooth_noise(east, north, 8.0, seed, "streak"))
+    bright *= _patterns(cover, parcel, height, place, smooth_noise(east, north, 8.0, seed, "streak"))
     warm = 0.05 * smooth_noise(east, north, 11.0, seed, "warm")
     tint = np.stack([1.0 + warm, np.ones_like(warm), 1.0 - warm], -1)
-    return np.clip(colour * bright[..., None] * tint / 255.0, 0.01, 1.0).astype(np.float32)
+    # variations are meant as the eye sees them; squared they are right enough for reflectance
+    bright = np.maximum(bright, 0.15) ** 2
+    return np.asarray(np.clip(colour * bright[..., None] * tint, 0.002, 1.0), np.float32)
 
 
-def _patterns(
-    cover: Singles, parcel: Singles, height: Singles, along_across: tuple[Floats, Floats], streak: Singles
-) -> Singles:
+def _patterns(cover: Numbers, parcel: Singles, height: Singles, place: Place, streak: Singles) -> Singles:
     """Furrows, rows of tea and maize, corrugated roofs, streaks of rock and mud: factors of brightness."""
-    along, across = along_across
+    along, across = place
     factor = np.ones(cover.shape, np.float32)
 
     def rows(kind: Cover, phase: Floats, depth: float) -> None:
@@ -109,7 +109,8 @@ def _patterns(
     rows(Cover.TEA, height * (2 * np.pi / 0.62) + 0.4 * streak, 0.30)
     rows(Cover.ROCK, along * 1.1 + 2.0 * streak, 0.12)
     rows(Cover.ROOF, along * (2 * np.pi / 1.1), 0.05)
-    rows(Cover.SCAR, along * 0.9 + across * 0.25 + 2.5 * streak, 0.10)
+    rows(Cover.SCAR, along * 1.3 + 1.6 * streak, 0.05)
+    rows(Cover.SCAR, along * 0.37 + 2.2 * streak, 0.07)
     rows(Cover.FLOOD, across * 0.28 + 2.4 * streak, 0.035)
     return factor
 
@@ -118,4 +119,10 @@ def _tables() -> tuple[Singles, Singles]:
     base, varies = np.zeros((256, 3), np.float32), np.zeros((256, 3), np.float32)
     for kind, (colour, amount) in _PALETTE.items():
         base[kind], varies[kind] = colour, amount
-    return base, varies
+    return _linear(base), varies
+
+
+def _linear(srgb: Singles) -> Singles:
+    """sRGB 0-255 to linear reflectance, a little greyer than the paint box."""
+    grey = srgb.mean(-1, keepdims=True)
+    return np.asarray(((srgb + _GREYER * (grey - srgb)) / 255.0) ** 2.2, np.float32)

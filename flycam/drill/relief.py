@@ -53,7 +53,7 @@ class Valley:
     def river_across(self, along: Floats) -> Floats:
         """Where the river's middle runs."""
         phase = 2.0 * math.pi * float(hash_unit(np.array([1]), np.array([2]), self.seed, "river")[0])
-        return 26.0 * np.sin(along / 78.0 + phase) + 9.0 * np.sin(along / 29.0 + 2.0 * phase)
+        return np.asarray(26.0 * np.sin(along / 78.0 + phase) + 9.0 * np.sin(along / 29.0 + 2.0 * phase))
 
     def river_height(self, along: Floats) -> Floats:
         """Water level before the storm."""
@@ -77,7 +77,7 @@ class Fields:
         field = self.values[name]
         row = np.clip(np.rint(north / FIELD_STEP_M).astype(int) - self.first[0], 0, field.shape[0] - 1)
         col = np.clip(np.rint(east / FIELD_STEP_M).astype(int) - self.first[1], 0, field.shape[1] - 1)
-        return field[row, col].astype(np.float64)
+        return np.asarray(field[row, col], np.float64)
 
     def with_values(self, **more: NDArray[np.float32]) -> Fields:
         """A copy that carries more fields."""
@@ -165,4 +165,4 @@ def _sides(valley: Valley, left: Floats, right: Floats, noise: Callable[[float, 
 
 def _bend(x: Floats, at: float, change: float, width: float) -> Floats:
     """Slope changes by `change` at `at`, rounded over `width`: an integral of a logistic step."""
-    return change * width * np.logaddexp(0.0, (x - at) / width)
+    return np.asarray(change * width * np.logaddexp(0.0, (x - at) / width))

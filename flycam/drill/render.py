@@ -16,7 +16,7 @@ from flycam.drill.world import DrillWorld
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
 
-_HAZE_COLOUR = np.array([0.60, 0.66, 0.74], np.float32)
+_HAZE_COLOUR = np.array([0.44, 0.49, 0.56], np.float32)
 _CLOUD_STEP_M = 8.0
 _CLOUD_SPEED_MPS = (5.0, 2.5)
 _VIGNETTE = 0.14
@@ -26,7 +26,7 @@ _VIGNETTE = 0.14
 class Weather:
     """haze_per_m extinction; clouds 0-1 how dark their shadows are; drift relative swing of the exposure."""
 
-    haze_per_m: float = 0.0007
+    haze_per_m: float = 0.00045
     clouds: float = 0.35
     drift: float = 0.10
 
@@ -74,7 +74,7 @@ class Renderer:
     def _exposure(self, exposure: Exposure) -> float:
         """Slow swing and small jumps of the automatic exposure."""
         jump = np.random.default_rng([self.seed, 5, exposure.number]).normal() * 0.25
-        return 1.3 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump))
+        return 1.2 * (1.0 + self.weather.drift * (math.sin(exposure.seconds / 47.0) + jump))
 
     def _clouds(self, exposure: Exposure, points: Floats) -> Singles:
         """Shadows that drift over the ground with the seconds, smooth over tens of metres."""
@@ -87,23 +87,25 @@ class Renderer:
         moved = [s * exposure.seconds for s in _CLOUD_SPEED_MPS]
         field = smooth_noise(easts - moved[0], norths - moved[1], 240.0, self.seed, "clouds")
         shade = 1.0 - self.weather.clouds / (1.0 + np.exp(-5.0 * (field - 0.75)))
-        return cv2.remap(
+        moving = cv2.remap(
             shade.astype(np.float32),
             ((np.nan_to_num(east, nan=low[0]) - low[0]) / _CLOUD_STEP_M).astype(np.float32),
             ((np.nan_to_num(north, nan=low[1]) - low[1]) / _CLOUD_STEP_M).astype(np.float32),
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        return np.asarray(moving, np.float32)
 
     def _vignette(self) -> Singles:
         """Fall-off of light towards the corners."""
         square = self.directions[..., 0] ** 2 + self.directions[..., 1] ** 2
-        return (1.0 - _VIGNETTE * square / square.max()).astype(np.float32)
+        return np.asarray(1.0 - _VIGNETTE * square / square.max(), np.float32)
 
     @staticmethod
     def _distance(exposure: Exposure, points: Floats) -> Singles:
         centre = np.array(exposure.exterior.projection_centre_m)
-        return np.nan_to_num(np.linalg.norm((points - centre).astype(np.float32), axis=-1), nan=1e3)
+        far = np.linalg.norm((points - centre).astype(np.float32), axis=-1)
+        return np.asarray(np.nan_to_num(far, nan=1e3), np.float32)
 
 
 def prepare_renderer(

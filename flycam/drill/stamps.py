@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +12,8 @@ from flycam.drill.objects import Houses, Trees
 from flycam.drill.window import Window
 
 _YARD_M = 3.0
+_LEAF_M = 0.24
+_LEAF_SIZE_M = 0.3
 
 
 def lay_yards(houses: Houses, window: Window, height: Singles, cover: NDArray[np.uint8]) -> None:
@@ -61,15 +64,11 @@ def raise_houses(
 
 
 def grow_trees(
-    trees: Trees,
-    window: Window,
-    ground: Singles,
-    surface: Singles,
-    cover: NDArray[np.uint8],
-    parcel: Singles,
+    trees: Trees, window: Window, ground: Singles, surface: Singles, cover: NDArray[np.uint8], parcel: Singles
 ) -> None:
-    """Draw crowns (flattened half ellipsoids on their stem) where they rise above what is there."""
+    """Draw crowns (paraboloids on a stem, leafy all over) where they rise above what is there, in place."""
     centre_col, centre_row = window.to_cells(trees.centre_m[:, 0], trees.centre_m[:, 1])
+    leaves = _leaves(window.cell_m, float(trees.radius_m.max(initial=0.0)))
     for k in range(len(trees.height_m)):
         reach = trees.radius_m[k] / window.cell_m
         row_0, row_1 = int(centre_row[k] - reach) + 1, int(centre_row[k] + reach) + 1
@@ -78,15 +77,24 @@ def grow_trees(
             continue
         y = (np.arange(row_0, row_1) - centre_row[k]) / reach
         x = (np.arange(col_0, col_1) - centre_col[k]) / reach
-        square = 1.0 - (y * y)[:, None] - (x * x)
+        inside = 1.0 - (y * y)[:, None] - (x * x)
         foot = ground[round(centre_row[k]), round(centre_col[k])]
-        tall = trees.height_m[k]
-        crown = foot + tall * (0.45 + 0.55 * np.sqrt(np.maximum(square, 0.0)))
+        crown = foot + trees.height_m[k] * (0.25 + 0.75 * np.maximum(inside, 0.0) ** 0.7)
+        shift_row, shift_col = int(trees.tint[k] * 64), int(trees.tint[k] * 4096) % 64
+        crown += leaves[shift_row : shift_row + len(y), shift_col : shift_col + len(x)]
         part = surface[row_0:row_1, col_0:col_1]
-        higher = (square > 0.0) & (crown > part)
+        higher = (inside > 0.0) & (crown > part)
         part[higher] = crown[higher]
         cover[row_0:row_1, col_0:col_1][higher] = Cover.CROWN
         parcel[row_0:row_1, col_0:col_1][higher] = trees.tint[k]
+
+
+def _leaves(cell_m: float, radius_m: float) -> Singles:
+    """Bumps of leaves, metres, enough cells to shift by up to 64 under the largest crown."""
+    side = 64 + int(2.0 * radius_m / cell_m) + 3
+    leaves = np.random.default_rng(1).standard_normal((side, side), dtype=np.float32)
+    smooth = cv2.GaussianBlur(leaves, (0, 0), max(_LEAF_SIZE_M / cell_m, 0.3))
+    return np.asarray(smooth * (_LEAF_M / float(smooth.std())), np.float32)
 
 
 def _house_axes(azimuth: float, x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -14,14 +14,14 @@ FLOOD_DEPTH_M = 3.4
 _START_STEP_M = 62.0
 _START_SLOPE = 0.72
 _STEP_M = 2.0
-_LONGEST_STEPS = 130
+_LONGEST_STEPS = 160
 _FLATTEST = 0.16
 _CUT_M = 2.2
 _PILE_M = 1.6
 
 
 def with_scars(fields: Fields) -> Fields:
-    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground lost or gained)."""
+    """Add `scar` (metres inside a landslide, negative outside) and `moved` (metres of ground gained)."""
     height = fields.values["height"]
     scar = np.full(height.shape, -20.0, np.float32)
     moved = np.zeros(height.shape, np.float32)
@@ -48,7 +48,7 @@ def after_storm(
         east, north, 2.2, seed, "scar fray"
     )
     inside = fields.at("scar", east, north) + edge > 0.0
-    rubble = 0.25 * smooth_noise(east, north, 3.0, seed, "rubble")
+    rubble = 0.12 * smooth_noise(east, north, 3.0, seed, "rubble")
     failed = fields.at("height", east, north) + fields.at("moved", east, north) + rubble
     height = np.where(inside, failed, height)
     cover = np.where(inside, np.uint8(Cover.SCAR), cover)
@@ -72,7 +72,7 @@ def _starts(fields: Fields) -> list[tuple[float, float]]:
     north = (j + hash_unit(i, j, seed, "slide north")) * _START_STEP_M
     slope = fields.sample("slope", east, north)
     far_up = np.maximum(fields.sample("left", east, north), fields.sample("right", east, north) - 100.0)
-    fails = (slope > _START_SLOPE) & (far_up > 35.0) & (hash_unit(i, j, seed, "fails") < 0.6)
+    fails = (slope > _START_SLOPE) & (far_up > 48.0) & (hash_unit(i, j, seed, "fails") < 0.6)
     if not fails.any() and len(slope):
         fails = slope == slope.max()
     return list(zip(east[fails].tolist(), north[fails].tolist(), strict=True))

@@ -18,12 +18,13 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, opk_from_rotation
 
+_COLUMNS = ("filename", "x", "y", "z", "omega", "phi", "kappa", "yaw", "pitch", "roll", "seconds")
 TRUTH_FILE = Path("truth") / "truth.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrillTruth:
-    """What write_drill wrote. exteriors by file name; ortho, surface: paths of the rasters; facts: the rest."""
+    """What write_drill wrote. exteriors by file name; ortho, surface: paths; facts: the rest."""
 
     camera: InteriorOrientation
     exteriors: Mapping[str, ExteriorOrientation]
@@ -33,10 +34,10 @@ class DrillTruth:
 
 
 def write_poses(path: Path, names: list[str], exposures: list[Exposure]) -> None:
-    """poses.csv: exact projection centres and omega, phi, kappa (photogrammetric, degrees), and gimbal angles."""
+    """poses.csv: exact projection centres, photogrammetric omega phi kappa and gimbal angles in degrees."""
     with path.open("w", newline="", encoding="utf-8") as stream:
         rows = csv.writer(stream)
-        rows.writerow("filename x y z omega phi kappa yaw pitch roll seconds".split())
+        rows.writerow(_COLUMNS)
         for name, exposure in zip(names, exposures, strict=True):
             opk = np.degrees(opk_from_rotation(exposure.exterior.rotation))
             angles = np.degrees(exposure.gimbal_rad)

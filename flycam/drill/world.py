@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 
 from flycam.drill.cover import Cover, ground_of
 from flycam.drill.light import Sun, illuminate, lit_fraction
-from flycam.drill.noise import Floats, Singles
+from flycam.drill.noise import Singles
 from flycam.drill.objects import Houses, houses_of, trees_of
 from flycam.drill.paint import albedo
 from flycam.drill.relief import Fields, Valley, valley_fields
@@ -18,7 +20,8 @@ from flycam.drill.stamps import grow_trees, lay_yards, raise_houses
 from flycam.drill.storm import after_storm, with_scars
 from flycam.drill.window import Bounds, Window, window_over
 
-_BAND_ROWS = 256
+_BAND_ROWS = 128
+_THREADS = 2
 SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
 SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)
 
@@ -100,39 +103,51 @@ def _standing(houses: Houses, fields: Fields) -> Houses:
 def _bare_ground(
     fields: Fields, window: Window, houses: Houses, after: bool
 ) -> tuple[Singles, NDArray[np.uint8], Singles, NDArray[np.uint8]]:
+    """Height, cover, parcel and change of the ground under whatever stands on it."""
     height = np.empty(window.shape, np.float32)
     parcel = np.empty(window.shape, np.float32)
     cover = np.empty(window.shape, np.uint8)
     change = np.zeros(window.shape, np.uint8)
-    for start in range(0, window.shape[0], _BAND_ROWS):
-        part = ground_of(fields, window.band(start, start + _BAND_ROWS))
-        rows = slice(start, start + _BAND_ROWS)
+
+    def lay(rows: slice, band: Window) -> None:
+        part = ground_of(fields, band)
         height[rows], cover[rows], parcel[rows] = part.height, part.cover, part.parcel
+
+    def storm(rows: slice, band: Window) -> None:
+        was_water = cover[rows] == Cover.WATER
+        height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band)
+        change[rows][cover[rows] == Cover.SCAR] = 1
+        change[rows][(cover[rows] == Cover.FLOOD) & ~was_water] = 2
+
+    _by_bands(window, lay)
     lay_yards(houses, window, height, cover)
     if after:
-        for start in range(0, window.shape[0], _BAND_ROWS):
-            rows = slice(start, start + _BAND_ROWS)
-            band = window.band(start, start + _BAND_ROWS)
-            was_water = cover[rows] == Cover.WATER
-            height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band)
-            change[rows][cover[rows] == Cover.SCAR] = 1
-            change[rows][(cover[rows] == Cover.FLOOD) & ~was_water] = 2
+        _by_bands(window, storm)
     return height, cover, parcel, change
 
 
 def _picture(
     valley: Valley, window: Window, surface: Singles, top: NDArray[np.uint8], parcel: Singles, sun: Sun
 ) -> NDArray[np.uint8]:
+    """The lit orthophoto, band by band."""
     lit = lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
-    for start in range(0, window.shape[0], _BAND_ROWS):
-        band = window.band(start, start + _BAND_ROWS)
-        rows = slice(start, start + band.shape[0])
-        framed = np.clip(np.arange(start - 1, start + band.shape[0] + 1), 0, window.shape[0] - 1)
-        along_across: tuple[Floats, Floats] = valley.coordinates(
-            band.eastings[None, :], band.northings[:, None]
-        )
-        bare = albedo(band, top[rows], parcel[rows], surface[rows], along_across, valley.seed)
-        picture = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
-        rgb[rows] = np.rint(picture * 255.0).astype(np.uint8)
+
+    def paint(rows: slice, band: Window) -> None:
+        framed = np.clip(np.arange(rows.start - 1, rows.stop + 1), 0, window.shape[0] - 1)
+        along, across = valley.coordinates(band.eastings[None, :], band.northings[:, None])
+        place = (along.astype(np.float32), across.astype(np.float32))
+        bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed)
+        rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
+
+    _by_bands(window, paint)
     return rgb
+
+
+def _by_bands(window: Window, work: Callable[[slice, Window], None]) -> None:
+    """Run `work` on bands of rows, on a few threads; bands do not touch each other's rows."""
+    starts = range(0, window.shape[0], _BAND_ROWS)
+    bands = [window.band(start, start + _BAND_ROWS) for start in starts]
+    rows = [slice(start, start + band.shape[0]) for start, band in zip(starts, bands, strict=True)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        list(pool.map(work, rows, bands))
