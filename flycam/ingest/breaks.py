@@ -26,13 +26,16 @@ class Break:
     missing: int
 
 
-def strip_breaks(xy_m: Floats, t_ns: NDArray[np.int64], sorties: list[Index]) -> list[Break]:
-    """Breaks of a flight: N×2 positions (metres) and N times, in order of time inside each sortie.
+def strip_breaks(
+    xy_m: Floats, t_ns: NDArray[np.int64], counter: NDArray[np.int64], sorties: list[Index]
+) -> list[Break]:
+    """Breaks of a flight: N×2 positions (metres), N times and N file counters (-1 unknown), in order of time
+    inside each sortie.
 
-    A step is a break if it is over 1.5 times the flight's long ordinary step (its 90th percentile), and either
-    lies in line with the steps around it, or took a multiple of an otherwise regular interval. So a turn that
-    was flown without photos is no break, a slow stretch that lost one of many photos is none either, and a
-    leg of over 15 steps (to the next area, home) is not called one.
+    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile), and either
+    lies in line with the steps around it, or took a multiple of an otherwise regular interval; or if it took
+    such a multiple and the file numbers skip by as many. So a turn that was flown without photos is no break,
+    a slow stretch is none, and a leg of over 15 steps (to the next area, home) is not called one.
     """
     found: list[Break] = []
     for rows in sorties:
@@ -49,10 +52,12 @@ def strip_breaks(xy_m: Floats, t_ns: NDArray[np.int64], sorties: list[Index]) ->
             np.round(seconds / interval).astype(int) - 1 if interval > 0 else np.zeros(len(seconds), int)
         )
         late = regular & (seconds > LONGER * interval)
-        hit = long & (_in_line(step) | late)
+        number_skips = np.diff(counter[rows]) - 1
+        by_number = late & (number_skips >= 1) & (number_skips <= _MOST_MISSING) & (counter[rows][:-1] >= 0)
+        hit = (long & (_in_line(step) | late)) | by_number
         for i in np.flatnonzero(hit).tolist():
             by_distance = round(float(distance[i]) / ordinary) - 1
-            missing = int(skipped[i]) if late[i] else by_distance
+            missing = int(number_skips[i] if by_number[i] else skipped[i] if late[i] else by_distance)
             if 1 <= missing <= _MOST_MISSING:
                 found.append(
                     Break(

@@ -17,6 +17,7 @@ from flycam.ingest.breaks import Break, strip_breaks
 from flycam.ingest.diagnosis import Gap, GapKind, Problem, ReliefZone, Severity, TerrainAt
 from flycam.ingest.flight_table import Bools, Floats
 from flycam.ingest.headers import SettledFlight
+from flycam.ingest.numbering import counters
 from flycam.ingest.relief import ViewedGround, relief_zones
 from flycam.ingest.sorties import split_sorties
 
@@ -60,7 +61,7 @@ def survey_coverage(
     holes = _holes(ground, flight.work_crs, bays=area_of_interest is not None)
     kept_table = flight.table.take(keep)
     kept_xy = flight.xy_m[keep]
-    breaks = strip_breaks(kept_xy, kept_table.t_ns, split_sorties(kept_table))
+    breaks = strip_breaks(kept_xy, kept_table.t_ns, counters(kept_table.names), split_sorties(kept_table))
     widths = _across(corners)
     gaps = [
         *holes,
@@ -74,8 +75,8 @@ def footprints(flight: SettledFlight, terrain_at: TerrainAt | None) -> Floats:
     """N×K×2 ground points (work CRS metres) where each picture's border meets the ground.
 
     Rays are walked to the height of the ground below them, found in two rounds from the ground under the
-    camera: exact to a fraction of the footprint, which is all that overlap and gaps need. Rays flatter than
-    1 in 10 are bent down to that.
+    camera: exact to a fraction of the footprint, which is all that overlap and gaps need. Rays flatter
+    than 1 in 10 are bent down to that.
     """
     n = len(flight.table)
     rays = np.zeros((n, 4 * _PER_EDGE, 3))

@@ -83,10 +83,13 @@ def _by_events(table: FlightTable, log: FlightLog, offset_s: float | None) -> _M
     good = distance_s[distance_s <= _EVENT_TOLERANCE_S]
     if not good.size:
         return None
-    text = f"{good.size} of {len(table)} photos match {len(events)} camera events, clocks {shift_ns / 1e9:+.1f} s apart"
-    text_vi = f"{good.size}/{len(table)} ảnh khớp {len(events)} sự kiện chụp, đồng hồ lệch "
-    f"{shift_ns / 1e9:+.1f} giây"
-    return _Matched(samples, 0.0, text, text_vi)
+    apart = f"{shift_ns / 1e9:+.1f}"
+    return _Matched(
+        samples,
+        0.0,
+        f"{good.size} of {len(table)} photos match {len(events)} camera events, clocks {apart} s apart",
+        f"{good.size}/{len(table)} ảnh khớp {len(events)} sự kiện chụp, đồng hồ lệch {apart} giây",
+    )
 
 
 def event_offset_ns(photo_ns: NDArray[np.int64], event_ns: NDArray[np.int64]) -> int:

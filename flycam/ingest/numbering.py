@@ -6,12 +6,21 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
+from numpy.typing import NDArray
+
 from flycam.ingest.diagnosis import Problem, Severity
 
 _COUNTER = re.compile(r"^(?P<head>.*?)(?P<number>\d{3,5})(?P<tail>(?:_[A-Za-z]+)?\.\w+)$")
 _DATED = re.compile(r"\d{8,14}[_-]?")
 _LONGEST_GAP = 200
 _ROLL_OVER = (999, 9999)
+
+
+def counters(names: Sequence[str]) -> NDArray[np.int64]:
+    """The camera's counter in each file name (N int64), -1 where there is none."""
+    matches = [_COUNTER.match(name) for name in names]
+    return np.array([-1 if m is None else int(m["number"]) for m in matches], dtype=np.int64)
 
 
 def missing_numbers(names: Sequence[str]) -> tuple[tuple[str, ...], list[Problem]]:

@@ -19,9 +19,9 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
     """Rows with believable positions; rejections of the others; what was decided. Order is kept."""
     table, problems = _unswap(table)
     lonlat = table.lonlat
-    missing: Bools = ~np.isfinite(lonlat).all(axis=1)
-    zero: Bools = ~missing & (np.abs(lonlat) < _ZERO_DEG).all(axis=1)
-    off_globe: Bools = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (np.abs(lonlat[:, 1]) > 90.0))
+    missing = np.asarray(~np.isfinite(lonlat).all(axis=1))
+    zero = ~missing & (np.abs(lonlat) < _ZERO_DEG).all(axis=1)
+    off_globe = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (np.abs(lonlat[:, 1]) > 90.0))
     bad = missing | zero | off_globe
     far = ~bad & _far_from_rest(lonlat, bad)
     rejected = [

@@ -1,0 +1,70 @@
+"""Photos whose poses are given, by a table or an adjustment: nothing is to be settled but who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePath
+
+from flycam.errors import CalibrationMissing
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.clock import capture_times
+from flycam.ingest.diagnosis import Rejection
+from flycam.ingest.duplicates import Identify, content_identity
+from flycam.ingest.metadata import PhotoMetadata
+
+
+def posed_headers(
+    photos: Sequence[PhotoMetadata],
+    poses: Mapping[str, ExteriorOrientation],
+    *,
+    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    pose_file: str,
+    identify: Identify = content_identity,
+    operator: str | None = None,
+) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
+    """Headers of the photos that have a pose under their name, with or without suffix; rejections of the rest.
+
+    `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
+    """
+    by_stem = {_stem(name): exterior for name, exterior in poses.items()}
+    times, _ = capture_times(photos)
+    headers: list[FrameHeader] = []
+    rejected: list[Rejection] = []
+    for photo, captured_ns in zip(photos, times.tolist(), strict=True):
+        exterior = by_stem.get(_stem(photo.name))
+        if exterior is None:
+            message = f"{photo.name}: is not named in {pose_file}: add its pose there"
+            rejected.append(Rejection(name=photo.name, reason="no_position", message=message))
+            continue
+        try:
+            interior = interior_for(photo)
+        except CalibrationMissing as error:
+            rejected.append(Rejection(name=photo.name, reason="calibration_missing", message=str(error)))
+            continue
+        identity = identify(photo)
+        headers.append(
+            FrameHeader(
+                frame_id=frame_id_of(identity),
+                captured_ns=captured_ns,
+                layer=Layer(photo.band),
+                interior=interior,
+                exterior_prior=exterior,
+                provenance=Provenance(
+                    source_name=photo.name,
+                    source_sha256=identity,
+                    camera=f"{photo.maker} {photo.model}".strip(),
+                    operator=operator,
+                    settled=(f"The pose is taken from {pose_file}.",),
+                ),
+            )
+        )
+    headers.sort(key=lambda h: (h.captured_ns, h.provenance.source_name))
+    return tuple(headers), tuple(rejected)
+
+
+def _stem(name: str) -> str:
+    path = PurePath(name.replace("\\", "/"))
+    known = path.suffix.lower() in {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
+    return (path.stem if known else path.name).lower()
