@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from shapely.geometry.base import BaseGeometry
+
 from flycam.errors import PositionMissing, SourceUnreadable
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem_info import DemInfo
-from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.diagnosis import Diagnosis, Rejection
+from flycam.ingest.duplicates import Identify, content_identity
 from flycam.ingest.inspect import diagnose
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import interior_for, read_all, search
+from flycam.ingest.pixels import PixelChecks
+from flycam.ingest.telemetry_files import read_flight_log
 from flycam.pipeline.terrain import TerrainLookup
 
 
@@ -57,8 +61,18 @@ class Survey:
         return len(self.photos) + len(self.unreadable)
 
 
-def survey(request: SurveyRequest, dems: Sequence[DemInfo]) -> Survey:
+def survey(
+    request: SurveyRequest,
+    dems: Sequence[DemInfo],
+    *,
+    checks_of: Callable[[Sequence[PhotoMetadata]], Mapping[str, PixelChecks]] | None = None,
+    identify: Identify = content_identity,
+    area_of_interest: BaseGeometry | None = None,
+) -> Survey:
     """Read the metadata of all photos and let the doctor settle them.
+
+    checks_of  looks at the pixels (blur, lens cap); None leaves them unread
+    identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
     a position and no log supplies one), CalibrationMissing, and what reading the telemetry raises.
@@ -72,34 +86,30 @@ def survey(request: SurveyRequest, dems: Sequence[DemInfo]) -> Survey:
         _, first = failed[0]
         raise SourceUnreadable(f"none of the {len(failed)} photos can be read; the first: {first}") from first
     camera = load_camera_file(request.camera) if request.camera else None
+    diagnosis = diagnose(
+        photos,
+        terrain_at=TerrainLookup(dems) if dems else None,
+        track=read_flight_log(request.telemetry) if request.telemetry else None,
+        height_mode=request.height_mode,
+        takeoff=request.takeoff,
+        clock_offset_s=request.clock_offset_s,
+        interior_for=partial(interior_for, camera_override=camera),
+        identify=identify,
+        checks=checks_of(photos) if checks_of else None,
+        area_of_interest=area_of_interest,
+    )
+    if not diagnosis.headers:
+        raise PositionMissing(_why_nothing(diagnosis))
     return Survey(
         photos=tuple(photos),
         unreadable=tuple(
             Rejection(name=path.name, reason="unreadable", message=str(error)) for path, error in failed
         ),
         skipped=found.skipped,
-        diagnosis=_diagnosed(request, photos, dems, camera),
+        diagnosis=diagnosis,
     )
-
-
-def _diagnosed(
-    request: SurveyRequest,
-    photos: Sequence[PhotoMetadata],
-    dems: Sequence[DemInfo],
-    camera: InteriorOrientation | None,
-) -> Diagnosis:
-    diagnosis = diagnose(
-        photos,
-        terrain_at=TerrainLookup(dems) if dems else None,
-        height_mode=request.height_mode,
-        takeoff=request.takeoff,
-        interior_for=partial(interior_for, camera_override=camera),
-    )
-    if not diagnosis.headers:
-        raise PositionMissing(_why_nothing(diagnosis))
-    return diagnosis
 
 
 def _why_nothing(diagnosis: Diagnosis) -> str:
     first = diagnosis.rejected[0]
-    return f"none of the {len(diagnosis.rejected)} photos can be placed; {first.name}: {first.message}"
+    return f"none of the {len(diagnosis.rejected)} photos can be placed: {first.message}"

@@ -1,0 +1,5 @@
+"""`python -m flycam` is `flycam`."""
+
+from flycam.cli import main
+
+main()

@@ -1,0 +1,252 @@
+"""What each command answers: one object for programs, and lines for people."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import shapely
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import Coverage, DemRecord
+from flycam.drill.drill import DrillReport
+from flycam.geodata.communes import CommuneImport
+from flycam.geodata.dem_info import DemInfo
+from flycam.ingest.diagnosis import Diagnosis
+from flycam.mosaic.export import Exported
+from flycam.pipeline.batch import IngestReport
+from flycam.pipeline.coverage import flown_on
+from flycam.pipeline.demo import DemoReport
+from flycam.pipeline.doctor import Check
+from flycam.pipeline.inspection import InspectionReport
+from flycam.pipeline.withdraw import WithdrawReport
+
+Answer = Mapping[str, Any]
+Answered = tuple[Answer, Sequence[str]]
+
+
+def of_inspection(report: InspectionReport) -> Answered:
+    """frames, usable, camera, problems[], and more."""
+    seen, diagnosis = report.survey, report.survey.diagnosis
+    rejected = [*seen.unreadable, *diagnosis.rejected]
+    answer = {
+        "frames": seen.read,
+        "usable": len(diagnosis.headers),
+        "rejected": dict(sorted(Counter(one.reason for one in rejected).items())),
+        "camera": diagnosis.camera,
+        "calibration": sorted({header.interior.calibration_id for header in diagnosis.headers}),
+        "work_crs": diagnosis.work_crs,
+        "vertical_datum": diagnosis.vertical_datum,
+        "is_drill": diagnosis.is_drill,
+        "takeoff": _takeoff(diagnosis),
+        "problems": [
+            {
+                "code": problem.code,
+                "severity": problem.severity.value,
+                "sentence": problem.sentence_en,
+                "sentence_vi": problem.sentence_vi,
+                "frames": list(problem.frames),
+            }
+            for problem in diagnosis.problems
+        ],
+        "rejections": [{"name": r.name, "reason": r.reason, "sentence": r.message} for r in rejected],
+        "gaps": [
+            {
+                "kind": gap.kind.value,
+                "area_m2": round(gap.area_m2, 1),
+                "missing": gap.missing,
+                "between": list(gap.between),
+                "seen_by": gap.seen_by,
+                "sentence": gap.sentence_en,
+                "sentence_vi": gap.sentence_vi,
+                "polygon": shapely.geometry.mapping(gap.polygon_lonlat),
+            }
+            for gap in diagnosis.gaps
+        ],
+        "relief": [
+            {
+                "zone": zone.zone,
+                "ground_m": zone.ground_m,
+                "photos": zone.photos,
+                "height_above_ground_m": zone.height_above_ground_m,
+                "gsd_m": zone.gsd_m,
+                "views": zone.views,
+                "side_overlap": zone.side_overlap,
+            }
+            for zone in diagnosis.relief
+        ],
+        "missing_names": list(diagnosis.missing_names),
+        "refly": str(report.refly) if report.refly else None,
+        "seconds": round(report.seconds, 3),
+    }
+    return answer, _inspection_lines(report)
+
+
+def _takeoff(diagnosis: Diagnosis) -> Answer | None:
+    takeoff = diagnosis.takeoff
+    if takeoff is None:
+        return None
+    return {
+        "height_m": round(takeoff.height_m, 2),
+        "sigma_m": round(takeoff.sigma_m, 2),
+        "datum": takeoff.datum,
+        "how": takeoff.how,
+    }
+
+
+def _inspection_lines(report: InspectionReport) -> list[str]:
+    seen, diagnosis = report.survey, report.survey.diagnosis
+    lines = [f"{len(diagnosis.headers)} of {seen.read} photos usable · {diagnosis.camera}"]
+    lines += [f"  [{problem.severity.value}] {problem.sentence_en}" for problem in diagnosis.problems]
+    lines += [f"  [left out] {one.message}" for one in (*seen.unreadable, *diagnosis.rejected)]
+    lines += [f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
+    lines += [
+        f"  [{zone.zone}] ground {zone.ground_m[0]:.0f} to {zone.ground_m[1]:.0f} m: "
+        f"{zone.height_above_ground_m[1]:.0f} m above ground, GSD {zone.gsd_m[1] * 100:.1f} cm"
+        + (f", side overlap {zone.side_overlap:.0%}" if zone.side_overlap is not None else "")
+        for zone in diagnosis.relief
+    ]
+    if report.refly:
+        lines.append(f"ground to refly: {report.refly}")
+    return lines
+
+
+def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
+    """flight_id, frames, gsd_m, communes, seconds."""
+    names = _commune_names(report, catalog)
+    flight = report.flight
+    answer = {
+        "flight_id": flight.flight_id,
+        "name": flight.name,
+        "frames": {"read": report.survey.read, "used": report.used, "rejected": report.rejected},
+        "new": report.new,
+        "gsd_m": round(flight.gsd_m, 4),
+        "work_crs": flight.work_crs,
+        "vertical_datum": flight.vertical_datum,
+        "warnings": list(flight.warnings),
+        "problems": [problem.sentence_en for problem in report.survey.diagnosis.problems],
+        "communes": [_commune(one, names) for one in report.communes],
+        "seconds": round(report.seconds, 3),
+    }
+    lines = [
+        f"{flight.name} ({flight.flight_id}): {report.used} frames, {report.new} new, "
+        f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
+    ]
+    lines += [f"  {reason}: {count} left out" for reason, count in report.rejected.items()]
+    lines += [f"  ! {warning}" for warning in flight.warnings]
+    lines += [
+        f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "
+        f"{one.covered_pct:.1f} %"
+        for one in report.communes
+    ]
+    return answer, lines
+
+
+def _commune_names(report: IngestReport, catalog: Catalog) -> dict[str, str]:
+    day = flown_on(report.flight)
+    return {
+        one.commune_code: catalog.boundaries.commune(one.commune_code, day).name for one in report.communes
+    }
+
+
+def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
+    return {
+        "code": one.commune_code,
+        "name": names[one.commune_code],
+        "covered_pct": round(one.covered_pct, 3),
+        "area_m2": round(one.covered_m2, 1),
+        "gsd_m": round(one.gsd_m, 4),
+        "clip": one.clip_key,
+    }
+
+
+def of_withdrawal(report: WithdrawReport) -> Answered:
+    """tiles, and how many frames."""
+    answer = {"flight_id": report.flight.flight_id, "frames": report.frames, "tiles": report.tiles}
+    return answer, [
+        f"{report.frames} frames withdrawn from {report.flight.name}, {report.tiles} tiles written"
+    ]
+
+
+def of_export(exported: Exported) -> Answered:
+    """path, crs, gsd_m, bounds."""
+    rows, cols = exported.shape_px
+    answer = {
+        "path": str(exported.path),
+        "crs": exported.crs,
+        "gsd_m": exported.gsd_m,
+        "bounds": list(exported.bounds),
+    }
+    return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m} m, {exported.crs}"]
+
+
+def of_dem(record: DemRecord, info: DemInfo) -> Answered:
+    """dem_id, bounds, datum."""
+    answer = {
+        "dem_id": record.dem_id,
+        "bounds": list(record.bounds_lonlat_deg),
+        "datum": record.vertical_datum,
+        "datum_source": info.datum_source,
+        "hole_pct": round(100 * info.hole_fraction, 3),
+        "warnings": list(info.warnings),
+    }
+    low, high = info.height_range_m
+    line = (
+        f"{record.name}: {low:.0f} to {high:.0f} m, {record.vertical_datum} ({info.datum_source}), "
+        f"posts every {info.post_spacing_m:.1f} m"
+    )
+    return answer, [line, *(f"  ! {warning}" for warning in info.warnings)]
+
+
+def of_communes(found: CommuneImport) -> Answered:
+    """added, repaired, overlaps_km2."""
+    answer = {
+        "added": len(found.communes),
+        "repaired": len(found.repaired),
+        "repairs": list(found.repaired),
+        "removed": list(found.removed),
+        "remarks": list(found.remarks),
+        "overlaps_km2": round(found.overlaps_km2, 4),
+        "overlaps_left_km2": round(found.overlaps_left_km2, 6),
+    }
+    lines = [
+        f"{len(found.communes)} communes, {len(found.repaired)} repaired, "
+        f"{found.overlaps_km2:.2f} km² claimed twice and settled"
+    ]
+    lines += [f"  {sentence}" for sentence in (*found.repaired, *found.removed, *found.remarks)]
+    return answer, lines
+
+
+def of_checks(checks: Sequence[Check]) -> Answered:
+    """checks."""
+    answer = {
+        "checks": [
+            {"name": c.name, "ok": c.ok, "sentence": c.sentence_en, "sentence_vi": c.sentence_vi}
+            for c in checks
+        ]
+    }
+    return answer, [f"{'ok' if c.ok else '!!'}  {c.name}: {c.sentence_en}" for c in checks]
+
+
+def of_drill(report: DrillReport) -> Answered:
+    """frames, dem, communes, truth."""
+    answer = {
+        "frames": report.frames,
+        "photos": str(report.photos),
+        "dem": str(report.dem),
+        "communes": str(report.communes),
+        "truth": str(report.truth),
+    }
+    return answer, [f"{report.frames} photos in {report.photos}"]
+
+
+def of_demo(report: DemoReport, url: str) -> Answered:
+    """flights, changes, url."""
+    flights = (report.before, report.after)
+    answer = {
+        "flights": [one.flight.flight_id for one in flights],
+        "changes": [],
+        "url": url,
+    }
+    return answer, [f"{one.flight.name}: {one.used} frames, {one.seconds:.1f} s" for one in flights]

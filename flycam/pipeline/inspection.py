@@ -1,0 +1,88 @@
+"""`flycam inspect`: what is this flight, what is wrong with it, and which ground is missing. Writes nothing
+but the KML that was asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.errors import DiskFull, FrameUnreadable
+from flycam.geodata.dem_info import DemInfo, read_dem_info
+from flycam.geodata.vector_file import read_polygon_layers
+from flycam.ingest.duplicates import quick_identity
+from flycam.ingest.kml import refly_kml
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.pixels import PixelChecks, pixel_checks
+from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.survey import Survey, SurveyRequest, survey
+from flycam.pipeline.workspace import Progress, silent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InspectionReport:
+    """A survey, the KML written (if any), and how long it took."""
+
+    survey: Survey
+    refly: Path | None
+    seconds: float
+
+
+def inspect_flight(
+    request: SurveyRequest,
+    dems: Sequence[DemInfo],
+    *,
+    extra_dem: Path | None = None,
+    datum: str | None = None,
+    aoi: Path | None = None,
+    refly: Path | None = None,
+    check_pixels: bool = True,
+    progress: Progress = silent,
+) -> InspectionReport:
+    """Look at a flight; `extra_dem` is used without being registered. Raises what `survey` raises."""
+    started = time.monotonic()
+    if extra_dem is not None:
+        dems = [read_dem_info(extra_dem, datum), *dems]
+    seen = survey(
+        request,
+        dems,
+        checks_of=(lambda photos: _pixel_checks(photos, progress)) if check_pixels else None,
+        identify=quick_identity,
+        area_of_interest=read_area(aoi) if aoi else None,
+    )
+    if refly is not None:
+        try:
+            refly.write_text(refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}"), encoding="utf-8")
+        except OSError as error:
+            raise DiskFull(f"{refly}: cannot be written ({error.strerror}); choose another place") from error
+    return InspectionReport(survey=seen, refly=refly, seconds=time.monotonic() - started)
+
+
+def read_area(path: Path) -> BaseGeometry:
+    """All polygons of a vector file as one area in WGS 84 degrees. Raises SourceUnreadable, CrsMissing."""
+    return shapely.union_all(
+        [geometry for layer in read_polygon_layers(path) for geometry in layer.geometries]
+    )
+
+
+def _pixel_checks(photos: Sequence[PhotoMetadata], progress: Progress) -> Mapping[str, PixelChecks]:
+    """Checks of every photo whose pixels can be read; the others show when they are ingested."""
+    workers = workers_here()
+    checks: dict[str, PixelChecks] = {}
+    results = ordered_map(_checked, photos, workers, in_flight=2 * workers)
+    for count, (photo, result) in enumerate(zip(photos, results, strict=True), start=1):
+        if result is not None:
+            checks[photo.name] = result
+        progress("look", count, len(photos))
+    return checks
+
+
+def _checked(photo: PhotoMetadata) -> PixelChecks | None:
+    try:
+        return pixel_checks(photo.path)
+    except FrameUnreadable:
+        return None
