@@ -1,8 +1,5 @@
 """Registered terrain files to the one terrain grid a flight is rectified on.
 
-Posts stand at pixel centres. GDAL hands out the corner of the corner pixel for "area" and "point" files
-alike, so the half-pixel shift is the +0.5 in `_Lattice`, and nowhere else.
-
 The grid does not depend on the window asked for: the post spacing comes from the finest DEM alone and the
 posts lie on multiples of it (or are that DEM's own posts, where it is already in the work CRS). So the same
 ground has the same heights when a flight is refolded later.
@@ -22,7 +19,15 @@ from rasterio.windows import Window
 
 from flycam.errors import TerrainMissing
 from flycam.geodata.crs import WGS84, describe_crs, to_lonlat, transform_points
-from flycam.geodata.dem_info import DemInfo, feet_evidence, open_dem, read_dem_info, read_heights
+from flycam.geodata.dem_info import (
+    DemInfo,
+    apply_affine,
+    feet_evidence,
+    open_dem,
+    post_affine,
+    read_dem_info,
+    read_heights,
+)
 from flycam.geodata.geoid import convert_height
 from flycam.geodata.resample import bilinear, cubic
 from flycam.geometry.terrain import TerrainGrid
@@ -43,6 +48,7 @@ MAX_POSTS = 32_000_000
 """Largest grid handed out (128 MB); a wider window gets its posts 2, 4, … times as far apart."""
 
 _BLOCK_POSTS = 1 << 21
+_METRES_PER_DEGREE = 111_000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,7 +154,7 @@ def _lattices(dems: Sequence[DemInfo]) -> list[_Lattice]:
     groups: list[_Lattice] = []
     for dem in sorted(dems, key=lambda d: d.post_spacing_m):
         with open_dem(dem.path) as source:
-            from_post = source.transform * Affine.translation(0.5, 0.5)
+            from_post = post_affine(source)
             member = _Member(dem=dem, col=0, row=0, cols=source.width, rows=source.height)
         for i, group in enumerate(groups):
             offset = _offset_on(group, dem, from_post)
@@ -166,7 +172,7 @@ def _offset_on(group: _Lattice, dem: DemInfo, from_post: Affine) -> tuple[int, i
     if (dem.crs, dem.datum) != (group.crs, group.datum):
         return None
     corners = np.array([[0.0, 0.0], [10_000.0, 0.0], [0.0, 10_000.0]])
-    offsets = _apply(~group.from_post, _apply(from_post, corners)) - corners
+    offsets = apply_affine(~group.from_post, apply_affine(from_post, corners)) - corners
     whole = np.round(offsets[0])
     return (int(whole[0]), int(whole[1])) if np.abs(offsets - whole).max() < 1e-3 else None
 
@@ -212,24 +218,39 @@ def _fill(
 
 
 def _at_points(lattice: _Lattice, xy: Floats, crs: str, datum: str, *, smooth: bool) -> Floats:
-    """Heights in `datum` at points (N×2) of `crs`; NaN where the lattice does not know."""
-    position = _apply(~lattice.from_post, transform_points(xy, crs, lattice.crs))
+    """Heights in `datum` at points (N×2) of `crs`; NaN where the lattice does not know.
+
+    Points so far apart that the posts around them would not fit in memory are halved until they do.
+    """
+    position = apply_affine(~lattice.from_post, transform_points(xy, crs, lattice.crs))
     nearest = np.round(position)
     position = np.where(np.abs(position - nearest) < 1e-6, nearest, position)
     heights = np.full(len(xy), np.nan)
     inside = np.isfinite(position).all(axis=1)
     if not inside.any():
         return heights
-    window, col0, row0 = _read_window(lattice, position[inside])
-    if window is None:
-        return heights
-    kernel = cubic if smooth else bilinear
-    heights[inside] = kernel(window, position[inside, 1] - row0, position[inside, 0] - col0)
+    heights[inside] = _interpolated(lattice, position[inside], smooth=smooth)
     known = np.isfinite(heights)
     if datum != lattice.datum and known.any():
         lonlat = to_lonlat(xy[known], crs)
         heights[known] = convert_height(heights[known], lonlat, lattice.datum, datum)
     return heights
+
+
+def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Floats:
+    low, extent = position.min(axis=0), np.ptp(position, axis=0)
+    if np.prod(extent + 5.0) > MAX_POSTS and len(position) > 1:
+        axis = int(np.argmax(extent))
+        first = position[:, axis] < low[axis] + extent[axis] / 2.0
+        heights = np.empty(len(position))
+        heights[first] = _interpolated(lattice, position[first], smooth=smooth)
+        heights[~first] = _interpolated(lattice, position[~first], smooth=smooth)
+        return heights
+    window, col0, row0 = _read_window(lattice, position)
+    if window is None:
+        return np.full(len(position), np.nan)
+    kernel = cubic if smooth else bilinear
+    return kernel(window, position[:, 1] - row0, position[:, 0] - col0)
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:
@@ -256,16 +277,21 @@ def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float3
     return joined, c0, r0
 
 
-def _apply(affine: Affine, xy: Floats) -> Floats:
-    x, y = xy[..., 0], xy[..., 1]
-    columns = (affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f)
-    return np.stack(columns, axis=-1)
-
-
 def _touches(dem: DemInfo, crs: str, bounds: Bounds) -> bool:
+    """True if the file's posts, and three more around them, reach the bounds.
+
+    The three matter where tiles only touch: ground between the outer posts of two needs them both.
+    """
     west, south, east, north = _lonlat_box(bounds, crs)
     w, s, e, n = dem.bounds_lonlat
-    return w <= east and e >= west and s <= north and n >= south
+    lat_margin = 3.0 * dem.post_spacing_m / _METRES_PER_DEGREE
+    lon_margin = lat_margin / max(math.cos(math.radians((s + n) / 2.0)), 0.01)
+    return (
+        w - lon_margin <= east
+        and e + lon_margin >= west
+        and s - lat_margin <= north
+        and n + lat_margin >= south
+    )
 
 
 def _lonlat_box(bounds: Bounds, crs: str) -> Bounds:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.errors import RasterioError, RasterioIOError
 from rasterio.windows import Window
@@ -137,6 +138,22 @@ def read_heights(source: rasterio.DatasetReader, window: Window, unit_m: float) 
     return _read_checked(source, window, unit_m)[0]
 
 
+def post_affine(source: rasterio.DatasetReader) -> Affine:
+    """From (column, row) with posts at integers to the file's CRS: the half-pixel shift is here only.
+
+    GDAL hands out the corner of the corner pixel for "area" and "point" files alike; posts are pixel centres.
+    """
+    t = source.transform
+    return Affine(t.a, t.b, t.c + (t.a + t.b) / 2.0, t.d, t.e, t.f + (t.d + t.e) / 2.0)
+
+
+def apply_affine(affine: Affine, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Points (S×2) through an affine map."""
+    x, y = xy[..., 0], xy[..., 1]
+    columns = (affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f)
+    return np.stack(columns, axis=-1)
+
+
 def feet_evidence(dem_heights_m: NDArray[np.float64], other_heights_m: NDArray[np.float64]) -> bool:
     """True if heights read as metres are feet, judged against other heights of the same places (N each).
 
@@ -241,16 +258,16 @@ def _read_checked(
 def _extent(source: rasterio.DatasetReader, crs: CrsInfo) -> tuple[Bounds, float]:
     """Outer posts in degrees, and the narrower step on the ground at the middle, rounded to a millimetre."""
     edge = np.linspace(0.0, 1.0, 21)
-    cols, rows = edge * (source.width - 1) + 0.5, edge * (source.height - 1) + 0.5
+    cols, rows = edge * (source.width - 1), edge * (source.height - 1)
+    from_post = post_affine(source)
     ring_c = np.concatenate([cols, cols, np.full(21, cols[0]), np.full(21, cols[-1])])
     ring_r = np.concatenate([np.full(21, rows[0]), np.full(21, rows[-1]), rows, rows])
-    x, y = source.transform * (ring_c, ring_r)
-    lonlat = to_lonlat(np.stack([x, y], axis=-1), crs.text)
+    ring = apply_affine(from_post, np.stack([ring_c, ring_r], axis=-1))
+    lonlat = to_lonlat(ring, crs.text)
     west, south = lonlat.min(axis=0)
     east, north = lonlat.max(axis=0)
     mid = np.array([[source.width / 2.0, source.height / 2.0]]) + np.array([[0, 0], [1, 0], [0, 1]])
-    mx, my = source.transform * (mid[:, 0], mid[:, 1])
-    centre = to_lonlat(np.stack([mx, my], axis=-1), crs.text)
+    centre = to_lonlat(apply_affine(from_post, mid), crs.text)
     metres = to_work(centre, work_crs_for(float(centre[0, 0]), float(centre[0, 1])))
     steps = np.hypot(*(metres[1:] - metres[0]).T)
     return (float(west), float(south), float(east), float(north)), round(float(steps.min()), 3)

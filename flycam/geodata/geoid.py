@@ -117,8 +117,8 @@ def _read(name: str, sigma_m: float) -> _Grid:
     try:
         with rasterio.open(path) as source:
             values = source.read(1).astype(np.float64) * source.scales[0]
-            west, north = source.transform * (0.5, 0.5)
             step = source.transform.a
+            west, north = source.transform.c + step / 2.0, source.transform.f - step / 2.0
     except rasterio.errors.RasterioIOError as error:
         raise DatumUnknown(f"{path.name}: the geoid grid cannot be read: install flycam again") from error
     return _Grid(values_m=values, west_deg=west, north_deg=north, step_deg=step, sigma_m=sigma_m)

@@ -20,6 +20,7 @@ import rasterio
 import rasterio.shutil
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.windows import Window
@@ -29,6 +30,9 @@ from flycam.geodata.crs import describe_crs, parse_crs
 
 BLOCK_PX = 512
 _FREE_MARGIN_BYTES = 1 << 20
+_WRITE_ERRORS = (RasterioError, CPLE_BaseError, OSError)
+"""GDAL's own error escapes rasterio's when a file is closed on a full disk."""
+
 _ENV = {"GDAL_TIFF_INTERNAL_MASK": True, "GDAL_CACHEMAX": 64, "GDAL_NUM_THREADS": 1}
 
 
@@ -101,7 +105,7 @@ class CogWriter:
             with rasterio.Env(**_ENV):
                 self._target = rasterio.open(self._scratch, "w", **profile)
                 self._target.update_tags(**(tags or {}))
-        except RasterioError as error:
+        except _WRITE_ERRORS as error:
             self._leave()
             raise _trouble(self.path, error) from error
 
@@ -115,7 +119,7 @@ class CogWriter:
             with rasterio.Env(**_ENV):
                 self._target.write(np.moveaxis(pixels, -1, 0), window=window)
                 self._target.write_mask((np.asarray(mask) != 0).astype(np.uint8) * 255, window=window)
-        except RasterioError as error:
+        except _WRITE_ERRORS as error:
             raise _trouble(self.path, error) from error
 
     def __enter__(self) -> Self:
@@ -129,7 +133,7 @@ class CogWriter:
                 self._target.close()
                 if kind is None:
                     self._finish()
-        except (RasterioError, OSError) as trouble:
+        except _WRITE_ERRORS as trouble:
             raise _trouble(self.path, trouble) from trouble
         finally:
             self._leave()

@@ -1,0 +1,131 @@
+"""Coordinate reference systems: zones, convergence, VN-2000 by its named transformation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyproj import CRS, Geod
+
+from flycam.errors import CrsMissing
+from flycam.geodata import crs
+
+LAO_CAI = np.array([[103.97, 22.48]])
+
+lons = st.floats(-179.9, 179.9)
+lats = st.floats(-79.9, 83.9)
+
+
+@given(lons, lats)
+def test_the_work_zone_holds_the_place_within_three_degrees(lon: float, lat: float) -> None:
+    text = crs.work_crs_for(lon, lat)
+    zone = int(text[-2:])
+    assert abs(lon - (zone * 6 - 183)) <= 3.0
+    assert text[5:8] == ("326" if lat >= 0 else "327")
+
+
+@given(lons, lats)
+def test_to_work_and_back_is_identity(lon: float, lat: float) -> None:
+    zone = crs.work_crs_for(lon, lat)
+    back = crs.to_lonlat(crs.to_work(np.array([[lon, lat]]), zone), zone)
+    assert np.abs(back - [lon, lat]).max() < 1e-8
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(104.0, 91.0), (181.0, 10.0), (0.0, -85.0), (math.nan, 0.0)])
+def test_no_zone_off_the_globe(lon: float, lat: float) -> None:
+    with pytest.raises(ValueError, match="no UTM zone"):
+        crs.work_crs_for(lon, lat)
+
+
+@pytest.mark.parametrize(("lon", "lat"), [(104.1, 22.0), (107.2, 10.5), (103.0, -20.0), (24.4, -33.7)])
+def test_convergence_is_the_bearing_of_the_grids_north(lon: float, lat: float) -> None:
+    """Walk true north on the ellipsoid: in the grid the step must point to minus the convergence."""
+    zone = crs.work_crs_for(lon, lat)
+    convergence, scale = crs.convergence_and_scale(zone, lon, lat)
+    lon2, lat2, _ = Geod(ellps="WGS84").fwd(lon, lat, 0.0, 10.0)
+    step = np.diff(crs.to_work(np.array([[lon, lat], [lon2, lat2]]), zone), axis=0)[0]
+    assert math.atan2(step[0], step[1]) == pytest.approx(-convergence, abs=1e-6)
+    assert np.hypot(*step) == pytest.approx(10.0 * scale, rel=1e-7)
+
+
+def test_mercator_to_work_is_exact_to_a_millimetre() -> None:
+    bounds = (11_570_000.0, 2_560_000.0, 11_590_000.0, 2_580_000.0)
+    to_work = crs.mercator_to_work("EPSG:32648", bounds)
+    points = np.random.default_rng(3).uniform(bounds[:2], bounds[2:], (500, 2))
+    exact = crs.transform_points(points, crs.WEB_MERCATOR, "EPSG:32648")
+    assert np.abs(to_work(points) - exact).max() < 1e-3
+    assert to_work is crs.mercator_to_work("EPSG:32648", bounds)
+
+
+def _helmert(lonlat: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
+    """VN-2000 geographic from WGS 84 by the inverse seven-parameter coordinate frame rotation (height 0)."""
+    a, f = 6378137.0, 1 / 298.257223563
+    e2 = f * (2 - f)
+    lon, lat = np.radians(lonlat).T
+    n = a / np.sqrt(1 - e2 * np.sin(lat) ** 2)
+    xyz = np.stack([n * np.cos(lat) * np.cos(lon), n * np.cos(lat) * np.sin(lon), n * (1 - e2) * np.sin(lat)])
+    dx, dy, dz, rx, ry, rz, ppm = parameters
+    rx, ry, rz = (math.radians(r / 3600) for r in (rx, ry, rz))
+    rotation = np.array([[1, rz, -ry], [-rz, 1, rx], [ry, -rx, 1]])
+    x, y, z = np.linalg.solve(rotation * (1 + ppm * 1e-6), xyz - np.array([[dx], [dy], [dz]]))
+    p = np.hypot(x, y)
+    lat = np.arctan2(z, p * (1 - e2))
+    for _ in range(8):
+        n = a / np.sqrt(1 - e2 * np.sin(lat) ** 2)
+        lat = np.arctan2(z + e2 * n * np.sin(lat), p)
+    return np.degrees(np.stack([np.arctan2(y, x), lat], axis=-1))
+
+
+def test_vn2000_uses_the_parameters_of_decision_05_2007() -> None:
+    official = (-191.90441429, -39.30318279, -111.45032835, -0.00928836, 0.01975479, -0.00427372, 0.252906278)
+    mine = crs.transform_points(LAO_CAI, crs.WGS84, "EPSG:4756")
+    assert np.abs(mine - _helmert(LAO_CAI, official)).max() * 111_320 < 0.001
+
+
+def test_vn2000_other_registered_parameters_differ_by_decimetres() -> None:
+    """The reason for naming the transformation: the unadopted one lies elsewhere."""
+    other = (-192.873, -39.382, -111.202, 0.00205, 0.0005, -0.00335, 0.0188)
+    mine = crs.transform_points(LAO_CAI, crs.WGS84, "EPSG:4756")
+    offset = (mine - _helmert(LAO_CAI, other)) * [111_320 * math.cos(math.radians(22.48)), 110_700]
+    assert 0.3 < float(np.hypot(*offset[0])) < 1.5
+
+
+def test_vn2000_zones_are_those_of_the_registry() -> None:
+    for meridian, code in crs._VN2000_ZONES.items():
+        conversion = CRS.from_epsg(code).coordinate_operation
+        assert conversion is not None
+        assert conversion.params[1].value == meridian
+    assert crs.vn2000_zone(103.97, "lao cai") == "EPSG:9208"
+    assert crs.vn2000_zone(104.80) == "EPSG:9208"
+    assert set(crs._PROVINCE_MERIDIANS.values()) <= set(crs._VN2000_ZONES)
+
+
+def test_vn2000_round_trip() -> None:
+    xy, zone = crs.wgs84_points_to_vn2000(LAO_CAI, "EPSG:9208")
+    assert zone == "EPSG:9208"
+    assert np.abs(crs.to_lonlat(xy, zone) - LAO_CAI).max() < 1e-8
+
+
+def test_describe_says_unit_datum_and_transformation() -> None:
+    tm3 = crs.describe_crs("EPSG:9208")
+    assert crs.VN2000_OPERATION in tm3.transformation
+    assert (tm3.unit_m, tm3.vertical_datum) == (1.0, None)
+    assert crs.describe_crs("EPSG:4326+5773").vertical_datum == "EGM96"
+    assert crs.describe_crs("EPSG:32648+3855").vertical_datum == "EGM2008"
+    assert crs.describe_crs("EPSG:4979").vertical_datum == "ELLIPSOID"
+    assert crs.describe_crs("EPSG:2263").unit_m == pytest.approx(1200 / 3937)
+
+
+@pytest.mark.parametrize("text", ["", "hello", "EPSG:999999", "+proj=nonsense"])
+def test_what_is_no_crs_is_refused_with_the_cure(text: str) -> None:
+    with pytest.raises(CrsMissing, match="EPSG:number"):
+        crs.parse_crs(text)
+
+
+def test_points_without_an_image_are_nan_and_spoil_no_neighbour() -> None:
+    out = crs.transform_points(np.array([[104.0, 22.0], [np.nan, 0.0]]), crs.WGS84, "EPSG:32648")
+    assert np.isfinite(out[0]).all()
+    assert np.isnan(out[1]).all()

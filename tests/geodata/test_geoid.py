@@ -1,0 +1,102 @@
+"""Geoid undulations against published figures, and heights between datums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.errors import DatumUnknown
+from flycam.geodata import geoid
+
+LAO_CAI = np.array([[103.97, 22.48]])
+datums = st.sampled_from(["EGM96", "EGM2008", "ELLIPSOID"])
+points = st.tuples(st.floats(-180, 180), st.floats(-90, 90)).map(lambda p: np.array([p]))
+
+
+@pytest.mark.parametrize(
+    ("model", "lon", "lat", "metres"),
+    [
+        ("EGM96", 103.97, 22.48, -30.877),  # Lao Cai
+        ("EGM96", 105.85, 21.03, -27.991),  # Ha Noi
+        ("EGM96", 106.70, 10.77, -3.854),  # Ho Chi Minh City
+        ("EGM2008", 103.0 + 23 / 24, 22.5, -32.217),  # the post nearest to Lao Cai
+    ],
+)
+def test_published_undulations(model: str, lon: float, lat: float, metres: float) -> None:
+    assert geoid.undulation_m(model, np.array([[lon, lat]]))[0] == pytest.approx(metres, abs=1.5e-3)
+
+
+def test_the_two_models_differ_by_more_than_a_metre_at_lao_cai() -> None:
+    difference = geoid.undulation_m("EGM96", LAO_CAI) - geoid.undulation_m("EGM2008", LAO_CAI)
+    assert 1.2 < difference[0] < 1.4
+
+
+@pytest.mark.parametrize("model", geoid.GEOIDS)
+def test_the_world_grid_agrees_with_the_crop_within_its_stated_sigma(model: str) -> None:
+    """Inside Vietnam both are known: the coarse grid's error there must be what it claims."""
+    _, world = geoid._grids(model)
+    lonlat = np.random.default_rng(1).uniform([100, 5], [118, 25], (20_000, 2))
+    coarse = geoid.cubic(world.values_m, *geoid._position(world, lonlat), wraps=True)
+    error = coarse - geoid.undulation_m(model, lonlat)
+    assert 0.2 * world.sigma_m < error.std() < 1.6 * world.sigma_m
+    assert abs(error.mean()) < 0.1
+
+
+@pytest.mark.parametrize("model", geoid.GEOIDS)
+def test_outside_the_crop_the_sigma_says_so(model: str) -> None:
+    inside, outside = geoid.undulation_sigma_m(model, np.array([[105.0, 21.0], [25.0, -33.0]]))
+    assert inside <= 0.05 < 0.3 < outside
+
+
+def test_known_places_of_the_world_within_three_sigma() -> None:
+    """EGM96: the low of the Indian Ocean, Iceland, and the date line from either side."""
+    low, high = geoid.undulation_m("EGM96", np.array([[78.75, 4.75], [-20.0, 65.0]]))
+    assert low == pytest.approx(-106.5, abs=1.5)
+    assert high == pytest.approx(66.0, abs=3.0)
+    west, east = geoid.undulation_m("EGM96", np.array([[-179.9999, 12.3], [179.9999, 12.3]]))
+    assert west == pytest.approx(east, abs=1e-3)
+
+
+@settings(max_examples=60)
+@given(points, datums, datums, st.floats(-400, 8800))
+def test_there_and_back_is_identity(lonlat: np.ndarray, a: str, b: str, height: float) -> None:
+    there = geoid.convert_height(np.array([height]), lonlat, a, b)
+    back = geoid.convert_height(there, lonlat, b, a)
+    assert back[0] == pytest.approx(height, abs=1e-9)
+
+
+@settings(max_examples=60)
+@given(points, datums, datums, datums)
+def test_the_way_through_a_third_datum_makes_no_difference(
+    lonlat: np.ndarray, a: str, b: str, c: str
+) -> None:
+    start = np.array([100.0])
+    direct = geoid.convert_height(start, lonlat, a, c)
+    via = geoid.convert_height(geoid.convert_height(start, lonlat, a, b), lonlat, b, c)
+    assert via[0] == pytest.approx(direct[0], abs=1e-9)
+
+
+def test_a_height_above_the_ellipsoid_is_lower_than_above_a_geoid_that_lies_below_it() -> None:
+    assert geoid.convert_height(np.array([100.0]), LAO_CAI, "EGM96", "ELLIPSOID")[0] == pytest.approx(
+        69.123, abs=2e-3
+    )
+
+
+def test_local_heights_stay_local() -> None:
+    assert geoid.convert_height(np.array([5.0]), LAO_CAI, "LOCAL", "LOCAL")[0] == 5.0
+    for pair in (("LOCAL", "EGM96"), ("ELLIPSOID", "LOCAL")):
+        with pytest.raises(DatumUnknown, match="--datum"):
+            geoid.convert_height(np.array([5.0]), LAO_CAI, *pair)
+
+
+@pytest.mark.parametrize("lonlat", [(104.0, np.nan), (np.nan, 21.0), (104.0, 95.0), (9999.0, 21.0)])
+def test_never_a_silent_zero(lonlat: tuple[float, float]) -> None:
+    with pytest.raises(DatumUnknown, match="check the coordinates"):
+        geoid.undulation_m("EGM96", np.array([lonlat]))
+
+
+def test_an_unknown_datum_is_named() -> None:
+    with pytest.raises(DatumUnknown, match="EGM84"):
+        geoid.convert_height(np.array([5.0]), LAO_CAI, "EGM84", "EGM96")
