@@ -1,7 +1,8 @@
 """What a writer knows of the heads in the tile log.
 
 Knowledge may be stale: the compare-and-swap of `append` finds out. So heads are asked for by blocks of
-tiles, once, and asked again only after a conflict.
+tiles, once, and asked again only after a conflict. As a block is asked for again for the sake of one tile,
+whoever made a state from a head must remember which one: it may be another by now.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
@@ -37,6 +38,15 @@ _MAX_ATTEMPTS = 25
 _CANVAS_CACHE_TILES = 384  # 0.46 MB each: 180 MB
 _PARENT_CACHE_TILES = 128
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A tile state to be written, and the head (content hash) it was made from: what the append expects."""
+
+    tile: MosaicTile
+    content_hash: str
+    made_from: str | None
 
 
 class MosaicWriter:
@@ -68,6 +78,7 @@ class MosaicWriter:
         self._cache_tiles = max(cache_tiles, 1)
         self._heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
+        self._made_from: dict[TileId, str | None] = {}
         self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self._dirty: set[TileId] = set()
         self._lock = threading.RLock()
@@ -126,6 +137,7 @@ class MosaicWriter:
             self._heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
             self._forget(wanted)
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
+            self._made_from.update((tile_id, self._heads.hash_of(tile_id)) for tile_id in wanted)
             for patch in patches:
                 self._lay_on(folded, patch)
             self._canvases.update(folded)
@@ -157,6 +169,7 @@ class MosaicWriter:
             else:
                 canvas = TileCanvas.of(read_tile(self._store, head), epoch)
             self._canvases[tile_id] = canvas
+            self._made_from[tile_id] = head.content_hash if head else None
         self._canvases.move_to_end(tile_id)
         return canvas
 
@@ -171,6 +184,7 @@ class MosaicWriter:
     def _forget(self, tile_ids: Iterable[TileId]) -> None:
         for tile_id in tile_ids:
             self._canvases.pop(tile_id, None)
+            self._made_from.pop(tile_id, None)
             self._dirty.discard(tile_id)
 
     # -- writing --------------------------------------------------------------------------------
@@ -191,58 +205,58 @@ class MosaicWriter:
             " they were being written; run again"
         )
 
-    def _group(self, tile_ids: list[TileId]) -> list[tuple[MosaicTile, str]]:
-        """The base tiles and ancestors that differ from their heads, with their hashes; finest first."""
-        group: list[tuple[MosaicTile, str]] = []
+    def _group(self, tile_ids: list[TileId]) -> list[_Change]:
+        """The base tiles and ancestors that differ from the heads they were made from; finest first."""
+        group: list[_Change] = []
         tiles = list(self._pool.map(lambda tile_id: self._canvases[tile_id].borrow(), tile_ids))
+        made_from = [self._made_from[tile_id] for tile_id in tile_ids]
         for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
-            hashes = self._pool.map(content_hash, tiles)
-            fresh = [
-                (tile, digest)
-                for tile, digest in zip(tiles, hashes, strict=True)
-                if digest != self._heads.hash_of(tile.tile_id)
-            ]
+            changes = map(_Change, tiles, self._pool.map(content_hash, tiles), made_from)
+            fresh = [change for change in changes if change.content_hash != change.made_from]
             group.extend(fresh)
             if zoom > self._mosaic.min_zoom:
-                tiles = self._parents_of([tile for tile, _ in fresh])
+                tiles, made_from = self._parents_of([change.tile for change in fresh])
         return group
 
-    def _parents_of(self, children: list[MosaicTile]) -> list[MosaicTile]:
+    def _parents_of(self, children: list[MosaicTile]) -> tuple[list[MosaicTile], list[str | None]]:
+        """Parents with the quadrants of changed children replaced, and the heads they were made from."""
         by_parent: dict[TileId, list[Future[Quadrant]]] = {}
         for child in children:
             by_parent.setdefault(child.tile_id.parent(), []).append(self._pool.submit(quadrant_of, child))
-        return [
-            with_quadrants(self._stored_parent(parent_id), parent_id, (q.result() for q in quadrants))
-            for parent_id, quadrants in by_parent.items()
-        ]
+        parents: list[MosaicTile] = []
+        made_from: list[str | None] = []
+        for parent_id, quadrants in by_parent.items():
+            head = self._heads.of(parent_id)
+            old = self._stored_parent(head) if head else None
+            parents.append(with_quadrants(old, parent_id, (q.result() for q in quadrants)))
+            made_from.append(head.content_hash if head else None)
+        return parents, made_from
 
-    def _stored_parent(self, parent_id: TileId) -> MosaicTile | None:
-        head = self._heads.of(parent_id)
-        if head is None:
-            return None
+    def _stored_parent(self, head: TileRecord) -> MosaicTile:
         # The cache is by content hash, so a head that moved is never answered from it.
         if head.content_hash not in self._parents:
             return read_tile(self._store, head)
         self._parents.move_to_end(head.content_hash)
         return self._parents[head.content_hash]
 
-    def _commit(self, group: list[tuple[MosaicTile, str]]) -> None:
+    def _commit(self, group: list[_Change]) -> None:
         if not group:
             return
         records = list(self._pool.map(self._put, group))
         self._store.flush()
-        expected = {record.tile_id: self._heads.hash_of(record.tile_id) for record in records}
+        expected = {change.tile.tile_id: change.made_from for change in group}
         self._heads.learn(self._log.append(records, expected))
-        for tile, digest in group:
-            if tile.tile_id.z < self._mosaic.base_zoom:
-                self._parents[digest] = tile
+        for change in group:
+            if change.tile.tile_id.z == self._mosaic.base_zoom:
+                self._made_from[change.tile.tile_id] = change.content_hash
+            else:
+                self._parents[change.content_hash] = change.tile
         while len(self._parents) > _PARENT_CACHE_TILES:
             self._parents.popitem(last=False)
 
-    def _put(self, item: tuple[MosaicTile, str]) -> TileRecord:
-        tile, digest = item
-        mosaic = self._mosaic
-        key = keys.tile(mosaic.mosaic_id, mosaic.revision, tile.tile_id, digest)
+    def _put(self, change: _Change) -> TileRecord:
+        mosaic, tile = self._mosaic, change.tile
+        key = keys.tile(mosaic.mosaic_id, mosaic.revision, tile.tile_id, change.content_hash)
         self._store.put(key, encode(tile))
         return TileRecord(
             seq=0,
@@ -252,23 +266,23 @@ class MosaicWriter:
             epoch=tile.epoch,
             tile_id=tile.tile_id,
             key=key,
-            content_hash=digest,
+            content_hash=change.content_hash,
             written_ns=self._clock_ns(),
         )
 
     def _reconcile(self, tile_ids: list[TileId], replacing: bool) -> None:
         """After a refused append: look at the heads again and merge what others wrote into our tiles."""
-        before = {tile_id: self._heads.hash_of(tile_id) for tile_id in tile_ids}
         self._heads.forget(_with_ancestors(tile_ids, self._mosaic.min_zoom))
         for tile_id in tile_ids:
             head = self._heads.of(tile_id)
-            if head is None or head.content_hash == before[tile_id]:
+            if head is None or head.content_hash == self._made_from[tile_id]:
                 continue
             if replacing and head.epoch != self._canvases[tile_id].epoch:
                 raise StoreConflict(
                     f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again"
                 )
             self._canvases[tile_id].lay_tile(read_tile(self._store, head))
+            self._made_from[tile_id] = head.content_hash
 
 
 def _with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:

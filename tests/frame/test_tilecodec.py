@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.errors import TileCorrupt
+from flycam.frame.tile import MosaicTile
+from flycam.frame.tilecodec import (
+    ViewFormat,
+    content_hash,
+    decode,
+    decode_mask,
+    decode_picture,
+    encode,
+    to_view,
+    view_format,
+)
+from flycam.geometry.grid import TileId
+
+TILE = TileId(z=20, x=830_001, y=465_001)
+
+
+def tile(seed: int, frames: int = 3, holes: bool = True) -> MosaicTile:
+    """Noise of full range, so that every wrap-around of the filters happens."""
+    rng = np.random.default_rng(seed)
+    source = rng.integers(0 if holes else 1, frames + 1, (256, 256)).astype(np.uint16)
+    quality = np.where(source > 0, rng.integers(1, 65536, (256, 256)), 0).astype(np.uint16)
+    rgb = rng.integers(0, 256, (256, 256, 3), np.uint8)
+    rgb[source == 0] = 0
+    names = tuple(f"{i:032x}" for i in range(frames))
+    return MosaicTile(tile_id=TILE, rgb=rgb, quality=quality, source=source, frames=names, epoch="abc")
+
+
+def same(a: MosaicTile, b: MosaicTile) -> bool:
+    planes = (np.array_equal(getattr(a, n), getattr(b, n)) for n in ("rgb", "quality", "source"))
+    return all(planes) and (a.tile_id, a.frames, a.epoch) == (b.tile_id, b.frames, b.epoch)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 2**32), frames=st.sampled_from([1, 2, 255, 256, 3000]))
+def test_bytes_and_back_is_the_same_state(seed: int, frames: int) -> None:
+    before = tile(seed, frames)
+    data = encode(before)
+    after = decode(data, TILE, content_hash(before))
+    assert same(before, after)
+    assert encode(after) == data
+    rgb, mask = decode_picture(data, TILE)
+    assert np.array_equal(rgb, before.rgb)
+    assert np.array_equal(mask, before.quality > 0)
+    assert np.array_equal(decode_mask(data, TILE), mask)
+
+
+def test_an_empty_tile_has_bytes_too() -> None:
+    empty = MosaicTile(
+        tile_id=TILE,
+        rgb=np.zeros((256, 256, 3), np.uint8),
+        quality=np.zeros((256, 256), np.uint16),
+        source=np.zeros((256, 256), np.uint16),
+        frames=(),
+    )
+    data = encode(empty)
+    assert same(decode(data, TILE), empty)
+    assert len(data) < 400
+
+
+def test_the_hash_is_of_the_state_not_of_the_bytes() -> None:
+    """Pinned: a change of this value changes every key, and needs a new format version."""
+    ramp = np.add.outer(np.arange(256), np.arange(256))
+    fixed = MosaicTile(
+        tile_id=TILE,
+        rgb=np.stack([ramp, ramp // 2, 255 - ramp // 2], -1).astype(np.uint8),
+        quality=(ramp + 1).astype(np.uint16),
+        source=np.ones((256, 256), np.uint16),
+        frames=("0" * 32,),
+    )
+    assert content_hash(fixed) == "2de6c3c95f5e1ca8b902fc17160a2317"
+
+
+@pytest.mark.parametrize("change", ["rgb", "quality", "source", "frames", "epoch", "tile_id"])
+def test_the_hash_sees_every_part(change: str) -> None:
+    before = tile(1)
+    new: object
+    if change in ("rgb", "quality", "source"):
+        new = getattr(before, change).copy()
+        new[100, 100] ^= 1
+    else:
+        new = {"frames": ("x", "y", "z"), "epoch": "abd", "tile_id": dataclasses.replace(TILE, x=TILE.x + 1)}[
+            change
+        ]
+    after = dataclasses.replace(before, **{change: new})  # type: ignore[arg-type]
+    assert content_hash(after) != content_hash(before)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_damage_is_found(data: st.DataObject) -> None:
+    whole = encode(tile(2))
+    kind = data.draw(st.sampled_from(["flip", "cut", "grow"]))
+    if kind == "flip":
+        # the header is a fraction of a per mille of the bytes, yet where the interesting damage is
+        at = data.draw(st.one_of(st.integers(0, 60), st.integers(0, len(whole) - 1)))
+        bit = 1 << data.draw(st.integers(0, 7))
+        damaged = whole[:at] + bytes([whole[at] ^ bit]) + whole[at + 1 :]
+    elif kind == "cut":
+        damaged = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    else:
+        damaged = whole + data.draw(st.binary(min_size=1, max_size=9))
+    with pytest.raises(TileCorrupt, match=r"20/830001/465001.*ingest the flight again"):
+        decode(damaged, TILE)
+
+
+def test_another_address_or_another_content_is_found() -> None:
+    whole = encode(tile(3))
+    with pytest.raises(TileCorrupt, match="holds tile"):
+        decode(whole, dataclasses.replace(TILE, y=1))
+    with pytest.raises(TileCorrupt, match="content hash"):
+        decode(whole, TILE, "0" * 32)
+
+
+def test_a_state_that_is_not_canonical_is_refused() -> None:
+    for wrong in (
+        dataclasses.replace(tile(4), frames=("b", "a", "c")),
+        dataclasses.replace(tile(4), frames=("a", "a", "b")),
+        dataclasses.replace(tile(4), frames=("a\nb", "c", "d")),
+        dataclasses.replace(tile(4), rgb=np.zeros((256, 256), np.uint8)),
+        dataclasses.replace(tile(4), quality=np.zeros((256, 256), np.float32)),
+    ):
+        with pytest.raises(ValueError, match="20/830001/465001"):
+            encode(wrong)
+
+
+def test_views_are_opaque_or_transparent() -> None:
+    smooth = cv2.GaussianBlur(tile(5, holes=False).rgb, (31, 31), 9)
+    opaque = dataclasses.replace(tile(5, holes=False), rgb=smooth)
+    assert view_format(opaque) is ViewFormat.JPEG
+    shown = cv2.cvtColor(cv2.imdecode(np.frombuffer(to_view(opaque), np.uint8), 1), cv2.COLOR_BGR2RGB)
+    assert np.abs(shown.astype(int) - smooth).mean() < 3
+    holed = tile(6)
+    assert view_format(holed) is ViewFormat.PNG
+    for kind in (ViewFormat.PNG, ViewFormat.WEBP):
+        seen = cv2.imdecode(np.frombuffer(to_view(holed, kind), np.uint8), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(seen[..., 3] == 255, holed.quality > 0)
+        assert np.array_equal(seen[..., 3] == 0, holed.quality == 0)
+    seen = cv2.imdecode(np.frombuffer(to_view(holed, ViewFormat.PNG), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert np.array_equal(cv2.cvtColor(seen, cv2.COLOR_BGRA2RGB), holed.rgb)
+    with pytest.raises(ValueError, match="transparency"):
+        to_view(holed, ViewFormat.JPEG)

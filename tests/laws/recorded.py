@@ -1,0 +1,129 @@
+"""A recorded set of patches as the laws see it, and an independent fold of it.
+
+The patches stand for (frame, pose, DEM) sets: the same number always gives the same patch. Their qualities
+have few levels, so that frames tie often, which real qualities hardly do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.frame import Layer
+from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
+from flycam.frame.tilecodec import content_hash
+from flycam.geometry.grid import TileId, TileRange
+from flycam.mosaic.pyramid import parent_of
+from flycam.mosaic.tilelog import read_tile
+from flycam.store.base import ObjectStore
+
+ZOOM, MIN_ZOOM = 20, 16
+ORIGIN_X, ORIGIN_Y = 830_015, 465_007  # odd: the world's nine tiles straddle parents
+MOSAIC = MosaicInfo(
+    mosaic_id="laws", flight_id="flight", layer=Layer.COLOUR, base_zoom=ZOOM, min_zoom=MIN_ZOOM
+)
+
+
+def frame_id(number: int) -> str:
+    return hashlib.sha256(f"frame {number}".encode()).hexdigest()[:32]
+
+
+def patch(number: int, world_tiles: int = 3) -> OrthoPatch:
+    """Patch of one frame: a disc of noise over a rectangle of at most 2×2 of the world's tiles."""
+    rng = np.random.default_rng(number)
+    col, row = rng.integers(0, world_tiles, 2)
+    tiles = TileRange(
+        z=ZOOM,
+        x_start=ORIGIN_X + int(col),
+        y_start=ORIGIN_Y + int(row),
+        x_stop=ORIGIN_X + min(int(col) + 2, world_tiles),
+        y_stop=ORIGIN_Y + min(int(row) + 2, world_tiles),
+    )
+    height, width = tiles.shape_px
+    yy, xx = np.ogrid[:height, :width]
+    distance = np.hypot(yy - rng.integers(0, height), xx - rng.integers(0, width))
+    quality = np.clip(9 - distance // 24, 0, 9).astype(np.uint16) * np.uint16(7000)
+    rgb = np.repeat(np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8), 8, 0), 8, 1)
+    rgb[quality == 0] = 0
+    return OrthoPatch(
+        tiles=tiles, rgb=rgb, quality=quality, frame_id=frame_id(number), exterior_version=0, dem_id="dem"
+    )
+
+
+def folded(patches: Iterable[OrthoPatch], epochs: dict[TileId, str] | None = None) -> dict[TileId, str]:
+    """Content hashes of base tiles and parents, by a fold that shares nothing with the merge.
+
+    Frames are laid down in order of their ids, and each takes the pixels where it is not worse. Tiles
+    named in `epochs` are there even if no frame is left on them.
+    """
+    states = {tile_id: _blank() for tile_id in epochs or {}}
+    names = [""]
+    for one in sorted(patches, key=lambda p: p.frame_id):
+        names.append(one.frame_id)
+        for tile_id in one.tiles:
+            at = one.tiles.window_px(tile_id)
+            if not one.quality[at].any():
+                continue
+            rgb, quality, owner = states.setdefault(tile_id, _blank())
+            better = (one.quality[at] > 0) & (one.quality[at] >= quality)
+            rgb[better], quality[better] = one.rgb[at][better], one.quality[at][better]
+            owner[better] = len(names) - 1
+    tiles = {}
+    for tile_id, (rgb, quality, owner) in states.items():
+        owners = sorted(set(np.unique(owner)) - {0}, key=lambda i: names[i])
+        source = np.zeros((256, 256), np.uint16)
+        for index, number in enumerate(owners, start=1):
+            source[owner == number] = index
+        tiles[tile_id] = MosaicTile(
+            tile_id=tile_id,
+            rgb=rgb,
+            quality=quality,
+            source=source,
+            frames=tuple(names[i] for i in owners),
+            epoch=(epochs or {}).get(tile_id, FIRST_EPOCH),
+        )
+    return {**_hashes(tiles), **_parent_hashes(tiles)}
+
+
+def _blank() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        np.zeros((256, 256, 3), np.uint8),
+        np.zeros((256, 256), np.uint16),
+        np.zeros((256, 256), np.int64),
+    )
+
+
+def _hashes(tiles: dict[TileId, MosaicTile]) -> dict[TileId, str]:
+    return {tile_id: content_hash(tile) for tile_id, tile in tiles.items()}
+
+
+def _parent_hashes(tiles: dict[TileId, MosaicTile]) -> dict[TileId, str]:
+    found: dict[TileId, str] = {}
+    for _ in range(ZOOM - MIN_ZOOM):
+        parents = {tile_id.parent() for tile_id in tiles}
+        tiles = {
+            p: parent_of(p, [tile for tile_id, tile in tiles.items() if tile_id.parent() == p])
+            for p in parents
+        }
+        found.update(_hashes(tiles))
+    return found
+
+
+def opened(database: str) -> Catalog:
+    """A catalogue with the mosaic of the laws in it."""
+    catalog = open_catalog(database)
+    catalog.tiles.put_mosaic(MOSAIC)
+    return catalog
+
+
+def stored(store: ObjectStore, catalog: Catalog) -> dict[TileId, str]:
+    """Content hash of every head, each checked by reading its object."""
+    found = {}
+    for head in catalog.tiles.heads(MOSAIC.mosaic_id, MOSAIC.revision):
+        assert content_hash(read_tile(store, head)) == head.content_hash
+        found[head.tile_id] = head.content_hash
+    return found

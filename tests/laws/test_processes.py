@@ -1,0 +1,62 @@
+"""Rule of the mosaic: split over processes, killed at any moment and replayed, the tiles are the same."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from flycam.store.opening import open_store
+from tests.laws.conftest import House
+from tests.laws.recorded import folded, opened, patch, stored
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = list(range(24))
+
+
+def start(house: House, flush_every: int, numbers: list[int]) -> subprocess.Popen[bytes]:
+    arguments = [house.store_url, house.database, str(flush_every), *map(str, numbers)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.laws.ingest_recorded", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"OPENCV_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+    )
+
+
+def wait_ready(process: subprocess.Popen[bytes]) -> None:
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+
+
+def test_two_boxes_that_write_at_once_converge(house: House) -> None:
+    opened(house.database).close()
+    shares = [NUMBERS[::2] + NUMBERS[4:8], NUMBERS[1::2][::-1]]
+    processes = [start(house, 1, share) for share in shares]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    catalog = opened(house.database)
+    assert stored(open_store(house.store_url), catalog) == folded(patch(n) for n in NUMBERS)
+    assert {head.seq for head in catalog.tiles.log_since("laws", 0, 10_000)} == set(
+        range(1, catalog.tiles.last_seq("laws") + 1)
+    )
+
+
+def test_replay_after_kill_9_at_random_moments(house: House) -> None:
+    """Each life of the process is cut at a random moment; after each cut the log is whole and consistent."""
+    rng = random.Random()  # other moments in every run: the law holds at all of them
+    catalog = opened(house.database)
+    store = open_store(house.store_url)
+    killed = 0
+    for _ in range(4):
+        process = start(house, rng.choice([1, 2, 5]), rng.sample(NUMBERS, len(NUMBERS)))
+        wait_ready(process)
+        time.sleep(rng.uniform(0.0, 0.35))
+        process.kill()
+        killed += process.wait(60) != 0
+        stored(store, catalog)
+    assert killed, "no process was cut: the moments are too late to test anything"
+    assert start(house, 7, NUMBERS).wait(120) == 0
+    assert stored(store, catalog) == folded(patch(n) for n in NUMBERS)
