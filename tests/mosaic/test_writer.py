@@ -51,14 +51,14 @@ def test_a_writer_never_loses_what_another_wrote_to_a_tile_it_still_holds(catalo
     """A conflict over one tile makes the heads of its neighbours known too: not a licence to replace them."""
     store = MemoryStore()
     a, b = writer(store, catalog), writer(store, catalog)
-    for number, column in ((1, 0), (2, 1)):
+    for number, column in ((1, 1), (2, 2)):
         a.add(flat(number, column, 10))
     a.flush()
-    better = [flat(3, 0, 30), flat(4, 1, 30)]
+    better = [flat(3, 1, 30), flat(4, 2, 30)]
     for one in better:
         b.add(one)
     b.flush()
-    for number, column in ((5, 0), (6, 1)):
+    for number, column in ((5, 1), (6, 2)):
         a.add(flat(number, column, 20))
         a.flush()
     assert stored(store, catalog) == folded(better)
