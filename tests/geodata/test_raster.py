@@ -1,0 +1,137 @@
+"""COGs: what goes in comes out, in windows as in one piece, whole or not at all."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from flycam.errors import CrsMissing, SourceUnreadable, StorageTrouble
+from flycam.geodata.raster import BLOCK_PX, CogWriter, read_raster, write_cog
+
+UTM = "EPSG:32648"
+TRANSFORM = (0.15, 0.0, 400_000.0, 0.0, -0.15, 2_420_000.0)
+
+
+@pytest.fixture
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(5)
+    rgb = rng.integers(1, 255, (BLOCK_PX * 2 + 77, BLOCK_PX + 300, 3), dtype=np.uint8)
+    mask = np.zeros(rgb.shape[:2], bool)
+    mask[40:-40, 60:-60] = True
+    rgb[~mask] = 0
+    return rgb, mask
+
+
+def test_lossless_there_and_back(tmp_path: Path, picture: tuple[np.ndarray, np.ndarray]) -> None:
+    rgb, mask = picture
+    path = tmp_path / "o.tif"
+    write_cog(path, rgb, mask, TRANSFORM, UTM, tags={"DRILL": "DIỄN TẬP"})
+    back = read_raster(path)
+    assert np.array_equal(back.pixels, rgb)
+    assert np.array_equal(back.mask > 0, mask)
+    assert (back.crs, back.transform) == (UTM, TRANSFORM)
+    assert back.tags["DRILL"] == "DIỄN TẬP"
+    assert [p.name for p in tmp_path.iterdir()] == ["o.tif"]
+
+
+def test_it_is_a_cog_with_overviews_and_an_inner_mask(
+    tmp_path: Path, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    path = tmp_path / "o.tif"
+    write_cog(path, *picture, TRANSFORM, UTM)
+    with rasterio.open(path) as source:
+        assert source.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert source.overviews(1) == [2, 4]
+        assert source.block_shapes[0] == (BLOCK_PX, BLOCK_PX)
+        assert source.mask_flag_enums[0] == [rasterio.enums.MaskFlags.per_dataset]
+        small = source.read(1, out_shape=(source.height // 4, source.width // 4))
+    assert small[50:-50, 50:-50].mean() == pytest.approx(127.5, abs=3)
+
+
+def test_windows_in_any_order_make_the_same_picture(
+    tmp_path: Path, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    rgb, mask = picture
+    windows = [(r, c) for r in range(0, rgb.shape[0], BLOCK_PX) for c in range(0, rgb.shape[1], BLOCK_PX)]
+    with CogWriter(tmp_path / "w.tif", shape_px=rgb.shape[:2], transform=TRANSFORM, crs=UTM) as writer:
+        for r, c in windows[::-1]:
+            s = np.s_[r : r + BLOCK_PX, c : c + BLOCK_PX]
+            writer.write(r, c, rgb[s], mask[s])
+    assert np.array_equal(read_raster(tmp_path / "w.tif").pixels, rgb)
+
+
+def test_unwritten_windows_are_no_data(tmp_path: Path) -> None:
+    with CogWriter(tmp_path / "w.tif", shape_px=(1100, 1100), transform=TRANSFORM, crs=UTM) as writer:
+        writer.write(512, 512, np.full((512, 512, 3), 9, np.uint8), np.ones((512, 512)))
+    back = read_raster(tmp_path / "w.tif")
+    assert (back.mask > 0).sum() == 512 * 512
+    assert not back.pixels[:512].any()
+
+
+def test_heights_too(tmp_path: Path) -> None:
+    heights = np.linspace(0, 900, 300 * 200, dtype=np.float32).reshape(300, 200, 1)
+    write_cog(tmp_path / "z.tif", heights, np.ones((300, 200)), TRANSFORM, UTM)
+    assert np.array_equal(read_raster(tmp_path / "z.tif").pixels, heights)
+
+
+def test_trouble_half_way_leaves_nothing_and_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "o.tif"
+    path.write_bytes(b"the old one")
+    with (
+        pytest.raises(RuntimeError, match="power"),
+        CogWriter(path, shape_px=(600, 600), transform=TRANSFORM, crs=UTM) as writer,
+    ):
+        writer.write(0, 0, np.ones((512, 512, 3), np.uint8), np.ones((512, 512)))
+        raise RuntimeError("power")
+    assert path.read_bytes() == b"the old one"
+    assert [p.name for p in tmp_path.iterdir()] == ["o.tif"]
+
+
+@pytest.mark.parametrize("limit_kb", [64, 400, 900])
+def test_a_disk_that_takes_no_more_is_a_typed_error_and_leaves_nothing(tmp_path: Path, limit_kb: int) -> None:
+    """A file-size limit stands in for the full disk: the write fails early, at closing, or in the copy."""
+    code = f"""
+        import resource, signal, numpy as np
+        from pathlib import Path
+        from flycam.errors import StorageTrouble
+        from flycam.geodata.raster import write_cog
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({limit_kb * 1024}, {limit_kb * 1024}))
+        rgb = np.random.default_rng(0).integers(0, 255, (600, 600, 3), dtype=np.uint8)
+        try:
+            write_cog(Path({str(tmp_path)!r}) / "o.tif", rgb, rgb[..., 0] >= 0, {TRANSFORM!r}, {UTM!r})
+        except StorageTrouble as error:
+            print("typed:", error)
+    """
+    out = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert out.stdout.startswith("typed: "), out.stderr
+    assert "o.tif" in out.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StorageTrouble, match="check that"):
+        write_cog(tmp_path / "no" / "o.tif", np.ones((4, 4, 3), np.uint8), np.ones((4, 4)), TRANSFORM, UTM)
+
+
+def test_reading_what_is_no_raster_or_lies_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "t.tif").write_text("no raster")
+    with pytest.raises(SourceUnreadable, match=r"^t\.tif"):
+        read_raster(tmp_path / "t.tif")
+    with rasterio.open(
+        tmp_path / "n.tif", "w", driver="GTiff", height=4, width=4, count=1, dtype="uint8"
+    ) as target:
+        target.write(np.ones((1, 4, 4), np.uint8))
+    with pytest.raises(CrsMissing, match=r"^n\.tif"):
+        read_raster(tmp_path / "n.tif")
+    write_cog(tmp_path / "o.tif", np.ones((40, 40, 3), np.uint8), np.ones((40, 40)), TRANSFORM, UTM)
+    with pytest.raises(SourceUnreadable, match="cut out the part"):
+        read_raster(tmp_path / "o.tif", max_pixels=100)
