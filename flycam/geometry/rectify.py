@@ -175,10 +175,15 @@ class _Sampler:
     """Enlarges lattices to pixels and samples the picture, with buffers that are used again."""
 
     def __init__(self, view: View, pixels: Bytes, interpolation: int) -> None:
-        self._pixels = pixels
+        # OpenCV 5 samples four channels in less than half the time of three, to the same bytes
+        self._pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
         self._interpolation = interpolation
+        # a valid pixel never weighs what lies beside the picture, except where the kernel is wider than linear
+        wide = interpolation not in {cv2.INTER_NEAREST, cv2.INTER_LINEAR}
+        self._border = cv2.BORDER_REPLICATE if wide else cv2.BORDER_CONSTANT
         width, height = view.interior.image_size_px
         self._last = (width - 1.0, height - 1.0)
+        self._rgba = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 4), dtype=np.uint8)
         self._rgb = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 3), dtype=np.uint8)
         self.inside_px = 0
         self.visible_px = 0
@@ -211,13 +216,14 @@ class _Sampler:
 
     def write(self, tile: _Tile, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
         """Sample the picture into windows of the result, which are zero before."""
-        target = rgb if tile.valid is None else self._rgb
         cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
-            self._pixels, tile.map_uv, None, self._interpolation, dst=target, borderMode=cv2.BORDER_REPLICATE
+            self._pixels, tile.map_uv, None, self._interpolation, dst=self._rgba, borderMode=self._border
         )
         if tile.valid is None:
+            cv2.cvtColor(self._rgba, cv2.COLOR_RGBA2RGB, dst=rgb)
             quality[...] = tile.quality
         else:
+            cv2.cvtColor(self._rgba, cv2.COLOR_RGBA2RGB, dst=self._rgb)
             cv2.copyTo(self._rgb, tile.valid, rgb)
             cv2.copyTo(tile.quality, tile.valid, quality)
 
