@@ -32,10 +32,10 @@ def strip_breaks(
     """Breaks of a flight: N×2 positions (metres), N times and N file counters (-1 unknown), in order of time
     inside each sortie.
 
-    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile), and either
-    lies in line with the steps around it, or took a multiple of an otherwise regular interval; or if it took
-    such a multiple and the file numbers skip by as many. So a turn that was flown without photos is no break,
-    a slow stretch is none, and a leg of over 15 steps (to the next area, home) is not called one.
+    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile), and
+    either lies in line with the steps around it, or took a multiple of an otherwise regular interval; or if
+    it took such a multiple and the file numbers skip, too. So a turn that was flown without photos is no
+    break, a slow stretch is none, and a leg of over 15 steps (to the next area, home) is not called one.
     """
     found: list[Break] = []
     for rows in sorties:

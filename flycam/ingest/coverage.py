@@ -110,7 +110,7 @@ def _border(size_px: tuple[int, int]) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class _Ground:
-    """views rows×cols: photos that see each cell; row 0 northernmost; origin_m the north-west cell's centre."""
+    """views rows×cols: photos that see each cell; row 0 northernmost; origin_m the first cell's centre."""
 
     views: NDArray[np.uint16]
     wanted: Bools

@@ -24,6 +24,7 @@ class FlightTable:
     t_ns        capture time, UTC nanoseconds; 0 where unknown
     lonlat      N×2 WGS 84 degrees
     exif_m, absolute_m, relative_m   heights as written
+    direction   EXIF GPSImgDirection, degrees
     sigma_xy_m  extra horizontal 1-sigma that positioning by time adds (0 for the photo's own position)
     settled     per photo, the English sentences of what was decided for it alone
     """
@@ -37,6 +38,7 @@ class FlightTable:
     gimbal: Floats
     aircraft: Floats
     camera: Floats
+    direction: Floats
     rtk_flag: NDArray[np.int64]
     rtk_std_m: Floats
     sigma_xy_m: Floats
@@ -78,6 +80,7 @@ def flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> Fl
         gimbal=_angles(p.gimbal for p in photos),
         aircraft=_angles(p.aircraft for p in photos),
         camera=_angles(p.camera for p in photos),
+        direction=_floats(((p.direction_deg,) for p in photos), 1)[:, 0],
         rtk_flag=np.array([-1 if p.rtk_flag is None else p.rtk_flag for p in photos], dtype=np.int64),
         rtk_std_m=_floats((p.rtk_std_m or (nan, nan, nan) for p in photos), 3),
         sigma_xy_m=np.zeros(len(photos)),

@@ -107,8 +107,10 @@ def diagnose(
     book.add(problems=said)
     survey = survey_coverage(flight, keep, terrain_at, area_of_interest)
     book.add(problems=survey.problems)
+    headers = build_headers(flight, keep, book.problems, identify, operator)
+    used = [photo for photo, kept in zip(table.photos, keep, strict=True) if kept]
     return Diagnosis(
-        headers=build_headers(flight, keep, book.problems, identify, operator),
+        headers=headers,
         rejected=tuple(book.rejected),
         problems=book.in_order(),
         camera=_camera_name(table.photos),
@@ -120,6 +122,7 @@ def diagnose(
         relief=survey.relief,
         missing_names=missing,
         is_drill=any(p.is_drill for p in table.photos),
+        paths={header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)},
     )
 
 

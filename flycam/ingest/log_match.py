@@ -208,9 +208,9 @@ def _matched_sentence(table: FlightTable, log: FlightLog, matched: _Matched, fou
         log_place = np.array([[s.lon_deg, s.lat_deg] for s in matched.samples if s is not None])[own[found]]
         d = (log_place - table.lonlat[own]) * 111_195.0
         off = np.hypot(d[:, 0] * np.cos(np.radians(table.lonlat[own, 1])), d[:, 1])
-        check_en = f"; {int(own.sum())} photos with a position of their own lie {np.median(off):.1f} m "
-        "from it (median)"
-        check_vi = f"; {int(own.sum())} ảnh có toạ độ riêng cách nhật ký {np.median(off):.1f} m (trung vị)"
+        count, median_m = int(own.sum()), float(np.median(off))
+        check_en = f"; {count} photos with a position of their own lie {median_m:.1f} m from it (median)"
+        check_vi = f"; {count} ảnh có toạ độ riêng cách nhật ký {median_m:.1f} m (trung vị)"
     return Problem(
         code="log_matched",
         severity=Severity.INFO,

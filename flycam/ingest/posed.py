@@ -24,7 +24,7 @@ def posed_headers(
     identify: Identify = content_identity,
     operator: str | None = None,
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
-    """Headers of the photos that have a pose under their name, with or without suffix; rejections of the rest.
+    """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
 
     `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
     """
