@@ -1,0 +1,31 @@
+"""One small house for the whole session, and a client on it; a test that changes things makes its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import World, make_world
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Two real flights, a drill, communes, a DEM; nobody changes it."""
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def address(world: World) -> Iterator[str]:
+    """A server on the world, open because no account exists and it is bound to loopback."""
+    with running(Services(workspace=world.workspace)) as url:
+        yield url
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, timeout=20) as one:
+        yield one

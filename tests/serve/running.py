@@ -1,0 +1,33 @@
+"""A real server on loopback for as long as a test needs it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flycam.serve.running import server_for
+from flycam.serve.services import Services
+
+
+@contextmanager
+def running(services: Services) -> Iterator[str]:
+    """The server's address, "http://127.0.0.1:PORT"."""
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(64)
+    port = listener.getsockname()[1]
+    server = server_for(services, "127.0.0.1", port)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not server.started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert server.started
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
