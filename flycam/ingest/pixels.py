@@ -131,8 +131,8 @@ def _turned(picture: Pixels, orientation: int) -> Pixels:
 
 # -- judging a photo from a reduced decode --------------------------------------------------------
 
-LENS_COVERED_SPREAD = 12.0
-LENS_COVERED_LEVEL = 24.0
+COVERED_SPREAD, COVERED_SPREAD_IN_THE_DARK, DARK_MEAN = 5.0, 10.0, 16.0
+_CELL = 8
 _FAR_STEP = 4
 
 
@@ -185,20 +185,28 @@ def judge(grey: Pixels) -> PixelChecks:
     """Checks of an H×W uint8 grey picture."""
     counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
     share = np.cumsum(counts) / grey.size
-    low, high = np.searchsorted(share, 0.01), np.searchsorted(share, 0.99)
     mean = float(counts @ np.arange(256) / grey.size)
-    spread = float(high - low)
     return PixelChecks(
         sharpness=sharpness_of(grey),
         mean=mean,
-        spread=spread,
+        spread=float(np.searchsorted(share, 0.99) - np.searchsorted(share, 0.01)),
         dark_fraction=float(share[4]),
         bright_fraction=float(1.0 - share[250]),
-        lens_covered=bool(
-            spread < LENS_COVERED_SPREAD or (mean < LENS_COVERED_LEVEL and high < 2 * LENS_COVERED_LEVEL)
-        ),
+        lens_covered=_is_without_structure(grey, mean),
         reduced_size_px=(grey.shape[1], grey.shape[0]),
     )
+
+
+def _is_without_structure(grey: Pixels, mean: float) -> bool:
+    """Whether averaging over cells of 8 × 8 pixels, which removes sensor noise, leaves nothing to see.
+
+    A dim picture keeps its structure under averaging; a cap that leaks light keeps a faint gradient, so a
+    nearly black picture must show more.
+    """
+    size = (max(grey.shape[1] // _CELL, 1), max(grey.shape[0] // _CELL, 1))
+    cells = cv2.resize(grey.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    low, high = np.percentile(cells, (1.0, 99.0))
+    return bool(high - low < (COVERED_SPREAD_IN_THE_DARK if mean < DARK_MEAN else COVERED_SPREAD))
 
 
 def sharpness_of(grey: Pixels) -> float:
