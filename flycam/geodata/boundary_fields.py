@@ -15,7 +15,7 @@ from flycam.errors import BoundaryInvalid
 
 _CODE_COLUMNS = (
     "maxa", "maxaphuong", "maphuongxa", "madvhc", "macode", "code", "wardcode", "communecode", "adm3pcode",
-    "adm2pcode", "gid3", "cc3", "maso", "ma", "id",
+    "adm2pcode", "gid3", "cc3", "maso", "ma",
 )  # fmt: skip
 _NAME_COLUMNS = (
     "fullname", "tenday", "tendaydu", "tenxa", "tenxaphuong", "tenphuongxa", "tendvhc", "ten", "name",
@@ -47,6 +47,8 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
         next((by_key[key] for key in wanted if key in by_key and _has_text(columns[by_key[key]])), None)
         for wanted in (_CODE_COLUMNS, _NAME_COLUMNS, _AREA_COLUMNS)
     )
+    if code_column is None and "id" in by_key and all(t.isdigit() for t in _texts(columns[by_key["id"]])):
+        code_column = by_key["id"]  # a number may be the official code; "a.1" is a feature's serial
     remarks: list[str] = []
     if code_column is None and name_column is None:
         listed = ", ".join(columns) or "none"
@@ -92,7 +94,7 @@ def _unscrambled(names: Sequence[str], remarks: list[str], path: Path) -> tuple[
     mended = []
     for name in names:
         try:
-            mended.append(unicodedata.normalize("NFC", name.encode("cp1252").decode("utf-8")))
+            mended.append(unicodedata.normalize("NFC", b"".join(map(_single_byte, name)).decode("utf-8")))
         except UnicodeError:
             mended.append(name)
     if tuple(mended) != tuple(names):
@@ -100,6 +102,14 @@ def _unscrambled(names: Sequence[str], remarks: list[str], path: Path) -> tuple[
             f"{path.name}: names were UTF-8 although the file does not say so, and were read as such"
         )
     return tuple(mended)
+
+
+def _single_byte(character: str) -> bytes:
+    """The byte that Windows-1252 shows as this character; its five undefined bytes come as controls."""
+    try:
+        return character.encode("cp1252")
+    except UnicodeEncodeError:
+        return character.encode("latin-1")
 
 
 def _numbers(columns: Mapping[str, NDArray[Any]], column: str | None, count: int) -> tuple[float | None, ...]:
