@@ -374,7 +374,11 @@ def _add_coverage(
 
 def _write_dem(path: Path) -> Path:
     east, north = np.meshgrid(np.linspace(-1, 1, 400), np.linspace(1, -1, 400))
-    heights = 500 + 320 * np.sin(4 * east) * np.cos(3 * north) + 90 * np.sin(13 * east + 7 * north)
+    heights = (
+        500
+        + 320 * np.sin(4 * east) * np.cos(3 * north)
+        + 110 * np.sin(29 * east + 17 * north) * np.cos(37 * north)
+    )
     with rasterio.open(
         path,
         "w",

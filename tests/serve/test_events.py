@@ -1,0 +1,47 @@
+"""Server-sent events follow the tile log."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.test_tiles import TILE, write
+from tests.serve.world import make_workspace
+
+
+def test_tiles_that_move_are_told_with_their_log_line(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    write(workspace, 100, 10)
+    with (
+        running(Services(workspace=workspace, follow_s=0.05)) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+        client.stream("GET", "/events") as stream,
+    ):
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry")
+        seq = write(workspace, 200, 20)
+        while next(lines) != "event: tiles":
+            pass
+        news = json.loads(next(lines).removeprefix("data: "))
+    assert news["mosaic_id"] == "m"
+    assert [TILE.z, TILE.x, TILE.y, seq] in news["tiles"]
+    assert news["seq"] == workspace.catalog.tiles.last_seq("m")
+
+
+def test_a_new_mosaic_is_told(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with (
+        running(Services(workspace=workspace, follow_s=0.05)) as url,
+        httpx.Client(base_url=url, timeout=20) as client,
+        client.stream("GET", "/events") as stream,
+    ):
+        lines = stream.iter_lines()
+        next(lines)
+        write(workspace, 100, 10)
+        while next(lines) != "event: flights":
+            pass

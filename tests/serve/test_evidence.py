@@ -1,0 +1,139 @@
+"""From a pixel to its photo, and the photo byte for byte."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+
+from flycam.catalog.records import Role, Withdrawal
+from flycam.geometry.grid import mercator_to_lonlat, pixel_centres, single_tile_range
+from flycam.mosaic.tilelog import read_tile
+from flycam.serve.evidence import ground_sigma_m
+from flycam.serve.services import Services
+from flycam.store import keys
+from tests.serve.running import running
+from tests.serve.world import BASE_ZOOM, LAT, LON, World, add_account, make_world, pixel_side_m
+
+
+def some_pixels(world: World, flight: str) -> Iterator[tuple[float, float, str | None]]:
+    """(lon, lat, frame id the lossless state names) of a few pixels of a flight."""
+    mosaic = world.mosaic_of(flight)
+    for head in world.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=BASE_ZOOM)[::5]:
+        tile = read_tile(world.workspace.store, head)
+        for row, column in ((3, 250), (128, 128), (200, 17)):
+            at = pixel_centres(single_tile_range(head.tile_id), np.array([row]), np.array([column]))
+            lon, lat = mercator_to_lonlat(at)[0]
+            source = int(tile.source[row, column])
+            yield float(lon), float(lat), tile.frames[source - 1] if source else None
+
+
+def test_a_pixel_names_the_photo_that_gave_it(client: httpx.Client, world: World) -> None:
+    seen = set()
+    for lon, lat, frame_id in some_pixels(world, world.after):
+        answer = client.get("/api/pixel", params={"flight": world.after, "lon": lon, "lat": lat}).json()
+        assert (answer["frame_id"] if answer else None) == frame_id
+        seen.add(frame_id)
+        if answer:
+            assert answer["source_name"].startswith("DJI_")
+            assert answer["operator"] == "Tổ bay 2"
+            assert answer["captured"].startswith("2024-09-10T03:15")
+            assert answer["pixel_m"] == pytest.approx(pixel_side_m(), rel=1e-3)
+            assert answer["footprint"]["type"] == "Polygon"
+    assert len(seen - {None}) > 2
+
+
+def test_ground_not_flown_has_no_photo(client: httpx.Client, world: World) -> None:
+    params = {"flight": world.after, "lon": LON + 1, "lat": LAT}
+    assert client.get("/api/pixel", params=params).json() is None
+    assert client.get("/api/pixel", params={**params, "layer": "thermal"}).json() is None
+    assert client.get("/api/pixel", params={**params, "lat": 99}).status_code == 422
+
+
+def test_the_ground_error_grows_with_height_and_attitude(world: World) -> None:
+    frame = world.workspace.catalog.frames.of_flight(world.after)[0]
+    assert frame.exterior is not None
+    sigma = ground_sigma_m(frame)
+    # 1.5 m east and north, 0.01 rad about two axes at 0.52 m x 500 px = 260 m
+    assert sigma == pytest.approx(np.sqrt(2 * 1.5**2 + 2 * 2.6**2))
+    assert ground_sigma_m(replace(frame, exterior=None)) is None
+
+
+def a_photo(world: World, number: int = 0) -> tuple[str, bytes]:
+    sha256 = world.workspace.catalog.frames.of_flight(world.after)[number].header.provenance.source_sha256
+    return sha256, world.workspace.store.get(keys.evidence(sha256))
+
+
+def test_the_original_comes_back_byte_for_byte(client: httpx.Client, world: World) -> None:
+    sha256, data = a_photo(world)
+    response = client.get(f"/api/evidence/{sha256}")
+    assert hashlib.sha256(response.content).hexdigest() == sha256
+    assert response.headers["content-type"] == "image/jpeg"
+    assert response.headers["content-length"] == str(len(data))
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [("bytes=0-9", slice(0, 10)), ("bytes=100-", slice(100, None)), ("bytes=-7", slice(-7, None)),
+     ("bytes=5-99999999", slice(5, None))],
+)  # fmt: skip
+def test_ranges_of_the_original(client: httpx.Client, world: World, asked: str, expected: slice) -> None:
+    sha256, data = a_photo(world)
+    response = client.get(f"/api/evidence/{sha256}", headers={"Range": asked, "Accept-Encoding": "gzip"})
+    assert response.status_code == 206
+    assert response.content == data[expected]
+    assert response.headers["content-range"].endswith(f"/{len(data)}")
+    assert "content-encoding" not in response.headers
+
+
+def test_a_range_past_the_end_is_refused(client: httpx.Client, world: World) -> None:
+    sha256, data = a_photo(world)
+    response = client.get(f"/api/evidence/{sha256}", headers={"Range": f"bytes={len(data)}-"})
+    assert (response.status_code, response.headers["content-range"]) == (416, f"bytes */{len(data)}")
+
+
+def test_the_preview_is_a_small_picture(client: httpx.Client, world: World) -> None:
+    sha256, _ = a_photo(world)
+    response = client.get(f"/api/evidence/{sha256}/preview")
+    decoded = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
+    assert max(decoded.shape) <= 720
+
+
+@pytest.mark.parametrize("name", ["0" * 64, "xyz", "..%2f..%2fetc%2fpasswd"])
+def test_only_photos_of_flights_are_handed_out(client: httpx.Client, name: str) -> None:
+    assert client.get(f"/api/evidence/{name}").status_code in (404, 422)
+
+
+def test_a_terrain_file_is_no_photo(client: httpx.Client, world: World) -> None:
+    dem = world.workspace.catalog.terrain.dems()[0]
+    assert world.workspace.store.exists(keys.evidence(dem.sha256))
+    assert client.get(f"/api/evidence/{dem.sha256}").status_code == 404
+
+
+def test_a_withdrawn_photo_is_shown_to_administrators_only_and_opening_is_on_record(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    catalog = world.workspace.catalog
+    add_account(world.workspace, "Lan", Role.ANALYST, "lan")
+    add_account(world.workspace, "Quản trị", Role.ADMIN, "admin")
+    sha256, _ = a_photo(world)
+    frame = catalog.frames.of_flight(world.after)[0]
+    withdrawal = Withdrawal(
+        frame_id=frame.frame_id, flight_id=world.after, reason="victim", authority="UBND", withdrawn_ns=1
+    )
+    catalog.frames.withdraw([withdrawal])
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url) as client:
+        for path in (f"/api/evidence/{sha256}", f"/api/evidence/{sha256}/preview"):
+            assert client.get(path, headers={"Authorization": "Bearer lan"}).status_code == 403
+            assert client.get(path, headers={"Authorization": "Bearer admin"}).status_code == 200
+        fates = client.get(f"/api/flights/{world.after}", headers={"Authorization": "Bearer lan"}).json()[
+            "frames"
+        ]
+        assert fates["withdrawn"] == 1
+    opened = [line for line in catalog.audit.lines() if line.what == "photo opened"]
+    assert [(line.who, line.subject) for line in opened] == [("Quản trị", frame.frame_id)]

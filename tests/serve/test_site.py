@@ -1,0 +1,89 @@
+"""Headers, health, the API's own page, and errors that say something."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam import errors
+from flycam.serve.failures import payload
+from flycam.serve.services import STATIC_DIR, Services
+from tests.serve.running import running
+from tests.serve.world import make_workspace
+
+
+def test_health_names_what_is_down(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with running(Services(workspace=workspace)) as url:
+        assert httpx.get(f"{url}/healthz").json() == {"catalog": True, "store": True}
+        workspace.catalog.close()
+        for path in tmp_path.glob("catalog.sqlite*"):
+            path.unlink()
+        (tmp_path / "catalog.sqlite").mkdir()
+        down = httpx.get(f"{url}/healthz")
+        assert (down.status_code, down.json()["catalog"]) == (503, False)
+        broken = httpx.get(f"{url}/api/flights")
+        assert (broken.status_code, broken.json()["error"]) == (503, "CatalogUnavailable")
+
+
+def test_metrics_count_tiles_and_flights(client: httpx.Client) -> None:
+    text = client.get("/metrics").text
+    assert 'flycam_flights{state="ready"} 3.0' in text
+    assert re.search(r'flycam_tile_answers_total\{kind="made"\}', text)
+
+
+def test_the_api_describes_itself_without_anything_from_outside(client: httpx.Client) -> None:
+    page = client.get("/api/docs").text
+    for path in ("/api/flights/{ref}", "/api/pixel", "/tilejson/{mosaic_id}", "/tiles/{mosaic}"):
+        assert path in page
+    assert not re.search(r"(src|href)=.https?:", page)
+    assert client.get("/api/openapi.json").json()["info"]["title"] == "flycam"
+
+
+def test_every_answer_is_safe_to_show_and_private_ones_are_not_kept(client: httpx.Client) -> None:
+    answer = client.get("/api/flights")
+    assert answer.headers["cache-control"] == "no-store"
+    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-encoding"] == "gzip"
+
+
+def test_a_page_that_is_not_there_is_said_in_words(client: httpx.Client) -> None:
+    response = client.get("/api/nothing")
+    assert response.status_code == 404
+    assert response.json()["message"]
+
+
+def test_a_map_that_is_not_built_says_how_to_build_it(tmp_path: Path) -> None:
+    with running(Services(workspace=make_workspace(tmp_path), static_dir=tmp_path / "none")) as url:
+        page = httpx.get(url).text
+    assert "make map" in page
+
+
+@pytest.mark.skipif(not (STATIC_DIR / "index.html").is_file(), reason="the map is not built: make map")
+def test_the_page_is_asked_for_anew_and_its_parts_are_kept(tmp_path: Path) -> None:
+    static = shutil.copytree(STATIC_DIR, tmp_path / "static")
+    with running(Services(workspace=make_workspace(tmp_path), static_dir=static)) as url:
+        page = httpx.get(url)
+        assert page.headers["cache-control"] == "no-cache"
+        parts = re.findall(r'(?:src|href)="\./(assets/[^"]+)"', page.text)
+        assert parts
+        for part in parts:
+            assert "immutable" in httpx.get(f"{url}/{part}").headers["cache-control"]
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_every_error_has_a_status_and_words(language: str) -> None:
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 20
+    for kind in kinds:
+        status, body = payload(kind("a.jpg: broken; take it out"), language)
+        assert 400 <= status < 600
+        assert body["message"]
+    status, body = payload(ValueError("secret detail"), language)
+    assert status == 500
+    assert "secret" not in body["message"]
