@@ -183,7 +183,7 @@ def judge_picture(picture: Pixels) -> PixelChecks:
 
 def judge(grey: Pixels) -> PixelChecks:
     """Checks of an H×W uint8 grey picture."""
-    counts = np.bincount(grey.ravel(), minlength=256).astype(np.float64)
+    counts = cv2.calcHist([grey], [0], None, [256], [0, 256]).ravel().astype(np.float64)
     share = np.cumsum(counts) / grey.size
     mean = float(counts @ np.arange(256) / grey.size)
     return PixelChecks(
