@@ -1,0 +1,122 @@
+"""The operator's camera file: every spelling of the interface, and what is no camera."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flycam.errors import CalibrationMissing, SourceUnreadable
+from flycam.geodata.camera_file import load_camera_file
+from flycam.geometry.interior import LensModel
+
+SIZE = {"width": 4000, "height": 3000}
+
+
+def load(tmp_path: Path, values: Any) -> Any:
+    path = tmp_path / "camera.json"
+    path.write_text(values if isinstance(values, str) else json.dumps(values), encoding="utf-8")
+    return load_camera_file(path)
+
+
+def test_pixels(tmp_path: Path) -> None:
+    camera = load(
+        tmp_path,
+        {**SIZE, "model": "brown", "fx": 2800, "fy": 2801, "cx": 2001.5, "cy": 1498, "k1": -0.1, "k2": 0.02,
+         "k3": 0.003, "p1": 1e-4, "p2": -2e-4, "readout_s": 0.03},
+    )  # fmt: skip
+    assert camera.model is LensModel.BROWN
+    assert camera.focal_length_px == (2800, 2801)
+    assert camera.principal_point_px == (2001.5, 1498)
+    assert camera.distortion == (-0.1, 0.02, 1e-4, -2e-4, 0.003)
+    assert (camera.readout_s, camera.calibration_id) == (0.03, "operator:camera.json")
+
+
+@pytest.mark.parametrize(
+    ("values", "focal"),
+    [
+        ({"focal_mm": 8.8, "sensor_width_mm": 13.2}, 8.8 / 13.2 * 4000),
+        ({"hfov_deg": 90.0}, 2000.0),
+        ({"focal_px": 3000}, 3000.0),
+    ],
+)
+def test_other_ways_to_state_the_focal_length(tmp_path: Path, values: dict[str, float], focal: float) -> None:
+    camera = load(tmp_path, {**SIZE, **values})
+    assert camera.model is LensModel.PINHOLE
+    assert camera.focal_length_px == pytest.approx((focal, focal))
+    assert camera.principal_point_px == (1999.5, 1499.5)
+    assert camera.sigma_focal_rel > 0
+
+
+def test_the_field_of_view_spans_the_picture(tmp_path: Path) -> None:
+    camera = load(tmp_path, {**SIZE, "hfov_deg": 73.7})
+    assert 2 * math.degrees(math.atan(2000 / camera.focal_length_px[0])) == pytest.approx(73.7)
+
+
+def test_opencv_matrices_as_yaml_of_its_own_storage(tmp_path: Path) -> None:
+    camera = load(
+        tmp_path,
+        "%YAML:1.0\n---\nimage_width: 1280\nimage_height: 960\n"
+        "camera_matrix: !!opencv-matrix\n   rows: 3\n   cols: 3\n   dt: d\n"
+        "   data: [ 1000., 0., 640., 0., 1001., 480., 0., 0., 1. ]\n"
+        "distortion_coefficients: !!opencv-matrix\n   rows: 1\n   cols: 5\n   dt: d\n"
+        "   data: [ -1e-01, 2e-2, 3e-03, 4e-03, 5e-03 ]\n",
+    )
+    assert camera.focal_length_px == (1000, 1001)
+    assert camera.principal_point_px == (640, 480)
+    assert camera.distortion == (-0.1, 0.02, 0.003, 0.004, 0.005)
+
+
+def test_fisheye(tmp_path: Path) -> None:
+    camera = load(tmp_path, {**SIZE, "model": "fisheye", "fx": 1500, "D": [0.1, 0.2, 0.3, 0.4]})
+    assert camera.model is LensModel.FISHEYE
+    assert camera.distortion == (0.1, 0.2, 0.3, 0.4)
+
+
+def test_the_pictures_size_stands_in(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text("fx: 900\n")
+    assert load_camera_file(path, (640, 480)).image_size_px == (640, 480)
+    with pytest.raises(CalibrationMissing, match=r"^c\.yaml: width and height are missing"):
+        load_camera_file(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "focal length is missing"),
+        ({"fx": 0}, "no focal length"),
+        ({"fx": "wide"}, "fx is not a number"),
+        ({"fx": float("inf")}, "fx cannot be inf"),
+        ({"hfov_deg": 190}, "no field of view"),
+        ({"fx": 900, "cx": 99999}, "far outside the picture"),
+        ({"fx": 900, "model": "rational"}, "none of pinhole, brown, fisheye"),
+        ({"fx": 900, "model": "pinhole", "k1": 0.1}, "a pinhole has no distortion"),
+        ({"fx": 900, "D": [0.1, 0, 0, 0, 0, 0.7]}, "6 coefficients"),
+        ({"K": [[1, 2], [3, 4]]}, "3 by 3"),
+        ({"fx": 900, "readout_s": -1}, "readout_s cannot be -1"),
+    ],
+)
+def test_what_is_no_camera_is_named_with_the_cure(tmp_path: Path, values: dict[str, Any], words: str) -> None:
+    with pytest.raises(CalibrationMissing, match=rf"^camera\.json: .*{words}.*give width"):
+        load(tmp_path, {**SIZE, **values})
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "{", "\t- a: b", "!!python/object/apply:os.getcwd []"])
+def test_what_is_no_file_of_named_values(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SourceUnreadable, match=r"^camera\.json: "):
+        load(tmp_path, text)
+    with pytest.raises(SourceUnreadable, match="missing"):
+        load_camera_file(tmp_path / "missing.json")
+
+
+@pytest.mark.real
+def test_a_calibration_from_the_field(shared_data: Path) -> None:
+    camera = load_camera_file(shared_data / "flights" / "canberra_tlog" / "camera.json")
+    assert camera.image_size_px == (1280, 960)
+    assert camera.focal_length_px == pytest.approx((1045.348, 1057.795), abs=1e-3)
+    assert camera.distortion[0] == pytest.approx(-0.328905, abs=1e-6)
+    assert camera.distortion[2:4] == pytest.approx((0.002965, 0.002600), abs=1e-6)

@@ -1,0 +1,123 @@
+"""The cameras that ship with flycam: every entry is a camera, and the right one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import CalibrationMissing
+from flycam.geodata import cameras
+from flycam.geodata.cameras import known_cameras, lookup_camera, read_cameras
+
+ENTRY = """
+- maker: Maker
+  models: ["M1", "M1 Pro"]
+  kind: photo
+  image_size_px: [4000, 3000]
+  focal_px: 3000.0
+  principal_point_px: [2009.5, 1489.5]
+  model: brown
+  distortion: [-0.1, 0.01, 1e-04, 0.0, 0.0]
+  readout_s: 0.03
+  source: "a bench"
+  date: "2026-01-01"
+  rms_px: 0.3
+- maker: Maker
+  models: ["M1"]
+  kind: photo
+  image_size_px: [4000, 3000]
+  focal_px: 3000.0
+  model: pinhole
+  zoom_range: [1.1, 4.0]
+  source: "a data sheet"
+  date: "2026-01-01"
+- maker: Maker
+  models: ["M1"]
+  kind: video
+  image_size_px: [3840, 2160]
+  focal_px: 3300.0
+  model: pinhole
+  source: "a data sheet"
+  date: "2026-01-01"
+"""
+
+
+@pytest.fixture
+def one_camera(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "maker-m1.yaml"
+    path.write_text(ENTRY)
+    entries = read_cameras(path)
+    monkeypatch.setattr(cameras, "known_cameras", lambda: entries)
+
+
+def test_every_entry_that_ships_is_a_camera_with_a_source() -> None:
+    assert len(known_cameras()) > 20
+    for camera in known_cameras():
+        width, height = camera.interior.image_size_px
+        assert camera.source, camera.interior.calibration_id
+        assert camera.date
+        assert camera.models
+        assert 0.2 < camera.interior.focal_length_px[0] / width < 60.0
+        assert 0.5 <= width / height <= 2.0
+        assert camera.interior.sigma_focal_rel > 0
+
+
+def test_every_entry_that_ships_is_found_under_each_of_its_names() -> None:
+    for camera in known_cameras():
+        for model in camera.models:
+            found = lookup_camera(
+                camera.makers[0].upper(),
+                model,
+                camera.interior.image_size_px,
+                camera.kind,
+                camera.zoom_range[0],
+            )
+            assert found is not None
+            assert found.image_size_px == camera.interior.image_size_px
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_exact_size_and_name_however_it_is_written() -> None:
+    found = lookup_camera("MAKER\x00", " m1  pro ", (4000, 3000))
+    assert found is not None
+    assert (found.focal_length_px, found.calibration_id) == ((3000.0, 3000.0), "models:maker-m1#1")
+    assert found.distortion[2] == 1e-4
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_a_resized_picture_keeps_its_corners() -> None:
+    found = lookup_camera("Maker", "M1", (2000, 1500))
+    assert found is not None
+    assert found.focal_length_px == (1500.0, 1500.0)
+    assert found.principal_point_px == (1004.5, 744.5)
+    assert found.distortion == (-0.1, 0.01, 1e-4, 0.0, 0.0)
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_another_shape_maker_mode_or_zoom_is_another_camera() -> None:
+    assert lookup_camera("Maker", "M1", (4000, 2250)) is None
+    assert lookup_camera("Other", "M1", (4000, 3000)) is None
+    assert lookup_camera("Maker", "M2", (4000, 3000)) is None
+    assert lookup_camera("Maker", "M1", (4000, 3000), zoom=5.0) is None
+    video = lookup_camera("Maker", "M1", (1920, 1080), mode="video")
+    assert video is not None
+    assert video.focal_length_px == (1650.0, 1650.0)
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_zoom_multiplies_the_focal_length() -> None:
+    found = lookup_camera("Maker", "M1", (4000, 3000), zoom=2.0)
+    assert found is not None
+    assert found.focal_length_px == (6000.0, 6000.0)
+
+
+@pytest.mark.parametrize(
+    ("cut", "words"),
+    [("source:", "source"), ("focal_px:", "focal length"), ("image_size_px:", "image_size_px")],
+)
+def test_an_entry_that_says_too_little_is_named(tmp_path: Path, cut: str, words: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text("\n".join(line for line in ENTRY.splitlines() if cut not in line))
+    with pytest.raises(CalibrationMissing, match=rf"^bad\.yaml: entry 1 .*{words}"):
+        read_cameras(path)
