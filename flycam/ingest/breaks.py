@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from flycam.ingest.flight_table import Bools, Floats, Index, circular_deg
 
 LONGER = 1.5
-_REGULAR = 0.3
 _SAME_LINE_DEG = 25.0
 _MOST_MISSING = 15
 _MIN_STEPS = 8
@@ -32,10 +31,10 @@ def strip_breaks(
     """Breaks of a flight: N×2 positions (metres), N times and N file counters (-1 unknown), in order of time
     inside each sortie.
 
-    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile), and
-    either lies in line with the steps around it, or took a multiple of an otherwise regular interval; or if
-    it took such a multiple and the file numbers skip, too. So a turn that was flown without photos is no
-    break, a slow stretch is none, and a leg of over 15 steps (to the next area, home) is not called one.
+    A step is a break if it is over 1.5 times the flight's long ordinary step (the 90th percentile) in line
+    with the steps around it, or if it took over 1.5 times the usual interval and file numbers are missing in
+    it. So a turn that was flown without photos is no break, a slow stretch is none, and a leg of over 15
+    steps (to the next area, home) is not called one.
     """
     found: list[Break] = []
     for rows in sorties:
@@ -46,18 +45,13 @@ def strip_breaks(
         seconds = np.diff(t_ns[rows]) / 1e9
         ordinary = _ordinary(distance)
         long = (distance > LONGER * ordinary) & (distance > 1.0)
-        interval = float(np.median(seconds))
-        regular = interval > 0 and float(np.mean(np.abs(seconds - interval) > _REGULAR * interval)) < 0.2
-        skipped = (
-            np.round(seconds / interval).astype(int) - 1 if interval > 0 else np.zeros(len(seconds), int)
-        )
-        late = regular & (seconds > LONGER * interval)
+        late = seconds > LONGER * float(np.median(seconds))
         number_skips = np.diff(counter[rows]) - 1
         by_number = late & (number_skips >= 1) & (number_skips <= _MOST_MISSING) & (counter[rows][:-1] >= 0)
-        hit = (long & (_in_line(step) | late)) | by_number
+        hit = (long & _in_line(step)) | by_number
         for i in np.flatnonzero(hit).tolist():
             by_distance = round(float(distance[i]) / ordinary) - 1
-            missing = int(number_skips[i] if by_number[i] else skipped[i] if late[i] else by_distance)
+            missing = int(number_skips[i]) if by_number[i] else by_distance
             if 1 <= missing <= _MOST_MISSING:
                 found.append(
                     Break(

@@ -195,7 +195,8 @@ def _holes(ground: _Ground, work_crs: str, *, bays: bool) -> list[Gap]:
             if len(outlines[child]) >= 3:
                 inner.append(_to_metres(outlines[child], ground))
             child = hierarchy[0][child][0]
-        polygon = shapely.make_valid(Polygon(_to_metres(outline, ground), inner)).buffer(ground.cell_m / 2.0)
+        # the outline runs through the last unseen cells; the edge of sight lies, on average, a cell further
+        polygon = shapely.make_valid(Polygon(_to_metres(outline, ground), inner)).buffer(ground.cell_m)
         if polygon.area < _SMALLEST_HOLE * ground.footprint_m2:
             continue
         gaps.append(

@@ -1,7 +1,7 @@
 """Heading: which yaw to believe, and what to do where there is none.
 
-Every rule takes and returns plain columns in degrees, clockwise from true north, and says in one sentence what
-it decided and on which numbers.
+Every rule takes and returns plain columns in degrees, clockwise from true north, and says in one sentence
+what it decided and on which numbers.
 """
 
 from __future__ import annotations

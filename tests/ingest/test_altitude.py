@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.errors import DatumUnknown
+from flycam.geodata.geoid import undulation_m
+from flycam.ingest.altitude import HeightMode, settle_heights
+from flycam.ingest.clock import capture_times
+from flycam.ingest.flight_table import flight_table
+from flycam.ingest.metadata import Dialect
+from flycam.ingest.sorties import split_sorties
+from tests.ingest.made_flights import GROUND_M, LAT, LON, M_PER_DEG, codes, flat, strips, the
+
+
+def settle(photos, terrain=None, **asked):
+    times, _ = capture_times(photos)
+    table = flight_table(photos, times)
+    return settle_heights(table, split_sorties(table), terrain, **asked)
+
+
+def slope(lonlat):
+    """A 45 degree mountainside that rises to the north from 300 m."""
+    return GROUND_M + np.maximum((lonlat[:, 1] - LAT) * M_PER_DEG, -50.0), "EGM96"
+
+
+def test_relative_height_and_terrain_at_takeoff_by_default():
+    heights, problems = settle(strips(), flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert heights.datum == "EGM96"
+    assert codes(problems) == ["takeoff_estimated"]
+    assert heights.takeoffs[0].sigma_m == pytest.approx(3.0)
+    np.testing.assert_allclose(heights.sigma_m, np.sqrt(3.0**2 + 1.0 + 1.5**2))
+
+
+def test_absolute_altitude_fifty_metres_off_is_not_believed_on_flat_ground():
+    photos = [replace(p, absolute_altitude_m=p.absolute_altitude_m + 50.0) for p in strips()]
+    heights, problems = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert "+50.0 ± 8.5 m" in the(problems, "altitude_off").sentence_en
+
+
+def test_fifteen_metres_off_is_within_what_receivers_do_and_terrain_wins_on_flat_ground():
+    photos = [replace(p, absolute_altitude_m=p.absolute_altitude_m + 15.0) for p in strips()]
+    heights, problems = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert "difference +15.0" in the(problems, "takeoff_estimated").sentence_en
+
+
+def test_on_a_mountainside_the_aircraft_knows_its_takeoff_better_than_the_first_photo_does():
+    photos = strips(heading_deg=90.0, relative_m=260.0)  # took off at 300, first photo already over the slope
+    photos = [replace(p, lat_deg=p.lat_deg + 120.0 / M_PER_DEG) for p in photos]
+    heights, _ = settle(photos, slope)
+    assert heights.takeoffs[0].how == "altitude"
+    np.testing.assert_allclose(heights.height_m, 560.0)
+    assert heights.takeoffs[0].sigma_m == pytest.approx(8.0)
+
+
+def test_a_takeoff_that_would_bury_photos_is_raised():
+    photos = [replace(p, absolute_altitude_m=None, relative_altitude_m=20.0) for p in strips(spacing_m=-60.0)]
+    heights, problems = settle(photos, slope)
+    assert "takeoff_raised" in codes(problems)
+    assert heights.above_ground_m.min() > 0.0
+    assert heights.takeoffs[0].sigma_m > 20.0
+
+
+def test_each_sortie_has_its_own_takeoff():
+    second = [
+        replace(p, name=f"B{p.name}", taken_text=p.taken_text.replace("T09", "T11"), relative_altitude_m=60.0)
+        for p in strips()
+    ]
+    heights, _ = settle([*strips(), *second], flat())
+    assert len(heights.takeoffs) == 2
+    np.testing.assert_allclose(heights.height_m[[0, -1]], [GROUND_M + 100.0, GROUND_M + 60.0])
+
+
+@pytest.mark.parametrize(
+    ("given", "height", "how"), [(512.0, 612.0, "operator"), ((LON, LAT + 0.001), 511.195, "operator_point")]
+)
+def test_the_operators_word_beats_every_estimate(given, height, how):
+    heights, _ = settle(strips(), slope, takeoff=given)
+    assert heights.takeoffs[0].how == how
+    np.testing.assert_allclose(heights.height_m, height, atol=1e-6)
+
+
+def test_home_position_beats_the_estimate():
+    heights, _ = settle(strips(), slope, home_lonlat=(LON, LAT + 0.001))
+    assert heights.takeoffs[0].how == "home_position"
+
+
+def test_rtk_heights_are_ellipsoidal_and_come_down_to_the_terrain():
+    photos = [
+        replace(p, rtk_flag=50, rtk_std_m=(0.01, 0.01, 0.02), absolute_altitude_m=400.0) for p in strips()
+    ]
+    heights, problems = settle(photos, flat())
+    n = undulation_m("EGM96", np.array([[LON, LAT]]))[0]
+    np.testing.assert_allclose(heights.height_m, 400.0 - n, atol=0.05)
+    assert heights.sigma_m.max() < 0.03
+    assert codes(problems) == ["rtk_altitude_accepted"]
+
+
+def test_exif_altitude_that_is_height_above_takeoff_is_exposed():
+    photos = [replace(p, exif_altitude_m=100.2) for p in strips()]
+    _, problems = settle(photos, flat())
+    assert "above take-off" in the(problems, "exif_altitude_is_relative").sentence_en
+
+
+def test_only_an_altitude_below_the_ground_is_read_as_above_takeoff():
+    photos = [
+        replace(p, exif_altitude_m=100.0, absolute_altitude_m=None, relative_altitude_m=None)
+        for p in strips()
+    ]
+    heights, problems = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert "200 m under the ground" in the(problems, "altitude_is_above_takeoff").sentence_en
+
+
+def test_only_an_absolute_altitude_is_accepted_after_the_check():
+    photos = [replace(p, relative_altitude_m=None) for p in strips()]
+    heights, problems = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert codes(problems) == ["altitude_accepted"]
+
+
+def test_height_modes_override():
+    photos = [replace(p, absolute_altitude_m=430.0, exif_altitude_m=415.0) for p in strips()]
+    for mode, height in (("absolute", 430.0), ("exif", 415.0), ("relative", 400.0)):
+        heights, _ = settle(photos, flat(), mode=HeightMode(mode))
+        np.testing.assert_allclose(heights.height_m, height)
+
+
+def test_sensefly_exif_is_ellipsoidal():
+    photos = [replace(p, dialect=Dialect.SENSEFLY, exif_altitude_m=400.0) for p in strips()]
+    heights, _ = settle(photos, flat(datum="EGM2008"), mode=HeightMode.EXIF)
+    n = undulation_m("EGM2008", np.array([[LON, LAT]]))[0]
+    np.testing.assert_allclose(heights.height_m, 400.0 - n, atol=0.05)
+
+
+def test_an_unknown_datum_is_an_error_never_a_silent_thirty_metres():
+    photos = [replace(p, relative_altitude_m=None) for p in strips()]
+    with pytest.raises(DatumUnknown):
+        settle(photos, flat(datum="Hon Dau"))
+
+
+def test_without_terrain_a_plane_and_a_warning():
+    heights, problems = settle(strips())
+    assert heights.datum == "LOCAL"
+    np.testing.assert_allclose(heights.height_m, 100.0)
+    assert "plane" in the(problems, "no_terrain").sentence_en
+
+
+def test_without_terrain_or_relative_height_nothing_is_invented():
+    photos = [replace(p, relative_altitude_m=None) for p in strips()]
+    heights, problems = settle(photos)
+    assert np.isnan(heights.height_m).all()
+    assert "--takeoff" in the(problems, "height_unknown").sentence_en
+    heights, _ = settle(photos, takeoff=300.0)
+    np.testing.assert_allclose(heights.height_m, 100.0)

@@ -1,0 +1,130 @@
+"""Horizon, duplicates, numbering, blur: the small rules."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.ingest.duplicates import find_duplicates, quick_identity
+from flycam.ingest.flight_table import flight_table
+from flycam.ingest.horizon import settle_horizon, sky_fraction
+from flycam.ingest.numbering import counters, missing_numbers
+from flycam.ingest.picture_findings import settle_pictures
+from flycam.ingest.pixels import PixelChecks
+from tests.ingest.made_flights import CAMERA, codes, photo, strips, the
+
+
+def table_of(photos):
+    return flight_table(photos, np.arange(1, len(photos) + 1) * 1_000_000_000)
+
+
+def test_a_level_gimbal_is_rejected_and_an_oblique_one_kept():
+    rotations = rotation_from_gimbal(0.0, np.radians([-90.0, -45.0, -20.0, 0.0, 10.0]), 0.0)
+    share = sky_fraction(rotations, [CAMERA] * 5)
+    assert share[0] == share[1] == 0.0
+    assert 0.0 < share[2] < 0.5 < share[4]
+    keep, rejected, problems = settle_horizon(["a", "b", "c", "d", "e"], share)
+    assert keep.tolist()[:3] == [True, True, True]
+    assert [r.reason for r in rejected] == ["horizon_in_view"] * int((~keep).sum())
+    assert not keep[4]
+    assert {"horizon", "horizon_part"} == set(codes(problems))
+
+
+def test_the_same_bytes_twice_are_used_once(tmp_path):
+    bodies = {"A.JPG": b"one", "B.JPG": b"one", "C.JPG": b"two"}
+    photos = []
+    for name, body in bodies.items():
+        path = tmp_path / name
+        path.write_bytes(body)
+        photos.append(photo(name, path=path, size_bytes=3, taken_text="2025-09-20T09:00:00"))
+    hashed = []
+
+    def identify(item):
+        hashed.append(item.name)
+        return hashlib.sha256(item.path.read_bytes()).hexdigest()
+
+    kept, rejected, problems = find_duplicates(table_of(photos), identify)
+    assert kept == [0, 2]
+    assert (rejected[0].name, rejected[0].reason) == ("B.JPG", "duplicate")
+    assert "A.JPG" in rejected[0].message
+    assert the(problems, "duplicates").frames == ("B.JPG",)
+
+
+def test_a_burst_is_not_a_duplicate_and_nothing_is_hashed_for_nothing():
+    photos = strips(lines=1)
+
+    def identify(item):
+        raise AssertionError("no two photos share size, time and place")
+
+    kept, rejected, _ = find_duplicates(table_of(photos), identify)
+    assert kept == list(range(12))
+    assert rejected == []
+
+
+def test_quick_identity_tells_photos_apart():
+    assert len({quick_identity(p) for p in strips()}) == 48
+
+
+def test_a_half_copied_card_names_its_gaps():
+    names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
+    missing, problems = missing_numbers(names)
+    assert missing == ("DJI_0005.JPG", "DJI_0020.JPG", "DJI_0021.JPG", "DJI_0022.JPG")
+    assert "DJI_0020.JPG to DJI_0022.JPG" in the(problems, "numbers_missing").sentence_en
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"DJI_{n:04d}.JPG" for n in range(1, 30)],
+        ["DJI_0998.JPG", "DJI_0999.JPG", "DJI_0001.JPG"],
+        ["DJI_0001.JPG", "DJI_0900.JPG"],
+        ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072559_0002_D.JPG"],
+        ["one.jpg", "two.jpg"],
+        [],
+    ],
+)
+def test_no_gap_is_invented(names):
+    assert missing_numbers(names) == ((), [])
+
+
+def test_a_date_in_the_name_is_not_the_counter():
+    names = ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072601_0003_D.JPG"]
+    assert missing_numbers(names)[0] == ("DJI_*0002_D.JPG",)
+    assert counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
+
+
+def check(sharpness, covered=False):
+    return PixelChecks(
+        sharpness=sharpness,
+        mean=100.0,
+        spread=100.0,
+        dark_fraction=0.0,
+        bright_fraction=0.0,
+        lens_covered=covered,
+        reduced_size_px=(1000, 750),
+    )
+
+
+def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
+    photos = strips(lines=1)
+    checks = {p.name: check(0.5) for p in photos}
+    checks[photos[2].name] = check(0.05)
+    checks[photos[4].name] = check(0.2)
+    checks[photos[7].name] = check(0.0, covered=True)
+    kept, rejected, problems = settle_pictures(table_of(photos), checks)
+    assert {(r.name, r.reason) for r in rejected} == {
+        (photos[2].name, "too_blurred"),
+        (photos[7].name, "lens_covered"),
+    }
+    assert the(problems, "soft").frames == (photos[4].name,)
+    assert len(kept) == 10
+
+
+def test_a_uniformly_soft_flight_is_kept():
+    photos = [replace(p) for p in strips(lines=1)]
+    kept, rejected, problems = settle_pictures(table_of(photos), {p.name: check(0.01) for p in photos})
+    assert (len(kept), rejected, problems) == (12, [], [])
