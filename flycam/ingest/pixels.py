@@ -134,6 +134,7 @@ def _turned(picture: Pixels, orientation: int) -> Pixels:
 COVERED_SPREAD, COVERED_SPREAD_IN_THE_DARK, DARK_MEAN = 5.0, 10.0, 16.0
 _CELL = 8
 _FAR_STEP = 4
+_LEAST_VARIATION = 0.25  # squared grey levels: below it there is nothing to be sharp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -210,25 +211,27 @@ def _is_without_structure(grey: Pixels, mean: float) -> bool:
 
 
 def sharpness_of(grey: Pixels) -> float:
-    """Ratio of mean squared grey differences over 1 pixel to those over 4 pixels, the worse axis of two.
+    """Ratio of mean squared grey differences over 1 pixel to those over 4, the worst of four directions.
 
     A structure-function ratio: independent of contrast and brightness, near 1 for fine texture, 1/16
-    where the picture is smooth over 4 pixels; motion blur lowers the axis along which it smears. 0 for a
+    where the picture is smooth over 4 pixels; motion blur lowers the direction along which it smears. 0 for a
     picture without structure or too small to tell.
     """
     if min(grey.shape) <= 2 * _FAR_STEP:
         return 0.0
     values = grey.astype(np.float32)
     ratios = []
-    for axis in (0, 1):
-        near = _mean_square_step(values, 1, axis)
-        far = _mean_square_step(values, _FAR_STEP, axis)
-        ratios.append(near / far if far > 0.25 else 0.0)
+    for down, right in ((1, 0), (0, 1), (1, 1), (1, -1)):
+        near = _mean_square_step(values, down, right)
+        far = _mean_square_step(values, _FAR_STEP * down, _FAR_STEP * right)
+        ratios.append(near / far if far > _LEAST_VARIATION else 0.0)
     return float(min(ratios))
 
 
-def _mean_square_step(values: NDArray[np.float32], step: int, axis: int) -> float:
-    ahead = values[step:] if axis == 0 else values[:, step:]
-    behind = values[:-step] if axis == 0 else values[:, :-step]
+def _mean_square_step(values: NDArray[np.float32], down: int, right: int) -> float:
+    """Mean squared difference between each pixel and the one `down` rows and `right` columns further."""
+    rows, columns = values.shape
+    ahead = values[down:, max(right, 0) : columns + min(right, 0)]
+    behind = values[: rows - down, max(-right, 0) : columns - max(right, 0)]
     difference = cv2.subtract(ahead, behind)
     return float(cv2.norm(difference, cv2.NORM_L2SQR) / difference.size)

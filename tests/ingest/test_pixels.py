@@ -178,7 +178,10 @@ def scene(height: int = 480, width: int = 640) -> np.ndarray:
     return np.clip(np.asarray(grey) + 120, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kernel", [np.ones((1, 7)) / 7, np.ones((7, 1)) / 7, np.ones((7, 7)) / 49])
+KERNELS = [np.ones((1, 7)) / 7, np.ones((7, 1)) / 7, np.ones((7, 7)) / 49, np.eye(7) / 7, np.eye(7)[::-1] / 7]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_motion_and_focus_blur_lower_the_sharpness(kernel: np.ndarray) -> None:
     sharp = scene()
     assert sharpness_of(cv2.filter2D(sharp, -1, kernel)) < 0.5 * sharpness_of(sharp)
