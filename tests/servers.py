@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import io
-import itertools
 import os
 import pwd
 import shutil
@@ -66,7 +65,8 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         _wait(process, folder, lambda: _bucket_answers(server))
         yield server
     finally:
-        _end(process, signal.SIGTERM)
+        # its data go with its folder, and an orderly end takes it seconds
+        _end(process, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def public_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """Address (without a database) of a PostgreSQL cluster whose `flycam_template` has PostGIS."""
+    """Address (without a database) of a PostgreSQL cluster whose database `flycam` has PostGIS."""
     initdb = _program("initdb", *_postgres_folders())
     user = "postgres" if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
     with tempfile.TemporaryDirectory(prefix="flycam-tests-") as name:
@@ -119,24 +119,23 @@ def _run_postgres(initdb: Path, folder: Path, user: str) -> Iterator[str]:
     try:
         _wait(process, folder, lambda: _postgres_answers(address))
         with psycopg.connect(f"{address}/postgres", autocommit=True) as connection:
-            connection.execute("CREATE DATABASE flycam_template")
-        with psycopg.connect(f"{address}/flycam_template", autocommit=True) as connection:
+            connection.execute("CREATE DATABASE flycam")
+        with psycopg.connect(f"{address}/flycam", autocommit=True) as connection:
             connection.execute("CREATE EXTENSION postgis")
         yield address
     finally:
-        _end(process, signal.SIGINT)
-
-
-_database_numbers = itertools.count()
+        # at once, without a checkpoint: the data go with the folder
+        _end(process, signal.SIGQUIT)
 
 
 @pytest.fixture
 def postgres_url(postgres_server: str) -> str:
-    """FLYCAM_DATABASE of an empty database of this test's own, with PostGIS."""
-    name = f"t{next(_database_numbers)}"
-    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE flycam_template")
-    return f"{postgres_server}/{name}".replace("postgresql:", "postgresql+psycopg:")
+    """FLYCAM_DATABASE of an empty schema of this test's own, in a database with PostGIS."""
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(f"{postgres_server}/flycam", autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {name}")
+    address = postgres_server.replace("postgresql:", "postgresql+psycopg:")
+    return f"{address}/flycam?options=-csearch_path%3D{name}%2Cpublic"
 
 
 def _weed_command(weed: Path, folder: Path, server: S3Server) -> list[str]:

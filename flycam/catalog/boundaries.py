@@ -57,6 +57,13 @@ class Boundaries:
             query = query.where(touches(tables.communes, bounds))
         return self._fetch(query.order_by(tables.communes.c.code))
 
+    def names(self, on_date: date | None = None) -> dict[str, str]:
+        """Name by code, without reading the polygons: of the communes in force on a date, or the latest."""
+        c = tables.communes.c
+        query = select(c.code, c.name).where(_in_force(on_date)).order_by(c.code)
+        with self._database.read() as connection:
+            return {row.code: row.name for row in connection.execute(query)}
+
     def commune(self, code: str, on_date: date | None = None) -> CommuneRecord:
         """The commune of this code: in force on the date, without one its latest boundary. NotFound."""
         c = tables.communes.c
@@ -178,7 +185,7 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
         "valid_from": commune.valid_from,
         "valid_to": None,
         "name": name,
-        "search_name": commune.search_name or search_key(name),
+        "search_name": search_key(name),
         "wkb": commune.wkb,
         "area_m2": float(commune.area_m2),
         **box_values(polygon.bounds),

@@ -122,7 +122,7 @@ class CommuneRecord:
     """One commune (xã, phường) as its boundary stood from a date on.
 
     name         NFC, as officials write it
-    search_name  without accents, lower case; filled in by the catalogue when empty
+    search_name  without accents, lower case; set by the catalogue, which searches by it
     wkb          polygon or multipolygon
     area_m2      measured in the work CRS
     valid_to     first day on which another boundary holds here, None while it is in force; set by the

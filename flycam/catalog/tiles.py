@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_, update
+from sqlalchemy import Connection, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.records import MosaicInfo
+from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, tile_of, tile_row
 from flycam.errors import NotFound, StoreConflict
-from flycam.frame.frame import Layer
 from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
-
-_TILES_AT_ONCE = 5000
 
 
 class Tiles:
@@ -43,7 +40,7 @@ class Tiles:
             )
             found = connection.execute(query).first()
             if found is not None:
-                before = replace(_mosaic(found), published=mosaic.published)
+                before = replace(mosaic_of(found), published=mosaic.published)
                 if before != mosaic:
                     raise StoreConflict(
                         f"{mosaic.mosaic_id} revision {mosaic.revision}: opened before as "
@@ -52,7 +49,7 @@ class Tiles:
                         "open a new revision"
                     )
                 return
-            connection.execute(tables.mosaics.insert(), _mosaic_row(mosaic))
+            connection.execute(tables.mosaics.insert(), mosaic_row(mosaic))
             if mosaic.published:
                 self._show(connection, mosaic.mosaic_id, mosaic.revision)
 
@@ -63,7 +60,7 @@ class Tiles:
         if flight_id is not None:
             query = query.where(c.flight_id == flight_id)
         with self._database.read() as connection:
-            return [_mosaic(row) for row in connection.execute(query)]
+            return [mosaic_of(row) for row in connection.execute(query)]
 
     def mosaic(self, mosaic_id: str, revision: int | None = None) -> MosaicInfo:
         """One revision; without `revision` the published one, else the newest. NotFound."""
@@ -75,7 +72,7 @@ class Tiles:
             found = connection.execute(query.order_by(c.published.desc(), c.revision.desc())).first()
         if found is None:
             raise _no_mosaic(mosaic_id, revision)
-        return _mosaic(found)
+        return mosaic_of(found)
 
     def publish(self, mosaic_id: str, revision: int) -> None:
         """Move the pointer: this revision is shown from now on, in one step. NotFound."""
@@ -102,7 +99,7 @@ class Tiles:
         with self._database.write() as connection:
             last = self._lock_log(connection, mosaic_id)
             self._check_zooms(connection, mosaic_id, revision, records)
-            heads = _heads_of(connection, mosaic_id, revision, [r.tile_id for r in records])
+            heads = heads_of_tiles(connection, mosaic_id, revision, [r.tile_id for r in records])
             fresh: list[TileRecord] = []
             answer: list[TileRecord] = []
             for record in records:
@@ -119,7 +116,7 @@ class Tiles:
     def head(self, mosaic_id: str, revision: int, tile: TileId) -> TileRecord | None:
         """The object that stands for a tile now; None if the tile is empty."""
         with self._database.read() as connection:
-            return _heads_of(connection, mosaic_id, revision, [tile]).get(tile)
+            return heads_of_tiles(connection, mosaic_id, revision, [tile]).get(tile)
 
     def heads(
         self, mosaic_id: str, revision: int, z: int | None = None, tiles: TileRange | None = None
@@ -138,19 +135,19 @@ class Tiles:
                 c.y < tiles.y_stop,
             )
         with self._database.read() as connection:
-            return [_tile(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+            return [tile_of(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
 
     def heads_of(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
         """Heads of these tiles; tiles without one are left out."""
         with self._database.read() as connection:
-            return _heads_of(connection, mosaic_id, revision, wanted)
+            return heads_of_tiles(connection, mosaic_id, revision, wanted)
 
     def log_since(self, mosaic_id: str, seq: int, limit: int = 1000) -> list[TileRecord]:
         """Log lines after `seq`, all revisions of the mosaic, in order, at most `limit`."""
         c = tables.tile_log.c
         query = select(tables.tile_log).where(c.mosaic_id == mosaic_id, c.seq > seq).order_by(c.seq)
         with self._database.read() as connection:
-            return [_tile(row) for row in connection.execute(query.limit(limit))]
+            return [tile_of(row) for row in connection.execute(query.limit(limit))]
 
     def last_seq(self, mosaic_id: str) -> int:
         """The number of the last line of a mosaic's log; 0 before the first."""
@@ -191,7 +188,7 @@ class Tiles:
     def _write(self, connection: Connection, mosaic_id: str, last: int, fresh: list[TileRecord]) -> None:
         if not fresh:
             return
-        rows = [_tile_row(record) for record in fresh]
+        rows = [tile_row(record) for record in fresh]
         connection.execute(tables.tile_log.insert(), rows)
         connection.execute(self._database.upsert(tables.tile_heads), rows)
         log = tables.tile_logs
@@ -223,72 +220,3 @@ def _compare(record: TileRecord, head: TileRecord | None, expected: str | None) 
             f"tile {record.tile_id} of {record.mosaic_id}: its head is {found}, not {expected}; "
             "read it again, merge and retry"
         )
-
-
-def _heads_of(
-    connection: Connection, mosaic_id: str, revision: int, wanted: Sequence[TileId]
-) -> dict[TileId, TileRecord]:
-    c = tables.tile_heads.c
-    of_mosaic = and_(c.mosaic_id == mosaic_id, c.revision == revision)
-    found: dict[TileId, TileRecord] = {}
-    for start in range(0, len(wanted), _TILES_AT_ONCE):
-        addresses = [(tile.z, tile.x, tile.y) for tile in wanted[start : start + _TILES_AT_ONCE]]
-        query = select(tables.tile_heads).where(of_mosaic, tuple_(c.z, c.x, c.y).in_(addresses))
-        for row in connection.execute(query):
-            record = _tile(row)
-            found[record.tile_id] = record
-    return found
-
-
-def _mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
-    return {
-        "mosaic_id": mosaic.mosaic_id,
-        "revision": mosaic.revision,
-        "flight_id": mosaic.flight_id,
-        "layer": mosaic.layer.value,
-        "base_zoom": mosaic.base_zoom,
-        "min_zoom": mosaic.min_zoom,
-        "published": False,
-    }
-
-
-def _mosaic(row: Row[Any]) -> MosaicInfo:
-    return MosaicInfo(
-        mosaic_id=row.mosaic_id,
-        flight_id=row.flight_id,
-        layer=Layer(row.layer),
-        revision=row.revision,
-        base_zoom=row.base_zoom,
-        min_zoom=row.min_zoom,
-        published=row.published,
-    )
-
-
-def _tile_row(record: TileRecord) -> dict[str, Any]:
-    return {
-        "mosaic_id": record.mosaic_id,
-        "seq": record.seq,
-        "revision": record.revision,
-        "z": int(record.tile_id.z),
-        "x": int(record.tile_id.x),
-        "y": int(record.tile_id.y),
-        "origin": record.origin,
-        "epoch": record.epoch,
-        "key": record.key,
-        "content_hash": record.content_hash,
-        "written_ns": int(record.written_ns),
-    }
-
-
-def _tile(row: Row[Any]) -> TileRecord:
-    return TileRecord(
-        seq=row.seq,
-        origin=row.origin,
-        mosaic_id=row.mosaic_id,
-        revision=row.revision,
-        epoch=row.epoch,
-        tile_id=TileId(z=row.z, x=row.x, y=row.y),
-        key=row.key,
-        content_hash=row.content_hash,
-        written_ns=row.written_ns,
-    )

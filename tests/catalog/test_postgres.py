@@ -38,10 +38,25 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
         wkb = connection.execute("SELECT ST_AsBinary(geom) FROM frames").fetchone()
         assert wkb is not None
         assert shapely.from_wkb(bytes(wkb[0])) == shapely.from_wkb(frame(1).footprint_wkb)
-        indexed = connection.execute("SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%gist (geom)%'")
+        here = "current_schema()"
+        indexed = connection.execute(
+            f"SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%gist (geom)%' AND schemaname = {here}"
+        )
         assert sorted(indexed.fetchall()) == [("communes",), ("frames",)]
-        srids = connection.execute("SELECT f_table_name, srid FROM geometry_columns ORDER BY 1").fetchall()
+        srids = connection.execute(
+            f"SELECT f_table_name, srid FROM geometry_columns WHERE f_table_schema = {here} ORDER BY 1"
+        ).fetchall()
         assert srids == [("communes", 4326), ("frames", 4326)]
+
+
+def test_a_new_database_gets_postgis_with_its_tables(postgres_server: str) -> None:
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute("CREATE DATABASE brand_new")
+    with open_catalog(f"{postgres_server}/brand_new") as catalog:
+        catalog.frames.put([frame(1)])
+        assert catalog.frames.of_flight("f1") == [frame(1)]
+    with psycopg.connect(f"{postgres_server}/brand_new") as connection:
+        assert connection.execute("SELECT count(geom) FROM frames").fetchone() == (1,)
 
 
 def test_a_server_that_is_down() -> None:

@@ -1,0 +1,90 @@
+"""Rows of mosaics, tile heads and log lines, to and from values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, select, tuple_
+
+from flycam.catalog import tables
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.frame import Layer
+from flycam.frame.tile import TileRecord
+from flycam.geometry.grid import TileId
+
+_TILES_AT_ONCE = 5000
+
+
+def heads_of_tiles(
+    connection: Connection, mosaic_id: str, revision: int, wanted: Sequence[TileId]
+) -> dict[TileId, TileRecord]:
+    """Heads of these tiles; tiles without one are left out."""
+    c = tables.tile_heads.c
+    of_mosaic = and_(c.mosaic_id == mosaic_id, c.revision == revision)
+    found: dict[TileId, TileRecord] = {}
+    for start in range(0, len(wanted), _TILES_AT_ONCE):
+        addresses = [(tile.z, tile.x, tile.y) for tile in wanted[start : start + _TILES_AT_ONCE]]
+        query = select(tables.tile_heads).where(of_mosaic, tuple_(c.z, c.x, c.y).in_(addresses))
+        for row in connection.execute(query):
+            record = tile_of(row)
+            found[record.tile_id] = record
+    return found
+
+
+def mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:
+    """A new row; it is shown by `publish` only, so that at most one revision is."""
+    return {
+        "mosaic_id": mosaic.mosaic_id,
+        "revision": mosaic.revision,
+        "flight_id": mosaic.flight_id,
+        "layer": mosaic.layer.value,
+        "base_zoom": mosaic.base_zoom,
+        "min_zoom": mosaic.min_zoom,
+        "published": False,
+    }
+
+
+def mosaic_of(row: Row[Any]) -> MosaicInfo:
+    """Inverse of `mosaic_row`."""
+    return MosaicInfo(
+        mosaic_id=row.mosaic_id,
+        flight_id=row.flight_id,
+        layer=Layer(row.layer),
+        revision=row.revision,
+        base_zoom=row.base_zoom,
+        min_zoom=row.min_zoom,
+        published=row.published,
+    )
+
+
+def tile_row(record: TileRecord) -> dict[str, Any]:
+    """A row of the log, and of the heads."""
+    return {
+        "mosaic_id": record.mosaic_id,
+        "seq": record.seq,
+        "revision": record.revision,
+        "z": int(record.tile_id.z),
+        "x": int(record.tile_id.x),
+        "y": int(record.tile_id.y),
+        "origin": record.origin,
+        "epoch": record.epoch,
+        "key": record.key,
+        "content_hash": record.content_hash,
+        "written_ns": int(record.written_ns),
+    }
+
+
+def tile_of(row: Row[Any]) -> TileRecord:
+    """Inverse of `tile_row`."""
+    return TileRecord(
+        seq=row.seq,
+        origin=row.origin,
+        mosaic_id=row.mosaic_id,
+        revision=row.revision,
+        epoch=row.epoch,
+        tile_id=TileId(z=row.z, x=row.x, y=row.y),
+        key=row.key,
+        content_hash=row.content_hash,
+        written_ns=row.written_ns,
+    )
