@@ -29,7 +29,7 @@ from flycam.geodata.dem_info import (
     read_heights,
 )
 from flycam.geodata.geoid import convert_height
-from flycam.geodata.resample import bilinear, cubic
+from flycam.geodata.resample import at_posts, bilinear, cubic
 from flycam.geometry.terrain import TerrainGrid
 
 __all__ = [
@@ -47,7 +47,7 @@ Bounds = tuple[float, float, float, float]
 MAX_POSTS = 32_000_000
 """Largest grid handed out (128 MB); a wider window gets its posts 2, 4, … times as far apart."""
 
-_BLOCK_POSTS = 1 << 21
+_BLOCK_POSTS = 1 << 19
 _METRES_PER_DEGREE = 111_000.0
 
 
@@ -249,8 +249,10 @@ def _interpolated(lattice: _Lattice, position: Floats, *, smooth: bool) -> Float
     window, col0, row0 = _read_window(lattice, position)
     if window is None:
         return np.full(len(position), np.nan)
-    kernel = cubic if smooth else bilinear
-    return kernel(window, position[:, 1] - row0, position[:, 0] - col0)
+    row, col = position[:, 1] - row0, position[:, 0] - col0
+    if np.array_equal(position, np.round(position)):
+        return at_posts(window, row, col)
+    return cubic(window, row, col) if smooth else bilinear(window, row, col)
 
 
 def _read_window(lattice: _Lattice, position: Floats) -> tuple[NDArray[np.float32] | None, int, int]:

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geodata.resample import bilinear, cubic
+from flycam.geodata.resample import at_posts, bilinear, cubic
 
 positions = st.tuples(st.floats(0, 6), st.floats(0, 8))
 
@@ -29,6 +29,8 @@ def test_at_a_post_both_give_the_post() -> None:
     r, c = (g.ravel().astype(float) for g in np.mgrid[0:6, 0:7])
     assert np.allclose(bilinear(values, r, c), values.ravel())
     assert np.allclose(cubic(values, r, c), values.ravel())
+    assert np.array_equal(at_posts(values, r, c), values.ravel())
+    assert np.isnan(at_posts(values, r - 10, c)).all()
 
 
 def test_cubic_is_nearer_to_a_smooth_hill() -> None:
