@@ -25,6 +25,7 @@ DIAGONAL_35MM = math.hypot(36.0, 24.0)
 SIGMA_DEWARP = 0.0005
 SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
+SIGMA_DIGITAL_ZOOM = 0.02
 SIGMA_FOCAL35 = 0.05
 OTHER_LENS_LOG_RATIO = 0.2
 """Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
@@ -53,9 +54,12 @@ def interior_for(
 
 def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
     """The entry of `models/cameras`, unless EXIF shows that another lens or zoom was on the camera."""
-    known = lookup_camera(
-        metadata.maker, metadata.model, metadata.image_size_px, "photo", metadata.digital_zoom
-    )
+    zoom = metadata.digital_zoom or 1.0
+    size = metadata.image_size_px
+    known = lookup_camera(metadata.maker, metadata.model, size, "photo", zoom)
+    if known is None and zoom > 1.0:
+        unzoomed = lookup_camera(metadata.maker, metadata.model, size, "photo")
+        known = zoomed(unzoomed, zoom) if unzoomed is not None else None
     stated = _from_exif(metadata)
     if known is None or stated is None:
         return known
@@ -69,12 +73,12 @@ def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> In
     CalibratedFocalLength is the lens's design value and says nothing of distortion, so it does not displace
     a known lens with distortion unless the maker says that the pixels are already straight.
     """
-    measured = _from_dewarp(metadata)
-    if measured is not None:
-        return measured
-    if known is not None and known.distortion and metadata.dewarped is not True:
-        return None
-    return _from_calibrated_focal(metadata)
+    own = _from_dewarp(metadata)
+    straight = metadata.dewarped is True
+    if own is None and (straight or known is None or not known.distortion):
+        own = _from_calibrated_focal(metadata)
+    zoom = metadata.digital_zoom or 1.0
+    return zoomed(own, zoom) if own is not None and zoom > 1.0 else own
 
 
 def _from_exif(metadata: PhotoMetadata) -> InteriorOrientation | None:
@@ -89,6 +93,26 @@ def _with_readout(
     if interior.readout_s is None and known is not None:
         return replace(interior, readout_s=known.readout_s)
     return interior
+
+
+def zoomed(interior: InteriorOrientation, zoom: float) -> InteriorOrientation:
+    """The same lens behind a digital zoom: the middle of the picture enlarged `zoom` times to its size.
+
+    Distortion acts on directions and stays; the principal point moves away from the centre. Makers round
+    the factor, so the focal length is worth 2 % at best.
+    """
+    centre = image_centre(interior.image_size_px)
+    focal, point = interior.focal_length_px, interior.principal_point_px
+    return replace(
+        interior,
+        focal_length_px=(focal[0] * zoom, focal[1] * zoom),
+        principal_point_px=(
+            centre[0] + (point[0] - centre[0]) * zoom,
+            centre[1] + (point[1] - centre[1]) * zoom,
+        ),
+        calibration_id=f"{interior.calibration_id} ×{zoom:g}",
+        sigma_focal_rel=max(interior.sigma_focal_rel, SIGMA_DIGITAL_ZOOM),
+    )
 
 
 def image_centre(size_px: tuple[int, int]) -> tuple[float, float]:

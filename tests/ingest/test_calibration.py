@@ -98,6 +98,17 @@ def test_a_resized_photo_scales_its_calibration() -> None:
     assert small.principal_point_px[0] == pytest.approx(659.5 + 7.0 / 4)
 
 
+def test_digital_zoom_enlarges_the_middle_of_the_picture() -> None:
+    interior = interior_for(photo(**ALL, digital_zoom=2.0))
+    assert interior.focal_length_px == (2 * 3713.29, 2 * 3712.0)
+    assert interior.principal_point_px == (2639.5 + 14.0, 1977.5 - 16.0)
+    assert interior.distortion == (-0.11, 0.015, -0.0001, 0.0002, -0.027)
+    assert interior.sigma_focal_rel >= 0.02
+    known = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
+    plain, near = interior_for(photo(**known)), interior_for(photo(**known, digital_zoom=1.5))
+    assert near.focal_length_px[0] == pytest.approx(1.5 * plain.focal_length_px[0])
+
+
 def test_a_mechanical_shutter_has_no_readout() -> None:
     given = {"maker": "DJI", "model": "FC6310", "image_size_px": (5472, 3648)}
     assert interior_for(photo(**given)).readout_s == pytest.approx(0.033)
