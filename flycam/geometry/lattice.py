@@ -13,6 +13,7 @@ lattice cell (where bilinear interpolation is worst) is compared with the mean o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,7 @@ from flycam.geometry.viewing import pixel_quality
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 STEPS_PX = (32, 16, 8, 4, 2, 1)
 # Holes and the rim of the terrain are followed down to this step; their cells are lost, not guessed.
@@ -48,6 +50,9 @@ class TileLattices:
     map_uv   T×(n+2)×(n+2)×2 float32, NaN where nothing is known; cut at ±30,000 px
     quality  uint16 node values
     margin   float32, metres above the line of sight (< 0 hidden)
+    box      T×4: rows and columns of the cells (first, last) outside which nothing is in the picture
+    whole    every pixel is in the picture
+    hidden   some node is hidden
     error_px largest measured interpolation error inside the picture (T)
     """
 
@@ -56,18 +61,10 @@ class TileLattices:
     map_uv: NDArray[np.float32]
     quality: NDArray[np.uint16]
     margin: NDArray[np.float32]
+    box: Indices
+    whole: NDArray[np.bool_]
+    hidden: NDArray[np.bool_]
     error_px: Floats
-
-    def take(self, keep: NDArray[np.bool_]) -> TileLattices:
-        """The lattices of some of the tiles."""
-        return TileLattices(
-            step_px=self.step_px,
-            index=self.index[keep],
-            map_uv=self.map_uv[keep],
-            quality=self.quality[keep],
-            margin=self.margin[keep],
-            error_px=self.error_px[keep],
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +169,17 @@ class _Looks:
     u: Floats
     v: Floats
 
+    def take(self, tiles: Indices) -> _Looks:
+        """The looks of some of the tiles."""
+        return _Looks(
+            self.east[tiles],
+            self.north[tiles],
+            self.height[tiles],
+            self.distance2[tiles],
+            self.u[tiles],
+            self.v[tiles],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
@@ -184,16 +192,17 @@ class _Scale:
 class _Verdict:
     """What to do with each tile: refine it, keep it, or (neither) leave it out of the picture."""
 
-    refine: NDArray[np.bool_]
+    next_step: Indices
     keep: NDArray[np.bool_]
     error_px: Floats
+    touches: NDArray[np.bool_]
 
 
 def lattice_of(
     view: View, places: TilePlaces, step_px: int, tolerance_px: float
-) -> tuple[TileLattices, TilePlaces]:
-    """Lattices at one step of the tiles that touch the picture and are good enough, and the places of
-    those that must be refined. Tiles in neither do not see the frame.
+) -> tuple[TileLattices, Indices]:
+    """Lattices at one step of the tiles that touch the picture and are good enough, and for each place the
+    step at which it must be tried next (0: it is finished, or does not see the frame).
     """
     count = TILE_SIZE_PX // step_px
     block: Floats = (np.arange(count + 2, dtype=np.float64) - 0.5) * step_px
@@ -204,15 +213,20 @@ def lattice_of(
     margin = view.margin(nodes)
     scale = _Scale(step_px, step_px * grid_pixel_m(places.z), tolerance_px)
     verdict = _judge(view, scale, (u, v), (centres.u, centres.v), margin)
+    keep = np.flatnonzero(verdict.keep)
+    u, v, margin = u[keep], v[keep], margin[keep]
     lattices = TileLattices(
         step_px=step_px,
-        index=places.index,
+        index=places.index[keep],
         map_uv=np.stack([u, v], axis=-1, dtype=np.float32, casting="same_kind"),
-        quality=view.quality(nodes),
+        quality=view.quality(nodes.take(keep)),
         margin=margin.astype(np.float32),
-        error_px=verdict.error_px,
+        box=_box(verdict.touches[keep]),
+        whole=_whole(view, u, v),
+        hidden=_per_tile(margin).min(axis=1) < 0.0,
+        error_px=verdict.error_px[keep],
     )
-    return lattices.take(verdict.keep), places.take(verdict.refine)
+    return lattices, verdict.next_step
 
 
 def _judge(
@@ -231,21 +245,61 @@ def _judge(
     low_v, high_v = _extremes4(nodes[1])
     touches = (low_u <= width - 1.0 + slack) & (high_u >= -slack)
     touches &= (low_v <= height - 1.0 + slack) & (high_v >= -slack)
-    low_margin, high_margin = _extremes4(margin)
-    worst = np.where(touches & known & (high_margin >= 0.0), error, 0.0)
-    tile_error = worst.reshape(worst.shape[0], -1).max(axis=1)
-    refine = tile_error > scale.tolerance_px
-    if scale.step_px > _HOLE_STEP_PX:
-        refine |= _any(touches & ~known)
-    if scale.cell_m > 0.5 * min(view.terrain.post_spacing_m):
-        refine |= _any(touches & (low_margin < 0.0) & (high_margin >= 0.0))
+    counts = touches & known
+    silhouette: NDArray[np.bool_] = np.zeros(touches.shape[0], dtype=bool)
+    if margin.min(initial=0.0) < 0.0:
+        low_margin, high_margin = _extremes4(margin)
+        counts &= high_margin >= 0.0
+        if scale.cell_m > 0.5 * min(view.terrain.post_spacing_m):
+            silhouette = _any(touches & (low_margin < 0.0) & (high_margin >= 0.0))
+    tile_error = _per_tile(np.where(counts, error, 0.0)).max(axis=1)
     if scale.step_px == STEPS_PX[-1]:
-        refine[:], tile_error = False, np.zeros_like(tile_error)
-    return _Verdict(refine=refine, keep=_any(touches) & ~refine, error_px=tile_error)
+        tile_error[:] = 0.0  # nodes are the pixels themselves
+    rim = _any(touches & ~known) & (scale.step_px > _HOLE_STEP_PX)
+    next_step = _next_step(scale, tile_error, silhouette | rim)
+    keep = _any(touches) & (next_step == 0)
+    return _Verdict(next_step, keep, tile_error, touches)
+
+
+def _next_step(scale: _Scale, error_px: Floats, broken: NDArray[np.bool_]) -> Indices:
+    """The step to try next, 0 for none. Interpolation errors fall with the square of the step where the
+    ground is smooth, slower across its edges: steps that would fail even so are not tried."""
+    next_step = np.where(broken, scale.step_px // 2, 0)
+    for step in STEPS_PX[STEPS_PX.index(scale.step_px) + 1 :]:
+        coarser = 2 * step
+        best_case = error_px * (coarser / scale.step_px) ** 2
+        next_step = np.where(best_case > scale.tolerance_px, step, next_step)
+    return next_step.astype(np.int64)
+
+
+def _box(touches: NDArray[np.bool_]) -> Indices:
+    """Smallest block of cells that touches the picture: T×4 (first row, last row, first and last column)."""
+    rows, cols = (np.asarray(touches.any(axis=a), dtype=np.bool_) for a in (2, 1))
+    last = touches.shape[1] - 1
+    ends = [(a.argmax(axis=1), last - a[:, ::-1].argmax(axis=1)) for a in (rows, cols)]
+    return np.stack([*ends[0], *ends[1]], axis=-1)
+
+
+def _whole(view: View, u: Floats, v: Floats) -> NDArray[np.bool_]:
+    """Tiles whose nodes all lie in the picture: interpolation stays between nodes, so every pixel does."""
+    width, height = view.interior.image_size_px
+    u, v = _per_tile(u), _per_tile(v)
+    whole: NDArray[np.bool_] = (
+        (u.min(axis=1) >= 0.0)
+        & (u.max(axis=1) <= width - 1.0)
+        & (v.min(axis=1) >= 0.0)
+        & (v.max(axis=1) <= height - 1.0)
+    )
+    return whole
 
 
 def _any(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(cells.reshape(cells.shape[0], -1).any(axis=1), dtype=np.bool_)
+    return np.asarray(_per_tile(cells).any(axis=1), dtype=np.bool_)
+
+
+def _per_tile(cells: NDArray[_Scalar]) -> NDArray[_Scalar]:
+    """T×rows×columns to T×(rows·columns): the reductions along the last axis are the fast ones."""
+    return cells.reshape(cells.shape[0], -1)
 
 
 def _mean4(nodes: Floats) -> Floats:

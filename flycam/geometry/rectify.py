@@ -7,8 +7,10 @@ frame, pose, terrain and tile only: not on the range it is asked in.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -22,6 +24,7 @@ from flycam.geometry.planar import PlanarMap
 from flycam.geometry.terrain import TerrainGrid
 
 Bytes = NDArray[np.uint8]
+_Node = TypeVar("_Node", np.float32, np.uint16)
 
 MAX_LATTICE_ERROR_PX = 0.25
 # Nodes evaluated together: about 100 MB of intermediate arrays at most, whatever range is asked for.
@@ -61,7 +64,7 @@ class SourceCoordinates:
     lattice_error_px: float
 
 
-def rectify(  # noqa: PLR0917  the order in which a frame meets the ground
+def rectify(
     pixels: Bytes,
     interior: InteriorOrientation,
     exterior: ExteriorOrientation,
@@ -91,9 +94,9 @@ def rectify(  # noqa: PLR0917  the order in which a frame meets the ground
     for lattices in _lattices(view, tiles, max_lattice_error_px):
         steps.append(lattices.step_px)
         errors.append(float(lattices.error_px.max()))
-        for tile in sampler.tiles(lattices):
-            rows, cols = _window(tiles, int(lattices.index[tile.number]))
-            sampler.write(tile, rgb[rows, cols], quality[rows, cols])
+        for piece in sampler.pieces(lattices):
+            window = piece.window(tiles, lattices)
+            sampler.write(piece, rgb[window], quality[window])
     return Rectified(
         rgb=rgb,
         quality=quality,
@@ -121,11 +124,11 @@ def source_coordinates(
     for lattices in _lattices(view, tiles, max_lattice_error_px):
         steps.append(lattices.step_px)
         errors.append(float(lattices.error_px.max()))
-        for tile in sampler.tiles(lattices):
-            window = _window(tiles, int(lattices.index[tile.number]))
-            valid = slice(None) if tile.valid is None else tile.valid.astype(bool)
-            u[window][valid] = tile.map_uv[..., 0][valid]
-            v[window][valid] = tile.map_uv[..., 1][valid]
+        for piece in sampler.pieces(lattices):
+            window = piece.window(tiles, lattices)
+            valid = slice(None) if piece.valid is None else piece.valid.astype(bool)
+            u[window][valid] = piece.map_uv[..., 0][valid]
+            v[window][valid] = piece.map_uv[..., 1][valid]
     return SourceCoordinates(
         u=u,
         v=v,
@@ -140,35 +143,40 @@ def _lattices(view: View, tiles: TileRange, tolerance_px: float) -> Iterator[Til
     columns = tiles.shape_tiles[1]
     index = np.arange(len(tiles))
     places = TilePlaces(tiles.z, tiles.x_start + index % columns, tiles.y_start + index // columns, index)
+    due = np.full(len(tiles), STEPS_PX[0])
     for step_px in STEPS_PX:
+        now = places.take(due == step_px)
         at_once = max(1, _NODES_AT_ONCE // (TILE_SIZE_PX // step_px + 2) ** 2)
-        unfinished = np.zeros(len(tiles), dtype=bool)
-        for start in range(0, len(places), at_once):
-            good, bad = lattice_of(view, places.take(slice(start, start + at_once)), step_px, tolerance_px)
-            unfinished[bad.index] = True
+        for start in range(0, len(now), at_once):
+            chunk = now.take(slice(start, start + at_once))
+            good, next_step = lattice_of(view, chunk, step_px, tolerance_px)
+            due[chunk.index] = next_step
             if good.index.size:
                 yield good
-        places = places.take(unfinished[places.index])
-        if not len(places):
-            return
-
-
-def _window(tiles: TileRange, index: int) -> tuple[slice, slice]:
-    row, col = divmod(index, tiles.shape_tiles[1])
-    return (
-        slice(row * TILE_SIZE_PX, (row + 1) * TILE_SIZE_PX),
-        slice(col * TILE_SIZE_PX, (col + 1) * TILE_SIZE_PX),
-    )
 
 
 @dataclass(frozen=True, slots=True)
-class _Tile:
-    """One tile enlarged: views into the sampler's buffers, good until the next tile."""
+class _Piece:
+    """The part of one tile that touches the picture, enlarged: views into buffers that are used again.
+
+    rows, cols  where it lies in the tile
+    """
 
     number: int
+    rows: slice
+    cols: slice
     map_uv: NDArray[np.float32]
     quality: NDArray[np.uint16]
     valid: Bytes | None
+
+    def window(self, tiles: TileRange, lattices: TileLattices) -> tuple[slice, slice]:
+        """Where it lies in the raster of the whole range."""
+        row, col = divmod(int(lattices.index[self.number]), tiles.shape_tiles[1])
+        y, x = row * TILE_SIZE_PX, col * TILE_SIZE_PX
+        return (
+            slice(y + self.rows.start, y + self.rows.stop),
+            slice(x + self.cols.start, x + self.cols.stop),
+        )
 
 
 class _Sampler:
@@ -178,67 +186,85 @@ class _Sampler:
         # OpenCV 5 samples four channels in less than half the time of three, to the same bytes
         self._pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
         self._interpolation = interpolation
-        # a valid pixel never weighs what lies beside the picture, except where the kernel is wider than linear
+        # a valid pixel never weighs what lies beside the picture, except where the kernel is wider
         wide = interpolation not in {cv2.INTER_NEAREST, cv2.INTER_LINEAR}
         self._border = cv2.BORDER_REPLICATE if wide else cv2.BORDER_CONSTANT
         width, height = view.interior.image_size_px
         self._last = (width - 1.0, height - 1.0)
+        largest = TILE_SIZE_PX + 2 * STEPS_PX[0]
+        self._map_uv = np.empty((largest, largest, 2), dtype=np.float32)
+        self._quality = np.empty((largest, largest), dtype=np.uint16)
+        self._margin = np.empty((largest, largest), dtype=np.float32)
         self._rgba = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 4), dtype=np.uint8)
         self._rgb = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 3), dtype=np.uint8)
         self.inside_px = 0
         self.visible_px = 0
 
-    def tiles(self, lattices: TileLattices) -> Iterator[_Tile]:
+    def pieces(self, lattices: TileLattices) -> Iterator[_Piece]:
         """Enlarge the lattices one tile after the other; tiles without a valid pixel are passed over."""
-        step, side = lattices.step_px, lattices.map_uv.shape[1] * lattices.step_px
-        crop = (slice(step, step + TILE_SIZE_PX), slice(step, step + TILE_SIZE_PX))
-        nodes = lattices.map_uv
-        low, high = nodes.min(axis=(1, 2)), nodes.max(axis=(1, 2))
-        # interpolation stays between its nodes: if they all lie in the picture, so does every pixel
-        whole = ((low >= 0.0) & (high <= self._last)).all(axis=1)
-        hidden = lattices.margin.min(axis=(1, 2)) < 0.0
-        map_uv = np.empty((side, side, 2), dtype=np.float32)
-        quality = np.empty((side, side), dtype=np.uint16)
-        for number in range(lattices.index.size):
-            cv2.resize(nodes[number], (side, side), dst=map_uv, interpolation=cv2.INTER_LINEAR)
-            cv2.resize(lattices.quality[number], (side, side), dst=quality, interpolation=cv2.INTER_LINEAR)
-            valid = None
-            if not whole[number] or hidden[number]:
-                cv2.patchNaNs(map_uv, -1.0)
-                margin = lattices.margin[number] if hidden[number] else None
-                valid = self._valid(map_uv[crop], margin, side, crop)
-                if valid is None:
-                    continue
-            else:
-                self.inside_px += TILE_SIZE_PX * TILE_SIZE_PX
-                self.visible_px += TILE_SIZE_PX * TILE_SIZE_PX
-            yield _Tile(number, map_uv[crop], quality[crop], valid)
+        for number, (row, last_row, col, last_col) in enumerate(lattices.box.tolist()):
+            nodes = (number, slice(row, last_row + 2), slice(col, last_col + 2))
+            rows, crop_rows = _pixel_rows(row, last_row, lattices.step_px)
+            cols, crop_cols = _pixel_rows(col, last_col, lattices.step_px)
+            crop = (crop_rows, crop_cols)
+            map_uv = _enlarge(lattices.map_uv[nodes], lattices.step_px, self._map_uv)[crop]
+            margin = None
+            if lattices.hidden[number]:
+                margin = _enlarge(lattices.margin[nodes], lattices.step_px, self._margin)[crop]
+            valid = self._valid(map_uv, margin, bool(lattices.whole[number]))
+            if valid is not None and not valid.any():
+                continue
+            quality = _enlarge(lattices.quality[nodes], lattices.step_px, self._quality)[crop]
+            yield _Piece(number, rows, cols, map_uv, quality, valid)
 
-    def write(self, tile: _Tile, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
+    def write(self, piece: _Piece, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
         """Sample the picture into windows of the result, which are zero before."""
+        height, width = quality.shape
+        rgba = self._rgba[:height, :width]
         cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
-            self._pixels, tile.map_uv, None, self._interpolation, dst=self._rgba, borderMode=self._border
+            self._pixels, piece.map_uv, None, self._interpolation, dst=rgba, borderMode=self._border
         )
-        if tile.valid is None:
-            cv2.cvtColor(self._rgba, cv2.COLOR_RGBA2RGB, dst=rgb)
-            quality[...] = tile.quality
-        else:
-            cv2.cvtColor(self._rgba, cv2.COLOR_RGBA2RGB, dst=self._rgb)
-            cv2.copyTo(self._rgb, tile.valid, rgb)
-            cv2.copyTo(tile.quality, tile.valid, quality)
+        if piece.valid is None:
+            cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=rgb)
+            quality[...] = piece.quality
+            return
+        cv2.copyTo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=self._rgb[:height, :width]), piece.valid, rgb)
+        cv2.copyTo(piece.quality, piece.valid, quality)
 
     def _valid(
-        self,
-        map_uv: NDArray[np.float32],
-        margin: NDArray[np.float32] | None,
-        side: int,
-        crop: tuple[slice, slice],
+        self, map_uv: NDArray[np.float32], margin: NDArray[np.float32] | None, whole: bool
     ) -> Bytes | None:
+        """Mask of the valid pixels, None if all are."""
+        count = map_uv.shape[0] * map_uv.shape[1]
+        if whole and margin is None:
+            self.inside_px += count
+            self.visible_px += count
+            return None
+        # NaN is outside for inRange, but not a coordinate that remap may be given
         valid = np.asarray(cv2.inRange(map_uv, (0.0, 0.0), self._last), dtype=np.uint8)
-        self.inside_px += (inside := cv2.countNonZero(valid))
-        if inside and margin is not None:
-            enlarged = cv2.resize(margin, (side, side), interpolation=cv2.INTER_LINEAR)[crop]
-            valid[enlarged < 0.0] = 0
-            inside = cv2.countNonZero(valid)
-        self.visible_px += inside
-        return valid if inside else None
+        if not whole:
+            cv2.patchNaNs(map_uv, -1.0)
+        self.inside_px += cv2.countNonZero(valid)
+        if margin is not None:
+            valid[margin < 0.0] = 0
+        self.visible_px += cv2.countNonZero(valid)
+        return valid
+
+
+def _enlarge(nodes: NDArray[_Node], step_px: int, buffer: NDArray[_Node]) -> NDArray[_Node]:
+    """Nodes at block centres to pixels, bilinear, into the corner of a buffer."""
+    height, width = nodes.shape[0] * step_px, nodes.shape[1] * step_px
+    target = buffer[:height, :width]
+    cv2.resize(nodes, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
+    return target
+
+
+def _pixel_rows(first: int, last: int, step_px: int) -> tuple[slice, slice]:
+    """Pixel rows (or columns) between the nodes of cells first..last: in the tile, and in the enlarged block.
+
+    Node i stands at pixel (i - 1/2) step - 1/2; the enlarged block begins at pixel (first - 1) step.
+    """
+    start = max(math.ceil((first - 0.5) * step_px - 0.5), 0)
+    stop = min(math.floor((last + 0.5) * step_px - 0.5) + 1, TILE_SIZE_PX)
+    shift = (first - 1) * step_px
+    return slice(start, stop), slice(start - shift, stop - shift)

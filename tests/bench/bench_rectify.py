@@ -11,14 +11,10 @@ writes valid ones, all inside the picture.
 from __future__ import annotations
 
 import json
-import os
 import platform
 import statistics
 import sys
 import time
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-    os.environ[name] = "1"
 
 import cv2
 import numpy as np
@@ -30,13 +26,21 @@ from flycam.geometry.rectify import rectify
 from tests.geometry.scenes import LAT, camera, hills, mercator_map, pose, tiles_around
 
 REPEATS = 15
+# name, gimbal pitch, relief over 2.4 km, spectrum of the ground (see `scenes.hills`)
+SCENES = (
+    ("nadir", -90.0, 180.0, 2.3),
+    ("oblique 35°", -55.0, 180.0, 2.3),
+    ("oblique 35°, relief 420 m", -55.0, 420.0, 2.3),
+    ("nadir, ground six times rougher than real", -90.0, 180.0, 1.8),
+    ("oblique 35°, ground six times rougher than real", -55.0, 180.0, 1.8),
+)
 
 
 def milliseconds(call) -> float:
-    """Duration of one call."""
-    start = time.perf_counter()
+    """Processor time of one call: other work on a shared machine is not counted."""
+    start = time.thread_time()
     call()
-    return (time.perf_counter() - start) * 1e3
+    return (time.thread_time() - start) * 1e3
 
 
 def bare_remap(pixels: np.ndarray, count: int):
@@ -51,9 +55,9 @@ def bare_remap(pixels: np.ndarray, count: int):
     return lambda: cv2.remap(pixels, map_x, map_y, cv2.INTER_LINEAR)
 
 
-def measure(name: str, pitch_deg: float, relief_m: float) -> dict[str, object]:
+def measure(name: str, pitch_deg: float, relief_m: float, roughness: float) -> dict[str, object]:
     """One scene: medians of interleaved repeats, and their ratio."""
-    terrain, interior, to_work = hills(relief_m=relief_m), camera(), mercator_map()
+    terrain, interior, to_work = hills(relief_m=relief_m, roughness=roughness), camera(), mercator_map()
     exterior = pose(terrain, agl_m=120.0, pitch_deg=pitch_deg)
     print_ = footprint(interior, exterior, terrain)
     z = zoom_for_gsd(print_.gsd_m, LAT)
@@ -91,9 +95,9 @@ def main() -> None:
     cover = HorizonScan._cover
     HorizonScan._cover = lambda self, *a: scans.append(1) or cover(self, *a)  # type: ignore[method-assign]
     results = []
-    for name, pitch, relief in (("nadir", -90.0, 180.0), ("oblique 35°", -55.0, 180.0), ("oblique 35°, 420 m", -55.0, 420.0)):
+    for name, pitch, relief, roughness in SCENES:
         scans.clear()
-        results.append(measure(name, pitch, relief) | {"occlusion_scanned": bool(scans)})
+        results.append(measure(name, pitch, relief, roughness) | {"occlusion_scanned": bool(scans)})
     if "--json" in sys.argv:
         print(json.dumps({"machine": platform.processor() or platform.machine(), "scenes": results}))
         return
