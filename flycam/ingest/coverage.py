@@ -29,9 +29,10 @@ _CELLS_PER_FOOTPRINT = 32
 _MOST_CELLS = 2048
 _SMALLEST_HOLE = 0.01
 """Holes under this share of a footprint are the raster's own grain."""
-_BAY = 0.35
-"""Without an area of interest, unseen ground that is open to the outside along over a third of its border is
-the ragged edge of the flight, not a hole in it."""
+_BAY, _SMALL_BAY = 0.35, 0.1
+_SMALL_SHARE = 0.25
+"""Without an area of interest, unseen ground that is open to the outside along over a third of its border (a
+tenth, if it is smaller than a quarter of a footprint) is the flight's ragged edge, not a hole in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,8 +189,6 @@ def _holes(ground: _Ground, work_crs: str, *, bays: bool) -> list[Gap]:
     for index, outline in enumerate(outlines):
         if hierarchy[0][index][3] >= 0 or len(outline) < 3:
             continue
-        if not bays and outside[outline[:, 0, 1], outline[:, 0, 0]].mean() > _BAY:
-            continue
         inner, child = [], hierarchy[0][index][2]
         while child >= 0:
             if len(outlines[child]) >= 3:
@@ -197,7 +196,10 @@ def _holes(ground: _Ground, work_crs: str, *, bays: bool) -> list[Gap]:
             child = hierarchy[0][child][0]
         # the outline runs through the last unseen cells; the edge of sight lies, on average, a cell further
         polygon = shapely.make_valid(Polygon(_to_metres(outline, ground), inner)).buffer(ground.cell_m)
-        if polygon.area < _SMALLEST_HOLE * ground.footprint_m2:
+        share = polygon.area / ground.footprint_m2
+        open_border = float(outside[outline[:, 0, 1], outline[:, 0, 0]].mean())
+        ragged = open_border > (_BAY if share > _SMALL_SHARE else _SMALL_BAY)
+        if share < _SMALLEST_HOLE or (ragged and not bays):
             continue
         gaps.append(
             Gap(

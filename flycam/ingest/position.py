@@ -21,7 +21,7 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
     lonlat = table.lonlat
     missing = np.asarray(~np.isfinite(lonlat).all(axis=1))
     zero = ~missing & (np.abs(lonlat) < _ZERO_DEG).all(axis=1)
-    off_globe = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (np.abs(lonlat[:, 1]) > 90.0))
+    off_globe = ~missing & ((np.abs(lonlat[:, 0]) > 180.0) | (lonlat[:, 1] < -80.0) | (lonlat[:, 1] > 84.0))
     bad = missing | zero | off_globe
     far = ~bad & _far_from_rest(lonlat, bad)
     rejected = [
@@ -29,7 +29,12 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
         *_reject(
             table, zero, "no_position", "says (0, 0), no GNSS fix: give the flight log with --telemetry"
         ),
-        *_reject(table, off_globe, "no_position", "has coordinates off the globe: correct or remove it"),
+        *_reject(
+            table,
+            off_globe,
+            "no_position",
+            "has coordinates off the globe or in the polar seas: correct or remove it",
+        ),
         *_reject(
             table,
             far,
@@ -78,12 +83,24 @@ def _distance_m(lonlat: Floats, centre: Floats) -> Floats:
 
 
 def _far_from_rest(lonlat: Floats, bad: Bools) -> Bools:
-    if (~bad).sum() < 3:
-        return np.zeros(len(lonlat), dtype=bool)
-    centre = np.median(lonlat[~bad], axis=0)
-    distance = np.where(bad, 0.0, _distance_m(np.where(bad[:, None], centre, lonlat), centre))
-    spread = float(np.median(distance[~bad]))
-    return distance > max(OUTLIER_M, 20.0 * spread)
+    """Photos over 20 km (or 20 times the usual distance, up to 100 km) from the middle one of the flight."""
+    far = np.zeros(len(lonlat), dtype=bool)
+    good = np.flatnonzero(~bad)
+    if good.size < 2:
+        return far
+    distance = _distance_m(lonlat[good], _middle_photo(lonlat[good]))
+    spread = float(np.median(distance))
+    far[good] = distance > np.clip(20.0 * spread, OUTLIER_M, 5.0 * OUTLIER_M)
+    return far
+
+
+def _middle_photo(lonlat: Floats) -> Floats:
+    """The photo nearest to most others (of up to 256, evenly chosen): no stray position can move it."""
+    some = lonlat[np.unique(np.linspace(0, len(lonlat) - 1, min(len(lonlat), 256)).astype(int))]
+    d = (some[:, None] - some[None]) * EARTH_M_PER_DEG
+    d[..., 0] *= np.cos(np.radians(some[:, None, 1]))
+    middle: Floats = some[np.median(np.hypot(d[..., 0], d[..., 1]), axis=1).argmin()]
+    return middle
 
 
 def _reject(table: FlightTable, mask: Bools, reason: str, text: str) -> list[Rejection]:

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.geodata.crs import to_lonlat, to_work
+from flycam.geometry.camera import project
+from flycam.geometry.interior import LensModel
+from flycam.ingest.duplicates import quick_identity
+from flycam.ingest.opensfm import read_reconstruction
+from flycam.ingest.posed import posed_headers
+from flycam.ingest.poses_csv import read_poses_csv
+from tests.ingest.made_flights import CAMERA, photo
+
+OPK = "filename,x,y,z,omega,phi,kappa\n100_1,292710.2,2731048.7,186.4,28.831,0.94,1.782\n"
+LLA = (
+    "filename latitude longitude altitude roll pitch yaw camera\na.tif 24.68 120.95 186.5 0.0 30.0 92.9 'x'\n"
+)
+
+
+def write(tmp_path, text, name="poses.csv"):
+    path = tmp_path / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def between(a, b):
+    """Degrees of the rotation between two exteriors."""
+    r = np.array(a.rotation) @ np.array(b.rotation).T
+    return np.degrees(np.arccos(np.clip((np.trace(r) - 1.0) / 2.0, -1.0, 1.0)))
+
+
+def test_xyz_opk_stays_in_its_own_crs(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    assert row.name == "100_1"
+    assert row.exterior.projection_centre_m == (292710.2, 2731048.7, 186.4)
+    assert row.exterior.vertical_datum == "EGM96"
+
+
+def test_another_work_crs_sees_the_same_pixels(tmp_path):
+    """A zone 2.9 degrees away: convergence turns by a degree, the picture must not."""
+    path = write(tmp_path, OPK)
+    (own,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96")
+    (other,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96", work_crs="EPSG:32650")
+    ground = [*np.array(own.exterior.projection_centre_m), [-20, 60, -90], [30, 90, -95], [0, 20, -90]]
+    moved = np.column_stack([to_work(to_lonlat(ground[:, :2], "EPSG:32651"), "EPSG:32650"), ground[:, 2]])
+    uv, _ = project(CAMERA, own.exterior, ground)
+    uv_other, _ = project(CAMERA, other.exterior, moved)
+    assert between(own.exterior, other.exterior) > 0.5
+    np.testing.assert_allclose(uv_other, uv, atol=0.05)
+
+
+def test_lla_rpy_is_put_on_grid_north(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, LLA), vertical_datum="EGM96")
+    assert row.exterior.work_crs == "EPSG:32651"
+    look = np.array(row.exterior.rotation)[2]
+    assert look[2] == pytest.approx(-np.cos(np.radians(30.0)))
+    grid_azimuth = np.degrees(np.arctan2(look[0], look[1]))
+    assert 0.5 < grid_azimuth - 92.9 < 1.2  # convergence -0.86 degrees west of the zone's meridian
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no pose"),
+        ("filename,x,y\na,1,2\n", "omega"),
+        (OPK.replace("0.94", "north"), "decimal point"),
+        (OPK.replace("0.94", "nan"), "not finite"),
+        (OPK + "b,1,2\n", "line 3"),
+    ],
+)
+def test_a_bad_table_is_named_with_the_cure(tmp_path, text, words):
+    with pytest.raises(SourceUnreadable, match=words) as caught:
+        read_poses_csv(write(tmp_path, text), crs="EPSG:32651", vertical_datum="EGM96")
+    assert "poses.csv" in str(caught.value)
+
+
+def test_xyz_without_crs_is_an_error_and_a_prj_beside_it_helps(tmp_path):
+    path = write(tmp_path, OPK)
+    with pytest.raises(CrsMissing, match=r"\.prj"):
+        read_poses_csv(path, vertical_datum="EGM96")
+    write(tmp_path, "EPSG:32651", "poses.prj")
+    assert len(read_poses_csv(path, vertical_datum="EGM96")) == 1
+
+
+def test_a_broken_reconstruction_is_refused(tmp_path):
+    for text in ("{", "[]x", json.dumps([{"shots": {"a": {}}, "cameras": {}}])):
+        with pytest.raises(SourceUnreadable, match=r"r\.json"):
+            read_reconstruction(
+                write(tmp_path, text, "r.json"),
+                work_crs="EPSG:32651",
+                vertical_datum="EGM96",
+                offset_m=(0.0, 0.0, 0.0),
+            )
+
+
+def test_photos_find_their_pose_by_name_with_or_without_suffix(tmp_path):
+    (row,) = read_poses_csv(write(tmp_path, OPK), crs="EPSG:32651", vertical_datum="EGM96")
+    photos = [photo("100_1.TIF"), photo("100_2.TIF")]
+    headers, rejected = posed_headers(
+        photos,
+        {row.name: row.exterior},
+        interior_for=lambda p: CAMERA,
+        pose_file="poses.csv",
+        identify=quick_identity,
+    )
+    assert [h.provenance.source_name for h in headers] == ["100_1.TIF"]
+    assert headers[0].exterior_prior == row.exterior
+    assert [(r.name, r.reason) for r in rejected] == [("100_2.TIF", "no_position")]
+
+
+@pytest.mark.real
+def test_three_notations_of_one_adjustment_agree(shared_data):
+    folder = shared_data / "poses" / "odm_drone_oblique"
+    table = {
+        r.name: r.exterior
+        for r in read_poses_csv(folder / "odm_xyz_opk.csv", crs="EPSG:32651", vertical_datum="LOCAL")
+    }
+    shots = read_reconstruction(
+        folder / "reconstruction.json",
+        work_crs="EPSG:32651",
+        vertical_datum="LOCAL",
+        offset_m=(292632.0, 2731169.0, 0.0),
+    )
+    assert len(shots) == len(table) == 4
+    for shot in shots:
+        other = table[shot.name]
+        off = np.subtract(shot.exterior.projection_centre_m, other.projection_centre_m)
+        assert np.abs(off).max() < 0.002
+        assert between(shot.exterior, other) < 0.002
+        assert shot.interior.model is LensModel.BROWN
+        assert shot.interior.image_size_px == (1368, 912)
+    prior = {r.name: r.exterior for r in read_poses_csv(folder / "odm_lla_rpy.csv", vertical_datum="LOCAL")}
+    degrees = [between(prior[f"{name}.tif"], exterior) for name, exterior in table.items()]
+    assert min(degrees) > 0.5
+    assert max(degrees) < 2.0  # the prior is "more than 1 degree off", not 90 or 180
+
+
+@pytest.mark.real
+def test_a_table_whose_crs_is_a_proj_string_beside_it(shared_data):
+    rows = read_poses_csv(
+        shared_data / "poses" / "ngi_aerial_mountains" / "ngi_xyz_opk.csv", vertical_datum="EGM2008"
+    )
+    assert len(rows) == 4
+    for row in rows:
+        assert np.array(row.exterior.rotation)[2, 2] < -0.999
+    assert replace(rows[0].exterior, version=1).version == 1
