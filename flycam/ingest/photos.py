@@ -35,7 +35,7 @@ __all__ = [
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".tif", ".tiff", ".png"})
 _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"})
-_DRILL_MARK = "DIỄN TẬP"
+_DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
 _HASH_BLOCK = 1 << 20
 
 
@@ -167,7 +167,7 @@ def _compose(
             remarks = (*remarks, "angles come from the maker note, because the photo has no XMP")
         elif exif.lat_deg is not None or exif.maker or exif.taken_text:
             dialect = Dialect.EXIF
-    if _DRILL_MARK in unicodedata.normalize("NFC", exif.description):
+    if any(mark in unicodedata.normalize("NFC", exif.description) for mark in _DRILL_MARKS):
         fields["is_drill"] = True
     fields["band"] = band_of(
         name=path.name,

@@ -14,9 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from flycam.drill.drill import make_drill
+from flycam.drill.metadata import exif_of, xmp_of
 from flycam.errors import SourceUnreadable
 from flycam.ingest.metadata import Angles, Dialect
-from flycam.ingest.photos import find_photos, read_all, read_metadata, search, sha256_of
+from flycam.ingest.photos import find_photos, interior_for, read_all, read_metadata, search, sha256_of
 from tests.ingest.handmade import (
     DJI_SPACE,
     DRILL_SPACE,
@@ -128,8 +130,9 @@ def test_drill_mark(tmp_path: Path) -> None:
         {"drone-dji:RelativeAltitude": "1", "flycam:Drill": "DIỄN TẬP"},
     )
     assert read_metadata(written(tmp_path, "a.jpg", jpeg(xmp=packet))).is_drill
-    described = jpeg(exif=exif_block({0x010E: "flycam DIỄN TẬP 7"}))
-    assert read_metadata(written(tmp_path, "b.jpg", described)).is_drill
+    for words in ("flycam DIỄN TẬP 7", "DIEN TAP - flycam drill, not a real event"):
+        described = jpeg(exif=exif_block({0x010E: words}))
+        assert read_metadata(written(tmp_path, "b.jpg", described)).is_drill
 
 
 def test_a_photo_that_says_nothing(tmp_path: Path) -> None:
@@ -376,3 +379,30 @@ def test_every_real_photo_reads_as_pillow_reads_it(shared_data: Path) -> None:
         if 2 in gps:
             degrees, minutes, seconds = map(float, gps[2])
             assert abs(photo.lat_deg) == pytest.approx(degrees + minutes / 60 + seconds / 3600, abs=1e-9)
+
+
+# -- the drill's photos -------------------------------------------------------------------------
+
+
+def test_a_drill_photo_gives_back_its_exact_camera_and_pose(tmp_path: Path) -> None:
+    """Without noise, what the drill's writer put in is what the reader takes out."""
+    drill = make_drill(photos=(1, 2), size_px=(330, 248), gsd_m=1.0, noise=0)
+    pose, path = drill.measured[0], tmp_path / "DJI_0001.JPG"
+    Image.fromarray(ground(248, 330)).save(
+        path, "JPEG", exif=exif_of(path.name, pose, drill.camera), xmp=xmp_of(pose, drill.camera)
+    )
+    photo = read_metadata(path)
+    assert photo.is_drill
+    assert photo.remarks == ()
+    assert (photo.xmp_lon_deg, photo.xmp_lat_deg) == (
+        pytest.approx(pose.lon_deg, abs=1e-9),
+        pytest.approx(pose.lat_deg, abs=1e-9),
+    )
+    assert photo.relative_altitude_m == pytest.approx(pose.relative_m, abs=1e-3)
+    assert photo.gimbal.yaw_deg == pytest.approx(pose.yaw_deg, abs=1e-5)
+    assert photo.gimbal.pitch_deg == pytest.approx(pose.pitch_deg, abs=1e-5)
+    interior = interior_for(photo)
+    assert interior.model is drill.camera.model
+    np.testing.assert_allclose(interior.focal_length_px, drill.camera.focal_length_px, rtol=1e-9)
+    np.testing.assert_allclose(interior.principal_point_px, drill.camera.principal_point_px, atol=1e-6)
+    np.testing.assert_allclose(interior.distortion, drill.camera.distortion, atol=1e-9)
