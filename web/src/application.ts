@@ -100,6 +100,7 @@ export class Application {
     this.notice.textContent = t("offline");
     const drill = currentEvent(state)?.is_drill ?? false;
     this.drillFrame.hidden = !drill;
+    this.drillFrame.parentElement?.classList.toggle("drill", drill);
     this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
     const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
     if (wants(state) !== wants(before)) void this.drawOutlines(state);
@@ -159,6 +160,12 @@ export class Application {
   private async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
     const state = this.store.state;
+    const dot = this.overlays.dotAt(event.pixel);
+    const small = visibleFlights(state).find((flight) => flight.flight_id === dot);
+    if (small) {
+      this.goTo(small);
+      return;
+    }
     const found = { lon, lat, commune: this.communes.nameAt(event.coordinate), flight: null, pixel: null };
     for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
       const layer = chosenMosaic(state, flight)?.layer ?? "colour";

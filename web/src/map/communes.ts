@@ -19,7 +19,7 @@ import { Z } from "./view";
 
 const FARTHEST_RESOLUTION = 1200;
 const NAMES_FROM_RESOLUTION = 120;
-const FONT = '600 15px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+const FONT = '600 17px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 
 export class Communes {
   private readonly source = new VectorSource();

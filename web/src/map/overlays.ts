@@ -19,7 +19,7 @@ import { formatTime } from "../time";
 import { COLOURS, hatchTile } from "./colours";
 import { Z } from "./view";
 
-const FONT = '700 15px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+const FONT = '700 16px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 /** Smaller than this on screen, a flight is a labelled dot: an outline of four pixels tells nobody anything. */
 const SMALL_PX = 70;
 
@@ -43,8 +43,9 @@ export class Overlays {
   private readonly gaps: VectorSource;
   private readonly picked: VectorSource;
   private readonly extents: VectorSource;
+  private readonly extentLayer: VectorLayer;
 
-  constructor(map: Map) {
+  constructor(private readonly map: Map) {
     const pen = document.createElement("canvas").getContext("2d");
     const gapFill = pen?.createPattern(hatchTile(COLOURS.gap, 10, 2, true), "repeat");
     this.gaps = vectors(map, Z.gaps, [
@@ -63,14 +64,23 @@ export class Overlays {
       }),
     ]);
     this.extents = new VectorSource();
-    map.addLayer(
-      new VectorLayer({
-        source: this.extents,
-        zIndex: Z.flights,
-        declutter: true,
-        style: (feature, resolution) => flightStyle(feature as Feature, resolution),
-      }),
-    );
+    this.extentLayer = new VectorLayer({
+      source: this.extents,
+      zIndex: Z.flights,
+      declutter: true,
+      style: (feature, resolution) => flightStyle(feature as Feature, resolution),
+    });
+    map.addLayer(this.extentLayer);
+  }
+
+  /** The flight whose dot or label is at a screen position; null where flights are drawn as outlines. */
+  dotAt(pixel: number[]): string | null {
+    const hit = this.map.forEachFeatureAtPixel(pixel, (feature) => feature as Feature, {
+      layerFilter: (layer) => layer === this.extentLayer,
+      hitTolerance: 6,
+    });
+    const isDot = hit && isSmall(hit, this.map.getView().getResolution() ?? 1);
+    return isDot ? String(hit.get("flight")) : null;
   }
 
   setFlights(flights: FlightInfo[]): void {
@@ -105,12 +115,14 @@ export class Overlays {
   }
 }
 
+function isSmall(feature: Feature, resolution: number): boolean {
+  const [west = 0, , east = 0] = feature.getGeometry()?.getExtent() ?? [];
+  return (east - west) / resolution <= SMALL_PX;
+}
+
 function flightStyle(feature: Feature, resolution: number): Style[] {
+  if (!isSmall(feature, resolution)) return cased(COLOURS.flight, 1.5, [9, 6]);
   const extent = feature.getGeometry()?.getExtent() ?? [0, 0, 0, 0];
-  const widthPx = ((extent[2] ?? 0) - (extent[0] ?? 0)) / resolution;
-  if (widthPx > SMALL_PX) {
-    return cased(COLOURS.flight, 1.5, [9, 6]);
-  }
   return [
     new Style({
       geometry: new Point(getCenter(extent)),

@@ -1,0 +1,89 @@
+"""Headless Chromium on a real server. A page that logs an error or asks outside fails its test."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from flycam.serve.services import STATIC_DIR, Services
+from tests.serve.running import running
+from tests.serve.world import World, make_world
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+SIZES = {"office": (1366, 768), "wall": (1920, 1080), "phone": (390, 844)}
+
+OpenPage = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="session")
+def address(world: World) -> Iterator[str]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: tests/install-system.sh tests")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=list(_FLAGS))
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser, address: str) -> Iterator[OpenPage]:
+    """open_page(size="office", link="lang=vi") gives a page whose flights are listed."""
+    pages: list[Page] = []
+    troubles: list[str] = []
+
+    def open_one(size: str = "office", link: str = "", url: str = address, wait: bool = True) -> Page:
+        width, height = SIZES[size]
+        page = browser.new_page(viewport={"width": width, "height": height})
+        pages.append(page)
+        page.on("pageerror", lambda error: troubles.append(f"error on the page: {error}"))
+        page.on(
+            "request",
+            lambda request: (
+                None
+                if request.url.startswith((url, "data:", "blob:"))
+                else troubles.append(f"asked outside: {request.url}")
+            ),
+        )
+        page.goto(f"{url}/#{link}")
+        if wait:
+            page.wait_for_selector(".flight", state="attached")
+            page.wait_for_load_state("load")
+        return page
+
+    yield open_one
+    for page in pages:
+        page.close()
+    assert not troubles
+
+
+@pytest.fixture(scope="session")
+def screenshots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where pictures of the pages go; pytest keeps the folder of the last runs."""
+    return tmp_path_factory.mktemp("screenshots")

@@ -1,0 +1,230 @@
+"""The map as a person meets it: in Vietnamese and English, on an office PC, a wall screen and a phone."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import Role
+from flycam.frame.flight import Event, EventKind
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.serve.services import Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, add_flight, colour_at, make_workspace
+
+pytestmark = pytest.mark.browser
+
+FLOWN = f"map=18/{LAT - 0.0015}/{LON + 0.0042}"
+
+
+def settled(page: Page) -> np.ndarray:
+    """RGB screenshot of the page once two in a row are equal."""
+    before = b""
+    for _ in range(40):
+        page.wait_for_timeout(150)
+        now = page.screenshot()
+        if now == before:
+            break
+        before = now
+    decoded = cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)
+    return decoded[..., ::-1]
+
+
+def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_nothing_overflows_and_all_is_legible(
+    open_page: OpenPage, screenshots: Path, size: str, language: str
+) -> None:
+    page = open_page(size, f"lang={language}&event={REAL}")
+    picture = settled(page)
+    cv2.imwrite(str(screenshots / f"{language}-{size}.png"), picture[..., ::-1])
+    width, height = SIZES[size]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.documentElement.scrollHeight") <= height
+    smallest = page.evaluate(
+        """Math.min(...[...document.querySelectorAll('#app *')].filter(e => e.offsetParent && e.innerText)
+           .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
+    )
+    assert smallest >= 14
+    # imagery is on the screen: green fields and forest, not only the hatch
+    red, green, blue = (picture[..., band].astype(int) for band in range(3))
+    assert ((green > red + 8) & (green > blue + 20)).mean() > 0.08
+
+
+def test_the_newest_flight_lies_on_top_and_can_be_taken_off(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"event={REAL}&{FLOWN}")
+    names = page.locator(".flight-name strong").all_inner_texts()
+    assert names == ["Thung lũng Nậm Lúc – sau bão", "Thung lũng Nậm Lúc – trước bão"]
+    centre = lonlat_to_mercator(np.array([[LON + 0.0042, LAT - 0.0015]]))[0]
+
+    def expected(storm: bool) -> np.ndarray:
+        offsets = np.linspace(-20, 20, 9)
+        x, y = np.meshgrid(centre[0] + offsets, centre[1] + offsets)
+        return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
+
+    def shown() -> np.ndarray:
+        box = page.locator(".map").bounding_box()
+        assert box is not None
+        cx, cy = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+        return settled(page)[cy - 30 : cy + 30, cx - 30 : cx + 30].reshape(-1, 3).mean(0)
+
+    assert np.abs(shown() - expected(storm=True)).max() < 14
+    page.locator(f'[data-flight="{world.after}"] input').uncheck()
+    assert np.abs(shown() - expected(storm=False)).max() < 14
+    assert world.after in page.url
+
+
+def test_a_click_tells_the_photo_its_time_and_sharpness(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    settled(page)
+    click_map(page)
+    card = page.locator(".card")
+    expect(card).to_contain_text("Ảnh gốc tại điểm này")
+    text = card.inner_text()
+    assert re.search(r"DJI_000\d\.JPG", text)
+    assert "10/09/2024 10:15" in text  # 03:15 UTC, read in Việt Nam
+    assert re.search(r"5[2-7] cm", text)
+    assert "Tổ bay 2" in text
+    assert "± 4," in text
+    assert page.locator(".card img").evaluate("e => e.complete && e.naturalWidth > 100")
+    photo = httpx.get(page.locator(".card a.button").evaluate("e => e.href"))
+    assert photo.headers["content-type"] == "image/jpeg"
+    page.locator(".card .close").click()
+    expect(card).to_be_hidden()
+
+
+def test_not_flown_is_said_as_not_flown(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT + 0.02}/{LON + 0.02}")
+    with_hatch = settled(page)
+    click_map(page)
+    expect(page.locator(".card")).to_contain_text("Chưa bay chụp")
+    page.locator(".card .close").click()
+    page.locator('[data-layer="notFlown"]').uncheck()
+    without = settled(page)
+    middle = np.s_[300:500, 700:1000]
+    # the sign lies on the ground itself: taking it off changes what is drawn there
+    assert np.abs(with_hatch[middle].astype(int) - without[middle]).mean() > 2
+
+
+def test_a_commune_is_found_by_typing_without_accents(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&map=9/20.5/103.0")
+    page.locator(".search input").fill("phuong dong c")
+    expect(page.locator(".search-hits button")).to_have_text(re.compile("Phường Đông Cuông"))
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(300)
+    zoom, lat, lon = map(float, re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url).groups())  # type: ignore[union-attr]
+    assert zoom > 13
+    assert abs(lat - LAT) < 0.02
+    assert abs(lon - LON) < 0.02
+
+
+def test_a_drill_is_marked_everywhere_and_never_mixed_with_a_real_event(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={DRILL}")
+    expect(page.locator(".drill-frame")).to_contain_text("DIỄN TẬP")
+    expect(page.locator(".top .drill-badge")).to_have_text("DIỄN TẬP")
+    assert page.locator(".flight-name strong").all_inner_texts() == ["Diễn tập – tổ bay 1"]
+    expect(page.locator(".flight .drill-badge")).to_have_text("DIỄN TẬP")
+    page.locator("select.event").select_option(REAL)
+    expect(page.locator(".drill-frame")).to_be_hidden()
+    assert len(page.locator(".flight-name strong").all_inner_texts()) == 2
+
+
+def test_without_a_link_the_real_event_opens_although_a_drill_is_newer(open_page: OpenPage) -> None:
+    page = open_page()
+    expect(page.locator("select.event")).to_have_value(REAL)
+
+
+def test_one_click_to_english_and_back(open_page: OpenPage) -> None:
+    page = open_page(link="lang=vi")
+    expect(page.locator("h2").first).to_contain_text("Chuyến bay")
+    page.locator("button.language").click()
+    expect(page.locator("h2").first).to_contain_text("Flights")
+    assert page.evaluate("document.documentElement.lang") == "en"
+    page.locator("button.language").click()
+    expect(page.locator("h2").first).to_contain_text("Chuyến bay")
+
+
+def test_no_word_is_missing_in_either_language() -> None:
+    source = (Path(__file__).parents[2] / "web" / "src" / "i18n.ts").read_text()
+    pairs = re.findall(r'^\s{2}(\w+): \[\s*"([^"]*)",\s*"([^"]*)",?\s*\],', source, re.M)
+    assert len(pairs) > 80
+    assert all(vietnamese.strip() and english.strip() for _, vietnamese, english in pairs)
+    assert "địa nhiệt" not in source.lower()
+
+
+def test_details_give_counts_reasons_and_coverage(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}")
+    page.locator(".flight button[aria-expanded]").first.click()
+    detail = page.locator(".flight-detail")
+    expect(detail).to_contain_text("1 (mờ, nhoè 1)")
+    expect(detail.locator(".coverage")).to_contain_text("Bản Liền")
+
+
+def test_the_phone_list_opens_and_closes(open_page: OpenPage) -> None:
+    page = open_page("phone", f"lang=vi&event={REAL}")
+    expect(page.locator(".panel")).to_be_hidden()
+    page.locator(".panel-switch").click()
+    expect(page.locator(".panel")).to_be_visible()
+    page.locator(".flight-actions button").first.click()
+    expect(page.locator(".map")).to_be_visible()
+    settled(page)
+    click_map(page, y=0.55)
+    expect(page.locator(".card")).to_be_visible()
+
+
+def test_a_dot_seen_from_afar_leads_to_its_flight(open_page: OpenPage) -> None:
+    page = open_page(link=f"event={DRILL}&map=11/{LAT - 0.002}/{LON + 0.0047}")
+    settled(page)
+    click_map(page)
+    page.wait_for_timeout(400)
+    assert float(re.search(r"map=([\d.]+)", page.url).group(1)) > 15  # type: ignore[union-attr]
+
+
+def test_the_door_asks_for_a_token_and_opens(open_page: OpenPage, tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, "the-token")
+    with running(Services(workspace=workspace)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        page.locator("#token").fill("wrong")
+        page.locator(".login button").click()
+        expect(page.locator(".login .warning")).to_contain_text("Mã truy cập không đúng")
+        page.locator("#token").fill("the-token")
+        page.locator(".login button").click()
+        expect(page.locator(".empty").first).to_contain_text("Chưa có chuyến bay")
+        expect(page.locator("button.account")).to_have_attribute("title", "Lan (viewer)")
+
+
+def test_a_flight_in_the_air_appears_and_grows_without_reloading(open_page: OpenPage, tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    with running(Services(workspace=workspace, follow_s=0.1)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        expect(page.locator(".empty").first).to_contain_text("Chưa có chuyến bay")
+        workspace.catalog.flights.put_event(
+            Event(event_id="e", name="Lũ quét", kind=EventKind.FLOOD, is_drill=False)
+        )
+        add_flight(workspace, "e", "Bay mới", "2024-09-11 01:00", shift=(0, 0))
+        expect(page.locator(".flight-name strong")).to_have_text("Bay mới", timeout=15_000)
+        page.locator(".flight-actions button").first.click()
+        red, green, blue = (settled(page)[..., band].astype(int) for band in range(3))
+        assert ((green > red + 8) & (green > blue + 20)).mean() > 0.08
+
+
+def test_losing_the_server_is_said_and_the_map_stays(open_page: OpenPage, world: World) -> None:
+    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        settled(page)
+    expect(page.locator(".notice")).to_contain_text("Mất kết nối", timeout=15_000)
+    expect(page.locator(".flight")).to_have_count(2)
