@@ -299,7 +299,7 @@ def _any(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _per_tile(cells: NDArray[_Scalar]) -> NDArray[_Scalar]:
     """T×rows×columns to T×(rows·columns): the reductions along the last axis are the fast ones."""
-    return cells.reshape(cells.shape[0], -1)
+    return cells.reshape(cells.shape[0], cells.shape[1] * cells.shape[2])
 
 
 def _mean4(nodes: Floats) -> Floats:

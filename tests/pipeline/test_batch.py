@@ -1,0 +1,167 @@
+"""The main job on a rehearsal flight: idempotent, resumable, honest about what it left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flycam.catalog.records import FrameStatus
+from flycam.drill.drill import DrillReport
+from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
+from flycam.frame.flight import FlightState
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.batch import ingest
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.survey import SurveyRequest
+from flycam.store import keys
+from tests.pipeline.conftest import House
+
+MakeHouse = Callable[..., House]
+
+
+def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos)
+    assert report.used == report.new == drill.frames
+    assert report.rejected == {}
+    assert report.flight.state is FlightState.READY
+    assert report.flight.vertical_datum == "EGM96"
+    assert report.flight.warnings == ()
+    assert report.communes and all(0 < c.covered_pct <= 100 and c.clip_key for c in report.communes)
+    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
+        assert house.workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
+        assert house.workspace.store.exists(keys.terrain(str(record.dem_id)))
+    mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
+    zooms = {record.tile_id.z for record in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0)}
+    assert zooms == set(range(mosaic.min_zoom, mosaic.base_zoom + 1))
+
+
+def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos)
+    mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
+    used = {record.frame_id for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id)}
+    named: set[str] = set()
+    for head in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0, z=mosaic.base_zoom):
+        tile = read_tile(house.workspace.store, head)
+        assert ((tile.source > 0) == (tile.quality > 0)).all()
+        assert int(tile.source.max()) <= len(tile.frames)
+        named |= set(np.array(tile.frames)[np.unique(tile.source[tile.source > 0]) - 1])
+    assert named == used
+
+
+def test_same_bytes_again_change_nothing(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    first = house.ingest(drill.photos)
+    mosaic_id = house.workspace.catalog.tiles.mosaics()[0].mosaic_id
+    last = house.workspace.catalog.tiles.last_seq(mosaic_id)
+    again = house.ingest(drill.photos)
+    assert (again.flight.flight_id, again.new, again.used) == (first.flight.flight_id, 0, first.used)
+    assert house.workspace.catalog.tiles.last_seq(mosaic_id) == last
+
+
+def test_name_is_only_a_label(drill: DrillReport, make_house: MakeHouse) -> None:
+    one, other = make_house(drill, "one"), make_house(drill, "other")
+    a, b = one.ingest(drill.photos, name="sáng"), other.ingest(drill.photos, name="chiều")
+    assert a.flight.flight_id == b.flight.flight_id
+    assert one.tiles(f"{a.flight.flight_id}-colour") == other.tiles(f"{a.flight.flight_id}-colour")
+
+
+def test_card_completed_later_joins_its_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    photos = sorted(card.iterdir())
+    late = [photo.rename(photo.parent.parent / photo.name) for photo in photos[2:4]]
+    half = house.ingest(card)
+    assert half.survey.diagnosis.missing_names
+    for photo in late:
+        photo.rename(card / photo.name)
+    whole = house.ingest(card)
+    assert whole.flight.flight_id == half.flight.flight_id
+    assert (whole.new, whole.used) == (2, drill.frames)
+
+
+def test_frames_recorded_but_not_merged_are_merged_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = make_house(drill, "whole")
+    flight_id = whole.ingest(drill.photos).flight.flight_id
+    broken = make_house(drill, "broken")
+
+    def power_cut(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flycam.mosaic.writer.MosaicWriter.flush", power_cut)
+        with pytest.raises(KeyboardInterrupt):
+            broken.ingest(drill.photos)
+    catalog = broken.workspace.catalog
+    assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    assert len(catalog.frames.of_flight(flight_id, FrameStatus.USED)) == drill.frames
+    broken.ingest(drill.photos)
+    assert catalog.flights.flight(flight_id).state is FlightState.READY
+    assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+def test_spoiled_photos_are_counted_and_the_rest_is_kept(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    photos = sorted(card.iterdir())
+    photos[0].write_bytes(photos[0].read_bytes()[:20_000])
+    (card / "empty.jpg").write_bytes(b"")
+    (card / "letter.jpg").write_text("Kính gửi", encoding="utf-8")
+    report = make_house(drill).ingest(card)
+    assert report.used == drill.frames - 1
+    assert report.rejected == {"unreadable": 3}
+    assert {r.name for r in report.survey.unreadable} >= {"empty.jpg", "letter.jpg"}
+
+
+def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
+    house = make_house()
+    report = house.ingest(drill.photos)
+    assert report.flight.vertical_datum == "LOCAL"
+    assert "No terrain" in report.flight.warnings[0]
+
+
+def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
+    empty = tmp_path / "trống"
+    empty.mkdir()
+    with pytest.raises(SourceUnreadable, match="trống"):
+        make_house().ingest(empty)
+
+
+def test_two_ingests_of_one_flight_at_once(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    with house.workspace.catalog.flights.lock(flight_id), pytest.raises(FlightBusy):
+        house.ingest(drill.photos)
+
+
+def test_same_name_for_another_flight(drill: DrillReport, card: Path, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    photos = sorted(card.iterdir())
+    for photo in photos[:3]:
+        photo.unlink()
+    house.ingest(card, name="bay 1")
+    others = card.parent / "khác"
+    others.mkdir()
+    for photo in sorted(drill.photos.iterdir())[:3]:
+        (others / photo.name).write_bytes(photo.read_bytes())
+    with pytest.raises(NameTaken, match="bay 1"):
+        house.ingest(others, name="bay 1")
+    assert house.ingest(others).flight.name == "khác"
+
+
+def test_drill_never_joins_a_real_event(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    request = SurveyRequest(paths=(drill.photos,))
+    report = ingest(house.workspace, request, Labels(event="DIỄN TẬP: bão"))
+    assert house.workspace.catalog.flights.event(report.flight.event_id).is_drill
+
+
+def test_takeoff_far_below_the_ground_is_refused(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    with pytest.raises(PositionMissing, match="DJI_0001.JPG: lies under the terrain"):
+        house.ingest(drill.photos, height_mode="relative", takeoff=-5000.0)
