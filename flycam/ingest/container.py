@@ -36,6 +36,7 @@ _FRAME_MARKERS = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _STANDALONE_MARKERS = frozenset(range(0xD0, 0xD8)) | {0x01}
 _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706
+_TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
 
 ReadAt = Callable[[int, int], bytes]
 
@@ -62,6 +63,7 @@ class PhotoHead:
     exif         reader of the EXIF block (for a TIFF: of the file itself), None if there is none
     xmp          raw XMP packets in file order
     scan_offset  byte offset at which a JPEG's entropy-coded data begin, 0 for other kinds
+    is_map       a GeoTIFF laid out on a grid (terrain, an orthomosaic): no photo
     chunks_whole a PNG's chunks all lie inside the file, up to and with the last; True for other kinds
     """
 
@@ -73,6 +75,7 @@ class PhotoHead:
     exif: TiffReader | None = None
     xmp: list[bytes] = field(default_factory=list)
     scan_offset: int = 0
+    is_map: bool = False
     chunks_whole: bool = True
     remarks: list[str] = field(default_factory=list)
 
@@ -289,6 +292,7 @@ def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     if _TAG_DNG_VERSION in first:
         raise SourceUnreadable(f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF")
     head.exif = reader
+    head.is_map = _TAG_MODEL_PIXEL_SCALE in first and _TAG_MODEL_TIE_POINT in first
     head.size_px = (int(first.number(_TAG_WIDTH) or 0), int(first.number(_TAG_HEIGHT) or 0))
     head.bits = int(first.number(_TAG_BITS) or 8)
     head.channels = int(first.number(_TAG_SAMPLES) or 1)

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".tif", ".tiff", ".png"})
+_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"})
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
 _HASH_BLOCK = 1 << 20
@@ -98,6 +99,8 @@ def _reason_to_skip(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in _RAW_SUFFIXES:
         return "raw picture: the JPEG beside it is used"
+    if suffix in _TIFF_SUFFIXES and _is_map(path):
+        return "georeferenced raster: register terrain with 'flycam dem add'"
     if suffix in PHOTO_SUFFIXES:
         return None
     if not path.is_file():
@@ -108,6 +111,14 @@ def _reason_to_skip(path: Path) -> str | None:
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
     return None if kind is not None else "not a photo"
+
+
+def _is_map(path: Path) -> bool:
+    try:
+        with opened(path) as file:
+            return head_of(file, path).is_map
+    except SourceUnreadable:
+        return False  # kept, so that reading it gives the reason
 
 
 def sha256_of(path: Path) -> str:
@@ -141,6 +152,10 @@ def read_metadata(path: Path) -> PhotoMetadata:
     """
     with opened(path) as file:
         head = head_of(file, path)
+        if head.is_map:
+            raise SourceUnreadable(
+                f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'"
+            )
         exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)
     photo = _compose(path, head, exif, values, (*head.remarks, *exif.remarks, *remarks))

@@ -178,6 +178,19 @@ def test_tiff_is_its_own_exif(tmp_path: Path) -> None:
     assert photo.gimbal.yaw_deg == 3.0
 
 
+def test_terrain_and_orthomosaics_are_no_photos(tmp_path: Path) -> None:
+    """A drill's dem.tif, a truth/ortho.tif and the like lie beside the photos."""
+    geo = Image.Exif()
+    geo[33550], geo[33922] = (10.0, 10.0, 0.0), (0.0, 0.0, 0.0, 430_000.0, 2_420_000.0, 0.0)
+    path = tmp_path / "dem.tif"
+    Image.fromarray(ground()).save(path, tiffinfo=geo)
+    assert search([tmp_path]).skipped == (
+        (path, "georeferenced raster: register terrain with 'flycam dem add'"),
+    )
+    with pytest.raises(SourceUnreadable, match=r"dem\.tif: is a georeferenced raster, not a photo; register"):
+        read_metadata(path)
+
+
 def test_one_visible_band_of_a_multispectral_set_is_refused(tmp_path: Path) -> None:
     for band, name in (("Green", "DJI_0012.TIF"), ("NIR", "DJI_0015.TIF")):
         exif = Image.Exif()
