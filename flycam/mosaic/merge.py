@@ -96,8 +96,11 @@ class TileCanvas:
         `source` gives the challenger's 1-based index into `names`; None: all pixels are of names[0].
         """
         wins = cv2.compare(quality, self._quality, cv2.CMP_GT)
-        ties = cv2.compare(quality, self._quality, cv2.CMP_EQ)
-        ties = cv2.bitwise_and(ties, cv2.compare(quality, _NOTHING, cv2.CMP_GT))
+        equal = cv2.compare(quality, self._quality, cv2.CMP_EQ)
+        known = cv2.compare(quality, _NOTHING, cv2.CMP_GT)
+        ties: Bytes = np.asarray(cv2.bitwise_and(equal, known), dtype=np.uint8)
+        if source is None and names[0] in self._frames:
+            ties = self._without_own(ties, rgb, self._frames.index(names[0]) + 1)
         if cv2.countNonZero(ties):
             cols, rows = cv2.findNonZero(ties).reshape(-1, 2).T
             rank = {name: i for i, name in enumerate(sorted({*names, *self._frames}), start=1)}
@@ -106,6 +109,14 @@ class TileCanvas:
             redder = _packed(rgb[rows, cols]) > _packed(self._rgb[rows, cols])
             wins[rows, cols] = ((theirs > ours) | ((theirs == ours) & redder)) * np.uint8(255)
         return np.asarray(wins, dtype=np.uint8)
+
+    def _without_own(self, ties: Bytes, rgb: Bytes, index: int) -> Bytes:
+        """`ties` less the pixels that this very frame owns already, if it brings the same colours again."""
+        own = cv2.compare(self._source, np.full(_SHAPE, index, dtype=np.uint16), cv2.CMP_EQ)
+        own = cv2.bitwise_and(np.asarray(own), ties)
+        if cv2.norm(rgb, self._rgb, cv2.NORM_INF, own) == 0:
+            return np.asarray(cv2.bitwise_xor(ties, own), dtype=np.uint8)
+        return ties
 
     def _take(self, wins: Bytes, rgb: Bytes, quality: Words, source: Words) -> None:
         cv2.copyTo(rgb, wins, self._rgb)

@@ -1,4 +1,4 @@
-"""A house (store address, database address) for the laws: on the local store and on the S3 server."""
+"""A house (store address, database address) for the laws: a field box, one with an S3 server, a province."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ class House:
     database: str
 
 
-@pytest.fixture(params=["local", pytest.param("s3", marks=pytest.mark.s3)])
+LOCAL = "local"
+S3 = pytest.param("s3", marks=pytest.mark.s3)
+PROVINCE = pytest.param("s3+postgres", marks=[pytest.mark.s3, pytest.mark.postgres])
+
+
+@pytest.fixture(params=[LOCAL, S3])
 def house(request: pytest.FixtureRequest, tmp_path: Path) -> House:
-    local = request.param == "local"
-    store_url = f"file://{tmp_path}/store" if local else request.getfixturevalue("s3_url")
-    return House(store_url, f"sqlite:///{tmp_path}/catalog.db")
+    store, _, database = request.param.partition("+")
+    return House(
+        f"file://{tmp_path}/store" if store == "local" else request.getfixturevalue("s3_url"),
+        request.getfixturevalue("postgres_url") if database else f"sqlite:///{tmp_path}/catalog.db",
+    )

@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from flycam.store.opening import open_store
-from tests.laws.conftest import House
+from tests.laws.conftest import LOCAL, PROVINCE, House
 from tests.laws.recorded import folded, opened, patch, stored
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +34,7 @@ def wait_ready(process: subprocess.Popen[bytes]) -> None:
     assert process.stdout.readline() == b"ready\n"
 
 
+@pytest.mark.parametrize("house", [LOCAL, PROVINCE], indirect=True)
 def test_two_boxes_that_write_at_once_converge(house: House) -> None:
     opened(house.database).close()
     shares = [NUMBERS[::2] + NUMBERS[4:8], NUMBERS[1::2][::-1]]
