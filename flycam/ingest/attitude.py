@@ -41,7 +41,7 @@ _NEAR_NADIR_DEG = -70.0
 
 @dataclass(frozen=True, kw_only=True)
 class Attitude:
-    """Settled angles. angles_deg N×3 (yaw, pitch, roll), sigma_deg N×3 likewise; NaN yaw: not known.
+    """Settled angles. angles_deg N×3 (yaw, pitch, roll), NaN yaw: not known; sigma_deg N×2 (heading, tilt).
 
     fixed_mount  True where the angles are the aircraft's and the camera looks out of its belly
     """
@@ -58,15 +58,16 @@ class Attitude:
         return np.where(self.fixed_mount[:, None, None], body, gimbal)
 
     def sigma_camera_rad(self, rotations: Floats) -> Floats:
-        """1-sigma about the camera's (x, y, z) axes, N×3 radians: yaw turns about the vertical, pitch about
-        the camera's x, roll about its line of sight (gimbal) or its y (fixed mount)."""
-        sigma = np.radians(self.sigma_deg)
-        variance = (sigma[:, YAW, None] * rotations[:, :, 2]) ** 2
-        variance[:, 0] += sigma[:, PITCH] ** 2
-        roll2 = sigma[:, ROLL] ** 2
-        variance[:, 1] += np.where(self.fixed_mount, roll2, 0.0)
-        variance[:, 2] += np.where(self.fixed_mount, 0.0, roll2)
-        return np.sqrt(variance)
+        """1-sigma about the camera's (x, y, z) axes, N×3 radians.
+
+        An attitude errs by a tilt about any level axis and by a turn about the vertical. The written angles'
+        own errors would not do: at nadir yaw and roll are one and the same turn, and a tilt sideways would
+        seem impossible.
+        """
+        turn, tilt = np.radians(self.sigma_deg[:, 0, None]), np.radians(self.sigma_deg[:, 1, None])
+        level = np.linalg.norm(rotations[:, :, :2], axis=2)
+        sigma: Floats = np.hypot(turn * rotations[:, :, 2], tilt * level)
+        return sigma
 
 
 def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[Problem]]:
@@ -95,7 +96,7 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
         tilt = np.where(assumed, SIGMA_ASSUMED_NADIR_DEG, tilt)
     angles[:, ROLL] = np.nan_to_num(angles[:, ROLL])
     sigma_yaw = np.where(locked, np.maximum(sigma_yaw, SIGMA_BODY_YAW_DEG), sigma_yaw)
-    sigma = np.stack([sigma_yaw, tilt, tilt], axis=1)
+    sigma = np.stack([sigma_yaw, tilt], axis=1)
     return Attitude(angles_deg=angles, sigma_deg=sigma, fixed_mount=fixed), problems
 
 

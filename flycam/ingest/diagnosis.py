@@ -54,7 +54,7 @@ class Takeoff:
 
     how     "operator", "operator_point", "home_position", "terrain_and_altitude", "altitude", "terrain",
             "plane" (no terrain: height 0 of a LOCAL datum)
-    frames  indices are not kept: the names of the sortie's photos
+    frames  names of the sortie's photos
     """
 
     height_m: float
@@ -120,7 +120,9 @@ class Diagnosis:
     vertical_datum   datum of every header's exterior; "LOCAL" when there is no terrain
     takeoff          of the longest sortie; `takeoffs` holds one per sortie
     gaps             ground to refly; relief: figures per summit, slope and valley (needs terrain)
+    missing_names    files that the numbering says should exist
     is_drill         the photos carry flycam's drill mark
+    paths            frame id -> the file it was read from
     """
 
     headers: tuple[FrameHeader, ...]

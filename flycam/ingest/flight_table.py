@@ -26,7 +26,6 @@ class FlightTable:
     exif_m, absolute_m, relative_m   heights as written
     direction   EXIF GPSImgDirection, degrees
     sigma_xy_m  extra horizontal 1-sigma that positioning by time adds (0 for the photo's own position)
-    settled     per photo, the English sentences of what was decided for it alone
     """
 
     photos: tuple[PhotoMetadata, ...]

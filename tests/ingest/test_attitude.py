@@ -157,8 +157,11 @@ def test_without_any_angle_the_course_is_used_and_nadir_assumed():
     assert attitude.sigma_deg[0].min() >= 5.0
 
 
-def test_sigma_about_the_camera_axes_at_nadir():
-    attitude, _ = settle(strips())
+@pytest.mark.parametrize(
+    ("pitch_deg", "expected"), [(-90.0, [0.7, 0.7, 1.5]), (0.0, [0.7, 1.5, 0.7]), (-45.0, [0.7, 1.17, 1.17])]
+)
+def test_sigma_is_a_tilt_about_level_axes_and_a_turn_about_the_vertical(pitch_deg, expected):
+    photos = [with_angles(p, gimbal={"pitch_deg": pitch_deg}) for p in strips()]
+    attitude, _ = settle(photos)
     sigma = attitude.sigma_camera_rad(attitude.rotations(np.zeros(48)))
-    expected = np.radians([0.7, 0.0, np.hypot(1.5, 0.7)])
-    np.testing.assert_allclose(sigma[0], expected, atol=1e-6)
+    np.testing.assert_allclose(np.degrees(sigma[0]), expected, atol=0.01)
