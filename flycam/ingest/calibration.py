@@ -22,7 +22,7 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.metadata import PhotoMetadata
 
 DIAGONAL_35MM = math.hypot(36.0, 24.0)
-SIGMA_DEWARP = 0.0005
+SIGMA_DEWARP = 0.002  # a real unit differed by 0.3 % from its bundle adjustment months later
 SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02

@@ -55,7 +55,7 @@ def read_xmp(packets: list[bytes]) -> tuple[dict[str, str], list[str]]:
 def _read_packet(packet: bytes) -> tuple[dict[str, str], str]:
     if len(packet) > MAX_PACKET_BYTES:
         return {}, "the XMP packet is larger than 1 MB: ignored"
-    body = packet.strip(b"\x00 \t\r\n")
+    body = packet[max(packet.find(b"<"), 0) :].strip(b"\x00 \t\r\n")  # GDAL writes "xml:XMP=" before it
     if not body:
         return {}, "the XMP packet is empty"
     try:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from flycam.geometry.camera import valid_radius
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.calibration import interior_for
 from flycam.ingest.metadata import Dewarp, Dialect, PhotoMetadata
+from flycam.ingest.photos import read_metadata
 
 DEWARP = Dewarp(
     calibrated_on="2022-06-08",
@@ -173,3 +176,21 @@ def test_every_shipped_camera_is_valid_to_its_corners_and_says_its_source() -> N
         assert len(camera.source) > 10, camera.models
         field = 2 * math.degrees(math.atan(interior.image_size_px[0] / 2 / fx))
         assert 20 < field < 120, camera.models
+
+
+@pytest.mark.real
+def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
+    """A quarter-size real photo: its scaled DewarpData is the camera that the adjustment found."""
+    folder = shared_data / "poses" / "odm_drone_oblique"
+    path = next(iter(folder.rglob("100_0005_0018.tif")))
+    shots = json.loads(next(iter(folder.rglob("reconstruction.json"))).read_text())
+    adjusted = next(iter(shots[0]["cameras"].values()))
+    interior = interior_for(read_metadata(path))
+    width, height = interior.image_size_px
+    assert interior.calibration_id == "file:DewarpData"
+    for found, key in zip(interior.focal_length_px, ("focal_x", "focal_y"), strict=True):
+        assert found == pytest.approx(adjusted[key] * width, rel=0.004)
+    centre = ((width - 1) / 2 + adjusted["c_x"] * width, (height - 1) / 2 + adjusted["c_y"] * width)
+    np.testing.assert_allclose(interior.principal_point_px, centre, atol=1.5)
+    published = [adjusted[key] for key in ("k1", "k2", "p1", "p2", "k3")]
+    np.testing.assert_allclose(interior.distortion, published, atol=0.011)

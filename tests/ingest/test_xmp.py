@@ -40,6 +40,10 @@ def test_unknown_vocabulary_keeps_its_words() -> None:
     assert values == {"*:GimbalYawDegree": "7"}
 
 
+def test_words_before_the_packet_do_no_harm() -> None:
+    assert read_xmp([b"xml:XMP=" + dji_xmp(RtkFlag=50)]) == ({"drone-dji:RtkFlag": "50"}, [])
+
+
 def test_first_packet_wins() -> None:
     values, _ = read_xmp([dji_xmp(RtkFlag=50), dji_xmp(RtkFlag=0, GimbalRollDegree=1)])
     assert values == {"drone-dji:RtkFlag": "50", "drone-dji:GimbalRollDegree": "1"}
