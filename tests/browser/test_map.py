@@ -25,7 +25,8 @@ FLOWN = f"map=18/{LAT - 0.0015}/{LON + 0.0042}"
 
 
 def settled(page: Page) -> np.ndarray:
-    """RGB screenshot of the page once two in a row are equal."""
+    """RGB screenshot of the page once the map has drawn all it asked for and two in a row are equal."""
+    page.wait_for_selector('.map[aria-busy="false"]', state="attached")
     before = b""
     for _ in range(40):
         page.wait_for_timeout(150)
@@ -124,7 +125,7 @@ def test_a_commune_is_found_by_typing_without_accents(open_page: OpenPage) -> No
     page.locator(".search input").fill("phuong dong c")
     expect(page.locator(".search-hits button")).to_have_text(re.compile("Phường Đông Cuông"))
     page.keyboard.press("Enter")
-    page.wait_for_timeout(300)
+    page.wait_for_function("Number(location.hash.match(/map=([0-9.]+)/)[1]) > 13")
     zoom, lat, lon = map(float, re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url).groups())  # type: ignore[union-attr]
     assert zoom > 13
     assert abs(lat - LAT) < 0.02
@@ -189,8 +190,7 @@ def test_a_dot_seen_from_afar_leads_to_its_flight(open_page: OpenPage) -> None:
     page = open_page(link=f"event={DRILL}&map=11/{LAT - 0.002}/{LON + 0.0047}")
     settled(page)
     click_map(page)
-    page.wait_for_timeout(400)
-    assert float(re.search(r"map=([\d.]+)", page.url).group(1)) > 15  # type: ignore[union-attr]
+    page.wait_for_function("Number(location.hash.match(/map=([0-9.]+)/)[1]) > 15")
 
 
 def test_the_door_asks_for_a_token_and_opens(open_page: OpenPage, tmp_path: Path) -> None:

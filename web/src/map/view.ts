@@ -33,6 +33,9 @@ export function createMap(target: HTMLElement): Map {
   });
   if (!restoreFromLink(map)) map.getView().fit(transformExtent(NORTHERN_VIETNAM, "EPSG:4326", "EPSG:3857"));
   map.on("moveend", () => rememberInLink(map));
+  target.setAttribute("aria-busy", "true");
+  map.on(["movestart", "loadstart"], () => target.setAttribute("aria-busy", "true"));
+  map.on("rendercomplete", () => target.setAttribute("aria-busy", "false"));
   labelControls(map);
   return map;
 }
