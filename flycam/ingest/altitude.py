@@ -7,7 +7,7 @@ above take-off is used as such.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -66,7 +66,10 @@ def settle_heights(
     home_lonlat: tuple[float, float] | None = None,
 ) -> tuple[Heights, list[Problem]]:
     """Heights of all photos, sortie by sortie. Raises DatumUnknown where a datum cannot be converted."""
-    relative, problems = _relative_heights(table)
+    problems = _exposed_exif(table)
+    if problems and mode is not HeightMode.EXIF:
+        table = replace(table, exif_m=np.full(len(table), np.nan))
+    relative = table.relative_m
     if terrain_at is None:
         heights, found = _on_a_plane(table, sorties, relative, takeoff)
         return heights, problems + found
@@ -93,15 +96,15 @@ def settle_heights(
     )
 
 
-def _relative_heights(table: FlightTable) -> tuple[Floats, list[Problem]]:
-    """Heights above take-off; an EXIF altitude that equals them is exposed as no altitude above sea."""
+def _exposed_exif(table: FlightTable) -> list[Problem]:
+    """An EXIF altitude that equals the height above take-off is exposed as no altitude above sea."""
     relative, exif = table.relative_m, table.exif_m
     both = np.isfinite(relative) & np.isfinite(exif)
     if both.sum() < 1 or np.median(np.abs(exif - relative)[both]) > _SAME_M:
-        return relative, []
+        return []
     if np.isfinite(table.absolute_m).any() and np.nanmedian(np.abs(table.absolute_m - exif)) < _SAME_M:
-        return relative, []
-    return relative, [
+        return []
+    return [
         Problem(
             code="exif_altitude_is_relative",
             severity=Severity.INFO,
@@ -136,6 +139,14 @@ def _absolute_heights(table: FlightTable, datum: str, mode: HeightMode) -> Float
     return out
 
 
+def _completed(relative: Floats, absolute: Floats) -> Floats:
+    """Heights above take-off of one sortie; a few that are missing follow from the absolute ones."""
+    base = absolute - relative
+    if not np.isfinite(base).any():
+        return relative
+    return np.where(np.isfinite(relative), relative, absolute - np.nanmedian(base))
+
+
 @dataclass(frozen=True)
 class _Settled:
     height_m: Floats
@@ -162,7 +173,7 @@ class _Sortie:
         self.part = SortieHeights(
             names=tuple(table.photos[i].name for i in rows),
             lonlat=table.lonlat[rows],
-            relative_m=relative[rows],
+            relative_m=_completed(relative[rows], absolute[rows]),
             absolute_m=absolute[rows],
             is_rtk=bool(self.rtk_fixed.mean() > _MOST),
         )

@@ -52,9 +52,13 @@ def survey_coverage(
 ) -> Survey:
     """Holes and breaks of the flight and what it achieves per summit and valley.
 
-    area_of_interest  lon/lat polygon that was to be flown; None: the flown area, closed over one footprint
+    area_of_interest  lon/lat polygon that was to be flown; None: the flown area, closed over half a footprint
+
+    Of several layers the most frequent one is surveyed: a thermal photo does not cover for a colour one.
+    Without any height above ground (terrain that misses the flight) there are no footprints.
     """
-    if not keep.any():
+    keep = keep & _main_layer(flight, keep) & np.isfinite(flight.heights.height_m)
+    if not np.isfinite(flight.heights.above_ground_m[keep]).any():
         return Survey()
     corners = footprints(flight, terrain_at)[keep]
     ground = _count_views(corners, flight.work_crs, area_of_interest)
@@ -70,6 +74,12 @@ def survey_coverage(
     ]
     zones = relief_zones(flight, keep, ViewedGround(ground.views, ground.origin_m, ground.cell_m), terrain_at)
     return Survey(gaps=tuple(gaps), relief=zones, problems=tuple(_sentences(gaps, ground, wanted)))
+
+
+def _main_layer(flight: SettledFlight, keep: Bools) -> Bools:
+    bands = np.array([p.band for p in flight.table.photos])
+    names, counts = np.unique(bands[keep], return_counts=True)
+    return bands == names[counts.argmax()] if names.size else keep
 
 
 def footprints(flight: SettledFlight, terrain_at: TerrainAt | None) -> Floats:

@@ -20,12 +20,13 @@ _STRAIGHT_DEG = 12.0
 def split_sorties(table: FlightTable) -> list[Index]:
     """Row indices per sortie, rows being in order of time.
 
-    A new sortie begins with another camera unit, after a pause of ten minutes, or after a minute if the
-    difference of absolute and relative height jumped: the aircraft's zero was set anew at a take-off.
+    A new sortie begins with another camera unit or layer (a thermal twin has its own sequence), after a pause
+    of ten minutes, or after a minute if the difference of absolute and relative height jumped: the aircraft's
+    zero was set anew at a take-off.
     """
-    units: dict[tuple[str, str, str], list[int]] = {}
+    units: dict[tuple[str, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
-        units.setdefault((photo.maker, photo.model, photo.serial), []).append(row)
+        units.setdefault((photo.maker, photo.model, photo.serial, photo.band), []).append(row)
     base = table.absolute_m - table.relative_m
     sorties: list[Index] = []
     for rows in units.values():

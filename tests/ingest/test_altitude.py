@@ -107,6 +107,20 @@ def test_exif_altitude_that_is_height_above_takeoff_is_exposed():
     assert "above take-off" in the(problems, "exif_altitude_is_relative").sentence_en
 
 
+def test_an_exposed_exif_altitude_is_not_compared_with_the_terrain_either():
+    photos = [replace(p, exif_altitude_m=100.2, absolute_altitude_m=None) for p in strips()]
+    heights, problems = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+    assert codes(problems) == ["exif_altitude_is_relative"]
+
+
+def test_a_photo_that_lost_its_relative_height_takes_the_sorties_zero():
+    photos = strips()
+    photos[5] = replace(photos[5], relative_altitude_m=None)
+    heights, _ = settle(photos, flat())
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+
+
 def test_only_an_altitude_below_the_ground_is_read_as_above_takeoff():
     photos = [
         replace(p, exif_altitude_m=100.0, absolute_altitude_m=None, relative_altitude_m=None)

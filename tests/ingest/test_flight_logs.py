@@ -159,12 +159,8 @@ def dataflash(path, seconds=30):
         t, us = k / 10, 50_000_000 + k * 100_000
         if k % 2 == 0:
             ms = round((start + t) * 1000)
-            lines.append(
-    truth = [
-        (1478994408.76, 149.16527170571393, -35.36233013),
-        (1478994413.37, 149.16496808821856, -35.36221722),
-    ]
-            )
+            fix = f"3, {ms}, {int(week)}, 12, 0.8, {LAT}, {east(t):.7f}"
+            lines.append(f"GPS, {us}, {fix}, 420.0, 10.0, 90.0, 0.0, 0.0, 1")
         lines.append(f"POS, {us}, {LAT}, {east(t):.7f}, 420.0, 120.0, 120.0")
         lines.append(f"ATT, {us}, 0.0, 1.0, 0.0, 2.0, 0.0, 90.0, 0.0, 0.0")
         if k % 50 == 25:

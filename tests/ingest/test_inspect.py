@@ -80,6 +80,24 @@ def test_thermal_and_night_frames_have_their_own_layer():
     assert layers == {Layer.THERMAL: 24, Layer.NIGHT: 24}
 
 
+def test_a_thermal_photo_does_not_cover_for_a_colour_one():
+    photos = strips(lines=9)
+    hole = [k for k in range(len(photos)) if 3 <= k // 12 <= 6 and 3 <= k % 12 <= 8]
+    photos = [replace(p, band="thermal") if k in hole else p for k, p in enumerate(photos)]
+    assert [g.kind for g in inspect(photos).gaps if g.kind is GapKind.HOLE] == [GapKind.HOLE]
+
+
+def test_terrain_that_misses_the_flight_is_no_crash():
+    def nowhere(lonlat):
+        return np.full(len(lonlat), np.nan), "EGM96"
+
+    diagnosis = inspect(strips(), terrain_at=nowhere)
+    assert len(diagnosis.headers) == 48
+    assert diagnosis.takeoff is not None
+    assert diagnosis.takeoff.how == "altitude"
+    assert diagnosis.gaps == ()
+
+
 def test_a_lens_nobody_knows_is_a_rejection_with_the_cure():
     def unknown(item):
         raise CalibrationMissing(f"{item.name}: nothing says what lens took it; give --camera FILE")

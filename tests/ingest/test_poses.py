@@ -46,7 +46,8 @@ def test_another_work_crs_sees_the_same_pixels(tmp_path):
     path = write(tmp_path, OPK)
     (own,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96")
     (other,) = read_poses_csv(path, crs="EPSG:32651", vertical_datum="EGM96", work_crs="EPSG:32650")
-    ground = [*np.array(own.exterior.projection_centre_m), [-20, 60, -90], [30, 90, -95], [0, 20, -90]]
+    below = np.array([[-20.0, 60.0, -90.0], [30.0, 90.0, -95.0], [0.0, 20.0, -90.0]])
+    ground = np.array(own.exterior.projection_centre_m) + below
     moved = np.column_stack([to_work(to_lonlat(ground[:, :2], "EPSG:32651"), "EPSG:32650"), ground[:, 2]])
     uv, _ = project(CAMERA, own.exterior, ground)
     uv_other, _ = project(CAMERA, other.exterior, moved)
