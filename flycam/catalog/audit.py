@@ -30,9 +30,7 @@ class Audit:
         """Add a line; on disk when this returns. `at_ns` is now unless given."""
         at = time.time_ns() if at_ns is None else at_ns
         c = tables.audit_log.c
-        with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                connection.exec_driver_sql("LOCK TABLE audit_log IN SHARE ROW EXCLUSIVE MODE")
+        with self._database.write(alone_in=tables.audit_log) as connection:
             last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
             seq, before = (last.seq + 1, last.digest) if last is not None else (1, _FIRST_DIGEST)
             row: dict[str, Any] = {

@@ -40,10 +40,8 @@ class Boundaries:
         communes that were merged into another end too. Raises BoundaryInvalid if a polygon does not read.
         """
         rows = [_row(commune) for commune in communes]
-        with self._database.write() as connection:
-            if not self._database.is_sqlite:
-                # two imports at once would each settle the ends without seeing the other's boundaries
-                connection.exec_driver_sql("LOCK TABLE communes IN SHARE ROW EXCLUSIVE MODE")
+        # two imports at once would each settle the ends without seeing the other's boundaries
+        with self._database.write(alone_in=tables.communes) as connection:
             if rows:
                 connection.execute(self._database.upsert(tables.communes), rows)
             _settle_ends(connection)

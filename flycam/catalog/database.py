@@ -19,7 +19,7 @@ import sqlalchemy
 from sqlalchemy import Connection, Engine, Table, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from flycam.catalog.tables import SCHEMA_VERSION, metadata, schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
@@ -54,12 +54,18 @@ class Database:
             yield connection
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull."""
+    def write(self, alone_in: Table | None = None) -> Iterator[Connection]:
+        """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull.
+
+        With `alone_in` nobody else writes that table until the transaction ends, so what is read there
+        still holds when it is written. (SQLite has one writer at any time.)
+        """
         with self._translated(), self._engine.connect() as connection:
             if self.is_sqlite:
                 connection.execution_options(flycam_write=True)
             with connection.begin():
+                if alone_in is not None and not self.is_sqlite:
+                    connection.exec_driver_sql(f"LOCK TABLE {alone_in.name} IN SHARE ROW EXCLUSIVE MODE")
                 yield connection
 
     def insert(self, table: Table) -> Any:
@@ -135,6 +141,9 @@ class Database:
     def _translated(self) -> Iterator[None]:
         try:
             yield
+        except IntegrityError:
+            # a name that is taken, to whoever writes names; else a fault of ours, which must be loud
+            raise
         except DBAPIError as error:
             raise self._trouble(error) from error
         except SQLAlchemyError as error:
@@ -152,8 +161,6 @@ class Database:
             )
         if "not a database" in said:
             return CatalogUnavailable(f"{self.place}: this file is no flycam catalogue; name another")
-        if isinstance(error, sqlalchemy.exc.IntegrityError):
-            return error
         return CatalogUnavailable(f"{self.place}: {said}; check that the database is there and run again")
 
     @contextmanager

@@ -78,7 +78,7 @@ class Flights:
         }
         taken = _taken(flight.name)
         try:
-            with self._database.write() as connection:
+            with self._database.write(alone_in=tables.flights) as connection:
                 if _is_id_of_another(connection, flight):
                     raise taken
                 connection.execute(self._database.upsert(tables.flights), row)

@@ -44,7 +44,7 @@ class Frames:
         standing: dict[str, FrameRecord] = {}
         order: list[str] = []
         remaining = iter(records)
-        with self._database.write() as connection:
+        with self._database.write(alone_in=tables.frames) as connection:
             while chunk := list(islice(remaining, _ROWS_AT_ONCE)):
                 order.extend(record.frame_id for record in chunk)
                 standing.update(self._put_chunk(connection, chunk))
@@ -90,7 +90,7 @@ class Frames:
             earliest.setdefault(withdrawal.frame_id, withdrawal)
         if not earliest:
             return []
-        with self._database.write() as connection:
+        with self._database.write(alone_in=tables.frames) as connection:
             known = _withdrawals_of(connection, list(earliest))
             for frame_id, withdrawal in sorted(earliest.items()):
                 before = known.get(frame_id)
@@ -115,8 +115,6 @@ class Frames:
     def _put_chunk(self, connection: Connection, chunk: Sequence[FrameRecord]) -> dict[str, FrameRecord]:
         ids = [record.frame_id for record in chunk]
         query = select(tables.frames).where(tables.frames.c.frame_id.in_(ids))
-        if not self._database.is_sqlite:
-            query = query.with_for_update()
         kept = {
             row.frame_id: _record(row)
             for row in connection.execute(query)

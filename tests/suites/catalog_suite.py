@@ -333,6 +333,37 @@ class CatalogSuite:
             assert catalog.frames.withdrawals() == [several[2]]
             assert catalog.frames.get(frame(1).frame_id).message.startswith("c ")
 
+    def test_two_that_record_the_same_frames_agree_on_the_poses(self, catalog: Catalog, url: str) -> None:
+        def put(version: int) -> list[FrameRecord]:
+            pose = replace(EXTERIOR, version=version)
+            records = [frame(i, exterior=pose) for i in range(50)]
+            with open_catalog(url) as other:
+                together.wait()
+                return [s for r in records[:: (-1) ** version] for s in other.frames.put([r])]
+
+        together = threading.Barrier(2)
+        with ThreadPoolExecutor(2) as pool:
+            one, other = pool.map(put, [1, 2])
+        stored = catalog.frames.of_flight("f1")
+        assert sorted(one, key=lambda r: r.header.captured_ns) == stored
+        assert sorted(other, key=lambda r: r.header.captured_ns) == stored
+
+    def test_a_frame_withdrawn_while_it_is_recorded_is_withdrawn(self, catalog: Catalog, url: str) -> None:
+        def withdraw() -> None:
+            with open_catalog(url) as other:
+                together.wait()
+                for i in range(50):
+                    other.frames.withdraw([withdrawal(i)])
+
+        together = threading.Barrier(2)
+        with ThreadPoolExecutor(1) as pool:
+            withdrawing = pool.submit(withdraw)
+            together.wait()
+            for i in range(50):
+                catalog.frames.put([frame(i)])
+            withdrawing.result()
+        assert {f.status for f in catalog.frames.of_flight("f1")} == {FrameStatus.WITHDRAWN}
+
     def test_many_frames(self, catalog: Catalog) -> None:
         records = [frame(i) for i in range(5000)]
         catalog.frames.put(records)
