@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import os
 import struct
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from enum import StrEnum
 from io import FileIO
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest.photo_head import MAX_BLOCK_BYTES, MAX_PARTS, XMP_ID, Kind, PhotoHead, ReadAt
+from flycam.ingest.png_head import walk_png
 from flycam.ingest.tiff import TiffReader
 
 HEAD_BYTES = 64 * 1024
 MAX_PIXELS = 160_000_000  # the largest aerial cameras have 150 megapixels
 MAX_DECODED_BYTES = 1_000_000_000
-MAX_BLOCK_BYTES = 2 * 1024 * 1024  # one EXIF or XMP block
-MAX_PARTS = 50_000  # JPEG segments or PNG chunks before the file is given up
 
-_XMP_ID = b"http://ns.adobe.com/xap/1.0/\x00"
 _EXIF_ID = b"Exif\x00"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\x00", b"MM\x00*")
@@ -38,46 +34,9 @@ _TAG_WIDTH, _TAG_HEIGHT, _TAG_BITS, _TAG_SAMPLES = 256, 257, 258, 277
 _TAG_XMP, _TAG_DNG_VERSION = 700, 50706
 _TAG_MODEL_PIXEL_SCALE, _TAG_MODEL_TIE_POINT = 33550, 33922
 
-ReadAt = Callable[[int, int], bytes]
-
-
-class Kind(StrEnum):
-    """What the bytes are, whatever the file's name says."""
-
-    JPEG = "JPEG"
-    PNG = "PNG"
-    TIFF = "TIFF"
-
-
 _MOST_EXPANSION = {Kind.JPEG: 3300, Kind.PNG: 1100, Kind.TIFF: 3000}
 """Bytes of pixels that one byte of file can become at most: a JPEG block of 64 pixels takes at least some
 bits, deflate packs 1032:1, LZW about 2500:1. A file that declares more is cut off or a bomb."""
-
-
-@dataclass(kw_only=True, slots=True)
-class PhotoHead:
-    """What the container says before any pixel is decoded.
-
-    size_px      (width, height)
-    channels     samples per pixel; bits per sample
-    exif         reader of the EXIF block (for a TIFF: of the file itself), None if there is none
-    xmp          raw XMP packets in file order
-    scan_offset  byte offset at which a JPEG's entropy-coded data begin, 0 for other kinds
-    is_map       a GeoTIFF laid out on a grid (terrain, an orthomosaic): no photo
-    chunks_whole a PNG's chunks all lie inside the file, up to and with the last; True for other kinds
-    """
-
-    kind: Kind
-    size_bytes: int
-    size_px: tuple[int, int] = (0, 0)
-    channels: int = 0
-    bits: int = 8
-    exif: TiffReader | None = None
-    xmp: list[bytes] = field(default_factory=list)
-    scan_offset: int = 0
-    is_map: bool = False
-    chunks_whole: bool = True
-    remarks: list[str] = field(default_factory=list)
 
 
 def kind_of(head: bytes) -> Kind | None:
@@ -119,7 +78,7 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
         raise SourceUnreadable(f"{path}: {_what_it_is_instead(first)}; give flycam the photos themselves")
     read_at = _reader(file.fileno(), first, size)
     head = PhotoHead(kind=kind, size_bytes=size)
-    {Kind.JPEG: _walk_jpeg, Kind.PNG: _walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
+    {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
     _refuse_impossible_size(head, path)
     return head
 
@@ -202,7 +161,7 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
             bits, height, width, channels = struct.unpack(">BHHB", frame)
             head.bits, head.size_px, head.channels = bits, (width, height), channels
     elif code == 0xE1:
-        start = read_at(offset, min(length, len(_XMP_ID)))
+        start = read_at(offset, min(length, len(XMP_ID)))
         if start.startswith(_EXIF_ID) and head.exif is None:
             block = read_at(offset + 6, length - 6)
             if len(block) < length - 6:
@@ -210,75 +169,8 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
             head.exif = TiffReader.over(block)
             if head.exif is None:
                 head.remarks.append("the EXIF block is damaged: ignored")
-        elif start == _XMP_ID:
-            head.xmp.append(read_at(offset + len(_XMP_ID), length - len(_XMP_ID)))
-
-
-# -- PNG ----------------------------------------------------------------------------------------
-
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-
-
-def _walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
-    offset = 8
-    head.chunks_whole = False
-    for _ in range(MAX_PARTS):
-        lead = read_at(offset, 8)
-        if len(lead) < 8:
-            break
-        length, name = struct.unpack(">I4s", lead)
-        body = offset + 8
-        if body + length + 4 > head.size_bytes:
-            break
-        if name == b"IHDR" and length >= 13:
-            header = read_at(body, 13)
-            if len(header) == 13:
-                width, height, bits, colour = struct.unpack_from(">IIBB", header)
-                head.size_px, head.bits, head.channels = (width, height), bits, _PNG_CHANNELS.get(colour, 0)
-        elif name == b"eXIf" and head.exif is None and length <= MAX_BLOCK_BYTES:
-            head.exif = TiffReader.over(read_at(body, length))
-        elif name in (b"tEXt", b"zTXt", b"iTXt") and length <= MAX_BLOCK_BYTES:
-            _take_png_text(name, read_at(body, length), head)
-        elif name == b"IEND":
-            head.chunks_whole = True
-            break
-        offset = body + length + 4
-    if head.size_px == (0, 0):
-        raise SourceUnreadable(f"{path}: the PNG is cut off inside its header; copy it from the card again")
-
-
-def _take_png_text(chunk: bytes, body: bytes, head: PhotoHead) -> None:
-    keyword, _, rest = body.partition(b"\x00")
-    if keyword == b"XML:com.adobe.xmp" and chunk == b"iTXt":
-        compressed, languages = rest[:1] == b"\x01", rest[2:].split(b"\x00", 2)
-        text = languages[-1] if len(languages) == 3 else b""
-        packet = _inflate(text) if compressed else text
-        if packet:
-            head.xmp.append(packet)
-    elif keyword in (b"Raw profile type exif", b"Raw profile type APP1"):
-        block = _raw_profile(_inflate(rest[1:]) if chunk == b"zTXt" else rest)
-        if block.startswith(_XMP_ID):
-            head.xmp.append(block[len(_XMP_ID) :])
-        elif head.exif is None:
-            head.exif = TiffReader.over(block.removeprefix(b"Exif\x00\x00"))
-
-
-def _inflate(data: bytes) -> bytes:
-    try:
-        return zlib.decompressobj().decompress(data, MAX_BLOCK_BYTES)
-    except zlib.error:
-        return b""
-
-
-def _raw_profile(text: bytes) -> bytes:
-    """Bytes of a hexadecimal "Raw profile type" text: name, decimal length, then hex in lines."""
-    parts = text.split(maxsplit=2)
-    if len(parts) < 3:
-        return b""
-    try:
-        return bytes.fromhex(parts[2].decode("ascii"))
-    except ValueError:
-        return b""
+        elif start == XMP_ID:
+            head.xmp.append(read_at(offset + len(XMP_ID), length - len(XMP_ID)))
 
 
 # -- TIFF ---------------------------------------------------------------------------------------

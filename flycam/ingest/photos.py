@@ -1,22 +1,22 @@
-"""Photos in folders: find them, read what each says about itself, hash them."""
+"""A photo by name: what it says about itself, its hash; and the room's other functions under one roof."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.bands import band_of, scene_ev100
 from flycam.ingest.calibration import interior_for
-from flycam.ingest.container import PhotoHead, head_of, kind_of, opened
+from flycam.ingest.container import head_of, opened
 from flycam.ingest.dialects import Values, dialect_of, fields_of
 from flycam.ingest.exif import ExifFacts, read_exif
 from flycam.ingest.metadata import Angles, Dialect, PhotoMetadata
+from flycam.ingest.photo_head import PhotoHead
+from flycam.ingest.photo_search import Findings, find_photos, search
 from flycam.ingest.pixels import PixelChecks, open_pixels, pixel_checks
 from flycam.ingest.xmp import read_xmp
 
@@ -33,92 +33,8 @@ __all__ = [
     "sha256_of",
 ]
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".tif", ".tiff", ".png"})
-_TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
-_RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"})
 _DRILL_MARKS = ("DIỄN TẬP", "flycam drill")
 _HASH_BLOCK = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Findings:
-    """Photos of some folders in order of their paths, and every other file with the reason."""
-
-    photos: tuple[Path, ...]
-    skipped: tuple[tuple[Path, str], ...]
-
-
-def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """JPEG, PNG and TIFF photos at `paths` (files or folders, read through), sorted, each once.
-
-    Raises SourceUnreadable if a path does not exist.
-    """
-    return list(search(paths).photos)
-
-
-def search(paths: Iterable[Path]) -> Findings:
-    """As `find_photos`, and says what was left out and why.
-
-    A file whose name promises a photo is kept whatever its bytes are, so that reading it gives the
-    reason why it cannot be used; a file without such a name is kept if its bytes are a photo's.
-    Raises SourceUnreadable if a path does not exist.
-    """
-    photos: dict[Path, Path] = {}
-    skipped: list[tuple[Path, str]] = []
-    for path in map(Path, paths):
-        if not path.exists():
-            raise SourceUnreadable(f"{path}: no such file or folder; check the path or plug in the card")
-        for file in _files_under(path, skipped):
-            reason = _reason_to_skip(file)
-            if reason is None:
-                photos.setdefault(file.resolve(), file)
-            else:
-                skipped.append((file, reason))
-    return Findings(photos=tuple(sorted(photos.values())), skipped=tuple(sorted(skipped)))
-
-
-def _files_under(path: Path, skipped: list[tuple[Path, str]]) -> Iterator[Path]:
-    if not path.is_dir():
-        yield path
-        return
-
-    def note(error: OSError) -> None:
-        skipped.append((Path(str(error.filename)), f"cannot be opened ({error.strerror})"))
-
-    for folder, folders, names in os.walk(path, onerror=note):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "@")))
-        for name in sorted(names):
-            yield Path(folder) / name
-
-
-def _reason_to_skip(path: Path) -> str | None:
-    if path.name.startswith("._"):
-        return "macOS resource file"
-    if path.name.startswith("."):
-        return "hidden file"
-    suffix = path.suffix.lower()
-    if suffix in _RAW_SUFFIXES:
-        return "raw picture: the JPEG beside it is used"
-    if suffix in _TIFF_SUFFIXES and _is_map(path):
-        return "georeferenced raster: register terrain with 'flycam dem add'"
-    if suffix in PHOTO_SUFFIXES:
-        return None
-    if not path.is_file():
-        return "not a regular file"
-    try:
-        with path.open("rb", buffering=0) as file:
-            kind = kind_of(file.read(16))
-    except OSError as error:
-        return f"cannot be opened ({error.strerror})"
-    return None if kind is not None else "not a photo"
-
-
-def _is_map(path: Path) -> bool:
-    try:
-        with opened(path) as file:
-            return head_of(file, path).is_map
-    except SourceUnreadable:
-        return False  # kept, so that reading it gives the reason
 
 
 def sha256_of(path: Path) -> str:

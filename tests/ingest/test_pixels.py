@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from flycam.errors import FrameUnreadable
+from flycam.ingest.judging import judge, sharpness_of
 from flycam.ingest.photos import find_photos
-from flycam.ingest.pixels import judge, open_pixels, pixel_checks, sharpness_of
+from flycam.ingest.pixels import open_pixels, pixel_checks
 from tests.ingest.handmade import exif_block, ground, jpeg, written
 
 FORMATS = [("a.png", {}), ("a.tif", {}), ("b.tif", {"compression": "tiff_lzw"})]
