@@ -251,7 +251,7 @@ def _brown_inverse(interior: InteriorOrientation, xd: Floats, yd: Floats) -> tup
     x, y = xd.copy(), yd.copy()
     for _ in range(_NEWTON_STEPS):
         # a step beyond the monotone radius would fall into the polynomial's other branch
-        shrink = np.minimum(1.0, 0.999 * limit / np.maximum(np.hypot(x, y), 1e-300))
+        shrink = np.minimum(1.0, 0.999 * limit / np.maximum(np.hypot(x, y), 1e-12))
         x, y = x * shrink, y * shrink
         fx, fy = lens(x, y)
         ex, ey = fx - xd, fy - yd
