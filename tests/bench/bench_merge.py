@@ -3,8 +3,10 @@
     python tests/bench/bench_merge.py [--cores N] [--json]
 
 95 patches of 1320×990 pixels, in 8 strips with 75 % forward and 50 % side overlap, turned by 10° on the
-map, written through `MosaicWriter` into a local store and an SQLite catalogue; then once more (a replay).
-Everything runs on `--cores` cores (1 unless told).
+map, written through `MosaicWriter` and an SQLite catalogue into memory (the work alone), into a local store
+(with the file system's part), and there once more (a replay). Everything runs on `--cores` cores (1 unless
+told). A bare linear `cv2.remap` of as many pixels as a photo has, measured between the passes, says how fast
+the machine was at that moment.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import hashlib
 import json
 import os
 import platform
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -27,7 +30,9 @@ from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
 from flycam.mosaic.writer import MosaicWriter
+from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
+from flycam.store.memory import MemoryStore
 
 PHOTOS, STRIP = 95, 12
 WIDTH, HEIGHT, TURN_DEG = 1320, 990, 10.0
@@ -81,10 +86,23 @@ def patch(number: int, photo: np.ndarray) -> OrthoPatch:
     )
 
 
-def run(folder: Path, patches: list[OrthoPatch], workers: int) -> dict[str, float]:
+def bare_remap_ms(photo: np.ndarray) -> float:
+    """Median of a bare remap of the photo, turned."""
+    turn = cv2.getRotationMatrix2D((WIDTH / 2, HEIGHT / 2), 30, 1.0)
+    yy, xx = np.mgrid[:HEIGHT, :WIDTH]
+    x, y = (np.einsum("i,i...->...", row, np.stack([xx, yy, np.ones_like(xx)])) for row in turn)
+    maps = x.astype(np.float32), y.astype(np.float32)
+    times = []
+    for _ in range(11):
+        start = time.perf_counter()
+        cv2.remap(photo, *maps, cv2.INTER_LINEAR)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times) * 1e3
+
+
+def run(store: ObjectStore, database: str, patches: list[OrthoPatch], workers: int) -> dict[str, float]:
     """Milliseconds a photo for one pass over the flight."""
-    store = LocalStore(folder / "store")
-    with open_catalog(f"sqlite:///{folder}/catalog.db") as catalog:
+    with open_catalog(database) as catalog:
         catalog.tiles.put_mosaic(MOSAIC)
         start, cpu = time.perf_counter(), time.process_time()
         with MosaicWriter(
@@ -95,14 +113,12 @@ def run(folder: Path, patches: list[OrthoPatch], workers: int) -> dict[str, floa
             merged = time.perf_counter()
         end = time.perf_counter()
         lines = catalog.tiles.last_seq(MOSAIC.mosaic_id)
-    sizes = [p.stat().st_size for p in (folder / "store").rglob("*.tile")]
     return {
         "add_ms": round((merged - start) / len(patches) * 1e3, 2),
         "last_flush_ms": round((end - merged) / len(patches) * 1e3, 2),
         "total_ms": round((end - start) / len(patches) * 1e3, 2),
         "cpu_ms": round((time.process_time() - cpu) / len(patches) * 1e3, 2),
         "lines_per_photo": round(lines / len(patches), 2),
-        "kb_per_tile": round(sum(sizes) / len(sizes) / 1e3, 1),
     }
 
 
@@ -117,12 +133,24 @@ def main() -> None:
     patches = [patch(number, photo) for number in range(PHOTOS)]
     cv2.setNumThreads(1)
     os.sched_setaffinity(0, cores)
+    speeds = [bare_remap_ms(photo)]
+    passes = {}
     with tempfile.TemporaryDirectory() as folder:
-        passes = {name: run(Path(folder), patches, len(cores)) for name in ("first", "replay")}
+        memory, local = MemoryStore(), LocalStore(Path(folder) / "store")
+        for name, store, database in (
+            ("memory", memory, "memory.db"),
+            ("local", local, "local.db"),
+            ("local_replay", local, "local.db"),
+        ):
+            passes[name] = run(store, f"sqlite:///{folder}/{database}", patches, len(cores))
+            speeds.append(bare_remap_ms(photo))
+        sizes = [local.size(key) for key in local.list("mosaics/")]
     result = {
         "machine": f"{platform.node()}, {os.cpu_count()} cores, {platform.machine()}",
         "cores_used": len(cores),
         "tiles_per_patch": round(sum(len(p.tiles) for p in patches) / PHOTOS, 1),
+        "kb_per_tile": round(sum(sizes) / len(sizes) / 1e3, 1),
+        "bare_remap_ms": [round(speed, 2) for speed in speeds],
         **passes,
     }
     print(json.dumps(result) if arguments.json else json.dumps(result, indent=1))
