@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from shapely import transform
 from shapely.geometry import MultiPolygon, Polygon, mapping
-from shapely.ops import transform
 
 from flycam.drill.metadata import DRILL_MARK
 from flycam.drill.noise import Floats
@@ -108,7 +108,7 @@ def _ring(contour: NDArray[Any], window: Window, scale: Floats) -> Floats:
 
 
 def _feature(geometry: Polygon | MultiPolygon, properties: dict[str, Any]) -> dict[str, Any]:
-    degrees = transform(lambda x, y: tuple(to_lonlat(np.stack([x, y], -1), WORK_CRS).T), geometry)
+    degrees = transform(geometry, lambda xy: to_lonlat(xy, WORK_CRS))
     return {"type": "Feature", "properties": properties, "geometry": mapping(degrees)}
 
 

@@ -2,7 +2,7 @@
 
 The surface is a height field, bilinear between cell centres. Rays are followed downwards by height: at a
 height z all rays of a block of pixels lie close together, so a block is first lowered against a dilated
-maximum of the surface (nothing can be hit on the way), then every ray walks on in steps of less than a
+maximum of the surface (nothing can be hit on the way), then every ray walks on in steps of a third of a
 cell until it is below the surface, and the crossing is found by bisection with secants.
 """
 
@@ -20,7 +20,7 @@ from flycam.drill.window import Window
 _BLOCK_PX = 8
 _COARSE_M = 1.0
 _REACHES_M = (24.0, 6.0, 2.5)
-_WALK_CELLS = 0.7
+_WALK_CELLS = 0.3
 _WALK_DOWN_M = 0.5
 _MOST_WALKS = 4000
 _REFINEMENTS = 7
@@ -64,8 +64,8 @@ def prepare_surface(window: Window, height_m: Singles) -> Surface:
 def cast_image(surface: Surface, centre_m: tuple[float, float, float], directions: Floats) -> Floats:
     """First meeting of an image's rays with the surface: H×W×3 (east, north, height), NaN where none.
 
-    directions H×W×3 in work-CRS axes, any length. A ray that grazes less than a cell's width of something
-    may pass it; a hit lies on the surface to a few millimetres along its ray.
+    directions H×W×3 in work-CRS axes, any length. A ray that grazes less than a third of a cell of
+    something may pass it; a hit lies on the surface to a few millimetres along its ray.
     """
     height, width = directions.shape[:2]
     fall = -directions[..., 2]

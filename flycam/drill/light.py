@@ -64,7 +64,7 @@ def lit_fraction(surface: Singles, cell_m: float, sun: Sun) -> Singles:
 def illuminate(albedo: Singles, surface: Singles, lit: Singles, cell_m: float, sun: Sun) -> NDArray[np.uint8]:
     """sRGB uint8 rows×columns×3 of lit ground: Lambert sun plus sky, multiplied in linear light.
 
-    albedo rows×columns×3, linear 0-1; surface and lit (rows + 2)×columns, one more row above and below than albedo.
+    albedo rows×columns×3, linear 0-1; surface and lit (rows + 2)×columns: one more row above and below.
     """
     padded = np.pad(surface, ((0, 0), (1, 1)), mode="edge")
     east = (padded[1:-1, 2:] - padded[1:-1, :-2]) / (2.0 * cell_m)

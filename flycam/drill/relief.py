@@ -145,10 +145,14 @@ def _sides(valley: Valley, left: Floats, right: Floats, noise: Callable[[float, 
         + _bend(left, foot_of_cliff, -0.85, 3.0)
         + _bend(left, foot_of_cliff + 40.0, 0.25, 12.0)
         + _bend(left, foot_of_cliff + 150.0, -0.75, 25.0)
+        + _bend(left, foot_of_cliff + 310.0, 0.35, 25.0)
         + cliff * cliff_here / (1.0 + np.exp(np.clip((foot_of_cliff + 9.0 - left) / 1.5, -60.0, 60.0)))
     )
     gentle = scale * (
-        _bend(right, 0.0, 0.27, 6.0) + _bend(right, 120.0, 0.38, 14.0) + _bend(right, 265.0, -1.1, 25.0)
+        _bend(right, 0.0, 0.27, 6.0)
+        + _bend(right, 120.0, 0.38, 14.0)
+        + _bend(right, 265.0, -1.1, 25.0)
+        + _bend(right, 405.0, 0.45, 25.0)
     )
     rise = steep + gentle
     rough = np.clip(rise / 35.0, 0.0, 1.0) * np.clip(scale, 0.4, 2.0)

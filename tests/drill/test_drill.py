@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from PIL import Image
+
+from flycam.drill import drill as drill_module
+from flycam.drill.drill import Drill, write_drill
+from flycam.drill.truth import read_truth
+from flycam.errors import InputUnusable, NotFound
+from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem_info import read_dem_info
+
+TINY = {"gsd_m": 0.8, "photos": (1, 2), "size_px": (160, 120)}
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+
+
+def test_a_drill_is_written_whole_and_the_same_every_time(tmp_path: Path) -> None:
+    report = write_drill(tmp_path / "a", after=True, **TINY)
+    write_drill(tmp_path / "b", after=True, workers=1, **TINY)
+    assert report.frames == 2
+    assert fingerprints(tmp_path / "a") == fingerprints(tmp_path / "b")
+    assert set(fingerprints(tmp_path / "a")) == {
+        "photos/DJI_0001.JPG",
+        "photos/DJI_0002.JPG",
+        "dem.tif",
+        "communes.geojson",
+        "truth/changes.geojson",
+        "truth/cover.tif",
+        "truth/ortho.tif",
+        "truth/poses.csv",
+        "truth/surface.tif",
+        "truth/truth.json",
+    }
+    write_drill(tmp_path / "a", seed=2, **TINY)  # an older drill is replaced, nothing of it stays
+    assert "truth/changes.geojson" not in fingerprints(tmp_path / "a")
+    assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_before_and_after_share_their_terrain_model(tmp_path: Path) -> None:
+    write_drill(tmp_path / "a", truth_rasters=False, **TINY)
+    write_drill(tmp_path / "b", truth_rasters=False, after=True, **TINY)
+    a, b = fingerprints(tmp_path / "a"), fingerprints(tmp_path / "b")
+    assert a["dem.tif"] == b["dem.tif"] and a["communes.geojson"] == b["communes.geojson"]
+    assert a["photos/DJI_0001.JPG"] != b["photos/DJI_0001.JPG"]
+
+
+def test_the_truth_comes_back_exact(tmp_path: Path, before: Drill) -> None:
+    write_drill(tmp_path / "d", **TINY)
+    drill = drill_module.make_drill(**TINY)
+    truth = read_truth(tmp_path / "d")
+    assert truth.camera == drill.camera
+    assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
+    with rasterio.open(truth.ortho) as ortho, rasterio.open(truth.surface) as surface:
+        assert ortho.crs.to_epsg() == 32648
+        assert np.array_equal(np.moveaxis(ortho.read(), 0, -1), drill.renderer.world.rgb)
+        assert np.array_equal(surface.read(1), drill.renderer.world.surface_m)
+        assert np.array_equal(surface.read(2), drill.renderer.world.ground_m)
+        east, north = ortho.xy(3, 5)
+        col, row = drill.renderer.world.window.to_cells(np.array(east), np.array(north))
+        assert (round(float(row), 6), round(float(col), 6)) == (3, 5)
+    with pytest.raises(NotFound, match="truth"):
+        read_truth(tmp_path)
+
+
+def test_the_terrain_is_registered_with_its_datum_and_posts(tmp_path: Path) -> None:
+    report = write_drill(tmp_path / "d", truth_rasters=False, **TINY)
+    drill = drill_module.make_drill(**TINY)
+    info = read_dem_info(report.dem)
+    assert (info.datum, info.post_spacing_m, info.crs) == ("EGM96", 10.0, "EPSG:32648")
+    terrain = load_terrain([info], "EPSG:32648", drill.renderer.world.window.bounds)
+    posts, heights = drill.dem
+    east, north = terrain.origin_m
+    col, row = posts.to_cells(np.array(east), np.array(north))
+    assert float(col).is_integer() and float(row).is_integer()
+    here = heights[int(row) : int(row) + terrain.heights_m.shape[0], int(col) :][
+        :, : terrain.heights_m.shape[1]
+    ]
+    np.testing.assert_array_equal(terrain.heights_m, here)
+
+
+def test_photos_are_ordinary_photos(tmp_path: Path) -> None:
+    report = write_drill(tmp_path / "d", truth_rasters=False, **TINY)
+    with Image.open(report.photos / "DJI_0001.JPG") as photo:
+        assert photo.size == (160, 120)
+        pixels = np.asarray(photo)
+    assert 40 < pixels.mean() < 180
+    assert pixels.std() > 15
+    names = {f["properties"]["name"] for f in json.loads(report.communes.read_text("utf-8"))["features"]}
+    assert "Nậm Diễn Tập" in names
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "letter.txt").write_text("keep")
+    with pytest.raises(InputUnusable, match="mine"):
+        write_drill(tmp_path / "mine", **TINY)
+    assert [p.name for p in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
+    def stop(done: int, count: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_drill(tmp_path / "d", progress=stop, **TINY)
+    assert list(tmp_path.iterdir()) == []

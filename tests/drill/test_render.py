@@ -1,0 +1,68 @@
+"""The truth is exact: what a pixel shows lies where the truth says, by another road than the renderer's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.drill.cast import height_at
+from flycam.drill.drill import Drill
+from flycam.drill.render import Weather
+from flycam.geometry.camera import project
+
+
+@pytest.mark.parametrize("number", [0, 4])
+def test_true_ground_projects_back_to_its_pixel(before: Drill, number: int) -> None:
+    points = before.coordinates_of(number)
+    uv, depth = project(before.camera, before.exposures[number].exterior, points.reshape(-1, 3))
+    rows, cols = points.shape[:2]
+    u, v = np.meshgrid(np.arange(cols), np.arange(rows))
+    assert np.isfinite(points).all()
+    assert (depth > 50).all()
+    assert np.abs(uv - np.stack([u.ravel(), v.ravel()], -1)).max() < 1e-3
+
+
+def test_true_ground_lies_on_the_surface_and_nothing_hides_it(before: Drill) -> None:
+    surface = before.renderer.surface
+    points = before.coordinates_of(1)
+    gap = np.abs(points[..., 2] - height_at(surface, points[..., 0], points[..., 1]))
+    assert np.percentile(gap, 99.5) < 0.01
+    centre = np.array(before.exposures[1].exterior.projection_centre_m)
+    for share in np.linspace(0.05, 0.97, 40):  # no point of the way up to the camera is below the surface
+        way = points + share * (centre - points)
+        below = height_at(surface, way[..., 0], way[..., 1]) - way[..., 2]
+        assert (below > 0.3).mean() < 1e-3
+
+
+def test_the_photo_shows_the_true_orthophoto(before: Drill) -> None:
+    """A clear-sky photo of level, uniform ground agrees with the orthophoto at the true coordinates."""
+    still = replace(before.renderer, weather=Weather(haze_per_m=0.0, clouds=0.0, drift=0.0))
+    photo = still.photo(before.exposures[2]).astype(float)
+    points = before.coordinates_of(2)
+    world = before.renderer.world
+    col, row = (np.rint(x).astype(int) for x in world.window.to_cells(points[..., 0], points[..., 1]))
+    ortho = world.rgb[row, col].astype(float)
+    for channel in range(3):
+        middle = np.s_[30:-30, 30:-30]
+        correlation = np.corrcoef(photo[middle][..., channel].ravel(), ortho[middle][..., channel].ravel())[
+            0, 1
+        ]
+        assert correlation > 0.93
+    shifted = np.roll(ortho, 2, axis=1)  # the test can fail: two pixels beside the truth agree worse
+    assert np.abs(photo - 1.08 * shifted).mean() > 1.5 * np.abs(photo - 1.08 * ortho).mean()
+
+
+def test_weather_changes_the_light_and_not_the_geometry(before: Drill) -> None:
+    points = before.coordinates_of(0)
+    hazy = replace(before.renderer, weather=Weather(haze_per_m=0.004, clouds=0.0, drift=0.0))
+    clear = replace(before.renderer, weather=Weather(haze_per_m=0.0, clouds=0.0, drift=0.0))
+    a, b = (r.shade(before.exposures[0], points).astype(float) for r in (hazy, clear))
+    assert a.std() < 0.9 * b.std()
+    assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.9
+
+
+def test_exposure_drifts_over_the_flight(before: Drill) -> None:
+    levels = [before.renderer._exposure(e) for e in before.exposures]
+    assert 0.02 < np.std(levels) < 0.3

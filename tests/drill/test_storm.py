@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flycam.drill.relief import CENTRE_M, Valley, valley_fields
+from flycam.drill.storm import with_scars
+
+AROUND = (CENTRE_M[0] - 400, CENTRE_M[1] - 400, CENTRE_M[0] + 400, CENTRE_M[1] + 400)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_slopes_fail_where_they_are_steep_and_run_downhill(seed: int) -> None:
+    calm = valley_fields(Valley(seed=seed), AROUND)
+    fields = with_scars(calm)
+    inside = fields.values["scar"] > 0
+    assert 0.004 < inside.mean() < 0.2
+    assert np.median(calm.values["slope"][inside]) > 2 * np.median(calm.values["slope"])
+    moved = fields.values["moved"]
+    lost, gained = inside & (moved < -0.5), inside & (moved > 0.5)
+    assert lost.any() and gained.any()
+    assert calm.values["height"][lost].mean() > calm.values["height"][gained].mean() + 10
+    assert np.abs(moved[~inside]).max() < 1e-6
+
+
+def test_a_window_of_gentle_ground_still_has_a_slide_to_find() -> None:
+    small = (CENTRE_M[0] - 60, CENTRE_M[1] - 60, CENTRE_M[0] + 60, CENTRE_M[1] + 60)
+    assert (with_scars(valley_fields(Valley(seed=1, relief_m=40.0), small)).values["scar"] > 0).any()
