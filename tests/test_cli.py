@@ -1,0 +1,190 @@
+"""Commands as other programs call them: one JSON object on the last line, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+from flycam.geodata.raster import read_raster
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a command said."""
+
+    exit_code: int
+    json: dict[str, Any]
+    stderr: str
+
+
+Run = Callable[..., Answered]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run a command with --json on a data folder of its own."""
+    for name in [name for name in os.environ if name.startswith("FLYCAM_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FLYCAM_DATA", str(tmp_path / "data"))
+
+    def call(*arguments: object, **environment: str) -> Answered:
+        with monkeypatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            result = CliRunner().invoke(flycam, [*map(str, arguments), "--json"])
+        lines = result.stdout.strip().splitlines()
+        return Answered(result.exit_code, json.loads(lines[-1]) if lines else {}, result.stderr)
+
+    return call
+
+
+@pytest.fixture
+def ready(run: Run, drill: DrillReport) -> Run:
+    """`run` on a house that knows the drill's terrain and communes."""
+    assert run("dem", "add", drill.dem).exit_code == 0
+    assert run("communes", "add", drill.communes).exit_code == 0
+    return run
+
+
+def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_path: Path) -> None:
+    done = ready("ingest", drill.photos, "--name", "thử")
+    assert done.exit_code == 0
+    assert done.json["frames"] == {"read": 6, "used": 6, "rejected": {}}
+    assert set(done.json) >= {"flight_id", "frames", "gsd_m", "communes", "seconds"}
+    assert set(done.json["communes"][0]) >= {"code", "name", "covered_pct", "area_m2"}
+    out = tmp_path / "map.tif"
+    exported = ready("export", "thử", out, "--commune", done.json["communes"][0]["code"])
+    assert exported.exit_code == 0
+    assert set(exported.json) >= {"path", "crs", "gsd_m", "bounds"}
+    raster = read_raster(out)
+    assert raster.tags["FLYCAM_DRILL"] == "DIỄN TẬP"
+    name = sorted(drill.photos.iterdir())[0].name
+    gone = ready("withdraw", name, "--reason", "lộ mặt nạn nhân", "--authority", "Ban chỉ huy")
+    assert gone.exit_code == 0 and gone.json["frames"] == 1 and gone.json["tiles"] > 0
+    again = ready("withdraw", name, "--reason", "lộ mặt nạn nhân")
+    assert (again.json["frames"], again.json["tiles"]) == (0, 0)
+    assert ready("ingest", drill.photos).json["frames"]["used"] == 5
+
+
+def test_inspect_writes_nothing(run: Run, drill: DrillReport, tmp_path: Path) -> None:
+    seen = run("inspect", drill.photos, "--dem", drill.dem)
+    assert seen.exit_code == 0
+    assert (seen.json["frames"], seen.json["usable"]) == (6, 6)
+    assert seen.json["is_drill"] and seen.json["problems"] is not None
+    assert not (tmp_path / "data").exists()
+
+
+def test_inspect_hands_out_the_gap_to_refly(run: Run, drill: DrillReport, card: Path, tmp_path: Path) -> None:
+    kml = tmp_path / "bay lại.kml"
+    sorted(card.iterdir())[1].unlink()
+    seen = run("inspect", card, "--dem", drill.dem, "--refly", kml, "--no-pixels")
+    assert seen.json["missing_names"] == ["DJI_0002.JPG"]
+    assert kml.read_text(encoding="utf-8").startswith("<?xml")
+
+
+def test_doctor_says_what_is_missing(run: Run) -> None:
+    checks = {check["name"]: check for check in run("doctor").json["checks"]}
+    assert checks["store"]["ok"] and checks["catalogue"]["ok"]
+    assert not checks["terrain"]["ok"] and "flycam dem add" in checks["terrain"]["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [(b"", "rỗng.jpg"), (b"no photo at all", "rỗng.jpg"), (b"\xff\xd8\xff\xe0\x00\x10JFIF", "rỗng.jpg")],
+)
+def test_a_photo_that_is_none(run: Run, tmp_path: Path, content: bytes, named: str) -> None:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    (folder / named).write_bytes(content)
+    answer = run("ingest", folder)
+    assert answer.exit_code == 3
+    assert named in answer.json["sentence"]
+    assert named in answer.stderr
+
+
+def test_photos_without_position_and_without_log(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "card"
+    folder.mkdir()
+    Image.fromarray(np.full((60, 80, 3), 90, np.uint8)).save(folder / "IMG_1.JPG")
+    answer = run("ingest", folder)
+    assert answer.exit_code == 3
+    assert "IMG_1.JPG" in answer.json["sentence"]
+
+
+def test_a_folder_that_does_not_exist(run: Run, tmp_path: Path) -> None:
+    answer = run("ingest", tmp_path / "thẻ nhớ")
+    assert answer.exit_code == 3 and "thẻ nhớ" in answer.json["sentence"]
+
+
+def test_unknown_flight(run: Run, tmp_path: Path) -> None:
+    answer = run("export", "chuyến nào", tmp_path / "map.tif")
+    assert answer.exit_code == 3 and "chuyến nào" in answer.json["sentence"]
+
+
+def test_unknown_option_is_a_usage_error(run: Run) -> None:
+    assert run("ingest", "--no-such-option").exit_code == 2
+
+
+def test_store_that_is_down(run: Run, drill: DrillReport) -> None:
+    answer = run(
+        "dem",
+        "add",
+        drill.dem,
+        FLYCAM_STORE="s3://flycam/x?endpoint=http://127.0.0.1:9",
+        AWS_ACCESS_KEY_ID="key",
+        AWS_SECRET_ACCESS_KEY="secret",
+    )
+    assert answer.exit_code == 4
+    assert "127.0.0.1:9" in answer.json["sentence"]
+
+
+def test_self_crossing_commune_is_repaired_and_said(run: Run, tmp_path: Path) -> None:
+    bow_tie = [[104.8, 21.8], [104.82, 21.82], [104.82, 21.8], [104.8, 21.82], [104.8, 21.8]]
+    path = tmp_path / "xã.geojson"
+    feature = {
+        "type": "Feature",
+        "properties": {"code": "99001", "name": "Xã Thử"},
+        "geometry": {"type": "Polygon", "coordinates": [bow_tie]},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    answer = run("communes", "add", path)
+    assert (answer.exit_code, answer.json["added"], answer.json["repaired"]) == (0, 1, 1)
+    assert "Xã Thử" in answer.json["repairs"][0]
+
+
+@pytest.mark.slow
+def test_kill_at_any_moment_then_again(ready: Run, drill: DrillReport, tmp_path: Path) -> None:
+    reference = ready("ingest", drill.photos).json["flight_id"]
+    ready("export", reference, tmp_path / "whole.tif")
+    whole = read_raster(tmp_path / "whole.tif")
+    choose = random.Random(20240910)
+    for attempt in range(4):
+        data = tmp_path / f"killed-{attempt}"
+        arguments = [sys.executable, "-m", "flycam", "ingest", str(drill.photos), "--dem", str(drill.dem)]
+        child = subprocess.Popen([*arguments, "--data", str(data)], stderr=subprocess.DEVNULL)
+        time.sleep(choose.uniform(0.5, 3.0))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        done = ready("ingest", drill.photos, "--dem", drill.dem, "--data", data)
+        assert (done.exit_code, done.json["flight_id"]) == (0, reference)
+        ready("export", reference, tmp_path / "again.tif", "--data", data)
+        again = read_raster(tmp_path / "again.tif")
+        assert np.array_equal(again.pixels, whole.pixels) and np.array_equal(again.mask, whole.mask)
+        shutil.rmtree(data)
