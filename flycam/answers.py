@@ -114,7 +114,7 @@ def _inspection_lines(report: InspectionReport) -> list[str]:
 
 def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
     """flight_id, frames, gsd_m, communes, seconds."""
-    names = _commune_names(report, catalog)
+    names = catalog.boundaries.names(flown_on(report.flight))
     flight = report.flight
     answer = {
         "flight_id": flight.flight_id,
@@ -141,13 +141,6 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         for one in report.communes
     ]
     return answer, lines
-
-
-def _commune_names(report: IngestReport, catalog: Catalog) -> dict[str, str]:
-    day = flown_on(report.flight)
-    return {
-        one.commune_code: catalog.boundaries.commune(one.commune_code, day).name for one in report.communes
-    }
 
 
 def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
