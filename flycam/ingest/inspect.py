@@ -27,11 +27,11 @@ from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.flight_table import Bools, FlightTable, Floats, flight_table
 from flycam.ingest.headers import SettledFlight, build_headers
 from flycam.ingest.horizon import settle_horizon, sky_fraction
+from flycam.ingest.judging import PixelChecks
 from flycam.ingest.log_match import as_log, fill_from_log
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.numbering import missing_numbers
 from flycam.ingest.picture_findings import settle_pictures
-from flycam.ingest.pixels import PixelChecks
 from flycam.ingest.position import settle_positions
 from flycam.ingest.sorties import course_over_ground, split_sorties
 from flycam.ingest.takeoff import CLEARANCE_M, TakeoffGiven

@@ -8,7 +8,7 @@ import numpy as np
 
 from flycam.ingest.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.flight_table import FlightTable
-from flycam.ingest.pixels import PixelChecks
+from flycam.ingest.judging import PixelChecks
 
 BLURRED_SHARE = 0.25
 """A photo this far below the median sharpness of its camera is rejected; below twice that it is mentioned."""

@@ -24,6 +24,7 @@ _REACH_M = (60.0, 400.0)
 _RINGS = 6
 _SPOKES = 16
 _DISAGREE = 2.5
+_HOME_RANGE_M = 15_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,13 +59,22 @@ def find_takeoff(
     if isinstance(given, float | int):
         _, datum = terrain_at(sortie.lonlat[:1])
         return _takeoff(sortie, float(given), SIGMA_OPERATOR_M, datum, "operator"), []
-    point = given if given is not None else home_lonlat
-    if point is not None:
-        heights, datum = terrain_at(np.array([point], dtype=np.float64))
+    home = home_lonlat if home_lonlat is not None and _is_near(home_lonlat, sortie) else None
+    point = given if given is not None else home
+    if point is None:
+        return _estimate(sortie, terrain_at)
+    heights, datum = terrain_at(np.array([point], dtype=np.float64))
+    if np.isfinite(heights[0]):
         how = "operator_point" if given is not None else "home_position"
-        if np.isfinite(heights[0]):
-            return _takeoff(sortie, float(heights[0]), SIGMA_TERRAIN_M, datum, how), []
-    return _estimate(sortie, terrain_at)
+        return _takeoff(sortie, float(heights[0]), SIGMA_TERRAIN_M, datum, how), []
+    found, problems = _estimate(sortie, terrain_at)
+    return found, [_off_terrain(point), *problems]
+
+
+def _is_near(lonlat: tuple[float, float], sortie: SortieHeights) -> bool:
+    """Whether a home can be this sortie's: a log of another place must not lend its home."""
+    east, north = (np.median(sortie.lonlat, axis=0) - lonlat) * 111_195.0
+    return bool(np.hypot(east * np.cos(np.radians(lonlat[1])), north) < _HOME_RANGE_M)
 
 
 def plane_takeoff(sortie: SortieHeights, reference_base_m: float | None) -> Takeoff:
@@ -134,6 +144,16 @@ def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
     need = ground - sortie.relative_m
     need = need[np.isfinite(need)]
     return float(np.percentile(need, 98.0)) + CLEARANCE_M if need.size else float("-inf")
+
+
+def _off_terrain(point: tuple[float, float]) -> Problem:
+    place = f"{point[0]:.5f}, {point[1]:.5f}"
+    return Problem(
+        code="takeoff_off_terrain",
+        severity=Severity.WARNING,
+        sentence_en=f"The take-off point {place} lies outside the known terrain: its height is estimated.",
+        sentence_vi=f"Điểm cất cánh {place} nằm ngoài vùng có địa hình: độ cao của nó được ước lượng.",
+    )
 
 
 def _compared(sortie: SortieHeights, base: float, ground: float, sigma: float, disagree: bool) -> Problem:

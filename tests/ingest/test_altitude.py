@@ -90,6 +90,21 @@ def test_home_position_beats_the_estimate():
     assert heights.takeoffs[0].how == "home_position"
 
 
+def test_the_home_of_another_place_is_not_taken():
+    heights, _ = settle(strips(), flat(), home_lonlat=(LON + 1.0, LAT))
+    assert heights.takeoffs[0].how != "home_position"
+
+
+def test_a_takeoff_point_without_terrain_is_said_and_estimated():
+    def island(lonlat):
+        inside = np.abs(lonlat[:, 0] - LON) < 0.01
+        return np.where(inside, GROUND_M, np.nan), "EGM96"
+
+    heights, problems = settle(strips(), island, takeoff=(LON + 0.05, LAT))
+    assert codes(problems)[0] == "takeoff_off_terrain"
+    np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
+
+
 def test_rtk_heights_are_ellipsoidal_and_come_down_to_the_terrain():
     photos = [
         replace(p, rtk_flag=50, rtk_std_m=(0.01, 0.01, 0.02), absolute_altitude_m=400.0) for p in strips()

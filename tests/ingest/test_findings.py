@@ -12,9 +12,9 @@ from flycam.geometry.rotation import rotation_from_gimbal
 from flycam.ingest.duplicates import find_duplicates, quick_identity
 from flycam.ingest.flight_table import flight_table
 from flycam.ingest.horizon import settle_horizon, sky_fraction
+from flycam.ingest.judging import PixelChecks
 from flycam.ingest.numbering import counters, missing_numbers
 from flycam.ingest.picture_findings import settle_pictures
-from flycam.ingest.pixels import PixelChecks
 from tests.ingest.made_flights import CAMERA, codes, photo, strips, the
 
 

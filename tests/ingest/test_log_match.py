@@ -87,6 +87,15 @@ def test_events_match_by_pattern_whatever_the_clocks_say_and_survive_lost_photos
     np.testing.assert_allclose(filled.sigma_xy_m, 0.0)
 
 
+def test_an_event_serves_one_photo_only():
+    photos = strips(lines=1)
+    extra = replace(photos[4], name="DJI_0999.JPG", taken_text="2025-09-20T09:00:08.900")
+    left = [bare(p) for p in (*photos, extra)]
+    filled, _ = fill_from_log(table_of(left), log_of(photos, events=True), clock_offset_s=0.0)
+    assert np.isfinite(filled.lonlat[:12]).all()
+    assert np.isnan(filled.lonlat[12]).all()
+
+
 def test_photos_without_time_take_events_in_order_only_if_the_counts_agree():
     photos = strips()
     timeless = [replace(bare(p), taken_text=None, taken_offset=None) for p in photos]
