@@ -12,6 +12,7 @@ from flycam.catalog.records import FrameStatus, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.serve.guard import viewer
+from flycam.serve.missed import holes_between
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
 
@@ -85,6 +86,16 @@ def footprints(ref: str, catalog: CatalogHere) -> Json:
         )
         for frame in catalog.frames.of_flight(found.flight_id, FrameStatus.USED)
         if frame.footprint_wkb is not None
+    )
+
+
+@router.get("/api/flights/{ref}/gaps")
+def gaps(ref: str, catalog: CatalogHere) -> Json:
+    """Ground inside the flight that no used photo sees, largest first, as GeoJSON with areas."""
+    found = catalog.flights.flight(ref)
+    used = catalog.frames.of_flight(found.flight_id, FrameStatus.USED)
+    return collection(
+        feature(hole.wkb, {"area_m2": hole.area_m2}) for hole in holes_between(used, found.work_crs)
     )
 
 

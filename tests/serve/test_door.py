@@ -44,6 +44,7 @@ EVERYWHERE = (
     "/api/flights",
     "/api/flights/x",
     "/api/flights/x/footprints",
+    "/api/flights/x/gaps",
     "/api/communes",
     "/api/pixel?flight=x&lon=1&lat=1",
     f"/api/evidence/{'0' * 64}",
