@@ -9,12 +9,12 @@ from pathlib import Path
 from flycam.drill.drill import write_drill
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
-from flycam.pipeline.opening import DRILL_MARK, Labels
+from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
-DEMO_EVENT = f"{DRILL_MARK}: bão số 3"
+DEMO_EVENT = "Bão số 3 (diễn tập)"
 _STRIPS, _PHOTOS_A_STRIP = 4, 6
 
 
@@ -33,8 +33,8 @@ def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
         reports = [
             _fly(workspace, Path(folder) / name, label, after=after, progress=progress)
             for name, label, after in (
-                ("before", f"{DRILL_MARK} trước bão", False),
-                ("after", f"{DRILL_MARK} sau bão", True),
+                ("before", "Thung lũng diễn tập, trước bão", False),
+                ("after", "Thung lũng diễn tập, sau bão", True),
             )
         ]
     return DemoReport(before=reports[0], after=reports[1])
