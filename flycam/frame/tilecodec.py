@@ -198,13 +198,13 @@ def _table(tile: MosaicTile) -> bytes:
 
 
 def _parse_table(section: bytes, tile_id: TileId) -> tuple[str, tuple[str, ...]]:
-    size = zstandard.frame_content_size(section)
-    if not 0 < size <= _MAX_TABLE_BYTES:
-        raise _corrupt(tile_id, "its frame table has no believable size")
     try:
+        size = zstandard.frame_content_size(section)
+        if not 0 < size <= _MAX_TABLE_BYTES:
+            raise _corrupt(tile_id, "its frame table has no believable size")
         epoch, *frames = _inflate(section, size, tile_id).decode().split("\n")
-    except UnicodeDecodeError as error:
-        raise _corrupt(tile_id, "its frame table is not text") from error
+    except (UnicodeDecodeError, zstandard.ZstdError) as error:
+        raise _corrupt(tile_id, f"its frame table does not read ({error})") from error
     return epoch, tuple(frames)
 
 
@@ -242,11 +242,11 @@ def _corrupt(tile_id: TileId, why: str) -> TileCorrupt:
 
 
 def _filter_rgb(rgb: _Bytes) -> _Bytes:
+    red, green, blue = cv2.split(rgb)
     planes = np.empty((3, *_SHAPE), dtype=np.uint8)
-    green = np.ascontiguousarray(rgb[..., 1])
     planes[0] = green
-    np.subtract(rgb[..., 0], green, out=planes[1])
-    np.subtract(rgb[..., 2], green, out=planes[2])
+    np.subtract(red, green, out=planes[1])
+    np.subtract(blue, green, out=planes[2])
     filtered = planes.copy()
     filtered[:, 1:] -= planes[:, :-1]
     return filtered
@@ -267,7 +267,7 @@ def _filter_quality(quality: _Words) -> _Bytes:
     second[1:] -= first[:-1]
     signed = second.view(np.int16)
     zigzag = ((signed << 1) ^ (signed >> 15)).astype("<u2")
-    return np.ascontiguousarray(zigzag.view(np.uint8).reshape(-1, 2).T)
+    return np.stack(cv2.split(zigzag.view(np.uint8).reshape(*_SHAPE, 2))).astype(np.uint8, copy=False)
 
 
 def _unfilter_quality(data: bytes) -> _Words:

@@ -167,7 +167,8 @@ def merge_patch(tile: MosaicTile | None, patch: OrthoPatch, tile_id: TileId, epo
 
 def sorted_sources(source: Words, frames: Sequence[str]) -> tuple[Words, tuple[str, ...]]:
     """Canonical provenance: `frames` reduced to those that own a pixel and sorted, `source` renumbered."""
-    owned = np.bincount(source.ravel(), minlength=len(frames) + 1)[1:] > 0
+    bins = len(frames) + 1
+    owned = cv2.calcHist([source], [0], None, [bins], [0, bins]).ravel()[1:] > 0
     table = tuple(sorted(f for f, used in zip(frames, owned, strict=True) if used))
     if table == tuple(frames):
         return source, table
