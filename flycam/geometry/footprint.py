@@ -12,7 +12,7 @@ from flycam.errors import HorizonInView, OutsideTerrain
 from flycam.geometry.camera import image_rays
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, max_pyramid
+from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
 
 Floats = NDArray[np.float64]
 
@@ -52,9 +52,8 @@ class Footprint:
 
 def view_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
     """Metres up to which ground is mapped by default: 10 × height above the lowest ground, 500 at least."""
-    known = terrain.heights_m[np.isfinite(terrain.heights_m)]
-    lowest = float(known.min()) if known.size else 0.0
-    return max(RANGE_PER_HEIGHT * (exterior.projection_centre_m[2] - lowest), MIN_RANGE_M)
+    height = exterior.projection_centre_m[2] - lowest_height(terrain)
+    return max(RANGE_PER_HEIGHT * height, MIN_RANGE_M) if np.isfinite(height) else MIN_RANGE_M
 
 
 def footprint(

@@ -18,14 +18,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates, distort, valid_radius
+from flycam.geometry.camera import camera_coordinates, distort, image_rays, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import view_range
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.occlusion import HorizonScan, never_hidden
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.geometry.terrain import TerrainGrid, lowest_height, surface_heights
 from flycam.geometry.viewing import pixel_quality
 
 Floats = NDArray[np.float64]
@@ -105,12 +105,31 @@ class View:
         self.interior, self.exterior = interior, exterior
         self.terrain, self.to_work = terrain, to_work
         self.reach_m = view_range(exterior, terrain) if max_range_m is None else max_range_m
-        forward = exterior.rotation[2]
-        up = exterior.rotation[1]
-        level = np.hypot(forward[0], forward[1])
-        heading = (forward[0], forward[1]) if level > 0.1 else (-up[0], -up[1])
-        self.horizon = HorizonScan(terrain, exterior.projection_centre_m, self.reach_m, heading)
+        self._horizon: HorizonScan | None = None
         self._mean_focal = 0.5 * (interior.focal_length_px[0] + interior.focal_length_px[1])
+
+    @property
+    def horizon(self) -> HorizonScan:
+        """The horizon scan of the frame, made when first needed (over gentle ground it never is)."""
+        if self._horizon is None:
+            forward, down = self.exterior.rotation[2], self.exterior.rotation[1]
+            oblique = np.hypot(forward[0], forward[1]) > 0.1
+            heading = (forward[0], forward[1]) if oblique else (-down[0], -down[1])
+            centre = self.exterior.projection_centre_m
+            self._horizon = HorizonScan(self.terrain, centre, self._corner_distance(), heading)
+        return self._horizon
+
+    def _corner_distance(self) -> float:
+        """How far from the plumb line the corners look at the lowest ground, at most the range: it sets how
+        fine the horizon's azimuths are, and depends on the frame alone."""
+        width, height = self.interior.image_size_px
+        corners = np.array([[0.0, 0.0], [width - 1.0, 0.0], [0.0, height - 1.0], [width - 1.0, height - 1.0]])
+        rays = image_rays(self.interior, self.exterior, corners)
+        drop = self.exterior.projection_centre_m[2] - lowest_height(self.terrain)
+        level = np.hypot(rays[:, 0], rays[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = np.where(rays[:, 2] < 0.0, drop * level / -rays[:, 2], np.inf)
+        return float(np.fmin(distance, self.reach_m).max())
 
     def image_of(self, x: Floats, y: Floats) -> _Looks:
         """Image points of ground at mercator abscissae and ordinates that broadcast."""

@@ -114,7 +114,10 @@ class HorizonScan:
             have_first, have_last = first, last
         elif have_first <= first and have_last >= last and have_rings >= rings:
             return
-        first, last, rings = min(first, have_first), max(last, have_last), max(rings, have_rings)
+        # a little more than asked, so that the next tiles seldom ask for more
+        room = 8 + (last - first) // 16
+        first, last = min(first - room, have_first), max(last + room, have_last)
+        rings = max(rings + rings // 8, have_rings)
         angle = np.arange(first, last + 1) * self._azimuth_step
         distance = np.arange(1, rings + 1)[:, None] * self._ring_m
         (he, hn), (ce, cn, ch) = self._heading, self._centre

@@ -27,8 +27,8 @@ Bytes = NDArray[np.uint8]
 _Node = TypeVar("_Node", np.float32, np.uint16)
 
 MAX_LATTICE_ERROR_PX = 0.25
-# Nodes evaluated together: about 100 MB of intermediate arrays at most, whatever range is asked for.
-_NODES_AT_ONCE = 400_000
+# Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
+_NODES_AT_ONCE = 70_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -43,6 +43,7 @@ class TerrainGrid:
     dem_id: str
     _pyramid: list[NDArray[np.float32]] = field(default_factory=list, init=False, repr=False, compare=False)
     _slope: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
+    _lowest: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def bounds_m(self) -> tuple[float, float, float, float]:
@@ -127,6 +128,14 @@ def steepest_gradient(terrain: TerrainGrid) -> float:
         bound = np.hypot(np.maximum(east[:-1], east[1:]), np.maximum(south[:, :-1], south[:, 1:]))
         terrain._slope.append(float(np.nan_to_num(bound, nan=np.inf).max()))
     return terrain._slope[0]
+
+
+def lowest_height(terrain: TerrainGrid) -> float:
+    """Lowest known post; NaN if no post is known. Kept."""
+    if not terrain._lowest:
+        lowest = float(np.fmin.reduce(terrain.heights_m, axis=None))
+        terrain._lowest.append(lowest)
+    return terrain._lowest[0]
 
 
 def cast_rays(
