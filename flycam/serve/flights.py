@@ -43,7 +43,7 @@ def flights(catalog: CatalogHere, event: str | None = None) -> list[Json]:
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published:
             shown.setdefault(mosaic.flight_id, []).append(mosaic)
-    names = {commune.code: commune.name for commune in catalog.boundaries.communes()}
+    names: dict[str, str] = {}
     return [
         _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, names)
         for flight in catalog.flights.flights(event_id)
@@ -55,13 +55,12 @@ def flight(ref: str, catalog: CatalogHere) -> Json:
     """One flight by id or name, with what became of its frames."""
     found = catalog.flights.flight(ref)
     is_drill = catalog.flights.event(found.event_id).is_drill
-    names = {commune.code: commune.name for commune in catalog.boundaries.communes()}
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
     frames = catalog.frames.of_flight(found.flight_id)
     status = Counter(frame.status for frame in frames)
     rejected = Counter(frame.reason for frame in frames if frame.status is FrameStatus.REJECTED)
     return {
-        **_flight(catalog, found, shown, is_drill, names),
+        **_flight(catalog, found, shown, is_drill, {}),
         "frames": {
             "used": status[FrameStatus.USED],
             "withdrawn": status[FrameStatus.WITHDRAWN],
@@ -154,7 +153,7 @@ def _flight(
         "communes": [
             {
                 "code": row.commune_code,
-                "name": names.get(row.commune_code) or _name_then(catalog, row.commune_code),
+                "name": _commune_name(catalog, row.commune_code, names),
                 "covered_pct": row.covered_pct,
                 "covered_m2": row.covered_m2,
                 "gsd_m": row.gsd_m,
@@ -177,9 +176,11 @@ def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
     }
 
 
-def _name_then(catalog: Catalog, code: str) -> str:
-    """Name of a commune that is no longer in force."""
-    try:
-        return catalog.boundaries.commune(code).name
-    except NotFound:
-        return code
+def _commune_name(catalog: Catalog, code: str, known: dict[str, str]) -> str:
+    """Name of a commune, in force or not, looked up once a request; the code where no boundary has it."""
+    if code not in known:
+        try:
+            known[code] = catalog.boundaries.commune(code).name
+        except NotFound:
+            known[code] = code
+    return known[code]
