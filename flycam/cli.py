@@ -44,8 +44,12 @@ DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 
 def main() -> None:
-    """Entry point. Frames are worked on in threads of our own, so OpenCV keeps to one each."""
+    """Entry point. Frames are worked on in threads of our own, so OpenCV keeps to one each.
+
+    What OpenCV's codecs remark about odd tags is no news to an operator; what fails raises.
+    """
     cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     flycam()
 
 

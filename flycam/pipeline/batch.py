@@ -22,6 +22,7 @@ from flycam.errors import FrameRejected, LensCovered
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, flight_id_of
 from flycam.frame.tile import OrthoPatch
+from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis
@@ -33,7 +34,7 @@ from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.opening import Labels, Opened, Planned, close_flight, open_flight, open_mosaic
 from flycam.pipeline.rectification import ground_view, patch_of, recorded_pose, tiles_of
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.terrain import recorded_terrain, registered_dems, terrain_for_flight
+from flycam.pipeline.terrain import TerrainLookup, recorded_terrain, registered_dems, terrain_for_flight
 from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
@@ -131,7 +132,9 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
 
 def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> TerrainGrid:
     centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
-    ground = diagnosis.takeoff.height_m if diagnosis.takeoff else float(centres[:, 2].min()) - 100.0
+    plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
+    below, _ = TerrainLookup(dems)(to_lonlat(centres[:, :2], diagnosis.work_crs))
+    ground = np.where(np.isfinite(below), below, plane)
     reach = float(np.clip(_REACH_PER_HEIGHT * np.median(centres[:, 2] - ground), _MIN_REACH_M, _MAX_REACH_M))
     low, high = centres[:, :2].min(axis=0) - reach, centres[:, :2].max(axis=0) + reach
     return terrain_for_flight(
@@ -140,7 +143,7 @@ def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]
         diagnosis.work_crs,
         (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         datum=diagnosis.vertical_datum,
-        plane_height_m=ground,
+        plane_height_m=plane,
     )
 
 

@@ -19,6 +19,7 @@ from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import interior_for, read_all, search
 from flycam.ingest.pixels import PixelChecks
 from flycam.ingest.telemetry_files import read_flight_log
+from flycam.pipeline.posed import POSE_SUFFIXES, diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
 
@@ -26,11 +27,11 @@ from flycam.pipeline.terrain import TerrainLookup
 class SurveyRequest:
     """What the operator gave and asked for.
 
-    telemetry       a log or pose file for photos without position
+    telemetry       a flight log for photos that lack something, or a table of poses (CSV) for all of them
     camera          a camera file that beats what the photos say
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
-    clock_offset_s  added to camera time to give UTC
+    clock_offset_s  log's stamp minus photo's time; None: found from the evidence
     """
 
     paths: tuple[Path, ...]
@@ -86,18 +87,26 @@ def survey(
         _, first = failed[0]
         raise SourceUnreadable(f"none of the {len(failed)} photos can be read; the first: {first}") from first
     camera = load_camera_file(request.camera) if request.camera else None
-    diagnosis = diagnose(
-        photos,
-        terrain_at=TerrainLookup(dems) if dems else None,
-        track=read_flight_log(request.telemetry) if request.telemetry else None,
-        height_mode=request.height_mode,
-        takeoff=request.takeoff,
-        clock_offset_s=request.clock_offset_s,
-        interior_for=partial(interior_for, camera_override=camera),
-        identify=identify,
-        checks=checks_of(photos) if checks_of else None,
-        area_of_interest=area_of_interest,
-    )
+    lens = partial(interior_for, camera_override=camera)
+    terrain_at = TerrainLookup(dems) if dems else None
+    log = request.telemetry
+    if log is not None and log.suffix.lower() in POSE_SUFFIXES:
+        diagnosis = diagnosis_from_poses(
+            photos, log, terrain_at=terrain_at, interior_for=lens, identify=identify
+        )
+    else:
+        diagnosis = diagnose(
+            photos,
+            terrain_at=terrain_at,
+            track=read_flight_log(log) if log else None,
+            height_mode=request.height_mode,
+            takeoff=request.takeoff,
+            clock_offset_s=request.clock_offset_s,
+            interior_for=lens,
+            identify=identify,
+            checks=checks_of(photos) if checks_of else None,
+            area_of_interest=area_of_interest,
+        )
     if not diagnosis.headers:
         raise PositionMissing(_why_nothing(diagnosis))
     return Survey(

@@ -1,0 +1,73 @@
+"""A flight whose poses come from a table: an adjustment made elsewhere, or a survey company's file."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from flycam.geodata.crs import to_lonlat, work_crs_for
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.diagnosis import Diagnosis, Problem, Severity
+from flycam.ingest.duplicates import Identify
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.posed import posed_headers
+from flycam.ingest.poses_csv import read_poses_csv
+from flycam.pipeline.terrain import TerrainLookup
+
+POSE_SUFFIXES = frozenset({".csv", ".txt"})
+
+
+def diagnosis_from_poses(
+    photos: Sequence[PhotoMetadata],
+    pose_file: Path,
+    *,
+    terrain_at: TerrainLookup | None,
+    interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    identify: Identify,
+) -> Diagnosis:
+    """Headers with the table's poses, in the UTM zone of the flight; nothing about them is settled.
+
+    Heights of the table are taken in the datum of the terrain below, and that is said. Raises what
+    `read_poses_csv` raises.
+    """
+    rough = read_poses_csv(pose_file, vertical_datum="LOCAL")
+    places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
+    lonlat = to_lonlat(places, rough[0].exterior.work_crs)
+    centre = np.median(lonlat, axis=0)
+    work_crs = work_crs_for(float(centre[0]), float(centre[1]))
+    ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(rough), np.nan), "LOCAL")
+    datum = datum if np.isfinite(ground).any() else "LOCAL"
+    rows = read_poses_csv(pose_file, vertical_datum=datum, work_crs=work_crs)
+    headers, rejected = posed_headers(
+        photos,
+        {row.name: row.exterior for row in rows},
+        interior_for=interior_for,
+        pose_file=pose_file.name,
+        identify=identify,
+    )
+    by_sha = {identify(photo): str(photo.path) for photo in photos}
+    cameras = Counter(f"{photo.maker} {photo.model}".strip() or "unknown camera" for photo in photos)
+    camera, count = cameras.most_common(1)[0]
+    return Diagnosis(
+        headers=headers,
+        rejected=rejected,
+        problems=(_datum_said(pose_file.name, datum),),
+        camera=f"{camera} ({count} photos)",
+        work_crs=work_crs,
+        vertical_datum=datum,
+        takeoff=None,
+        is_drill=any(photo.is_drill for photo in photos),
+        paths={header.frame_id: by_sha[header.provenance.source_sha256] for header in headers},
+    )
+
+
+def _datum_said(name: str, datum: str) -> Problem:
+    return Problem(
+        code="pose_datum",
+        severity=Severity.INFO,
+        sentence_en=f"{name}: says no height datum; its heights are taken in the terrain's, {datum}.",
+        sentence_vi=f"{name}: không ghi hệ độ cao; coi như cùng hệ với mô hình độ cao, {datum}.",
+    )
