@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -25,7 +26,7 @@ from flycam.drill.terrain_model import terrain_model
 from flycam.drill.truth import TRUTH_FILE, truth_json, write_poses
 from flycam.drill.window import Bounds, Window
 from flycam.drill.world import drill_world
-from flycam.errors import InputUnusable
+from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation
@@ -33,6 +34,7 @@ from flycam.geometry.interior import InteriorOrientation
 _DEM_MARGIN_M = 250.0
 _CELLS_PER_PIXEL = 0.75
 _JPEG_QUALITY = 93
+_FREE_MARGIN_BYTES = 1 << 20
 _TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
 
 
@@ -131,7 +133,7 @@ def write_drill(
 
     photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
     the storm, changes.geojson). A folder that holds an older drill is replaced. Raises InputUnusable where
-    `out` holds something else. progress(done, all) is called as photos are written.
+    `out` holds something else, DiskFull or StorageTrouble where it cannot be written. progress(done, all) is called as photos are written.
     """
     out = Path(out)
     _refuse_other(out)
@@ -148,8 +150,10 @@ def write_drill(
         if out.exists():
             shutil.rmtree(out)
         staging.rename(out)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _trouble(out, error) from error
         raise
     return DrillReport(
         frames=len(drill.exposures),
@@ -237,6 +241,12 @@ def _takeoff(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float,
         (dem[0].north_cell - row) * dem[0].cell_m,
         float(dem[1][row, col]),
     )
+
+
+def _trouble(out: Path, error: OSError) -> StorageTrouble:
+    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
+        return DiskFull(f"{out}: no space left on the disk: free some and run again; nothing was left behind")
+    return StorageTrouble(f"{out}: cannot be written ({error}): check that the folder exists and is yours")
 
 
 def _refuse_other(out: Path) -> None:

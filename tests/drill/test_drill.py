@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from flycam.drill import drill as drill_module
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
-from flycam.errors import InputUnusable, NotFound
+from flycam.errors import DiskFull, InputUnusable, NotFound
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 
@@ -113,4 +114,13 @@ def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_drill(tmp_path / "d", progress=stop, **TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    def full(done: int, count: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFull, match="free some"):
+        write_drill(tmp_path / "d", progress=full, **TINY)
     assert list(tmp_path.iterdir()) == []
