@@ -17,13 +17,13 @@ from flycam.geometry.terrain import TerrainGrid, steepest_gradient, surface_heig
 
 Floats = NDArray[np.float64]
 
-_SAMPLES_PER_POST = 2.0
+_SAMPLES_PER_POST = 4.0
 _MAX_RINGS = 4000
 _MAX_AZIMUTHS = 20000
 # Ground this near before a point, in posts, is the point's own bilinear neighbourhood: it does not hide it.
-_NEIGHBOURHOOD_POSTS = 0.5
+_NEIGHBOURHOOD_POSTS = 0.1
 # Slack for the interpolation between azimuths and rings, in posts of height.
-_SLACK_POSTS = 0.02
+_SLACK_POSTS = 0.01
 _OPEN = -1.0e6
 
 
