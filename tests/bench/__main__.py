@@ -1,0 +1,117 @@
+"""The numbers of flycam in one run, as one table of ratios.
+
+    python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
+
+Rows: rectify ingest position memory inspect tiles (all, unless some are named). Ends with code 0 whether the
+numbers are met or not; with 1 only if something did not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+
+from tests.bench import bench_rectify, bench_tiles, ingest, inspect_photos, memory, position
+from tests.bench.table import Row, as_json, machine, render
+
+Options = argparse.Namespace
+
+
+def rectify_rows(_options: Options) -> list[Row]:
+    """Row 1, nadir and oblique; the harder scenes are stated beside them."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    results = [bench_rectify.measure(*scene) for scene in bench_rectify.SCENES]
+    cv2.setNumThreads(threads)
+    harder = tuple(f"{r['scene']}: {r['ratio']}" for r in results[2:])
+    return [
+        Row(
+            what=f"rectify a 1080p frame, {r['scene']}, one core",
+            measured=f"{r['rectify_ms']} ms",
+            peer=f"bare remap {r['remap_ms']} ms",
+            ratio=float(r["ratio"]),
+            required=2.0,
+            sense="at most",
+            notes=(
+                f"{r['output_px']:,} output pixels; lattice step {r['lattice_step_px']} px, measured error "
+                f"{r['lattice_error_px']} px; processor time, {bench_rectify.REPEATS} interleaved repeats",
+                *(harder if number else ()),
+            ),
+            figures=r,
+        )
+        for number, r in enumerate(results[:2])
+    ]
+
+
+def tile_rows(_options: Options) -> list[Row]:
+    """Row 6."""
+    r = bench_tiles.run()
+    return [
+        Row(
+            what=f"tiles from one process, {r['bytes'] / 1e3:.1f} kB, account check on",
+            measured=f"{r['flycam_per_s']:,} /s",
+            peer=f"bare ASGI {r['bare_per_s']:,} /s",
+            ratio=float(r["ratio"]),
+            required=float(r["at_least"]),
+            sense="at least",
+            notes=(
+                f"{r['requests']:,} requests over {r['connections']} connections, ratios of the rounds "
+                f"{r['ratio_min']} to {r['ratio_max']}",
+            ),
+            figures=r,
+        )
+    ]
+
+
+ROWS: dict[str, Callable[[Options], list[Row]]] = {
+    "rectify": rectify_rows,
+    "ingest": lambda o: ingest.measure(o.strips, o.per_strip, o.rounds, _cores(o.cores)),
+    "position": lambda o: position.measure(o.strips, o.per_strip),
+    "memory": lambda o: memory.measure(o.strips, o.per_strip, o.photos),
+    "inspect": lambda o: inspect_photos.measure(o.strips, o.per_strip, o.photos, o.pictures),
+    "tiles": tile_rows,
+}
+
+
+def _cores(count: int | None) -> list[int]:
+    mine = sorted(os.sched_getaffinity(0))
+    return mine[: count or len(mine)]
+
+
+def main() -> int:
+    """Measure the rows that were asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=" ".join(ROWS))
+    parser.add_argument("--strips", type=int, default=5, help="of the drill flight")
+    parser.add_argument("--per-strip", type=int, default=19, help="photos a strip")
+    parser.add_argument("--photos", type=int, default=1000, help="of the long flight (memory, inspect)")
+    parser.add_argument("--pictures", type=int, default=40, help="9 MP JPEGs (inspect)")
+    parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
+    parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
+    parser.add_argument("--json", type=Path, help="write the table for programs too")
+    options = parser.parse_args()
+    if unknown := set(options.rows) - set(ROWS):
+        parser.error(f"no such row: {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
+    host, rows, broken = machine(), [], []
+    for name in options.rows or ROWS:
+        print(f"measuring {name} …", file=sys.stderr, flush=True)
+        try:
+            rows.extend(ROWS[name](options))
+        except Exception as error:  # noqa: BLE001  the other rows are still worth measuring
+            traceback.print_exc()
+            broken.append(f"{name}: {error}")
+    print(render(rows, host, broken, os.getloadavg()[0]))
+    if options.json:
+        options.json.write_text(json.dumps(as_json(rows, host, broken), indent=1, ensure_ascii=False))
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""The peer: orthority's `oty frame`, in its own virtual environment, as its own process. Never imported.
+
+FLYCAM_BENCH_ORTHORITY names an `oty` that is installed already.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from flycam.drill.truth import DrillTruth
+from tests.bench.flights import ROOT, BenchFlight
+from tests.bench.processes import BenchBroken
+
+
+def program() -> Path:
+    """Path of `oty`; installed on first use."""
+    told = os.environ.get("FLYCAM_BENCH_ORTHORITY")
+    if told:
+        return Path(told)
+    home = ROOT / "orthority"
+    path = home / "bin" / "oty"
+    if not path.exists():
+        print(f"installing orthority into {home} …", flush=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", "orthority"], check=True)
+        except subprocess.CalledProcessError as error:
+            shutil.rmtree(home, ignore_errors=True)
+            raise BenchBroken(
+                f"orthority cannot be installed ({error}); set FLYCAM_BENCH_ORTHORITY"
+            ) from error
+    return path
+
+
+def version_of(oty: Path) -> str:
+    """What it calls itself."""
+    done = subprocess.run([str(oty), "--version"], check=True, capture_output=True, text=True)
+    return done.stdout.strip()
+
+
+def write_parameters(folder: Path, flight: BenchFlight, truth: DrillTruth) -> tuple[Path, Path]:
+    """Camera (OpenDroneMap's cameras.json) and exact exterior orientations (CSV, x y z omega phi kappa)."""
+    camera = truth.camera
+    width, height = camera.image_size_px
+    longest = max(width, height)
+    k1, k2, p1, p2, k3 = camera.distortion
+    interior = folder / "cameras.json"
+    interior.write_text(
+        json.dumps(
+            {
+                "drill": {
+                    "projection_type": "brown",
+                    "width": width,
+                    "height": height,
+                    "focal_x": camera.focal_length_px[0] / longest,
+                    "focal_y": camera.focal_length_px[1] / longest,
+                    "c_x": (camera.principal_point_px[0] - (width - 1) / 2) / longest,
+                    "c_y": (camera.principal_point_px[1] - (height - 1) / 2) / longest,
+                    "k1": k1,
+                    "k2": k2,
+                    "p1": p1,
+                    "p2": p2,
+                    "k3": k3,
+                }
+            }
+        )
+    )
+    exterior = folder / "exterior.csv"
+    columns = ("filename", "x", "y", "z", "omega", "phi", "kappa")
+    with (
+        (flight.folder / "truth" / "poses.csv").open(encoding="utf-8") as poses,
+        exterior.open("w", newline="", encoding="utf-8") as out,
+    ):
+        writer = csv.DictWriter(out, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(csv.DictReader(poses))
+    return interior, exterior
+
+
+def command(
+    oty: Path, flight: BenchFlight, interior: Path, exterior: Path, out: Path, crs: str, gsd_m: float
+) -> list[str]:
+    """`oty frame` over all photos: bilinear, the given pixel size, everything else as it comes."""
+    return [
+        str(oty),
+        "frame",
+        *("--dem", str(flight.dem)),
+        *("--int-param", str(interior)),
+        *("--ext-param", str(exterior)),
+        *("--crs", crs),
+        *("--res", f"{gsd_m:.6f}"),
+        *("--interp", "bilinear"),
+        *("--dem-interp", "bilinear"),
+        *("--out-dir", str(out)),
+        "--overwrite",
+        *(str(path) for path in sorted(flight.photos.iterdir())),
+    ]

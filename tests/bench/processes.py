@@ -1,0 +1,105 @@
+"""Whole processes on chosen cores: how long they take and how much memory their tree holds at once."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+FLYCAM = (sys.executable, "-m", "flycam")
+_LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A process that ended with code 0. peak_bytes is only looked for when asked."""
+
+    wall_s: float
+    cpu_s: float
+    peak_bytes: int
+    stdout: str
+
+
+class BenchBroken(Exception):
+    """Something that is measured did not run."""
+
+
+def run_process(
+    command: Sequence[str | Path],
+    *,
+    cores: Sequence[int] | None = None,
+    watch_memory: bool = False,
+    environment: dict[str, str] | None = None,
+    folder: Path | None = None,
+) -> Finished:
+    """Run to the end on `cores` (default: all that this process may use). Raises BenchBroken if it fails."""
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        if before is not None and cores is not None:
+            os.sched_setaffinity(0, cores)  # inherited by the child
+        times = os.times()
+        try:
+            started = time.perf_counter()
+            child = psutil.Popen(
+                [str(part) for part in command],
+                stdout=out,
+                stderr=err,
+                env={**os.environ, **(environment or {})},
+                cwd=folder,
+            )
+        finally:
+            if before is not None:
+                os.sched_setaffinity(0, before)
+        peak = _watch(child) if watch_memory else 0
+        code = child.wait()
+        wall = time.perf_counter() - started
+        after = os.times()
+        out.seek(0)
+        err.seek(0)
+        stdout, stderr = out.read().decode(errors="replace"), err.read().decode(errors="replace")
+    if code != 0:
+        raise BenchBroken(f"{' '.join(map(str, command))[:300]} ended with {code}: {stderr[-1500:]}")
+    cpu = after.children_user + after.children_system - times.children_user - times.children_system
+    return Finished(wall_s=wall, cpu_s=cpu, peak_bytes=peak, stdout=stdout)
+
+
+def startup_s(command: Sequence[str | Path], cores: Sequence[int] | None = None, repeats: int = 5) -> float:
+    """Median wall time of a command that only loads the program and ends."""
+    run_process(command, cores=cores)
+    return statistics.median(run_process(command, cores=cores).wall_s for _ in range(repeats))
+
+
+def _watch(child: psutil.Popen) -> int:
+    """Highest resident size of the process tree until it ends: sums seen, and the kernel's own high-water."""
+    peak = 0
+    while child.poll() is None:
+        peak = max(peak, _tree_bytes(child), _high_water(child.pid))
+        time.sleep(_LOOK_EVERY_S)
+    return peak
+
+
+def _tree_bytes(child: psutil.Popen) -> int:
+    total = 0
+    try:
+        for process in (child, *child.children(recursive=True)):
+            total += process.memory_info().rss
+    except psutil.Error:
+        return 0
+    return total
+
+
+def _high_water(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
