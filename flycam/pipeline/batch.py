@@ -108,8 +108,8 @@ def ingest(
             todo = list(_records(workspace, opened, mosaic, frames, terrain))
             new += _merge(workspace, mosaic, todo, terrain, rejections, progress)
         workspace.catalog.frames.put(rejections.records(flight_id))
-        communes = cover_communes(workspace, opened.flight, progress)
         flight = close_flight(workspace, opened.flight)
+        communes = cover_communes(workspace, flight, progress)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -24,7 +25,8 @@ VIETNAM = timezone(timedelta(hours=7))
 def cover_communes(workspace: Workspace, flight: Flight, progress: Progress) -> list[Coverage]:
     """Measure and clip every commune in force on the day of the flight; recorded, largest area first.
 
-    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic.
+    Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic. The
+    figures are recorded before the pictures are cut, which takes longer than measuring.
     """
     mosaic = main_mosaic(workspace, flight.flight_id)
     frames = {
@@ -39,13 +41,25 @@ def cover_communes(workspace: Workspace, flight: Flight, progress: Progress) -> 
         {commune.code: shapely.from_wkb(commune.wkb) for commune in communes},
         flight.work_crs,
     )
-    measured = []
-    for count, commune in enumerate(communes, start=1):
-        if commune.code in covered:
-            measured.append(_covered(workspace, flight, mosaic, commune, covered[commune.code], frames))
-        progress("communes", count, len(communes))
+    measured = [
+        _covered(flight, commune, covered[commune.code], frames)
+        for commune in communes
+        if commune.code in covered
+    ]
+    recorded = {one.commune_code: one for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
     workspace.catalog.boundaries.put_coverage(flight.flight_id, measured)
-    return sorted(measured, key=lambda c: (-c.covered_m2, c.commune_code))
+    by_code = {commune.code: commune for commune in communes}
+    clipped = []
+    for count, one in enumerate(measured, start=1):
+        before = recorded.get(one.commune_code)
+        if before is not None and before.clip_key and replace(before, clip_key=None) == one:
+            clipped.append(before)
+        else:
+            key = _clip(workspace, flight, mosaic, by_code[one.commune_code])
+            clipped.append(replace(one, clip_key=key))
+        progress("communes", count, len(measured))
+    workspace.catalog.boundaries.put_coverage(flight.flight_id, clipped)
+    return sorted(clipped, key=lambda c: (-c.covered_m2, c.commune_code))
 
 
 def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = None) -> MosaicInfo:
@@ -78,9 +92,7 @@ def flown_on(flight: Flight) -> date:
 
 
 def _covered(
-    workspace: Workspace,
     flight: Flight,
-    mosaic: MosaicInfo,
     commune: CommuneRecord,
     ground: CoveredGround,
     frames: dict[str, FrameRecord],
@@ -96,25 +108,30 @@ def _covered(
         gsd_m=gsds[len(gsds) // 2] if gsds else flight.gsd_m,
         first_ns=min(times),
         last_ns=max(times),
-        clip_key=_clip(workspace, flight, mosaic, commune),
     )
 
 
-def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str:
-    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes."""
+def _clip(workspace: Workspace, flight: Flight, mosaic: MosaicInfo, commune: CommuneRecord) -> str | None:
+    """The commune's part of the mosaic as a COG in the store; its key carries the hash of its bytes.
+
+    None where the commune has less than a pixel of the picture.
+    """
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=workspace.cache_dir) as folder:
         path = Path(folder) / "clip.tif"
-        export_cog(
-            workspace.store,
-            workspace.catalog.tiles,
-            mosaic,
-            path,
-            crs=flight.work_crs,
-            gsd_m=flight.gsd_m,
-            polygon=shapely.from_wkb(commune.wkb),
-            tags=tags_of(workspace, flight, mosaic),
-        )
+        try:
+            export_cog(
+                workspace.store,
+                workspace.catalog.tiles,
+                mosaic,
+                path,
+                crs=flight.work_crs,
+                gsd_m=flight.gsd_m,
+                polygon=shapely.from_wkb(commune.wkb),
+                tags=tags_of(workspace, flight, mosaic),
+            )
+        except NotFound:
+            return None
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()[:16]
         key = keys.product(mosaic.mosaic_id, mosaic.revision, f"commune-{commune.code}.tif", digest)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from flycam.errors import SourceUnreadable
+from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
 
 _BLOCK_BYTES = 16 << 20
 
@@ -35,13 +39,27 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
     folder = workspace.cache_dir / "evidence" / sha256
     target = folder / Path(name).name
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            _fetch(workspace, keys.evidence(sha256), target)
+        except OSError as error:
+            kind = DiskFull if error.errno in FULL else StorageTrouble
+            raise kind(
+                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); make room there and run again"
+            ) from error
+    return target
+
+
+def _fetch(workspace: Workspace, key: str, target: Path) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent)
+    try:
         with os.fdopen(handle, "wb") as out:
-            for block in _blocks(workspace, keys.evidence(sha256)):
+            for block in _blocks(workspace, key):
                 out.write(block)
         Path(temporary).replace(target)
-    return target
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def _blocks(workspace: Workspace, key: str) -> Iterator[bytes]:

@@ -9,9 +9,11 @@ import shapely
 from flycam.errors import InputUnusable, NotFound
 from flycam.mosaic.export import Exported, export_cog
 from flycam.pipeline.coverage import flown_on, main_mosaic, tags_of
+from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.workspace import Workspace
 
 LIVE_REVISION = 0
+COARSEST_EXPORT_M = 1000.0
 
 
 def export_flight(
@@ -31,8 +33,10 @@ def export_flight(
     """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight.flight_id, revision))
-    if gsd_m is not None and not gsd_m > 0:
-        raise InputUnusable(f"--gsd {gsd_m}: the ground sample distance must be a positive number of metres")
+    if gsd_m is not None:
+        check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
+    if out.is_dir():
+        raise InputUnusable(f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}")
     if not out.resolve().parent.is_dir():
         raise InputUnusable(f"{out}: its folder does not exist; create it or choose another place")
     polygon = None

@@ -4,20 +4,23 @@ but the KML that was asked for."""
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import DiskFull, FrameUnreadable
+from flycam.errors import DiskFull, FrameUnreadable, InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geodata.vector_file import read_polygon_layers
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.kml import refly_kml
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.pixels import PixelChecks, pixel_checks
+from flycam.pipeline.evidence import FULL
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.workspace import Progress, silent
@@ -55,11 +58,22 @@ def inspect_flight(
         area_of_interest=read_area(aoi) if aoi else None,
     )
     if refly is not None:
-        try:
-            refly.write_text(refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}"), encoding="utf-8")
-        except OSError as error:
-            raise DiskFull(f"{refly}: cannot be written ({error.strerror}); choose another place") from error
+        _write_whole(refly, refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}"))
     return InspectionReport(survey=seen, refly=refly, seconds=time.monotonic() - started)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """A file that appears complete or not at all. Raises DiskFull, InputUnusable."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        message = f"{path}: cannot be written ({error.strerror}); choose another place"
+        raise (DiskFull if error.errno in FULL else InputUnusable)(message) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
 
 
 def read_area(path: Path) -> BaseGeometry:

@@ -15,7 +15,7 @@ def evidence(sha256: str) -> str:
 
 def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> str:
     """One immutable tile state."""
-    return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}/{content_hash}.tile"
+    return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}-{content_hash}.tile"
 
 
 def terrain(dem_id: str) -> str:
