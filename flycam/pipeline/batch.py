@@ -109,7 +109,7 @@ def ingest(
             new += _merge(workspace, mosaic, todo, terrain, rejections, progress)
         workspace.catalog.frames.put(rejections.records(flight_id))
         flight = close_flight(workspace, opened.flight)
-        communes = cover_communes(workspace, flight, progress)
+        communes = cover_communes(workspace, flight, progress, changed=new > 0)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )

@@ -22,11 +22,14 @@ from flycam.store import keys
 VIETNAM = timezone(timedelta(hours=7))
 
 
-def cover_communes(workspace: Workspace, flight: Flight, progress: Progress) -> list[Coverage]:
+def cover_communes(
+    workspace: Workspace, flight: Flight, progress: Progress, *, changed: bool
+) -> list[Coverage]:
     """Measure and clip every commune in force on the day of the flight; recorded, largest area first.
 
     Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic. The
-    figures are recorded before the pictures are cut, which takes longer than measuring.
+    figures are recorded before the pictures are cut, which takes longer than measuring. changed=False keeps
+    pictures that were cut before: only where no tile changed since, for a withdrawn frame must not stay.
     """
     mosaic = main_mosaic(workspace, flight.flight_id)
     frames = {
@@ -46,17 +49,16 @@ def cover_communes(workspace: Workspace, flight: Flight, progress: Progress) -> 
         for commune in communes
         if commune.code in covered
     ]
-    recorded = {one.commune_code: one for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
+    recorded = {
+        one.commune_code: one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)
+    }
     workspace.catalog.boundaries.put_coverage(flight.flight_id, measured)
     by_code = {commune.code: commune for commune in communes}
     clipped = []
     for count, one in enumerate(measured, start=1):
-        before = recorded.get(one.commune_code)
-        if before is not None and before.clip_key and replace(before, clip_key=None) == one:
-            clipped.append(before)
-        else:
-            key = _clip(workspace, flight, mosaic, by_code[one.commune_code])
-            clipped.append(replace(one, clip_key=key))
+        key = None if changed else recorded.get(one.commune_code)
+        key = key or _clip(workspace, flight, mosaic, by_code[one.commune_code])
+        clipped.append(replace(one, clip_key=key))
         progress("communes", count, len(measured))
     workspace.catalog.boundaries.put_coverage(flight.flight_id, clipped)
     return sorted(clipped, key=lambda c: (-c.covered_m2, c.commune_code))

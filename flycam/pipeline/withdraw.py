@@ -69,7 +69,7 @@ def withdraw(
             for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)
             if mosaic.revision == 0
         )
-        cover_communes(workspace, flight, progress)
+        cover_communes(workspace, flight, progress, changed=True)
         left = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
         state = FlightState.READY if left else FlightState.WITHDRAWN
         flight = close_flight(workspace, flight, state)

@@ -21,7 +21,7 @@ def test_every_key_that_is_spelled_is_one_that_every_store_holds() -> None:
 
 
 def test_a_tile_and_a_product_end_in_their_content_hash() -> None:
-    assert keys.tile("m1", 3, _TILE, "h1") == "mosaics/m1/r3/20/1/2/h1.tile"
+    assert keys.tile("m1", 3, _TILE, "h1") == "mosaics/m1/r3/20/1/2-h1.tile"
     assert keys.tile("m1", 3, _TILE, "h1").startswith(keys.mosaic_prefix("m1"))
     assert keys.product("m1", 0, "clip.tif", "h1") == "products/m1/r0/clip-h1.tif"
 
