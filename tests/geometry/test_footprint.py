@@ -1,0 +1,119 @@
+"""Footprints over a plane in closed form, over hills by the rays themselves, and what must be refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.errors import HorizonInView, OutsideTerrain
+from flycam.geometry.camera import project
+from flycam.geometry.footprint import footprint, ground_sample_distance, overlap, view_range
+from flycam.geometry.terrain import flat_terrain, heights_at
+from tests.geometry.scenes import CENTRE, WORK_CRS, camera, grid_of, hills, pose
+
+PLAIN = camera(width=1000, height=600, focal=1000.0, brown=False)
+
+
+def plane(half=5000.0, height=100.0):
+    e, n = CENTRE
+    return flat_terrain(height, WORK_CRS, "LOCAL", (e - half, n - half, e + half, n + half))
+
+
+def area(polygon):
+    x, y = (polygon - polygon.mean(axis=0)).T
+    return 0.5 * abs(np.dot(x, np.roll(y, 1)) - np.dot(y, np.roll(x, 1)))
+
+
+def test_nadir_over_a_plane_is_a_rectangle_of_known_size():
+    made = footprint(PLAIN, pose(plane(), agl_m=200.0, yaw_deg=0.0, scale=1.0), plane())
+    assert area(made.polygon_m) == pytest.approx(200.0 * 120.0, rel=1e-6)
+    assert made.gsd_m == pytest.approx(0.2, rel=1e-2)
+    assert made.height_above_ground_m == pytest.approx(200.0)
+    assert made.off_nadir_deg == pytest.approx(0.0, abs=1e-6)
+    assert (made.horizon_fraction, made.clipped) == (0.0, False)
+
+
+def test_oblique_reaches_as_far_as_its_upper_edge_says():
+    exterior = pose(plane(), agl_m=100.0, yaw_deg=0.0, pitch_deg=-45.0, scale=1.0)
+    made = footprint(PLAIN, exterior, plane())
+    # upper edge: row -0.5, principal point at row 296.5, so 297 px above the axis at focal 1000
+    top = np.radians(45.0) - np.arctan(0.297)
+    assert made.polygon_m[:, 1].max() - CENTRE[1] == pytest.approx(100.0 / np.tan(top), rel=1e-6)
+    assert made.off_nadir_deg == pytest.approx(45.0)
+    west, south, east, north = made.bounds_m
+    assert (made.polygon_m >= [west - 1e-6, south - 1e-6]).all()
+    assert (made.polygon_m <= [east + 1e-6, north + 1e-6]).all()
+
+
+@given(st.floats(-180, 180), st.floats(-90, -50), st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_the_polygon_projects_onto_the_image_border(yaw, pitch, seed):
+    terrain = hills(seed=seed, size=140)
+    interior = camera()
+    exterior = pose(terrain, agl_m=120.0, yaw_deg=yaw, pitch_deg=pitch)
+    made = footprint(interior, exterior, terrain)
+    points = np.column_stack([made.polygon_m, heights_at(terrain, made.polygon_m)])
+    uv, _ = project(interior, exterior, points)
+    known = np.isfinite(uv[:, 0])
+    u, v = uv[known].T
+    border = np.minimum.reduce([abs(u + 0.5), abs(u - 1919.5), abs(v + 0.5), abs(v - 1079.5)])
+    assert known.mean() > 0.8
+    assert border.max() < 0.01
+
+
+def test_horizon_rays_are_cut_at_the_range_and_counted():
+    exterior = pose(plane(), agl_m=100.0, pitch_deg=-12.0)
+    made = footprint(PLAIN, exterior, plane(), max_range_m=1500.0)
+    assert made.clipped
+    assert 0.1 < made.horizon_fraction < 0.5
+    assert np.linalg.norm(made.polygon_m - CENTRE, axis=1).max() <= 1500.0 + 1e-6
+
+
+def test_a_picture_of_the_horizon_is_refused():
+    with pytest.raises(HorizonInView, match="pitch"):
+        footprint(PLAIN, pose(plane(), pitch_deg=2.0), plane())
+
+
+def test_ground_the_terrain_does_not_know_is_refused_and_half_of_it_is_clipped():
+    terrain = hills(size=40)
+    exterior = pose(terrain)
+    away = pose(terrain, offset=(0.0, 0.0))
+    centre = (CENTRE[0] + 2000.0, CENTRE[1], away.projection_centre_m[2])
+    object.__setattr__(away, "projection_centre_m", centre)
+    with pytest.raises(OutsideTerrain, match="DEM"):
+        footprint(camera(), away, terrain)
+    edge = pose(terrain, offset=(170.0, 0.0))
+    assert footprint(camera(), edge, terrain).clipped
+    assert not footprint(camera(), exterior, terrain).clipped
+
+
+def test_a_hole_under_the_aircraft_is_survived():
+    heights = hills(size=60).heights_m.copy()
+    heights[28:32, 28:32] = np.nan
+    terrain = grid_of(heights)
+    made = footprint(camera(), pose(hills(size=60)), terrain)
+    assert np.isfinite([made.gsd_m, made.height_above_ground_m]).all()
+
+
+def test_overlap():
+    square = np.add([[0, 0], [10, 0], [10, 10], [0, 10]], [500000.0, 2400000.0])
+    assert overlap(square, square) == pytest.approx(1.0)
+    assert overlap(square, np.add(square, [4.0, 0.0])) == pytest.approx(0.6, abs=1e-4)
+    assert overlap(square, np.add(square, [20.0, 0.0])) == 0.0
+    small = (square - square[0]) * 0.5 + square[0]
+    assert overlap(small, square) == pytest.approx(1.0, abs=1e-4)
+    assert overlap(square, small) == pytest.approx(0.25, abs=1e-4)
+    assert overlap(square[:2], square) == 0.0
+
+
+def test_ground_sample_distance_is_range_over_focal_length():
+    exterior = pose(plane(), agl_m=300.0, scale=1.0)
+    below = np.array([[CENTRE[0], CENTRE[1], 100.0], [CENTRE[0] + 400.0, CENTRE[1], 100.0]])
+    np.testing.assert_allclose(ground_sample_distance(PLAIN, exterior, below), [0.3, 0.5])
+
+
+def test_view_range_follows_the_height_above_the_lowest_ground():
+    assert view_range(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
+    assert view_range(pose(plane(), agl_m=20.0), plane()) == 500.0
