@@ -23,7 +23,7 @@ _REACHES_M = (24.0, 6.0, 2.5)
 _WALK_CELLS = 0.3
 _WALK_DOWN_M = 0.5
 _MOST_WALKS = 4000
-_REFINEMENTS = 7
+_REFINEMENTS = 5
 _FLATTEST_FALL = 0.05
 _CHUNK = 1024
 
@@ -127,25 +127,28 @@ def _walk_down(
 ) -> Floats:
     """Heights N at which rays meet the surface, walking down from `start`; NaN where they leave it."""
     window = surface.window
-    col_0, row_0 = window.to_cells(np.array(centre[0]), np.array(centre[1]))
+    col_0, row_0 = (float(x) for x in window.to_cells(np.array(centre[0]), np.array(centre[1])))
     col_per_m, row_per_m = slope_e / window.cell_m, -slope_n / window.cell_m
     step = np.minimum(_WALK_DOWN_M, _WALK_CELLS / np.maximum(np.hypot(col_per_m, row_per_m), 1e-6))
     above, below = start.copy(), np.full(len(start), np.nan)
     active = np.arange(len(start))
-    z = start.copy()
+    # single precision notices crossings; the crossing itself is found in double precision
+    cols, rows, steps = (a.astype(np.float32) for a in (col_per_m, row_per_m, step))
+    drop, deepest = (centre[2] - start).astype(np.float32), np.float32(centre[2] - surface.bottom_m + 1.0)
     for _ in range(_MOST_WALKS):
-        lower = z - step[active]
-        drop = centre[2] - lower
-        col, row = col_0 + col_per_m[active] * drop, row_0 + row_per_m[active] * drop
-        ground = _quick_bilinear(surface.height_m, col, row)
-        hit = ground >= lower
-        below[active[hit]] = lower[hit]
-        above[active[hit]] = z[hit]
-        going = ~hit & (lower > surface.bottom_m - 1.0)
-        active, z = active[going], lower[going]
+        drop += steps
+        ground = _quick_bilinear(surface.height_m, col_0 + cols * drop, row_0 + rows * drop)
+        hit = ground >= centre[2] - drop
+        if hit.any():
+            found = active[hit]
+            below[found] = centre[2] - drop[hit].astype(np.float64)
+            above[found] = below[found] + step[found]
+        going = ~hit & (drop < deepest)
+        active, drop = active[going], drop[going]
+        cols, rows, steps = cols[going], rows[going], steps[going]
         if not len(active):
             break
-    return _refine(surface, centre, (float(col_0), float(row_0)), col_per_m, row_per_m, above, below)
+    return _refine(surface, centre, (col_0, row_0), col_per_m, row_per_m, above, below)
 
 
 def _refine(

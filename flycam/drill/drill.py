@@ -133,7 +133,8 @@ def write_drill(
 
     photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
     the storm, changes.geojson). A folder that holds an older drill is replaced. Raises InputUnusable where
-    `out` holds something else, DiskFull or StorageTrouble where it cannot be written. progress(done, all) is called as photos are written.
+    `out` holds something else, DiskFull or StorageTrouble where it cannot be written.
+    progress(done, all) is called as photos are written.
     """
     out = Path(out)
     _refuse_other(out)
