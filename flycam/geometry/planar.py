@@ -90,12 +90,16 @@ def _normalised(source: Floats, bounds: Bounds) -> tuple[Floats, Floats]:
 
 
 def _horner(coefficients: Floats, s: Floats, t: Floats) -> Floats:
-    """Sum of c[i, j] s^i t^j for s and t that broadcast."""
-    value = np.zeros(np.broadcast_shapes(s.shape, t.shape))
+    """Sum of c[i, j] s^i t^j, degree 1 at least, for s and t that broadcast."""
+    factors = []
     for of_t in coefficients[::-1]:
-        factor = np.full(t.shape, of_t[-1])
-        for c in of_t[-2::-1]:
+        factor = of_t[-1] * t + of_t[-2]
+        for c in of_t[-3::-1]:
             factor = factor * t + c
+        factors.append(factor)
+    value: Floats = factors[0] * s
+    value += factors[1]
+    for factor in factors[2:]:
         value *= s
         value += factor
     return value

@@ -29,6 +29,9 @@ _Node = TypeVar("_Node", np.float32, np.uint16)
 MAX_LATTICE_ERROR_PX = 0.25
 # Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
 _NODES_AT_ONCE = 70_000
+# Source pixels on each side that the widest kernel (Lanczos) weighs.
+_KERNEL_PX = 4
+_NOWHERE_PX = -32000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,8 +130,8 @@ def source_coordinates(
         for piece in sampler.pieces(lattices):
             window = piece.window(tiles, lattices)
             valid = slice(None) if piece.valid is None else piece.valid.astype(bool)
-            u[window][valid] = piece.map_uv[..., 0][valid]
-            v[window][valid] = piece.map_uv[..., 1][valid]
+            u[window][valid] = piece.map_uv[..., 0][valid] + np.float32(piece.source[0])
+            v[window][valid] = piece.map_uv[..., 1][valid] + np.float32(piece.source[1])
     return SourceCoordinates(
         u=u,
         v=v,
@@ -160,11 +163,13 @@ class _Piece:
     """The part of one tile that touches the picture, enlarged: views into buffers that are used again.
 
     rows, cols  where it lies in the tile
+    source      (left, top, right, bottom) of the part of the picture it looks at; map_uv counts from there
     """
 
     number: int
     rows: slice
     cols: slice
+    source: tuple[int, int, int, int]
     map_uv: NDArray[np.float32]
     quality: NDArray[np.uint16]
     valid: Bytes | None
@@ -183,8 +188,7 @@ class _Sampler:
     """Enlarges lattices to pixels and samples the picture, with buffers that are used again."""
 
     def __init__(self, view: View, pixels: Bytes, interpolation: int) -> None:
-        # OpenCV 5 samples four channels in less than half the time of three, to the same bytes
-        self._pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+        self._pixels = pixels
         self._interpolation = interpolation
         # a valid pixel never weighs what lies beside the picture, except where the kernel is wider
         wide = interpolation not in {cv2.INTER_NEAREST, cv2.INTER_LINEAR}
@@ -195,6 +199,7 @@ class _Sampler:
         self._map_uv = np.empty((largest, largest, 2), dtype=np.float32)
         self._quality = np.empty((largest, largest), dtype=np.uint16)
         self._margin = np.empty((largest, largest), dtype=np.float32)
+        self._window = np.empty(0, dtype=np.uint8)
         self._rgba = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 4), dtype=np.uint8)
         self._rgb = np.empty((TILE_SIZE_PX, TILE_SIZE_PX, 3), dtype=np.uint8)
         self.inside_px = 0
@@ -207,22 +212,29 @@ class _Sampler:
             rows, crop_rows = _pixel_rows(row, last_row, lattices.step_px)
             cols, crop_cols = _pixel_rows(col, last_col, lattices.step_px)
             crop = (crop_rows, crop_cols)
-            map_uv = _enlarge(lattices.map_uv[nodes], lattices.step_px, self._map_uv)[crop]
+            source = self._source(lattices.map_uv[nodes])
+            local_uv = lattices.map_uv[nodes] - np.array(source[:2], dtype=np.float32)
+            map_uv = _enlarge(local_uv, lattices.step_px, self._map_uv)[crop]
             margin = None
             if lattices.hidden[number]:
                 margin = _enlarge(lattices.margin[nodes], lattices.step_px, self._margin)[crop]
-            valid = self._valid(map_uv, margin, bool(lattices.whole[number]))
+            valid = self._valid(map_uv, margin, source, bool(lattices.whole[number]))
             if valid is not None and not valid.any():
                 continue
             quality = _enlarge(lattices.quality[nodes], lattices.step_px, self._quality)[crop]
-            yield _Piece(number, rows, cols, map_uv, quality, valid)
+            yield _Piece(number, rows, cols, source, map_uv, quality, valid)
 
     def write(self, piece: _Piece, rgb: Bytes, quality: NDArray[np.uint16]) -> None:
         """Sample the picture into windows of the result, which are zero before."""
         height, width = quality.shape
         rgba = self._rgba[:height, :width]
         cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
-            self._pixels, piece.map_uv, None, self._interpolation, dst=rgba, borderMode=self._border
+            self._picture(piece.source),
+            piece.map_uv,
+            None,
+            self._interpolation,
+            dst=rgba,
+            borderMode=self._border,
         )
         if piece.valid is None:
             cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=rgb)
@@ -231,8 +243,38 @@ class _Sampler:
         cv2.copyTo(cv2.cvtColor(rgba, cv2.COLOR_RGBA2RGB, dst=self._rgb[:height, :width]), piece.valid, rgb)
         cv2.copyTo(piece.quality, piece.valid, quality)
 
+    def _source(self, nodes: NDArray[np.float32]) -> tuple[int, int, int, int]:
+        """The part of the picture between the nodes, with room for the kernel."""
+        width, height = int(self._last[0]) + 1, int(self._last[1]) + 1
+        points = nodes.reshape(-1, 2)
+        low, high = np.fmin.reduce(points).tolist(), np.fmax.reduce(points).tolist()
+        left, top = (max(min(math.floor(low[k]) - _KERNEL_PX, (width, height)[k] - 1), 0) for k in (0, 1))
+        right, bottom = (
+            max(min(math.ceil(high[k]) + _KERNEL_PX + 1, (width, height)[k]), (left, top)[k] + 1)
+            for k in (0, 1)
+        )
+        return left, top, right, bottom
+
+    def _picture(self, source: tuple[int, int, int, int]) -> Bytes:
+        """A part of the picture in four channels.
+
+        OpenCV 5 samples four channels in less than half the time of three, to the same bytes; and a part that
+        was just copied lies in the cache, where sampling across its rows finds it.
+        """
+        left, top, right, bottom = source
+        width, height = right - left, bottom - top
+        if self._window.size < width * height * 4:
+            self._window = np.empty(width * height * 4, dtype=np.uint8)
+        part = self._window[: width * height * 4].reshape(height, width, 4)
+        cv2.cvtColor(self._pixels[top:bottom, left:right], cv2.COLOR_RGB2RGBA, dst=part)
+        return part
+
     def _valid(
-        self, map_uv: NDArray[np.float32], margin: NDArray[np.float32] | None, whole: bool
+        self,
+        map_uv: NDArray[np.float32],
+        margin: NDArray[np.float32] | None,
+        source: tuple[int, int, int, int],
+        whole: bool,
     ) -> Bytes | None:
         """Mask of the valid pixels, None if all are."""
         count = map_uv.shape[0] * map_uv.shape[1]
@@ -241,9 +283,11 @@ class _Sampler:
             self.visible_px += count
             return None
         # NaN is outside for inRange, but not a coordinate that remap may be given
-        valid = np.asarray(cv2.inRange(map_uv, (0.0, 0.0), self._last), dtype=np.uint8)
+        left, top = source[:2]
+        first, last = (-left, -top), (self._last[0] - left, self._last[1] - top)
+        valid = np.asarray(cv2.inRange(map_uv, first, last), dtype=np.uint8)
         if not whole:
-            cv2.patchNaNs(map_uv, -1.0)
+            cv2.patchNaNs(map_uv, _NOWHERE_PX)
         self.inside_px += cv2.countNonZero(valid)
         if margin is not None:
             valid[margin < 0.0] = 0

@@ -81,6 +81,7 @@ def measure(name: str, pitch_deg: float, relief_m: float, roughness: float) -> d
         "visible_fraction": round(result.visible_fraction, 4),
         "rectify_ms": round(ours, 2),
         "remap_ms": round(theirs, 2),
+        "ratio_per_range_px": round(ours / theirs * valid / result.quality.size, 2),
         "ratio": round(statistics.median(a / b for a, b in pairs), 2),
     }
 
