@@ -13,7 +13,7 @@ from flycam.catalog.records import Coverage, DemRecord
 from flycam.drill.drill import DrillReport
 from flycam.geodata.communes import CommuneImport
 from flycam.geodata.dem_info import DemInfo
-from flycam.ingest.diagnosis import Diagnosis
+from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
 from flycam.mosaic.export import Exported
 from flycam.pipeline.batch import IngestReport
 from flycam.pipeline.coverage import flown_on
@@ -50,7 +50,7 @@ def of_inspection(report: InspectionReport) -> Answered:
             }
             for problem in diagnosis.problems
         ],
-        "rejections": [{"name": r.name, "reason": r.reason, "sentence": r.message} for r in rejected],
+        "rejections": [_rejection(one) for one in rejected],
         "gaps": [
             {
                 "kind": gap.kind.value,
@@ -83,6 +83,18 @@ def of_inspection(report: InspectionReport) -> Answered:
     return answer, _inspection_lines(report)
 
 
+def _rejection(one: Rejection) -> Answer:
+    return {"name": one.name, "reason": one.reason, "sentence": one.message}
+
+
+def _named(problem: Problem) -> str:
+    """The sentence, after the first of the photos that it speaks of."""
+    if not problem.frames:
+        return problem.sentence_en
+    more = f" and {len(problem.frames) - 1} more" if len(problem.frames) > 1 else ""
+    return f"{problem.frames[0]}{more}: {problem.sentence_en}"
+
+
 def _takeoff(diagnosis: Diagnosis) -> Answer | None:
     takeoff = diagnosis.takeoff
     if takeoff is None:
@@ -98,7 +110,7 @@ def _takeoff(diagnosis: Diagnosis) -> Answer | None:
 def _inspection_lines(report: InspectionReport) -> list[str]:
     seen, diagnosis = report.survey, report.survey.diagnosis
     lines = [f"{len(diagnosis.headers)} of {seen.read} photos usable · {diagnosis.camera}"]
-    lines += [f"  [{problem.severity.value}] {problem.sentence_en}" for problem in diagnosis.problems]
+    lines += [f"  [{problem.severity.value}] {_named(problem)}" for problem in diagnosis.problems]
     lines += [f"  [left out] {one.message}" for one in (*seen.unreadable, *diagnosis.rejected)]
     lines += [f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
     lines += [
@@ -125,7 +137,8 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
         "warnings": list(flight.warnings),
-        "problems": [problem.sentence_en for problem in report.survey.diagnosis.problems],
+        "rejections": [_rejection(one) for one in report.left_out],
+        "problems": [_named(problem) for problem in report.survey.diagnosis.problems],
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
@@ -133,7 +146,8 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         f"{flight.name} ({flight.flight_id}): {report.used} frames, {report.new} new, "
         f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
     ]
-    lines += [f"  {reason}: {count} left out" for reason, count in report.rejected.items()]
+    lines += [f"  [{p.severity.value}] {_named(p)}" for p in report.survey.diagnosis.problems]
+    lines += [f"  [left out] {one.message}" for one in report.left_out]
     lines += [f"  ! {warning}" for warning in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "

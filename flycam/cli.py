@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +19,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import Role
 from flycam.console import Answer, ProgressBar, command
 from flycam.drill.drill import write_drill
-from flycam.errors import InputUnusable
+from flycam.errors import InputUnusable, StorageTrouble
 from flycam.pipeline.batch import ingest as ingest_flight
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.demo import run_demo
@@ -40,6 +41,7 @@ from flycam.store.opening import open_store
 Result = tuple[Answer, Sequence[str]]
 
 FILE = click.Path(path_type=Path)
+_LONGEST_OFFSET_S = 10 * 365.25 * 86_400
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 
@@ -62,7 +64,13 @@ def flycam() -> None:
 @contextmanager
 def _opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
     settings = read_settings(os.environ, data_dir)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "
+            "with --data"
+        ) from error
     with open_catalog(settings.database_url) as catalog:
         workspace = Workspace(
             store=open_store(settings.store_url),
@@ -108,14 +116,23 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         numbers = []
-    if len(numbers) == 1:
-        return numbers[0]
-    if len(numbers) == 2:
-        return numbers[0], numbers[1]
+    if all(map(math.isfinite, numbers)):
+        if len(numbers) == 1:
+            return numbers[0]
+        if len(numbers) == 2 and abs(numbers[0]) <= 180.0 and abs(numbers[1]) <= 90.0:
+            return numbers[0], numbers[1]
+        if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
+            raise InputUnusable(
+                f"--takeoff {text}: no latitude is {numbers[1]:g}°; longitude comes first: "
+                f"--takeoff {numbers[1]:g},{numbers[0]:g}"
+            )
     raise InputUnusable(f"--takeoff {text}: give LON,LAT in degrees or a height in metres")
 
 
 def _request(options: dict[str, Any]) -> SurveyRequest:
+    offset_s = options["clock_offset_s"]
+    if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:
+        raise InputUnusable(f"--clock-offset {offset_s:g}: give seconds, at most ten years of them")
     return SurveyRequest(
         paths=tuple(options["paths"]),
         telemetry=options["telemetry"],

@@ -74,6 +74,7 @@ def settle_heights(
         heights, found = _on_a_plane(table, sorties, relative, takeoff)
         return heights, problems + found
     ground, datum = terrain_at(table.lonlat)
+    problems += _without_ground(table, np.isnan(ground))
     absolute = _absolute_heights(table, datum, mode)
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
     takeoffs: list[Takeoff] = []
@@ -94,6 +95,24 @@ def settle_heights(
         ),
         problems,
     )
+
+
+def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
+    """Terrain is registered, but not under these photos."""
+    if not unknown.any():
+        return []
+    count, total = int(unknown.sum()), len(table)
+    return [
+        Problem(
+            code="terrain_elsewhere" if unknown.all() else "terrain_partial",
+            severity=Severity.ERROR if unknown.all() else Severity.WARNING,
+            sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
+            "of that place with flycam dem add.",
+            sentence_vi=f"Mô hình địa hình đã nạp không có độ cao dưới {count} trong {total} ảnh: hãy nạp "
+            "DEM của nơi đó bằng flycam dem add.",
+            frames=table.names_of(unknown),
+        )
+    ]
 
 
 def _exposed_exif(table: FlightTable) -> list[Problem]:

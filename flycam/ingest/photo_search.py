@@ -71,6 +71,8 @@ def _reason_to_skip(path: Path) -> str | None:
         return "macOS resource file"
     if path.name.startswith("."):
         return "hidden file"
+    if path.exists() and not path.is_file():
+        return "not a regular file"  # opening a pipe would wait for ever
     suffix = path.suffix.lower()
     if suffix in _RAW_SUFFIXES:
         return "raw picture: the JPEG beside it is used"
@@ -78,8 +80,6 @@ def _reason_to_skip(path: Path) -> str | None:
         return "georeferenced raster: register terrain with 'flycam dem add'"
     if suffix in PHOTO_SUFFIXES:
         return None
-    if not path.is_file():
-        return "not a regular file"
     try:
         with path.open("rb", buffering=0) as file:
             kind = kind_of(file.read(16))

@@ -20,6 +20,9 @@ SIGMA_GNSS_HEIGHT_M = 8.0
 SIGMA_RTK_HEIGHT_M = 0.3
 CLEARANCE_M = 2.0
 
+FOOT_M = 0.3048
+_FEET_APART_M = 100.0
+_FEET_SLACK_M = 25.0
 _REACH_M = (60.0, 400.0)
 _RINGS = 6
 _SPOKES = 16
@@ -96,7 +99,8 @@ def _takeoff(sortie: SortieHeights, height: float, sigma: float, datum: str, how
 
 
 def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, list[Problem]]:
-    ground, ground_sigma, datum = _terrain_within_reach(sortie, terrain_at)
+    around, datum = _terrain_within_reach(sortie, terrain_at)
+    ground, ground_sigma = _middle_and_sigma(around)
     base, base_sigma = _base(sortie), SIGMA_RTK_HEIGHT_M if sortie.is_rtk else SIGMA_GNSS_HEIGHT_M
     problems: list[Problem] = []
     if np.isfinite(base) and np.isfinite(ground):
@@ -104,6 +108,8 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
         problems.append(
             _compared(sortie, base, ground, float(np.hypot(base_sigma, ground_sigma)), bool(disagree))
         )
+        if _is_in_feet(around, base):
+            problems.append(_feet(sortie, base, float(around.min())))
         use_ground = bool(disagree) or ground_sigma < base_sigma
     else:
         use_ground = bool(np.isfinite(ground))
@@ -119,9 +125,9 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
     return _takeoff(sortie, height, sigma, datum, how), problems
 
 
-def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[float, float, str]:
-    """Median and 1-sigma of the ground within reach of the first and last photo: the aircraft climbs about
-    as far as it travels, so reach is three relative heights, from 60 to 400 m."""
+def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Floats, str]:
+    """Known heights of the ground within reach of the first and last photo, and their datum: the aircraft
+    climbs about as far as it travels, so reach is three relative heights, from 60 to 400 m."""
     first = sortie.relative_m[[0, -1]]
     reach = np.clip(3.0 * np.nan_to_num(first, nan=100.0), *_REACH_M)
     angle = np.linspace(0.0, 2.0 * np.pi, _SPOKES, endpoint=False)
@@ -131,11 +137,26 @@ def _terrain_within_reach(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple
     ends = sortie.lonlat[[0, -1]]
     points = (ends[:, None] + reach[:, None, None] * disc / metres_per_deg).reshape(-1, 2)
     heights, datum = terrain_at(points)
-    heights = heights[np.isfinite(heights)]
+    return heights[np.isfinite(heights)], datum
+
+
+def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
+    """Median and 1-sigma; NaN of none."""
     if not heights.size:
-        return float("nan"), float("nan"), datum
+        return float("nan"), float("nan")
     low, middle, high = np.percentile(heights, [16.0, 50.0, 84.0])
-    return float(middle), float(np.hypot((high - low) / 2.0, SIGMA_TERRAIN_M)), datum
+    return float(middle), float(np.hypot((high - low) / 2.0, SIGMA_TERRAIN_M))
+
+
+def _is_in_feet(around: Floats, base: float) -> bool:
+    """Whether the aircraft took off where no ground is, but where there would be some, were the terrain's
+    heights feet. Only over ground that either reading puts well apart."""
+    if not around.size:
+        return False
+    low, high = float(around.min()), float(around.max())
+    return bool(
+        low - base > _FEET_APART_M and FOOT_M * low - _FEET_SLACK_M <= base <= FOOT_M * high + _FEET_SLACK_M
+    )
 
 
 def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
@@ -172,6 +193,19 @@ def _compared(sortie: SortieHeights, base: float, ground: float, sigma: float, d
         sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ "
         f"tương đối cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± "
         f"{sigma:.1f} m: {tail_vi}.",
+    )
+
+
+def _feet(sortie: SortieHeights, base: float, lowest: float) -> Problem:
+    return Problem(
+        code="terrain_in_feet",
+        severity=Severity.ERROR,
+        sentence_en=f"The terrain seems to be in feet: around {sortie.names[0]} its lowest ground stands at "
+        f"{lowest:.0f}, while the aircraft took off at {base:.0f} m: write the unit into the file "
+        "(gdal_edit.py -units ft) and add it again, or give --takeoff if the terrain is right.",
+        sentence_vi=f"Mô hình địa hình có vẻ tính bằng feet: quanh {sortie.names[0]} nơi thấp nhất là "
+        f"{lowest:.0f}, trong khi máy bay cất cánh ở {base:.0f} m: hãy ghi đơn vị vào tệp "
+        "(gdal_edit.py -units ft) rồi nạp lại, hoặc nhập --takeoff nếu địa hình đúng.",
     )
 
 

@@ -61,11 +61,14 @@ def _read_packet(packet: bytes) -> tuple[dict[str, str], str]:
     try:
         return _from_tree(fromstring(body, forbid_dtd=True)), ""
     except DefusedXmlException:
-        return {}, "the XMP packet declares an entity or a document type: ignored"
+        return {}, "the XMP packet declares an entity or a document type: ignored; copy the photo again"
     except (ParseError, ValueError, LookupError):
         text = body.decode("utf-8", "replace")
         if _DECLARATION.search(text):
-            return {}, "the XMP packet declares an entity or a document type: ignored"
+            return (
+                {},
+                "the XMP packet declares an entity or a document type: ignored; copy the photo again",
+            )
         return _by_pattern(text), "the XMP packet is damaged: read by pattern"
 
 

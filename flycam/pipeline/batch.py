@@ -18,23 +18,37 @@ import numpy as np
 import shapely
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, LensCovered
+from flycam.errors import FrameRejected, InputUnusable, LensCovered
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, flight_id_of
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import Diagnosis
+from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.pixels import judge_picture, open_pixels
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.opening import Labels, Opened, Planned, close_flight, open_flight, open_mosaic
+from flycam.pipeline.opening import (
+    Labels,
+    Opened,
+    Planned,
+    close_flight,
+    nothing_seen,
+    open_flight,
+    open_mosaic,
+)
 from flycam.pipeline.rectification import ground_view, patch_of, recorded_pose, tiles_of
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.terrain import TerrainLookup, recorded_terrain, registered_dems, terrain_for_flight
+from flycam.pipeline.terrain import (
+    TerrainLookup,
+    names_here,
+    recorded_terrain,
+    registered_dems,
+    terrain_for_flight,
+)
 from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
@@ -48,7 +62,7 @@ class IngestReport:
     """What an ingest did.
 
     new       frames merged by this run (0 when the same bytes are ingested again)
-    rejected  frames left out, by reason
+    left_out  frames left out, each with its reason and a sentence
     communes  by covered area, largest first
     """
 
@@ -56,9 +70,14 @@ class IngestReport:
     survey: Survey
     used: int
     new: int
-    rejected: dict[str, int]
+    left_out: tuple[Rejection, ...]
     communes: tuple[Coverage, ...]
     seconds: float
+
+    @property
+    def rejected(self) -> dict[str, int]:
+        """Frames left out, by reason."""
+        return dict(sorted(Counter(one.reason for one in self.left_out).items()))
 
 
 @dataclass(slots=True)
@@ -79,6 +98,17 @@ class _Rejections:
             for header, error in self.errors
         ]
 
+    def sentences(self) -> list[Rejection]:
+        named = [(header.provenance.source_name, error) for header, error in self.errors]
+        return [
+            Rejection(
+                name=name,
+                reason=error.reason,
+                message=str(error) if name in str(error) else f"{name}: {error}",
+            )
+            for name, error in named
+        ]
+
 
 def ingest(
     workspace: Workspace,
@@ -94,12 +124,16 @@ def ingest(
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
     seen = survey(request, dems)
+    _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
         terrain = _terrain(workspace, seen.diagnosis, dems)
         rejections = _Rejections()
         planned = list(_plan(seen.diagnosis, terrain, rejections))
-        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels)
+        terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
+        if not planned:
+            raise nothing_seen(seen, rejections.errors, terrain_names)
+        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names)
         _keep_inputs(workspace, request)
         new = 0
         for layer in sorted({frame.header.layer for frame in planned}):
@@ -118,10 +152,20 @@ def ingest(
         survey=seen,
         used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
         new=new,
-        rejected=_count(seen, rejections),
+        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *rejections.sentences()),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
     )
+
+
+def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
+    """Raise InputUnusable, naming the files, where the doctor found the terrain to be in feet."""
+    for problem in diagnosis.problems:
+        if problem.code == "terrain_in_feet":
+            centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
+            (west, south), (east, north) = centres[:, :2].min(axis=0), centres[:, :2].max(axis=0)
+            names = names_here(dems, (west, south, east, north), diagnosis.work_crs)
+            raise InputUnusable(f"{names}: {problem.sentence_en}")
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
@@ -245,9 +289,3 @@ def _patch(
         return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles)
     except FrameRejected as error:
         return error
-
-
-def _count(seen: Survey, rejections: _Rejections) -> dict[str, int]:
-    reasons = Counter(rejection.reason for rejection in (*seen.unreadable, *seen.diagnosis.rejected))
-    reasons.update(error.reason for _, error in rejections.errors)
-    return dict(sorted(reasons.items()))

@@ -45,7 +45,8 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
         except OSError as error:
             kind = DiskFull if error.errno in FULL else StorageTrouble
             raise kind(
-                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); make room there and run again"
+                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); make room there and "
+                "run again"
             ) from error
     return target
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,13 +12,14 @@ import numpy as np
 import shapely
 
 from flycam.catalog.records import FrameStatus, MosaicInfo
-from flycam.errors import NameTaken, NotFound, OutsideTerrain
+from flycam.errors import FrameRejected, InputUnusable, NameTaken, NotFound, OutsideTerrain
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.rectification import GroundView
 from flycam.pipeline.survey import Survey
+from flycam.pipeline.terrain import unknown_share
 from flycam.pipeline.workspace import Workspace
 
 MIN_ZOOM = 8
@@ -25,8 +27,12 @@ DRILL_MARK = "DIỄN TẬP"
 _DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
 PLANE_WARNING = (
     "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
-    " misplaced by their height; add a DEM with 'flycam dem add' and ingest again."
+    " misplaced by their height; add a DEM with 'flycam dem add' and ingest into a new data folder (--data):"
+    " photos on the map keep the ground they were laid on."
 )
+_MOST_UNKNOWN = 0.005
+_FINEST_SHARE = 0.25
+_COARSEST_TIMES = 16.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,36 +68,105 @@ def open_flight(
     planned: Sequence[Planned],
     terrain: TerrainGrid,
     labels: Labels,
+    terrain_names: str = "",
 ) -> Opened:
-    """Enter the flight as being ingested; a flight that exists keeps its name, GSD and event.
+    """Enter the flight as being ingested; a flight that exists keeps its name, GSD and event, and the
+    terrain and warnings of what is on the map already.
 
-    Raises OutsideTerrain if no frame sees ground, NameTaken, EventMismatch for a drill in a real event.
+    terrain_names  the files that `terrain` was made of, for sentences
+
+    Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
     """
-    if not planned:
-        raise OutsideTerrain(
-            f"none of the {seen.read} photos sees ground that is known; check the DEM and the camera's pitch"
-        )
     times = [frame.header.captured_ns for frame in planned]
     before = _existing(workspace, flight_id)
+    native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    if labels.gsd_m is not None:
+        check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
     event = event_for(workspace, labels.event, is_drill=seen.diagnosis.is_drill) if before is None else None
-    gsd_m = labels.gsd_m or float(np.median([frame.view.footprint.gsd_m for frame in planned]))
+    gsd_m = native_m if labels.gsd_m is None else labels.gsd_m
+    name = labels.name or (before.name if before else _default_name(workspace, planned[0], flight_id))
+    ground = _ground_of(workspace, before, planned, terrain, terrain_names)
     flight = Flight(
         flight_id=flight_id,
-        name=labels.name or (before.name if before else _default_name(workspace, planned[0], flight_id)),
+        name=unicodedata.normalize("NFC", name),
         event_id=event.event_id if event else before.event_id if before else "",
         state=FlightState.INGESTING,
         work_crs=before.work_crs if before else seen.diagnosis.work_crs,
-        vertical_datum=terrain.vertical_datum,
-        dem_id=terrain.dem_id,
+        vertical_datum=ground.vertical_datum,
+        dem_id=ground.dem_id,
         gsd_m=before.gsd_m if before else gsd_m,
         first_ns=min([*times, *([before.first_ns] if before else [])]),
         last_ns=max([*times, *([before.last_ns] if before else [])]),
         bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
         operator=workspace.operator or (before.operator if before else None),
-        warnings=(PLANE_WARNING,) if terrain.vertical_datum == "LOCAL" else (),
+        warnings=ground.warnings,
     )
     workspace.catalog.flights.put_flight(flight)
     return Opened(flight=flight, was_ready=before is not None and before.state is FlightState.READY)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Ground:
+    vertical_datum: str
+    dem_id: str
+    warnings: tuple[str, ...]
+
+
+def _ground_of(
+    workspace: Workspace,
+    before: Flight | None,
+    planned: Sequence[Planned],
+    terrain: TerrainGrid,
+    terrain_names: str,
+) -> _Ground:
+    """What a flight says of its ground: as long as nothing new is laid, what it said before."""
+    laid: set[str] = set()
+    if before is not None:
+        records = workspace.catalog.frames.of_flight(before.flight_id)
+        laid = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
+        if laid.issuperset(frame.header.frame_id for frame in planned):
+            return _Ground(
+                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=before.warnings
+            )
+    said = list(before.warnings) if before is not None and laid else []
+    if terrain.vertical_datum == "LOCAL":
+        said.append(PLANE_WARNING)
+    elif (share := unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])) > _MOST_UNKNOWN:
+        said.append(
+            f"{terrain_names}: has no height under {share:.0%} of the ground photographed, which stays empty"
+            " on the map; add terrain of that place with 'flycam dem add' and ingest into a new data folder"
+            " (--data)."
+        )
+    return _Ground(
+        vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
+    )
+
+
+def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
+    """Raise InputUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
+    if not gsd_m > 0.0:
+        raise InputUnusable(f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres")
+    if gsd_m < _FINEST_SHARE * native_m:
+        raise InputUnusable(
+            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
+            f"take {(native_m / gsd_m) ** 2:,.0f} times the room; give {_FINEST_SHARE * native_m:.2g} or more"
+        )
+    if gsd_m > coarsest_m:
+        raise InputUnusable(
+            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less"
+        )
+
+
+def nothing_seen(
+    seen: Survey, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
+) -> OutsideTerrain:
+    """What to say when no photo can be laid on the ground."""
+    header, first = refused[0]
+    known = f" (terrain here: {terrain_names})" if terrain_names else ""
+    return OutsideTerrain(
+        f"none of the {seen.read} photos sees ground that is known{known}; the first, "
+        f"{header.provenance.source_name}: {first}"
+    )
 
 
 def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[Planned]) -> MosaicInfo:

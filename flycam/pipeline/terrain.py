@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
+from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import TerrainMissing
+from flycam.errors import InputUnusable, TerrainMissing
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
-from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
 from flycam.pipeline.evidence import keep, local_copy
@@ -23,6 +26,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 
 _LOOKUP_MARGIN_M = 500.0
+_SHARE_STEPS = 120
 
 
 def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> tuple[DemRecord, DemInfo]:
@@ -31,6 +35,7 @@ def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> 
     A VRT only names other files, so it is used where it lies. Raises what `read_dem_info` raises.
     """
     info = read_dem_info(path, datum)
+    info = _compared(info, [dem for dem in registered_dems(workspace) if dem.dem_id != info.dem_id])
     in_place = path.suffix.lower() == ".vrt"
     sha256 = info.dem_id if in_place else keep(workspace, path)
     record = DemRecord(
@@ -48,6 +53,74 @@ def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> 
     )
     workspace.catalog.terrain.put_dem(record)
     return record, info
+
+
+def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
+    """The terrain as it is, with a warning for each other one that is in feet beside it.
+
+    Raises InputUnusable if it is itself in feet without saying so.
+    """
+    said = list(info.warnings)
+    for other in others:
+        ours, theirs = _both_heights(info, other)
+        if feet_evidence(ours, theirs):
+            raise InputUnusable(
+                f"{info.path.name}: its heights are 3.28 times those of {other.path.name}, so "
+                "they are in feet, but it does not say so; write the unit into it (gdal_edit.py -units ft) and "
+                "add it again"
+            )
+        if feet_evidence(theirs, ours):
+            said.append(
+                f"{other.path.name}: its heights are 3.28 times those of {info.path.name}, so they "
+                "are in feet, but it does not say so; begin a data folder without it"
+            )
+    return replace(info, warnings=tuple(said))
+
+
+def _both_heights(one: DemInfo, other: DemInfo) -> tuple[Floats, Floats]:
+    """Heights of both where they overlap, at up to 400 places; none if they do not or cannot be compared."""
+    nothing = np.empty(0), np.empty(0)
+    boxes = np.array([one.bounds_lonlat, other.bounds_lonlat])
+    (west, south), (east, north) = boxes[:, :2].max(axis=0), boxes[:, 2:].min(axis=0)
+    if west >= east or south >= north:
+        return nothing
+    lon, lat = np.meshgrid(np.linspace(west, east, 22)[1:-1], np.linspace(south, north, 22)[1:-1])
+    places = np.stack([lon.ravel(), lat.ravel()], axis=-1)
+    try:
+        return sample_heights([one], places)[0], sample_heights([other], places)[0]
+    except InputUnusable:
+        return nothing
+
+
+def unknown_share(terrain: TerrainGrid, outlines_m: Sequence[Floats]) -> float:
+    """Share (0..1) of the ground inside the outlines (K×2, work CRS) whose height is not known.
+
+    Ground beyond the loaded terrain is not counted: only distant corners of oblique photos lie there.
+    """
+    seen = shapely.union_all([shapely.make_valid(Polygon(o)) for o in outlines_m if len(o) >= 3])
+    west, south, east, north = terrain.bounds_m
+    seen = seen & shapely.box(west, south, east, north)
+    if seen.is_empty:
+        return 1.0
+    west, south, east, north = seen.bounds
+    x, y = np.meshgrid(np.linspace(west, east, _SHARE_STEPS), np.linspace(south, north, _SHARE_STEPS))
+    inside = shapely.contains_xy(seen, x, y)
+    heights = heights_at(terrain, np.stack([x[inside], y[inside]], axis=-1))
+    return float(np.isnan(heights).mean()) if heights.size else 0.0
+
+
+def names_here(dems: Sequence[DemInfo], bounds_m: Bounds, work_crs: str) -> str:
+    """File names of the terrain that touches a rectangle of the work CRS; "" if none does."""
+    west, south, east, north = lonlat_bounds(bounds_m, work_crs)
+    here = [
+        dem.path.name
+        for dem in dems
+        if dem.bounds_lonlat[0] < east
+        and dem.bounds_lonlat[2] > west
+        and dem.bounds_lonlat[1] < north
+        and dem.bounds_lonlat[3] > south
+    ]
+    return ", ".join(sorted(set(here)))
 
 
 def registered_dems(workspace: Workspace) -> list[DemInfo]:
