@@ -16,7 +16,7 @@ import numpy as np
 
 from flycam.ingest.photos import pixel_checks, read_all
 from tests.bench.flights import ROOT, drill_flight, long_flight
-from tests.bench.processes import FLYCAM, run_process, startup_s
+from tests.bench.processes import FLYCAM, run_process, startup
 from tests.bench.table import Row
 
 METADATA_PER_S, CHECKS_PER_S = 1000.0, 20.0
@@ -30,7 +30,7 @@ def measure(strips: int, per_strip: int, photos: int, pictures: int) -> list[Row
     paths = sorted(flight.photos.iterdir())
     read_all(paths)  # into the page cache
     whole = _inspect_s(flight.photos, flight.dem, photos)
-    empty = startup_s([*FLYCAM, "--version"])
+    empty = startup([*FLYCAM, "--version"]).wall_s
     started = time.perf_counter()
     read_all(paths)
     reading = time.perf_counter() - started

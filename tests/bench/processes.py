@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import statistics
 import sys
 import tempfile
 import time
@@ -70,10 +69,11 @@ def run_process(
     return Finished(wall_s=wall, cpu_s=cpu, peak_bytes=peak, stdout=stdout)
 
 
-def startup_s(command: Sequence[str | Path], cores: Sequence[int] | None = None, repeats: int = 5) -> float:
-    """Median wall time of a command that only loads the program and ends."""
+def startup(command: Sequence[str | Path], cores: Sequence[int] | None = None, repeats: int = 3) -> Finished:
+    """A command that only loads the program and ends: the run of median wall time, from the page cache."""
     run_process(command, cores=cores)
-    return statistics.median(run_process(command, cores=cores).wall_s for _ in range(repeats))
+    runs = sorted((run_process(command, cores=cores) for _ in range(repeats)), key=lambda run: run.wall_s)
+    return runs[repeats // 2]
 
 
 def _watch(child: psutil.Popen) -> int:
