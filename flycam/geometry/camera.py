@@ -159,7 +159,8 @@ def _radial_coefficients(interior: InteriorOrientation) -> tuple[float, ...]:
 
 def _monotone_limit(radial: tuple[float, ...]) -> float:
     derivative = [1.0] + [(2 * i + 3) * k for i, k in enumerate(radial)]
-    while len(derivative) > 1 and derivative[-1] == 0.0:
+    # one this small turns the polynomial back far beyond any lens, but overflows the root finder
+    while len(derivative) > 1 and abs(derivative[-1]) < 1e-12:
         derivative.pop()
     if len(derivative) == 1:
         return _UNBOUNDED
