@@ -11,19 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, InputUnusable, LensCovered
+from flycam.errors import FrameRejected, FrameUnreadable, InputUnusable, LensCovered, SourceUnreadable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, flight_id_of
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.pixels import judge_picture, open_pixels
@@ -40,7 +42,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
-from flycam.pipeline.rectification import ground_view, patch_of, recorded_pose, tiles_of
+from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose, tiles_of
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import (
     TerrainLookup,
@@ -250,7 +252,7 @@ def _merge(
 ) -> int:
     """Rectify in threads; record each frame, then merge it. The number of frames merged."""
     workers = workers_here()
-    merged = 0
+    merged = done = 0
     terrains = {terrain.dem_id: terrain}
     for dem_id in {record.dem_id for record, _ in todo if record.dem_id} - terrains.keys():
         terrains[dem_id] = recorded_terrain(workspace, dem_id)
@@ -263,29 +265,57 @@ def _merge(
         amendments=amendments_of(workspace, mosaic),
         workers=workers,
     ) as writer:
-        results = ordered_map(partial(_patch, workspace, terrains), todo, workers, in_flight=workers + 1)
-        for count, ((record, _), result) in enumerate(zip(todo, results, strict=True), start=1):
+        photos = _Photos(workspace, workers + 1)
+        parts = [
+            (record, path, part, number == 0)
+            for record, path in todo
+            for number, part in enumerate(parts_of(recorded_pose(record)[1]))
+        ]
+        results = ordered_map(partial(_patch, photos, terrains), parts, workers, in_flight=workers + 1)
+        for (record, _, _, is_first), result in zip(parts, results, strict=True):
             if isinstance(result, FrameRejected):
-                rejections.errors.append((record.header, result))
+                if is_first:
+                    rejections.errors.append((record.header, result))
             else:
-                workspace.catalog.frames.put([record])
+                if is_first:
+                    workspace.catalog.frames.put([record])
+                    merged += 1
                 writer.add(result)
-                merged += 1
-            progress("rectify", count, len(todo))
+            done += is_first
+            if is_first:
+                progress("rectify", done, len(todo))
     return merged
 
 
-def _patch(
-    workspace: Workspace, terrains: dict[str, TerrainGrid], item: tuple[FrameRecord, Path]
-) -> OrthoPatch | FrameRejected:
-    """One frame's evidence kept and its patch made; a rejection is a result, for the flight goes on."""
-    record, path = item
-    exterior, tiles, dem_id = recorded_pose(record)
-    try:
-        pixels = open_pixels(path)
+class _Photos:
+    """Pixels of the photos at work; each is judged and kept as evidence once, then shared by its parts."""
+
+    def __init__(self, workspace: Workspace, at_once: int) -> None:
+        self._workspace = workspace
+        self.read = lru_cache(maxsize=at_once)(self._read)
+
+    def _read(self, path: Path, sha256: str) -> NDArray[np.uint8] | FrameRejected:
+        """RGB, or why the frame is left out: a result, for the flight goes on."""
+        try:
+            pixels = open_pixels(path)
+        except FrameRejected as error:
+            return error
         if judge_picture(pixels).lens_covered:
-            raise LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
-        keep(workspace, path, record.header.provenance.source_sha256)
-        return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles)
-    except FrameRejected as error:
-        return error
+            return LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
+        try:
+            keep(self._workspace, path, sha256)
+        except SourceUnreadable as error:
+            return FrameUnreadable(str(error))
+        return pixels
+
+
+def _patch(
+    photos: _Photos, terrains: dict[str, TerrainGrid], item: tuple[FrameRecord, Path, TileRange, bool]
+) -> OrthoPatch | FrameRejected:
+    """One part of a frame's patch."""
+    record, path, part, _ = item
+    exterior, tiles, dem_id = recorded_pose(record)
+    pixels = photos.read(path, record.header.provenance.source_sha256)
+    if isinstance(pixels, FrameRejected):
+        return pixels
+    return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles, part)

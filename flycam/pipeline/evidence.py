@@ -26,8 +26,12 @@ def keep(workspace: Workspace, path: Path, sha256: str | None = None) -> str:
         key = keys.evidence(digest)
         if not workspace.store.exists(key):
             workspace.store.put_file(key, path, durable=True)
-    except FileNotFoundError as error:
-        raise SourceUnreadable(f"{path.name}: the file disappeared while it was read; run again") from error
+    except (FileNotFoundError, StorageTrouble) as error:
+        if path.exists():
+            raise
+        raise SourceUnreadable(
+            f"{path}: the file disappeared while it was read; put it back and run again"
+        ) from error
     return digest
 
 

@@ -34,6 +34,8 @@ from flycam.geometry.planar import PlanarMap
 from flycam.geometry.rectify import Rectified, rectify
 from flycam.geometry.terrain import TerrainGrid
 
+_MOST_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
+_PART_TILES = 24
 _CELL_ZOOM = 11  # cells of about 18 km in Vietnam
 
 
@@ -71,6 +73,25 @@ def tiles_of(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:
     mercator = lonlat_to_mercator(to_lonlat(box, work_crs))
     low, high = mercator.min(axis=0), mercator.max(axis=0)
     return range_for_bounds(base_zoom, (float(low[0]), float(low[1]), float(high[0]), float(high[1])))
+
+
+def parts_of(tiles: TileRange) -> list[TileRange]:
+    """A frame's tiles in blocks that are rectified one at a time, so that an oblique view, which may
+    reach over a hundred times the ground of a view straight down, takes no more memory."""
+    rows, cols = tiles.shape_tiles
+    if rows * cols <= _MOST_TILES_AT_ONCE:
+        return [tiles]
+    return [
+        TileRange(
+            z=tiles.z,
+            x_start=x,
+            y_start=y,
+            x_stop=min(x + _PART_TILES, tiles.x_stop),
+            y_stop=min(y + _PART_TILES, tiles.y_stop),
+        )
+        for y in range(tiles.y_start, tiles.y_stop, _PART_TILES)
+        for x in range(tiles.x_start, tiles.x_stop, _PART_TILES)
+    ]
 
 
 def recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, str]:

@@ -65,9 +65,9 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
         ours, theirs = _both_heights(info, other)
         if feet_evidence(ours, theirs):
             raise InputUnusable(
-                f"{info.path.name}: its heights are 3.28 times those of {other.path.name}, so "
-                "they are in feet, but it does not say so; write the unit into it (gdal_edit.py -units ft) and "
-                "add it again"
+                f"{info.path.name}: its heights are 3.28 times those of {other.path.name}, so they are in "
+                "feet, but it does not say so; write the unit into it, e.g. with gdal_edit.py -units ft, "
+                "and add it again"
             )
         if feet_evidence(theirs, ours):
             said.append(
