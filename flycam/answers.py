@@ -11,6 +11,7 @@ import shapely
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, DemRecord
 from flycam.drill.drill import DrillReport
+from flycam.frame.warning import sentence
 from flycam.geodata.communes import CommuneImport
 from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
@@ -136,7 +137,8 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
-        "warnings": list(flight.warnings),
+        "warnings": [sentence(one) for one in flight.warnings],
+        "warnings_vi": [sentence(one, "vi") for one in flight.warnings],
         "rejections": [_rejection(one) for one in report.left_out],
         "problems": [_named(problem) for problem in report.survey.diagnosis.problems],
         "communes": [_commune(one, names) for one in report.communes],
@@ -148,7 +150,7 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
     ]
     lines += [f"  [{p.severity.value}] {_named(p)}" for p in report.survey.diagnosis.problems]
     lines += [f"  [left out] {one.message}" for one in report.left_out]
-    lines += [f"  ! {warning}" for warning in flight.warnings]
+    lines += [f"  ! {sentence(one)}" for one in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "
         f"{one.covered_pct:.1f} %"

@@ -47,7 +47,7 @@ class Flight:
 
     bounds_lonlat_deg  (west, south, east, north) of what was imaged, None before the first patch
     gsd_m              median ground sample distance
-    warnings           sentences that must be shown with the map (e.g. "no terrain: flat plane used")
+    warnings           what must be shown with the map, as `flycam.frame.warning` keeps and says it
     """
 
     flight_id: str

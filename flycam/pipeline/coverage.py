@@ -14,6 +14,7 @@ import shapely
 from flycam.catalog.records import CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight
+from flycam.frame.warning import sentence
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.workspace import Progress, Workspace
@@ -156,5 +157,5 @@ def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[st
     if event.is_drill:
         tags["FLYCAM_DRILL"] = "DIỄN TẬP"
     if flight.warnings:
-        tags["FLYCAM_WARNINGS"] = " ".join(flight.warnings)
+        tags["FLYCAM_WARNINGS"] = " ".join(map(sentence, flight.warnings))
     return tags

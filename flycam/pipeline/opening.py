@@ -15,6 +15,7 @@ from flycam.catalog.records import FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable, NameTaken, NotFound, OutsideTerrain
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer
+from flycam.frame.warning import NO_TERRAIN, TERRAIN_HOLES, warning
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.rectification import GroundView
@@ -25,11 +26,6 @@ from flycam.pipeline.workspace import Workspace
 MIN_ZOOM = 8
 DRILL_MARK = "DIỄN TẬP"
 _DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
-PLANE_WARNING = (
-    "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
-    " misplaced by their height; add a DEM with 'flycam dem add' and ingest into a new data folder (--data):"
-    " photos on the map keep the ground they were laid on."
-)
 _MOST_UNKNOWN = 0.005
 _FINEST_SHARE = 0.25
 _COARSEST_TIMES = 16.0
@@ -130,13 +126,9 @@ def _ground_of(
             )
     said = list(before.warnings) if before is not None and laid else []
     if terrain.vertical_datum == "LOCAL":
-        said.append(PLANE_WARNING)
+        said.append(warning(NO_TERRAIN))
     elif (share := unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])) > _MOST_UNKNOWN:
-        said.append(
-            f"{terrain_names}: has no height under {share:.0%} of the ground photographed, which stays empty"
-            " on the map; add terrain of that place with 'flycam dem add' and ingest into a new data folder"
-            " (--data)."
-        )
+        said.append(warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
     return _Ground(
         vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
     )

@@ -12,6 +12,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
 from flycam.frame.flight import FlightState
+from flycam.frame.warning import NO_TERRAIN
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.opening import Labels
@@ -122,7 +123,7 @@ def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHous
     house = make_house()
     report = house.ingest(drill.photos)
     assert report.flight.vertical_datum == "LOCAL"
-    assert "No terrain" in report.flight.warnings[0]
+    assert report.flight.warnings == (NO_TERRAIN,)
 
 
 def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:
