@@ -138,10 +138,14 @@ def write_drill(
     """
     out = Path(out)
     _refuse_other(out)
-    drill = make_drill(**options)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        message = f"{out}: cannot be made ({error.strerror}): choose another place"
+        raise (DiskFull if error.errno == errno.ENOSPC else StorageTrouble)(message) from error
+    try:
+        drill = make_drill(**options)
         (staging / "photos").mkdir()
         (staging / "truth").mkdir()
         _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)

@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -161,8 +162,9 @@ class CogWriter:
 
     def _leave(self) -> None:
         for leftover in (self._scratch, self._partial):
-            leftover.unlink(missing_ok=True)
-            leftover.with_name(leftover.name + ".aux.xml").unlink(missing_ok=True)
+            for file in (leftover, leftover.with_name(leftover.name + ".aux.xml")):
+                with suppress(OSError):  # a disk that may only be read; the first trouble is the one to tell
+                    file.unlink()
 
 
 def write_cog(

@@ -1,0 +1,161 @@
+"""Commands as an operator types them, each in a house of its own, and a card that can be spoiled."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from flycam.catalog.catalog import open_catalog
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+from flycam.store.opening import open_store
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said; `trace` tells whether a person was shown a Python traceback."""
+
+    exit_code: int
+    json: dict[str, Any]
+    stderr: str
+
+    @property
+    def sentence(self) -> str:
+        return str(self.json.get("sentence", ""))
+
+    @property
+    def trace(self) -> bool:
+        return "Traceback" in self.stderr
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Somebody at a terminal, with a data folder."""
+
+    data: Path
+    environment: dict[str, str]
+
+    def __call__(self, *arguments: object) -> Said:
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith("FLYCAM_")]:
+                patch.delenv(name)
+            for name, value in {"FLYCAM_DATA": str(self.data), **self.environment}.items():
+                patch.setenv(name, value)
+            result = CliRunner().invoke(flycam, [*map(str, arguments), "--json"])
+        lines = result.stdout.strip().splitlines()
+        said = Said(result.exit_code, json.loads(lines[-1]) if lines else {}, result.stderr)
+        assert not said.trace, said.stderr
+        return said
+
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """The command in a process of its own."""
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "flycam", *map(str, arguments), "--json"],
+            env={**clean, "FLYCAM_DATA": str(self.data), **self.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def with_ground(self, drill: DrillReport) -> Operator:
+        """The same, after the drill's terrain and communes were registered."""
+        assert self("dem", "add", drill.dem).exit_code == 0
+        assert self("communes", "add", drill.communes).exit_code == 0
+        return self
+
+    def tiles(self, flight_id: str, layer: str = "colour") -> dict[str, str]:
+        """Content hash of every tile of a flight's live mosaic; each object is there."""
+        with open_catalog(f"sqlite:///{self.data / 'catalog.sqlite'}") as catalog:
+            heads = catalog.tiles.heads(f"{flight_id}-{layer}", 0)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            store = open_store(self.environment.get("FLYCAM_STORE", (self.data / "store").as_uri()))
+            assert all(store.exists(head.key) for head in heads)
+        return {str(head.tile_id): head.content_hash for head in heads}
+
+    def flights(self) -> list[str]:
+        """Ids in the catalogue."""
+        with open_catalog(f"sqlite:///{self.data / 'catalog.sqlite'}") as catalog:
+            return [flight.flight_id for flight in catalog.flights.flights()]
+
+
+MakeOperator = Callable[..., Operator]
+
+
+@pytest.fixture
+def make_operator(tmp_path: Path) -> MakeOperator:
+    """Makes operators; those of one name share a data folder."""
+
+    def make(name: str = "dữ liệu", **environment: str) -> Operator:
+        return Operator(tmp_path / name, environment)
+
+    return make
+
+
+@pytest.fixture
+def operator(make_operator: MakeOperator) -> Operator:
+    """An operator in an empty house."""
+    return make_operator()
+
+
+@pytest.fixture
+def ready(operator: Operator, drill: DrillReport) -> Operator:
+    """An operator whose house knows the drill's terrain and communes."""
+    return operator.with_ground(drill)
+
+
+@pytest.fixture(scope="session")
+def whole(drill: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> Said:
+    """What an undisturbed ingest of the drill says, with its tiles under "tiles"."""
+    calm = Operator(tmp_path_factory.mktemp("calm"), {}).with_ground(drill)
+    said = calm("ingest", drill.photos)
+    assert said.exit_code == 0
+    return Said(0, {**said.json, "tiles": calm.tiles(said.json["flight_id"])}, said.stderr)
+
+
+def reworded(photo: bytes, **words: str) -> bytes:
+    """A drill photo whose DJI words are changed in place; the XMP keeps its length."""
+    for name, value in words.items():
+        photo, count = re.subn(
+            rb'drone-dji:%s="[^"]*"' % name.encode(),
+            lambda old, n=name, v=value: f'drone-dji:{n}="{v}"'.encode().ljust(len(old[0])),
+            photo,
+        )
+        assert count == 1
+    return photo
+
+
+@pytest.fixture
+def in_ram(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts small file systems in memory: `in_ram("400k")`. Skipped where mounting is not allowed."""
+    mounted: list[Path] = []
+
+    def mount(size: str, *options: str) -> Path:
+        folder = tmp_path / f"disk-{len(mounted)}"
+        folder.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options]), "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode != 0:
+            pytest.skip("a small file system can only be mounted by root")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def remounted(folder: Path, options: str) -> None:
+    """Change a mount: its size, or whether it may be written."""
+    subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)

@@ -1,0 +1,93 @@
+"""Disks that are full or may not be written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from tests.attack.commands import Operator, Said, remounted
+
+InRam = Callable[..., Path]
+
+
+@pytest.mark.parametrize("size", ["100k", "400k", "700k", "900k", "2000k"])
+def test_data_folder_fills_up_then_has_room(
+    in_ram: InRam, drill: DrillReport, whole: Said, size: str
+) -> None:
+    """Catalogue, evidence, tiles, clips: wherever it stops, more room and the same command complete it."""
+    disk = in_ram(size)
+    operator = Operator(disk / "dữ liệu", {})
+    command = ("ingest", drill.photos, "--dem", drill.dem, "--communes", drill.communes)
+    said = operator(*command)
+    assert said.exit_code == 4
+    assert str(disk) in said.sentence and "free some" in said.sentence
+    remounted(disk, "size=80m")
+    again = operator(*command)
+    assert (again.exit_code, again.json["frames"]["used"]) == (0, 6)
+    assert again.json["communes"] == whole.json["communes"]
+    assert operator.tiles(again.json["flight_id"]) == whole.json["tiles"]
+
+
+@pytest.mark.parametrize("room", ["8k", "200k"])
+def test_cache_fills_up(in_ram: InRam, drill: DrillReport, tmp_path: Path, room: str) -> None:
+    """Store and catalogue have room, but copies of terrain and clips do not fit."""
+    disk = in_ram(room)
+    places = {
+        "FLYCAM_STORE": (tmp_path / "store").as_uri(),
+        "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+    }
+    operator = Operator(disk / "dữ liệu", places).with_ground(drill)
+    said = operator("ingest", drill.photos)
+    assert said.exit_code == 4 and str(disk) in said.sentence
+    assert not list((disk / "dữ liệu").rglob("tmp*"))
+    remounted(disk, "size=80m")
+    assert operator("ingest", drill.photos).json["frames"]["used"] == 6
+
+
+def test_outputs_on_a_full_disk_leave_nothing(ready: Operator, in_ram: InRam, drill: DrillReport) -> None:
+    disk = in_ram("64k")
+    (disk / "đầy").write_bytes(b"1" * 60_000)
+    flight_id = ready("ingest", drill.photos).json["flight_id"]
+    small = ("--photos", "1", "1", "--gsd", "0.1")
+    for command in (
+        ("export", flight_id, disk / "bản đồ.tif"),
+        ("drill", "--out", disk / "diễn tập", *small),
+        ("inspect", drill.photos, "--no-pixels", "--refly", disk / "bay lại.kml"),
+    ):
+        if command[0] == "inspect":
+            (disk / "đầy").write_bytes(b"1" * 65_536)
+        said = ready(*command)
+        assert said.exit_code == 4 and str(disk) in said.sentence
+        assert [path.name for path in disk.iterdir()] == ["đầy"]
+
+
+def test_places_that_may_not_be_written(ready: Operator, in_ram: InRam, drill: DrillReport) -> None:
+    disk = in_ram("1m")
+    remounted(disk, "ro")
+    flight_id = ready("ingest", drill.photos).json["flight_id"]
+    for command in (
+        ("ingest", drill.photos, "--data", disk / "dữ liệu"),
+        ("export", flight_id, disk / "bản đồ.tif"),
+        ("inspect", drill.photos, "--no-pixels", "--refly", disk / "bay lại.kml"),
+        ("drill", "--out", disk / "diễn tập", "--photos", "1", "1", "--gsd", "0.1"),
+    ):
+        said = ready(*command)
+        assert said.exit_code in (3, 4) and str(disk) in said.sentence
+        assert "full" not in said.sentence and "no space" not in said.sentence
+
+
+def test_data_folder_that_is_a_file(make_operator: Callable[..., Operator], drill: DrillReport) -> None:
+    operator = make_operator()
+    operator.data.write_text("ghi chú", encoding="utf-8")
+    said = operator("ingest", drill.photos)
+    assert said.exit_code == 4 and str(operator.data) in said.sentence and "--data" in said.sentence
+
+
+def test_catalogue_that_is_none(operator: Operator, drill: DrillReport) -> None:
+    operator.data.mkdir()
+    (operator.data / "catalog.sqlite").write_text("ghi chú" * 2000, encoding="utf-8")
+    said = operator("ingest", drill.photos)
+    assert said.exit_code == 4 and "catalog.sqlite" in said.sentence

@@ -1,0 +1,82 @@
+"""Options typed in a hurry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from tests.attack.commands import Operator, Said
+
+
+@pytest.mark.parametrize("gsd", ["0", "-1", "nan", "inf", "1e9", "100", "0.001", "1e-9"])
+def test_senseless_gsd_leaves_no_flight(ready: Operator, drill: DrillReport, gsd: str) -> None:
+    said = ready("ingest", drill.photos, "--gsd", gsd)
+    assert said.exit_code == 3 and "--gsd" in said.sentence
+    assert ready.flights() == []
+
+
+def test_after_a_senseless_gsd_the_flight_is_whole(ready: Operator, drill: DrillReport, whole: Said) -> None:
+    assert ready("ingest", drill.photos, "--gsd", "-1").exit_code == 3
+    said = ready("ingest", drill.photos)
+    assert ready.tiles(said.json["flight_id"]) == whole.json["tiles"]
+
+
+@pytest.mark.parametrize(
+    ("takeoff", "cure"),
+    [
+        ("21.8999,104.8002", "--takeoff 104.8,21.8999"),
+        ("nan", "LON,LAT"),
+        ("inf", "LON,LAT"),
+        ("104.8,nan", "LON,LAT"),
+        ("500,500", "LON,LAT"),
+        ("1,2,3", "LON,LAT"),
+        ("sân UBND", "LON,LAT"),
+    ],
+)
+def test_takeoff_that_is_none(ready: Operator, drill: DrillReport, takeoff: str, cure: str) -> None:
+    said = ready("ingest", drill.photos, "--takeoff", takeoff)
+    assert said.exit_code == 3 and takeoff in said.sentence and cure in said.sentence
+
+
+def test_takeoff_far_away_is_said(ready: Operator, drill: DrillReport) -> None:
+    said = ready("ingest", drill.photos, "--takeoff", "0,0")
+    assert said.exit_code == 0
+    assert any("outside the known terrain" in problem for problem in said.json["problems"])
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e30"])
+def test_clock_offset_that_is_none(ready: Operator, drill: DrillReport, seconds: str) -> None:
+    said = ready("ingest", drill.photos, "--clock-offset", seconds)
+    assert said.exit_code == 3 and "--clock-offset" in said.sentence
+
+
+@pytest.mark.parametrize("option", ["--telemetry", "--camera", "--dem", "--communes"])
+def test_files_that_are_missing_or_of_another_kind(
+    operator: Operator, drill: DrillReport, tmp_path: Path, option: str
+) -> None:
+    letter = tmp_path / "thư.txt"
+    letter.write_text("Kính gửi Ban chỉ huy", encoding="utf-8")
+    for path in (tmp_path / "không có.bin", letter, drill.photos / "DJI_0001.JPG"):
+        said = operator("ingest", drill.photos, option, path)
+        assert said.exit_code == 3 and path.name in said.sentence
+
+
+def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:
+    flight_id = ready("ingest", drill.photos).json["flight_id"]
+    out = tmp_path / "bản đồ.tif"
+    for options, word in [
+        (("--gsd", "inf"), "--gsd"),
+        (("--gsd", "1e9"), "--gsd"),
+        (("--gsd", "0.0001"), "--gsd"),
+        (("--gsd", "nan"), "--gsd"),
+        (("--crs", "EPSG:999999"), "EPSG:999999"),
+        (("--revision", "final"), "--revision live"),
+    ]:
+        said = ready("export", flight_id, out, *options)
+        assert said.exit_code == 3 and word in said.sentence
+    for place in (tmp_path, tmp_path / "chưa có" / "a.tif"):
+        said = ready("export", flight_id, place)
+        assert said.exit_code == 3 and str(place) in said.sentence
+    assert not list(tmp_path.glob("*.tif")) and not list(tmp_path.glob(".*"))
