@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import shapely
-from sqlalchemy import Connection, Row, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.boxes import box_values, touches
@@ -54,6 +54,14 @@ class Boundaries:
         if bounds is not None:
             query = query.where(touches(tables.communes, bounds))
         return self._fetch(query.order_by(tables.communes.c.code))
+
+    def extent(self, on_date: date | None = None) -> BoundsLonLat | None:
+        """(west, south, east, north) in degrees of the communes in force on a date, or the latest."""
+        c = tables.communes.c
+        sides = func.min(c.west), func.min(c.south), func.max(c.east), func.max(c.north)
+        with self._database.read() as connection:
+            west, south, east, north = connection.execute(select(*sides).where(_in_force(on_date))).one()
+        return None if west is None else (west, south, east, north)
 
     def names(self, on_date: date | None = None) -> dict[str, str]:
         """Name by code, without reading the polygons: of the communes in force on a date, or the latest."""

@@ -42,12 +42,13 @@ _WORDS: Mapping[str, _Words] = {
         brief_vi="{percent} % vùng chụp không có độ cao và bị để trống",
         brief_en="{percent} % of the ground photographed has no height and stays empty",
         sentence_vi=(
-            "{files}: không có độ cao cho {percent} % vùng đã chụp, phần đó để trống trên bản đồ; thêm mô hình"
-            " độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại vào thư mục dữ liệu mới (--data)."
+            "{files}: không có độ cao cho {percent} % vùng đã chụp, phần đó để trống trên bản đồ; thêm mô"
+            " hình độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại vào thư mục dữ liệu mới (--data)."
         ),
         sentence_en=(
             "{files}: has no height under {percent} % of the ground photographed, which stays empty on the"
-            " map; add terrain of that place with 'flycam dem add' and ingest into a new data folder (--data)."
+            " map; add terrain of that place with 'flycam dem add' and ingest into a new data folder"
+            " (--data)."
         ),
     ),
 }

@@ -15,6 +15,7 @@ from flycam.serve import (
     failures,
     flights,
     health,
+    imaged,
     reference,
     site,
     terrain,
@@ -25,7 +26,7 @@ from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
 
-_ROUTERS = (accounts, communes, events, evidence, flights, health, reference, terrain)
+_ROUTERS = (accounts, communes, events, evidence, flights, health, imaged, reference, terrain)
 
 
 def create_app(services: Services) -> TileRoute:
@@ -44,6 +45,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.services = services
     api.state.door = door
     api.state.follower = follower
+    api.state.outlines = imaged.Outlines(services.workspace.catalog)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
     failures.install(api)

@@ -34,6 +34,12 @@ def communes(
     return collection(_feature(commune, tolerance_m) for commune in found[:_MOST])
 
 
+@router.get("/api/communes/extent")
+def extent(catalog: CatalogHere, on: date | None = None) -> BoundsLonLat | None:
+    """(west, south, east, north) in degrees of all boundaries in force; null where none is known."""
+    return catalog.boundaries.extent(on)
+
+
 def parse_bounds(text: str | None) -> BoundsLonLat | None:
     """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
     if text is None:

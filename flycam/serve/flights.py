@@ -11,6 +11,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
+from flycam.frame.warning import brief, code_of, sentence
 from flycam.serve.guard import viewer
 from flycam.serve.missed import holes_between
 from flycam.serve.services import Services
@@ -148,7 +149,7 @@ def _flight(
         "operator": flight.operator,
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
-        "warnings": list(flight.warnings),
+        "warnings": [_warning(kept) for kept in flight.warnings],
         "mosaics": [_mosaic(catalog, mosaic) for mosaic in mosaics],
         "communes": [
             {
@@ -162,6 +163,16 @@ def _flight(
             }
             for row in coverage
         ],
+    }
+
+
+def _warning(kept: str) -> Json:
+    return {
+        "code": code_of(kept),
+        "sentence": sentence(kept),
+        "sentence_vi": sentence(kept, "vi"),
+        "brief": brief(kept),
+        "brief_vi": brief(kept, "vi"),
     }
 
 

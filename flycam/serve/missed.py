@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 from shapely import Polygon
+from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import FrameRecord
 from flycam.geodata.crs import WGS84, point_transform
@@ -30,13 +32,10 @@ def holes_between(frames: Sequence[FrameRecord], work_crs: str) -> list[Hole]:
     Ground that is open to the outside is the flight's edge, not a hole. Holes thinner than a hundredth of
     the median footprint are left out. Areas are measured in `work_crs`.
     """
-    outlines = [frame.footprint_wkb for frame in frames if frame.footprint_wkb is not None]
-    if not outlines:
+    footprints, whole = imaged_ground(frames, work_crs)
+    if whole.is_empty:
         return []
-    footprints = shapely.make_valid(shapely.from_wkb(outlines))
-    metric = shapely.transform(footprints, point_transform(WGS84, work_crs))
-    whole = shapely.union_all(metric)
-    smallest = _SMALLEST_SHARE * float(np.median(shapely.area(metric)))
+    smallest_m2 = smallest_hole_m2(footprints)
     rings = [
         ring for part in shapely.get_parts(whole) if isinstance(part, Polygon) for ring in part.interiors
     ]
@@ -45,5 +44,18 @@ def holes_between(frames: Sequence[FrameRecord], work_crs: str) -> list[Hole]:
     return [
         Hole(shapely.to_wkb(shapely.transform(hole, back)), hole.area)
         for hole in holes
-        if hole.area >= smallest
+        if hole.area >= smallest_m2
     ]
+
+
+def imaged_ground(frames: Sequence[FrameRecord], work_crs: str) -> tuple[NDArray[np.object_], BaseGeometry]:
+    """(each footprint, their union), valid, in metres of the work CRS; frames without one are left out."""
+    outlines = [frame.footprint_wkb for frame in frames if frame.footprint_wkb is not None]
+    lonlat = shapely.make_valid(shapely.from_wkb(np.array(outlines, dtype=object)))
+    footprints = shapely.transform(lonlat, point_transform(WGS84, work_crs))
+    return footprints, shapely.union_all(footprints)
+
+
+def smallest_hole_m2(footprints: NDArray[np.object_]) -> float:
+    """Area below which a hole between these footprints is a sliver."""
+    return _SMALLEST_SHARE * float(np.median(shapely.area(footprints)))

@@ -32,6 +32,15 @@ export interface CommuneCoverage {
   covered_m2: number;
 }
 
+/** Something that must be said beside a flight's map, in both languages; `brief` fits on the map. */
+export interface Warning {
+  code: string | null;
+  sentence: string;
+  sentence_vi: string;
+  brief: string;
+  brief_vi: string;
+}
+
 export interface FlightInfo {
   flight_id: string;
   name: string;
@@ -45,7 +54,7 @@ export interface FlightInfo {
   operator: string | null;
   vertical_datum: string;
   work_crs: string;
-  warnings: string[];
+  warnings: Warning[];
   mosaics: MosaicInfo[];
   communes: CommuneCoverage[];
 }
@@ -116,6 +125,12 @@ async function read<T>(response: Response): Promise<T> {
   return body as T;
 }
 
+/** Boundaries of a day; today's where none is recorded for that day (they carry the day they hold from). */
+async function inForce(query: Record<string, string | number>, on: string | null): Promise<FeatureCollection> {
+  const then = on ? await get<FeatureCollection>("/api/communes", { ...query, on }) : null;
+  return then?.features.length ? then : get<FeatureCollection>("/api/communes", query);
+}
+
 export const api = {
   session: () => get<Session>("/api/session"),
   login: (token: string) => post<Session>("/api/login", { token }),
@@ -125,9 +140,11 @@ export const api = {
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
   gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),
-  communes: (bounds: number[], toleranceM: number) =>
-    get<FeatureCollection>("/api/communes", { bounds: bounds.join(","), tolerance_m: toleranceM }),
-  searchCommunes: (text: string) => get<FeatureCollection>("/api/communes", { q: text, tolerance_m: 50 }),
+  outlines: (eventId: string) => get<FeatureCollection>("/api/outlines", { event: eventId }),
+  communes: (bounds: number[], toleranceM: number, on: string | null) =>
+    inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
+  searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
+  communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
   pixel: (flight: string, layer: string, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, lon, lat }),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),

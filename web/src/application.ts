@@ -1,14 +1,15 @@
 /** Ties the views to the state: each view draws what the state says and asks for changes, nothing else. */
 
-import { toLonLat } from "ol/proj";
+import { intersects } from "ol/extent";
+import { toLonLat, transformExtent } from "ol/proj";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import { api, type FlightInfo } from "./api";
 import { el, replace } from "./dom";
-import { setLanguage, t } from "./i18n";
+import { inLanguage, setLanguage, t } from "./i18n";
 import { Live } from "./live";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
-import { chosenMosaic, MosaicLayers, visibleFlights } from "./map/mosaics";
+import { chosenMosaic, MosaicLayers } from "./map/mosaics";
 import { Overlays } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, unionBounds } from "./map/view";
 import { formatLonLat } from "./numbers";
@@ -17,17 +18,28 @@ import { FlightList } from "./panel/flights";
 import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
 import { CommuneSearch } from "./panel/search";
-import { currentEvent, defaultEvent, flightsShown, writeLink, type State, type Store } from "./state";
+import {
+  currentEvent,
+  defaultEvent,
+  flightsShown,
+  newestDay,
+  visibleFlights,
+  writeLink,
+  type State,
+  type Store,
+} from "./state";
 
 const CLOCK_MS = 20_000;
 
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
   private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
+  private readonly warnings = el("ul", { class: "map-warnings", hidden: true });
   private readonly position = el("output", { class: "position" });
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
   private readonly wholeButton = el("button", { type: "button", class: "whole" });
+  private terrain: number[][] = [];
   private readonly map;
   private readonly ground;
   private readonly mosaics;
@@ -43,7 +55,8 @@ export class Application {
     private readonly root: HTMLElement,
     private readonly store: Store,
   ) {
-    this.search = new CommuneSearch((hit) => {
+    const day = (): string | null => newestDay(store.state);
+    this.search = new CommuneSearch(day, (hit) => {
       this.communes.highlight(String(hit.properties["code"]));
       if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
       this.openPanel(false);
@@ -56,21 +69,25 @@ export class Application {
     this.map = createMap(this.mapElement);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
-    this.communes = new Communes(this.map);
+    this.communes = new Communes(this.map, (boundariesFrom) => this.store.set({ boundariesFrom }));
     this.overlays = new Overlays(this.map);
     this.map.on("singleclick", (event) => void this.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
-    this.map.on("moveend", () => this.showPosition(this.map.getView().getCenter()));
+    this.map.on("moveend", () => {
+      this.showPosition(this.map.getView().getCenter());
+      this.sayWarnings(this.store.state);
+    });
   }
 
   async start(): Promise<void> {
     this.store.subscribe((state, before) => this.render(state, before));
     const [events, flights, terrain] = await Promise.all([api.events(), api.flights(), api.terrain()]);
-    this.ground.setTerrain(terrain.map((dem) => dem.bounds));
+    this.terrain = terrain.map((dem) => dem.bounds);
+    this.ground.setTerrain(this.terrain);
     const linked = events.some((event) => event.event_id === this.store.state.eventId);
     const eventId = linked ? this.store.state.eventId : defaultEvent(events, flights);
     this.store.set({ events, flights, eventId });
-    if (!hasLinkedView() || !linked) this.showWhole();
+    if (!hasLinkedView() || !linked) await this.showWhole();
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
@@ -78,8 +95,8 @@ export class Application {
   private lay(): void {
     const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    this.wholeButton.addEventListener("click", () => this.showWhole());
-    const over = [this.drillFrame, this.notice, this.wholeButton, this.position, this.card.element];
+    this.wholeButton.addEventListener("click", () => void this.showWhole());
+    const over = [this.drillFrame, this.notice, this.warnings, this.wholeButton, this.position, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
@@ -94,7 +111,6 @@ export class Application {
     this.ground.update(state);
     this.mosaics.update(state);
     this.communes.update(state);
-    this.overlays.setFlights(visibleFlights(state));
     this.card.render(state.nowMs);
     this.notice.hidden = state.online;
     this.notice.textContent = t("offline");
@@ -102,6 +118,11 @@ export class Application {
     this.drillFrame.hidden = !drill;
     this.drillFrame.parentElement?.classList.toggle("drill", drill);
     this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
+    if (onlyClock) return;
+    this.overlays.setFlights(visibleFlights(state));
+    this.sayWarnings(state);
+    const moved = state.eventId !== before.eventId || state.flights !== before.flights;
+    if (moved) void this.readOutlines(state.eventId);
     const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
     if (wants(state) !== wants(before)) void this.drawOutlines(state);
   }
@@ -126,7 +147,7 @@ export class Application {
     writeLink({ event: eventId });
     this.card.close();
     this.store.set({ eventId, selectedFlight: null });
-    this.showWhole();
+    void this.showWhole();
   }
 
   private goTo(flight: FlightInfo): void {
@@ -134,10 +155,33 @@ export class Application {
     this.openPanel(false);
   }
 
-  private showWhole(): void {
+  /** All flights of the event; without any, the communes; without those, the terrain. */
+  private async showWhole(): Promise<void> {
     const bounds = flightsShown(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
-    const union = unionBounds(bounds);
+    const known = unionBounds(bounds) ?? (await api.communesExtent().catch(() => null));
+    const union = known ?? unionBounds(this.terrain);
     if (union) fitLonLat(this.map, union);
+  }
+
+  private async readOutlines(eventId: string | null): Promise<void> {
+    const outlines = eventId ? await api.outlines(eventId).catch(() => null) : null;
+    if (!outlines || eventId !== this.store.state.eventId) return;
+    this.overlays.setOutlines(outlines);
+    this.overlays.setFlights(visibleFlights(this.store.state));
+  }
+
+  /** What must be said of the imagery in sight, on the map itself. */
+  private sayWarnings(state: State): void {
+    const view = this.map.getView().calculateExtent(this.map.getSize());
+    const lonlat = transformExtent(view, "EPSG:3857", "EPSG:4326");
+    const inSight = visibleFlights(state).filter((one) => one.bounds && intersects(one.bounds, lonlat));
+    const said = inSight.flatMap((flight) =>
+      flight.warnings.map((one) =>
+        el("li", {}, el("strong", {}, flight.name), `: ${inLanguage(one.brief_vi, one.brief)}`),
+      ),
+    );
+    this.warnings.hidden = said.length === 0;
+    replace(this.warnings, ...said);
   }
 
   private showPosition(coordinate: number[] | undefined): void {

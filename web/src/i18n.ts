@@ -33,6 +33,7 @@ const words = {
   layers: ["Lớp bản đồ", "Map layers"],
   layerHillshade: ["Địa hình", "Terrain"],
   layerCommunes: ["Ranh giới xã, phường", "Commune boundaries"],
+  communesFrom: ["theo ranh giới từ {0}", "as they stand since {0}"],
   layerFootprints: ["Khung từng ảnh", "Photo footprints"],
   layerGaps: ["Chỗ còn thiếu trong chuyến bay", "Ground missed by the flight"],
   layerNotFlown: ["Nơi chưa bay chụp", "Not flown"],
@@ -130,6 +131,11 @@ export function setLanguage(next: Language): void {
 export function t(word: Word, ...values: (string | number)[]): string {
   const text = words[word][current === "vi" ? 0 : 1];
   return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), text);
+}
+
+/** For what the server says in both languages. */
+export function inLanguage(vietnamese: string, english: string): string {
+  return current === "vi" ? vietnamese : english;
 }
 
 /** For words whose key comes from the server: falls back to the server's own spelling. */

@@ -2,6 +2,7 @@
 
 import type { EventInfo, FlightInfo, Session } from "./api";
 import type { Language } from "./i18n";
+import { dayOf } from "./time";
 
 export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown";
 
@@ -18,6 +19,8 @@ export interface State {
   selectedFlight: string | null;
   layers: Readonly<Record<LayerName, boolean>>;
   language: Language;
+  /** Day from which the boundaries on the map hold; null before any are drawn. */
+  boundariesFrom: string | null;
   online: boolean;
   nowMs: number;
 }
@@ -57,6 +60,7 @@ export function initialState(): State {
     selectedFlight: null,
     layers: { hillshade: true, communes: true, footprints: false, gaps: false, notFlown: true },
     language: (link.lang ?? saved) === "en" ? "en" : "vi",
+    boundariesFrom: null,
     online: true,
     nowMs: Date.now(),
   };
@@ -77,6 +81,19 @@ export function defaultEvent(events: EventInfo[], flights: FlightInfo[]): string
   const isDrill = (id: string): boolean => events.find((event) => event.event_id === id)?.is_drill ?? false;
   const real = ranked.find((flight) => !isDrill(flight.event_id));
   return (real ?? ranked[0])?.event_id ?? events[0]?.event_id ?? null;
+}
+
+/** Flights whose imagery is on the screen, newest first. */
+export function visibleFlights(state: State): FlightInfo[] {
+  return flightsShown(state).filter(
+    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id),
+  );
+}
+
+/** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
+export function newestDay(state: State): string | null {
+  const newest = visibleFlights(state)[0];
+  return newest ? dayOf(newest.last) : null;
 }
 
 export interface Link {

@@ -15,6 +15,11 @@ export function formatDate(iso: string | number): string {
   return `${two(d.getUTCDate())}/${two(d.getUTCMonth() + 1)}/${d.getUTCFullYear()}`;
 }
 
+/** "2024-09-10": the day in Việt Nam, as the server takes days. */
+export function dayOf(iso: string | number): string {
+  return local(iso).toISOString().slice(0, 10);
+}
+
 export function formatClock(iso: string | number): string {
   const d = local(iso);
   return `${two(d.getUTCHours())}:${two(d.getUTCMinutes())}`;

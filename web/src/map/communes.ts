@@ -13,21 +13,28 @@ import type { FeatureLike } from "ol/Feature";
 import { transformExtent } from "ol/proj";
 import { api } from "../api";
 import { debounced } from "../dom";
-import type { State } from "../state";
+import { newestDay, type State } from "../state";
 import { COLOURS } from "./colours";
 import { Z } from "./view";
 
 const FARTHEST_RESOLUTION = 1200;
-const NAMES_FROM_RESOLUTION = 120;
-const FONT = '600 17px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+/** Metres per pixel from which names are written, and from which they are written large. */
+const NAMES_FROM_RESOLUTION = 420;
+const LARGE_FROM_RESOLUTION = 100;
+const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 
 export class Communes {
   private readonly source = new VectorSource();
   private readonly layer: VectorImageLayer;
   private loaded: { extent: number[]; resolution: number } | null = null;
   private highlighted: string | null = null;
+  private on: string | null = null;
 
-  constructor(private readonly map: Map) {
+  /** `onLoaded` hears the day (yyyy-mm-dd) from which the boundaries drawn hold; null without boundaries. */
+  constructor(
+    private readonly map: Map,
+    private readonly onLoaded: (validFrom: string | null) => void,
+  ) {
     this.layer = new VectorImageLayer({
       source: this.source,
       zIndex: Z.communes,
@@ -40,7 +47,14 @@ export class Communes {
   }
 
   update(state: State): void {
+    const on = newestDay(state);
+    const shownNow = state.layers.communes && !this.layer.getVisible();
     this.layer.setVisible(state.layers.communes);
+    if (on !== this.on) this.loaded = null;
+    if (on !== this.on || shownNow) {
+      this.on = on;
+      void this.load();
+    }
   }
 
   /** Marks one commune (a search hit) until another is chosen. */
@@ -68,7 +82,9 @@ export class Communes {
     const wide = [x0 - w, y0 - h, x1 + w, y1 + h];
     this.loaded = { extent: wide, resolution };
     const lonlat = transformExtent(wide, "EPSG:3857", "EPSG:4326");
-    const collection = await api.communes(lonlat, Math.max(2, resolution)).catch(() => null);
+    const on = this.on;
+    const collection = await api.communes(lonlat, Math.max(2, resolution), on).catch(() => null);
+    if (on !== this.on) return;
     if (!collection) {
       this.loaded = null;
       return;
@@ -76,20 +92,26 @@ export class Communes {
     const features = new GeoJSON().readFeatures(collection, { featureProjection: "EPSG:3857" });
     this.source.clear(true);
     this.source.addFeatures(features);
+    const days = features.map((feature) => String(feature.get("valid_from"))).sort();
+    this.onLoaded(days[days.length - 1] ?? null);
   }
 
   private style(feature: FeatureLike, resolution: number): Style[] {
     const strong = feature.get("code") === this.highlighted;
-    const casing = new Style({ stroke: new Stroke({ color: COLOURS.communeCasing, width: strong ? 7 : 3.4 }) });
+    const near = resolution < LARGE_FROM_RESOLUTION;
+    const casingWidth = strong ? 7 : near ? 3.4 : 2;
+    const casing = new Style({ stroke: new Stroke({ color: COLOURS.communeCasing, width: casingWidth }) });
     const line = new Style({
-      stroke: new Stroke({ color: strong ? COLOURS.picked : COLOURS.commune, width: strong ? 4 : 1.4 }),
+      stroke: new Stroke({ color: strong ? COLOURS.picked : COLOURS.commune, width: strong ? 4 : near ? 1.4 : 0.8 }),
     });
     if (resolution < NAMES_FROM_RESOLUTION || strong) {
       line.setText(
         new Text({
           text: String(feature.get("name")),
-          font: FONT,
-          overflow: strong,
+          font: `600 ${near || strong ? 17 : 14}px ${FAMILY}`,
+          // names that would lie on another are left out, not squeezed
+          overflow: true,
+          padding: [2, 4, 2, 4],
           fill: new Fill({ color: "#14202b" }),
           stroke: new Stroke({ color: "rgba(255,255,255,0.92)", width: 4 }),
         }),

@@ -6,7 +6,7 @@ import XYZ from "ol/source/XYZ";
 import { createXYZ } from "ol/tilegrid";
 import { transformExtent } from "ol/proj";
 import { tileUrl, type FlightInfo, type MosaicInfo } from "../api";
-import { flightsShown, type State } from "../state";
+import { visibleFlights, type State } from "../state";
 import * as versions from "../versions";
 import { Z } from "./view";
 
@@ -19,12 +19,6 @@ interface Shown {
 export function chosenMosaic(state: State, flight: FlightInfo): MosaicInfo | null {
   const wanted = state.spectral[flight.flight_id] ?? "colour";
   return flight.mosaics.find((mosaic) => mosaic.layer === wanted) ?? flight.mosaics[0] ?? null;
-}
-
-export function visibleFlights(state: State): FlightInfo[] {
-  return flightsShown(state).filter(
-    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id),
-  );
 }
 
 export class MosaicLayers {

@@ -5,6 +5,7 @@ import Feature from "ol/Feature";
 import GeoJSON from "ol/format/GeoJSON";
 import Point from "ol/geom/Point";
 import { fromExtent } from "ol/geom/Polygon";
+import type Geometry from "ol/geom/Geometry";
 import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
 import CircleStyle from "ol/style/Circle";
@@ -44,6 +45,7 @@ export class Overlays {
   private readonly picked: VectorSource;
   private readonly extents: VectorSource;
   private readonly extentLayer: VectorLayer;
+  private outlines: Record<string, Geometry> = {};
 
   constructor(private readonly map: Map) {
     const pen = document.createElement("canvas").getContext("2d");
@@ -83,12 +85,22 @@ export class Overlays {
     return isDot ? String(hit.get("flight")) : null;
   }
 
+  /** What each flight imaged; until it is known, a flight is drawn by its bounds. */
+  setOutlines(collection: FeatureCollection): void {
+    this.outlines = {};
+    for (const feature of reader.readFeatures(collection)) {
+      const geometry = feature.getGeometry();
+      if (geometry) this.outlines[String(feature.get("flight_id"))] = geometry;
+    }
+  }
+
   setFlights(flights: FlightInfo[]): void {
     this.extents.clear(true);
     for (const flight of flights) {
       if (!flight.bounds) continue;
       const extent = transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857");
-      const feature = new Feature({ geometry: fromExtent(extent), flight: flight.flight_id });
+      const geometry = this.outlines[flight.flight_id] ?? fromExtent(extent);
+      const feature = new Feature({ geometry, flight: flight.flight_id });
       feature.set("label", `${flight.name}\n${formatTime(flight.last)}`);
       this.extents.addFeature(feature);
     }

@@ -2,7 +2,7 @@
 
 import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../api";
 import { el, replace } from "../dom";
-import { t, type Word } from "../i18n";
+import { inLanguage, t, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatNumber } from "../numbers";
 import { formatAge, formatTime } from "../time";
 
@@ -87,6 +87,7 @@ export class EvidenceCard {
       "div",
       {},
       el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
+      ...flight.warnings.map((one) => el("p", { class: "warning" }, inLanguage(one.brief_vi, one.brief))),
       el("dl", {}, ...terms(facts)),
       pixel.settled.length > 0 &&
         el(

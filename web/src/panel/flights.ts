@@ -2,7 +2,7 @@
 
 import { api, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace } from "../dom";
-import { t, tOr } from "../i18n";
+import { inLanguage, t, tOr } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { flightsShown, writeLink, type State, type Store } from "../state";
 import { formatAge, formatPeriod } from "../time";
@@ -54,7 +54,9 @@ export class FlightList {
       ),
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
-      ...flight.warnings.map((warning) => el("p", { class: "warning" }, warning)),
+      ...flight.warnings.map((one) =>
+        el("p", { class: "warning" }, inLanguage(one.sentence_vi, one.sentence)),
+      ),
       this.spectralChoice(state, flight),
       el(
         "div",

@@ -4,6 +4,7 @@ import { el, replace } from "../dom";
 import { t, type Word } from "../i18n";
 import { COLOURS } from "../map/colours";
 import type { LayerName, State, Store } from "../state";
+import { formatDate } from "../time";
 
 const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: boolean }[] = [
   { layer: "communes", word: "layerCommunes", sign: "commune" },
@@ -37,6 +38,7 @@ export class LayerPanel {
   private row(state: State, layer: LayerName, word: Word, name: string): HTMLElement {
     const change = (): void =>
       this.store.set({ layers: { ...this.store.state.layers, [layer]: !this.store.state.layers[layer] } });
+    const since = layer === "communes" ? state.boundariesFrom : null;
     return el(
       "li",
       {},
@@ -45,7 +47,7 @@ export class LayerPanel {
         {},
         el("input", { type: "checkbox", checked: state.layers[layer], change, "data-layer": layer }),
         sign(name),
-        el("span", {}, t(word)),
+        el("span", {}, t(word), since && el("small", {}, t("communesFrom", formatDate(since)))),
       ),
     );
   }

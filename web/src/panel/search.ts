@@ -13,7 +13,10 @@ export class CommuneSearch {
   private hits: Hit[] = [];
   private asked = "";
 
-  constructor(private readonly choose: (hit: Hit) => void) {
+  constructor(
+    private readonly day: () => string | null,
+    private readonly choose: (hit: Hit) => void,
+  ) {
     this.input.addEventListener("input", debounced(() => void this.find(), 180));
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("blur", () => window.setTimeout(() => (this.list.hidden = true), 150));
@@ -41,7 +44,7 @@ export class CommuneSearch {
       this.hits = [];
       return;
     }
-    const found = await api.searchCommunes(text).catch(() => null);
+    const found = await api.searchCommunes(text, this.day()).catch(() => null);
     if (!found || this.asked !== text) return;
     this.hits = found.features.slice(0, 8);
     const items = this.hits.map((hit) =>
