@@ -26,7 +26,8 @@ from flycam.geometry.terrain import TerrainGrid
 Bytes = NDArray[np.uint8]
 _Node = TypeVar("_Node", np.float32, np.uint16)
 
-MAX_LATTICE_ERROR_PX = 0.25
+# Half a source pixel, reached only at kinks of the terrain; see decision 0009.
+MAX_LATTICE_ERROR_PX = 0.5
 # Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
 _NODES_AT_ONCE = 70_000
 # Source pixels on each side that the widest kernel (Lanczos) weighs.

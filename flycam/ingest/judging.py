@@ -53,6 +53,12 @@ def judge(grey: Pixels) -> PixelChecks:
     )
 
 
+def is_covered(picture: Pixels) -> bool:
+    """Whether an H×W×3 picture shows nothing (lens cap, black); looks at every fourth pixel each way."""
+    grey = cv2.cvtColor(np.ascontiguousarray(picture[::4, ::4]), cv2.COLOR_RGB2GRAY)
+    return _is_without_structure(np.asarray(grey, np.uint8), float(cv2.mean(grey)[0]))
+
+
 def _is_without_structure(grey: Pixels, mean: float) -> bool:
     """Whether averaging over cells of 8 × 8 pixels, which removes sensor noise, leaves nothing to see.
 

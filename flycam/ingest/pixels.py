@@ -18,7 +18,7 @@ from flycam.ingest.container import MAX_PIXELS, head_of, opened
 from flycam.ingest.judging import PixelChecks, Pixels, judge
 from flycam.ingest.photo_head import Kind, PhotoHead
 
-__all__ = ["PixelChecks", "Pixels", "judge_picture", "open_pixels", "pixel_checks"]
+__all__ = ["PixelChecks", "Pixels", "open_pixels", "pixel_checks"]
 
 MAX_FILE_BYTES = 1 << 30
 STRETCH_PERCENTILES = (0.5, 99.5)
@@ -144,11 +144,4 @@ def pixel_checks(path: Path) -> PixelChecks:
         grey = cv2.resize(
             cv2.cvtColor(np.ascontiguousarray(full), cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA
         )
-    return judge(np.asarray(grey, np.uint8))
-
-
-def judge_picture(picture: Pixels) -> PixelChecks:
-    """Checks of an H×W×3 RGB picture that is already decoded, at a quarter of its size."""
-    size = (max(picture.shape[1] // 4, 1), max(picture.shape[0] // 4, 1))
-    grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
     return judge(np.asarray(grey, np.uint8))

@@ -28,7 +28,8 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
-from flycam.ingest.pixels import judge_picture, open_pixels
+from flycam.ingest.judging import is_covered
+from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
@@ -300,7 +301,7 @@ class _Photos:
             pixels = open_pixels(path)
         except FrameRejected as error:
             return error
-        if judge_picture(pixels).lens_covered:
+        if is_covered(pixels):
             return LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
         try:
             keep(self._workspace, path, sha256)
