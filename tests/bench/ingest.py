@@ -21,22 +21,33 @@ from flycam.drill.truth import read_truth
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import ground_pixel_m, zoom_for_gsd
 from tests.bench import orthority
-from tests.bench.flights import BenchFlight, drill_flight
-from tests.bench.processes import FLYCAM, Finished, run_process, startup
+from tests.bench.flights import BenchFlight, drill_flight, first_photos
+from tests.bench.processes import FLYCAM, BenchBroken, Finished, run_process, startup
 from tests.bench.table import Row
 
 TIMES_FASTER = 12.0
+FEW = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One program on a round: all photos, the first few, and nothing but its start-up."""
+
+    whole: Finished
+    few: Finished
+    start: Finished
+
+    def marginal_s(self, photos: int) -> float:
+        """Wall time of one more photo: whatever is paid once is in both runs."""
+        return (self.whole.wall_s - self.few.wall_s) / (photos - FEW)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One run of each, their start-ups beside them, and how many photos flycam's mosaic holds."""
+    """One round of both."""
 
-    ours: Finished
-    theirs: Finished
-    our_start: Finished
-    their_start: Finished
-    used: int
+    ours: Run
+    theirs: Run
 
 
 def measure(strips: int, per_strip: int, rounds: int, cores: list[int]) -> list[Row]:
@@ -49,12 +60,20 @@ def measure(strips: int, per_strip: int, rounds: int, cores: list[int]) -> list[
     with tempfile.TemporaryDirectory(dir=flight.folder.parent) as temporary:
         for number in range(rounds):
             done.append(_round(flight, oty, pixel_m, Path(temporary) / str(number), cores))
-    ours_0, theirs_0 = _median(r.our_start.wall_s for r in done), _median(r.their_start.wall_s for r in done)
-    net = [(r.theirs.wall_s - theirs_0) / (r.ours.wall_s - ours_0) for r in done]
-    gross = [r.theirs.wall_s / r.ours.wall_s for r in done]
-    cpu = [(r.theirs.cpu_s - r.their_start.cpu_s) / (r.ours.cpu_s - r.our_start.cpu_s) for r in done]
-    ours, theirs = _median(r.ours.wall_s for r in done), _median(r.theirs.wall_s for r in done)
-    ours_cpu, theirs_cpu = _median(r.ours.cpu_s for r in done), _median(r.theirs.cpu_s for r in done)
+    ours_0, theirs_0 = (
+        _median(r.ours.start.wall_s for r in done),
+        _median(r.theirs.start.wall_s for r in done),
+    )
+    net = [(r.theirs.whole.wall_s - theirs_0) / (r.ours.whole.wall_s - ours_0) for r in done]
+    gross = [r.theirs.whole.wall_s / r.ours.whole.wall_s for r in done]
+    marginal = [r.theirs.marginal_s(photos) / r.ours.marginal_s(photos) for r in done]
+    cpu = [
+        (r.theirs.whole.cpu_s - r.theirs.start.cpu_s) / (r.ours.whole.cpu_s - r.ours.start.cpu_s)
+        for r in done
+    ]
+    ours, theirs = (_median(one.whole.wall_s for one in runs) for runs in zip(*map(_pair, done), strict=True))
+    more = [_median(one.marginal_s(photos) for one in runs) for runs in zip(*map(_pair, done), strict=True)]
+    spent = [_median(one.whole.cpu_s for one in runs) for runs in zip(*map(_pair, done), strict=True)]
     return [
         Row(
             what=f"whole ingest a photo, {photos} photos, {len(cores)} cores",
@@ -66,22 +85,29 @@ def measure(strips: int, per_strip: int, rounds: int, cores: list[int]) -> list[
             notes=(
                 f"start-up taken off: flycam {ours_0:.2f} s, oty {theirs_0:.2f} s; with it "
                 f"{ours:.2f} s against {theirs:.2f} s: ratio {_median(gross):.2f}",
-                f"processor time: {ours_cpu:.2f} s against {theirs_cpu:.2f} s; start-up off, ratio "
+                f"one more photo (all less the first {FEW}): {more[0] * 1e3:.0f} ms against "
+                f"{more[1] * 1e3:.0f} ms: ratio {_median(marginal):.2f}",
+                f"processor time {spent[0]:.2f} s against {spent[1]:.2f} s; start-up off: ratio "
                 f"{_median(cpu):.2f}",
                 f"rounds {len(done)}, ratios {', '.join(f'{r:.2f}' for r in net)}; output pixel "
-                f"{pixel_m:.4f} m; {min(r.used for r in done)} of {photos} photos in the mosaic; "
-                f"{orthority.version_of(oty)}",
+                f"{pixel_m:.4f} m; orthority {orthority.version_of(oty)}",
             ),
             figures={
-                "wall_s": [[r.ours.wall_s, r.theirs.wall_s] for r in done],
-                "cpu_s": [[r.ours.cpu_s, r.theirs.cpu_s] for r in done],
-                "startup_s": [[r.our_start.wall_s, r.their_start.wall_s] for r in done],
-                "startup_cpu_s": [[r.our_start.cpu_s, r.their_start.cpu_s] for r in done],
+                "wall_s": [[r.ours.whole.wall_s, r.theirs.whole.wall_s] for r in done],
+                "few_s": [[r.ours.few.wall_s, r.theirs.few.wall_s] for r in done],
+                "cpu_s": [[r.ours.whole.cpu_s, r.theirs.whole.cpu_s] for r in done],
+                "startup_s": [[r.ours.start.wall_s, r.theirs.start.wall_s] for r in done],
+                "startup_cpu_s": [[r.ours.start.cpu_s, r.theirs.start.cpu_s] for r in done],
                 "ratio_with_startup": _median(gross),
+                "ratio_marginal": _median(marginal),
                 "ratio_cpu": _median(cpu),
             },
         )
     ]
+
+
+def _pair(done: Round) -> tuple[Run, Run]:
+    return done.ours, done.theirs
 
 
 def output_pixel_m(flight: BenchFlight) -> float:
@@ -93,23 +119,37 @@ def output_pixel_m(flight: BenchFlight) -> float:
 
 
 def _round(flight: BenchFlight, oty: Path, pixel_m: float, folder: Path, cores: list[int]) -> Round:
-    data, out = folder / "data", folder / "oty"
-    out.mkdir(parents=True)
+    folder.mkdir()
     truth = read_truth(flight.folder)
-    interior, exterior = orthority.write_parameters(out, flight, truth)
-    run_process([*FLYCAM, "dem", "add", flight.dem, "--data", data])
-    ours_start = startup([*FLYCAM, "--version"], cores)
-    theirs_start = startup([oty, "--version"], cores)
-    os.sync()  # neither pays for the other's dirty pages
-    ours = run_process([*FLYCAM, "ingest", flight.photos, "--data", data, "--json"], cores=cores)
-    os.sync()
-    theirs = run_process(
-        orthority.command(oty, flight, interior, exterior, out, truth.facts["work_crs"], pixel_m), cores=cores
+    parameters = orthority.write_parameters(folder, flight, truth)
+    crs = truth.facts["work_crs"]
+    every, few = flight.photos, first_photos(flight, FEW)
+    ours = Run(
+        whole=_ingest(flight, every, folder / "data", cores),
+        few=_ingest(flight, few, folder / "data-few", cores),
+        start=startup([*FLYCAM, "--version"], cores),
     )
-    answer = json.loads(ours.stdout.splitlines()[-1])
-    written = len(list(out.glob("*_ORTHO.tif")))
-    photos = len(truth.exteriors)
-    if written != photos or answer["frames"]["used"] != photos:
-        raise RuntimeError(f"of {photos} photos flycam used {answer['frames']['used']}, oty wrote {written}")
+    theirs = []
+    for photos, out in ((every, folder / "oty"), (few, folder / "oty-few")):
+        out.mkdir()
+        os.sync()
+        command = orthority.command(oty, photos, flight.dem, parameters, out, crs, pixel_m)
+        theirs.append(run_process(command, cores=cores))
+        _require_all(photos, len(list(out.glob("*_ORTHO.tif"))), "oty wrote")
+    start = startup([oty, "--version"], cores)
     shutil.rmtree(folder)
-    return Round(ours, theirs, ours_start, theirs_start, answer["frames"]["used"])
+    return Round(ours, Run(whole=theirs[0], few=theirs[1], start=start))
+
+
+def _ingest(flight: BenchFlight, photos: Path, data: Path, cores: list[int]) -> Finished:
+    run_process([*FLYCAM, "dem", "add", flight.dem, "--data", data])
+    os.sync()  # neither program pays for what the other left to be written
+    done = run_process([*FLYCAM, "ingest", photos, "--data", data, "--json"], cores=cores)
+    _require_all(photos, json.loads(done.stdout.splitlines()[-1])["frames"]["used"], "flycam used")
+    return done
+
+
+def _require_all(photos: Path, count: int, who: str) -> None:
+    there = len(list(photos.iterdir()))
+    if count != there:
+        raise BenchBroken(f"{who} {count} of {there} photos")

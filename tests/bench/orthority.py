@@ -84,20 +84,20 @@ def write_parameters(folder: Path, flight: BenchFlight, truth: DrillTruth) -> tu
 
 
 def command(
-    oty: Path, flight: BenchFlight, interior: Path, exterior: Path, out: Path, crs: str, gsd_m: float
+    oty: Path, photos: Path, dem: Path, parameters: tuple[Path, Path], out: Path, crs: str, gsd_m: float
 ) -> list[str]:
-    """`oty frame` over all photos: bilinear, the given pixel size, everything else as it comes."""
+    """`oty frame` over a folder of photos: bilinear, the given pixel size, everything else as it comes."""
     return [
         str(oty),
         "frame",
-        *("--dem", str(flight.dem)),
-        *("--int-param", str(interior)),
-        *("--ext-param", str(exterior)),
+        *("--dem", str(dem)),
+        *("--int-param", str(parameters[0])),
+        *("--ext-param", str(parameters[1])),
         *("--crs", crs),
         *("--res", f"{gsd_m:.6f}"),
         *("--interp", "bilinear"),
         *("--dem-interp", "bilinear"),
         *("--out-dir", str(out)),
         "--overwrite",
-        *(str(path) for path in sorted(flight.photos.iterdir())),
+        *(str(path) for path in sorted(photos.iterdir())),
     ]

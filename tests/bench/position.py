@@ -125,7 +125,8 @@ def pixel_errors(flight: BenchFlight, truth: DrillTruth, data: Path, flight_id: 
 
 def _frame_errors(header: FrameHeader, exterior, frame_tiles: TileRange, terrain, tiles, cast):
     """Tile by tile, of the pixels that one frame gave: true (east, north, height) N×3, error N in metres,
-    and error M against exact rays. The rays go the other way than rectification: from some of the places in the photo to the same DEM.
+    and error M against exact rays. The rays go the other way than rectification: from some of the places in
+    the photo to the same DEM.
     """
     to_work = mercator_to_work(exterior.work_crs, range_bounds(frame_tiles))
     sampled = source_coordinates(header.interior, exterior, terrain, frame_tiles, to_work)
