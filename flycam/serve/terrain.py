@@ -20,7 +20,7 @@ from flycam.serve.wording import Json, iso
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
-MIN_ZOOM, MAX_ZOOM = 6, 14
+MIN_ZOOM, MAX_ZOOM = 6, 16
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
 _KEPT_TILES = 1024
 _PNG_LEVEL = 4

@@ -58,8 +58,8 @@ export class Application {
     const day = (): string | null => newestDay(store.state);
     this.search = new CommuneSearch(day, (hit) => {
       this.communes.highlight(String(hit.properties["code"]));
-      if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
       this.openPanel(false);
+      if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
     });
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id));
     this.flights = new FlightList(store, (flight) => this.goTo(flight));
@@ -84,10 +84,11 @@ export class Application {
     const [events, flights, terrain] = await Promise.all([api.events(), api.flights(), api.terrain()]);
     this.terrain = terrain.map((dem) => dem.bounds);
     this.ground.setTerrain(this.terrain);
-    const linked = events.some((event) => event.event_id === this.store.state.eventId);
-    const eventId = linked ? this.store.state.eventId : defaultEvent(events, flights);
+    const asked = this.store.state.eventId;
+    const found = events.some((event) => event.event_id === asked);
+    const eventId = found ? asked : defaultEvent(events, flights);
     this.store.set({ events, flights, eventId });
-    if (!hasLinkedView() || !linked) await this.showWhole();
+    if (!hasLinkedView() || (asked && !found)) await this.showWhole();
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
@@ -140,6 +141,7 @@ export class Application {
 
   private openPanel(open: boolean): void {
     this.root.classList.toggle("panel-open", open);
+    this.map.updateSize();
     this.panelSwitch.textContent = open ? t("closeMenu") : t("menu");
   }
 
@@ -151,8 +153,8 @@ export class Application {
   }
 
   private goTo(flight: FlightInfo): void {
-    if (flight.bounds) fitLonLat(this.map, flight.bounds);
     this.openPanel(false);
+    if (flight.bounds) fitLonLat(this.map, flight.bounds);
   }
 
   /** All flights of the event; without any, the communes; without those, the terrain. */
@@ -225,14 +227,17 @@ export class Application {
     this.keepInSight(event.coordinate);
   }
 
-  /** On a phone the card covers the lower part of the map: the picked point moves above it. */
+  /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */
   private keepInSight(coordinate: number[]): void {
     const size = this.map.getSize();
     const at = this.map.getPixelFromCoordinate(coordinate);
-    const free = (size?.[1] ?? 0) - this.card.element.offsetHeight;
-    const covers = this.card.element.offsetWidth >= (size?.[0] ?? 0);
-    if (!size || !at || !covers || (at[1] ?? 0) < free - 20) return;
-    this.map.getView().centerOn(coordinate, size, [(size[0] ?? 0) / 2, Math.max(free / 2, 90)]);
+    if (!size || !at) return;
+    const [width = 0, height = 0] = size;
+    const { offsetLeft, offsetTop, offsetWidth } = this.card.element;
+    const below = offsetWidth >= width;
+    if (below ? (at[1] ?? 0) < offsetTop - 20 : (at[0] ?? 0) < offsetLeft - 20) return;
+    const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];
+    this.map.getView().centerOn(coordinate, size, to);
   }
 }
 

@@ -7,6 +7,7 @@ const words = {
   event: ["Sự kiện", "Event"],
   noEvent: ["Chưa có sự kiện", "No event yet"],
   drill: ["DIỄN TẬP", "DIỄN TẬP (drill)"],
+  drillMark: ["DIỄN TẬP", "DIỄN TẬP"],
   drillNote: ["Ảnh diễn tập – không phải hiện trường thật", "Drill imagery – not a real scene"],
   riskLevel: ["Rủi ro thiên tai cấp {0}", "Disaster risk level {0}"],
   flights: ["Chuyến bay", "Flights"],

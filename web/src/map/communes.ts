@@ -1,4 +1,4 @@
-/** Commune boundaries, fetched for the view and as coarse as the view allows; names when there is room. */
+/** Commune boundaries, fetched for the view and as coarse as the view allows. */
 
 import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
@@ -6,8 +6,6 @@ import VectorImageLayer from "ol/layer/VectorImage";
 import VectorSource from "ol/source/Vector";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
-import Text from "ol/style/Text";
-import Fill from "ol/style/Fill";
 import { containsExtent, getHeight, getWidth } from "ol/extent";
 import type { FeatureLike } from "ol/Feature";
 import { transformExtent } from "ol/proj";
@@ -15,17 +13,17 @@ import { api } from "../api";
 import { debounced } from "../dom";
 import { newestDay, type State } from "../state";
 import { COLOURS } from "./colours";
+import { Names } from "./names";
 import { Z } from "./view";
 
 const FARTHEST_RESOLUTION = 1200;
-/** Metres per pixel from which names are written, and from which they are written large. */
-const NAMES_FROM_RESOLUTION = 420;
-const LARGE_FROM_RESOLUTION = 100;
-const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+/** Metres per pixel below which boundaries are drawn broad. */
+const NEAR_RESOLUTION = 100;
 
 export class Communes {
   private readonly source = new VectorSource();
   private readonly layer: VectorImageLayer;
+  private readonly names: Names;
   private loaded: { extent: number[]; resolution: number } | null = null;
   private highlighted: string | null = null;
   private on: string | null = null;
@@ -40,9 +38,9 @@ export class Communes {
       zIndex: Z.communes,
       imageRatio: 1.2,
       style: (feature, resolution) => this.style(feature, resolution),
-      declutter: true,
     });
     map.addLayer(this.layer);
+    this.names = new Names(map);
     map.on("moveend", debounced(() => void this.load(), 200));
   }
 
@@ -50,6 +48,7 @@ export class Communes {
     const on = newestDay(state);
     const shownNow = state.layers.communes && !this.layer.getVisible();
     this.layer.setVisible(state.layers.communes);
+    this.names.setVisible(state.layers.communes);
     if (on !== this.on) this.loaded = null;
     if (on !== this.on || shownNow) {
       this.on = on;
@@ -70,6 +69,11 @@ export class Communes {
   }
 
   private async load(): Promise<void> {
+    await this.fetch();
+    this.names.place(this.source.getFeatures());
+  }
+
+  private async fetch(): Promise<void> {
     const view = this.map.getView();
     const resolution = view.getResolution() ?? FARTHEST_RESOLUTION;
     if (!this.layer.getVisible() || resolution > FARTHEST_RESOLUTION) return;
@@ -98,25 +102,13 @@ export class Communes {
 
   private style(feature: FeatureLike, resolution: number): Style[] {
     const strong = feature.get("code") === this.highlighted;
-    const near = resolution < LARGE_FROM_RESOLUTION;
-    const casingWidth = strong ? 7 : near ? 3.4 : 2;
-    const casing = new Style({ stroke: new Stroke({ color: COLOURS.communeCasing, width: casingWidth }) });
-    const line = new Style({
-      stroke: new Stroke({ color: strong ? COLOURS.picked : COLOURS.commune, width: strong ? 4 : near ? 1.4 : 0.8 }),
-    });
-    if (resolution < NAMES_FROM_RESOLUTION || strong) {
-      line.setText(
-        new Text({
-          text: String(feature.get("name")),
-          font: `600 ${near || strong ? 17 : 14}px ${FAMILY}`,
-          // names that would lie on another are left out, not squeezed
-          overflow: true,
-          padding: [2, 4, 2, 4],
-          fill: new Fill({ color: "#14202b" }),
-          stroke: new Stroke({ color: "rgba(255,255,255,0.92)", width: 4 }),
-        }),
-      );
-    }
-    return [casing, line];
+    const near = resolution < NEAR_RESOLUTION;
+    const [casing, line] = strong ? [7, 4] : near ? [3.4, 1.4] : [2, 0.8];
+    // the chosen commune's line lies over its neighbours'
+    const zIndex = strong ? 1 : 0;
+    return [
+      new Style({ zIndex, stroke: new Stroke({ color: COLOURS.communeCasing, width: casing }) }),
+      new Style({ zIndex, stroke: new Stroke({ color: strong ? COLOURS.picked : COLOURS.commune, width: line }) }),
+    ];
   }
 }

@@ -22,7 +22,7 @@ export class Ground {
 
   constructor(private readonly map: Map) {
     this.hillshade = new TileLayer({
-      source: new XYZ({ url: "/api/hillshade/{z}/{x}/{y}", minZoom: 6, maxZoom: 14, transition: 0 }),
+      source: new XYZ({ url: "/api/hillshade/{z}/{x}/{y}", minZoom: 6, maxZoom: 16, transition: 0 }),
       zIndex: Z.hillshade,
       visible: false,
     });

@@ -10,7 +10,7 @@ import type { Extent } from "ol/extent";
 import { t } from "../i18n";
 import { readLink, writeLink } from "../state";
 
-export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, flights: 930, picked: 940 };
+export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, names: 925, flights: 930, picked: 940 };
 
 const NORTHERN_VIETNAM: [number, number, number, number] = [102.1, 20.0, 108.1, 23.4];
 
@@ -25,7 +25,7 @@ export function createMap(target: HTMLElement): Map {
     view: new View({
       center: fromLonLat([105.1, 21.7]),
       zoom: 7.5,
-      minZoom: 5,
+      minZoom: 2,
       maxZoom: 24,
       enableRotation: false,
       constrainResolution: false,
@@ -70,8 +70,9 @@ function rememberInLink(map: Map): void {
 export function fitLonLat(map: Map, bounds: Extent, maxZoom = 20): void {
   const size = map.getSize() ?? [800, 600];
   const margin = Math.min(60, (size[0] ?? 800) / 10);
+  const below = Math.min(110, (size[1] ?? 600) / 5); // the scale, the coordinates and what must be said
   map.getView().fit(transformExtent(bounds, "EPSG:4326", "EPSG:3857"), {
-    padding: [margin, margin, margin, margin],
+    padding: [margin, margin, below, margin],
     maxZoom,
     duration: 0,
   });

@@ -80,7 +80,7 @@ export class EvidenceCard {
     if (pixel.sigma_m !== null) {
       facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, 1)} m${pose ? ` (${t(pose)})` : ""}`]);
     }
-    facts.push([t("camera"), pixel.camera]);
+    if (pixel.camera) facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
     if (operator) facts.push([t("operator"), operator]);
     return el(

@@ -55,7 +55,7 @@ export class FlightList {
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
       ...flight.warnings.map((one) =>
-        el("p", { class: "warning" }, inLanguage(one.sentence_vi, one.sentence)),
+        el("p", { class: "warning" }, inLanguage(one.brief_vi, one.brief)),
       ),
       this.spectralChoice(state, flight),
       el(
@@ -108,6 +108,7 @@ export class FlightList {
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
       ),
+      ...flight.warnings.map((one) => el("p", {}, inLanguage(one.sentence_vi, one.sentence))),
       el("h3", {}, t("communesCovered")),
       flight.communes.length
         ? el("table", { class: "coverage" }, ...flight.communes.map(coverageRow))

@@ -46,7 +46,7 @@ export class Header {
       change: (e) => this.chooseEvent((e.target as HTMLSelectElement).value),
     });
     for (const event of state.events) {
-      const name = event.is_drill ? `[${t("drill")}] ${event.name}` : event.name;
+      const name = event.is_drill ? `[${t("drillMark")}] ${event.name}` : event.name;
       select.append(el("option", { value: event.event_id, selected: event.event_id === state.eventId }, name));
     }
     return select;
