@@ -10,30 +10,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, FrameUnreadable, InputUnusable, LensCovered, SourceUnreadable
+from flycam.errors import FrameRejected, InputUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import FrameHeader, flight_id_of
-from flycam.frame.tile import OrthoPatch
+from flycam.frame.frame import flight_id_of
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
-from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
-from flycam.ingest.judging import is_covered
-from flycam.ingest.pixels import open_pixels
-from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
-from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.opening import (
     Labels,
     Opened,
@@ -43,16 +36,14 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
-from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose, tiles_of
+from flycam.pipeline.rectification import ground_view, tiles_of
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import (
     TerrainLookup,
     names_here,
-    recorded_terrain,
     registered_dems,
     terrain_for_flight,
 )
-from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 _REACH_PER_HEIGHT = 8.0
@@ -83,36 +74,6 @@ class IngestReport:
         return dict(sorted(Counter(one.reason for one in self.left_out).items()))
 
 
-@dataclass(slots=True)
-class _Rejections:
-    """Frames left out on the way, each with its error."""
-
-    errors: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
-
-    def records(self, flight_id: str) -> list[FrameRecord]:
-        return [
-            FrameRecord(
-                header=header,
-                flight_id=flight_id,
-                status=FrameStatus.REJECTED,
-                reason=error.reason,
-                message=str(error),
-            )
-            for header, error in self.errors
-        ]
-
-    def sentences(self) -> list[Rejection]:
-        named = [(header.provenance.source_name, error) for header, error in self.errors]
-        return [
-            Rejection(
-                name=name,
-                reason=error.reason,
-                message=str(error) if name in str(error) else f"{name}: {error}",
-            )
-            for name, error in named
-        ]
-
-
 def ingest(
     workspace: Workspace,
     request: SurveyRequest,
@@ -131,7 +92,7 @@ def ingest(
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
         terrain = _terrain(workspace, seen.diagnosis, dems)
-        rejections = _Rejections()
+        rejections = Rejections()
         planned = list(_plan(seen.diagnosis, terrain, rejections))
         terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
         if not planned:
@@ -143,7 +104,7 @@ def ingest(
             frames = [frame for frame in planned if frame.header.layer == layer]
             mosaic = open_mosaic(workspace, opened.flight, layer, frames)
             todo = list(_records(workspace, opened, mosaic, frames, terrain))
-            new += _merge(workspace, mosaic, todo, terrain, rejections, progress)
+            new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
         workspace.catalog.frames.put(rejections.records(flight_id))
         flight = close_flight(workspace, opened.flight)
         communes = cover_communes(workspace, flight, progress, changed=new > 0)
@@ -194,7 +155,7 @@ def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]
     )
 
 
-def _plan(diagnosis: Diagnosis, terrain: TerrainGrid, rejections: _Rejections) -> Iterator[Planned]:
+def _plan(diagnosis: Diagnosis, terrain: TerrainGrid, rejections: Rejections) -> Iterator[Planned]:
     for header in diagnosis.headers:
         try:
             view = ground_view(header, terrain)
@@ -241,82 +202,3 @@ def _records(
             ),
             frame.path,
         )
-
-
-def _merge(
-    workspace: Workspace,
-    mosaic: MosaicInfo,
-    todo: Sequence[tuple[FrameRecord, Path]],
-    terrain: TerrainGrid,
-    rejections: _Rejections,
-    progress: Progress,
-) -> int:
-    """Rectify in threads; record each frame, then merge it. The number of frames merged."""
-    workers = workers_here()
-    merged = done = 0
-    terrains = {terrain.dem_id: terrain}
-    for dem_id in {record.dem_id for record, _ in todo if record.dem_id} - terrains.keys():
-        terrains[dem_id] = recorded_terrain(workspace, dem_id)
-    with MosaicWriter(
-        workspace.store,
-        workspace.catalog.tiles,
-        mosaic,
-        origin=workspace.box,
-        clock_ns=workspace.clock_ns,
-        amendments=amendments_of(workspace, mosaic),
-        workers=workers,
-    ) as writer:
-        photos = _Photos(workspace, workers + 1)
-        parts = [
-            (record, path, part, number == 0)
-            for record, path in todo
-            for number, part in enumerate(parts_of(recorded_pose(record)[1]))
-        ]
-        results = ordered_map(partial(_patch, photos, terrains), parts, workers, in_flight=workers + 1)
-        for (record, _, _, is_first), result in zip(parts, results, strict=True):
-            if isinstance(result, FrameRejected):
-                if is_first:
-                    rejections.errors.append((record.header, result))
-            else:
-                if is_first:
-                    workspace.catalog.frames.put([record])
-                    merged += 1
-                writer.add(result)
-            done += is_first
-            if is_first:
-                progress("rectify", done, len(todo))
-    return merged
-
-
-class _Photos:
-    """Pixels of the photos at work; each is judged and kept as evidence once, then shared by its parts."""
-
-    def __init__(self, workspace: Workspace, at_once: int) -> None:
-        self._workspace = workspace
-        self.read = lru_cache(maxsize=at_once)(self._read)
-
-    def _read(self, path: Path, sha256: str) -> NDArray[np.uint8] | FrameRejected:
-        """RGB, or why the frame is left out: a result, for the flight goes on."""
-        try:
-            pixels = open_pixels(path)
-        except FrameRejected as error:
-            return error
-        if is_covered(pixels):
-            return LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
-        try:
-            keep(self._workspace, path, sha256)
-        except SourceUnreadable as error:
-            return FrameUnreadable(str(error))
-        return pixels
-
-
-def _patch(
-    photos: _Photos, terrains: dict[str, TerrainGrid], item: tuple[FrameRecord, Path, TileRange, bool]
-) -> OrthoPatch | FrameRejected:
-    """One part of a frame's patch."""
-    record, path, part, _ = item
-    exterior, tiles, dem_id = recorded_pose(record)
-    pixels = photos.read(path, record.header.provenance.source_sha256)
-    if isinstance(pixels, FrameRejected):
-        return pixels
-    return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles, part)
