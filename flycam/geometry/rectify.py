@@ -79,12 +79,15 @@ def rectify(
     max_lattice_error_px: float = MAX_LATTICE_ERROR_PX,
     interpolation: int = cv2.INTER_LINEAR,
     max_range_m: float | None = None,
+    floors: NDArray[np.uint16] | None = None,
 ) -> Rectified:
     """Rectify a frame onto `tiles`.
 
     pixels H×W×3 uint8 RGB, of interior.image_size_px; to_work maps EPSG:3857 to the work CRS of pose and
     terrain; interpolation as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC). Ground farther than
-    max_range_m from the camera (default `footprint.view_range`) is left out.
+    max_range_m from the camera (default `footprint.view_range`) is left out. floors, of tiles.shape_tiles:
+    a tile on which the frame is nowhere as good as this quality is left out, for none of its pixels could win
+    there; 0 leaves nothing out.
 
     Raises ValueError if the pixels are not of the size the interior orientation says.
     """
@@ -98,7 +101,7 @@ def rectify(
     for lattices in _lattices(view, tiles, max_lattice_error_px):
         steps.append(lattices.step_px)
         errors.append(float(lattices.error_px.max()))
-        for piece in sampler.pieces(lattices):
+        for piece in sampler.pieces(lattices, None if floors is None else floors.reshape(-1)[lattices.index]):
             window = piece.window(tiles, lattices)
             sampler.write(piece, rgb[window], quality[window])
     return Rectified(
@@ -206,10 +209,15 @@ class _Sampler:
         self.inside_px = 0
         self.visible_px = 0
 
-    def pieces(self, lattices: TileLattices) -> Iterator[_Piece]:
-        """Enlarge the lattices one tile after the other; tiles without a valid pixel are passed over."""
+    def pieces(self, lattices: TileLattices, floors: NDArray[np.uint16] | None = None) -> Iterator[_Piece]:
+        """Enlarge the lattices one tile after the other; tiles without a valid pixel are passed over.
+
+        So are tiles whose best node is below their floor: pixels between nodes are never better than those.
+        """
         for number, (row, last_row, col, last_col) in enumerate(lattices.box.tolist()):
             nodes = (number, slice(row, last_row + 2), slice(col, last_col + 2))
+            if floors is not None and lattices.quality[nodes].max() < floors[number]:
+                continue
             rows, crop_rows = _pixel_rows(row, last_row, lattices.step_px)
             cols, crop_cols = _pixel_rows(col, last_col, lattices.step_px)
             crop = (crop_rows, crop_cols)

@@ -73,6 +73,10 @@ class TileCanvas:
         self._take(wins, tile.rgb, tile.quality, np.take(indices, tile.source))
         return True
 
+    def floor(self) -> int:
+        """The lowest quality of any pixel; 0 while some ground has no data."""
+        return int(cv2.minMaxLoc(self._quality)[0])
+
     def freeze(self) -> MosaicTile:
         """The canonical state as an immutable value: table sorted, only frames that own a pixel."""
         tile = self.borrow()

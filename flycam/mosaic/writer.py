@@ -20,12 +20,14 @@ from types import TracebackType
 from typing import Self
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
 from flycam.frame.tilecodec import content_hash, encode
-from flycam.geometry.grid import TileId
+from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.heads import Heads
 from flycam.mosaic.merge import TileCanvas, require_zoom
@@ -81,6 +83,7 @@ class MosaicWriter:
         self._made_from: dict[TileId, str | None] = {}
         self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self._dirty: set[TileId] = set()
+        self._floors: dict[TileId, int] = {}
         self._lock = threading.RLock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
 
@@ -115,9 +118,20 @@ class MosaicWriter:
                     continue
                 if self._canvas(tile_id).lay(patch.rgb[rows, cols], quality, patch.frame_id):
                     self._dirty.add(tile_id)
+                    self._floors[tile_id] = self._canvases[tile_id].floor()
                     changed += 1
                 self._evict()
         return changed
+
+    def floors(self, tiles: TileRange) -> NDArray[np.uint16]:
+        """The lowest quality on each of `tiles` as known now, of tiles.shape_tiles; 0 where some ground is
+        bare or nothing is known.
+
+        Inside an epoch qualities only grow, so a frame that is nowhere as good as this on a tile can never
+        win a pixel of it: it need not be made there. May be asked from any thread, without waiting.
+        """
+        lowest = np.fromiter((self._floors.get(tile, 0) for tile in tiles), np.uint16, len(tiles))
+        return lowest.reshape(tiles.shape_tiles)
 
     def flush(self) -> int:
         """Write every merged tile that is not in the log yet; the number of log lines appended."""
@@ -134,6 +148,8 @@ class MosaicWriter:
         with self._lock:
             self.flush()
             wanted = set(tile_ids)
+            for tile_id in wanted:
+                self._floors.pop(tile_id, None)
             self._heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
             self._forget(wanted)
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
+
+_Item = TypeVar("_Item")
+_GROUP = 64
 
 
 @dataclass(slots=True)
@@ -84,10 +88,12 @@ def merge_frames(
         photos = _Photos(workspace, workers + 1)
         parts = [
             (record, path, part, number == 0)
-            for record, path in todo
+            for record, path in spread(todo)
             for number, part in enumerate(parts_of(recorded_pose(record)[1]))
         ]
-        results = ordered_map(partial(_patch, photos, terrains), parts, workers, in_flight=workers + 1)
+        results = ordered_map(
+            partial(_patch, photos, terrains, writer.floors), parts, workers, in_flight=workers + 1
+        )
         for (record, _, _, is_first), result in zip(parts, results, strict=True):
             if isinstance(result, FrameRejected):
                 if is_first:
@@ -101,6 +107,24 @@ def merge_frames(
             if is_first:
                 progress("rectify", done, len(todo))
     return merged
+
+
+def spread(frames: Sequence[_Item]) -> list[_Item]:
+    """Frames in an order in which each covers ground that the next ones then need not be made for.
+
+    Every eighth frame first, then those half-way between, and so on: neighbours in flight overlap most. In
+    groups of 64, so that the tiles at work stay in memory. The mosaic does not depend on the order.
+    """
+    order: list[_Item] = []
+    for start in range(0, len(frames), _GROUP):
+        group = frames[start : start + _GROUP]
+        taken: set[int] = set()
+        for stride in (8, 4, 2, 1):
+            for index in range(0, len(group), stride):
+                if index not in taken:
+                    taken.add(index)
+                    order.append(group[index])
+    return order
 
 
 class _Photos:
@@ -126,12 +150,15 @@ class _Photos:
 
 
 def _patch(
-    photos: _Photos, terrains: dict[str, TerrainGrid], item: tuple[FrameRecord, Path, TileRange, bool]
+    photos: _Photos,
+    terrains: dict[str, TerrainGrid],
+    floors: Callable[[TileRange], NDArray[np.uint16]],
+    item: tuple[FrameRecord, Path, TileRange, bool],
 ) -> OrthoPatch | FrameRejected:
-    """One part of a frame's patch."""
+    """One part of a frame's patch, less the tiles on which it can win nothing."""
     record, path, part, _ = item
     exterior, tiles, dem_id = recorded_pose(record)
     pixels = photos.read(path, record.header.provenance.source_sha256)
     if isinstance(pixels, FrameRejected):
         return pixels
-    return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles, part)
+    return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles, part, floors)

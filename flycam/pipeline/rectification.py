@@ -7,6 +7,7 @@ by itself gets the same bytes as inside the whole frame.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,9 +30,8 @@ from flycam.geometry.grid import (
     range_for_bounds,
     tile_at,
 )
-from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.rectify import Rectified, rectify
+from flycam.geometry.rectify import rectify
 from flycam.geometry.terrain import TerrainGrid
 
 _MOST_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
@@ -109,13 +109,24 @@ def patch_of(
     terrain: TerrainGrid,
     frame_tiles: TileRange,
     wanted: TileRange | None = None,
+    floors: Callable[[TileRange], NDArray[np.uint16]] | None = None,
 ) -> OrthoPatch:
     """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
 
-    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly. Raises what `rectify` raises.
+    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; floors gives, for tiles, the quality
+    below which this frame need not be made there (`MosaicWriter.floors`). Raises what `rectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
-    rectified = _rectified(header.interior, exterior, pixels, terrain, frame_tiles, tiles)
+    size = (pixels.shape[1], pixels.shape[0])
+    rectified = rectify(
+        pixels,
+        header.interior if size == header.interior.image_size_px else scaled(header.interior, size),
+        exterior,
+        terrain,
+        tiles,
+        _plane_of(exterior, frame_tiles),
+        floors=floors(tiles) if floors else None,
+    )
     return OrthoPatch(
         tiles=tiles,
         rgb=rectified.rgb,
@@ -124,20 +135,6 @@ def patch_of(
         exterior_version=exterior.version,
         dem_id=terrain.dem_id,
     )
-
-
-def _rectified(
-    interior: InteriorOrientation,
-    exterior: ExteriorOrientation,
-    pixels: NDArray[np.uint8],
-    terrain: TerrainGrid,
-    frame_tiles: TileRange,
-    tiles: TileRange,
-) -> Rectified:
-    size = (pixels.shape[1], pixels.shape[0])
-    if size != interior.image_size_px:
-        interior = scaled(interior, size)
-    return rectify(pixels, interior, exterior, terrain, tiles, _plane_of(exterior, frame_tiles))
 
 
 def _plane_of(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:
