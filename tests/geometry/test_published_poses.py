@@ -17,7 +17,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileRange, grid_pixel_m, range_for_bounds
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.rectify import rectify
+from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
 from flycam.geometry.rotation import (
     as_mat3,
     rotation_from_angle_axis,
@@ -211,7 +211,7 @@ def test_overlapping_orthos_agree(flight, gsd_m, request):
     source_gsd = gsd_m_of(data)
     all_shifts = []
     for i, (_, a, pixel) in enumerate(made):
-        assert a.lattice_error_px <= 0.25
+        assert a.lattice_error_px <= MAX_LATTICE_ERROR_PX
         for _, b, _ in made[i + 1 :]:
             shifts = displacements(a, b)
             if len(shifts):
