@@ -177,10 +177,14 @@ export class Application {
     const view = this.map.getView().calculateExtent(this.map.getSize());
     const lonlat = transformExtent(view, "EPSG:3857", "EPSG:4326");
     const inSight = visibleFlights(state).filter((one) => one.bounds && intersects(one.bounds, lonlat));
-    const said = inSight.flatMap((flight) =>
-      flight.warnings.map((one) =>
-        el("li", {}, el("strong", {}, flight.name), `: ${inLanguage(one.brief_vi, one.brief)}`),
-      ),
+    const flightsBySentence: Record<string, string[]> = {};
+    for (const flight of inSight) {
+      for (const one of flight.warnings) {
+        (flightsBySentence[inLanguage(one.brief_vi, one.brief)] ??= []).push(flight.name);
+      }
+    }
+    const said = Object.entries(flightsBySentence).map(([sentence, names]) =>
+      el("li", {}, el("strong", {}, names.join(", ")), `: ${sentence}`),
     );
     this.warnings.hidden = said.length === 0;
     replace(this.warnings, ...said);

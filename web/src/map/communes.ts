@@ -37,6 +37,7 @@ export class Communes {
       source: this.source,
       zIndex: Z.communes,
       imageRatio: 1.2,
+      maxResolution: FARTHEST_RESOLUTION,
       style: (feature, resolution) => this.style(feature, resolution),
     });
     map.addLayer(this.layer);

@@ -20,6 +20,7 @@ const LARGE_FROM_RESOLUTION = 100;
 const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 /** Points tried across the view, in each direction, for a commune that reaches beyond it. */
 const TRIED = 15;
+const NAME_PX = 200;
 
 type Areal = Polygon | MultiPolygon;
 
@@ -48,7 +49,9 @@ export class Names {
     const view = this.map.getView();
     this.source.clear(true);
     if ((view.getResolution() ?? Infinity) > FROM_RESOLUTION) return;
-    const extent = view.calculateExtent(this.map.getSize());
+    const [width = 0, height = 0] = this.map.getSize() ?? [];
+    // half a name fits between the points tried and the view's edge
+    const extent = view.calculateExtent([Math.max(width - NAME_PX, 1), Math.max(height - 60, 1)]);
     const names: Feature[] = [];
     for (const commune of communes) {
       const shape = commune.getGeometry() as Areal | undefined;
@@ -104,7 +107,7 @@ function style(name: string, resolution: number): Style {
   const size = resolution < LARGE_FROM_RESOLUTION ? 17 : 14;
   return new Style({
     text: new Text({
-      text: name,
+      text: name.replace(" (", "\n("),
       font: `600 ${size}px ${FAMILY}`,
       padding: [2, 4, 2, 4],
       fill: new Fill({ color: "#14202b" }),
