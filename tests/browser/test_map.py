@@ -18,7 +18,18 @@ from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, settled, wait_for_zoom
 from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, add_flight, colour_at, make_workspace
+from tests.serve.world import (
+    DRILL,
+    LAT,
+    LON,
+    REAL,
+    World,
+    add_account,
+    add_communes,
+    add_flight,
+    colour_at,
+    make_workspace,
+)
 
 pytestmark = pytest.mark.browser
 
@@ -86,6 +97,33 @@ def test_a_click_tells_the_photo_its_time_and_sharpness(open_page: OpenPage) -> 
     assert photo.headers["content-type"] == "image/jpeg"
     page.locator(".card .close").click()
     expect(card).to_be_hidden()
+
+
+def test_a_warning_stands_on_the_map_while_its_flight_is_in_sight(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}")
+    strip = page.locator(".map-warnings")
+    expect(strip).to_have_text(re.compile("trước bão: không có mô hình độ cao"))
+    page.locator("button.language").click()
+    expect(strip).to_have_text(re.compile("trước bão: no terrain model"))
+    expect(page.locator(f'[data-flight="{world.before}"] .warning')).to_contain_text("no terrain model")
+    page.locator(f'[data-flight="{world.before}"] input').uncheck()
+    expect(strip).to_be_hidden()
+
+
+def test_a_link_without_an_event_keeps_its_view(open_page: OpenPage) -> None:
+    page = open_page(link="map=13.00/21.500000/104.500000")
+    settled(page)
+    assert "map=13.00%2F21.500000%2F104.500000" in page.url
+
+
+def test_without_flights_the_whole_is_the_communes(open_page: OpenPage, tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    add_communes(workspace)
+    with running(Services(workspace=workspace)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        wait_for_zoom(page, 13)
+        _, lat, lon = map(float, re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url).groups())  # type: ignore[union-attr]
+        assert abs(lat - LAT) < 0.02 and abs(lon - LON) < 0.02
 
 
 def test_not_flown_is_said_as_not_flown(open_page: OpenPage) -> None:
@@ -161,6 +199,7 @@ def test_the_phone_list_opens_and_closes(open_page: OpenPage) -> None:
     expect(page.locator(".panel")).to_be_visible()
     page.locator(".flight-actions button").first.click()
     expect(page.locator(".map")).to_be_visible()
+    wait_for_zoom(page, 15)
     settled(page)
     click_map(page, y=0.55)
     expect(page.locator(".card")).to_be_visible()

@@ -47,3 +47,11 @@ def test_wrong_bounds_are_refused_in_words(client: httpx.Client, bounds: str) ->
     response = client.get("/api/communes", params={"bounds": bounds})
     assert response.status_code == 422
     assert "bounds" in response.json()["message"]
+
+
+def test_the_extent_holds_all_boundaries_in_force(client: httpx.Client) -> None:
+    west, south, east, north = client.get("/api/communes/extent").json()
+    boxes = [feature["bbox"] for feature in client.get("/api/communes").json()["features"]]
+    assert (west, south) == pytest.approx((min(b[0] for b in boxes), min(b[1] for b in boxes)))
+    assert (east, north) == pytest.approx((max(b[2] for b in boxes), max(b[3] for b in boxes)))
+    assert client.get("/api/communes/extent", params={"on": "2024-06-30"}).json() is None

@@ -32,6 +32,14 @@ def test_flights_are_newest_first_and_carry_what_a_screen_needs(client: httpx.Cl
     assert all(0 < commune["covered_pct"] <= 100 for commune in after["communes"])
 
 
+def test_a_warning_is_said_in_both_languages(client: httpx.Client, world: World) -> None:
+    (said,) = client.get(f"/api/flights/{world.before}").json()["warnings"]
+    assert said["code"] == "no_terrain"
+    assert "mặt phẳng" in said["sentence_vi"] and "plane" in said["sentence"]
+    assert len(said["brief"]) < len(said["sentence"])
+    assert client.get(f"/api/flights/{world.after}").json()["warnings"] == []
+
+
 def test_flights_of_one_event_only(client: httpx.Client, world: World) -> None:
     flights = client.get("/api/flights", params={"event": DRILL}).json()
     assert [flight["flight_id"] for flight in flights] == [world.drill]

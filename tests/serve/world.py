@@ -31,6 +31,7 @@ from flycam.catalog.records import (
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of
 from flycam.frame.tile import OrthoPatch
+from flycam.frame.warning import NO_TERRAIN, warning
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import (
     TileRange,
@@ -112,8 +113,15 @@ def make_world(root: Path) -> World:
             starts_ns=ns("2024-10-12 00:00"),
         )
     )
-    _add_communes(workspace)
-    before = add_flight(workspace, REAL, "Thung lũng Nậm Lúc – trước bão", "2024-08-20 02:10", shift=(0, 0))
+    add_communes(workspace)
+    before = add_flight(
+        workspace,
+        REAL,
+        "Thung lũng Nậm Lúc – trước bão",
+        "2024-08-20 02:10",
+        shift=(0, 0),
+        warnings=(warning(NO_TERRAIN),),
+    )
     after = add_flight(
         workspace,
         REAL,
@@ -145,6 +153,7 @@ def add_flight(
     shift: tuple[int, int],
     storm: bool = False,
     operator: str | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> str:
     """Six photos in two strips, merged by the real writer. Returns the flight's id."""
     centre = lonlat_to_mercator(np.array([[LON, LAT]]))[0]
@@ -181,6 +190,7 @@ def add_flight(
         last_ns=shots[-1][2],
         bounds_lonlat_deg=whole.bounds,
         operator=operator,
+        warnings=warnings,
     )
     workspace.catalog.flights.put_flight(flight)
     mosaic = MosaicInfo(
@@ -331,7 +341,7 @@ def _rejected(flight_id: str, at_ns: int) -> FrameRecord:
     )
 
 
-def _add_communes(workspace: Workspace) -> None:
+def add_communes(workspace: Workspace) -> None:
     dlon, dlat = 0.006, 0.004
     names = ["Nậm Lúc", "Bản Liền", "Mường Đăng", "Phường Đông Cuông"]
     communes = []
