@@ -20,6 +20,7 @@ def running(services: Services) -> Iterator[str]:
     listener.listen(64)
     port = listener.getsockname()[1]
     server = server_for(services, "127.0.0.1", port)
+    server.config.timeout_graceful_shutdown = 1  # a page that still listens to /events is not waited for
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     deadline = time.monotonic() + 20
