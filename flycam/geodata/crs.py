@@ -228,9 +228,9 @@ def _transformer(src: str, dst: str) -> Transformer:
     source, target = _horizontal(parse_crs(src)), _horizontal(parse_crs(dst))
     if _is_vn2000(source) != _is_vn2000(target):
         return _vn2000_transformer(source, target)
-    # Horizontal only. Where the best operation wants a grid that is not here (NAD83's, say), the next named one
-    # is taken, good to metres (`describe_crs` names it); asking for the best alone gives infinity, and which
-    # one is best differs between PROJ versions. A ballpark is never taken.
+    # Horizontal only. Where the best operation wants a grid that is not here (NAD83's, say), the next named
+    # one is taken, good to metres (`describe_crs` names it); asking for the best alone gives infinity, and
+    # which one is best differs between PROJ versions. A ballpark is never taken.
     return Transformer.from_crs(source, target, always_xy=True, only_best=False, allow_ballpark=False)
 
 
