@@ -17,14 +17,9 @@ from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage
 from flycam.errors import BoundaryInvalid, NotFound
+from flycam.frame.spelling import search_key
 
 _SEARCH_LIMIT = 20
-
-
-def search_key(text: str) -> str:
-    """Text without accents and case, đ as d: what a person types who has no Vietnamese keyboard."""
-    decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
-    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
 
 
 class Boundaries:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import BoundaryInvalid
+from flycam.frame.spelling import search_key
 
 _CODE_COLUMNS = (
     "maxa", "maxaphuong", "maphuongxa", "madvhc", "macode", "code", "wardcode", "communecode", "adm3pcode",
@@ -32,12 +33,6 @@ class BoundaryFields:
     names: tuple[str, ...]
     declared: tuple[float | None, ...]
     remarks: tuple[str, ...]
-
-
-def search_key(text: str) -> str:
-    """Lower case without Vietnamese accents, single spaces: "Phường Cầu Thia" -> "phuong cau thia"."""
-    plain = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
-    return " ".join("".join(c for c in plain if not unicodedata.combining(c)).split())
 
 
 def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFields:

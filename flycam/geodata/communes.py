@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import BoundaryInvalid
-from flycam.geodata.boundary_fields import BoundaryFields, find_fields, search_key
+from flycam.frame.spelling import search_key
+from flycam.geodata.boundary_fields import BoundaryFields, find_fields
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.overlaps import pairwise_overlap_m2, polygons_only, resolve_overlaps
 from flycam.geodata.vector_file import read_polygon_layers

@@ -15,7 +15,7 @@ import shapely
 from pyproj import Geod
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
-from flycam.geodata.boundary_fields import search_key
+from flycam.frame.spelling import search_key
 from flycam.geodata.communes import CommuneImport, area_m2, read_communes
 from flycam.geodata.crs import WGS84, transform_points
 

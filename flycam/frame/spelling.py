@@ -1,0 +1,11 @@
+"""Vietnamese names as they are written, and as they are typed by someone without a Vietnamese keyboard."""
+
+from __future__ import annotations
+
+import unicodedata
+
+
+def search_key(text: str) -> str:
+    """Lower case without accents, đ as d, single spaces: "Phường Cầu Thia" -> "phuong cau thia"."""
+    decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
+    return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
