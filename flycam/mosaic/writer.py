@@ -37,7 +37,7 @@ from flycam.store import keys
 from flycam.store.base import ObjectStore
 
 _MAX_ATTEMPTS = 25
-_CANVAS_CACHE_TILES = 384  # 0.46 MB each: 180 MB
+_CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
 _PARENT_CACHE_TILES = 128
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
 

@@ -29,7 +29,7 @@ from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
 
 _Item = TypeVar("_Item")
-_GROUP = 64
+_GROUP = 32
 
 
 @dataclass(slots=True)
@@ -113,7 +113,7 @@ def spread(frames: Sequence[_Item]) -> list[_Item]:
     """Frames in an order in which each covers ground that the next ones then need not be made for.
 
     Every eighth frame first, then those half-way between, and so on: neighbours in flight overlap most. In
-    groups of 64, so that the tiles at work stay in memory. The mosaic does not depend on the order.
+    groups of 32, so that the tiles at work stay in memory. The mosaic does not depend on the order.
     """
     order: list[_Item] = []
     for start in range(0, len(frames), _GROUP):
