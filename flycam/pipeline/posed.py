@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,7 @@ def diagnosis_from_poses(
     Heights of the table are taken in the datum of the terrain below, and that is said. Raises what
     `read_poses_csv` raises.
     """
+    identity_of = cache(identify)  # hashing reads the whole photo: once is enough
     rough = read_poses_csv(pose_file, vertical_datum="LOCAL")
     places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
     lonlat = to_lonlat(places, rough[0].exterior.work_crs)
@@ -46,9 +48,9 @@ def diagnosis_from_poses(
         {row.name: row.exterior for row in rows},
         interior_for=interior_for,
         pose_file=pose_file.name,
-        identify=identify,
+        identify=identity_of,
     )
-    by_sha = {identify(photo): str(photo.path) for photo in photos}
+    by_sha = {identity_of(photo): str(photo.path) for photo in photos}
     cameras = Counter(f"{photo.maker} {photo.model}".strip() or "unknown camera" for photo in photos)
     camera, count = cameras.most_common(1)[0]
     return Diagnosis(
