@@ -115,7 +115,7 @@ def _prj_beside(path: Path) -> str:
     beside = path.with_suffix(".prj")
     if not beside.is_file():
         raise CrsMissing(
-            f"{path}: does not say which CRS its x and y are in: put a .prj beside it or give --crs"
+            f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it"
         )
     text = beside.read_text(encoding="utf-8").strip()
     parse_crs(text)

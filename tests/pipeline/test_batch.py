@@ -10,6 +10,7 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
+from flycam.drill.truth import read_truth
 from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import NO_TERRAIN
@@ -166,3 +167,19 @@ def test_takeoff_far_below_the_ground_is_refused(drill: DrillReport, make_house:
     house = make_house(drill)
     with pytest.raises(PositionMissing, match=r"DJI_0001\.JPG"):
         house.ingest(drill.photos, height_mode="relative", takeoff=-5000.0)
+
+
+def test_poses_of_a_table_are_taken_as_they_are(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(drill)
+    table = tmp_path / "poses.csv"
+    table.write_bytes((drill.truth / "poses.csv").read_bytes())
+    table.with_suffix(".prj").write_text("EPSG:32648", encoding="utf-8")
+    report = house.ingest(drill.photos, telemetry=table)
+    exact = read_truth(drill.photos.parent).exteriors
+    assert report.used == drill.frames
+    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id):
+        name = record.header.provenance.source_name
+        centre = record.header.exterior_prior.projection_centre_m
+        assert centre == pytest.approx(exact[name].projection_centre_m, abs=1e-3)
