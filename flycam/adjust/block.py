@@ -1,0 +1,183 @@
+"""The nouns of a block adjustment: what goes in, what comes out. Arrays, never a Python object per point.
+
+All coordinates are (east, north, height) metres in the block's work CRS and vertical datum; image points are
+(u, v) = (column, row) pixels of the frame's full-size picture, pixel centres at integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.exterior import ExteriorOrientation, Vec3
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.terrain import TerrainGrid
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BlockFrame:
+    """One frame of the block as it stands before the adjustment.
+
+    camera        frames with the same key share one interior orientation (calibration id, size, maker)
+    strip         number of the straight leg it was flown in: a gimbal's yaw offset is constant on a leg
+    exterior      the prior, with its sigmas
+    velocity_mps  (east, north, up) of the aircraft at the exposure, None if not known; used only where the
+                  camera's readout_s is known
+    """
+
+    frame_id: str
+    source_name: str
+    camera: str
+    strip: int
+    captured_ns: int
+    interior: InteriorOrientation
+    exterior: ExteriorOrientation
+    velocity_mps: Vec3 | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ties:
+    """Observations of tie points, sorted by (track, frame); a track has at most one observation a frame.
+
+    frame     N int32, index into Block.frames
+    track     N int32, 0 … tracks-1, each at least twice
+    uv_px     N×2 float64
+    sigma_px  N float64, of one coordinate
+    """
+
+    frame: Indices
+    track: Indices
+    uv_px: Floats
+    sigma_px: Floats
+
+    @property
+    def tracks(self) -> int:
+        """Number of tracks."""
+        return int(self.track[-1]) + 1 if self.track.size else 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ControlPoint:
+    """A ground point of known position, seen in frames: a GCP, or a place found again in a reference map.
+
+    sigma_m   (east, north, height); inf where a coordinate is not known
+    frames    indices into Block.frames; uv_px len(frames)×2 where they see it
+    check     held out of the adjustment and reported
+    """
+
+    name: str
+    position_m: Vec3
+    sigma_m: Vec3
+    frames: tuple[int, ...]
+    uv_px: Floats
+    sigma_px: float
+    check: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TerrainPrior:
+    """The terrain as an observation of every tie point's height.
+
+    sigma_height_m      of a post, correlated errors included
+    sigma_shift_m       (east, north, height) 1-sigma of the whole model's shift, which is solved for
+    canopy_m            sigma of how far above the model ground cover may stand: one-sided, robust
+    """
+
+    terrain: TerrainGrid
+    sigma_height_m: float = 3.0
+    sigma_shift_m: Vec3 = (5.0, 5.0, 3.0)
+    canopy_m: float = 8.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Block:
+    """All that is known of a flight before its adjustment. terrain None: a flight without a DEM."""
+
+    frames: Sequence[BlockFrame]
+    ties: Ties
+    terrain: TerrainPrior | None = None
+    control: Sequence[ControlPoint] = ()
+
+
+class FrameState(StrEnum):
+    """How well a frame is held.
+
+    TIED      by its own tie points
+    WEAK      too few, or badly spread: held by them and by its prior together
+    CARRIED   no usable ties: its prior, corrected by what its neighbours in time showed
+    """
+
+    TIED = "tied"
+    WEAK = "weak"
+    CARRIED = "carried"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdjustedFrame:
+    """One frame after the adjustment.
+
+    exterior   source ADJUSTED, version of the prior + 1, its sigmas those *relative to the block* (the common
+               shift taken out)
+    ties       observations that were used; rms_px of their residuals (one coordinate)
+    cells_pct  share of an 8×8 grid over the picture that holds a tie, 0-100
+    """
+
+    frame_id: str
+    state: FrameState
+    exterior: ExteriorOrientation
+    ties: int
+    rms_px: float
+    cells_pct: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy:
+    """What was measured, in numbers a report can print.
+
+    reprojection_px   RMS of one coordinate over the tracks used
+    held_out_px       the same over tracks held out of the adjustment (NaN if none)
+    shift_m           common shift of the block found against its priors (east, north, height)
+    shift_sigma_m     its own sigma: what is left unknown of the absolute position
+    check_m           RMS (east, north, height) at check points, NaN without
+    sigma0            square root of the robust chi-square per degree of freedom
+    """
+
+    reprojection_px: float
+    held_out_px: float
+    tracks: int
+    observations: int
+    shift_m: Vec3
+    shift_sigma_m: Vec3
+    check_m: Vec3
+    sigma0: float
+    iterations: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Adjustment:
+    """The adjusted block.
+
+    accepted   False where the adjustment did not improve on the priors by its own evidence: `frames` and
+               `interiors` are then the priors, and `why` says it
+    interiors  by camera key
+    points_m   tracks×3, NaN where a track was rejected; point_sigma_m tracks×3
+    residual_px  N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
+    used       N bool, the observations that took part
+    """
+
+    accepted: bool
+    why: str
+    frames: Sequence[AdjustedFrame]
+    interiors: Mapping[str, InteriorOrientation]
+    accuracy: Accuracy
+    points_m: Floats
+    point_sigma_m: Floats
+    residual_px: Floats
+    used: NDArray[np.bool_]
