@@ -21,7 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from flycam.catalog.tables import SCHEMA_VERSION, metadata, schema_info
+from flycam.catalog.tables import ADDED_IN, SCHEMA_VERSION, metadata, schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
 
 _BUSY_TIMEOUT_S = 30.0
@@ -128,9 +128,7 @@ class Database:
             if not sqlalchemy.inspect(connection).has_table(schema_info.name):
                 metadata.create_all(connection, checkfirst=False)
                 connection.execute(schema_info.insert().values(name="version", value=SCHEMA_VERSION))
-            found = connection.execute(
-                sqlalchemy.select(schema_info.c.value).where(schema_info.c.name == "version")
-            ).scalar()
+            found = _migrated(connection)
         if found != SCHEMA_VERSION:
             raise CatalogUnavailable(
                 f"{self.place}: this catalogue has schema {found}, this flycam reads {SCHEMA_VERSION}; "
@@ -189,6 +187,18 @@ class Database:
                 yield
             finally:
                 connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": key})
+
+
+def _migrated(connection: Connection) -> int | None:
+    """The schema's version, after an older one has got the tables that came since."""
+    of_version = schema_info.c.name == "version"
+    found = connection.execute(sqlalchemy.select(schema_info.c.value).where(of_version)).scalar()
+    if found is None or not 0 < found < SCHEMA_VERSION:
+        return found
+    for version in range(found + 1, SCHEMA_VERSION + 1):
+        metadata.create_all(connection, tables=list(ADDED_IN[version]), checkfirst=True)
+    connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
+    return SCHEMA_VERSION
 
 
 def _busy(name: str) -> FlightBusy:

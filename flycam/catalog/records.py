@@ -5,13 +5,17 @@ Polygons travel as WKB bytes in WGS 84 longitude, latitude degrees. Times are UT
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
+from typing import Any
 
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
+from flycam.geometry.interior import InteriorOrientation
 
 BoundsLonLat = tuple[float, float, float, float]
 
@@ -181,3 +185,62 @@ class AuditLine:
     subject: str
     detail: str
     digest: str
+
+
+class RevisionState(StrEnum):
+    """What may be done with a finished revision's tiles.
+
+    BUILDING   being written; never shown
+    PUBLISHED  complete: it is or was on show, and may be shown again
+    RETIRED    never shown again: it holds a withdrawn frame, or was given up half-written
+    """
+
+    BUILDING = "building"
+    PUBLISHED = "published"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionRecord:
+    """One finished revision of a mosaic: what it was made from, and how good it is.
+
+    made_ns      when it was published; when it was opened while it is being written
+    inputs_hash  of frames, poses, terrain, options and the recipe's version: the same hash, the same revision
+    options      what was asked for, as JSON values
+    stats        accuracy, counts and versions, as JSON values; no NaN (None where something is not known)
+    reports      store keys of the quality reports by language and kind ("vi.html")
+    dem_id       recorded terrain its pixels lie on: the flight's own surface where there is one
+    support_key  store key of the raster that says where that surface is the flight's own; None without
+    why          why it was retired; "" otherwise
+    """
+
+    mosaic_id: str
+    revision: int
+    made_ns: int
+    inputs_hash: str
+    state: RevisionState = RevisionState.BUILDING
+    options: Mapping[str, Any] = field(default_factory=dict)
+    stats: Mapping[str, Any] = field(default_factory=dict)
+    reports: Mapping[str, str] = field(default_factory=dict)
+    dem_id: str | None = None
+    support_key: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RevisionFrame:
+    """One frame as a finished revision used it.
+
+    exterior, interior  adjusted (the priors where nothing better was found)
+    state               "tied", "weak", "carried", or "prior" where the adjustment was not accepted
+    ties, rms_px        observations used and the RMS of their residuals (one coordinate, NaN without)
+    cells_pct           share of an 8×8 grid over the picture that holds a tie, 0-100
+    """
+
+    frame_id: str
+    exterior: ExteriorOrientation
+    interior: InteriorOrientation
+    state: str
+    ties: int = 0
+    rms_px: float = math.nan
+    cells_pct: float = 0.0

@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -232,3 +232,39 @@ def _derive_postgis_geometry(table: Table, wkb_column: str) -> None:
 
 _derive_postgis_geometry(frames, "footprint_wkb")
 _derive_postgis_geometry(communes, "wkb")
+
+# -- since schema 2 ---------------------------------------------------------------------------------
+
+revisions = Table(
+    "revisions",
+    metadata,
+    _key("mosaic_id"),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("inputs_hash", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("options", Text, nullable=False),
+    Column("stats", Text, nullable=False),
+    Column("reports", Text, nullable=False),
+    Column("dem_id", Text),
+    Column("support_key", Text),
+    Column("why", Text, nullable=False),
+)
+
+revision_frames = Table(
+    "revision_frames",
+    metadata,
+    _key("mosaic_id"),
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    _key("frame_id"),
+    Column("exterior", Text, nullable=False),
+    Column("interior", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("ties", Integer, nullable=False),
+    Column("rms_px", Float(53)),
+    Column("cells_pct", Float(53), nullable=False),
+    Index("revisions_of_frame", "frame_id"),
+)
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames)}
+"""Tables that came with a schema version: an older catalogue gets them when it is opened."""

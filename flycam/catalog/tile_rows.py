@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, select, tuple_
+from sqlalchemy import Connection, Row, and_, select, tuple_, update
 
 from flycam.catalog import tables
 from flycam.catalog.records import MosaicInfo
@@ -30,6 +30,14 @@ def heads_of_tiles(
             record = tile_of(row)
             found[record.tile_id] = record
     return found
+
+
+def show(connection: Connection, mosaic_id: str, revision: int) -> bool:
+    """Move the pointer to this revision of the mosaic; False if there is none of that number."""
+    c = tables.mosaics.c
+    of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
+    connection.execute(of_mosaic.where(c.revision != revision).values(published=False))
+    return connection.execute(of_mosaic.where(c.revision == revision).values(published=True)).rowcount > 0
 
 
 def mosaic_row(mosaic: MosaicInfo) -> dict[str, Any]:

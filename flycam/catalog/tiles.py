@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select, update
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.records import MosaicInfo
-from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, tile_of, tile_row
+from flycam.catalog.tile_rows import heads_of_tiles, mosaic_of, mosaic_row, show, tile_of, tile_row
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId, TileRange
@@ -165,10 +165,7 @@ class Tiles:
         return int(connection.execute(query).scalar_one())
 
     def _show(self, connection: Connection, mosaic_id: str, revision: int) -> None:
-        c = tables.mosaics.c
-        of_mosaic = update(tables.mosaics).where(c.mosaic_id == mosaic_id)
-        connection.execute(of_mosaic.where(c.revision != revision).values(published=False))
-        if connection.execute(of_mosaic.where(c.revision == revision).values(published=True)).rowcount == 0:
+        if not show(connection, mosaic_id, revision):
             raise _no_mosaic(mosaic_id, revision)
 
     def _check_zooms(

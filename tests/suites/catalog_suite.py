@@ -5,6 +5,7 @@ A subclass gives the fixture `url`: the address of an empty catalogue of the tes
 
 from __future__ import annotations
 
+import math
 import multiprocessing
 import random
 import signal
@@ -33,6 +34,9 @@ from flycam.catalog.records import (
     FrameRecord,
     FrameStatus,
     MosaicInfo,
+    RevisionFrame,
+    RevisionRecord,
+    RevisionState,
     Role,
     Withdrawal,
 )
@@ -150,6 +154,36 @@ def withdrawal(number: int, reason: str = "nhà dân", at: int = STORM_NS) -> Wi
     return Withdrawal(
         frame_id=frame(number).frame_id, flight_id="f1", reason=reason, authority="UBND tỉnh", withdrawn_ns=at
     )
+
+
+def used(number: int, **changes: object) -> RevisionFrame:
+    """A frame as a finished revision holds it."""
+    values: dict[str, object] = {
+        "frame_id": frame(number).frame_id,
+        "exterior": replace(EXTERIOR, source=PoseSource.ADJUSTED, version=2),
+        "interior": INTERIOR,
+        "state": "tied",
+        "ties": 412,
+        "rms_px": 0.1 + 0.2,
+        "cells_pct": 100 / 3,
+    }
+    return RevisionFrame(**(values | changes))  # type: ignore[arg-type]
+
+
+def finished(number: int, **changes: object) -> RevisionRecord:
+    """A revision ready to be published."""
+    values: dict[str, object] = {
+        "mosaic_id": "m1",
+        "revision": number,
+        "made_ns": STORM_NS + 60 * SECOND,
+        "inputs_hash": "hash-a",
+        "options": {"surface": True, "gsd_m": 0.1 / 3},
+        "stats": {"reprojection_px": 0.1 + 0.2, "check_m": [None, None, None], "why": "đã cải thiện"},
+        "reports": {"vi.html": "products/m1/r1/báo-cáo.html"},
+        "dem_id": "dem-2",
+        "support_key": "products/m1/r1/support.tif",
+    }
+    return RevisionRecord(**(values | changes))  # type: ignore[arg-type]
 
 
 def commune(code: str, name: str, box: tuple[float, float, float, float], valid_from: date) -> CommuneRecord:
@@ -405,6 +439,97 @@ class CatalogSuite:
             with pytest.raises(StoreConflict, match=r"m1.*revision"):
                 catalog.tiles.put_mosaic(other)
         assert catalog.tiles.mosaic("m1") == MOSAIC
+
+    # -- finished revisions ------------------------------------------------------------------
+
+    def test_a_finished_revision_comes_back_exactly(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        assert catalog.revisions.open(MOSAIC, "hash-a", {"surface": True, "gsd_m": 0.1 / 3}, STORM_NS) == 1
+        held = [used(1), used(2, state="carried", ties=0, rms_px=math.nan, cells_pct=0.0)]
+        catalog.revisions.put_frames("m1", 1, held)
+        made = catalog.revisions.publish(finished(1))
+        assert made == replace(finished(1), state=RevisionState.PUBLISHED)
+        assert catalog.revisions.get("m1", 1) == made
+        assert catalog.revisions.of_mosaic("m1") == catalog.revisions.all() == [made]
+        by_id = sorted(held, key=lambda one: one.frame_id)
+        assert repr(catalog.revisions.frames("m1", 1)) == repr(by_id), "NaN is no equal of itself"
+        assert catalog.revisions.frame("m1", 1, used(1).frame_id) == used(1)
+        assert catalog.revisions.frame("m1", 1, "nobody") is None
+        with pytest.raises(NotFound, match="revision 7"):
+            catalog.revisions.get("m1", 7)
+
+    def test_a_revision_is_shown_only_when_it_is_complete(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        number = catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS)
+        assert catalog.tiles.mosaic("m1").revision == 0
+        assert catalog.revisions.standing("m1", "hash-a") is None
+        catalog.revisions.publish(finished(number))
+        assert [m.published for m in catalog.tiles.mosaics("f1")] == [False, True]
+        assert catalog.revisions.standing("m1", "hash-a") == catalog.revisions.get("m1", number)
+        assert catalog.revisions.standing("m1", "hash-b") is None
+
+    def test_an_interrupted_revision_goes_on_under_its_number(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        assert catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
+        assert catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS + 1) == 1
+        assert catalog.revisions.open(MOSAIC, "hash-b", {}, STORM_NS) == 2, "other inputs: another number"
+        given_up, going_on = catalog.revisions.of_mosaic("m1")
+        assert (given_up.state, going_on.state) == (RevisionState.RETIRED, RevisionState.BUILDING)
+        with pytest.raises(StoreConflict, match="run finish again"):
+            catalog.revisions.publish(finished(1))
+        assert catalog.tiles.mosaic("m1").revision == 0
+
+    def test_what_holds_a_withdrawn_frame_is_not_shown_any_more(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        for number, held in enumerate([(1,), (1, 2), (1, 3), (4,)], start=1):
+            assert catalog.revisions.open(MOSAIC, f"hash-{number}", {}, STORM_NS) == number
+            catalog.revisions.put_frames("m1", number, [used(one) for one in held])
+            if number < 4:
+                catalog.revisions.publish(finished(number, inputs_hash=f"hash-{number}"))
+        retire = catalog.revisions.retire_holding
+        assert [one.revision for one in retire([used(2).frame_id], "nhà dân")] == [2]
+        assert catalog.tiles.mosaic("m1").revision == 3, "the one on show does not hold it"
+        assert [one.revision for one in retire([used(3).frame_id, used(2).frame_id], "nhà dân")] == [3]
+        assert catalog.tiles.mosaic("m1").revision == 1, "the newest without it"
+        assert [one.revision for one in retire([used(1).frame_id], "nhà dân")] == [1]
+        assert catalog.tiles.mosaic("m1").revision == 0, "else the live one"
+        assert retire([used(1).frame_id], "nhà dân") == []
+        assert [one.why for one in catalog.revisions.of_mosaic("m1")] == ["nhà dân"] * 3 + [""]
+
+    def test_a_frame_withdrawn_while_a_revision_is_made_keeps_it_from_being_shown(
+        self, catalog: Catalog
+    ) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        catalog.frames.put([frame(1)])
+        catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS)
+        catalog.revisions.put_frames("m1", 1, [used(1)])
+        catalog.frames.withdraw([withdrawal(1)])
+        with pytest.raises(StoreConflict, match=r"1 of its frames.*run finish again"):
+            catalog.revisions.publish(finished(1))
+        assert catalog.tiles.mosaic("m1").revision == 0
+
+    def test_what_is_not_known_must_be_said_as_null(self, catalog: Catalog) -> None:
+        catalog.tiles.put_mosaic(MOSAIC)
+        catalog.revisions.open(MOSAIC, "hash-a", {}, STORM_NS)
+        with pytest.raises(ValueError, match="JSON"):
+            catalog.revisions.publish(finished(1, stats={"sigma0": math.nan}))
+        assert catalog.revisions.get("m1", 1).state is RevisionState.BUILDING
+
+    def test_a_catalogue_of_the_first_schema_gets_what_came_since(self, catalog: Catalog, url: str) -> None:
+        catalog.frames.put([frame(1)])
+        catalog.close()
+        for statement in (
+            "DROP TABLE revisions",
+            "DROP TABLE revision_frames",
+            "UPDATE schema_info SET value = 1",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.frames.of_flight("f1") == [frame(1)]
+            newer.tiles.put_mosaic(MOSAIC)
+            assert newer.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
+        with open_catalog(url) as again:
+            assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
     def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)

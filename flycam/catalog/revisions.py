@@ -1,0 +1,269 @@
+"""Finished revisions: what each was made from, which frames in which pose, and whether it may be shown.
+
+The pointer to the revision on show (`MosaicInfo.published`) moves in the same transaction as the state, so
+there is no moment at which an unfinished revision, or one that holds a withdrawn frame, is on show.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, select, update
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.geometry_json import (
+    exterior_from_json,
+    exterior_to_json,
+    interior_from_json,
+    interior_to_json,
+)
+from flycam.catalog.records import MosaicInfo, RevisionFrame, RevisionRecord, RevisionState
+from flycam.catalog.tile_rows import mosaic_row, show
+from flycam.errors import NotFound, StoreConflict
+
+LIVE_REVISION = 0
+_IDS_AT_ONCE = 5000
+_GIVEN_UP = "given up before it was complete"
+
+
+class Revisions:
+    """Revisions 1 and up of every mosaic. Revision 0 is the live one and has no record here."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open(self, mosaic: MosaicInfo, inputs_hash: str, options: Mapping[str, Any], now_ns: int) -> int:
+        """The number under which these inputs are being written: that of an interrupted run, else the next.
+
+        mosaic  any revision of the mosaic: layer and zooms are taken from it
+
+        Revisions that other inputs left half-written are retired.
+        """
+        r = tables.revisions.c
+        with self._database.write(alone_in=tables.revisions) as connection:
+            building = (r.mosaic_id == mosaic.mosaic_id) & (r.state == RevisionState.BUILDING.value)
+            found = connection.execute(
+                select(r.revision).where(building, r.inputs_hash == inputs_hash).order_by(r.revision.desc())
+            ).scalar()
+            others = update(tables.revisions).where(building, r.inputs_hash != inputs_hash)
+            connection.execute(others.values(state=RevisionState.RETIRED.value, why=_GIVEN_UP))
+            if found is not None:
+                return int(found)
+            m = tables.mosaics.c
+            last = select(func.max(m.revision)).where(m.mosaic_id == mosaic.mosaic_id)
+            number = (connection.execute(last).scalar() or LIVE_REVISION) + 1
+            connection.execute(tables.mosaics.insert(), mosaic_row(replace(mosaic, revision=number)))
+            record = RevisionRecord(
+                mosaic_id=mosaic.mosaic_id,
+                revision=number,
+                made_ns=now_ns,
+                inputs_hash=inputs_hash,
+                options=options,
+            )
+            connection.execute(tables.revisions.insert(), _row(record))
+            return number
+
+    def put_frames(self, mosaic_id: str, revision: int, frames: Iterable[RevisionFrame]) -> None:
+        """Record the frames of a revision that is being written, in place of those recorded before."""
+        c = tables.revision_frames.c
+        rows = [_frame_row(mosaic_id, revision, frame) for frame in frames]
+        with self._database.write() as connection:
+            _require(connection, mosaic_id, revision)
+            old = delete(tables.revision_frames)
+            connection.execute(old.where(c.mosaic_id == mosaic_id, c.revision == revision))
+            if rows:
+                connection.execute(tables.revision_frames.insert(), rows)
+
+    def publish(self, record: RevisionRecord) -> RevisionRecord:
+        """The revision is complete and on show from now on; the record as it stands. In one step.
+
+        Raises NotFound; StoreConflict if a frame that it holds was withdrawn meanwhile, or it was retired.
+        """
+        complete = replace(record, state=RevisionState.PUBLISHED, why="")
+        with self._database.write(alone_in=tables.frames) as connection:
+            found = _require(connection, record.mosaic_id, record.revision)
+            withdrawn = _withdrawn_in(connection, record.mosaic_id, record.revision)
+            if withdrawn or found.state is RevisionState.RETIRED:
+                what = f"{withdrawn} of its frames were withdrawn" if withdrawn else "it was retired"
+                name = f"{record.mosaic_id} revision {record.revision}"
+                raise StoreConflict(f"{name}: {what} while it was made; run finish again")
+            connection.execute(self._database.upsert(tables.revisions), _row(complete))
+            show(connection, record.mosaic_id, record.revision)
+        return complete
+
+    def retire_holding(self, frame_ids: Sequence[str], why: str) -> list[RevisionRecord]:
+        """Retire every revision that holds one of these frames; those that it retired, as they stood.
+
+        Where one of them was on show, the newest complete revision without the frames takes its place, else
+        the live one. In one step.
+        """
+        with self._database.write(alone_in=tables.frames) as connection:
+            gone = [record for record in _holding(connection, frame_ids) if _is_alive(record)]
+            r = tables.revisions.c
+            for record in gone:
+                this = (r.mosaic_id == record.mosaic_id) & (r.revision == record.revision)
+                retired = update(tables.revisions).where(this)
+                connection.execute(retired.values(state=RevisionState.RETIRED.value, why=why))
+            for mosaic_id in sorted({record.mosaic_id for record in gone}):
+                _show_what_is_left(connection, mosaic_id)
+        return gone
+
+    def of_mosaic(self, mosaic_id: str) -> list[RevisionRecord]:
+        """All revisions of a mosaic, oldest first."""
+        c = tables.revisions.c
+        query = select(tables.revisions).where(c.mosaic_id == mosaic_id).order_by(c.revision)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def all(self) -> list[RevisionRecord]:
+        """All revisions of all mosaics, by mosaic, oldest first."""
+        query = select(tables.revisions).order_by(tables.revisions.c.mosaic_id, tables.revisions.c.revision)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(query)]
+
+    def get(self, mosaic_id: str, revision: int) -> RevisionRecord:
+        """One revision; NotFound."""
+        with self._database.read() as connection:
+            return _require(connection, mosaic_id, revision)
+
+    def standing(self, mosaic_id: str, inputs_hash: str) -> RevisionRecord | None:
+        """The newest complete revision that was made from these inputs, None if there is none."""
+        made = [
+            record
+            for record in self.of_mosaic(mosaic_id)
+            if record.inputs_hash == inputs_hash and record.state is RevisionState.PUBLISHED
+        ]
+        return made[-1] if made else None
+
+    def frames(self, mosaic_id: str, revision: int) -> list[RevisionFrame]:
+        """The frames of a revision, by id."""
+        c = tables.revision_frames.c
+        query = select(tables.revision_frames).where(c.mosaic_id == mosaic_id, c.revision == revision)
+        with self._database.read() as connection:
+            return [_frame(row) for row in connection.execute(query.order_by(c.frame_id))]
+
+    def frame(self, mosaic_id: str, revision: int, frame_id: str) -> RevisionFrame | None:
+        """One frame as a revision used it, None if it did not."""
+        c = tables.revision_frames.c
+        query = select(tables.revision_frames).where(
+            c.mosaic_id == mosaic_id, c.revision == revision, c.frame_id == frame_id
+        )
+        with self._database.read() as connection:
+            found = connection.execute(query).first()
+        return None if found is None else _frame(found)
+
+
+def _is_alive(record: RevisionRecord) -> bool:
+    return record.state is not RevisionState.RETIRED
+
+
+def _require(connection: Connection, mosaic_id: str, revision: int) -> RevisionRecord:
+    c = tables.revisions.c
+    query = select(tables.revisions).where(c.mosaic_id == mosaic_id, c.revision == revision)
+    found = connection.execute(query).first()
+    if found is None:
+        raise NotFound(f"{mosaic_id}: it has no finished revision {revision}; see the flight's list")
+    return _record(found)
+
+
+def _withdrawn_in(connection: Connection, mosaic_id: str, revision: int) -> int:
+    c = tables.revision_frames.c
+    query = (
+        select(func.count())
+        .select_from(tables.revision_frames)
+        .join(tables.withdrawals, tables.withdrawals.c.frame_id == c.frame_id)
+        .where(c.mosaic_id == mosaic_id, c.revision == revision)
+    )
+    return int(connection.execute(query).scalar_one())
+
+
+def _holding(connection: Connection, frame_ids: Sequence[str]) -> list[RevisionRecord]:
+    c = tables.revision_frames.c
+    found: set[tuple[str, int]] = set()
+    for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+        some = list(frame_ids[start : start + _IDS_AT_ONCE])
+        query = select(c.mosaic_id, c.revision).distinct().where(c.frame_id.in_(some))
+        found.update((row.mosaic_id, row.revision) for row in connection.execute(query))
+    return [_require(connection, mosaic_id, revision) for mosaic_id, revision in sorted(found)]
+
+
+def _show_what_is_left(connection: Connection, mosaic_id: str) -> None:
+    """Where a retired revision is on show, the newest complete one takes its place, else the live one."""
+    r, m = tables.revisions.c, tables.mosaics.c
+    shown = select(m.revision).where(m.mosaic_id == mosaic_id, m.published)
+    number = connection.execute(shown).scalar() or LIVE_REVISION
+    states = {
+        row.revision: row.state
+        for row in connection.execute(select(r.revision, r.state).where(r.mosaic_id == mosaic_id))
+    }
+    if states.get(number) == RevisionState.RETIRED.value:
+        complete = [one for one, state in states.items() if state == RevisionState.PUBLISHED.value]
+        show(connection, mosaic_id, max(complete, default=LIVE_REVISION))
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    # NaN is no JSON: what is not known must be None before it comes here
+    return json.dumps(dict(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _row(record: RevisionRecord) -> dict[str, Any]:
+    return {
+        "mosaic_id": record.mosaic_id,
+        "revision": record.revision,
+        "made_ns": int(record.made_ns),
+        "inputs_hash": record.inputs_hash,
+        "state": record.state.value,
+        "options": _json(record.options),
+        "stats": _json(record.stats),
+        "reports": _json(record.reports),
+        "dem_id": record.dem_id,
+        "support_key": record.support_key,
+        "why": record.why,
+    }
+
+
+def _record(row: Row[Any]) -> RevisionRecord:
+    return RevisionRecord(
+        mosaic_id=row.mosaic_id,
+        revision=row.revision,
+        made_ns=row.made_ns,
+        inputs_hash=row.inputs_hash,
+        state=RevisionState(row.state),
+        options=json.loads(row.options),
+        stats=json.loads(row.stats),
+        reports=json.loads(row.reports),
+        dem_id=row.dem_id,
+        support_key=row.support_key,
+        why=row.why,
+    )
+
+
+def _frame_row(mosaic_id: str, revision: int, frame: RevisionFrame) -> dict[str, Any]:
+    return {
+        "mosaic_id": mosaic_id,
+        "revision": revision,
+        "frame_id": frame.frame_id,
+        "exterior": exterior_to_json(frame.exterior),
+        "interior": interior_to_json(frame.interior),
+        "state": frame.state,
+        "ties": int(frame.ties),
+        "rms_px": None if math.isnan(frame.rms_px) else float(frame.rms_px),
+        "cells_pct": float(frame.cells_pct),
+    }
+
+
+def _frame(row: Row[Any]) -> RevisionFrame:
+    return RevisionFrame(
+        frame_id=row.frame_id,
+        exterior=exterior_from_json(row.exterior),
+        interior=interior_from_json(row.interior),
+        state=row.state,
+        ties=row.ties,
+        rms_px=math.nan if row.rms_px is None else row.rms_px,
+        cells_pct=row.cells_pct,
+    )
