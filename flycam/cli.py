@@ -19,6 +19,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import Role
 from flycam.console import Answer, ProgressBar, command
 from flycam.drill.drill import write_drill
+from flycam.drill.terrain_model import typical_error
 from flycam.errors import InputUnusable, StorageTrouble
 from flycam.pipeline.batch import ingest as ingest_flight
 from flycam.pipeline.boundaries import register_communes
@@ -268,11 +269,19 @@ def doctor(*, data_dir: str | None) -> Result:
 @click.option("--noise", type=float, default=1.0, show_default=True, help="0 writes exact poses.")
 @click.option("--gsd", "gsd_m", type=float, default=0.2, show_default=True, help="Metres.")
 @click.option("--photos", nargs=2, type=int, default=(5, 7), show_default=True, help="Strips, photos each.")
+@click.option("--pitch", "pitch_deg", type=float, default=-90.0, show_default=True, help="Gimbal, degrees.")
+@click.option(
+    "--yaw-step", "yaw_step_deg", type=float, default=0.0, help="Gimbal yaw error per strip, degrees."
+)
+@click.option("--dem-error", type=float, default=0.0, help="Metres the terrain is shifted; a third as sigma.")
 @command
-def drill(*, data_dir: str | None, out: Path, **options: Any) -> Result:
+def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) -> Result:
     """Write a rehearsal flight with known truth."""
     del data_dir
     bar = ProgressBar()
+    if dem_error:
+        wrong = typical_error(options["seed"], dem_error)
+        options |= {"dem_shift_m": wrong.shift_m, "dem_error_m": wrong.sigma_m}
     return answers.of_drill(write_drill(out, progress=lambda n, m: bar("render", n, m), **options))
 
 

@@ -8,7 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flycam.drill.boundaries import changes_geojson, communes_geojson
-from flycam.drill.flight import Exposure, FlightPlan, Follow, block_bounds, drill_camera, fly
-from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of
+from flycam.drill.flight import NADIR_DEG, Exposure, FlightPlan, Follow, block_bounds, drill_camera, fly
+from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of, yaw_steps
 from flycam.drill.noise import Floats, Singles
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.render import Renderer, Weather, prepare_renderer
-from flycam.drill.terrain_model import terrain_model
+from flycam.drill.terrain_model import TerrainError, terrain_model
 from flycam.drill.truth import TRUTH_FILE, truth_json, write_poses
 from flycam.drill.window import Bounds, Window
 from flycam.drill.world import drill_world
@@ -40,11 +40,17 @@ _TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drill:
-    """A flight over a world, in memory. takeoff (east, north, height); dem: posts and heights."""
+    """A flight over a world, in memory.
+
+    takeoff_m    (east, north, height of the true ground)
+    dem          posts and heights of the terrain model, wrong by `dem_error`
+    yaw_step_deg 1-sigma of the gimbal's yaw error per strip
+    """
 
     seed: int
     after: bool
     noise: float
+    yaw_step_deg: float
     plan: FlightPlan
     valley: Valley
     camera: InteriorOrientation
@@ -52,6 +58,7 @@ class Drill:
     measured: list[Measured]
     takeoff_m: tuple[float, float, float]
     dem: tuple[Window, Singles]
+    dem_error: TerrainError
     renderer: Renderer
 
     @property
@@ -88,35 +95,48 @@ def make_drill(
     photos: tuple[int, int] = (5, 7),
     size_px: tuple[int, int] = (1320, 990),
     dem_post_m: float = 10.0,
+    dem_shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    dem_error_m: float = 0.0,
+    dem_error_length_m: float = 200.0,
     follow: Follow = "ground",
+    pitch_deg: float = NADIR_DEG,
+    yaw_step_deg: float = 0.0,
     weather: Weather | None = None,
 ) -> Drill:
     """Build the world and the flight over it; the same arguments give the same bytes.
 
     photos   (strips, photos per strip), side overlap 65 %, forward 75 %
     noise    factor on the errors of the metadata; 0 writes exact poses
-    gsd_m    on ground at the height flown; the world is built a quarter finer
+    gsd_m    on ground at the height flown, seen from straight above; the world is built a quarter finer
+    dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
+    pitch_deg     of the gimbal, -90 (nadir) to -50; raises InputUnusable outside
+    yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
     """
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
-    plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow)
+    plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow, pitch_deg=pitch_deg)
+    error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)
     bounds = _world_bounds(valley, plan, camera, seed)
     west, south, east, north = bounds
     dem_bounds = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
-    dem = terrain_model(valley, dem_bounds, dem_post_m)
+    dem = terrain_model(valley, dem_bounds, dem_post_m, error)
     world = drill_world(bounds, _CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after)
     exposures = fly(valley, plan, camera, seed, after)
-    takeoff = _takeoff(valley, dem)
+    takeoff = _takeoff(
+        valley, dem if error == TerrainError() else terrain_model(valley, dem_bounds, dem_post_m)
+    )
     return Drill(
         seed=seed,
         after=after,
         noise=noise,
+        yaw_step_deg=yaw_step_deg,
         plan=plan,
         valley=valley,
         camera=camera,
         exposures=exposures,
-        measured=measure(exposures, takeoff[2], seed, after, noise),
+        measured=measure(exposures, takeoff[2], seed, after, noise, yaw_step_deg),
         takeoff_m=takeoff,
         dem=dem,
+        dem_error=error,
         renderer=prepare_renderer(world, camera, seed + 100 * after, weather),
     )
 
@@ -211,6 +231,7 @@ def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
         "takeoff": {"lon_deg": float(lon), "lat_deg": float(lat), "height_m": drill.takeoff_m[2]},
         "world_bounds_m": window.bounds,
         "cell_m": window.cell_m,
+        **_unusual(drill),
     }
     (folder / TRUTH_FILE.name).write_text(
         truth_json(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
@@ -224,6 +245,18 @@ def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
         names = ("surface: top of everything", "ground: bare")
         write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=_TAGS, names=names)
         write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=_TAGS)
+
+
+def _unusual(drill: Drill) -> dict[str, Any]:
+    """Facts of what only some drills have, so that the usual drill's truth keeps its bytes."""
+    facts: dict[str, Any] = {}
+    if drill.plan.pitch_deg != NADIR_DEG:
+        facts["pitch_deg"] = drill.plan.pitch_deg
+    if drill.yaw_step_deg:
+        facts["yaw_steps_deg"] = yaw_steps(drill.exposures, drill.seed, drill.after, drill.yaw_step_deg)
+    if drill.dem_error != TerrainError():
+        facts["dem_error"] = asdict(drill.dem_error)
+    return facts
 
 
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:

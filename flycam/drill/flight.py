@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from flycam.drill.noise import Floats
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Fields, Valley, valley_fields
 from flycam.drill.window import Bounds
+from flycam.errors import InputUnusable
 from flycam.geodata.crs import convergence_and_scale, to_lonlat
 from flycam.geometry.camera import image_rays
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
@@ -20,6 +21,7 @@ from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
 
 Follow = Literal["ground", "strip", "constant"]
 
+NADIR_DEG, FLATTEST_DEG = -90.0, -50.0
 SIDE_OVERLAP = 0.65
 FORWARD_OVERLAP = 0.75
 SPEED_MPS = 9.0
@@ -53,12 +55,21 @@ class FlightPlan:
     gsd_m              on ground at the height the plan keeps
     follow             "ground": constant height above smoothed ground; "strip": one altitude per strip;
                        "constant": one altitude for all
+    pitch_deg          of the gimbal: -90 looks straight down; -50 is the flattest whose rays all meet ground
     """
 
     strips: int
     per_strip: int
     gsd_m: float
     follow: Follow = "ground"
+    pitch_deg: float = NADIR_DEG
+
+    def __post_init__(self) -> None:
+        if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
+            raise InputUnusable(
+                f"pitch {self.pitch_deg:g}: a drill looks down by {NADIR_DEG:g} (nadir) to {FLATTEST_DEG:g}"
+                " degrees: choose a pitch in between"
+            )
 
 
 def drill_camera(image_size_px: tuple[int, int]) -> InteriorOrientation:
@@ -98,7 +109,9 @@ def fly(
         convergence, scale = convergence_and_scale(WORK_CRS, *lonlat[k])
         heading = valley.azimuth_rad + convergence + (math.pi if strip[k] % 2 else 0.0)
         yaw = (heading + wobble[k, 0] + math.pi) % (2.0 * math.pi) - math.pi
-        pitch, roll = -math.pi / 2 + abs(wobble[k, 1]), wobble[k, 2]
+        # a gimbal does not look past nadir
+        nod = abs(wobble[k, 1]) if plan.pitch_deg == NADIR_DEG else wobble[k, 1]
+        pitch, roll = math.radians(plan.pitch_deg) + nod, wobble[k, 2]
         exterior = ExteriorOrientation(
             projection_centre_m=(float(centres[k, 0]), float(centres[k, 1]), float(centres[k, 2])),
             rotation=as_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),

@@ -41,13 +41,23 @@ class Measured:
     yaw_deg: float
     pitch_deg: float
     roll_deg: float
+    flight_yaw_deg: float
     taken: datetime
 
 
 def measure(
-    exposures: list[Exposure], takeoff_height_m: float, seed: int, after: bool, noise: float
+    exposures: list[Exposure],
+    takeoff_height_m: float,
+    seed: int,
+    after: bool,
+    noise: float,
+    yaw_step_deg: float = 0.0,
 ) -> list[Measured]:
-    """True exposures to what the instruments wrote; `noise` 0 writes the truth."""
+    """True exposures to what the instruments wrote; `noise` 0 writes the truth.
+
+    yaw_step_deg  1-sigma of the gimbal's yaw error per strip (`yaw_steps`), which the aircraft's yaw has not
+    """
+    steps = yaw_steps(exposures, seed, after, yaw_step_deg)
     random = np.random.default_rng([seed, 23, int(after)])
     bias = random.normal(size=3) * _GNSS_BIAS_M * noise
     absolute_bias = random.normal() * _ABSOLUTE_BIAS_M * noise
@@ -65,13 +75,20 @@ def measure(
                 lat_deg=float(lonlat[k, 1]),
                 absolute_m=float(centres[k, 2] + absolute_bias),
                 relative_m=float(centres[k, 2] - takeoff_height_m),
-                yaw_deg=(yaw + turn[k, 0] + 180.0) % 360.0 - 180.0,
+                yaw_deg=_half_turn(yaw + turn[k, 0] + steps[exposure.strip]),
                 pitch_deg=pitch + turn[k, 1],
                 roll_deg=roll + turn[k, 2],
+                flight_yaw_deg=_half_turn(yaw + turn[k, 0]),
                 taken=takeoff + timedelta(seconds=exposure.seconds),
             )
         )
     return measured
+
+
+def yaw_steps(exposures: list[Exposure], seed: int, after: bool, sigma_deg: float) -> list[float]:
+    """The gimbal's yaw error per strip, degrees: a consumer gimbal steps at every turn."""
+    random = np.random.default_rng([seed, 37, int(after)])
+    return [float(step) for step in random.normal(size=exposures[-1].strip + 1) * sigma_deg]
 
 
 def exif_of(name: str, measured: Measured, camera: InteriorOrientation) -> Image.Exif:
@@ -150,7 +167,7 @@ def xmp_of(measured: Measured, camera: InteriorOrientation) -> bytes:
         "drone-dji:GimbalYawDegree": f"{measured.yaw_deg:+.6f}",
         "drone-dji:GimbalPitchDegree": f"{measured.pitch_deg:+.6f}",
         "drone-dji:FlightRollDegree": f"{1.5 * measured.roll_deg:+.2f}",
-        "drone-dji:FlightYawDegree": f"{measured.yaw_deg:+.2f}",
+        "drone-dji:FlightYawDegree": f"{measured.flight_yaw_deg:+.2f}",
         "drone-dji:FlightPitchDegree": "-8.00",
         "drone-dji:CamReverse": "0",
         "drone-dji:GimbalReverse": "0",
@@ -175,6 +192,10 @@ def xmp_of(measured: Measured, camera: InteriorOrientation) -> bytes:
         '   xmlns:drone-dji="http://www.dji.com/drone-dji/1.0/"\n'
         f'   xmlns:flycam="{DRILL_NAMESPACE}"\n   {body}/>\n </rdf:RDF>\n</x:xmpmeta>\n<?xpacket end="w"?>'
     ).encode()
+
+
+def _half_turn(degrees: float) -> float:
+    return (degrees + 180.0) % 360.0 - 180.0
 
 
 def _sexagesimal(degrees: float) -> tuple[IFDRational, IFDRational, IFDRational]:

@@ -1,33 +1,84 @@
-"""The terrain model an operator would have: ground posts from before the storm, without trees and houses."""
+"""The terrain model an operator would have: ground posts from before the storm, without trees and houses.
+
+A real one is off: it stands some metres away from the ground it describes, and its heights err together over
+hundreds of metres. `TerrainError` says by how much; the drill's truth records it.
+"""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from flycam.drill.cover import ground_of
-from flycam.drill.noise import Singles
+from flycam.drill.noise import Singles, smooth_noise
 from flycam.drill.objects import houses_of
 from flycam.drill.relief import Valley, valley_fields
 from flycam.drill.stamps import lay_yards
 from flycam.drill.window import Bounds, Window, window_over
 
 _PARTS = 4
+# a cubic B-spline field with nodes h apart has the autocorrelation exp(-d² / (2 · 8/12 · h²)), nearly
+_NODES_PER_LENGTH = math.sqrt(2.0 * 8.0 / 12.0)
+_SIGMA_PER_SHIFT = 1.0 / 3.0
 
 
-def terrain_model(valley: Valley, bounds: Bounds, post_m: float) -> tuple[Window, Singles]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TerrainError:
+    """What is wrong with a terrain model.
+
+    shift_m   (east, north, up): every piece of ground is told this far from where it is
+    sigma_m   1-sigma of a height error that neighbours share
+    length_m  distance at which the error's correlation has fallen to 1/e
+    """
+
+    shift_m: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    sigma_m: float = 0.0
+    length_m: float = 200.0
+
+
+def typical_error(seed: int, size_m: float) -> TerrainError:
+    """A shift of `size_m` in a direction of the sphere that the seed chooses, and a third of it as sigma."""
+    direction = np.random.default_rng([seed, 31]).normal(size=3)
+    east, north, up = size_m * direction / np.linalg.norm(direction)
+    return TerrainError(shift_m=(float(east), float(north), float(up)), sigma_m=size_m * _SIGMA_PER_SHIFT)
+
+
+def terrain_model(
+    valley: Valley, bounds: Bounds, post_m: float, error: TerrainError | None = None
+) -> tuple[Window, Singles]:
     """Posts at multiples of `post_m` over `bounds`: the window (cells centred on posts) and its heights.
 
     A post is the mean of the ground around it, over three quarters of the post spacing: what a survey gives.
+    With an `error`, post p holds ground(p - shift) + shift_up + correlated error(p).
     """
+    error = error or TerrainError()
     posts = window_over(bounds, post_m)
+    east_m, north_m, up_m = error.shift_m
     west, south, east, north = posts.bounds
-    fine = window_over((west - post_m, south - post_m, east + post_m, north + post_m), post_m / _PARTS)
+    margin = post_m + max(abs(east_m), abs(north_m))
+    fine = window_over((west - margin, south - margin, east + margin, north + margin), post_m / _PARTS)
     fields = valley_fields(valley, fine.bounds)
     ground = ground_of(fields, fine)
     height = ground.height.copy()
     lay_yards(houses_of(fields, fine.bounds), fine, height, ground.cover)
-    mean = cv2.blur(height, (_PARTS - 1, _PARTS - 1))
-    rows = fine.north_cell - _PARTS * (posts.north_cell - np.arange(posts.shape[0]))
-    cols = _PARTS * (posts.west_cell + np.arange(posts.shape[1])) - fine.west_cell
-    return posts, np.ascontiguousarray(mean[np.ix_(rows, cols)])
+    mean = np.asarray(cv2.blur(height, (_PARTS - 1, _PARTS - 1)), np.float32)
+    heights = _at_posts(mean, fine, posts, (east_m, north_m)) + np.float32(up_m)
+    if error.sigma_m:
+        wavelength = 2.0 * error.length_m / _NODES_PER_LENGTH
+        wrong = smooth_noise(posts.eastings, posts.northings, wavelength, valley.seed, "terrain error")
+        heights += np.float32(error.sigma_m) * wrong
+    return posts, np.ascontiguousarray(heights)
+
+
+def _at_posts(mean: Singles, fine: Window, posts: Window, shift_m: tuple[float, float]) -> Singles:
+    """The fine heights at the posts, each taken `shift_m` before it; bilinear where that is between cells."""
+    if shift_m == (0.0, 0.0):
+        rows = fine.north_cell - _PARTS * (posts.north_cell - np.arange(posts.shape[0]))
+        cols = _PARTS * (posts.west_cell + np.arange(posts.shape[1])) - fine.west_cell
+        return mean[np.ix_(rows, cols)]
+    east, north = np.meshgrid(posts.eastings - shift_m[0], posts.northings - shift_m[1])
+    u, v = (cells.astype(np.float32) for cells in fine.to_cells(east, north))
+    return np.asarray(cv2.remap(mean, u, v, cv2.INTER_LINEAR), np.float32)

@@ -124,3 +124,29 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="free some"):
         write_drill(tmp_path / "d", progress=full, **TINY)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_wrong_with_an_unusual_drill_is_in_its_truth(tmp_path: Path) -> None:
+    write_drill(tmp_path / "usual", truth_rasters=False, **TINY)
+    write_drill(
+        tmp_path / "odd",
+        truth_rasters=False,
+        pitch_deg=-65.0,
+        yaw_step_deg=3.0,
+        dem_shift_m=(2.0, -2.0, 1.0),
+        dem_error_m=0.8,
+        **TINY,
+    )
+    usual, odd = (read_truth(tmp_path / d).facts for d in ("usual", "odd"))
+    assert "dem_error" not in usual and "pitch_deg" not in usual
+    assert odd["dem_error"] == {"shift_m": [2.0, -2.0, 1.0], "sigma_m": 0.8, "length_m": 200.0}
+    assert odd["pitch_deg"] == -65.0 and len(odd["yaw_steps_deg"]) == 1
+    assert (
+        odd["takeoff"]["height_m"] == usual["takeoff"]["height_m"]
+    )  # the aircraft stands on the true ground
+
+
+def test_an_oblique_photo_shows_ground_everywhere() -> None:
+    drill = drill_module.make_drill(seed=3, gsd_m=0.8, photos=(2, 2), size_px=(160, 120), pitch_deg=-55.0)
+    for number in range(4):
+        assert np.isfinite(drill.coordinates_of(number)).all()

@@ -7,6 +7,7 @@ import pytest
 
 from flycam.drill.flight import FlightPlan, Follow, block_bounds, drill_camera, fly
 from flycam.drill.relief import Valley, valley_fields
+from flycam.errors import InputUnusable
 from flycam.geometry.camera import image_rays
 
 VALLEY, CAMERA = Valley(seed=2), drill_camera((1320, 990))
@@ -66,3 +67,18 @@ def test_the_bounds_hold_all_ground_in_view() -> None:
         assert (ends[:, 0] > west).all() and (ends[:, 0] < east).all()
         assert (ends[:, 1] > south).all() and (ends[:, 1] < north).all()
     assert east - west < 2500 and north - south < 2500
+
+
+def test_an_oblique_flight_looks_ahead_and_its_bounds_hold_what_it_sees() -> None:
+    plan = FlightPlan(strips=2, per_strip=3, gsd_m=0.2, pitch_deg=-60.0)
+    flown = fly(VALLEY, plan, CAMERA, 2, False)
+    pitches = np.degrees([e.gimbal_rad[1] for e in flown])
+    assert np.abs(pitches + 60.0).max() < 4.0
+    axes = np.array([e.exterior.rotation for e in flown])[:, 2]  # camera z in the work CRS
+    ahead = np.array([[np.sin(e.gimbal_rad[0]), np.cos(e.gimbal_rad[0])] for e in flown])
+    assert np.einsum("ij,ij->i", axes[:, :2], ahead) == pytest.approx(0.5, abs=0.07)
+    west, south, east, north = block_bounds(VALLEY, flown, CAMERA)
+    middle = np.array([e.exterior.projection_centre_m for e in flown])[:, :2]
+    assert east - west > np.ptp(middle[:, 0]) + 300 and north - south > np.ptp(middle[:, 1]) + 300
+    with pytest.raises(InputUnusable, match="between"):
+        FlightPlan(strips=2, per_strip=3, gsd_m=0.2, pitch_deg=-20.0)

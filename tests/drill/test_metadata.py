@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from flycam.drill.drill import Drill
-from flycam.drill.metadata import exif_of, measure, xmp_of
+from flycam.drill.metadata import exif_of, measure, xmp_of, yaw_steps
 from flycam.geodata.crs import convergence_and_scale, to_work
 from flycam.geometry.rotation import rotation_from_gimbal
 from flycam.ingest.photos import read_metadata
@@ -71,3 +71,13 @@ def test_noise_has_a_bias_and_a_scatter_that_scale(before: Drill) -> None:
         [e.gimbal_rad[0] for e in many]
     )
     assert np.std((yaw + 180) % 360 - 180) == pytest.approx(0.6, rel=0.2)
+
+
+def test_a_gimbals_yaw_steps_at_turns_and_the_aircrafts_does_not(before: Drill) -> None:
+    steps = yaw_steps(before.exposures, 1, False, 4.0)
+    assert len(set(steps)) == 2
+    stepped = measure(before.exposures, 0.0, 1, False, 0.0, 4.0)
+    for exposure, found in zip(before.exposures, stepped, strict=True):
+        true = np.degrees(exposure.gimbal_rad[0])
+        assert (found.yaw_deg - true + 180) % 360 - 180 == pytest.approx(steps[exposure.strip])
+        assert (found.flight_yaw_deg - true + 180) % 360 - 180 == pytest.approx(0.0)
