@@ -1,33 +1,81 @@
-"""Amendments: the frames taken out of a mosaic, and the epoch that each tile has because of them.
+"""Amendments: what was taken out of a mosaic, and the epoch that each tile has because of it.
 
-A withdrawn frame opens a new epoch on the tiles that it touched, and on those only. Epochs are derived from
-content (`epoch_of`), so two boxes that learned the same withdrawals in another order agree.
+A withdrawn frame, or a placement (pose and terrain) that another took the place of, opens a new epoch on the
+tiles that it touched, and on those only. Epochs are derived from content (`epoch_of`), so two boxes that
+learned the same amendments in another order agree.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from flycam.frame.tile import epoch_of
+from flycam.frame.tile import OrthoPatch, epoch_of
 from flycam.geometry.grid import TileId, TileRange
+
+_BLOCK_BITS = 4  # amendments are looked up by blocks of 16×16 tiles
+
+_Block = tuple[int, int]
+_Touching = Mapping[_Block, list[tuple[str, TileRange]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Replaced:
+    """A frame that was laid again.
+
+    stands  (exterior version, terrain id) of the placement in force; None: the frame was set aside
+    gone    id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
+    """
+
+    stands: tuple[int, str] | None
+    gone: Mapping[str, TileRange | None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Amendments:
-    """Withdrawn frame ids, each with the base-zoom tiles of its patch (None: it never had one)."""
+    """What must not be in a mosaic, and what that makes of its epochs.
+
+    withdrawn  frame ids, each with the base-zoom tiles of its patch (None: it never had one)
+    replaced   frames that were laid again, by id
+    """
 
     withdrawn: Mapping[str, TileRange | None] = field(default_factory=dict)
+    replaced: Mapping[str, Replaced] = field(default_factory=dict)
+    _touching: _Touching = field(init=False, repr=False, compare=False)
 
-    def forbids(self, frame_id: str) -> bool:
-        """Whether this frame must never enter the mosaic."""
-        return frame_id in self.withdrawn
+    def __post_init__(self) -> None:
+        touching: dict[_Block, list[tuple[str, TileRange]]] = {}
+        for name, tiles in self._members():
+            for block in _blocks_of(tiles):
+                touching.setdefault(block, []).append((name, tiles))
+        object.__setattr__(self, "_touching", touching)
+
+    def forbids(self, patch: OrthoPatch) -> bool:
+        """Whether this patch must never enter: its frame is withdrawn, or laid otherwise by now."""
+        if patch.frame_id in self.withdrawn:
+            return True
+        replaced = self.replaced.get(patch.frame_id)
+        return replaced is not None and replaced.stands != (patch.exterior_version, patch.dem_id)
 
     def epoch(self, tile_id: TileId) -> str:
-        """Epoch of a base tile: a function of the withdrawn frames whose patch touched it."""
-        return epoch_of(
-            frame_id for frame_id, tiles in self.withdrawn.items() if tiles is not None and tile_id in tiles
-        )
+        """Epoch of a base tile, from the withdrawn frames and replaced placements that touched it."""
+        near = self._touching.get((tile_id.x >> _BLOCK_BITS, tile_id.y >> _BLOCK_BITS), ())
+        return epoch_of(name for name, tiles in near if tile_id in tiles)
+
+    def _members(self) -> Iterator[tuple[str, TileRange]]:
+        for frame_id, tiles in self.withdrawn.items():
+            if tiles is not None:
+                yield frame_id, tiles
+        for replaced in self.replaced.values():
+            for placement_id, tiles in replaced.gone.items():
+                if tiles is not None:
+                    yield placement_id, tiles
+
+
+def _blocks_of(tiles: TileRange) -> Iterator[_Block]:
+    for y in range(tiles.y_start >> _BLOCK_BITS, ((tiles.y_stop - 1) >> _BLOCK_BITS) + 1):
+        for x in range(tiles.x_start >> _BLOCK_BITS, ((tiles.x_stop - 1) >> _BLOCK_BITS) + 1):
+            yield x, y
 
 
 NO_AMENDMENTS = Amendments()

@@ -73,6 +73,11 @@ class TileCanvas:
         self._take(wins, tile.rgb, tile.quality, np.take(indices, tile.source))
         return True
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever laid here."""
+        return not self._frames
+
     def floor(self) -> int:
         """The lowest quality of any pixel; 0 while some ground has no data."""
         return int(cv2.minMaxLoc(self._quality)[0])

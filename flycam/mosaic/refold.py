@@ -1,4 +1,4 @@
-"""Withdrawals: the tiles a withdrawn frame touched are folded anew from the evidence that is left.
+"""Refolding: the tiles that a withdrawn frame or a replaced placement touched, anew from the evidence.
 
 They are never max-merged over what they held. The fold of a block appears in the log at once, with the new
 epoch, so a run that was killed half-way leaves whole tiles of the old or of the new epoch, and running again
@@ -20,7 +20,7 @@ _BLOCK_BITS = 3  # 8×8 tiles: 30 MB of canvases, and about the tiles of one fra
 
 
 def stale_tiles(tile_log: TileLog, mosaic: MosaicInfo, amendments: Amendments) -> list[TileId]:
-    """Base tiles in the log whose epoch is not the one that the withdrawals known here give them."""
+    """Base tiles in the log whose epoch is not the one that the amendments known here give them."""
     heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     return [head.tile_id for head in heads if head.epoch != amendments.epoch(head.tile_id)]
 
@@ -34,7 +34,7 @@ def refold(
 
     `patches_of(tiles)` makes again, from the recorded poses and terrain, the patch of every frame that
     touches the given rectangle; a patch may be cut to it. It is called once for a block of at most 8×8
-    tiles. The writer leaves withdrawn frames out and gives each tile its epoch. Raises StoreConflict if
+    tiles. The writer leaves out what is forbidden and gives each tile its epoch. Raises StoreConflict if
     somebody adds frames to the same tiles meanwhile; running again completes.
     """
     blocks: dict[tuple[int, int], list[TileId]] = {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -30,6 +30,7 @@ from flycam.frame.tilecodec import content_hash, encode
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.heads import Heads
+from flycam.mosaic.mending import parent_state
 from flycam.mosaic.merge import TileCanvas, require_zoom
 from flycam.mosaic.pyramid import Quadrant, quadrant_of, with_quadrants
 from flycam.mosaic.tilelog import TileLog, read_tile
@@ -54,7 +55,8 @@ class _Change:
 class MosaicWriter:
     """Merges patches into one mosaic revision. Safe to call from several threads; they take turns.
 
-    amendments   withdrawn frames: they never enter, and they decide each tile's epoch
+    amendments   what must not be here: it never enters, and it decides each tile's epoch
+    damaged      base tiles whose objects are lost or damaged, to be folded again by this writer
     cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written
     workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
     """
@@ -68,6 +70,7 @@ class MosaicWriter:
         origin: str,
         clock_ns: Callable[[], int],
         amendments: Amendments = NO_AMENDMENTS,
+        damaged: Collection[TileId] = (),
         cache_tiles: int = _CANVAS_CACHE_TILES,
         workers: int = 2,
     ) -> None:
@@ -77,6 +80,7 @@ class MosaicWriter:
         self._origin = origin
         self._clock_ns = clock_ns
         self._amendments = amendments
+        self._damaged = frozenset(damaged)
         self._cache_tiles = max(cache_tiles, 1)
         self._heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
@@ -101,13 +105,13 @@ class MosaicWriter:
             self._pool.shutdown()
 
     def add(self, patch: OrthoPatch) -> int:
-        """Merge a patch; the number of tiles it changed (0 for a withdrawn or already merged frame).
+        """Merge a patch; the number of tiles it changed (0 for one forbidden or merged already).
 
         Raises StoreConflict if the patch has another zoom than the mosaic, or a stored tile another epoch
-        than the withdrawals known here give it; whatever store and catalogue raise.
+        than the amendments known here give it; whatever store and catalogue raise.
         """
         require_zoom(patch, self._mosaic.base_zoom)
-        if self._amendments.forbids(patch.frame_id):
+        if self._amendments.forbids(patch):
             return 0
         changed = 0
         with self._lock:
@@ -142,8 +146,10 @@ class MosaicWriter:
         """Write base tiles anew from `patches` alone, whatever they held: how a new epoch begins.
 
         All of them appear in the log together or not at all. `patches` may reach beyond the tiles (only
-        these tiles are touched) and may hold withdrawn frames (they are left out). The tiles are in memory
-        at once, so the caller chooses blocks (see `flycam.mosaic.refold`). Returns the log lines appended.
+        these tiles are touched) and may hold what the amendments forbid (it is left out). A tile that never
+        was, and on which nothing falls, is not written; a damaged one gets its object back even where its
+        state is the one in the log. The tiles are in memory at once, so the caller chooses blocks (see
+        `flycam.mosaic.refold`). Returns the log lines appended.
         """
         with self._lock:
             self.flush()
@@ -156,8 +162,12 @@ class MosaicWriter:
             self._made_from.update((tile_id, self._heads.hash_of(tile_id)) for tile_id in wanted)
             for patch in patches:
                 self._lay_on(folded, patch)
-            self._canvases.update(folded)
+            never = {t for t, canvas in folded.items() if canvas.is_empty and self._made_from[t] is None}
+            self._forget(never)
+            wanted -= never
+            self._canvases.update((tile_id, folded[tile_id]) for tile_id in wanted)
             try:
+                self._restore(wanted & self._damaged)
                 lines = self._write(sorted(wanted), replacing=True)
             except BaseException:
                 self._forget(wanted)  # what is not in the log must not look as if it were
@@ -165,9 +175,18 @@ class MosaicWriter:
             self._evict()
             return lines
 
+    def _restore(self, tile_ids: Iterable[TileId]) -> None:
+        """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
+        for tile_id in sorted(tile_ids):
+            tile = self._canvases[tile_id].borrow()
+            digest = content_hash(tile)
+            if digest == self._made_from[tile_id]:
+                self._put(_Change(tile, digest, digest))
+        self._store.flush()
+
     def _lay_on(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
         require_zoom(patch, self._mosaic.base_zoom)
-        if self._amendments.forbids(patch.frame_id):
+        if self._amendments.forbids(patch):
             return
         for tile_id in canvases.keys() & set(patch.tiles):
             rows, cols = patch.tiles.window_px(tile_id)
@@ -251,7 +270,7 @@ class MosaicWriter:
     def _stored_parent(self, head: TileRecord) -> MosaicTile:
         # The cache is by content hash, so a head that moved is never answered from it.
         if head.content_hash not in self._parents:
-            return read_tile(self._store, head)
+            return parent_state(self._store, self._heads.of, head, self._mosaic.base_zoom, self._damaged)
         self._parents.move_to_end(head.content_hash)
         return self._parents[head.content_hash]
 
