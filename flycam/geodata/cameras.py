@@ -1,13 +1,12 @@
 """Calibrated cameras that ship with flycam: `models/cameras/*.yaml`, one camera body a file.
 
-A file is a list of entries, one for each picture size, mode or zoom. Keys: maker, models (list
-of names as EXIF writes them), kind (photo, video), image_size_px [w, h], focal_px or focal_mm with
-sensor_width_mm, principal_point_px, model (lens model), distortion, readout_s, sigma_focal_rel,
-zoom_range [from, to], source, date, rms_px. Format page: docs/formats/cameras.md.
+A file is a list of entries; an entry is one lens, and its `modes` are the picture sizes, video modes and
+crops it is used in. Keys and units: docs/formats/cameras.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -21,19 +20,28 @@ from flycam.geometry.interior import InteriorOrientation
 
 __all__ = ["KnownCamera", "known_cameras", "load_camera_file", "lookup_camera"]
 
+OTHER_LENS_LOG_RATIO = 0.2
+"""Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
 _SAME_SHAPE = 0.004
 """Pictures whose width/height differs by less have one shape: rounding, not another crop of the sensor."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KnownCamera:
-    """One calibrated setting of a camera. `zoom_range` is that for which the numbers hold, 1.0 = no zoom."""
+    """One calibrated setting of a camera.
+
+    kind, mode      "photo" or "video"; what the maker calls the mode ("HQ"), "" where it has no name
+    zoom_range      digital zoom for which the numbers hold, 1.0 = none
+    focal_mm_range  a lens that zooms or is changed: `interior` holds the shortest, the photo tells which
+    """
 
     makers: tuple[str, ...]
     models: tuple[str, ...]
     kind: str
+    mode: str
     interior: InteriorOrientation
     zoom_range: tuple[float, float]
+    focal_mm_range: tuple[float, float] | None
     source: str
     date: str
     rms_px: float | None
@@ -45,31 +53,39 @@ def lookup_camera(
     image_size: tuple[int, int],
     mode: str | None = None,
     zoom: float | None = None,
+    *,
+    focal_mm: float | None = None,
+    stated_focal_px: float | None = None,
 ) -> InteriorOrientation | None:
     """Interior orientation of a known camera for pictures of `image_size` (width, height); None if unknown.
 
-    `mode` is "photo" (default) or "video". An entry of exactly this size goes first; else one of the same
-    shape is scaled. `zoom` 1.0 by default; an entry whose `zoom_range` spans more than one value has its
-    focal length at zoom 1 and is multiplied. Raises CalibrationMissing if a file there is not well formed.
+    mode             "photo" (default), "video", or a named mode: "video HQ"
+    zoom             digital zoom; an entry whose `zoom_range` spans more than one value is multiplied
+    focal_mm         the lens's focal length by EXIF: settles lenses that zoom or are changed
+    stated_focal_px  focal length by EXIF in pixels of the picture: an entry a fifth off is another lens
+
+    An entry of exactly this size goes first, then one of the same shape (scaled), then one as wide and taller
+    (cropped: a 16:9 photo is the middle of a 4:3 one). Where the size does not tell modes apart, the first in
+    the file is taken, and its sigma spans the others. Raises CalibrationMissing if a file is not well formed.
     """
-    factor = zoom or 1.0
+    wanted = _key(mode or "photo").partition(" ")
     fitting = [
-        camera
+        (rank, interior)
         for camera in known_cameras()
         if _key(model) in camera.models
         and (not camera.makers or _key(maker) in camera.makers)
-        and camera.kind == (mode or "photo")
-        and camera.zoom_range[0] - 1e-6 <= factor <= camera.zoom_range[1] + 1e-6
-        and _same_shape(camera.interior.image_size_px, image_size)
+        and camera.kind == wanted[0]
+        and wanted[2] in ("", camera.mode)
+        and (interior := _set_to(camera, zoom or 1.0, focal_mm)) is not None
+        and (rank := _closeness(interior.image_size_px, image_size)) is not None
     ]
-    if not fitting:
+    interiors = [(rank, _at_size(interior, image_size)) for rank, interior in fitting]
+    if stated_focal_px is not None:
+        interiors = [(r, i) for r, i in interiors if _same_lens(i.focal_length_px[0], stated_focal_px)]
+    if not interiors:
         return None
-    best = min(fitting, key=lambda c: (c.interior.image_size_px != image_size, c.interior.calibration_id))
-    interior = _scaled(best.interior, image_size)
-    if best.zoom_range[0] < best.zoom_range[1]:
-        fx, fy = interior.focal_length_px
-        interior = replace(interior, focal_length_px=(fx * factor, fy * factor))
-    return interior
+    best = min(rank for rank, _ in interiors)
+    return _first_of([interior for rank, interior in interiors if rank == best])
 
 
 @lru_cache(maxsize=1)
@@ -86,12 +102,21 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
     cameras = []
     for number, entry in enumerate(entries, start=1):
         try:
-            cameras.append(_camera(entry, f"models:{path.stem}#{number}"))
+            for place, values in _modes(entry, str(number)):
+                cameras.append(_camera(values, f"models:{path.stem}#{place}"))
         except (KeyError, ValueError, TypeError) as error:
             raise CalibrationMissing(
                 f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file"
             ) from error
     return tuple(cameras)
+
+
+def _modes(entry: Mapping[str, Any], number: str) -> list[tuple[str, Mapping[str, Any]]]:
+    """(number, values) of an entry's modes, each with what the entry says of all of them; else the entry."""
+    if "modes" not in entry:
+        return [(number, entry)]
+    shared = {key: value for key, value in entry.items() if key != "modes"}
+    return [(f"{number}.{k}", {**shared, **mode}) for k, mode in enumerate(entry["modes"], start=1)]
 
 
 def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
@@ -106,15 +131,77 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
         numbers["D"] = values["distortion"]
     makers = values.get("maker") or values.get("makers") or []
     low, high = values.get("zoom_range") or (1.0, 1.0)
+    lenses = values.get("focal_mm_range")
+    if lenses is not None:
+        numbers["focal_mm"] = lenses[0]
     return KnownCamera(
         makers=tuple(_key(m) for m in ([makers] if isinstance(makers, str) else makers)),
         models=tuple(_key(m) for m in values["models"]),
         kind=str(values.get("kind", "photo")),
+        mode=_key(str(values.get("mode", ""))),
         interior=interior_from_mapping(numbers, None, calibration_id),
         zoom_range=(float(low), float(high)),
+        focal_mm_range=None if lenses is None else (float(lenses[0]), float(lenses[1])),
         source=str(values["source"]),
         date=str(values["date"]),
         rms_px=None if values.get("rms_px") is None else float(values["rms_px"]),
+    )
+
+
+def _set_to(camera: KnownCamera, zoom: float, focal_mm: float | None) -> InteriorOrientation | None:
+    """The camera at this digital zoom and focal length; None where the entry does not hold for them."""
+    low, high = camera.zoom_range
+    if not low - 1e-6 <= zoom <= high + 1e-6:
+        return None
+    factor = zoom if low < high else 1.0
+    interior = camera.interior
+    if camera.focal_mm_range is not None:
+        shortest, longest = camera.focal_mm_range
+        if focal_mm is None or not shortest * 0.97 <= focal_mm <= longest * 1.03:
+            return None
+        factor *= focal_mm / shortest
+        interior = replace(interior, calibration_id=f"{interior.calibration_id} at {focal_mm:g} mm")
+    fx, fy = interior.focal_length_px
+    return replace(interior, focal_length_px=(fx * factor, fy * factor))
+
+
+def _closeness(have: tuple[int, int], want: tuple[int, int]) -> int | None:
+    """0 the same size, 1 a resize, 2 a crop of the height, None another picture."""
+    if have == want:
+        return 0
+    if _same_shape(have, want):
+        return 1
+    return 2 if have[0] == want[0] and have[1] > want[1] else None
+
+
+def _at_size(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
+    if _closeness(interior.image_size_px, size) == 2:
+        return _cropped(interior, size)
+    return _scaled(interior, size)
+
+
+def _first_of(modes: list[InteriorOrientation]) -> InteriorOrientation:
+    """The first, with a sigma that reaches the focal lengths of the others."""
+    first = modes[0]
+    reach = max(abs(math.log(mode.focal_length_px[0] / first.focal_length_px[0])) for mode in modes)
+    return replace(first, sigma_focal_rel=max(first.sigma_focal_rel, reach))
+
+
+def _same_lens(focal_px: float, stated_px: float) -> bool:
+    return abs(math.log(focal_px / stated_px)) < OTHER_LENS_LOG_RATIO
+
+
+def _cropped(interior: InteriorOrientation, size: tuple[int, int]) -> InteriorOrientation:
+    """The middle rows of the picture: `size` is as wide and less high."""
+    height = interior.image_size_px[1]
+    cx, cy = interior.principal_point_px
+    readout = interior.readout_s
+    return replace(
+        interior,
+        image_size_px=size,
+        principal_point_px=(cx, cy - (height - size[1]) / 2.0),
+        readout_s=None if readout is None else readout * size[1] / height,
+        calibration_id=f"{interior.calibration_id} cropped to {size[0]}x{size[1]}",
     )
 
 

@@ -27,8 +27,6 @@ SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02
 SIGMA_FOCAL35 = 0.05
-OTHER_LENS_LOG_RATIO = 0.2
-"""Rounding in EXIF and the 16:9 ambiguity of 35 mm equivalents stay below 15 %; another lens is off more."""
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 
 
@@ -55,16 +53,27 @@ def interior_for(
 def _known_camera(metadata: PhotoMetadata) -> InteriorOrientation | None:
     """The entry of `models/cameras`, unless EXIF shows that another lens or zoom was on the camera."""
     zoom = metadata.digital_zoom or 1.0
-    size = metadata.image_size_px
-    known = lookup_camera(metadata.maker, metadata.model, size, "photo", zoom)
-    if known is None and zoom > 1.0:
-        unzoomed = lookup_camera(metadata.maker, metadata.model, size, "photo")
-        known = zoomed(unzoomed, zoom) if unzoomed is not None else None
     stated = _from_exif(metadata)
-    if known is None or stated is None:
-        return known
-    ratio = known.focal_length_px[0] / stated.focal_length_px[0]
-    return known if abs(math.log(ratio)) < OTHER_LENS_LOG_RATIO else None
+    focal_px = stated.focal_length_px[0] if stated is not None else None
+
+    def known(zoom: float, focal_px: float | None) -> InteriorOrientation | None:
+        return lookup_camera(
+            metadata.maker,
+            metadata.model,
+            metadata.image_size_px,
+            "photo",
+            zoom,
+            focal_mm=metadata.focal_mm,
+            stated_focal_px=focal_px,
+        )
+
+    found = known(zoom, focal_px)
+    if found is not None or zoom <= 1.0:
+        return found
+    # makers disagree on whether the 35 mm equivalent counts the digital zoom
+    stated_whole = [None] if focal_px is None else [focal_px / zoom, focal_px]
+    whole = next((lens for stated_px in stated_whole if (lens := known(1.0, stated_px)) is not None), None)
+    return zoomed(whole, zoom) if whole is not None else None
 
 
 def _from_file(metadata: PhotoMetadata, known: InteriorOrientation | None) -> InteriorOrientation | None:

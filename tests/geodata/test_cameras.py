@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,24 @@ ENTRY = """
   model: pinhole
   source: "a data sheet"
   date: "2026-01-01"
+- maker: Maker
+  models: ["M2"]
+  model: pinhole
+  source: "a data sheet"
+  date: "2026-01-01"
+  modes:
+    - kind: video
+      mode: full
+      image_size_px: [3840, 2160]
+      focal_px: 3000.0
+      readout_s: 0.02
+    - kind: video
+      mode: HQ
+      image_size_px: [3840, 2160]
+      focal_px: 4500.0
+    - image_size_px: [6000, 4500]
+      focal_mm_range: [10.0, 50.0]
+      sensor_width_mm: 20.0
 """
 
 
@@ -66,15 +85,19 @@ def test_every_entry_that_ships_is_a_camera_with_a_source() -> None:
 def test_every_entry_that_ships_is_found_under_each_of_its_names() -> None:
     for camera in known_cameras():
         for model in camera.models:
+            lenses = camera.focal_mm_range
             found = lookup_camera(
                 camera.makers[0].upper(),
                 model,
                 camera.interior.image_size_px,
-                camera.kind,
+                f"{camera.kind} {camera.mode}",
                 camera.zoom_range[0],
+                focal_mm=lenses[0] if lenses is not None else None,
+                stated_focal_px=camera.interior.focal_length_px[0],
             )
             assert found is not None
             assert found.image_size_px == camera.interior.image_size_px
+            assert found.focal_length_px == camera.interior.focal_length_px
 
 
 @pytest.mark.usefixtures("one_camera")
@@ -96,9 +119,10 @@ def test_a_resized_picture_keeps_its_corners() -> None:
 
 @pytest.mark.usefixtures("one_camera")
 def test_another_shape_maker_mode_or_zoom_is_another_camera() -> None:
-    assert lookup_camera("Maker", "M1", (4000, 2250)) is None
+    assert lookup_camera("Maker", "M1", (3000, 3000)) is None
+    assert lookup_camera("Maker", "M1", (2000, 1125)) is None
     assert lookup_camera("Other", "M1", (4000, 3000)) is None
-    assert lookup_camera("Maker", "M2", (4000, 3000)) is None
+    assert lookup_camera("Maker", "M3", (4000, 3000)) is None
     assert lookup_camera("Maker", "M1", (4000, 3000), zoom=5.0) is None
     video = lookup_camera("Maker", "M1", (1920, 1080), mode="video")
     assert video is not None
@@ -110,6 +134,43 @@ def test_zoom_multiplies_the_focal_length() -> None:
     found = lookup_camera("Maker", "M1", (4000, 3000), zoom=2.0)
     assert found is not None
     assert found.focal_length_px == (6000.0, 6000.0)
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_a_wide_photo_is_the_middle_of_the_sensors() -> None:
+    found = lookup_camera("Maker", "M1", (4000, 2250))
+    assert found is not None
+    assert found.focal_length_px == (3000.0, 3000.0)
+    assert found.principal_point_px == (2009.5, 1489.5 - 375.0)
+    assert found.readout_s == pytest.approx(0.03 * 0.75)
+    assert found.distortion[0] == -0.1
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_modes_of_one_size_are_told_by_name_or_by_an_honest_sigma() -> None:
+    full = lookup_camera("Maker", "M2", (3840, 2160), "video full")
+    high = lookup_camera("Maker", "M2", (3840, 2160), "video hq")
+    either = lookup_camera("Maker", "M2", (3840, 2160), "video")
+    assert full is not None and high is not None and either is not None
+    assert (full.focal_length_px[0], full.readout_s, full.calibration_id) == (
+        3000,
+        0.02,
+        "models:maker-m1#4.1",
+    )
+    assert (high.focal_length_px[0], high.readout_s) == (4500, None)
+    assert either.focal_length_px == full.focal_length_px
+    assert either.sigma_focal_rel == pytest.approx(math.log(1.5))
+    by_exif = lookup_camera("Maker", "M2", (3840, 2160), "video", stated_focal_px=4400.0)
+    assert by_exif == high
+
+
+@pytest.mark.usefixtures("one_camera")
+def test_a_lens_that_zooms_needs_its_focal_length() -> None:
+    found = lookup_camera("Maker", "M2", (6000, 4500), focal_mm=25.0)
+    assert found is not None
+    assert found.focal_length_px == pytest.approx((7500.0, 7500.0))
+    assert lookup_camera("Maker", "M2", (6000, 4500)) is None
+    assert lookup_camera("Maker", "M2", (6000, 4500), focal_mm=80.0) is None
 
 
 @pytest.mark.parametrize(

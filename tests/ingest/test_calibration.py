@@ -126,10 +126,39 @@ def test_the_readout_comes_from_models_whatever_gave_the_lens() -> None:
 
 
 def test_another_lens_on_a_known_camera_is_noticed() -> None:
-    p1 = {"maker": "DJI", "model": "ZenmuseP1", "image_size_px": (8192, 5460)}
-    assert interior_for(photo(**p1, focal35_mm=35.0)).calibration_id.startswith("models:")
-    other = interior_for(photo(**p1, focal35_mm=24.0))
+    mavic = {"maker": "DJI", "model": "M3E", "image_size_px": (5280, 3956)}
+    assert interior_for(photo(**mavic, focal35_mm=24.0)).calibration_id.startswith("models:")
+    other = interior_for(photo(**mavic, focal35_mm=48.0))
     assert other.calibration_id == "exif:35 mm equivalent"
+
+
+def test_a_lens_that_is_changed_or_zooms_is_told_by_the_photo() -> None:
+    p1 = {"maker": "DJI", "model": "ZenmuseP1", "image_size_px": (8192, 5460)}
+    for focal in (24.0, 35.0, 50.0):
+        interior = interior_for(photo(**p1, focal_mm=focal, focal35_mm=focal))
+        assert interior.calibration_id == f"models:dji-zenmuse#6 at {focal:g} mm"
+        assert interior.focal_length_px[0] == pytest.approx(focal / 35.9 * 8192)
+    h20t = {"maker": "DJI", "model": "ZH20T", "image_size_px": (5184, 3888)}
+    near = interior_for(photo(**h20t, focal_mm=34.15, focal35_mm=158.5))
+    assert near.focal_length_px[0] == pytest.approx(34.15 / 7.46 * 5184)
+
+
+def test_wide_and_tele_of_one_model_are_told_by_the_focal_length() -> None:
+    m3t = {"maker": "DJI", "model": "M3T", "image_size_px": (4000, 3000)}
+    wide, tele = interior_for(photo(**m3t, focal35_mm=24.0)), interior_for(photo(**m3t, focal35_mm=162.0))
+    assert wide.focal_length_px[0] == pytest.approx(2737, abs=1)
+    assert tele.focal_length_px[0] == pytest.approx(18_800)
+    m30 = {"maker": "DJI", "model": "M30T", "image_size_px": (4000, 3000)}
+    assert interior_for(photo(**m30, focal_mm=4.5, focal35_mm=24.0)).calibration_id.endswith("#7")
+    assert interior_for(photo(**m30, focal_mm=40.0, focal35_mm=215.0)).calibration_id.endswith("at 40 mm")
+
+
+@pytest.mark.parametrize("focal35", [24.0, 48.0])
+def test_makers_disagree_whether_the_35mm_equivalent_counts_the_zoom(focal35: float) -> None:
+    given = {"maker": "DJI", "model": "FC3582", "image_size_px": (4032, 3024)}
+    interior = interior_for(photo(**given, focal35_mm=focal35, digital_zoom=2.0))
+    assert interior.calibration_id == "models:dji-mini-3#2 ×2"
+    assert interior.focal_length_px[0] == pytest.approx(2 * 2894.0)
 
 
 def test_an_operators_camera_of_another_shape_is_refused() -> None:
@@ -175,7 +204,7 @@ def test_every_shipped_camera_is_valid_to_its_corners_and_says_its_source() -> N
         assert 0.0 < interior.sigma_focal_rel <= 0.05, camera.models
         assert len(camera.source) > 10, camera.models
         field = 2 * math.degrees(math.atan(interior.image_size_px[0] / 2 / fx))
-        assert 20 < field < 120, camera.models
+        assert 12 < field < 120, camera.models  # the tele camera of the Mavic 3 sees 12.1 degrees
 
 
 @pytest.mark.real
@@ -194,3 +223,15 @@ def test_dewarp_data_against_a_bundle_adjustment(shared_data: Path) -> None:
     np.testing.assert_allclose(interior.principal_point_px, centre, atol=1.5)
     published = [adjusted[key] for key in ("k1", "k2", "p1", "p2", "k3")]
     np.testing.assert_allclose(interior.distortion, published, atol=0.011)
+
+
+@pytest.mark.real
+def test_brightons_camera_is_the_published_one_at_its_picture_size(shared_data: Path) -> None:
+    path = next((shared_data / "flights" / "brighton_beach").rglob("*.JPG"))
+    metadata = read_metadata(path)
+    interior = interior_for(metadata)
+    assert (metadata.model, interior.image_size_px) == ("FC300S", metadata.image_size_px)
+    assert interior.calibration_id.startswith("models:dji-fc300#")
+    per_width = interior.focal_length_px[0] / metadata.image_size_px[0]
+    assert per_width == pytest.approx(2372.27 / 4000.0, rel=1e-6)
+    assert interior.readout_s is not None
