@@ -10,6 +10,7 @@ from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
+from flycam.catalog.placements import Placements
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
@@ -22,6 +23,7 @@ class Catalog:
         self._database = database
         self.flights = Flights(database)
         self.frames = Frames(database)
+        self.placements = Placements(database)
         self.tiles = Tiles(database)
         self.revisions = Revisions(database)
         self.terrain = Terrain(database)

@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Select, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.geometry_json import (
-    exterior_from_json,
-    exterior_to_json,
-    interior_from_json,
-    interior_to_json,
-    provenance_from_json,
-    provenance_to_json,
+from flycam.catalog.frame_rows import (
+    amended,
+    precedence,
+    record_of,
+    row_of,
+    withdrawal_of,
+    withdrawal_values,
+    withdrawals_of,
 )
-from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
+from flycam.catalog.placement_rows import as_placed, join_placements, placement_of, placements_of
+from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.errors import NotFound
-from flycam.frame.frame import FrameHeader, Layer
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId
 
 _ROWS_AT_ONCE = 2000
-_WITHDRAWN_REASON = "withdrawn"
 
 
 class Frames:
     """Frames by their content-derived id.
 
     Inside an epoch a frame contributes one patch, so the pose and terrain first recorded for a used frame
-    stay: putting it again changes nothing. A rejected frame may be replaced, for its reason may no longer
-    hold. A withdrawn frame stays withdrawn, whichever came first, frame or withdrawal.
+    stay: putting it again changes nothing. Another pose or terrain comes by `Placements.supersede`. A
+    rejected frame may be replaced, for its reason may no longer hold. A withdrawn frame stays withdrawn,
+    whichever came first, frame or withdrawal.
     """
 
     def __init__(self, database: Database) -> None:
@@ -86,15 +86,15 @@ class Frames:
         withdrawals of one frame the earlier one is kept, so boxes that exchange them agree.
         """
         earliest: dict[str, Withdrawal] = {}
-        for withdrawal in sorted(withdrawals, key=_precedence):
+        for withdrawal in sorted(withdrawals, key=precedence):
             earliest.setdefault(withdrawal.frame_id, withdrawal)
         if not earliest:
             return []
         with self._database.write(alone_in=tables.frames) as connection:
-            known = _withdrawals_of(connection, list(earliest))
+            known = withdrawals_of(connection, list(earliest))
             for frame_id, withdrawal in sorted(earliest.items()):
                 before = known.get(frame_id)
-                if before is None or _precedence(withdrawal) < _precedence(before):
+                if before is None or precedence(withdrawal) < precedence(before):
                     self._withdraw_one(connection, withdrawal)
         return sorted(set(earliest) - set(known))
 
@@ -106,27 +106,36 @@ class Frames:
             of_flight = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
             query = query.where((c.flight_id == flight_id) | c.frame_id.in_(of_flight))
         with self._database.read() as connection:
-            return [_withdrawal(row) for row in connection.execute(query)]
+            return [withdrawal_of(row) for row in connection.execute(query)]
 
     def _fetch(self, query: Select[Any]) -> list[FrameRecord]:
         with self._database.read() as connection:
-            return [_record(row) for row in connection.execute(query)]
+            return [record_of(row) for row in connection.execute(query)]
 
     def _put_chunk(self, connection: Connection, chunk: Sequence[FrameRecord]) -> dict[str, FrameRecord]:
         ids = [record.frame_id for record in chunk]
         query = select(tables.frames).where(tables.frames.c.frame_id.in_(ids))
         kept = {
-            row.frame_id: _record(row)
+            row.frame_id: record_of(row)
             for row in connection.execute(query)
             if row.status != FrameStatus.REJECTED.value
         }
-        gone = _withdrawals_of(connection, ids)
-        rows = {record.frame_id: _row(record, gone) for record in chunk if record.frame_id not in kept}
-        if rows:
-            ordered = [rows[frame_id] for frame_id in sorted(rows)]
-            connection.execute(self._database.upsert(tables.frames), ordered)
-        fresh = {record.frame_id: _amended(record, gone) for record in chunk if record.frame_id in rows}
+        gone, placed = withdrawals_of(connection, ids), placements_of(connection, ids)
+        fresh: dict[str, FrameRecord] = {}
+        for record in chunk:
+            if record.frame_id not in kept:
+                known = placed.get(record.frame_id)
+                laid = self._placed(connection, record, known) if known else record
+                fresh[record.frame_id] = amended(laid, gone)
+        if fresh:
+            rows = [row_of(fresh[frame_id]) for frame_id in sorted(fresh)]
+            connection.execute(self._database.upsert(tables.frames), rows)
         return fresh | kept
+
+    def _placed(self, connection: Connection, record: FrameRecord, known: Sequence[Placement]) -> FrameRecord:
+        """The record of a frame that was laid again before: here, or on a box that told of it."""
+        new = [placement_of(record)] if record.exterior is not None else []
+        return as_placed(record, join_placements(connection, self._database, known, new))
 
     def _withdraw_one(self, connection: Connection, withdrawal: Withdrawal) -> None:
         row = {
@@ -140,93 +149,5 @@ class Frames:
         connection.execute(
             update(tables.frames)
             .where(tables.frames.c.frame_id == withdrawal.frame_id)
-            .values(
-                status=FrameStatus.WITHDRAWN.value, reason=_WITHDRAWN_REASON, message=_message(withdrawal)
-            )
+            .values(**withdrawal_values(withdrawal))
         )
-
-
-def _precedence(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
-    return (withdrawal.withdrawn_ns, withdrawal.authority, withdrawal.reason, withdrawal.flight_id)
-
-
-def _message(withdrawal: Withdrawal) -> str:
-    return f"{withdrawal.reason} ({withdrawal.authority})"
-
-
-def _withdrawals_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
-    query = select(tables.withdrawals).where(tables.withdrawals.c.frame_id.in_(frame_ids))
-    return {row.frame_id: _withdrawal(row) for row in connection.execute(query)}
-
-
-def _withdrawal(row: Row[Any]) -> Withdrawal:
-    return Withdrawal(
-        frame_id=row.frame_id,
-        flight_id=row.flight_id,
-        reason=row.reason,
-        authority=row.authority,
-        withdrawn_ns=row.withdrawn_ns,
-    )
-
-
-def _row(record: FrameRecord, gone: dict[str, Withdrawal]) -> dict[str, Any]:
-    record = _amended(record, gone)
-    header, tiles = record.header, record.tiles
-    return {
-        "frame_id": header.frame_id,
-        "flight_id": record.flight_id,
-        "captured_ns": int(header.captured_ns),
-        "layer": header.layer.value,
-        "status": FrameStatus(record.status).value,
-        "reason": record.reason,
-        "message": record.message,
-        "interior": interior_to_json(header.interior),
-        "exterior_prior": exterior_to_json(header.exterior_prior),
-        "provenance": provenance_to_json(header.provenance),
-        "exterior": None if record.exterior is None else exterior_to_json(record.exterior),
-        "dem_id": record.dem_id,
-        "footprint_wkb": record.footprint_wkb,
-        "gsd_m": None if record.gsd_m is None else float(record.gsd_m),
-        "tile_z": None if tiles is None else int(tiles.z),
-        "x_start": None if tiles is None else int(tiles.x_start),
-        "y_start": None if tiles is None else int(tiles.y_start),
-        "x_stop": None if tiles is None else int(tiles.x_stop),
-        "y_stop": None if tiles is None else int(tiles.y_stop),
-    }
-
-
-def _amended(record: FrameRecord, gone: dict[str, Withdrawal]) -> FrameRecord:
-    withdrawal = gone.get(record.frame_id)
-    if withdrawal is None:
-        return record
-    return replace(
-        record, status=FrameStatus.WITHDRAWN, reason=_WITHDRAWN_REASON, message=_message(withdrawal)
-    )
-
-
-def _record(row: Row[Any]) -> FrameRecord:
-    header = FrameHeader(
-        frame_id=row.frame_id,
-        captured_ns=row.captured_ns,
-        layer=Layer(row.layer),
-        interior=interior_from_json(row.interior),
-        exterior_prior=exterior_from_json(row.exterior_prior),
-        provenance=provenance_from_json(row.provenance),
-    )
-    tiles = None
-    if row.tile_z is not None:
-        tiles = TileRange(
-            z=row.tile_z, x_start=row.x_start, y_start=row.y_start, x_stop=row.x_stop, y_stop=row.y_stop
-        )
-    return FrameRecord(
-        header=header,
-        flight_id=row.flight_id,
-        status=FrameStatus(row.status),
-        reason=row.reason,
-        message=row.message,
-        exterior=None if row.exterior is None else exterior_from_json(row.exterior),
-        dem_id=row.dem_id,
-        footprint_wkb=row.footprint_wkb,
-        gsd_m=row.gsd_m,
-        tiles=tiles,
-    )

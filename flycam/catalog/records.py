@@ -98,6 +98,32 @@ class Withdrawal:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Placement:
+    """How one frame was laid on the ground at one time. A grow-only set for each frame: none is ever taken
+    off it, and the greatest in its order (`catalog.placements.rank`) is in force.
+
+    version        the exterior orientation's version; each later placement has a higher one
+    exterior       None: the frame was set aside, for it cannot be laid on the ground known by then
+    interior       camera as used; footprint_wkb, gsd_m and tiles as in FrameRecord
+    reason         why it was laid so, a sentence; "" for the first
+    authority      who had it laid so; placed_ns 0 and authority "" for the first
+    """
+
+    frame_id: str
+    flight_id: str
+    version: int
+    interior: InteriorOrientation | None = None
+    exterior: ExteriorOrientation | None = None
+    dem_id: str | None = None
+    footprint_wkb: bytes | None = None
+    gsd_m: float | None = None
+    tiles: TileRange | None = None
+    reason: str = ""
+    authority: str = ""
+    placed_ns: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DemRecord:
     """A registered terrain file.
 

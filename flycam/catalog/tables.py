@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -266,5 +266,25 @@ revision_frames = Table(
     Index("revisions_of_frame", "frame_id"),
 )
 
-ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames)}
+# -- since schema 3 ---------------------------------------------------------------------------------
+
+placements = Table(
+    "placements",
+    metadata,
+    _key("frame_id"),
+    _key("placement_id"),
+    Column("flight_id", Text, nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("interior", Text),
+    Column("exterior", Text),
+    Column("dem_id", Text),
+    Column("footprint_wkb", LargeBinary),
+    Column("gsd_m", Float(53)),
+    *(Column(name, Integer) for name in ("tile_z", "x_start", "y_start", "x_stop", "y_stop")),
+    Column("reason", Text, nullable=False),
+    Column("authority", Text, nullable=False),
+    Column("placed_ns", BigInteger, nullable=False),
+)
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames), 3: (placements,)}
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""

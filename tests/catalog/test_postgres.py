@@ -9,6 +9,7 @@ import shapely
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
+from tests.suites.placement_suite import PlacementSuite
 
 pytestmark = pytest.mark.postgres
 
@@ -20,6 +21,10 @@ def _connect(url: str) -> psycopg.Connection:
 @pytest.fixture
 def url(postgres_url: str) -> str:
     return postgres_url
+
+
+class TestPostgresPlacements(PlacementSuite):
+    pass
 
 
 class TestPostgres(CatalogSuite):

@@ -12,11 +12,16 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull
 from tests.suites.catalog_suite import CatalogSuite, frame
+from tests.suites.placement_suite import PlacementSuite
 
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path}/hồ sơ/catalogue.sqlite"
+
+
+class TestSqlitePlacements(PlacementSuite):
+    pass
 
 
 class TestSqlite(CatalogSuite):

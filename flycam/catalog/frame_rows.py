@@ -1,0 +1,135 @@
+"""Rows of frames and withdrawals, to and from values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from flycam.catalog import tables
+from flycam.catalog.geometry_json import (
+    exterior_from_json,
+    exterior_to_json,
+    interior_from_json,
+    interior_to_json,
+    provenance_from_json,
+    provenance_to_json,
+)
+from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
+from flycam.frame.frame import FrameHeader, Layer
+from flycam.geometry.grid import TileRange
+
+_WITHDRAWN_REASON = "withdrawn"
+
+
+def precedence(withdrawal: Withdrawal) -> tuple[int, str, str, str]:
+    """Of two withdrawals of one frame the smaller is kept."""
+    return (withdrawal.withdrawn_ns, withdrawal.authority, withdrawal.reason, withdrawal.flight_id)
+
+
+def withdrawal_values(withdrawal: Withdrawal) -> dict[str, Any]:
+    """Columns of a frame's row that a withdrawal sets."""
+    return {
+        "status": FrameStatus.WITHDRAWN.value,
+        "reason": _WITHDRAWN_REASON,
+        "message": _message(withdrawal),
+    }
+
+
+def _message(withdrawal: Withdrawal) -> str:
+    return f"{withdrawal.reason} ({withdrawal.authority})"
+
+
+def withdrawals_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, Withdrawal]:
+    """Withdrawals of these frames, by frame."""
+    query = select(tables.withdrawals).where(tables.withdrawals.c.frame_id.in_(frame_ids))
+    return {row.frame_id: withdrawal_of(row) for row in connection.execute(query)}
+
+
+def withdrawal_of(row: Row[Any]) -> Withdrawal:
+    """One withdrawal."""
+    return Withdrawal(
+        frame_id=row.frame_id,
+        flight_id=row.flight_id,
+        reason=row.reason,
+        authority=row.authority,
+        withdrawn_ns=row.withdrawn_ns,
+    )
+
+
+def row_of(record: FrameRecord) -> dict[str, Any]:
+    """A row of the frames."""
+    header, tiles = record.header, record.tiles
+    return {
+        "frame_id": header.frame_id,
+        "flight_id": record.flight_id,
+        "captured_ns": int(header.captured_ns),
+        "layer": header.layer.value,
+        "status": FrameStatus(record.status).value,
+        "reason": record.reason,
+        "message": record.message,
+        "interior": interior_to_json(header.interior),
+        "exterior_prior": exterior_to_json(header.exterior_prior),
+        "provenance": provenance_to_json(header.provenance),
+        "exterior": None if record.exterior is None else exterior_to_json(record.exterior),
+        "dem_id": record.dem_id,
+        "footprint_wkb": record.footprint_wkb,
+        "gsd_m": None if record.gsd_m is None else float(record.gsd_m),
+        **tile_columns(tiles),
+    }
+
+
+def amended(record: FrameRecord, gone: Mapping[str, Withdrawal]) -> FrameRecord:
+    """The record, withdrawn if a withdrawal names its frame."""
+    withdrawal = gone.get(record.frame_id)
+    if withdrawal is None:
+        return record
+    return replace(
+        record, status=FrameStatus.WITHDRAWN, reason=_WITHDRAWN_REASON, message=_message(withdrawal)
+    )
+
+
+def record_of(row: Row[Any]) -> FrameRecord:
+    """Inverse of `row_of`."""
+    header = FrameHeader(
+        frame_id=row.frame_id,
+        captured_ns=row.captured_ns,
+        layer=Layer(row.layer),
+        interior=interior_from_json(row.interior),
+        exterior_prior=exterior_from_json(row.exterior_prior),
+        provenance=provenance_from_json(row.provenance),
+    )
+    return FrameRecord(
+        header=header,
+        flight_id=row.flight_id,
+        status=FrameStatus(row.status),
+        reason=row.reason,
+        message=row.message,
+        exterior=None if row.exterior is None else exterior_from_json(row.exterior),
+        dem_id=row.dem_id,
+        footprint_wkb=row.footprint_wkb,
+        gsd_m=row.gsd_m,
+        tiles=tiles_in(row),
+    )
+
+
+def tile_columns(tiles: TileRange | None) -> dict[str, int | None]:
+    """A rectangle of tiles as columns."""
+    return {
+        "tile_z": None if tiles is None else int(tiles.z),
+        "x_start": None if tiles is None else int(tiles.x_start),
+        "y_start": None if tiles is None else int(tiles.y_start),
+        "x_stop": None if tiles is None else int(tiles.x_stop),
+        "y_stop": None if tiles is None else int(tiles.y_stop),
+    }
+
+
+def tiles_in(row: Row[Any]) -> TileRange | None:
+    """Inverse of `tile_columns`."""
+    if row.tile_z is None:
+        return None
+    return TileRange(
+        z=row.tile_z, x_start=row.x_start, y_start=row.y_start, x_stop=row.x_stop, y_stop=row.y_stop
+    )

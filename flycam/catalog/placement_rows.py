@@ -1,0 +1,160 @@
+"""Placements of frames: their order, their ids, and their rows.
+
+A frame that was laid once has no row here: its only placement is in the frame's own row. When it is laid
+again both are entered, and the frame's row follows the one in force.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.frame_rows import tile_columns, tiles_in
+from flycam.catalog.geometry_json import (
+    exterior_from_json,
+    exterior_to_json,
+    interior_from_json,
+    interior_to_json,
+)
+from flycam.catalog.records import FrameRecord, FrameStatus, Placement
+
+SET_ASIDE = "set_aside"
+"""Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
+
+_IDS_AT_ONCE = 2000
+
+
+def placement_id(placement: Placement) -> str:
+    """24 hex digits from frame, version, camera, pose and terrain: the same on every box."""
+    content = (
+        placement.frame_id,
+        str(placement.version),
+        "" if placement.interior is None else interior_to_json(placement.interior),
+        "" if placement.exterior is None else exterior_to_json(placement.exterior),
+        placement.dem_id or "",
+    )
+    return hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
+
+
+def rank(placement: Placement) -> tuple[int, bool, str]:
+    """The order of a frame's placements; the greatest is in force. Total, and from content alone."""
+    return (placement.version, placement.exterior is not None, placement_id(placement))
+
+
+def in_force(placements: Sequence[Placement]) -> Placement:
+    """The greatest of a frame's placements (at least one)."""
+    return max(placements, key=rank)
+
+
+def placement_of(record: FrameRecord, **trace: Any) -> Placement:
+    """How a frame lies, from its record; `trace`: reason, authority, placed_ns (version if set aside)."""
+    if record.exterior is None:
+        return Placement(frame_id=record.frame_id, flight_id=record.flight_id, **trace)
+    return Placement(
+        frame_id=record.frame_id,
+        flight_id=record.flight_id,
+        interior=record.header.interior,
+        exterior=record.exterior,
+        dem_id=record.dem_id,
+        footprint_wkb=record.footprint_wkb,
+        gsd_m=record.gsd_m,
+        tiles=record.tiles,
+        **({"version": record.exterior.version} | trace),
+    )
+
+
+def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameRecord:
+    """The frame as the placement in force has it; a withdrawn one stays withdrawn."""
+    best = in_force(placements)
+    changes: dict[str, Any] = {
+        "exterior": best.exterior,
+        "dem_id": best.dem_id,
+        "footprint_wkb": best.footprint_wkb,
+        "gsd_m": best.gsd_m,
+        "tiles": best.tiles,
+    }
+    if record.status is not FrameStatus.WITHDRAWN:
+        used = best.exterior is not None
+        changes["status"] = FrameStatus.USED if used else FrameStatus.REJECTED
+        changes["reason"] = "" if used else SET_ASIDE
+        changes["message"] = "" if used else best.reason
+    if best.exterior is not None and best.interior is not None:
+        prior = replace(best.exterior, version=record.header.exterior_prior.version)
+        changes["header"] = replace(record.header, interior=best.interior, exterior_prior=prior)
+    return replace(record, **changes)
+
+
+def placements_of(connection: Connection, frame_ids: Sequence[str]) -> dict[str, list[Placement]]:
+    """Known placements of these frames; frames that were laid once at most have no entry."""
+    found: dict[str, list[Placement]] = {}
+    for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+        some = list(frame_ids[start : start + _IDS_AT_ONCE])
+        query = select(tables.placements).where(tables.placements.c.frame_id.in_(some))
+        for row in connection.execute(query.order_by(tables.placements.c.placement_id)):
+            found.setdefault(row.frame_id, []).append(placement_from(row))
+    return found
+
+
+def join_placements(
+    connection: Connection, database: Database, known: Sequence[Placement], new: Sequence[Placement]
+) -> list[Placement]:
+    """The union of two sets of placements, in the table too. Of two traces of one the earlier is kept."""
+    joined = {placement_id(one): one for one in known}
+    changed: dict[str, Placement] = {}
+    for one in new:
+        name = placement_id(one)
+        before = joined.get(name)
+        if before is None or _trace(one) < _trace(before):
+            joined[name] = changed[name] = one
+    if changed:
+        rows = [placement_row(changed[name]) for name in sorted(changed)]
+        connection.execute(database.upsert(tables.placements), rows)
+    return list(joined.values())
+
+
+def placement_row(placement: Placement) -> dict[str, Any]:
+    """A row of the placements."""
+    return {
+        "frame_id": placement.frame_id,
+        "placement_id": placement_id(placement),
+        "flight_id": placement.flight_id,
+        "version": int(placement.version),
+        "interior": None if placement.interior is None else interior_to_json(placement.interior),
+        "exterior": None if placement.exterior is None else exterior_to_json(placement.exterior),
+        "dem_id": placement.dem_id,
+        "footprint_wkb": placement.footprint_wkb,
+        "gsd_m": None if placement.gsd_m is None else float(placement.gsd_m),
+        **tile_columns(placement.tiles),
+        "reason": placement.reason,
+        "authority": placement.authority,
+        "placed_ns": int(placement.placed_ns),
+    }
+
+
+def placement_from(row: Row[Any]) -> Placement:
+    """Inverse of `placement_row`."""
+    return Placement(
+        frame_id=row.frame_id,
+        flight_id=row.flight_id,
+        version=row.version,
+        interior=None if row.interior is None else interior_from_json(row.interior),
+        exterior=None if row.exterior is None else exterior_from_json(row.exterior),
+        dem_id=row.dem_id,
+        footprint_wkb=row.footprint_wkb,
+        gsd_m=row.gsd_m,
+        tiles=tiles_in(row),
+        reason=row.reason,
+        authority=row.authority,
+        placed_ns=row.placed_ns,
+    )
+
+
+def _trace(placement: Placement) -> tuple[bool, int, str, str]:
+    # none at all comes last: a frame's own row does not say why it lies so
+    return (placement.placed_ns == 0, placement.placed_ns, placement.authority, placement.reason)

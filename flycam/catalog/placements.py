@@ -1,0 +1,115 @@
+"""How frames were laid, again and again: a trace of every pose and terrain that another replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, select
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.frame_rows import record_of, row_of
+from flycam.catalog.placement_rows import (
+    as_placed,
+    join_placements,
+    placement_from,
+    placement_of,
+    placements_of,
+)
+from flycam.catalog.records import FrameRecord, Placement
+from flycam.errors import NotFound
+
+_IDS_AT_ONCE = 2000
+
+
+class Placements:
+    """Placements by frame, a grow-only set; the greatest in its order is what the frame's record says.
+
+    Only frames that were laid again have entries. What is in force is a function of the set, so two boxes
+    that learn the same placements in another order agree. A withdrawn frame stays withdrawn.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def supersede(
+        self, records: Sequence[FrameRecord], reason: str, authority: str, at_ns: int
+    ) -> list[FrameRecord]:
+        """Lay frames again as `records` say, all or none; the frames as they stand then.
+
+        Their poses get a version above every one known of the frame; without a pose a frame is set aside,
+        for the reason in its message. What the doctor settled comes with the record. Raises NotFound for a
+        frame that was never recorded.
+        """
+        with self._database.write(alone_in=tables.frames) as connection:
+            standing = _standing(connection, [record.frame_id for record in records])
+            known = placements_of(connection, list(standing))
+            answer = []
+            for record in records:
+                before = standing.get(record.frame_id)
+                if before is None:
+                    raise NotFound(f"{record.frame_id}: this frame was never recorded; ingest it first")
+                placed = self._joined(connection, before, known.get(record.frame_id, []), [])
+                version = 1 + max((one.version for one in placed), default=-1)
+                new = _next(record, version, reason, authority, at_ns)
+                placed = join_placements(connection, self._database, placed, [new])
+                answer.append(self._follow(connection, replace(before, header=record.header), placed))
+            return answer
+
+    def learn(self, placements: Iterable[Placement]) -> None:
+        """Take in placements that another box made; frames known here follow."""
+        by_frame: dict[str, list[Placement]] = {}
+        for placement in placements:
+            by_frame.setdefault(placement.frame_id, []).append(placement)
+        with self._database.write(alone_in=tables.frames) as connection:
+            standing = _standing(connection, list(by_frame))
+            known = placements_of(connection, list(by_frame))
+            for frame_id, new in sorted(by_frame.items()):
+                before = standing.get(frame_id)
+                placed = self._joined(connection, before, known.get(frame_id, []), new)
+                if before is not None:
+                    self._follow(connection, before, placed)
+
+    def of_flight(self, flight_id: str) -> list[Placement]:
+        """All placements of frames of a flight that were laid again, by frame and version."""
+        c = tables.placements.c
+        query = select(tables.placements).where(c.flight_id == flight_id)
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(c.frame_id, c.version, c.placement_id))
+            return [placement_from(row) for row in rows]
+
+    def _joined(
+        self,
+        connection: Connection,
+        standing: FrameRecord | None,
+        known: Sequence[Placement],
+        new: Sequence[Placement],
+    ) -> list[Placement]:
+        """All placements of one frame: those in the table, that of its own row, and new ones."""
+        own = [placement_of(standing)] if standing is not None and standing.exterior is not None else []
+        return join_placements(connection, self._database, known, [*own, *new])
+
+    def _follow(
+        self, connection: Connection, record: FrameRecord, placements: Sequence[Placement]
+    ) -> FrameRecord:
+        record = as_placed(record, placements)
+        connection.execute(self._database.upsert(tables.frames), row_of(record))
+        return record
+
+
+def _next(record: FrameRecord, version: int, reason: str, authority: str, at_ns: int) -> Placement:
+    if record.exterior is None:
+        reason = record.message
+    else:
+        record = replace(record, exterior=replace(record.exterior, version=version))
+    return placement_of(record, version=version, reason=reason, authority=authority, placed_ns=at_ns)
+
+
+def _standing(connection: Connection, frame_ids: Sequence[str]) -> dict[str, FrameRecord]:
+    found: dict[str, FrameRecord] = {}
+    for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+        some = list(frame_ids[start : start + _IDS_AT_ONCE])
+        query = select(tables.frames).where(tables.frames.c.frame_id.in_(some))
+        found.update((row.frame_id, record_of(row)) for row in connection.execute(query))
+    return found
