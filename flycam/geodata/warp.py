@@ -1,0 +1,165 @@
+"""Any georeferenced picture laid onto the tile grid, window by window: a reference map, another programme's
+orthomosaic, a satellite scene.
+
+Coordinates go through `crs` (named datum transformations, VN-2000 included), never through the raster
+library's own choice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.geodata.crs import describe_crs, point_transform
+from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
+
+Floats = NDArray[np.float64]
+
+_LATTICE_PX = 32
+_MARGIN_PX = 2
+_MERCATOR = "EPSG:3857"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Laid:
+    """A window of a picture on the tile grid: rgb H×W×3 uint8, valid H×W bool."""
+
+    rgb: NDArray[np.uint8]
+    valid: NDArray[np.bool_]
+
+
+class ReferencePicture:
+    """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
+
+    gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north). Raises SourceUnreadable,
+    CrsMissing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        try:
+            with rasterio.open(self.path) as source:
+                if source.crs is None or source.transform.is_identity:
+                    raise CrsMissing(
+                        f"{self.path.name}: does not say where it lies (no coordinate reference system): "
+                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648"
+                    )
+                self.crs = describe_crs(source.crs.to_wkt()).text
+                self._size = (source.width, source.height)
+                self._to_pixel: Affine = ~source.transform
+                self._stretch = _stretch_of(source)
+                rim = _rim(source.transform, *self._size)
+        except RasterioError as error:
+            raise SourceUnreadable(
+                f"{self.path.name}: cannot be read as a georeferenced picture: copy it again, or give a "
+                "GeoTIFF"
+            ) from error
+        self._from_lonlat: Callable[[Floats], Floats] = point_transform("EPSG:4326", self.crs)
+        lonlat = point_transform(self.crs, "EPSG:4326")(rim)
+        (west, south), (east, north) = lonlat.min(axis=0), lonlat.max(axis=0)
+        self.bounds_lonlat = (float(west), float(south), float(east), float(north))
+        across = np.radians(east - west) * 6_371_000.0 * np.cos(np.radians((south + north) / 2.0))
+        self.gsd_m = float(across) / self._size[0]
+
+    def onto(self, tiles: TileRange) -> Laid:
+        """The picture over a range of tiles; valid False beside it and where it has no data."""
+        height, width = tiles.shape_px
+        columns, rows = self._source_pixels(tiles)
+        window = _window(columns, rows, self._size)
+        if window is None:
+            return Laid(rgb=np.zeros((height, width, 3), np.uint8), valid=np.zeros((height, width), bool))
+        pixels, mask, (step_x, step_y) = self._read(window, columns, rows)
+        u = ((columns - window.col_off + 0.5) / step_x - 0.5).astype(np.float32)
+        v = ((rows - window.row_off + 0.5) / step_y - 0.5).astype(np.float32)
+        rgb = cv2.remap(pixels, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen = cv2.remap(mask, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return Laid(rgb=np.asarray(rgb, np.uint8), valid=np.asarray(seen == 255))
+
+    def _source_pixels(self, tiles: TileRange) -> tuple[Floats, Floats]:
+        """Pixel coordinates (centres at integers) in the picture of every pixel of the tiles."""
+        height, width = tiles.shape_px
+        west, south, east, north = range_bounds(tiles)
+        nodes_x = np.linspace(0.0, width, max(width // _LATTICE_PX, 1) + 1)
+        nodes_y = np.linspace(0.0, height, max(height // _LATTICE_PX, 1) + 1)
+        x, y = np.meshgrid(west + nodes_x / width * (east - west), north - nodes_y / height * (north - south))
+        points = self._from_lonlat(mercator_to_lonlat(np.stack([x, y], -1).reshape(-1, 2)))
+        cols, rows = _apply(self._to_pixel, points[:, 0], points[:, 1])
+        step_x, step_y = width / (len(nodes_x) - 1), height / (len(nodes_y) - 1)
+        u, v = np.meshgrid((np.arange(width) + 0.5) / step_x, (np.arange(height) + 0.5) / step_y)
+        here = (u.astype(np.float32), v.astype(np.float32))
+        # float32 nodes would round far from the corner: what is interpolated counts from the first node
+        found = []
+        for values in (cols - 0.5, rows - 0.5):
+            nodes = values.reshape(x.shape)
+            local = cv2.remap((nodes - nodes[0, 0]).astype(np.float32), *here, cv2.INTER_LINEAR)
+            found.append(np.asarray(local, np.float64) + nodes[0, 0])
+        return found[0], found[1]
+
+    def _read(
+        self, window: Window, columns: Floats, rows: Floats
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[float, float]]:
+        """Pixels and mask of a window, thinned (averaged) to about the step of the tiles."""
+        step = max(1.0, min(_step(columns, 1), _step(rows, 0)))
+        shape = (max(round(window.height / step), 1), max(round(window.width / step), 1))
+        with rasterio.open(self.path) as source:
+            bands = [1, 2, 3] if source.count >= 3 else [1]
+            values = source.read(
+                bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.average
+            )
+            mask = source.dataset_mask(window=window, out_shape=shape)
+        low, high = self._stretch
+        scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)
+        pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)
+        if pixels.shape[2] == 1:
+            pixels = np.repeat(pixels, 3, axis=2)
+        return np.ascontiguousarray(pixels), mask, (window.width / shape[1], window.height / shape[0])
+
+
+def _stretch_of(source: rasterio.DatasetReader) -> tuple[float, float]:
+    """Values that become 0 and 255: the type's own for bytes, else the inner 98 % of a thinned look."""
+    if source.dtypes[0] == "uint8":
+        return 0.0, 255.0
+    shape = (1, min(source.height, 512), min(source.width, 512))
+    look = source.read([1], out_shape=shape, masked=True).compressed().astype(np.float64)
+    look = look[np.isfinite(look)]
+    if not look.size:
+        return 0.0, 1.0
+    low, high = np.percentile(look, [1.0, 99.0])
+    return float(low), float(max(high, low + 1e-9))
+
+
+def _rim(transform: Affine, width: int, height: int) -> Floats:
+    edge = np.linspace(0.0, 1.0, 9)
+    cols = np.concatenate([edge * width, edge * width, np.zeros(9), np.full(9, width)])
+    rows = np.concatenate([np.zeros(9), np.full(9, height), edge * height, edge * height])
+    x, y = _apply(transform, cols, rows)
+    return np.stack([x, y], axis=-1)
+
+
+def _apply(affine: Affine, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
+def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | None:
+    left, right = int(np.floor(columns.min())) - _MARGIN_PX, int(np.ceil(columns.max())) + _MARGIN_PX + 1
+    top, bottom = int(np.floor(rows.min())) - _MARGIN_PX, int(np.ceil(rows.max())) + _MARGIN_PX + 1
+    left, top, right, bottom = max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+    return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
+
+
+def _step(coordinates: Floats, axis: int) -> float:
+    """Source pixels from one pixel of the tiles to the next."""
+    across = float(coordinates.take(-1, axis).mean()) - float(coordinates.take(0, axis).mean())
+    steps: int = max(coordinates.shape[axis] - 1, 1)
+    return abs(across) / steps
