@@ -6,37 +6,34 @@ them are found and folded again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
-from flycam.errors import FrameRejected, InputUnusable, NotFound
+from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
+from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
-from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileRange
-from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.photos import open_pixels
-from flycam.mosaic.epochs import Amendments
-from flycam.mosaic.refold import refold, stale_tiles
-from flycam.mosaic.writer import MosaicWriter
+from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.opening import close_flight
-from flycam.pipeline.rectification import patch_of, recorded_pose
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.refolding import amendments_of, live_mosaics, refold_mosaic
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
-_TERRAINS_AT_ONCE = 4
+__all__ = ["WithdrawReport", "amendments_of", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WithdrawReport:
-    """What a withdrawal changed: newly withdrawn frames, and lines appended to the tile log."""
+    """What a withdrawal changed.
+
+    frames   newly withdrawn
+    tiles    lines appended to the tile log
+    retired  finished revisions that held one of them and are not shown any more
+    """
 
     flight: Flight
     frames: int
     tiles: int
+    retired: tuple[int, ...] = ()
 
 
 def withdraw(
@@ -63,27 +60,44 @@ def withdraw(
                 for record in frames
             ]
         )
-        workspace.catalog.audit.append(authority, "withdraw", ref, f"{len(new)} frames: {reason}", at_ns=now)
-        tiles = sum(
-            _refold(workspace, mosaic, progress)
-            for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id)
-            if mosaic.revision == 0
-        )
-        cover_communes(workspace, flight, progress, changed=True)
-        left = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-        state = FlightState.READY if left else FlightState.WITHDRAWN
-        flight = close_flight(workspace, flight, state)
-    return WithdrawReport(flight=flight, frames=len(new), tiles=tiles)
+        gone = [record.frame_id for record in frames]
+        retired = workspace.catalog.revisions.retire_holding(gone, f"{reason} ({authority})")
+        said = f"{len(new)} frames: {reason}"
+        if retired:
+            said += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
+        workspace.catalog.audit.append(authority, "withdraw", ref, said, at_ns=now)
+        flight = workspace.catalog.flights.flight(flight.flight_id)
+        tiles = _written(workspace, flight, progress)
+        flight = close_flight(workspace, flight, _state_after(workspace, flight))
+    numbers = tuple(sorted({one.revision for one in retired}))
+    return WithdrawReport(flight=flight, frames=len(new), tiles=tiles, retired=numbers)
 
 
-def amendments_of(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
-    """Withdrawn frames of a mosaic's flight, with the tiles their patches touched in this mosaic."""
-    tiles = {
-        record.frame_id: record.tiles if record.header.layer == mosaic.layer else None
-        for record in workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.WITHDRAWN)
-    }
-    unseen = {w.frame_id: None for w in workspace.catalog.frames.withdrawals(mosaic.flight_id)}
-    return Amendments(withdrawn=unseen | tiles)
+def _written(workspace: Workspace, flight: Flight, progress: Progress) -> int:
+    """Fold anew what was touched, and measure what is left; the log lines appended.
+
+    Damaged tiles that lie in the way are made again first; a withdrawal does not look for others.
+    """
+    mosaics = live_mosaics(workspace, flight.flight_id)
+    before = sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics)
+    try:
+        _refold(workspace, flight, progress, check=False)
+    except DAMAGE:
+        _refold(workspace, flight, progress, check=True)
+    return sum(workspace.catalog.tiles.last_seq(mosaic.mosaic_id) for mosaic in mosaics) - before
+
+
+def _refold(workspace: Workspace, flight: Flight, progress: Progress, *, check: bool) -> None:
+    for mosaic in live_mosaics(workspace, flight.flight_id):
+        refold_mosaic(workspace, mosaic, progress, check=check)
+    cover_communes(workspace, flight, progress, changed=True)
+
+
+def _state_after(workspace: Workspace, flight: Flight) -> FlightState:
+    """A flight whose ingest was interrupted stays so: the ingest has still to be completed."""
+    if not workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED):
+        return FlightState.WITHDRAWN
+    return FlightState.INGESTING if flight.state is FlightState.INGESTING else FlightState.READY
 
 
 def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
@@ -91,8 +105,7 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
     flights, frames = workspace.catalog.flights, workspace.catalog.frames
     try:
         flight = flights.flight(ref)
-        used = frames.of_flight(flight.flight_id)
-        return flight, [record for record in used if record.status is not FrameStatus.REJECTED]
+        return flight, [one for one in frames.of_flight(flight.flight_id) if _was_on_the_map(one)]
     except NotFound:
         pass
     try:
@@ -114,50 +127,5 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
     raise NotFound(f"{ref}: no flight, frame or photo of this name; see the list of frames on the map")
 
 
-def _refold(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> int:
-    amendments = amendments_of(workspace, mosaic)
-    stale = stale_tiles(workspace.catalog.tiles, mosaic, amendments)
-    used = workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
-    frames = [record for record in used if record.header.layer == mosaic.layer]
-    progress("refold", 0, len(stale))
-    with MosaicWriter(
-        workspace.store,
-        workspace.catalog.tiles,
-        mosaic,
-        origin=workspace.box,
-        clock_ns=workspace.clock_ns,
-        amendments=amendments,
-    ) as writer:
-        lines = refold(writer, stale, _Replay(workspace, frames))
-    progress("refold", len(stale), len(stale))
-    return lines
-
-
-class _Replay:
-    """Patches made again from the evidence: the photo's bytes, the recorded pose, the recorded terrain."""
-
-    def __init__(self, workspace: Workspace, frames: list[FrameRecord]) -> None:
-        self._workspace = workspace
-        self._frames = frames
-        self._terrain = lru_cache(maxsize=_TERRAINS_AT_ONCE)(self._load_terrain)
-
-    def __call__(self, tiles: TileRange) -> Iterator[OrthoPatch]:
-        for record in self._frames:
-            if record.tiles is None or record.tiles.intersection(tiles).is_empty:
-                continue
-            yield self._patch(record, tiles)
-
-    def _patch(self, record: FrameRecord, tiles: TileRange) -> OrthoPatch:
-        exterior, frame_tiles, dem_id = recorded_pose(record)
-        provenance = record.header.provenance
-        path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
-        try:
-            pixels = open_pixels(path)
-        except FrameRejected as error:
-            raise InputUnusable(
-                f"{provenance.source_name}: its stored original no longer reads; restore the store"
-            ) from error
-        return patch_of(record.header, exterior, pixels, self._terrain(dem_id), frame_tiles, tiles)
-
-    def _load_terrain(self, dem_id: str) -> TerrainGrid:
-        return recorded_terrain(self._workspace, dem_id)
+def _was_on_the_map(record: FrameRecord) -> bool:
+    return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE

@@ -1,0 +1,203 @@
+"""The tiles of a flight made right again from the evidence.
+
+After a withdrawal, after frames were laid again, and where objects are lost or damaged, it is the same job:
+find the tiles that are not what the recorded frames make them, and fold those anew. Killed half-way, the same
+command completes it, for what is left to do is read off the tiles themselves.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.placement_rows import in_force, placement_id
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Placement
+from flycam.errors import FrameRejected, InputUnusable
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.pixels import open_pixels
+from flycam.mosaic.epochs import Amendments, Replaced
+from flycam.mosaic.mending import damaged_tiles, mend_parents
+from flycam.mosaic.refold import refold, stale_tiles
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.evidence import keep, local_copy
+from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.rectification import patch_of, recorded_pose
+from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.workspace import Progress, Workspace
+
+_TERRAINS_AT_ONCE = 4
+_PHOTO_BYTES = 320 << 20  # neighbouring blocks of tiles see the same photos
+
+Pixels = NDArray[np.uint8]
+_ON_THE_CARD: Mapping[str, Path] = MappingProxyType({})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refolded:
+    """lines: appended to the tile log; mended: tiles whose object was lost or damaged."""
+
+    lines: int = 0
+    mended: int = 0
+
+
+def live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
+    """The live mosaics of a flight, one for each layer."""
+    return [mosaic for mosaic in workspace.catalog.tiles.mosaics(flight_id) if mosaic.revision == 0]
+
+
+def amendments_of(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
+    """What must not be in a mosaic: frames withdrawn from its flight, and placements that were replaced."""
+    frames = workspace.catalog.frames
+    placements: dict[str, list[Placement]] = {}
+    for placement in workspace.catalog.placements.of_flight(mosaic.flight_id):
+        placements.setdefault(placement.frame_id, []).append(placement)
+    withdrawn: dict[str, TileRange | None] = {w.frame_id: None for w in frames.withdrawals(mosaic.flight_id)}
+    replaced: dict[str, Replaced] = {}
+    status = None if placements else FrameStatus.WITHDRAWN
+    for record in frames.of_flight(mosaic.flight_id, status):
+        is_here = record.header.layer == mosaic.layer
+        if record.status is FrameStatus.WITHDRAWN:
+            withdrawn[record.frame_id] = record.tiles if is_here else None
+        if is_here and record.frame_id in placements:
+            replaced[record.frame_id] = _replaced(placements[record.frame_id])
+    return Amendments(withdrawn=withdrawn, replaced=replaced)
+
+
+def _replaced(placements: list[Placement]) -> Replaced:
+    best = in_force(placements)
+    stands = None if best.exterior is None or best.dem_id is None else (best.version, best.dem_id)
+    gone = {placement_id(one): one.tiles for one in placements if one is not best}
+    return Replaced(stands=stands, gone=gone)
+
+
+def refold_mosaic(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    progress: Progress,
+    *,
+    also: Iterable[TileRange] = (),
+    paths: Mapping[str, Path] = _ON_THE_CARD,
+    check: bool = False,
+) -> Refolded:
+    """Fold anew the base tiles whose epoch is not the one that the recorded amendments give them.
+
+    also   tiles to be folded anew besides: where frames were laid that were not there before
+    paths  photos at hand by frame id, which need not be fetched from the store
+    check  also read every tile's object, and make those again that are lost or damaged
+
+    Raises InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
+    """
+    catalog = workspace.catalog
+    amendments = amendments_of(workspace, mosaic)
+    damaged = _damaged(workspace, mosaic, progress) if check else []
+    broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
+    todo = {*stale_tiles(catalog.tiles, mosaic, amendments), *broken, *(t for tiles in also for t in tiles)}
+    used = catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+    frames = [record for record in used if record.header.layer == mosaic.layer]
+    if todo:
+        progress("refold", 0, len(todo))
+    with MosaicWriter(
+        workspace.store,
+        catalog.tiles,
+        mosaic,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        amendments=amendments,
+        damaged=broken,
+        workers=workers_here(),
+    ) as writer:
+        lines = refold(writer, todo, Replay(workspace, frames, paths))
+    if todo:
+        progress("refold", len(todo), len(todo))
+    if len(damaged) > len(broken):
+        mend_parents(
+            workspace.store,
+            catalog.tiles,
+            mosaic,
+            damaged,
+            origin=workspace.box,
+            now_ns=workspace.clock_ns(),
+        )
+    return Refolded(lines=lines, mended=len(damaged))
+
+
+def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:
+    heads = workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision)
+    return damaged_tiles(
+        workspace.store, heads, lambda done: progress("check", done, len(heads)), workers_here()
+    )
+
+
+class Replay:
+    """Patches made again from the evidence: the photo's bytes, the recorded pose, the recorded terrain.
+
+    Called with a rectangle of base tiles; gives the patch of each frame that touches it, cut to it.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        frames: Iterable[FrameRecord],
+        paths: Mapping[str, Path] = _ON_THE_CARD,
+    ) -> None:
+        self._workspace = workspace
+        self._frames = list(frames)
+        self._paths = paths
+        self._photos = _Photos(self._pixels)
+        self._terrain = lru_cache(maxsize=_TERRAINS_AT_ONCE)(partial(recorded_terrain, workspace))
+
+    def __call__(self, tiles: TileRange) -> Iterator[OrthoPatch]:
+        touching = [r for r in self._frames if r.tiles and not r.tiles.intersection(tiles).is_empty]
+        workers = workers_here()
+        yield from ordered_map(lambda record: self._patch(record, tiles), touching, workers, workers + 1)
+
+    def _patch(self, record: FrameRecord, tiles: TileRange) -> OrthoPatch:
+        exterior, frame_tiles, dem_id = recorded_pose(record)
+        terrain: TerrainGrid = self._terrain(dem_id)
+        return patch_of(record.header, exterior, self._photos(record), terrain, frame_tiles, tiles)
+
+    def _pixels(self, record: FrameRecord) -> Pixels:
+        provenance = record.header.provenance
+        path = self._paths.get(record.frame_id)
+        if path is None:
+            path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
+        else:
+            keep(self._workspace, path, provenance.source_sha256)
+        try:
+            return open_pixels(path)
+        except FrameRejected as error:
+            raise InputUnusable(
+                f"{provenance.source_name}: its stored original no longer reads; restore the store"
+            ) from error
+
+
+class _Photos:
+    """Pixels of the photos used last, as far as they fit into memory. Safe to call from several threads."""
+
+    def __init__(self, read: Callable[[FrameRecord], Pixels]) -> None:
+        self._read = read
+        self._kept: OrderedDict[str, Pixels] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __call__(self, record: FrameRecord) -> Pixels:
+        with self._lock:
+            pixels = self._kept.get(record.frame_id)
+            if pixels is not None:
+                self._kept.move_to_end(record.frame_id)
+                return pixels
+        pixels = self._read(record)
+        with self._lock:
+            self._kept[record.frame_id] = pixels
+            while len(self._kept) > 1 and sum(p.nbytes for p in self._kept.values()) > _PHOTO_BYTES:
+                self._kept.popitem(last=False)
+        return pixels
