@@ -20,6 +20,7 @@ from flycam.serve import (
     site,
     terrain,
 )
+from flycam.serve.asked import AskedViews
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.services import Services
@@ -41,7 +42,8 @@ def create_app(services: Services) -> TileRoute:
     door = Door(services)
     follower = Follower(services.workspace.catalog, services.follow_s)
     cache = ViewCache(follower, services.view_cache_bytes)
-    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache)
+    asked = AskedViews(services.workspace, follower, cache)
+    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
     api.state.services = services
     api.state.door = door
     api.state.follower = follower

@@ -13,12 +13,17 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Role
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionState, Role
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameUnreadable, NotFound
 from flycam.frame.frame import Layer, frame_id_of
+from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
+from flycam.geodata.crs import to_work
+from flycam.geometry.expected_error import error_of_quality
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
+from flycam.geometry.terrain import heights_at
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
@@ -60,12 +65,17 @@ def pixel(
     lon: Annotated[float, Query(ge=-180, le=180)],
     lat: Annotated[float, Query(ge=-85, le=85)],
     layer: Layer | None = None,
+    revision: Annotated[int | None, Query(ge=0)] = None,
 ) -> Json | None:
-    """Which photo gave the pixel at a place, when, and how sharp; null where the flight imaged nothing."""
+    """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
+
+    Of the revision on show unless one is named; null where the flight imaged nothing.
+    """
     found = catalog.flights.flight(flight)
     mosaic = _mosaic_on_show(catalog, found.flight_id, layer)
     if mosaic is None:
         return None
+    mosaic = revision_on_show(catalog, mosaic, revision)
     x, y = lonlat_to_mercator(np.array([[lon, lat]]))[0]
     tile_id, row, column = tile_at(mosaic.base_zoom, (float(x), float(y)))
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
@@ -76,7 +86,12 @@ def pixel(
     if source == NO_SOURCE:
         return None
     frame = catalog.frames.get(tile.frames[source - 1])
-    return {"layer": mosaic.layer.value, "pixel_m": ground_pixel_m(mosaic.base_zoom, lat), **_frame(frame)}
+    answer = {"layer": mosaic.layer.value, "pixel_m": ground_pixel_m(mosaic.base_zoom, lat), **_frame(frame)}
+    if mosaic.revision == LIVE_REVISION:
+        return {**answer, "revision": LIVE_REVISION, "finished": None}
+    error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
+    finished = _finished(catalog, store, mosaic, frame.frame_id, (lon, lat))
+    return {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished}
 
 
 @router.get("/api/evidence/{sha256}")
@@ -140,6 +155,45 @@ def preview(
     return Response(
         jpeg.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
     )
+
+
+def _finished(
+    catalog: Catalog, store: ObjectStore, mosaic: MosaicInfo, frame_id: str, lonlat: tuple[float, float]
+) -> Json:
+    """What a finished revision knows of a pixel: the frame's pose, the shift, whose ground it lies on."""
+    record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame_id)
+    own = False
+    if record.support_key is not None:
+        support = decode_terrain(store.get(record.support_key))
+        own = bool(np.isfinite(heights_at(support, to_work(np.array([lonlat]), support.work_crs)))[0])
+    return {
+        "pose_source": used.exterior.source.value if used else None,
+        "finished": {
+            "pose_state": used.state if used else None,
+            "ties": used.ties if used else 0,
+            "shift_sigma_m": record.stats.get("shift_sigma_m"),
+            "own_surface": own,
+        },
+    }
+
+
+def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:
+    """The revision that is asked for, if it may be shown; the published one where none is named.
+
+    Raises NotFound for one that is not there, was retired, or is still being written.
+    """
+    if revision is None:
+        return published
+    found = catalog.tiles.mosaic(published.mosaic_id, revision)
+    if revision != LIVE_REVISION:
+        state = catalog.revisions.get(published.mosaic_id, revision).state
+        if state is not RevisionState.PUBLISHED:
+            raise NotFound(
+                f"{published.mosaic_id} revision {revision}: it is {state.value} and not shown; see the "
+                "flight's list"
+            )
+    return found
 
 
 def ground_sigma_m(frame: FrameRecord) -> float | None:

@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.serve.guard import viewer
+from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
@@ -97,6 +98,12 @@ def gaps(ref: str, catalog: CatalogHere) -> Json:
     return collection(
         feature(hole.wkb, {"area_m2": hole.area_m2}) for hole in holes_between(used, found.work_crs)
     )
+
+
+@router.get("/api/legends")
+def legends() -> Json:
+    """Titles, colours and classes of the tile views `?layer=error|age|surface`."""
+    return {layer.value: legend_json(legend) for layer, legend in LEGENDS.items()}
 
 
 @router.get("/tilejson/{mosaic_id}")
@@ -184,6 +191,21 @@ def _mosaic(catalog: Catalog, mosaic: MosaicInfo) -> dict[str, Any]:
         "base_zoom": mosaic.base_zoom,
         "min_zoom": mosaic.min_zoom,
         "seq": catalog.tiles.last_seq(mosaic.mosaic_id),
+        "revisions": [_revision(one) for one in catalog.revisions.of_mosaic(mosaic.mosaic_id)],
+    }
+
+
+def _revision(one: RevisionRecord) -> Json:
+    """A finished revision; the live one (0) has no record, and is always there."""
+    return {
+        "revision": one.revision,
+        "state": one.state.value,
+        "made": iso(one.made_ns),
+        "why": one.why,
+        "has_surface": one.support_key is not None,
+        "options": one.options,
+        "stats": one.stats,
+        "reports": one.reports,
     }
 
 

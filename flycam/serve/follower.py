@@ -61,6 +61,11 @@ class Follower:
         watched = self._watched.get(mosaic_id)
         return -1 if watched is None else watched.seq
 
+    def shown(self, mosaic_id: str) -> int:
+        """The revision of a mosaic that was on show when its log was read last; -1 if it is not watched."""
+        watched = self._watched.get(mosaic_id)
+        return -1 if watched is None else watched.info.revision
+
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with all news; returns what ends it."""
         self._listeners.append(listener)
@@ -118,6 +123,7 @@ class Follower:
         tiles: dict[TileId, int] = {}
         seq = watched.seq
         while lines := self._catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
-            tiles.update({line.tile_id: line.seq for line in lines})
+            shown = (line for line in lines if line.revision == info.revision)
+            tiles.update({line.tile_id: line.seq for line in shown})
             seq = lines[-1].seq
         return Moved(mosaic_id, seq, tuple(tiles.items()))

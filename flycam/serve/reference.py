@@ -23,7 +23,10 @@ td{padding:.1rem 1rem .1rem 0;vertical-align:top}
 degrees.</p>
 <h2><code>GET /tiles/{mosaic}/{z}/{x}/{y}[.png|.webp][?v=SEQ]</code></h2>
 <p>One tile: JPEG where every pixel has data, else WebP with alpha; transparent where nothing was flown. The
-ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.</p>"""
+ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
+<code>?revision=N</code> asks for another revision than the one on show (0 is the live one),
+<code>?layer=error|age|surface</code> for what is known about its pixels, as PNG in the colours of
+<code>/api/legends</code>.</p>"""
 
 
 @router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)

@@ -1,5 +1,10 @@
 """`/tiles/{mosaic}/{z}/{x}/{y}[.png|.webp]`: a plain ASGI route in front of the framework's router.
 
+`?revision=N` and `?layer=error|age|surface` ask for another revision, or for what is known about the pixels.
+
+`?v=SEQ&r=N` says which revision the reader takes to be on show: where the server knows less, it looks first,
+so that an answer that is kept for ever is never of another revision than its address says.
+
 A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at
 the cached account, one at the cached view. `?v=SEQ` names the log line the reader knows: where the tile's
 head is not newer than that and the log has been read that far, the answer never changes and says so.
@@ -15,6 +20,7 @@ from typing import Any
 
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.serve.asked import Asked, AskedViews, asked_of
 from flycam.serve.door import Door
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
@@ -46,13 +52,20 @@ class TileRoute:
     """Answers tile requests; passes everything else on to `app`."""
 
     def __init__(
-        self, app: App, door: Door, follower: Follower, store: ObjectStore, cache: ViewCache
+        self,
+        app: App,
+        door: Door,
+        follower: Follower,
+        store: ObjectStore,
+        cache: ViewCache,
+        asked_views: AskedViews,
     ) -> None:
         self._app = app
         self._door = door
         self._follower = follower
         self._store = store
         self._cache = cache
+        self._asked_views = asked_views
         self._making: dict[str, asyncio.Future[View]] = {}
         self.counts = TileCounts()
 
@@ -81,7 +94,14 @@ class TileRoute:
                 self.counts.refused += 1
                 await _send_answer(send, denied(scope))
                 return
+            asked = asked_of(scope["query_string"])
+            if asked is not None:
+                await self._answer(scope, send, await asyncio.to_thread(self._make_asked, path, asked), known)
+                return
             version = _version(scope["query_string"])
+            believed = _believed(scope["query_string"])
+            if believed is not None and believed != self._follower.shown(_mosaic_of(path)):
+                version = await asyncio.to_thread(self._look, _mosaic_of(path), believed, version)
             view = self._cache.get(path)
             if view is None or self._follower.is_due or version > self._follower.seen(_mosaic_of(path)):
                 view = await self._slow(path, version)
@@ -91,14 +111,33 @@ class TileRoute:
             self.counts.failed += 1
             await _send_answer(send, answer_to(error, scope))
             return
+        settled = view.seq <= version <= self._follower.seen(_mosaic_of(path))
+        await self._answer(scope, send, view, known, settled=settled)
+
+    async def _answer(
+        self, scope: Scope, send: Send, view: View, known: bytes, *, settled: bool = False
+    ) -> None:
+        """settled: the view under this address never changes."""
         if known and view.etag in known:
             self.counts.unchanged += 1
             await send(view.unchanged)
             await send(_NO_BODY)
             return
-        settled = view.seq <= version <= self._follower.seen(_mosaic_of(path))
         await send(view.immutable if settled else view.revalidated)
         await send(view.body if scope["method"] == "GET" else _NO_BODY)
+
+    def _make_asked(self, path: str, asked: Asked) -> View:
+        mosaic_id, tile_id, suffix = _parse(path)
+        self._follower.read_if_due()
+        return self._asked_views.view(path, mosaic_id, tile_id, asked, SUFFIXES[suffix])
+
+    def _look(self, mosaic_id: str, believed: int, version: int) -> int:
+        """`version` if the revision on show is the one believed in, after a look; else -1: keep nothing."""
+        if self._follower.shown(mosaic_id) < 0:
+            self._follower.watch(mosaic_id)
+        else:
+            self._follower.read()
+        return version if self._follower.shown(mosaic_id) == believed else -1
 
     async def _slow(self, path: str, version: int) -> View:
         """Read the log, then make the view unless it is kept; equal requests at one time share the work."""
@@ -141,6 +180,13 @@ def _version(query: bytes) -> int:
         return -1
     digits = query[2:].partition(b"&")[0]
     return int(digits) if digits.isdigit() and len(digits) < 18 else -1
+
+
+def _believed(query: bytes) -> int | None:
+    """The revision in `…&r=…`; None if none is named."""
+    _, found, rest = query.partition(b"&r=")
+    digits = rest.partition(b"&")[0]
+    return int(digits) if found and digits.isdigit() and len(digits) < 10 else None
 
 
 def _parse(path: str) -> tuple[str, TileId, str]:

@@ -23,7 +23,33 @@ export interface MosaicInfo {
   base_zoom: number;
   min_zoom: number;
   seq: number;
+  /** Finished ones, oldest first; the live one is revision 0 and always there. */
+  revisions: RevisionInfo[];
 }
+
+export interface RevisionInfo {
+  revision: number;
+  state: "building" | "published" | "retired";
+  made: string;
+  has_surface: boolean;
+  stats: {
+    reprojection_px?: number | null;
+    sigma_xy_m?: number | null;
+    sigma_z_m?: number | null;
+    shift_sigma_m?: number[] | null;
+    accepted?: boolean;
+  };
+  reports: Record<string, string>;
+}
+
+/** Colours and classes of what is known about pixels, as the server paints them. */
+export interface Legend {
+  title: string;
+  title_vi: string;
+  classes: { colour: string; up_to: number | null; label: string; label_vi: string }[];
+}
+
+export type DataLayer = "error" | "age" | "surface";
 
 export interface CommuneCoverage {
   code: string;
@@ -77,6 +103,9 @@ export interface PixelSource {
   pixel_m: number;
   sigma_m: number | null;
   pose_source: string | null;
+  revision: number;
+  /** What only a finished revision knows; null on the live one. */
+  finished: { pose_state: string | null; ties: number; shift_sigma_m: number[] | null; own_surface: boolean } | null;
   footprint: object | null;
 }
 
@@ -145,8 +174,9 @@ export const api = {
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
   searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
   communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
-  pixel: (flight: string, layer: string, lon: number, lat: number) =>
-    get<PixelSource | null>("/api/pixel", { flight, layer, lon, lat }),
+  pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
+    get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
+  legends: () => get<Record<DataLayer, Legend>>("/api/legends"),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 
@@ -157,9 +187,24 @@ export interface TilesMoved {
   tiles: [number, number, number, number][] | null;
 }
 
-/** `version` is the log line the tile is known to be as new as: the answer may be kept for ever. */
-export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number): string {
-  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}`;
+/**
+ * `version` is the log line the tile is known to be as new as, `revision` the one on show: the answer may be kept
+ * for ever.
+ */
+export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number, revision: number): string {
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}`;
+}
+
+/** A tile of a named revision, or a view of what is known about its pixels. */
+export function askedTileUrl(
+  mosaicId: string,
+  z: number,
+  x: number,
+  y: number,
+  revision: number,
+  layer: DataLayer | null,
+): string {
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}`;
 }
 
 export function evidenceUrl(sha256: string): string {

@@ -23,6 +23,7 @@ import {
   defaultEvent,
   flightsShown,
   newestDay,
+  revisionOf,
   visibleFlights,
   writeLink,
   type State,
@@ -218,8 +219,10 @@ export class Application {
     }
     const found = { lon, lat, commune: this.communes.nameAt(event.coordinate), flight: null, pixel: null };
     for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
-      const layer = chosenMosaic(state, flight)?.layer ?? "colour";
-      const pixel = await api.pixel(flight.flight_id, layer, lon, lat).catch(() => null);
+      const mosaic = chosenMosaic(state, flight);
+      if (!mosaic) continue;
+      const revision = revisionOf(state, mosaic);
+      const pixel = await api.pixel(flight.flight_id, mosaic.layer, revision, lon, lat).catch(() => null);
       if (!pixel) continue;
       this.overlays.setPicked(lon, lat, pixel);
       this.card.show({ ...found, flight, pixel }, state.nowMs);

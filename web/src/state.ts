@@ -1,6 +1,6 @@
 /** What the page shows, in one value; views subscribe to it. The address bar carries what a link must keep. */
 
-import type { EventInfo, FlightInfo, Session } from "./api";
+import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
 import type { Language } from "./i18n";
 import { dayOf } from "./time";
 
@@ -15,6 +15,10 @@ export interface State {
   hidden: ReadonlySet<string>;
   /** Chosen spectral layer per flight; colour where nothing is chosen. */
   spectral: Readonly<Record<string, string>>;
+  /** Chosen revision per mosaic; the one on show where nothing is chosen. */
+  revisions: Readonly<Record<string, number>>;
+  /** What is painted over the imagery about its pixels. */
+  dataLayer: DataLayer | null;
   /** Flight whose footprints and gaps are drawn. */
   selectedFlight: string | null;
   layers: Readonly<Record<LayerName, boolean>>;
@@ -57,6 +61,8 @@ export function initialState(): State {
     eventId: link.event ?? null,
     hidden: new Set(link.hidden?.split(",").filter(Boolean) ?? []),
     spectral: {},
+    revisions: {},
+    dataLayer: null,
     selectedFlight: null,
     layers: { hillshade: true, communes: true, footprints: false, gaps: false, notFlown: true },
     language: (link.lang ?? saved) === "en" ? "en" : "vi",
@@ -64,6 +70,14 @@ export function initialState(): State {
     online: true,
     nowMs: Date.now(),
   };
+}
+
+/** The revision of a mosaic that is drawn: the chosen one while it may be shown, else the one on show. */
+export function revisionOf(state: State, mosaic: MosaicInfo): number {
+  const chosen = state.revisions[mosaic.mosaic_id];
+  if (chosen === undefined) return mosaic.revision;
+  const there = chosen === 0 || mosaic.revisions.some((one) => one.revision === chosen && one.state === "published");
+  return there ? chosen : mosaic.revision;
 }
 
 export function currentEvent(state: State): EventInfo | null {

@@ -5,10 +5,20 @@ import TileLayer from "ol/layer/Tile";
 import XYZ from "ol/source/XYZ";
 import { createXYZ } from "ol/tilegrid";
 import { transformExtent } from "ol/proj";
-import { tileUrl, type FlightInfo, type MosaicInfo } from "../api";
-import { visibleFlights, type State } from "../state";
+import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
+import { revisionOf, visibleFlights, type State } from "../state";
 import * as versions from "../versions";
 import { Z } from "./view";
+
+/** One drawn layer: a mosaic's picture, or what is known about its pixels on top of it. */
+interface Wanted {
+  key: string;
+  flight: FlightInfo;
+  mosaic: MosaicInfo;
+  revision: number;
+  data: DataLayer | null;
+  zIndex: number;
+}
 
 interface Shown {
   layer: TileLayer<XYZ>;
@@ -27,42 +37,59 @@ export class MosaicLayers {
   constructor(private readonly map: Map) {}
 
   update(state: State): void {
-    const flights = visibleFlights(state);
-    const wanted = new Set<string>();
-    flights.forEach((flight, age) => {
-      const mosaic = chosenMosaic(state, flight);
-      if (!mosaic || !flight.bounds) return;
-      wanted.add(mosaic.mosaic_id);
-      versions.open(mosaic);
-      const shown = (this.shown[mosaic.mosaic_id] ??= this.add(flight, mosaic));
-      shown.layer.setZIndex(Z.mosaics + flights.length - age);
-      const seq = versions.latest(mosaic.mosaic_id);
+    const wanted = this.wanted(state);
+    for (const one of wanted) {
+      versions.open(one.mosaic);
+      const shown = (this.shown[one.key] ??= this.add(one));
+      shown.layer.setZIndex(one.zIndex);
+      const seq = versions.latest(one.mosaic.mosaic_id);
       if (shown.seq !== seq) {
         shown.seq = seq;
-        shown.layer.getSource()?.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${seq}`);
-        shown.layer.setExtent(extentOf(flight));
+        shown.layer.getSource()?.setTileUrlFunction(urlOf(one), `${one.key}@${seq}`);
+        shown.layer.setExtent(extentOf(one.flight));
       }
-    });
-    for (const [id, shown] of Object.entries(this.shown)) {
-      if (wanted.has(id)) continue;
+    }
+    const keys = new Set(wanted.map((one) => one.key));
+    for (const [key, shown] of Object.entries(this.shown)) {
+      if (keys.has(key)) continue;
       this.map.removeLayer(shown.layer);
-      delete this.shown[id];
+      delete this.shown[key];
     }
   }
 
-  private add(flight: FlightInfo, mosaic: MosaicInfo): Shown {
+  private wanted(state: State): Wanted[] {
+    const flights = visibleFlights(state);
+    return flights.flatMap((flight, age) => {
+      const mosaic = chosenMosaic(state, flight);
+      if (!mosaic || !flight.bounds) return [];
+      const revision = revisionOf(state, mosaic);
+      const layers = state.dataLayer ? [null, state.dataLayer] : [null];
+      return layers.map((data, above) => ({
+        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${revision === mosaic.revision}`,
+        flight,
+        mosaic,
+        revision,
+        data,
+        zIndex: Z.mosaics + 2 * (flights.length - age) + above,
+      }));
+    });
+  }
+
+  private add(wanted: Wanted): Shown {
+    const { mosaic } = wanted;
     const source = new XYZ({
       tileGrid: createXYZ({ minZoom: mosaic.min_zoom, maxZoom: mosaic.base_zoom, tileSize: 256 }),
       transition: 0,
-      interpolate: true,
+      // Classes have no values between them.
+      interpolate: wanted.data === null,
     });
     const seq = versions.latest(mosaic.mosaic_id);
-    source.setTileUrlFunction(urlOf(mosaic), `${mosaic.mosaic_id}@${seq}`);
+    source.setTileUrlFunction(urlOf(wanted), `${wanted.key}@${seq}`);
     const layer = new TileLayer({
       source,
-      extent: extentOf(flight),
+      extent: extentOf(wanted.flight),
       useInterimTilesOnError: false,
-      preload: 1,
+      preload: wanted.data === null ? 1 : 0,
       cacheSize: 256,
     });
     this.map.addLayer(layer);
@@ -70,9 +97,13 @@ export class MosaicLayers {
   }
 }
 
-function urlOf(mosaic: MosaicInfo) {
+function urlOf({ mosaic, revision, data }: Wanted) {
   const id = mosaic.mosaic_id;
-  return ([z = 0, x = 0, y = 0]: number[]): string => tileUrl(id, z, x, y, versions.versionOf(id, z, x, y));
+  const onShow = data === null && revision === mosaic.revision;
+  return ([z = 0, x = 0, y = 0]: number[]): string =>
+    onShow
+      ? tileUrl(id, z, x, y, versions.versionOf(id, z, x, y), revision)
+      : askedTileUrl(id, z, x, y, revision, data);
 }
 
 function extentOf(flight: FlightInfo): number[] | undefined {

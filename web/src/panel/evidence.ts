@@ -78,8 +78,10 @@ export class EvidenceCard {
     ];
     const pose = pixel.pose_source ? POSE_WORDS[pixel.pose_source] : undefined;
     if (pixel.sigma_m !== null) {
-      facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, 1)} m${pose ? ` (${t(pose)})` : ""}`]);
+      const digits = pixel.sigma_m < 1 ? 2 : 1;
+      facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, digits)} m${pose ? ` (${t(pose)})` : ""}`]);
     }
+    facts.push(...finished(pixel));
     if (pixel.camera) facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
     if (operator) facts.push([t("operator"), operator]);
@@ -110,6 +112,16 @@ export class EvidenceCard {
     const place: [string, string][] = commune ? [[t("commune"), commune]] : [];
     return [...place, [t("location"), formatLonLat(lon, lat, "\n")]];
   }
+}
+
+/** What a finished revision knows beside: the shift that is the same everywhere, and whose ground this is. */
+function finished({ revision, finished: known }: PixelSource): [string, string][] {
+  if (!known) return [[t("revision"), t("revisionLive")]];
+  const shift = Math.hypot(...(known.shift_sigma_m ?? []).slice(0, 2));
+  const rows: [string, string][] = [[t("revision"), t("revisionNumber", revision)]];
+  if (shift > 0) rows.push([t("commonShift"), `± ${formatNumber(shift, 1)} m`]);
+  rows.push([t("groundOf"), t(known.own_surface ? "groundOwn" : "groundDem")]);
+  return rows;
 }
 
 function terms(facts: [string, string][]): HTMLElement[] {

@@ -4,8 +4,9 @@ import { api, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace } from "../dom";
 import { inLanguage, t, tOr } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
-import { flightsShown, writeLink, type State, type Store } from "../state";
-import { formatAge, formatPeriod } from "../time";
+import { chosenMosaic } from "../map/mosaics";
+import { flightsShown, revisionOf, writeLink, type State, type Store } from "../state";
+import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
   readonly element = el("section", { class: "flights" });
@@ -58,6 +59,7 @@ export class FlightList {
         el("p", { class: "warning" }, inLanguage(one.brief_vi, one.brief)),
       ),
       this.spectralChoice(state, flight),
+      this.revisionChoice(state, flight),
       el(
         "div",
         { class: "flight-actions" },
@@ -90,6 +92,26 @@ export class FlightList {
       el("option", { value: layer, selected: layer === chosen }, tOr(`layer_${layer}`, layer)),
     );
     return el("select", { class: "spectral", "aria-label": t("layers"), change: choose }, ...options);
+  }
+
+  /** Which revision is drawn, newest first; nothing to choose before the flight is finished. */
+  private revisionChoice(state: State, flight: FlightInfo): HTMLElement | null {
+    const mosaic = chosenMosaic(state, flight);
+    const finals = mosaic?.revisions.filter((one) => one.state === "published").reverse() ?? [];
+    if (!mosaic || !finals.length) return null;
+    const drawn = revisionOf(state, mosaic);
+    const choose = (e: Event): void =>
+      this.store.set({
+        revisions: { ...state.revisions, [mosaic.mosaic_id]: Number((e.target as HTMLSelectElement).value) },
+      });
+    const option = (revision: number, name: string): HTMLElement =>
+      el("option", { value: revision, selected: revision === drawn }, name);
+    return el(
+      "select",
+      { class: "revision", "aria-label": t("revision"), change: choose },
+      ...finals.map((one) => option(one.revision, t("revisionFinal", one.revision, formatTime(one.made)))),
+      option(0, t("revisionLive")),
+    );
   }
 
   private detail(flight: FlightInfo): HTMLElement {

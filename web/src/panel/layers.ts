@@ -1,7 +1,8 @@
 /** Layer switches that carry the legend: each switch shows the sign it draws. */
 
+import { api, type DataLayer, type Legend } from "../api";
 import { el, replace } from "../dom";
-import { t, type Word } from "../i18n";
+import { inLanguage, t, type Word } from "../i18n";
 import { COLOURS } from "../map/colours";
 import type { LayerName, State, Store } from "../state";
 import { formatDate } from "../time";
@@ -14,6 +15,12 @@ const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: bool
   { layer: "gaps", word: "layerGaps", sign: "gap" },
 ];
 
+const DATA: [DataLayer, Word][] = [
+  ["error", "dataError"],
+  ["age", "dataAge"],
+  ["surface", "dataSurface"],
+];
+
 const EXPLAINED: { word: Word; sign: string }[] = [
   { word: "legendNotFlown", sign: "not-flown" },
   { word: "legendFlight", sign: "flight" },
@@ -23,6 +30,8 @@ const EXPLAINED: { word: Word; sign: string }[] = [
 export class LayerPanel {
   readonly element = el("section", { class: "layers" });
 
+  private legends: Record<DataLayer, Legend> | null = null;
+
   constructor(private readonly store: Store) {}
 
   render(state: State): void {
@@ -30,8 +39,53 @@ export class LayerPanel {
       this.element,
       el("h2", {}, t("layers")),
       el("ul", {}, ...SWITCHES.map((item) => this.row(state, item.layer, item.word, item.sign))),
+      this.dataChoice(state),
+      state.dataLayer && this.legend(state.dataLayer),
       el("h2", {}, t("legend")),
       el("ul", {}, ...EXPLAINED.map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
+    );
+  }
+
+  /** What is painted over the imagery about its pixels: nothing, or one of three. */
+  private dataChoice(state: State): HTMLElement {
+    const choose = (e: Event): void =>
+      this.store.set({ dataLayer: ((e.target as HTMLSelectElement).value || null) as DataLayer | null });
+    const option = (value: DataLayer | "", word: Word): HTMLElement =>
+      el("option", { value, selected: value === (state.dataLayer ?? "") }, t(word));
+    return el(
+      "label",
+      { class: "data-layer" },
+      el("span", {}, t("dataLayer")),
+      el("select", { change: choose }, option("", "dataNone"), ...DATA.map(([layer, word]) => option(layer, word))),
+    );
+  }
+
+  private legend(layer: DataLayer): HTMLElement {
+    if (!this.legends) {
+      void api.legends().then((legends) => {
+        this.legends = legends;
+        this.render(this.store.state);
+      });
+      return el("p", { class: "empty" }, t("loading"));
+    }
+    const { title, title_vi, classes } = this.legends[layer];
+    const swatch = (colour: string): HTMLElement => {
+      const box = el("span", { class: "swatch", "aria-hidden": "true" });
+      box.style.backgroundColor = colour;
+      return box;
+    };
+    return el(
+      "div",
+      { class: "data-legend" },
+      el("h3", {}, inLanguage(title_vi, title)),
+      el(
+        "ul",
+        {},
+        ...classes.map((one) =>
+          el("li", {}, swatch(one.colour), el("span", {}, inLanguage(one.label_vi, one.label))),
+        ),
+      ),
+      layer === "error" && el("small", {}, t("errorNote")),
     );
   }
 

@@ -1,0 +1,117 @@
+"""Tiles of a named revision, and views of what is known about pixels: `?revision=N&layer=error|age|surface`.
+
+Each answer looks the tile's head up in the catalogue, so it is never older than the log. A retired revision,
+or one that is still being written, is not there.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import parse_qs
+
+from flycam.catalog.records import MosaicInfo
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import NotFound
+from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.tilecodec import ViewFormat, decode
+from flycam.geometry.grid import TileId
+from flycam.geometry.terrain import TerrainGrid
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.evidence import ground_sigma_m, revision_on_show
+from flycam.serve.follower import Follower, Watched
+from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
+from flycam.serve.views import EMPTY, View, ViewCache, read_view
+
+_SUPPORTS_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a tile request asks for beside the picture on show."""
+
+    revision: int | None
+    layer: DataLayer | None
+
+
+def asked_of(query: bytes) -> Asked | None:
+    """What the query asks for; None for the picture on show. Raises NotFound for what there is not."""
+    if b"revision=" not in query and b"layer=" not in query:
+        return None
+    values = parse_qs(query.decode("latin-1"))
+    revision, layer = values.get("revision", [""])[0], values.get("layer", [""])[0]
+    if revision and not (revision.isdecimal() and len(revision) < 10):
+        raise NotFound(f"revision={revision}: no revision has such a number; see the flight's list")
+    if layer and layer not in frozenset(DataLayer):
+        raise NotFound(f"layer={layer}: there is no such view; ask for {', '.join(DataLayer)}")
+    if not revision and not layer:
+        return None
+    return Asked(int(revision) if revision else None, DataLayer(layer) if layer else None)
+
+
+class AskedViews:
+    """Makes such views. Safe to use from several threads."""
+
+    def __init__(self, workspace: Workspace, follower: Follower, cache: ViewCache) -> None:
+        self._workspace = workspace
+        self._catalog = workspace.catalog
+        self._follower = follower
+        self._cache = cache
+        self._support = lru_cache(maxsize=_SUPPORTS_AT_ONCE)(
+            lambda key: decode_terrain(workspace.store.get(key))
+        )
+
+    def view(
+        self, path: str, mosaic_id: str, tile_id: TileId, asked: Asked, wanted: ViewFormat | None
+    ) -> View:
+        """The view; EMPTY where nothing was flown. Raises NotFound, and what reading a tile raises."""
+        watched = self._follower.watch(mosaic_id)
+        info = revision_on_show(self._catalog, watched.info, asked.revision)
+        head = self._catalog.tiles.head(mosaic_id, info.revision, tile_id)
+        if head is None:
+            return EMPTY
+        if asked.layer is DataLayer.AGE:
+            return self._data_view(info, head, asked.layer)  # it changes with the clock
+        key = f"{path}?{info.revision}.{asked.layer or ''}"
+        kept = self._cache.get(key)
+        if kept is not None and kept.etag.startswith(f'"{head.content_hash}.'.encode()):
+            return kept
+        view = (
+            read_view(self._workspace.store, head, wanted)
+            if asked.layer is None
+            else self._data_view(info, head, asked.layer)
+        )
+        self._keep(key, view, watched)
+        return view
+
+    def _keep(self, key: str, view: View, watched: Watched) -> None:
+        self._cache.keep(key, view, watched.info.mosaic_id, watched.seq)
+
+    def _data_view(self, info: MosaicInfo, head: TileRecord, layer: DataLayer) -> View:
+        tile = decode(self._workspace.store.get(head.key), head.tile_id, head.content_hash)
+        png = picture_of(self._classes(info, tile, layer), tile.quality > 0, layer)
+        stamp = f"{head.content_hash}.{layer}"
+        if layer is DataLayer.AGE:
+            stamp += f".{zlib.crc32(png):08x}"
+        return View(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq)
+
+    def _classes(self, info: MosaicInfo, tile: MosaicTile, layer: DataLayer) -> Classes:
+        if layer is DataLayer.SURFACE:
+            return surface_classes(tile, self._support_of(info))
+        if layer is DataLayer.ERROR and info.revision != LIVE_REVISION:
+            return error_classes(tile, None)
+        frames = {name: self._catalog.frames.get(name) for name in tile.frames}
+        if layer is DataLayer.AGE:
+            captured = {name: frame.header.captured_ns for name, frame in frames.items()}
+            return age_classes(tile, captured, self._workspace.clock_ns())
+        sigmas = {name: ground_sigma_m(frame) for name, frame in frames.items()}
+        return error_classes(tile, {name: math.inf if s is None else s for name, s in sigmas.items()})
+
+    def _support_of(self, info: MosaicInfo) -> TerrainGrid | None:
+        if info.revision == LIVE_REVISION:
+            return None
+        key = self._catalog.revisions.get(info.mosaic_id, info.revision).support_key
+        return None if key is None else self._support(key)

@@ -1,0 +1,185 @@
+"""Views of a tile that show what is known about its pixels: expected error, age, whose ground they lie on.
+
+Made from the lossless state on request, nothing of it is stored. Classes, not a ramp: a class can be read off
+the legend on a bad projector, and each has one colour that holds for every flight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.tile import MosaicTile
+from flycam.geodata.crs import mercator_to_work
+from flycam.geometry.expected_error import error_of_quality
+from flycam.geometry.grid import TILE_SIZE_PX, pixel_centres, single_tile_range, tile_bounds
+from flycam.geometry.terrain import TerrainGrid, surface_heights
+
+Classes = NDArray[np.uint8]
+
+_ALPHA = 205
+_HOUR_NS = 3_600_000_000_000
+
+
+class DataLayer(StrEnum):
+    """What a data view shows."""
+
+    ERROR = "error"
+    AGE = "age"
+    SURFACE = "surface"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LegendClass:
+    """One colour and what it means; `up_to` is its upper bound in the layer's unit, None without."""
+
+    colour: str
+    up_to: float | None
+    label_en: str
+    label_vi: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Legend:
+    """The classes of a layer, best first."""
+
+    title_en: str
+    title_vi: str
+    classes: tuple[LegendClass, ...]
+
+    @property
+    def bounds(self) -> NDArray[np.float64]:
+        """Upper bounds of all classes but the last."""
+        return np.array([one.up_to for one in self.classes[:-1]], dtype=np.float64)
+
+
+def _up_to(colours: Sequence[str], bounds: Sequence[tuple[float, str, str]], last: tuple[str, str]) -> Legend:
+    classes = [
+        LegendClass(colour=colour, up_to=bound, label_en=f"up to {en}", label_vi=f"đến {vi}")
+        for colour, (bound, en, vi) in zip(colours, bounds, strict=False)
+    ]
+    over = LegendClass(colour=colours[-1], up_to=None, label_en=last[0], label_vi=last[1])
+    return Legend(title_en="", title_vi="", classes=(*classes, over))
+
+
+def _titled(legend: Legend, title_en: str, title_vi: str) -> Legend:
+    return Legend(title_en=title_en, title_vi=title_vi, classes=legend.classes)
+
+
+# Blue to red through pale yellow (ColorBrewer RdYlBu): told apart by colour-blind eyes and in print.
+_SEVEN = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
+
+LEGENDS: Mapping[DataLayer, Legend] = {
+    DataLayer.ERROR: _titled(
+        _up_to(
+            _SEVEN,
+            [(b, f"{b:g} m", f"{b:g} m".replace(".", ",")) for b in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
+            ("over 5 m", "trên 5 m"),
+        ),
+        "Expected error (1 sigma)",
+        "Sai số dự kiến (1 sigma)",
+    ),
+    DataLayer.AGE: _titled(
+        _up_to(
+            _SEVEN,
+            [
+                (1.0, "1 hour", "1 giờ"),
+                (3.0, "3 hours", "3 giờ"),
+                (12.0, "12 hours", "12 giờ"),
+                (24.0, "1 day", "1 ngày"),
+                (72.0, "3 days", "3 ngày"),
+                (168.0, "7 days", "7 ngày"),
+            ],
+            ("over 7 days", "trên 7 ngày"),
+        ),
+        "Age of the picture",
+        "Tuổi của ảnh",
+    ),
+    DataLayer.SURFACE: Legend(
+        title_en="Ground the pixels lie on",
+        title_vi="Bề mặt dùng để nắn ảnh",
+        classes=(
+            LegendClass(
+                colour="#1b7837",
+                up_to=None,
+                label_en="the flight's own surface",
+                label_vi="bề mặt đo từ chuyến bay",
+            ),
+            LegendClass(
+                colour="#c2a5cf", up_to=None, label_en="terrain model (DEM)", label_vi="mô hình độ cao (DEM)"
+            ),
+        ),
+    ),
+}
+OWN_SURFACE, TERRAIN_MODEL = 0, 1
+
+
+def error_classes(tile: MosaicTile, sigma_m: Mapping[str, float] | None) -> Classes:
+    """Class of each pixel, 256×256; of pixels without data it is anything.
+
+    sigma_m  1-sigma of each frame where the tile does not hold an error of its own (live); None: it does
+    """
+    if sigma_m is None:
+        error = error_of_quality(tile.quality)
+    else:
+        of_frame = np.array([math.inf, *(sigma_m.get(name, math.inf) for name in tile.frames)])
+        error = of_frame[tile.source]
+    return _classified(error, LEGENDS[DataLayer.ERROR])
+
+
+def age_classes(tile: MosaicTile, captured_ns: Mapping[str, int], now_ns: int) -> Classes:
+    """As `error_classes`, by the time at which each frame was taken."""
+    hours = [
+        (now_ns - captured_ns[name]) / _HOUR_NS if name in captured_ns else math.inf for name in tile.frames
+    ]
+    return _classified(np.array([math.inf, *hours])[tile.source], LEGENDS[DataLayer.AGE])
+
+
+def surface_classes(tile: MosaicTile, support: TerrainGrid | None) -> Classes:
+    """As `error_classes`; `support` has a height where the ground is the flight's own surface."""
+    if support is None:
+        return np.full(tile.quality.shape, TERRAIN_MODEL, dtype=np.uint8)
+    side = np.arange(TILE_SIZE_PX, dtype=np.float64)
+    rows, cols = np.meshgrid(side, side, indexing="ij")
+    to_work = mercator_to_work(support.work_crs, tile_bounds(tile.tile_id))
+    xy = to_work(pixel_centres(single_tile_range(tile.tile_id), rows, cols).reshape(-1, 2))
+    own = np.isfinite(surface_heights(support, xy[:, 0], xy[:, 1])).reshape(rows.shape)
+    return np.where(own, OWN_SURFACE, TERRAIN_MODEL).astype(np.uint8)
+
+
+def picture_of(classes: Classes, mask: NDArray[np.bool_], layer: DataLayer) -> bytes:
+    """PNG with a palette's colours where `mask`, transparent elsewhere."""
+    colours = [_bgra(one.colour) for one in LEGENDS[layer].classes]
+    table = np.array([*colours, (0, 0, 0, 0)], dtype=np.uint8)
+    picture = table[np.where(mask, classes, len(colours))]
+    written, png = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 3])
+    if not written:
+        raise RuntimeError("OpenCV cannot write PNG")
+    return bytes(png.tobytes())
+
+
+def _classified(value: NDArray[np.float64] | NDArray[np.float32], legend: Legend) -> Classes:
+    return np.searchsorted(legend.bounds, value, side="left").astype(np.uint8)
+
+
+def _bgra(colour: str) -> tuple[int, int, int, int]:
+    red, green, blue = bytes.fromhex(colour[1:])
+    return blue, green, red, _ALPHA
+
+
+def legend_json(legend: Legend) -> dict[str, object]:
+    """A legend for the map: title and classes in both languages."""
+    return {
+        "title": legend.title_en,
+        "title_vi": legend.title_vi,
+        "classes": [
+            {"colour": one.colour, "up_to": one.up_to, "label": one.label_en, "label_vi": one.label_vi}
+            for one in legend.classes
+        ],
+    }

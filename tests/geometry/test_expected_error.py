@@ -1,0 +1,146 @@
+"""The expected error against errors made on purpose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.geometry.expected_error import (
+    NODE_STEP_PX,
+    UNKNOWN_M,
+    error_of_quality,
+    expected_error,
+    pose_covariance,
+    quality_of_error,
+    tile_error,
+)
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.grid import lonlat_to_mercator, pixel_centres, single_tile_range, tile_at
+from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis, rotation_from_gimbal
+from flycam.geometry.terrain import flat_terrain, normals_at, surface_heights
+from tests.geometry.scenes import CENTRE, LAT, LON, WORK_CRS, hills, mercator_map
+
+UP = np.array([[0.0, 0.0, 1.0]])
+
+
+def pose(
+    height_m: float = 120.0,
+    pitch_deg: float = -90.0,
+    yaw_deg: float = 0.0,
+    sigma_m: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    sigma_rad: tuple[float, float, float] = (0.0, 0.0, 0.0),
+    at: tuple[float, float] = (0.0, 0.0),
+) -> ExteriorOrientation:
+    rotation = rotation_from_gimbal(math.radians(yaw_deg), math.radians(pitch_deg), 0.0)
+    return ExteriorOrientation(
+        projection_centre_m=(*at, height_m),
+        rotation=as_mat3(rotation),
+        work_crs=WORK_CRS,
+        vertical_datum="EGM96",
+        sigma_position_m=sigma_m,
+        sigma_attitude_rad=sigma_rad,
+        source=PoseSource.ADJUSTED,
+    )
+
+
+def test_level_ground_straight_down() -> None:
+    below = np.array([[0.0, 0.0, 0.0]])
+    assert expected_error(pose(sigma_m=(0.3, 0.4, 9.0)), below, UP, np.zeros(1)) == pytest.approx([0.5])
+    assert expected_error(pose(sigma_rad=(0.01, 0, 0)), below, UP, np.zeros(1)) == pytest.approx([1.2])
+    assert expected_error(pose(sigma_rad=(0, 0, 0.01)), below, UP, np.zeros(1)) == pytest.approx([0.0])
+    assert expected_error(pose(), below, UP, np.full(1, 5.0)) == pytest.approx([0.0]), "nothing leans here"
+
+
+def test_what_is_not_known_of_the_height_leans_outwards() -> None:
+    beside = np.array([[60.0, 0.0, 0.0], [0.0, -120.0, 0.0]])
+    up = np.repeat(UP, 2, axis=0)
+    assert expected_error(pose(), beside, up, np.full(2, 5.0)) == pytest.approx([2.5, 5.0])
+    falls_away = np.array([[math.sin(0.2), 0.0, math.cos(0.2)]])  # up the slope means towards the camera
+    faces = falls_away * [-1, 1, 1]
+    level, away, facing = (
+        expected_error(pose(), beside[:1], normal, np.ones(1))[0] for normal in (UP, falls_away, faces)
+    )
+    assert facing < level < away
+
+
+@settings(max_examples=30)
+@given(
+    st.floats(-85.0, -50.0),
+    st.floats(0.0, 360.0),
+    st.floats(-0.5, 0.5),
+    st.floats(-0.5, 0.5),
+    st.integers(0, 2**31),
+)
+def test_it_is_the_spread_of_errors_made_on_purpose(
+    pitch: float, yaw: float, slope_e: float, slope_n: float, seed: int
+) -> None:
+    """4,000 wrong poses with a covariance that ties position to attitude, met with a tilted plane."""
+    rng = np.random.default_rng(seed)
+    true = pose(pitch_deg=pitch, yaw_deg=yaw)
+    scale = np.array([0.2, 0.2, 0.3, 0.002, 0.002, 0.004])
+    mix = np.eye(6) + 0.5 * rng.standard_normal((6, 6))
+    covariance = (mix @ mix.T) * np.outer(scale, scale) / 3.0
+    ground = np.array([30.0, -40.0, 5.0])
+    normal = np.array([-slope_e, -slope_n, 1.0]) / math.hypot(1.0, slope_e, slope_n)
+    camera_ray = np.asarray(true.rotation) @ (ground - np.asarray(true.projection_centre_m))
+
+    draws = rng.multivariate_normal(np.zeros(6), covariance, 4000)
+    heights = rng.normal(0.0, 0.7, 4000)
+    turned = rotation_from_angle_axis(draws[:, 3:]) @ np.asarray(true.rotation)
+    rays = np.einsum("nki,k->ni", turned, camera_ray)
+    centres = np.asarray(true.projection_centre_m) + draws[:, :3]
+    planes = ground + np.outer(heights, [0.0, 0.0, 1.0])
+    t = np.einsum("ni,i->n", planes - centres, normal) / (rays @ normal)
+    met = centres + t[:, None] * rays
+    spread = math.sqrt(np.square(met[:, :2] - ground[:2]).sum(axis=1).mean())
+
+    said = expected_error(true, ground[None], normal[None], np.full(1, 0.7), covariance)[0]
+    assert said == pytest.approx(spread, rel=0.06)
+
+
+def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
+    terrain = hills(post_m=40.0, size=120)
+    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    to_work = mercator_map()
+    exterior = replace(
+        pose(sigma_m=(0.1, 0.1, 0.2), sigma_rad=(0.001, 0.001, 0.002)),
+        projection_centre_m=(*CENTRE, float(surface_heights(terrain, *map(np.array, CENTRE))) + 120.0),
+    )
+    sigma = flat_terrain(1.5, WORK_CRS, "EGM96", terrain.bounds_m)
+    error = tile_error(exterior, tile, to_work, terrain, sigma)
+    assert error.shape == (256, 256)
+    assert error.dtype == np.float32
+    rows, cols = np.meshgrid([0.0, 64.0, 224.0], [32.0, 128.0], indexing="ij")
+    xy = to_work(pixel_centres(single_tile_range(tile), rows, cols).reshape(-1, 2))
+    ground = np.column_stack([xy, surface_heights(terrain, *xy.T)])
+    exact = expected_error(exterior, ground, normals_at(terrain, xy), np.full(6, 1.5))
+    assert error[rows.astype(int), cols.astype(int)].ravel() == pytest.approx(exact, rel=1e-6)
+    between = error[NODE_STEP_PX // 2, ::NODE_STEP_PX]
+    assert between == pytest.approx((error[0, ::32] + error[32, ::32]) / 2, rel=1e-5)
+
+
+def test_what_is_not_known_is_said_to_be_far_off() -> None:
+    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    elsewhere = flat_terrain(0.0, WORK_CRS, "EGM96", (0.0, 0.0, 10.0, 10.0))
+    error = tile_error(pose(), tile, mercator_map(), elsewhere, elsewhere)
+    assert (error == UNKNOWN_M).all()
+
+
+def test_the_covariance_of_sigmas_alone() -> None:
+    spread = pose_covariance(pose(sigma_m=(1, 2, 3), sigma_rad=(0.1, 0.2, 0.3)))
+    assert np.sqrt(np.diag(spread)) == pytest.approx([1, 2, 3, 0.1, 0.2, 0.3])
+    assert np.count_nonzero(spread) == 6
+
+
+def test_quality_stands_for_millimetres() -> None:
+    error = np.array([[0.0, 0.0004, 0.001, 1.25, 65.0, 200.0, np.inf, np.nan]], np.float32)
+    quality = quality_of_error(error)
+    assert quality.dtype == np.uint16
+    assert quality.tolist() == [[65535, 65535, 65534, 64285, 535, 1, 1, 1]]
+    assert error_of_quality(quality)[0, :5] == pytest.approx([0.0, 0.0, 0.001, 1.25, 65.0])
+    assert error_of_quality(np.zeros((1, 1), np.uint16))[0, 0] == np.inf

@@ -1,0 +1,99 @@
+"""A finished revision made by hand from the live one: other colours, an error in every pixel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from flycam.catalog.records import FrameStatus, RevisionFrame
+from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.tilecodec import content_hash, encode
+from flycam.geodata.crs import mercator_to_work
+from flycam.geometry.expected_error import quality_of_error
+from flycam.geometry.grid import tile_bounds
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+
+ERRORS_M = np.linspace(0.05, 6.0, 256, dtype=np.float32)
+"""Expected error by column of a finished tile, metres."""
+
+
+def finished_tile(live: MosaicTile, darker: int = 1) -> MosaicTile:
+    """The live tile with its colours halved `darker` times and errors that grow from west to east."""
+    known = live.quality > 0
+    quality = np.where(known, quality_of_error(np.broadcast_to(ERRORS_M, (256, 256))), 0)
+    return replace(live, rgb=live.rgb >> darker, quality=quality.astype(np.uint16))
+
+
+def finish_by_hand(workspace: Workspace, flight_id: str, *, darker: int = 1, publish: bool = True) -> int:
+    """The number of a new revision of the flight's colour mosaic, its base tiles written."""
+    catalog, now = workspace.catalog, workspace.clock_ns()
+    live = catalog.tiles.mosaic(f"{flight_id}-colour", 0)
+    number = catalog.revisions.open(live, f"darker {darker}", {"surface": True}, now)
+    used = catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    frames = [
+        RevisionFrame(
+            frame_id=one.frame_id,
+            exterior=one.header.exterior_prior,
+            interior=one.header.interior,
+            state="tied",
+            ties=321,
+            rms_px=0.4,
+            cells_pct=80.0,
+        )
+        for one in used
+    ]
+    catalog.revisions.put_frames(live.mosaic_id, number, frames)
+    heads = catalog.tiles.heads(live.mosaic_id, 0, z=live.base_zoom)
+    records = []
+    for head in heads:
+        tile = finished_tile(read_tile(workspace.store, head), darker)
+        digest = content_hash(tile)
+        key = keys.tile(live.mosaic_id, number, tile.tile_id, digest)
+        workspace.store.put(key, encode(tile))
+        records.append(
+            TileRecord(
+                seq=0,
+                origin="test",
+                mosaic_id=live.mosaic_id,
+                revision=number,
+                epoch=tile.epoch,
+                tile_id=tile.tile_id,
+                key=key,
+                content_hash=digest,
+                written_ns=now,
+            )
+        )
+    catalog.tiles.append(records, {})
+    if publish:
+        record = catalog.revisions.get(live.mosaic_id, number)
+        support = western_half(np.array([tile_bounds(head.tile_id) for head in heads]))
+        key = keys.terrain(support.dem_id)
+        workspace.store.put(key, encode_terrain(support))
+        stats = {"reprojection_px": 0.41, "shift_sigma_m": [0.8, 0.8, 1.2], "tie_points": 4321}
+        catalog.revisions.publish(replace(record, stats=stats, support_key=key))
+    return number
+
+
+def western_half(bounds: np.ndarray) -> TerrainGrid:
+    """A surface that is the flight's own in the western half of these Mercator rectangles."""
+    (west, south), (east, north) = bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)
+    to_work = mercator_to_work("EPSG:32648", (west, south, east, north))
+    corners = to_work(np.array([[west, south], [west, north], [east, south], [east, north]]))
+    (left, bottom), (right, top) = corners.min(axis=0) - 20.0, corners.max(axis=0) + 20.0
+    sigma = np.full((int((top - bottom) / 10) + 2, int((right - left) / 10) + 2), 0.3, np.float32)
+    sigma[:, sigma.shape[1] // 2 :] = np.nan
+    return with_content_id(
+        TerrainGrid(
+            heights_m=sigma,
+            origin_m=(left, top),
+            post_spacing_m=(10.0, 10.0),
+            work_crs="EPSG:32648",
+            vertical_datum="EGM96",
+            dem_id="support",
+        )
+    )
