@@ -171,11 +171,21 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
 
 
 def of_withdrawal(report: WithdrawReport) -> Answered:
-    """tiles, and how many frames."""
-    answer = {"flight_id": report.flight.flight_id, "frames": report.frames, "tiles": report.tiles}
-    return answer, [
-        f"{report.frames} frames withdrawn from {report.flight.name}, {report.tiles} tiles written"
-    ]
+    """tiles, how many frames, and the finished revisions that are not shown any more."""
+    name = report.flight.name
+    answer = {
+        "flight_id": report.flight.flight_id,
+        "frames": report.frames,
+        "tiles": report.tiles,
+        "retired": list(report.retired),
+    }
+    lines = [f"{report.frames} frames withdrawn from {name}, {report.tiles} tiles written"]
+    if report.retired:
+        which = ", ".join(map(str, report.retired))
+        lines.append(
+            f"finished revision {which} held them and is not shown any more; run 'flycam finish {name}' again"
+        )
+    return answer, lines
 
 
 def of_export(exported: Exported) -> Answered:
