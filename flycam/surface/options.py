@@ -1,0 +1,28 @@
+"""What may be chosen about a surface, with the values that measured best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SurfaceOptions:
+    """Options of `refine_surface`.
+
+    views             at most so many views look at a block of ground
+    window_posts      side of the square of posts that is compared (odd)
+    below_m, above_m  how far from the terrain heights are tried where no tie points say it
+    least_agreement   correlation of the views below which a post has no support
+    blend_m           the surface goes over into the terrain within this distance of its support
+    most_posts        the spacing is doubled while the area has more posts
+    shelf_bytes       memory for pictures ready to be matched
+    """
+
+    views: int = 8
+    window_posts: int = 5
+    below_m: float = 10.0
+    above_m: float = 25.0
+    least_agreement: float = 0.2
+    blend_m: float = 4.0
+    most_posts: int = 16_000_000
+    shelf_bytes: int = 300_000_000

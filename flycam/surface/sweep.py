@@ -1,0 +1,131 @@
+"""How well the views agree on each height over each ground post: a plane sweep in ground space.
+
+All heights are counted from a base surface, so the windows that are compared follow its slopes. For every
+height the views are sampled over the posts (Collins, A space-sweep approach to true multi-image matching,
+CVPR 1996); their agreement is the mean correlation over all pairs of views, which one window over the square
+of their sum gives: with T the sum of n views and Q the sum of their squares, the mean product of two of
+them is (T² - Q) / (n (n - 1)).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.camera import camera_coordinates
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.surface.pictures import MatchPicture
+
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+# Ground nearer to a camera than this along its axis, or behind it, is sampled nowhere.
+_LEAST_DEPTH_M = 1.0
+_NOWHERE_PX = -1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sampler:
+    """One view over the posts of a block (rows×cols): base camera coordinates in picture units.
+
+    The image point of a post raised by dz is ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0)
+    with (a, b, c) = per_metre.
+    """
+
+    picture: MatchPicture
+    x: Singles
+    y: Singles
+    z: Singles
+    per_metre: tuple[float, float, float]
+
+    @classmethod
+    def over(
+        cls,
+        picture: MatchPicture,
+        exterior: ExteriorOrientation,
+        east: Floats,
+        north: Floats,
+        base_m: Floats,
+    ) -> Sampler:
+        """east, north, base_m rows×cols: the posts at height 0 over the base, none of them NaN."""
+        x, y, z = camera_coordinates(exterior, east, north, base_m)
+        fx, fy = picture.focal_px
+        a, b, c = (row[2] * exterior.grid_scale for row in exterior.rotation)
+        single = np.float32
+        return cls(
+            picture, (x * fx).astype(single), (y * fy).astype(single), z.astype(single), (a * fx, b * fy, c)
+        )
+
+    def maps(self, dz: Singles | float) -> tuple[Singles, Singles]:
+        """Image points of the posts raised by dz metres (one number, or rows×cols)."""
+        a, b, c = self.per_metre
+        dz = np.asarray(dz, np.float32)
+        depth = self.z + np.float32(c) * dz
+        behind = depth < _LEAST_DEPTH_M
+        if behind.any():
+            depth = np.where(behind, np.float32(_LEAST_DEPTH_M), depth)
+        inverse = np.float32(1.0) / depth
+        u0, v0 = self.picture.centre_px
+        u = (self.x + np.float32(a) * dz) * inverse
+        u += np.float32(u0)
+        v = (self.y + np.float32(b) * dz) * inverse
+        v += np.float32(v0)
+        if behind.any():
+            u = np.where(behind, np.float32(_NOWHERE_PX), u)
+        return np.asarray(u, np.float32), np.asarray(v, np.float32)
+
+    def values(self, dz: Singles | float) -> Singles:
+        """Normalised values at the posts raised by dz; 0 outside the picture."""
+        u, v = self.maps(dz)
+        sampled = cv2.remap(self.picture.values, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(sampled, np.float32)
+
+    def sees(self, dz: Singles | float) -> NDArray[np.bool_]:
+        """Which posts, raised by dz, lie in the picture."""
+        u, v = self.maps(dz)
+        seen = cv2.remap(self.picture.seen, u, v, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(seen, np.uint8) > 0
+
+
+def views_seeing(samplers: Sequence[Sampler], dz: Singles | float) -> NDArray[np.uint8]:
+    """How many of the views see each post, rows×cols."""
+    return np.asarray(np.sum([s.sees(dz) for s in samplers], axis=0, dtype=np.uint8))
+
+
+def agreement(samplers: Sequence[Sampler], heights_m: Singles, window: int) -> Singles:
+    """Agreement volume heights×rows×cols in about -1 … 1 (higher is better); 0 where less than two see."""
+    rows, cols = samplers[0].z.shape
+    pairs = _per_pair(views_seeing(samplers, float(heights_m[heights_m.size // 2])))
+    volume = np.empty((heights_m.size, rows, cols), np.float32)
+    for number, dz in enumerate(heights_m):
+        volume[number] = _agreement_at(samplers, float(dz), pairs, window)
+    return volume
+
+
+def agreement_at(samplers: Sequence[Sampler], dz: Singles, window: int) -> Singles:
+    """Agreement rows×cols where every post is raised by a height of its own."""
+    return _agreement_at(samplers, dz, _per_pair(views_seeing(samplers, dz)), window)
+
+
+def _per_pair(views: NDArray[np.uint8]) -> Singles:
+    n = views.astype(np.float32)
+    pairs = n * (n - 1.0)
+    return np.where(pairs > 0.0, 1.0 / np.maximum(pairs, 1.0), 0.0).astype(np.float32)
+
+
+def _agreement_at(
+    samplers: Sequence[Sampler], dz: Singles | float, per_pair: Singles, window: int
+) -> Singles:
+    total = np.zeros_like(samplers[0].z)
+    squares = np.zeros_like(total)
+    for sampler in samplers:
+        values = sampler.values(dz)
+        total += values
+        cv2.accumulateSquare(values, squares)
+    products = (total * total - squares) * per_pair
+    blurred = cv2.blur(products, (window, window), borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(blurred, np.float32)

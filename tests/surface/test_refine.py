@@ -1,0 +1,106 @@
+"""The refined surface on a scene of known truth: what it finds, and that it does not invent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.errors import OutsideTerrain
+from flycam.geometry.terrain import surface_heights
+from flycam.surface.refine import refine_surface
+from tests.surface.scene import CAMERA, HEIGHT_M, HOUSE, scene, slope
+
+SPACING = 1.0
+
+
+def posts(surface):
+    rows, cols = surface.terrain.heights_m.shape
+    (west, north), step = surface.terrain.origin_m, SPACING
+    return np.meshgrid(west + step * np.arange(cols), north - step * np.arange(rows))
+
+
+@pytest.fixture(scope="module")
+def found():
+    world = scene()
+    return world, refine_surface(world.views, world.pixels_of, world.ground, spacing_m=SPACING)
+
+
+def within(east, north, side):
+    return (np.abs(east) < side) & (np.abs(north) < side)
+
+
+def test_heights_are_those_of_the_scene(found):
+    world, surface = found
+    east, north = posts(surface)
+    error = surface.terrain.heights_m - surface_heights(world.truth, east, north)
+    middle = within(east, north, 24.0)
+    pixel_m = HEIGHT_M / CAMERA.focal_length_px[0]
+    assert np.median(np.abs(error[middle])) < 0.5 * pixel_m
+    assert np.percentile(np.abs(error[middle]), 90) < 2.0 * pixel_m
+    assert surface.support[middle].mean() > 0.9
+
+
+def test_a_house_stands_where_the_dem_has_none(found):
+    _, surface = found
+    east, north = posts(surface)
+    easts, norths, high = HOUSE
+    roof = (east > easts.start + 2) & (east < easts.stop - 2)
+    roof &= (north > norths.start + 2) & (north < norths.stop - 2)
+    above = surface.terrain.heights_m - slope(east, north)
+    assert np.abs(np.median(above[roof]) - high) < 0.2
+
+
+def test_sigma_is_stated_where_and_only_where_there_is_support(found):
+    _, surface = found
+    assert (np.isfinite(surface.sigma_m) == surface.support).all()
+    assert (surface.sigma_m[surface.support] > 0.0).all()
+
+
+def test_beyond_the_pictures_it_is_the_terrain(found):
+    world, surface = found
+    east, north = posts(surface)
+    outside = np.abs(east) > 76.0
+    ground = surface_heights(world.ground, east, north)
+    assert outside.any()
+    assert not surface.support[outside].any()
+    np.testing.assert_allclose(surface.terrain.heights_m[outside], ground[outside], atol=1e-3)
+
+
+def test_number_of_threads_changes_no_byte(found):
+    world, surface = found
+    alone = refine_surface(world.views, world.pixels_of, world.ground, spacing_m=SPACING, workers=1)
+    assert alone.terrain.heights_m.tobytes() == surface.terrain.heights_m.tobytes()
+    assert alone.terrain.dem_id == surface.terrain.dem_id
+
+
+def test_without_texture_the_terrain_stays():
+    world = scene(bare=True, texture=0.0)
+    surface = refine_surface(world.views, world.pixels_of, world.ground, spacing_m=SPACING)
+    east, north = posts(surface)
+    assert surface.support.mean() < 0.02
+    off = np.abs(surface.terrain.heights_m - slope(east, north))
+    assert np.percentile(off, 95) < 0.05
+
+
+def test_ground_that_moved_is_found():
+    world = scene(bare=True, moved_m=5.0)
+    surface = refine_surface(world.views, world.pixels_of, world.ground, spacing_m=SPACING)
+    east, north = posts(surface)
+    middle = within(east, north, 20.0)
+    off = surface.terrain.heights_m - (slope(east, north) - 5.0)
+    assert np.percentile(np.abs(off[middle]), 90) < 0.4
+
+
+def test_one_picture_alone_gives_the_terrain():
+    world = scene()
+    surface = refine_surface(world.views[:1], world.pixels_of, world.ground, spacing_m=SPACING)
+    assert not surface.support.any()
+
+
+def test_pictures_beside_the_terrain_are_refused():
+    world = scene()
+    far = replace(world.ground, origin_m=(1e6, 1e6))
+    with pytest.raises(OutsideTerrain):
+        refine_surface(world.views, world.pixels_of, far, spacing_m=SPACING)
