@@ -1,0 +1,319 @@
+"""Finished tiles: the plan's owners at full size, blended, with the expected error of every pixel.
+
+Tiles are made block by block; a block reaches beyond its tiles by as much as blending looks around, so a tile
+has the same bytes in whatever block it is made. Only the frames that own ground near a block are rectified,
+and only there.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.tile import FIRST_EPOCH, NO_SOURCE, MosaicTile, OrthoPatch
+from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
+from flycam.mosaic.blend import ALIGN_PX, REACH_PX, Blender, Mask
+from flycam.mosaic.merge import sorted_sources
+from flycam.mosaic.overview import Box, Bytes, Words
+from flycam.mosaic.seamline import SeamPlan
+
+PatchOf = Callable[[str, TileRange], OrthoPatch | None]
+ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
+
+BLOCK_TILES = 4
+_BEST_QUALITY = 65535
+_SMOOTH_PX = 5  # label pixels over which a seam's corners are rounded
+
+
+def quality_of_error(error_m: NDArray[np.float32]) -> Words:
+    """Quality of a finished pixel from its expected error in metres: 65535 less millimetres, at least 1."""
+    millimetres = np.rint(np.nan_to_num(error_m, nan=np.inf).clip(0.0, 100.0) * 1000.0)
+    return np.asarray(np.clip(_BEST_QUALITY - millimetres, 1, _BEST_QUALITY), dtype=np.uint16)
+
+
+def error_of_quality(quality: Words) -> NDArray[np.float32]:
+    """The expected error in metres that a finished tile's quality says; NaN where there is no data."""
+    error = (_BEST_QUALITY - quality.astype(np.float32)) / np.float32(1000.0)
+    return np.where(quality > 0, error, np.float32(np.nan)).astype(np.float32)
+
+
+def planned_tiles(plan: SeamPlan, base_zoom: int) -> list[TileId]:
+    """The base tiles that hold planned ground, row by row."""
+    side = TILE_SIZE_PX >> (base_zoom - plan.z)
+    around = plan.box.aligned(side)
+    covered = np.zeros(around.shape, dtype=np.bool_)
+    covered[plan.box.within(around)] = plan.owner > 0
+    rows, cols = (n // side for n in around.shape)
+    held = covered.reshape(rows, side, cols, side).any(axis=(1, 3))
+    top, left = around.row // side, around.col // side
+    return [TileId(z=base_zoom, x=left + int(c), y=top + int(r)) for r, c in np.argwhere(held)]
+
+
+def finish_tiles(
+    plan: SeamPlan,
+    base_zoom: int,
+    patch_of: PatchOf,
+    error_of: ErrorOf,
+    *,
+    tiles: Iterable[TileId] | None = None,
+    block_tiles: int = BLOCK_TILES,
+    workers: int = 1,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Iterator[MosaicTile]:
+    """The finished tiles (all planned ones, or those of `tiles` that have data), block by block.
+
+    patch_of(frame_id, tiles)  the frame rectified onto `tiles` or the part of them it has, from pixels that
+                               `Radiometry.corrected` gave; None if it has none. A frame is asked for at
+                               places near the ground it owns. Called from `workers` threads.
+    error_of(frame_id, tile)   expected error of its pixels there, 256×256 float32 metres
+    block_tiles                side of a block: only memory and time depend on it
+    """
+    wanted = planned_tiles(plan, base_zoom) if tiles is None else list(tiles)
+    blocks: dict[tuple[int, int], list[TileId]] = {}
+    for tile in wanted:
+        blocks.setdefault((tile.y // block_tiles, tile.x // block_tiles), []).append(tile)
+
+    def work(members: list[TileId]) -> list[MosaicTile]:
+        return _block(plan, base_zoom, members, patch_of, error_of)
+
+    results = _in_order(work, [blocks[key] for key in sorted(blocks)], workers)
+    for done, finished in enumerate(results, start=1):
+        yield from finished
+        progress(done, len(blocks))
+
+
+def _in_order(
+    work: Callable[[list[TileId]], list[MosaicTile]], blocks: list[list[TileId]], workers: int
+) -> Iterator[list[MosaicTile]]:
+    """Results in the order of the blocks, from threads, with as many in flight as threads."""
+    if workers == 1:
+        yield from map(work, blocks)
+        return
+    cv2.setNumThreads(1)
+    waiting: deque[Future[list[MosaicTile]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="finish") as pool:
+        for block in blocks:
+            waiting.append(pool.submit(work, block))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _block(
+    plan: SeamPlan, base_zoom: int, members: list[TileId], patch_of: PatchOf, error_of: ErrorOf
+) -> list[MosaicTile]:
+    window = _around(members).grown(REACH_PX)
+    pictures = _Pictures(window, base_zoom, patch_of, plan.frames)
+    owner = _owners(plan, base_zoom, window, pictures)
+    blender = Blender(window)
+    for label in _present(owner):
+        owned = owner == label
+        picture = pictures.of(label, owned)
+        at = picture.box.within(window)
+        blender.add(picture.box, picture.rgb, picture.seen, owned[at])
+    rgb = blender.colours()
+    rgb[owner == NO_SOURCE] = 0
+    tiles = []
+    for tile in members:
+        at = _box_of(tile).within(window)
+        if owner[at].any():
+            tiles.append(_tile(tile, rgb[at], owner[at], plan.frames, error_of))
+    return tiles
+
+
+def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error_of: ErrorOf) -> MosaicTile:
+    labels = _present(owner)
+    names = tuple(frames[label - 1] for label in labels)
+    numbers = np.zeros(len(frames) + 1, dtype=np.uint16)
+    numbers[labels] = np.arange(1, len(labels) + 1)
+    source, table = sorted_sources(numbers[owner], names)
+    quality = np.zeros(owner.shape, dtype=np.uint16)
+    for label, name in zip(labels, names, strict=True):
+        own = owner == label
+        quality[own] = quality_of_error(error_of(name, tile)[own])
+    return MosaicTile(
+        tile_id=tile,
+        rgb=np.ascontiguousarray(rgb),
+        quality=quality,
+        source=source,
+        frames=table,
+        epoch=FIRST_EPOCH,
+    )
+
+
+# -- who owns the pixels ------------------------------------------------------------------------
+
+
+def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures) -> Words:
+    """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
+    with its corners; where that sees nothing, who stands second; else nobody."""
+    owner = np.zeros(window.shape, dtype=np.uint16)
+    due: Mask = np.ones(window.shape, dtype=np.bool_)
+    for plane in (_rounded(plan, base_zoom, window), None, plan.second):
+        wanted = plane if plane is not None else plan.owner
+        if plane is None or plane is plan.second:
+            wanted = _enlarged(plan, wanted, base_zoom, window)
+        wanted = np.where(due, wanted, NO_SOURCE)
+        for label in _present(wanted):
+            asked = wanted == label
+            picture = pictures.of(label, asked)
+            at = picture.box.within(window)
+            gets = asked[at] & picture.seen
+            owner[at][gets] = label
+        due = due & (owner == NO_SOURCE)
+        if not due.any():
+            break
+    return owner
+
+
+def _enlarged(plan: SeamPlan, plane: Words, base_zoom: int, window: Box) -> Words:
+    """A plane of the plan over a window of base pixels, each label pixel a square."""
+    shift = base_zoom - plan.z
+    rows, row_ok = _label_places(window.row, window.row_stop, shift, plan.box.row, plan.box.row_stop)
+    cols, col_ok = _label_places(window.col, window.col_stop, shift, plan.box.col, plan.box.col_stop)
+    large = plane[np.ix_(rows, cols)]
+    large[~(row_ok[:, None] & col_ok[None])] = NO_SOURCE
+    return large
+
+
+def _label_places(start: int, stop: int, shift: int, first: int, last: int) -> tuple[NDArray[np.int64], Mask]:
+    """Index into the plan of each base pixel, clamped, and whether it lies inside."""
+    places = (np.arange(start, stop, dtype=np.int64) >> shift) - first
+    size = last - first
+    return places.clip(0, size - 1), (places >= 0) & (places < size)
+
+
+def _rounded(plan: SeamPlan, base_zoom: int, window: Box) -> Words:
+    """The owners over a window, with seams as smooth curves instead of the squares of label pixels.
+
+    Each owner's ground is blurred a little and enlarged; the largest share wins (of equals the lower label).
+    """
+    step = 1 << (base_zoom - plan.z)
+    margin = _SMOOTH_PX + 1
+    coarse = Box(
+        row=window.row // step - margin,
+        col=window.col // step - margin,
+        row_stop=-(-window.row_stop // step) + margin,
+        col_stop=-(-window.col_stop // step) + margin,
+    )
+    labels = np.zeros(coarse.shape, dtype=np.uint16)
+    inside = coarse.intersection(plan.box)
+    if not inside.is_empty:
+        labels[inside.within(coarse)] = plan.owner[inside.within(plan.box)]
+    result = np.zeros(window.shape, dtype=np.uint16)
+    share = np.zeros(window.shape, dtype=np.uint8)
+    for label in _present(labels):
+        mask = (labels == label).view(np.uint8) * np.uint8(255)
+        left, top, width, height = cv2.boundingRect(mask)
+        near = Box(row=coarse.row + top, col=coarse.col + left, row_stop=coarse.row + top + height,
+                   col_stop=coarse.col + left + width).grown(margin).intersection(coarse)  # fmt: skip
+        soft = cv2.GaussianBlur(mask[near.within(coarse)], (_SMOOTH_PX, _SMOOTH_PX), 0)
+        large = cv2.resize(soft, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+        reach = Box(row=near.row * step, col=near.col * step, row_stop=near.row_stop * step,
+                    col_stop=near.col_stop * step)  # fmt: skip
+        here = reach.intersection(window)
+        if here.is_empty:
+            continue
+        at, part = here.within(window), np.asarray(large)[here.within(reach)]
+        wins = part > share[at]
+        share[at][wins] = part[wins]
+        result[at][wins] = label
+    result[_enlarged(plan, plan.owner, base_zoom, window) == NO_SOURCE] = NO_SOURCE
+    return result
+
+
+def _present(labels: Words) -> list[int]:
+    """The labels in a plane, ascending, without 0."""
+    return [int(label) for label in np.flatnonzero(np.bincount(labels.ravel())) if label != NO_SOURCE]
+
+
+# -- pictures of a window -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    box: Box
+    rgb: Bytes
+    seen: Mask
+
+
+class _Pictures:
+    """What frames show in a window: asked for where needed, and again only where that was too little."""
+
+    def __init__(self, window: Box, base_zoom: int, patch_of: PatchOf, frames: tuple[str, ...]) -> None:
+        self._window = window
+        self._zoom = base_zoom
+        self._patch_of = patch_of
+        self._frames = frames
+        self._kept: dict[int, _Picture] = {}
+
+    def of(self, label: int, where: Mask) -> _Picture:
+        """The frame over a box that reaches REACH_PX beyond `where` (H×W of the window), inside that."""
+        needed = self._reach(where)
+        kept = self._kept.get(label)
+        if kept is None or kept.box.intersection(needed) != needed:
+            if kept is not None:
+                needed = needed.union(kept.box)
+            kept = self._kept[label] = self._made(label, needed)
+        return kept
+
+    def _reach(self, where: Mask) -> Box:
+        left, top, width, height = cv2.boundingRect(where.view(np.uint8))
+        row, col = self._window.row + top, self._window.col + left
+        box = Box(row=row, col=col, row_stop=row + height, col_stop=col + width)
+        return box.grown(REACH_PX).aligned(ALIGN_PX).intersection(self._window)
+
+    def _made(self, label: int, box: Box) -> _Picture:
+        rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
+        seen = np.zeros(box.shape, dtype=np.bool_)
+        patch = self._patch_of(self._frames[label - 1], _tiles_around(box, self._zoom))
+        if patch is not None and not patch.tiles.is_empty:
+            there = _box_of_range(patch.tiles)
+            both = there.intersection(box)
+            if not both.is_empty:
+                rgb[both.within(box)] = patch.rgb[both.within(there)]
+                seen[both.within(box)] = patch.quality[both.within(there)] > 0
+        return _Picture(box, rgb, seen)
+
+
+def _tiles_around(box: Box, zoom: int) -> TileRange:
+    tiles = box.aligned(TILE_SIZE_PX)
+    return TileRange(
+        z=zoom,
+        x_start=tiles.col // TILE_SIZE_PX,
+        y_start=tiles.row // TILE_SIZE_PX,
+        x_stop=tiles.col_stop // TILE_SIZE_PX,
+        y_stop=tiles.row_stop // TILE_SIZE_PX,
+    )
+
+
+def _box_of_range(tiles: TileRange) -> Box:
+    return Box(
+        row=tiles.y_start * TILE_SIZE_PX,
+        col=tiles.x_start * TILE_SIZE_PX,
+        row_stop=tiles.y_stop * TILE_SIZE_PX,
+        col_stop=tiles.x_stop * TILE_SIZE_PX,
+    )
+
+
+def _box_of(tile: TileId) -> Box:
+    return Box(
+        row=tile.y * TILE_SIZE_PX,
+        col=tile.x * TILE_SIZE_PX,
+        row_stop=(tile.y + 1) * TILE_SIZE_PX,
+        col_stop=(tile.x + 1) * TILE_SIZE_PX,
+    )
+
+
+def _around(members: list[TileId]) -> Box:
+    box = _box_of(members[0])
+    for tile in members[1:]:
+        box = box.union(_box_of(tile))
+    return box

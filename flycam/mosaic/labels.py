@@ -1,0 +1,208 @@
+"""A label map and the frames' looks on its grid: who sees what, how well, and what a change would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.mosaic.expansion import WHOLLY, Ints, Looks, Window, expand
+from flycam.mosaic.overview import Box, Overview, Words
+from flycam.mosaic.radiometry import Radiometry
+
+_FEATURES = 5  # three colours, two gradients
+_GREY_LEVEL = 12  # feature units: a third for each of the colours stays whole
+_RIM_QUALITY = 1
+_WORTHWHILE = 4  # a frame whose quality is below a fourth of the best is not tried
+_BAND_ROWS = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """One frame on the grid of a label map: what it shows, and quality (H×W uint16, 0 = sees nothing)."""
+
+    box: Box
+    features: NDArray[np.int16]
+    quality: Words
+
+
+def view_of(overview: Overview, radiometry: Radiometry, number: int, *, reduce: int = 1) -> View:
+    """The corrected overview as a view, on a grid `reduce` times coarser (1: the overview's own).
+
+    Pixels at the rim of what the frame sees get the lowest quality: at full size the rim may lie elsewhere.
+    """
+    light = radiometry.corrected_overview(number, overview)
+    seen = (overview.quality > 0).astype(np.uint8)
+    quality = np.where(cv2.erode(seen, np.ones((3, 3), np.uint8), borderValue=0), overview.quality, 0)
+    quality = np.where(seen, np.maximum(quality, _RIM_QUALITY), 0).astype(np.uint16)
+    box = overview.box
+    if reduce > 1:
+        light, quality, box = _reduced(light, quality, box, reduce)
+    return View(box=box, features=_features(light), quality=quality)
+
+
+def _reduced(
+    light: NDArray[np.float32], quality: Words, box: Box, factor: int
+) -> tuple[NDArray[np.float32], Words, Box]:
+    """Means over blocks of the global grid; a block that the frame does not wholly see is not seen."""
+    aligned = box.aligned(factor)
+    rows, cols = (n // factor for n in aligned.shape)
+    planes = np.zeros((*aligned.shape, 4), dtype=np.float32)
+    planes[box.within(aligned)] = np.dstack([light, quality])
+    blocks = planes.reshape(rows, factor, cols, factor, 4)
+    seen = (blocks[..., 3] > 0).all(axis=(1, 3))
+    mean = blocks.mean(axis=(1, 3))
+    small = Box(
+        row=aligned.row // factor,
+        col=aligned.col // factor,
+        row_stop=aligned.row_stop // factor,
+        col_stop=aligned.col_stop // factor,
+    )
+    return mean[..., :3], np.where(seen, np.maximum(mean[..., 3], 1), 0).astype(np.uint16), small
+
+
+def _features(light: NDArray[np.float32]) -> NDArray[np.int16]:
+    """H×W×5: colours and the gradient of their mean; a grey level in all three bands is _GREY_LEVEL units."""
+    grey = light.mean(axis=2)
+    features = np.empty((*light.shape[:2], _FEATURES), dtype=np.int16)
+    features[..., :3] = np.rint(light * (_GREY_LEVEL / 3))
+    for band, order in ((3, (1, 0)), (4, (0, 1))):
+        slope = cv2.Sobel(grey, cv2.CV_32F, *order, ksize=3, scale=_GREY_LEVEL / 8)
+        features[..., band] = np.rint(slope)
+    return features
+
+
+@dataclass(slots=True)
+class LabelMap:
+    """Who owns the pixels of `box`: owner H×W uint16, 1 + frame number, 0 = nobody; best quality there is."""
+
+    box: Box
+    owner: Words
+    best: Words
+
+    @classmethod
+    def of_best(cls, box: Box, qualities: Iterable[tuple[int, Box, Words]]) -> LabelMap:
+        """The live rule: at every pixel the frame of the best quality (of equals the lowest number)."""
+        owner = np.zeros(box.shape, dtype=np.uint16)
+        best = np.zeros(box.shape, dtype=np.uint16)
+        for number, where, quality in qualities:
+            at = where.within(box)
+            better = quality > best[at]
+            better |= (quality == best[at]) & (quality > 0) & (owner[at] > number + 1)
+            best[at][better] = quality[better]
+            owner[at][better] = number + 1
+        return cls(box=box, owner=owner, best=best)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Costs:
+    """The energy in integers: nadir, length in units where WHOLLY is one; full_scale in feature units."""
+
+    nadir: int
+    length: int
+    full_scale: int
+
+    @classmethod
+    def of(cls, nadir: float, length: float, difference_grey: float) -> Costs:
+        """From costs relative to a wholly different pixel, and the grey levels that count as such."""
+        return cls(
+            nadir=round(nadir * WHOLLY),
+            length=max(round(length * WHOLLY), 1),
+            full_scale=max(round(difference_grey * _GREY_LEVEL), 1),
+        )
+
+    def data(self, quality: Words, best: Words) -> Ints:
+        """D: what a view of this quality costs where `best` can be had."""
+        lost = (best.astype(np.int64) - quality) * self.nadir // np.maximum(best, 1)
+        return np.asarray(np.maximum(lost, 0), dtype=np.int32)
+
+
+def try_frame(
+    labels: LabelMap,
+    number: int,
+    view_of_number: Callable[[int], View],
+    costs: Costs,
+    where: Box,
+    reach_px: int,
+) -> bool:
+    """Expand one frame inside `where`; True if it took ground.
+
+    reach_px  how far from its ground it may reach; 0: wherever it sees well enough
+    """
+    view = view_of_number(number)
+    where = where.intersection(view.box).intersection(labels.box)
+    if where.is_empty:
+        return False
+    window, _ = _window(labels, where, view_of_number, costs)
+    at = where.within(labels.box)
+    looks, quality = _looks(view, where)
+    best = labels.best[at]
+    active = (window.owner > 0) & (quality.astype(np.int64) * _WORTHWHILE >= best)
+    if reach_px:
+        own = (window.owner == number + 1).astype(np.uint8)
+        active &= cv2.dilate(own, np.ones((2 * reach_px + 1,) * 2, np.uint8)) > 0
+    taken = expand(window, number + 1, looks, costs.data(quality, best), active)
+    labels.owner[at][taken] = number + 1
+    return bool(taken.any())
+
+
+def energy(labels: LabelMap, view_of_number: Callable[[int], View], costs: Costs) -> int:
+    """E of the whole labelling, band by band."""
+    total = 0
+    for top in range(labels.box.row, labels.box.row_stop, _BAND_ROWS):
+        bottom = min(top + _BAND_ROWS, labels.box.row_stop)
+        band = Box(row=top, col=labels.box.col, row_stop=min(bottom + 1, labels.box.row_stop),
+                   col_stop=labels.box.col_stop)  # fmt: skip
+        window, _ = _window(labels, band, view_of_number, costs)
+        rows = bottom - top
+        total += int(window.data[:rows].sum(dtype=np.int64)) + int(window.seams(0)[:rows].sum(dtype=np.int64))
+        total += int(window.seams(1)[:rows].sum(dtype=np.int64))
+    return total
+
+
+def _window(
+    labels: LabelMap, where: Box, view_of_number: Callable[[int], View], costs: Costs
+) -> tuple[Window, Sequence[int]]:
+    """All that the owners show in a window, at their pixels and one beyond."""
+    owner = labels.owner[where.within(labels.box)]
+    best = labels.best[where.within(labels.box)]
+    shape = where.shape
+    planes = [(np.zeros((*shape, _FEATURES), np.int16), np.zeros(shape, np.bool_)) for _ in range(5)]
+    data = np.zeros(shape, dtype=np.int32)
+    present = [int(n) for n in np.unique(owner) if n]
+    for label in present:
+        rows, cols = np.nonzero(owner == label)
+        view = view_of_number(label - 1)
+        for (features, seen), (down, right) in zip(planes, _AROUND, strict=True):
+            r, c = rows + (where.row - view.box.row + down), cols + (where.col - view.box.col + right)
+            inside = (r >= 0) & (c >= 0) & (r < view.box.shape[0]) & (c < view.box.shape[1])
+            r, c = np.where(inside, r, 0), np.where(inside, c, 0)
+            features[rows, cols] = view.features[r, c]
+            quality = view.quality[r, c]
+            seen[rows, cols] = inside & (quality > 0)
+            if (down, right) == (0, 0):
+                data[rows, cols] = costs.data(
+                    np.where(inside, quality, 0).astype(np.uint16), best[rows, cols]
+                )
+    own, right_of, below, left_of, above = (Looks(features=f, seen=s) for f, s in planes)
+    return Window(
+        owner=owner,
+        own=own,
+        beyond=(right_of, below),
+        before=(left_of, above),
+        data=data,
+        length=costs.length,
+        full_scale=costs.full_scale,
+    ), present
+
+
+_AROUND = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
+
+
+def _looks(view: View, where: Box) -> tuple[Looks, Words]:
+    """What a view shows over a window inside its box, and its quality there."""
+    at = where.within(view.box)
+    return Looks(features=view.features[at], seen=view.quality[at] > 0), view.quality[at]

@@ -1,0 +1,178 @@
+"""Frames seen from afar: what radiometry and seamlines are decided on.
+
+An overview is a frame rectified a few zooms above the base, cropped to its data. All overviews of a block lie
+on one global pixel grid, so two of them are compared without resampling. `Overviews` keeps those at work in
+memory up to a bound and makes the others again, so that a block's size does not matter.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.grid import TILE_SIZE_PX
+
+Bytes = NDArray[np.uint8]
+Words = NDArray[np.uint16]
+
+_MEMORY_BYTES = 160_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Box:
+    """A rectangle of global pixels of one zoom; stops are exclusive."""
+
+    row: int
+    col: int
+    row_stop: int
+    col_stop: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return max(self.row_stop - self.row, 0), max(self.col_stop - self.col, 0)
+
+    @property
+    def is_empty(self) -> bool:
+        return 0 in self.shape
+
+    def intersection(self, other: Box) -> Box:
+        """Pixels in both; may be empty."""
+        return Box(
+            row=max(self.row, other.row),
+            col=max(self.col, other.col),
+            row_stop=min(self.row_stop, other.row_stop),
+            col_stop=min(self.col_stop, other.col_stop),
+        )
+
+    def union(self, other: Box) -> Box:
+        """The smallest box around both."""
+        return Box(
+            row=min(self.row, other.row),
+            col=min(self.col, other.col),
+            row_stop=max(self.row_stop, other.row_stop),
+            col_stop=max(self.col_stop, other.col_stop),
+        )
+
+    def grown(self, pixels: int) -> Box:
+        """The box with a margin all round."""
+        return Box(
+            row=self.row - pixels,
+            col=self.col - pixels,
+            row_stop=self.row_stop + pixels,
+            col_stop=self.col_stop + pixels,
+        )
+
+    def aligned(self, step: int) -> Box:
+        """The smallest box around it whose edges are multiples of `step`."""
+        return Box(
+            row=self.row // step * step,
+            col=self.col // step * step,
+            row_stop=-(-self.row_stop // step) * step,
+            col_stop=-(-self.col_stop // step) * step,
+        )
+
+    def within(self, outer: Box) -> tuple[slice, slice]:
+        """(rows, columns) of this box in an array that covers `outer`."""
+        return (
+            slice(self.row - outer.row, self.row_stop - outer.row),
+            slice(self.col - outer.col, self.col_stop - outer.col),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """One frame on the coarse grid.
+
+    camera   frames with the same key share one vignetting
+    z        zoom of the grid
+    box      global pixels of zoom z that the planes cover
+    rgb      H×W×3 uint8 as the camera gave it (not corrected); 0 where quality is 0
+    quality  H×W uint16; 0 = no data
+    radius   H×W uint8: distance from the picture's centre, 255 = the corner (half the diagonal)
+    """
+
+    frame_id: str
+    camera: str
+    z: int
+    box: Box
+    rgb: Bytes
+    quality: Words
+    radius: Bytes
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its planes."""
+        return self.rgb.nbytes + self.quality.nbytes + self.radius.nbytes
+
+
+def overview_from(patch: OrthoPatch, radius: Bytes, camera: str) -> Overview:
+    """A coarse patch and the radius plane rectified with it (H×W uint8), cropped to their data."""
+    rows = np.flatnonzero(patch.quality.any(axis=1))
+    cols = np.flatnonzero(patch.quality.any(axis=0))
+    row, row_stop = (int(rows[0]), int(rows[-1]) + 1) if rows.size else (0, 0)
+    col, col_stop = (int(cols[0]), int(cols[-1]) + 1) if cols.size else (0, 0)
+    crop = (slice(row, row_stop), slice(col, col_stop))
+    top, left = patch.tiles.y_start * TILE_SIZE_PX, patch.tiles.x_start * TILE_SIZE_PX
+    return Overview(
+        frame_id=patch.frame_id,
+        camera=camera,
+        z=patch.tiles.z,
+        box=Box(row=top + row, col=left + col, row_stop=top + row_stop, col_stop=left + col_stop),
+        rgb=np.ascontiguousarray(patch.rgb[crop]),
+        quality=np.ascontiguousarray(patch.quality[crop]),
+        radius=np.ascontiguousarray(radius[crop]),
+    )
+
+
+def radius_picture(size_px: tuple[int, int]) -> Bytes:
+    """H×W×3 uint8 picture of (width, height) whose value is the distance from its centre, 255 in the corner.
+
+    Rectified like a photo it becomes the radius plane of an overview.
+    """
+    width, height = size_px
+    x = (np.arange(width) + 0.5) / width * 2.0 - 1.0
+    y = (np.arange(height) + 0.5) / height * 2.0 - 1.0
+    diagonal = float(np.hypot(width, height))
+    radius = np.hypot(x[None, :] * width, y[:, None] * height) / diagonal
+    return np.repeat(np.rint(radius * 255.0).astype(np.uint8)[..., None], 3, axis=2)
+
+
+class Overviews:
+    """The overviews of a block, by number; the least recently used are dropped and made again when asked.
+
+    overview_of   gives a frame's overview, always the same one; frame_ids in the order of the flight
+    memory_bytes  bound for the planes kept
+    """
+
+    def __init__(
+        self,
+        frame_ids: Sequence[str],
+        overview_of: Callable[[str], Overview],
+        *,
+        memory_bytes: int = _MEMORY_BYTES,
+    ) -> None:
+        self.frame_ids = tuple(frame_ids)
+        self._overview_of = overview_of
+        self._memory_bytes = memory_bytes
+        self._kept: OrderedDict[int, Overview] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.frame_ids)
+
+    def __getitem__(self, number: int) -> Overview:
+        kept = self._kept.get(number)
+        if kept is None:
+            kept = self._overview_of(self.frame_ids[number])
+            self._kept[number] = kept
+            self._bytes += kept.nbytes
+            while self._bytes > self._memory_bytes and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+        self._kept.move_to_end(number)
+        return kept

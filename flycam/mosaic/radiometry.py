@@ -1,0 +1,342 @@
+"""Exposure, colour, haze and vignetting of a block, from what overlapping frames see of the same ground.
+
+A pixel of frame f at radius r is modelled, in each band, as  I = b_f + exp(g_f + V(r)) L  with the ground's
+own brightness L: gain g, airlight b (strong prior: none; of mean zero, for what all share is no seam) and a
+vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶ per camera. Differences of log(I - b) between frames are free
+of L: sparse least squares, robust against what moved or changed between exposures. Weak priors (gain 1, no
+vignetting) keep a long strip from drifting; at the end the mean of all corrections is taken out, so that the
+block keeps its mean colour.
+
+Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
+exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988 (haze as an additive term).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.linalg import splu
+
+from flycam.mosaic.overview import Bytes, Overview, Overviews
+
+Floats = NDArray[np.float64]
+
+_BANDS = 3
+_CELL_PX = 8  # overview pixels a side: misregistration and noise average out
+_DARK, _BRIGHT = 4, 250  # grey levels beyond which a camera may have clipped
+_NEIGHBOURS = 3  # each sample of a cell is compared with this many others there
+_STEPS = 8
+_SIGMA_GAIN = 0.3
+_SIGMA_VIGNETTE = 0.3
+_SIGMA_AIRLIGHT = 1.0  # grey levels
+_MAX_AIRLIGHT = 12.0
+_MAX_LOG_GAIN = 1.0
+_MIN_SCALE = 0.01
+_TUKEY = 4.685  # Beaton and Tukey 1974: 95 % efficient for normal errors
+_INDEPENDENT = 0.1  # cells beside each other err alike: a sample counts as a tenth of one
+_PAIRS_PER_FRAME = 400  # more would not make a gain more certain, only slower
+_BLOCK_PX = 16  # the full-size gain is interpolated between nodes this far apart
+_BAND_ROWS = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Radiometry:
+    """The corrections of a block.
+
+    frame_ids  in the order of the rows of the arrays
+    cameras    camera key of each frame
+    log_gain   frames×3; airlight frames×3, grey levels; both as in the module's formula
+    vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
+    scale      robust 1-sigma of log differences between corrected frames: how well they agree
+    compared   sample pairs that were compared
+    """
+
+    frame_ids: tuple[str, ...]
+    cameras: tuple[str, ...]
+    log_gain: Floats
+    airlight: Floats
+    vignette: dict[str, Floats]
+    scale: float
+    compared: int
+
+    def corrected(self, frame_id: str, pixels: Bytes) -> Bytes:
+        """The frame's source picture (H×W×3 uint8 RGB, any size) as the block's common camera would give it.
+
+        A frame that the block does not know comes back as it is.
+        """
+        if frame_id not in self.frame_ids:
+            return pixels
+        number = self.frame_ids.index(frame_id)
+        height, width = pixels.shape[:2]
+        airlight = self.airlight[number].astype(np.float32)
+        result = np.empty_like(pixels)
+        for top in range(0, height, _BAND_ROWS):
+            rows = slice(top, min(top + _BAND_ROWS, height))
+            gain = self._inverse_gain(number, (height, width), rows)
+            light = cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F)
+            if airlight.any():
+                light -= gain * airlight
+            result[rows] = cv2.convertScaleAbs(np.maximum(light, 0.0, out=light))
+        return result
+
+    def corrected_overview(self, number: int, overview: Overview) -> NDArray[np.float32]:
+        """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
+        radius = np.arange(256) / 255.0
+        gain = np.exp(-self.log_gain[number][:, None] - self._falloff(number, radius * radius))
+        table = np.ascontiguousarray(gain.T.astype(np.float32))
+        light: NDArray[np.float32] = overview.rgb - self.airlight[number].astype(np.float32)
+        light *= table[overview.radius]
+        return np.clip(light, 0.0, 255.0, out=light)
+
+    def _falloff(self, number: int, r2: Floats) -> Floats:
+        """Bands × the shape of `r2`: the vignetting's logarithm."""
+        v = self.vignette[self.cameras[number]].reshape(_BANDS, 3, *(1,) * r2.ndim)
+        falloff: Floats = r2 * (v[:, 0] + r2 * (v[:, 1] + r2 * v[:, 2]))
+        return falloff
+
+    def _inverse_gain(self, number: int, size: tuple[int, int], rows: slice) -> NDArray[np.float32]:
+        """rows×W×3 float32 factors, interpolated between exact nodes at block centres."""
+        height, width = size
+        step = _BLOCK_PX
+        first, last = rows.start // step - 1, -(-rows.stop // step) + 1
+        y = (np.arange(first, last) + 0.5) * step
+        x = (np.arange(-1, -(-width // step) + 1) + 0.5) * step
+        r2 = (np.square(2.0 * y - height)[:, None] + np.square(2.0 * x - width)[None]) / (
+            width**2 + height**2
+        )
+        gain = np.exp(-self.log_gain[number][:, None, None] - self._falloff(number, r2))
+        nodes = np.ascontiguousarray(np.moveaxis(gain, 0, -1).astype(np.float32))
+        large = cv2.resize(
+            nodes, (nodes.shape[1] * step, nodes.shape[0] * step), interpolation=cv2.INTER_LINEAR
+        )
+        top = rows.start - first * step
+        return np.asarray(large[top : top + rows.stop - rows.start, step : step + width], dtype=np.float32)
+
+
+def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
+    """A radiometry that leaves every picture as it is."""
+    return Radiometry(
+        frame_ids=frame_ids,
+        cameras=cameras,
+        log_gain=np.zeros((len(frame_ids), _BANDS)),
+        airlight=np.zeros((len(frame_ids), _BANDS)),
+        vignette={camera: np.zeros((_BANDS, 3)) for camera in cameras},
+        scale=0.0,
+        compared=0,
+    )
+
+
+def solve_radiometry(
+    overviews: Overviews, progress: Callable[[int, int], None] = lambda done, total: None
+) -> Radiometry:
+    """Gains, airlights and vignetting from the overlaps of all overviews, each of which is asked for once."""
+    samples = []
+    cameras = []
+    for number in range(len(overviews)):
+        overview = overviews[number]
+        cameras.append(overview.camera)
+        samples.append(_samples_of(overview, number))
+        progress(number + 1, len(overviews))
+    keys = sorted(set(cameras))
+    flat = no_correction(overviews.frame_ids, tuple(cameras))
+    pairs = _Pairs.among(_Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64))
+    if pairs.first.size == 0:
+        return flat
+    return _solve(flat, keys, pairs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Mean colours of cells of the grid: key of the cell, frame, colour N×3 in grey levels, mean r²."""
+
+    cell: NDArray[np.int64]
+    frame: NDArray[np.int64]
+    colour: Floats
+    r2: Floats
+
+    @classmethod
+    def joined(cls, parts: list[_Samples]) -> _Samples:
+        return cls(
+            np.concatenate([p.cell for p in parts]),
+            np.concatenate([p.frame for p in parts]),
+            np.concatenate([p.colour for p in parts]),
+            np.concatenate([p.r2 for p in parts]),
+        )
+
+    def take(self, index: NDArray[np.int64]) -> _Samples:
+        return _Samples(self.cell[index], self.frame[index], self.colour[index], self.r2[index])
+
+
+def _samples_of(overview: Overview, number: int) -> _Samples:
+    """Cells that lie wholly inside the data and hold no clipped pixel."""
+    if overview.box.is_empty:
+        nothing = np.empty(0, np.int64)
+        return _Samples(nothing, nothing, np.empty((0, _BANDS)), np.empty(0))
+    aligned = overview.box.aligned(_CELL_PX)
+    rows, cols = (n // _CELL_PX for n in aligned.shape)
+    good = overview.quality > 0
+    good &= (overview.rgb.min(axis=2) >= _DARK) & (overview.rgb.max(axis=2) <= _BRIGHT)
+    planes = np.zeros((*aligned.shape, _BANDS + 2), dtype=np.float32)
+    window = planes[overview.box.within(aligned)]
+    window[..., :_BANDS] = overview.rgb
+    window[..., _BANDS] = np.square(overview.radius / np.float32(255.0))
+    window[..., -1] = good
+    cells = planes.reshape(rows, _CELL_PX, cols, _CELL_PX, _BANDS + 2).mean(axis=(1, 3), dtype=np.float64)
+    row, col = np.nonzero(cells[..., -1] == 1.0)
+    key = ((aligned.row // _CELL_PX + row) << 32) + (aligned.col // _CELL_PX + col)
+    chosen = cells[row, col]
+    return _Samples(key, np.full(key.size, number), chosen[:, :_BANDS], chosen[:, _BANDS])
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Two samples of one cell each: indices into `samples`; camera number of each sample."""
+
+    samples: _Samples
+    camera: NDArray[np.int64]
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+
+    @classmethod
+    def among(cls, samples: _Samples, camera_of_frame: NDArray[np.int64]) -> _Pairs:
+        """Each sample with the next few of the same cell, cyclically in the order of frames."""
+        samples = samples.take(np.lexsort((samples.frame, samples.cell)))
+        _, start, count = np.unique(samples.cell, return_index=True, return_counts=True)
+        start, size = np.repeat(start, count), np.repeat(count, count)
+        index = np.arange(samples.cell.size)
+        firsts, seconds = [], []
+        for shift in range(1, _NEIGHBOURS + 1):
+            other = start + (index - start + shift) % np.maximum(size, 1)
+            # a pair must not come twice: in a cell of n samples shifts k and n - k are the same pairs
+            once = (2 * shift < size) | ((2 * shift == size) & (index < other))
+            firsts.append(index[once])
+            seconds.append(other[once])
+        camera = camera_of_frame[samples.frame]
+        first, second = np.concatenate(firsts), np.concatenate(seconds)
+        most = _PAIRS_PER_FRAME * camera_of_frame.size
+        if first.size > most:
+            rank = _scattered(samples.cell[first] * _NEIGHBOURS + np.arange(first.size) % _NEIGHBOURS)
+            chosen = np.sort(np.argsort(rank, kind="stable")[:most])
+            first, second = first[chosen], second[chosen]
+        return cls(samples, camera, first, second)
+
+
+def _scattered(key: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """A number for each key that looks drawn at random and never changes (SplitMix, Steele et al. 2014)."""
+    mixed = key.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def _solve(flat: Radiometry, keys: list[str], pairs: _Pairs) -> Radiometry:
+    """Gauss-Newton with Tukey's weights, shared by the bands; airlight is the only non-linear unknown."""
+    frames, cameras = len(flat.frame_ids), len(keys)
+    unknown = np.zeros((_BANDS, 2 * frames + 3 * cameras))
+    prior = np.concatenate(
+        [
+            np.full(frames, _SIGMA_GAIN**-2.0),
+            np.full(frames, _SIGMA_AIRLIGHT**-2.0),
+            np.full(3 * cameras, _SIGMA_VIGNETTE**-2.0),
+        ]
+    )
+    scale = np.inf
+    for _ in range(_STEPS):
+        systems = [_band(pairs, band, unknown[band], frames) for band in range(_BANDS)]
+        distance = np.sqrt(np.mean([np.square(residual) for residual, _ in systems], axis=0))
+        # the first guess is far off: begin with a wide scale, so that no exposure step counts as an outlier
+        scale = max(float(np.median(distance)) * 1.2, _MIN_SCALE)
+        weight = np.square(np.maximum(1.0 - np.square(distance / (_TUKEY * scale)), 0.0))
+        weight *= _INDEPENDENT / scale**2
+        step = np.empty_like(unknown)
+        for band, (residual, design) in enumerate(systems):
+            weighted = csr_matrix(design.multiply(weight[:, None]))
+            normal = (design.T @ weighted).tocsc()
+            normal.setdiag(normal.diagonal() + prior)
+            step[band] = splu(normal).solve(weighted.T @ residual - prior * unknown[band])
+        unknown += step
+        air = unknown[:, frames : 2 * frames]
+        air -= air.mean(axis=1, keepdims=True)
+        np.clip(air, -_MAX_AIRLIGHT, _MAX_AIRLIGHT, out=air)
+        if np.abs(step).max() < 1e-4:
+            break
+    return _anchored(flat, keys, pairs, unknown, scale)
+
+
+def _band(pairs: _Pairs, band: int, unknown: Floats, frames: int) -> tuple[Floats, csr_matrix]:
+    """Residuals of the log differences and their design matrix (pairs × unknowns)."""
+    logs, columns, values = [], [], []
+    for index, sign in ((pairs.first, 1.0), (pairs.second, -1.0)):
+        frame, r2 = pairs.samples.frame[index], pairs.samples.r2[index]
+        light = np.maximum(pairs.samples.colour[index, band] - unknown[frames + frame], 1.0)
+        vignette = 2 * frames + 3 * pairs.camera[index]
+        v = unknown[vignette[:, None] + np.arange(3)]
+        powers = np.stack([r2, r2**2, r2**3], axis=1)
+        logs.append(sign * (np.log(light) - unknown[frame] - (v * powers).sum(axis=1)))
+        # d/db of -log(I - b) is +1 / (I - b)
+        columns.append(np.column_stack([frame, frames + frame, vignette[:, None] + np.arange(3)]))
+        values.append(sign * np.column_stack([np.ones(frame.size), 1.0 / light, powers]))
+    width = 2 * columns[0].shape[1]
+    design = csr_matrix(
+        (
+            np.hstack(values).ravel(),
+            np.hstack(columns).ravel(),
+            np.arange(0, width * pairs.first.size + 1, width),
+        ),
+        shape=(pairs.first.size, unknown.size),
+    )
+    design.sum_duplicates()
+    return logs[0] + logs[1], design
+
+
+def _anchored(flat: Radiometry, keys: list[str], pairs: _Pairs, unknown: Floats, scale: float) -> Radiometry:
+    """The result, less the mean of all corrections: the block keeps its mean colour."""
+    frames = len(flat.frame_ids)
+    gain, air = unknown[:, :frames].T.copy(), unknown[:, frames : 2 * frames].T
+    vignette = {
+        key: unknown[:, 2 * frames + 3 * k : 2 * frames + 3 * k + 3].copy() for k, key in enumerate(keys)
+    }
+    samples = pairs.samples
+    powers = np.stack([samples.r2, samples.r2**2, samples.r2**3], axis=1)
+    for band in range(_BANDS):
+        before = samples.colour[:, band]
+        table = np.stack([vignette[key][band] for key in keys])
+        falloff = gain[samples.frame, band] + (table[pairs.camera] * powers).sum(axis=1)
+        after = np.maximum(before - air[samples.frame, band], 0.0) * np.exp(-falloff)
+        gain[:, band] += np.log(max(float(after.mean()), 1.0) / max(float(before.mean()), 1.0))
+    return Radiometry(
+        frame_ids=flat.frame_ids,
+        cameras=flat.cameras,
+        log_gain=np.clip(gain, -_MAX_LOG_GAIN, _MAX_LOG_GAIN),
+        airlight=air,
+        vignette=vignette,
+        scale=scale,
+        compared=int(pairs.first.size),
+    )
+
+
+def pair_differences(
+    overviews: Overviews, radiometry: Radiometry
+) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+    """For frames next to each other in the flight: median log difference of their overlap, corrected.
+
+    Evidence for reports and tests: (frame, next frame, 3 numbers). Pairs without a common pixel are left out.
+    """
+    for number in range(len(overviews) - 1):
+        one, two = overviews[number], overviews[number + 1]
+        both = one.box.intersection(two.box)
+        if both.is_empty:
+            continue
+        a, b = both.within(one.box), both.within(two.box)
+        seen = (one.quality[a] > 0) & (two.quality[b] > 0)
+        if not seen.any():
+            continue
+        left = radiometry.corrected_overview(number, one)[a][seen]
+        right = radiometry.corrected_overview(number + 1, two)[b][seen]
+        ratio = np.log(np.maximum(left, 1.0)) - np.log(np.maximum(right, 1.0))
+        yield number, number + 1, np.median(ratio, axis=0)

@@ -1,0 +1,244 @@
+"""Seamlines by graph cut: which frame owns which ground, decided for the whole block on a small label map.
+
+Energy of a labelling l of the coarse grid, over pixels p and 4-neighbours p, q:
+
+    E(l) = sum D_p(l_p) + sum [l_p != l_q] (c + d_p(l_p, l_q) + d_q(l_p, l_q))
+
+D falls with the quality of the view (nadir, fine, far from the picture's border); d_p(f, g) is how much
+frames f and g differ at p in colour and gradient, truncated, so that a seam goes where they agree: around
+houses and what moved. d is a metric, so each alpha-expansion (one frame may take ground from all others) is
+an exact minimum cut. The start is the live rule (best quality wins); frames are tried in the order of their
+places on the ground, on a grid four times coarser first, then only beside the seams. There are no blocks, so
+no seam can follow a block's border.
+
+Sources: Boykov, Veksler and Zabih, PAMI 23(11), 2001 (alpha-expansion); Kwatra et al., SIGGRAPH 2003 (seam
+cost); Lombaert et al., ICCV 2005 (coarse to fine in bands).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import find_objects
+
+from flycam.mosaic.labels import Costs, LabelMap, View, energy, try_frame, view_of
+from flycam.mosaic.overview import Box, Overviews, Words
+from flycam.mosaic.radiometry import Radiometry
+
+_COARSER = 4  # between the grid where seams are found and the one where they are refined
+_REFINE_PX = 6
+_COARSE_SWEEPS, _FINE_SWEEPS = 4, 2
+_RIM_PX = 2  # at full size a frame may see this much more than its overview
+_MAX_FRAMES = 0xFFFE
+_VIEWS_BYTES = 120_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeamOptions:
+    """What a seam may cost, relative to a pixel where two frames differ wholly, on the fine grid.
+
+    nadir       of a pixel from a view of no quality; a view of the best quality costs nothing
+    length      of an edge of seam where frames agree perfectly
+    difference  grey levels at which two frames count as wholly different
+    """
+
+    nadir: float = 0.6
+    length: float = 0.03
+    difference: float = 48.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeamPlan:
+    """Who owns the ground.
+
+    z       zoom of the label grid; box: its global pixels
+    frames  sorted frame ids; labels number them from 1
+    owner   H×W uint16, 0 = nobody sees it
+    second  H×W uint16: who steps in where the owner turns out to see nothing, 0 = nobody
+    energy_start, energy  of the live rule's labelling and of the one found, on the coarse grid
+    """
+
+    z: int
+    box: Box
+    frames: tuple[str, ...]
+    owner: Words
+    second: Words
+    energy_start: int
+    energy: int
+
+
+def plan_seams(
+    overviews: Overviews,
+    radiometry: Radiometry,
+    *,
+    options: SeamOptions = SeamOptions(),
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> SeamPlan:
+    """Label the block. Overviews are asked for a few times each, neighbours together.
+
+    Raises ValueError without frames, with more than labels can number, or if their overviews differ in zoom.
+    """
+    if not 0 < len(overviews) <= _MAX_FRAMES:
+        raise ValueError(f"seams are planned for 1 to {_MAX_FRAMES} frames, not {len(overviews)}")
+    if len({overviews[number].z for number in range(len(overviews))}) != 1:
+        raise ValueError("the overviews of a block must have one zoom")
+    z = overviews[0].z
+    small = [view_of(overviews[n], radiometry, n, reduce=_COARSER) for n in range(len(overviews))]
+    order = _along_the_ground([view.box for view in small])
+
+    coarse = _best(order, small.__getitem__)
+    # a coarse pixel stands for 16 fine ones, a coarse edge for 4
+    heavy = Costs.of(options.nadir * _COARSER, options.length, options.difference)
+    energy_start = energy(coarse, small.__getitem__, heavy)
+    for sweep in range(_COARSE_SWEEPS):
+        moved = [try_frame(coarse, n, small.__getitem__, heavy, small[n].box, 0) for n in order]
+        progress(sweep + 1, _COARSE_SWEEPS + _FINE_SWEEPS + 1)
+        if not any(moved):
+            break
+    energy_end = energy(coarse, small.__getitem__, heavy)
+    del small
+
+    views = _Views(overviews, radiometry)
+    fine = _best(order, views.__getitem__)
+    _take_over(coarse, fine, views, order)
+    light = Costs.of(options.nadir, options.length, options.difference)
+    for sweep in range(_FINE_SWEEPS):
+        grounds = _grounds(fine, len(overviews))
+        moved = [
+            try_frame(fine, n, views.__getitem__, light, ground.grown(_REFINE_PX), _REFINE_PX)
+            for n in order
+            if (ground := grounds[n]) is not None
+        ]
+        progress(_COARSE_SWEEPS + 1 + sweep, _COARSE_SWEEPS + _FINE_SWEEPS + 1)
+        if not any(moved):
+            break
+    second = _second(fine, views, order)
+    progress(1, 1)
+    return _plan(overviews.frame_ids, z, fine, second, (energy_start, energy_end))
+
+
+class _Views:
+    """Views on the fine grid, the last used ones kept."""
+
+    def __init__(self, overviews: Overviews, radiometry: Radiometry) -> None:
+        self._overviews, self._radiometry = overviews, radiometry
+        self._kept: OrderedDict[int, View] = OrderedDict()
+        self._bytes = 0
+
+    def __getitem__(self, number: int) -> View:
+        view = self._kept.get(number)
+        if view is None:
+            view = view_of(self._overviews[number], self._radiometry, number)
+            self._kept[number] = view
+            self._bytes += _bytes_of(view)
+            while self._bytes > _VIEWS_BYTES and len(self._kept) > 1:
+                self._bytes -= _bytes_of(self._kept.popitem(last=False)[1])
+        self._kept.move_to_end(number)
+        return view
+
+
+def _bytes_of(view: View) -> int:
+    return view.features.nbytes + view.quality.nbytes
+
+
+def _best(order: Sequence[int], view: Callable[[int], View]) -> LabelMap:
+    boxes = [view(n).box for n in order if not view(n).box.is_empty]
+    box = boxes[0]
+    for other in boxes[1:]:
+        box = box.union(other)
+    return LabelMap.of_best(box, ((n, view(n).box, view(n).quality) for n in order))
+
+
+def _along_the_ground(boxes: Sequence[Box]) -> list[int]:
+    """Frame numbers so that neighbours come together: along Morton's curve through the boxes' middles."""
+    rows = np.array([(b.row + b.row_stop) // 2 for b in boxes], dtype=np.int64)
+    cols = np.array([(b.col + b.col_stop) // 2 for b in boxes], dtype=np.int64)
+    key = _spread_bits(rows - rows.min()) << 1 | _spread_bits(cols - cols.min())
+    return [int(n) for n in np.argsort(key, kind="stable")]
+
+
+def _spread_bits(value: NDArray[np.int64]) -> NDArray[np.int64]:
+    spread = np.zeros_like(value)
+    for bit in range(24):
+        spread |= (value >> bit & 1) << 2 * bit
+    return spread
+
+
+def _take_over(coarse: LabelMap, fine: LabelMap, views: _Views, order: Sequence[int]) -> None:
+    """Give fine pixels the coarse owners, where those see them; elsewhere the best view keeps its ground."""
+    rows = np.clip(np.arange(fine.box.row, fine.box.row_stop) // _COARSER - coarse.box.row, 0, None)
+    cols = np.clip(np.arange(fine.box.col, fine.box.col_stop) // _COARSER - coarse.box.col, 0, None)
+    rows, cols = (np.minimum(i, n - 1) for i, n in zip((rows, cols), coarse.box.shape, strict=True))
+    wanted = coarse.owner[np.ix_(rows, cols)]
+    for number in order:
+        view = views[number]
+        at = view.box.within(fine.box)
+        takes = (wanted[at] == number + 1) & (view.quality > 1)
+        fine.owner[at][takes] = number + 1
+
+
+def _grounds(labels: LabelMap, frames: int) -> list[Box | None]:
+    """The box around each frame's ground, None where it owns none."""
+    found: list[Box | None] = [None] * frames
+    for number, place in enumerate(find_objects(labels.owner.astype(np.int32))):
+        if place is not None:
+            rows, cols = place
+            found[number] = Box(
+                row=labels.box.row + rows.start,
+                col=labels.box.col + cols.start,
+                row_stop=labels.box.row + rows.stop,
+                col_stop=labels.box.col + cols.stop,
+            )
+    return found
+
+
+def _second(labels: LabelMap, views: _Views, order: Sequence[int]) -> Words:
+    """The best view of each pixel among all but its owner."""
+    second = np.zeros_like(labels.owner)
+    best = np.zeros_like(labels.best)
+    for number in order:
+        view = views[number]
+        at = view.box.within(labels.box)
+        better = (view.quality > best[at]) & (labels.owner[at] != number + 1)
+        best[at][better] = view.quality[better]
+        second[at][better] = number + 1
+    return second
+
+
+def _plan(
+    frame_ids: Sequence[str], z: int, labels: LabelMap, second: Words, energies: tuple[int, int]
+) -> SeamPlan:
+    """Labels that number the sorted frame ids, and reach a little beyond what the overviews saw."""
+    frames = tuple(sorted(frame_ids))
+    table = np.array([0, *(frames.index(f) + 1 for f in frame_ids)], dtype=np.uint16)
+    planes = []
+    for plane in (labels.owner, second):
+        wide = np.pad(table[plane], _RIM_PX)
+        planes.append(np.where(wide > 0, wide, _dilated(np.pad(table[labels.owner], _RIM_PX))))
+    owner, other = planes
+    return SeamPlan(
+        z=z,
+        box=labels.box.grown(_RIM_PX),
+        frames=frames,
+        owner=owner,
+        second=np.where(other == owner, 0, other).astype(np.uint16),
+        energy_start=energies[0],
+        energy=energies[1],
+    )
+
+
+def _dilated(labels: Words) -> Words:
+    return np.asarray(cv2.dilate(labels, np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)), dtype=np.uint16)
+
+
+def seam_pixels(plan: SeamPlan) -> Iterator[tuple[int, int]]:
+    """(frame pixels, islands) per owner: how the ground is divided; for reports."""
+    for label in range(1, len(plan.frames) + 1):
+        own = (plan.owner == label).astype(np.uint8)
+        if own.any():
+            yield int(own.sum()), int(cv2.connectedComponents(own, connectivity=4)[0]) - 1
