@@ -170,6 +170,9 @@ class Adjustment:
     points_m   tracks×3, NaN where a track was rejected; point_sigma_m tracks×3
     residual_px  N×2, of every observation in `Block.ties` (held-out ones included); NaN where rejected
     used       N bool, the observations that took part
+    notes      sentences for the report: what turned out other than the metadata said
+    frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
+               relative to the block like its sigmas; None where the priors were kept
     """
 
     accepted: bool
@@ -181,3 +184,5 @@ class Adjustment:
     point_sigma_m: Floats
     residual_px: Floats
     used: NDArray[np.bool_]
+    notes: tuple[str, ...] = ()
+    frame_covariance: Floats | None = None

@@ -1,0 +1,70 @@
+"""Bundle adjustment of a flight: the poses, lenses and shift that explain its tie points and priors best."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flycam.adjust.block import Adjustment, Block
+from flycam.adjust.gate import objection, weigh_evidence
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.problem import Observations, Problem, problem_of, starting_values
+from flycam.adjust.results import adjusted, fit_of, kept_priors, with_check_points
+from flycam.adjust.selection import held_out_tracks
+from flycam.adjust.settling import Progress, settle
+from flycam.adjust.triangulate import triangulate
+from flycam.errors import InputUnusable
+
+__all__ = ["AdjustOptions", "adjust_block"]
+
+_LEAST_HELD_OUT = 0.02
+DEFAULTS = AdjustOptions()
+
+
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    """No progress."""
+
+
+def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Progress = _silent) -> Adjustment:
+    """Adjust a block; the priors come back, with the reason, where the adjustment does not improve on them.
+
+    progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
+    """
+    if not block.frames:
+        raise InputUnusable("block: there is no frame to adjust: ingest the flight first")
+    problem = problem_of(block, options)
+    start = starting_values(problem)
+    held_out, candidates, checks = _parts(problem, options)
+    settled = settle(block, problem, start, candidates, options, progress)
+    if settled is None:
+        why = "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept"
+        return kept_priors(block, problem, why, None, None)
+    fit, point = fit_of(problem, settled, held_out, options, len(block.ties.frame))
+    enough = len(held_out) >= 0.01 * len(candidates) and len(held_out) >= 50
+    tied = np.bincount(settled.model.seen.frame, minlength=len(problem.frames)) > 0
+    evidence = weigh_evidence(
+        problem,
+        start,
+        settled.unknowns,
+        held_out if enough else settled.model.seen,
+        len(settled.model.seen),
+        len(candidates),
+        settled.claimed,
+        tied,
+    )
+    if why := objection(evidence):
+        return kept_priors(block, problem, why, settled, fit)
+    result = adjusted(block, problem, settled, fit, point, options)
+    if len(checks):
+        placed = triangulate(problem, settled.unknowns, checks, refine=True)
+        result = with_check_points(result, problem, placed.point[problem.tracks :])
+    return result
+
+
+def _parts(problem: Problem, options: AdjustOptions) -> tuple[Observations, Observations, Observations]:
+    """Held-out ties, observations that may take part (ties and control), and those of check points."""
+    seen = problem.observations
+    held = held_out_tracks(problem.tracks, max(options.held_out_share, _LEAST_HELD_OUT))
+    check = np.array([p.check for p in problem.control], dtype=bool)
+    outside = np.concatenate([held, check])[seen.point]
+    tie = seen.point < problem.tracks
+    return seen.take(outside & tie), seen.take(~outside), seen.take(outside & ~tie)

@@ -1,0 +1,148 @@
+"""How well everything is known: covariances of frames and points with the block's common shift taken out.
+
+A block hangs together far better than it hangs in the world. With e_i the error of frame i and e its mean
+over the block, a frame's own sigma is that of e_i - e, and the shift's that of e. Only the blocks of the
+inverse that belong to frames and to pairs that see a common point are ever computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Floats
+from flycam.adjust.normals import Model
+from flycam.adjust.reduction import Reduction
+
+_CHUNK_PAIRS = 200_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Covariance:
+    """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; shift
+    3×3 of that mean; points Q×3 variances relative to it.
+    """
+
+    frames: Floats
+    shift: Floats
+    points: Floats
+
+
+def frame_covariance(reduction: Reduction) -> Covariance:
+    """Of frames and shift; points is empty."""
+    frames, with_shift, shift = _frames(reduction)
+    relative = frames.copy()
+    relative[:, :, :3] -= with_shift
+    relative[:, :3, :] -= with_shift.transpose(0, 2, 1)
+    relative[:, :3, :3] += shift
+    return Covariance(frames=relative, shift=shift, points=np.empty((0, 3)))
+
+
+def full_covariance(reduction: Reduction, model: Model) -> Covariance:
+    """Of frames, shift and points."""
+    known = frame_covariance(reduction)
+    return Covariance(frames=known.frames, shift=known.shift, points=_points(reduction, model, known.shift))
+
+
+def _frames(reduction: Reduction) -> tuple[Floats, Floats, Floats]:
+    """Covariance of every frame n×6×6, with the mean centre n×6×3, and of the mean 3×3."""
+    count = reduction.factor.count
+    each = np.arange(count)
+    blocks = reduction.factor.inverse(each, each)
+    lean = reduction.solved_border.reshape(count, 6, -1)
+    core = reduction.core.solve(np.eye(lean.shape[-1]))
+    blocks = blocks + lean @ core @ lean.transpose(0, 2, 1)
+    solved, _ = _mean_columns(reduction)
+    with_mean = solved.reshape(count, 6, 3)
+    return blocks, with_mean, with_mean[:, :3].mean(axis=0)
+
+
+def _mean_columns(reduction: Reduction) -> tuple[Floats, Floats]:
+    """Covariance of all frame unknowns (6n×3) and border unknowns (m×3) with the mean centre."""
+    count = reduction.factor.count
+    mean = np.zeros((count, 6, 3))
+    mean[:, :3] = np.eye(3) / count
+    right = mean.reshape(-1, 3)
+    return reduction.solve(right, np.zeros((reduction.border.shape[1], 3)))
+
+
+def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
+    """Variances Q×3 of points relative to the mean centre.
+
+    A point follows the frames and the border by dp = -V^-1 (E' df + G' db) and has V^-1 of its own.
+    """
+    starts = np.r_[model.starts, len(model.seen)]
+    owner, frame = reduction.owner, model.seen.frame
+    follow = reduction.point_inverse[owner] @ reduction.normals.cross
+    variance = np.einsum("qii->qi", reduction.point_inverse).copy()
+
+    lean = reduction.solved_border.reshape(reduction.factor.count, 6, -1)
+    border = np.zeros((len(model.starts), 3, lean.shape[-1]))
+    border[:, :, reduction.seen] = reduction.point_border
+    with_mean, border_mean = _mean_columns(reduction)
+    with_mean = with_mean.reshape(-1, 6, 3)
+    towards = np.zeros((len(model.starts), 3, 3))
+    for low in range(0, len(frame), _CHUNK_PAIRS):
+        part = slice(low, low + _CHUNK_PAIRS)
+        # a track may be cut between two chunks: sums are added, not set
+        first, last = owner[part][0], owner[part][-1]
+        begin = np.flatnonzero(np.r_[True, np.diff(owner[part]) != 0])
+        border[first : last + 1] -= np.add.reduceat(follow[part] @ lean[frame[part]], begin)
+        towards[first : last + 1] -= np.add.reduceat(follow[part] @ with_mean[frame[part]], begin)
+    towards -= reduction.point_border @ border_mean[reduction.seen]
+    core = reduction.core.solve(np.eye(lean.shape[-1]))
+    variance += np.sum((border @ core) * border, axis=-1)
+    variance += _through_frames(reduction, follow, frame, starts)
+    variance += np.diag(shift) - 2.0 * np.einsum("qii->qi", towards)
+    known: Floats = np.maximum(variance, 0.0)
+    return known
+
+
+def _through_frames(
+    reduction: Reduction, follow: Floats, frame: NDArray[np.int32], starts: NDArray[np.int64]
+) -> Floats:
+    """Sum over all pairs of a track's observations of K_i A^-1_ij K_j', its diagonal, Q×3."""
+    total = np.zeros((len(starts) - 1, 3))
+    ends = np.repeat(starts[1:], np.diff(starts))
+    later = ends - np.arange(len(frame))  # partners of each observation from itself on
+    bounds = np.r_[0, np.cumsum(later)]
+    cuts = np.searchsorted(bounds, np.arange(_CHUNK_PAIRS, bounds[-1], _CHUNK_PAIRS))
+    edges = np.unique(np.r_[0, cuts, len(frame)])
+    keys, blocks = _pair_blocks(reduction, frame, later, edges)
+    for low, high in pairwise(edges.tolist()):
+        one, two = _pairs(later, low, high)
+        block = blocks[np.searchsorted(keys, _key(reduction, frame[one], frame[two]))]
+        product = np.sum((follow[one] @ block) * follow[two], axis=-1)
+        product *= np.where(one == two, 1.0, 2.0)[:, None]
+        number = reduction.owner[one]
+        begin = np.flatnonzero(np.r_[True, np.diff(number) != 0])
+        total[number[begin]] += np.add.reduceat(product, begin)
+    return total
+
+
+def _pair_blocks(
+    reduction: Reduction, frame: NDArray[np.int32], later: NDArray[np.int64], edges: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], Floats]:
+    """Every pair of frames that occurs, as a sorted key, and its block of A^-1."""
+    found = [
+        np.unique(_key(reduction, frame[one], frame[two]))
+        for one, two in (_pairs(later, a, b) for a, b in pairwise(edges.tolist()))
+    ]
+    keys = np.unique(np.concatenate(found))
+    count = reduction.factor.count
+    return keys, reduction.factor.inverse(keys // count, keys % count)
+
+
+def _pairs(later: NDArray[np.int64], low: int, high: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observations low … high-1 and each of their partners in the same track, themselves included."""
+    one = np.repeat(np.arange(low, high), later[low:high])
+    begin = np.repeat(np.cumsum(later[low:high]) - later[low:high], later[low:high])
+    return one, one + np.arange(len(one)) - begin
+
+
+def _key(reduction: Reduction, one: NDArray[np.int32], two: NDArray[np.int32]) -> NDArray[np.int64]:
+    key: NDArray[np.int64] = one.astype(np.int64) * reduction.factor.count + two
+    return key

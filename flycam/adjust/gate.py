@@ -1,0 +1,105 @@
+"""Is the adjusted block better than its priors? By evidence the adjustment did not fit: held-out tracks.
+
+If not, the priors stand: nobody may end with a worse map for having asked for a better one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.block import Floats
+from flycam.adjust.priors import PriorSigmas
+from flycam.adjust.problem import Observations, Problem
+from flycam.adjust.sighting import image_residuals
+from flycam.adjust.triangulate import triangulate
+from flycam.adjust.unknowns import Unknowns
+
+_LEAST_OBSERVATIONS = 12
+_LEAST_KEPT = 0.25
+_NO_WORSE = 1.02
+_MOST_SIGMAS = 6.0
+_MOST_FOCAL = 0.15
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evidence:
+    """Median image residuals (px, length) at held-out tracks with the priors and with the adjusted poses,
+    the share of observations that fit, and the typical corrections in sigmas of what was claimed.
+    """
+
+    before_px: float
+    after_px: float
+    kept: float
+    position_sigmas: float
+    attitude_sigmas: float
+    focal_change: float
+    observations: int
+
+
+def weigh_evidence(
+    problem: Problem,
+    before: Unknowns,
+    after: Unknowns,
+    judged_by: Observations,
+    used: int,
+    offered: int,
+    claimed: PriorSigmas,
+    tied: np.ndarray,
+) -> Evidence:
+    """Compare the block before and after at observations that took no part (too few: at those used)."""
+    frames = problem.frames
+    bias = np.linalg.norm(after.bias / claimed.bias, axis=-1) / np.sqrt(3.0)
+    moved = np.linalg.norm((after.centre - frames.centre)[tied] / frames.sigma_position[tied], axis=-1)
+    turn = np.einsum("nij,nkj->nik", after.rotation, frames.rotation)[tied]
+    angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))
+    widest = np.linalg.norm(frames.sigma_attitude[tied], axis=-1)
+    position = max(float(np.median(moved)) / np.sqrt(3.0) if moved.size else 0.0, float(bias.max()))
+    return Evidence(
+        before_px=_median_px(problem, before, judged_by),
+        after_px=_median_px(problem, after, judged_by),
+        kept=used / max(offered, 1),
+        position_sigmas=position,
+        attitude_sigmas=float(np.median(angle / np.maximum(widest, 1e-9))) if angle.size else 0.0,
+        focal_change=float(np.abs(after.lens[:, 0]).max()),
+        observations=used,
+    )
+
+
+def objection(evidence: Evidence) -> str:
+    """Why the priors must stand, or nothing."""
+    e = evidence
+    if e.observations < _LEAST_OBSERVATIONS:
+        return f"only {e.observations} tie point observations could be used: the priors are kept"
+    if e.kept < _LEAST_KEPT:
+        return (
+            f"only {e.kept:.0%} of the tie point observations fit one block: they contradict each other, "
+            "the priors are kept"
+        )
+    if not e.after_px <= _NO_WORSE * e.before_px:
+        return (
+            f"held-out tie points fit no better than before ({e.after_px:.2f} px against "
+            f"{e.before_px:.2f} px): the priors are kept"
+        )
+    if e.position_sigmas > _MOST_SIGMAS or e.attitude_sigmas > _MOST_SIGMAS:
+        return (
+            f"the block would move frames by {e.position_sigmas:.0f} (position) and {e.attitude_sigmas:.0f} "
+            "(attitude) times their stated accuracy: the priors are kept; check their datum and heading"
+        )
+    if e.focal_change > _MOST_FOCAL:
+        return (
+            f"the focal length would change by {e.focal_change:.0%}: the priors are kept; "
+            "give the camera's calibration"
+        )
+    return ""
+
+
+def _median_px(problem: Problem, unknowns: Unknowns, seen: Observations) -> float:
+    if not len(seen):
+        return float("nan")
+    placed = triangulate(problem, unknowns, seen, refine=True)
+    residual = image_residuals(problem, replace(unknowns, point=placed.point), seen)
+    length: Floats = np.linalg.norm(residual, axis=-1)
+    # a point that cannot be seen at all is as wrong as can be
+    return float(np.median(np.where(np.isfinite(length), length, 1e6)))

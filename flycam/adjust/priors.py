@@ -1,0 +1,202 @@
+"""What is believed before any tie point: positions, attitudes, lenses, the DEM's shift, as observations.
+
+    measured position = true position + bias of the flight + noise of the frame
+    true attitude     = exp(boresight + yaw offset of the strip about the vertical + noise) measured attitude
+
+Noise of positions and attitudes is Huber's, so that one wild fix or heading bends nothing. The lens's prior
+is logarithmic in the tails: where the block is sure that a focal length is wrong by many of its sigmas, the
+prior lets go. Source of the exponential's derivative: Barfoot, State Estimation for Robotics, 2017, ch. 7.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.adjust.block import Floats, TerrainPrior
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.problem import FrameArrays, Problem
+from flycam.adjust.robust import cauchy, huber
+from flycam.adjust.unknowns import Layout, Unknowns
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.projection import lens_vector, turned_by
+from flycam.geometry.rotation import angle_axis_from_rotation
+
+NOISE_BEND = 3.0
+LENS_BEND = 2.0
+_POSITION_FLOOR_M = 2e-3
+_ATTITUDE_FLOOR_RAD = 2e-5
+# cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own
+_CANOPY_IN_SHIFT = 0.25
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorSigmas:
+    """1-sigma of everything that has a prior.
+
+    position, attitude  n×3, of the noise of one frame; bias sessions×3; boresight cameras×3; yaw strips;
+    lens cameras×9; dem 3
+    """
+
+    position: Floats
+    attitude: Floats
+    bias: Floats
+    boresight: Floats
+    yaw: Floats
+    lens: Floats
+    dem: Floats
+
+    def border(self) -> Floats:
+        """In the order of the border."""
+        return np.concatenate([x.ravel() for x in (self.bias, self.boresight, self.yaw, self.lens, self.dem)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PriorTerms:
+    """Half the quadratic model of the priors: cost = sum rho, gradients and blocks of J'WJ.
+
+    frame_blocks n×6×6, frame_border n×6×m, border m×m, gradients n×6 and m
+    """
+
+    cost: float
+    frame_blocks: Floats
+    frame_border: Floats
+    border: Floats
+    frame_gradient: Floats
+    border_gradient: Floats
+
+
+def prior_sigmas(
+    problem: Problem, layout: Layout, terrain: TerrainPrior | None, options: AdjustOptions
+) -> PriorSigmas:
+    """Sigmas from the frames, the cameras and the options; see AdjustOptions.noise_share for the split."""
+    frames = problem.frames
+    common = float(np.sqrt(1.0 - options.noise_share**2))
+    up = np.abs(frames.rotation[:, :, 2])
+    yaw = np.sqrt(np.sum((up * frames.sigma_attitude) ** 2, axis=-1))
+    shift = np.array(terrain.sigma_shift_m if terrain else (1.0, 1.0, 1.0), dtype=np.float64)
+    if terrain:
+        shift[2] = np.hypot(shift[2], _CANOPY_IN_SHIFT * terrain.canopy_m)
+    lens = np.stack([_lens_sigmas(c, options) for c in problem.cameras])
+    return PriorSigmas(
+        position=np.maximum(options.noise_share * frames.sigma_position, _POSITION_FLOOR_M),
+        attitude=np.maximum(options.noise_share * frames.sigma_attitude, _ATTITUDE_FLOOR_RAD),
+        bias=np.maximum(
+            common * _medians(frames.sigma_position, frames.session, layout.sessions), _POSITION_FLOOR_M
+        ),
+        boresight=np.full((layout.cameras, 3), options.boresight_sigma_rad),
+        yaw=np.maximum(
+            common * _medians(yaw[:, None], frames.strip, layout.strips)[:, 0], _ATTITUDE_FLOOR_RAD
+        ),
+        lens=lens if options.self_calibration else lens * 1e-5,
+        dem=np.maximum(shift, _POSITION_FLOOR_M),
+    )
+
+
+def noise_residuals(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
+    """Noise of the measured positions (metres) and attitudes (radians, camera axes), each n×3."""
+    frames = problem.frames
+    position = frames.centre - unknowns.centre - unknowns.bias[frames.session]
+    return position, _turn(frames, unknowns) - _expected_turn(frames, unknowns)
+
+
+def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> float:
+    """Sum of rho over all priors."""
+    position, attitude = noise_residuals(problem, unknowns)
+    noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
+    noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
+    z = _border_residuals(problem, unknowns) / sigmas.border()
+    lens = unknowns.layout.lens
+    rest = np.sum(z[: lens.start] ** 2) + np.sum(z[lens.stop :] ** 2)
+    return float(noise + rest + cauchy(z[lens] ** 2, LENS_BEND).cost.sum())
+
+
+def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
+    """The priors' part of the normal equations."""
+    frames, layout = problem.frames, unknowns.layout
+    count, rows = len(frames), np.arange(len(frames))
+    position, attitude = noise_residuals(problem, unknowns)
+    residual = np.concatenate([-position, attitude], axis=-1)
+    weight = np.concatenate(
+        [
+            huber(_squared(position, sigmas.position), NOISE_BEND).weight[:, None] / sigmas.position**2,
+            huber(_squared(attitude, sigmas.attitude), NOISE_BEND).weight[:, None] / sigmas.attitude**2,
+        ],
+        axis=-1,
+    )
+    by_frame = np.zeros((count, 6, 6))
+    by_frame[:, :3, :3] = np.eye(3)
+    by_frame[:, 3:, 3:] = _turn_slope(_turn(frames, unknowns))
+    by_border = np.zeros((count, 6, layout.size))
+    for axis in range(3):
+        by_border[rows, axis, layout.bias.start + 3 * frames.session + axis] = 1.0
+        by_border[rows, 3 + axis, layout.boresight.start + 3 * frames.camera + axis] = -1.0
+    own = frames.strip >= 0
+    by_border[rows[own], 3:, layout.yaw.start + frames.strip[own]] = -frames.rotation[own][:, :, 2]
+
+    weighted = by_frame.transpose(0, 2, 1) * weight[:, None, :]
+    flat = by_border.reshape(count * 6, layout.size)
+    shared = flat.T @ (flat * weight.reshape(-1, 1))
+    gradient = flat.T @ (weight * residual).reshape(-1)
+    z = _border_residuals(problem, unknowns)
+    own_weight = 1.0 / sigmas.border() ** 2
+    scaled = (z[layout.lens] / sigmas.border()[layout.lens]) ** 2
+    own_weight[layout.lens] *= cauchy(scaled, LENS_BEND).weight
+    shared[np.diag_indices(layout.size)] += own_weight
+    return PriorTerms(
+        cost=prior_cost(problem, unknowns, sigmas),
+        frame_blocks=weighted @ by_frame,
+        frame_border=weighted @ by_border,
+        border=shared,
+        frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
+        border_gradient=gradient + own_weight * z,
+    )
+
+
+def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Floats:
+    """Focal length from its metadata; the better it is known, the better are centre and distortion."""
+    focal = max(interior.sigma_focal_rel, options.focal_floor_rel)
+    width = max(interior.image_size_px)
+    centre = (0.001 + 0.1 * focal) * width
+    radial = 0.005 + focal
+    tangential = 0.0005 + 0.02 * focal
+    distortion = [radial, radial, tangential, tangential, radial]
+    if interior.model.value == "fisheye":
+        distortion = [radial, radial, radial, radial, 1e-6]
+    return np.array([focal, 0.0005, centre, centre, *distortion])
+
+
+def _border_residuals(problem: Problem, unknowns: Unknowns) -> Floats:
+    start = np.stack([lens_vector(c) for c in problem.cameras])
+    parts = (unknowns.bias, unknowns.boresight, unknowns.yaw, unknowns.lens - start, unknowns.dem)
+    return np.concatenate([x.ravel() for x in parts])
+
+
+def _turn(frames: FrameArrays, unknowns: Unknowns) -> Floats:
+    """Angle-axis n×3 from the measured to the present attitude."""
+    return angle_axis_from_rotation(unknowns.rotation @ frames.rotation.transpose(0, 2, 1))
+
+
+def _expected_turn(frames: FrameArrays, unknowns: Unknowns) -> Floats:
+    yaw = np.where(frames.strip >= 0, np.r_[unknowns.yaw, 0.0][frames.strip], 0.0)
+    return unknowns.boresight[frames.camera] + yaw[:, None] * frames.rotation[:, :, 2]
+
+
+def _turn_slope(turn: Floats) -> Floats:
+    """Derivative of log(exp([w]x) exp([t]x)) by w at 0: the inverse left Jacobian, to fourth order in t."""
+    cross = -turned_by(turn)
+    slope: Floats = np.eye(3) - 0.5 * cross + cross @ cross / 12.0
+    return slope
+
+
+def _squared(residual: Floats, sigma: Floats) -> Floats:
+    # over three axes: a mean, so that the bend is that of one axis
+    squared: Floats = np.sum((residual / sigma) ** 2, axis=-1)
+    return squared
+
+
+def _medians(values: Floats, group: np.ndarray, groups: int) -> Floats:
+    return np.array([np.median(values[group == g], axis=0) for g in range(groups)]).reshape(
+        groups, values.shape[1]
+    )

@@ -1,0 +1,208 @@
+"""A block as arrays: frames, cameras, observations; metres relative to an origin inside the block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Block, BlockFrame, ControlPoint, Floats, Indices
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.unknowns import Unknowns
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.projection import lens_vector
+
+Bools = NDArray[np.bool_]
+
+# a strip of fewer frames has no yaw offset of its own: nothing could tell it from noise
+_STRIP_FRAMES = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameArrays:
+    """The priors of n frames.
+
+    centre n×3 measured positions, rotation n×3×3 measured attitudes, scale n grid scales; sigma_position and
+    sigma_attitude n×3 as recorded (bias and noise together); camera, strip, session n numbers, strip -1
+    where it has no offset of its own; seconds n since the first; velocity n×3, zero where not known or used
+    """
+
+    centre: Floats
+    rotation: Floats
+    scale: Floats
+    sigma_position: Floats
+    sigma_attitude: Floats
+    camera: Indices
+    strip: Indices
+    session: Indices
+    seconds: Floats
+    velocity: Floats
+
+    def __len__(self) -> int:
+        return len(self.centre)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Observations:
+    """N image observations sorted by (point, frame).
+
+    frame, point N; uv N×2; sigma N px; travel N×3: how far from its place at mid-exposure the camera stood
+    when this row was read out; tie N: index into Block.ties, -1 for a control point
+    """
+
+    frame: Indices
+    point: Indices
+    uv: Floats
+    sigma: Floats
+    travel: Floats
+    tie: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, rows: NDArray[Any] | slice) -> Observations:
+        """Some of them: a mask, increasing indices, or a slice."""
+        return Observations(
+            frame=self.frame[rows],
+            point=self.point[rows],
+            uv=self.uv[rows],
+            sigma=self.sigma[rows],
+            travel=self.travel[rows],
+            tie=self.tie[rows],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Problem:
+    """All of a block that stays as it is while its unknowns move.
+
+    origin           of the local coordinates
+    cameras          interior orientation of each camera number; keys their names
+    observations     all, of ties and control
+    tracks           points 0 … tracks-1 are tie points; behind them stand the control points
+    control_m        control points' given positions, sigma 1/∞ where not known
+    """
+
+    origin: Floats
+    frames: FrameArrays
+    keys: Sequence[str]
+    cameras: Sequence[InteriorOrientation]
+    observations: Observations
+    tracks: int
+    control: Sequence[ControlPoint]
+    control_m: Floats
+    control_sigma: Floats
+
+    @property
+    def points(self) -> int:
+        """Tie and control points together."""
+        return self.tracks + len(self.control)
+
+
+def problem_of(block: Block, options: AdjustOptions) -> Problem:
+    """Arrays of a block of at least one frame."""
+    centres = np.array([f.exterior.projection_centre_m for f in block.frames])
+    origin = np.round(centres.mean(axis=0))
+    keys = sorted({f.camera for f in block.frames})
+    number = {key: k for k, key in enumerate(keys)}
+    first = {f.camera: f.interior for f in reversed(block.frames)}
+    cameras = [first[key] for key in keys]
+    frames = _frame_arrays(block.frames, centres - origin, number, options)
+    return Problem(
+        origin=origin,
+        frames=frames,
+        keys=keys,
+        cameras=cameras,
+        observations=_observations(block, frames, cameras, options),
+        tracks=block.ties.tracks,
+        control=block.control,
+        control_m=np.array([p.position_m for p in block.control]).reshape(-1, 3) - origin,
+        control_sigma=np.array([p.sigma_m for p in block.control], dtype=np.float64).reshape(-1, 3),
+    )
+
+
+def starting_values(problem: Problem) -> Unknowns:
+    """The priors as unknowns; points are not placed yet (NaN)."""
+    frames = problem.frames
+    return Unknowns(
+        centre=frames.centre.copy(),
+        rotation=frames.rotation.copy(),
+        bias=np.zeros((int(frames.session.max()) + 1, 3)),
+        boresight=np.zeros((len(problem.cameras), 3)),
+        yaw=np.zeros(int(frames.strip.max()) + 1),
+        lens=np.stack([lens_vector(c) for c in problem.cameras]),
+        dem=np.zeros(3),
+        point=np.full((problem.points, 3), np.nan),
+    )
+
+
+def _frame_arrays(
+    frames: Sequence[BlockFrame], centres: Floats, number: dict[str, int], options: AdjustOptions
+) -> FrameArrays:
+    times = np.array([f.captured_ns for f in frames], dtype=np.int64)
+    camera = np.array([number[f.camera] for f in frames], dtype=np.int32)
+    velocity = np.zeros((len(frames), 3))
+    if options.rolling_shutter:
+        for row, frame in enumerate(frames):
+            if frame.velocity_mps is not None and frame.interior.readout_s:
+                velocity[row] = frame.velocity_mps
+    return FrameArrays(
+        centre=centres,
+        rotation=np.array([f.exterior.rotation for f in frames]),
+        scale=np.array([f.exterior.grid_scale for f in frames]),
+        sigma_position=np.array([f.exterior.sigma_position_m for f in frames]),
+        sigma_attitude=np.array([f.exterior.sigma_attitude_rad for f in frames]),
+        camera=camera,
+        strip=_strips(np.array([f.strip for f in frames])),
+        session=_sessions(times, options.session_gap_s),
+        seconds=(times - times.min()) * 1e-9,
+        velocity=velocity,
+    )
+
+
+def _strips(strip: NDArray[np.int64]) -> Indices:
+    """Strips numbered from 0 in their own order; -1 for the short ones."""
+    _, number, count = np.unique(strip, return_inverse=True, return_counts=True)
+    long = count >= _STRIP_FRAMES
+    renumbered = np.where(long, np.cumsum(long) - 1, -1)
+    return renumbered[number].astype(np.int32)
+
+
+def _sessions(times_ns: NDArray[np.int64], gap_s: float) -> Indices:
+    """0, 1, … in time, a new one after each pause longer than `gap_s`."""
+    order = np.argsort(times_ns, kind="stable")
+    session = np.empty(len(times_ns), dtype=np.int32)
+    session[order] = np.r_[0, np.cumsum(np.diff(times_ns[order]) > gap_s * 1e9)]
+    return session
+
+
+def _observations(
+    block: Block,
+    frames: FrameArrays,
+    cameras: Sequence[InteriorOrientation],
+    options: AdjustOptions,
+) -> Observations:
+    ties = block.ties
+    used = [(k, p) for k, p in enumerate(block.control) if p.frames]
+    counts = [len(p.frames) for _, p in used]
+    frame = np.concatenate([ties.frame, *(np.asarray(p.frames, np.int32) for _, p in used)]).astype(np.int32)
+    point = np.concatenate([ties.track, np.repeat([ties.tracks + k for k, _ in used], counts)]).astype(
+        np.int32
+    )
+    uv = np.concatenate([ties.uv_px, *(np.asarray(p.uv_px).reshape(-1, 2) for _, p in used)])
+    sigma = np.concatenate([ties.sigma_px, np.repeat([p.sigma_px for _, p in used], counts)])
+    tie = np.concatenate([np.arange(len(ties.frame)), np.full(sum(counts), -1)]).astype(np.int64)
+    height = np.array([c.image_size_px[1] for c in cameras])[frames.camera[frame]]
+    readout = np.array([c.readout_s or 0.0 for c in cameras])[frames.camera[frame]]
+    after = readout * (uv[:, 1] / (height - 1.0) - 0.5)
+    return Observations(
+        frame=frame,
+        point=point,
+        uv=uv.astype(np.float64),
+        sigma=sigma.astype(np.float64),
+        travel=frames.velocity[frame] * after[:, None],
+        tie=tie,
+    ).take(np.lexsort((frame, point)))

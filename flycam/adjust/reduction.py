@@ -1,0 +1,122 @@
+"""The normal equations without points, solved: a sparse system of frames with a dense border.
+
+    [ A  B ] [frames]     A: frames, sparse, factorised by fronts
+    [ B' D ] [border]     D - B' A^-1 B: small and dense
+
+Source: Triggs et al. 2000, sections 6.1 and 6.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse import bsr_matrix, csr_matrix
+
+from flycam.adjust.block import Floats
+from flycam.adjust.dissection import Front
+from flycam.adjust.factor import BlockFactor, NotPositiveDefinite
+from flycam.adjust.normals import Model, Normals
+from flycam.adjust.unknowns import Unknowns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """A change of the unknowns: frames n×6, border m, points Q×3 in the order of the model's points."""
+
+    frames: Floats
+    border: Floats
+    points: Floats
+
+
+class Reduction:
+    """The factorised system of one linearisation."""
+
+    def __init__(
+        self, model: Model, unknowns: Unknowns, normals: Normals, plan: list[Front], damping: float = 0.0
+    ) -> None:
+        """Eliminate the points; `damping` is Levenberg's and Marquardt's, relative to each diagonal.
+
+        Raises NotPositiveDefinite where an unknown is held by nothing.
+        """
+        self.normals = normals
+        self.seen = unknowns.layout.seen
+        frames = len(normals.frame_blocks)
+        self.point_inverse = np.linalg.inv(_damped(normals.point_blocks, damping))
+        layout = (3 * len(normals.point_blocks), 6 * frames)
+        starts = np.r_[model.starts, len(model.seen)].astype(np.int32)
+        self.owner = np.repeat(np.arange(len(model.starts)), np.diff(starts))
+        self.cross = bsr_matrix((normals.cross, model.seen.frame, starts), shape=layout)
+        eliminated = bsr_matrix(
+            (self.point_inverse[self.owner] @ normals.cross, model.seen.frame, starts), shape=layout
+        )
+        diagonal = bsr_matrix(
+            (_damped(normals.frame_blocks, damping), np.arange(frames), np.arange(frames + 1)),
+            shape=(6 * frames, 6 * frames),
+        )
+        self.factor = BlockFactor((diagonal - self.cross.T @ eliminated).tobsr((6, 6)), plan)
+
+        border = normals.frame_border.reshape(6 * frames, -1).copy()
+        self.point_border = self.point_inverse @ normals.point_border
+        flat = self.point_border.reshape(layout[0], -1)
+        border[:, self.seen] -= self.cross.T @ flat
+        core = _damped(normals.border[None], damping)[0]
+        core[self.seen, self.seen] -= normals.point_border.reshape(layout[0], -1).T @ flat
+        self.border = border
+        self.solved_border = self.factor.solve(border)
+        self.core = _Core(core - border.T @ self.solved_border)
+
+    def step(self) -> Step:
+        """The change that solves the normal equations."""
+        normals = self.normals
+        point = np.einsum("qij,qj->qi", self.point_inverse, normals.point_gradient)
+        frame = normals.frame_gradient.reshape(-1) - self.cross.T @ point.reshape(-1)
+        border = normals.border_gradient.copy()
+        border[self.seen] -= np.einsum("qij,qi->j", self.point_border, normals.point_gradient)
+        frame, border = self.solve(frame, border)
+        moved = np.einsum("qij,qj->qi", self.point_inverse, (self.cross @ frame).reshape(-1, 3))
+        moved += self.point_border @ border[self.seen]
+        return Step(frames=-frame.reshape(-1, 6), border=-border, points=moved - point)
+
+    def solve(self, frames: Floats, border: Floats) -> tuple[Floats, Floats]:
+        """Solution of the reduced system for right-hand sides 6n(×k) and m(×k)."""
+        y = self.factor.solve(frames)
+        low = self.core.solve(border - self.border.T @ y)
+        return y - self.solved_border @ low, low
+
+
+class _Core:
+    """Cholesky of the border's dense system, scaled to a unit diagonal: its unknowns differ much in size."""
+
+    def __init__(self, matrix: Floats) -> None:
+        diagonal = np.diag(matrix)
+        if not (diagonal > 0.0).all():
+            raise NotPositiveDefinite("the border's normal matrix is not positive definite")
+        self.scale = 1.0 / np.sqrt(diagonal)
+        try:
+            self.factor = cho_factor(matrix * self.scale * self.scale[:, None], check_finite=False)
+        except np.linalg.LinAlgError as error:
+            raise NotPositiveDefinite("the border's normal matrix is not positive definite") from error
+
+    def solve(self, right: Floats) -> Floats:
+        scale = self.scale.reshape(-1, *([1] * (right.ndim - 1)))
+        result: Floats = scale * cho_solve(self.factor, right * scale, check_finite=False)
+        return result
+
+
+def coupling(model: Model, frames: int) -> csr_matrix:
+    """n×n pattern of frames that see a common point (and every frame with itself)."""
+    starts = np.r_[model.starts, len(model.seen)]
+    ones = np.ones(len(model.seen), dtype=np.float32)
+    sees = csr_matrix((ones, model.seen.frame, starts), shape=(len(model.starts), frames))
+    pattern = (sees.T @ sees + csr_matrix((np.ones(frames), (np.arange(frames),) * 2))).tocsr()
+    pattern.sort_indices()
+    return pattern
+
+
+def _damped(blocks: Floats, damping: float) -> Floats:
+    result = blocks.copy()
+    size = np.arange(blocks.shape[-1])
+    result[:, size, size] *= 1.0 + damping
+    return result

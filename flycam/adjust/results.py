@@ -1,0 +1,247 @@
+"""From unknowns back to frames, cameras and numbers a report can print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.block import Accuracy, AdjustedFrame, Adjustment, Block, Floats, FrameState
+from flycam.adjust.carried import carry
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.problem import Bools, Observations, Problem
+from flycam.adjust.selection import select
+from flycam.adjust.settling import Settled
+from flycam.adjust.sighting import image_residuals
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.projection import with_lens
+from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
+
+_CELLS = 8
+_NAN3 = (float("nan"),) * 3
+_NOTEWORTHY_SIGMAS = 3.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """Residuals N×2 of all ties (NaN where rejected or not placed) and which of them took part."""
+
+    residual: Floats
+    used: Bools
+    held_out: Bools
+
+
+def fit_of(
+    problem: Problem, settled: Settled, held_out: Observations, options: AdjustOptions, ties: int
+) -> tuple[Fit, Floats]:
+    """Residuals of the observations used and of the held-out ones, whose points are placed now with the
+    final poses and pass the same limit; and all points P×3 in local coordinates.
+    """
+    residual = np.full((ties, 2), np.nan)
+    used, held = np.zeros(ties, dtype=bool), np.zeros(ties, dtype=bool)
+    unknowns, seen = settled.unknowns, settled.model.seen
+    own = seen.tie >= 0
+    residual[seen.tie[own]] = image_residuals(problem, unknowns, seen)[own]
+    used[seen.tie[own]] = True
+    point = unknowns.point.copy()
+    if len(held_out):
+        chosen = select(problem, unknowns, held_out, settled.model.heights, options, settled.limit_px)
+        rows = chosen.seen
+        residual[rows.tie] = image_residuals(problem, chosen.unknowns, rows)
+        held[rows.tie] = True
+        placed = np.unique(rows.point)
+        point[placed] = chosen.unknowns.point[placed]
+    return Fit(residual=residual, used=used, held_out=held), point
+
+
+def adjusted(
+    block: Block, problem: Problem, settled: Settled, fit: Fit, point: Floats, options: AdjustOptions
+) -> Adjustment:
+    """The accepted result."""
+    frames = _frames(block, problem, settled, fit, options)
+    sigma = np.full((problem.tracks, 3), np.nan)
+    ids = settled.model.seen.point[settled.model.starts]
+    tie = ids < problem.tracks
+    sigma[ids[tie]] = np.sqrt(settled.covariance.points[tie])
+    return Adjustment(
+        accepted=True,
+        why="",
+        frames=frames,
+        interiors=_interiors(problem, settled, options),
+        accuracy=_accuracy(problem, settled, fit),
+        points_m=point[: problem.tracks] + problem.origin,
+        point_sigma_m=sigma,
+        residual_px=fit.residual,
+        used=fit.used,
+        notes=_notes(problem, settled),
+    )
+
+
+def kept_priors(
+    block: Block, problem: Problem, why: str, settled: Settled | None, fit: Fit | None
+) -> Adjustment:
+    """The priors as they were, with the reason; the numbers are of what was tried."""
+    count = len(block.ties.frame)
+    return Adjustment(
+        accepted=False,
+        why=why,
+        frames=[
+            AdjustedFrame(
+                frame_id=f.frame_id,
+                state=FrameState.CARRIED,
+                exterior=f.exterior,
+                ties=0,
+                rms_px=float("nan"),
+                cells_pct=0.0,
+            )
+            for f in block.frames
+        ],
+        interiors=dict(zip(problem.keys, problem.cameras, strict=True)),
+        accuracy=_accuracy(problem, settled, fit) if settled and fit else _NO_ACCURACY,
+        points_m=np.full((problem.tracks, 3), np.nan),
+        point_sigma_m=np.full((problem.tracks, 3), np.nan),
+        residual_px=fit.residual if fit else np.full((count, 2), np.nan),
+        used=np.zeros(count, dtype=bool),
+    )
+
+
+def _frames(
+    block: Block, problem: Problem, settled: Settled, fit: Fit, options: AdjustOptions
+) -> list[AdjustedFrame]:
+    ties = block.ties
+    frame, residual = ties.frame[fit.used], fit.residual[fit.used]
+    count = np.bincount(frame, minlength=len(block.frames))
+    squared = np.bincount(frame, np.sum(residual**2, axis=-1), minlength=len(block.frames))
+    cells = _cells(problem, frame, ties.uv_px[fit.used])
+    carried = carry(problem, settled.unknowns, count > 0)
+    sigmas = settled.model.sigmas
+    centre = settled.unknowns.centre - carried.noise[:, :3] + problem.origin
+    rotation = rotation_from_angle_axis(carried.noise[:, 3:]) @ settled.unknowns.rotation
+    variance = np.einsum("nii->ni", settled.covariance.frames).copy()
+    variance[:, :3] -= (1.0 - carried.left[:, :1]) * sigmas.position**2
+    variance[:, 3:] -= (1.0 - carried.left[:, 1:]) * sigmas.attitude**2
+    sigma = np.sqrt(np.maximum(variance, 1e-16))
+    result = []
+    for i, before in enumerate(block.frames):
+        strong = count[i] >= options.min_ties_tied and cells[i] >= options.min_cells
+        state = FrameState.TIED if strong else FrameState.WEAK if count[i] else FrameState.CARRIED
+        result.append(
+            AdjustedFrame(
+                frame_id=before.frame_id,
+                state=state,
+                exterior=_exterior(before.exterior, centre[i], rotation[i], sigma[i]),
+                ties=int(count[i]),
+                rms_px=float(np.sqrt(squared[i] / (2 * count[i]))) if count[i] else float("nan"),
+                cells_pct=float(100.0 * cells[i] / _CELLS**2),
+            )
+        )
+    return result
+
+
+def _exterior(
+    before: ExteriorOrientation, centre: Floats, rotation: Floats, sigma: Floats
+) -> ExteriorOrientation:
+    """The next version of a pose; the rotation is made orthogonal to the last bit again."""
+    left, _, right = np.linalg.svd(rotation)
+    east, north, up, about_x, about_y, about_z = (float(s) for s in sigma)
+    return replace(
+        before,
+        projection_centre_m=(float(centre[0]), float(centre[1]), float(centre[2])),
+        rotation=as_mat3(left @ right),
+        sigma_position_m=(east, north, up),
+        sigma_attitude_rad=(about_x, about_y, about_z),
+        source=PoseSource.ADJUSTED,
+        version=before.version + 1,
+    )
+
+
+def _cells(problem: Problem, frame: np.ndarray, uv: Floats) -> Floats:
+    """How many cells of each frame's 8×8 grid hold an observation."""
+    size = np.array([c.image_size_px for c in problem.cameras])[problem.frames.camera[frame]]
+    cell = np.clip(np.floor((uv + 0.5) / size * _CELLS), 0, _CELLS - 1).astype(np.int64)
+    hit = np.zeros((len(problem.frames), _CELLS * _CELLS), dtype=bool)
+    hit[frame, cell[:, 1] * _CELLS + cell[:, 0]] = True
+    return np.asarray(hit.sum(axis=1))
+
+
+def _interiors(
+    problem: Problem, settled: Settled, options: AdjustOptions
+) -> Mapping[str, InteriorOrientation]:
+    if not options.self_calibration:
+        return dict(zip(problem.keys, problem.cameras, strict=True))
+    width = settled.unknowns.lens.shape[1]
+    result = {}
+    for number, (key, interior) in enumerate(zip(problem.keys, problem.cameras, strict=True)):
+        sigma = float(np.sqrt(settled.lens[number * width, number * width]))
+        result[key] = replace(
+            with_lens(interior, settled.unknowns.lens[number]),
+            calibration_id=f"{interior.calibration_id} (adjusted)",
+            sigma_focal_rel=sigma,
+        )
+    return result
+
+
+def _accuracy(problem: Problem, settled: Settled, fit: Fit) -> Accuracy:
+    moved = (settled.unknowns.centre - problem.frames.centre).mean(axis=0)
+    sigma = np.sqrt(np.diag(settled.covariance.shift))
+    return Accuracy(
+        reprojection_px=_rms(fit.residual[fit.used]),
+        held_out_px=_rms(fit.residual[fit.held_out]),
+        tracks=int(np.count_nonzero(settled.model.seen.point[settled.model.starts] < problem.tracks)),
+        observations=int(fit.used.sum()),
+        shift_m=(float(moved[0]), float(moved[1]), float(moved[2])),
+        shift_sigma_m=(float(sigma[0]), float(sigma[1]), float(sigma[2])),
+        check_m=_NAN3,
+        sigma0=settled.model.weighing.image,
+        iterations=settled.iterations,
+    )
+
+
+def _rms(residual: Floats) -> float:
+    return float(np.sqrt(np.mean(residual**2))) if residual.size else float("nan")
+
+
+def _notes(problem: Problem, settled: Settled) -> tuple[str, ...]:
+    """What turned out other than the metadata said."""
+    notes = []
+    for number, key in enumerate(problem.keys):
+        change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
+        if abs(change) > _NOTEWORTHY_SIGMAS * claimed:
+            notes.append(
+                f"{key}: the focal length is {change:+.2%} off its calibration, {abs(change) / claimed:.0f} "
+                "times the stated accuracy: the block's own value is used"
+            )
+    ratio = settled.model.sigmas.position / settled.claimed.position
+    for name, axis in (("horizontal", 0), ("vertical", 2)):
+        if float(ratio[:, axis].max()) > _NOTEWORTHY_SIGMAS:
+            notes.append(f"{name} positions scatter {ratio[:, axis].max():.1f} times as much as stated")
+    return tuple(notes)
+
+
+def with_check_points(result: Adjustment, problem: Problem, placed: Floats) -> Adjustment:
+    """The result with the RMS at check points, where placed (control points × 3, NaN) are known."""
+    error = placed - problem.control_m
+    check = np.array([p.check for p in problem.control], dtype=bool)
+    error = np.where(np.isfinite(problem.control_sigma), error, np.nan)[check]
+    known = np.isfinite(error)
+    squared = np.where(known, error, 0.0) ** 2
+    rms = [
+        float(np.sqrt(squared[:, a].sum() / known[:, a].sum())) if known[:, a].any() else float("nan")
+        for a in range(3)
+    ]
+    return replace(result, accuracy=replace(result.accuracy, check_m=(rms[0], rms[1], rms[2])))
+
+
+_NO_ACCURACY = Accuracy(
+    reprojection_px=float("nan"),
+    held_out_px=float("nan"),
+    tracks=0,
+    observations=0,
+    shift_m=_NAN3,
+    shift_sigma_m=_NAN3,
+    check_m=_NAN3,
+    sigma0=float("nan"),
+    iterations=0,
+)

@@ -1,0 +1,203 @@
+"""From priors to the minimum, in rounds: select what fits, minimise, look at the residuals, select again.
+
+The loss starts wide, because poses are wrong at first by many pixels, and narrows to the noise that the
+residuals themselves show. Then the noise of positions, attitudes and the DEM is estimated as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.block import Block
+from flycam.adjust.covariance import Covariance, frame_covariance, full_covariance
+from flycam.adjust.dissection import elimination_plan
+from flycam.adjust.heights import HeightPrior
+from flycam.adjust.noise import reestimated
+from flycam.adjust.normals import Model, Weighing, normal_equations
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.priors import PriorSigmas, prior_sigmas
+from flycam.adjust.problem import Observations, Problem
+from flycam.adjust.reduction import Reduction, coupling
+from flycam.adjust.robust import spread
+from flycam.adjust.selection import Selected, image_factor, select
+from flycam.adjust.solve import minimise
+from flycam.adjust.unknowns import Unknowns
+
+Progress = Callable[[str, int, int], None]
+
+_WIDE_BEND, _NARROW_BEND = 1.5, 3.0
+# residuals beyond this many sigmas go, round by round; the last number is the option's
+_FIRST_LIMITS = (8.0, 6.0)
+_NOISE_ROUNDS = 2
+_COARSE, _FINE, _LAST = 1e-3, 1e-5, 1e-8
+_DEM_LEAST, _DEM_MOST = 0.3, 3.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settled:
+    """The minimum, what took part in it, and the sigmas that were believed there.
+
+    claimed    by the metadata; believed in the end
+    limit_px   residuals beyond this were rejected (length, for an observation of the median sigma)
+    lens       covariance of the lens vectors, (9·cameras)²
+    """
+
+    unknowns: Unknowns
+    model: Model
+    claimed: PriorSigmas
+    covariance: Covariance
+    lens: np.ndarray
+    limit_px: float
+    iterations: int
+
+
+def settle(
+    block: Block,
+    problem: Problem,
+    start: Unknowns,
+    candidates: Observations,
+    options: AdjustOptions,
+    progress: Progress,
+) -> Settled | None:
+    """Adjust from `start` with `candidates`; None where no two frames can be tied."""
+    claimed = prior_sigmas(problem, start.layout, block.terrain, options)
+    work = _Work(problem, candidates, claimed, _heights(block, problem, options), options, progress)
+    if not work.select(start, np.inf):
+        return None
+    work.weigh(_WIDE_BEND, redescending=False)
+    if not work.select(start, _FIRST_LIMITS[0] * work.factor * work.typical, by_frame=True):
+        return None
+    work.minimise(_COARSE)
+    for limit in (*_FIRST_LIMITS, options.outlier_sigmas):
+        work.weigh(_NARROW_BEND, redescending=True)
+        early = limit != options.outlier_sigmas
+        if not work.select(work.unknowns, limit * work.factor * work.typical, by_frame=early):
+            return None
+        work.minimise(_FINE)
+    for _ in range(_NOISE_ROUNDS if options.estimate_noise else 0):
+        work.estimate_noise()
+        work.minimise(_FINE)
+    limit_px = options.outlier_sigmas * work.weigh(_NARROW_BEND, redescending=True) * work.typical
+    if not work.select(work.unknowns, limit_px):
+        return None
+    work.minimise(_LAST)
+    reduction = work.reduction()
+    lens = work.unknowns.layout.lens
+    return Settled(
+        unknowns=work.unknowns,
+        model=work.model,
+        claimed=claimed,
+        covariance=full_covariance(reduction, work.model),
+        lens=reduction.core.solve(np.eye(work.unknowns.layout.size))[lens, lens],
+        limit_px=limit_px,
+        iterations=work.iterations,
+    )
+
+
+class _Work:
+    """The state of the rounds."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        candidates: Observations,
+        claimed: PriorSigmas,
+        heights: HeightPrior | None,
+        options: AdjustOptions,
+        progress: Progress,
+    ) -> None:
+        self.problem, self.candidates, self.options = problem, candidates, options
+        self.claimed, self.sigmas, self.heights = claimed, claimed, heights
+        self.typical = float(np.median(candidates.sigma)) if len(candidates) else 1.0
+        self.progress = progress
+        self.weighing = Weighing(image=1.0, bend=_WIDE_BEND, redescending=False)
+        self.factor, self.iterations = 1.0, 0
+
+    def select(self, unknowns: Unknowns, limit_px: float, *, by_frame: bool = False) -> bool:
+        """Choose observations and place their points; False if nothing is left."""
+        chosen: Selected = select(
+            self.problem,
+            unknowns,
+            self.candidates,
+            self.heights,
+            self.options,
+            limit_px,
+            by_frame=by_frame,
+        )
+        self.unknowns, self.seen = chosen.unknowns, chosen.seen
+        if not len(self.seen):
+            return False
+        centres = self.problem.frames.centre[:, :2]
+        self.plan = elimination_plan(coupling(self.model, len(centres)), centres)
+        return True
+
+    def weigh(self, bend: float, *, redescending: bool) -> float:
+        """Set the loss to the residuals as they are; the image sigma's factor."""
+        frames = len(np.unique(self.seen.frame))
+        self.factor = image_factor(self.problem, self.unknowns, self.seen, frames)
+        self.weighing = Weighing(image=self.factor, bend=bend, redescending=redescending)
+        return self.factor
+
+    @property
+    def model(self) -> Model:
+        model = Model(
+            problem=self.problem,
+            seen=self.seen,
+            weighing=self.weighing,
+            sigmas=self.sigmas,
+            heights=self.heights,
+            shares=np.empty(0),
+        )
+        if self.heights is None:
+            return model
+        points = self.seen.point[model.starts]
+        tie = points < self.problem.tracks
+        return replace(model, shares=self.heights.shares(self.unknowns.point[points]) * tie)
+
+    def minimise(self, tolerance: float) -> None:
+        left = max(self.options.max_iterations - self.iterations, 2)
+        solution = minimise(
+            self.model, self.unknowns, self.plan, iterations=min(left, 20), tolerance=tolerance
+        )
+        self.unknowns, self.iterations = solution.unknowns, self.iterations + solution.iterations
+        self.progress(
+            "adjust", min(self.iterations, self.options.max_iterations), self.options.max_iterations
+        )
+
+    def reduction(self) -> Reduction:
+        """The undamped system at the present unknowns."""
+        model = self.model
+        return Reduction(model, self.unknowns, normal_equations(model, self.unknowns), self.plan)
+
+    def estimate_noise(self) -> None:
+        """New sigmas of positions, attitudes, image points and the DEM."""
+        self.weigh(_NARROW_BEND, redescending=True)
+        covariance = frame_covariance(self.reduction())
+        variance = np.einsum("nii->ni", covariance.frames)
+        tied = np.bincount(self.seen.frame, minlength=len(self.problem.frames)) >= self.options.min_ties_tied
+        if tied.any():
+            self.sigmas, _ = reestimated(
+                self.problem, self.unknowns, self.claimed, self.sigmas, variance, tied
+            )
+        if self.heights is not None:
+            points = self.unknowns.point[np.unique(self.seen.point)]
+            sigma = self.heights.sigma_m * spread(self.heights.residuals(points, self.unknowns.dem))
+            claim = self.heights.prior.sigma_height_m
+            if np.isfinite(sigma):
+                sigma = float(np.clip(sigma, _DEM_LEAST * claim, _DEM_MOST * claim))
+                self.heights = replace(self.heights, sigma_m=sigma)
+
+
+def _heights(block: Block, problem: Problem, options: AdjustOptions) -> HeightPrior | None:
+    """The DEM, unless it is only an assumed plane."""
+    if block.terrain is None or block.terrain.terrain.dem_id.startswith("flat:"):
+        return None
+    return HeightPrior(
+        prior=block.terrain,
+        origin=problem.origin,
+        sigma_m=block.terrain.sigma_height_m,
+        correlation_m=options.dem_correlation_m,
+    )

@@ -1,0 +1,73 @@
+"""Image residuals of a block and their derivatives, observation by observation in arrays.
+
+A rolling shutter is part of the projection: a row read out t seconds after mid-exposure was seen from
+centre + velocity * t. Source: Vautherin et al., Photogrammetric Accuracy and Modeling of Rolling Shutter
+Cameras, ISPRS Annals III-3, 2016 (the translation part).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from flycam.adjust.block import Floats
+from flycam.adjust.problem import Observations, Problem
+from flycam.adjust.unknowns import Unknowns
+from flycam.geometry.projection import (
+    LENS_UNKNOWNS,
+    image_points,
+    image_points_with_derivatives,
+    turned_by,
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighted:
+    """residual N×2 (projected minus observed, px), and its derivatives by the frame N×2×6 (centre, turn),
+    by the lens N×2×9 and by the point N×2×3.
+    """
+
+    residual: Floats
+    by_frame: Floats
+    by_lens: Floats
+    by_point: Floats
+
+
+def camera_points(problem: Problem, unknowns: Unknowns, seen: Observations) -> Floats:
+    """The observed points in the axes of the cameras that see them, N×3."""
+    offset = unknowns.point[seen.point] - unknowns.centre[seen.frame] - seen.travel
+    offset[:, 2] *= problem.frames.scale[seen.frame]
+    place: Floats = np.einsum("nij,nj->ni", unknowns.rotation[seen.frame], offset)
+    return place
+
+
+def image_residuals(problem: Problem, unknowns: Unknowns, seen: Observations) -> Floats:
+    """Projected minus observed, N×2 px; NaN where a point is not before its camera, or not placed."""
+    place = camera_points(problem, unknowns, seen)
+    uv = np.empty((len(seen), 2))
+    for number, interior in enumerate(problem.cameras):
+        rows = problem.frames.camera[seen.frame] == number
+        uv[rows] = image_points(interior, unknowns.lens[number], place[rows])
+    return uv - seen.uv
+
+
+def sight(problem: Problem, unknowns: Unknowns, seen: Observations) -> Sighted:
+    """Residuals with derivatives."""
+    place = camera_points(problem, unknowns, seen)
+    uv, by_camera = np.empty((len(seen), 2)), np.empty((len(seen), 2, 3))
+    by_lens = np.empty((len(seen), 2, LENS_UNKNOWNS))
+    for number, interior in enumerate(problem.cameras):
+        rows = problem.frames.camera[seen.frame] == number
+        if rows.any():
+            part = image_points_with_derivatives(interior, unknowns.lens[number], place[rows])
+            uv[rows], by_camera[rows], by_lens[rows] = part.uv, part.by_camera, part.by_lens
+    stretched = unknowns.rotation.copy()
+    stretched[:, :, 2] *= problem.frames.scale[:, None]
+    by_point = by_camera @ stretched[seen.frame]
+    return Sighted(
+        residual=uv - seen.uv,
+        by_frame=np.concatenate([-by_point, by_camera @ turned_by(place)], axis=-1),
+        by_lens=by_lens,
+        by_point=by_point,
+    )

@@ -1,0 +1,133 @@
+"""The normal equations are those of the cost: gradients by numbers, solutions by dense algebra."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.adjust.covariance import full_covariance
+from flycam.adjust.dissection import elimination_plan
+from flycam.adjust.heights import HeightPrior
+from flycam.adjust.normals import Model, Weighing, normal_equations
+from flycam.adjust.options import AdjustOptions
+from flycam.adjust.priors import prior_sigmas
+from flycam.adjust.problem import problem_of, starting_values
+from flycam.adjust.reduction import Reduction, coupling
+from flycam.adjust.triangulate import triangulate
+from tests.adjust.blocks import Scene, make_block, with_control, with_two_cameras
+
+
+@pytest.fixture(scope="module", params=["plain", "rolling, control, two cameras"])
+def linearised(request):
+    """A small block before its adjustment, with everything that can be in it."""
+    hard = request.param != "plain"
+    scene = Scene(strips=2, per_strip=4, ties_a_frame=25, readout_s=0.04 if hard else 0.0, canopy=8.0 * hard)
+    block, truth = make_block(scene)
+    if hard:
+        block = with_two_cameras(with_control(block, truth, 4))
+    problem = problem_of(block, AdjustOptions())
+    start = starting_values(problem)
+    placed = triangulate(problem, start, problem.observations, refine=False)
+    good = np.isfinite(placed.point[:, 0])
+    seen = problem.observations.take(good[problem.observations.point])
+    heights = HeightPrior(prior=block.terrain, origin=problem.origin, sigma_m=3.0, correlation_m=50.0)
+    random = np.random.default_rng(2)
+    border = random.normal(size=start.layout.size) * 1e-3
+    unknowns = replace(start, point=placed.point).moved(
+        np.zeros((len(problem.frames), 6)), border, np.zeros_like(placed.point)
+    )
+    model = Model(
+        problem=problem,
+        seen=seen,
+        weighing=Weighing(image=8.0, bend=2.0, redescending=hard),
+        sigmas=prior_sigmas(problem, start.layout, block.terrain, AdjustOptions()),
+        heights=heights,
+        shares=np.empty(0),
+    )
+    points = seen.point[model.starts]
+    shares = heights.shares(unknowns.point[points]) * (points < problem.tracks)
+    return replace(model, shares=shares), unknowns
+
+
+def parts(unknowns, random):
+    """A direction for every group of unknowns: frames, border, points."""
+    frames = np.zeros((len(unknowns.centre), 6))
+    border, points = np.zeros(unknowns.layout.size), np.zeros_like(unknowns.point)
+    for columns, scale in ((slice(0, 3), 1.0), (slice(3, 6), 0.01)):
+        some = frames.copy()
+        some[:, columns] = random.normal(size=(len(frames), 3)) * scale
+        yield some, border, points
+    at = unknowns.layout
+    lens = np.tile([0.01, 0.001, 1.0, 1.0, 0.01, 0.01, 1e-3, 1e-3, 0.01], at.cameras)
+    for group, size in ((at.bias, 1.0), (at.boresight, 0.01), (at.yaw, 0.01), (at.lens, lens), (at.dem, 1.0)):
+        some = border.copy()
+        some[group] = random.normal(size=group.stop - group.start) * size
+        yield frames, some, points
+    yield frames, border, random.normal(size=points.shape)
+
+
+def test_gradients(linearised):
+    model, unknowns = linearised
+    normals = normal_equations(model, unknowns)
+    ids, step = model.seen.point[model.starts], 1e-5
+    for frames, border, points in parts(unknowns, np.random.default_rng(3)):
+        ahead = model.cost(unknowns.moved(frames * step, border * step, points * step))
+        behind = model.cost(unknowns.moved(-frames * step, -border * step, -points * step))
+        expected = np.sum(normals.frame_gradient * frames) + normals.border_gradient @ border
+        expected += np.sum(normals.point_gradient * points[ids])
+        assert (ahead - behind) / (4.0 * step) == pytest.approx(expected, rel=2e-4, abs=1e-3)
+
+
+def dense_system(model, unknowns):
+    """J'WJ of all unknowns in one matrix (frames, border, points) and the gradient."""
+    normals = normal_equations(model, unknowns)
+    n, m, q = len(unknowns.centre), unknowns.layout.size, len(model.starts)
+    matrix = np.zeros((6 * n + m + 3 * q,) * 2)
+    for k in range(n):
+        at = slice(6 * k, 6 * k + 6)
+        matrix[at, at] = normals.frame_blocks[k]
+        matrix[at, 6 * n : 6 * n + m] = normals.frame_border[k]
+    matrix[6 * n : 6 * n + m, 6 * n : 6 * n + m] = normals.border
+    owner = np.searchsorted(model.starts, np.arange(len(model.seen)), side="right") - 1
+    for k in range(q):
+        at = slice(6 * n + m + 3 * k, 6 * n + m + 3 * k + 3)
+        matrix[at, at] = normals.point_blocks[k]
+        matrix[6 * n + unknowns.layout.seen.start : 6 * n + m, at] = normals.point_border[k].T
+    for k, (frame, point) in enumerate(zip(model.seen.frame, owner, strict=True)):
+        row = 6 * n + m + 3 * point
+        matrix[6 * frame : 6 * frame + 6, row : row + 3] += normals.cross[k].T
+    upper = np.triu(matrix)
+    gradient = [normals.frame_gradient.ravel(), normals.border_gradient, normals.point_gradient.ravel()]
+    return upper + np.triu(upper, 1).T, np.concatenate(gradient)
+
+
+def test_step_and_covariance_are_those_of_the_whole_system(linearised):
+    model, unknowns = linearised
+    n, m = len(unknowns.centre), unknowns.layout.size
+    matrix, gradient = dense_system(model, unknowns)
+    plan = elimination_plan(coupling(model, n), unknowns.centre[:, :2])
+    reduction = Reduction(model, unknowns, normal_equations(model, unknowns), plan)
+    step = reduction.step()
+    scale = 1.0 / np.sqrt(np.diag(matrix))
+    inverse = np.linalg.inv(matrix * scale * scale[:, None]) * scale * scale[:, None]
+    expected = -inverse @ gradient
+    found = np.concatenate([step.frames.ravel(), step.border, step.points.ravel()])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+
+    mean = np.zeros((3, len(matrix)))
+    for axis in range(3):
+        mean[axis, np.arange(n) * 6 + axis] = 1.0 / n
+    covariance = full_covariance(reduction, model)
+    np.testing.assert_allclose(covariance.shift, mean @ inverse @ mean.T, rtol=1e-5, atol=1e-9)
+    for k in range(n):
+        pick = np.zeros((6, len(matrix)))
+        pick[np.arange(6), 6 * k + np.arange(6)] = 1.0
+        pick[:3] -= mean
+        np.testing.assert_allclose(covariance.frames[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+    for k in range(len(model.starts)):
+        pick = -mean.copy()
+        pick[np.arange(3), 6 * n + m + 3 * k + np.arange(3)] += 1.0
+        variance = np.einsum("ij,jk,ik->i", pick, inverse, pick)
+        np.testing.assert_allclose(covariance.points[k], variance, rtol=1e-4)
