@@ -21,6 +21,7 @@ from flycam.console import Answer, ProgressBar, command
 from flycam.drill.drill import write_drill
 from flycam.drill.terrain_model import typical_error
 from flycam.errors import InputUnusable, StorageTrouble
+from flycam.frame.frame import Layer
 from flycam.pipeline.batch import ingest as ingest_flight
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.demo import run_demo
@@ -88,7 +89,12 @@ def _survey_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(
         [
             click.argument("paths", nargs=-1, required=True, type=FILE),
-            click.option("--telemetry", type=FILE, help="Flight log or pose table: tlog, DataFlash, CSV."),
+            click.option("--telemetry", type=FILE, help="Flight log, or poses (CSV, OpenSfM, ODM)."),
+            click.option(
+                "--layer",
+                type=click.Choice([layer.value for layer in Layer]),
+                help="What the pixels show, where tags are silent or wrong.",
+            ),
             click.option("--camera", type=FILE, help="Camera file (JSON or YAML) that beats the photos."),
             click.option(
                 "--height",
@@ -141,6 +147,7 @@ def _request(options: dict[str, Any]) -> SurveyRequest:
         height_mode=options["height_mode"],
         takeoff=_takeoff(options["takeoff"]),
         clock_offset_s=options["clock_offset_s"],
+        layer=options["layer"],
     )
 
 

@@ -76,6 +76,18 @@ class PositionUnknown(FrameRejected):
     reason = "no_position"
 
 
+class LensUnknown(FrameRejected):
+    """Nothing says what lens took this frame, although the lens of its neighbours is known."""
+
+    reason = "calibration_missing"
+
+
+class HeightUnknown(FrameRejected):
+    """Neither terrain nor the operator makes a height of what this frame says."""
+
+    reason = "no_height"
+
+
 class TelemetryGap(FrameRejected):
     """The track has no sample close enough to the frame's time; flycam never extrapolates."""
 
@@ -166,6 +178,10 @@ class FlightBusy(StorageTrouble):
 
 class AccessDenied(FlycamError):
     """The account is missing, or its role does not allow this."""
+
+
+class Cancelled(FlycamError):
+    """Somebody asked to stop. What was done is kept, and the same command goes on from there."""
 
 
 class RefusedByEvidence(FlycamError):

@@ -32,6 +32,7 @@ class KnownCamera:
 
     kind, mode      "photo" or "video"; what the maker calls the mode ("HQ"), "" where it has no name
     zoom_range      digital zoom for which the numbers hold, 1.0 = none
+    bands           layers the camera is sold for, where its tags do not tell them apart; else empty
     focal_mm_range  a lens that zooms or is changed: `interior` holds the shortest, the photo tells which
     """
 
@@ -41,6 +42,7 @@ class KnownCamera:
     mode: str
     interior: InteriorOrientation
     zoom_range: tuple[float, float]
+    bands: tuple[str, ...]
     focal_mm_range: tuple[float, float] | None
     source: str
     date: str
@@ -86,6 +88,17 @@ def lookup_camera(
         return None
     best = min(rank for rank, _ in interiors)
     return _first_of([interior for rank, interior in interiors if rank == best])
+
+
+@lru_cache(maxsize=64)
+def bands_of(maker: str, model: str) -> frozenset[str]:
+    """Layers that a camera of this name is sold for, where its tags do not tell them apart; else empty."""
+    return frozenset(
+        band
+        for camera in known_cameras()
+        if _key(model) in camera.models and _key(maker) in camera.makers
+        for band in camera.bands
+    )
 
 
 @lru_cache(maxsize=1)
@@ -141,6 +154,7 @@ def _camera(values: Mapping[str, Any], calibration_id: str) -> KnownCamera:
         mode=_key(str(values.get("mode", ""))),
         interior=interior_from_mapping(numbers, None, calibration_id),
         zoom_range=(float(low), float(high)),
+        bands=tuple(str(band) for band in values.get("bands") or ()),
         focal_mm_range=None if lenses is None else (float(lenses[0]), float(lenses[1])),
         source=str(values["source"]),
         date=str(values["date"]),

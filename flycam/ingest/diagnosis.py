@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from shapely import Polygon
 
+from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 
 Floats = NDArray[np.float64]
@@ -41,11 +42,19 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejection:
-    """One photo left out: `reason` is the counting key of `flycam.errors.FrameRejected` classes."""
+    """One photo left out; made from its error (`of`), whose class holds the counting key."""
 
     name: str
     reason: str
     message: str
+
+    @classmethod
+    def of(cls, name: str, error: FrameRejected) -> Rejection:
+        """The photo's name goes first where the sentence does not hold it."""
+        sentence = str(error)
+        return cls(
+            name=name, reason=error.reason, message=sentence if name in sentence else f"{name}: {sentence}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,6 +124,7 @@ class Diagnosis:
 
     headers          ready to rectify, in order of capture time
     rejected         photos that cannot be used, each with its reason; headers + rejected = photos read
+    refused          those of them with a pose but no usable picture, to be recorded with their error
     problems         findings and decisions, most severe first
     camera           maker, model and number of photos of the main camera
     vertical_datum   datum of every header's exterior; "LOCAL" when there is no terrain
@@ -136,5 +146,6 @@ class Diagnosis:
     gaps: tuple[Gap, ...] = ()
     relief: tuple[ReliefZone, ...] = ()
     missing_names: tuple[str, ...] = ()
+    refused: tuple[tuple[FrameHeader, FrameRejected], ...] = ()
     is_drill: bool = False
     paths: dict[str, str] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from flycam.errors import DuplicateFrame
 from flycam.ingest.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.flight_table import FlightTable
 from flycam.ingest.metadata import PhotoMetadata
@@ -48,14 +49,8 @@ def find_duplicates(
             identity = _comparable(photo, identify)
             if identity in first:
                 dropped.add(row)
-                rejected.append(
-                    Rejection(
-                        name=photo.name,
-                        reason="duplicate",
-                        message=f"{photo.name}: holds the same bytes as {first[identity]}: one of them is "
-                        "used",
-                    )
-                )
+                error = DuplicateFrame(f"holds the same bytes as {first[identity]}: one of them is used")
+                rejected.append(Rejection.of(photo.name, error))
             else:
                 first[identity] = photo.name
     kept = [row for row in range(len(table)) if row not in dropped]

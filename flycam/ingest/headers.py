@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
+from flycam.geodata.crs import convergence_and_scale
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.altitude import RTK_FIXED, RTK_FLOAT, Heights
@@ -50,6 +51,22 @@ def position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
     sigma = np.where(usable, written, base[:, None])
     sources = [PoseSource.RTK if f == RTK_FIXED else PoseSource.GNSS for f in flag]
     return np.hypot(sigma, table.sigma_xy_m[:, None]), sources
+
+
+def grid_of(work_crs: str, lonlat: Floats) -> tuple[Floats, Floats]:
+    """Convergence (radians) and point scale at N places: exact at five, a plane through them between.
+
+    Over ten kilometres the plane errs by less than 1e-6 rad and 1e-7: nothing beside any attitude.
+    """
+    low, high = lonlat.min(axis=0), lonlat.max(axis=0)
+    middle = (low + high) / 2.0
+    half = np.maximum((high - low) / 2.0, 1e-4)
+    corners = np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
+    exact = np.array([convergence_and_scale(work_crs, *(middle + c * half)) for c in corners])
+    design = np.column_stack([np.ones(5), corners])
+    plane, *_ = np.linalg.lstsq(design, exact, rcond=None)
+    values = np.column_stack([np.ones(len(lonlat)), (lonlat - middle) / half]) @ plane
+    return values[:, 0], values[:, 1]
 
 
 def build_headers(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from flycam.errors import HorizonInView
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.diagnosis import Problem, Rejection, Severity
@@ -37,16 +38,19 @@ def _directions(interior: InteriorOrientation) -> Floats:
     return unit
 
 
-def settle_horizon(names: Sequence[str], share: Floats) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Which photos to keep; rejections of those that are mostly sky; the sentences."""
-    sky = share > MOST_SKY
-    some = ~sky & (share > 0.0)
+def settle_horizon(
+    names: Sequence[str], share: Floats, spoken_of: Bools
+) -> tuple[Bools, list[Rejection], list[Problem]]:
+    """Which photos to keep; rejections and sentences of those, among `spoken_of`, that are mostly sky."""
+    keep = share <= MOST_SKY
+    sky = ~keep & spoken_of
+    some = keep & (share > 0.0) & spoken_of
     rejected = [
-        Rejection(
-            name=names[i],
-            reason="horizon_in_view",
-            message=f"{names[i]}: {share[i] * 100:.0f} % of it looks at or above the horizon: tilt the "
-            "gimbal down",
+        Rejection.of(
+            names[i],
+            HorizonInView(
+                f"{share[i] * 100:.0f} % of it looks at or above the horizon: tilt the gimbal down"
+            ),
         )
         for i in np.flatnonzero(sky).tolist()
     ]
@@ -75,4 +79,4 @@ def settle_horizon(names: Sequence[str], share: Floats) -> tuple[Bools, list[Rej
                 frames=tuple(names[i] for i in np.flatnonzero(some).tolist()),
             )
         )
-    return ~sky, rejected, problems
+    return keep, rejected, problems

@@ -13,28 +13,29 @@ from dataclasses import dataclass, field
 import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import CalibrationMissing
+from flycam.errors import CalibrationMissing, FrameRejected, LensUnknown
+from flycam.frame.frame import FrameHeader
 from flycam.frame.telemetry import TelemetryTrack
-from flycam.geodata.crs import convergence_and_scale, to_work, work_crs_for
+from flycam.geodata.crs import to_work, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.altitude import HeightMode, Heights, settle_heights
-from flycam.ingest.attitude import Attitude, settle_attitude
+from flycam.ingest.altitude import HeightMode, settle_heights
+from flycam.ingest.attitude import settle_attitude
 from flycam.ingest.clock import capture_times
 from flycam.ingest.coverage import survey_coverage
 from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.ingest.duplicates import Identify, content_identity, find_duplicates
 from flycam.ingest.flight_log import FlightLog
-from flycam.ingest.flight_table import Bools, FlightTable, Floats, flight_table
-from flycam.ingest.headers import SettledFlight, build_headers
-from flycam.ingest.horizon import settle_horizon, sky_fraction
+from flycam.ingest.flight_table import Bools, FlightTable, flight_table
+from flycam.ingest.headers import SettledFlight, build_headers, grid_of
 from flycam.ingest.judging import PixelChecks
+from flycam.ingest.layers import with_layer
 from flycam.ingest.log_match import as_log, fill_from_log
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.numbering import missing_numbers
-from flycam.ingest.picture_findings import settle_pictures
 from flycam.ingest.position import settle_positions
 from flycam.ingest.sorties import course_over_ground, split_sorties
-from flycam.ingest.takeoff import CLEARANCE_M, TakeoffGiven
+from flycam.ingest.takeoff import TakeoffGiven
+from flycam.ingest.usable import Usable, usable_photos
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
 
@@ -54,6 +55,7 @@ def diagnose(
     checks: Mapping[str, PixelChecks] | None = None,
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
+    layer: str | None = None,
 ) -> Diagnosis:
     """Settle a flight's metadata.
 
@@ -67,48 +69,26 @@ def diagnose(
     identify         hex SHA-256 standing for a photo's bytes; `quick_identity` for inspection only
     checks           pixel checks by photo name, if they were made
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
+    layer            the operator's word on what the pixels show; None: what tags and names say
 
     Returns headers + rejected = photos. Raises ValueError for an unknown height mode, DatumUnknown where an
     altitude cannot be brought to the terrain's datum, SourceUnreadable if a file vanished.
     """
     book = _Book()
-    times, said = capture_times(photos)
-    book.add(problems=[*said, *_remarks(photos)])
-    table = _in_order(flight_table(photos, times))
-    kept, refused, said = find_duplicates(table, identify)
-    table = table.take(np.array(kept, dtype=np.intp))
-    book.add(refused, said)
-    log = as_log(track) if track is not None else None
-    if log is not None:
-        table, said = fill_from_log(table, log, clock_offset_s)
-        table = _in_order(table)
-        book.add(problems=said)
-    table, refused, said = settle_positions(table)
-    book.add(refused, said)
-    table, refused, said = settle_pictures(table, checks or {})
-    book.add(refused, said)
-    table, interiors, refused, said = _interiors(table, interior_for)
-    book.add(refused, said)
+    table = _table(with_layer(photos, layer, book.problems), book)
+    table = _without_copies(table, identify, book)
+    table, home = _with_log(table, track, clock_offset_s, book)
+    table = book.kept(settle_positions(table))
+    table, interiors = _with_lenses(table, interior_for, book)
     if not len(table):
         return _nothing_usable(photos, book)
-    home = log.home if log is not None else None
-    flight, said = _settle(
-        table,
-        interiors,
-        terrain_at,
-        height_mode=HeightMode(height_mode),
-        takeoff=takeoff,
-        home_lonlat=(home.lon_deg, home.lat_deg) if home is not None else None,
-    )
-    book.add(problems=said)
-    keep, refused, said = _judge(flight)
-    book.add(refused, said)
-    missing, said = missing_numbers([p.name for p in photos])
-    book.add(problems=said)
-    survey = survey_coverage(flight, keep, terrain_at, area_of_interest)
-    book.add(problems=survey.problems)
-    headers = build_headers(flight, keep, book.problems, identify, operator)
-    used = [photo for photo, kept in zip(table.photos, keep, strict=True) if kept]
+    flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
+    usable = usable_photos(flight, checks or {})
+    book.add(usable.rejected, usable.problems)
+    survey = survey_coverage(flight, usable.keep, terrain_at, area_of_interest)
+    missing, said = missing_numbers([photo.name for photo in photos])
+    book.add(problems=[*said, *survey.problems])
+    headers = build_headers(flight, usable.keep, book.problems, identify, operator)
     return Diagnosis(
         headers=headers,
         rejected=tuple(book.rejected),
@@ -121,8 +101,9 @@ def diagnose(
         gaps=survey.gaps,
         relief=survey.relief,
         missing_names=missing,
-        is_drill=any(p.is_drill for p in table.photos),
-        paths={header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)},
+        refused=_refused(flight, usable, book, identify, operator),
+        is_drill=any(photo.is_drill for photo in table.photos),
+        paths=_paths(headers, table, usable.keep),
     )
 
 
@@ -137,9 +118,22 @@ class _Book:
         self.rejected += rejected
         self.problems += problems
 
+    def kept(self, settled: tuple[FlightTable, Sequence[Rejection], Sequence[Problem]]) -> FlightTable:
+        """Note what a step refused and said; the table it kept."""
+        table, rejected, problems = settled
+        self.add(rejected, problems)
+        return table
+
     def in_order(self) -> tuple[Problem, ...]:
         """Most severe first, else as they were found."""
         return tuple(sorted(self.problems, key=lambda p: _ORDER[p.severity]))
+
+
+def _table(photos: Sequence[PhotoMetadata], book: _Book) -> FlightTable:
+    """Columns of all photos, in order of time."""
+    times, said = capture_times(photos)
+    book.add(problems=[*said, *_remarks(photos)])
+    return _in_order(flight_table(photos, times))
 
 
 def _in_order(table: FlightTable) -> FlightTable:
@@ -148,25 +142,46 @@ def _in_order(table: FlightTable) -> FlightTable:
     return table.take(np.array(rows, dtype=np.intp))
 
 
+def _without_copies(table: FlightTable, identify: Identify, book: _Book) -> FlightTable:
+    kept, refused, said = find_duplicates(table, identify)
+    book.add(refused, said)
+    return table.take(np.array(kept, dtype=np.intp))
+
+
+def _with_log(
+    table: FlightTable, track: FlightLog | TelemetryTrack | None, clock_offset_s: float | None, book: _Book
+) -> tuple[FlightTable, tuple[float, float] | None]:
+    """The table with what the flight's log adds, and the (lon, lat) of the log's home position."""
+    if track is None:
+        return table, None
+    log = as_log(track)
+    table, said = fill_from_log(table, log, clock_offset_s)
+    book.add(problems=said)
+    home = log.home
+    return _in_order(table), (home.lon_deg, home.lat_deg) if home is not None else None
+
+
 def _settle(
     table: FlightTable,
     interiors: Sequence[InteriorOrientation],
     terrain_at: TerrainAt | None,
-    *,
     height_mode: HeightMode,
     takeoff: TakeoffGiven,
     home_lonlat: tuple[float, float] | None,
-) -> tuple[SettledFlight, list[Problem]]:
+    book: _Book,
+) -> SettledFlight:
     """Attitude and heights of photos whose position and lens are known."""
     centre = np.median(table.lonlat, axis=0)
     work_crs = work_crs_for(float(centre[0]), float(centre[1]))
     sorties = split_sorties(table)
-    attitude, problems = settle_attitude(table, course_over_ground(table.lonlat, table.t_ns, sorties))
+    attitude, said = settle_attitude(table, course_over_ground(table.lonlat, table.t_ns, sorties))
+    book.add(problems=said)
     heights, said = settle_heights(
         table, sorties, terrain_at, mode=height_mode, takeoff=takeoff, home_lonlat=home_lonlat
     )
-    convergence, scale = _grid_of(work_crs, table.lonlat)
-    flight = SettledFlight(
+    book.add(problems=said)
+    convergence, scale = grid_of(work_crs, table.lonlat)
+    return SettledFlight(
         table=table,
         interiors=interiors,
         work_crs=work_crs,
@@ -176,113 +191,47 @@ def _settle(
         rotations=attitude.rotations(convergence),
         scale=scale,
     )
-    return flight, problems + said
 
 
-def _grid_of(work_crs: str, lonlat: Floats) -> tuple[Floats, Floats]:
-    """Convergence (radians) and point scale at N places: exact at five, a plane through them between.
-
-    Over ten kilometres the plane errs by less than 1e-6 rad and 1e-7: nothing beside any attitude.
-    """
-    low, high = lonlat.min(axis=0), lonlat.max(axis=0)
-    middle = (low + high) / 2.0
-    half = np.maximum((high - low) / 2.0, 1e-4)
-    corners = np.array([[0, 0], [-1, -1], [-1, 1], [1, -1], [1, 1]], dtype=np.float64)
-    exact = np.array([convergence_and_scale(work_crs, *(middle + c * half)) for c in corners])
-    design = np.column_stack([np.ones(5), corners])
-    plane, *_ = np.linalg.lstsq(design, exact, rcond=None)
-    values = np.column_stack([np.ones(len(lonlat)), (lonlat - middle) / half]) @ plane
-    return values[:, 0], values[:, 1]
-
-
-def _interiors(
-    table: FlightTable, interior_for: InteriorFor
-) -> tuple[FlightTable, list[InteriorOrientation], list[Rejection], list[Problem]]:
+def _with_lenses(
+    table: FlightTable, interior_for: InteriorFor, book: _Book
+) -> tuple[FlightTable, list[InteriorOrientation]]:
+    """Rows whose lens is known, and the lens of each."""
     interiors: list[InteriorOrientation] = []
-    rejected: list[Rejection] = []
+    unknown: list[Rejection] = []
     kept: list[int] = []
     for row, photo in enumerate(table.photos):
         try:
             interiors.append(interior_for(photo))
             kept.append(row)
         except CalibrationMissing as error:
-            rejected.append(Rejection(name=photo.name, reason="calibration_missing", message=str(error)))
-    problems = []
-    if rejected:
-        problems.append(
-            Problem(
-                code="calibration_missing",
-                severity=Severity.ERROR,
-                sentence_en=f"{len(rejected)} photos do not say what lens took them: give it with --camera.",
-                sentence_vi=f"{len(rejected)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
-                frames=tuple(r.name for r in rejected),
-            )
+            unknown.append(Rejection.of(photo.name, LensUnknown(str(error))))
+    if unknown:
+        problem = Problem(
+            code="calibration_missing",
+            severity=Severity.ERROR,
+            sentence_en=f"{len(unknown)} photos do not say what lens took them: give it with --camera.",
+            sentence_vi=f"{len(unknown)} ảnh không cho biết ống kính: hãy nhập bằng --camera.",
+            frames=tuple(r.name for r in unknown),
         )
-    return table.take(np.array(kept, dtype=np.intp)), interiors, rejected, problems
+        book.add(unknown, [problem])
+    return table.take(np.array(kept, dtype=np.intp)), interiors
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    """Why rows are left out: the counting key, the sentence's code, and the words in both languages."""
-
-    rows: Bools
-    reason: str
-    code: str
-    words_en: str
-    words_vi: str
-
-
-def _judge(flight: SettledFlight) -> tuple[Bools, list[Rejection], list[Problem]]:
-    """Rows that can be rectified: they have a height and a heading, stand above the ground, and see it."""
-    names = flight.table.names
-    no_heading = ~np.isfinite(flight.attitude.angles_deg[:, 0])
-    share = sky_fraction(np.nan_to_num(flight.rotations), flight.interiors)
-    keep, rejected, problems = settle_horizon(names, np.where(no_heading, 0.0, np.nan_to_num(share)))
-    for refusal in _refusals(flight.heights, flight.attitude):
-        rows = refusal.rows & keep
-        keep = keep & ~rows
-        if not rows.any():
-            continue
-        rejected += [
-            Rejection(name=n, reason=refusal.reason, message=f"{n}: {refusal.words_en}")
-            for n in flight.table.names_of(rows)
-        ]
-        problems.append(
-            Problem(
-                code=refusal.code,
-                severity=Severity.ERROR if rows.all() else Severity.WARNING,
-                sentence_en=f"{int(rows.sum())} photos are left out, each {refusal.words_en}.",
-                sentence_vi=f"{int(rows.sum())} ảnh bị loại vì {refusal.words_vi}.",
-                frames=flight.table.names_of(rows),
-            )
-        )
-    return keep, rejected, problems
+def _refused(
+    flight: SettledFlight, usable: Usable, book: _Book, identify: Identify, operator: str | None
+) -> tuple[tuple[FrameHeader, FrameRejected], ...]:
+    """Headers of the photos with a pose but no usable picture, each with its error."""
+    rows = np.zeros(len(flight.table), dtype=bool)
+    rows[list(usable.pictureless)] = True
+    headers = build_headers(flight, rows, book.problems, identify, operator)
+    errors = [usable.pictureless[row] for row in np.flatnonzero(rows).tolist()]
+    return tuple(zip(headers, errors, strict=True))
 
 
-def _refusals(heights: Heights, attitude: Attitude) -> tuple[_Refusal, ...]:
-    return (
-        _Refusal(
-            ~np.isfinite(heights.height_m),
-            "no_height",
-            "no_height",
-            "has no usable height: register terrain or give --takeoff",
-            "không có độ cao dùng được: hãy nạp DEM hoặc nhập --takeoff",
-        ),
-        _Refusal(
-            ~np.isfinite(attitude.angles_deg[:, 0]),
-            "pose_rejected",
-            "no_heading",
-            "has no heading: give the flight log with --telemetry",
-            "không có hướng: hãy cung cấp nhật ký bay bằng --telemetry",
-        ),
-        _Refusal(
-            heights.above_ground_m < CLEARANCE_M,
-            "pose_rejected",
-            "under_ground",
-            "lies under the terrain: check --height and --takeoff",
-            "nằm dưới mặt đất: hãy kiểm tra --height và --takeoff",
-        ),
-    )
+def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> dict[str, str]:
+    used = [photo for photo, kept in zip(table.photos, keep, strict=True) if kept]
+    return {header.frame_id: str(photo.path) for header, photo in zip(headers, used, strict=True)}
 
 
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:

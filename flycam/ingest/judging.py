@@ -13,6 +13,8 @@ Pixels = NDArray[np.uint8]
 COVERED_SPREAD, COVERED_SPREAD_IN_THE_DARK, DARK_MEAN = 5.0, 10.0, 16.0
 _CELL = 8
 _FAR_STEP = 4
+SMOOTH = 1.0 / _FAR_STEP**2
+"""Sharpness of a picture that is smooth over the far step: differences grow with the distance squared."""
 _LEAST_VARIATION = 0.25  # squared grey levels: below it there is nothing to be sharp
 
 
@@ -51,12 +53,6 @@ def judge(grey: Pixels) -> PixelChecks:
         lens_covered=_is_without_structure(grey, mean),
         reduced_size_px=(grey.shape[1], grey.shape[0]),
     )
-
-
-def is_covered(picture: Pixels) -> bool:
-    """Whether an H×W×3 picture shows nothing (lens cap, black); looks at every fourth pixel each way."""
-    grey = cv2.cvtColor(np.ascontiguousarray(picture[::4, ::4]), cv2.COLOR_RGB2GRAY)
-    return _is_without_structure(np.asarray(grey, np.uint8), float(cv2.mean(grey)[0]))
 
 
 def _is_without_structure(grey: Pixels, mean: float) -> bool:

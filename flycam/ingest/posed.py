@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 
-from flycam.errors import CalibrationMissing
+from flycam.errors import CalibrationMissing, LensUnknown, PositionUnknown
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
-from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.calibration import fitted_to
 from flycam.ingest.clock import capture_times
 from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import Identify, content_identity
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.poses_csv import PoseRow
 
 
 def posed_headers(
     photos: Sequence[PhotoMetadata],
-    poses: Mapping[str, ExteriorOrientation],
+    poses: Sequence[PoseRow],
     *,
     interior_for: Callable[[PhotoMetadata], InteriorOrientation],
     pose_file: str,
@@ -26,22 +27,23 @@ def posed_headers(
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
 
+    A pose that comes with its adjusted lens beats `interior_for`, unless the photo has another shape.
     `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
     """
-    by_stem = {_stem(name): exterior for name, exterior in poses.items()}
+    by_stem = {_stem(row.name): row for row in poses}
     times, _ = capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
     for photo, captured_ns in zip(photos, times.tolist(), strict=True):
-        exterior = by_stem.get(_stem(photo.name))
-        if exterior is None:
-            message = f"{photo.name}: is not named in {pose_file}: add its pose there"
-            rejected.append(Rejection(name=photo.name, reason="no_position", message=message))
+        row = by_stem.get(_stem(photo.name))
+        if row is None:
+            unnamed = PositionUnknown(f"is not named in {pose_file}: add its pose there")
+            rejected.append(Rejection.of(photo.name, unnamed))
             continue
         try:
-            interior = interior_for(photo)
+            interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
-            rejected.append(Rejection(name=photo.name, reason="calibration_missing", message=str(error)))
+            rejected.append(Rejection.of(photo.name, LensUnknown(str(error))))
             continue
         identity = identify(photo)
         headers.append(
@@ -50,7 +52,7 @@ def posed_headers(
                 captured_ns=captured_ns,
                 layer=Layer(photo.band),
                 interior=interior,
-                exterior_prior=exterior,
+                exterior_prior=row.exterior,
                 provenance=Provenance(
                     source_name=photo.name,
                     source_sha256=identity,
@@ -62,6 +64,15 @@ def posed_headers(
         )
     headers.sort(key=lambda h: (h.captured_ns, h.provenance.source_name))
     return tuple(headers), tuple(rejected)
+
+
+def _adjusted_lens(row: PoseRow, photo: PhotoMetadata) -> InteriorOrientation | None:
+    if row.interior is None:
+        return None
+    try:
+        return fitted_to(row.interior, photo)
+    except CalibrationMissing:
+        return None
 
 
 def _stem(name: str) -> str:

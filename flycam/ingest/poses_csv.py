@@ -17,6 +17,7 @@ import numpy as np
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import convergence_and_scale, parse_crs, to_lonlat, to_work, work_crs_for
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal, rotation_from_opk
 from flycam.ingest.flight_table import Floats
 
@@ -31,11 +32,12 @@ SIGMA_ATTITUDE_RAD = 2e-4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PoseRow:
-    """One photo's pose: its name as written, its exterior orientation, the camera named for it."""
+    """One photo's pose: its name as written, its exterior orientation, the camera's name and its lens."""
 
     name: str
     exterior: ExteriorOrientation
     camera: str = ""
+    interior: InteriorOrientation | None = None
 
 
 def read_poses_csv(

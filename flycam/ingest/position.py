@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from flycam.errors import PoseRejected, PositionUnknown
 from flycam.ingest.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.flight_table import Bools, FlightTable, Floats
 
@@ -25,22 +26,22 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
     bad = missing | zero | off_globe
     far = ~bad & _far_from_rest(lonlat, bad)
     rejected = [
-        *_reject(table, missing, "no_position", "has no position: give the flight log with --telemetry"),
-        *_reject(
-            table, zero, "no_position", "says (0, 0), no GNSS fix: give the flight log with --telemetry"
-        ),
-        *_reject(
-            table,
-            off_globe,
-            "no_position",
-            "has coordinates off the globe or in the polar seas: correct or remove it",
-        ),
-        *_reject(
-            table,
-            far,
-            "pose_rejected",
-            f"lies over {OUTLIER_M / 1000:.0f} km from the rest of the flight: ingest it as its own flight",
-        ),
+        Rejection.of(name, error)
+        for rows, error in (
+            (missing, PositionUnknown("has no position: give the flight log with --telemetry")),
+            (zero, PositionUnknown("says (0, 0), no GNSS fix: give the flight log with --telemetry")),
+            (
+                off_globe,
+                PositionUnknown("has coordinates off the globe or in the polar seas: correct or remove it"),
+            ),
+            (
+                far,
+                PoseRejected(
+                    f"lies over {OUTLIER_M / 1000:.0f} km from the rest of the flight: ingest it as its own"
+                ),
+            ),
+        )
+        for name in table.names_of(rows)
     ]
     problems += _position_problems(table, missing, zero, off_globe, far)
     kept = table.take(~(bad | far))
@@ -101,10 +102,6 @@ def _middle_photo(lonlat: Floats) -> Floats:
     d[..., 0] *= np.cos(np.radians(some[:, None, 1]))
     middle: Floats = some[np.median(np.hypot(d[..., 0], d[..., 1]), axis=1).argmin()]
     return middle
-
-
-def _reject(table: FlightTable, mask: Bools, reason: str, text: str) -> list[Rejection]:
-    return [Rejection(name=n, reason=reason, message=f"{n}: {text}") for n in table.names_of(mask)]
 
 
 def _position_problems(

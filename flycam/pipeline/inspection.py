@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,15 +13,13 @@ from pathlib import Path
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import DiskFull, FrameUnreadable, InputUnusable
+from flycam.errors import DiskFull, InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
 from flycam.geodata.vector_file import read_polygon_layers
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.kml import refly_kml
-from flycam.ingest.metadata import PhotoMetadata
-from flycam.ingest.pixels import PixelChecks, pixel_checks
 from flycam.pipeline.evidence import FULL
-from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.pictures import look_at
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.workspace import Progress, silent
 
@@ -53,7 +51,7 @@ def inspect_flight(
     seen = survey(
         request,
         dems,
-        checks_of=(lambda photos: _pixel_checks(photos, progress)) if check_pixels else None,
+        checks_of=(lambda photos: look_at(photos, progress)) if check_pixels else None,
         identify=quick_identity,
         area_of_interest=read_area(aoi) if aoi else None,
     )
@@ -81,22 +79,3 @@ def read_area(path: Path) -> BaseGeometry:
     return shapely.union_all(
         [geometry for layer in read_polygon_layers(path) for geometry in layer.geometries]
     )
-
-
-def _pixel_checks(photos: Sequence[PhotoMetadata], progress: Progress) -> Mapping[str, PixelChecks]:
-    """Checks of every photo whose pixels can be read; the others show when they are ingested."""
-    workers = workers_here()
-    checks: dict[str, PixelChecks] = {}
-    results = ordered_map(_checked, photos, workers, in_flight=2 * workers)
-    for count, (photo, result) in enumerate(zip(photos, results, strict=True), start=1):
-        if result is not None:
-            checks[photo.name] = result
-        progress("look", count, len(photos))
-    return checks
-
-
-def _checked(photo: PhotoMetadata) -> PixelChecks | None:
-    try:
-        return pixel_checks(photo.path)
-    except FrameUnreadable:
-        return None

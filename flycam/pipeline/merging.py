@@ -12,13 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, FrameUnreadable, LensCovered, SourceUnreadable
+from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
-from flycam.ingest.judging import is_covered
 from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.evidence import keep
@@ -51,15 +50,7 @@ class Rejections:
         ]
 
     def sentences(self) -> list[Rejection]:
-        named = [(header.provenance.source_name, error) for header, error in self.errors]
-        return [
-            Rejection(
-                name=name,
-                reason=error.reason,
-                message=str(error) if name in str(error) else f"{name}: {error}",
-            )
-            for name, error in named
-        ]
+        return [Rejection.of(header.provenance.source_name, error) for header, error in self.errors]
 
 
 def merge_frames(
@@ -128,7 +119,7 @@ def spread(frames: Sequence[_Item]) -> list[_Item]:
 
 
 class _Photos:
-    """Pixels of the photos at work; each is judged and kept as evidence once, then shared by its parts."""
+    """Pixels of the photos at work; each is read and kept as evidence once, then shared by its parts."""
 
     def __init__(self, workspace: Workspace, at_once: int) -> None:
         self._workspace = workspace
@@ -140,8 +131,6 @@ class _Photos:
             pixels = open_pixels(path)
         except FrameRejected as error:
             return error
-        if is_covered(pixels):
-            return LensCovered(f"{path.name}: the picture is black or empty; was the lens covered?")
         try:
             keep(self._workspace, path, sha256)
         except SourceUnreadable as error:

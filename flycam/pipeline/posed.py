@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,14 +12,15 @@ import numpy as np
 
 from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.diagnosis import Diagnosis, Problem, Severity
+from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, Severity
 from flycam.ingest.duplicates import Identify
+from flycam.ingest.judging import PixelChecks
+from flycam.ingest.layers import with_layer
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.picture_findings import settle_pictures
+from flycam.ingest.pose_files import read_poses
 from flycam.ingest.posed import posed_headers
-from flycam.ingest.poses_csv import read_poses_csv
 from flycam.pipeline.terrain import TerrainLookup
-
-POSE_SUFFIXES = frozenset({".csv", ".txt"})
 
 
 def diagnosis_from_poses(
@@ -27,25 +29,34 @@ def diagnosis_from_poses(
     *,
     terrain_at: TerrainLookup | None,
     interior_for: Callable[[PhotoMetadata], InteriorOrientation],
+    own_lenses: bool,
     identify: Identify,
+    checks: Mapping[str, PixelChecks],
+    layer: str | None,
 ) -> Diagnosis:
-    """Headers with the table's poses, in the UTM zone of the flight; nothing about them is settled.
+    """Headers with the file's poses, in the UTM zone of the flight; nothing about them is settled.
 
-    Heights of the table are taken in the datum of the terrain below, and that is said. Raises what
-    `read_poses_csv` raises.
+    Heights of the file are taken in the datum of the terrain below, and that is said. `own_lenses`: lenses
+    adjusted with the poses beat what the photos say. Raises what `read_poses` raises.
     """
+    problems: list[Problem] = []
+    photos = with_layer(photos, layer, problems)
+    pictureless, said = settle_pictures(photos, checks)
+    problems += said
+    shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
+    unseen = [Rejection.of(photos[row].name, error) for row, error in pictureless.items()]
     identity_of = cache(identify)  # hashing reads the whole photo: once is enough
-    rough = read_poses_csv(pose_file, vertical_datum="LOCAL")
+    rough = read_poses(pose_file, vertical_datum="LOCAL")
     places = np.array([row.exterior.projection_centre_m[:2] for row in rough])
     lonlat = to_lonlat(places, rough[0].exterior.work_crs)
     centre = np.median(lonlat, axis=0)
     work_crs = work_crs_for(float(centre[0]), float(centre[1]))
     ground, datum = terrain_at(lonlat) if terrain_at else (np.full(len(rough), np.nan), "LOCAL")
     datum = datum if np.isfinite(ground).any() else "LOCAL"
-    rows = read_poses_csv(pose_file, vertical_datum=datum, work_crs=work_crs)
+    rows = read_poses(pose_file, vertical_datum=datum, work_crs=work_crs)
     headers, rejected = posed_headers(
-        photos,
-        {row.name: row.exterior for row in rows},
+        shown,
+        rows if own_lenses else [replace(row, interior=None) for row in rows],
         interior_for=interior_for,
         pose_file=pose_file.name,
         identify=identity_of,
@@ -55,8 +66,8 @@ def diagnosis_from_poses(
     camera, count = cameras.most_common(1)[0]
     return Diagnosis(
         headers=headers,
-        rejected=rejected,
-        problems=(_datum_said(pose_file.name, datum),),
+        rejected=(*unseen, *rejected),
+        problems=(_datum_said(pose_file.name, datum), *problems),
         camera=f"{camera} ({count} photos)",
         work_crs=work_crs,
         vertical_datum=datum,

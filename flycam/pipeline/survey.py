@@ -9,7 +9,7 @@ from pathlib import Path
 
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import PositionMissing, SourceUnreadable
+from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable
 from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.diagnosis import Diagnosis, Rejection
@@ -18,8 +18,9 @@ from flycam.ingest.inspect import diagnose
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import interior_for, read_all, search
 from flycam.ingest.pixels import PixelChecks
+from flycam.ingest.pose_files import holds_poses
 from flycam.ingest.telemetry_files import read_flight_log
-from flycam.pipeline.posed import POSE_SUFFIXES, diagnosis_from_poses
+from flycam.pipeline.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
 
@@ -27,11 +28,13 @@ from flycam.pipeline.terrain import TerrainLookup
 class SurveyRequest:
     """What the operator gave and asked for.
 
-    telemetry       a flight log for photos that lack something, or a table of poses (CSV) for all of them
+    telemetry       a flight log for photos that lack something, or poses for all of them (a table, an OpenSfM
+                    reconstruction, ODM's shots): told by what the file holds
     camera          a camera file that beats what the photos say
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
     clock_offset_s  log's stamp minus photo's time; None: found from the evidence
+    layer           the operator's word on what the pixels show; None: what tags and names say
     """
 
     paths: tuple[Path, ...]
@@ -40,6 +43,7 @@ class SurveyRequest:
     height_mode: str = "auto"
     takeoff: float | tuple[float, float] | None = None
     clock_offset_s: float | None = None
+    layer: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,9 +94,17 @@ def survey(
     lens = partial(interior_for, camera_override=camera)
     terrain_at = TerrainLookup(dems) if dems else None
     log = request.telemetry
-    if log is not None and log.suffix.lower() in POSE_SUFFIXES:
+    checks = checks_of(photos) if checks_of else {}
+    if log is not None and holds_poses(log):
         diagnosis = diagnosis_from_poses(
-            photos, log, terrain_at=terrain_at, interior_for=lens, identify=identify
+            photos,
+            log,
+            terrain_at=terrain_at,
+            interior_for=lens,
+            own_lenses=camera is None,
+            identify=identify,
+            checks=checks,
+            layer=request.layer,
         )
     else:
         diagnosis = diagnose(
@@ -104,16 +116,15 @@ def survey(
             clock_offset_s=request.clock_offset_s,
             interior_for=lens,
             identify=identify,
-            checks=checks_of(photos) if checks_of else None,
+            checks=checks,
             area_of_interest=area_of_interest,
+            layer=request.layer,
         )
     if not diagnosis.headers:
         raise PositionMissing(_why_nothing(diagnosis))
     return Survey(
         photos=tuple(photos),
-        unreadable=tuple(
-            Rejection(name=path.name, reason="unreadable", message=str(error)) for path, error in failed
-        ),
+        unreadable=tuple(Rejection.of(path.name, FrameUnreadable(str(error))) for path, error in failed),
         skipped=found.skipped,
         diagnosis=diagnosis,
     )

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import flycam
+from flycam.errors import FrameRejected, TooBlurred
 from flycam.geometry.rotation import rotation_from_gimbal
+from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import find_duplicates, quick_identity
 from flycam.ingest.flight_table import flight_table
 from flycam.ingest.horizon import settle_horizon, sky_fraction
@@ -27,7 +32,7 @@ def test_a_level_gimbal_is_rejected_and_an_oblique_one_kept():
     share = sky_fraction(rotations, [CAMERA] * 5)
     assert share[0] == share[1] == 0.0
     assert 0.0 < share[2] < 0.5 < share[4]
-    keep, rejected, problems = settle_horizon(["a", "b", "c", "d", "e"], share)
+    keep, rejected, problems = settle_horizon(["a", "b", "c", "d", "e"], share, np.ones(5, bool))
     assert keep.tolist()[:3] == [True, True, True]
     assert [r.reason for r in rejected] == ["horizon_in_view"] * int((~keep).sum())
     assert not keep[4]
@@ -115,16 +120,26 @@ def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
     checks[photos[2].name] = check(0.05)
     checks[photos[4].name] = check(0.2)
     checks[photos[7].name] = check(0.0, covered=True)
-    kept, rejected, problems = settle_pictures(table_of(photos), checks)
-    assert {(r.name, r.reason) for r in rejected} == {
-        (photos[2].name, "too_blurred"),
-        (photos[7].name, "lens_covered"),
+    refused, problems = settle_pictures(photos, checks)
+    assert {(row, error.reason) for row, error in refused.items()} == {
+        (2, "too_blurred"),
+        (7, "lens_covered"),
     }
     assert the(problems, "soft").frames == (photos[4].name,)
-    assert len(kept) == 10
 
 
 def test_a_uniformly_soft_flight_is_kept():
     photos = [replace(p) for p in strips(lines=1)]
-    kept, rejected, problems = settle_pictures(table_of(photos), {p.name: check(0.01) for p in photos})
-    assert (len(kept), rejected, problems) == (12, [], [])
+    assert settle_pictures(photos, {p.name: check(0.01) for p in photos}) == ({}, [])
+
+
+def test_every_reason_of_the_doctor_is_the_key_of_an_error():
+    """Reasons are spelled in the error tree and nowhere else."""
+    sources = Path(flycam.__file__).parent.joinpath("ingest").glob("*.py")
+    assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
+    keys = [kind.reason for kind in FrameRejected.__subclasses__()]
+    assert len(set(keys)) == len(keys)
+    rejection = Rejection.of("A.JPG", TooBlurred("is a smear"))
+    assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
+    assert rejection.message == "A.JPG: is a smear"
+    assert Rejection.of("A.JPG", TooBlurred("A.JPG: is a smear")).message == "A.JPG: is a smear"

@@ -20,6 +20,7 @@ from flycam.ingest.diagnosis import GapKind, Severity
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.exiftool_csv import read_exiftool_csv
 from flycam.ingest.inspect import diagnose
+from flycam.ingest.judging import PixelChecks
 from flycam.ingest.metadata import Angles
 from flycam.ingest.photos import find_photos, interior_for, read_all
 from flycam.ingest.telemetry_files import read_flight_log
@@ -245,3 +246,62 @@ def test_the_surveys_known_gaps_are_found_and_none_is_invented(shared_data):
         assert len(inside) == gap.missing
         found |= set(inside)
     assert found == gone
+
+
+def sharpness(value, covered=False):
+    return PixelChecks(
+        sharpness=value,
+        mean=100.0,
+        spread=100.0,
+        dark_fraction=0.0,
+        bright_fraction=0.0,
+        lens_covered=covered,
+        reduced_size_px=(1000, 750),
+    )
+
+
+def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_record():
+    photos = strips()
+    checks = {p.name: sharpness(0.4) for p in photos}
+    checks[photos[3].name] = sharpness(0.02)
+    checks[photos[9].name] = sharpness(0.0, covered=True)
+    diagnosis = inspect(photos, checks=checks)
+    left_out = {photos[3].name: "too_blurred", photos[9].name: "lens_covered"}
+    assert {r.name: r.reason for r in diagnosis.rejected} == left_out
+    assert len(diagnosis.headers) == len(photos) - 2
+    recorded = {header.provenance.source_name: error.reason for header, error in diagnosis.refused}
+    assert recorded == left_out
+
+
+def test_a_blurred_photo_without_a_height_is_counted_once():
+    photos = strips()
+    checks = {p.name: sharpness(0.02 if p is photos[3] else 0.4) for p in photos}
+    diagnosis = inspect(photos, checks=checks, height_mode="absolute", terrain_at=flat(500.0))
+    reasons = [r.reason for r in diagnosis.rejected if r.name == photos[3].name]
+    assert (reasons, diagnosis.refused) == (["too_blurred"], ())
+
+
+def test_the_operators_layer_beats_the_tags_and_is_said():
+    photos = [replace(p, band="thermal") if i < 3 else p for i, p in enumerate(strips())]
+    diagnosis = inspect(photos, layer="infrared")
+    assert {h.layer for h in diagnosis.headers} == {Layer.INFRARED}
+    said = the(diagnosis.problems, "layer_given")
+    assert "infrared" in said.sentence_en and "hồng ngoại" in said.sentence_vi
+    assert len(said.frames) == len(photos)
+    with pytest.raises(ValueError, match="ultraviolet"):
+        inspect(photos, layer="ultraviolet")
+
+
+def test_a_camera_also_sold_for_infrared_is_asked_about():
+    canon = [replace(p, maker="Canon", model="Canon PowerShot S110") for p in strips()]
+    said = the(inspect(canon).problems, "maybe_infrared")
+    assert "--layer infrared" in said.sentence_en and len(said.frames) == len(canon)
+    assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
+    assert "maybe_infrared" not in codes(inspect(strips()).problems)
+
+
+@pytest.mark.real
+def test_seneca_may_be_infrared(shared_data):
+    photos, _ = read_all(find_photos([shared_data / "flights" / "seneca_fixed_wing"]))
+    diagnosis = diagnose(photos, interior_for=interior_for, identify=quick_identity)
+    assert len(the(diagnosis.problems, "maybe_infrared").frames) == len(photos) == 6

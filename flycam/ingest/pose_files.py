@@ -1,0 +1,43 @@
+"""Poses given by a file, whatever it is called: a table, an OpenSfM reconstruction, ODM's shots."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.opensfm import read_sfm_poses
+from flycam.ingest.poses_csv import PoseRow, read_poses_csv
+
+_HEAD_BYTES = 4096
+_DATAFLASH_TEXT = "FMT"
+
+
+def holds_poses(path: Path) -> bool:
+    """Whether a telemetry file is text that is not a flight log. SourceUnreadable if it does not open."""
+    head = _head(path)
+    return bool(head.strip()) and not head.startswith(_DATAFLASH_TEXT)
+
+
+def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
+    """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
+    if _head(path).lstrip()[:1] in ("{", "["):
+        return read_sfm_poses(path, vertical_datum=vertical_datum, work_crs=work_crs)
+    return read_poses_csv(path, vertical_datum=vertical_datum, work_crs=work_crs)
+
+
+def _head(path: Path) -> str:
+    """The first characters of a text file; "" for a binary one."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        if error.start < len(data) - 4 or len(data) < _HEAD_BYTES:  # not merely a character cut in two
+            return ""
+        text = data[: error.start].decode("utf-8-sig")
+    is_text = not any(unicodedata.category(c) == "Cc" and c not in "\t\r\n" for c in text)
+    return text if is_text else ""
