@@ -36,6 +36,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
+from flycam.pipeline.pictures import look_at
 from flycam.pipeline.rectification import ground_view, tiles_of
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import (
@@ -87,7 +88,7 @@ def ingest(
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
-    seen = survey(request, dems)
+    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
@@ -105,7 +106,8 @@ def ingest(
             mosaic = open_mosaic(workspace, opened.flight, layer, frames)
             todo = list(_records(workspace, opened, mosaic, frames, terrain))
             new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
-        workspace.catalog.frames.put(rejections.records(flight_id))
+        unseen = Rejections(errors=list(seen.diagnosis.refused))
+        workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
         flight = close_flight(workspace, opened.flight)
         communes = cover_communes(workspace, flight, progress, changed=new > 0)
         workspace.catalog.audit.append(

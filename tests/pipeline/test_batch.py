@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
@@ -16,6 +19,7 @@ from flycam.frame.flight import FlightState
 from flycam.frame.warning import NO_TERRAIN
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
+from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
 from flycam.store import keys
@@ -118,6 +122,39 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     assert report.used == drill.frames - 1
     assert report.rejected == {"unreadable": 3}
     assert {r.name for r in report.survey.unreadable} >= {"empty.jpg", "letter.jpg"}
+
+
+def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    photos = sorted(card.iterdir())
+    assert len(photos) >= 6
+    for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
+        with Image.open(path) as picture:
+            pixels, exif, xmp = np.asarray(picture), picture.getexif(), picture.info["xmp"]
+        Image.fromarray(change(pixels)).save(path, "JPEG", quality=95, exif=exif, xmp=xmp)
+    house = make_house(drill)
+    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem)
+    report = house.ingest(card)
+    told = {one.name: one.reason for one in seen.survey.diagnosis.rejected}
+    assert told == {photos[1].name: "too_blurred", photos[2].name: "lens_covered"}
+    assert {one.name: one.reason for one in report.left_out} == told
+    assert report.used == len(photos) - 2
+    rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    assert {one.header.provenance.source_name: one.reason for one in rejected} == told
+
+
+def _smeared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.blur(pixels, (31, 31)), np.uint8)
+
+
+@pytest.mark.parametrize("layer", ["infrared", "night"])
+def test_the_operators_layer_is_the_mosaics(drill: DrillReport, make_house: MakeHouse, layer: str) -> None:
+    house = make_house(drill)
+    report = house.ingest(drill.photos, layer=layer)
+    mosaics = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)
+    assert [mosaic.layer.value for mosaic in mosaics] == [layer]
+    assert "layer_given" in {problem.code for problem in report.survey.diagnosis.problems}
 
 
 def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHouse, tmp_path: Path) -> None:
