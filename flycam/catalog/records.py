@@ -100,7 +100,7 @@ class Withdrawal:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
     """How one frame was laid on the ground at one time. A grow-only set for each frame: none is ever taken
-    off it, and the greatest in its order (`catalog.placements.rank`) is in force.
+    off it, and the greatest in its order (`placement_rows.rank`) is in force.
 
     version        the exterior orientation's version; each later placement has a higher one
     exterior       None: the frame was set aside, for it cannot be laid on the ground known by then

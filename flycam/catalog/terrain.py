@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Row, delete, select
 
 from flycam.catalog import tables
 from flycam.catalog.boxes import box_values
@@ -39,6 +39,13 @@ class Terrain:
         moved = {name: statement.excluded[name] for name in ("name", "path", "key", "vertical_datum")}
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["dem_id"], set_=moved), row)
+
+    def remove_dem(self, dem_id: str) -> DemRecord:
+        """Forget a DEM, and say what was known of it: its bytes, and what was laid on it, stay. NotFound."""
+        dem = self.dem(dem_id)
+        with self._database.write() as connection:
+            connection.execute(delete(tables.dems).where(tables.dems.c.dem_id == dem_id))
+        return dem
 
     def dems(self) -> list[DemRecord]:
         """All registered DEMs, the latest first."""

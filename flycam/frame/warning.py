@@ -11,6 +11,11 @@ from urllib.parse import parse_qsl, urlencode
 
 NO_TERRAIN = "no_terrain"
 TERRAIN_HOLES = "terrain_holes"
+RELAID = "relaid"
+SET_ASIDE_FRAMES = "set_aside_frames"
+TERRAIN_WAITS = "terrain_waits"
+GSD_KEPT = "gsd_kept"
+MENDED = "mended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,12 @@ _WORDS: Mapping[str, _Words] = {
         sentence_vi=(
             "Khu vực này chưa có mô hình độ cao: mặt đất được coi là mặt phẳng ở độ cao cất cánh, nên chỗ cao"
             " hoặc thấp hơn bị lệch vị trí theo chênh cao. Thêm mô hình độ cao bằng 'flycam dem add' rồi"
-            " nạp lại vào thư mục dữ liệu mới (--data): ảnh đã lên bản đồ giữ nguyên mặt đất đã dùng."
+            " nạp lại các ảnh này: chúng sẽ được trải lại trên mô hình đó."
         ),
         sentence_en=(
             "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
-            " misplaced by their height; add a DEM with 'flycam dem add' and ingest into a new data folder"
-            " (--data): photos on the map keep the ground they were laid on."
+            " misplaced by their height; add a DEM with 'flycam dem add' and ingest the photos again: they"
+            " are laid anew on it."
         ),
     ),
     TERRAIN_HOLES: _Words(
@@ -43,13 +48,67 @@ _WORDS: Mapping[str, _Words] = {
         brief_en="{percent} % of the ground photographed has no height and stays empty",
         sentence_vi=(
             "{files}: không có độ cao cho {percent} % vùng đã chụp, phần đó để trống trên bản đồ; thêm mô"
-            " hình độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại vào thư mục dữ liệu mới (--data)."
+            " hình độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại các ảnh này."
         ),
         sentence_en=(
             "{files}: has no height under {percent} % of the ground photographed, which stays empty on the"
-            " map; add terrain of that place with 'flycam dem add' and ingest into a new data folder"
-            " (--data)."
+            " map; add terrain of that place with 'flycam dem add' and ingest the photos again."
         ),
+    ),
+    RELAID: _Words(
+        brief_vi="đã trải lại {frames} ảnh trên {files}",
+        brief_en="{frames} frames re-laid on {files}",
+        sentence_vi=(
+            "Đã trải lại {frames} ảnh trên {files}: độ cao và vị trí được xác định lại, bản đồ được dựng lại"
+            " từ ảnh gốc; vị trí cũ được giữ trong cơ sở dữ liệu."
+        ),
+        sentence_en=(
+            "{frames} frames re-laid on {files}: heights and positions were settled again and the map was"
+            " folded anew from the photos; the old placements are kept on record."
+        ),
+    ),
+    SET_ASIDE_FRAMES: _Words(
+        brief_vi="{frames} ảnh không trải được trên địa hình mới",
+        brief_en="{frames} frames cannot be laid on the new terrain",
+        sentence_vi=(
+            "{names}: không trải được trên địa hình hiện có nên {frames} ảnh này không còn trên bản đồ; thêm"
+            " mô hình độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại."
+        ),
+        sentence_en=(
+            "{names}: cannot be laid on the terrain that is known, so {frames} frames are off the map; add"
+            " terrain of that place with 'flycam dem add' and ingest again."
+        ),
+    ),
+    TERRAIN_WAITS: _Words(
+        brief_vi="có địa hình mới, chưa dùng",
+        brief_en="there is newer terrain, not used yet",
+        sentence_vi=(
+            "{files}: chỉ biết độ cao của {percent} % vùng chụp, và {lost} ảnh sẽ mất khỏi bản đồ, nên chuyến"
+            " bay giữ nguyên; thêm địa hình của phần còn lại, hoặc chạy lại với --relay để vẫn trải lại."
+        ),
+        sentence_en=(
+            "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the map, so"
+            " the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it there"
+            " all the same."
+        ),
+    ),
+    GSD_KEPT: _Words(
+        brief_vi="giữ GSD {kept} m",
+        brief_en="GSD stays {kept} m",
+        sentence_vi=(
+            "--gsd {asked}: bỏ qua, vì chuyến bay đã có trên bản đồ với {kept} m; dùng 'flycam export --gsd',"
+            " hoặc nạp vào thư mục dữ liệu mới (--data)."
+        ),
+        sentence_en=(
+            "--gsd {asked}: ignored, for this flight is on the map at {kept} m already; use 'flycam export"
+            " --gsd', or ingest into a new data folder (--data)."
+        ),
+    ),
+    MENDED: _Words(
+        brief_vi="đã dựng lại {tiles} mảnh bản đồ bị mất hoặc hỏng",
+        brief_en="{tiles} lost or damaged tiles made again",
+        sentence_vi="{tiles} mảnh bản đồ bị mất hoặc hỏng trong kho đã được dựng lại từ ảnh gốc.",
+        sentence_en="{tiles} tiles that were lost or damaged in the store were made again from the photos.",
     ),
 }
 

@@ -1,9 +1,12 @@
 """The main job: photos on a card to a mosaic in the store.
 
-    survey -> terrain -> plan -> open flight -> evidence -> rectify -> record -> merge -> communes -> ready
+    survey -> terrain -> plan -> open flight -> evidence -> mend, re-lay -> rectify -> record -> merge
+    -> communes -> ready
 
 Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
 recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
+Tiles of the flight that are lost or damaged are made again, and frames are laid again on terrain that came
+after them (`flycam.pipeline.relay`).
 """
 
 from __future__ import annotations
@@ -14,12 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import shapely
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of
+from flycam.frame.warning import MENDED, warning
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
@@ -30,14 +33,15 @@ from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.opening import (
     Labels,
     Opened,
-    Planned,
     close_flight,
     nothing_seen,
     open_flight,
     open_mosaic,
 )
-from flycam.pipeline.pictures import look_at
-from flycam.pipeline.rectification import ground_view, tiles_of
+from flycam.pipeline.planning import Planned, frame_record
+from flycam.pipeline.rectification import ground_view
+from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
+from flycam.pipeline.relay import Relay, carry_out, plan_relay
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import (
     TerrainLookup,
@@ -57,6 +61,9 @@ class IngestReport:
     """What an ingest did.
 
     new       frames merged by this run (0 when the same bytes are ingested again)
+    relaid    frames laid again on other terrain
+    mended    tiles that were lost or damaged
+    notes     what was done or not done besides, as `flycam.frame.warning` keeps it
     left_out  frames left out, each with its reason and a sentence
     communes  by covered area, largest first
     """
@@ -68,6 +75,9 @@ class IngestReport:
     left_out: tuple[Rejection, ...]
     communes: tuple[Coverage, ...]
     seconds: float
+    relaid: int = 0
+    mended: int = 0
+    notes: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> dict[str, int]:
@@ -80,15 +90,19 @@ def ingest(
     request: SurveyRequest,
     labels: Labels,
     progress: Progress = silent,
+    *,
+    relay: bool = False,
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
+
+    relay  lay frames that are on the map again on the terrain of today, whatever it is
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
     writes this flight now, StorageTrouble when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
-    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress))
+    seen = survey(request, dems)
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
@@ -98,18 +112,31 @@ def ingest(
         terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
         if not planned:
             raise nothing_seen(seen, rejections.errors, terrain_names)
-        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names)
+        again = plan_relay(
+            workspace,
+            flight_id,
+            seen.diagnosis,
+            planned,
+            rejections.errors,
+            terrain,
+            terrain_names,
+            asked=relay,
+        )
+        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names, again)
         _keep_inputs(workspace, request)
+        carry_out(workspace, flight_id, again, started_ns)
+        refolded = _refold(workspace, flight_id, again, planned, progress)
         new = 0
         for layer in sorted({frame.header.layer for frame in planned}):
             frames = [frame for frame in planned if frame.header.layer == layer]
             mosaic = open_mosaic(workspace, opened.flight, layer, frames)
+            frames = [frame for frame in frames if frame.header.frame_id not in again.held]
             todo = list(_records(workspace, opened, mosaic, frames, terrain))
             new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
-        unseen = Rejections(errors=list(seen.diagnosis.refused))
-        workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
+        workspace.catalog.frames.put(rejections.records(flight_id))
+        changed = new > 0 or again.is_due or refolded.lines > 0
+        communes = cover_communes(workspace, opened.flight, progress, changed=changed)
         flight = close_flight(workspace, opened.flight)
-        communes = cover_communes(workspace, flight, progress, changed=new > 0)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
@@ -121,7 +148,22 @@ def ingest(
         left_out=(*seen.unreadable, *seen.diagnosis.rejected, *rejections.sentences()),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
+        relaid=len(again.frames),
+        mended=refolded.mended,
+        notes=(*opened.notes, *([warning(MENDED, tiles=refolded.mended)] if refolded.mended else [])),
     )
+
+
+def _refold(
+    workspace: Workspace, flight_id: str, again: Relay, planned: Sequence[Planned], progress: Progress
+) -> Refolded:
+    """Make the tiles that are there already what the recorded frames make them."""
+    paths = {frame.header.frame_id: frame.path for frame in planned}
+    done = [
+        refold_mosaic(workspace, mosaic, progress, also=again.tiles(mosaic.layer), paths=paths, check=True)
+        for mosaic in live_mosaics(workspace, flight_id)
+    ]
+    return Refolded(lines=sum(one.lines for one in done), mended=sum(one.mended for one in done))
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
@@ -191,16 +233,8 @@ def _records(
             if not opened.was_ready:
                 yield record, frame.path
             continue
+        work_crs, base_zoom = flight.work_crs, mosaic.base_zoom
         yield (
-            FrameRecord(
-                header=frame.header,
-                flight_id=flight.flight_id,
-                status=FrameStatus.USED,
-                exterior=frame.header.exterior_prior,
-                dem_id=terrain.dem_id,
-                footprint_wkb=shapely.to_wkb(frame.view.outline_lonlat),
-                gsd_m=frame.view.footprint.gsd_m,
-                tiles=tiles_of(frame.view, flight.work_crs, mosaic.base_zoom),
-            ),
+            frame_record(frame, flight.flight_id, work_crs, base_zoom, terrain.dem_id),
             frame.path,
         )

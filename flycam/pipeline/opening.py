@@ -6,19 +6,20 @@ import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import shapely
 
-from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable, NameTaken, NotFound, OutsideTerrain
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer
-from flycam.frame.warning import NO_TERRAIN, TERRAIN_HOLES, warning
+from flycam.frame.warning import GSD_KEPT, NO_TERRAIN, TERRAIN_HOLES, code_of, warning
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
-from flycam.pipeline.rectification import GroundView
+from flycam.ingest.diagnosis import LOCAL_DATUM
+from flycam.pipeline.planning import Planned
+from flycam.pipeline.relay import NO_RELAY, Relay
 from flycam.pipeline.survey import Survey
 from flycam.pipeline.terrain import unknown_share
 from flycam.pipeline.workspace import Workspace
@@ -29,15 +30,7 @@ _DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
 _MOST_UNKNOWN = 0.005
 _FINEST_SHARE = 0.25
 _COARSEST_TIMES = 16.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Planned:
-    """One frame with its ground, before its pixels are read."""
-
-    header: FrameHeader
-    view: GroundView
-    path: Path
+_SAME_GSD = 0.01
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +44,14 @@ class Labels:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opened:
-    """A flight open for writing; `was_ready` if all it held before had been merged."""
+    """A flight open for writing; `was_ready` if all it held before had been merged.
+
+    notes  what is to be said about the way it was opened, as `flycam.frame.warning` keeps it
+    """
 
     flight: Flight
     was_ready: bool
+    notes: tuple[str, ...] = ()
 
 
 def open_flight(
@@ -65,11 +62,13 @@ def open_flight(
     terrain: TerrainGrid,
     labels: Labels,
     terrain_names: str = "",
+    relay: Relay = NO_RELAY,
 ) -> Opened:
-    """Enter the flight as being ingested; a flight that exists keeps its name, GSD and event, and the
-    terrain and warnings of what is on the map already.
+    """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
+    and warnings of what is on the map already and not laid again.
 
     terrain_names  the files that `terrain` was made of, for sentences
+    relay          which of its frames are going to be laid again
 
     Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
     """
@@ -79,9 +78,11 @@ def open_flight(
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
     event = event_for(workspace, labels.event, is_drill=seen.diagnosis.is_drill) if before is None else None
-    gsd_m = native_m if labels.gsd_m is None else labels.gsd_m
+    gsd_m = labels.gsd_m or native_m
+    if before is not None:
+        gsd_m = _gsd_after(workspace, before, relay)
     name = labels.name or (before.name if before else _default_name(workspace, planned[0], flight_id))
-    ground = _ground_of(workspace, before, planned, terrain, terrain_names)
+    ground = _ground_of(workspace, before, planned, terrain, terrain_names, relay)
     flight = Flight(
         flight_id=flight_id,
         name=unicodedata.normalize("NFC", name),
@@ -90,7 +91,7 @@ def open_flight(
         work_crs=before.work_crs if before else seen.diagnosis.work_crs,
         vertical_datum=ground.vertical_datum,
         dem_id=ground.dem_id,
-        gsd_m=before.gsd_m if before else gsd_m,
+        gsd_m=gsd_m,
         first_ns=min([*times, *([before.first_ns] if before else [])]),
         last_ns=max([*times, *([before.last_ns] if before else [])]),
         bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
@@ -98,7 +99,11 @@ def open_flight(
         warnings=ground.warnings,
     )
     workspace.catalog.flights.put_flight(flight)
-    return Opened(flight=flight, was_ready=before is not None and before.state is FlightState.READY)
+    notes = relay.notes
+    if before is not None and labels.gsd_m is not None and not np.isclose(labels.gsd_m, gsd_m):
+        notes = (*notes, warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{gsd_m:.3g}"))
+    was_ready = before is not None and before.state is FlightState.READY
+    return Opened(flight=flight, was_ready=was_ready, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,24 +119,45 @@ def _ground_of(
     planned: Sequence[Planned],
     terrain: TerrainGrid,
     terrain_names: str,
+    relay: Relay,
 ) -> _Ground:
     """What a flight says of its ground: as long as nothing new is laid, what it said before."""
-    laid: set[str] = set()
+    staying: list[FrameRecord] = []
     if before is not None:
         records = workspace.catalog.frames.of_flight(before.flight_id)
         laid = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
-        if laid.issuperset(frame.header.frame_id for frame in planned):
+        if not relay.is_due and laid.issuperset(frame.header.frame_id for frame in planned):
             return _Ground(
                 vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=before.warnings
             )
-    said = list(before.warnings) if before is not None and laid else []
-    if terrain.vertical_datum == "LOCAL":
+        staying = [r for r in records if r.status is FrameStatus.USED and r.frame_id not in relay.frame_ids]
+    said = _still_true(before.warnings, staying, relay) if before is not None and staying else []
+    if terrain.vertical_datum == LOCAL_DATUM:
         said.append(warning(NO_TERRAIN))
     elif (share := unknown_share(terrain, [f.view.footprint.polygon_m for f in planned])) > _MOST_UNKNOWN:
         said.append(warning(TERRAIN_HOLES, files=terrain_names, percent=round(100 * share)))
     return _Ground(
         vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
     )
+
+
+def _still_true(warnings: Sequence[str], staying: Sequence[FrameRecord], relay: Relay) -> list[str]:
+    """Warnings that the frames which stay where they lie leave standing."""
+    on_plane = any(r.exterior is not None and r.exterior.vertical_datum == LOCAL_DATUM for r in staying)
+    return [one for one in warnings if not relay.is_due or code_of(one) != NO_TERRAIN or on_plane]
+
+
+def _gsd_after(workspace: Workspace, before: Flight, relay: Relay) -> float:
+    """The flight's GSD: what the operator asked for stays, what the photos resolved follows the ground."""
+    records = workspace.catalog.frames.of_flight(before.flight_id, FrameStatus.USED)
+    native = [record.gsd_m for record in records if record.gsd_m is not None]
+    if not relay.is_due or not native:
+        return before.gsd_m
+    if abs(float(np.median(native)) / before.gsd_m - 1.0) > _SAME_GSD:
+        return before.gsd_m
+    stay = [r.gsd_m for r in records if r.gsd_m is not None and r.frame_id not in relay.frame_ids]
+    again = [r.gsd_m for r in relay.frames if r.gsd_m is not None]
+    return float(np.median([*stay, *again])) if stay or again else before.gsd_m
 
 
 def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:

@@ -139,16 +139,19 @@ def test_high_ground_in_metres_is_not_called_feet(
     assert operator("ingest", drill.photos).exit_code == 0
 
 
-def test_terrain_that_comes_after_the_flight_does_not_gild_it(
+def test_terrain_that_comes_after_the_flight_is_used_by_the_same_command(
     operator: Operator, drill: DrillReport, tmp_path: Path
 ) -> None:
     flat = operator("ingest", drill.photos)
-    operator("dem", "add", drill.dem)
-    again = operator("ingest", drill.photos)
-    assert (again.json["new"], again.json["warnings"]) == (0, flat.json["warnings"])
-    assert "data folder" in again.json["warnings"][0]
+    assert "ingest the photos again" in flat.json["warnings"][0]
     operator("export", flat.json["flight_id"], tmp_path / "a.tif")
     assert "LOCAL" in read_raster(tmp_path / "a.tif").tags["FLYCAM_TERRAIN"]
+    operator("dem", "add", drill.dem)
+    again = operator("ingest", drill.photos)
+    assert (again.json["new"], again.json["warnings"], again.json["vertical_datum"]) == (0, [], "EGM96")
+    operator("export", flat.json["flight_id"], tmp_path / "b.tif")
+    tags = read_raster(tmp_path / "b.tif").tags
+    assert "EGM96" in tags["FLYCAM_TERRAIN"] and "FLYCAM_WARNINGS" not in tags
 
 
 @pytest.mark.parametrize(
