@@ -38,6 +38,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
+from flycam.pipeline.pictures import look_at
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import ground_view
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
@@ -102,7 +103,7 @@ def ingest(
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
-    seen = survey(request, dems)
+    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
@@ -133,7 +134,8 @@ def ingest(
             frames = [frame for frame in frames if frame.header.frame_id not in again.held]
             todo = list(_records(workspace, opened, mosaic, frames, terrain))
             new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
-        workspace.catalog.frames.put(rejections.records(flight_id))
+        unseen = Rejections(errors=list(seen.diagnosis.refused))
+        workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
         changed = new > 0 or again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
         flight = close_flight(workspace, opened.flight)
