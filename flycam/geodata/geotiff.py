@@ -1,4 +1,8 @@
-"""Arrays to plain GeoTIFF files: terrain, truth and other rasters that are not pictures for people."""
+"""Arrays to plain GeoTIFF files: terrain, truth and other rasters that are not pictures for people.
+
+`raster.CogWriter` writes those: in windows, with mask and overviews, whole or not at all. A terrain model
+has a nodata value, no mask, must not be averaged into overviews, and is small: it is written here, at once.
+"""
 
 from __future__ import annotations
 

@@ -16,14 +16,8 @@ from flycam.geodata.geoid import convert_height
 from flycam.ingest.diagnosis import LOCAL_DATUM, Problem, Severity, Takeoff, TerrainAt
 from flycam.ingest.flight_table import Bools, FlightTable, Floats, Index
 from flycam.ingest.metadata import Dialect
-from flycam.ingest.takeoff import (
-    CLEARANCE_M,
-    SIGMA_GNSS_HEIGHT_M,
-    SortieHeights,
-    TakeoffGiven,
-    find_takeoff,
-    plane_takeoff,
-)
+from flycam.ingest.sortie_heights import CLEARANCE_M, SortieHeights
+from flycam.ingest.takeoff import SIGMA_GNSS_HEIGHT_M, TakeoffGiven, find_takeoff, plane_takeoff
 
 RTK_SINGLE, RTK_FLOAT, RTK_FIXED = 16, 34, 50
 SIGMA_BARO_M = 1.0

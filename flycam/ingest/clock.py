@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -200,9 +200,3 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: Times) -> list[Problem]:
             )
         )
     return problems
-
-
-def vietnam_time(t_ns: int) -> str:
-    """UTC ns as officials read it: dd/MM/yyyy HH:mm, UTC+7."""
-    zone = timezone(timedelta(seconds=DEFAULT_ZONE_S))
-    return (_EPOCH + timedelta(microseconds=t_ns // 1000)).astimezone(zone).strftime("%d/%m/%Y %H:%M")

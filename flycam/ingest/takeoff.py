@@ -7,39 +7,22 @@ gets wrong by up to 15 m; and the terrain within reach of the sortie's first and
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from flycam.ingest.diagnosis import LOCAL_DATUM, Problem, Severity, Takeoff, TerrainAt
+from flycam.ingest.feet import feet_suspected
 from flycam.ingest.flight_table import Floats
+from flycam.ingest.sortie_heights import CLEARANCE_M, SortieHeights
 
 SIGMA_OPERATOR_M = 1.0
 SIGMA_TERRAIN_M = 3.0
 SIGMA_GNSS_HEIGHT_M = 8.0
 SIGMA_RTK_HEIGHT_M = 0.3
-CLEARANCE_M = 2.0
-
-FOOT_M = 0.3048
-_FEET_APART_M = 100.0
-_FEET_SLACK_M = 25.0
 _REACH_M = (60.0, 400.0)
 _RINGS = 6
 _SPOKES = 16
 _DISAGREE = 2.5
 _HOME_RANGE_M = 15_000.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class SortieHeights:
-    """Heights of one sortie. lonlat N×2 degrees; relative_m N above take-off; absolute_m N in the datum of
-    the terrain (NaN unknown); is_rtk: the absolute heights carry a fixed RTK solution."""
-
-    names: tuple[str, ...]
-    lonlat: Floats
-    relative_m: Floats
-    absolute_m: Floats
-    is_rtk: bool = False
 
 
 TakeoffGiven = float | tuple[float, float] | None
@@ -108,13 +91,13 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
         problems.append(
             _compared(sortie, base, ground, float(np.hypot(base_sigma, ground_sigma)), bool(disagree))
         )
-        if _is_in_feet(around, base):
-            problems.append(_feet(sortie, base, float(around.min())))
         use_ground = bool(disagree) or ground_sigma < base_sigma
     else:
         use_ground = bool(np.isfinite(ground))
+    problems += feet_suspected(sortie, around, base, terrain_at(sortie.lonlat)[0])
     height, sigma = (ground, ground_sigma) if use_ground else (base, base_sigma)
-    how = ("terrain_and_altitude" if problems else "terrain") if use_ground else "altitude"
+    both = np.isfinite(base) and np.isfinite(ground)
+    how = ("terrain_and_altitude" if both else "terrain") if use_ground else "altitude"
     if not np.isfinite(height):
         return _takeoff(sortie, float("nan"), float("nan"), datum, how), problems
     lowest = _lowest_possible(sortie, terrain_at)
@@ -146,17 +129,6 @@ def _middle_and_sigma(heights: Floats) -> tuple[float, float]:
         return float("nan"), float("nan")
     low, middle, high = np.percentile(heights, [16.0, 50.0, 84.0])
     return float(middle), float(np.hypot((high - low) / 2.0, SIGMA_TERRAIN_M))
-
-
-def _is_in_feet(around: Floats, base: float) -> bool:
-    """Whether the aircraft took off where no ground is, but where there would be some, were the terrain's
-    heights feet. Only over ground that either reading puts well apart."""
-    if not around.size:
-        return False
-    low, high = float(around.min()), float(around.max())
-    return bool(
-        low - base > _FEET_APART_M and FOOT_M * low - _FEET_SLACK_M <= base <= FOOT_M * high + _FEET_SLACK_M
-    )
 
 
 def _lowest_possible(sortie: SortieHeights, terrain_at: TerrainAt) -> float:
@@ -193,19 +165,6 @@ def _compared(sortie: SortieHeights, base: float, ground: float, sigma: float, d
         sentence_vi=f"Điểm cất cánh ({len(sortie.names)} ảnh từ {sortie.names[0]}): độ cao tuyệt đối trừ "
         f"tương đối cho {base:.1f} m, địa hình quanh đó {ground:.1f} m, chênh {difference:+.1f} ± "
         f"{sigma:.1f} m: {tail_vi}.",
-    )
-
-
-def _feet(sortie: SortieHeights, base: float, lowest: float) -> Problem:
-    return Problem(
-        code="terrain_in_feet",
-        severity=Severity.ERROR,
-        sentence_en=f"The terrain seems to be in feet: around {sortie.names[0]} its lowest ground stands at "
-        f"{lowest:.0f}, while the aircraft took off at {base:.0f} m: write the unit into the file "
-        "(gdal_edit.py -units ft) and add it again, or give --takeoff if the terrain is right.",
-        sentence_vi=f"Mô hình địa hình có vẻ tính bằng feet: quanh {sortie.names[0]} nơi thấp nhất là "
-        f"{lowest:.0f}, trong khi máy bay cất cánh ở {base:.0f} m: hãy ghi đơn vị vào tệp "
-        "(gdal_edit.py -units ft) rồi nạp lại, hoặc nhập --takeoff nếu địa hình đúng.",
     )
 
 

@@ -16,7 +16,7 @@ from flycam.ingest.headers import SettledFlight
 from flycam.ingest.horizon import settle_horizon, sky_fraction
 from flycam.ingest.judging import PixelChecks
 from flycam.ingest.picture_findings import settle_pictures
-from flycam.ingest.takeoff import CLEARANCE_M
+from flycam.ingest.sortie_heights import CLEARANCE_M
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.ingest.clock import capture_times, vietnam_time
+from flycam.ingest.clock import capture_times
 from tests.ingest.made_flights import codes, photo, the
 
 
@@ -77,7 +77,3 @@ def test_no_date_is_no_time_and_the_photo_stays(text):
 def test_a_clock_never_set_is_named():
     _, problems = capture_times([photo(taken_text="1970-01-01T00:00:10", taken_offset="+00:00")])
     assert "clock_reset" in codes(problems)
-
-
-def test_officials_read_vietnam_time():
-    assert vietnam_time(ns(2025, 9, 20, 18, 5)) == "21/09/2025 01:05"
