@@ -17,6 +17,7 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
 from flycam.mosaic.export import Exported
 from flycam.pipeline.batch import IngestReport
+from flycam.pipeline.collect import CollectReport
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.demo import DemoReport
 from flycam.pipeline.doctor import Check
@@ -134,6 +135,10 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         "name": flight.name,
         "frames": {"read": report.survey.read, "used": report.used, "rejected": report.rejected},
         "new": report.new,
+        "relaid": report.relaid,
+        "mended": report.mended,
+        "notes": [sentence(one) for one in report.notes],
+        "notes_vi": [sentence(one, "vi") for one in report.notes],
         "gsd_m": round(flight.gsd_m, 4),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
@@ -150,6 +155,7 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
     ]
     lines += [f"  [{p.severity.value}] {_named(p)}" for p in report.survey.diagnosis.problems]
     lines += [f"  [left out] {one.message}" for one in report.left_out]
+    lines += [f"  * {sentence(one)}" for one in report.notes]
     lines += [f"  ! {sentence(one)}" for one in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "
@@ -216,6 +222,56 @@ def of_dem(record: DemRecord, info: DemInfo) -> Answered:
         f"posts every {info.post_spacing_m:.1f} m"
     )
     return answer, [line, *(f"  ! {warning}" for warning in info.warnings)]
+
+
+def of_dems(dems: Sequence[DemRecord]) -> Answered:
+    """dems[]: what is registered, the latest first."""
+    answer = {
+        "dems": [
+            {
+                "dem_id": dem.dem_id,
+                "name": dem.name,
+                "bounds": list(dem.bounds_lonlat_deg),
+                "datum": dem.vertical_datum,
+                "post_spacing_m": round(dem.post_spacing_m[0], 3),
+                "added_ns": dem.added_ns,
+            }
+            for dem in dems
+        ]
+    }
+    lines = [
+        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, posts every {dem.post_spacing_m[0]:.1f} m"
+        for dem in dems
+    ]
+    return answer, lines or ["no terrain is registered; add it with 'flycam dem add FILE'"]
+
+
+def of_removed_dem(dem: DemRecord) -> Answered:
+    """dem_id, name."""
+    line = (
+        f"{dem.name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it "
+        "again"
+    )
+    return {"dem_id": dem.dem_id, "name": dem.name}, [line]
+
+
+def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
+    """tiles, clips, freed_bytes, waiting, busy."""
+    answer = {
+        "tiles": report.tiles,
+        "clips": report.clips,
+        "freed_bytes": report.freed_bytes,
+        "waiting": report.waiting,
+        "busy": list(report.busy),
+        "dry_run": dry_run,
+    }
+    lines = [
+        f"{report.tiles} old tile states and {report.clips} old clips "
+        f"{'would be' if dry_run else 'were'} deleted, {report.freed_bytes / 1e6:.1f} MB; {report.waiting} "
+        "are within the grace"
+    ]
+    lines += [f"  ! {name}: is being written at this moment; collect again later" for name in report.busy]
+    return answer, lines
 
 
 def of_communes(found: CommuneImport) -> Answered:

@@ -24,6 +24,8 @@ from flycam.errors import InputUnusable, StorageTrouble
 from flycam.frame.frame import Layer
 from flycam.pipeline.batch import ingest as ingest_flight
 from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.collect import DAY_S, GRACE_S
+from flycam.pipeline.collect import collect as collect_old
 from flycam.pipeline.demo import run_demo
 from flycam.pipeline.doctor import examine
 from flycam.pipeline.export import export_flight
@@ -31,7 +33,7 @@ from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.people import add_user
 from flycam.pipeline.survey import SurveyRequest
-from flycam.pipeline.terrain import register_dem, registered_dems
+from flycam.pipeline.terrain import register_dem, registered_dems, remove_dem
 from flycam.pipeline.withdraw import withdraw as withdraw_frames
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.running import serve as serve_map
@@ -185,6 +187,7 @@ def inspect(
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the flight's).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the folder's name).")
+@click.option("--relay", is_flag=True, help="Lay a flight on the map again on the terrain known now.")
 @command
 def ingest(*, data_dir: str | None, **options: Any) -> Result:
     """Photos to a mosaic in the store, on terrain, clipped to communes."""
@@ -198,6 +201,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
             _request(options),
             Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
             ProgressBar(),
+            relay=options["relay"],
         )
         return answers.of_ingest(report, workspace.catalog)
 
@@ -242,6 +246,36 @@ def dem_add(*, data_dir: str | None, file: Path, datum: str | None) -> Result:
     with _opened(data_dir) as (workspace, _):
         record, info = register_dem(workspace, file, datum)
         return answers.of_dem(record, info)
+
+
+@dem.command("list")
+@command
+def dem_list(*, data_dir: str | None) -> Result:
+    """What terrain is registered."""
+    with _opened(data_dir) as (workspace, _):
+        return answers.of_dems(workspace.catalog.terrain.dems())
+
+
+@dem.command("remove")
+@click.argument("ref", metavar="DEM")
+@command
+def dem_remove(*, data_dir: str | None, ref: str) -> Result:
+    """Take terrain (id or file name) off the list; flights stay on what was recorded for them."""
+    with _opened(data_dir) as (workspace, _):
+        return answers.of_removed_dem(remove_dem(workspace, ref))
+
+
+@flycam.command()
+@click.option(
+    "--grace-days", type=float, default=GRACE_S / DAY_S, show_default=True, help="Keep what is younger."
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@command
+def collect(*, data_dir: str | None, grace_days: float, dry_run: bool) -> Result:
+    """Delete old tile states and old clips that nothing refers to; never photos or terrain."""
+    with _opened(data_dir) as (workspace, _):
+        report = collect_old(workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar())
+        return answers.of_collect(report, dry_run=dry_run)
 
 
 @flycam.group()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import InputUnusable, TerrainMissing
+from flycam.errors import InputUnusable, NotFound, TerrainMissing
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
@@ -27,6 +27,7 @@ Bounds = tuple[float, float, float, float]
 
 _LOOKUP_MARGIN_M = 500.0
 _SHARE_STEPS = 120
+_SHORTEST_ID = 6
 
 
 def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> tuple[DemRecord, DemInfo]:
@@ -55,6 +56,28 @@ def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> 
     return record, info
 
 
+def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
+    """Take terrain (id, the beginning of an id, or a file's name) off the list, with a line in the audit log.
+
+    Its bytes stay in the store, and flights stay on the terrain that was recorded for them. Raises NotFound,
+    InputUnusable if the name fits several.
+    """
+    dems = workspace.catalog.terrain.dems()
+    found = [dem for dem in dems if dem.dem_id == ref] or [
+        dem for dem in dems if dem.name == ref or (len(ref) >= _SHORTEST_ID and dem.dem_id.startswith(ref))
+    ]
+    if not found:
+        raise NotFound(f"{ref}: no such terrain; 'flycam dem list' names what is registered")
+    if len(found) > 1:
+        ids = ", ".join(f"{dem.dem_id} ({dem.name})" for dem in found)
+        raise InputUnusable(f"{ref}: fits several; give the id of one: {ids}")
+    dem = workspace.catalog.terrain.remove_dem(found[0].dem_id)
+    said = f"{dem.name}, {dem.vertical_datum}, SHA-256 {dem.sha256}"
+    who = workspace.operator or workspace.box
+    workspace.catalog.audit.append(who, "dem remove", dem.dem_id, said, at_ns=workspace.clock_ns())
+    return dem
+
+
 def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
     """The terrain as it is, with a warning for each other one that is in feet beside it.
 
@@ -72,7 +95,8 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
         if feet_evidence(theirs, ours):
             said.append(
                 f"{other.path.name}: its heights are 3.28 times those of {info.path.name}, so they "
-                "are in feet, but it does not say so; begin a data folder without it"
+                "are in feet, but it does not say so; take it off the list: flycam dem remove "
+                f"{other.dem_id}"
             )
     return replace(info, warnings=tuple(said))
 

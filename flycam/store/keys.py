@@ -31,7 +31,14 @@ def mosaic_prefix(mosaic_id: str) -> str:
 def product(mosaic_id: str, revision: int, name: str, content_hash: str) -> str:
     """A derived file of a mosaic revision, such as a commune-clipped COG."""
     stem, dot, suffix = name.rpartition(".")
-    return f"products/{mosaic_id}/r{revision}/{stem or suffix}-{content_hash}{dot}{suffix if stem else ''}"
+    return (
+        f"{product_prefix(mosaic_id, revision)}{stem or suffix}-{content_hash}{dot}{suffix if stem else ''}"
+    )
+
+
+def product_prefix(mosaic_id: str, revision: int) -> str:
+    """All derived files of a mosaic revision."""
+    return f"products/{mosaic_id}/r{revision}/"
 
 
 def check_key(key: str) -> None:

@@ -1,0 +1,145 @@
+"""Collecting what nothing refers to any more: old tile states, and old clips of communes.
+
+Evidence (photos, logs, terrain, boundaries) is never collected, nor anything younger than the grace: whoever
+read a key a moment ago (a screen, a sync over a thin link) still finds its object. A state counts as old from
+the moment that the log has another for its tile. What the log never named is left alone: another catalogue
+may share the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import FlightBusy, InputUnusable, ObjectMissing
+from flycam.frame.flight import Flight
+from flycam.geometry.grid import TileId
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store import keys
+
+DAY_S = 86_400.0
+GRACE_S = 7 * DAY_S
+"""Longer than a field box is away from its province."""
+
+_LINES_AT_ONCE = 5000
+_CLIP_PREFIX = "commune-"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CollectReport:
+    """What was collected (or, on a dry run, would be).
+
+    tiles, clips, freed_bytes  objects deleted, and their size
+    waiting                    old objects that are still within the grace
+    busy                       flights that were being written, and so were left for the next time
+    """
+
+    tiles: int = 0
+    clips: int = 0
+    freed_bytes: int = 0
+    waiting: int = 0
+    busy: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Found:
+    tiles: list[str] = field(default_factory=list)
+    clips: list[str] = field(default_factory=list)
+    waiting: int = 0
+
+
+def collect(
+    workspace: Workspace,
+    *,
+    grace_s: float = GRACE_S,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> CollectReport:
+    """Delete old tile states and old clips of every flight; withdrawn ones included. Run again, it goes on.
+
+    Raises InputUnusable for a negative grace, StorageTrouble.
+    """
+    if not grace_s >= 0.0:
+        raise InputUnusable(f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more")
+    old_ns = workspace.clock_ns() - int(grace_s * 1e9)
+    tiles = clips = freed = waiting = 0
+    busy: list[str] = []
+    flights = workspace.catalog.flights.flights()
+    for count, flight in enumerate(flights, start=1):
+        try:
+            with workspace.catalog.flights.lock(flight.flight_id):
+                found = _of_flight(workspace, flight, old_ns)
+                freed += sum(_delete(workspace, key, dry_run) for key in (*found.tiles, *found.clips))
+        except FlightBusy:
+            busy.append(flight.name)
+            continue
+        tiles, clips = tiles + len(found.tiles), clips + len(found.clips)
+        waiting += found.waiting
+        progress("collect", count, len(flights))
+    if (tiles or clips) and not dry_run:
+        workspace.catalog.audit.append(
+            workspace.operator or workspace.box,
+            "collect",
+            workspace.box,
+            f"{tiles} tile states, {clips} clips, {freed} bytes",
+            at_ns=workspace.clock_ns(),
+        )
+    return CollectReport(tiles=tiles, clips=clips, freed_bytes=freed, waiting=waiting, busy=tuple(busy))
+
+
+def _of_flight(workspace: Workspace, flight: Flight, old_ns: int) -> _Found:
+    found = _Found()
+    mosaics = workspace.catalog.tiles.mosaics(flight.flight_id)
+    clips_in_use = {one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)}
+    for mosaic_id in sorted({mosaic.mosaic_id for mosaic in mosaics}):
+        replaced_ns, last_ns = _replaced(workspace, mosaic_id)
+        for key in workspace.store.list(keys.mosaic_prefix(mosaic_id)):
+            if key not in replaced_ns:
+                continue
+            if replaced_ns[key] <= old_ns:
+                found.tiles.append(key)
+            else:
+                found.waiting += 1
+        # clips are cut anew right after the tiles have changed
+        old = [key for key in _clips(workspace, mosaics, mosaic_id) if key not in clips_in_use]
+        if last_ns <= old_ns:
+            found.clips += old
+        else:
+            found.waiting += len(old)
+    return found
+
+
+def _replaced(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int]:
+    """When each old state's key was replaced (UTC ns), and when the last line of the log was written."""
+    standing: dict[tuple[int, TileId], str] = {}
+    replaced: dict[str, int] = {}
+    seq = last_ns = 0
+    while lines := workspace.catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
+        for line in lines:
+            tile = (line.revision, line.tile_id)
+            before = standing.get(tile)
+            if before is not None:
+                replaced[before] = line.written_ns
+            standing[tile] = line.key
+            replaced.pop(line.key, None)
+            last_ns = max(last_ns, line.written_ns)
+        seq = lines[-1].seq
+    return replaced, last_ns
+
+
+def _clips(workspace: Workspace, mosaics: list[MosaicInfo], mosaic_id: str) -> Iterator[str]:
+    for mosaic in mosaics:
+        if mosaic.mosaic_id == mosaic_id:
+            prefix = keys.product_prefix(mosaic_id, mosaic.revision)
+            yield from workspace.store.list(prefix + _CLIP_PREFIX)
+
+
+def _delete(workspace: Workspace, key: str, dry_run: bool) -> int:
+    try:
+        size = workspace.store.size(key)
+    except ObjectMissing:
+        return 0
+    if not dry_run:
+        workspace.store.delete(key)
+    return size

@@ -1,0 +1,165 @@
+"""Old tile states and clips are collected after their grace; evidence and what is in use never are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from flycam.errors import InputUnusable, NotFound
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.batch import ingest
+from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.collect import DAY_S, collect
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.terrain import register_dem, remove_dem
+from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.workspace import Workspace
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+START_NS = 1_800_000_000 * 10**9
+
+
+@dataclass
+class Clock:
+    days: float = 0.0
+
+    def __call__(self) -> int:
+        return START_NS + int(self.days * DAY_S * 1e9)
+
+
+@dataclass
+class Laid:
+    """A flight that was laid again on the second day: it has old tiles and old clips."""
+
+    workspace: Workspace
+    clock: Clock
+    flight_id: str
+
+    @property
+    def objects(self) -> set[str]:
+        return set(self.workspace.store.list(""))
+
+    def in_use(self) -> set[str]:
+        catalog = self.workspace.catalog
+        heads = {head.key for head in catalog.tiles.heads(f"{self.flight_id}-colour", 0)}
+        return heads | {str(c.clip_key) for c in catalog.boundaries.coverage(self.flight_id)}
+
+    def kept_for_ever(self) -> set[str]:
+        return {key for key in self.objects if key.startswith(("evidence/", "terrain/"))}
+
+
+@pytest.fixture
+def laid(drill: DrillReport, make_house: MakeHouse) -> Laid:
+    clock = Clock()
+    workspace = replace(make_house().workspace, clock_ns=clock)
+    register_communes(workspace, drill.communes)
+    request = SurveyRequest(paths=(drill.photos,))
+    flight_id = ingest(workspace, request, Labels()).flight.flight_id
+    clock.days = 2.0
+    register_dem(workspace, drill.dem)
+    ingest(workspace, request, Labels())
+    return Laid(workspace, clock, flight_id)
+
+
+def test_nothing_goes_within_the_grace_and_only_what_is_old_after_it(laid: Laid) -> None:
+    before, evidence, in_use = laid.objects, laid.kept_for_ever(), laid.in_use()
+    assert in_use < before
+    laid.clock.days = 2.0 + 6.9
+    early = collect(laid.workspace)
+    assert (early.tiles, early.clips, early.freed_bytes) == (0, 0, 0) and early.waiting > 0
+    assert laid.objects == before
+    laid.clock.days = 2.0 + 7.1
+    tried = collect(laid.workspace, dry_run=True)
+    assert laid.objects == before
+    done = collect(laid.workspace)
+    assert (done.tiles, done.clips, done.freed_bytes) == (tried.tiles, tried.clips, tried.freed_bytes)
+    assert done.tiles > 0 and done.clips > 0 and done.waiting == 0
+    assert done.tiles + done.clips == early.waiting
+    assert laid.objects == evidence | in_use
+    again = collect(laid.workspace)
+    assert (again.tiles, again.clips) == (0, 0)
+    for head in laid.workspace.catalog.tiles.heads(f"{laid.flight_id}-colour", 0):
+        read_tile(laid.workspace.store, head)
+    assert [line.what for line in laid.workspace.catalog.audit.lines()].count("collect") == 1
+
+
+def test_tiles_and_clips_of_a_withdrawn_flight_go_its_evidence_stays(laid: Laid) -> None:
+    withdraw(laid.workspace, laid.flight_id, "doanh trại", "UBND")
+    evidence = laid.kept_for_ever()
+    laid.clock.days = 30.0
+    collect(laid.workspace)
+    assert laid.kept_for_ever() == evidence and any(key.startswith("evidence/") for key in evidence)
+    heads = laid.workspace.catalog.tiles.heads(f"{laid.flight_id}-colour", 0)
+    assert laid.objects - evidence == {head.key for head in heads}
+    assert all(not read_tile(laid.workspace.store, head).frames for head in heads)
+
+
+def test_what_the_log_never_named_is_left_alone(laid: Laid) -> None:
+    strangers = {f"mosaics/{laid.flight_id}-colour/r0/20/1/2-abc.tile", "mosaics/other/r0/20/1/2-abc.tile"}
+    for key in strangers:
+        laid.workspace.store.put(key, b"of another catalogue")
+    laid.clock.days = 30.0
+    assert collect(laid.workspace).tiles > 0
+    assert strangers < laid.objects
+
+
+def test_a_flight_that_is_being_written_is_left_for_the_next_time(laid: Laid) -> None:
+    laid.clock.days = 30.0
+    with laid.workspace.catalog.flights.lock(laid.flight_id):
+        report = collect(laid.workspace)
+    assert (report.tiles, report.clips, len(report.busy)) == (0, 0, 1)
+    assert collect(laid.workspace).tiles > 0
+
+
+def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:
+    tiles = laid.workspace.catalog.tiles
+    mosaic_id = f"{laid.flight_id}-colour"
+    first = next(
+        line
+        for line in tiles.log_since(mosaic_id, 0)
+        if (head := tiles.head(mosaic_id, 0, line.tile_id)) and head.key != line.key
+    )
+    head = tiles.head(mosaic_id, 0, first.tile_id)
+    assert head is not None
+    tiles.append([first], {first.tile_id: head.content_hash})
+    laid.clock.days = 30.0
+    collect(laid.workspace)
+    assert first.key in laid.objects and head.key not in laid.objects
+
+
+def test_no_grace_before_now(laid: Laid) -> None:
+    with pytest.raises(InputUnusable, match="grace-days"):
+        collect(laid.workspace, grace_s=-1.0)
+
+
+def test_terrain_taken_off_the_list_leaves_its_trace_and_what_was_laid_on_it(
+    laid: Laid, drill: DrillReport
+) -> None:
+    (dem,) = laid.workspace.catalog.terrain.dems()
+    before, in_use = laid.objects, laid.in_use()
+    assert remove_dem(laid.workspace, "dem.tif") == dem
+    assert laid.workspace.catalog.terrain.dems() == []
+    assert laid.objects == before
+    line = laid.workspace.catalog.audit.lines()[-1]
+    assert (line.what, line.subject) == ("dem remove", dem.dem_id) and dem.sha256 in line.detail
+    frame_id = laid.workspace.catalog.frames.of_flight(laid.flight_id)[0].frame_id
+    assert withdraw(laid.workspace, frame_id, "nhà dân", "UBND").tiles > 0, "recorded terrain is read back"
+    assert laid.in_use() != in_use
+    with pytest.raises(NotFound, match="flycam dem list"):
+        remove_dem(laid.workspace, dem.dem_id)
+    register_dem(laid.workspace, drill.dem)
+    assert remove_dem(laid.workspace, dem.dem_id[:8]).dem_id == dem.dem_id
+
+
+def test_a_name_that_fits_several_files_is_not_guessed(laid: Laid) -> None:
+    catalog = laid.workspace.catalog
+    (dem,) = catalog.terrain.dems()
+    catalog.terrain.put_dem(replace(dem, dem_id="0123456789abcdef01234567"))
+    with pytest.raises(InputUnusable, match="0123456789abcdef01234567"):
+        remove_dem(laid.workspace, "dem.tif")
+    assert len(catalog.terrain.dems()) == 2
