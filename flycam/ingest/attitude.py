@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geodata.declination import declination_deg
 from flycam.geometry.rotation import rotation_from_body, rotation_from_gimbal
 from flycam.ingest.diagnosis import Problem, Severity
 from flycam.ingest.flight_table import (
@@ -81,9 +82,10 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     problems += found
     yaw, locked, found = settle_gimbal_lock(yaw, angles[:, PITCH], flight_yaw, fixed, table.names)
     problems += found
-    yaw, found = settle_heading_offset(yaw, course)
+    north = _declination_deg(table)
+    yaw, found = settle_heading_offset(yaw, course, north)
     problems += found
-    yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table)
+    yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table, north)
     problems += found
     yaw, sigma_yaw, found = fill_yaw_from_course(yaw, sigma_yaw, course, table.names)
     problems += found
@@ -191,3 +193,11 @@ def _assumed_nadir(table: FlightTable, assumed: Bools) -> Problem:
         f"(± {SIGMA_ASSUMED_NADIR_DEG:.0f}°).",
         frames=table.names_of(assumed),
     )
+
+
+def _declination_deg(table: FlightTable) -> float:
+    """Of the middle of the flight: over ten kilometres it changes by a tenth of a degree."""
+    if not len(table):
+        return 0.0
+    place = np.median(table.lonlat, axis=0, keepdims=True)
+    return float(declination_deg(place, int(np.median(table.t_ns)))[0]) if np.isfinite(place).all() else 0.0

@@ -21,6 +21,7 @@ _AGREE_DEG = 20.0
 _FOLLOWS = 0.9
 _MIN_EVIDENCE = 4
 _LOCK_DEG = 1.0
+_MAGNETIC_WITHIN_DEG = 1.5
 
 
 def settle_yaw(
@@ -150,9 +151,13 @@ def settle_gimbal_lock(
     )
 
 
-def settle_heading_offset(yaw: Floats, course: Course) -> tuple[Floats, list[Problem]]:
+def settle_heading_offset(
+    yaw: Floats, course: Course, declination_deg: float
+) -> tuple[Floats, list[Problem]]:
     """Magnetic against true north: the heading stands off the course by the same angle both ways.
 
+    A heading from magnetic north stands off by minus the declination of the place: the sentence says whether
+    that explains what was found.
     Wind turns the nose to opposite sides on opposite strips; a compass error does not. Only flights with
     strips both ways can tell, and only an offset over 3 degrees and three standard errors is taken off.
     """
@@ -170,39 +175,55 @@ def settle_heading_offset(yaw: Floats, course: Course) -> tuple[Floats, list[Pro
     crab = float(abs(circular_deg(np.asarray(a - b)))) / 2.0
     if min(ra, rb) < _FOLLOWS or not max(3.0, 3.0 * error, crab) < abs(offset) < 30.0:
         return yaw, []
+    why_en, why_vi = _why_off(offset, error, declination_deg)
     return circular_deg(yaw - offset), [
         Problem(
             code="heading_offset",
             severity=Severity.WARNING,
             sentence_en=f"Headings stand {offset:+.1f}° ± {error:.1f}° off the course on strips both ways "
-            f"({a:+.1f}° and {b:+.1f}°): magnetic north was taken for true or the compass is off; "
-            f"{offset:+.1f}° was taken off.",
+            f"({a:+.1f}° and {b:+.1f}°): {why_en}; {offset:+.1f}° was taken off.",
             sentence_vi=f"Hướng mũi lệch {offset:+.1f}° ± {error:.1f}° so với hướng bay thực ở cả hai "
-            f"chiều ({a:+.1f}° và {b:+.1f}°): bắc từ bị coi là bắc thực hoặc la bàn lệch; đã trừ "
-            f"{offset:+.1f}°.",
+            f"chiều ({a:+.1f}° và {b:+.1f}°): {why_vi}; đã trừ {offset:+.1f}°.",
         )
     ]
 
 
+def _why_off(offset: float, error: float, declination_deg: float) -> tuple[str, str]:
+    """What stands behind a heading that is `offset` off true north, in English and Vietnamese."""
+    here = f"{declination_deg:+.1f}°"
+    if abs(offset + declination_deg) >= max(_MAGNETIC_WITHIN_DEG, 3.0 * error):
+        return (
+            f"the compass is off, for declination here is {here}",
+            f"la bàn lệch, vì độ từ thiên ở đây là {here}",
+        )
+    return (
+        f"magnetic north was taken for true (declination here is {here})",
+        f"bắc từ bị coi là bắc thực (độ từ thiên ở đây là {here})",
+    )
+
+
 def fill_yaw_from_direction(
-    yaw: Floats, sigma: Floats, table: FlightTable
+    yaw: Floats, sigma: Floats, table: FlightTable, declination_deg: float
 ) -> tuple[Floats, Floats, list[Problem]]:
-    """Photos without any yaw take EXIF GPSImgDirection; where it says magnetic, so does the sentence."""
+    """Photos without any yaw take EXIF GPSImgDirection; what is from magnetic north is brought to true."""
     filled = ~np.isfinite(yaw) & np.isfinite(table.direction)
     if not filled.any():
         return yaw, sigma, []
-    magnetic = int(sum(table.photos[i].direction_reference == "M" for i in np.flatnonzero(filled)))
+    from_magnetic = filled & np.array([photo.direction_reference == "M" for photo in table.photos])
+    magnetic = int(from_magnetic.sum())
+    true_north = circular_deg(table.direction + np.where(from_magnetic, declination_deg, 0.0))
     return (
-        np.where(filled, table.direction, yaw),
+        np.where(filled, true_north, yaw),
         np.where(filled, SIGMA_DIRECTION_DEG, sigma),
         [
             Problem(
                 code="yaw_from_exif_direction",
                 severity=Severity.WARNING,
                 sentence_en=f"{int(filled.sum())} photos carry only EXIF's image direction ({magnetic} of "
-                f"them from magnetic north, not corrected): it is used (± {SIGMA_DIRECTION_DEG:.0f}°).",
+                f"them from magnetic north, corrected by {declination_deg:+.1f}°): it is used "
+                f"(± {SIGMA_DIRECTION_DEG:.0f}°).",
                 sentence_vi=f"{int(filled.sum())} ảnh chỉ có hướng ảnh trong EXIF ({magnetic} ảnh theo bắc "
-                f"từ, chưa hiệu chỉnh): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
+                f"từ, đã hiệu chỉnh {declination_deg:+.1f}°): dùng hướng này (± {SIGMA_DIRECTION_DEG:.0f}°).",
                 frames=table.names_of(filled),
             )
         ],

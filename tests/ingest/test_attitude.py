@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flycam.geodata.declination import declination_deg
 from flycam.geometry.rotation import rotation_from_gimbal
 from flycam.ingest.attitude import settle_attitude, settle_roll_180
 from flycam.ingest.clock import capture_times
@@ -12,7 +13,7 @@ from flycam.ingest.diagnosis import Severity
 from flycam.ingest.flight_table import circular_deg, flight_table
 from flycam.ingest.metadata import Angles
 from flycam.ingest.sorties import course_over_ground, split_sorties
-from tests.ingest.made_flights import codes, strips, the, with_angles
+from tests.ingest.made_flights import LAT, LON, codes, strips, the, with_angles
 
 
 def settle(photos):
@@ -165,3 +166,28 @@ def test_sigma_is_a_tilt_about_level_axes_and_a_turn_about_the_vertical(pitch_de
     attitude, _ = settle(photos)
     sigma = attitude.sigma_camera_rad(attitude.rotations(np.zeros(48)))
     np.testing.assert_allclose(np.degrees(sigma[0]), expected, atol=0.01)
+
+
+def test_an_offset_like_the_declination_is_called_magnetic_and_another_a_compass_error():
+    there = (55.5, -LAT)  # Réunion, as far from the equator: strips keep their course
+    (declination,) = declination_deg(np.array([there]), int(1.75e18))
+    assert declination < -15.0
+    for offset, word in ((-declination, "magnetic north was taken for true"), (-9.0, "compass is off")):
+        photos = []
+        for p in strips(lines=6):
+            yaw = p.gimbal.yaw_deg + offset
+            moved = replace(p, lon_deg=p.lon_deg - LON + there[0], lat_deg=p.lat_deg - 2.0 * LAT)
+            photos.append(with_angles(moved, gimbal={"yaw_deg": yaw}, aircraft={"yaw_deg": yaw}))
+        _, problems = settle(photos)
+        said = the(problems, "heading_offset")
+        assert word in said.sentence_en
+        assert "độ từ thiên ở đây" in said.sentence_vi
+
+
+def test_a_magnetic_image_direction_is_brought_to_true_north():
+    bare = [replace(p, gimbal=Angles(), aircraft=Angles(), direction_deg=40.0) for p in strips()]
+    true, _ = settle([replace(p, direction_reference="T") for p in bare])
+    magnetic, problems = settle([replace(p, direction_reference="M") for p in bare])
+    turned = magnetic.angles_deg[:, 0] - true.angles_deg[:, 0]
+    assert ((turned > -2.0) & (turned < -1.0)).all()  # declination in the north of Vietnam
+    assert "corrected by -1" in the(problems, "yaw_from_exif_direction").sentence_en
