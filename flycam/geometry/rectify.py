@@ -21,6 +21,7 @@ from flycam.geometry.grid import TILE_SIZE_PX, TileRange
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.lattice import STEPS_PX, TileLattices, TilePlaces, View, lattice_of
 from flycam.geometry.planar import PlanarMap
+from flycam.geometry.posts import PostView, posts_are_fine
 from flycam.geometry.terrain import TerrainGrid
 
 Bytes = NDArray[np.uint8]
@@ -96,6 +97,9 @@ def rectify(
     rgb = np.zeros((*tiles.shape_px, 3), dtype=np.uint8)
     quality = np.zeros(tiles.shape_px, dtype=np.uint16)
     view = View(interior, exterior, terrain, to_work, max_range_m)
+    if posts_are_fine(interior, exterior, terrain):
+        posts = PostView(interior, exterior, terrain, to_work, view.reach_m)
+        return _rectify_over_posts(posts, pixels, tiles, interpolation, floors, rgb, quality)
     sampler = _Sampler(view, pixels, interpolation)
     steps, errors = [], [0.0]
     for lattices in _lattices(view, tiles, max_lattice_error_px):
@@ -126,6 +130,15 @@ def source_coordinates(
     """The coordinates `rectify` samples at: evidence, from a pixel of the map to its place in the photo."""
     u, v = (np.full(tiles.shape_px, np.nan, dtype=np.float32) for _ in range(2))
     view = View(interior, exterior, terrain, to_work, max_range_m)
+    if posts_are_fine(interior, exterior, terrain):
+        for tile in PostView(interior, exterior, terrain, to_work, view.reach_m).tiles(tiles):
+            place = _tile_window(tiles, tile.index)
+            u[place] = np.where(tile.seen, tile.map_uv[..., 0], np.float32(np.nan))
+            v[place] = np.where(tile.seen, tile.map_uv[..., 1], np.float32(np.nan))
+        valid = np.isfinite(u)
+        return SourceCoordinates(
+            u=u, v=v, valid=valid, lattice_step_px=1 if valid.any() else 0, lattice_error_px=0.0
+        )
     sampler = _Sampler(view, np.zeros((1, 1, 3), np.uint8), cv2.INTER_NEAREST)
     steps, errors = [], [0.0]
     for lattices in _lattices(view, tiles, max_lattice_error_px):
@@ -133,9 +146,9 @@ def source_coordinates(
         errors.append(float(lattices.error_px.max()))
         for piece in sampler.pieces(lattices):
             window = piece.window(tiles, lattices)
-            valid = slice(None) if piece.valid is None else piece.valid.astype(bool)
-            u[window][valid] = piece.map_uv[..., 0][valid] + np.float32(piece.source[0])
-            v[window][valid] = piece.map_uv[..., 1][valid] + np.float32(piece.source[1])
+            sampled = slice(None) if piece.valid is None else piece.valid.astype(bool)
+            u[window][sampled] = piece.map_uv[..., 0][sampled] + np.float32(piece.source[0])
+            v[window][sampled] = piece.map_uv[..., 1][sampled] + np.float32(piece.source[1])
     return SourceCoordinates(
         u=u,
         v=v,
@@ -143,6 +156,46 @@ def source_coordinates(
         lattice_step_px=min(steps, default=0),
         lattice_error_px=max(errors),
     )
+
+
+def _rectify_over_posts(
+    posts: PostView,
+    pixels: Bytes,
+    tiles: TileRange,
+    interpolation: int,
+    floors: NDArray[np.uint16] | None,
+    rgb: Bytes,
+    quality: NDArray[np.uint16],
+) -> Rectified:
+    """Fill rgb and quality (zero before) tile by tile; see `posts`."""
+    rgba = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
+    inside_px = seen_px = 0
+    for tile in posts.tiles(tiles):
+        inside_px += int(tile.inside.sum())
+        seen_px += int(tile.seen.sum())
+        if floors is not None and tile.quality.max() < floors.reshape(-1)[tile.index]:
+            continue
+        window = _tile_window(tiles, tile.index)
+        cv2.patchNaNs(tile.map_uv, _NOWHERE_PX)
+        sampled = cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
+            rgba, tile.map_uv, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+        )
+        seen = tile.seen.view(np.uint8)
+        cv2.copyTo(cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), seen, rgb[window])
+        quality[window] = tile.quality
+    return Rectified(
+        rgb=rgb,
+        quality=quality,
+        lattice_step_px=1 if seen_px else 0,
+        lattice_error_px=0.0,
+        visible_fraction=seen_px / inside_px if inside_px else 0.0,
+    )
+
+
+def _tile_window(tiles: TileRange, index: int) -> tuple[slice, slice]:
+    row, col = divmod(index, tiles.shape_tiles[1])
+    y, x = row * TILE_SIZE_PX, col * TILE_SIZE_PX
+    return slice(y, y + TILE_SIZE_PX), slice(x, x + TILE_SIZE_PX)
 
 
 def _lattices(view: View, tiles: TileRange, tolerance_px: float) -> Iterator[TileLattices]:
