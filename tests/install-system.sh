@@ -1,35 +1,45 @@
 #!/bin/sh
 # Installs the system packages that are missing, and nothing that is there already.
-#   install-system.sh python   a Python with venv
-#   install-system.sh tests    Chromium, PostgreSQL with PostGIS, fonts
+#   install-system.sh python              a Python with venv
+#   install-system.sh tests               Chromium, PostgreSQL with PostGIS, fonts
+#   install-system.sh tests --simulate    as on a machine on which nothing is installed: what apt would do
 set -eu
 
-have() { command -v "$1" >/dev/null 2>&1; }
+simulate=""
+[ "${2:-}" != --simulate ] || simulate=yes
+
+have() { [ -z "$simulate" ] && command -v "$1" >/dev/null 2>&1; }
+there() { [ -z "$simulate" ] && ls "$@" >/dev/null 2>&1; }
 
 missing=""
 case "${1:-tests}" in
 python)
-    python3 -c 'import venv, ensurepip' 2>/dev/null || missing="python3 python3-venv"
+    have python3 && python3 -c 'import venv, ensurepip' 2>/dev/null || missing="python3 python3-venv"
     ;;
 tests)
     have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
-    ls /usr/share/postgresql/*/extension/postgis.control >/dev/null 2>&1 || missing="$missing postgresql postgresql-postgis"
-    ls /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf >/dev/null 2>&1 || missing="$missing fonts-dejavu-core"
+    there /usr/share/postgresql/*/extension/postgis.control || missing="$missing postgresql postgresql-postgis"
+    there /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf || missing="$missing fonts-dejavu-core"
     ;;
 esac
 [ -n "$missing" ] || exit 0
 
-if ! have apt-get; then
+if ! command -v apt-get >/dev/null 2>&1; then
     echo "install-system: please install these by hand: $missing" >&2
     exit 1
 fi
 sudo=""
 [ "$(id -u)" = 0 ] || sudo="sudo"
-echo "install-system: installing $missing" >&2
-$sudo apt-get update -qq
+[ -n "$simulate" ] || $sudo apt-get update -qq
 # The PostGIS package carries the server's major version in its name.
 if echo "$missing" | grep -q postgresql-postgis; then
     postgis=$(apt-cache search --names-only '^postgresql-[0-9]+-postgis-3$' | sort -V | tail -n 1 | cut -d' ' -f1)
     missing=$(echo "$missing" | sed "s/postgresql-postgis/$postgis/")
 fi
+if [ -n "$simulate" ]; then
+    echo "$missing"
+    apt-get install --simulate -qq --no-install-recommends -o Dir::State::status=/dev/null $missing
+    exit
+fi
+echo "install-system: installing $missing" >&2
 DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
