@@ -30,6 +30,8 @@ REACH_PX = 4 * ALIGN_PX
 """2 (2^L - 1) pixels to gather the coarsest band, as many again to spread it, rounded up."""
 
 _FRACTION_BITS = 6  # of a grey level: 255 << 6 fits 16 bits with its sign
+_SOFT_ONE = 128  # 8-bit Gaussian blur is the same to the last bit on every machine
+_SOFT_PX, _SOFT_SIGMA_PX = 7, 1.2
 _ONE = 1 << 14  # weight of ground wholly owned; times a colour it fits 32 bits
 
 
@@ -64,7 +66,7 @@ class Blender:
             image = _down(image)
             partly = None if partly is None else _down(partly)
             coarser = image if partly is None else _normalised(image, partly)
-            self._sum_up(level, box, colour, coarser, weight)
+            self._sum_up(level, box, colour, coarser, _softened(owned, seen) if level == 0 else weight)
             weight = _down(weight)
             colour = coarser
         self._sum_up(LEVELS, box, colour, None, weight)
@@ -108,6 +110,15 @@ _Plane = TypeVar("_Plane", Shorts, Words)
 
 def _down(plane: _Plane) -> _Plane:
     return np.asarray(cv2.pyrDown(plane), dtype=plane.dtype)
+
+
+def _softened(owned: Mask, seen: Mask) -> Words:
+    """Weights of the finest band: a seam a few pixels wide, so that unlike textures do not meet sharply."""
+    mask = owned.astype(np.uint8) * np.uint8(_SOFT_ONE)
+    soft = cv2.GaussianBlur(mask, (_SOFT_PX, _SOFT_PX), _SOFT_SIGMA_PX)
+    weight = np.asarray(soft, dtype=np.uint16) * np.uint16(_ONE // _SOFT_ONE)
+    weight[~seen] = 0
+    return weight
 
 
 def _normalised(image: Shorts, seen: Words) -> Shorts:

@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from types import TracebackType
 from typing import Self
 
@@ -40,6 +41,7 @@ from flycam.store.base import ObjectStore
 _MAX_ATTEMPTS = 25
 _CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
 _PARENT_CACHE_TILES = 128
+_PLACED_AT_ONCE = 64  # finished tiles in one group: 30 MB, and ancestors are shared
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
 
 
@@ -192,6 +194,61 @@ class MosaicWriter:
             rows, cols = patch.tiles.window_px(tile_id)
             canvases[tile_id].lay(patch.rgb[rows, cols], patch.quality[rows, cols], patch.frame_id)
 
+    def place(self, tiles: Iterable[MosaicTile]) -> int:
+        """Make finished base tiles the heads of this revision, whatever it held; the log lines appended.
+
+        Written with their ancestors in groups as they come, so a killed run keeps the groups it logged; a
+        tile whose head is this very state costs its hash and nothing else. Nothing is merged: who places a
+        tile later replaces it.
+
+        Raises StoreConflict for the live revision, which is only ever merged, for a tile of another zoom, and
+        for one that shows a withdrawn frame.
+        """
+        if self._mosaic.revision == 0:
+            raise StoreConflict(
+                f"mosaic {self._mosaic.mosaic_id}: revision 0 is only merged into;"
+                " place finished tiles in a revision of their own"
+            )
+        lines = 0
+        waiting = iter(tiles)
+        while group := list(islice(waiting, _PLACED_AT_ONCE)):
+            for tile in group:
+                self._require_placeable(tile)
+            with self._lock:
+                lines += self._place(group)
+        return lines
+
+    def _place(self, tiles: list[MosaicTile]) -> int:
+        by_id = {tile.tile_id: tile for tile in tiles}  # of one placed twice the later
+        self._forget(by_id)
+        for tile_id in by_id:
+            self._floors.pop(tile_id, None)
+        for _ in range(_MAX_ATTEMPTS):
+            group = self._with_parents(
+                list(by_id.values()), [self._heads.hash_of(tile_id) for tile_id in by_id]
+            )
+            try:
+                self._commit(group)
+            except StoreConflict:
+                self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
+                continue
+            self._forget(by_id)
+            return len(group)
+        raise self._contended()
+
+    def _require_placeable(self, tile: MosaicTile) -> None:
+        if tile.tile_id.z != self._mosaic.base_zoom:
+            raise StoreConflict(
+                f"tile {tile.tile_id}: mosaic {self._mosaic.mosaic_id} has the base zoom"
+                f" {self._mosaic.base_zoom}; finish the flight again"
+            )
+        withdrawn = [frame_id for frame_id in tile.frames if frame_id in self._amendments.withdrawn]
+        if withdrawn:
+            raise StoreConflict(
+                f"tile {tile.tile_id}: shows frame {withdrawn[0]}, which was withdrawn meanwhile; finish the"
+                " flight again without it"
+            )
+
     # -- memory ---------------------------------------------------------------------------------
 
     def _canvas(self, tile_id: TileId) -> TileCanvas:
@@ -235,16 +292,22 @@ class MosaicWriter:
                 continue
             self._dirty.difference_update(tile_ids)
             return len(group)
-        raise StoreConflict(
+        raise self._contended()
+
+    def _contended(self) -> StoreConflict:
+        return StoreConflict(
             f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
             " they were being written; run again"
         )
 
     def _group(self, tile_ids: list[TileId]) -> list[_Change]:
         """The base tiles and ancestors that differ from the heads they were made from; finest first."""
-        group: list[_Change] = []
         tiles = list(self._pool.map(lambda tile_id: self._canvases[tile_id].borrow(), tile_ids))
-        made_from = [self._made_from[tile_id] for tile_id in tile_ids]
+        return self._with_parents(tiles, [self._made_from[tile_id] for tile_id in tile_ids])
+
+    def _with_parents(self, tiles: list[MosaicTile], made_from: list[str | None]) -> list[_Change]:
+        """Those of these base tiles that differ from the heads named, and their ancestors; finest first."""
+        group: list[_Change] = []
         for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
             changes = map(_Change, tiles, self._pool.map(content_hash, tiles), made_from)
             fresh = [change for change in changes if change.content_hash != change.made_from]
