@@ -7,7 +7,7 @@ have few levels, so that frames tie often, which real qualities hardly do.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
@@ -17,8 +17,11 @@ from flycam.frame.frame import Layer
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId, TileRange
+from flycam.mosaic.epochs import Amendments, Replaced
 from flycam.mosaic.pyramid import parent_of
-from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.refold import refold, stale_tiles
+from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.mosaic.writer import MosaicWriter
 from flycam.store.base import ObjectStore
 
 ZOOM, MIN_ZOOM = 20, 16
@@ -32,9 +35,12 @@ def frame_id(number: int) -> str:
     return hashlib.sha256(f"frame {number}".encode()).hexdigest()[:32]
 
 
-def patch(number: int, world_tiles: int = 3) -> OrthoPatch:
-    """Patch of one frame: a disc of noise over a rectangle of at most 2×2 of the world's tiles."""
-    rng = np.random.default_rng(number)
+def patch(number: int, world_tiles: int = 3, *, version: int = 0) -> OrthoPatch:
+    """Patch of one frame: a disc of noise over a rectangle of at most 2×2 of the world's tiles.
+
+    Each `version` of its placement lies elsewhere and looks otherwise.
+    """
+    rng = np.random.default_rng(number + 1000 * version)
     col, row = rng.integers(0, world_tiles, 2)
     tiles = TileRange(
         z=ZOOM,
@@ -50,7 +56,12 @@ def patch(number: int, world_tiles: int = 3) -> OrthoPatch:
     rgb = np.repeat(np.repeat(rng.integers(0, 256, (height // 8, width // 8, 3), np.uint8), 8, 0), 8, 1)
     rgb[quality == 0] = 0
     return OrthoPatch(
-        tiles=tiles, rgb=rgb, quality=quality, frame_id=frame_id(number), exterior_version=0, dem_id="dem"
+        tiles=tiles,
+        rgb=rgb,
+        quality=quality,
+        frame_id=frame_id(number),
+        exterior_version=version,
+        dem_id=f"dem-{version}",
     )
 
 
@@ -118,6 +129,61 @@ def opened(database: str) -> Catalog:
     catalog = open_catalog(database)
     catalog.tiles.put_mosaic(MOSAIC)
     return catalog
+
+
+def amendments(laid: Mapping[int, int], withdrawn: Iterable[int] = ()) -> Amendments:
+    """From frame numbers: the version of the placement in force (those before were replaced); withdrawals."""
+    gone = set(withdrawn)
+    return Amendments(
+        withdrawn={frame_id(n): patch(n, version=laid.get(n, 0)).tiles for n in gone},
+        replaced={
+            frame_id(n): Replaced(
+                stands=(version, f"dem-{version}"),
+                gone={f"{frame_id(n)}-{old}": patch(n, version=old).tiles for old in range(version)},
+            )
+            for n, version in laid.items()
+            if version > 0
+        },
+    )
+
+
+def in_force(numbers: Iterable[int], laid: Mapping[int, int], withdrawn: Iterable[int]) -> list[OrthoPatch]:
+    """The patches that are left."""
+    gone = set(withdrawn)
+    return [patch(n, version=laid.get(n, 0)) for n in numbers if n not in gone]
+
+
+def expected(numbers: Iterable[int], laid: Mapping[int, int], withdrawn: Iterable[int]) -> dict[TileId, str]:
+    """Content hashes of the tiles that hold something, with the epochs that the amendments give them."""
+    left, amended = in_force(numbers, laid, withdrawn), amendments(laid, withdrawn)
+    return folded(left, {t: amended.epoch(t) for t in folded(left) if t.z == ZOOM})
+
+
+def refolded(
+    store: ObjectStore,
+    log: TileLog,
+    numbers: Iterable[int],
+    laid: Mapping[int, int],
+    withdrawn: Iterable[int],
+) -> int:
+    """The recipe: fold anew what is stale, and where frames came to lie that were not there before."""
+    left, amended = in_force(numbers, laid, withdrawn), amendments(laid, withdrawn)
+    todo = {*stale_tiles(log, MOSAIC, amended), *(t for one in left for t in one.tiles)}
+    with MosaicWriter(store, log, MOSAIC, origin="box", clock_ns=lambda: 0, amendments=amended) as writer:
+        return refold(
+            writer, todo, lambda tiles: (p for p in left if not p.tiles.intersection(tiles).is_empty)
+        )
+
+
+def holding(store: ObjectStore, catalog: Catalog) -> dict[TileId, str]:
+    """Content hash of every tile that holds something; each parent is checked to be that of its children."""
+    heads = {head.tile_id: head for head in catalog.tiles.heads(MOSAIC.mosaic_id, MOSAIC.revision)}
+    tiles = {tile_id: read_tile(store, head) for tile_id, head in heads.items()}
+    for tile_id, tile in tiles.items():
+        if tile_id.z < ZOOM:
+            children = [tiles[child] for child in tile_id.children() if child in tiles]
+            assert content_hash(parent_of(tile_id, children)) == content_hash(tile)
+    return {tile_id: content_hash(tile) for tile_id, tile in tiles.items() if tile.frames}
 
 
 def stored(store: ObjectStore, catalog: Catalog) -> dict[TileId, str]:
