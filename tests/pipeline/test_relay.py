@@ -26,9 +26,11 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.opening import Labels
+from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.workspace import silent
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -271,3 +273,43 @@ def test_a_gsd_that_was_asked_for_stays_when_the_ground_moves(
     register_dem(house.workspace, drill.dem)
     laid = again(house, drill.photos)
     assert (laid.relaid, laid.flight.gsd_m) == (drill.frames, 0.8)
+
+
+def test_boxes_that_laid_a_flight_on_different_terrain_agree_once_they_know_of_each_other(
+    drill: DrillReport, make_house: MakeHouse, cut_dem: WriteDem
+) -> None:
+    """Each learns the other's placements and withdrawals; recorded terrain travels by its key."""
+    one, other = make_house(name="one"), make_house(name="other")
+    for house, dem in ((one, drill.dem), (other, cut_dem("thô.tif", step=2))):
+        flight_id = house.ingest(drill.photos).flight.flight_id
+        register_dem(house.workspace, dem)
+        assert house.ingest(drill.photos).relaid == drill.frames
+    withdraw(one.workspace, records(one, flight_id)[0].frame_id, "nhà dân", "UBND")
+    told = [
+        (
+            house.workspace.catalog.placements.of_flight(flight_id),
+            house.workspace.catalog.frames.withdrawals(flight_id),
+            [(key, house.workspace.store.get(key)) for key in house.workspace.store.list("terrain/")],
+        )
+        for house in (one, other)
+    ]
+    for house, (placements, withdrawals, terrain) in zip((other, one), told, strict=True):
+        for key, posts in terrain:
+            house.workspace.store.put(key, posts)
+        house.workspace.catalog.frames.withdraw(withdrawals)
+        house.workspace.catalog.placements.learn(placements)
+        for mosaic in live_mosaics(house.workspace, flight_id):
+            laid = [r.tiles for r in records(house, flight_id) if r.tiles is not None]
+            refold_mosaic(house.workspace, mosaic, silent, also=laid)
+    lying = [
+        {r.frame_id: (r.status, r.exterior, r.dem_id, r.tiles) for r in records(house, flight_id)}
+        for house in (one, other)
+    ]
+    assert lying[0] == lying[1]
+    assert pictures(one, flight_id) == pictures(other, flight_id)
+    epochs = [
+        {h.tile_id: h.epoch for h in house.workspace.catalog.tiles.heads(f"{flight_id}-colour", 0)}
+        for house in (one, other)
+    ]
+    shared = epochs[0].keys() & epochs[1].keys()
+    assert shared and all(epochs[0][tile_id] == epochs[1][tile_id] for tile_id in shared)
