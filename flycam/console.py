@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import wraps
+from types import FrameType
 from typing import Any
 
 import click
@@ -56,6 +60,27 @@ def _fail(error: BaseException, as_json: bool, code: int) -> None:
 def _language() -> str:
     """Vietnamese where the terminal speaks it, else English."""
     return "vi" if os.environ.get("LANG", "").startswith("vi") else "en"
+
+
+@contextmanager
+def stop_requests() -> Iterator[Callable[[], bool]]:
+    """Whether Ctrl-C or a polite kill has asked to stop, while this is open. The second stops at once."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set  # signals come to the main thread only
+        return
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(number, before[signal.Signals(number)])
+        click.echo("\nstopping; once more to stop at once", err=True)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked.is_set
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class ProgressBar:

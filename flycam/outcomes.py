@@ -12,6 +12,7 @@ EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_STORAGE = 4
 EXIT_REFUSED = 5
+EXIT_CANCELLED = 130  # as a shell says of a command that Ctrl-C stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     ),
     e.FlightBusy: Outcome(EXIT_STORAGE, 409, "The flight is busy", "Chuyến bay đang được xử lý"),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
+    e.Cancelled: Outcome(EXIT_CANCELLED, 409, "Stopped", "Đã dừng"),
     e.RefusedByEvidence: Outcome(EXIT_REFUSED, 409, "Refused by evidence", "Không đủ căn cứ để kết luận"),
 }
 

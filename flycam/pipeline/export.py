@@ -1,18 +1,25 @@
-"""A flight, or one commune of it, as a Cloud-Optimized GeoTIFF."""
+"""A flight, one commune of it, or the ground it lies on, as a Cloud-Optimized GeoTIFF."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import shapely
 
+from flycam.catalog.records import MosaicInfo, RevisionState
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound
+from flycam.frame.flight import Flight
+from flycam.frame.terraincodec import decode_terrain
+from flycam.geodata.raster import write_cog
+from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
 from flycam.pipeline.coverage import flown_on, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
+from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
-LIVE_REVISION = 0
 COARSEST_EXPORT_M = 1000.0
 
 
@@ -32,13 +39,10 @@ def export_flight(
     NotFound (flight, commune, revision, or nothing imaged there), CrsMissing, InputUnusable, DiskFull.
     """
     flight = workspace.catalog.flights.flight(ref)
-    mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight.flight_id, revision))
+    mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
     if gsd_m is not None:
         check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
-    if out.is_dir():
-        raise InputUnusable(f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}")
-    if not out.resolve().parent.is_dir():
-        raise InputUnusable(f"{out}: its folder does not exist; create it or choose another place")
+    _require_place(out)
     polygon = None
     if commune is not None:
         boundary = workspace.catalog.boundaries.commune(commune, flown_on(flight))
@@ -55,12 +59,88 @@ def export_flight(
     )
 
 
-def _revision(workspace: Workspace, flight_id: str, wanted: str | None) -> int | None:
+def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> Exported:
+    """Write the ground that a finished revision lies on: heights, and where they are the flight's own.
+
+    Two float32 bands on the posts of the surface, in the flight's work CRS: height in metres (the flight's
+    datum), and 1 where it is the flight's own surface, 0 where it is the terrain model. A post is the centre
+    of a pixel. Raises NotFound (no finished revision, or none with a surface), InputUnusable, DiskFull.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    _require_place(out)
+    terrain, support, mosaic = _surface_of(workspace, flight, revision)
+    heights = terrain.heights_m
+    own = np.isfinite(support.heights_m)
+    known = np.isfinite(heights)
+    bands = np.stack([np.where(known, heights, np.float32(0)), own.astype(np.float32)], axis=-1)
+    (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    write_cog(
+        out,
+        bands,
+        known,
+        (step_e, 0.0, west - step_e / 2.0, 0.0, -step_s, north + step_s / 2.0),
+        terrain.work_crs,
+        tags={
+            **tags_of(workspace, flight, mosaic),
+            "FLYCAM_BANDS": f"1: height, m, {terrain.vertical_datum}; 2: 1 = own surface, 0 = terrain model",
+        },
+    )
+    rows, cols = heights.shape
+    left, top = west - step_e / 2.0, north + step_s / 2.0
+    return Exported(
+        path=out,
+        crs=terrain.work_crs,
+        gsd_m=step_e,
+        bounds=(left, top - rows * step_s, left + cols * step_e, top),
+        shape_px=(rows, cols),
+    )
+
+
+def _surface_of(
+    workspace: Workspace, flight: Flight, revision: str | None
+) -> tuple[TerrainGrid, TerrainGrid, MosaicInfo]:
+    """Terrain and support of the newest finished revision, and its mosaic."""
+    number = _revision(workspace, flight, revision or "final")
+    mosaic = main_mosaic(workspace, flight.flight_id, number)
+    if mosaic.revision == LIVE_REVISION:
+        raise NotFound(
+            f"{flight.name}: the live mosaic lies on the terrain model as registered; run 'flycam finish' "
+            "for a surface of its own"
+        )
+    record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+    if record.support_key is None or record.dem_id is None:
+        raise NotFound(
+            f"{flight.name}: its revision {mosaic.revision} has no surface of its own; run 'flycam finish "
+            "--surface' (where the poses could not be adjusted there is none)"
+        )
+    support = decode_terrain(workspace.store.get(record.support_key))
+    return recorded_terrain(workspace, record.dem_id), support, mosaic
+
+
+def _require_place(out: Path) -> None:
+    if out.is_dir():
+        raise InputUnusable(f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}")
+    if not out.resolve().parent.is_dir():
+        raise InputUnusable(f"{out}: its folder does not exist; create it or choose another place")
+
+
+def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int | None:
+    """None: the one on show. "final": the one on show if it is finished, else the newest complete one."""
     if wanted is None:
         return None
     if wanted == "live":
         return LIVE_REVISION
-    finals = [m.revision for m in workspace.catalog.tiles.mosaics(flight_id) if m.revision > LIVE_REVISION]
-    if not finals:
-        raise NotFound(f"{flight_id}: this flight has no final revision; export --revision live")
-    return max(finals)
+    shown = main_mosaic(workspace, flight.flight_id)
+    if shown.revision > LIVE_REVISION:
+        return shown.revision
+    complete = [
+        record.revision
+        for record in workspace.catalog.revisions.of_mosaic(shown.mosaic_id)
+        if record.state is RevisionState.PUBLISHED
+    ]
+    if not complete:
+        raise NotFound(
+            f"{flight.name}: this flight has no finished revision; run 'flycam finish', or give --revision "
+            "live"
+        )
+    return max(complete)

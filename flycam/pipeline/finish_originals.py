@@ -1,0 +1,94 @@
+"""Pixels of a flight's photos from the evidence store: a few kept in memory, none on disk."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import FrameRejected, InputUnusable
+from flycam.ingest.photos import open_pixels
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+
+Bytes = NDArray[np.uint8]
+
+_MEMORY_BYTES = 300_000_000
+
+
+def as_it_is(_frame_id: str, pixels: Bytes) -> Bytes:
+    """No development: the photo as its camera wrote it."""
+    return pixels
+
+
+class Originals:
+    """Decoded photos by frame id, the latest within `memory_bytes`. Safe to use from several threads.
+
+    develop  what is done to a photo once it is decoded, such as evening out its exposure
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        records: Iterable[FrameRecord],
+        *,
+        develop: Callable[[str, Bytes], Bytes] = as_it_is,
+        memory_bytes: int = _MEMORY_BYTES,
+    ) -> None:
+        self._workspace = workspace
+        self._records = {record.frame_id: record for record in records}
+        self._develop = develop
+        self._memory_bytes = memory_bytes
+        self._kept: OrderedDict[str, Bytes] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self._making: dict[str, threading.Lock] = {}
+
+    def pixels(self, frame_id: str) -> Bytes:
+        """H×W×3 uint8 RGB, full size, rows as the sensor read them; not to be written into.
+
+        Raises InputUnusable where the stored original no longer reads, and what the store raises.
+        """
+        with self._lock:
+            making = self._making.setdefault(frame_id, threading.Lock())
+        with making:  # two threads that want the same photo decode it once
+            kept = self._get(frame_id)
+            if kept is None:
+                kept = self._develop(frame_id, self._decode(self._records[frame_id]))
+                kept.flags.writeable = False
+                self._keep(frame_id, kept)
+        return kept
+
+    def _get(self, frame_id: str) -> Bytes | None:
+        with self._lock:
+            kept = self._kept.get(frame_id)
+            if kept is not None:
+                self._kept.move_to_end(frame_id)
+            return kept
+
+    def _keep(self, frame_id: str, pixels: Bytes) -> None:
+        with self._lock:
+            self._kept[frame_id] = pixels
+            self._bytes += pixels.nbytes
+            while self._bytes > self._memory_bytes and len(self._kept) > 1:
+                self._bytes -= self._kept.popitem(last=False)[1].nbytes
+
+    def _decode(self, record: FrameRecord) -> Bytes:
+        provenance = record.header.provenance
+        self._workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self._workspace.cache_dir) as folder:
+            # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
+            path = Path(folder) / Path(provenance.source_name).name
+            path.write_bytes(self._workspace.store.get(keys.evidence(provenance.source_sha256)))
+            try:
+                return open_pixels(path)
+            except FrameRejected as error:
+                raise InputUnusable(
+                    f"{provenance.source_name}: its stored original no longer reads; restore the store"
+                ) from error
