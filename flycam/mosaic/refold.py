@@ -29,20 +29,24 @@ def refold(
     writer: MosaicWriter,
     tile_ids: Iterable[TileId],
     patches_of: Callable[[TileRange], Iterable[OrthoPatch]],
+    progress: Callable[[int], None] = lambda _: None,
 ) -> int:
     """Fold base tiles anew and put the result in the place of what they held; the log lines appended.
 
     `patches_of(tiles)` makes again, from the recorded poses and terrain, the patch of every frame that
     touches the given rectangle; a patch may be cut to it. It is called once for a block of at most 8×8
-    tiles. The writer leaves out what is forbidden and gives each tile its epoch. Raises StoreConflict if
-    somebody adds frames to the same tiles meanwhile; running again completes.
+    tiles; `progress` is told how many tiles are done. The writer leaves out what is forbidden and gives
+    each tile its epoch. Raises StoreConflict if somebody adds frames to the same tiles meanwhile; running
+    again completes.
     """
     blocks: dict[tuple[int, int], list[TileId]] = {}
     for tile_id in tile_ids:
         blocks.setdefault((tile_id.y >> _BLOCK_BITS, tile_id.x >> _BLOCK_BITS), []).append(tile_id)
-    lines = 0
+    lines = done = 0
     for _, members in sorted(blocks.items()):
         lines += writer.refold(members, patches_of(_around(members)))
+        done += len(members)
+        progress(done)
     return lines
 
 

@@ -142,12 +142,13 @@ def ingest(
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
+    used = {record.frame_id for record in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
     return IngestReport(
         flight=flight,
         survey=seen,
-        used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
+        used=len(used),
         new=new,
-        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *rejections.sentences()),
+        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *rejections.sentences(but=used)),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(again.frames),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -49,8 +49,13 @@ class Rejections:
             for header, error in self.errors
         ]
 
-    def sentences(self) -> list[Rejection]:
-        return [Rejection.of(header.provenance.source_name, error) for header, error in self.errors]
+    def sentences(self, but: Container[str] = ()) -> list[Rejection]:
+        """One for each frame, but for those of these ids, which stay on the map as they lie."""
+        return [
+            Rejection.of(header.provenance.source_name, error)
+            for header, error in self.errors
+            if header.frame_id not in but
+        ]
 
 
 def merge_frames(

@@ -104,8 +104,6 @@ def refold_mosaic(
     todo = {*stale_tiles(catalog.tiles, mosaic, amendments), *broken, *(t for tiles in also for t in tiles)}
     used = catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
     frames = [record for record in used if record.header.layer == mosaic.layer]
-    if todo:
-        progress("refold", 0, len(todo))
     with MosaicWriter(
         workspace.store,
         catalog.tiles,
@@ -116,9 +114,8 @@ def refold_mosaic(
         damaged=broken,
         workers=workers_here(),
     ) as writer:
-        lines = refold(writer, todo, Replay(workspace, frames, paths))
-    if todo:
-        progress("refold", len(todo), len(todo))
+        replay = Replay(workspace, frames, paths)
+        lines = refold(writer, todo, replay, lambda done: progress("refold", done, len(todo)))
     if len(damaged) > len(broken):
         mend_parents(
             workspace.store,

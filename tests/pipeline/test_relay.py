@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable
@@ -30,7 +31,8 @@ from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.withdraw import withdraw
-from flycam.pipeline.workspace import silent
+from flycam.pipeline.workspace import Workspace, silent
+from flycam.store.opening import open_store
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -194,7 +196,7 @@ def test_partial_terrain_under_a_flight_on_a_plane_waits_for_the_word(
     stays = house.ingest(drill.photos)
     assert (stays.relaid, codes(stays.notes)) == (0, [TERRAIN_WAITS])
     assert codes(stays.flight.warnings) == [NO_TERRAIN]
-    assert stays.used == drill.frames
+    assert (stays.used, stays.rejected) == (drill.frames, {}), "who stays on the map is not left out"
     assert pictures(house, flight_id) == before
     asked = again(house, drill.photos, relay=True)
     aside = [r for r in records(house, flight_id) if r.status is FrameStatus.REJECTED]
@@ -313,3 +315,29 @@ def test_boxes_that_laid_a_flight_on_different_terrain_agree_once_they_know_of_e
     ]
     shared = epochs[0].keys() & epochs[1].keys()
     assert shared and all(epochs[0][tile_id] == epochs[1][tile_id] for tile_id in shared)
+
+
+@pytest.mark.s3
+@pytest.mark.postgres
+def test_the_same_at_a_province(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, s3_url: str, postgres_url: str
+) -> None:
+    """Laid again, damaged, mended, withdrawn: on an S3 server and PostgreSQL as on a field box."""
+    box = make_house(name="box")
+    with open_catalog(postgres_url) as catalog:
+        cache = tmp_path / "cache"
+        workspace = Workspace(store=open_store(s3_url), catalog=catalog, box="test", cache_dir=cache)
+        province = House(root=tmp_path, workspace=workspace)
+        for house in (box, province):
+            flight_id = house.ingest(drill.photos).flight.flight_id
+            register_dem(house.workspace, drill.dem)
+            assert house.ingest(drill.photos).relaid == drill.frames
+        heads = catalog.tiles.heads(f"{flight_id}-colour", 0)
+        for head in heads[::3]:
+            workspace.store.delete(head.key)
+        assert province.ingest(drill.photos).mended == len(heads[::3])
+        frame_id = records(box, flight_id)[3].frame_id
+        for house in (box, province):
+            withdraw(house.workspace, frame_id, "nhà dân", "UBND")
+        assert pictures(province, flight_id) == pictures(box, flight_id)
+        assert province.tiles(f"{flight_id}-colour") == box.tiles(f"{flight_id}-colour")
