@@ -203,6 +203,14 @@ def vn2000_zone(lon_deg: float, province: str | None = None) -> str:
     return f"EPSG:{_VN2000_ZONES[meridian]}"
 
 
+def central_meridian_deg(vn2000_crs: str) -> float:
+    """Central meridian of a VN-2000 zone, degrees. Raises ValueError for another CRS."""
+    for meridian, code in _VN2000_ZONES.items():
+        if vn2000_crs == f"EPSG:{code}":
+            return float(meridian)
+    raise ValueError(f"{vn2000_crs}: is no VN-2000 zone of 3 degrees")
+
+
 def wgs84_points_to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
     """WGS 84 degrees (N×2) to VN-2000 grid metres (N×2) and the zone's CRS.
 

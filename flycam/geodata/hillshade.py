@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 import rasterio
 from affine import Affine
@@ -29,10 +30,13 @@ SUN_AZIMUTH_DEG = 315.0
 SUN_ALTITUDE_DEG = 45.0
 _FULL_RELIEF_ZOOM = 13
 _SHADOW_RGB, _LIGHT_RGB = (70.0, 78.0, 84.0), (247.0, 246.0, 240.0)
+_TONES, _ALPHAS = 51, 5
+_FADE_PX = 10
+"""Over so many pixels shading fades out where known terrain ends: an edge of knowledge, not of a mountain."""
 
 
 def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] | None:
-    """Shaded relief of one tile, 256×256×4 RGBA; transparent where no terrain is known, None if nowhere.
+    """Shaded relief of one tile, 256×256 numbers of `palette`; 0 where no terrain is known, None if nowhere.
 
     The finest file goes first and the next fills its holes. Below zoom 13 the relief is exaggerated, because
     averaging over wide pixels flattens slopes. Raises SourceUnreadable if a registered file is gone.
@@ -40,23 +44,53 @@ def hillshade_tile(dems: Sequence[DemInfo], tile: TileId) -> NDArray[np.uint8] |
     west, south, east, north = tile_bounds(tile)
     corners = mercator_to_lonlat(np.array([[west, south], [east, north]]))
     (lon0, lat0), (lon1, lat1) = corners.tolist()
-    heights = np.full((TILE_SIZE_PX + 2, TILE_SIZE_PX + 2), np.nan, dtype=np.float32)
+    side = TILE_SIZE_PX + 2 * _FADE_PX
+    heights = np.full((side, side), np.nan, dtype=np.float32)
     for dem in sorted(dems, key=lambda d: d.post_spacing_m):
         w, s, e, n = dem.bounds_lonlat
         if w <= lon1 and e >= lon0 and s <= lat1 and n >= lat0 and np.isnan(heights).any():
             found = _warped(dem, tile)
             np.copyto(heights, found, where=np.isnan(heights))
-    if np.isnan(heights).all():
+    inner = np.s_[_FADE_PX - 1 : 1 - _FADE_PX, _FADE_PX - 1 : 1 - _FADE_PX]
+    if np.isnan(heights[inner][1:-1, 1:-1]).all():
         return None
     pixel_m = ground_pixel_m(tile.z, (lat0 + lat1) / 2.0)
     exaggeration = 1.0 + 0.3 * max(_FULL_RELIEF_ZOOM - tile.z, 0)
-    return hillshade_rgba(heights, pixel_m, exaggeration)
+    tone = hillshade_tone(heights[inner], pixel_m, exaggeration)
+    return _numbered(tone, _fade(np.isfinite(heights))[_FADE_PX:-_FADE_PX, _FADE_PX:-_FADE_PX])
 
 
-def hillshade_rgba(
+def palette() -> NDArray[np.uint8]:
+    """256×4 RGBA: what the numbers of a tile stand for, one byte a pixel where RGBA has four."""
+    colours = np.zeros((256, 4), dtype=np.uint8)
+    share = np.arange(_TONES)[:, None] / (_TONES - 1)
+    tones = np.array(_SHADOW_RGB) + share * (np.array(_LIGHT_RGB) - np.array(_SHADOW_RGB))
+    for level in range(_ALPHAS):
+        start = 1 + level * _TONES
+        colours[start : start + _TONES, :3] = np.round(tones)
+        colours[start : start + _TONES, 3] = round(255 * (level + 1) / _ALPHAS)
+    return colours
+
+
+def _numbered(tone: NDArray[np.float64], alpha: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Palette numbers of tones (NaN unknown) and opacities from 0 to 1."""
+    level = np.ceil(alpha * _ALPHAS).astype(np.int16)
+    number = 1 + (level - 1) * _TONES + np.rint(np.nan_to_num(tone) * (_TONES - 1)).astype(np.int16)
+    return np.where(np.isfinite(tone) & (level > 0), number, 0).astype(np.uint8)
+
+
+def _fade(known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Opacity that rises from the edge of what is known over `_FADE_PX` pixels."""
+    if known.all():
+        return np.ones(known.shape)
+    away = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(np.clip(away / _FADE_PX, 0.0, 1.0), np.float64)
+
+
+def hillshade_tone(
     heights_m: NDArray[np.float32], pixel_m: float, exaggeration: float = 1.0
-) -> NDArray[np.uint8]:
-    """Shade (rows+2)×(cols+2) heights, one pixel of rim, to rows×cols×4 RGBA; alpha 0 where unknown.
+) -> NDArray[np.float64]:
+    """Shade (rows+2)×(cols+2) heights, one pixel of rim, to rows×cols tones from 0 (dark) to 1; NaN unknown.
 
     Lambert's cosine of a sun in the north-west at 45° over slopes by Horn's 3×3 differences (Horn 1981,
     Proc. IEEE 69). `pixel_m` is the pixel's side on the ground.
@@ -70,12 +104,7 @@ def hillshade_rgba(
     sun_n = math.cos(azimuth) * math.cos(altitude)
     light = (math.sin(altitude) - east * sun_e - north * sun_n) / np.sqrt(1.0 + east**2 + north**2)
     known = np.isfinite(light) & np.isfinite(heights_m[1:-1, 1:-1])
-    tone = np.clip(np.where(known, light, 0.0), 0.0, 1.0)[..., None]
-    rgba = np.zeros((*known.shape, 4), dtype=np.uint8)
-    rgb = np.array(_SHADOW_RGB) + tone * (np.array(_LIGHT_RGB) - np.array(_SHADOW_RGB))
-    rgba[..., :3] = np.where(known[..., None], np.round(rgb), 0.0)
-    rgba[..., 3] = np.where(known, 255, 0)
-    return rgba
+    return np.where(known, np.clip(light, 0.0, 1.0), np.nan)
 
 
 def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -88,10 +117,10 @@ def _rim_filled(heights: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
-    """Heights at the tile's pixels and one pixel around, NaN unknown; GDAL keeps the memory bounded."""
+    """Heights at the tile's pixels and `_FADE_PX` around, NaN unknown; GDAL keeps the memory bounded."""
     pixel = grid_pixel_m(tile.z)
     west, _, _, north = tile_bounds(tile)
-    size = TILE_SIZE_PX + 2
+    size, rim = TILE_SIZE_PX + 2 * _FADE_PX, _FADE_PX * pixel
     finer = dem.post_spacing_m < ground_pixel_m(tile.z, (dem.bounds_lonlat[1] + dem.bounds_lonlat[3]) / 2)
     try:
         with (
@@ -99,7 +128,7 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
             WarpedVRT(
                 source,
                 crs=WEB_MERCATOR,
-                transform=Affine(pixel, 0.0, west - pixel, 0.0, -pixel, north + pixel),
+                transform=Affine(pixel, 0.0, west - rim, 0.0, -pixel, north + rim),
                 width=size,
                 height=size,
                 resampling=Resampling.average if finer else Resampling.cubic_spline,

@@ -12,8 +12,9 @@ from flycam import __version__
 from flycam.catalog.records import Account
 from flycam.errors import NotFound
 from flycam.serve import sessions
+from flycam.serve.attempts import Attempts
 from flycam.serve.door import COOKIE, Door, Visitor
-from flycam.serve.failures import SignInRequired
+from flycam.serve.failures import SignInRequired, TooManyAttempts
 from flycam.serve.guard import admin, viewer
 from flycam.serve.services import Services
 
@@ -46,13 +47,30 @@ def session(visitor: Annotated[Visitor, Depends(viewer)]) -> dict[str, Any]:
 
 @router.post("/api/login")
 def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
-    """Exchange a token for a cookie that scripts cannot read."""
+    """Exchange a token for a cookie that scripts cannot read. After ten failures: 429 until they are old."""
     door: Door = request.app.state.door
+    address = _may_try(request)
     account = door.by_token(token.token)
     if account is None:
+        _attempts(request).failed(address)
         raise SignInRequired("bad_token")
+    _attempts(request).succeeded(address)
     _let_in(request, response, account, "login")
     return _session(Visitor(account))
+
+
+def _attempts(request: Request) -> Attempts:
+    attempts: Attempts = request.app.state.attempts
+    return attempts
+
+
+def _may_try(request: Request) -> str:
+    """The address that asks. Raises TooManyAttempts while it has failed too often."""
+    address = request.client.host if request.client else ""
+    wait_s = _attempts(request).wait_s(address)
+    if wait_s > 0.0:
+        raise TooManyAttempts(wait_s)
+    return address
 
 
 @router.post("/api/logout")

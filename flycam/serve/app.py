@@ -10,6 +10,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     communes,
+    coordinates,
     events,
     evidence,
     failures,
@@ -21,13 +22,14 @@ from flycam.serve import (
     terrain,
 )
 from flycam.serve.asked import AskedViews
+from flycam.serve.attempts import Attempts
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
 
-_ROUTERS = (accounts, communes, events, evidence, flights, health, imaged, reference, terrain)
+_ROUTERS = (accounts, communes, coordinates, events, evidence, flights, health, imaged, reference, terrain)
 
 
 def create_app(services: Services) -> TileRoute:
@@ -46,6 +48,7 @@ def create_app(services: Services) -> TileRoute:
     route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
     api.state.services = services
     api.state.door = door
+    api.state.attempts = Attempts()
     api.state.follower = follower
     api.state.outlines = imaged.Outlines(services.workspace.catalog)
     api.state.relief = terrain.Relief(services.workspace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,6 +27,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Liên kết đã dùng hoặc hết hạn: hãy xin liên kết mới",
         "The link is spent or expired: ask for a new one",
     ),
+    "too_many": (
+        "Nhập sai mã quá nhiều lần: hãy thử lại sau {minutes} phút",
+        "Too many wrong tokens: try again in {minutes} minutes",
+    ),
     "bad_request": ("Yêu cầu không hợp lệ", "The request is not valid"),
     "no_page": ("Không có trang này", "There is no such page"),
     "internal": (
@@ -43,6 +48,18 @@ class SignInRequired(FlycamError):
         self.word = word
 
 
+class TooManyAttempts(FlycamError):
+    """Sign-in failed too often; `wait_s` seconds until the next try."""
+
+    def __init__(self, wait_s: float) -> None:
+        self.wait_s = max(math.ceil(wait_s), 1)
+        super().__init__(self.words("en"))
+
+    def words(self, language: str) -> str:
+        """What to say."""
+        return words("too_many", language).format(minutes=-(-self.wait_s // 60))
+
+
 def language_of(query_string: bytes) -> str:
     """ "vi" unless the query says lang=en."""
     return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
@@ -57,6 +74,8 @@ def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
     """(status, JSON body) for an error."""
     if isinstance(error, SignInRequired):
         return 401, {"error": "SignInRequired", "message": words(error.word, language)}
+    if isinstance(error, TooManyAttempts):
+        return 429, {"error": "TooManyAttempts", "message": error.words(language)}
     if isinstance(error, FlycamError):
         return http_status(error), {"error": type(error).__name__, "message": sentence(error, language)}
     return 500, {"error": "Internal", "message": words("internal", language)}
@@ -97,7 +116,10 @@ def install(app: FastAPI) -> None:
         status, body = payload(error, language)
         if status == 500:
             _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
-        return JSONResponse(body, status, headers={"Cache-Control": "no-store"})
+        headers = {"Cache-Control": "no-store"}
+        if isinstance(error, TooManyAttempts):
+            headers["Retry-After"] = str(error.wait_s)
+        return JSONResponse(body, status, headers=headers)
 
     for kind in (FlycamError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, respond)

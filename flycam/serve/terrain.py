@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections import OrderedDict
 from typing import Annotated
 
-import cv2
 from fastapi import APIRouter, Depends, Path, Request, Response
+from PIL import Image
 
-from flycam.geodata.hillshade import hillshade_tile
+from flycam.geodata.hillshade import hillshade_tile, palette
 from flycam.geometry.grid import TileId
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
@@ -23,7 +24,7 @@ router = APIRouter(dependencies=[Depends(viewer)])
 MIN_ZOOM, MAX_ZOOM = 6, 16
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}
 _KEPT_TILES = 1024
-_PNG_LEVEL = 4
+_PNG_LEVEL = 6
 
 
 class Relief:
@@ -53,11 +54,14 @@ class Relief:
         return made
 
     def _make(self, tile_id: TileId) -> bytes:
-        rgba = hillshade_tile(registered_dems(self._workspace), tile_id)
-        if rgba is None:
+        numbers = hillshade_tile(registered_dems(self._workspace), tile_id)
+        if numbers is None:
             return EMPTY.data
-        bgra = cv2.cvtColor(rgba, cv2.COLOR_RGBA2BGRA)
-        return cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, _PNG_LEVEL])[1].tobytes()
+        picture, colours = Image.fromarray(numbers, "P"), palette()
+        picture.putpalette(colours[:, :3].tobytes())
+        out = io.BytesIO()
+        picture.save(out, "PNG", compress_level=_PNG_LEVEL, transparency=colours[:, 3].tobytes())
+        return out.getvalue()
 
 
 @router.get("/api/terrain")

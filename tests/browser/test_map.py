@@ -247,3 +247,24 @@ def test_losing_the_server_is_said_and_the_map_stays(open_page: OpenPage, world:
         settled(page)
     expect(page.locator(".notice")).to_contain_text("Mất kết nối", timeout=15_000)
     expect(page.locator(".flight")).to_have_count(2)
+
+
+@pytest.mark.parametrize(
+    ("language", "numbers"),
+    [
+        ("vi", r"^\d+,\d{6}° B\s+\d+,\d{6}° Đ\nX 2\.\d{3}\.\d{3} B  Y \d{3}\.\d{3} Đ  VN-2000 KTT 104°45′$"),
+        ("en", r"^\d+\.\d{6}° N\s+\d+\.\d{6}° E\nX 2,\d{3},\d{3} N  Y \d{3},\d{3} E  VN-2000 CM 104°45′$"),
+    ],
+)
+def test_vn_2000_stands_beside_wgs_84(open_page: OpenPage, language: str, numbers: str) -> None:
+    page = open_page("phone", f"lang={language}")
+    settled(page)
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    readout = page.locator(".position")
+    expect(readout).to_contain_text("VN-2000")
+    assert re.match(numbers, readout.inner_text()), readout.inner_text()
+    placed = readout.bounding_box()
+    assert placed is not None and placed["x"] >= 0 and placed["x"] + placed["width"] <= 390
+    assert page.locator(".position span").nth(1).evaluate("e => e.scrollWidth <= e.clientWidth")

@@ -10,7 +10,8 @@ import pytest
 from flycam.errors import SourceUnreadable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem import read_dem_info
-from flycam.geodata.hillshade import hillshade_rgba, hillshade_tile
+from flycam.geodata.dem_info import DemInfo
+from flycam.geodata.hillshade import hillshade_tile, hillshade_tone, palette
 from flycam.geometry.grid import TileId, lonlat_to_mercator, tile_at
 from tests.geodata.dem_files import EAST, NORTH, ground, write_dem
 
@@ -22,27 +23,34 @@ def slope(east: float, north: float) -> np.ndarray:
 
 def test_slopes_towards_the_north_west_are_bright() -> None:
     """A slope that faces the sun at its own angle is as bright as can be; its opposite is dark."""
-    facing = hillshade_rgba(slope(0.7, -0.7), 10.0)[..., 0]
-    away = hillshade_rgba(slope(-0.7, 0.7), 10.0)[..., 0]
-    flat = hillshade_rgba(slope(0, 0), 10.0)[..., 0]
-    assert facing.min() >= 246
+    facing, away, flat = (hillshade_tone(slope(e, n), 10.0) for e, n in ((0.7, -0.7), (-0.7, 0.7), (0, 0)))
+    assert facing.min() >= 0.995
     assert away.max() < flat.min() < facing.min()
 
 
 def test_shade_depends_on_slope_not_on_height() -> None:
-    assert np.array_equal(hillshade_rgba(slope(0.3, 0.1), 10.0), hillshade_rgba(slope(0.3, 0.1) + 1000, 10.0))
-    assert np.array_equal(
-        hillshade_rgba(slope(0.2, 0.2), 10.0), hillshade_rgba(slope(0.1, 0.1), 10.0, exaggeration=2.0)
-    )
+    low, high = (hillshade_tone(slope(0.3, 0.1) + up, 10.0) for up in (0.0, 1000.0))
+    np.testing.assert_allclose(low, high, atol=1e-4)
+    steep, exaggerated = hillshade_tone(slope(0.2, 0.2), 10.0), hillshade_tone(slope(0.1, 0.1), 10.0, 2.0)
+    np.testing.assert_allclose(steep, exaggerated, atol=1e-4)
 
 
-def test_holes_are_transparent_and_black() -> None:
+def test_holes_are_unknown() -> None:
     heights = slope(0.2, 0.2)
     heights[10, 12] = np.nan
-    rgba = hillshade_rgba(heights, 10.0)
-    assert not rgba[9, 11].any()
-    assert rgba[20, 20, 3] == 255
-    assert (rgba[..., 3] == 0).sum() == 9
+    tone = hillshade_tone(heights, 10.0)
+    assert np.isnan(tone[9, 11]) and np.isfinite(tone[20, 20])
+    assert np.isnan(tone).sum() == 9
+
+
+def test_the_palette_runs_from_shadow_to_light_at_each_opacity() -> None:
+    colours = palette()
+    assert not colours[0].any()
+    used = colours[1:256]
+    assert set(used[:, 3].tolist()) == {51, 102, 153, 204, 255}
+    solid = used[used[:, 3] == 255, :3].astype(int)
+    assert solid[0].tolist() == [70, 78, 84] and solid[-1].tolist() == [247, 246, 240]
+    assert (np.diff(solid, axis=0) > 0).all()
 
 
 @pytest.fixture
@@ -53,13 +61,35 @@ def tile_and_dem(tmp_path: Path) -> tuple[TileId, Path]:
     return tile_at(15, (x, y))[0], path
 
 
+def shaded(dems: list[DemInfo], tile: TileId) -> np.ndarray:
+    numbers = hillshade_tile(dems, tile)
+    assert numbers is not None
+    return palette()[numbers]
+
+
+def test_shading_fades_where_the_known_terrain_ends_and_goes_on_across_tiles(
+    tile_and_dem: tuple[TileId, Path],
+) -> None:
+    tile, path = tile_and_dem
+    dems = [read_dem_info(path, "EGM96")]
+    north = tile
+    while (above := hillshade_tile(dems, TileId(z=tile.z, x=tile.x, y=north.y - 1))) is not None:
+        north = TileId(z=tile.z, x=tile.x, y=north.y - 1)
+        if not above.all():
+            break
+    column = shaded(dems, north)[:, 128, 3].astype(int)
+    below = shaded(dems, TileId(z=tile.z, x=tile.x, y=north.y + 1))[:, 128, 3].astype(int)
+    both = np.concatenate([column, below])
+    assert both[0] == 0 and both[-1] == 255
+    assert (np.diff(both) >= 0).all() and np.diff(both).max() <= 102  # two of the five levels at most
+    assert 6 <= ((both > 0) & (both < 255)).sum() <= 12
+
+
 def test_neighbouring_tiles_continue_each_other(tile_and_dem: tuple[TileId, Path]) -> None:
     tile, path = tile_and_dem
     dems = [read_dem_info(path, "EGM96")]
-    here = hillshade_tile(dems, tile)
-    east = hillshade_tile(dems, TileId(z=tile.z, x=tile.x + 1, y=tile.y))
-    assert here is not None
-    assert east is not None
+    here = shaded(dems, tile)
+    east = shaded(dems, TileId(z=tile.z, x=tile.x + 1, y=tile.y))
     assert (here[..., 3] == 255).all()
     seam = np.abs(here[:, -1, 0].astype(int) - east[:, 0, 0].astype(int)).max()
     inside = np.abs(np.diff(here[..., 0].astype(int), axis=1)).max()
@@ -71,8 +101,7 @@ def test_beyond_the_terrain(tile_and_dem: tuple[TileId, Path]) -> None:
     dems = [read_dem_info(path, "EGM96")]
     assert hillshade_tile(dems, TileId(z=tile.z, x=tile.x + 50, y=tile.y)) is None
     assert hillshade_tile([], tile) is None
-    wide = hillshade_tile(dems, TileId(z=12, x=tile.x >> 3, y=tile.y >> 3))
-    assert wide is not None
+    wide = shaded(dems, TileId(z=12, x=tile.x >> 3, y=tile.y >> 3))
     assert 0 < (wide[..., 3] > 0).mean() < 1
     path.unlink()
     with pytest.raises(SourceUnreadable, match=r"^dem\.tif"):

@@ -50,6 +50,7 @@ EVERYWHERE = (
     f"/api/evidence/{'0' * 64}",
     f"/api/evidence/{'0' * 64}/preview",
     "/api/terrain",
+    "/api/vn2000?lon=104&lat=22",
     "/api/hillshade/8/1/1",
     "/api/docs",
     "/tilejson/m",

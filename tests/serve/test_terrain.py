@@ -15,6 +15,7 @@ def shaded(client: httpx.Client, z: int, lon: float, lat: float) -> np.ndarray:
     tile, _, _ = tile_at(z, (float(x), float(y)))
     response = client.get(f"/api/hillshade/{tile}")
     assert response.headers["content-type"] == "image/png"
+    assert len(response.content) < 256 * 256  # a byte a pixel before compression
     return cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_UNCHANGED)
 
 

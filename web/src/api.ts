@@ -42,6 +42,14 @@ export interface RevisionInfo {
   reports: Record<string, string>;
 }
 
+/** Metres in a 3-degree zone of VN-2000: X counts north, Y counts east. */
+export interface Vn2000 {
+  x_north_m: number;
+  y_east_m: number;
+  crs: string;
+  central_meridian_deg: number;
+}
+
 /** Colours and classes of what is known about pixels, as the server paints them. */
 export interface Legend {
   title: string;
@@ -169,6 +177,7 @@ export const api = {
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
   gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),
+  vn2000: (lon: number, lat: number) => get<Vn2000 | null>("/api/vn2000", { lon, lat }),
   outlines: (eventId: string) => get<FeatureCollection>("/api/outlines", { event: eventId }),
   communes: (bounds: number[], toleranceM: number, on: string | null) =>
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),

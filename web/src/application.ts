@@ -12,11 +12,11 @@ import { Ground } from "./map/ground";
 import { chosenMosaic, MosaicLayers } from "./map/mosaics";
 import { Overlays } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, unionBounds } from "./map/view";
-import { formatLonLat } from "./numbers";
 import { EvidenceCard } from "./panel/evidence";
 import { FlightList } from "./panel/flights";
 import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
+import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
 import {
   currentEvent,
@@ -36,7 +36,7 @@ export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
   private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
   private readonly warnings = el("ul", { class: "map-warnings", hidden: true });
-  private readonly position = el("output", { class: "position" });
+  private readonly position = new Readout();
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
   private readonly wholeButton = el("button", { type: "button", class: "whole" });
@@ -98,7 +98,7 @@ export class Application {
     const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     this.wholeButton.addEventListener("click", () => void this.showWhole());
-    const over = [this.drillFrame, this.notice, this.warnings, this.wholeButton, this.position, this.card.element];
+    const over = [this.drillFrame, this.notice, this.warnings, this.wholeButton, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
@@ -194,7 +194,7 @@ export class Application {
   private showPosition(coordinate: number[] | undefined): void {
     if (!coordinate) return;
     const [lon = 0, lat = 0] = toLonLat(coordinate);
-    this.position.textContent = formatLonLat(lon, lat);
+    this.position.show(lon, lat);
   }
 
   private async drawOutlines(state: State): Promise<void> {

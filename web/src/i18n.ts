@@ -56,6 +56,11 @@ const words = {
   groundOwn: ["đo từ chính chuyến bay", "measured by the flight itself"],
   groundDem: ["mô hình độ cao (DEM)", "terrain model (DEM)"],
   legend: ["Chú giải", "Legend"],
+  vn2000: ["VN-2000 KTT {0}", "VN-2000 CM {0}"],
+  legendNoTerrain: [
+    "Địa hình mờ dần: hết vùng đã có mô hình độ cao",
+    "Shading fades out: no terrain is known beyond",
+  ],
   legendNotFlown: ["Chưa bay chụp: không biết ở đó có gì", "Not flown: nothing is known about it"],
   legendFlight: ["Phạm vi chuyến bay", "Extent of a flight"],
   legendCommune: ["Ranh giới xã, phường", "Commune boundary"],

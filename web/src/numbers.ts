@@ -1,5 +1,6 @@
 /** Numbers and coordinates as they are written in the chosen language. */
 
+import type { Vn2000 } from "./api";
 import { language, t } from "./i18n";
 
 export function formatNumber(value: number, digits = 0): string {
@@ -14,6 +15,15 @@ export function formatLonLat(lon: number, lat: number, between = "   "): string 
   const latitude = `${formatNumber(Math.abs(lat), 6)}° ${t(lat < 0 ? "south" : "north")}`;
   const longitude = `${formatNumber(Math.abs(lon), 6)}° ${t(lon < 0 ? "west" : "east")}`;
   return `${latitude}${between}${longitude}`;
+}
+
+/** VN-2000 as sheets print it: X north, Y east, and the meridian, which the law ties to the province. */
+export function formatVn2000(place: Vn2000): string {
+  const degrees = Math.floor(place.central_meridian_deg);
+  const minutes = Math.round((place.central_meridian_deg - degrees) * 60);
+  const meridian = `${degrees}°${String(minutes).padStart(2, "0")}′`;
+  const [x, y] = [formatNumber(place.x_north_m), formatNumber(place.y_east_m)];
+  return `X ${x} ${t("north")}  Y ${y} ${t("east")}  ${t("vn2000", meridian)}`;
 }
 
 export function formatGsd(gsdM: number): string {

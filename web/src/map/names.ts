@@ -21,6 +21,8 @@ const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-
 /** Points tried across the view, in each direction, for a commune that reaches beyond it. */
 const TRIED = 15;
 const NAME_PX = 200;
+const NAME_HEIGHT_PX = 44;
+const CONTROLS = ".ol-zoom, .whole, .ol-scale-line, .position, .drill-frame:not([hidden])";
 
 type Areal = Polygon | MultiPolygon;
 
@@ -52,19 +54,43 @@ export class Names {
     const [width = 0, height = 0] = this.map.getSize() ?? [];
     // half a name fits between the points tried and the view's edge
     const extent = view.calculateExtent([Math.max(width - NAME_PX, 1), Math.max(height - 60, 1)]);
+    const isFree = this.freeOfControls();
     const names: Feature[] = [];
     for (const commune of communes) {
       const shape = commune.getGeometry() as Areal | undefined;
-      const at = shape && intersects(shape.getExtent(), extent) ? roomFor(shape, extent) : null;
+      const at = shape && intersects(shape.getExtent(), extent) ? roomFor(shape, extent, isFree) : null;
       if (at) names.push(new Feature({ geometry: new Point(at), name: commune.get("name") as string }));
     }
     this.source.addFeatures(names);
   }
+
+  /** Whether a name written at a place would stay clear of the buttons and notes that lie over the map. */
+  private freeOfControls(): (at: number[]) => boolean {
+    const target = this.map.getTargetElement() as HTMLElement | null;
+    if (!target) return () => true;
+    const origin = target.getBoundingClientRect();
+    const boxes = [...(target.parentElement?.querySelectorAll(CONTROLS) ?? [])]
+      .map((control) => control.getBoundingClientRect())
+      .filter((box) => box.width > 0);
+    return (at) => {
+      const pixel = this.map.getPixelFromCoordinate(at);
+      if (!pixel) return true;
+      const [x, y] = [(pixel[0] ?? 0) + origin.left, (pixel[1] ?? 0) + origin.top];
+      const [across, down] = [NAME_PX / 2, NAME_HEIGHT_PX / 2];
+      return boxes.every(
+        (box) =>
+          x + across < box.left || x - across > box.right || y + down < box.top || y - down > box.bottom,
+      );
+    };
+  }
 }
 
 /** A point of the shape inside the view, as far from both their edges as the points tried allow. */
-function roomFor(shape: Areal, extent: number[]): number[] | null {
-  if (containsExtent(extent, shape.getExtent())) return innerPoint(shape);
+function roomFor(shape: Areal, extent: number[], isFree: (at: number[]) => boolean): number[] | null {
+  if (containsExtent(extent, shape.getExtent())) {
+    const inner = innerPoint(shape);
+    if (isFree(inner)) return inner;
+  }
   const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = extent;
   const inside: boolean[][] = [];
   for (let row = 0; row < TRIED; row++) {
@@ -72,7 +98,7 @@ function roomFor(shape: Areal, extent: number[]): number[] | null {
     for (let col = 0; col < TRIED; col++) {
       const x = x0 + ((col + 0.5) / TRIED) * (x1 - x0);
       const y = y0 + ((row + 0.5) / TRIED) * (y1 - y0);
-      inside[row]?.push(shape.intersectsCoordinate([x, y]));
+      inside[row]?.push(shape.intersectsCoordinate([x, y]) && isFree([x, y]));
     }
   }
   let best: { room: number; row: number; col: number } | null = null;

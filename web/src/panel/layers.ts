@@ -23,6 +23,7 @@ const DATA: [DataLayer, Word][] = [
 
 const EXPLAINED: { word: Word; sign: string }[] = [
   { word: "legendNotFlown", sign: "not-flown" },
+  { word: "legendNoTerrain", sign: "no-terrain" },
   { word: "legendFlight", sign: "flight" },
   { word: "legendPicked", sign: "picked" },
 ];
@@ -130,6 +131,10 @@ function drawing(name: string): string {
   }
   if (name === "hillshade") {
     return `${open}${back("#c9c7bd")}<path d="M0 22 11 6l7 9 6-7 10 14z" fill="#8b8a80"/><path d="M11 6l-4 16h8zM24 8l-3 14h8z" fill="#f1efe6"/></svg>`;
+  }
+  if (name === "no-terrain") {
+    const fade = `<linearGradient id="fade"><stop offset="0.2" stop-color="#9c9a90"/><stop offset="0.8" stop-color="#9c9a90" stop-opacity="0"/></linearGradient>`;
+    return `${open}<defs>${fade}</defs>${back(COLOURS.ground)}<rect width="34" height="22" fill="url(#fade)"/></svg>`;
   }
   if (name === "picked") {
     return `${open}${back("#6f7f5f")}<rect x="4" y="4" width="26" height="14" fill="none" stroke="${COLOURS.picked}" stroke-width="2"/><circle cx="17" cy="11" r="4" fill="${COLOURS.picked}" stroke="#14202b" stroke-width="1.6"/></svg>`;
