@@ -1,0 +1,256 @@
+"""Tie points of a flight: features, pairs, matches, tracks; spread over every frame, each with its sigma."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame, Ties
+from flycam.adjust.choosing import cells_pct, kept, observed, spread_over_frames
+from flycam.adjust.joining import meeting_tracks, settled_poses
+from flycam.adjust.masks import plain_cells, restless_cells, without
+from flycam.adjust.pairs import PairPlan, plan_pairs
+from flycam.adjust.sharpen import sharpen
+from flycam.adjust.tie_store import (
+    FeatureCache,
+    Nothing,
+    features_arrays,
+    features_from,
+    features_key,
+    matches_arrays,
+    matches_from,
+    pair_key,
+)
+from flycam.adjust.turned import quarter_turns, turned_view
+from flycam.adjust.twoview import PairMatches, Plausible, match_pair
+from flycam.adjust.views import View, north_deg, view_of
+from flycam.geometry.features import find_features
+from flycam.geometry.terrain import TerrainGrid
+
+Bytes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TieOptions:
+    """How many ties, and how far ground may stand from the terrain.
+
+    features      salient points a frame
+    per_cell      tracks wanted in each cell of an 8×8 grid over a frame (6: up to 384 a frame)
+    """
+
+    features: int = 4000
+    neighbours: int = 6
+    across: int = 4
+    least_share: float = 0.15
+    per_cell: int = 6
+    plausible: Plausible = field(default_factory=Plausible)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TieReport:
+    """The ties and what was seen on the way.
+
+    turns                     by frame, quarter turns (clockwise) its picture was given after the flight;
+                              `adjust.turned.turned_frame` gives the frame that the ties belong to
+    pairs_tried, pairs_tied   pairs planned, and those with verified matches
+    features, tracks          by frame
+    cells_pct                 by frame, share of an 8×8 grid that holds a tie, 0-100
+    masked_pct                by frame, share of a 16×16 grid that is restless (water, what moves) or plain
+    reasons                   by frame number, why a frame has no tie
+    """
+
+    turns: Sequence[int]
+    ties: Ties
+    pairs_tried: int
+    pairs_tied: int
+    features: Sequence[int]
+    tracks: Sequence[int]
+    cells_pct: Sequence[float]
+    masked_pct: Sequence[float]
+    reasons: Mapping[int, str]
+
+
+def silent(_stage: str, _done: int, _total: int) -> None:
+    """No one to tell."""
+
+
+def find_ties(
+    frames: Sequence[BlockFrame],
+    pixels_of: Callable[[int], Bytes],
+    terrain: TerrainGrid,
+    *,
+    options: TieOptions | None = None,
+    keep: FeatureCache | None = None,
+    workers: int = 2,
+    progress: Callable[[str, int, int], None] = silent,
+) -> TieReport:
+    """Tie points of all frames, deterministic whatever the number of workers.
+
+    pixels_of  gives H×W×3 uint8 RGB of frame i, full size; asked once for features and once more to measure
+               their places exactly, from several threads
+    terrain    what the priors stand on; a plane will do, NaN is not known
+    keep       features and matches of a run that was interrupted
+    progress   (stage, done, of how many); what it raises ends the search
+
+    No flight raises: a frame without ties has its reason in the report. Raises what pixels_of raises.
+    """
+    options = options or TieOptions()
+    keep = Nothing() if keep is None else keep
+    seek = _Seek(terrain=terrain, options=options, keep=keep, workers=workers, progress=progress)
+    views = _views(frames, pixels_of, seek)
+    turns, known = _turns(views, seek)
+    views = [turned_view(view, turn, terrain) for view, turn in zip(views, turns, strict=True)]
+    plan = _plan([view.frame for view in views], seek)
+    matches = _matches(views, plan, known, seek)
+    restless = restless_cells(views, plan, matches)
+    matches = without(views, plan, matches, restless)
+    poses = settled_poses(views, plan, matches)
+    seen = observed(views, meeting_tracks(views, plan, matches, poses))
+    many = spread_over_frames(seen, frames, round(_SURPLUS * options.per_cell))
+    sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress)
+    ties = spread_over_frames(kept(sharp, alike), frames, options.per_cell)
+    return _report(views, turns, plan, matches, ties, restless | plain_cells(views))
+
+
+_SURPLUS = 1.7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seek:
+    """What every step of one search shares."""
+
+    terrain: TerrainGrid
+    options: TieOptions
+    keep: FeatureCache
+    workers: int
+    progress: Callable[[str, int, int], None]
+
+
+def _views(frames: Sequence[BlockFrame], pixels_of: Callable[[int], Bytes], seek: _Seek) -> list[View]:
+    def one(number: int) -> View:
+        frame = frames[number]
+        found = features_from(seek.keep.get(features_key(frame)))
+        if found is None:
+            cv2.setNumThreads(1)
+            found = find_features(pixels_of(number), most=seek.options.features, up_deg=north_deg(frame))
+            seek.keep.put(features_key(frame), features_arrays(found))
+        return view_of(frame, found, seek.terrain)
+
+    return _in_threads(one, range(len(frames)), "features", seek)
+
+
+def _turns(views: Sequence[View], seek: _Seek) -> tuple[list[int], dict[tuple[int, int], PairMatches]]:
+    """Quarter turns of each picture, told by neighbours in time; and the matches that hold already."""
+    frames = [view.frame for view in views]
+    plan = _plan(frames, seek)
+    links = _only(plan, _neighbours(frames))
+    found = _matches(views, links, {}, seek, stage="neighbours")
+    pairs = list(zip(links.a.tolist(), links.b.tolist(), strict=True))
+    failing = [pair for pair, m in zip(pairs, found, strict=True) if m.i.size == 0]
+    turns = quarter_turns(views, failing, seek.terrain, seek.options.plausible)
+    known = {p: m for p, m in zip(pairs, found, strict=True) if not turns[p[0]] and not turns[p[1]]}
+    return turns, known
+
+
+def _neighbours(frames: Sequence[BlockFrame]) -> set[tuple[int, int]]:
+    order = sorted(range(len(frames)), key=lambda k: (frames[k].captured_ns, k))
+    return {(min(a, b), max(a, b)) for a, b in pairwise(order)}
+
+
+def _only(plan: PairPlan, wanted: set[tuple[int, int]]) -> PairPlan:
+    chosen = np.array([p in wanted for p in zip(plan.a.tolist(), plan.b.tolist(), strict=True)], dtype=bool)
+    return replace(plan, a=plan.a[chosen], b=plan.b[chosen], share=plan.share[chosen])
+
+
+def _matches(
+    views: Sequence[View],
+    plan: PairPlan,
+    known: Mapping[tuple[int, int], PairMatches],
+    seek: _Seek,
+    stage: str = "matches",
+) -> list[PairMatches]:
+    def one(pair: tuple[int, int]) -> PairMatches:
+        if pair in known:
+            return known[pair]
+        a, b = views[pair[0]], views[pair[1]]
+        key = pair_key(a.frame, b.frame)
+        found = matches_from(seek.keep.get(key), (len(a.features), len(b.features)))
+        if found is None:
+            cv2.setNumThreads(1)
+            found = match_pair(a, b, seek.terrain, seek.options.plausible)
+            seek.keep.put(key, matches_arrays(found))
+        return found
+
+    return _in_threads(one, list(zip(plan.a.tolist(), plan.b.tolist(), strict=True)), stage, seek)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _in_threads(
+    work: Callable[[Item], Result], items: Sequence[Item], stage: str, seek: _Seek
+) -> list[Result]:
+    """Results in the order of the items, whatever the number of threads."""
+    results: list[Result] = []
+    pool = ThreadPoolExecutor(seek.workers, thread_name_prefix="ties")
+    try:
+        for done, result in enumerate(pool.map(work, items), start=1):
+            results.append(result)
+            seek.progress(stage, done, len(items))
+    finally:
+        # whoever tells of progress may also stop it: what has not begun is not begun any more
+        pool.shutdown(cancel_futures=True)
+    return results
+
+
+def _plan(frames: Sequence[BlockFrame], seek: _Seek) -> PairPlan:
+    return plan_pairs(
+        frames,
+        seek.terrain,
+        least_share=seek.options.least_share,
+        neighbours=seek.options.neighbours,
+        across=seek.options.across,
+    )
+
+
+def _report(
+    views: Sequence[View],
+    turns: Sequence[int],
+    plan: PairPlan,
+    matches: Sequence[PairMatches],
+    ties: Ties,
+    masked: NDArray[np.bool_],
+) -> TieReport:
+    count = np.bincount(ties.frame, minlength=len(views))
+    return TieReport(
+        ties=ties,
+        turns=tuple(int(t) for t in turns),
+        pairs_tried=len(matches),
+        pairs_tied=sum(m.i.size > 0 for m in matches),
+        features=tuple(len(view.features) for view in views),
+        tracks=tuple(int(c) for c in count),
+        cells_pct=tuple(cells_pct(ties, [view.frame for view in views])),
+        masked_pct=tuple(100.0 * float(m.mean()) for m in masked),
+        reasons=_reasons(plan, matches, count),
+    )
+
+
+def _reasons(plan: PairPlan, matches: Sequence[PairMatches], count: NDArray[np.int64]) -> dict[int, str]:
+    """Why a frame has no tie: what most of its pairs say."""
+    reasons = dict(plan.reasons)
+    said: dict[int, list[str]] = {}
+    for a, b, found in zip(plan.a.tolist(), plan.b.tolist(), matches, strict=True):
+        for number in (a, b):
+            said.setdefault(number, []).append(found.reason or "its matches agree with no third view")
+    for number in np.flatnonzero(count == 0).tolist():
+        words = sorted(said.get(number, ["no pair"]))
+        reasons.setdefault(number, max(words, key=words.count))
+    return {number: reasons[number] for number in sorted(reasons)}

@@ -1,0 +1,120 @@
+"""Pictures that were turned after the flight, in a viewer say, while their metadata were left as they were.
+
+It shows in the pictures alone: turned back by quarter turns, neighbours match, and only with both turned the
+right way do their matches lie on the same ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame
+from flycam.adjust.twoview import Plausible, agreed, within_reach
+from flycam.adjust.views import View, view_of
+from flycam.geometry.features import Features, turned_descriptors
+from flycam.geometry.matching import mutual_best_of_all
+from flycam.geometry.rotation import as_mat3
+from flycam.geometry.terrain import TerrainGrid
+
+Indices = NDArray[np.int64]
+
+_SEARCHED = 2500
+_LEAST = 20
+_TIMES = 2.0
+# Image axes after a quarter turn clockwise: what lay to the right lies below.
+_QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+
+
+def turned_frame(frame: BlockFrame, quarters: int) -> BlockFrame:
+    """The frame as it must be read, its picture having been turned clockwise by quarters × 90°.
+
+    The lens turns with the picture, so it becomes a camera of its own.
+    """
+    quarters %= 4
+    if quarters == 0:
+        return frame
+    turn = np.linalg.matrix_power(_QUARTER, quarters)
+    exterior = replace(frame.exterior, rotation=as_mat3(turn @ np.asarray(frame.exterior.rotation)))
+    interior = frame.interior
+    if quarters == 2:
+        (width, height), (cx, cy) = interior.image_size_px, interior.principal_point_px
+        interior = replace(interior, principal_point_px=(width - 1.0 - cx, height - 1.0 - cy))
+    return replace(
+        frame, exterior=exterior, interior=interior, camera=f"{frame.camera}:turned{90 * quarters}"
+    )
+
+
+def turned_view(view: View, quarters: int, terrain: TerrainGrid) -> View:
+    """The view of `turned_frame`, from the features already found."""
+    if quarters % 4 == 0:
+        return view
+    features = Features(
+        uv_px=view.features.uv_px,
+        size_px=view.features.size_px,
+        descriptor=turned_descriptors(view.features.descriptor, quarters),
+    )
+    return view_of(turned_frame(view.frame, quarters), features, terrain)
+
+
+def quarter_turns(
+    views: Sequence[View], links: Sequence[tuple[int, int]], terrain: TerrainGrid, plausible: Plausible
+) -> list[int]:
+    """Quarter turns 0…3 of each view, from the links (pairs of neighbours) that do not match as they are.
+
+    0 unless its links say otherwise with at least 20 matches, and twice as many as for any other turn.
+    """
+    votes = np.zeros((len(views), 4))
+    for a, b in links:
+        first, second = _strong(views[a]), _strong(views[b])
+        turn, i, j = _relative_turn(first, second)
+        if i.size < _LEAST:
+            continue
+        counts = [
+            _on_same_ground(
+                turned_view(first, q, terrain), turned_view(second, q + turn, terrain), i, j, plausible
+            )
+            for q in range(4)
+        ]
+        for q, count in enumerate(counts):
+            votes[a, q] += count
+            votes[b, (q + turn) % 4] += count
+    best = votes.argmax(axis=1)
+    most = votes.max(axis=1)
+    votes[np.arange(len(views)), best] = 0.0
+    sure = (most >= _LEAST) & (most >= _TIMES * votes.max(axis=1))
+    return [int(q) for q in np.where(sure, best, 0)]
+
+
+def _strong(view: View) -> View:
+    return replace(
+        view,
+        features=Features(
+            uv_px=view.features.uv_px[:_SEARCHED],
+            size_px=view.features.size_px[:_SEARCHED],
+            descriptor=view.features.descriptor[:_SEARCHED],
+        ),
+        rays=view.rays[:_SEARCHED],
+        ground=view.ground[:_SEARCHED],
+    )
+
+
+def _relative_turn(a: View, b: View) -> tuple[int, Indices, Indices]:
+    """Turn of b against a that makes most features match; no matches if none does clearly."""
+    found = [
+        mutual_best_of_all(a.features.descriptor, turned_descriptors(b.features.descriptor, turn), ratio=0.8)
+        for turn in range(4)
+    ]
+    size = [i.size for i, _ in found]
+    best = int(np.argmax(size))
+    if size[best] < _TIMES * sorted(size)[-2]:
+        return 0, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    return best, *found[best]
+
+
+def _on_same_ground(a: View, b: View, i: Indices, j: Indices, plausible: Plausible) -> int:
+    pa, pb = within_reach(a, b, plausible)
+    return int(agreed(pa, pb, i, j, 1.0)[0].size)

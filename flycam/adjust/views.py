@@ -1,0 +1,98 @@
+"""What matching knows of a frame: its features, their rays, and where by the prior those meet the terrain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import BlockFrame
+from flycam.geometry.camera import undistorted_directions
+from flycam.geometry.features import SEARCHED_PX, Features
+from flycam.geometry.terrain import TerrainGrid, cast_rays
+
+Floats = NDArray[np.float64]
+
+_UNSURE_YAW_RAD = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """One frame ready to be matched; metric axes as in `adjust.epipolar` (heights times grid_scale).
+
+    centre      3; rotation 3×3 world to camera
+    rays        N×3 unit, camera axes; ground N×3 metric, NaN where the terrain is not known
+    focal_px    pixels a radian near the axis
+    unit_px     the size of a searched pixel in full-size pixels: what errors of localisation are measured in
+    ground_sigma_m  1-sigma error of a ground point by the prior
+    """
+
+    frame: BlockFrame
+    features: Features
+    centre: Floats
+    rotation: Floats
+    rays: Floats
+    ground: Floats
+    focal_px: float
+    unit_px: float
+    ground_sigma_m: float
+    height_m: float
+
+
+def view_of(frame: BlockFrame, features: Features, terrain: TerrainGrid) -> View:
+    """Rays and ground points of a frame's features."""
+    exterior = frame.exterior
+    scale = exterior.grid_scale
+    rotation = np.asarray(exterior.rotation)
+    rays = unit_rays(frame, features.uv_px)
+    along = rays @ rotation
+    along[:, 2] /= scale
+    sighted = np.flatnonzero(np.isfinite(along).all(axis=1))
+    ground = np.full((len(rays), 3), np.nan)
+    if sighted.size:
+        ground[sighted] = cast_rays(terrain, np.asarray(exterior.projection_centre_m), along[sighted])
+    ground[:, 2] *= scale
+    centre = np.array(exterior.projection_centre_m) * [1.0, 1.0, scale]
+    seen = np.isfinite(ground[:, 2])
+    height = float(centre[2] - np.median(ground[seen, 2])) if seen.any() else float("nan")
+    tilt, turn = max(exterior.sigma_attitude_rad[:2]), exterior.sigma_attitude_rad[2]
+    reach = np.hypot(*frame.interior.image_size_px) / 2.0 / _focal(frame) * height
+    sigma = float(np.hypot(max(exterior.sigma_position_m[:2]), np.hypot(tilt * height, turn * reach / 2.0)))
+    return View(
+        frame=frame,
+        features=features,
+        centre=centre,
+        rotation=rotation,
+        rays=rays,
+        ground=ground,
+        focal_px=_focal(frame),
+        unit_px=unit_px(frame),
+        ground_sigma_m=sigma,
+        height_m=height,
+    )
+
+
+def unit_rays(frame: BlockFrame, uv: Floats) -> Floats:
+    """Unit directions N×3 in camera axes of image points N×2; NaN where the lens cannot produce them."""
+    rays = np.stack(undistorted_directions(frame.interior, uv[:, 0], uv[:, 1]), axis=-1)
+    unit: Floats = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return unit
+
+
+def unit_px(frame: BlockFrame) -> float:
+    """Size of a searched pixel (SIFT doubles the reduced picture) in full-size pixels, 1 at least."""
+    width, height = frame.interior.image_size_px
+    return max(1.0, 0.5 * float(np.sqrt(width * height / SEARCHED_PX)))
+
+
+def north_deg(frame: BlockFrame) -> float | None:
+    """Direction of grid north in the picture's middle, clockwise from the right; None if yaw is not known."""
+    if frame.exterior.sigma_attitude_rad[2] > _UNSURE_YAW_RAD:
+        return None
+    x, y, _ = (row[1] for row in frame.exterior.rotation)
+    return float(np.degrees(np.arctan2(y, x)))
+
+
+def _focal(frame: BlockFrame) -> float:
+    return float(np.mean(frame.interior.focal_length_px))

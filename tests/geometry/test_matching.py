@@ -1,0 +1,67 @@
+"""Matching among candidates: the same as looking at all pairs one by one."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.geometry.features import DESCRIPTOR_NORM
+from flycam.geometry.matching import close_pairs, mutual_best, mutual_best_of_all
+
+
+def descriptors(n, seed):
+    raw = np.random.default_rng(seed).exponential(size=(n, 128))
+    unit = raw / np.linalg.norm(raw, axis=1, keepdims=True)
+    return np.minimum(np.rint(unit * DESCRIPTOR_NORM), 255).astype(np.uint8)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 40))
+def test_close_pairs_are_those_of_every_pair(seed, n, m):
+    rng = np.random.default_rng(seed)
+    a, b = rng.uniform(size=(n, 2)), rng.uniform(size=(m, 2))
+    a[rng.uniform(size=n) < 0.2] = np.nan
+    i, j = close_pairs(a, b, 0.3)
+    with np.errstate(invalid="ignore"):
+        expected = np.argwhere((np.abs(a[:, None] - b[None]) <= 0.3).all(axis=2))
+    assert np.array_equal(np.stack([i, j], axis=1), expected)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 30), st.integers(1, 30))
+def test_a_match_is_the_best_of_its_candidates_from_both_sides(seed, n, m):
+    rng = np.random.default_rng(seed)
+    a, b = descriptors(n, seed), descriptors(m, seed + 1)
+    b[: min(n, m)] = a[: min(n, m)]
+    allowed = rng.uniform(size=(n, m)) < 0.5
+    i, j = np.nonzero(allowed)
+    fa, fb = a.astype(float), b.astype(float)
+    cosine = fa @ fb.T / np.linalg.norm(fa, axis=1)[:, None] / np.linalg.norm(fb, axis=1)
+    distance = np.where(allowed, np.sqrt(np.maximum(2 - 2 * cosine, 1e-9)), np.inf)
+    expected = []
+    for r in range(n):
+        for c in range(m):
+            d = distance[r, c]
+            rivals = np.concatenate([np.delete(distance[r], c), np.delete(distance[:, c], r)])
+            if np.isfinite(d) and cosine[r, c] >= 0.7 and np.all(d <= 0.9 * rivals):
+                expected.append((r, c))
+    ours = mutual_best(a, b, i, j, ratio=0.9, alike=0.7)
+    assert list(zip(ours[0].tolist(), ours[1].tolist(), strict=True)) == expected
+
+
+def test_candidates_that_do_not_hold_the_true_one_give_none_that_is_unlike():
+    a, b = descriptors(50, 1), descriptors(50, 2)
+    i, j = np.nonzero(np.ones((50, 50), dtype=bool))
+    assert mutual_best(a, b, i, j, ratio=0.8, alike=0.88)[0].size == 0
+
+
+def test_all_pairs_find_a_permutation_and_leave_strangers():
+    a = descriptors(60, 5)
+    order = np.random.default_rng(1).permutation(60)
+    b = np.concatenate([a[order], descriptors(20, 9)])
+    i, j = mutual_best_of_all(a, b, ratio=0.8)
+    assert i.tolist() == list(range(60))
+    assert np.array_equal(order[j], i)
+
+
+def test_too_few_to_compare_give_nothing():
+    assert mutual_best_of_all(descriptors(1, 1), descriptors(9, 2), ratio=0.8)[0].size == 0
+    none = np.empty(0, dtype=np.int64)
+    assert mutual_best(descriptors(3, 1), descriptors(3, 2), none, none, ratio=0.8, alike=0.8)[0].size == 0
