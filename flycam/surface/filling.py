@@ -17,7 +17,8 @@ Bools = NDArray[np.bool_]
 # Pieces of surface smaller than this, apart from their surroundings in height, are mistakes.
 _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
 _CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
-_LEAST_MARGIN = -0.05
+_LEAST_MARGIN = 0.05
+_MATCHING_SHARE, _ROUGH_SHARE = 0.21, 1.0
 
 
 class Found(Protocol):
@@ -50,14 +51,21 @@ def finish_heights(found: Found, base_m: Singles, spacing_m: float, options: Sur
     dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
     support &= _not_speckles(dz, support, spacing_m)
     dz = _blended(dz, support, spacing_m, options.blend_m)
-    return Finished(dz, support, _sigma(found, support))
+    return Finished(dz, support, _sigma(found, dz, support))
 
 
-def _sigma(found: Found, support: Bools) -> Singles:
-    """1-sigma of a height: the peak's width times the root of what does not correlate."""
+def _sigma(found: Found, dz: Singles, support: Bools) -> Singles:
+    """1-sigma of a height: the width of its peak times the root of what does not correlate, and how much the
+    heights around it differ (where a window holds a step, the step may lie a post or two aside).
+
+    Both factors are fitted to drills with truth (tests/bench/surface.py).
+    """
+    mean = cv2.blur(dz, (5, 5))
+    rough = np.sqrt(np.maximum(cv2.blur(dz * dz, (5, 5)) - mean * mean, 0.0))
     with np.errstate(invalid="ignore"):
         noise = np.sqrt(np.maximum(1.0 - found.agreement, 0.05))
-        sigma = 0.3 * noise * np.minimum(found.precision_m, 10.0)
+        match = _MATCHING_SHARE * noise * np.minimum(found.precision_m, 10.0)
+    sigma = np.hypot(match, _ROUGH_SHARE * rough)
     return np.where(support, sigma, np.float32(np.nan)).astype(np.float32)
 
 

@@ -12,6 +12,7 @@ from flycam.errors import OutsideTerrain
 from flycam.geometry.camera import in_image, project
 from flycam.geometry.terrain import surface_heights
 from flycam.surface.refine import refine_surface
+from flycam.surface.surface import contours
 from tests.surface.scene import CAMERA, HEIGHT_M, HOUSE, scene, slope
 
 SPACING = 1.0
@@ -111,3 +112,39 @@ def test_pictures_beside_the_terrain_are_refused():
     far = replace(world.ground, origin_m=(1e6, 1e6))
     with pytest.raises(OutsideTerrain):
         refine_surface(world.views, world.pixels_of, far, spacing_m=SPACING)
+
+
+def test_for_rectification_draws_edges_straight_and_moves_nothing(found):
+    _, surface = found
+    straight = surface.for_rectification()
+    inner = (slice(8, -8), slice(8, -8))
+    before, after = surface.terrain.heights_m[inner], straight.heights_m[inner]
+    assert np.median(np.abs(after - before)) < 0.1
+    assert np.abs(np.diff(after, axis=1)).max() < np.abs(np.diff(before, axis=1)).max()
+    assert straight.dem_id != surface.terrain.dem_id
+    assert straight.origin_m == surface.terrain.origin_m
+
+
+def test_contours_rise_by_the_interval_and_circle_the_house(found):
+    _, surface = found
+    lines = contours(surface, 2.0)
+    assert {line.height_m % 2.0 for line in lines} == {0.0}
+    easts, norths, _ = HOUSE
+    middle = ((easts.start + easts.stop) / 2, (norths.start + norths.stop) / 2)
+    around = [
+        line
+        for line in lines
+        if line.closed and cv2.pointPolygonTest(line.points_m.astype(np.float32), middle, False) > 0
+    ]
+    assert around
+
+
+def test_unknown_terrain_is_filled_where_the_pictures_show_it_and_stays_unknown_elsewhere():
+    world = scene()
+    heights = world.ground.heights_m.copy()
+    heights[0:4, :] = np.nan
+    ground = replace(world.ground, heights_m=heights)
+    surface = refine_surface(world.views, world.pixels_of, ground, spacing_m=SPACING)
+    assert not (np.isnan(surface.terrain.heights_m) & surface.support).any()
+    straight = surface.for_rectification().heights_m
+    assert (np.isnan(straight) == np.isnan(surface.terrain.heights_m)).all()
