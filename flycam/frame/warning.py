@@ -16,6 +16,7 @@ SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
 MENDED = "mended"
+FINISHED_OLDER = "finished_older"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,18 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "--gsd {asked}: ignored, for this flight is on the map at {kept} m already; use 'flycam export"
             " --gsd', or ingest into a new data folder (--data)."
+        ),
+    ),
+    FINISHED_OLDER: _Words(
+        brief_vi="bản hoàn thiện được làm từ vị trí cũ",
+        brief_en="the finished revision has the placements before",
+        sentence_vi=(
+            "Bản hoàn thiện số {revision} đang hiển thị được làm từ vị trí cũ của ảnh; chạy lại"
+            " 'flycam finish' để có bản mới."
+        ),
+        sentence_en=(
+            "Finished revision {revision}, which is on show, was made from the placements before; run 'flycam"
+            " finish' again for a new one."
         ),
     ),
     MENDED: _Words(

@@ -23,8 +23,8 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
+from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
-from flycam.pipeline.withdraw import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
 
 _Item = TypeVar("_Item")

@@ -14,7 +14,13 @@ from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.frame.frame import FrameHeader, Layer
-from flycam.frame.warning import RELAID, SET_ASIDE_FRAMES, TERRAIN_WAITS, warning
+from flycam.frame.warning import (
+    FINISHED_OLDER,
+    RELAID,
+    SET_ASIDE_FRAMES,
+    TERRAIN_WAITS,
+    warning,
+)
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM, Diagnosis
@@ -97,15 +103,29 @@ def plan_relay(
             TERRAIN_WAITS, files=terrain_names, percent=round(100 * (1 - gain.unknown)), lost=len(lost)
         )
         return Relay(notes=(waits,), held=held)
-    zooms = {mosaic.layer: mosaic.base_zoom for mosaic in live_mosaics(workspace, flight_id)}
-    work_crs = workspace.catalog.flights.flight(flight_id).work_crs
-    new = [
-        frame_record(views[r.frame_id], flight_id, work_crs, zooms[r.header.layer], terrain.dem_id)
-        for r in (*here, *back)
-    ]
+    new = _laid_again(workspace, flight_id, [*here, *back], views, terrain.dem_id)
     frames = tuple(one for one in new if _differ(records[one.frame_id], one))
     aside = tuple(_set_aside(one, lost[one.frame_id]) for one in on_map if one.frame_id in lost)
-    return Relay(frames=frames, aside=aside, notes=tuple(_said(frames, aside, terrain_names)))
+    shown = [one.revision for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
+    return Relay(frames=frames, aside=aside, notes=tuple(_said(frames, aside, terrain_names, max(shown))))
+
+
+def _laid_again(
+    workspace: Workspace,
+    flight_id: str,
+    records: Sequence[FrameRecord],
+    views: Mapping[str, Planned],
+    dem_id: str,
+) -> list[FrameRecord]:
+    """The frames as they are laid today, each in the layer that it was laid in first."""
+    zooms = {mosaic.layer: mosaic.base_zoom for mosaic in live_mosaics(workspace, flight_id)}
+    work_crs = workspace.catalog.flights.flight(flight_id).work_crs
+    new = []
+    for record in records:
+        layer = record.header.layer
+        laid = frame_record(views[record.frame_id], flight_id, work_crs, zooms[layer], dem_id)
+        new.append(replace(laid, header=replace(laid.header, layer=layer)))
+    return new
 
 
 def carry_out(workspace: Workspace, flight_id: str, relay: Relay, at_ns: int) -> None:
@@ -218,9 +238,13 @@ def _set_aside(record: FrameRecord, why: str) -> FrameRecord:
     )
 
 
-def _said(frames: Sequence[FrameRecord], aside: Sequence[FrameRecord], names: str) -> Iterable[str]:
+def _said(
+    frames: Sequence[FrameRecord], aside: Sequence[FrameRecord], names: str, on_show: int
+) -> Iterable[str]:
     if frames:
         yield warning(RELAID, frames=len(frames), files=names or "-")
     if aside:
         names = ", ".join(record.header.provenance.source_name for record in aside)
         yield warning(SET_ASIDE_FRAMES, frames=len(aside), names=names)
+    if on_show > 0 and (frames or aside):
+        yield warning(FINISHED_OLDER, revision=on_show)

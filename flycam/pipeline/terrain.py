@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
-from flycam.errors import InputUnusable, NotFound, TerrainMissing
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, TerrainMissing, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
@@ -223,11 +223,18 @@ def terrain_for_flight(
     else:
         terrain = load_terrain(dems, work_crs, bounds_m, datum)
     terrain = with_content_id(terrain)
-    if workspace is not None:
-        key = keys.terrain(terrain.dem_id)
-        if not workspace.store.exists(key):
-            workspace.store.put(key, encode_terrain(terrain), durable=True)
+    if workspace is not None and not _is_recorded(workspace, terrain):
+        workspace.store.put(keys.terrain(terrain.dem_id), encode_terrain(terrain), durable=True)
     return terrain
+
+
+def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
+    """Whether the store holds these very posts: frames laid on them need them for ever."""
+    try:
+        kept = recorded_terrain(workspace, terrain.dem_id)
+    except (ObjectMissing, TileCorrupt):
+        return False
+    return np.array_equal(kept.heights_m, terrain.heights_m, equal_nan=True)
 
 
 def recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:

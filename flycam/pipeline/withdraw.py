@@ -15,10 +15,8 @@ from flycam.frame.flight import Flight, FlightState
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.opening import close_flight
-from flycam.pipeline.refolding import amendments_of, live_mosaics, refold_mosaic
+from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.workspace import Progress, Workspace, silent
-
-__all__ = ["WithdrawReport", "amendments_of", "withdraw"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

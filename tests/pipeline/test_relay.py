@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import (
+    FINISHED_OLDER,
     GSD_KEPT,
     NO_TERRAIN,
     RELAID,
@@ -137,7 +139,6 @@ def test_the_same_again_changes_nothing(drill: DrillReport, make_house: MakeHous
         "flycam.catalog.placements.Placements.supersede",
         "flycam.mosaic.writer.MosaicWriter.refold",
         "flycam.pipeline.batch.cover_communes",
-        "flycam.pipeline.batch.close_flight",
     ],
 )
 def test_cut_half_way_the_same_command_completes_it(
@@ -241,6 +242,16 @@ def test_frames_withdrawn_before_or_after_stay_out(drill: DrillReport, make_hous
         on_map = {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
         assert on_map and on_map.isdisjoint(frames)
         assert house.ingest(drill.photos).new == 0
+
+
+def test_a_finished_revision_on_show_is_said_to_be_older(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house()
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    tiles = house.workspace.catalog.tiles
+    (live,) = tiles.mosaics(flight_id)
+    tiles.put_mosaic(replace(live, revision=1, published=True))
+    register_dem(house.workspace, drill.dem)
+    assert codes(house.ingest(drill.photos).notes) == [RELAID, FINISHED_OLDER]
 
 
 def test_half_of_a_card_leaves_the_warning_until_the_rest_is_laid_again(
