@@ -31,7 +31,7 @@ REACH_PX = 4 * ALIGN_PX
 
 _FRACTION_BITS = 6  # of a grey level: 255 << 6 fits 16 bits with its sign
 _SOFT_ONE = 128  # 8-bit Gaussian blur is the same to the last bit on every machine
-_SOFT_PX, _SOFT_SIGMA_PX = 7, 1.2
+_SOFT_PX, _SOFT_SIGMA_PX = 5, 0.9
 _ONE = 1 << 14  # weight of ground wholly owned; times a colour it fits 32 bits
 
 

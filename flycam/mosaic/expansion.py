@@ -44,7 +44,10 @@ def difference(one: Looks, two: Looks, full_scale: int) -> Ints:
     Pixels that one of them does not see differ wholly. It is a metric, for truncation keeps the triangle
     inequality.
     """
-    apart = np.abs(one.features - two.features).sum(axis=-1, dtype=np.int32)
+    each = np.abs(one.features - two.features)
+    apart = each[..., 0].astype(np.int32)
+    for feature in range(1, each.shape[-1]):  # a sum over so short an axis would take five times as long
+        apart += each[..., feature]
     apart = np.minimum(apart, full_scale) * WHOLLY // full_scale
     apart[~(one.seen & two.seen)] = WHOLLY
     return np.asarray(apart, dtype=np.int32)

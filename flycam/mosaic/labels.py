@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -16,7 +16,7 @@ from flycam.mosaic.radiometry import Radiometry
 _FEATURES = 5  # three colours, two gradients
 _GREY_LEVEL = 12  # feature units: a third for each of the colours stays whole
 _RIM_QUALITY = 1
-_WORTHWHILE = 4  # a frame whose quality is below a fourth of the best is not tried
+_WORTHWHILE = 2  # a frame whose quality is below half of the best is not tried
 _BAND_ROWS = 256
 
 
@@ -35,13 +35,18 @@ def view_of(overview: Overview, radiometry: Radiometry, number: int, *, reduce: 
     Pixels at the rim of what the frame sees get the lowest quality: at full size the rim may lie elsewhere.
     """
     light = radiometry.corrected_overview(number, overview)
-    seen = (overview.quality > 0).astype(np.uint8)
-    quality = np.where(cv2.erode(seen, np.ones((3, 3), np.uint8), borderValue=0), overview.quality, 0)
-    quality = np.where(seen, np.maximum(quality, _RIM_QUALITY), 0).astype(np.uint16)
+    quality = quality_of(overview)
     box = overview.box
     if reduce > 1:
         light, quality, box = _reduced(light, quality, box, reduce)
     return View(box=box, features=_features(light), quality=quality)
+
+
+def quality_of(overview: Overview) -> Words:
+    """The overview's quality, with the lowest there is at the rim of what the frame sees."""
+    seen = (overview.quality > 0).astype(np.uint8)
+    inner = cv2.erode(seen, np.ones((3, 3), np.uint8), borderValue=0)
+    return np.where(inner, overview.quality, seen * np.uint16(_RIM_QUALITY)).astype(np.uint16)
 
 
 def _reduced(
@@ -66,7 +71,7 @@ def _reduced(
 
 def _features(light: NDArray[np.float32]) -> NDArray[np.int16]:
     """H×W×5: colours and the gradient of their mean; a grey level in all three bands is _GREY_LEVEL units."""
-    grey = light.mean(axis=2)
+    grey = (light[..., 0] + light[..., 1] + light[..., 2]) * np.float32(1 / 3)
     features = np.empty((*light.shape[:2], _FEATURES), dtype=np.int16)
     features[..., :3] = np.rint(light * (_GREY_LEVEL / 3))
     for band, order in ((3, (1, 0)), (4, (0, 1))):
@@ -127,26 +132,50 @@ def try_frame(
     costs: Costs,
     where: Box,
     reach_px: int,
-) -> bool:
-    """Expand one frame inside `where`; True if it took ground.
+) -> Box | None:
+    """Expand one frame inside `where`; the box around the ground it took, None if it took none.
 
     reach_px  how far from its ground it may reach; 0: wherever it sees well enough
     """
     view = view_of_number(number)
     where = where.intersection(view.box).intersection(labels.box)
     if where.is_empty:
-        return False
-    window, _ = _window(labels, where, view_of_number, costs)
-    at = where.within(labels.box)
-    looks, quality = _looks(view, where)
-    best = labels.best[at]
-    active = (window.owner > 0) & (quality.astype(np.int64) * _WORTHWHILE >= best)
-    if reach_px:
-        own = (window.owner == number + 1).astype(np.uint8)
-        active &= cv2.dilate(own, np.ones((2 * reach_px + 1,) * 2, np.uint8)) > 0
-    taken = expand(window, number + 1, looks, costs.data(quality, best), active)
+        return None
+    active = _promising(labels, number, view, where, reach_px)
+    if not active.any():
+        return None
+    tight = _box_around(active, where)
+    # one pixel more, in which nothing moves: so every edge that a move can change is in the window
+    around = tight.grown(1).intersection(labels.box)
+    window = _window(labels, around, view_of_number, costs)
+    looks, quality = _looks(view, around)
+    free = np.zeros(around.shape, dtype=np.bool_)
+    free[tight.within(around)] = active[tight.within(where)]
+    at = around.within(labels.box)
+    taken = expand(window, number + 1, looks, costs.data(quality, labels.best[at]), free)
+    if not taken.any():
+        return None
     labels.owner[at][taken] = number + 1
-    return bool(taken.any())
+    return _box_around(taken, around)
+
+
+def _box_around(mask: NDArray[np.bool_], box: Box) -> Box:
+    """The pixels of `box` that are set in `mask`."""
+    left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
+    row, col = box.row + top, box.col + left
+    return Box(row=row, col=col, row_stop=row + height, col_stop=col + width)
+
+
+def _promising(labels: LabelMap, number: int, view: View, where: Box, reach_px: int) -> NDArray[np.bool_]:
+    """Pixels of `where` that the frame does not own, but sees well enough, within its reach."""
+    owner = labels.owner[where.within(labels.box)]
+    quality = view.quality[where.within(view.box)]
+    promising = (quality > 0) & (owner > 0) & (owner != number + 1)
+    promising &= quality.astype(np.int64) * _WORTHWHILE >= labels.best[where.within(labels.box)]
+    if reach_px:
+        own = (owner == number + 1).astype(np.uint8)
+        promising &= cv2.dilate(own, np.ones((2 * reach_px + 1,) * 2, np.uint8)) > 0
+    return np.asarray(promising, dtype=np.bool_)
 
 
 def energy(labels: LabelMap, view_of_number: Callable[[int], View], costs: Costs) -> int:
@@ -156,24 +185,21 @@ def energy(labels: LabelMap, view_of_number: Callable[[int], View], costs: Costs
         bottom = min(top + _BAND_ROWS, labels.box.row_stop)
         band = Box(row=top, col=labels.box.col, row_stop=min(bottom + 1, labels.box.row_stop),
                    col_stop=labels.box.col_stop)  # fmt: skip
-        window, _ = _window(labels, band, view_of_number, costs)
+        window = _window(labels, band, view_of_number, costs)
         rows = bottom - top
         total += int(window.data[:rows].sum(dtype=np.int64)) + int(window.seams(0)[:rows].sum(dtype=np.int64))
         total += int(window.seams(1)[:rows].sum(dtype=np.int64))
     return total
 
 
-def _window(
-    labels: LabelMap, where: Box, view_of_number: Callable[[int], View], costs: Costs
-) -> tuple[Window, Sequence[int]]:
+def _window(labels: LabelMap, where: Box, view_of_number: Callable[[int], View], costs: Costs) -> Window:
     """All that the owners show in a window, at their pixels and one beyond."""
     owner = labels.owner[where.within(labels.box)]
     best = labels.best[where.within(labels.box)]
     shape = where.shape
     planes = [(np.zeros((*shape, _FEATURES), np.int16), np.zeros(shape, np.bool_)) for _ in range(5)]
     data = np.zeros(shape, dtype=np.int32)
-    present = [int(n) for n in np.unique(owner) if n]
-    for label in present:
+    for label in (int(n) for n in np.unique(owner) if n):
         rows, cols = np.nonzero(owner == label)
         view = view_of_number(label - 1)
         for (features, seen), (down, right) in zip(planes, _AROUND, strict=True):
@@ -196,13 +222,17 @@ def _window(
         data=data,
         length=costs.length,
         full_scale=costs.full_scale,
-    ), present
+    )
 
 
 _AROUND = ((0, 0), (0, 1), (1, 0), (0, -1), (-1, 0))
 
 
 def _looks(view: View, where: Box) -> tuple[Looks, Words]:
-    """What a view shows over a window inside its box, and its quality there."""
-    at = where.within(view.box)
-    return Looks(features=view.features[at], seen=view.quality[at] > 0), view.quality[at]
+    """What a view shows over a window, and its quality there (0 outside its box)."""
+    features = np.zeros((*where.shape, _FEATURES), dtype=np.int16)
+    quality = np.zeros(where.shape, dtype=np.uint16)
+    both = where.intersection(view.box)
+    features[both.within(where)] = view.features[both.within(view.box)]
+    quality[both.within(where)] = view.quality[both.within(view.box)]
+    return Looks(features=features, seen=quality > 0), quality

@@ -20,22 +20,24 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from flycam.mosaic.labels import Costs, LabelMap, View, energy, try_frame, view_of
+from flycam.mosaic.labels import Costs, LabelMap, View, energy, quality_of, try_frame, view_of
 from flycam.mosaic.overview import Box, Overviews, Words
 from flycam.mosaic.radiometry import Radiometry
 
 _COARSER = 4  # between the grid where seams are found and the one where they are refined
 _REFINE_PX = 6
 _COARSE_SWEEPS, _FINE_SWEEPS = 4, 2
+_STEPS = 4
 _RIM_PX = 2  # at full size a frame may see this much more than its overview
 _MAX_FRAMES = 0xFFFE
-_VIEWS_BYTES = 120_000_000
+_VIEWS_BYTES = 220_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,40 +87,37 @@ def plan_seams(
     """
     if not 0 < len(overviews) <= _MAX_FRAMES:
         raise ValueError(f"seams are planned for 1 to {_MAX_FRAMES} frames, not {len(overviews)}")
-    if len({overviews[number].z for number in range(len(overviews))}) != 1:
-        raise ValueError("the overviews of a block must have one zoom")
-    z = overviews[0].z
-    small = [view_of(overviews[n], radiometry, n, reduce=_COARSER) for n in range(len(overviews))]
+    small, boxes, zooms = [], [], set()
+    for number in range(len(overviews)):
+        overview = overviews[number]
+        small.append(view_of(overview, radiometry, number, reduce=_COARSER))
+        boxes.append(overview.box)
+        zooms.add(overview.z)
+    if len(zooms) != 1 or all(box.is_empty for box in boxes):
+        raise ValueError("the overviews of a block must see some ground, at one zoom")
+    z = zooms.pop()
     order = _along_the_ground([view.box for view in small])
 
-    coarse = _best(order, small.__getitem__)
+    coarse = _best([view.box for view in small], order, lambda n: small[n].quality)
     # a coarse pixel stands for 16 fine ones, a coarse edge for 4
     heavy = Costs.of(options.nadir * _COARSER, options.length, options.difference)
     energy_start = energy(coarse, small.__getitem__, heavy)
-    for sweep in range(_COARSE_SWEEPS):
-        moved = [try_frame(coarse, n, small.__getitem__, heavy, small[n].box, 0) for n in order]
-        progress(sweep + 1, _COARSE_SWEEPS + _FINE_SWEEPS + 1)
-        if not any(moved):
-            break
+    everywhere: list[Box | None] = [view.box for view in small]
+    for _ in _sweeps(coarse, order, small.__getitem__, heavy, lambda: everywhere, 0, _COARSE_SWEEPS):
+        progress(1, _STEPS)
     energy_end = energy(coarse, small.__getitem__, heavy)
-    del small
+    small.clear()
 
     views = _Views(overviews, radiometry)
-    fine = _best(order, views.__getitem__)
-    _take_over(coarse, fine, views, order)
+    fine = _best(boxes, order, lambda n: quality_of(overviews[n]))
+    _take_over(coarse, fine, overviews, order)
+    progress(2, _STEPS)
     light = Costs.of(options.nadir, options.length, options.difference)
-    for sweep in range(_FINE_SWEEPS):
-        grounds = _grounds(fine, len(overviews))
-        moved = [
-            try_frame(fine, n, views.__getitem__, light, ground.grown(_REFINE_PX), _REFINE_PX)
-            for n in order
-            if (ground := grounds[n]) is not None
-        ]
-        progress(_COARSE_SWEEPS + 1 + sweep, _COARSE_SWEEPS + _FINE_SWEEPS + 1)
-        if not any(moved):
-            break
-    second = _second(fine, views, order)
-    progress(1, 1)
+    grounds = partial(_grounds, fine, len(order))
+    for _ in _sweeps(fine, order, views.__getitem__, light, grounds, _REFINE_PX, _FINE_SWEEPS):
+        progress(3, _STEPS)
+    second = _second(fine, overviews, order)
+    progress(_STEPS, _STEPS)
     return _plan(overviews.frame_ids, z, fine, second, (energy_start, energy_end))
 
 
@@ -146,12 +145,45 @@ def _bytes_of(view: View) -> int:
     return view.features.nbytes + view.quality.nbytes
 
 
-def _best(order: Sequence[int], view: Callable[[int], View]) -> LabelMap:
-    boxes = [view(n).box for n in order if not view(n).box.is_empty]
-    box = boxes[0]
-    for other in boxes[1:]:
-        box = box.union(other)
-    return LabelMap.of_best(box, ((n, view(n).box, view(n).quality) for n in order))
+def _sweeps(
+    labels: LabelMap,
+    order: Sequence[int],
+    view: Callable[[int], View],
+    costs: Costs,
+    windows_now: Callable[[], list[Box | None]],
+    reach_px: int,
+    most: int,
+) -> Iterator[int]:
+    """Try every frame in its window, until nothing moves, in at most `most` sweeps; yields after each.
+
+    A frame that took nothing is tried again only after something moved in its window: it would take nothing.
+    """
+    awake = np.ones(len(order), dtype=np.bool_)
+    for sweep in range(most):
+        windows = windows_now()
+        edges = np.array([(w.row, w.col, w.row_stop, w.col_stop) if w else (0, 0, 0, 0) for w in windows])
+        for number in order:
+            window = windows[number]
+            if window is None or not awake[number]:
+                continue
+            took = try_frame(labels, number, view, costs, window.grown(reach_px), reach_px)
+            if took is not None:
+                near = took.grown(reach_px + 1)
+                moved = (edges[:, 0] < near.row_stop) & (edges[:, 2] > near.row)
+                awake |= moved & (edges[:, 1] < near.col_stop) & (edges[:, 3] > near.col)
+            # what it took it took at best; only with a longer reach there may be more to take
+            awake[number] = took is not None and reach_px > 0
+        yield sweep
+        if not awake.any():
+            return
+
+
+def _best(boxes: Sequence[Box], order: Sequence[int], quality: Callable[[int], Words]) -> LabelMap:
+    held = [box for box in boxes if not box.is_empty]
+    around = held[0]
+    for box in held[1:]:
+        around = around.union(box)
+    return LabelMap.of_best(around, ((n, boxes[n], quality(n)) for n in order if not boxes[n].is_empty))
 
 
 def _along_the_ground(boxes: Sequence[Box]) -> list[int]:
@@ -169,16 +201,18 @@ def _spread_bits(value: NDArray[np.int64]) -> NDArray[np.int64]:
     return spread
 
 
-def _take_over(coarse: LabelMap, fine: LabelMap, views: _Views, order: Sequence[int]) -> None:
+def _take_over(coarse: LabelMap, fine: LabelMap, overviews: Overviews, order: Sequence[int]) -> None:
     """Give fine pixels the coarse owners, where those see them; elsewhere the best view keeps its ground."""
     rows = np.clip(np.arange(fine.box.row, fine.box.row_stop) // _COARSER - coarse.box.row, 0, None)
     cols = np.clip(np.arange(fine.box.col, fine.box.col_stop) // _COARSER - coarse.box.col, 0, None)
     rows, cols = (np.minimum(i, n - 1) for i, n in zip((rows, cols), coarse.box.shape, strict=True))
     wanted = coarse.owner[np.ix_(rows, cols)]
     for number in order:
-        view = views[number]
-        at = view.box.within(fine.box)
-        takes = (wanted[at] == number + 1) & (view.quality > 1)
+        overview = overviews[number]
+        if overview.box.is_empty:
+            continue
+        at = overview.box.within(fine.box)
+        takes = (wanted[at] == number + 1) & (quality_of(overview) > 1)
         fine.owner[at][takes] = number + 1
 
 
@@ -197,15 +231,17 @@ def _grounds(labels: LabelMap, frames: int) -> list[Box | None]:
     return found
 
 
-def _second(labels: LabelMap, views: _Views, order: Sequence[int]) -> Words:
+def _second(labels: LabelMap, overviews: Overviews, order: Sequence[int]) -> Words:
     """The best view of each pixel among all but its owner."""
     second = np.zeros_like(labels.owner)
     best = np.zeros_like(labels.best)
     for number in order:
-        view = views[number]
-        at = view.box.within(labels.box)
-        better = (view.quality > best[at]) & (labels.owner[at] != number + 1)
-        best[at][better] = view.quality[better]
+        overview = overviews[number]
+        if overview.box.is_empty:
+            continue
+        at, quality = overview.box.within(labels.box), quality_of(overview)
+        better = (quality > best[at]) & (labels.owner[at] != number + 1)
+        best[at][better] = quality[better]
         second[at][better] = number + 1
     return second
 

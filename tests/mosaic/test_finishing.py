@@ -1,0 +1,164 @@
+"""Finished tiles: the same in any block, without holes, each pixel with its frame and its error."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flycam.frame.tile import FIRST_EPOCH, MosaicTile
+from flycam.frame.tilecodec import content_hash
+from flycam.geometry.grid import TileId
+from flycam.mosaic.finishing import error_of_quality, finish_tiles, planned_tiles, quality_of_error
+from flycam.mosaic.radiometry import Radiometry, solve_radiometry
+from flycam.mosaic.seamline import SeamPlan, plan_seams
+from tests.bench.seams import fine_detail, seam_gradients
+from tests.mosaic.block import BASE_ZOOM, CORNER, Block, strip
+
+ERROR_M = {f"f{n}": np.float32(0.1 + 0.05 * n) for n in range(4)}
+
+
+@pytest.fixture(scope="module")
+def block() -> Block:
+    gains = ((1.0, 1.0, 1.0), (1.1, 1.1, 1.1), (0.92, 0.92, 0.92), (1.0, 1.05, 1.0))
+    shots = strip(falloff=-0.3)
+    return Block([type(s)(**{**vars(s), "gain": g}) for s, g in zip(shots, gains, strict=True)])
+
+
+@pytest.fixture(scope="module")
+def planned(block: Block) -> tuple[Radiometry, SeamPlan]:
+    overviews = block.overviews()
+    radiometry = solve_radiometry(overviews)
+    return radiometry, plan_seams(overviews, radiometry)
+
+
+def error_of(frame_id: str, tile: TileId) -> np.ndarray:
+    return np.full((256, 256), ERROR_M[frame_id], np.float32)
+
+
+def made(block: Block, planned: tuple[Radiometry, SeamPlan], **options: object) -> list[MosaicTile]:
+    radiometry, plan = planned
+    return list(
+        finish_tiles(
+            plan,
+            BASE_ZOOM,
+            lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+            error_of,
+            **options,  # type: ignore[arg-type]
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def tiles(block: Block, planned: tuple[Radiometry, SeamPlan]) -> list[MosaicTile]:
+    return made(block, planned)
+
+
+def whole(block: Block, tiles: list[MosaicTile]) -> tuple[np.ndarray, np.ndarray]:
+    """rgb and source (1 + number of the frame) of the whole ground."""
+    rgb = np.zeros((*block.shape, 3), np.uint8)
+    source = np.zeros(block.shape, np.uint16)
+    for tile in tiles:
+        at = np.s_[
+            (tile.tile_id.y - CORNER.y) * 256 : (tile.tile_id.y - CORNER.y + 1) * 256,
+            (tile.tile_id.x - CORNER.x) * 256 : (tile.tile_id.x - CORNER.x + 1) * 256,
+        ]
+        rgb[at] = tile.rgb
+        source[at] = np.array([0, *(1 + int(f[1:]) for f in tile.frames)])[tile.source]
+    return rgb, source
+
+
+def hashes(tiles: list[MosaicTile]) -> dict[TileId, str]:
+    return {tile.tile_id: content_hash(tile) for tile in tiles}
+
+
+@pytest.mark.parametrize("options", [{"block_tiles": 1}, {"block_tiles": 3}, {"workers": 2}])
+def test_a_tile_is_the_same_in_every_block_and_thread(
+    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile], options: dict[str, int]
+) -> None:
+    assert hashes(made(block, planned, **options)) == hashes(tiles)
+
+
+def test_a_tile_made_alone_is_the_same(
+    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
+) -> None:
+    (alone,) = made(block, planned, tiles=[tiles[5].tile_id])
+    assert content_hash(alone) == content_hash(tiles[5])
+
+
+def test_every_pixel_that_a_frame_sees_has_a_colour(block: Block, tiles: list[MosaicTile]) -> None:
+    seen = np.zeros(block.shape, bool)
+    for shot in block.shots.values():
+        seen[block.window(shot)] = True
+    _, source = whole(block, tiles)
+    assert (source[seen] > 0).mean() > 0.9999
+    assert not (source[~seen] > 0).any()
+
+
+def test_quality_tells_the_error_of_the_frame_that_gave_the_pixel(tiles: list[MosaicTile]) -> None:
+    for tile in tiles:
+        assert tile.epoch == FIRST_EPOCH
+        expected = np.array([np.nan, *(ERROR_M[f] for f in tile.frames)])[tile.source]
+        np.testing.assert_allclose(error_of_quality(tile.quality), expected, atol=0.0006)
+        assert (tile.rgb[tile.quality == 0] == 0).all()
+
+
+def test_errors_are_clamped_and_unknown_ones_are_the_worst() -> None:
+    error = np.array([0.0, 0.0004, 0.25, 65.534, 70.0, np.inf, np.nan, -1.0], np.float32)
+    assert quality_of_error(error).tolist() == [65535, 65535, 65285, 1, 1, 1, 1, 65535]
+
+
+def test_seams_cannot_be_told_and_nothing_is_blurred(
+    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
+) -> None:
+    rgb, source = whole(block, tiles)
+    seams = seam_gradients(rgb, source)
+    assert seams.count > 500
+    assert seams.ratio <= 1.2
+
+    def picture(number: int) -> tuple[np.ndarray, np.ndarray]:
+        patch = block.patch(f"f{number - 1}", block.tiles(), planned[0].corrected)
+        assert patch is not None
+        return patch.rgb[: block.shape[0]], patch.quality[: block.shape[0]] > 0
+
+    detail = fine_detail(rgb, source, picture)
+    assert 0.95 <= detail.ratio <= 1.05
+    assert detail.ratio_near > 0.85
+
+
+def test_the_ground_is_where_it_was(block: Block, tiles: list[MosaicTile]) -> None:
+    """Gains and falloff taken out, the mosaic is the ground, up to one common brightness."""
+    rgb, source = whole(block, tiles)
+    ratio = rgb[source > 0] / block.ground[source > 0]
+    assert np.std(np.log(ratio.mean(axis=1))) < 0.02
+
+
+def test_frames_are_asked_for_only_where_they_are_needed(
+    block: Block, planned: tuple[Radiometry, SeamPlan]
+) -> None:
+    block.asked.clear()
+    made(block, planned, tiles=[planned_tiles(planned[1], BASE_ZOOM)[0]])
+    assert {name for name, _ in block.asked} == {"f0", "f1"}  # f1 owns ground that blending looks at
+    assert all(len(tiles) <= 9 for _, tiles in block.asked)
+
+
+def test_where_the_owner_sees_nothing_another_frame_steps_in(
+    block: Block, planned: tuple[Radiometry, SeamPlan]
+) -> None:
+    """A hole in one frame that its overview did not show, over ground that its neighbours see too."""
+    radiometry, plan = planned
+    target = TileId(z=BASE_ZOOM, x=CORNER.x + 1, y=CORNER.y + 1)
+    (before,) = made(block, planned, tiles=[target])
+    owner = int(before.source[120, 120])
+    name = before.frames[owner - 1]
+
+    def holed(frame_id: str, tiles: object):
+        patch = block.patch(frame_id, tiles, radiometry.corrected)  # type: ignore[arg-type]
+        if patch is not None and frame_id == name and target in patch.tiles:
+            rows, cols = patch.tiles.window_px(target)
+            patch.quality[rows, cols][118:123, 118:123] = 0
+            patch.rgb[rows, cols][118:123, 118:123] = 0
+        return patch
+
+    (after,) = finish_tiles(plan, BASE_ZOOM, holed, error_of, tiles=[target])
+    assert (after.quality[118:123, 118:123] > 0).all()
+    assert after.frames[int(after.source[120, 120]) - 1] != name

@@ -1,0 +1,135 @@
+"""Gains, falloff and airlight are found again; the block keeps its mean; what changed is not believed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.mosaic.overview import Overviews
+from flycam.mosaic.radiometry import no_correction, pair_differences, solve_radiometry
+from tests.mosaic.block import Block, Shot, strip
+
+GAINS = ((1.0, 1.0, 1.0), (1.12, 1.1, 1.08), (0.9, 0.92, 0.95), (1.05, 1.0, 0.97))
+
+
+def shots(**options: object) -> list[Shot]:
+    return [replace(shot, gain=gain, **options) for shot, gain in zip(strip(), GAINS, strict=True)]  # type: ignore[arg-type]
+
+
+def worst(block: Block, corrected: bool) -> float:
+    overviews = block.overviews()
+    radiometry = solve_radiometry(overviews)
+    if not corrected:
+        radiometry = no_correction(radiometry.frame_ids, radiometry.cameras)
+    return max(float(np.abs(d).max()) for _, _, d in pair_differences(overviews, radiometry))
+
+
+def test_gains_and_falloff_are_found() -> None:
+    block = Block(shots(falloff=-0.35))
+    radiometry = solve_radiometry(block.overviews())
+    relative = radiometry.log_gain - radiometry.log_gain[0]
+    np.testing.assert_allclose(relative, np.log(np.array(GAINS)), atol=0.015)
+    corner = radiometry.vignette["camera"].sum(axis=1)
+    half = (radiometry.vignette["camera"] * [0.25, 0.25**2, 0.25**3]).sum(axis=1)
+    np.testing.assert_allclose(half, -0.35 * 0.25, atol=0.02)
+    np.testing.assert_allclose(corner, -0.35, atol=0.08)
+
+
+def test_overlaps_agree_after_correction_and_did_not_before() -> None:
+    block = Block(shots(falloff=-0.35))
+    assert worst(block, corrected=False) > 0.1
+    assert worst(block, corrected=True) < 0.015
+
+
+def test_full_pictures_are_corrected_like_overviews() -> None:
+    block = Block(shots(falloff=-0.35))
+    radiometry = solve_radiometry(block.overviews())
+    means = []
+    for name in ("f0", "f1"):
+        picture = radiometry.corrected(name, block.picture(block.shots[name])[0])
+        shot = block.shots[name]
+        # the ground that both see
+        means.append(
+            picture[100 - shot.rows[0] : 600 - shot.rows[0], 230 - shot.cols[0] : 440 - shot.cols[0]]
+        )
+    difference = means[0].astype(float) - means[1]
+    assert np.abs(difference.mean(axis=(0, 1))).max() < 1.5
+    assert np.abs(difference).mean() < 2.5
+
+
+def test_the_block_keeps_its_mean_colour() -> None:
+    block = Block(shots(falloff=-0.35))
+    overviews = block.overviews()
+    radiometry = solve_radiometry(overviews)
+    before = np.mean([overviews[n].rgb[overviews[n].quality > 0].mean(axis=0) for n in range(4)], axis=0)
+    after = np.mean(
+        [
+            radiometry.corrected_overview(n, overviews[n])[overviews[n].quality > 0].mean(axis=0)
+            for n in range(4)
+        ],
+        axis=0,
+    )
+    np.testing.assert_allclose(after, before, rtol=0.03)
+
+
+def test_a_long_strip_does_not_drift() -> None:
+    """Sixteen frames, every other one brighter by a hair: the gains stay a hair, not a sum of hairs."""
+    long = [
+        Shot(name=f"f{n:02}", rows=(0, 256), cols=(60 * n, 60 * n + 160), gain=(1.0 + 0.002 * (n % 2),) * 3)
+        for n in range(16)
+    ]
+    radiometry = solve_radiometry(Block(long, shape=(256, 1280)).overviews())
+    assert np.abs(radiometry.log_gain).max() < 0.02
+
+
+def test_what_stands_in_one_frame_only_is_not_believed() -> None:
+    plain = solve_radiometry(Block(shots()).overviews())
+    disturbed = shots()
+    disturbed[1] = replace(disturbed[1], objects=((300, 420, 60), (500, 380, 60)))
+    found = solve_radiometry(Block(disturbed).overviews())
+    np.testing.assert_allclose(found.log_gain, plain.log_gain, atol=0.02)
+
+
+def test_clipped_pixels_do_not_count() -> None:
+    bright = [replace(shot, gain=(g, g, g)) for shot, g in zip(strip(), (1.0, 1.3, 1.0, 1.3), strict=True)]
+    radiometry = solve_radiometry(Block(bright).overviews())
+    relative = radiometry.log_gain[1] - radiometry.log_gain[0]
+    np.testing.assert_allclose(relative, np.log(1.3), atol=0.03)
+
+
+def test_airlight_of_mean_zero_stays_small_without_haze() -> None:
+    radiometry = solve_radiometry(Block(shots()).overviews())
+    assert np.abs(radiometry.airlight).max() < 1.5
+    np.testing.assert_allclose(radiometry.airlight.mean(axis=0), 0.0, atol=1e-6)
+
+
+def test_a_lone_frame_is_left_as_it_is() -> None:
+    block = Block(strip(1))
+    radiometry = solve_radiometry(block.overviews())
+    picture = block.picture(block.shots["f0"])[0]
+    np.testing.assert_array_equal(radiometry.corrected("f0", picture), picture)
+    np.testing.assert_array_equal(radiometry.corrected("unknown", picture), picture)
+
+
+def test_the_same_block_gives_the_same_numbers() -> None:
+    one, two = (solve_radiometry(Block(shots()).overviews()) for _ in range(2))
+    np.testing.assert_array_equal(one.log_gain, two.log_gain)
+
+
+@pytest.mark.parametrize("memory", [1, 10_000_000])
+def test_overviews_are_made_again_when_memory_is_short(memory: int) -> None:
+    block = Block(strip())
+    made: list[str] = []
+
+    def counted(name: str):
+        made.append(name)
+        return block.overview(name)
+
+    overviews = Overviews(list(block.shots), counted, memory_bytes=memory)
+    first = [overviews[n].rgb for n in range(4)]
+    again = [overviews[n].rgb for n in range(4)]
+    for a, b in zip(first, again, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(made) == (8 if memory == 1 else 4)
