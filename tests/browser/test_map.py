@@ -268,3 +268,10 @@ def test_vn_2000_stands_beside_wgs_84(open_page: OpenPage, language: str, number
     placed = readout.bounding_box()
     assert placed is not None and placed["x"] >= 0 and placed["x"] + placed["width"] <= 390
     assert page.locator(".position span").nth(1).evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+def test_a_link_to_no_place_on_earth_shows_the_event(open_page: OpenPage) -> None:
+    page = open_page(link="map=11/104.8/21.9")  # latitude and longitude exchanged
+    settled(page)
+    assert "NaN" not in page.locator(".position").inner_text()
+    wait_for_zoom(page, 12)

@@ -12,6 +12,8 @@ import { readLink, writeLink } from "../state";
 
 export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, names: 925, flights: 930, picked: 940 };
 
+/** Where Web Mercator ends. */
+const FARTHEST_LAT = 85;
 const NORTHERN_VIETNAM: [number, number, number, number] = [102.1, 20.0, 108.1, 23.4];
 
 export function createMap(target: HTMLElement): Map {
@@ -48,14 +50,23 @@ export function labelControls(map: Map): void {
 }
 
 export function hasLinkedView(): boolean {
-  return /^[\d./-]+$/.test(readLink().map ?? "");
+  return linkedView() !== null;
+}
+
+/** Zoom, latitude and longitude that the address bar asks for, if it names a place on the map. */
+function linkedView(): [number, number, number] | null {
+  const [zoom, lat, lon] = (readLink().map ?? "").split("/").map((part) => (part ? Number(part) : NaN));
+  if (zoom === undefined || lat === undefined || lon === undefined) return null;
+  const isPlace = Number.isFinite(zoom) && Math.abs(lat) <= FARTHEST_LAT && Math.abs(lon) <= 180;
+  return isPlace ? [zoom, lat, lon] : null;
 }
 
 function restoreFromLink(map: Map): boolean {
-  const [zoom, lat, lon] = (readLink().map ?? "").split("/").map(Number);
-  if (![zoom, lat, lon].every((part) => Number.isFinite(part))) return false;
-  map.getView().setZoom(zoom as number);
-  map.getView().setCenter(fromLonLat([lon as number, lat as number]));
+  const linked = linkedView();
+  if (!linked) return false;
+  const [zoom, lat, lon] = linked;
+  map.getView().setZoom(zoom);
+  map.getView().setCenter(fromLonLat([lon, lat]));
   return true;
 }
 
