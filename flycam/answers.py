@@ -21,6 +21,7 @@ from flycam.pipeline.collect import CollectReport
 from flycam.pipeline.coverage import flown_on
 from flycam.pipeline.demo import DemoReport
 from flycam.pipeline.doctor import Check
+from flycam.pipeline.finish_report import FinishReport
 from flycam.pipeline.inspection import InspectionReport
 from flycam.pipeline.withdraw import WithdrawReport
 
@@ -192,6 +193,93 @@ def of_withdrawal(report: WithdrawReport) -> Answered:
             f"finished revision {which} held them and is not shown any more; run 'flycam finish {name}' again"
         )
     return answer, lines
+
+
+def of_finish(report: FinishReport) -> Answered:
+    """revision, tie_points, reprojection_px, sigma_xy_m, sigma_z_m, shift_m, seconds, and more.
+
+    All figures are of the layer that the flight is shown by; the other layers are in `layers`.
+    """
+    main = report.main
+    stats: Mapping[str, Any] = main.stats if main else {}
+    answer = {
+        "flight_id": report.flight.flight_id,
+        "name": report.flight.name,
+        "revision": main.revision if main else None,
+        "new": report.layers[0].new,
+        **{key: stats.get(key) for key in _FINISH_FIGURES},
+        "layers": [
+            {
+                "layer": one.layer,
+                "revision": one.record.revision if one.record else None,
+                "new": one.new,
+                "accepted": one.record.stats.get("accepted") if one.record else None,
+                "why": one.why or (one.record.stats.get("why", "") if one.record else ""),
+            }
+            for one in report.layers
+        ],
+        "stage_seconds": stats.get("seconds"),
+        "seconds": round(report.seconds, 3),
+    }
+    return answer, _finish_lines(report, stats)
+
+
+_FINISH_FIGURES = (
+    "accepted",
+    "why",
+    "notes",
+    "frames",
+    "tie_points",
+    "observations",
+    "reprojection_px",
+    "held_out_px",
+    "sigma_xy_m",
+    "sigma_z_m",
+    "shift_m",
+    "shift_sigma_m",
+    "check_m",
+    "surface",
+)
+
+
+def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
+    name, main = report.flight.name, report.main
+    skipped = [f"  [left out] {one.layer}: {one.why}" for one in report.layers if one.record is None]
+    if main is None:
+        return [f"{name}: nothing was finished", *skipped]
+    if not report.layers[0].new:
+        return [f"{name}: revision {main.revision} stands; nothing has changed since it was made", *skipped]
+    frames = stats["frames"]
+    lines = [f"{name}: revision {main.revision} from {frames['used']} frames, {report.seconds:.0f} s"]
+    if stats["accepted"]:
+        lines.append(
+            f"  {stats['tie_points']} tie points, reprojection {_metric(stats['reprojection_px'], 'px')} "
+            f"(held out {_metric(stats['held_out_px'], 'px')}); within the block ± "
+            f"{_metric(stats['sigma_xy_m'], 'm')} in plan, ± {_metric(stats['sigma_z_m'], 'm')} in height"
+        )
+        shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
+        lines.append(
+            f"  moved as a whole by {_triple(shift)} m (east, north, up); what stays unknown of its place: ± "
+            f"{_triple(unknown)} m"
+        )
+    else:
+        lines.append(f"  poses as recorded were kept: {stats['why']}")
+    if stats["surface"]:
+        lines.append(
+            f"  surface of its own under {stats['surface']['supported_pct']:.0f} % of the ground, posts "
+            f"every {stats['surface']['spacing_m']:.2g} m"
+        )
+    lines += [f"  {note}" for note in stats["notes"]]
+    lines += [f"  [left out] {one['name']}: {one['sentence']}" for one in frames["left_out"]]
+    return lines + skipped
+
+
+def _metric(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else f"{value:.2f} {unit}"
+
+
+def _triple(values: Sequence[float | None]) -> str:
+    return ", ".join("unknown" if value is None else f"{value:.2f}" for value in values)
 
 
 def of_export(exported: Exported) -> Answered:

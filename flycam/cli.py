@@ -17,7 +17,7 @@ import cv2
 from flycam import __version__, answers
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import Role
-from flycam.console import Answer, ProgressBar, command
+from flycam.console import Answer, ProgressBar, command, stop_requests
 from flycam.drill.drill import write_drill
 from flycam.drill.terrain_model import typical_error
 from flycam.errors import InputUnusable, StorageTrouble
@@ -28,7 +28,9 @@ from flycam.pipeline.collect import DAY_S, GRACE_S
 from flycam.pipeline.collect import collect as collect_old
 from flycam.pipeline.demo import run_demo
 from flycam.pipeline.doctor import examine
-from flycam.pipeline.export import export_flight
+from flycam.pipeline.export import export_flight, export_surface
+from flycam.pipeline.finish import FinishRequest
+from flycam.pipeline.finish import finish as finish_flight
 from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.people import add_user
@@ -220,15 +222,48 @@ def withdraw(*, data_dir: str | None, ref: str, reason: str, authority: str | No
 
 @flycam.command()
 @click.argument("flight")
+@click.option("--surface/--no-surface", default=True, help="Measure the ground from the flight itself.")
+@click.option("--dsm-spacing", "dsm_spacing_m", type=float, help="Distance of its posts, m (default: 4 GSD).")
+@click.option("--rolling-shutter/--no-rolling-shutter", default=True, help="Use cameras' readout times.")
+@click.option(
+    "--held-out",
+    "held_out_share",
+    type=float,
+    default=FinishRequest().held_out_share,
+    show_default=True,
+    help="Share of tie points kept out of the adjustment, to report.",
+)
+@click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
+@click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
+@command
+def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
+    """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
+    with _opened(data_dir) as (workspace, _), stop_requests() as asked_to_stop:
+        report = finish_flight(workspace, flight, FinishRequest(**options), ProgressBar(), asked_to_stop)
+        return answers.of_finish(report)
+
+
+@flycam.command()
+@click.argument("flight")
 @click.argument("out", type=FILE)
 @click.option("--revision", type=click.Choice(["live", "final"]), help="Default: final if there is one.")
 @click.option("--commune", metavar="CODE", help="Clip to this commune.")
 @click.option("--crs", metavar="EPSG:n", help="Default: the flight's work CRS (UTM).")
 @click.option("--gsd", "gsd_m", type=float, help="Default: the flight's.")
+@click.option(
+    "--dsm", is_flag=True, help="The ground it was finished on instead: heights, own surface or not."
+)
 @command
-def export(*, data_dir: str | None, flight: str, out: Path, **options: Any) -> Result:
+def export(*, data_dir: str | None, flight: str, out: Path, dsm: bool, **options: Any) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     with _opened(data_dir) as (workspace, _):
+        if dsm:
+            unused = [name for name in ("commune", "crs", "gsd_m") if options[name] is not None]
+            if unused:
+                raise click.UsageError(
+                    "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd"
+                )
+            return answers.of_export(export_surface(workspace, flight, out, revision=options["revision"]))
         return answers.of_export(export_flight(workspace, flight, out, **options))
 
 

@@ -1,0 +1,122 @@
+"""A flight's frames of one layer as the block that is adjusted, and the hash of all that decides it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from flycam.adjust.block import BlockFrame
+from flycam.adjust.strips import strips_of
+from flycam.catalog.geometry_json import exterior_to_json, interior_to_json
+from flycam.catalog.records import FrameRecord, MosaicInfo
+from flycam.errors import InputUnusable
+from flycam.geometry.exterior import Vec3
+from flycam.pipeline.rectification import recorded_pose
+
+RECIPE_VERSION = 1
+"""Counts up when the same inputs would give another result: what was made before is then not taken for it."""
+
+_LONGEST_STEP_S = 15.0
+_SECOND_NS = 1e9
+
+
+def block_frames(records: Sequence[FrameRecord]) -> tuple[BlockFrame, ...]:
+    """The frames in the order of `records`, with the poses recorded for them as priors.
+
+    Frames of one calibration, picture size and camera share an interior orientation; the velocity is the
+    mean between the neighbours of a frame on its strip.
+    """
+    cameras = [_camera_of(record) for record in records]
+    poses = [recorded_pose(record)[0] for record in records]
+    centres = np.array([pose.projection_centre_m for pose in poses], dtype=np.float64).reshape(-1, 3)
+    times = [record.header.captured_ns for record in records]
+    strips = strips_of(times, centres, cameras)
+    return tuple(
+        BlockFrame(
+            frame_id=record.frame_id,
+            source_name=record.header.provenance.source_name,
+            camera=camera,
+            strip=strip,
+            captured_ns=record.header.captured_ns,
+            interior=record.header.interior,
+            exterior=pose,
+            velocity_mps=velocity,
+        )
+        for record, camera, strip, pose, velocity in zip(
+            records, cameras, strips, poses, _velocities(times, centres, strips), strict=True
+        )
+    )
+
+
+def terrain_id(records: Sequence[FrameRecord], preferred: str | None) -> str:
+    """The recorded terrain of a block: the flight's, if a frame lies on it, else the one most lie on.
+
+    Raises CatalogUnavailable for records without a pose.
+    """
+    ids = Counter(recorded_pose(record)[2] for record in records)
+    if preferred in ids:
+        return str(preferred)
+    return max(sorted(ids), key=lambda dem_id: ids[dem_id])
+
+
+def one_system(records: Sequence[FrameRecord]) -> None:
+    """Raise InputUnusable, naming a photo, unless all poses share one work CRS and height datum."""
+    first = recorded_pose(records[0])[0]
+    for record in records:
+        pose = recorded_pose(record)[0]
+        if (pose.work_crs, pose.vertical_datum) != (first.work_crs, first.vertical_datum):
+            raise InputUnusable(
+                f"{record.header.provenance.source_name}: its pose is in {pose.work_crs} and "
+                f"{pose.vertical_datum}, those before it in {first.work_crs} and {first.vertical_datum}; "
+                "ingest it as a flight of its own"
+            )
+
+
+def inputs_hash(
+    mosaic: MosaicInfo, records: Sequence[FrameRecord], dem_id: str, options: Mapping[str, Any]
+) -> str:
+    """32 hex digits of what decides a revision: frames, poses, terrain, grid, options, recipe."""
+    digest = hashlib.sha256()
+    head = [RECIPE_VERSION, mosaic.mosaic_id, mosaic.base_zoom, mosaic.min_zoom, dem_id, dict(options)]
+    digest.update(json.dumps(head, sort_keys=True, ensure_ascii=False).encode())
+    for record in sorted(records, key=lambda one: one.frame_id):
+        exterior, tiles, own_dem = recorded_pose(record)
+        parts = (
+            record.frame_id,
+            str(record.header.captured_ns),
+            interior_to_json(record.header.interior),
+            exterior_to_json(exterior),
+            own_dem,
+            str(tiles),
+        )
+        digest.update("\n".join(parts).encode())
+    return digest.hexdigest()[:32]
+
+
+def _camera_of(record: FrameRecord) -> str:
+    interior, provenance = record.header.interior, record.header.provenance
+    width, height = interior.image_size_px
+    return f"{provenance.camera} {width}×{height} {interior.calibration_id}"
+
+
+def _velocities(
+    times: Sequence[int], centres: np.ndarray[Any, Any], strips: Sequence[int]
+) -> list[Vec3 | None]:
+    """(east, north, up) m/s at each frame, None where the strip has no neighbour within reach in time."""
+    found: list[Vec3 | None] = [None] * len(times)
+    members: dict[int, list[int]] = {}
+    for index in sorted(range(len(times)), key=lambda i: (times[i], i)):
+        members.setdefault(strips[index], []).append(index)
+    for run in members.values():
+        for place, index in enumerate(run):
+            before, after = run[max(place - 1, 0)], run[min(place + 1, len(run) - 1)]
+            seconds = (times[after] - times[before]) / _SECOND_NS
+            if 0.0 < seconds <= 2.0 * _LONGEST_STEP_S:
+                east, north, up = ((centres[after] - centres[before]) / seconds).tolist()
+                found[index] = (east, north, up)
+    return found

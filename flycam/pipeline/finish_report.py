@@ -1,0 +1,108 @@
+"""What a finished revision says about itself: JSON values for the catalogue, the API and the command."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from flycam import __version__
+from flycam.adjust.block import Adjustment
+from flycam.adjust.ties import TieReport
+from flycam.catalog.records import Coverage, RevisionRecord
+from flycam.frame.flight import Flight
+from flycam.mosaic.radiometry import Radiometry
+from flycam.mosaic.seamline import SeamPlan
+from flycam.pipeline.finish_block import RECIPE_VERSION
+from flycam.pipeline.finish_placing import Placing
+from flycam.surface.surface import Surface
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerReport:
+    """One layer's finished revision; `new` if this run made it. record None: left out, `why` says so."""
+
+    layer: str
+    record: RevisionRecord | None
+    new: bool = False
+    why: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishReport:
+    """What finishing a flight did, the main layer first."""
+
+    flight: Flight
+    layers: tuple[LayerReport, ...]
+    communes: tuple[Coverage, ...] = field(default=())
+    seconds: float
+
+    @property
+    def main(self) -> RevisionRecord | None:
+        """The revision the flight is shown by."""
+        return self.layers[0].record if self.layers else None
+
+
+def statistics(
+    *,
+    ties: TieReport,
+    adjustment: Adjustment,
+    surface: Surface | None,
+    spacing_m: float,
+    placing: Placing,
+    radiometry: Radiometry,
+    plan: SeamPlan,
+    seconds: Mapping[str, tuple[float, float]],
+) -> dict[str, Any]:
+    """Accuracy, counts and versions of a revision. Figures that are not known are None, never NaN.
+
+    sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
+                           of the height; shift_sigma_m is what is unknown of the whole block's place
+    seconds                by stage: wall, processor; of the run that completed the revision
+    """
+    accuracy = adjustment.accuracy
+    sigmas = np.array([frame.exterior.sigma_position_m for frame in adjustment.frames], dtype=np.float64)
+    horizontal = np.sqrt(np.square(sigmas[:, :2]).mean(axis=1))
+    states = Counter(one.kept.state for one in placing.frames)
+    return {
+        "accepted": adjustment.accepted,
+        "why": adjustment.why,
+        "notes": list(adjustment.notes),
+        "frames": {
+            "used": len(placing.frames),
+            **{state: states[state] for state in sorted(states)},
+            "left_out": [{"name": name, "sentence": sentence} for name, sentence in placing.left_out],
+        },
+        "tie_points": accuracy.tracks,
+        "observations": accuracy.observations,
+        "pairs": {"tried": ties.pairs_tried, "tied": ties.pairs_tied},
+        "cells_pct": _number(float(np.median(ties.cells_pct)) if len(ties.cells_pct) else math.nan),
+        "reprojection_px": _number(accuracy.reprojection_px),
+        "held_out_px": _number(accuracy.held_out_px),
+        "sigma0": _number(accuracy.sigma0),
+        "iterations": accuracy.iterations,
+        "sigma_xy_m": _number(float(np.median(horizontal))),
+        "sigma_z_m": _number(float(np.median(sigmas[:, 2]))),
+        "shift_m": _numbers(accuracy.shift_m),
+        "shift_sigma_m": _numbers(accuracy.shift_sigma_m),
+        "check_m": _numbers(accuracy.check_m),
+        "surface": None
+        if surface is None
+        else {"spacing_m": spacing_m, "supported_pct": _number(surface.supported_pct)},
+        "radiometry": {"scale": _number(radiometry.scale), "compared": radiometry.compared},
+        "seams": {"energy_start": plan.energy_start, "energy": plan.energy},
+        "seconds": {stage: [round(wall, 2), round(cpu, 2)] for stage, (wall, cpu) in seconds.items()},
+        "versions": {"flycam": __version__, "recipe": RECIPE_VERSION},
+    }
+
+
+def _numbers(values: Sequence[float]) -> list[float | None]:
+    return [_number(value) for value in values]
+
+
+def _number(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,207 @@
+"""The stages of `finish`, one by one: ties, adjustment, surface, radiometry, seams. Each is kept once made.
+
+A stage is a function of the run and of what came before it, and reads like the sentence that says so. What it
+needs of pixels it asks of the originals; nothing here writes a tile or the catalogue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust import block as nouns
+from flycam.adjust.block import Adjustment, Block, BlockFrame, ControlPoint, TerrainPrior
+from flycam.adjust.bundle import AdjustOptions, adjust_block
+from flycam.adjust.ties import TieReport, find_ties
+from flycam.catalog.records import FrameRecord, MosaicInfo
+from flycam.errors import OutsideTerrain
+from flycam.frame.flight import Flight
+from flycam.frame.terraincodec import with_content_id
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.overview import Box, Overview, Overviews
+from flycam.mosaic.radiometry import Radiometry, solve_radiometry
+from flycam.mosaic.seamline import SeamPlan, plan_seams
+from flycam.pipeline.executor import ordered_map
+from flycam.pipeline.finish_originals import Originals
+from flycam.pipeline.finish_placing import Placed
+from flycam.pipeline.finish_progress import FinishProgress
+from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.overviews import make_overview, overview_shrink
+from flycam.surface.pictures import SurfaceView
+from flycam.surface.refine import refine_surface
+from flycam.surface.surface import Surface
+
+_TIE_KINDS = (TieReport, nouns.Ties)
+_ADJUSTMENT_KINDS = (
+    Adjustment,
+    nouns.AdjustedFrame,
+    nouns.Accuracy,
+    nouns.FrameState,
+    ExteriorOrientation,
+    PoseSource,
+    InteriorOrientation,
+    LensModel,
+)
+_SURFACE_KINDS = (Surface, TerrainGrid)
+_OVERVIEW_KINDS = (Overview, Box)
+LOCAL_DATUM = "LOCAL"
+_POSTS_PER_PIXEL = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What every stage of one layer's run works with.
+
+    records, frames  one a frame, in the same order
+    terrain          that the frames were recorded on
+    workers          threads
+    """
+
+    flight: Flight
+    mosaic: MosaicInfo
+    records: Sequence[FrameRecord]
+    frames: Sequence[BlockFrame]
+    terrain: TerrainGrid
+    originals: Originals
+    folder: StageFolder
+    progress: FinishProgress
+    workers: int = 2
+
+
+class FeatureFiles:
+    """Features and matches of single frames and pairs, kept so that a killed run does not seek them again."""
+
+    def __init__(self, folder: StageFolder) -> None:
+        self._folder = folder
+
+    def get(self, key: str) -> Mapping[str, NDArray[np.generic]] | None:
+        """Arrays kept under a key, None if there are none whole."""
+        found: Mapping[str, NDArray[np.generic]] | None = self._folder.load(f"features/{key}", ())
+        return found
+
+    def put(self, key: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        """Keep arrays under a key, whole or not at all."""
+        self._folder.save(f"features/{key}", dict(arrays), synced=False)
+
+
+def tie(run: Run) -> TieReport:
+    """Tie points between the frames, from their full-size pixels."""
+
+    def make() -> TieReport:
+        return find_ties(
+            run.frames,
+            lambda number: run.originals.pixels(run.frames[number].frame_id),
+            run.terrain,
+            keep=FeatureFiles(run.folder),
+            workers=run.workers,
+            progress=progress,
+        )
+
+    with run.progress.stage("ties") as progress:
+        return run.folder.made("ties", _TIE_KINDS, make)
+
+
+def adjust(run: Run, ties: nouns.Ties, options: AdjustOptions, control: Sequence[ControlPoint]) -> Adjustment:
+    """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
+    prior = None if run.terrain.vertical_datum == LOCAL_DATUM else TerrainPrior(terrain=run.terrain)
+    block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
+    with run.progress.stage("adjust") as progress:
+        return run.folder.made("adjust", _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
+
+
+def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None:
+    """The ground as the frames show it; None where none of them sees the terrain."""
+
+    def make() -> Surface | None:
+        points = adjustment.points_m[np.isfinite(adjustment.points_m).all(axis=1)]
+        try:
+            surface = refine_surface(
+                views,
+                run.originals.pixels,
+                run.terrain,
+                ties_m=points if len(points) else None,
+                spacing_m=spacing_m,
+                workers=run.workers,
+                progress=progress,
+            )
+        except OutsideTerrain:
+            return None
+        named = with_content_id(surface.terrain)
+        return Surface(terrain=named, support=surface.support, sigma_m=surface.sigma_m)
+
+    views = [
+        SurfaceView(
+            frame_id=frame.frame_id,
+            interior=adjustment.interiors[before.camera],
+            exterior=frame.exterior,
+        )
+        for before, frame in zip(run.frames, adjustment.frames, strict=True)
+    ]
+    with run.progress.stage("surface") as progress:
+        return run.folder.made("surface", _SURFACE_KINDS, make)
+
+
+def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overviews:
+    """The frames as seen from afar: all made now and kept, read again when they are asked for."""
+    by_id = {one.frame_id: one for one in placed}
+    shrink = min(overview_shrink(one.header.interior.image_size_px) for one in placed)
+    coarse = _coarser(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
+
+    def of_frame(frame_id: str) -> Overview:
+        one = by_id[frame_id]
+        return run.folder.made(
+            f"overviews/{frame_id}",
+            _OVERVIEW_KINDS,
+            lambda: make_overview(
+                one.header,
+                one.exterior,
+                run.originals.pixels(frame_id),
+                coarse,
+                one.tiles,
+                shrink,
+                one.camera,
+            ),
+        )
+
+    ids = [one.frame_id for one in placed]
+    with run.progress.stage("overviews") as progress:
+        for done, _ in enumerate(ordered_map(of_frame, ids, run.workers, 2 * run.workers), 1):
+            progress("overviews", done, len(ids))
+    return Overviews(ids, of_frame)
+
+
+def even_out(run: Run, seen: Overviews) -> Radiometry:
+    """Exposure, vignetting and haze of the block."""
+    with run.progress.stage("radiometry") as progress:
+        return run.folder.made(
+            "radiometry",
+            (Radiometry,),
+            lambda: solve_radiometry(seen, lambda done, total: progress("radiometry", done, total)),
+        )
+
+
+def _coarser(terrain: TerrainGrid, spacing_m: float) -> TerrainGrid:
+    """Every n-th post of a terrain that is finer than `spacing_m`: enough for a picture as coarse as that."""
+    step = max(int(spacing_m / max(terrain.post_spacing_m)), 1)
+    heights = terrain.heights_m[::step, ::step]
+    if step == 1 or min(heights.shape) < 2:
+        return terrain
+    east, south = terrain.post_spacing_m
+    return replace(
+        terrain, heights_m=np.ascontiguousarray(heights), post_spacing_m=(step * east, step * south)
+    )
+
+
+def plan(run: Run, seen: Overviews, radiometry: Radiometry) -> SeamPlan:
+    """Which frame owns which ground."""
+    with run.progress.stage("seams") as progress:
+        return run.folder.made(
+            "seams",
+            (SeamPlan,),
+            lambda: plan_seams(seen, radiometry, progress=lambda done, total: progress("seams", done, total)),
+        )

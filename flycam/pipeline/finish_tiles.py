@@ -1,0 +1,131 @@
+"""The tiles of a finished revision: made from the plan, written in groups, none of them twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import TerrainPrior
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import OrthoPatch
+from flycam.geodata.crs import mercator_to_work
+from flycam.geometry.expected_error import tile_error
+from flycam.geometry.grid import TileId, TileRange, range_bounds
+from flycam.geometry.terrain import TerrainGrid, flat_terrain
+from flycam.mosaic.finishing import finish_tiles, planned_tiles
+from flycam.mosaic.radiometry import Radiometry
+from flycam.mosaic.seamline import SeamPlan
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.finish_originals import Originals
+from flycam.pipeline.finish_placing import Placed
+from flycam.pipeline.finish_stages import LOCAL_DATUM, Run
+from flycam.pipeline.rectification import patch_of
+from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.workspace import Workspace
+from flycam.surface.surface import Surface
+
+_NO_DEM_SIGMA_M = 30.0
+_CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
+
+
+def write_tiles(
+    workspace: Workspace,
+    run: Run,
+    mosaic: MosaicInfo,
+    plan: SeamPlan,
+    radiometry: Radiometry,
+    placed: Sequence[Placed],
+    terrain: TerrainGrid,
+    surface: Surface | None,
+) -> int:
+    """Make and write every planned tile of the revision that its log does not name yet; log lines."""
+    there = {
+        head.tile_id
+        for head in workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
+    }
+    planned = planned_tiles(plan, mosaic.base_zoom)
+    missing = [tile for tile in planned if tile not in there]
+    maker = _Maker(workspace, run, radiometry, placed, terrain, height_sigma(terrain, surface), planned)
+    with (
+        run.progress.stage("blend") as progress,
+        MosaicWriter(
+            workspace.store,
+            workspace.catalog.tiles,
+            mosaic,
+            origin=workspace.box,
+            clock_ns=workspace.clock_ns,
+            amendments=amendments_of(workspace, mosaic),
+            workers=run.workers,
+        ) as writer,
+    ):
+        return writer.place(
+            finish_tiles(
+                plan,
+                mosaic.base_zoom,
+                maker.patch,
+                maker.error,
+                tiles=missing,
+                workers=run.workers,
+                progress=lambda done, total: progress("blend", done, total),
+            )
+        )
+
+
+def height_sigma(terrain: TerrainGrid, surface: Surface | None) -> TerrainGrid:
+    """1-sigma of the ground's height as a grid: the surface's own where it has support, else the DEM's with
+    what may stand on it."""
+    prior = TerrainPrior(terrain=terrain)
+    bare = float(np.hypot(prior.sigma_height_m, _CANOPY_SHARE * prior.canopy_m))
+    if terrain.vertical_datum == LOCAL_DATUM:
+        bare = _NO_DEM_SIGMA_M
+    if surface is None:
+        return flat_terrain(bare, terrain.work_crs, terrain.vertical_datum, terrain.bounds_m)
+    known = surface.support & np.isfinite(surface.sigma_m)
+    return replace(surface.terrain, heights_m=np.where(known, surface.sigma_m, np.float32(bare)))
+
+
+class _Maker:
+    """Patches and errors of placed frames; asked for from several threads."""
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        run: Run,
+        radiometry: Radiometry,
+        placed: Sequence[Placed],
+        terrain: TerrainGrid,
+        sigma: TerrainGrid,
+        planned: Sequence[TileId],
+    ) -> None:
+        self._placed = {one.frame_id: one for one in placed}
+        self._terrain = terrain
+        self._sigma = sigma
+        self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
+        self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
+
+    def patch(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
+        """The frame over these tiles, evened out; None where it has no ground there."""
+        one = self._placed[frame_id]
+        wanted = one.tiles.intersection(tiles)
+        if wanted.is_empty:
+            return None
+        pixels = self._developed.pixels(frame_id)
+        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted)
+
+    def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
+        """Expected error of the frame's pixels over a tile, metres."""
+        one = self._placed[frame_id]
+        return tile_error(one.exterior, tile, self._to_work, self._terrain, self._sigma, one.covariance)
+
+
+def _around(tiles: Sequence[TileId]) -> TileRange:
+    return TileRange(
+        z=tiles[0].z,
+        x_start=min(tile.x for tile in tiles),
+        y_start=min(tile.y for tile in tiles),
+        x_stop=max(tile.x for tile in tiles) + 1,
+        y_stop=max(tile.y for tile in tiles) + 1,
+    )
