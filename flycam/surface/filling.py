@@ -18,6 +18,7 @@ Bools = NDArray[np.bool_]
 _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
 _CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
 _LEAST_MARGIN = 0.05
+_LEAST_OFFSET_M, _NEAR_GROUND_M = 0.5, 1.5
 _MATCHING_SHARE, _ROUGH_SHARE = 0.21, 1.0
 
 
@@ -50,7 +51,7 @@ def finish_heights(found: Found, base_m: Singles, spacing_m: float, options: Sur
     dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
     dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
     support &= _not_speckles(dz, support, spacing_m)
-    dz = _blended(dz, support, spacing_m, options.blend_m)
+    dz = _blended(dz, support, common_offset(dz, base_m, support), spacing_m, options.blend_m)
     return Finished(dz, support, _sigma(found, dz, support))
 
 
@@ -78,15 +79,30 @@ def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
     return np.asarray(scaled != away, np.bool_)
 
 
-def _blended(dz: Singles, support: Bools, spacing_m: float, blend_m: float) -> Singles:
-    """dz in the support; outside it the neighbours' going over into 0 (the terrain) with the distance."""
+def common_offset(dz: Singles, base_m: Singles, support: Bools) -> float:
+    """How far the whole terrain lies off, in height: the median of the heights found near the ground, where
+    that is more than half a metre and more than it differs from place to place (robust); else 0.
+
+    A plane at take-off, or a DEM of another datum, would else stand as a cliff around the surface.
+    """
+    found = dz[support & (np.abs(dz - base_m) < _NEAR_GROUND_M)]
+    if not found.size:
+        return 0.0
+    middle = float(np.median(found))
+    spread = 1.4826 * float(np.median(np.abs(found - np.float32(middle))))
+    return middle if abs(middle) > max(_LEAST_OFFSET_M, spread) else 0.0
+
+
+def _blended(dz: Singles, support: Bools, offset_m: float, spacing_m: float, blend_m: float) -> Singles:
+    """dz in the support; outside it the neighbours' going over into the offset terrain with the distance."""
     if not support.any():
         return np.zeros_like(dz)
     away = cv2.distanceTransform((~support).astype(np.uint8), cv2.DIST_L2, 5) * np.float32(spacing_m)
     share = np.clip(1.0 - away / np.float32(blend_m), 0.0, 1.0)
     share = share * share * (3.0 - 2.0 * share)
     near = pull_push(dz, support)
-    return np.where(support, dz, near * share).astype(np.float32)
+    far = np.float32(offset_m)
+    return np.where(support, dz, far + (near - far) * share).astype(np.float32)
 
 
 def pull_push(values: Singles, known: Bools) -> Singles:

@@ -148,3 +148,12 @@ def test_unknown_terrain_is_filled_where_the_pictures_show_it_and_stays_unknown_
     assert not (np.isnan(surface.terrain.heights_m) & surface.support).any()
     straight = surface.for_rectification().heights_m
     assert (np.isnan(straight) == np.isnan(surface.terrain.heights_m)).all()
+
+
+def test_a_terrain_that_is_off_as_a_whole_is_moved_where_nothing_is_seen():
+    world = scene(bare=True, moved_m=5.0)
+    surface = refine_surface(world.views, world.pixels_of, world.ground, spacing_m=SPACING)
+    east, north = posts(surface)
+    corner = (np.abs(east) > 76.0) & ~surface.support
+    off = surface.terrain.heights_m - (slope(east, north) - 5.0)
+    assert np.percentile(np.abs(off[corner]), 90) < 0.5
