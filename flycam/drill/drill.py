@@ -109,9 +109,12 @@ def make_drill(
     noise    factor on the errors of the metadata; 0 writes exact poses
     gsd_m    on ground at the height flown, seen from straight above; the world is built a quarter finer
     dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
-    pitch_deg     of the gimbal, -90 (nadir) to -50; raises InputUnusable outside
+    pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
+    Raises InputUnusable for a pitch, a yaw error or a terrain error that is none.
     """
+    if not 0.0 <= yaw_step_deg <= 90.0:
+        raise InputUnusable(f"yaw step {yaw_step_deg:g}: a gimbal steps by 0 to 90 degrees: give less")
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
     plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow, pitch_deg=pitch_deg)
     error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)

@@ -18,7 +18,9 @@ from flycam.drill.objects import houses_of
 from flycam.drill.relief import Valley, valley_fields
 from flycam.drill.stamps import lay_yards
 from flycam.drill.window import Bounds, Window, window_over
+from flycam.errors import InputUnusable
 
+MOST_ERROR_M = 100.0
 _PARTS = 4
 # a cubic B-spline field with nodes h apart has the autocorrelation exp(-d² / (2 · 8/12 · h²)), nearly
 _NODES_PER_LENGTH = math.sqrt(2.0 * 8.0 / 12.0)
@@ -38,9 +40,18 @@ class TerrainError:
     sigma_m: float = 0.0
     length_m: float = 200.0
 
+    def __post_init__(self) -> None:
+        size = math.hypot(*self.shift_m)
+        if not (size <= MOST_ERROR_M and 0.0 <= self.sigma_m <= MOST_ERROR_M and 1.0 <= self.length_m < 1e5):
+            raise InputUnusable(
+                f"terrain error of {size:g} m, sigma {self.sigma_m:g} m over {self.length_m:g} m: a drill's "
+                f"terrain is wrong by 0 to {MOST_ERROR_M:g} m: give less"
+            )
+
 
 def typical_error(seed: int, size_m: float) -> TerrainError:
     """A shift of `size_m` in a direction of the sphere that the seed chooses, and a third of it as sigma."""
+    size_m = abs(size_m)
     direction = np.random.default_rng([seed, 31]).normal(size=3)
     east, north, up = size_m * direction / np.linalg.norm(direction)
     return TerrainError(shift_m=(float(east), float(north), float(up)), sigma_m=size_m * _SIGMA_PER_SHIFT)

@@ -80,3 +80,38 @@ def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_pat
         said = ready("export", flight_id, place)
         assert said.exit_code == 3 and str(place) in said.sentence
     assert not list(tmp_path.glob("*.tif")) and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--pitch", "-20"), "pitch"),
+        (("--pitch", "nan"), "pitch"),
+        (("--dem-error", "nan"), "terrain error"),
+        (("--dem-error", "1e6"), "terrain error"),
+        (("--yaw-step", "-1"), "yaw step"),
+        (("--yaw-step", "inf"), "yaw step"),
+    ],
+)
+def test_drills_that_make_no_sense(
+    operator: Operator, tmp_path: Path, options: tuple[str, ...], word: str
+) -> None:
+    said = operator("drill", "--out", tmp_path / "diễn tập", *options)
+    assert said.exit_code == 3 and word in said.sentence
+    assert not list(tmp_path.glob("*diễn tập*"))
+
+
+def test_a_layer_that_does_not_exist_is_a_typing_error(operator: Operator, drill: DrillReport) -> None:
+    assert operator("ingest", drill.photos, "--layer", "ultraviolet").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '[{"cameras": {}}]', "[" * 5000, '{"type": "FeatureCollection", "features": []}']
+)
+def test_json_that_holds_no_poses_is_named_with_the_cure(
+    operator: Operator, drill: DrillReport, tmp_path: Path, content: str
+) -> None:
+    path = tmp_path / "điểm chụp.json"
+    path.write_text(content, encoding="utf-8")
+    said = operator("inspect", drill.photos, "--no-pixels", "--telemetry", path)
+    assert said.exit_code == 3 and path.name in said.sentence and not said.trace
