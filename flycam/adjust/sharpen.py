@@ -44,7 +44,7 @@ def sharpen(
 ) -> tuple[Ties, NDArray[np.bool_]]:
     """The same observations, moved; and which of them (bool N) look like their track's best view.
 
-    Reads every frame's pixels once more; windows of 1.4 kB an observation are all that is held of them.
+    Reads every frame's pixels once more; windows of 1.1 kB an observation are all that is held of them.
     """
     if ties.frame.size == 0:
         return ties, np.empty(0, dtype=bool)

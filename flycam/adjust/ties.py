@@ -28,9 +28,9 @@ from flycam.adjust.tie_store import (
     matches_from,
     pair_key,
 )
-from flycam.adjust.turned import quarter_turns, turned_view
+from flycam.adjust.turned import quarter_turns, turned_frame, turned_view
 from flycam.adjust.twoview import PairMatches, Plausible, match_pair
-from flycam.adjust.views import View, north_deg, view_of
+from flycam.adjust.views import View, north_deg, view_of, without_descriptors
 from flycam.geometry.features import find_features
 from flycam.geometry.terrain import TerrainGrid
 
@@ -58,7 +58,7 @@ class TieReport:
     """The ties and what was seen on the way.
 
     turns                     by frame, quarter turns (clockwise) its picture was given after the flight;
-                              `adjust.turned.turned_frame` gives the frame that the ties belong to
+                              `as_read` gives the frames that the ties belong to
     pairs_tried, pairs_tied   pairs planned, and those with verified matches
     features, tracks          by frame
     cells_pct                 by frame, share of an 8×8 grid that holds a tie, 0-100
@@ -75,6 +75,11 @@ class TieReport:
     cells_pct: Sequence[float]
     masked_pct: Sequence[float]
     reasons: Mapping[int, str]
+
+
+def as_read(frames: Sequence[BlockFrame], report: TieReport) -> tuple[BlockFrame, ...]:
+    """The frames that the ties belong to: as given, but turned where their pictures had been turned."""
+    return tuple(turned_frame(f, turn) for f, turn in zip(frames, report.turns, strict=True))
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
@@ -112,6 +117,7 @@ def find_ties(
     restless = restless_cells(views, plan, matches)
     matches = without(views, plan, matches, restless)
     poses = settled_poses(views, plan, matches)
+    views = [without_descriptors(view) for view in views]
     seen = observed(views, meeting_tracks(views, plan, matches, poses))
     many = spread_over_frames(seen, frames, round(_SURPLUS * options.per_cell))
     sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,6 +71,11 @@ def view_of(frame: BlockFrame, features: Features, terrain: TerrainGrid) -> View
         ground_sigma_m=sigma,
         height_m=height,
     )
+
+
+def without_descriptors(view: View) -> View:
+    """The view once it is matched: descriptors are most of its memory."""
+    return replace(view, features=replace(view.features, descriptor=view.features.descriptor[:0].copy()))
 
 
 def unit_rays(frame: BlockFrame, uv: Floats) -> Floats:

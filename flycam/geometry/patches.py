@@ -20,7 +20,7 @@ Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
 HALF_PX = 8
-WINDOW_PX = 37
+WINDOW_PX = 33
 _MIDDLE = WINDOW_PX // 2
 # windows worked on together: they and their gradients stay in the processor's cache
 _CHUNK = 160
@@ -43,7 +43,7 @@ class PatchFit:
 
 
 def windows_at(grey: Bytes, uv_px: Floats) -> Bytes:
-    """Windows N×37×37 of a grey picture around the pixels nearest to N×2 points; the edge is repeated."""
+    """Windows N×33×33 of a grey picture around the pixels nearest to N×2 points; the edge is repeated."""
     height, width = grey.shape
     around = np.arange(-_MIDDLE, _MIDDLE + 1)
     column, row = np.rint(uv_px).astype(np.int64).T
@@ -75,9 +75,9 @@ def fit_patches(
 ) -> PatchFit:
     """Move uv_second until the second picture shows there what the first shows at uv_first[of].
 
-    first      M×37×37 windows around the rounded points uv_first M×2 (`windows_at`)
+    first      M×33×33 windows around the rounded points uv_first M×2 (`windows_at`)
     of         N, which of them each of the second is compared with, ascending
-    second     N×37×37 windows around the rounded uv_second N×2
+    second     N×33×33 windows around the rounded uv_second N×2
     affine     N×2×2, how a step in the first picture becomes one in the second
     """
     fits = []
@@ -169,7 +169,7 @@ def _places(d: Floats, shape: Floats) -> tuple[Singles, Singles]:
 
 
 def _smooth(windows: Bytes) -> Singles:
-    """Windows one above the other (N·37 × 37), lightly blurred, so that bilinear values are those of a smooth
+    """Windows one above the other (N·33 × 33), lightly blurred, so that bilinear values are those of a smooth
     surface. The blur runs into the next window at rows that no patch reads."""
     n, size, _ = windows.shape
     stacked = windows.reshape(n * size, size).astype(np.float32)

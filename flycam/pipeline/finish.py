@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from flycam.adjust.bundle import AdjustOptions
+from flycam.adjust.ties import as_read
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable
@@ -184,6 +185,7 @@ def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, diges
     """All stages of one layer, up to the revision on show."""
     spacing_m = request.dsm_spacing_m or _DSM_PER_GSD * run.flight.gsd_m
     ties = tie(run)
+    run = replace(run, frames=as_read(run.frames, ties))
     options = AdjustOptions(held_out_share=request.held_out_share, rolling_shutter=request.rolling_shutter)
     adjustment = adjust(run, ties.ties, options, control=())
     surface = ground(run, adjustment, spacing_m) if request.surface and adjustment.accepted else None
