@@ -28,6 +28,7 @@ ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 
 BLOCK_TILES = 4
 _BEST_QUALITY = 65535
+_NEARBY_PX = 12  # label pixels around a tile whose owners may fill its last holes
 _SMOOTH_PX = 5  # label pixels over which a seam's corners are rounded
 
 
@@ -153,24 +154,45 @@ def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error
 
 def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures) -> Words:
     """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
-    with its corners; where that sees nothing, who stands second; else nobody."""
+    with its corners, then who stands second, then whoever owns ground nearby; else nobody."""
     owner = np.zeros(window.shape, dtype=np.uint16)
-    due: Mask = np.ones(window.shape, dtype=np.bool_)
-    for plane in (_rounded(plan, base_zoom, window), None, plan.second):
-        wanted = plane if plane is not None else plan.owner
-        if plane is None or plane is plan.second:
-            wanted = _enlarged(plan, wanted, base_zoom, window)
-        wanted = np.where(due, wanted, NO_SOURCE)
-        for label in _present(wanted):
-            asked = wanted == label
-            picture = pictures.of(label, asked)
-            at = picture.box.within(window)
-            gets = asked[at] & picture.seen
-            owner[at][gets] = label
-        due = due & (owner == NO_SOURCE)
-        if not due.any():
-            break
+    second = _enlarged(plan, plan.second, base_zoom, window)
+    _settle(owner, _rounded(plan, base_zoom, window), pictures)
+    _settle(owner, _enlarged(plan, plan.owner, base_zoom, window), pictures)
+    _settle(owner, second, pictures)
+    holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
+    if holes.any():
+        for tile in _tiles_around(window, base_zoom):
+            part = _box_of(tile).intersection(window).within(window)
+            for label in _nearby(plan, base_zoom, tile) if holes[part].any() else ():
+                wanted = np.zeros_like(owner)
+                wanted[part][holes[part]] = label
+                _settle(owner, wanted, pictures)
     return owner
+
+
+def _settle(owner: Words, wanted: Words, pictures: _Pictures) -> None:
+    """Give what nobody owns yet to those who are wanted there, where they see it."""
+    wanted = np.where(owner == NO_SOURCE, wanted, NO_SOURCE).astype(np.uint16)
+    for label in _present(wanted):
+        asked = wanted == label
+        picture = pictures.of(label, asked)
+        at = picture.box.within(pictures.window)
+        owner[at][asked[at] & picture.seen] = label
+
+
+def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
+    """Labels on and around a tile, ascending: a function of the plan and the tile alone."""
+    shift = base_zoom - plan.z
+    box = _box_of(tile)
+    near = Box(
+        row=box.row >> shift,
+        col=box.col >> shift,
+        row_stop=-(-box.row_stop >> shift),
+        col_stop=-(-box.col_stop >> shift),
+    )
+    at = near.grown(_NEARBY_PX).intersection(plan.box).within(plan.box)
+    return sorted({*_present(plan.owner[at]), *_present(plan.second[at])})
 
 
 def _enlarged(plan: SeamPlan, plane: Words, base_zoom: int, window: Box) -> Words:
@@ -248,7 +270,7 @@ class _Pictures:
     """What frames show in a window: asked for where needed, and again only where that was too little."""
 
     def __init__(self, window: Box, base_zoom: int, patch_of: PatchOf, frames: tuple[str, ...]) -> None:
-        self._window = window
+        self.window = window
         self._zoom = base_zoom
         self._patch_of = patch_of
         self._frames = frames
@@ -266,9 +288,9 @@ class _Pictures:
 
     def _reach(self, where: Mask) -> Box:
         left, top, width, height = cv2.boundingRect(where.view(np.uint8))
-        row, col = self._window.row + top, self._window.col + left
+        row, col = self.window.row + top, self.window.col + left
         box = Box(row=row, col=col, row_stop=row + height, col_stop=col + width)
-        return box.grown(REACH_PX).aligned(ALIGN_PX).intersection(self._window)
+        return box.grown(REACH_PX).aligned(ALIGN_PX).intersection(self.window)
 
     def _made(self, label: int, box: Box) -> _Picture:
         rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
