@@ -22,17 +22,22 @@ _CLAIM = 6.0
 _LEAST_REDUNDANCY = 0.05
 _LEAST, _MOST = 0.02, 50.0
 # columns of (position, attitude) that share one factor
-_GROUPS = ((0, 1), (2,), (3, 4), (5,))
+_GROUPS = ((0, 1), (2,), (3,), (4,), (5,))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NoiseFactors:
-    """How the noise differs from what was claimed: horizontal, vertical, tilt (x, y), turn (z)."""
+    """How the noise differs from what was claimed: horizontal, vertical, about the camera's x, y and z axes.
+
+    The three axes differ: looking straight down, an error of a gimbal's roll is one of its yaw, and about the
+    axis in between there is hardly any.
+    """
 
     horizontal: float
     vertical: float
-    tilt: float
-    turn: float
+    about_x: float
+    about_y: float
+    about_z: float
 
 
 def reestimated(
@@ -59,9 +64,11 @@ def reestimated(
         typical = np.median(squared) / 0.455 if squared.size else 1.0
         # a wild fix is the loss's business, not the noise's
         kept = np.minimum(squared, NOISE_BEND**2 * max(typical, 1e-12))
-        factor = (_CLAIM + kept.sum()) / (_CLAIM + free[:, at].sum())
-        factors.append(float(np.clip(np.sqrt(factor), _LEAST, _MOST)))
-    horizontal, vertical, tilt, turn = factors
-    scale = np.array([horizontal, horizontal, vertical, tilt, tilt, turn])
+        freedom = float(free[:, at].sum())
+        found = np.sqrt(max(float(kept.sum()), 1e-12) / max(freedom, 1e-12))
+        # shrunk towards 1 as a ratio: a claim ten times too large is as wrong as one ten times too small
+        factors.append(float(np.clip(found, _LEAST, _MOST) ** (freedom / (freedom + _CLAIM))))
+    horizontal, vertical, x, y, z = factors
+    scale = np.array([horizontal, horizontal, vertical, x, y, z])
     sigmas = replace(claimed, position=before[:, :3] * scale[:3], attitude=before[:, 3:] * scale[3:])
-    return sigmas, NoiseFactors(horizontal=horizontal, vertical=vertical, tilt=tilt, turn=turn)
+    return sigmas, NoiseFactors(horizontal=horizontal, vertical=vertical, about_x=x, about_y=y, about_z=z)

@@ -23,11 +23,16 @@ from flycam.adjust.unknowns import Unknowns
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A change of the unknowns: frames n×6, border m, points Q×3 in the order of the model's points."""
+    """A change of the unknowns: frames n×6, border m, points Q×3 in the order of the model's points.
+
+    decrement  how far frames and border move, in squared sigmas of theirs (Newton's decrement after the
+               points' elimination)
+    """
 
     frames: Floats
     border: Floats
     points: Floats
+    decrement: float
 
 
 class Reduction:
@@ -74,10 +79,12 @@ class Reduction:
         frame = normals.frame_gradient.reshape(-1) - self.cross.T @ point.reshape(-1)
         border = normals.border_gradient.copy()
         border[self.seen] -= np.einsum("qij,qi->j", self.point_border, normals.point_gradient)
+        gradient = frame, border
         frame, border = self.solve(frame, border)
+        decrement = float(gradient[0] @ frame + gradient[1] @ border)
         moved = np.einsum("qij,qj->qi", self.point_inverse, (self.cross @ frame).reshape(-1, 3))
         moved += self.point_border @ border[self.seen]
-        return Step(frames=-frame.reshape(-1, 6), border=-border, points=moved - point)
+        return Step(frames=-frame.reshape(-1, 6), border=-border, points=moved - point, decrement=decrement)
 
     def solve(self, frames: Floats, border: Floats) -> tuple[Floats, Floats]:
         """Solution of the reduced system for right-hand sides 6n(×k) and m(×k)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -76,7 +76,16 @@ def adjusted(
         residual_px=fit.residual,
         used=fit.used,
         notes=_notes(problem, settled),
+        frame_covariance=_covariances(settled, frames),
     )
+
+
+def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
+    """6×6 of each frame, with the sigmas that the frames say; how they depend on each other is kept."""
+    covariance = settled.covariance.frames
+    said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
+    scale = said / np.sqrt(np.maximum(np.einsum("nii->ni", covariance), 1e-16))
+    return np.asarray(covariance * scale[:, :, None] * scale[:, None, :], dtype=np.float64)
 
 
 def kept_priors(

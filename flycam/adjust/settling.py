@@ -32,7 +32,8 @@ _WIDE_BEND, _NARROW_BEND = 1.5, 3.0
 # residuals beyond this many sigmas go, round by round; the last number is the option's
 _FIRST_LIMITS = (8.0, 6.0)
 _NOISE_ROUNDS = 2
-_COARSE, _FINE, _LAST = 1e-3, 1e-5, 1e-8
+# a round is done when the block moves by less than this in squared sigmas, all its unknowns together
+_COARSE, _FINE, _LAST = 10.0, 1.0, 0.01
 _DEM_LEAST, _DEM_MOST = 0.3, 3.0
 
 
@@ -160,7 +161,11 @@ class _Work:
     def minimise(self, tolerance: float) -> None:
         left = max(self.options.max_iterations - self.iterations, 2)
         solution = minimise(
-            self.model, self.unknowns, self.plan, iterations=min(left, 20), tolerance=tolerance
+            self.model,
+            self.unknowns,
+            self.plan,
+            iterations=min(left, 20),
+            tolerance=tolerance,
         )
         self.unknowns, self.iterations = solution.unknowns, self.iterations + solution.iterations
         self.progress(

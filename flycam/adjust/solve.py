@@ -12,9 +12,11 @@ from flycam.adjust.normals import Model, normal_equations
 from flycam.adjust.reduction import Reduction, Step
 from flycam.adjust.unknowns import Unknowns
 
-_FIRST_DAMPING = 1e-4
+# The diagonal is made by the images, a million times what holds the block's tilt and scale: the least damping
+# would freeze those. So the first steps are Gauss's and Newton's, damped only where they fail.
+_FIRST_DAMPING = 1e-6
 _MOST_DAMPING = 1e6
-_LEAST_DAMPING = 1e-10
+_LEAST_DAMPING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,11 +32,12 @@ class Solution:
 def minimise(
     model: Model, unknowns: Unknowns, plan: list[Front], *, iterations: int, tolerance: float
 ) -> Solution:
-    """Minimise `model.cost` from `unknowns`; done when the cost falls by less than `tolerance` of itself.
+    """Minimise `model.cost` from `unknowns`; done when frames, lenses and shifts together move by less than
+    `tolerance` squared sigmas of theirs: single bad points may still be on their way.
 
     A step that does not lower the cost is never taken, so the result is not worse than the start.
     """
-    cost, damping = model.cost(unknowns), _FIRST_DAMPING
+    cost, damping = model.cost(unknowns), 0.0
     for done in range(1, iterations + 1):
         normals = normal_equations(model, unknowns)
         while True:
@@ -49,9 +52,9 @@ def minimise(
             damping = max(damping * 10.0, _FIRST_DAMPING)
             if damping > _MOST_DAMPING:
                 return Solution(unknowns=unknowns, cost=cost, iterations=done, converged=True)
-        fall, cost, unknowns = cost - new_cost, new_cost, moved
-        damping = max(damping * 0.1, _LEAST_DAMPING)
-        if fall <= tolerance * cost:
+        cost, unknowns = new_cost, moved
+        damping = damping * 0.01 if damping > _LEAST_DAMPING else 0.0
+        if step.decrement <= tolerance:
             return Solution(unknowns=unknowns, cost=cost, iterations=done, converged=True)
     return Solution(unknowns=unknowns, cost=cost, iterations=iterations, converged=False)
 

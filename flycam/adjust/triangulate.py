@@ -89,7 +89,8 @@ def _midpoints(ray: Floats, centre: Floats, starts: NDArray[np.int64], owner: ND
     for _ in range(_MIDPOINT_ROUNDS):
         held = across * weight[:, None, None]
         right: Floats = np.add.reduceat(np.einsum("nij,nj->ni", held, local), starts)
-        place = np.linalg.solve(np.add.reduceat(held, starts) + hair, right[..., None])[..., 0]
+        matrix: Floats = np.add.reduceat(held, starts)
+        place = np.asarray(np.linalg.solve(matrix + hair, right[..., None])[..., 0])
         gap = np.einsum("nij,nj->ni", across, place[owner] - local)
         reach = np.maximum(np.einsum("ni,ni->n", ray, place[owner] - local), 1e-3)
         angle = np.where(good, np.linalg.norm(gap, axis=-1) / np.where(good, reach, 1.0), 0.0)

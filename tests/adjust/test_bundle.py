@@ -150,7 +150,7 @@ def test_control_of_heights_alone():
 
 
 def test_the_order_of_frames_and_the_numbers_of_tracks_mean_nothing(base):
-    block, _, result = base
+    block, _, _ = base
     random = np.random.default_rng(3)
     order = random.permutation(len(block.frames))
     place = np.argsort(order)
