@@ -9,6 +9,7 @@ it looks (Wyllie 1979), without walking from point to point.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from flycam.geometry.terrain import TerrainGrid
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+_CELLS_AT_ONCE = 2_000_000
 
 # Edges of a cell: 0 north, 1 east, 2 south, 3 west. For every pattern of posts above the level (bit 0 NW,
 # 1 NE, 2 SE, 3 SW) up to two segments, each from edge to edge with the higher ground on its right.
@@ -61,18 +64,54 @@ def contour_lines(terrain: TerrainGrid, interval_m: float, least_points: int = 2
     if not interval_m > 0.0:
         raise ValueError(f"the contour interval must be positive, it is {interval_m}")
     heights = terrain.heights_m.astype(np.float64)
-    if not np.isfinite(heights).any():
-        return []
-    first = int(np.ceil(np.nanmin(heights) / interval_m))
-    last = int(np.floor(np.nanmax(heights) / interval_m))
+    cells = _Cells.of(heights, interval_m)
     lines: list[ContourLine] = []
-    for number in range(first, last + 1):
-        level = number * interval_m
-        for points, closed in _level_lines(heights, level):
+    for first, last in cells.bands():
+        for number, points, closed in _band_lines(heights, interval_m, *cells.crossed(first, last)):
             if len(points) >= least_points:
                 placed = _placed(terrain, points)
-                lines.append(ContourLine(height_m=level, points_m=placed, closed=closed))
+                lines.append(ContourLine(height_m=number * interval_m, points_m=placed, closed=closed))
     return lines
+
+
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Known cells that a level crosses: their north-west posts (flat), and the first and last such level."""
+
+    post: Indices
+    low: Indices
+    high: Indices
+
+    @classmethod
+    def of(cls, heights: Floats, interval_m: float) -> _Cells:
+        corners = (heights[:-1, :-1], heights[:-1, 1:], heights[1:, 1:], heights[1:, :-1])
+        lowest, highest = (
+            op(op(corners[0], corners[1]), op(corners[2], corners[3])) for op in (np.minimum, np.maximum)
+        )
+        # a post at a level counts as above it: a level L crosses where lowest < L <= highest
+        low, high = np.floor(lowest / interval_m) + 1.0, np.floor(highest / interval_m)
+        row, col = np.nonzero(high >= low)
+        low, high = low[row, col], high[row, col]
+        return cls(row * heights.shape[1] + col, low.astype(np.int64), high.astype(np.int64))
+
+    def bands(self) -> list[tuple[int, int]]:
+        """Levels (first, last) in bands of a bounded number of crossed cells, one level at least."""
+        if not self.post.size:
+            return []
+        bottom, top = int(self.low.min()), int(self.high.max())
+        changes = np.bincount(self.low - bottom, minlength=top - bottom + 2)
+        changes -= np.bincount(self.high + 1 - bottom, minlength=top - bottom + 2)
+        band = np.cumsum(np.cumsum(changes)[:-1]) // _CELLS_AT_ONCE
+        starts = np.concatenate([[0], np.flatnonzero(np.diff(band)) + 1, [band.size]])
+        return [(bottom + int(i), bottom + int(j) - 1) for i, j in pairwise(starts)]
+
+    def crossed(self, first: int, last: int) -> tuple[Indices, Indices]:
+        """Posts and levels of all crossings of a band, one each."""
+        low, high = np.maximum(self.low, first), np.minimum(self.high, last)
+        count = np.maximum(high - low + 1, 0)
+        post = np.repeat(self.post, count)
+        within = np.arange(post.size) - np.repeat(np.cumsum(count) - count, count)
+        return post, np.repeat(low, count) + within
 
 
 def _placed(terrain: TerrainGrid, points: Floats) -> Floats:
@@ -81,56 +120,60 @@ def _placed(terrain: TerrainGrid, points: Floats) -> Floats:
     return np.stack([east + points[:, 1] * step_e, north - points[:, 0] * step_s], axis=-1)
 
 
-def _level_lines(heights: Floats, level: float) -> list[tuple[Floats, bool]]:
-    """Lines of one level as (row, column) points, and whether each is closed."""
-    start, end = _segments(heights, level)
-    if not start.size:
-        return []
-    edges, inverse = np.unique(np.concatenate([start, end]), return_inverse=True)
-    places = _crossings(heights, level, edges)
-    start_at, end_at = places[inverse[: start.size]], places[inverse[start.size :]]
-    return [
-        (np.concatenate([start_at[chain], end_at[chain[-1:]]]), bool(end[chain[-1]] == start[chain[0]]))
-        for chain in _chained(start, end)
+def _band_lines(
+    heights: Floats, interval_m: float, post: Indices, level: Indices
+) -> list[tuple[int, Floats, bool]]:
+    """Lines of the crossings of a band: number of the level, (row, column) points, whether it is closed."""
+    start, end, of_segment = _segments(heights, interval_m, post, level)
+    bottom = int(level.min())
+    levels = int(level.max()) - bottom + 1
+    # one number for an edge at a level
+    start_key, end_key = (edge * levels + (of_segment - bottom) for edge in (start, end))
+    at_m: Floats = of_segment.astype(np.float64) * interval_m
+    start_at, end_at = (_crossings(heights, at_m, edge) for edge in (start, end))
+    found = [
+        (
+            int(of_segment[chain[0]]),
+            np.concatenate([start_at[chain], end_at[chain[-1:]]]),
+            bool(end_key[chain[-1]] == start_key[chain[0]]),
+        )
+        for chain in _chained(start_key, end_key)
     ]
+    return sorted(found, key=lambda line: line[0])
 
 
-def _segments(heights: Floats, level: float) -> tuple[Indices, Indices]:
-    """Edge numbers where each segment starts and ends.
+def _segments(
+    heights: Floats, interval_m: float, post: Indices, level: Indices
+) -> tuple[Indices, Indices, Indices]:
+    """Edge numbers where each segment starts and ends, and its level.
 
     An edge is numbered 2 * post + 0 (from the post east) or + 1 (from the post south).
     """
     columns = heights.shape[1]
-    above = heights >= level
-    with np.errstate(invalid="ignore"):
-        total = heights[:-1, :-1] + heights[:-1, 1:] + heights[1:, 1:] + heights[1:, :-1]
-    pattern = (
-        above[:-1, :-1].astype(np.int64)
-        + 2 * above[:-1, 1:].astype(np.int64)
-        + 4 * above[1:, 1:].astype(np.int64)
-        + 8 * above[1:, :-1].astype(np.int64)
-    )
-    rows, cols = np.nonzero(np.isfinite(total) & (pattern > 0) & (pattern < 15))
-    kind = pattern[rows, cols]
+    flat = heights.reshape(-1)
+    corners = [flat[post + step] for step in (0, 1, columns + 1, columns)]
+    height = level * interval_m
+    kind = np.zeros(post.size, np.int64)
+    for bit, corner in enumerate(corners):
+        kind += (corner >= height).astype(np.int64) << bit
     segments = _SEGMENTS[kind]
+    total = corners[0] + corners[1] + corners[2] + corners[3]
     for saddle, joined in _JOINED.items():
-        high = (kind == saddle) & (total[rows, cols] >= 4.0 * level)
-        segments[high] = joined
-    post = rows * columns + cols
+        segments[(kind == saddle) & (total >= 4.0 * height)] = joined
     edge = np.stack([2 * post, 2 * (post + 1) + 1, 2 * (post + columns), 2 * post + 1], axis=-1)
     cell, which = np.nonzero(segments[:, :, 0] != _NONE)
     ends = segments[cell, which]
-    return edge[cell, ends[:, 0]], edge[cell, ends[:, 1]]
+    return edge[cell, ends[:, 0]], edge[cell, ends[:, 1]], level[cell]
 
 
-def _crossings(heights: Floats, level: float, edges: Indices) -> Floats:
-    """(row, column) where the level crosses each edge."""
+def _crossings(heights: Floats, height_m: Floats, edges: Indices) -> Floats:
+    """(row, column) where a height crosses each edge."""
     columns = heights.shape[1]
+    flat = heights.reshape(-1)
     post, south = edges // 2, edges % 2
-    row, col = post // columns, post % columns
-    here, there = heights[row, col], heights[row + south, col + 1 - south]
-    share = (level - here) / (there - here)
-    return np.stack([row + share * south, col + share * (1 - south)], axis=-1)
+    here, there = flat[post], flat[post + np.where(south == 1, columns, 1)]
+    share = (height_m - here) / (there - here)
+    return np.stack([post // columns + share * south, post % columns + share * (1 - south)], axis=-1)
 
 
 def _chained(start: Indices, end: Indices) -> list[Indices]:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from flycam.geometry.terrain import TerrainGrid
+from flycam.surface import contours
 from flycam.surface.contours import contour_lines
 
 
@@ -82,6 +83,15 @@ def test_every_line_keeps_to_its_level_and_uses_each_crossing_once(heights, inte
         crossed = (above[:, 1:] != above[:, :-1]).sum() + (above[1:] != above[:-1]).sum()
         told = sum(len(line.points_m) - line.closed for line in lines if line.height_m == level)
         assert told == crossed
+
+
+def test_bands_of_levels_give_the_same_lines(monkeypatch):
+    whole = contour_lines(grid(cone()), 0.5)
+    monkeypatch.setattr(contours, "_CELLS_AT_ONCE", 50)
+    banded = contour_lines(grid(cone()), 0.5)
+    assert [line.height_m for line in banded] == [line.height_m for line in whole]
+    for one, other in zip(banded, whole, strict=True):
+        np.testing.assert_array_equal(one.points_m, other.points_m)
 
 
 def test_an_interval_that_is_not_positive_is_refused():
