@@ -9,7 +9,6 @@ Source: Triggs et al. 2000, section 6; Brown 1976 for the border.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,12 @@ from scipy.sparse import csr_matrix
 from flycam.adjust.block import Floats
 from flycam.adjust.heights import HeightPrior
 from flycam.adjust.priors import PriorSigmas, prior_cost, prior_terms
-from flycam.adjust.problem import Observations, Problem
+from flycam.adjust.problem import Observations, Problem, chunks
 from flycam.adjust.robust import Loss, cauchy, huber
 from flycam.adjust.sighting import Sighted, image_residuals, sight
 from flycam.adjust.unknowns import Unknowns
 from flycam.geometry.projection import LENS_UNKNOWNS
 
-_CHUNK = 60_000
 # what a point costs that cannot be seen from where the unknowns now are, in squared sigmas
 _UNSEEN = 1e4
 _CONTROL_BEND = 3.0
@@ -60,12 +58,12 @@ class Model:
     @property
     def starts(self) -> NDArray[np.int64]:
         """Where each point's observations begin."""
-        return np.flatnonzero(np.r_[True, np.diff(self.seen.point) != 0])
+        return self.seen.starts
 
     def cost(self, unknowns: Unknowns) -> float:
         """Sum of all losses."""
         total = prior_cost(self.problem, unknowns, self.sigmas)
-        for part in _chunks(self.seen, self.starts):
+        for part in chunks(self.seen):
             rows = self.seen.take(part)
             residual = image_residuals(self.problem, unknowns, rows)
             total += float(self.weighing.loss(residual, rows.sigma).cost.sum())
@@ -122,7 +120,7 @@ def normal_equations(model: Model, unknowns: Unknowns) -> Normals:
         point_gradient=np.zeros((points, 3)),
         cross=np.empty((len(seen), 3, 6)),
     )
-    for part in _chunks(seen, starts):
+    for part in chunks(seen):
         rows = seen.take(part)
         sighted = sight(model.problem, unknowns, rows)
         weight = model.weighing.loss(sighted.residual, rows.sigma).weight
@@ -204,13 +202,3 @@ def _add_control(normals: Normals, model: Model, unknowns: Unknowns) -> None:
     weight = weight * huber(squared, _CONTROL_BEND).weight[:, None]
     normals.point_blocks[:, np.arange(3), np.arange(3)] += weight
     normals.point_gradient[:] += weight * residual
-
-
-def _chunks(seen: Observations, starts: NDArray[np.int64]) -> list[slice]:
-    """Slices of at most about _CHUNK observations that do not cut a point in two."""
-    total = len(seen)
-    cuts = np.searchsorted(starts, np.arange(_CHUNK, total, _CHUNK))
-    if not total:
-        return []
-    edges = np.unique(np.r_[0, starts[np.minimum(cuts, len(starts) - 1)], total])
-    return [slice(a, b) for a, b in pairwise(edges.tolist())]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ Bools = NDArray[np.bool_]
 
 # a strip of fewer frames has no yaw offset of its own: nothing could tell it from noise
 _STRIP_FRAMES = 3
+# observations that are linearised at a time: bounds the memory of derivatives
+_CHUNK = 60_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +65,11 @@ class Observations:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each point's observations begin."""
+        return np.flatnonzero(np.diff(self.point, prepend=-1) != 0)
 
     def take(self, rows: NDArray[Any] | slice) -> Observations:
         """Some of them: a mask, increasing indices, or a slice."""
@@ -137,6 +145,16 @@ def starting_values(problem: Problem) -> Unknowns:
         dem=np.zeros(3),
         point=np.full((problem.points, 3), np.nan),
     )
+
+
+def chunks(seen: Observations) -> list[slice]:
+    """Slices of about 60,000 observations that do not cut a point in two."""
+    total, starts = len(seen), seen.starts
+    if not total:
+        return []
+    cuts = np.searchsorted(starts, np.arange(_CHUNK, total, _CHUNK))
+    edges = np.unique(np.r_[0, starts[np.minimum(cuts, len(starts) - 1)], total])
+    return [slice(a, b) for a, b in pairwise(edges.tolist())]
 
 
 def _frame_arrays(

@@ -16,7 +16,7 @@ from flycam.adjust.options import AdjustOptions
 from flycam.adjust.problem import Bools, Observations, Problem
 from flycam.adjust.robust import spread
 from flycam.adjust.sighting import image_residuals
-from flycam.adjust.triangulate import residuals_at, triangulate
+from flycam.adjust.triangulate import Triangulated, residuals_at, triangulate
 from flycam.adjust.unknowns import Unknowns
 
 # a matcher's sigma may be a little too cautious, or far too bold
@@ -65,8 +65,8 @@ def select(
     """
     seen, bounded = candidates, bool(np.isfinite(limit_px))
     typical = float(np.median(candidates.sigma)) if len(candidates) else 1.0
+    placed = triangulate(problem, unknowns, seen, refine=bounded)
     for attempt in range(3 if bounded else 1):
-        placed = triangulate(problem, unknowns, seen, refine=bounded)
         good = _placeable(problem, unknowns, placed.point, placed.parallax, heights, options)
         keep = good[seen.point]
         if bounded:
@@ -82,14 +82,23 @@ def select(
         keep &= np.bincount(seen.point[keep], minlength=problem.points)[seen.point] >= 2
         if keep.all():
             break
+        less = np.bincount(seen.point[~keep], minlength=problem.points) > 0
         seen = seen.take(keep)
-    placed = triangulate(problem, unknowns, seen, refine=bounded)
+        _place_again(problem, unknowns, seen.take(less[seen.point]), placed, refine=bounded)
     good = _placeable(problem, unknowns, placed.point, placed.parallax, heights, options)
     seen = seen.take(good[seen.point])
     point = np.full_like(placed.point, np.nan)
     ids = np.unique(seen.point)
     point[ids] = placed.point[ids]
     return Selected(seen=seen, unknowns=replace(unknowns, point=point))
+
+
+def _place_again(
+    problem: Problem, unknowns: Unknowns, seen: Observations, placed: Triangulated, *, refine: bool
+) -> None:
+    """Place the points that lost an observation anew, in `placed`."""
+    again, ids = triangulate(problem, unknowns, seen, refine=refine), np.unique(seen.point)
+    placed.point[ids], placed.parallax[ids] = again.point[ids], again.parallax[ids]
 
 
 def image_factor(problem: Problem, unknowns: Unknowns, seen: Observations, frames: int) -> float:
@@ -129,7 +138,9 @@ def _placeable(
 
 def _widening(seen: Observations, off: Floats) -> Floats:
     """How much larger than typical each observation's frame has its residuals, N, at least 1."""
-    typical = float(np.median(off))
+    # more than half may be nowhere: then no frame is better than another
+    known = off[np.isfinite(off)]
+    typical = float(np.median(known)) if known.size else 1.0
     order = np.lexsort((off, seen.frame))
     count = np.bincount(seen.frame)
     last = np.cumsum(count)

@@ -12,17 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats
-from flycam.adjust.problem import Bools, Observations, Problem
+from flycam.adjust.problem import Bools, Observations, Problem, chunks
 from flycam.adjust.robust import cauchy, spread
-from flycam.adjust.sighting import image_residuals, sight
+from flycam.adjust.sighting import image_residuals, sight_points
 from flycam.adjust.unknowns import Unknowns
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.projection import with_lens
 
-_MIDPOINT_ROUNDS = 6
+_MIDPOINT_ROUNDS = 5
 _NEWTON_ROUNDS = 6
 _BEND = 2.0
+# of the distance to the camera
 _LONGEST_STEP = 0.3
+_STILL = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,29 +39,33 @@ class Triangulated:
 
 def triangulate(problem: Problem, unknowns: Unknowns, seen: Observations, *, refine: bool) -> Triangulated:
     """Place the points of `seen`; others keep NaN. refine: minimise image residuals, not only distances."""
-    starts = np.flatnonzero(np.r_[True, np.diff(seen.point) != 0]) if len(seen) else np.empty(0, np.int64)
-    point, parallax = np.full((problem.points, 3), np.nan), np.zeros(problem.points)
-    if not len(seen):
-        return Triangulated(point=point, parallax=parallax)
+    result = Triangulated(point=np.full((problem.points, 3), np.nan), parallax=np.zeros(problem.points))
+    for part in chunks(seen):
+        _place(problem, unknowns, seen.take(part), refine, result)
+    return result
+
+
+def _place(
+    problem: Problem, unknowns: Unknowns, seen: Observations, refine: bool, result: Triangulated
+) -> None:
+    """Place the points of one chunk."""
+    starts = seen.starts
     ids = seen.point[starts]
     owner = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(seen)]))
     ray = world_rays(problem, unknowns, seen)
     centre = unknowns.centre[seen.frame] + seen.travel
-    place = _midpoints(ray, centre, starts, owner)
     # where the lens cannot produce an observation, it neither places a point nor forbids it
     known = finite_rows(ray)
     mean: Floats = np.add.reduceat(np.where(known[:, None], ray, 0.0), starts)
     mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
     cosine = np.where(known, np.einsum("ni,ni->n", ray, mean[owner]), 1.0)
-    apart = np.arccos(np.clip(cosine, -1.0, 1.0))
-    parallax[ids] = 2.0 * np.maximum.reduceat(apart, starts)
-    point[ids] = place
+    result.parallax[ids] = 2.0 * np.maximum.reduceat(np.arccos(np.clip(cosine, -1.0, 1.0)), starts)
+    result.point[ids] = _midpoints(ray, centre, starts, owner)
     if refine:
-        point = _refined(problem, unknowns, seen, point, starts, owner)
-    before = np.einsum("ni,ni->n", point[seen.point] - centre, ray) > 0.0
+        result.point[ids] = _refined(problem, unknowns, seen, result.point, starts)
+    before = np.einsum("ni,ni->n", result.point[seen.point] - centre, ray) > 0.0
     lost = np.add.reduceat((known & ~before).astype(np.int64), starts) > 0
-    point[ids[lost]] = np.nan
-    return Triangulated(point=point, parallax=parallax)
+    result.point[ids[lost]] = np.nan
 
 
 def world_rays(problem: Problem, unknowns: Unknowns, seen: Observations) -> Floats:
@@ -100,36 +106,34 @@ def _midpoints(ray: Floats, centre: Floats, starts: NDArray[np.int64], owner: ND
 
 
 def _refined(
-    problem: Problem,
-    unknowns: Unknowns,
-    seen: Observations,
-    point: Floats,
-    starts: NDArray[np.int64],
-    owner: NDArray[np.int64],
+    problem: Problem, unknowns: Unknowns, seen: Observations, point: Floats, starts: NDArray[np.int64]
 ) -> Floats:
-    """A few robust Gauss-Newton steps on the image residuals of every point by itself."""
+    """A few robust Gauss-Newton steps on the image residuals of every point by itself; those of `starts`."""
     ids = seen.point[starts]
     moved = point.copy()
     reach = np.linalg.norm(point[ids] - unknowns.centre[seen.frame[starts]], axis=-1)
     for _ in range(_NEWTON_ROUNDS):
-        sighted = sight(problem, replace(unknowns, point=moved), seen)
-        scaled = np.sum(np.square(sighted.residual), axis=-1) / np.square(seen.sigma)
+        residual, jacobian = sight_points(problem, replace(unknowns, point=moved), seen)
+        scaled = np.sum(np.square(residual), axis=-1) / np.square(seen.sigma)
         known = np.isfinite(scaled)
         weight = np.where(known, cauchy(np.where(known, scaled, 0.0), 3.0).weight, 0.0) / np.square(
             seen.sigma
         )
-        jacobian = np.where(known[:, None, None], sighted.by_point, 0.0)
-        residual = np.where(known[:, None], sighted.residual, 0.0)
+        jacobian[~known] = 0.0
+        residual[~known] = 0.0
         turned = jacobian.transpose(0, 2, 1) * weight[:, None, None]
-        matrix = np.add.reduceat(turned @ jacobian, starts)
+        matrix: Floats = np.add.reduceat(turned @ jacobian, starts)
         diagonal = np.trace(matrix, axis1=1, axis2=2) * 1e-9 + 1e-12
         matrix[:, range(3), range(3)] += diagonal[:, None]
-        right = np.add.reduceat(np.einsum("nij,nj->ni", turned, residual), starts)
+        right: Floats = np.add.reduceat(np.einsum("nij,nj->ni", turned, residual), starts)
         step = -np.linalg.solve(matrix, right[..., None])[..., 0]
         length = np.linalg.norm(step, axis=-1)
         step *= np.minimum(1.0, _LONGEST_STEP * reach / np.maximum(length, 1e-12))[:, None]
         moved[ids] += step
-    return moved
+        if not (length > _STILL * reach).any():
+            break
+    refined: Floats = moved[ids]
+    return refined
 
 
 def residuals_at(problem: Problem, unknowns: Unknowns, point: Floats, seen: Observations) -> Floats:

@@ -78,10 +78,9 @@ def image_points_with_derivatives(interior: InteriorOrientation, lens: Floats, c
     x, y = _normalised(camera_m)
     fisheye = interior.model is LensModel.FISHEYE
     xd, yd = (_fisheye if fisheye else _brown)(lens[4:], x, y)
-    plane, terms = (_fisheye_slopes if fisheye else _brown_slopes)(lens[4:], x, y)
-    fx, fy = _focal(interior, lens)
-    focal = np.array([fx, fy])
-    uv = np.stack([fx * xd + lens[2], fy * yd + lens[3]], axis=-1)
+    terms = (_fisheye_terms if fisheye else _brown_terms)(lens[4:], x, y)
+    uv, by_camera = image_points_with_slopes(interior, lens, camera_m)
+    focal = np.array(_focal(interior, lens))
 
     by_lens = np.zeros((len(x), 2, LENS_UNKNOWNS))
     by_lens[:, 0, 0] = xd * interior.focal_length_px[0]
@@ -89,13 +88,23 @@ def image_points_with_derivatives(interior: InteriorOrientation, lens: Floats, c
     by_lens[:, 1, 1] = yd * interior.focal_length_px[1] * (1.0 + lens[0])
     by_lens[:, 0, 2] = by_lens[:, 1, 3] = 1.0
     by_lens[:, :, 4:] = terms * focal[:, None]
+    return Projected(uv=uv, by_camera=by_camera, by_lens=by_lens)
 
-    plane = plane * focal[:, None]
+
+def image_points_with_slopes(
+    interior: InteriorOrientation, lens: Floats, camera_m: Floats
+) -> tuple[Floats, Floats]:
+    """Image points N×2 and their derivatives by the camera coordinates, N×2×3."""
+    x, y = _normalised(camera_m)
+    fisheye = interior.model is LensModel.FISHEYE
+    xd, yd = (_fisheye if fisheye else _brown)(lens[4:], x, y)
+    fx, fy = _focal(interior, lens)
+    plane = (_fisheye_plane if fisheye else _brown_plane)(lens[4:], x, y) * np.array([fx, fy])[:, None]
     by_camera = np.empty((len(x), 2, 3))
     by_camera[:, :, :2] = plane
     by_camera[:, :, 2] = -(plane[:, :, 0] * x[:, None] + plane[:, :, 1] * y[:, None])
     by_camera /= camera_m[:, 2, None, None]
-    return Projected(uv=uv, by_camera=by_camera, by_lens=by_lens)
+    return np.stack([fx * xd + lens[2], fy * yd + lens[3]], axis=-1), by_camera
 
 
 def turned_by(camera_m: Floats) -> Floats:
@@ -129,8 +138,8 @@ def _brown(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     )
 
 
-def _brown_slopes(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-    """Derivatives of the distorted point by (x, y), N×2×2, and by the five terms, N×2×5."""
+def _brown_plane(terms: Floats, x: Floats, y: Floats) -> Floats:
+    """Derivatives of the distorted point by (x, y), N×2×2."""
     k1, k2, p1, p2, k3 = (float(t) for t in terms)
     r2 = x * x + y * y
     radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
@@ -139,13 +148,19 @@ def _brown_slopes(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     plane[:, 0, 0] = radial + slope * x * x + 2.0 * p1 * y + 6.0 * p2 * x
     plane[:, 0, 1] = plane[:, 1, 0] = slope * x * y + 2.0 * p1 * x + 2.0 * p2 * y
     plane[:, 1, 1] = radial + slope * y * y + 6.0 * p1 * y + 2.0 * p2 * x
+    return plane
+
+
+def _brown_terms(_terms: Floats, x: Floats, y: Floats) -> Floats:
+    """Derivatives of the distorted point by k1 k2 p1 p2 k3, N×2×5."""
+    r2 = x * x + y * y
     by_terms = np.empty((len(x), 2, 5))
     point = np.stack([x, y], axis=-1)
     for column, power in ((0, r2), (1, r2 * r2), (4, r2 * r2 * r2)):
         by_terms[:, :, column] = point * power[:, None]
     by_terms[:, 0, 2] = by_terms[:, 1, 3] = 2.0 * x * y
     by_terms[:, 1, 2], by_terms[:, 0, 3] = r2 + 2.0 * y * y, r2 + 2.0 * x * x
-    return plane, by_terms
+    return by_terms
 
 
 def _fisheye(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
@@ -164,13 +179,19 @@ def _fisheye_ratio(terms: Floats, radius: Floats) -> tuple[Floats, Floats, Float
     return ratio, (slope / (1.0 + radius * radius) - ratio) / radius, theta
 
 
-def _fisheye_slopes(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+def _fisheye_plane(terms: Floats, x: Floats, y: Floats) -> Floats:
     radius = np.maximum(np.hypot(x, y), _SMALL_RADIUS)
-    ratio, change, theta = _fisheye_ratio(terms, radius)
+    ratio, change, _ = _fisheye_ratio(terms, radius)
     plane = np.empty((len(x), 2, 2))
     plane[:, 0, 0] = ratio + change * x * x / radius
     plane[:, 0, 1] = plane[:, 1, 0] = change * x * y / radius
     plane[:, 1, 1] = ratio + change * y * y / radius
+    return plane
+
+
+def _fisheye_terms(_terms: Floats, x: Floats, y: Floats) -> Floats:
+    radius = np.maximum(np.hypot(x, y), _SMALL_RADIUS)
+    theta = np.arctan(radius)
     by_terms = np.zeros((len(x), 2, 5))
     point = np.stack([x, y], axis=-1)
     t2 = theta * theta
@@ -178,4 +199,4 @@ def _fisheye_slopes(terms: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats
     for column in range(4):
         power = power * t2
         by_terms[:, :, column] = point * power[:, None]
-    return plane, by_terms
+    return by_terms
