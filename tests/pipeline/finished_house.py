@@ -1,0 +1,90 @@
+"""A small flight ingested and finished once; tests that change things work on copies of its house."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.catalog.catalog import open_catalog
+from flycam.drill.drill import DrillReport
+from flycam.pipeline.batch import ingest
+from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.finish import FinishRequest, finish
+from flycam.pipeline.finish_report import FinishReport
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store.opening import open_store
+
+NAME = "Bản Lầu"
+QUICK = FinishRequest(surface=False)
+
+
+def open_workspace(root: Path) -> Workspace:
+    return Workspace(
+        store=open_store((root / "store").as_uri()),
+        catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
+        box="test",
+        cache_dir=root / "cache",
+        operator="Trần Thị Bưởi",
+    )
+
+
+def ingested(root: Path, drill: DrillReport, photos: Path | None = None) -> Workspace:
+    """A house with the drill's terrain, communes and flight."""
+    root.mkdir(parents=True)
+    workspace = open_workspace(root)
+    register_dem(workspace, drill.dem)
+    register_communes(workspace, drill.communes)
+    ingest(workspace, SurveyRequest(paths=(photos or drill.photos,)), Labels(name=NAME))
+    return workspace
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The house, the report of the run that finished it, and the live tiles from before."""
+
+    root: Path
+    before: Path
+    workspace: Workspace
+    report: FinishReport
+    live: dict[str, str]
+
+    @property
+    def mosaic_id(self) -> str:
+        return f"{self.report.flight.flight_id}-colour"
+
+    def copy(self, to: Path, *, finished: bool = True) -> Workspace:
+        """The house again, before or after it was finished, for a test that changes it."""
+        shutil.copytree(self.root if finished else self.before, to)
+        return open_workspace(to)
+
+
+def make_finished(folder: Path, drill: DrillReport) -> Finished:
+    root, before = folder / "house", folder / "before"
+    workspace = ingested(root, drill)
+    (flight,) = workspace.catalog.flights.flights()
+    live = tiles_of(workspace, f"{flight.flight_id}-colour", 0)
+    workspace.catalog.close()
+    shutil.copytree(root, before)
+    workspace = open_workspace(root)
+    report = finish(workspace, NAME)
+    return Finished(root=root, before=before, workspace=workspace, report=report, live=live)
+
+
+def tiles_of(workspace: Workspace, mosaic_id: str, revision: int) -> dict[str, str]:
+    """Content hash of the head of every tile of a revision."""
+    heads = workspace.catalog.tiles.heads(mosaic_id, revision)
+    return {str(head.tile_id): head.content_hash for head in heads}
+
+
+def finish_quickly(
+    workspace: Workspace,
+    progress: Progress = silent,
+    cancelled: Callable[[], bool] = lambda: False,
+    request: FinishRequest = QUICK,
+) -> FinishReport:
+    return finish(workspace, NAME, request, progress, cancelled)

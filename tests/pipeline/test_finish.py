@@ -1,0 +1,370 @@
+"""`flycam finish` from end to end on a small rehearsal flight with known truth."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import rasterio
+
+from flycam.answers import of_finish
+from flycam.catalog.records import FrameStatus, RevisionState
+from flycam.drill.drill import DrillReport
+from flycam.drill.truth import read_truth
+from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound
+from flycam.geometry.expected_error import error_of_quality
+from flycam.geometry.exterior import PoseSource
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline import finish as recipe
+from flycam.pipeline.export import export_flight, export_surface
+from flycam.pipeline.finish import FinishRequest, finish
+from flycam.pipeline.finish_progress import COSTS, FinishProgress
+from flycam.pipeline.withdraw import withdraw
+from tests.pipeline.finished_house import (
+    NAME,
+    QUICK,
+    Finished,
+    finish_quickly,
+    ingested,
+    make_finished,
+    open_workspace,
+    tiles_of,
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Finished:
+    return make_finished(tmp_path_factory.mktemp("finished"), drill)
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Tiles of the revision without a surface, made by one undisturbed run, and the progress it told."""
+
+    tiles: dict[str, str]
+    told: list[tuple[str, int]]
+
+
+@pytest.fixture(scope="module")
+def quick(finished: Finished, tmp_path_factory: pytest.TempPathFactory) -> Quick:
+    workspace = finished.copy(tmp_path_factory.mktemp("quick") / "house", finished=False)
+    told: list[tuple[str, int]] = []
+    report = finish_quickly(workspace, lambda stage, done, total: told.append((stage, done * 100 // total)))
+    assert report.layers[0].new
+    return Quick(tiles_of(workspace, finished.mosaic_id, 1), told)
+
+
+def test_a_new_revision_is_shown_beside_the_live_one(finished: Finished) -> None:
+    catalog, record = finished.workspace.catalog, finished.report.main
+    assert record is not None
+    assert (record.revision, record.state) == (1, RevisionState.PUBLISHED)
+    assert catalog.tiles.mosaic(finished.mosaic_id).revision == 1
+    assert tiles_of(finished.workspace, finished.mosaic_id, 0) == finished.live
+    used = catalog.frames.of_flight(finished.report.flight.flight_id, FrameStatus.USED)
+    frames = catalog.revisions.frames(finished.mosaic_id, 1)
+    assert {one.frame_id for one in frames} == {one.frame_id for one in used}
+    assert all(one.exterior.source is PoseSource.ADJUSTED for one in frames)
+    assert all(one.state == "tied" and one.ties > 100 for one in frames)
+    line = catalog.audit.lines()[-1]
+    assert (line.who, line.what) == ("Trần Thị Bưởi", "finish")
+    assert "revision 1: accepted" in line.detail
+
+
+def test_communes_and_their_clips_follow_the_revision_on_show(finished: Finished) -> None:
+    coverage = finished.workspace.catalog.boundaries.coverage(finished.report.flight.flight_id)
+    clips = [one.clip_key for one in coverage if one.clip_key is not None]
+    assert clips
+    for key in clips:
+        assert key.startswith(f"products/{finished.mosaic_id}/r1/")
+        assert finished.workspace.store.exists(key)
+    assert list(finished.report.communes) == coverage or set(finished.report.communes) == set(coverage)
+
+
+def test_nothing_of_the_run_is_left_on_disk(finished: Finished) -> None:
+    assert not list((finished.root / "cache").rglob("*.stage"))
+    assert not list((finished.root / "cache").rglob("*.part"))
+
+
+def test_poses_come_nearer_to_the_truth(finished: Finished, drill: DrillReport) -> None:
+    """After one common shift, which nothing can tell without control."""
+    truth = read_truth(drill.photos.parent).exteriors
+    catalog = finished.workspace.catalog
+    adjusted = {one.frame_id: one for one in catalog.revisions.frames(finished.mosaic_id, 1)}
+    before, after = [], []
+    for frame in catalog.frames.of_flight(finished.report.flight.flight_id):
+        true = np.array(truth[frame.header.provenance.source_name].projection_centre_m)
+        before.append(np.array(frame.header.exterior_prior.projection_centre_m) - true)
+        after.append(np.array(adjusted[frame.frame_id].exterior.projection_centre_m) - true)
+    spread = [np.hypot(*(np.array(e) - np.mean(e, axis=0))[:, :2].T).mean() for e in (before, after)]
+    assert spread[1] < 0.6 * spread[0]
+
+
+def test_every_pixel_says_how_far_off_it_may_be(finished: Finished) -> None:
+    catalog = finished.workspace.catalog
+    mosaic = catalog.tiles.mosaic(finished.mosaic_id)
+    errors = []
+    for head in catalog.tiles.heads(mosaic.mosaic_id, 1, z=mosaic.base_zoom):
+        tile = read_tile(finished.workspace.store, head)
+        assert ((tile.quality > 0) == (tile.source > 0)).all()
+        errors.append(error_of_quality(tile.quality[tile.quality > 0]))
+    error = np.concatenate(errors)
+    assert 0.05 < np.median(error) < 3.0
+    assert error.max() <= 65.0
+
+
+def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:
+    answer, lines = of_finish(finished.report)
+    json.dumps(answer, allow_nan=False)
+    assert answer["revision"] == 1
+    for key in ("tie_points", "reprojection_px", "sigma_xy_m", "sigma_z_m", "seconds"):
+        assert answer[key] > 0, key
+    assert len(answer["shift_m"]) == len(answer["shift_sigma_m"]) == 3
+    assert answer["reprojection_px"] < 1.0
+    assert answer["surface"]["supported_pct"] > 10.0
+    assert "revision 1 from 6 frames" in lines[0]
+
+
+def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_path: Path) -> None:
+    workspace = finished.copy(tmp_path / "house")
+    seq = workspace.catalog.tiles.last_seq(finished.mosaic_id)
+    again = finish(workspace, NAME)
+    assert not again.layers[0].new
+    assert again.main == finished.report.main
+    assert workspace.catalog.tiles.last_seq(finished.mosaic_id) == seq
+    assert "nothing has changed" in of_finish(again)[1][0]
+
+
+def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
+    finished: Finished, tmp_path: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = finished.copy(tmp_path / "house")
+    other = finish_quickly(workspace)
+    assert other.main is not None
+    assert (other.main.revision, other.main.support_key) == (2, None)
+    assert tiles_of(workspace, finished.mosaic_id, 2) == quick.tiles, "the same bytes in another house"
+    assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 2
+    first = finish(workspace, NAME)
+    assert (first.main, first.layers[0].new) == (finished.report.main, False)
+    assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 1
+    coverage = workspace.catalog.boundaries.coverage(first.flight.flight_id)
+    assert all("/r1/" in one.clip_key for one in coverage if one.clip_key)
+    monkeypatch.setattr(recipe, "workers_here", lambda: 1)
+    redone = finish_quickly(workspace, request=replace(QUICK, redo=True))
+    assert redone.main is not None
+    assert redone.main.revision == 3
+    assert tiles_of(workspace, finished.mosaic_id, 3) == quick.tiles, "whatever the number of threads"
+
+
+def test_exports_follow_the_revision(finished: Finished, tmp_path: Path) -> None:
+    tags = {}
+    for wanted in (None, "final", "live"):
+        out = tmp_path / f"{wanted}.tif"
+        export_flight(finished.workspace, NAME, out, revision=wanted)
+        with rasterio.open(out) as picture:
+            tags[wanted] = picture.tags()["FLYCAM_REVISION"]
+    assert tags == {None: "final 1", "final": "final 1", "live": "live"}
+
+
+def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, tmp_path: Path) -> None:
+    out = tmp_path / "dsm.tif"
+    exported = export_surface(finished.workspace, NAME, out)
+    with rasterio.open(out) as dsm:
+        assert (dsm.count, dsm.dtypes) == (2, ("float32", "float32"))
+        assert dsm.crs.to_string() == finished.report.flight.work_crs == exported.crs
+        assert tuple(dsm.bounds) == pytest.approx(exported.bounds)
+        heights, own = dsm.read()
+        known = dsm.dataset_mask() > 0
+    assert set(np.unique(own)) == {0.0, 1.0}
+    assert known[own == 1].all()
+    assert 0.1 < own.mean() < 1.0
+    assert 50.0 < np.median(heights[known]) < 2000.0
+    with pytest.raises(NotFound, match="run 'flycam finish'"):
+        export_surface(finished.workspace, NAME, out, revision="live")
+
+
+def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path: Path) -> None:
+    workspace = finished.copy(tmp_path / "house")
+    frame = workspace.catalog.frames.of_flight(finished.report.flight.flight_id)[0]
+    report = withdraw(workspace, frame.frame_id, "nhà dân", "UBND tỉnh")
+    assert report.retired == (1,)
+    assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
+    with pytest.raises(NotFound, match="no finished revision"):
+        export_flight(workspace, NAME, tmp_path / "final.tif", revision="final")
+    coverage = workspace.catalog.boundaries.coverage(report.flight.flight_id)
+    assert all("/r0/" in one.clip_key for one in coverage if one.clip_key)
+    again = finish_quickly(workspace)
+    assert again.main is not None
+    assert again.main.revision == 2
+    held = workspace.catalog.revisions.frames(finished.mosaic_id, 2)
+    assert frame.frame_id not in {one.frame_id for one in held}
+    assert len(held) == 5
+
+
+def test_a_stopped_run_shows_nothing_and_goes_on(finished: Finished, tmp_path: Path, quick: Quick) -> None:
+    workspace = finished.copy(tmp_path / "house", finished=False)
+    for stop_after in ("ties", "adjust", "seams", "blend"):
+        seen: list[str] = []
+
+        def tell(stage: str, _done: int, _total: int, seen: list[str] = seen) -> None:
+            seen.append(stage)
+
+        with pytest.raises(Cancelled, match="run the same command again"):
+            finish_quickly(workspace, tell, lambda seen=seen, last=stop_after: last in seen)
+        assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
+    for path in (tmp_path / "house" / "cache").rglob("*.stage"):
+        if path.stem in ("adjust", "radiometry"):
+            path.write_bytes(path.read_bytes()[:-1] + b"?")
+    assert finish_quickly(workspace).layers[0].new
+    assert tiles_of(workspace, finished.mosaic_id, 1) == quick.tiles
+
+
+def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
+    shares = [share for _, share in quick.told]
+    assert shares == sorted(shares)
+    assert shares[-1] == 100
+    stages = list(dict.fromkeys(stage for stage, _ in quick.told))
+    assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "communes"]
+    assert {key.split(".")[0] for key in COSTS} == {*stages, "surface"}
+
+
+def test_progress_counts_parts_of_a_stage() -> None:
+    told: list[int] = []
+    progress = FinishProgress(lambda _s, done, _t: told.append(done), {"a.x": 30, "a.y": 20, "b": 50})
+    with progress.stage("a") as tell:
+        tell("x", 1, 2)
+        tell("y", 1, 2)
+        tell("x", 0, 2)
+    with progress.stage("b"):
+        pass
+    assert told == [0, 15, 40, 40, 50, 50, 100]
+    assert set(progress.seconds) == {"a", "b"}
+
+
+def test_pictures_that_do_not_hang_together_keep_their_poses(
+    drill: DrillReport, card: Path, tmp_path: Path
+) -> None:
+    """Each photo shows noise of its own, as over moving water."""
+    for number, photo in enumerate(sorted(card.glob("*.JPG")) or sorted(card.iterdir())):
+        _repaint(photo, number)
+    workspace = ingested(tmp_path / "house", drill, card)
+    report = finish_quickly(workspace, request=FinishRequest())
+    assert report.main is not None
+    assert report.main.stats["accepted"] is False
+    assert "kept" in report.main.stats["why"]
+    assert report.main.support_key is None
+    for frame in workspace.catalog.revisions.frames(report.main.mosaic_id, 1):
+        assert frame.state == "prior"
+        prior = workspace.catalog.frames.get(frame.frame_id)
+        assert frame.exterior == prior.exterior
+    answer, lines = of_finish(report)
+    json.dumps(answer, allow_nan=False)
+    assert any("poses as recorded were kept" in line for line in lines)
+
+
+def test_too_few_photos_are_said(drill: DrillReport, card: Path, tmp_path: Path) -> None:
+    for photo in sorted(card.iterdir())[1:]:
+        photo.unlink()
+    workspace = ingested(tmp_path / "house", drill, card)
+    with pytest.raises(InputUnusable, match=r"Bản Lầu: its colour layer has 1 photos; 2 that overlap"):
+        finish(workspace, NAME)
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (FinishRequest(held_out_share=0.9), "--held-out 0.9"),
+        (FinishRequest(gsd_m=0.001), "--gsd 0.001"),
+        (FinishRequest(dsm_spacing_m=0.001), "--dsm-spacing 0.001"),
+        (FinishRequest(dsm_spacing_m=math.nan), "--dsm-spacing nan"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(
+    finished: Finished, request_: FinishRequest, said: str
+) -> None:
+    with pytest.raises(InputUnusable, match=said):
+        finish(finished.workspace, NAME, request_)
+
+
+def test_a_disk_that_is_too_small_is_said_before_the_work(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "_FRAME_BYTES", 10**17)
+    workspace = finished.copy(tmp_path / "house", finished=False)
+    with pytest.raises(DiskFull, match=r"Bản Lầu: finishing it takes about .* GB.*run again"):
+        finish_quickly(workspace)
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_same_command_completes_it(
+    finished: Finished, tmp_path: Path, quick: Quick
+) -> None:
+    finished.copy(tmp_path / "house", finished=False).catalog.close()
+    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
+    command += ["--data", str(tmp_path / "house")]
+    chance = random.Random(9)
+    stages = ["ties", "overviews", "blend"]
+    for stage in stages:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        for line in process.stderr:
+            if line.startswith(stage):
+                break
+        time.sleep(0.3 * chance.random())
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        process.stderr.close()
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["revision"] == 1
+    assert tiles_of(open_workspace(tmp_path / "house"), finished.mosaic_id, 1) == quick.tiles
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_cleanly(finished: Finished, tmp_path: Path) -> None:
+    finished.copy(tmp_path / "house", finished=False).catalog.close()
+    command = [sys.executable, "-m", "flycam", "finish", NAME, "--no-surface", "--json"]
+    process = subprocess.Popen(
+        [*command, "--data", str(tmp_path / "house")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "LANG": "C.UTF-8"},
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("ties"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert json.loads(out.splitlines()[-1])["error"] == "Cancelled"
+    assert "run the same command again" in err
+    assert "Traceback" not in err
+
+
+def _repaint(photo: Path, seed: int) -> None:
+    """Another picture in the same file: its metadata stay, its pixels become noise."""
+    data = photo.read_bytes()
+    rng = np.random.default_rng(seed)
+    size = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR).shape
+    coarse = rng.integers(60, 190, (size[0] // 6, size[1] // 6, 3), dtype=np.uint8)
+    noise = cv2.resize(coarse, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
+    fresh = cv2.imencode(".jpg", noise, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()
+    at, kept = 2, [data[:2]]
+    while data[at : at + 2] != b"\xff\xda" and data[at] == 0xFF:
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        if 0xE0 <= data[at + 1] <= 0xEF or data[at + 1] == 0xFE:
+            kept.append(data[at : at + 2 + length])
+        at += 2 + length
+    photo.write_bytes(b"".join(kept) + fresh[2:])
