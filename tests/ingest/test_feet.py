@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -16,9 +18,10 @@ from flycam.ingest.sortie_heights import SortieHeights
 NAN = float("nan")
 
 
-def flown(follow, seed=2, relief_m=180.0):
+@cache
+def flown(follow, seed=2):
     """A drill's sortie from the ground below its first photo, the ground around that and below each photo."""
-    valley = Valley(seed=seed, relief_m=relief_m)
+    valley = Valley(seed=seed)
     plan = FlightPlan(strips=5, per_strip=7, gsd_m=0.2, follow=follow)
     centres = np.array(
         [e.exterior.projection_centre_m for e in fly(valley, plan, drill_camera((1320, 990)), seed, False)]
@@ -43,14 +46,14 @@ def code(found):
 
 
 @pytest.mark.parametrize("follow", ["ground", "strip", "constant"])
-@pytest.mark.parametrize("seed", [2, 3, 5])
+@pytest.mark.parametrize("seed", [2, 3])
 def test_metres_are_never_suspected(follow, seed):
     sortie, around, below = flown(follow, seed)
     assert feet_suspected(sortie, around, NAN, below) == []
     assert feet_suspected(sortie, around, float(below[0]), below) == []
 
 
-@pytest.mark.parametrize("seed", [2, 3, 5])
+@pytest.mark.parametrize("seed", [2, 3])
 def test_an_aircraft_that_follows_the_ground_betrays_feet(seed):
     sortie, around, below = flown("ground", seed)
     found = feet_suspected(sortie, around / FOOT_M, NAN, below / FOOT_M)
