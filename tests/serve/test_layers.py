@@ -179,4 +179,3 @@ def test_finishing_does_not_make_screens_fetch_the_live_tiles_again(house: World
     assert [moved.tiles for moved in news] == [()]
     number = house.workspace.catalog.tiles.last_seq(mosaic_id)
     assert follower.seen(mosaic_id) == number
-
