@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import HorizonInView, OutsideTerrain
-from flycam.geometry.camera import image_rays
+from flycam.geometry.camera import distort, image_rays, in_image, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
@@ -18,8 +18,10 @@ Floats = NDArray[np.float64]
 
 # A frame that sees less ground than this is a picture of the horizon, not of the ground.
 MAX_HORIZON_FRACTION = 0.5
-# Farther than this many times the height above the lowest ground, a pixel says more of haze than of ground.
+# Farther than this many times the height above the lowest ground, a pixel says more of haze than of ground,
+# and farther than so many times the nearest ground, it is so much larger than the frame's best.
 RANGE_PER_HEIGHT = 10.0
+RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
 
 
@@ -50,10 +52,35 @@ class Footprint:
     clipped: bool
 
 
-def view_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
-    """Metres up to which ground is mapped by default: 10 × height above the lowest ground, 500 at least."""
+def view_range(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
+    """Metres up to which ground is mapped by default; decision 0013.
+
+    10 × the height above the lowest ground, but no farther than where a pixel covers 4 × the ground (in each
+    direction) of the frame's best one: 4 × the distance along its steepest ray to the lowest ground. 500 at
+    least. A frame that holds its plumb line is never cut by the second rule: 4 × the height is 76° off nadir.
+    """
+    height = exterior.projection_centre_m[2] - lowest_height(terrain)
+    if not np.isfinite(height):
+        return MIN_RANGE_M
+    nearest = height / max(_steepest(interior, exterior), 1.0 / RANGE_PER_HEIGHT)
+    return max(min(RANGE_PER_HEIGHT * height, RANGE_PER_NEAREST * nearest), MIN_RANGE_M)
+
+
+def sight_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
+    """Metres up to which ground is looked for at all, to tell it from sky: 10 × the height, 500 at least."""
     height = exterior.projection_centre_m[2] - lowest_height(terrain)
     return max(RANGE_PER_HEIGHT * height, MIN_RANGE_M) if np.isfinite(height) else MIN_RANGE_M
+
+
+def _steepest(interior: InteriorOrientation, exterior: ExteriorOrientation) -> float:
+    """Sine of the steepest ray's angle below the horizon: 1 if the picture holds the plumb line."""
+    rays = image_rays(interior, exterior, _border_points(interior, 16))
+    x, y, z = (-row[2] for row in exterior.rotation)  # the plumb line in camera axes
+    if z > 0.0:
+        u, v = distort(interior, np.array([x / z]), np.array([y / z]))
+        if np.hypot(x, y) <= z * valid_radius(interior) and in_image(interior, u, v).all():
+            return 1.0
+    return float(np.fmax.reduce(-rays[:, 2], initial=0.0))
 
 
 def footprint(
@@ -65,18 +92,19 @@ def footprint(
 ) -> Footprint:
     """Cast the image's border and a coarse inner grid against the terrain.
 
-    Rays at the horizon are cut at `max_range_m` (default `view_range`). Raises HorizonInView when half of
-    the image or more sees no ground within range, OutsideTerrain when no ray meets known terrain.
+    Rays are cut at `max_range_m` (default `view_range`). Raises HorizonInView when half of the image or more
+    sees no ground within `sight_range` (or max_range_m), OutsideTerrain when no ray meets known terrain.
     """
-    reach = view_range(exterior, terrain) if max_range_m is None else max_range_m
+    reach = view_range(interior, exterior, terrain) if max_range_m is None else max_range_m
+    sight = sight_range(exterior, terrain) if max_range_m is None else max_range_m
     border, inner = _border_points(interior, samples_per_edge), _inner_points(interior)
     uv = np.concatenate([border, inner])
     rays = image_rays(interior, exterior, uv)
     centre = np.asarray(exterior.projection_centre_m)
-    points = cast_rays(terrain, centre, rays, reach)
+    points = cast_rays(terrain, centre, rays, sight)
     met = np.isfinite(points[:, 0])
     ground = _ground_height(terrain, centre, points, met)
-    plane, sky = _on_plane(centre, rays, ground, reach)
+    plane, sky = _on_plane(centre, rays, ground, sight)
     horizon = float(np.mean(sky[border.shape[0] :] & ~met[border.shape[0] :]))
     if horizon >= MAX_HORIZON_FRACTION:
         raise HorizonInView(
@@ -87,9 +115,12 @@ def footprint(
         raise OutsideTerrain(
             "the frame looks at ground that the terrain does not know; register a DEM that covers the flight"
         )
+    near = np.linalg.norm(points - centre, axis=1) <= reach  # False where no ground was met
+    plane, _ = _on_plane(centre, rays, ground, reach)
     seen = np.where(met[:, None], points, plane)
-    seen = seen[np.isfinite(seen[:, 0])]
-    at_border = np.where(met[:, None], points, plane)[: border.shape[0], :2]
+    seen = np.where((near | ~met)[:, None], seen, centre + rays * reach)
+    seen_at_all = np.isfinite(seen[:, 0])
+    at_border, seen = seen[: border.shape[0], :2], seen[seen_at_all]
     west_south, east_north = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
     return Footprint(
         polygon_m=at_border[np.isfinite(at_border[:, 0])],
@@ -98,7 +129,7 @@ def footprint(
         height_above_ground_m=float(centre[2] - ground),
         off_nadir_deg=float(np.degrees(np.arccos(np.clip(-exterior.rotation[2][2], -1.0, 1.0)))),
         horizon_fraction=horizon,
-        clipped=not bool(met[: border.shape[0]].all()),
+        clipped=not bool(near[: border.shape[0]].all()),
     )
 
 

@@ -7,71 +7,79 @@ the step. All arithmetic is element by element and all arrays of a tile have the
 result depends on its neighbours.
 
 How good the interpolation is, is measured and not assumed: the exact projection at the middle of every
-lattice cell (where bilinear interpolation is worst) is compared with the mean of the cell's four nodes.
+lattice cell (where bilinear interpolation is worst) is compared with the mean of the cell's four nodes. Where
+a few quarters (64 pixels) of a tile are worse than the rest, across a cliff or a silhouette, only those get a
+finer lattice.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates, distort, image_rays, valid_radius
-from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.footprint import view_range
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m
-from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.occlusion import HorizonScan, never_hidden
-from flycam.geometry.planar import PlanarMap
-from flycam.geometry.terrain import TerrainGrid, lowest_height, surface_heights
-from flycam.geometry.viewing import pixel_quality
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, grid_pixel_m
+from flycam.geometry.sight import View
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 STEPS_PX = (32, 16, 8, 4, 2, 1)
+QUARTER_PX = 64
+QUARTERS = TILE_SIZE_PX // QUARTER_PX
+# With more quarters than this in want of a finer lattice, the whole tile gets it (one enlargement, not many),
+# but none finer than step 8.
+_MOST_QUARTERS = 5
+_TILE_STEP_PX = 8
+# Nodes evaluated together: intermediate arrays stay in the cache, and small, whatever range is asked for.
+_NODES_AT_ONCE = 70_000
 # Holes and the rim of the terrain are followed down to this step; their cells are lost, not guessed.
 _HOLE_STEP_PX = 8
 # Image coordinates are cut here: far outside every picture, and inside what cv2.remap can take.
 _FAR_PX = 30000.0
-# Ground this far beside the picture gets a visibility too, so that cells across the border have four.
-_BESIDE_PX = 64.0
 _TOUCH_PX = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class TileLattices:
-    """Lattices of T tiles at one step, node arrays T×(n+2)×(n+2) with n = 256 / step.
+    """Lattices of T tiles (or quarters) at one step, node arrays T×(n+2)×(n+2) with n = side / step.
 
-    index    which of the tiles asked for (T)
+    index    which of the tiles asked for (T); of quarters: 16 × tile + 4 × row + column
+    side_px  256 of tiles, 64 of quarters
     map_uv   T×(n+2)×(n+2)×2 float32, NaN where nothing is known; cut at ±30,000 px
     quality  uint16 node values
     margin   float32, metres above the line of sight (< 0 hidden)
     box      T×4: rows and columns of the cells (first, last) outside which nothing is in the picture
-    whole    every pixel is in the picture
+    reach_uv T×2×2 float32, lowest and highest (u, v) of the nodes; those not known are passed over
+    known    all nodes are known
     hidden   some node is hidden
     error_px largest measured interpolation error inside the picture (T)
     """
 
     step_px: int
+    side_px: int
     index: Indices
     map_uv: NDArray[np.float32]
     quality: NDArray[np.uint16]
     margin: NDArray[np.float32]
     box: Indices
-    whole: NDArray[np.bool_]
+    reach_uv: NDArray[np.float32]
+    known: NDArray[np.bool_]
     hidden: NDArray[np.bool_]
     error_px: Floats
 
 
 @dataclass(frozen=True, slots=True)
 class TilePlaces:
-    """Tiles of one zoom: their columns and rows in the world's grid, and the caller's number of each (T)."""
+    """Tiles of one zoom, or quarters of them: their columns and rows in the world's grid of squares of this
+    side, and the caller's number of each (T)."""
 
     z: int
+    side_px: int
     x: Indices
     y: Indices
     index: Indices
@@ -81,171 +89,134 @@ class TilePlaces:
 
     def take(self, which: NDArray[np.bool_] | slice) -> TilePlaces:
         """Some of the tiles."""
-        return TilePlaces(self.z, self.x[which], self.y[which], self.index[which])
+        return TilePlaces(self.z, self.side_px, self.x[which], self.y[which], self.index[which])
+
+    def quarters(self, which: NDArray[np.bool_]) -> TilePlaces:
+        """Some of the tiles' quarters, T×4×4."""
+        tile, row, column = np.nonzero(which)
+        x, y = self.x[tile] * QUARTERS + column, self.y[tile] * QUARTERS + row
+        index = (self.index[tile] * QUARTERS + row) * QUARTERS + column
+        return TilePlaces(self.z, QUARTER_PX, x, y, index)
+
+    def joined(self, other: TilePlaces) -> TilePlaces:
+        """These and others of the same zoom and side."""
+        x, y = np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y])
+        return TilePlaces(self.z, self.side_px, x, y, np.concatenate([self.index, other.index]))
 
     def mercator(self, offset_px: Floats) -> tuple[Floats, Floats]:
-        """EPSG:3857 abscissae T×1×N and ordinates T×N×1 at offsets from the tiles' north-west corners."""
+        """EPSG:3857 abscissae T×1×N and ordinates T×N×1 at offsets from their north-west corners."""
         res = grid_pixel_m(self.z)
-        x = (self.x[:, None] * TILE_SIZE_PX + offset_px) * res - HALF_WORLD_M
-        y = HALF_WORLD_M - (self.y[:, None] * TILE_SIZE_PX + offset_px) * res
+        x = (self.x[:, None] * self.side_px + offset_px) * res - HALF_WORLD_M
+        y = HALF_WORLD_M - (self.y[:, None] * self.side_px + offset_px) * res
         return x[:, None, :], y[:, :, None]
-
-
-class View:
-    """One frame over one terrain: looks from any ground point of the tile grid into the picture."""
-
-    def __init__(
-        self,
-        interior: InteriorOrientation,
-        exterior: ExteriorOrientation,
-        terrain: TerrainGrid,
-        to_work: PlanarMap,
-        max_range_m: float | None,
-    ) -> None:
-        self.interior, self.exterior = interior, exterior
-        self.terrain, self.to_work = terrain, to_work
-        self.reach_m = view_range(exterior, terrain) if max_range_m is None else max_range_m
-        self._horizon: HorizonScan | None = None
-        self._mean_focal = 0.5 * (interior.focal_length_px[0] + interior.focal_length_px[1])
-
-    @property
-    def horizon(self) -> HorizonScan:
-        """The horizon scan of the frame, made when first needed (over gentle ground it never is)."""
-        if self._horizon is None:
-            forward, down = self.exterior.rotation[2], self.exterior.rotation[1]
-            oblique = np.hypot(forward[0], forward[1]) > 0.1
-            heading = (forward[0], forward[1]) if oblique else (-down[0], -down[1])
-            centre = self.exterior.projection_centre_m
-            self._horizon = HorizonScan(self.terrain, centre, self._corner_distance(), heading)
-        return self._horizon
-
-    def _corner_distance(self) -> float:
-        """How far from the plumb line the corners look at the lowest ground, at most the range: it sets how
-        fine the horizon's azimuths are, and depends on the frame alone."""
-        width, height = self.interior.image_size_px
-        corners = np.array([[0.0, 0.0], [width - 1.0, 0.0], [0.0, height - 1.0], [width - 1.0, height - 1.0]])
-        rays = image_rays(self.interior, self.exterior, corners)
-        drop = self.exterior.projection_centre_m[2] - lowest_height(self.terrain)
-        level = np.hypot(rays[:, 0], rays[:, 1])
-        with np.errstate(divide="ignore", invalid="ignore"):
-            distance = np.where(rays[:, 2] < 0.0, drop * level / -rays[:, 2], np.inf)
-        return float(np.fmin(distance, self.reach_m).max())
-
-    def image_of(self, x: Floats, y: Floats) -> _Looks:
-        """Image points of ground at mercator abscissae and ordinates that broadcast."""
-        east, north = self.to_work.mesh(x, y)
-        height = surface_heights(self.terrain, east, north)
-        xc, yc, depth = camera_coordinates(self.exterior, east, north, height)
-        distance2 = xc * xc + yc * yc + depth * depth
-        seen = (depth > 0.0) & (distance2 <= self.reach_m * self.reach_m)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            inverse = 1.0 / depth
-            xn, yn = xc * inverse, yc * inverse
-            limit = valid_radius(self.interior)
-            if np.isfinite(limit):
-                seen &= xn * xn + yn * yn <= limit * limit
-            if not seen.all():
-                xn = np.where(seen, xn, np.nan)
-            u, v = distort(self.interior, xn, yn)
-        return _Looks(east, north, height, distance2, u, v)
-
-    def quality(self, looks: _Looks) -> NDArray[np.uint16]:
-        """Quality 1..65535 of the looks (see `viewing.pixel_quality`)."""
-        distance = np.sqrt(looks.distance2)
-        drop = (self.exterior.projection_centre_m[2] - looks.height) * self.exterior.grid_scale
-        with np.errstate(invalid="ignore"):
-            return pixel_quality(
-                self.interior, looks.u, looks.v, drop / distance, distance * (1.0 / self._mean_focal)
-            )
-
-    def margin(self, looks: _Looks) -> Floats:
-        """Visibility margins; 0 where no slope can hide the point, and far beside the picture."""
-        width, height = self.interior.image_size_px
-        asked = (
-            (looks.u > -_BESIDE_PX)
-            & (looks.u < width + _BESIDE_PX)
-            & (looks.v > -_BESIDE_PX)
-            & (looks.v < height + _BESIDE_PX)
-        )
-        free = never_hidden(
-            self.terrain, self.exterior.projection_centre_m, looks.east, looks.north, looks.height
-        )
-        margin = np.zeros(looks.u.shape)
-        unsure = asked & ~free
-        if unsure.any():
-            margin[unsure] = self.horizon.margin(
-                looks.east[unsure], looks.north[unsure], looks.height[unsure]
-            )
-        return margin
-
-
-@dataclass(frozen=True, slots=True)
-class _Looks:
-    east: Floats
-    north: Floats
-    height: Floats
-    distance2: Floats
-    u: Floats
-    v: Floats
-
-    def take(self, tiles: Indices) -> _Looks:
-        """The looks of some of the tiles."""
-        return _Looks(
-            self.east[tiles],
-            self.north[tiles],
-            self.height[tiles],
-            self.distance2[tiles],
-            self.u[tiles],
-            self.v[tiles],
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
     step_px: int
+    side_px: int
     cell_m: float
     tolerance_px: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What to do with each tile: refine it, keep it, or (neither) leave it out of the picture."""
+    """What to do with each place: refine it, keep it, or (neither) leave it out of the picture.
+
+    next_step  step at which to try it next (T); 0: no more
+    quarters   step at which to try each quarter of a tile that is kept (T×4×4); 0: it is good
+    """
 
     next_step: Indices
+    quarters: Indices
     keep: NDArray[np.bool_]
     error_px: Floats
     touches: NDArray[np.bool_]
 
 
+@dataclass(frozen=True, slots=True)
+class FrameLattices:
+    """Lattices of a frame: of tiles, and of those quarters of them that need a finer one."""
+
+    tiles: list[TileLattices]
+    quarters: list[TileLattices]
+
+    @property
+    def finest_step_px(self) -> int:
+        """The finest step that was needed; 0 if no tile sees the frame."""
+        return min((one.step_px for one in (*self.tiles, *self.quarters)), default=0)
+
+    @property
+    def largest_error_px(self) -> float:
+        """Largest interpolation error measured inside the picture."""
+        return max((float(one.error_px.max()) for one in (*self.tiles, *self.quarters)), default=0.0)
+
+
+def lattices_of(
+    view: View, tiles: TileRange, tolerance_px: float, wanted: NDArray[np.bool_] | None = None
+) -> FrameLattices:
+    """Lattices of all tiles that see the frame, coarse steps first; every tile comes once.
+
+    wanted  which of the tiles (row by row) are asked for; None: all
+    """
+    columns = tiles.shape_tiles[1]
+    index = np.arange(len(tiles)) if wanted is None else np.flatnonzero(wanted)
+    x, y = tiles.x_start + index % columns, tiles.y_start + index // columns
+    due = {step: TilePlaces(tiles.z, TILE_SIZE_PX, x[:0], y[:0], index[:0]) for step in STEPS_PX}
+    due[STEPS_PX[0]] = TilePlaces(tiles.z, TILE_SIZE_PX, x, y, index)
+    due_quarters = {step: due[step].quarters(np.zeros((0, QUARTERS, QUARTERS), bool)) for step in STEPS_PX}
+    found = FrameLattices([], [])
+    for step in STEPS_PX:
+        for places in _chunks(due[step], step):
+            good, verdict = lattice_of(view, places, step, tolerance_px)
+            found.tiles.extend([good] if good.index.size else [])
+            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+                due[finer] = due[finer].joined(places.take(verdict.next_step == finer))
+                due_quarters[finer] = due_quarters[finer].joined(places.quarters(verdict.quarters == finer))
+        for places in _chunks(due_quarters[step], step):
+            good, verdict = lattice_of(view, places, step, tolerance_px)
+            found.quarters.extend([good] if good.index.size else [])
+            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+                due_quarters[finer] = due_quarters[finer].joined(places.take(verdict.next_step == finer))
+    return found
+
+
+def _chunks(places: TilePlaces, step_px: int) -> Iterator[TilePlaces]:
+    at_once = max(1, _NODES_AT_ONCE // (places.side_px // step_px + 2) ** 2)
+    for start in range(0, len(places), at_once):
+        yield places.take(slice(start, start + at_once))
+
+
 def lattice_of(
     view: View, places: TilePlaces, step_px: int, tolerance_px: float
-) -> tuple[TileLattices, Indices]:
-    """Lattices at one step of the tiles that touch the picture and are good enough, and for each place the
-    step at which it must be tried next (0: it is finished, or does not see the frame).
-    """
-    count = TILE_SIZE_PX // step_px
+) -> tuple[TileLattices, _Verdict]:
+    """Lattices at one step of the places that touch the picture and are good enough, and what to do with each
+    place."""
+    count = places.side_px // step_px
     block: Floats = (np.arange(count + 2, dtype=np.float64) - 0.5) * step_px
     between: Floats = np.arange(count + 1, dtype=np.float64) * step_px
     nodes = view.image_of(*places.mercator(block))
     centres = view.image_of(*places.mercator(between))
     u, v = np.clip(nodes.u, -_FAR_PX, _FAR_PX), np.clip(nodes.v, -_FAR_PX, _FAR_PX)
     margin = view.margin(nodes)
-    scale = _Scale(step_px, step_px * grid_pixel_m(places.z), tolerance_px)
+    scale = _Scale(step_px, places.side_px, step_px * grid_pixel_m(places.z), tolerance_px)
     verdict = _judge(view, scale, (u, v), (centres.u, centres.v), margin)
     keep = np.flatnonzero(verdict.keep)
     u, v, margin = u[keep], v[keep], margin[keep]
     lattices = TileLattices(
         step_px=step_px,
+        side_px=places.side_px,
         index=places.index[keep],
         map_uv=np.stack([u, v], axis=-1, dtype=np.float32, casting="same_kind"),
         quality=view.quality(nodes.take(keep)),
         margin=margin.astype(np.float32),
         box=_box(verdict.touches[keep]),
-        whole=_whole(view, u, v),
+        reach_uv=_reach(u, v),
+        known=~_any(np.isnan(u)),
         hidden=_per_tile(margin).min(axis=1) < 0.0,
         error_px=verdict.error_px[keep],
     )
-    return lattices, verdict.next_step
+    return lattices, verdict
 
 
 def _judge(
@@ -264,31 +235,62 @@ def _judge(
     low_v, high_v = _extremes4(nodes[1])
     touches = (low_u <= width - 1.0 + slack) & (high_u >= -slack)
     touches &= (low_v <= height - 1.0 + slack) & (high_v >= -slack)
-    counts = touches & known
-    silhouette: NDArray[np.bool_] = np.zeros(touches.shape[0], dtype=bool)
+    counts, broken = touches & known, np.zeros(touches.shape, dtype=bool)
     if margin.min(initial=0.0) < 0.0:
         low_margin, high_margin = _extremes4(margin)
         counts &= high_margin >= 0.0
         if scale.cell_m > 0.5 * min(view.terrain.post_spacing_m):
-            silhouette = _any(touches & (low_margin < 0.0) & (high_margin >= 0.0))
-    tile_error = _per_tile(np.where(counts, error, 0.0)).max(axis=1)
+            broken |= touches & (low_margin < 0.0) & (high_margin >= 0.0)
+    if scale.step_px > _HOLE_STEP_PX:
+        broken |= touches & ~known
+    error = np.where(counts, error, 0.0)
     if scale.step_px == STEPS_PX[-1]:
-        tile_error[:] = 0.0  # nodes are the pixels themselves
-    rim = _any(touches & ~known) & (scale.step_px > _HOLE_STEP_PX)
-    next_step = _next_step(scale, tile_error, silhouette | rim)
-    keep = _any(touches) & (next_step == 0)
-    return _Verdict(next_step, keep, tile_error, touches)
+        error[:] = 0.0  # nodes are the pixels themselves
+    return _verdict(scale, error, broken, touches)
 
 
-def _next_step(scale: _Scale, error_px: Floats, broken: NDArray[np.bool_]) -> Indices:
+def _verdict(
+    scale: _Scale, error_px: Floats, broken: NDArray[np.bool_], touches: NDArray[np.bool_]
+) -> _Verdict:
+    """From cells to tiles: refine the whole if many quarters need it, else only those."""
+    count = scale.side_px // QUARTER_PX
+    worst = _per_square(error_px, count, np.maximum)
+    torn = _per_square(broken, count, np.logical_or)
+    wanting = np.where(torn, np.maximum(worst, np.nextafter(scale.tolerance_px, np.inf)), worst)
+    if count == 1:
+        next_step = _next_step(scale, wanting[:, 0, 0])
+        quarters = np.zeros(wanting.shape, dtype=np.int64)
+        keep = next_step == 0  # also one that sees nothing after all: its tile must learn that
+    else:
+        ranked = np.sort(_per_tile(wanting), axis=1)
+        next_step = np.maximum(_next_step(scale, ranked[:, -1 - _MOST_QUARTERS]), _TILE_STEP_PX)
+        next_step[(ranked[:, -1 - _MOST_QUARTERS] <= scale.tolerance_px) | (next_step >= scale.step_px)] = 0
+        quarters = np.where((next_step == 0)[:, None, None], _next_step(scale, wanting), 0)
+        keep = _any(touches) & (next_step == 0)
+    error = _per_tile(np.where(quarters > 0, 0.0, worst)).max(axis=1)
+    return _Verdict(next_step, quarters, keep, error, touches)
+
+
+def _per_square(cells: NDArray[_Scalar], count: int, extreme: np.ufunc) -> NDArray[_Scalar]:
+    """Extremes of T×(n+1)×(n+1) cells over count×count squares; cells across a border count on both sides."""
+    found = cells
+    for axis in (1, 2):
+        at = np.moveaxis(found, axis, 0)
+        m = (at.shape[0] - 1) // count
+        inner = extreme.reduce(at[:-1].reshape(count, m, *at.shape[1:]), axis=1)
+        found = np.moveaxis(extreme(inner, at[m::m]), 0, axis)
+    return found
+
+
+def _next_step(scale: _Scale, error_px: Floats) -> Indices:
     """The step to try next, 0 for none. Interpolation errors fall with the square of the step where the
     ground is smooth, slower across its edges: steps that would fail even so are not tried."""
-    next_step = np.where(broken, scale.step_px // 2, 0)
+    next_step = np.zeros(error_px.shape, dtype=np.int64)
     for step in STEPS_PX[STEPS_PX.index(scale.step_px) + 1 :]:
         coarser = 2 * step
         best_case = error_px * (coarser / scale.step_px) ** 2
         next_step = np.where(best_case > scale.tolerance_px, step, next_step)
-    return next_step.astype(np.int64)
+    return next_step
 
 
 def _box(touches: NDArray[np.bool_]) -> Indices:
@@ -299,17 +301,9 @@ def _box(touches: NDArray[np.bool_]) -> Indices:
     return np.stack([*ends[0], *ends[1]], axis=-1)
 
 
-def _whole(view: View, u: Floats, v: Floats) -> NDArray[np.bool_]:
-    """Tiles whose nodes all lie in the picture: interpolation stays between nodes, so every pixel does."""
-    width, height = view.interior.image_size_px
-    u, v = _per_tile(u), _per_tile(v)
-    whole: NDArray[np.bool_] = (
-        (u.min(axis=1) >= 0.0)
-        & (u.max(axis=1) <= width - 1.0)
-        & (v.min(axis=1) >= 0.0)
-        & (v.max(axis=1) <= height - 1.0)
-    )
-    return whole
+def _reach(u: Floats, v: Floats) -> NDArray[np.float32]:
+    ends = [[extreme.reduce(_per_tile(a), axis=1) for a in (u, v)] for extreme in (np.fmin, np.fmax)]
+    return np.moveaxis(np.array(ends, dtype=np.float32), 2, 0)
 
 
 def _any(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:

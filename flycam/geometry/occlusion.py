@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.terrain import TerrainGrid, steepest_gradient, surface_heights
+from flycam.geometry.terrain import TerrainGrid, cell_rises, surface_heights
 
 Floats = NDArray[np.float64]
 
@@ -25,6 +25,12 @@ _NEIGHBOURHOOD_POSTS = 0.1
 # Slack for the interpolation between azimuths and rings, in posts of height.
 _SLACK_POSTS = 0.01
 _OPEN = -1.0e6
+# Falling cells are entered at 5×5 places each: no point of a cell is farther than this from one (in posts).
+_PLACES = 5
+_BETWEEN_POSTS = 0.18
+# Seen from this many posts away, that is less than a sector.
+_SECTORS = 64
+_NEAR_RINGS = 2
 
 
 def visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) -> Floats:
@@ -40,13 +46,87 @@ def visibility_margin(terrain: TerrainGrid, centre_m: Floats, points_m: Floats) 
     return scan.margin(points[..., 0], points[..., 1], points[..., 2])
 
 
-def never_hidden(
-    terrain: TerrainGrid, centre_m: tuple[float, float, float], east: Floats, north: Floats, height: Floats
-) -> NDArray[np.bool_]:
-    """Points that cannot be hidden, exactly: their line of sight rises faster than any slope there is."""
-    distance = np.hypot(east - centre_m[0], north - centre_m[1])
-    free: NDArray[np.bool_] = centre_m[2] - height > steepest_gradient(terrain) * distance
-    return free
+class SteepSlopes:
+    """Slopes around one camera that fall away from it steeply enough to hide ground, by direction.
+
+    Ground above a line of sight has to fall back to its foot, so somewhere on the way it falls as steeply as
+    the line does. Where no cell on the way can (its edges bound the fall), the point is not hidden: proved.
+    """
+
+    def __init__(
+        self, terrain: TerrainGrid, centre_m: tuple[float, float, float], reach_m: float, sight: float
+    ) -> None:
+        """Enters cells within reach that fall at least as steeply as `sight` (drop per metre)."""
+        self._centre = centre_m
+        self._sight = sight
+        self._reach_m = reach_m
+        self._ring_m = max(terrain.post_spacing_m)
+        self._steepest = self._table(*_falling_cells(terrain, centre_m, reach_m, sight))
+
+    def spare(self, east: Floats, north: Floats, height: Floats) -> NDArray[np.bool_]:
+        """Which of the points (equal shapes S, on the terrain) cannot be hidden; False proves nothing."""
+        de, dn = east - self._centre[0], north - self._centre[1]
+        distance = np.hypot(de, dn)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            sight = (self._centre[2] - height) / distance
+        free = (sight > self._sight) & (distance <= self._reach_m)
+        if self._steepest is not None:
+            ring = np.minimum(distance * (1.0 / self._ring_m), len(self._steepest) - 1.0).astype(np.int64)
+            free &= sight > self._steepest[ring, _sector(de, dn)]
+        return free
+
+    def _table(self, east: Floats, north: Floats, fall: Floats) -> Floats | None:
+        """The steepest fall up to each distance (rings) in each direction (sectors).
+
+        A cell counts a quarter of a post nearer than its places and in the sectors beside them, which covers
+        what lies between places; near the camera it counts in every direction.
+        """
+        if not fall.size:
+            return None
+        ring = np.maximum(np.hypot(east, north) * (1.0 / self._ring_m) - 0.25, 0.0).astype(np.int64)
+        table = np.zeros((int(ring.max()) + 1, _SECTORS))
+        sector = _sector(east, north)
+        for beside in (-1, 0, 1):
+            np.maximum.at(table, (ring, (sector + beside) % _SECTORS), fall)
+        table[:_NEAR_RINGS] = table[:_NEAR_RINGS].max(axis=1, keepdims=True)
+        return np.maximum.accumulate(table, axis=0)
+
+
+def _sector(de: Floats, dn: Floats) -> NDArray[np.int64]:
+    turns = np.arctan2(dn, de) * (_SECTORS / (2.0 * np.pi))
+    return np.floor(turns).astype(np.int64) % _SECTORS
+
+
+def _falling_cells(
+    terrain: TerrainGrid, centre_m: tuple[float, float, float], reach_m: float, sight: float
+) -> tuple[Floats, Floats, Floats]:
+    """Places (east and north of the camera) on cells within reach, 5×5 on each, and how steeply the cell may
+    fall away from the camera there: at least `sight`."""
+    rises = cell_rises(terrain)
+    (step_e, step_s), (rows, cols) = terrain.post_spacing_m, rises.shape[1:]
+    west, north = terrain.origin_m[0] - centre_m[0], terrain.origin_m[1] - centre_m[1]
+    first_row, last_row = (int(np.clip((north + k * reach_m) / step_s, 0, rows)) for k in (-1, 1))
+    first_col, last_col = (int(np.clip((-west + k * reach_m) / step_e, 0, cols)) for k in (-1, 1))
+    near = rises[:, first_row : last_row + 1, first_col : last_col + 1]
+    row, col = np.nonzero(~(near[4] < sight))
+    east_low, east_high, north_low, north_high, steepest = near[:, row, col, None, None].astype(np.float64)
+    within = np.linspace(0.0, 1.0, _PLACES)
+    x, y = np.broadcast_arrays(
+        west + (first_col + col[:, None, None] + within[None, None, :]) * step_e,
+        north - (first_row + row[:, None, None] + within[None, :, None]) * step_s,
+    )
+    distance = np.hypot(x, y)
+    post = max(step_e, step_s)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        cosine, sine = x / distance, y / distance
+        turn = _BETWEEN_POSTS * post / distance  # how much the direction differs half-way to the next place
+        fall = -np.minimum(east_low * cosine, east_high * cosine)
+        fall -= np.minimum(north_low * sine, north_high * sine)
+    any_way = np.broadcast_to(steepest, x.shape)
+    fall = np.where(distance < _NEAR_RINGS * post, any_way, np.minimum(fall + turn * any_way, any_way))
+    fall[np.isnan(fall)] = np.inf  # what is in a hole?
+    steep = fall >= sight
+    return x[steep], y[steep], fall[steep]
 
 
 class HorizonScan:

@@ -42,7 +42,7 @@ class TerrainGrid:
     vertical_datum: str
     dem_id: str
     _pyramid: list[NDArray[np.float32]] = field(default_factory=list, init=False, repr=False, compare=False)
-    _slope: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
+    _rises: list[NDArray[np.float32]] = field(default_factory=list, init=False, repr=False, compare=False)
     _lowest: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
@@ -115,19 +115,22 @@ def slopes_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     return slope
 
 
-def steepest_gradient(terrain: TerrainGrid) -> float:
-    """Largest rise per metre anywhere on the surface; inf if it has holes (what is in them?). Kept.
+def cell_rises(terrain: TerrainGrid) -> NDArray[np.float32]:
+    """Rises per metre of each cell along its edges, 5×(rows-1)×(columns-1): smallest and largest to the east,
+    smallest and largest to the north, steepest in any direction; NaN where the cell is not known. Kept.
 
-    Along an edge of a patch the rise is that between its posts and inside it blends between the edges,
-    so the hypotenuse of the two largest edge rises of a cell bounds every direction in it.
+    Inside a patch the rise blends between the edges, so these bound it everywhere on the cell, and the
+    hypotenuse of the largest ones bounds it in every direction.
     """
-    if not terrain._slope:
+    if not terrain._rises:
         h = terrain.heights_m.astype(np.float64)
-        east = np.abs(np.diff(h, axis=1)) / terrain.post_spacing_m[0]
-        south = np.abs(np.diff(h, axis=0)) / terrain.post_spacing_m[1]
-        bound = np.hypot(np.maximum(east[:-1], east[1:]), np.maximum(south[:, :-1], south[:, 1:]))
-        terrain._slope.append(float(np.nan_to_num(bound, nan=np.inf).max()))
-    return terrain._slope[0]
+        east = np.diff(h, axis=1) / terrain.post_spacing_m[0]
+        north = np.diff(h, axis=0) / -terrain.post_spacing_m[1]
+        (e0, e1), (n0, n1) = (east[:-1], east[1:]), (north[:, :-1], north[:, 1:])
+        low_high = [np.minimum(e0, e1), np.maximum(e0, e1), np.minimum(n0, n1), np.maximum(n0, n1)]
+        steepest = np.hypot(np.maximum(-low_high[0], low_high[1]), np.maximum(-low_high[2], low_high[3]))
+        terrain._rises.append(np.stack([*low_high, steepest]).astype(np.float32))
+    return terrain._rises[0]
 
 
 def lowest_height(terrain: TerrainGrid) -> float:

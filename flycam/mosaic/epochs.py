@@ -52,10 +52,14 @@ class Amendments:
 
     def forbids(self, patch: OrthoPatch) -> bool:
         """Whether this patch must never enter: its frame is withdrawn, or laid otherwise by now."""
-        if patch.frame_id in self.withdrawn:
+        return self.forbids_placement(patch.frame_id, patch.exterior_version, patch.dem_id)
+
+    def forbids_placement(self, frame_id: str, exterior_version: int, dem_id: str) -> bool:
+        """As `forbids`, before there is a patch."""
+        if frame_id in self.withdrawn:
             return True
-        replaced = self.replaced.get(patch.frame_id)
-        return replaced is not None and replaced.stands != (patch.exterior_version, patch.dem_id)
+        replaced = self.replaced.get(frame_id)
+        return replaced is not None and replaced.stands != (exterior_version, dem_id)
 
     def epoch(self, tile_id: TileId) -> str:
         """Epoch of a base tile, from the withdrawn frames and replaced placements that touched it."""

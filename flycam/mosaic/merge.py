@@ -78,10 +78,6 @@ class TileCanvas:
         """Whether nothing was ever laid here."""
         return not self._frames
 
-    def floor(self) -> int:
-        """The lowest quality of any pixel; 0 while some ground has no data."""
-        return int(cv2.minMaxLoc(self._quality)[0])
-
     def freeze(self) -> MosaicTile:
         """The canonical state as an immutable value: table sorted, only frames that own a pixel."""
         tile = self.borrow()

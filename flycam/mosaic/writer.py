@@ -21,14 +21,12 @@ from types import TracebackType
 from typing import Self
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
 from flycam.frame.tilecodec import content_hash, encode
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.heads import Heads
 from flycam.mosaic.mending import parent_state
@@ -59,6 +57,8 @@ class MosaicWriter:
 
     amendments   what must not be here: it never enters, and it decides each tile's epoch
     damaged      base tiles whose objects are lost or damaged, to be folded again by this writer
+    before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
+                 (records of frames) is written here, one time for many patches
     cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written
     workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
     """
@@ -73,6 +73,7 @@ class MosaicWriter:
         clock_ns: Callable[[], int],
         amendments: Amendments = NO_AMENDMENTS,
         damaged: Collection[TileId] = (),
+        before_append: Callable[[], None] = lambda: None,
         cache_tiles: int = _CANVAS_CACHE_TILES,
         workers: int = 2,
     ) -> None:
@@ -83,13 +84,13 @@ class MosaicWriter:
         self._clock_ns = clock_ns
         self._amendments = amendments
         self._damaged = frozenset(damaged)
+        self._before_append = before_append
         self._cache_tiles = max(cache_tiles, 1)
         self._heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
         self._made_from: dict[TileId, str | None] = {}
         self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self._dirty: set[TileId] = set()
-        self._floors: dict[TileId, int] = {}
         self._lock = threading.RLock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
 
@@ -124,20 +125,20 @@ class MosaicWriter:
                     continue
                 if self._canvas(tile_id).lay(patch.rgb[rows, cols], quality, patch.frame_id):
                     self._dirty.add(tile_id)
-                    self._floors[tile_id] = self._canvases[tile_id].floor()
                     changed += 1
                 self._evict()
         return changed
 
-    def floors(self, tiles: TileRange) -> NDArray[np.uint16]:
-        """The lowest quality on each of `tiles` as known now, of tiles.shape_tiles; 0 where some ground is
-        bare or nothing is known.
+    def write(self, tile_ids: Iterable[TileId]) -> int:
+        """Write these tiles, which nothing more is expected to change, and let them go from memory.
 
-        Inside an epoch qualities only grow, so a frame that is nowhere as good as this on a tile can never
-        win a pixel of it: it need not be made there. May be asked from any thread, without waiting.
+        Those that are not in memory are passed over. The number of log lines appended.
         """
-        lowest = np.fromiter((self._floors.get(tile, 0) for tile in tiles), np.uint16, len(tiles))
-        return lowest.reshape(tiles.shape_tiles)
+        with self._lock:
+            here = [tile_id for tile_id in tile_ids if tile_id in self._canvases]
+            lines = self._write(sorted(tile_id for tile_id in here if tile_id in self._dirty))
+            self._forget(here)
+            return lines
 
     def flush(self) -> int:
         """Write every merged tile that is not in the log yet; the number of log lines appended."""
@@ -156,8 +157,6 @@ class MosaicWriter:
         with self._lock:
             self.flush()
             wanted = set(tile_ids)
-            for tile_id in wanted:
-                self._floors.pop(tile_id, None)
             self._heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
             self._forget(wanted)
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
@@ -221,8 +220,6 @@ class MosaicWriter:
     def _place(self, tiles: list[MosaicTile]) -> int:
         by_id = {tile.tile_id: tile for tile in tiles}  # of one placed twice the later
         self._forget(by_id)
-        for tile_id in by_id:
-            self._floors.pop(tile_id, None)
         for _ in range(_MAX_ATTEMPTS):
             group = self._with_parents(
                 list(by_id.values()), [self._heads.hash_of(tile_id) for tile_id in by_id]
@@ -342,6 +339,7 @@ class MosaicWriter:
             return
         records = list(self._pool.map(self._put, group))
         self._store.flush()
+        self._before_append()
         expected = {change.tile.tile_id: change.made_from for change in group}
         self._heads.learn(self._log.append(records, expected))
         for change in group:

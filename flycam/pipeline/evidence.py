@@ -19,13 +19,17 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK_BYTES = 16 << 20
 
 
-def keep(workspace: Workspace, path: Path, sha256: str | None = None) -> str:
-    """Store the file's bytes durably and return their SHA-256. Nothing is written twice."""
+def keep(workspace: Workspace, path: Path, sha256: str | None = None, *, durable: bool = True) -> str:
+    """Store the file's bytes and return their SHA-256. Nothing is written twice.
+
+    durable=False: they survive a power cut only after `store.flush`, which the caller owes before anything
+    refers to them.
+    """
     try:
         digest = sha256 or sha256_of(path)
         key = keys.evidence(digest)
         if not workspace.store.exists(key):
-            workspace.store.put_file(key, path, durable=True)
+            workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:
         if path.exists():
             raise

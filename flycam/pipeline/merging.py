@@ -1,34 +1,28 @@
-"""Frames into the mosaic: read and rectified in threads, recorded, then merged in order."""
+"""Frames into the mosaic: who can win what is settled, just that is made in threads, recorded, merged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from collections.abc import Container, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
+from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileRange
+from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
-from flycam.ingest.pixels import open_pixels
+from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.evidence import keep
-from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
+from flycam.pipeline.claims import NO_CLAIM, Claim, Claims, Turns
+from flycam.pipeline.executor import workers_here
+from flycam.pipeline.making import Frame, Maker, Part, Resized
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-_Item = TypeVar("_Item")
-_GROUP = 32
+_GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
 
 
 @dataclass(slots=True)
@@ -66,93 +60,108 @@ def merge_frames(
     rejections: Rejections,
     progress: Progress,
 ) -> int:
-    """Rectify in threads; record each frame, then merge it. The number of frames merged."""
-    workers = workers_here()
-    merged = done = 0
+    """Merge frames, each where it can win a pixel; the number of frames merged.
+
+    A frame that turns out unreadable, or of another size than its head says, does not keep what it promised:
+    then it is settled again who can win what, and what is missing is made.
+    """
     terrains = {terrain.dem_id: terrain}
     for dem_id in {record.dem_id for record, _ in todo if record.dem_id} - terrains.keys():
         terrains[dem_id] = recorded_terrain(workspace, dem_id)
+    amendments = amendments_of(workspace, mosaic)
+    records = _Records(workspace)
     with MosaicWriter(
         workspace.store,
         workspace.catalog.tiles,
         mosaic,
         origin=workspace.box,
         clock_ns=workspace.clock_ns,
-        amendments=amendments_of(workspace, mosaic),
-        workers=workers,
+        amendments=amendments,
+        before_append=records.write,
+        workers=workers_here(),
     ) as writer:
-        photos = _Photos(workspace, workers + 1)
-        parts = [
-            (record, path, part, number == 0)
-            for record, path in spread(todo)
-            for number, part in enumerate(parts_of(recorded_pose(record)[1]))
-        ]
-        results = ordered_map(
-            partial(_patch, photos, terrains, writer.floors), parts, workers, in_flight=workers + 1
-        )
-        for (record, _, _, is_first), result in zip(parts, results, strict=True):
-            if isinstance(result, FrameRejected):
-                if is_first:
-                    rejections.errors.append((record.header, result))
+        merging = _Merging(Maker(workspace, terrains, workers_here()), writer, amendments, records)
+        frames = [Frame(record, path, record.header.interior.image_size_px) for record, path in todo]
+        while frames:
+            frames = merging.round(frames, rejections, progress)
+    records.write()
+    return len(merging.laid)
+
+
+class _Merging:
+    """Frames on their way into a mosaic. laid: what was merged, by frame id."""
+
+    def __init__(self, maker: Maker, writer: MosaicWriter, amendments: Amendments, records: _Records) -> None:
+        self._maker = maker
+        self._writer = writer
+        self._amendments = amendments
+        self._records = records
+        self.laid: dict[str, Claim] = {}
+
+    def round(self, frames: Sequence[Frame], rejections: Rejections, progress: Progress) -> list[Frame]:
+        """Settle who can win what, make it, merge it; the frames to settle again, none if all went as
+        promised."""
+        due = self._due(frames)
+        turns, finished = Turns(claim for _, claim in due), list[TileId]()
+        good, kept = {frame.frame_id: frame for frame in frames}, True
+        for part, made in self._maker.make(due):
+            frame = part.frame
+            if isinstance(made, FrameRejected):
+                kept = False
+                if good.pop(frame.frame_id, None):
+                    rejections.errors.append((frame.record.header, made))
+            elif isinstance(made, Resized):
+                kept = False
+                good[frame.frame_id] = replace(frame, size_px=made.size_px)
             else:
-                if is_first:
-                    workspace.catalog.frames.put([record])
-                    merged += 1
-                writer.add(result)
-            done += is_first
-            if is_first:
-                progress("rectify", done, len(todo))
-    return merged
+                self._lay(part, made)
+                if part.is_last:
+                    finished += turns.laid(part.claim)
+            if len(finished) >= _GROUP_TILES:
+                self._writer.write(finished)
+                finished = []
+            if part.is_last:
+                progress("rectify", len(self.laid) + len(frames) - len(good), len(frames))
+        return [] if kept else list(good.values())
+
+    def _due(self, frames: Sequence[Frame]) -> list[tuple[Frame, Claim]]:
+        """What each frame claims and was not laid yet; frames of which all is laid are left out."""
+        entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
+        claims = Claims()
+        for frame, bounds in zip(entering, self._maker.bounds(entering), strict=True):
+            claims.enter(frame.frame_id, frame.tiles, bounds)
+        due = []
+        for frame in frames:
+            claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
+            if before is None:
+                due.append((frame, claim))
+            elif rest := claim.without(before):
+                due.append((frame, rest))
+        return due
+
+    def _lay(self, part: Part, patch: OrthoPatch | None) -> None:
+        frame_id = part.frame.frame_id
+        if part.is_first and frame_id not in self.laid:
+            self._records.add(part.frame.record)
+        if patch is not None:
+            self._writer.add(patch)
+        if part.is_last:
+            self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
 
 
-def spread(frames: Sequence[_Item]) -> list[_Item]:
-    """Frames in an order in which each covers ground that the next ones then need not be made for.
+class _Records:
+    """Records of frames that were made, written before the log names a tile that holds one of them."""
 
-    Every eighth frame first, then those half-way between, and so on: neighbours in flight overlap most. In
-    groups of 32, so that the tiles at work stay in memory. The mosaic does not depend on the order.
-    """
-    order: list[_Item] = []
-    for start in range(0, len(frames), _GROUP):
-        group = frames[start : start + _GROUP]
-        taken: set[int] = set()
-        for stride in (8, 4, 2, 1):
-            for index in range(0, len(group), stride):
-                if index not in taken:
-                    taken.add(index)
-                    order.append(group[index])
-    return order
-
-
-class _Photos:
-    """Pixels of the photos at work; each is read and kept as evidence once, then shared by its parts."""
-
-    def __init__(self, workspace: Workspace, at_once: int) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self.read = lru_cache(maxsize=at_once)(self._read)
+        self._waiting: list[FrameRecord] = []
 
-    def _read(self, path: Path, sha256: str) -> NDArray[np.uint8] | FrameRejected:
-        """RGB, or why the frame is left out: a result, for the flight goes on."""
-        try:
-            pixels = open_pixels(path)
-        except FrameRejected as error:
-            return error
-        try:
-            keep(self._workspace, path, sha256)
-        except SourceUnreadable as error:
-            return FrameUnreadable(str(error))
-        return pixels
+    def add(self, record: FrameRecord) -> None:
+        self._waiting.append(record)
 
-
-def _patch(
-    photos: _Photos,
-    terrains: dict[str, TerrainGrid],
-    floors: Callable[[TileRange], NDArray[np.uint16]],
-    item: tuple[FrameRecord, Path, TileRange, bool],
-) -> OrthoPatch | FrameRejected:
-    """One part of a frame's patch, less the tiles on which it can win nothing."""
-    record, path, part, _ = item
-    exterior, tiles, dem_id = recorded_pose(record)
-    pixels = photos.read(path, record.header.provenance.source_sha256)
-    if isinstance(pixels, FrameRejected):
-        return pixels
-    return patch_of(record.header, exterior, pixels, terrains[dem_id], tiles, part, floors)
+    def write(self) -> None:
+        """Evidence to the disk, then the records that name it."""
+        if self._waiting:
+            self._workspace.store.flush()
+            self._workspace.catalog.frames.put(self._waiting)
+            self._waiting = []

@@ -7,7 +7,6 @@ by itself gets the same bytes as inside the whole frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +18,7 @@ from flycam.errors import CatalogUnavailable
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work, to_lonlat
+from flycam.geometry.blocks import QualityBounds, quality_bounds
 from flycam.geometry.camera import scaled
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import Footprint, footprint
@@ -30,8 +30,10 @@ from flycam.geometry.grid import (
     range_for_bounds,
     tile_at,
 )
+from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.rectify import rectify
+from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
+from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid
 
 _MOST_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
@@ -109,23 +111,22 @@ def patch_of(
     terrain: TerrainGrid,
     frame_tiles: TileRange,
     wanted: TileRange | None = None,
-    floors: Callable[[TileRange], NDArray[np.uint16]] | None = None,
+    blocks: NDArray[np.bool_] | None = None,
 ) -> OrthoPatch:
     """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
 
-    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; floors gives, for tiles, the quality
-    below which this frame need not be made there (`MosaicWriter.floors`). Raises what `rectify` raises.
+    pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks says which blocks of the tiles
+    are asked for (see `rectify`). Raises what `rectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
-    size = (pixels.shape[1], pixels.shape[0])
     rectified = rectify(
         pixels,
-        header.interior if size == header.interior.image_size_px else scaled(header.interior, size),
+        _interior_at(header, (pixels.shape[1], pixels.shape[0])),
         exterior,
         terrain,
         tiles,
         _plane_of(exterior, frame_tiles),
-        floors=floors(tiles) if floors else None,
+        wanted=blocks,
     )
     return OrthoPatch(
         tiles=tiles,
@@ -135,6 +136,23 @@ def patch_of(
         exterior_version=exterior.version,
         dem_id=terrain.dem_id,
     )
+
+
+def bounds_of(
+    header: FrameHeader,
+    exterior: ExteriorOrientation,
+    size_px: tuple[int, int],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+) -> QualityBounds:
+    """Bounds of the qualities that `patch_of` gives with pixels of a size (width, height): geometry alone."""
+    view = View(_interior_at(header, size_px), exterior, terrain, _plane_of(exterior, frame_tiles), None)
+    return quality_bounds(view, frame_tiles, MAX_LATTICE_ERROR_PX)
+
+
+def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:
+    interior = header.interior
+    return interior if size_px == interior.image_size_px else scaled(interior, size_px)
 
 
 def _plane_of(exterior: ExteriorOrientation, frame_tiles: TileRange) -> PlanarMap:

@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from flycam.errors import HorizonInView, OutsideTerrain
 from flycam.geometry.camera import project
-from flycam.geometry.footprint import footprint, ground_sample_distance, overlap, view_range
+from flycam.geometry.footprint import (
+    RANGE_PER_NEAREST,
+    footprint,
+    ground_sample_distance,
+    overlap,
+    sight_range,
+    view_range,
+)
 from flycam.geometry.terrain import flat_terrain, heights_at
 from tests.geometry.scenes import CENTRE, WORK_CRS, camera, grid_of, hills, pose
 
@@ -115,5 +122,32 @@ def test_ground_sample_distance_is_range_over_focal_length():
 
 
 def test_view_range_follows_the_height_above_the_lowest_ground():
-    assert view_range(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
-    assert view_range(pose(plane(), agl_m=20.0), plane()) == 500.0
+    assert view_range(PLAIN, pose(plane(), agl_m=120.0), plane()) == 500.0
+    assert view_range(PLAIN, pose(plane(), agl_m=300.0), plane()) == pytest.approx(1200.0)
+    assert view_range(PLAIN, pose(plane(), agl_m=20.0), plane()) == 500.0
+    assert sight_range(pose(plane(), agl_m=120.0), plane()) == pytest.approx(1200.0)
+
+
+@given(st.floats(-89.0, -20.0), st.floats(150.0, 400.0), st.floats(0.0, 360.0))
+def test_no_pixel_covers_more_than_four_times_the_ground_of_the_best(pitch, agl, yaw):
+    exterior = pose(plane(), agl_m=agl, yaw_deg=yaw, pitch_deg=pitch, scale=1.0)
+    reach = view_range(PLAIN, exterior, plane())
+    made = footprint(PLAIN, exterior, plane())
+    ground = np.column_stack([made.polygon_m, np.full(len(made.polygon_m), 100.0)])
+    distance = np.linalg.norm(ground - exterior.projection_centre_m, axis=1)
+    assert np.linalg.norm(made.polygon_m - CENTRE, axis=1).max() <= reach * 1.001
+    nearest = max(agl, distance.min()) if pitch < -73.0 else distance.min()
+    assert reach <= max(RANGE_PER_NEAREST * nearest * 1.001, 500.0)
+    # nadir views and those that hold the plumb line lose nothing
+    if pitch < -75.0:
+        assert not made.clipped
+
+
+def test_what_is_too_far_to_be_mapped_is_still_ground_and_no_sky():
+    exterior = pose(plane(), agl_m=200.0, pitch_deg=-20.0)
+    made = footprint(PLAIN, exterior, plane())
+    far = footprint(PLAIN, exterior, plane(), max_range_m=2000.0)
+    assert made.horizon_fraction == far.horizon_fraction
+    assert made.clipped
+    assert area(made.polygon_m) < 0.7 * area(far.polygon_m)
+    assert made.gsd_m == far.gsd_m

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.occlusion import HorizonScan, never_hidden, visibility_margin
-from flycam.geometry.terrain import cast_rays, heights_at, steepest_gradient
+from flycam.geometry.occlusion import HorizonScan, SteepSlopes, visibility_margin
+from flycam.geometry.terrain import cast_rays, heights_at
 from tests.geometry.scenes import CENTRE, grid_of, hills
 
 POST = 10.0
@@ -64,7 +64,8 @@ def test_holes_hide_nothing_and_are_not_seen():
     _, points = line_of_points(t, 60.0, 300.0)
     assert (visibility_margin(t, centre, points) >= 0.0).all()
     assert np.isnan(visibility_margin(t, centre, np.array([[CENTRE[0], CENTRE[1], np.nan]]))).all()
-    assert steepest_gradient(t) == np.inf
+    beyond = SteepSlopes(t, tuple(centre), 600.0, 0.01).spare(*points.T)
+    assert not beyond[points[:, 0] > CENTRE[0] + 30.0].any()
 
 
 @given(st.integers(0, 1000), st.floats(20.0, 90.0), st.floats(1.8, 2.3))
@@ -84,8 +85,9 @@ def test_against_exact_ray_casting(seed, above, roughness):
     assert wrong.mean() < 0.04
     assert np.abs(margin[wrong]).max(initial=0.0) < 0.25 * POST
     assert ((margin < 0.0) & ~short).mean() < 0.002
-    free = never_hidden(t, tuple(centre), *points.T)
-    assert not (free & short).any()
+    for reach, sight in ((600.0, 0.01), (600.0, 0.5), (150.0, 0.2)):
+        free = SteepSlopes(t, tuple(centre), reach, sight).spare(*points.T)
+        assert not (free & short).any()
 
 
 def test_the_scan_gives_the_same_bits_however_it_is_asked():
@@ -108,3 +110,24 @@ def test_the_sight_line_may_start_outside_the_terrain():
     east, points = line_of_points(t, 50.0, 190.0, north=0.0)
     sight = 150.0 - 90.0 * (east + 700.0) / 700.0
     assert visibility_margin(t, centre, points) == pytest.approx(-sight, abs=0.3)
+
+
+def test_a_cliff_takes_the_proof_only_from_what_lies_behind_it():
+    t = profile(lambda e: np.where(e > 100.0, 0.0, 60.0))
+    centre = (*CENTRE, 160.0)
+    east, points = line_of_points(t, -180.0, 180.0)
+    free = SteepSlopes(t, centre, 400.0, 0.3).spare(*points.T)
+    assert free[east < 85.0].all()
+    assert not free[east > 115.0].any()
+
+
+@given(st.integers(0, 1000), st.floats(30.0, 90.0))
+@settings(max_examples=10, deadline=None)
+def test_what_cannot_be_hidden_is_said_alike_however_it_is_asked(seed, above):
+    t = hills(seed=seed, relief_m=300.0, size=90)
+    centre = (*CENTRE, float(heights_at(t, np.array([CENTRE]))[0]) + above)
+    xy = np.array(CENTRE) + np.random.default_rng(seed).uniform(-300, 300, (400, 2))
+    points = np.column_stack([xy, heights_at(t, xy)])
+    slopes = SteepSlopes(t, centre, 400.0, 0.3)
+    whole = slopes.spare(*points.T)
+    np.testing.assert_array_equal(np.concatenate([slopes.spare(*p[:, None]) for p in points]), whole)

@@ -8,10 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
+from flycam.geometry.blocks import quality_bounds
 from flycam.geometry.camera import in_image, project
 from flycam.geometry.grid import TileRange, single_tile_range
 from flycam.geometry.posts import posts_are_fine
 from flycam.geometry.rectify import rectify, source_coordinates
+from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid, cast_rays, surface_heights
 from tests.geometry.scenes import CENTRE, pose
 from tests.geometry.test_rectify import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
@@ -100,12 +102,33 @@ def test_unknown_posts_and_what_lies_beyond_them_stay_empty():
     assert where.valid.any()
 
 
-def test_floors_leave_tiles_out():
+def test_tiles_without_wanted_blocks_are_left_out_and_the_others_are_the_same():
     terrain = fine(waves)
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-90.0)
     tiles: TileRange = tiles_of(SMALL, exterior, terrain)
-    floors = np.full(tiles.shape_tiles, 65535, np.uint16)
-    assert not rectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK, floors=floors).quality.any()
+    pixels, (rows, cols) = picture(SMALL), tiles.shape_tiles
+    whole = rectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK)
+    wanted = np.zeros((8 * rows, 8 * cols), dtype=bool)
+    assert not rectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted).quality.any()
+    at = tiles.window_px(middle_tile(tiles))
+    wanted[at[0].start // 32, at[1].start // 32] = True
+    part = rectify(pixels, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted)
+    np.testing.assert_array_equal(part.quality[at], whole.quality[at])
+    np.testing.assert_array_equal(part.rgb[at], whole.rgb[at])
+    part.quality[at] = 0
+    assert not part.quality.any()
+
+
+def test_bounds_over_blocks_hold():
+    terrain = fine(waves)
+    exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
+    tiles: TileRange = tiles_of(SMALL, exterior, terrain)
+    quality = rectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK).quality
+    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, 0.5)
+    for index, low, high in zip(bounds.index, bounds.lowest, bounds.highest, strict=True):
+        tile = quality[tiles.window_px(list(tiles)[index])].reshape(8, 32, 8, 32)
+        np.testing.assert_array_equal(tile.min(axis=(1, 3)), low)
+        np.testing.assert_array_equal(tile.max(axis=(1, 3)), high)
 
 
 def test_a_coarse_terrain_keeps_the_lattice():

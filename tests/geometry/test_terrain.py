@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from flycam.geometry.terrain import (
     cast_rays,
+    cell_rises,
     flat_terrain,
     heights_at,
     normals_at,
     slopes_at,
-    steepest_gradient,
 )
 from tests.geometry.scenes import CENTRE, WORK_CRS, grid_of, hills
 
@@ -51,7 +51,8 @@ def test_normals_and_slopes_of_a_plane():
     n = normals_at(t, np.array([[CENTRE[0] + 3, CENTRE[1] - 7]]))
     np.testing.assert_allclose(n[0], np.array([-0.3, 0.2, 1.0]) / np.sqrt(1.13), atol=1e-5)
     assert slopes_at(t, np.array([CENTRE]))[0] == pytest.approx(np.arctan(np.hypot(0.3, 0.2)), abs=1e-5)
-    assert steepest_gradient(t) == pytest.approx(np.hypot(0.3, 0.2), abs=1e-5)
+    for bound, rise in zip(cell_rises(t), (0.3, 0.3, -0.2, -0.2, np.hypot(0.3, 0.2)), strict=True):
+        np.testing.assert_allclose(bound, rise, atol=1e-5)
 
 
 def test_flat_terrain():

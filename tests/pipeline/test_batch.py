@@ -100,7 +100,7 @@ def test_frames_recorded_but_not_merged_are_merged_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("flycam.mosaic.writer.MosaicWriter.flush", power_cut)
+        patch.setattr(type(broken.workspace.catalog.tiles), "append", power_cut)
         with pytest.raises(KeyboardInterrupt):
             broken.ingest(drill.photos)
     catalog = broken.workspace.catalog

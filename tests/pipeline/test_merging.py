@@ -1,43 +1,115 @@
-"""Leaving out what cannot win changes nothing; neither does the order in which frames are made."""
+"""Leaving out what cannot win changes no byte of the mosaic, also when frames do not keep their promises."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
-from flycam.geometry.grid import TileRange
-from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline import merging
-from flycam.pipeline.merging import spread
+from flycam.errors import FrameUnreadable
+from flycam.geometry.grid import TileId
+from flycam.pipeline import making
+from flycam.pipeline.claims import Claims
+from flycam.store import keys
 from tests.houses import House
 
-
-@given(st.lists(st.integers(), max_size=200))
-def test_spreading_keeps_every_frame_once(frames: list[int]) -> None:
-    assert sorted(spread(frames)) == sorted(frames)
+MakeHouse = Callable[..., House]
 
 
-def test_mosaic_is_the_same_as_from_whole_patches_in_flown_order(
-    drill: DrillReport, make_house: Callable[..., House], monkeypatch: pytest.MonkeyPatch
+def everything(_claims: Claims, _tile: TileId, highest: np.ndarray) -> np.ndarray:
+    """Each frame is made wherever it has pixels."""
+    return highest > 0
+
+
+def test_mosaic_is_the_same_as_from_whole_patches(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    left_out: list[int] = []
-    floors_of = MosaicWriter.floors
+    made: list[int] = []
+    patch_of = making.patch_of
 
-    def counted(writer: MosaicWriter, tiles: TileRange) -> np.ndarray:
-        floors = floors_of(writer, tiles)
-        left_out.append(int(np.count_nonzero(floors)))
-        return floors
+    def counted(*arguments: object) -> object:
+        patch = patch_of(*arguments)
+        made.append(cv2.countNonZero(patch.quality))
+        return patch
 
+    monkeypatch.setattr(making, "patch_of", counted)
     quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
-    monkeypatch.setattr(MosaicWriter, "floors", counted)
     flight_id = quick.ingest(drill.photos).flight.flight_id
-    assert sum(left_out) > 0
-    monkeypatch.setattr(MosaicWriter, "floors", lambda _, tiles: np.zeros(tiles.shape_tiles, np.uint16))
-    monkeypatch.setattr(merging, "spread", list)
+    of_claims = sum(made)
+    monkeypatch.setattr(Claims, "_winnable", everything)
     assert whole.ingest(drill.photos).flight.flight_id == flight_id
+    assert of_claims < 0.7 * (sum(made) - of_claims)
     assert quick.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+def test_frames_that_turn_out_unreadable_leave_no_hole(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = sorted(drill.photos.iterdir())
+    spoiled = {photos[0].name, photos[4].name}
+    open_pixels = making.open_pixels
+
+    def failing(path: Path) -> object:
+        if path.name in spoiled:
+            raise FrameUnreadable(f"{path}: spoiled for this test")
+        return open_pixels(path)
+
+    monkeypatch.setattr(making, "open_pixels", failing)
+    broken, whole = make_house(drill, "broken"), make_house(drill, "whole")
+    report = broken.ingest(drill.photos)
+    assert (report.new, report.rejected) == (drill.frames - 2, {"unreadable": 2})
+    monkeypatch.setattr(Claims, "_winnable", everything)
+    whole.ingest(drill.photos)
+    mosaic_id = f"{report.flight.flight_id}-colour"
+    assert broken.tiles(mosaic_id) == whole.tiles(mosaic_id)
+
+
+def test_frames_of_another_size_than_their_heads_say_are_settled_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = sorted(drill.photos.iterdir())[1].name
+    open_pixels = making.open_pixels
+
+    def smaller(path: Path) -> object:
+        pixels = open_pixels(path)
+        return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if path.name == name else pixels
+
+    monkeypatch.setattr(making, "open_pixels", smaller)
+    quick, whole = make_house(drill, "quick"), make_house(drill, "whole")
+    report = quick.ingest(drill.photos)
+    assert report.new == drill.frames
+    monkeypatch.setattr(Claims, "_winnable", everything)
+    whole.ingest(drill.photos)
+    mosaic_id = f"{report.flight.flight_id}-colour"
+    assert quick.tiles(mosaic_id) == whole.tiles(mosaic_id)
+
+
+def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(drill)
+    catalog, store = house.workspace.catalog, house.workspace.store
+    append, flush = type(catalog.tiles).append, type(store).flush
+    durable: set[str] = set()
+    named: list[int] = []
+
+    def noting(self: object) -> None:
+        flush(self)
+        durable.update(store.list("evidence/"))
+
+    def checked(self: object, records: list, expected: object) -> object:
+        frames = catalog.frames.of_flight(catalog.flights.flights()[0].flight_id, FrameStatus.USED)
+        assert frames
+        assert {keys.evidence(f.header.provenance.source_sha256) for f in frames} <= durable
+        named.append(len(frames))
+        return append(self, records, expected)
+
+    monkeypatch.setattr(type(store), "flush", noting)
+    monkeypatch.setattr(type(catalog.tiles), "append", checked)
+    house.ingest(drill.photos)
+    assert named[-1] == drill.frames

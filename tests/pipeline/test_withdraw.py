@@ -103,7 +103,7 @@ def test_withdrawing_from_an_interrupted_ingest_leaves_it_to_be_completed(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("flycam.mosaic.writer.MosaicWriter.flush", power_cut)
+        patch.setattr(type(house.workspace.catalog.tiles), "append", power_cut)
         with pytest.raises(KeyboardInterrupt):
             house.ingest(drill.photos)
     assert withdraw(house.workspace, frame_id, "nhà dân", "UBND").flight.state is FlightState.INGESTING

@@ -1,0 +1,134 @@
+"""What a frame is worth on each block of its tiles, known from its lattices before a pixel is read.
+
+A block is 32×32 pixels, 8×8 of them a tile. Pixels are bilinear between lattice nodes, so over a block they
+lie between the extremes of its nodes and of the half-way points just beyond it: bounds that are proved, not
+guessed, and tight, because quality changes slowly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.grid import TILE_SIZE_PX, TileRange
+from flycam.geometry.lattice import QUARTERS, TileLattices, lattices_of
+from flycam.geometry.posts import PostView, posts_are_fine
+from flycam.geometry.sight import View
+from flycam.geometry.viewing import QUALITY_MAX
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
+Words = NDArray[np.uint16]
+_Scalar = TypeVar("_Scalar", bound=np.generic)
+
+BLOCK_PX = 32
+BLOCKS = TILE_SIZE_PX // BLOCK_PX
+_PER_QUARTER = BLOCKS // QUARTERS
+# More than the rounding of enlarged coordinates (pixels) and of visibility margins (metres), both float32.
+_SURELY = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QualityBounds:
+    """Bounds of one frame's qualities on the K tiles of a range that it sees.
+
+    index    K: which of the range's tiles, row by row
+    lowest   K×8×8 uint16: every pixel of the block is at least as good; 0 where one may have no data
+    highest  K×8×8 uint16: no pixel of the block is better; 0 where none can have data
+    """
+
+    index: Indices
+    lowest: Words
+    highest: Words
+
+
+def quality_bounds(view: View, tiles: TileRange, tolerance_px: float) -> QualityBounds:
+    """Bounds of what `rectify` makes of a frame on `tiles` with this lattice tolerance."""
+    shape = (len(tiles), BLOCKS, BLOCKS)
+    lowest, highest = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
+    if posts_are_fine(view.interior, view.exterior, view.terrain):
+        posts = PostView(view.interior, view.exterior, view.terrain, view.to_work, view.reach_m)
+        for tile in posts.tiles(tiles):
+            pixels = tile.quality.reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
+            lowest[tile.index], highest[tile.index] = pixels.min(axis=(1, 3)), pixels.max(axis=(1, 3))
+        return _seen(lowest, highest)
+    lattices = lattices_of(view, tiles, tolerance_px)
+    for one in lattices.tiles:
+        lowest[one.index], highest[one.index] = _bounds_of(view, one)
+    for one in lattices.quarters:
+        place = np.unravel_index(one.index, (len(tiles), QUARTERS, QUARTERS))
+        for bound, found in zip((lowest, highest), _bounds_of(view, one), strict=True):
+            per_quarter = bound.reshape(-1, QUARTERS, _PER_QUARTER, QUARTERS, _PER_QUARTER).swapaxes(2, 3)
+            per_quarter[place] = found
+    return _seen(lowest, highest)
+
+
+def _seen(lowest: Words, highest: Words) -> QualityBounds:
+    index = np.flatnonzero(highest.reshape(highest.shape[0], BLOCKS * BLOCKS).any(axis=1))
+    return QualityBounds(index=index, lowest=lowest[index], highest=highest[index])
+
+
+def whole_tiles(tiles: TileRange) -> Indices:
+    """T×4: first and stop row, first and stop column of every tile of the range, in its own pixels."""
+    return np.tile(np.array([0, TILE_SIZE_PX, 0, TILE_SIZE_PX]), (len(tiles), 1))
+
+
+def wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indices:
+    """The smallest rectangle of each tile that holds its wanted blocks, as `whole_tiles`; zeros for none.
+
+    wanted  8·rows×8·columns of tiles.shape_tiles
+    """
+    rows, cols = tiles.shape_tiles
+    blocks = wanted.reshape(rows, BLOCKS, cols, BLOCKS).swapaxes(1, 2).reshape(-1, BLOCKS, BLOCKS)
+    ends = []
+    for across in (2, 1):
+        along = np.asarray(blocks.any(axis=across), dtype=np.bool_)
+        ends += [along.argmax(axis=1), BLOCKS - along[:, ::-1].argmax(axis=1)]
+    extents: Indices = np.stack(ends, axis=-1).astype(np.int64) * BLOCK_PX
+    extents[~blocks.any(axis=(1, 2))] = 0
+    return extents
+
+
+def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:
+    width, height = view.interior.image_size_px
+    count = lattices.side_px // BLOCK_PX
+    low_q, high_q = _extremes(lattices.quality.astype(np.float32), count)
+    low_u, high_u = _extremes(lattices.map_uv[..., 0], count)
+    low_v, high_v = _extremes(lattices.map_uv[..., 1], count)
+    # a comparison with NaN (nothing known at some node) is False: then neither is sure
+    inside = (low_u >= _SURELY) & (high_u <= width - 1.0 - _SURELY)
+    inside &= (low_v >= _SURELY) & (high_v <= height - 1.0 - _SURELY)
+    beside = (high_u < -_SURELY) | (low_u > width - 1.0 + _SURELY)
+    beside |= (high_v < -_SURELY) | (low_v > height - 1.0 + _SURELY)
+    if lattices.hidden.any():
+        low_margin, high_margin = _extremes(lattices.margin, count)
+        inside &= low_margin >= 0.0  # a mean of such numbers is one, however it is rounded
+        beside |= high_margin < -_SURELY
+    lowest = np.where(inside, np.maximum(np.floor(low_q) - 1.0, 0.0), 0.0)
+    highest = np.where(beside, 0.0, np.minimum(np.ceil(high_q) + 1.0, QUALITY_MAX))
+    return lowest.astype(np.uint16), highest.astype(np.uint16)
+
+
+def _extremes(nodes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Smallest and largest of node arrays T×(n+2)×(n+2) over count×count blocks; NaN where a node is."""
+    low = high = nodes
+    for axis in (1, 2):
+        low, high = _along(low, axis, count, np.minimum), _along(high, axis, count, np.maximum)
+    return low, high
+
+
+def _along(nodes: NDArray[np.float32], axis: int, count: int, extreme: np.ufunc) -> NDArray[np.float32]:
+    """Extremes over the blocks along one axis: of n+2 nodes, `count` values.
+
+    The first pixel of a block stands half a pixel after the half-way point between two nodes, the last one
+    half a pixel before the next; between them are its m = n / count nodes, m >= 1.
+    """
+    at = np.moveaxis(nodes, axis, 0)
+    m = (at.shape[0] - 2) // count
+    half_way = 0.5 * (at[0:-1:m] + at[1::m])
+    inner = extreme.reduce(at[1:-1].reshape(count, m, *at.shape[1:]), axis=1)
+    found = extreme(inner, extreme(half_way[:-1], half_way[1:]))
+    return np.moveaxis(found, 0, axis)

@@ -1,0 +1,137 @@
+"""Who can win what, settled before a pixel is read.
+
+Quality is geometry: pose, terrain and lens bound it on every block of 32×32 pixels. The best lower bound of
+all frames is a promise: a frame whose upper bound lies below it cannot win there and need not be made. With
+overlaps of 75 % and 65 % a frame is so made on a fifth of its ground, and the mosaic is the same to the last
+byte. A promise holds only if its frame is merged: without one that turns out unreadable, settle again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.blocks import BLOCKS, QualityBounds
+from flycam.geometry.grid import TileId, TileRange
+
+Bools = NDArray[np.bool_]
+Words = NDArray[np.uint16]
+_NOTHING = np.zeros((BLOCKS, BLOCKS), dtype=np.uint16)
+_FORGET_EVERY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The tiles of a frame on which it can win a pixel, each with its 8×8 blocks where it can."""
+
+    blocks: Mapping[TileId, Bools]
+
+    def __bool__(self) -> bool:
+        return bool(self.blocks)
+
+    def joined(self, other: Claim) -> Claim:
+        """What is claimed here or there."""
+        both = dict(other.blocks)
+        for tile, blocks in self.blocks.items():
+            both[tile] = blocks | both[tile] if tile in both else blocks
+        return Claim(both)
+
+    @property
+    def tiles(self) -> TileRange | None:
+        """The smallest range that holds the claimed tiles; None for no tile."""
+        return range_of(self.blocks) if self.blocks else None
+
+    def without(self, other: Claim) -> Claim:
+        """What is claimed here and not there."""
+        left = {
+            tile: blocks & ~other.blocks[tile] if tile in other.blocks else blocks
+            for tile, blocks in self.blocks.items()
+        }
+        return Claim({tile: blocks for tile, blocks in left.items() if blocks.any()})
+
+    def on(self, tiles: TileRange) -> tuple[TileRange, Bools] | None:
+        """The smallest range of claimed tiles within `tiles`, and its blocks (8·rows×8·columns); None for
+        no tile."""
+        here = [tile for tile in self.blocks if tile in tiles]
+        if not here:
+            return None
+        found = range_of(here)
+        rows, cols = found.shape_tiles
+        wanted = np.zeros((rows, BLOCKS, cols, BLOCKS), dtype=bool)
+        for tile in here:
+            wanted[tile.y - found.y_start, :, tile.x - found.x_start] = self.blocks[tile]
+        return found, wanted.reshape(rows * BLOCKS, cols * BLOCKS)
+
+
+NO_CLAIM = Claim({})
+
+
+def range_of(tiles: Collection[TileId]) -> TileRange:
+    """The smallest range that holds some tiles (one at least) of one zoom."""
+    x, y = [tile.x for tile in tiles], [tile.y for tile in tiles]
+    zoom = next(iter(tiles)).z
+    return TileRange(z=zoom, x_start=min(x), y_start=min(y), x_stop=max(x) + 1, y_stop=max(y) + 1)
+
+
+class Claims:
+    """Gathers the bounds of frames, then says what each of them claims.
+
+    In memory are the promises of every tile (128 bytes) and the bounds of frames where they still can win:
+    with every 32 frames what was outdone meanwhile is forgotten, so that far ground of oblique views does
+    not pile up.
+    """
+
+    def __init__(self) -> None:
+        self._promised: dict[TileId, Words] = {}
+        self._highest: dict[str, dict[TileId, Words]] = {}
+        self._fresh: list[str] = []
+
+    def enter(self, frame_id: str, tiles: TileRange, bounds: QualityBounds) -> None:
+        """Add a frame with the bounds of its quality on `tiles`."""
+        columns = tiles.shape_tiles[1]
+        highest = self._highest[frame_id] = {}
+        for place, low, high in zip(bounds.index.tolist(), bounds.lowest, bounds.highest, strict=True):
+            row, column = divmod(place, columns)
+            tile = TileId(z=tiles.z, x=tiles.x_start + column, y=tiles.y_start + row)
+            highest[tile] = high
+            self._promised[tile] = np.maximum(self._promised.get(tile, _NOTHING), low)
+        self._fresh.append(frame_id)
+        if len(self._fresh) >= _FORGET_EVERY:
+            self._forget_outdone(self._fresh)
+            self._fresh = self._fresh[_FORGET_EVERY // 2 :]
+
+    def of(self, frame_id: str) -> Claim:
+        """What a frame can win, once all frames are entered."""
+        highest = self._highest.get(frame_id, {})
+        blocks = {tile: self._winnable(tile, high) for tile, high in highest.items()}
+        return Claim({tile: wins for tile, wins in blocks.items() if wins.any()})
+
+    def _winnable(self, tile: TileId, highest: Words) -> Bools:
+        wins: Bools = (highest > 0) & (highest >= self._promised.get(tile, _NOTHING))
+        return wins
+
+    def _forget_outdone(self, frame_ids: Iterable[str]) -> None:
+        for frame_id in frame_ids:
+            highest = self._highest[frame_id]
+            self._highest[frame_id] = {
+                t: high for t, high in highest.items() if self._winnable(t, high).any()
+            }
+
+
+class Turns:
+    """Counts how many frames have still to be laid on each tile, so that finished tiles can be written."""
+
+    def __init__(self, claims: Iterable[Claim]) -> None:
+        self._left = Counter(tile for claim in claims for tile in claim.blocks)
+
+    def laid(self, claim: Claim) -> list[TileId]:
+        """Tiles that nothing more comes to, now that this claim is laid."""
+        self._left.subtract(claim.blocks.keys())
+        done = [tile for tile in claim.blocks if self._left[tile] <= 0]
+        for tile in done:
+            del self._left[tile]
+        return done

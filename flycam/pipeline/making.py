@@ -1,0 +1,143 @@
+"""Photos read, kept as evidence and rectified where they claim ground: in threads, handed back in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.blocks import QualityBounds
+from flycam.geometry.grid import TileRange
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.pixels import open_pixels
+from flycam.pipeline.claims import Claim
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.executor import ordered_map
+from flycam.pipeline.rectification import bounds_of, parts_of, patch_of, recorded_pose
+from flycam.pipeline.workspace import Workspace
+
+Pixels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A frame to be merged; size_px (width, height) is what its pixels have, as far as is known."""
+
+    record: FrameRecord
+    path: Path
+    size_px: tuple[int, int]
+
+    @property
+    def frame_id(self) -> str:
+        return self.record.frame_id
+
+    @property
+    def placement(self) -> tuple[str, int, str]:
+        """(frame id, exterior version, terrain id)."""
+        exterior, _, dem_id = recorded_pose(self.record)
+        return self.record.frame_id, exterior.version, dem_id
+
+    @property
+    def tiles(self) -> TileRange:
+        """The base-zoom tiles that it may touch."""
+        return recorded_pose(self.record)[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Resized:
+    """Pixels are of another size (width, height) than was known: what they can win must be settled again."""
+
+    size_px: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some of the tiles that a frame claims, made at once, and their blocks; no tiles: it is only read."""
+
+    frame: Frame
+    claim: Claim
+    tiles: TileRange | None
+    blocks: NDArray[np.bool_] | None
+    is_first: bool
+    is_last: bool
+
+
+Made = OrthoPatch | FrameRejected | Resized | None
+"""A patch; why the frame is left out; why nothing was made; None if nothing was claimed."""
+
+
+class Maker:
+    """Makes patches of frames in threads."""
+
+    def __init__(self, workspace: Workspace, terrains: Mapping[str, TerrainGrid], workers: int) -> None:
+        self._terrains = terrains
+        self._photos = _Photos(workspace, workers + 1)
+        self._workers = workers
+
+    def bounds(self, frames: Sequence[Frame]) -> Iterator[QualityBounds]:
+        """Bounds of each frame's qualities on its tiles."""
+        return ordered_map(self._bounds, frames, self._workers, in_flight=4 * self._workers)
+
+    def make(self, due: Iterable[tuple[Frame, Claim]]) -> Iterator[tuple[Part, Made]]:
+        """Read every frame and make what it claims, part by part."""
+        parts = [part for frame, claim in due for part in _parts(frame, claim)]
+        made = ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
+        return zip(parts, made, strict=True)
+
+    def _bounds(self, frame: Frame) -> QualityBounds:
+        exterior, tiles, dem_id = recorded_pose(frame.record)
+        return bounds_of(frame.record.header, exterior, frame.size_px, self._terrains[dem_id], tiles)
+
+    def _made(self, part: Part) -> Made:
+        header = part.frame.record.header
+        exterior, tiles, dem_id = recorded_pose(part.frame.record)
+        pixels = self._photos.read(part.frame.path, header.provenance.source_sha256)
+        if isinstance(pixels, FrameRejected):
+            return pixels
+        size_px = (pixels.shape[1], pixels.shape[0])
+        if size_px != part.frame.size_px:
+            return Resized(size_px)
+        if part.tiles is None:
+            return None
+        return patch_of(header, exterior, pixels, self._terrains[dem_id], tiles, part.tiles, part.blocks)
+
+
+def _parts(frame: Frame, claim: Claim) -> list[Part]:
+    """A claim in parts of bounded size; one that claims nothing is one part, for its photo is read all the
+    same."""
+    places = parts_of(claim.tiles) if claim.tiles else []
+    found: list[tuple[TileRange | None, NDArray[np.bool_] | None]] = []
+    found += [on for place in places if (on := claim.on(place)) is not None]
+    found = found or [(None, None)]
+    last = len(found) - 1
+    return [
+        Part(frame, claim, tiles, blocks, is_first=number == 0, is_last=number == last)
+        for number, (tiles, blocks) in enumerate(found)
+    ]
+
+
+class _Photos:
+    """Pixels of the photos at work; each is read and kept as evidence once, then shared by its parts."""
+
+    def __init__(self, workspace: Workspace, at_once: int) -> None:
+        self._workspace = workspace
+        self.read = lru_cache(maxsize=at_once)(self._read)
+
+    def _read(self, path: Path, sha256: str) -> Pixels | FrameRejected:
+        """RGB, or why the frame is left out: a result, for the flight goes on."""
+        try:
+            pixels = open_pixels(path)
+        except FrameRejected as error:
+            return error
+        try:
+            keep(self._workspace, path, sha256, durable=False)
+        except SourceUnreadable as error:
+            return FrameUnreadable(str(error))
+        return pixels

@@ -1,0 +1,91 @@
+"""Bounds over blocks hold for every pixel, and leaving out blocks changes no byte of the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flycam.geometry.blocks import BLOCKS, quality_bounds, wanted_extents, whole_tiles
+from flycam.geometry.footprint import footprint
+from flycam.geometry.grid import TileRange
+from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
+from flycam.geometry.sight import View
+from tests.geometry.scenes import camera, hills, mercator_map, pose, tiles_around
+
+TO_WORK = mercator_map()
+SMALL = camera(480, 360, 350.0)
+PIXELS = np.random.default_rng(0).integers(1, 255, (360, 480, 3), dtype=np.uint8)
+
+
+def scene(seed: int, pitch_deg: float, relief_m: float):
+    terrain = hills(seed=seed, relief_m=relief_m, roughness=1.9)
+    exterior = pose(terrain, agl_m=110.0, pitch_deg=pitch_deg, yaw_deg=float(seed * 37 % 360))
+    tiles = tiles_around(footprint(SMALL, exterior, terrain).bounds_m, 19, TO_WORK)
+    return terrain, exterior, tiles
+
+
+def blocks_of(raster: np.ndarray, tiles: TileRange) -> np.ndarray:
+    """T×8×8×1024 pixels of a raster of the range."""
+    rows, cols = tiles.shape_tiles
+    side = raster.shape[0] // (rows * BLOCKS)
+    split = raster.reshape(rows, BLOCKS, side, cols, BLOCKS, side).transpose(0, 3, 1, 4, 2, 5)
+    return split.reshape(rows * cols, BLOCKS, BLOCKS, side * side)
+
+
+@given(st.integers(0, 500), st.sampled_from([-90.0, -65.0, -40.0]), st.sampled_from([60.0, 250.0, 500.0]))
+@settings(max_examples=10, deadline=None)
+def test_every_pixel_lies_between_the_bounds(seed: int, pitch_deg: float, relief_m: float) -> None:
+    terrain, exterior, tiles = scene(seed, pitch_deg, relief_m)
+    made = rectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
+    quality = blocks_of(made.quality, tiles)
+    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX)
+    assert not np.delete(quality, bounds.index, axis=0).any()
+    seen = quality[bounds.index]
+    assert (seen.min(axis=-1) >= bounds.lowest).all()
+    assert (seen.max(axis=-1) <= bounds.highest).all()
+    inner = bounds.lowest > 0
+    assert inner.any()
+    # tight enough to be of use: within blocks quality changes little
+    slack = (bounds.highest.astype(int) - seen.max(axis=-1))[inner]
+    assert np.median(slack) < 1500
+
+
+@given(st.integers(0, 500), st.sampled_from([-90.0, -50.0]), st.floats(0.05, 0.6))
+@settings(max_examples=10, deadline=None)
+def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: float) -> None:
+    terrain, exterior, tiles = scene(seed, pitch_deg, 350.0)
+    rows, cols = tiles.shape_tiles
+    wanted = np.random.default_rng(seed).random((rows * BLOCKS, cols * BLOCKS)) < share**3
+    whole = rectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
+    part = rectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK, wanted=wanted)
+    pixels = wanted.repeat(32, axis=0).repeat(32, axis=1)
+    np.testing.assert_array_equal(part.quality[pixels], whole.quality[pixels])
+    np.testing.assert_array_equal(part.rgb[pixels], whole.rgb[pixels])
+    made = part.quality > 0
+    np.testing.assert_array_equal(part.quality[made], whole.quality[made])
+
+
+def test_extents_hold_the_wanted_blocks() -> None:
+    tiles = TileRange(z=19, x_start=5, y_start=7, x_stop=7, y_stop=8)
+    wanted = np.zeros((8, 16), dtype=bool)
+    assert (wanted_extents(tiles, wanted) == 0).all()
+    wanted[2, 9], wanted[5, 11] = True, True
+    assert wanted_extents(tiles, wanted).tolist() == [[0, 0, 0, 0], [64, 192, 32, 128]]
+    np.testing.assert_array_equal(wanted_extents(tiles, ~wanted & True)[0], whole_tiles(tiles)[0])
+
+
+def test_a_frame_that_sees_nothing_of_the_tiles_has_no_bounds() -> None:
+    terrain, exterior, tiles = scene(1, -90.0, 60.0)
+    far = TileRange(
+        z=tiles.z,
+        x_start=tiles.x_start + 40,
+        y_start=tiles.y_start,
+        x_stop=tiles.x_stop + 40,
+        y_stop=tiles.y_stop,
+    )
+    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), far, MAX_LATTICE_ERROR_PX)
+    assert bounds.index.size == 0
+    with pytest.raises(ValueError, match="reshape"):
+        wanted_extents(far, np.zeros((3, 3), dtype=bool))
