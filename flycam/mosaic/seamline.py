@@ -49,7 +49,7 @@ class SeamOptions:
     difference  grey levels at which two frames count as wholly different
     """
 
-    nadir: float = 0.6
+    nadir: float = 0.3
     length: float = 0.03
     difference: float = 48.0
 
