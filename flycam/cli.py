@@ -28,7 +28,7 @@ from flycam.pipeline.collect import DAY_S, GRACE_S
 from flycam.pipeline.collect import collect as collect_old
 from flycam.pipeline.demo import run_demo
 from flycam.pipeline.doctor import examine
-from flycam.pipeline.export import export_flight, export_surface
+from flycam.pipeline.export import export_contours, export_flight, export_surface
 from flycam.pipeline.finish import FinishRequest
 from flycam.pipeline.finish import finish as finish_flight
 from flycam.pipeline.inspection import inspect_flight
@@ -253,10 +253,23 @@ def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
 @click.option(
     "--dsm", is_flag=True, help="The ground it was finished on instead: heights, own surface or not."
 )
+@click.option("--contours", type=FILE, help="Also its contour lines: .gpkg or .geojson.")
+@click.option("--contour-interval", "interval_m", type=float, default=5.0, show_default=True, help="Metres.")
 @command
-def export(*, data_dir: str | None, flight: str, out: Path, dsm: bool, **options: Any) -> Result:
+def export(
+    *,
+    data_dir: str | None,
+    flight: str,
+    out: Path,
+    dsm: bool,
+    contours: Path | None,
+    interval_m: float,
+    **options: Any,
+) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     with _opened(data_dir) as (workspace, _):
+        if contours is not None:
+            export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
             unused = [name for name in ("commune", "crs", "gsd_m") if options[name] is not None]
             if unused:

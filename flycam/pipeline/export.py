@@ -12,6 +12,7 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import decode_terrain
+from flycam.geodata.line_file import write_lines
 from flycam.geodata.raster import write_cog
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
@@ -19,6 +20,7 @@ from flycam.pipeline.coverage import flown_on, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
+from flycam.surface.surface import Surface, contours
 
 COARSEST_EXPORT_M = 1000.0
 
@@ -96,6 +98,32 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     )
 
 
+def export_contours(
+    workspace: Workspace, ref: str, out: Path, interval_m: float, *, revision: str | None = None
+) -> int:
+    """Write contour lines of the ground that a finished revision lies on; how many.
+
+    GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attribute
+    "height_m" (the flight's datum). Raises NotFound as `export_surface`, InputUnusable, StorageTrouble.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    _require_place(out)
+    if not 0.0 < interval_m <= 1000.0:
+        raise InputUnusable(f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000")
+    terrain, support, _ = _surface_of(workspace, flight, revision)
+    sigma = support.heights_m
+    lines = contours(Surface(terrain=terrain, support=np.isfinite(sigma), sigma_m=sigma), interval_m)
+    write_lines(
+        out,
+        [line.points_m for line in lines],
+        [line.height_m for line in lines],
+        crs=terrain.work_crs,
+        layer="contours",
+        field="height_m",
+    )
+    return len(lines)
+
+
 def _surface_of(
     workspace: Workspace, flight: Flight, revision: str | None
 ) -> tuple[TerrainGrid, TerrainGrid, MosaicInfo]:
@@ -108,13 +136,14 @@ def _surface_of(
             "for a surface of its own"
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
-    if record.support_key is None or record.dem_id is None:
+    measured = record.stats.get("surface")
+    if record.support_key is None or measured is None:
         raise NotFound(
             f"{flight.name}: its revision {mosaic.revision} has no surface of its own; run 'flycam finish "
             "--surface' (where the poses could not be adjusted there is none)"
         )
     support = decode_terrain(workspace.store.get(record.support_key))
-    return recorded_terrain(workspace, record.dem_id), support, mosaic
+    return recorded_terrain(workspace, measured["terrain_id"]), support, mosaic
 
 
 def _require_place(out: Path) -> None:

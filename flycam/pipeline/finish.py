@@ -189,7 +189,7 @@ def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, diges
     options = AdjustOptions(held_out_share=request.held_out_share, rolling_shutter=request.rolling_shutter)
     adjustment = adjust(run, ties.ties, options, control=())
     surface = ground(run, adjustment, spacing_m) if request.surface and adjustment.accepted else None
-    terrain = run.terrain if surface is None else surface.terrain
+    terrain = run.terrain if surface is None else with_content_id(surface.for_rectification())
     placing = place_frames(run.records, run.frames, adjustment, terrain, run.mosaic.base_zoom)
     if not placing.frames:
         raise InputUnusable(
@@ -212,7 +212,7 @@ def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, diges
             ties=ties,
             adjustment=adjustment,
             surface=surface,
-            spacing_m=spacing_m,
+            surface_id=None if surface is None else _keep_terrain(workspace, surface.terrain),
             placing=placing,
             radiometry=radiometry,
             plan=seams,

@@ -52,7 +52,7 @@ def statistics(
     ties: TieReport,
     adjustment: Adjustment,
     surface: Surface | None,
-    spacing_m: float,
+    surface_id: str | None,
     placing: Placing,
     radiometry: Radiometry,
     plan: SeamPlan,
@@ -62,6 +62,8 @@ def statistics(
 
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
                            of the height; shift_sigma_m is what is unknown of the whole block's place
+    surface.terrain_id     recorded terrain that holds the surface as it was measured (the revision's own
+                           `dem_id` is that with roofs drawn straight)
     seconds                by stage: wall, processor; of the run that completed the revision
     """
     accuracy = adjustment.accuracy
@@ -92,7 +94,11 @@ def statistics(
         "check_m": _numbers(accuracy.check_m),
         "surface": None
         if surface is None
-        else {"spacing_m": spacing_m, "supported_pct": _number(surface.supported_pct)},
+        else {
+            "spacing_m": surface.terrain.post_spacing_m[0],
+            "supported_pct": _number(surface.supported_pct),
+            "terrain_id": surface_id,
+        },
         "radiometry": {"scale": _number(radiometry.scale), "compared": radiometry.compared},
         "seams": {"energy_start": plan.energy_start, "energy": plan.energy},
         "seconds": {stage: [round(wall, 2), round(cpu, 2)] for stage, (wall, cpu) in seconds.items()},

@@ -15,21 +15,26 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
+import shapely
 
 from flycam.answers import of_finish
 from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound
+from flycam.geodata.crs import transform_points
 from flycam.geometry.expected_error import error_of_quality
 from flycam.geometry.exterior import PoseSource
+from flycam.geometry.terrain import heights_at
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline import finish as recipe
-from flycam.pipeline.export import export_flight, export_surface
+from flycam.pipeline.export import export_contours, export_flight, export_surface
 from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.finish_progress import COSTS, FinishProgress
+from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.withdraw import withdraw
 from tests.pipeline.finished_house import (
     NAME,
@@ -191,6 +196,29 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
     assert 50.0 < np.median(heights[known]) < 2000.0
     with pytest.raises(NotFound, match="run 'flycam finish'"):
         export_surface(finished.workspace, NAME, out, revision="live")
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "geojson"])
+def test_its_contours_lie_on_the_heights_they_say(finished: Finished, tmp_path: Path, suffix: str) -> None:
+    out = tmp_path / f"lines.{suffix}"
+    count = export_contours(finished.workspace, NAME, out, 10.0)
+    info, _, shapes, (heights,) = pyogrio.raw.read(out)
+    assert len(shapes) == count > 5
+    assert set(np.asarray(heights) % 10.0) == {0.0}
+    work = finished.report.flight.work_crs
+    assert info["crs"] == (work if suffix == "gpkg" else "EPSG:4326")
+    record = finished.report.main
+    assert record is not None
+    terrain = recorded_terrain(finished.workspace, record.stats["surface"]["terrain_id"])
+    places = [shapely.from_wkb(one).interpolate(0.5, normalized=True).coords[0][:2] for one in shapes]
+    xy = transform_points(np.array(places), info["crs"], work)
+    off = np.abs(heights_at(terrain, xy) - heights)
+    assert np.nanmedian(off) < 1.0
+    for wrong, said in ((tmp_path / "lines.txt", "gpkg"), (tmp_path, "folder")):
+        with pytest.raises(InputUnusable, match=said):
+            export_contours(finished.workspace, NAME, wrong, 10.0)
+    with pytest.raises(InputUnusable, match="--contour-interval 0"):
+        export_contours(finished.workspace, NAME, out, 0.0)
 
 
 def test_a_withdrawn_frame_takes_the_final_with_it(finished: Finished, tmp_path: Path) -> None:
