@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import HorizonInView, OutsideTerrain
+from flycam.errors import FrameRejected, HorizonInView, OutsideTerrain
 from flycam.geometry.camera import distort, image_rays, in_image, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
@@ -23,6 +24,7 @@ MAX_HORIZON_FRACTION = 0.5
 RANGE_PER_HEIGHT = 10.0
 RANGE_PER_NEAREST = 4.0
 MIN_RANGE_M = 500.0
+_FRAMES_AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,42 +97,84 @@ def footprint(
     Rays are cut at `max_range_m` (default `view_range`). Raises HorizonInView when half of the image or more
     sees no ground within `sight_range` (or max_range_m), OutsideTerrain when no ray meets known terrain.
     """
-    reach = view_range(interior, exterior, terrain) if max_range_m is None else max_range_m
-    sight = sight_range(exterior, terrain) if max_range_m is None else max_range_m
-    border, inner = _border_points(interior, samples_per_edge), _inner_points(interior)
-    uv = np.concatenate([border, inner])
-    rays = image_rays(interior, exterior, uv)
-    centre = np.asarray(exterior.projection_centre_m)
-    points = cast_rays(terrain, centre, rays, sight)
-    met = np.isfinite(points[:, 0])
-    ground = _ground_height(terrain, centre, points, met)
-    plane, sky = _on_plane(centre, rays, ground, sight)
-    horizon = float(np.mean(sky[border.shape[0] :] & ~met[border.shape[0] :]))
-    if horizon >= MAX_HORIZON_FRACTION:
-        raise HorizonInView(
-            f"{horizon:.0%} of the frame looks at or above the horizon; "
-            "point the camera further down (gimbal pitch below -30°)"
+    found = footprints([(interior, exterior)], terrain, max_range_m, samples_per_edge)[0]
+    if isinstance(found, FrameRejected):
+        raise found
+    return found
+
+
+def footprints(
+    frames: Sequence[tuple[InteriorOrientation, ExteriorOrientation]],
+    terrain: TerrainGrid,
+    max_range_m: float | None = None,
+    samples_per_edge: int = 16,
+) -> list[Footprint | FrameRejected]:
+    """As `footprint` of every frame, or what it would raise; the rays of all of them advance together."""
+    found: list[Footprint | FrameRejected] = []
+    for first in range(0, len(frames), _FRAMES_AT_ONCE):
+        looks = [
+            _Look(*frame, terrain, max_range_m, samples_per_edge)
+            for frame in frames[first:][:_FRAMES_AT_ONCE]
+        ]
+        origins = np.concatenate([np.broadcast_to(look.centre, look.rays.shape) for look in looks])
+        ranges = np.concatenate([np.full(len(look.rays), look.sight_m) for look in looks])
+        points = cast_rays(terrain, origins, np.concatenate([look.rays for look in looks]), ranges)
+        ends = np.cumsum([len(look.rays) for look in looks])
+        found += [look.footprint(some) for look, some in zip(looks, np.split(points, ends[:-1]), strict=True)]
+    return found
+
+
+class _Look:
+    """One frame's rays: those of the border, then inner ones."""
+
+    def __init__(
+        self,
+        interior: InteriorOrientation,
+        exterior: ExteriorOrientation,
+        terrain: TerrainGrid,
+        max_range_m: float | None,
+        samples_per_edge: int,
+    ) -> None:
+        self.interior, self.exterior, self.terrain = interior, exterior, terrain
+        self.reach_m = view_range(interior, exterior, terrain) if max_range_m is None else max_range_m
+        self.sight_m = sight_range(exterior, terrain) if max_range_m is None else max_range_m
+        border = _border_points(interior, samples_per_edge)
+        self.border = len(border)
+        self.uv = np.concatenate([border, _inner_points(interior)])
+        self.rays = image_rays(interior, exterior, self.uv)
+        self.centre = np.asarray(exterior.projection_centre_m)
+
+    def footprint(self, points: Floats) -> Footprint | FrameRejected:
+        """From where the rays met the ground (NaN: nowhere)."""
+        met = np.isfinite(points[:, 0])
+        ground = _ground_height(self.terrain, self.centre, points, met)
+        _, sky = _on_plane(self.centre, self.rays, ground, self.sight_m)
+        horizon = float(np.mean(sky[self.border :] & ~met[self.border :]))
+        if horizon >= MAX_HORIZON_FRACTION:
+            return HorizonInView(
+                f"{horizon:.0%} of the frame looks at or above the horizon; "
+                "point the camera further down (gimbal pitch below -30°)"
+            )
+        if not met.any():
+            return OutsideTerrain(
+                "the frame looks at ground that the terrain does not know; register a DEM that covers the"
+                " flight"
+            )
+        near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m  # False where no ground was met
+        plane, _ = _on_plane(self.centre, self.rays, ground, self.reach_m)
+        seen = np.where(met[:, None], points, plane)
+        seen = np.where((near | ~met)[:, None], seen, self.centre + self.rays * self.reach_m)
+        at_border, seen = seen[: self.border, :2], seen[np.isfinite(seen[:, 0])]
+        west_south, east_north = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
+        return Footprint(
+            polygon_m=at_border[np.isfinite(at_border[:, 0])],
+            bounds_m=(float(west_south[0]), float(west_south[1]), float(east_north[0]), float(east_north[1])),
+            gsd_m=_central_gsd(self.interior, self.exterior, self.uv[met], points[met]),
+            height_above_ground_m=float(self.centre[2] - ground),
+            off_nadir_deg=float(np.degrees(np.arccos(np.clip(-self.exterior.rotation[2][2], -1.0, 1.0)))),
+            horizon_fraction=horizon,
+            clipped=not bool(near[: self.border].all()),
         )
-    if not met.any():
-        raise OutsideTerrain(
-            "the frame looks at ground that the terrain does not know; register a DEM that covers the flight"
-        )
-    near = np.linalg.norm(points - centre, axis=1) <= reach  # False where no ground was met
-    plane, _ = _on_plane(centre, rays, ground, reach)
-    seen = np.where(met[:, None], points, plane)
-    seen = np.where((near | ~met)[:, None], seen, centre + rays * reach)
-    seen_at_all = np.isfinite(seen[:, 0])
-    at_border, seen = seen[: border.shape[0], :2], seen[seen_at_all]
-    west_south, east_north = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
-    return Footprint(
-        polygon_m=at_border[np.isfinite(at_border[:, 0])],
-        bounds_m=(float(west_south[0]), float(west_south[1]), float(east_north[0]), float(east_north[1])),
-        gsd_m=_central_gsd(interior, exterior, uv[met], points[met]),
-        height_above_ground_m=float(centre[2] - ground),
-        off_nadir_deg=float(np.degrees(np.arccos(np.clip(-exterior.rotation[2][2], -1.0, 1.0)))),
-        horizon_fraction=horizon,
-        clipped=not bool(near[: border.shape[0]].all()),
-    )
 
 
 def ground_sample_distance(

@@ -142,13 +142,14 @@ def lowest_height(terrain: TerrainGrid) -> float:
 
 
 def cast_rays(
-    terrain: TerrainGrid, origin_m: Floats, directions: Floats, max_range_m: float = float("inf")
+    terrain: TerrainGrid, origin_m: Floats, directions: Floats, max_range_m: float | Floats = float("inf")
 ) -> Floats:
-    """First meetings of N rays from one origin with the terrain.
+    """First meetings of N rays with the terrain.
 
-    origin_m (east, north, height); directions N×3 of any positive length, world axes in grid units;
-    max_range_m along the ray. Returns N×3 points, NaN where there is no hit within range and within the
-    posts. A hole stops nothing, but a ray that went under the ground inside a hole (or beyond the posts)
+    origin_m (east, north, height), one for all rays or N×3; directions N×3 of any positive length, world axes
+    in grid units; max_range_m along the ray, one or N. Returns N×3 points, NaN where there is no hit within
+    range and within the posts. A hole stops nothing, but a ray that went under the ground inside a hole (or
+    beyond the posts)
     hit something that is not known: NaN. Exact within the bilinear patch; all rays advance together.
     """
     rays = _Rays(terrain, np.asarray(origin_m, dtype=np.float64), np.atleast_2d(directions), max_range_m)
@@ -181,15 +182,17 @@ def max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
 class _Rays:
     """Rays in post coordinates (column, row, height), with the part of each not yet walked."""
 
-    def __init__(self, terrain: TerrainGrid, origin: Floats, directions: Floats, max_range_m: float) -> None:
+    def __init__(
+        self, terrain: TerrainGrid, origin: Floats, directions: Floats, max_range_m: float | Floats
+    ) -> None:
         self.terrain = terrain
         directions = np.asarray(directions, dtype=np.float64)
         length = np.linalg.norm(directions, axis=-1)
         step = np.array([terrain.post_spacing_m[0], -terrain.post_spacing_m[1], 1.0])
         shift = np.array([*terrain.origin_m, 0.0])
         self.unit = directions / length[:, None]
-        self.origin_m = origin
-        self.start = (origin - shift) / step
+        self.origin_m = np.broadcast_to(origin, directions.shape)
+        self.start = (self.origin_m - shift) / step
         self.slope = self.unit / step
         self.points = np.full(directions.shape, np.nan)
         rows, cols = terrain.heights_m.shape
@@ -200,11 +203,11 @@ class _Rays:
 
     def _clip_to_posts(self, last_col: float, last_row: float) -> tuple[Floats, Floats]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            low = (0.0 - self.start[:2]) / self.slope[:, :2]
-            high = (np.array([last_col, last_row]) - self.start[:2]) / self.slope[:, :2]
+            low = (0.0 - self.start[:, :2]) / self.slope[:, :2]
+            high = (np.array([last_col, last_row]) - self.start[:, :2]) / self.slope[:, :2]
         # a ray parallel to an axis (0/0 included: it walks along the rim) is bounded by the other axis only
         still = self.slope[:, :2] == 0.0
-        within = (self.start[:2] >= 0.0) & (self.start[:2] <= [last_col, last_row])
+        within = (self.start[:, :2] >= 0.0) & (self.start[:, :2] <= [last_col, last_row])
         entry = np.where(still, np.where(within, -np.inf, np.inf), np.minimum(low, high))
         leave = np.where(still, np.where(within, np.inf, -np.inf), np.maximum(low, high))
         return entry.max(axis=-1), leave.min(axis=-1)
@@ -212,9 +215,9 @@ class _Rays:
     def advance(self, level: Indices, top: int) -> Indices:
         """One step of every active ray: skip a block, go down into it, or meet the patch of a cell."""
         ray = self.active
-        t, slope = self.t[ray], self.slope[ray]
-        row, col, t_exit = self._block(t, slope, level, self.t_end[ray])
-        lowest = self.start[2] + slope[:, 2] * np.where(slope[:, 2] < 0.0, t_exit, t)
+        t, slope, start = self.t[ray], self.slope[ray], self.start[ray]
+        row, col, t_exit = self._block(start, t, slope, level, self.t_end[ray])
+        lowest = start[:, 2] + slope[:, 2] * np.where(slope[:, 2] < 0.0, t_exit, t)
         over = lowest > self._highest(level, row, col)
         cell = ~over & (level == 0)
         finished = np.zeros(ray.size, dtype=bool)
@@ -228,7 +231,7 @@ class _Rays:
         return level[going]
 
     def _block(
-        self, t: Floats, slope: Floats, level: Indices, t_end: Floats
+        self, start: Floats, t: Floats, slope: Floats, level: Indices, t_end: Floats
     ) -> tuple[Indices, Indices, Floats]:
         """Block indices (row, column) of each ray at its level, and where the ray leaves the block."""
         size = np.left_shift(1, level)
@@ -237,11 +240,11 @@ class _Rays:
         rows, cols = self.terrain.heights_m.shape
         exits, indices = [], []
         for axis, count in ((1, rows - 1), (0, cols - 1)):
-            at = np.clip(np.floor(self.start[axis] + slope[:, axis] * ahead), 0, count - 1)
+            at = np.clip(np.floor(start[:, axis] + slope[:, axis] * ahead), 0, count - 1)
             index = at.astype(np.int64) >> level
             edge = np.where(slope[:, axis] > 0.0, (index + 1) * size, index * size)
             with np.errstate(divide="ignore", invalid="ignore"):
-                out = (edge - self.start[axis]) / slope[:, axis]
+                out = (edge - start[:, axis]) / slope[:, axis]
             exits.append(np.where(slope[:, axis] == 0.0, np.inf, out))
             indices.append(index)
         t_exit = np.maximum(np.minimum(*exits), ahead)
@@ -257,9 +260,9 @@ class _Rays:
     def _meet(self, ray: Indices, row: Indices, col: Indices, t: Floats, t_exit: Floats) -> NDArray[np.bool_]:
         """Meet the patch of one cell per ray; True for rays that are done (hit, or known to be lost)."""
         a, b, c, d = _patch(self.terrain, row, col)
-        slope = self.slope[ray]
-        s, q = self.start[0] + slope[:, 0] * t - col, self.start[1] + slope[:, 1] * t - row
-        gap = self.start[2] + slope[:, 2] * t - (a + b * s + c * q + d * s * q)
+        slope, start = self.slope[ray], self.start[ray]
+        s, q = start[:, 0] + slope[:, 0] * t - col, start[:, 1] + slope[:, 1] * t - row
+        gap = start[:, 2] + slope[:, 2] * t - (a + b * s + c * q + d * s * q)
         # gap(t + x) = gap + first x + second x²
         first = slope[:, 2] - (b * slope[:, 0] + c * slope[:, 1] + d * (s * slope[:, 1] + q * slope[:, 0]))
         second = -d * slope[:, 0] * slope[:, 1]
@@ -268,7 +271,7 @@ class _Rays:
         ahead = np.where((gap <= 0.0) & ~below, 0.0, ahead)
         hit = (ahead <= t_exit - t) & ~below
         at = t[hit] + ahead[hit]
-        self.points[ray[hit]] = self.origin_m + self.unit[ray[hit]] * at[:, None]
+        self.points[ray[hit]] = self.origin_m[ray[hit]] + self.unit[ray[hit]] * at[:, None]
         done: NDArray[np.bool_] = hit | below
         return done
 

@@ -40,7 +40,7 @@ from flycam.pipeline.opening import (
 )
 from flycam.pipeline.pictures import look_at
 from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import ground_view
+from flycam.pipeline.rectification import ground_views
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
 from flycam.pipeline.relay import Relay, carry_out, plan_relay
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
@@ -203,13 +203,11 @@ def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]
 
 
 def _plan(diagnosis: Diagnosis, terrain: TerrainGrid, rejections: Rejections) -> Iterator[Planned]:
-    for header in diagnosis.headers:
-        try:
-            view = ground_view(header, terrain)
-        except FrameRejected as error:
-            rejections.errors.append((header, error))
-            continue
-        yield Planned(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
+    for header, view in zip(diagnosis.headers, ground_views(diagnosis.headers, terrain), strict=True):
+        if isinstance(view, FrameRejected):
+            rejections.errors.append((header, view))
+        else:
+            yield Planned(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
 
 
 def _keep_inputs(workspace: Workspace, request: SurveyRequest) -> None:

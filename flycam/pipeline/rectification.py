@@ -7,6 +7,7 @@ by itself gets the same bytes as inside the whole frame.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import FrameRecord
-from flycam.errors import CatalogUnavailable
+from flycam.errors import CatalogUnavailable, FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work, to_lonlat
 from flycam.geometry.blocks import QualityBounds, quality_bounds
 from flycam.geometry.camera import scaled
 from flycam.geometry.exterior import ExteriorOrientation
-from flycam.geometry.footprint import Footprint, footprint
+from flycam.geometry.footprint import Footprint, footprints
 from flycam.geometry.grid import (
     TileRange,
     lonlat_to_mercator,
@@ -55,14 +56,28 @@ class GroundView:
 
 def ground_view(header: FrameHeader, terrain: TerrainGrid) -> GroundView:
     """Footprint of a frame on the terrain. Raises HorizonInView or OutsideTerrain."""
-    exterior = header.exterior_prior
-    seen = footprint(header.interior, exterior, terrain)
-    ring = to_lonlat(seen.polygon_m, exterior.work_crs)
-    outline = Polygon(ring)
+    (view,) = ground_views([header], terrain)
+    if isinstance(view, FrameRejected):
+        raise view
+    return view
+
+
+def ground_views(headers: Sequence[FrameHeader], terrain: TerrainGrid) -> list[GroundView | FrameRejected]:
+    """As `ground_view` of each frame, or what it would raise; much faster for many at once."""
+    seen = footprints([(header.interior, header.exterior_prior) for header in headers], terrain)
+    return [
+        one if isinstance(one, FrameRejected) else _on_the_globe(header.exterior_prior, one)
+        for header, one in zip(headers, seen, strict=True)
+    ]
+
+
+def _on_the_globe(exterior: ExteriorOrientation, seen: Footprint) -> GroundView:
+    centre = np.array([exterior.projection_centre_m[:2]])
+    lonlat = to_lonlat(np.concatenate([seen.polygon_m, centre]), exterior.work_crs)
+    outline = Polygon(lonlat[:-1])
     if not outline.is_valid:
         outline = outline.convex_hull
-    centre = to_lonlat(np.array([exterior.projection_centre_m[:2]]), exterior.work_crs)
-    return GroundView(footprint=seen, outline_lonlat=outline, lat_deg=float(centre[0, 1]))
+    return GroundView(footprint=seen, outline_lonlat=outline, lat_deg=float(lonlat[-1, 1]))
 
 
 def tiles_of(view: GroundView, work_crs: str, base_zoom: int) -> TileRange:

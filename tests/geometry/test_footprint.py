@@ -12,6 +12,7 @@ from flycam.geometry.camera import project
 from flycam.geometry.footprint import (
     RANGE_PER_NEAREST,
     footprint,
+    footprints,
     ground_sample_distance,
     overlap,
     sight_range,
@@ -151,3 +152,15 @@ def test_what_is_too_far_to_be_mapped_is_still_ground_and_no_sky():
     assert made.clipped
     assert area(made.polygon_m) < 0.7 * area(far.polygon_m)
     assert made.gsd_m == far.gsd_m
+
+
+def test_many_frames_at_once_are_what_each_is_alone():
+    terrain = hills(relief_m=250.0)
+    poses = [pose(terrain, agl_m=120.0, yaw_deg=40.0 * k, pitch_deg=-90.0 + 8.0 * k) for k in range(8)]
+    poses.append(pose(terrain, pitch_deg=10.0))
+    together = footprints([(PLAIN, one) for one in poses], terrain)
+    assert isinstance(together[-1], HorizonInView)
+    for one, made in zip(poses[:-1], together, strict=False):
+        alone = footprint(PLAIN, one, terrain)
+        np.testing.assert_array_equal(made.polygon_m, alone.polygon_m)
+        assert (made.bounds_m, made.gsd_m, made.clipped) == (alone.bounds_m, alone.gsd_m, alone.clipped)
