@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flycam.adjust.block import Floats
-from flycam.adjust.priors import PriorSigmas
+from flycam.adjust.priors import PriorSigmas, noise_residuals
 from flycam.adjust.problem import Observations, Problem
 from flycam.adjust.sighting import image_residuals
 from flycam.adjust.triangulate import triangulate
@@ -51,11 +51,15 @@ def weigh_evidence(
     """Compare the block before and after at observations that took no part (too few: at those used)."""
     frames = problem.frames
     bias = np.linalg.norm(after.bias / claimed.bias, axis=-1) / np.sqrt(3.0)
-    moved = np.linalg.norm((after.centre - frames.centre)[tied] / frames.sigma_position[tied], axis=-1)
+    noise, _ = noise_residuals(problem, after)
+    moved = np.linalg.norm(noise[tied] / np.maximum(frames.sigma_position[tied], 1e-3), axis=-1)
     turn = np.einsum("nij,nkj->nik", after.rotation, frames.rotation)[tied]
     angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1.0) / 2.0, -1.0, 1.0))
     widest = np.linalg.norm(frames.sigma_attitude[tied], axis=-1)
-    position = max(float(np.median(moved)) / np.sqrt(3.0) if moved.size else 0.0, float(bias.max()))
+    position = float(np.median(moved)) / np.sqrt(3.0) if moved.size else 0.0
+    if all(point.check for point in problem.control):
+        # with control on the ground a bias is no surprise: a wrong datum is what control is for
+        position = max(position, float(bias.max()))
     return Evidence(
         before_px=_median_px(problem, before, judged_by),
         after_px=_median_px(problem, after, judged_by),

@@ -3,9 +3,10 @@
     measured position = true position + bias of the flight + noise of the frame
     true attitude     = exp(boresight + yaw offset of the strip about the vertical + noise) measured attitude
 
-Noise of positions and attitudes is Huber's, so that one wild fix or heading bends nothing. The lens's prior
-is logarithmic in the tails: where the block is sure that a focal length is wrong by many of its sigmas, the
-prior lets go. Source of the exponential's derivative: Barfoot, State Estimation for Robotics, 2017, ch. 7.
+Noise of positions and attitudes is Huber's, so that one wild fix or heading bends nothing. The priors of lens
+and bias are logarithmic in the tails: where the block (or control) is sure that a focal length or a height
+datum is wrong by many sigmas, they let go. Source of the exponential's derivative: Barfoot, State Estimation
+for Robotics, 2017, ch. 7.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 
 from flycam.adjust.block import Floats, TerrainPrior
 from flycam.adjust.options import AdjustOptions
-from flycam.adjust.problem import FrameArrays, Problem
+from flycam.adjust.problem import Bools, FrameArrays, Problem
 from flycam.adjust.robust import cauchy, huber
 from flycam.adjust.unknowns import Layout, Unknowns
 from flycam.geometry.interior import InteriorOrientation
@@ -24,7 +25,7 @@ from flycam.geometry.projection import lens_vector, turned_by
 from flycam.geometry.rotation import angle_axis_from_rotation
 
 NOISE_BEND = 3.0
-LENS_BEND = 2.0
+LOOSE_BEND = 2.0
 _POSITION_FLOOR_M = 2e-3
 _ATTITUDE_FLOOR_RAD = 2e-5
 # cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own
@@ -107,9 +108,8 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
     z = _border_residuals(problem, unknowns) / sigmas.border()
-    lens = unknowns.layout.lens
-    rest = np.sum(z[: lens.start] ** 2) + np.sum(z[lens.stop :] ** 2)
-    return float(noise + rest + cauchy(z[lens] ** 2, LENS_BEND).cost.sum())
+    loose = _may_be_wrong(unknowns.layout)
+    return float(noise + np.sum(z[~loose] ** 2) + cauchy(z[loose] ** 2, LOOSE_BEND).cost.sum())
 
 
 def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
@@ -141,8 +141,8 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
     gradient = flat.T @ (weight * residual).reshape(-1)
     z = _border_residuals(problem, unknowns)
     own_weight = 1.0 / sigmas.border() ** 2
-    scaled = (z[layout.lens] / sigmas.border()[layout.lens]) ** 2
-    own_weight[layout.lens] *= cauchy(scaled, LENS_BEND).weight
+    loose = _may_be_wrong(layout)
+    own_weight[loose] *= cauchy(np.square(z[loose] / sigmas.border()[loose]), LOOSE_BEND).weight
     shared[np.diag_indices(layout.size)] += own_weight
     return PriorTerms(
         cost=prior_cost(problem, unknowns, sigmas),
@@ -152,6 +152,13 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
         frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
         border_gradient=gradient + own_weight * z,
     )
+
+
+def _may_be_wrong(layout: Layout) -> Bools:
+    """Border unknowns whose metadata lie now and then: lenses, and biases (a wrong height datum)."""
+    loose = np.zeros(layout.size, dtype=bool)
+    loose[layout.bias] = loose[layout.lens] = True
+    return loose
 
 
 def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Floats:

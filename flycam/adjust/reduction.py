@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import bsr_matrix, csr_matrix
 
@@ -18,6 +19,7 @@ from flycam.adjust.block import Floats
 from flycam.adjust.dissection import Front
 from flycam.adjust.factor import BlockFactor, NotPositiveDefinite
 from flycam.adjust.normals import Model, Normals
+from flycam.adjust.problem import chunks
 from flycam.adjust.unknowns import Unknowns
 
 
@@ -35,6 +37,28 @@ class Step:
     decrement: float
 
 
+class _Part:
+    """The coupling of one chunk of points with the frames, as a sparse matrix over the chunk's own blocks."""
+
+    def __init__(self, normals: Normals, model: Model, starts: NDArray[np.int64], rows: slice) -> None:
+        low, high = np.searchsorted(starts, (rows.start, rows.stop)).tolist()
+        self.points = slice(low, high)
+        self.begin = (starts[low : high + 1] - rows.start).astype(np.int32)
+        self.frame = model.seen.frame[rows]
+        self.shape = (3 * (high - low), 6 * len(normals.frame_blocks))
+        self.blocks = normals.cross[rows]
+        self.cross = bsr_matrix((self.blocks, self.frame, self.begin), shape=self.shape)
+
+    def times(self, matrices: Floats) -> bsr_matrix:
+        """Each point's 3×3 matrix times its blocks."""
+        own = np.repeat(matrices[self.points], np.diff(self.begin), axis=0)
+        return bsr_matrix((own @ self.blocks, self.frame, self.begin), shape=self.shape)
+
+    def flat(self, rows: Floats) -> Floats:
+        """The chunk's part of Q×3×k as a matrix of 3 rows a point."""
+        return rows[self.points].reshape(self.shape[0], -1)
+
+
 class Reduction:
     """The factorised system of one linearisation."""
 
@@ -48,26 +72,26 @@ class Reduction:
         self.normals = normals
         self.seen = unknowns.layout.seen
         frames = len(normals.frame_blocks)
-        self.point_inverse = np.linalg.inv(_damped(normals.point_blocks, damping))
-        layout = (3 * len(normals.point_blocks), 6 * frames)
-        starts = np.r_[model.starts, len(model.seen)].astype(np.int32)
+        self.point_inverse: Floats = np.linalg.inv(_damped(normals.point_blocks, damping))
+        starts = np.r_[model.starts, len(model.seen)]
         self.owner = np.repeat(np.arange(len(model.starts)), np.diff(starts))
-        self.cross = bsr_matrix((normals.cross, model.seen.frame, starts), shape=layout)
-        eliminated = bsr_matrix(
-            (self.point_inverse[self.owner] @ normals.cross, model.seen.frame, starts), shape=layout
-        )
-        diagonal = bsr_matrix(
+        self.parts = [_Part(normals, model, starts, part) for part in chunks(model.seen)]
+        reduced = bsr_matrix(
             (_damped(normals.frame_blocks, damping), np.arange(frames), np.arange(frames + 1)),
             shape=(6 * frames, 6 * frames),
         )
-        self.factor = BlockFactor((diagonal - self.cross.T @ eliminated).tobsr((6, 6)), plan)
-
         border = normals.frame_border.reshape(6 * frames, -1).copy()
         self.point_border = self.point_inverse @ normals.point_border
-        flat = self.point_border.reshape(layout[0], -1)
-        border[:, self.seen] -= self.cross.T @ flat
+        for part in self.parts:
+            across = part.cross.T
+            reduced = reduced - across @ part.times(self.point_inverse)
+            border[:, self.seen] -= across @ part.flat(self.point_border)
+        self.factor = BlockFactor(reduced.tobsr((6, 6)), plan)
         core = _damped(normals.border[None], damping)[0]
-        core[self.seen, self.seen] -= normals.point_border.reshape(layout[0], -1).T @ flat
+        width = core[self.seen, self.seen].shape[0]
+        core[self.seen, self.seen] -= normals.point_border.reshape(-1, width).T @ self.point_border.reshape(
+            -1, width
+        )
         self.border = border
         self.solved_border = self.factor.solve(border)
         self.core = _Core(core - border.T @ self.solved_border)
@@ -76,13 +100,16 @@ class Reduction:
         """The change that solves the normal equations."""
         normals = self.normals
         point = np.einsum("qij,qj->qi", self.point_inverse, normals.point_gradient)
-        frame = normals.frame_gradient.reshape(-1) - self.cross.T @ point.reshape(-1)
+        frame = normals.frame_gradient.reshape(-1).copy()
+        for part in self.parts:
+            frame -= part.cross.T @ point[part.points].reshape(-1)
         border = normals.border_gradient.copy()
         border[self.seen] -= np.einsum("qij,qi->j", self.point_border, normals.point_gradient)
         gradient = frame, border
         frame, border = self.solve(frame, border)
         decrement = float(gradient[0] @ frame + gradient[1] @ border)
-        moved = np.einsum("qij,qj->qi", self.point_inverse, (self.cross @ frame).reshape(-1, 3))
+        pulled = np.concatenate([part.cross @ frame for part in self.parts]).reshape(-1, 3)
+        moved = np.einsum("qij,qj->qi", self.point_inverse, pulled)
         moved += self.point_border @ border[self.seen]
         return Step(frames=-frame.reshape(-1, 6), border=-border, points=moved - point, decrement=decrement)
 

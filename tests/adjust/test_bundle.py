@@ -142,6 +142,14 @@ def test_control_points_take_the_shift_away():
     assert np.isnan(free.accuracy.check_m).all()
 
 
+def test_control_overrules_a_wrong_height_datum():
+    block, truth = make_block(replace(BASE, bias=(0.5, 0.5, 28.0), dem_noise=np.inf))
+    held = adjust_block(with_control(block, truth, 6))
+    assert held.accepted
+    shift = np.mean([f.exterior.projection_centre_m for f in held.frames], axis=0)
+    assert abs(shift[2] - np.mean([e.projection_centre_m[2] for e in truth.exteriors])) < 0.6
+
+
 def test_control_of_heights_alone():
     block, truth = make_block(BASE)
     held = adjust_block(with_control(block, truth, 6, sigma_m=(np.inf, np.inf, 0.03)))

@@ -2,8 +2,8 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles (all, unless some are named). Ends with code 0 whether the
-numbers are met or not; with 1 only if something did not run.
+Rows: rectify ingest position memory inspect tiles adjust (all, unless some are named). Ends with code 0
+whether the numbers are met or not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cv2
 
-from tests.bench import bench_rectify, bench_tiles, ingest, inspect_photos, memory, position
+from tests.bench import adjust, bench_rectify, bench_tiles, ingest, inspect_photos, memory, position
 from tests.bench.table import Row, as_json, machine, render
 
 Options = argparse.Namespace
@@ -77,6 +77,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "memory": lambda o: memory.measure(o.strips, o.per_strip, o.photos),
     "inspect": lambda o: inspect_photos.measure(o.strips, o.per_strip, o.photos, o.pictures),
     "tiles": tile_rows,
+    "adjust": lambda o: adjust.measure(),
 }
 
 
