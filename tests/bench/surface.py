@@ -8,7 +8,6 @@ the true top surface. The same on the DEM stands beside it: what exact poses are
 
 from __future__ import annotations
 
-import resource
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -115,7 +114,13 @@ def refined(folder: Path) -> tuple[Surface, float, float]:
     started = time.process_time()
     surface = refine_surface(views, partial(_pixels, folder), dem, spacing_m=SPACING_M)
     cpu = time.process_time() - started
-    return surface, cpu, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return surface, cpu, _largest_gb()
+
+
+def _largest_gb() -> float:
+    """High-water mark of this process alone: getrusage's is inherited from the parent through exec."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1e6
 
 
 def _words(errors_m: np.ndarray) -> str:
