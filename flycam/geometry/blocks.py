@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.grid import TILE_SIZE_PX, TileRange
-from flycam.geometry.lattice import QUARTERS, TileLattices, lattices_of
+from flycam.geometry.lattice import QUARTERS, FrameLattices, TileLattices, lattices_of
 from flycam.geometry.posts import PostView, posts_are_fine
 from flycam.geometry.sight import View
 from flycam.geometry.viewing import QUALITY_MAX
@@ -45,8 +45,11 @@ class QualityBounds:
     highest: Words
 
 
-def quality_bounds(view: View, tiles: TileRange, tolerance_px: float) -> QualityBounds:
-    """Bounds of what `rectify` makes of a frame on `tiles` with this lattice tolerance."""
+def quality_bounds(
+    view: View, tiles: TileRange, tolerance_px: float
+) -> tuple[QualityBounds, FrameLattices | None]:
+    """Bounds of what `rectify` makes of a frame on `tiles` with this lattice tolerance, and the lattices that
+    they come from (None over fine posts), so that it need not make them again."""
     shape = (len(tiles), BLOCKS, BLOCKS)
     lowest, highest = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
     if posts_are_fine(view.interior, view.exterior, view.terrain):
@@ -54,7 +57,7 @@ def quality_bounds(view: View, tiles: TileRange, tolerance_px: float) -> Quality
         for tile in posts.tiles(tiles):
             pixels = tile.quality.reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
             lowest[tile.index], highest[tile.index] = pixels.min(axis=(1, 3)), pixels.max(axis=(1, 3))
-        return _seen(lowest, highest)
+        return _seen(lowest, highest), None
     lattices = lattices_of(view, tiles, tolerance_px)
     for one in lattices.tiles:
         lowest[one.index], highest[one.index] = _bounds_of(view, one)
@@ -63,7 +66,7 @@ def quality_bounds(view: View, tiles: TileRange, tolerance_px: float) -> Quality
         for bound, found in zip((lowest, highest), _bounds_of(view, one), strict=True):
             per_quarter = bound.reshape(-1, QUARTERS, _PER_QUARTER, QUARTERS, _PER_QUARTER).swapaxes(2, 3)
             per_quarter[place] = found
-    return _seen(lowest, highest)
+    return _seen(lowest, highest), lattices
 
 
 def _seen(lowest: Words, highest: Words) -> QualityBounds:
@@ -81,8 +84,7 @@ def wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indices:
 
     wanted  8·rows×8·columns of tiles.shape_tiles
     """
-    rows, cols = tiles.shape_tiles
-    blocks = wanted.reshape(rows, BLOCKS, cols, BLOCKS).swapaxes(1, 2).reshape(-1, BLOCKS, BLOCKS)
+    blocks = _per_tile(tiles, wanted)
     ends = []
     for across in (2, 1):
         along = np.asarray(blocks.any(axis=across), dtype=np.bool_)
@@ -90,6 +92,16 @@ def wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indices:
     extents: Indices = np.stack(ends, axis=-1).astype(np.int64) * BLOCK_PX
     extents[~blocks.any(axis=(1, 2))] = 0
     return extents
+
+
+def tiles_with(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """T: which of the tiles, row by row, have a wanted block."""
+    return np.asarray(_per_tile(tiles, wanted).any(axis=(1, 2)), dtype=np.bool_)
+
+
+def _per_tile(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    rows, cols = tiles.shape_tiles
+    return wanted.reshape(rows, BLOCKS, cols, BLOCKS).swapaxes(1, 2).reshape(-1, BLOCKS, BLOCKS)
 
 
 def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:

@@ -72,6 +72,14 @@ class TileLattices:
     hidden: NDArray[np.bool_]
     error_px: Floats
 
+    def take(self, which: NDArray[np.bool_], index: Indices) -> TileLattices:
+        """Some of them, under other numbers."""
+        arrays = {
+            name: getattr(self, name)[which]
+            for name in ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")
+        }
+        return TileLattices(step_px=self.step_px, side_px=self.side_px, index=index, **arrays)
+
 
 @dataclass(frozen=True, slots=True)
 class TilePlaces:
@@ -150,6 +158,26 @@ class FrameLattices:
     def largest_error_px(self) -> float:
         """Largest interpolation error measured inside the picture."""
         return max((float(one.error_px.max()) for one in (*self.tiles, *self.quarters)), default=0.0)
+
+    def within(self, of: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
+        """Lattices that were made for the range `of`, less all but the wanted tiles (row by row) of another
+        range, and numbered in that one."""
+
+        def some(lattices: list[TileLattices], parts: int) -> list[TileLattices]:
+            found = []
+            for one in lattices:
+                tile, part = np.divmod(one.index, parts)
+                row, col = np.divmod(tile, of.shape_tiles[1])
+                row, col = row + (of.y_start - tiles.y_start), col + (of.x_start - tiles.x_start)
+                rows, cols = tiles.shape_tiles
+                which = (row >= 0) & (row < rows) & (col >= 0) & (col < cols)
+                number = np.where(which, row * cols + col, 0)
+                which &= wanted[number]
+                if which.any():
+                    found.append(one.take(which, (number * parts + part)[which]))
+            return found
+
+        return FrameLattices(some(self.tiles, 1), some(self.quarters, QUARTERS * QUARTERS))
 
 
 def lattices_of(

@@ -17,7 +17,7 @@ from flycam.geometry.blocks import wanted_extents, whole_tiles
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
 from flycam.geometry.interior import InteriorOrientation
-from flycam.geometry.lattice import lattices_of
+from flycam.geometry.lattice import FrameLattices, lattices_of
 from flycam.geometry.planar import PlanarMap
 from flycam.geometry.posts import PostView, posts_are_fine
 from flycam.geometry.sampling import NOWHERE_PX, Sampler, tile_window
@@ -76,6 +76,7 @@ def rectify(
     interpolation: int = cv2.INTER_LINEAR,
     max_range_m: float | None = None,
     wanted: NDArray[np.bool_] | None = None,
+    lattices: FrameLattices | None = None,
 ) -> Rectified:
     """Rectify a frame onto `tiles`.
 
@@ -83,7 +84,8 @@ def rectify(
     terrain; interpolation as in cv2 (INTER_NEAREST, INTER_LINEAR, INTER_CUBIC). Ground farther than
     max_range_m from the camera (default `footprint.view_range`) is left out. wanted says for each block of
     32×32 pixels (8·rows×8·columns of tiles.shape_tiles) whether it is asked for: what is not may be left out
-    (0), and what is has the same bytes as always.
+    (0), and what is has the same bytes as always. lattices: those of all tiles with wanted blocks, where they
+    were made before with this max_lattice_error_px (see `blocks.quality_bounds`).
 
     Raises ValueError if the pixels are not of the size the interior orientation says.
     """
@@ -97,7 +99,8 @@ def rectify(
         posts = PostView(interior, exterior, terrain, to_work, view.reach_m)
         return _rectify_over_posts(posts, pixels, tiles, interpolation, extents, rgb, quality)
     sampler = Sampler(view, pixels, interpolation)
-    lattices = lattices_of(view, tiles, max_lattice_error_px, extents[:, 1] > 0)
+    if lattices is None:
+        lattices = lattices_of(view, tiles, max_lattice_error_px, extents[:, 1] > 0)
     for piece in sampler.pieces(lattices, extents):
         window = piece.window(tiles)
         sampler.write(piece, rgb[window], quality[window])

@@ -104,8 +104,12 @@ class Claims:
             self._forget_outdone(self._fresh)
             self._fresh = self._fresh[_FORGET_EVERY // 2 :]
 
+    def forget(self, frame_id: str) -> None:
+        """Let go of a frame's bounds; what it promised stands."""
+        self._highest.pop(frame_id, None)
+
     def of(self, frame_id: str) -> Claim:
-        """What a frame can win, once all frames are entered."""
+        """What a frame can win against the frames entered so far."""
         highest = self._highest.get(frame_id, {})
         blocks = {tile: self._winnable(tile, high) for tile, high in highest.items()}
         return Claim({tile: wins for tile, wins in blocks.items() if wins.any()})
@@ -116,22 +120,39 @@ class Claims:
 
     def _forget_outdone(self, frame_ids: Iterable[str]) -> None:
         for frame_id in frame_ids:
-            highest = self._highest[frame_id]
+            highest = self._highest.get(frame_id)
+            if highest is None:
+                continue
             self._highest[frame_id] = {
                 t: high for t, high in highest.items() if self._winnable(t, high).any()
             }
 
 
 class Turns:
-    """Counts how many frames have still to be laid on each tile, so that finished tiles can be written."""
+    """Counts how many frames may still come to each tile, so that finished tiles can be written.
 
-    def __init__(self, claims: Iterable[Claim]) -> None:
-        self._left = Counter(tile for claim in claims for tile in claim.blocks)
+    finished  claimed tiles to which nothing more comes
+    """
 
-    def laid(self, claim: Claim) -> list[TileId]:
-        """Tiles that nothing more comes to, now that this claim is laid."""
-        self._left.subtract(claim.blocks.keys())
-        done = [tile for tile in claim.blocks if self._left[tile] <= 0]
-        for tile in done:
-            del self._left[tile]
-        return done
+    def __init__(self, frames: Iterable[TileRange]) -> None:
+        self._left = Counter(tile for tiles in frames for tile in tiles)
+        self._claimed: set[TileId] = set()
+        self.finished: list[TileId] = []
+
+    def settled(self, tiles: TileRange, claim: Claim) -> None:
+        """A frame that may touch these tiles claims no others than those of its claim."""
+        self._claimed.update(claim.blocks)
+        self._pass(tile for tile in tiles if tile not in claim.blocks)
+
+    def laid(self, claim: Claim) -> None:
+        """A claim is laid."""
+        self._pass(claim.blocks)
+
+    def _pass(self, tiles: Iterable[TileId]) -> None:
+        for tile in tiles:
+            self._left[tile] -= 1
+            if self._left[tile] <= 0:
+                del self._left[tile]
+                if tile in self._claimed:
+                    self._claimed.discard(tile)
+                    self.finished.append(tile)

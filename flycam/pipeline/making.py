@@ -15,6 +15,7 @@ from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.blocks import QualityBounds
 from flycam.geometry.grid import TileRange
+from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
 from flycam.pipeline.claims import Claim
@@ -51,6 +52,15 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be made of a frame; lattices of the claimed tiles, numbered in the frame's, if there are."""
+
+    frame: Frame
+    claim: Claim
+    lattices: FrameLattices | None
+
+
+@dataclass(frozen=True, slots=True)
 class Resized:
     """Pixels are of another size (width, height) than was known: what they can win must be settled again."""
 
@@ -65,6 +75,7 @@ class Part:
     claim: Claim
     tiles: TileRange | None
     blocks: NDArray[np.bool_] | None
+    lattices: FrameLattices | None
     is_first: bool
     is_last: bool
 
@@ -81,44 +92,47 @@ class Maker:
         self._photos = _Photos(workspace, workers + 1)
         self._workers = workers
 
-    def bounds(self, frames: Sequence[Frame]) -> Iterator[QualityBounds]:
-        """Bounds of each frame's qualities on its tiles."""
+    def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
+        """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
         return ordered_map(self._bounds, frames, self._workers, in_flight=4 * self._workers)
 
-    def make(self, due: Iterable[tuple[Frame, Claim]]) -> Iterator[tuple[Part, Made]]:
-        """Read every frame and make what it claims, part by part."""
-        parts = [part for frame, claim in due for part in _parts(frame, claim)]
-        made = ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
-        return zip(parts, made, strict=True)
+    def make(self, due: Iterable[Due]) -> Iterator[tuple[Part, Made]]:
+        """Read every frame and make what it claims, part by part; no more than is under way is asked of
+        `due`."""
+        parts = (part for one in due for part in _parts(one))
+        return ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
 
-    def _bounds(self, frame: Frame) -> QualityBounds:
+    def _bounds(self, frame: Frame) -> tuple[QualityBounds, FrameLattices | None]:
         exterior, tiles, dem_id = recorded_pose(frame.record)
         return bounds_of(frame.record.header, exterior, frame.size_px, self._terrains[dem_id], tiles)
 
-    def _made(self, part: Part) -> Made:
+    def _made(self, part: Part) -> tuple[Part, Made]:
         header = part.frame.record.header
         exterior, tiles, dem_id = recorded_pose(part.frame.record)
         pixels = self._photos.read(part.frame.path, header.provenance.source_sha256)
         if isinstance(pixels, FrameRejected):
-            return pixels
+            return part, pixels
         size_px = (pixels.shape[1], pixels.shape[0])
         if size_px != part.frame.size_px:
-            return Resized(size_px)
+            return part, Resized(size_px)
         if part.tiles is None:
-            return None
-        return patch_of(header, exterior, pixels, self._terrains[dem_id], tiles, part.tiles, part.blocks)
+            return part, None
+        terrain = self._terrains[dem_id]
+        return part, patch_of(
+            header, exterior, pixels, terrain, tiles, part.tiles, part.blocks, part.lattices
+        )
 
 
-def _parts(frame: Frame, claim: Claim) -> list[Part]:
+def _parts(due: Due) -> list[Part]:
     """A claim in parts of bounded size; one that claims nothing is one part, for its photo is read all the
     same."""
-    places = parts_of(claim.tiles) if claim.tiles else []
+    places = parts_of(due.claim.tiles) if due.claim.tiles else []
     found: list[tuple[TileRange | None, NDArray[np.bool_] | None]] = []
-    found += [on for place in places if (on := claim.on(place)) is not None]
+    found += [on for place in places if (on := due.claim.on(place)) is not None]
     found = found or [(None, None)]
     last = len(found) - 1
     return [
-        Part(frame, claim, tiles, blocks, is_first=number == 0, is_last=number == last)
+        Part(due.frame, due.claim, tiles, blocks, due.lattices, is_first=number == 0, is_last=number == last)
         for number, (tiles, blocks) in enumerate(found)
     ]
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
+
+import numpy as np
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileId
+from flycam.geometry.grid import TileRange
+from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.claims import NO_CLAIM, Claim, Claims, Turns
 from flycam.pipeline.executor import workers_here
-from flycam.pipeline.making import Frame, Maker, Part, Resized
+from flycam.pipeline.making import Due, Frame, Maker, Part, Resized
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
+# Frames that say what they promise before one is made: some strips of a flight. Memory holds their lattices.
+_FRAMES_AHEAD = 192
 _GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
 
 
@@ -101,10 +107,9 @@ class _Merging:
     def round(self, frames: Sequence[Frame], rejections: Rejections, progress: Progress) -> list[Frame]:
         """Settle who can win what, make it, merge it; the frames to settle again, none if all went as
         promised."""
-        due = self._due(frames)
-        turns, finished = Turns(claim for _, claim in due), list[TileId]()
+        turns = Turns(frame.tiles for frame in frames)
         good, kept = {frame.frame_id: frame for frame in frames}, True
-        for part, made in self._maker.make(due):
+        for part, made in self._maker.make(self._due(frames, turns)):
             frame = part.frame
             if isinstance(made, FrameRejected):
                 kept = False
@@ -116,28 +121,31 @@ class _Merging:
             else:
                 self._lay(part, made)
                 if part.is_last:
-                    finished += turns.laid(part.claim)
-            if len(finished) >= _GROUP_TILES:
-                self._writer.write(finished)
-                finished = []
+                    turns.laid(part.claim)
+            if len(turns.finished) >= _GROUP_TILES:
+                self._writer.write(turns.finished)
+                turns.finished.clear()
             if part.is_last:
                 progress("rectify", len(self.laid) + len(frames) - len(good), len(frames))
         return [] if kept else list(good.values())
 
-    def _due(self, frames: Sequence[Frame]) -> list[tuple[Frame, Claim]]:
-        """What each frame claims and was not laid yet; frames of which all is laid are left out."""
+    def _due(self, frames: Sequence[Frame], turns: Turns) -> Iterator[Due]:
+        """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
+        as have to be looked at. Frames of which all is laid are left out."""
+        claims, prepared = Claims(), dict[str, FrameLattices | None]()
         entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
-        claims = Claims()
-        for frame, bounds in zip(entering, self._maker.bounds(entering), strict=True):
-            claims.enter(frame.frame_id, frame.tiles, bounds)
-        due = []
+        coming = zip(entering, self._maker.bounds(entering), strict=True)
         for frame in frames:
+            for one, (bounds, lattices) in islice(coming, _FRAMES_AHEAD - len(prepared)):
+                claims.enter(one.frame_id, one.tiles, bounds)
+                prepared[one.frame_id] = lattices and _only(lattices, one.tiles, claims.of(one.frame_id))
             claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
-            if before is None:
-                due.append((frame, claim))
-            elif rest := claim.without(before):
-                due.append((frame, rest))
-        return due
+            claims.forget(frame.frame_id)
+            lattices = prepared.pop(frame.frame_id, None)
+            rest = claim if before is None else claim.without(before)
+            turns.settled(frame.tiles, rest)
+            if rest or before is None:
+                yield Due(frame, rest, lattices)
 
     def _lay(self, part: Part, patch: OrthoPatch | None) -> None:
         frame_id = part.frame.frame_id
@@ -147,6 +155,11 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
+
+
+def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLattices:
+    """The lattices of the tiles that can still be claimed."""
+    return lattices.within(tiles, tiles, np.array([tile in claim.blocks for tile in tiles], dtype=bool))
 
 
 class _Records:

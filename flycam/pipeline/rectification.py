@@ -19,7 +19,7 @@ from flycam.errors import CatalogUnavailable, FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work, to_lonlat
-from flycam.geometry.blocks import QualityBounds, quality_bounds
+from flycam.geometry.blocks import QualityBounds, quality_bounds, tiles_with
 from flycam.geometry.camera import scaled
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import Footprint, footprints
@@ -32,6 +32,7 @@ from flycam.geometry.grid import (
     tile_at,
 )
 from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.planar import PlanarMap
 from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
 from flycam.geometry.sight import View
@@ -127,13 +128,17 @@ def patch_of(
     frame_tiles: TileRange,
     wanted: TileRange | None = None,
     blocks: NDArray[np.bool_] | None = None,
+    lattices: FrameLattices | None = None,
 ) -> OrthoPatch:
     """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
 
     pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks says which blocks of the tiles
-    are asked for (see `rectify`). Raises what `rectify` raises.
+    are asked for (see `rectify`), lattices are those of the frame's tiles with such blocks if they were made
+    before (`bounds_of`). Raises what `rectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
+    if lattices is not None and blocks is not None:
+        lattices = lattices.within(frame_tiles, tiles, tiles_with(tiles, blocks))
     rectified = rectify(
         pixels,
         _interior_at(header, (pixels.shape[1], pixels.shape[0])),
@@ -142,6 +147,7 @@ def patch_of(
         tiles,
         _plane_of(exterior, frame_tiles),
         wanted=blocks,
+        lattices=lattices,
     )
     return OrthoPatch(
         tiles=tiles,
@@ -159,8 +165,9 @@ def bounds_of(
     size_px: tuple[int, int],
     terrain: TerrainGrid,
     frame_tiles: TileRange,
-) -> QualityBounds:
-    """Bounds of the qualities that `patch_of` gives with pixels of a size (width, height): geometry alone."""
+) -> tuple[QualityBounds, FrameLattices | None]:
+    """Bounds of the qualities that `patch_of` gives with pixels of a size (width, height), from geometry
+    alone, and the lattices that it can use again."""
     view = View(_interior_at(header, size_px), exterior, terrain, _plane_of(exterior, frame_tiles), None)
     return quality_bounds(view, frame_tiles, MAX_LATTICE_ERROR_PX)
 

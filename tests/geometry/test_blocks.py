@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.blocks import BLOCKS, quality_bounds, wanted_extents, whole_tiles
+from flycam.geometry.blocks import BLOCKS, quality_bounds, tiles_with, wanted_extents, whole_tiles
 from flycam.geometry.footprint import footprint
 from flycam.geometry.grid import TileRange
 from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
@@ -40,7 +40,7 @@ def test_every_pixel_lies_between_the_bounds(seed: int, pitch_deg: float, relief
     terrain, exterior, tiles = scene(seed, pitch_deg, relief_m)
     made = rectify(PIXELS, SMALL, exterior, terrain, tiles, TO_WORK)
     quality = blocks_of(made.quality, tiles)
-    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX)
+    bounds, _ = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX)
     assert not np.delete(quality, bounds.index, axis=0).any()
     seen = quality[bounds.index]
     assert (seen.min(axis=-1) >= bounds.lowest).all()
@@ -65,6 +65,22 @@ def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: f
     np.testing.assert_array_equal(part.rgb[pixels], whole.rgb[pixels])
     made = part.quality > 0
     np.testing.assert_array_equal(part.quality[made], whole.quality[made])
+    _, lattices = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, MAX_LATTICE_ERROR_PX)
+    assert lattices is not None
+    inner = TileRange(
+        z=tiles.z,
+        x_start=tiles.x_start + 1,
+        y_start=tiles.y_start + 1,
+        x_stop=tiles.x_stop,
+        y_stop=tiles.y_stop,
+    )
+    wanted = wanted[BLOCKS:, BLOCKS:]
+    again = rectify(
+        PIXELS, SMALL, exterior, terrain, inner, TO_WORK, wanted=wanted,
+        lattices=lattices.within(tiles, inner, tiles_with(inner, wanted)),
+    )  # fmt: skip
+    np.testing.assert_array_equal(again.quality, part.quality[256:, 256:])
+    np.testing.assert_array_equal(again.rgb, part.rgb[256:, 256:])
 
 
 def test_extents_hold_the_wanted_blocks() -> None:
@@ -85,7 +101,7 @@ def test_a_frame_that_sees_nothing_of_the_tiles_has_no_bounds() -> None:
         x_stop=tiles.x_stop + 40,
         y_stop=tiles.y_stop,
     )
-    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), far, MAX_LATTICE_ERROR_PX)
+    bounds, _ = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), far, MAX_LATTICE_ERROR_PX)
     assert bounds.index.size == 0
     with pytest.raises(ValueError, match="reshape"):
         wanted_extents(far, np.zeros((3, 3), dtype=bool))

@@ -124,7 +124,7 @@ def test_bounds_over_blocks_hold():
     exterior = pose(terrain, agl_m=100.0, pitch_deg=-70.0)
     tiles: TileRange = tiles_of(SMALL, exterior, terrain)
     quality = rectify(picture(SMALL), SMALL, exterior, terrain, tiles, TO_WORK).quality
-    bounds = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, 0.5)
+    bounds, _ = quality_bounds(View(SMALL, exterior, terrain, TO_WORK, None), tiles, 0.5)
     for index, low, high in zip(bounds.index, bounds.lowest, bounds.highest, strict=True):
         tile = quality[tiles.window_px(list(tiles)[index])].reshape(8, 32, 8, 32)
         np.testing.assert_array_equal(tile.min(axis=(1, 3)), low)

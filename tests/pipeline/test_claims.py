@@ -73,11 +73,17 @@ def test_claims_join_and_part_like_sets(one: int, other: int) -> None:
     assert not b.without(both)
 
 
-def test_a_tile_is_finished_with_its_last_claim() -> None:
+def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
     blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
     a, b, c = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70), TileId(z=18, x=42, y=70)
-    first, second, third = Claim({a: blocks, b: blocks}), Claim({b: blocks, c: blocks}), NO_CLAIM
-    turns = Turns([first, second, third])
-    assert turns.laid(third) == []
-    assert turns.laid(first) == [a]
-    assert turns.laid(second) == [b, c]
+    first, second = Claim({a: blocks, b: blocks}), Claim({b: blocks, c: blocks})
+    turns = Turns([TILES, TILES, TILES])
+    turns.settled(TILES, first)
+    turns.laid(first)
+    assert turns.finished == []
+    turns.settled(TILES, NO_CLAIM)
+    turns.laid(NO_CLAIM)
+    turns.settled(TILES, second)
+    assert turns.finished == [a]
+    turns.laid(second)
+    assert turns.finished == [a, b, c]
