@@ -19,7 +19,6 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, pixel_centres, single_tile_range
 from flycam.geometry.planar import PlanarMap
 from flycam.geometry.terrain import TerrainGrid, normals_at, surface_heights
-from flycam.geometry.viewing import QUALITY_MAX
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -28,7 +27,6 @@ UNKNOWN_M = 65.0
 """Said of a place whose ground, or whose error, is not known: more than any error worth a map."""
 
 NODE_STEP_PX = 32
-MILLIMETRES = 1000.0
 _GRAZING = 0.1  # cosine between ray and normal; flatter views are as uncertain as this
 
 
@@ -94,22 +92,6 @@ def tile_error(
     error = expected_error(exterior, ground, normals_at(terrain, xy), sigma, covariance)
     error = np.where(np.isfinite(error), np.minimum(error, UNKNOWN_M), UNKNOWN_M).reshape(rows.shape)
     return np.asarray(_BETWEEN @ error @ _BETWEEN.T, dtype=np.float32)
-
-
-def error_of_quality(quality: NDArray[np.uint16]) -> Singles:
-    """Metres that a finished tile's quality stands for; inf where it has no data (quality 0).
-
-    A finished tile's quality is 65535 less the expected error in millimetres, at least 1: the better pixel
-    has the larger one, and 0 is still "no data".
-    """
-    error = (QUALITY_MAX - quality.astype(np.float32)) / np.float32(MILLIMETRES)
-    return np.where(quality == 0, np.float32(np.inf), error)
-
-
-def quality_of_error(error_m: Singles) -> NDArray[np.uint16]:
-    """Inverse of `error_of_quality`: 1 to 65535; an error that is not finite is as large as can be said."""
-    millimetres = np.where(np.isfinite(error_m), np.rint(error_m * MILLIMETRES), QUALITY_MAX)
-    return np.asarray(np.clip(QUALITY_MAX - millimetres, 1, QUALITY_MAX), dtype=np.uint16)
 
 
 def _turned_by(x: Floats, y: Floats, z: Floats) -> Floats:

@@ -21,9 +21,9 @@ from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
-from flycam.geometry.expected_error import error_of_quality
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
 from flycam.geometry.terrain import heights_at
+from flycam.mosaic.finishing import error_of_quality
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer

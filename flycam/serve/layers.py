@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from flycam.frame.tile import MosaicTile
 from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.expected_error import error_of_quality
 from flycam.geometry.grid import TILE_SIZE_PX, pixel_centres, single_tile_range, tile_bounds
 from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.mosaic.finishing import error_of_quality
 
 Classes = NDArray[np.uint8]
 

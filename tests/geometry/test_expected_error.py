@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from flycam.geometry.expected_error import (
     NODE_STEP_PX,
     UNKNOWN_M,
-    error_of_quality,
     expected_error,
     pose_covariance,
-    quality_of_error,
     tile_error,
 )
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
@@ -135,12 +133,3 @@ def test_the_covariance_of_sigmas_alone() -> None:
     spread = pose_covariance(pose(sigma_m=(1, 2, 3), sigma_rad=(0.1, 0.2, 0.3)))
     assert np.sqrt(np.diag(spread)) == pytest.approx([1, 2, 3, 0.1, 0.2, 0.3])
     assert np.count_nonzero(spread) == 6
-
-
-def test_quality_stands_for_millimetres() -> None:
-    error = np.array([[0.0, 0.0004, 0.001, 1.25, 65.0, 200.0, np.inf, np.nan]], np.float32)
-    quality = quality_of_error(error)
-    assert quality.dtype == np.uint16
-    assert quality.tolist() == [[65535, 65535, 65534, 64285, 535, 1, 1, 1]]
-    assert error_of_quality(quality)[0, :5] == pytest.approx([0.0, 0.0, 0.001, 1.25, 65.0])
-    assert error_of_quality(np.zeros((1, 1), np.uint16))[0, 0] == np.inf

@@ -26,9 +26,9 @@ from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound
 from flycam.geodata.crs import transform_points
-from flycam.geometry.expected_error import error_of_quality
 from flycam.geometry.exterior import PoseSource
 from flycam.geometry.terrain import heights_at
+from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline import finish as recipe
 from flycam.pipeline.export import export_contours, export_flight, export_surface

@@ -11,9 +11,9 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import content_hash, encode
 from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.expected_error import quality_of_error
 from flycam.geometry.grid import tile_bounds
 from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.finishing import quality_of_error
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
