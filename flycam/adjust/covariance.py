@@ -18,6 +18,8 @@ from flycam.adjust.normals import Model
 from flycam.adjust.reduction import Reduction
 
 _CHUNK_PAIRS = 200_000
+# of observations that each take up a row for every border unknown
+_CHUNK_ROWS = 20_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +87,8 @@ def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
     with_mean, border_mean = _mean_columns(reduction)
     with_mean = with_mean.reshape(-1, 6, 3)
     towards = np.zeros((len(model.starts), 3, 3))
-    for low in range(0, len(frame), _CHUNK_PAIRS):
-        part = slice(low, low + _CHUNK_PAIRS)
+    for low in range(0, len(frame), _CHUNK_ROWS):
+        part = slice(low, low + _CHUNK_ROWS)
         # a track may be cut between two chunks: sums are added, not set
         first, last = owner[part][0], owner[part][-1]
         begin = np.flatnonzero(np.r_[True, np.diff(owner[part]) != 0])

@@ -72,7 +72,7 @@ class Reduction:
         self.normals = normals
         self.seen = unknowns.layout.seen
         frames = len(normals.frame_blocks)
-        self.point_inverse: Floats = np.linalg.inv(_damped(normals.point_blocks, damping))
+        self.point_inverse = _inverse(_damped(normals.point_blocks, damping))
         starts = np.r_[model.starts, len(model.seen)]
         self.owner = np.repeat(np.arange(len(model.starts)), np.diff(starts))
         self.parts = [_Part(normals, model, starts, part) for part in chunks(model.seen)]
@@ -153,4 +153,9 @@ def _damped(blocks: Floats, damping: float) -> Floats:
     result = blocks.copy()
     size = np.arange(blocks.shape[-1])
     result[:, size, size] *= 1.0 + damping
+    return result
+
+
+def _inverse(blocks: Floats) -> Floats:
+    result: Floats = np.linalg.inv(blocks).astype(np.float64, copy=False)
     return result
