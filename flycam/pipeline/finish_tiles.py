@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,6 +29,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
+_WORSE_PER_M = 1.0
 _CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
 
 
@@ -75,8 +77,11 @@ def write_tiles(
 
 
 def height_sigma(terrain: TerrainGrid, surface: Surface | None) -> TerrainGrid:
-    """1-sigma of the ground's height as a grid: the surface's own where it has support, else the DEM's with
-    what may stand on it."""
+    """1-sigma of the ground's height, as a grid: the surface's own where it has support.
+
+    Elsewhere that of the terrain model and what may stand on it; near support the surface leads on from
+    there, so it is known better: a metre worse with each metre of distance.
+    """
     prior = TerrainPrior(terrain=terrain)
     bare = float(np.hypot(prior.sigma_height_m, _CANOPY_SHARE * prior.canopy_m))
     if terrain.vertical_datum == LOCAL_DATUM:
@@ -84,7 +89,17 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None) -> TerrainGrid:
     if surface is None:
         return flat_terrain(bare, terrain.work_crs, terrain.vertical_datum, terrain.bounds_m)
     known = surface.support & np.isfinite(surface.sigma_m)
-    return replace(surface.terrain, heights_m=np.where(known, surface.sigma_m, np.float32(bare)))
+    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    led_on = np.hypot(
+        _at_support(surface, known), distance * surface.terrain.post_spacing_m[0] * _WORSE_PER_M
+    )
+    sigma = np.where(known, surface.sigma_m, np.minimum(led_on, bare))
+    return replace(surface.terrain, heights_m=sigma.astype(np.float32))
+
+
+def _at_support(surface: Surface, known: NDArray[np.bool_]) -> float:
+    """Typical sigma of the surface where it has support."""
+    return float(np.median(surface.sigma_m[known])) if known.any() else 0.0
 
 
 class _Maker:

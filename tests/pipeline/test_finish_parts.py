@@ -1,0 +1,103 @@
+"""The parts of `finish` that can be judged without a flight."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import InputUnusable
+from flycam.frame.frame import Layer
+from flycam.geometry.terrain import TerrainGrid, flat_terrain, heights_at
+from flycam.pipeline.finish_block import block_frames, inputs_hash, one_system, terrain_id
+from flycam.pipeline.finish_tiles import height_sigma
+from flycam.surface.surface import Surface
+from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
+
+MOSAIC = MosaicInfo(mosaic_id="f1-colour", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
+
+
+def records(count: int = 6, step_m: float = 20.0, step_s: float = 2.0):
+    """A straight strip flown northwards."""
+    result = []
+    for number in range(count):
+        at = (500_000.0, 2_400_000.0 + number * step_m, 800.0)
+        record = frame(number, exterior=replace(EXTERIOR, projection_centre_m=at))
+        captured = STORM_NS + int(number * step_s * SECOND)
+        result.append(replace(record, header=replace(record.header, captured_ns=captured)))
+    return result
+
+
+def test_the_block_has_the_recorded_poses_and_the_aircraft_s_velocity() -> None:
+    made = records()
+    block = block_frames(made)
+    assert [one.frame_id for one in block] == [one.frame_id for one in made]
+    assert [one.exterior for one in block] == [one.exterior for one in made]
+    assert len({one.camera for one in block}) == 1
+    for one in block:
+        assert one.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
+    alone = block_frames(made[:1])
+    assert alone[0].velocity_mps is None
+    at_once = block_frames([replace(r, header=replace(r.header, captured_ns=STORM_NS)) for r in made])
+    assert {one.velocity_mps for one in at_once} == {None}, "times that say nothing"
+
+
+def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
+    made = records()
+    options = {"surface": True, "gsd_m": None}
+    known = inputs_hash(MOSAIC, made, "dem-1", options)
+    assert inputs_hash(MOSAIC, made[::-1], "dem-1", dict(reversed(options.items()))) == known
+    moved = replace(EXTERIOR, projection_centre_m=(1.0, 2.0, 3.0))
+    lens = replace(made[0].header.interior, focal_length_px=(3001.0, 3001.0))
+    others = [
+        inputs_hash(MOSAIC, made[:-1], "dem-1", options),
+        inputs_hash(MOSAIC, [replace(made[0], exterior=moved), *made[1:]], "dem-1", options),
+        inputs_hash(MOSAIC, made, "dem-2", options),
+        inputs_hash(MOSAIC, made, "dem-1", options | {"surface": False}),
+        inputs_hash(replace(MOSAIC, base_zoom=21), made, "dem-1", options),
+        inputs_hash(
+            MOSAIC,
+            [replace(made[0], header=replace(made[0].header, interior=lens)), *made[1:]],
+            "dem-1",
+            options,
+        ),
+    ]
+    assert len({known, *others}) == 1 + len(others)
+
+
+def test_the_terrain_is_the_flight_s_if_a_frame_lies_on_it() -> None:
+    made = [replace(r, dem_id="a" if n else "b") for n, r in enumerate(records())]
+    assert terrain_id(made, "b") == "b"
+    assert terrain_id(made, "c") == "a"
+
+
+def test_poses_in_two_systems_are_no_block() -> None:
+    made = records(2)
+    other = replace(made[1], exterior=replace(EXTERIOR, vertical_datum="EGM2008"))
+    with pytest.raises(InputUnusable, match=r"DJI_0001\.JPG: its pose is in .* EGM2008"):
+        one_system([made[0], other])
+
+
+def test_heights_are_known_less_well_away_from_the_surface_s_support() -> None:
+    terrain = TerrainGrid(
+        heights_m=np.zeros((41, 41), np.float32),
+        origin_m=(0.0, 40.0),
+        post_spacing_m=(1.0, 1.0),
+        work_crs="EPSG:32648",
+        vertical_datum="EGM96",
+        dem_id="s",
+    )
+    support = np.zeros((41, 41), bool)
+    support[:, :10] = True
+    sigma_m = np.where(support, np.float32(0.2), np.float32(np.nan))
+    sigma = height_sigma(terrain, Surface(terrain=terrain, support=support, sigma_m=sigma_m))
+    row = heights_at(sigma, np.stack([np.arange(41.0), np.full(41, 20.0)], axis=-1))
+    assert row[:10] == pytest.approx(0.2)
+    assert (np.diff(row) >= 0).all()
+    assert row[10] == pytest.approx(np.hypot(0.2, 1.0), rel=0.02)
+    assert row[-1] == pytest.approx(5.0), "terrain model and what stands on it"
+    assert heights_at(height_sigma(terrain, None), np.array([[5.0, 5.0]])) == pytest.approx([5.0])
+    plane = flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
+    assert heights_at(height_sigma(plane, None), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
