@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -74,14 +75,15 @@ def sight_range(exterior: ExteriorOrientation, terrain: TerrainGrid) -> float:
     return max(RANGE_PER_HEIGHT * height, MIN_RANGE_M) if np.isfinite(height) else MIN_RANGE_M
 
 
+@lru_cache(maxsize=64)
 def _steepest(interior: InteriorOrientation, exterior: ExteriorOrientation) -> float:
     """Sine of the steepest ray's angle below the horizon: 1 if the picture holds the plumb line."""
-    rays = image_rays(interior, exterior, _border_points(interior, 16))
     x, y, z = (-row[2] for row in exterior.rotation)  # the plumb line in camera axes
-    if z > 0.0:
+    if z > 0.0 and np.hypot(x, y) <= z * valid_radius(interior):
         u, v = distort(interior, np.array([x / z]), np.array([y / z]))
-        if np.hypot(x, y) <= z * valid_radius(interior) and in_image(interior, u, v).all():
+        if in_image(interior, u, v).all():
             return 1.0
+    rays = image_rays(interior, exterior, _border_points(interior, 16))
     return float(np.fmax.reduce(-rays[:, 2], initial=0.0))
 
 

@@ -301,12 +301,12 @@ def _verdict(
 
 def _per_square(cells: NDArray[_Scalar], count: int, extreme: np.ufunc) -> NDArray[_Scalar]:
     """Extremes of T×(n+1)×(n+1) cells over count×count squares; cells across a border count on both sides."""
-    found = cells
-    for axis in (1, 2):
-        at = np.moveaxis(found, axis, 0)
-        m = (at.shape[0] - 1) // count
-        inner = extreme.reduce(at[:-1].reshape(count, m, *at.shape[1:]), axis=1)
-        found = np.moveaxis(extreme(inner, at[m::m]), 0, axis)
+    tiles, side = cells.shape[:2]
+    m = (side - 1) // count
+    inner = extreme.reduce(cells[:, :-1].reshape(tiles, count, m, side), axis=2)
+    rows = extreme(inner, cells[:, m::m])
+    inner = extreme.reduce(rows[:, :, :-1].reshape(tiles, count, count, m), axis=3)
+    found: NDArray[_Scalar] = extreme(inner, rows[:, :, m::m])
     return found
 
 

@@ -10,10 +10,12 @@ here on a polar grid with a cumulative maximum.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.terrain import TerrainGrid, cell_rises, surface_heights
+from flycam.geometry.terrain import TerrainGrid, cell_rises, steepest_rise, surface_heights
 
 Floats = NDArray[np.float64]
 
@@ -57,11 +59,11 @@ class SteepSlopes:
         self, terrain: TerrainGrid, centre_m: tuple[float, float, float], reach_m: float, sight: float
     ) -> None:
         """Enters cells within reach that fall at least as steeply as `sight` (drop per metre)."""
+        self._terrain = terrain
         self._centre = centre_m
         self._sight = sight
         self._reach_m = reach_m
         self._ring_m = max(terrain.post_spacing_m)
-        self._steepest = self._table(*_falling_cells(terrain, centre_m, reach_m, sight))
 
     def spare(self, east: Floats, north: Floats, height: Floats) -> NDArray[np.bool_]:
         """Which of the points (equal shapes S, on the terrain) cannot be hidden; False proves nothing."""
@@ -69,11 +71,20 @@ class SteepSlopes:
         distance = np.hypot(de, dn)
         with np.errstate(divide="ignore", invalid="ignore"):
             sight = (self._centre[2] - height) / distance
-        free = (sight > self._sight) & (distance <= self._reach_m)
+        free: NDArray[np.bool_] = sight > steepest_rise(self._terrain)
+        if free.all():
+            return free
+        near = (sight > self._sight) & (distance <= self._reach_m)
         if self._steepest is not None:
             ring = np.minimum(distance * (1.0 / self._ring_m), len(self._steepest) - 1.0).astype(np.int64)
-            free &= sight > self._steepest[ring, _sector(de, dn)]
+            near &= sight > self._steepest[ring, _sector(de, dn)]
+        free |= near
         return free
+
+    @cached_property
+    def _steepest(self) -> Floats | None:
+        """The table, made when a line of sight is flatter than the steepest slope of the whole terrain."""
+        return self._table(*_falling_cells(self._terrain, self._centre, self._reach_m, self._sight))
 
     def _table(self, east: Floats, north: Floats, fall: Floats) -> Floats | None:
         """The steepest fall up to each distance (rings) in each direction (sectors).

@@ -6,6 +6,7 @@ All arithmetic is element by element: no result depends on what else is asked wi
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,15 +64,15 @@ class View:
     def slopes(self) -> SteepSlopes:
         """The slopes that could hide ground from the frame."""
         if self._slopes is None:
-            rays = self._corner_rays()
-            level = np.hypot(rays[:, 0], rays[:, 1])
+            level = np.hypot(self._corner_rays[:, 0], self._corner_rays[:, 1])
             with np.errstate(divide="ignore"):
-                flattest = float(np.fmin.reduce(-rays[:, 2] / level))
+                flattest = float(np.fmin.reduce(-self._corner_rays[:, 2] / level))
             sight = max(flattest - _FLATTER, _FLATTEST)
             centre = self.exterior.projection_centre_m
             self._slopes = SteepSlopes(self.terrain, centre, self._corner_distance(), sight)
         return self._slopes
 
+    @cached_property
     def _corner_rays(self) -> Floats:
         width, height = self.interior.image_size_px
         corners = np.array([[0.0, 0.0], [width - 1.0, 0.0], [0.0, height - 1.0], [width - 1.0, height - 1.0]])
@@ -80,7 +81,7 @@ class View:
     def _corner_distance(self) -> float:
         """How far from the plumb line the corners look at the lowest ground, at most the range: it sets how
         fine the horizon's azimuths are, and depends on the frame alone."""
-        rays = self._corner_rays()
+        rays = self._corner_rays
         drop = self.exterior.projection_centre_m[2] - lowest_height(self.terrain)
         level = np.hypot(rays[:, 0], rays[:, 1])
         with np.errstate(divide="ignore", invalid="ignore"):

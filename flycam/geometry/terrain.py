@@ -42,6 +42,7 @@ class TerrainGrid:
     vertical_datum: str
     dem_id: str
     _pyramid: list[NDArray[np.float32]] = field(default_factory=list, init=False, repr=False, compare=False)
+    _steepest: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
     _rises: list[NDArray[np.float32]] = field(default_factory=list, init=False, repr=False, compare=False)
     _lowest: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
@@ -131,6 +132,14 @@ def cell_rises(terrain: TerrainGrid) -> NDArray[np.float32]:
         steepest = np.hypot(np.maximum(-low_high[0], low_high[1]), np.maximum(-low_high[2], low_high[3]))
         terrain._rises.append(np.stack([*low_high, steepest]).astype(np.float32))
     return terrain._rises[0]
+
+
+def steepest_rise(terrain: TerrainGrid) -> float:
+    """Largest rise per metre anywhere on the surface; inf if it has holes (what is in them?). Kept."""
+    if not terrain._steepest:
+        steepest = float(cell_rises(terrain)[4].max())  # NaN if any is
+        terrain._steepest.append(steepest if np.isfinite(steepest) else np.inf)
+    return terrain._steepest[0]
 
 
 def lowest_height(terrain: TerrainGrid) -> float:
