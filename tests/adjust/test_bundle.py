@@ -12,6 +12,7 @@ from flycam.adjust.bundle import AdjustOptions, adjust_block
 from flycam.errors import InputUnusable
 from flycam.geometry.exterior import PoseSource
 from flycam.geometry.interior import LensModel
+from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
 from tests.adjust.blocks import Scene, errors_m, make_block, only, turn_errors_rad, with_control, without_ties
 
 BASE = Scene(ties_a_frame=60, strips=4, per_strip=8)
@@ -285,9 +286,12 @@ def test_one_wild_fix_and_one_wild_heading_bend_nothing():
     frames[10] = replace(
         frames[10], exterior=replace(e, projection_centre_m=(east + 15.0, north - 10.0, height + 12.0))
     )
+    turned = rotation_from_angle_axis([0.0, 0.0, np.radians(20.0)]) @ np.asarray(frames[21].exterior.rotation)
+    frames[21] = replace(frames[21], exterior=replace(frames[21].exterior, rotation=as_mat3(turned)))
     result = adjust_block(replace(block, frames=frames))
     assert result.accepted
     assert np.abs(errors_m(result, truth)[10]).max() < 0.6
+    assert np.degrees(np.abs(turn_errors_rad(result, truth)[21]).max()) < 0.2
 
 
 def test_exact_priors_are_not_made_worse():
