@@ -96,6 +96,14 @@ class Revisions:
             show(connection, record.mosaic_id, record.revision)
         return complete
 
+    def put_reports(self, mosaic_id: str, revision: int, reports: Mapping[str, str]) -> None:
+        """Record where a revision's quality reports lie (see `RevisionRecord.reports`). Raises NotFound."""
+        c = tables.revisions.c
+        this = update(tables.revisions).where(c.mosaic_id == mosaic_id, c.revision == revision)
+        with self._database.write() as connection:
+            _require(connection, mosaic_id, revision)
+            connection.execute(this.values(reports=_json(reports)))
+
     def retire_holding(self, frame_ids: Sequence[str], why: str) -> list[RevisionRecord]:
         """Retire every revision that holds one of these frames; those that it retired, as they stood.
 

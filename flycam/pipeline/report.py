@@ -1,0 +1,284 @@
+"""The quality report of a finished revision: figures and maps gathered, said in two languages, kept.
+
+    revision record, its frames, all photos of the flight -> figures
+    base tiles, recorded ground, its support              -> maps
+    figures + maps -> pictures -> HTML and PDF in each language -> store, under their content
+
+Nothing is read but the catalogue and the store, and no clock: the same revision has the same report.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from flycam.catalog.records import (
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    RevisionFrame,
+    RevisionRecord,
+    RevisionState,
+)
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.frame.flight import Flight
+from flycam.frame.terraincodec import decode_terrain
+from flycam.geometry.grid import ground_pixel_m
+from flycam.pipeline.coverage import main_mosaic
+from flycam.pipeline.report_maps import gather_maps
+from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.report.content import document
+from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
+from flycam.report.paper import to_pdf
+from flycam.report.pictures import draw
+from flycam.report.planes import MapPlanes
+from flycam.report.raster import classes_of
+from flycam.report.screen import to_html
+from flycam.report.words import LANGUAGES
+from flycam.store import keys
+
+KINDS = {"html": to_html, "pdf": to_pdf}
+_THIN_VIEWS = 3
+_HASH_DIGITS = 24
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFile:
+    """A report that was written out."""
+
+    path: Path
+    flight: Flight
+    revision: int
+    language: str
+    bytes: int
+
+
+def report_of(workspace: Workspace, ref: str, language: str, kind: str, revision: int | None = None) -> bytes:
+    """A report as it is kept, in "vi" or "en", "html" or "pdf"; made and kept now where there is none yet.
+
+    revision  None: the one on show
+
+    Raises NotFound for a flight that is not finished or a revision that is not shown.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    record, mosaic = _finished(workspace, flight, revision)
+    return _kept(workspace, flight, mosaic, record, f"{language}.{kind}")
+
+
+def write_report(
+    workspace: Workspace, ref: str, out: Path, language: str = "vi", revision: int | None = None
+) -> ReportFile:
+    """Write a report to a file, of the kind that its suffix says.
+
+    Raises InputUnusable for another suffix, what `report_of` raises, and StorageTrouble.
+    """
+    kind = out.suffix.lower().removeprefix(".")
+    if kind not in KINDS:
+        raise InputUnusable(f"{out.name}: a report is a .pdf or an .html file; name it so")
+    flight = workspace.catalog.flights.flight(ref)
+    record, mosaic = _finished(workspace, flight, revision)
+    data = _kept(workspace, flight, mosaic, record, f"{language}.{kind}")
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise StorageTrouble(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+    return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
+
+
+def make_reports(
+    workspace: Workspace,
+    flight: Flight,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    progress: Progress = silent,
+) -> dict[str, str]:
+    """Make all reports of a revision and keep them; store keys by language and kind ("vi.html")."""
+    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
+    records = [
+        one
+        for one in workspace.catalog.frames.of_flight(flight.flight_id)
+        if one.header.layer is mosaic.layer
+    ]
+    planes = _planes(workspace, mosaic, record, records, kept, progress)
+    figures = gather_figures(workspace, flight, mosaic, record, records, kept, planes)
+    drawn = draw(figures, planes)
+    made = {}
+    for language in LANGUAGES:
+        said = document(figures, planes, drawn, language)
+        for kind, write in KINDS.items():
+            data = write(said)
+            digest = hashlib.sha256(data).hexdigest()[:_HASH_DIGITS]
+            key = keys.product(mosaic.mosaic_id, mosaic.revision, f"report-{language}.{kind}", digest)
+            if not workspace.store.exists(key):
+                workspace.store.put(key, data, durable=True)
+            made[f"{language}.{kind}"] = key
+    return made
+
+
+def gather_figures(
+    workspace: Workspace,
+    flight: Flight,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    records: Sequence[FrameRecord],
+    kept: Sequence[RevisionFrame],
+    planes: MapPlanes,
+) -> ReportFigures:
+    """All that the report says, without words."""
+    catalog = workspace.catalog
+    event = catalog.flights.event(flight.event_id)
+    terrain = None if record.dem_id is None else recorded_terrain(workspace, record.dem_id)
+    held = {one.frame_id for one in kept}
+    gsds = [one.gsd_m for one in records if one.frame_id in held and one.gsd_m is not None] or [flight.gsd_m]
+    shown = planes.shown
+    views = planes.overlap[shown]
+    classes = np.bincount(
+        classes_of(planes.error_m[shown], ERROR_BOUNDS_M), minlength=len(ERROR_BOUNDS_M) + 1
+    )
+    error = _error_over(planes, shown)
+    return ReportFigures(
+        flight=flight.name,
+        event=event.name,
+        is_drill=event.is_drill,
+        layer=mosaic.layer.value,
+        revision=record.revision,
+        made_ns=record.made_ns,
+        first_ns=flight.first_ns,
+        last_ns=flight.last_ns,
+        operator=flight.operator,
+        inputs_hash=record.inputs_hash,
+        work_crs=flight.work_crs,
+        vertical_datum=flight.vertical_datum,
+        options=record.options,
+        stats=record.stats,
+        frames=_frame_lines(record, records, kept),
+        communes=_communes(workspace, flight),
+        frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
+        pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
+        post_m=None if terrain is None or terrain.dem_id.startswith("flat:") else terrain.post_spacing_m[0],
+        own_pct=100.0 * float(planes.own[shown].mean()),
+        error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
+        error_own=_error_over(planes, planes.own),
+        error_dem=_error_over(planes, shown & ~planes.own),
+        error_pct=tuple((100.0 * classes / max(classes.sum(), 1)).tolist()),
+        overlap=int(np.median(views)),
+        thin_pct=100.0 * float((views < _THIN_VIEWS).mean()),
+        imaged_m2=float(shown.sum()) * planes.pixel_m**2,
+        gaps_m2=planes.gaps_m2,
+    )
+
+
+def _planes(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    record: RevisionRecord,
+    records: Sequence[FrameRecord],
+    kept: Sequence[RevisionFrame],
+    progress: Progress,
+) -> MapPlanes:
+    if record.dem_id is None:
+        raise NotFound(
+            f"{mosaic.mosaic_id} revision {mosaic.revision}: the ground that it lies on is not on record; "
+            "run 'flycam finish --redo'"
+        )
+    by_id = {one.frame_id: one.header for one in records}
+    headers = [
+        replace(by_id[one.frame_id], interior=one.interior, exterior_prior=one.exterior) for one in kept
+    ]
+    support = None
+    if record.support_key is not None:
+        support = decode_terrain(workspace.store.get(record.support_key))
+    terrain = recorded_terrain(workspace, record.dem_id)
+    return gather_maps(workspace, mosaic, headers, terrain, support, progress)
+
+
+def _frame_lines(
+    record: RevisionRecord, records: Sequence[FrameRecord], kept: Sequence[RevisionFrame]
+) -> tuple[FrameLine, ...]:
+    """Every photo of the layer by name, as the revision used it or why it did not."""
+    used = {one.frame_id: one for one in kept}
+    frames = record.stats.get("frames") or {}
+    left_out = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
+    lines = [_frame_line(one, used.get(one.frame_id), left_out) for one in records]
+    return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
+
+
+def _frame_line(one: FrameRecord, used: RevisionFrame | None, left_out: dict[str, str]) -> FrameLine:
+    name = one.header.provenance.source_name
+    prior = one.exterior
+    if used is not None:
+        centre = used.exterior.projection_centre_m
+        shift = None
+        if prior is not None:
+            east, north, up = (np.array(centre) - np.array(prior.projection_centre_m)).tolist()
+            shift = (east, north, up)
+        return FrameLine(
+            name=name,
+            state=used.state,
+            centre=centre,
+            shift_m=shift,
+            ties=used.ties,
+            rms_px=used.rms_px if np.isfinite(used.rms_px) else None,
+            cells_pct=used.cells_pct,
+        )
+    pose = prior or one.header.exterior_prior
+    centre = pose.projection_centre_m
+    if one.status is FrameStatus.USED:
+        return FrameLine(name=name, state="left_out", sentence=left_out.get(name, ""), centre=centre)
+    state = "withdrawn" if one.status is FrameStatus.WITHDRAWN else "rejected"
+    reason = "withdrawn" if state == "withdrawn" else one.reason
+    return FrameLine(name=name, state=state, reason=reason, sentence=one.message, centre=centre)
+
+
+def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:
+    errors = planes.error_m[ground]
+    errors = errors[np.isfinite(errors)]
+    if not errors.size:
+        return None
+    median, p95 = np.percentile(errors, [50.0, 95.0])
+    return ErrorFigures(median_m=float(median), p95_m=float(p95))
+
+
+def _communes(workspace: Workspace, flight: Flight) -> tuple[str, ...]:
+    boundaries = workspace.catalog.boundaries
+    rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
+    names = boundaries.names()
+    return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
+
+
+def _latitude(flight: Flight) -> float:
+    bounds = flight.bounds_lonlat_deg
+    return 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2.0
+
+
+def _finished(
+    workspace: Workspace, flight: Flight, revision: int | None
+) -> tuple[RevisionRecord, MosaicInfo]:
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    number = mosaic.revision if revision is None else revision
+    if number == LIVE_REVISION:
+        raise NotFound(
+            f"{flight.name}: only a finished revision has a quality report; run 'flycam finish' first"
+        )
+    record = workspace.catalog.revisions.get(mosaic.mosaic_id, number)
+    if record.state is not RevisionState.PUBLISHED:
+        raise NotFound(
+            f"{flight.name}: revision {number} is {record.state.value} and has no report; take another"
+        )
+    return record, replace(mosaic, revision=number)
+
+
+def _kept(
+    workspace: Workspace, flight: Flight, mosaic: MosaicInfo, record: RevisionRecord, name: str
+) -> bytes:
+    reports = record.reports
+    if name not in reports:
+        reports = make_reports(workspace, flight, mosaic, record)
+        workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    return workspace.store.get(reports[name])

@@ -1,0 +1,78 @@
+"""What a report is made of, in order: the same blocks become a page for screens and pages for paper."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heading:
+    """Begins a section."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Paragraph:
+    """Running text. kind: "" or "lead" (the first sentence), "good", "care", "bad" (the verdict), "small"."""
+
+    text: str
+    kind: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """Terms and their values."""
+
+    rows: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table; `numeric` columns stand to the right."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figure:
+    """A picture by its name with what it shows and what its colours mean: (colour, label, note)."""
+
+    picture: str
+    caption: str
+    legend: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plate:
+    """Pictures side by side; `columns` of them in a row on paper and on wide screens."""
+
+    figures: tuple[Figure, ...]
+    columns: int = 2
+
+
+Block = Heading | Paragraph | Facts | Table | Plate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A report in one language.
+
+    mark      what stands on every page of a drill; "" for a real flight
+    footer    on every page; page_word goes before the page's number
+    made_ns   UTC; the only time in it
+    pictures  SVG by name
+    """
+
+    language: str
+    title: str
+    subtitle: str
+    mark: str
+    footer: str
+    page_word: str
+    made_ns: int
+    blocks: tuple[Block, ...]
+    pictures: Mapping[str, bytes]

@@ -1,0 +1,147 @@
+"""What a quality report says, without words: figures gathered from the catalogue and the tiles."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from flycam.geometry.exterior import Vec3
+
+ERROR_BOUNDS_M = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+OVERLAP_BOUNDS = (1, 2, 4, 8, 16)
+RESIDUAL_BOUNDS_PX = (0.25, 0.5, 1.0, 2.0)
+
+_MEASURE_M, _CARE_M = 0.5, 2.0
+
+
+class Verdict(StrEnum):
+    """What the map may be used for.
+
+    MEASURE  19 of 20 of its pixels are good to half a metre or better
+    PARTLY   half of its pixels are good to half a metre; where the others are, the error map shows
+    CARE     half of its pixels are good to two metres
+    LOOK     for orientation only: the poses could not be adjusted, or errors are larger than that
+    """
+
+    MEASURE = "measure"
+    PARTLY = "partly"
+    CARE = "care"
+    LOOK = "look"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameLine:
+    """One photo of the flight and what became of it.
+
+    state    "tied", "weak", "carried" or "prior" where the revision holds it; "left_out", "rejected" or
+             "withdrawn" where it does not
+    reason   stable key of why it was rejected; sentence: the same in the words of whoever found it (English)
+    centre   (east, north, height) of its projection centre, work CRS; None where it never had a pose
+    shift_m  how far the adjustment moved it from what telemetry said; None where nothing moved it
+    rms_px   of its residuals, one coordinate; None without
+    """
+
+    name: str
+    state: str
+    reason: str = ""
+    sentence: str = ""
+    centre: Vec3 | None = None
+    shift_m: Vec3 | None = None
+    ties: int = 0
+    rms_px: float | None = None
+    cells_pct: float = 0.0
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the revision holds it."""
+        return self.state not in ("left_out", "rejected", "withdrawn")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorFigures:
+    """Expected error (radial, 1 sigma, within the block) over some ground: median and 95th percentile."""
+
+    median_m: float
+    p95_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportFigures:
+    """All that the report says of one revision.
+
+    made_ns, first_ns, last_ns  UTC: of the revision, and of the flight's first and last photo
+    layer        as the catalogue names it ("colour")
+    stats        the revision's record, as `finish` wrote it: JSON values, None where something is not known
+    frames       every photo of the layer, used or not, by name
+    communes     names, the largest share first
+    frame_gsd_m  finest, median and coarsest ground sample of the used photos; pixel_m: of the map
+    post_m       distance of the posts of the ground that the map lies on; own_pct: share of the map's
+                 ground that lies on the flight's own surface
+    error, error_own, error_dem  over all ground, over the own surface, over the terrain model; None where
+                 there is no such ground
+    error_pct    share of the map in each class of ERROR_BOUNDS_M and above, 0-100
+    overlap      median of how many photos see the ground; thin_pct: share that fewer than three see
+    imaged_m2    ground that the map shows; gaps_m2: enclosed holes, the largest first
+    """
+
+    flight: str
+    event: str
+    is_drill: bool
+    layer: str
+    revision: int
+    made_ns: int
+    first_ns: int
+    last_ns: int
+    operator: str | None
+    inputs_hash: str
+    work_crs: str
+    vertical_datum: str
+    options: Mapping[str, Any]
+    stats: Mapping[str, Any]
+    frames: tuple[FrameLine, ...]
+    communes: tuple[str, ...]
+    frame_gsd_m: tuple[float, float, float]
+    pixel_m: float
+    post_m: float | None
+    own_pct: float
+    error: ErrorFigures
+    error_own: ErrorFigures | None
+    error_dem: ErrorFigures | None
+    error_pct: tuple[float, ...]
+    overlap: int
+    thin_pct: float
+    imaged_m2: float
+    gaps_m2: tuple[float, ...]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the poses are adjusted ones."""
+        return bool(self.stats.get("accepted"))
+
+    @property
+    def verdict(self) -> Verdict:
+        """What the map may be used for."""
+        if not self.accepted:
+            return Verdict.LOOK
+        if self.error.p95_m <= _MEASURE_M:
+            return Verdict.MEASURE
+        if self.error.median_m <= _MEASURE_M:
+            return Verdict.PARTLY
+        return Verdict.CARE if self.error.median_m <= _CARE_M else Verdict.LOOK
+
+    @property
+    def has_control(self) -> bool:
+        """Whether something of known place (control points, a reference map) held the block."""
+        control = self.stats.get("control") or {}
+        reference = control.get("reference") or {}
+        return bool(control.get("points")) or bool(reference.get("used"))
+
+    def count(self, *states: str) -> int:
+        """How many photos are in these states."""
+        return sum(frame.state in states for frame in self.frames)
+
+    def those(self, *states: str) -> list[FrameLine]:
+        """The photos in these states, by name."""
+        return [frame for frame in self.frames if frame.state in states]

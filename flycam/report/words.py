@@ -1,0 +1,293 @@
+"""Every word of the report in Vietnamese and English."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+LANGUAGES = ("vi", "en")
+DRILL_MARK = "DIỄN TẬP"
+
+
+class _Said(NamedTuple):
+    """One phrase; {names} are filled in."""
+
+    vi: str
+    en: str
+
+
+def _said(vi: str, en: str) -> _Said:
+    return _Said(vi, en)
+
+
+WORDS: Mapping[str, _Said] = {
+    "title": _said("Báo cáo chất lượng ảnh trực giao", "Orthomosaic quality report"),
+    "page": _said("Trang", "Page"),
+    "drill_note": _said(
+        "Chuyến bay diễn tập: không phải hiện trường thật.", "A drill flight: not a real scene."
+    ),
+    "unknown": _said("không rõ", "unknown"),
+    # the first sentence
+    "verdict_measure": _said("Đo được trên bản đồ này.", "This map can be measured on."),
+    "verdict_partly": _said(
+        "Đo được trên phần lớn bản đồ này; xem bản đồ sai số để biết chỗ nào kém hơn.",
+        "Most of this map can be measured on; the error map shows where it is worse.",
+    ),
+    "verdict_care": _said("Chỉ đo gần đúng trên bản đồ này.", "Measure on this map with care: only roughly."),
+    "verdict_look": _said(
+        "Không đo trên bản đồ này; chỉ dùng để định hướng.",
+        "Do not measure on this map: it is for orientation only.",
+    ),
+    "verdict_error": _said(
+        "Sai số vị trí tương đối: một nửa diện tích trong {median}, 95 % trong {p95} (1 sigma).",
+        "Position error within the map: half of the ground within {median}, 95 % within {p95} (1 sigma).",
+    ),
+    "verdict_shift": _said(
+        "Toàn bộ bản đồ có thể lệch chung {plan} trên mặt bằng và {height} về độ cao (1 sigma).",
+        "The map as a whole may be shifted by {plan} in plan and {height} in height (1 sigma).",
+    ),
+    "verdict_shift_free": _said(
+        "Không có ảnh tham chiếu hay điểm khống chế mặt đất, nên độ lệch chung này, cỡ độ lệch của GNSS, chưa"
+        " kiểm tra được.",
+        "There was no reference map or ground control, so this common shift, about the bias of GNSS, is not"
+        " known.",
+    ),
+    "verdict_all": _said("Dùng cả {used} ảnh.", "All {used} photos are used."),
+    "verdict_some": _said(
+        "Dùng {used} trong {all} ảnh; bỏ {out} ảnh: {why}.",
+        "{used} of {all} photos are used; {out} left out: {why}.",
+    ),
+    "verdict_gaps": _said(
+        "Bên trong còn trống {area} ({share}), chỗ lớn nhất {largest}.",
+        "{area} inside it ({share}) show nothing, the largest gap {largest}.",
+    ),
+    "verdict_no_gaps": _said("Không có khoảng trống bên trong.", "No gaps inside."),
+    "priors_kept": _said("Giữ vị trí ảnh như đã ghi khi bay: {why}", "Poses as recorded were kept: {why}"),
+    # facts
+    "facts": _said("Số liệu chính", "Key figures"),
+    "flight": _said("Chuyến bay", "Flight"),
+    "event": _said("Sự kiện", "Event"),
+    "layer": _said("Lớp ảnh", "Layer"),
+    "layer_colour": _said("ảnh màu", "colour"),
+    "layer_thermal": _said("ảnh nhiệt", "thermal"),
+    "revision": _said("Bản hoàn thiện", "Finished revision"),
+    "revision_value": _said("{number}, làm lúc {made}", "{number}, made {made}"),
+    "control": _said("Khống chế tuyệt đối", "Absolute control"),
+    "control_none": _said("không có", "none"),
+    "control_points": _said("{count} điểm khống chế mặt đất", "{count} ground control points"),
+    "control_reference": _said(
+        "ảnh tham chiếu: {agreed} trong {tried} ô khớp", "reference map: {agreed} of {tried} windows agree"
+    ),
+    "control_unused": _said(
+        "ảnh tham chiếu không dùng được ({agreed} trong {tried} ô khớp)",
+        "reference map could not be used ({agreed} of {tried} windows agree)",
+    ),
+    "captured": _said("Thời gian chụp", "Captured"),
+    "operator": _said("Người bay", "Operator"),
+    "communes": _said("Xã / phường", "Communes"),
+    "crs": _said("Hệ toạ độ, hệ độ cao", "Coordinates, height datum"),
+    "frames": _said("Ảnh", "Photos"),
+    "frames_value": _said("dùng {used}, bỏ {out}", "{used} used, {out} left out"),
+    "held": _said("Cách định vị ảnh", "How photos are held"),
+    "held_tied": _said("{count} ảnh bằng điểm liên kết", "{count} by their own tie points"),
+    "held_weak": _said("{count} ảnh yếu (ít điểm liên kết)", "{count} weakly (few tie points)"),
+    "held_carried": _said("{count} ảnh theo ảnh lân cận", "{count} carried by their neighbours"),
+    "held_prior": _said("{count} ảnh theo số liệu bay", "{count} by telemetry alone"),
+    "imaged": _said("Diện tích trên bản đồ", "Ground on the map"),
+    "gaps": _said("Khoảng trống bên trong", "Gaps inside"),
+    "gaps_value": _said(
+        "{count}, tổng {area}, lớn nhất {largest}", "{count}, {area} in all, the largest {largest}"
+    ),
+    "none": _said("không có", "none"),
+    "gsd": _said("Độ phân giải mặt đất (GSD)", "Ground sample distance (GSD)"),
+    "gsd_value": _said(
+        "bản đồ {pixel}; ảnh gốc {low} – {high}, trung vị {middle}",
+        "map {pixel}; photos {low} – {high}, median {middle}",
+    ),
+    "overlap_fact": _said("Số ảnh nhìn thấy mặt đất", "Photos that see the ground"),
+    "overlap_value": _said(
+        "trung vị {median}; {thin} diện tích có dưới 3 ảnh",
+        "median {median}; {thin} of the ground fewer than 3",
+    ),
+    "ties": _said("Điểm liên kết", "Tie points"),
+    "ties_value": _said(
+        "{tracks} điểm, {observations} lần quan sát", "{tracks} points, {observations} observations"
+    ),
+    "residuals": _said("Sai số chiếu lại (RMS)", "Reprojection residual (RMS)"),
+    "residuals_value": _said(
+        "{used}; điểm giữ lại không bình sai {held}", "{used}; points held out of the adjustment {held}"
+    ),
+    "within": _said("Sai số tâm chụp trong khối (1 sigma)", "Camera positions in the block (1 sigma)"),
+    "within_value": _said("mặt bằng ± {xy}, độ cao ± {z}", "plan ± {xy}, height ± {z}"),
+    "error_all": _said("Sai số dự kiến của bản đồ", "Expected error of the map"),
+    "error_own": _said("  trên bề mặt đo từ chuyến bay", "  on the flight's own surface"),
+    "error_dem": _said("  trên mô hình độ cao (DEM)", "  on the terrain model (DEM)"),
+    "error_value": _said("trung vị {median}, 95 % trong {p95}", "median {median}, 95 % within {p95}"),
+    "moved": _said("Đã dời cả khối", "Moved as a whole"),
+    "triple": _said("đông {east}, bắc {north}, cao {up}", "east {east}, north {north}, up {up}"),
+    "shift": _said("Lệch chung còn chưa biết (1 sigma)", "Common shift still unknown (1 sigma)"),
+    "check": _said("Sai số tại điểm kiểm tra (RMS)", "Error at check points (RMS)"),
+    "surface_fact": _said("Mặt đất dùng để nắn ảnh", "Ground it is rectified on"),
+    "surface_value": _said(
+        "bề mặt đo từ chuyến bay {own}, còn lại DEM; điểm cách {post}",
+        "the flight's own surface {own}, the rest DEM; posts every {post}",
+    ),
+    "surface_none": _said(
+        "mô hình độ cao (DEM), điểm cách {post}", "terrain model (DEM), posts every {post}"
+    ),
+    "surface_flat": _said("mặt phẳng, không có DEM", "a plane, no DEM"),
+    "time": _said("Thời gian xử lý", "Time taken"),
+    "minutes": _said("{minutes} phút", "{minutes} min"),
+    "version": _said("Phiên bản", "Version"),
+    # pictures
+    "pictures": _said("Bản đồ", "Maps"),
+    "map_note": _said(
+        "Các bản đồ cùng khung, hướng bắc của lưới toạ độ ở trên. Mũi tên: phần dời riêng của từng ảnh, đã"
+        " trừ phần dời chung.",
+        "All maps share one frame; grid north is up. Arrows: what each photo moved beyond the common shift.",
+    ),
+    "photo_map": _said(
+        "Ảnh trực giao, tâm ảnh theo cách định vị", "Orthomosaic, photos by how they are held"
+    ),
+    "state_tied": _said("bằng điểm liên kết", "by tie points"),
+    "state_weak": _said("yếu", "weak"),
+    "state_carried": _said("theo ảnh lân cận", "carried"),
+    "state_prior": _said("theo số liệu bay", "telemetry alone"),
+    "state_left_out": _said("không trải được", "cannot be laid"),
+    "state_rejected": _said("bị loại", "rejected"),
+    "state_withdrawn": _said("đã rút", "withdrawn"),
+    "state_out": _said("không dùng", "not used"),
+    "state_gap": _said("khoảng trống", "gap"),
+    "error_map": _said(
+        "Sai số vị trí dự kiến (m, 1 sigma), chưa kể lệch chung",
+        "Expected error (m, 1 sigma), common shift apart",
+    ),
+    "up_to": _said("đến {bound}", "up to {bound}"),
+    "over": _said("trên {bound}", "over {bound}"),
+    "overlap_map": _said("Số ảnh nhìn thấy mỗi chỗ", "How many photos see each place"),
+    "surface_map": _said("Mặt đất dưới mỗi điểm ảnh", "Ground under each pixel"),
+    "own": _said("bề mặt đo từ chuyến bay", "the flight's own surface"),
+    "dem": _said("mô hình độ cao (DEM)", "terrain model (DEM)"),
+    "relief_map": _said("Địa hình dùng để nắn ảnh (DSM), tô bóng", "The ground it lies on (DSM), shaded"),
+    "move_map": _said(
+        "Ảnh dời khỏi vị trí ghi (× {times}), sai số chiếu lại",
+        "Photos moved from telemetry (× {times}); residuals",
+    ),
+    "no_residual": _said("không có điểm liên kết", "no tie points"),
+    "histogram": _said(
+        "Phân bố sai số chiếu lại, một toạ độ, pixel", "Reprojection residuals, one coordinate, pixels"
+    ),
+    "histogram_used": _said("đã bình sai", "in the adjustment"),
+    "histogram_held": _said("giữ lại để kiểm tra", "held out"),
+    "histogram_frames": _said(
+        "Ảnh theo RMS sai số chiếu lại, pixel", "Photos by RMS of their residuals, pixels"
+    ),
+    # lists
+    "left_out": _said("Ảnh không dùng, và vì sao", "Photos not used, and why"),
+    "left_out_none": _said("Mọi ảnh đều được dùng.", "Every photo is used."),
+    "weak_list": _said("Ảnh dùng nhưng định vị yếu", "Photos used but weakly held"),
+    "weak_none": _said(
+        "Mọi ảnh dùng đều được giữ bằng điểm liên kết.", "Every photo used is held by its own tie points."
+    ),
+    "photo": _said("Ảnh", "Photo"),
+    "state": _said("Tình trạng", "State"),
+    "reason": _said("Lý do", "Reason"),
+    "tie_count": _said("Điểm liên kết", "Tie points"),
+    "rms": _said("RMS (px)", "RMS (px)"),
+    "cells": _said("Phủ trên ảnh", "Spread over the picture"),
+    "and_more": _said("và {count} ảnh nữa", "and {count} more"),
+    "notes": _said("Ghi chú", "Notes"),
+    "weak_why": _said("quá ít điểm liên kết, hoặc phân bố kém", "too few tie points, or badly spread"),
+    "carried_why": _said(
+        "không có điểm liên kết dùng được: vị trí ghi khi bay, chỉnh theo ảnh lân cận",
+        "no usable tie points: its telemetry, corrected as its neighbours were",
+    ),
+    "prior_why": _said("giữ vị trí ghi khi bay", "its telemetry was kept"),
+    # why frames were rejected, by the keys of errors.py
+    "reason_unreadable": _said("tệp ảnh không đọc được", "the picture cannot be read"),
+    "reason_no_position": _said("không có vị trí", "no position"),
+    "reason_calibration_missing": _said("không rõ ống kính", "lens not known"),
+    "reason_no_height": _said("không xác định được độ cao", "no usable height"),
+    "reason_telemetry_gap": _said("thiếu số liệu bay lúc chụp", "telemetry has a gap there"),
+    "reason_pose_rejected": _said("vị trí hoặc góc chụp vô lý", "its pose makes no sense"),
+    "reason_horizon_in_view": _said("chụp ngang chân trời", "it looks at the horizon"),
+    "reason_outside_terrain": _said("ngoài vùng có địa hình", "outside the terrain that is known"),
+    "reason_too_blurred": _said("mờ, nhoè", "too blurred"),
+    "reason_lens_covered": _said("ống kính bị che", "the lens was covered"),
+    "reason_duplicate": _said("trùng với ảnh khác", "a copy of another photo"),
+    "reason_rejected": _said("bị loại", "rejected"),
+    "reason_withdrawn": _said("đã rút khỏi mọi bản đồ", "withdrawn from every map"),
+    "reason_left_out": _said("không nhìn thấy mặt đất đã biết độ cao", "it sees no ground of known height"),
+    # what the adjustment says, in its own English and translated
+    "said_too_few": _said(
+        "chỉ dùng được {a} lần quan sát điểm liên kết.",
+        "only {a} tie point observations could be used: the priors are kept",
+    ),
+    "said_contradict": _said(
+        "chỉ {a} điểm liên kết khớp với một khối, các điểm còn lại mâu thuẫn nhau.",
+        "only {a} of the tie point observations fit one block: they contradict each other, "
+        "the priors are kept",
+    ),
+    "said_no_better": _said(
+        "điểm liên kết giữ lại không khớp hơn trước ({a} px so với {b} px).",
+        "held-out tie points fit no better than before ({a} px against {b} px): the priors are kept",
+    ),
+    "said_too_far": _said(
+        "khối ảnh sẽ phải dời gấp {a} lần (vị trí) và {b} lần (góc) độ chính xác đã ghi; kiểm tra hệ độ cao"
+        " và hướng bay.",
+        "the block would move frames by {a} (position) and {b} (attitude) times their stated accuracy: the "
+        "priors are kept; check their datum and heading",
+    ),
+    "said_focal": _said(
+        "tiêu cự sẽ phải đổi {a}; hãy cho thông số kiểm định của máy ảnh.",
+        "the focal length would change by {a}: the priors are kept; give the camera's calibration",
+    ),
+    "said_focal_note": _said(
+        "{a}: tiêu cự lệch {b} so với kiểm định, gấp {c} lần độ chính xác đã ghi; dùng trị của khối ảnh.",
+        "{a}: the focal length is {b} off its calibration, {c} times the stated accuracy: the block's own "
+        "value is used",
+    ),
+    "said_scatter_horizontal": _said(
+        "Vị trí mặt bằng tản mát gấp {a} lần so với độ chính xác đã ghi.",
+        "horizontal positions scatter {a} times as much as stated",
+    ),
+    "said_scatter_vertical": _said(
+        "Độ cao tản mát gấp {a} lần so với độ chính xác đã ghi.",
+        "vertical positions scatter {a} times as much as stated",
+    ),
+}
+
+_PATTERNS = {
+    key: re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>.+?)", re.escape(words.en)))
+    for key, words in WORDS.items()
+    if key.startswith("said_")
+}
+
+
+def say(key: str, language: str, **values: object) -> str:
+    """The phrase in "vi" or "en". Raises KeyError for a key, a language or a name that is not there."""
+    return {"vi": WORDS[key].vi, "en": WORDS[key].en}[language].format_map(
+        {name: str(value) for name, value in values.items()}
+    )
+
+
+def say_or(key: str, language: str, otherwise: str) -> str:
+    """The phrase, or `otherwise` where nothing is said under this key."""
+    return say(key, language) if key in WORDS else otherwise
+
+
+def translated(sentence: str, language: str) -> str:
+    """A sentence that the adjustment said in English, in this language; as it stands if not known."""
+    if language == "en":
+        return sentence
+    for key, pattern in _PATTERNS.items():
+        found = pattern.fullmatch(sentence)
+        if found:
+            values = {name: _comma(text) for name, text in found.groupdict().items()}
+            return say(key, language, **values)
+    return sentence
+
+
+def _comma(text: str) -> str:
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", text)
