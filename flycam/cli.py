@@ -234,6 +234,8 @@ def withdraw(*, data_dir: str | None, ref: str, reason: str, authority: str | No
     help="Share of tie points kept out of the adjustment, to report.",
 )
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
+@click.option("--reference", type=FILE, help="A map of the same ground (GeoTIFF) to tie the flight to.")
+@click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
 @command
 def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:

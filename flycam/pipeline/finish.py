@@ -1,6 +1,7 @@
 """From a live mosaic to one that can be measured on: a new revision beside it, from the same frames.
 
-    frames as recorded -> ties -> adjust -> surface -> radiometry -> seams -> tiles -> publish -> communes
+    frames as recorded -> ties -> adjust -> (control, reference: adjust again) -> surface -> radiometry
+    -> seams -> tiles -> publish -> communes
 
 Each layer of a flight is a block of its own. Every stage is kept on disk until the revision is published, so
 that the same command goes on where it was killed or stopped; nothing is shown before all of it is there. The
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,14 +29,17 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.photos import sha256_of
 from flycam.pipeline.coverage import cover_communes, main_mosaic
+from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.finish_block import block_frames, inputs_hash, one_system, terrain_id
+from flycam.pipeline.finish_control import adjust_with_control, check_control
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import place_frames
 from flycam.pipeline.finish_progress import FinishProgress
 from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics
-from flycam.pipeline.finish_stages import Run, adjust, even_out, ground, overviews, plan, tie
+from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.finish_tiles import write_tiles
 from flycam.pipeline.opening import check_gsd
@@ -59,6 +64,8 @@ class FinishRequest:
     rolling_shutter  use the cameras' readout times
     held_out_share   share of the tie points kept out of the adjustment and reported
     gsd_m            of the revision; None: the live mosaic's
+    reference        a map of the same ground that the block is tied to
+    gcp              ground control points, as OpenDroneMap's list writes them
     redo             make a further revision even if one of the same inputs stands
     """
 
@@ -67,12 +74,18 @@ class FinishRequest:
     rolling_shutter: bool = True
     held_out_share: float = AdjustOptions().held_out_share
     gsd_m: float | None = None
+    reference: Path | None = None
+    gcp: Path | None = None
     redo: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
-        """What decides the result, as JSON values."""
-        return {name: value for name, value in asdict(self).items() if name != "redo"}
+        """What decides the result, as JSON values; files by their content. Raises SourceUnreadable."""
+        plain = {name: value for name, value in asdict(self).items() if name != "redo"}
+        for name in ("reference", "gcp"):
+            path = getattr(self, name)
+            plain[name] = None if path is None else {"name": path.name, "sha256": sha256_of(path)}
+        return plain
 
 
 def _never() -> bool:
@@ -98,10 +111,12 @@ def finish(
     flight = workspace.catalog.flights.flight(ref)
     _check(flight, request)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
-        layers = [
-            _finish_layer(workspace, flight, mosaic, request, FinishProgress(progress, cancelled=cancelled))
-            for mosaic in _live_mosaics(workspace, flight)
-        ]
+        layers = []
+        for mosaic in _live_mosaics(workspace, flight):
+            # marks are made on the photos of the main layer
+            asked = request if not layers else replace(request, gcp=None)
+            told = FinishProgress(progress, cancelled=cancelled)
+            layers.append(_finish_layer(workspace, flight, mosaic, asked, told))
         if all(one.record is None for one in layers):
             raise InputUnusable(f"{flight.name}: {layers[0].why}")
         communes = _cover(workspace, flight, FinishProgress(progress, cancelled=cancelled))
@@ -157,7 +172,8 @@ def _finish_layer(
     one_system(records)
     dem_id = terrain_id(records, flight.dem_id)
     mosaic = _with_gsd(live, records, request.gsd_m)
-    digest = inputs_hash(mosaic, records, dem_id, request.options)
+    options = request.options
+    digest = inputs_hash(mosaic, records, dem_id, options)
     standing = workspace.catalog.revisions.standing(live.mosaic_id, digest)
     if standing is not None and not request.redo:
         _show(workspace, standing)
@@ -176,18 +192,24 @@ def _finish_layer(
         progress=progress,
         workers=workers_here(),
     )
-    record = _make_revision(workspace, run, request, digest)
+    check_control(run.frames, request.reference, request.gcp)
+    if request.gcp is not None:
+        keep(workspace, request.gcp)
+    record = _make_revision(workspace, run, request, options, digest)
     folder.remove()
     return LayerReport(layer=layer, record=record, new=True)
 
 
-def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, digest: str) -> RevisionRecord:
-    """All stages of one layer, up to the revision on show."""
+def _make_revision(
+    workspace: Workspace, run: Run, request: FinishRequest, asked: dict[str, Any], digest: str
+) -> RevisionRecord:
+    """All stages of one layer, up to the revision on show. asked: the options as they are recorded."""
     spacing_m = request.dsm_spacing_m or _DSM_PER_GSD * run.flight.gsd_m
     ties = tie(run)
     run = replace(run, frames=as_read(run.frames, ties))
     options = AdjustOptions(held_out_share=request.held_out_share, rolling_shutter=request.rolling_shutter)
-    adjustment = adjust(run, ties.ties, options, control=())
+    controlled = adjust_with_control(run, ties.ties, options, request.reference, request.gcp)
+    adjustment = controlled.adjustment
     surface = ground(run, adjustment, spacing_m) if request.surface and adjustment.accepted else None
     terrain = run.terrain if surface is None else with_content_id(surface.for_rectification())
     placing = place_frames(run.records, run.frames, adjustment, terrain, run.mosaic.base_zoom)
@@ -199,7 +221,7 @@ def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, diges
     radiometry = even_out(run, seen)
     seams = plan(run, seen, radiometry)
     revisions = workspace.catalog.revisions
-    number = revisions.open(run.mosaic, digest, request.options, workspace.clock_ns())
+    number = revisions.open(run.mosaic, digest, asked, workspace.clock_ns())
     revisions.put_frames(run.mosaic.mosaic_id, number, [one.kept for one in placing.frames])
     mosaic = replace(run.mosaic, revision=number, published=False)
     write_tiles(workspace, run, mosaic, seams, radiometry, placing.frames, terrain, surface)
@@ -211,6 +233,7 @@ def _make_revision(workspace: Workspace, run: Run, request: FinishRequest, diges
         stats=statistics(
             ties=ties,
             adjustment=adjustment,
+            control=controlled.stats,
             surface=surface,
             surface_id=None if surface is None else _keep_terrain(workspace, surface.terrain),
             placing=placing,

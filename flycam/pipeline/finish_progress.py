@@ -19,6 +19,7 @@ COSTS: Mapping[str, float] = {
     "ties.features": 14.0,
     "ties.matches": 10.0,
     "adjust": 8.0,
+    "reference": 4.0,
     "surface.coarse": 8.0,
     "surface.fine": 26.0,
     "overviews": 8.0,

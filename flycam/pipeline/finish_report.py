@@ -51,6 +51,7 @@ def statistics(
     *,
     ties: TieReport,
     adjustment: Adjustment,
+    control: Mapping[str, Any],
     surface: Surface | None,
     surface_id: str | None,
     placing: Placing,
@@ -92,6 +93,7 @@ def statistics(
         "shift_m": _numbers(accuracy.shift_m),
         "shift_sigma_m": _numbers(accuracy.shift_sigma_m),
         "check_m": _numbers(accuracy.check_m),
+        "control": dict(control),
         "surface": None
         if surface is None
         else {

@@ -106,12 +106,19 @@ def tie(run: Run) -> TieReport:
         return run.folder.made("ties", _TIE_KINDS, make)
 
 
-def adjust(run: Run, ties: nouns.Ties, options: AdjustOptions, control: Sequence[ControlPoint]) -> Adjustment:
+def adjust(
+    run: Run,
+    ties: nouns.Ties,
+    options: AdjustOptions,
+    control: Sequence[ControlPoint],
+    *,
+    name: str = "adjust",
+) -> Adjustment:
     """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
     prior = None if run.terrain.vertical_datum == LOCAL_DATUM else TerrainPrior(terrain=run.terrain)
     block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
     with run.progress.stage("adjust") as progress:
-        return run.folder.made("adjust", _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
+        return run.folder.made(name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
 
 
 def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None:

@@ -33,6 +33,7 @@ from flycam.geometry.grid import (
     zoom_for_gsd,
 )
 from flycam.geometry.terrain import TerrainGrid, heights_at
+from flycam.pipeline.workspace import Progress, silent
 
 Floats = NDArray[np.float64]
 PatchOf = Callable[[int, TileRange], OrthoPatch]
@@ -92,6 +93,7 @@ def tie_to_reference(
     terrain: TerrainGrid,
     *,
     reach_m: float,
+    progress: Progress = silent,
 ) -> ReferenceTie:
     """Compare frames with a reference and turn what agrees into control points.
 
@@ -102,7 +104,10 @@ def tie_to_reference(
     zoom = zoom_for_gsd(picture.gsd_m, lat)
     reach_px = max(int(np.ceil(reach_m / ground_pixel_m(zoom, lat))), 4)
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MOST_FRAMES)).astype(int))
-    seen = [_compare(picture, frames[k], patch_of, int(k), terrain, zoom, reach_px) for k in chosen]
+    seen = []
+    for done, k in enumerate(chosen, start=1):
+        seen.append(_compare(picture, frames[k], patch_of, int(k), terrain, zoom, reach_px))
+        progress("reference", done, len(chosen))
     places, shifts, sigmas = (np.concatenate([one[i] for one in seen]) for i in (0, 1, 2))
     tried = sum(one[3] for one in seen)
     if not len(places):
