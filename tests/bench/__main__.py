@@ -2,8 +2,9 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles adjust (all, unless some are named). Ends with code 0
-whether the numbers are met or not; with 1 only if something did not run.
+Rows: rectify ingest position memory inspect tiles adjust, and of a finished revision finish-accuracy
+finish-sigma finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some are
+named). Ends with code 0 whether the numbers are met or not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -14,11 +15,21 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 
-from tests.bench import adjust, bench_rectify, bench_tiles, ingest, inspect_photos, memory, position
+from tests.bench import (
+    adjust,
+    bench_rectify,
+    bench_tiles,
+    finish,
+    ingest,
+    inspect_photos,
+    memory,
+    position,
+)
 from tests.bench.table import Row, as_json, machine, render
 
 Options = argparse.Namespace
@@ -70,6 +81,10 @@ def tile_rows(_options: Options) -> list[Row]:
     ]
 
 
+def _finish_rows(measure: Callable[[int], list[Row]], options: Options) -> list[Row]:
+    return measure(options.photos)
+
+
 ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "rectify": rectify_rows,
     "ingest": lambda o: ingest.measure(o.strips, o.per_strip, o.rounds, _cores(o.cores)),
@@ -78,6 +93,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "inspect": lambda o: inspect_photos.measure(o.strips, o.per_strip, o.photos, o.pictures),
     "tiles": tile_rows,
     "adjust": lambda o: adjust.measure(),
+    **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 
 

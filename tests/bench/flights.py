@@ -131,14 +131,16 @@ def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip
         picture = cv2.convertScaleAbs(
             picture[:: -1 if lap % 2 else 1], alpha=1.0 - 0.02 * lap, beta=float(lap)
         )
+        yaw_deg = 0.0 if strip[number] % 2 == 0 else 180.0
         measured = Measured(
             lon_deg=float(lonlat[number, 0]),
             lat_deg=float(lonlat[number, 1]),
             absolute_m=float(heights[number]),
             relative_m=float(heights[number] - _rolling(_CENTRE_E, _CENTRE_N)),
-            yaw_deg=0.0 if strip[number] % 2 == 0 else 180.0,
+            yaw_deg=yaw_deg,
             pitch_deg=-89.5,
             roll_deg=0.0,
+            flight_yaw_deg=yaw_deg,
             taken=start + timedelta(seconds=4.0 * number + 14.0 * float(strip[number])),
         )
         name = f"DJI_{number + 1:04d}.JPG"

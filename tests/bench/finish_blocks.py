@@ -1,0 +1,190 @@
+"""Small drill flights as blocks, without a pixel: an instrument's errors, ties from truth and noise.
+
+World, flight, instruments and terrain model are the drill's own; what is left out is the photos. A tie point
+is a place of the true surface (roofs and crowns too) that frames see without anything in between, measured
+with noise, some of it wrong. The sigmas are those that ingest gives a drill's photos. Thirty flights take
+minutes, so that the sigma of the common shift, one number a flight, can be held against what it claims.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.adjust.block import Adjustment, Block, BlockFrame, TerrainPrior, Ties
+from flycam.adjust.bundle import adjust_block
+from flycam.adjust.strips import strips_of
+from flycam.drill.flight import Exposure, FlightPlan, block_bounds, drill_camera, fly
+from flycam.drill.metadata import measure
+from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
+from flycam.drill.terrain_model import terrain_model, typical_error
+from flycam.drill.window import Window
+from flycam.drill.world import drill_world
+from flycam.geodata.crs import convergence_and_scale, to_work
+from flycam.geometry.camera import image_rays, in_image, project
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
+from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at
+
+SIZE_PX, GSD_M = (660, 495), 0.3
+STRIPS, PER_STRIP = 3, 6
+DEM_SHIFT_M, YAW_STEP_DEG = 3.0, 0.8
+SEEN_A_FRAME = 150
+_WORLD_CELL_M, _DEM_MARGIN_M = 0.75, 250.0
+_TIE_PX, _CLAIMED_PX, _WRONG = 0.3, 0.5, 0.02
+_SAME_PLACE_M = 0.3
+# what `flycam ingest` gives a drill: metres, and degrees about the camera's axes
+_SIGMA_M, _SIGMA_DEG = (1.5, 1.5, 8.0), (0.7, 0.7, 1.5)
+_SIGMA_FOCAL = 0.002
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """Of one flight: errors over their predicted sigmas.
+
+    frames  n×3, of projection centres, the common shift taken out; shift 3, of the shift itself
+    error_m, sigma_m   n×3, the frames' own
+    shift_m 3
+    """
+
+    frames: np.ndarray
+    shift: np.ndarray
+    error_m: np.ndarray
+    sigma_m: np.ndarray
+    shift_m: np.ndarray
+
+
+def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
+    """Hold an adjustment against the true projection centres, n×3."""
+    centres = np.array([f.exterior.projection_centre_m for f in adjustment.frames])
+    sigma = np.array([f.exterior.sigma_position_m for f in adjustment.frames])
+    shift = (centres - truth).mean(axis=0)
+    error = centres - truth - shift
+    return Agreement(
+        frames=error / sigma,
+        shift=shift / np.array(adjustment.accuracy.shift_sigma_m),
+        error_m=error,
+        sigma_m=sigma,
+        shift_m=shift,
+    )
+
+
+def fly_and_adjust(seed: int, relief_m: float, dem_post_m: float) -> Agreement | None:
+    """One flight; None where the priors were kept."""
+    block, truth = drill_block(seed, relief_m, dem_post_m)
+    adjustment = adjust_block(block)
+    return agreement(adjustment, truth) if adjustment.accepted else None
+
+
+def drill_block(seed: int, relief_m: float, dem_post_m: float) -> tuple[Block, np.ndarray]:
+    """The block of a flight, and its true projection centres n×3."""
+    valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
+    plan = FlightPlan(strips=STRIPS, per_strip=PER_STRIP, gsd_m=GSD_M)
+    exposures = fly(valley, plan, camera, seed, after=False)
+    bounds = block_bounds(valley, exposures, camera)
+    world = drill_world(bounds, _WORLD_CELL_M, seed=seed, relief_m=relief_m)
+    top = _grid(world.window, world.surface_m, "truth")
+    west, south, east, north = bounds
+    wide = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
+    dem = _grid(*terrain_model(valley, wide, dem_post_m, typical_error(seed, DEM_SHIFT_M)), "dem")
+    bare = _grid(*terrain_model(valley, wide, dem_post_m), "bare")
+    frames = _measured(exposures, camera, seed, dem, bare)
+    block = Block(
+        frames=frames,
+        ties=_ties(exposures, camera, top, np.random.default_rng([seed, 71])),
+        terrain=TerrainPrior(terrain=dem),
+    )
+    return block, np.array([e.exterior.projection_centre_m for e in exposures])
+
+
+def _measured(
+    exposures: list[Exposure], camera: InteriorOrientation, seed: int, dem: TerrainGrid, bare: TerrainGrid
+) -> list[BlockFrame]:
+    """The frames as ingest believes them: heights hang on the terrain model at the take-off."""
+    takeoff = np.mean([e.exterior.projection_centre_m[:2] for e in exposures], axis=0)[None]
+    true_m, told_m = float(heights_at(bare, takeoff)[0]), float(heights_at(dem, takeoff)[0])
+    told = measure(exposures, true_m, seed, False, 1.0, YAW_STEP_DEG)
+    lonlat = np.array([(m.lon_deg, m.lat_deg) for m in told])
+    places = np.column_stack([to_work(lonlat, WORK_CRS), [told_m + m.relative_m for m in told]])
+    times = [int(e.seconds * 1e9) for e in exposures]
+    strips = strips_of(times, places)
+    believed = replace(camera, sigma_focal_rel=_SIGMA_FOCAL, calibration_id="bench")
+    frames = []
+    for number, (one, place) in enumerate(zip(told, places, strict=True)):
+        convergence, scale = convergence_and_scale(WORK_CRS, one.lon_deg, one.lat_deg)
+        angles = np.radians([one.yaw_deg, one.pitch_deg, one.roll_deg])
+        exterior = ExteriorOrientation(
+            projection_centre_m=(float(place[0]), float(place[1]), float(place[2])),
+            rotation=as_mat3(rotation_from_gimbal(*angles, convergence)),
+            work_crs=WORK_CRS,
+            vertical_datum=VERTICAL_DATUM,
+            grid_scale=scale,
+            sigma_position_m=_SIGMA_M,
+            sigma_attitude_rad=tuple(np.radians(_SIGMA_DEG)),
+            source=PoseSource.GNSS,
+        )
+        frames.append(
+            BlockFrame(
+                frame_id=f"{number:05d}",
+                source_name=f"DJI_{number + 1:04d}.JPG",
+                camera="drill",
+                strip=strips[number],
+                captured_ns=times[number],
+                interior=believed,
+                exterior=exterior,
+            )
+        )
+    return frames
+
+
+def _ties(
+    exposures: list[Exposure], camera: InteriorOrientation, top: TerrainGrid, random: np.random.Generator
+) -> Ties:
+    """Places that frames look at, seen by all frames that have a clear line to them."""
+    size = np.array(camera.image_size_px, dtype=np.float64)
+    count = SEEN_A_FRAME // 3  # each is seen by several frames
+    uv = random.uniform((5.0, 5.0), size - 6.0, size=(len(exposures), count, 2))
+    points = np.concatenate(
+        [
+            cast_rays(top, np.array(e.exterior.projection_centre_m), image_rays(camera, e.exterior, at))
+            for e, at in zip(exposures, uv, strict=True)
+        ]
+    )
+    points = points[np.isfinite(points).all(axis=1)]
+    frame, track, seen_at = [], [], []
+    for number, exposure in enumerate(exposures):
+        image, _ = project(camera, exposure.exterior, points)
+        inside = np.flatnonzero(in_image(camera, image[:, 0], image[:, 1]))
+        rays = image_rays(camera, exposure.exterior, image[inside])
+        hits = cast_rays(top, np.array(exposure.exterior.projection_centre_m), rays)
+        clear = inside[np.linalg.norm(hits - points[inside], axis=1) < _SAME_PLACE_M]
+        frame.append(np.full(len(clear), number))
+        track.append(clear)
+        seen_at.append(image[clear])
+    frames, tracks, places = np.concatenate(frame), np.concatenate(track), np.concatenate(seen_at)
+    places += random.normal(size=places.shape) * _TIE_PX
+    wrong = random.uniform(size=len(places)) < _WRONG
+    places[wrong] += random.normal(size=(int(wrong.sum()), 2)) * 20.0
+    many = np.bincount(tracks, minlength=len(points))[tracks] >= 2
+    frames, tracks, places = frames[many], tracks[many], places[many]
+    order = np.lexsort((frames, tracks))
+    return Ties(
+        frame=frames[order].astype(np.int32),
+        track=np.unique(tracks[order], return_inverse=True)[1].astype(np.int32),
+        uv_px=places[order],
+        sigma_px=np.full(len(order), _CLAIMED_PX),
+    )
+
+
+def _grid(window: Window, heights: np.ndarray, name: str) -> TerrainGrid:
+    # cells are centred on posts at whole multiples of the cell
+    return TerrainGrid(
+        heights_m=np.asarray(heights, np.float32),
+        origin_m=(window.west_cell * window.cell_m, window.north_cell * window.cell_m),
+        post_spacing_m=(window.cell_m, window.cell_m),
+        work_crs=WORK_CRS,
+        vertical_datum=VERTICAL_DATUM,
+        dem_id=name,
+    )

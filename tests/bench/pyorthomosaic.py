@@ -1,0 +1,66 @@
+"""The peer: pyOrthomosaic 0.9.3, in its own virtual environment, as its own process. Never imported.
+
+FLYCAM_BENCH_PYORTHOMOSAIC names a folder that holds its programs (`orthomosaic`, `orthomosaic-3d`).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.bench.finish_flights import HOME
+from tests.bench.flights import ROOT
+from tests.bench.processes import BenchBroken, Finished, run_process
+
+VERSION = "0.9.3"
+_NAMES = {"2D": "orthomosaic", "3D": "orthomosaic-3d"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PeerRun:
+    """One run over a folder of photos; mosaic: the GeoTIFF it left."""
+
+    run: Finished
+    mosaic: Path
+
+
+def program(kind: str) -> Path:
+    """Path of the program; installed on first use."""
+    told = os.environ.get("FLYCAM_BENCH_PYORTHOMOSAIC")
+    if told:
+        return Path(told) / _NAMES[kind]
+    home = ROOT / "pyorthomosaic"
+    path = home / "bin" / _NAMES[kind]
+    if not path.exists():
+        print(f"installing pyOrthomosaic {VERSION} into {home} …", flush=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            wanted = f"pyOrthomosaic=={VERSION}"
+            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", wanted], check=True)
+        except subprocess.CalledProcessError as error:
+            shutil.rmtree(home, ignore_errors=True)
+            raise BenchBroken(
+                f"pyOrthomosaic cannot be installed ({error}); set FLYCAM_BENCH_PYORTHOMOSAIC"
+            ) from error
+    return path
+
+
+def mosaicked(kind: str, photos: Path, name: str, gsd_m: float | None = None) -> PeerRun:
+    """Run "2D" or "3D" over a folder of photos, everything else as it comes."""
+    folder = HOME / "pyorthomosaic" / f"{name}-{kind}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if kind == "2D":
+        out = folder / "mosaic.tif"
+        size = () if gsd_m is None else ("--resolution", str(gsd_m))
+        run = run_process([program(kind), photos, "-o", out, *size, "--backend", "cpu", "--no-preview"])
+        return PeerRun(run=run, mosaic=out)
+    run = run_process([program(kind), photos, "-o", folder, "--backend", "cpu"])
+    made = [p for p in folder.rglob("*.tif") if "ortho" in p.name.lower()]
+    if not made:
+        raise BenchBroken(f"{folder}: pyOrthomosaic 3D left no orthophoto: {sorted(folder.iterdir())}")
+    return PeerRun(run=run, mosaic=max(made, key=lambda p: p.stat().st_size))
