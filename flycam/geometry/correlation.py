@@ -143,7 +143,7 @@ def _cut(picture: Complex, centres: NDArray[np.int64], half: int) -> Complex:
 
 
 def _overlapping_energy(areas: Complex, windows: Complex, side: int, span: int) -> Floats:
-    """Root of the product of both energies where window and area lie over each other: normalises the score."""
+    """Root of the product of both energies where window and area lie over each other: it scales the score."""
     strength = np.abs(areas).astype(np.float32) ** 2
     ones = np.ones(windows.shape[1:], dtype=np.float32)
     local = fft.irfft2(

@@ -77,6 +77,7 @@ def rectify(
     max_range_m: float | None = None,
     wanted: NDArray[np.bool_] | None = None,
     lattices: FrameLattices | None = None,
+    posts: PostView | None = None,
 ) -> Rectified:
     """Rectify a frame onto `tiles`.
 
@@ -85,7 +86,8 @@ def rectify(
     max_range_m from the camera (default `footprint.view_range`) is left out. wanted says for each block of
     32×32 pixels (8·rows×8·columns of tiles.shape_tiles) whether it is asked for: what is not may be left out
     (0), and what is has the same bytes as always. lattices: those of all tiles with wanted blocks, where they
-    were made before with this max_lattice_error_px (see `blocks.quality_bounds`).
+    were made before with this max_lattice_error_px (see `blocks.quality_bounds`). posts: what `post_view` gave
+    for this frame and terrain, where it is rectified piece by piece.
 
     Raises ValueError if the pixels are not of the size the interior orientation says.
     """
@@ -95,8 +97,9 @@ def rectify(
     quality = np.zeros(tiles.shape_px, dtype=np.uint16)
     view = View(interior, exterior, terrain, to_work, max_range_m)
     extents = whole_tiles(tiles) if wanted is None else wanted_extents(tiles, wanted)
-    if posts_are_fine(interior, exterior, terrain):
+    if posts is None and posts_are_fine(interior, exterior, terrain):
         posts = PostView(interior, exterior, terrain, to_work, view.reach_m)
+    if posts is not None:
         return _rectify_over_posts(posts, pixels, tiles, interpolation, extents, rgb, quality)
     sampler = Sampler(view, pixels, interpolation)
     if lattices is None:
@@ -111,6 +114,21 @@ def rectify(
         lattice_error_px=lattices.largest_error_px,
         visible_fraction=sampler.visible_px / sampler.inside_px if sampler.inside_px else 0.0,
     )
+
+
+def post_view(
+    interior: InteriorOrientation,
+    exterior: ExteriorOrientation,
+    terrain: TerrainGrid,
+    to_work: PlanarMap,
+    max_range_m: float | None = None,
+) -> PostView | None:
+    """The frame over the terrain's posts, to be made once for many calls of `rectify`; None where the posts
+    are too far apart for it."""
+    if not posts_are_fine(interior, exterior, terrain):
+        return None
+    reach_m = View(interior, exterior, terrain, to_work, max_range_m).reach_m
+    return PostView(interior, exterior, terrain, to_work, reach_m)
 
 
 def source_coordinates(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.expected_error import tile_error
 from flycam.geometry.grid import TileId, TileRange, range_bounds
+from flycam.geometry.posts import PostView
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.mosaic.finishing import finish_tiles, planned_tiles
 from flycam.mosaic.radiometry import Radiometry
@@ -23,12 +25,13 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_stages import LOCAL_DATUM, Run
-from flycam.pipeline.rectification import patch_of
+from flycam.pipeline.rectification import patch_of, posts_of
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
+_VIEWS_AT_ONCE = 48
 _WORSE_PER_M = 1.0
 _CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
 
@@ -120,6 +123,7 @@ class _Maker:
         self._sigma = sigma
         self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
         self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
+        self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
 
     def patch(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
         """The frame over these tiles, evened out; None where it has no ground there."""
@@ -128,7 +132,13 @@ class _Maker:
         if wanted.is_empty:
             return None
         pixels = self._developed.pixels(frame_id)
-        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted)
+        posts = self._views(frame_id, (pixels.shape[1], pixels.shape[0]))
+        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted, posts=posts)
+
+    def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
+        """A frame is asked for block by block; what it sees of the terrain is worked out once."""
+        one = self._placed[frame_id]
+        return posts_of(one.header, one.exterior, size_px, self._terrain, one.tiles)
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
         """Expected error of the frame's pixels over a tile, metres."""

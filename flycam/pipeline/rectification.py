@@ -34,7 +34,8 @@ from flycam.geometry.grid import (
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
+from flycam.geometry.posts import PostView
+from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, post_view, rectify
 from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid
 
@@ -129,12 +130,13 @@ def patch_of(
     wanted: TileRange | None = None,
     blocks: NDArray[np.bool_] | None = None,
     lattices: FrameLattices | None = None,
+    posts: PostView | None = None,
 ) -> OrthoPatch:
     """Rectify a frame onto its tiles, or onto `wanted` tiles among them (the same bytes there).
 
     pixels H×W×3 uint8 RGB, of the interior's size or resized evenly; blocks says which blocks of the tiles
     are asked for (see `rectify`), lattices are those of the frame's tiles with such blocks if they were made
-    before (`bounds_of`). Raises what `rectify` raises.
+    before (`bounds_of`), posts what `posts_of` gave. Raises what `rectify` raises.
     """
     tiles = frame_tiles if wanted is None else frame_tiles.intersection(wanted)
     if lattices is not None and blocks is not None:
@@ -148,6 +150,7 @@ def patch_of(
         _plane_of(exterior, frame_tiles),
         wanted=blocks,
         lattices=lattices,
+        posts=posts,
     )
     return OrthoPatch(
         tiles=tiles,
@@ -157,6 +160,17 @@ def patch_of(
         exterior_version=exterior.version,
         dem_id=terrain.dem_id,
     )
+
+
+def posts_of(
+    header: FrameHeader,
+    exterior: ExteriorOrientation,
+    size_px: tuple[int, int],
+    terrain: TerrainGrid,
+    frame_tiles: TileRange,
+) -> PostView | None:
+    """The frame over a fine terrain's posts, for `patch_of` piece by piece; None if it is coarse."""
+    return post_view(_interior_at(header, size_px), exterior, terrain, _plane_of(exterior, frame_tiles))
 
 
 def bounds_of(
