@@ -111,7 +111,7 @@ def finish(
     flight = workspace.catalog.flights.flight(ref)
     _check(flight, request)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
-        layers = []
+        layers: list[LayerReport] = []
         for mosaic in _live_mosaics(workspace, flight):
             # marks are made on the photos of the main layer
             asked = request if not layers else replace(request, gcp=None)
