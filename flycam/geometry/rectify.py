@@ -86,8 +86,8 @@ def rectify(
     max_range_m from the camera (default `footprint.view_range`) is left out. wanted says for each block of
     32×32 pixels (8·rows×8·columns of tiles.shape_tiles) whether it is asked for: what is not may be left out
     (0), and what is has the same bytes as always. lattices: those of all tiles with wanted blocks, where they
-    were made before with this max_lattice_error_px (see `blocks.quality_bounds`). posts: what `post_view` gave
-    for this frame and terrain, where it is rectified piece by piece.
+    were made before with this max_lattice_error_px (see `blocks.quality_bounds`). posts: what `post_view`
+    gave for this frame and terrain, where it is rectified piece by piece.
 
     Raises ValueError if the pixels are not of the size the interior orientation says.
     """
