@@ -23,6 +23,7 @@ from flycam.pipeline.demo import DemoReport
 from flycam.pipeline.doctor import Check
 from flycam.pipeline.finish_report import FinishReport
 from flycam.pipeline.inspection import InspectionReport
+from flycam.pipeline.report import ReportFile
 from flycam.pipeline.withdraw import WithdrawReport
 
 Answer = Mapping[str, Any]
@@ -292,6 +293,19 @@ def of_export(exported: Exported) -> Answered:
         "bounds": list(exported.bounds),
     }
     return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m} m, {exported.crs}"]
+
+
+def of_report(written: ReportFile) -> Answered:
+    """path, flight_id, revision, language, bytes."""
+    answer = {
+        "path": str(written.path),
+        "flight_id": written.flight.flight_id,
+        "revision": written.revision,
+        "language": written.language,
+        "bytes": written.bytes,
+    }
+    line = f"{written.path}: quality report of {written.flight.name}, revision {written.revision}"
+    return answer, [line]
 
 
 def of_dem(record: DemRecord, info: DemInfo) -> Answered:

@@ -34,10 +34,12 @@ from flycam.pipeline.finish import finish as finish_flight
 from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.people import add_user
+from flycam.pipeline.report import write_report
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, registered_dems, remove_dem
 from flycam.pipeline.withdraw import withdraw as withdraw_frames
 from flycam.pipeline.workspace import Workspace
+from flycam.report.words import LANGUAGES
 from flycam.serve.running import serve as serve_map
 from flycam.serve.services import Services, is_loopback
 from flycam.serve.sessions import read_key
@@ -236,6 +238,7 @@ def withdraw(*, data_dir: str | None, ref: str, reason: str, authority: str | No
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
 @click.option("--reference", type=FILE, help="A map of the same ground (GeoTIFF) to tie the flight to.")
 @click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
+@click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
 @command
 def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
@@ -280,6 +283,22 @@ def export(
                 )
             return answers.of_export(export_surface(workspace, flight, out, revision=options["revision"]))
         return answers.of_export(export_flight(workspace, flight, out, **options))
+
+
+@flycam.command()
+@click.argument("flight")
+@click.argument("out", type=FILE, metavar="OUT.pdf|OUT.html")
+@click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option("--revision", type=click.IntRange(min=1), help="Default: the one on show.")
+@click.option("--layer", type=click.Choice([layer.value for layer in Layer]), help="Default: the main one.")
+@command
+def report(
+    *, data_dir: str | None, flight: str, out: Path, language: str, revision: int | None, layer: str | None
+) -> Result:
+    """The quality report of a finished flight: how far it can be trusted, and what was left out."""
+    with _opened(data_dir) as (workspace, _):
+        wanted = None if layer is None else Layer(layer)
+        return answers.of_report(write_report(workspace, flight, out, language, revision, wanted))
 
 
 @flycam.group()

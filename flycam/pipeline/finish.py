@@ -38,12 +38,13 @@ from flycam.pipeline.finish_control import adjust_with_control, check_control
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import place_frames
 from flycam.pipeline.finish_progress import FinishProgress
-from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics
+from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics, with_seconds
 from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.finish_tiles import write_tiles
 from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.rectification import recorded_pose
+from flycam.pipeline.report import make_reports
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
@@ -66,6 +67,7 @@ class FinishRequest:
     gsd_m            of the revision; None: the live mosaic's
     reference        a map of the same ground that the block is tied to
     gcp              ground control points, as OpenDroneMap's list writes them
+    report           make the quality report
     redo             make a further revision even if one of the same inputs stands
     """
 
@@ -76,12 +78,13 @@ class FinishRequest:
     gsd_m: float | None = None
     reference: Path | None = None
     gcp: Path | None = None
+    report: bool = True
     redo: bool = False
 
     @property
     def options(self) -> dict[str, Any]:
         """What decides the result, as JSON values; files by their content. Raises SourceUnreadable."""
-        plain = {name: value for name, value in asdict(self).items() if name != "redo"}
+        plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
         for name in ("reference", "gcp"):
             path = getattr(self, name)
             plain[name] = None if path is None else {"name": path.name, "sha256": sha256_of(path)}
@@ -242,6 +245,10 @@ def _make_revision(
             seconds=run.progress.seconds,
         ),
     )
+    if request.report:
+        with run.progress.stage("report") as told:
+            record = replace(record, reports=make_reports(workspace, run.flight, mosaic, record, told))
+        record = replace(record, stats=with_seconds(record.stats, run.progress.seconds))
     return _publish(workspace, run.flight, record)
 
 

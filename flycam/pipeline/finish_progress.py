@@ -26,6 +26,7 @@ COSTS: Mapping[str, float] = {
     "radiometry": 3.0,
     "seams": 6.0,
     "blend": 18.0,
+    "report": 2.0,
     "communes": 2.0,
 }
 """What stages cost, in the order in which they run; parts of a stage after the dot."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from flycam import __version__
-from flycam.adjust.block import Adjustment
+from flycam.adjust.block import Adjustment, Floats
 from flycam.adjust.ties import TieReport
 from flycam.catalog.records import Coverage, RevisionRecord
 from flycam.frame.flight import Flight
@@ -19,6 +19,7 @@ from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish_block import RECIPE_VERSION
 from flycam.pipeline.finish_placing import Placing
+from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS
 from flycam.surface.surface import Surface
 
 
@@ -65,6 +66,8 @@ def statistics(
                            of the height; shift_sigma_m is what is unknown of the whole block's place
     surface.terrain_id     recorded terrain that holds the surface as it was measured (the revision's own
                            `dem_id` is that with roofs drawn straight)
+    residuals              how many residuals (one coordinate) lie in each RESIDUAL_STEP_PX, the last count
+                           all beyond: of observations used, and held out
     seconds                by stage: wall, processor; of the run that completed the revision
     """
     accuracy = adjustment.accuracy
@@ -83,6 +86,7 @@ def statistics(
         "tie_points": accuracy.tracks,
         "observations": accuracy.observations,
         "pairs": {"tried": ties.pairs_tried, "tied": ties.pairs_tied},
+        "residuals": _residuals(adjustment),
         "cells_pct": _number(float(np.median(ties.cells_pct)) if len(ties.cells_pct) else math.nan),
         "reprojection_px": _number(accuracy.reprojection_px),
         "held_out_px": _number(accuracy.held_out_px),
@@ -103,9 +107,29 @@ def statistics(
         },
         "radiometry": {"scale": _number(radiometry.scale), "compared": radiometry.compared},
         "seams": {"energy_start": plan.energy_start, "energy": plan.energy},
-        "seconds": {stage: [round(wall, 2), round(cpu, 2)] for stage, (wall, cpu) in seconds.items()},
+        "seconds": _seconds(seconds),
         "versions": {"flycam": __version__, "recipe": RECIPE_VERSION},
     }
+
+
+def with_seconds(stats: Mapping[str, Any], seconds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
+    """Statistics with what stages took, those after them included."""
+    return {**stats, "seconds": _seconds(seconds)}
+
+
+def _seconds(seconds: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:
+    return {stage: [round(wall, 2), round(cpu, 2)] for stage, (wall, cpu) in seconds.items()}
+
+
+def _residuals(adjustment: Adjustment) -> dict[str, list[int]]:
+    known = np.isfinite(adjustment.residual_px).all(axis=1)
+    sizes = {"used": known & adjustment.used, "held_out": known & ~adjustment.used}
+    return {name: _counted(adjustment.residual_px[rows]) for name, rows in sizes.items()}
+
+
+def _counted(residual_px: Floats) -> list[int]:
+    steps = np.minimum((np.abs(residual_px).ravel() / RESIDUAL_STEP_PX).astype(np.int64), RESIDUAL_STEPS)
+    return [int(count) for count in np.bincount(steps, minlength=RESIDUAL_STEPS + 1)]
 
 
 def _numbers(values: Sequence[float]) -> list[float | None]:

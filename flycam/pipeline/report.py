@@ -27,6 +27,7 @@ from flycam.catalog.records import (
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.frame.flight import Flight
+from flycam.frame.frame import Layer
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
 from flycam.pipeline.coverage import main_mosaic
@@ -59,31 +60,53 @@ class ReportFile:
     bytes: int
 
 
-def report_of(workspace: Workspace, ref: str, language: str, kind: str, revision: int | None = None) -> bytes:
-    """A report as it is kept, in "vi" or "en", "html" or "pdf"; made and kept now where there is none yet.
+def report_of(
+    workspace: Workspace,
+    ref: str,
+    language: str,
+    kind: str,
+    revision: int | None = None,
+    layer: Layer | None = None,
+) -> bytes:
+    """A report as it is kept, in "vi" or "en", "html" or "pdf".
 
     revision  None: the one on show
+    layer     None: the one that the flight is shown by
 
-    Raises NotFound for a flight that is not finished or a revision that is not shown.
+    Raises NotFound for a flight that is not finished, a revision that is not shown or has no report.
     """
     flight = workspace.catalog.flights.flight(ref)
-    record, mosaic = _finished(workspace, flight, revision)
-    return _kept(workspace, flight, mosaic, record, f"{language}.{kind}")
+    record, _ = _finished(workspace, flight, revision, layer)
+    key = record.reports.get(f"{language}.{kind}")
+    if key is None:
+        raise NotFound(
+            f"{flight.name}: revision {record.revision} has no report yet; run 'flycam report {flight.name} "
+            "OUT.pdf' to make it"
+        )
+    return workspace.store.get(key)
 
 
 def write_report(
-    workspace: Workspace, ref: str, out: Path, language: str = "vi", revision: int | None = None
+    workspace: Workspace,
+    ref: str,
+    out: Path,
+    language: str = "vi",
+    revision: int | None = None,
+    layer: Layer | None = None,
 ) -> ReportFile:
-    """Write a report to a file, of the kind that its suffix says.
+    """Write a report to a file, of the kind that its suffix says; made and kept first where there is none.
 
-    Raises InputUnusable for another suffix, what `report_of` raises, and StorageTrouble.
+    Raises InputUnusable for another suffix, NotFound as `report_of`, and StorageTrouble.
     """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in KINDS:
         raise InputUnusable(f"{out.name}: a report is a .pdf or an .html file; name it so")
     flight = workspace.catalog.flights.flight(ref)
-    record, mosaic = _finished(workspace, flight, revision)
-    data = _kept(workspace, flight, mosaic, record, f"{language}.{kind}")
+    record, mosaic = _finished(workspace, flight, revision, layer)
+    if not record.reports:
+        reports = make_reports(workspace, flight, mosaic, record)
+        workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    data = report_of(workspace, ref, language, kind, record.revision, mosaic.layer)
     try:
         out.write_bytes(data)
     except OSError as error:
@@ -258,9 +281,15 @@ def _latitude(flight: Flight) -> float:
 
 
 def _finished(
-    workspace: Workspace, flight: Flight, revision: int | None
+    workspace: Workspace, flight: Flight, revision: int | None, layer: Layer | None = None
 ) -> tuple[RevisionRecord, MosaicInfo]:
     mosaic = main_mosaic(workspace, flight.flight_id)
+    if layer is not None and layer is not mosaic.layer:
+        shown = workspace.catalog.tiles.mosaics(flight.flight_id)
+        others = [one for one in shown if one.published and one.layer is layer]
+        if not others:
+            raise NotFound(f"{flight.name}: it has no {layer} layer; leave the layer out")
+        mosaic = others[0]
     number = mosaic.revision if revision is None else revision
     if number == LIVE_REVISION:
         raise NotFound(
@@ -272,13 +301,3 @@ def _finished(
             f"{flight.name}: revision {number} is {record.state.value} and has no report; take another"
         )
     return record, replace(mosaic, revision=number)
-
-
-def _kept(
-    workspace: Workspace, flight: Flight, mosaic: MosaicInfo, record: RevisionRecord, name: str
-) -> bytes:
-    reports = record.reports
-    if name not in reports:
-        reports = make_reports(workspace, flight, mosaic, record)
-        workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
-    return workspace.store.get(reports[name])

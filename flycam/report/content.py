@@ -84,6 +84,17 @@ def verdict(figures: ReportFigures, language: str) -> str:
         say(f"verdict_{figures.verdict}", language),
         say("verdict_error", language, **_error(figures.error, language)),
     ]
+    if figures.error_own is not None and figures.error_dem is not None:
+        said.append(
+            say(
+                "verdict_ground",
+                language,
+                own_pct=percent(figures.own_pct, language),
+                own=metres(figures.error_own.median_m, language),
+                rest=say(figures.ground, language),
+                dem=metres(figures.error_dem.median_m, language),
+            )
+        )
     if plan is not None or figures.accepted:
         unknown = {"plan": metres(plan, language), "height": metres(shift[2], language)}
         said.append(say("verdict_shift", language, **unknown))
@@ -144,7 +155,8 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
         yield fact("operator", figures.operator)
     if figures.communes:
         yield fact("communes", listed(figures.communes, language))
-    yield fact("crs", f"{figures.work_crs}, {figures.vertical_datum}")
+    datum = say_or(f"datum_{figures.vertical_datum}", language, figures.vertical_datum)
+    yield fact("crs", f"{figures.work_crs}, {datum}")
     used, out = figures.count(*_HELD), figures.count(*_OUT)
     yield fact("frames", say("frames_value", language, used=used, out=out))
     held = [
@@ -162,7 +174,7 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
     for key, error in (
         ("error_all", figures.error),
         ("error_own", figures.error_own),
-        ("error_dem", figures.error_dem),
+        (f"error_{figures.ground}", figures.error_dem),
     ):
         if error is not None:
             yield fact(key, say("error_value", language, **_error(error, language)))
@@ -170,7 +182,7 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
     yield fact("control", _control(figures, language))
     seconds = stats.get("seconds") or {}
     if seconds:
-        total = sum(wall for wall, _ in seconds.values())
+        total = sum(wall for stage, (wall, _) in seconds.items() if stage != "report")
         yield fact("time", say("minutes", language, minutes=number(total / 60.0, 1, language)))
 
 
@@ -211,7 +223,8 @@ def _surface(figures: ReportFigures, language: str) -> str:
         return say("surface_flat", language)
     post = metres(figures.post_m, language)
     if figures.stats.get("surface"):
-        return say("surface_value", language, own=percent(figures.own_pct, language), post=post)
+        key = "surface_plane" if figures.ground == "plane" else "surface_value"
+        return say(key, language, own=percent(figures.own_pct, language), post=post)
     return say("surface_none", language, post=post)
 
 
@@ -298,7 +311,10 @@ def _photo_map(figures: ReportFigures, language: str) -> Figure:
 
 
 def _error_map(figures: ReportFigures, language: str) -> Figure:
-    bounds = [f"{bound:g}".replace(".", "," if language == "vi" else ".") + " m" for bound in ERROR_BOUNDS_M]
+    bounds = [
+        f"{bound:g}".replace(".", "," if language == "vi" else ".") + "\N{NO-BREAK SPACE}m"
+        for bound in ERROR_BOUNDS_M
+    ]
     labels = [say("up_to", language, bound=bound) for bound in bounds]
     labels.append(say("over", language, bound=bounds[-1]))
     shares = [percent(share, language) for share in figures.error_pct]
@@ -316,7 +332,7 @@ def _maps(
         caption=say("surface_map", language),
         legend=(
             (SURFACE_COLOURS[0], say("own", language), own),
-            (SURFACE_COLOURS[1], say("dem", language), dem),
+            (SURFACE_COLOURS[1], say(figures.ground, language), dem),
         ),
     )
     yield Figure(picture="relief", caption=say("relief_map", language))

@@ -12,8 +12,11 @@ from flycam.geometry.exterior import Vec3
 ERROR_BOUNDS_M = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 OVERLAP_BOUNDS = (1, 2, 4, 8, 16)
 RESIDUAL_BOUNDS_PX = (0.25, 0.5, 1.0, 2.0)
+RESIDUAL_STEP_PX, RESIDUAL_STEPS = 0.1, 20
+"""Residuals are counted in steps up to 2 px; one more count holds all beyond."""
 
 _MEASURE_M, _CARE_M = 0.5, 2.0
+_LOCAL = "LOCAL"  # datum of a flight without a terrain model
 
 
 class Verdict(StrEnum):
@@ -130,6 +133,11 @@ class ReportFigures:
         if self.error.median_m <= _MEASURE_M:
             return Verdict.PARTLY
         return Verdict.CARE if self.error.median_m <= _CARE_M else Verdict.LOOK
+
+    @property
+    def ground(self) -> str:
+        """What the map lies on beside the flight's own surface: "dem" or "plane"."""
+        return "plane" if self.vertical_datum == _LOCAL else "dem"
 
     @property
     def has_control(self) -> bool:

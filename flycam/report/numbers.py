@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from flycam.report.words import say
 
+_SPACE = "\N{NO-BREAK SPACE}"
 _HECTARE_M2 = 10_000.0
 _VIETNAM = timedelta(hours=7)
 
@@ -16,7 +17,7 @@ def number(value: float | None, decimals: int, language: str) -> str:
     """A number with decimal comma and points between thousands in Vietnamese, the reverse in English."""
     if value is None or not math.isfinite(value):
         return say("unknown", language)
-    text = f"{value:,.{decimals}f}"
+    text = f"{round(value, decimals) + 0.0:,.{decimals}f}"  # no minus before a zero
     return text.translate(str.maketrans(",.", ".,")) if language == "vi" else text
 
 
@@ -30,25 +31,25 @@ def measure(value: float | None, unit: str, language: str) -> str:
     if value is None or not math.isfinite(value):
         return say("unknown", language)
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{number(value, decimals, language)} {unit}"
+    return f"{number(value, decimals, language)}{_SPACE}{unit}"
 
 
 def percent(value: float, language: str) -> str:
     """0-100 as percent; less than one and more than ninety-nine keep a decimal, so that none looks whole."""
     rounded = value in (0.0, 100.0) or 1.0 <= value <= 99.0
-    return f"{number(value, 0 if rounded else 1, language)} %"
+    return f"{number(value, 0 if rounded else 1, language)}{_SPACE}%"
 
 
 def area(square_metres: float, language: str) -> str:
     """Hectares, or square metres below a tenth of one."""
     if square_metres < _HECTARE_M2 / 10:
-        return f"{number(square_metres, 0, language)} m²"
-    return f"{number(square_metres / _HECTARE_M2, 2, language)} ha"
+        return f"{number(square_metres, 0, language)}{_SPACE}m²"
+    return f"{number(square_metres / _HECTARE_M2, 2, language)}{_SPACE}ha"
 
 
 def centimetres(value_m: float, language: str) -> str:
     """A ground sample in centimetres."""
-    return f"{number(100 * value_m, 1, language)} cm"
+    return f"{number(100 * value_m, 1, language)}{_SPACE}cm"
 
 
 def moment(ns: int) -> str:

@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from flycam.report import raster, svg
-from flycam.report.figures import RESIDUAL_BOUNDS_PX, FrameLine, ReportFigures
+from flycam.report.figures import (
+    RESIDUAL_BOUNDS_PX,
+    RESIDUAL_STEP_PX,
+    RESIDUAL_STEPS,
+    FrameLine,
+    ReportFigures,
+)
 from flycam.report.planes import MapPlanes
 
 # Okabe and Ito's colours, told apart by colour-blind eyes; the shapes differ too.
@@ -25,7 +31,6 @@ HISTOGRAM_COLOURS = ("#91bfdb", "#a50026")
 
 _ARROW_SHARE = 0.06
 _NICE_TIMES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-_STEP_PX, _BARS = 0.1, 20
 _SHAPES: Mapping[str, Callable[[Sequence[float], float, str], str]] = {
     "tied": svg.circle,
     "weak": svg.triangle,
@@ -51,7 +56,7 @@ def draw(figures: ReportFigures, planes: MapPlanes) -> dict[str, bytes]:
     }
     bars, line = residual_shares(figures)
     if bars:
-        labels = [f"{n * _STEP_PX:.0f}" if n % 10 == 0 else "" for n in range(_BARS)] + ["2"]
+        labels = [f"{n * RESIDUAL_STEP_PX:.0f}" if n % 10 == 0 else "" for n in range(RESIDUAL_STEPS)] + ["2"]
         drawn["histogram"] = svg.histogram(bars, line, labels, HISTOGRAM_COLOURS)
     return drawn
 
@@ -78,7 +83,10 @@ def residual_shares(figures: ReportFigures) -> tuple[list[float], list[float]]:
     if not rms:
         return [], []
     return _shares(
-        np.bincount(np.minimum((np.array(rms) / _STEP_PX).astype(int), _BARS), minlength=_BARS + 1)
+        np.bincount(
+            np.minimum((np.array(rms) / RESIDUAL_STEP_PX).astype(int), RESIDUAL_STEPS),
+            minlength=RESIDUAL_STEPS + 1,
+        )
     ), []
 
 
@@ -93,7 +101,7 @@ def _photo_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
         yield svg.outline(gap, 0.25 * unit, GAP_COLOUR)
     for frame, at in _placed(figures.frames, planes):
         state = frame.state if frame.is_used else "out"
-        yield _SHAPES[state](at, 0.85 * unit, STATE_COLOURS[state])
+        yield _SHAPES[state](at, 1.05 * unit, STATE_COLOURS[state])
 
 
 def _move_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
@@ -107,7 +115,7 @@ def _move_marks(figures: ReportFigures, planes: MapPlanes) -> Iterator[str]:
             end = (at[0] + east * scale, at[1] - north * scale)
             yield svg.arrow(at, end, 0.35 * unit, "#222222")
     for frame, at in used:
-        yield svg.circle(at, 0.75 * unit, residual_colour(frame))
+        yield svg.circle(at, 0.95 * unit, residual_colour(frame))
 
 
 def residual_colour(frame: FrameLine) -> str:

@@ -43,6 +43,12 @@ WORDS: Mapping[str, _Said] = {
         "Sai số vị trí tương đối: một nửa diện tích trong {median}, 95 % trong {p95} (1 sigma).",
         "Position error within the map: half of the ground within {median}, 95 % within {p95} (1 sigma).",
     ),
+    "verdict_ground": _said(
+        "{own_pct} diện tích nằm trên bề mặt đo từ chuyến bay (một nửa trong {own}), phần còn lại trên {rest}"
+        " (một nửa trong {dem}).",
+        "{own_pct} of the ground lies on the flight's own surface (half within {own}), the rest on {rest}"
+        " (half within {dem}).",
+    ),
     "verdict_shift": _said(
         "Toàn bộ bản đồ có thể lệch chung {plan} trên mặt bằng và {height} về độ cao (1 sigma).",
         "The map as a whole may be shifted by {plan} in plan and {height} in height (1 sigma).",
@@ -123,6 +129,7 @@ WORDS: Mapping[str, _Said] = {
     "error_all": _said("Sai số dự kiến của bản đồ", "Expected error of the map"),
     "error_own": _said("  trên bề mặt đo từ chuyến bay", "  on the flight's own surface"),
     "error_dem": _said("  trên mô hình độ cao (DEM)", "  on the terrain model (DEM)"),
+    "error_plane": _said("  trên mặt phẳng (không có DEM)", "  on a plane (no DEM)"),
     "error_value": _said("trung vị {median}, 95 % trong {p95}", "median {median}, 95 % within {p95}"),
     "moved": _said("Đã dời cả khối", "Moved as a whole"),
     "triple": _said("đông {east}, bắc {north}, cao {up}", "east {east}, north {north}, up {up}"),
@@ -132,6 +139,10 @@ WORDS: Mapping[str, _Said] = {
     "surface_value": _said(
         "bề mặt đo từ chuyến bay {own}, còn lại DEM; điểm cách {post}",
         "the flight's own surface {own}, the rest DEM; posts every {post}",
+    ),
+    "surface_plane": _said(
+        "bề mặt đo từ chuyến bay {own}, còn lại là mặt phẳng (không có DEM); điểm cách {post}",
+        "the flight's own surface {own}, the rest a plane (no DEM); posts every {post}",
     ),
     "surface_none": _said(
         "mô hình độ cao (DEM), điểm cách {post}", "terrain model (DEM), posts every {post}"
@@ -168,7 +179,9 @@ WORDS: Mapping[str, _Said] = {
     "overlap_map": _said("Số ảnh nhìn thấy mỗi chỗ", "How many photos see each place"),
     "surface_map": _said("Mặt đất dưới mỗi điểm ảnh", "Ground under each pixel"),
     "own": _said("bề mặt đo từ chuyến bay", "the flight's own surface"),
-    "dem": _said("mô hình độ cao (DEM)", "terrain model (DEM)"),
+    "dem": _said("mô hình độ cao (DEM)", "the terrain model (DEM)"),
+    "plane": _said("mặt phẳng (không có DEM)", "a plane (no DEM)"),
+    "datum_LOCAL": _said("độ cao cục bộ, không rõ gốc", "local heights, datum not known"),
     "relief_map": _said("Địa hình dùng để nắn ảnh (DSM), tô bóng", "The ground it lies on (DSM), shaded"),
     "move_map": _said(
         "Ảnh dời khỏi vị trí ghi (× {times}), sai số chiếu lại",

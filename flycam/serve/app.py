@@ -18,6 +18,7 @@ from flycam.serve import (
     health,
     imaged,
     reference,
+    reports,
     site,
     terrain,
 )
@@ -29,7 +30,19 @@ from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
 
-_ROUTERS = (accounts, communes, coordinates, events, evidence, flights, health, imaged, reference, terrain)
+_ROUTERS = (
+    accounts,
+    communes,
+    coordinates,
+    events,
+    evidence,
+    flights,
+    health,
+    imaged,
+    reference,
+    reports,
+    terrain,
+)
 
 
 def create_app(services: Services) -> TileRoute:

@@ -262,7 +262,7 @@ def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
     assert shares == sorted(shares)
     assert shares[-1] == 100
     stages = list(dict.fromkeys(stage for stage, _ in quick.told))
-    assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "communes"]
+    assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "report", "communes"]
     assert {key.split(".")[0] for key in COSTS} == {*stages, "surface", "reference"}
 
 

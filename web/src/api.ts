@@ -204,6 +204,12 @@ export function tileUrl(mosaicId: string, z: number, x: number, y: number, versi
   return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}`;
 }
 
+/** The quality report of a finished revision, in the language of the map. */
+export function reportUrl(flight: string, layer: string, revision: number, kind: "html" | "pdf", language: string): string {
+  const asked = new URLSearchParams({ kind, language, layer, revision: String(revision) });
+  return `/api/flights/${flight}/report?${asked}`;
+}
+
 /** A tile of a named revision, or a view of what is known about its pixels. */
 export function askedTileUrl(
   mosaicId: string,

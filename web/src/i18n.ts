@@ -42,6 +42,7 @@ const words = {
   revisionLive: ["Ảnh trực tiếp (chưa hoàn thiện)", "Live (not finished)"],
   revisionFinal: ["Bản hoàn thiện {0} – {1}", "Finished {0} – {1}"],
   revisionNumber: ["Bản hoàn thiện {0}", "Finished {0}"],
+  report: ["Báo cáo chất lượng", "Quality report"],
   dataLayer: ["Độ tin cậy của ảnh", "How far to trust it"],
   dataNone: ["Không hiện", "Not shown"],
   dataError: ["Sai số dự kiến", "Expected error"],

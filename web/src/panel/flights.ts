@@ -1,8 +1,8 @@
 /** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
 
-import { api, type FlightDetail, type FlightInfo } from "../api";
+import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace } from "../dom";
-import { inLanguage, t, tOr } from "../i18n";
+import { inLanguage, language, t, tOr } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic } from "../map/mosaics";
 import { flightsShown, revisionOf, writeLink, type State, type Store } from "../state";
@@ -60,6 +60,7 @@ export class FlightList {
       ),
       this.spectralChoice(state, flight),
       this.revisionChoice(state, flight),
+      this.report(state, flight),
       el(
         "div",
         { class: "flight-actions" },
@@ -112,6 +113,20 @@ export class FlightList {
       ...finals.map((one) => option(one.revision, t("revisionFinal", one.revision, formatTime(one.made)))),
       option(0, t("revisionLive")),
     );
+  }
+
+  /** Where the quality report of the drawn revision is; nothing where it has none. */
+  private report(state: State, flight: FlightInfo): HTMLElement | null {
+    const mosaic = chosenMosaic(state, flight);
+    const drawn = mosaic?.revisions.find((one) => one.revision === revisionOf(state, mosaic));
+    const kinds = (["html", "pdf"] as const).filter((kind) => drawn?.reports[`${language()}.${kind}`]);
+    if (!mosaic || !drawn || !kinds.length) return null;
+    const address = (kind: "html" | "pdf"): string =>
+      reportUrl(flight.flight_id, mosaic.layer, drawn.revision, kind, language());
+    const link = (kind: "html" | "pdf"): HTMLElement =>
+      el("a", { href: address(kind), target: "_blank", rel: "noopener" }, kind.toUpperCase());
+    const links = kinds.flatMap((kind, n) => (n ? [" · ", link(kind)] : [link(kind)]));
+    return el("p", { class: "report" }, `${t("report")}: `, ...links);
   }
 
   private detail(flight: FlightInfo): HTMLElement {

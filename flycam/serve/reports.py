@@ -1,0 +1,45 @@
+"""The quality report of a finished flight, as a page or as a PDF."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from flycam.frame.frame import Layer
+from flycam.pipeline.report import report_of
+from flycam.serve.guard import viewer
+from flycam.serve.services import Services
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+_TYPES = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+@router.get("/api/flights/{ref}/report", response_class=Response)
+def report(
+    request: Request,
+    ref: str,
+    kind: Literal["html", "pdf"] = "html",
+    language: Literal["vi", "en"] = "vi",
+    layer: Layer | None = None,
+    revision: Annotated[int | None, Query(ge=1)] = None,
+) -> Response:
+    """The report of the revision on show, or of the one named."""
+    services: Services = request.app.state.services
+    data = report_of(services.workspace, ref, language, kind, revision, layer)
+    name = quote(f"flycam-{ref}-{language}.{kind}")
+    return Response(
+        data,
+        media_type=_TYPES[kind],
+        headers={
+            "Content-Disposition": f"inline; filename*=UTF-8''{name}",
+            "Content-Security-Policy": _POLICY,
+            "Cache-Control": "private, no-cache",
+        },
+    )

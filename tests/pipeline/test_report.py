@@ -1,0 +1,320 @@
+"""The quality report says what the record says, in both languages, and marks a drill on every page."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import string
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typst
+
+from flycam.adjust.gate import Evidence, objection
+from flycam.answers import of_report
+from flycam.catalog.records import FrameStatus
+from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.pipeline import report
+from flycam.pipeline.report import make_reports, report_of, write_report
+from flycam.report import words
+from flycam.report.content import document, verdict
+from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, ReportFigures
+from flycam.report.numbers import area, measure, moment, number, percent, period
+from flycam.report.paper import sources, to_pdf
+from flycam.report.pictures import draw
+from flycam.report.planes import MapPlanes
+from flycam.report.raster import ERROR_COLOURS
+from flycam.serve.layers import LEGENDS, DataLayer
+from tests.pipeline.reported_house import STATS, Reported, make_reported
+from tests.serve.world import make_workspace
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Reported:
+    return make_reported(tmp_path_factory.mktemp("reported"))
+
+
+@pytest.fixture(scope="module")
+def gathered(house: Reported) -> tuple[ReportFigures, MapPlanes]:
+    return _gathered(house, house.real)
+
+
+def _gathered(house: Reported, flight_id: str) -> tuple[ReportFigures, MapPlanes]:
+    workspace = house.workspace
+    flight = workspace.catalog.flights.flight(flight_id)
+    record, mosaic = report._finished(workspace, flight, None)
+    kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
+    records = workspace.catalog.frames.of_flight(flight_id)
+    planes = report._planes(workspace, mosaic, record, records, kept, lambda *_: None)
+    return report.gather_figures(workspace, flight, mosaic, record, records, kept, planes), planes
+
+
+def _text(html: bytes) -> str:
+    """What a reader sees of a page."""
+    body = re.sub(r"<(style|svg)\b.*?</\1>", " ", html.decode(), flags=re.S)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def _page(house: Reported, flight_id: str, language: str, tmp_path: Path) -> bytes:
+    out = tmp_path / f"{language}.html"
+    write_report(house.workspace, flight_id, out, language)
+    return out.read_bytes()
+
+
+def test_every_word_has_both_languages_with_the_same_gaps() -> None:
+    for key, said in words.WORDS.items():
+        assert said.vi.strip() and said.en.strip(), key
+        names = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in said]
+        assert names[0] == names[1], key
+
+
+def test_figures_of_the_record_are_said_in_both_languages(house: Reported, tmp_path: Path) -> None:
+    english = _text(_page(house, house.real, "en", tmp_path))
+    vietnamese = _text(_page(house, house.real, "vi", tmp_path))
+    for en, vi in [
+        ("8,548 points, 49,982 observations", "8.548 điểm, 49.982 lần quan sát"),
+        (
+            "0.43 px; points held out of the adjustment 0.51 px",
+            "0,43 px; điểm giữ lại không bình sai 0,51 px",
+        ),
+        ("plan ± 0.06 m, height ± 0.07 m", "mặt bằng ± 0,06 m, độ cao ± 0,07 m"),
+        ("east 0.51 m, north -1.23 m, up 4.56 m", "đông 0,51 m, bắc -1,23 m, cao 4,56 m"),
+        ("east 0.81 m, north 0.82 m, up 1.25 m", "đông 0,81 m, bắc 0,82 m, cao 1,25 m"),
+        (
+            "shifted by 1.15 m in plan and 1.25 m in height",
+            "lệch chung 1,15 m trên mặt bằng và 1,25 m về độ cao",
+        ),
+        ("the rest on the terrain model (DEM)", "phần còn lại trên mô hình độ cao (DEM)"),
+        ("no reference map or ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
+        ("3.0 min", "3,0 phút"),
+    ]:
+        assert en in english
+        assert vi in vietnamese
+
+
+def test_error_and_ground_are_those_of_the_tiles(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    """By hand the error grows over each tile from 0.05 to 6 m, and the western half is the flight's own."""
+    figures, planes = gathered
+    errors = planes.error_m[planes.shown]
+    assert errors.min() >= 0.05 and errors.max() <= 6.0
+    assert figures.error.median_m == pytest.approx(float(np.median(errors)))
+    assert figures.error.median_m == pytest.approx(3.0, abs=0.3)
+    assert sum(figures.error_pct) == pytest.approx(100.0)
+    assert figures.error_pct[-1] == pytest.approx(100.0 * float((errors > 5.0).mean()))
+    assert 30.0 < figures.own_pct < 70.0
+    assert figures.error_own is not None and figures.error_dem is not None
+    assert figures.imaged_m2 == pytest.approx(float(planes.shown.sum()) * planes.pixel_m**2)
+
+
+def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
+    classes = LEGENDS[DataLayer.ERROR].classes
+    assert tuple(one.up_to for one in classes[:-1]) == ERROR_BOUNDS_M
+    assert tuple(one.colour for one in classes) == ERROR_COLOURS
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_every_frame_that_is_weak_or_missing_is_named_with_its_reason(
+    house: Reported, language: str, tmp_path: Path
+) -> None:
+    text = _text(_page(house, house.real, language, tmp_path))
+    rejected = house.workspace.catalog.frames.of_flight(house.real, FrameStatus.REJECTED)
+    assert rejected
+    for one in rejected:
+        name = one.header.provenance.source_name
+        assert f"{name} {words.say('state_rejected', language)}" in text
+        assert words.say(f"reason_{one.reason}", language) in text
+    for state in ("weak", "carried", "left_out"):
+        why = "reason_left_out" if state == "left_out" else f"{state}_why"
+        said = f"{house.names[state]} {words.say(f'state_{state}', language)} {words.say(why, language)}"
+        assert said in text
+    assert "misses the terrain" in text if language == "en" else "misses" not in text
+
+
+def test_photos_are_counted_once(gathered: tuple[ReportFigures, MapPlanes], house: Reported) -> None:
+    figures, _ = gathered
+    everything = house.workspace.catalog.frames.of_flight(house.real)
+    assert len(figures.frames) == len(everything)
+    assert figures.count("tied", "weak", "carried") == 5
+    assert figures.count("left_out") == 1
+    assert figures.count("rejected") == len(everything) - 6
+    assert "5 of 7 photos are used; 2 left out" in verdict(figures, "en")
+
+
+def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> None:
+    assert "DIỄN TẬP" in _text(_page(house, house.drill, "en", tmp_path))
+    assert "DIỄN TẬP" not in _text(_page(house, house.real, "vi", tmp_path))
+    figures, planes = _gathered(house, house.drill)
+    said = document(figures, planes, draw(figures, planes), "vi")
+    assert said.mark == words.DRILL_MARK
+    pages = _svg_pages(sources(said))
+    assert len(pages) >= 2
+    red = [page.count('fill="#b00020"') for page in pages]
+    assert all(red)  # the mark's own ground, in the header of every page
+    unmarked = _svg_pages(sources(document(*_with_planes(house.real, house), "vi")))
+    assert min(page.count('fill="#b00020"') for page in unmarked) == 0
+
+
+def _with_planes(flight_id: str, house: Reported) -> tuple[ReportFigures, MapPlanes, dict[str, bytes]]:
+    figures, planes = _gathered(house, flight_id)
+    return figures, planes, draw(figures, planes)
+
+
+def _svg_pages(files: dict[str, bytes]) -> list[str]:
+    made = typst.compile(files, format="svg", ignore_system_fonts=True)
+    return [page.decode() for page in (made if isinstance(made, list) else [made])]
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_paper_says_what_the_screen_says(house: Reported, language: str, tmp_path: Path) -> None:
+    """All text of the typeset pages comes from the document; a template that drops a block would lose it."""
+    figures, planes, drawn = _with_planes(house.real, house)
+    said = document(figures, planes, drawn, language)
+    files = sources(said)
+    probe = dict(files)
+    probe["main.typ"] += b"\n#context [#metadata(counter(page).final().first()) <pages>]"
+    pages = int(typst.query(probe, "<pages>", field="value", one=True, ignore_system_fonts=True))
+    assert 2 <= pages <= 4
+    html = typst.compile(files, format="svg", ignore_system_fonts=True)
+    assert len(html) == pages
+    assert to_pdf(said).startswith(b"%PDF-")
+    headings = typst.query(files, "heading", ignore_system_fonts=True)
+    for key in ("facts", "left_out", "weak_list", "notes", "pictures"):
+        assert words.say(key, language) in headings
+    figures_set = typst.query(files, "image", ignore_system_fonts=True)
+    for name in drawn:
+        assert f"{name}.svg" in figures_set
+
+
+def test_the_same_revision_has_the_same_bytes(house: Reported, tmp_path: Path) -> None:
+    workspace = house.workspace
+    flight = workspace.catalog.flights.flight(house.real)
+    record, mosaic = report._finished(workspace, flight, None)
+    made = make_reports(workspace, flight, mosaic, record)
+    assert made == make_reports(workspace, flight, mosaic, record)
+    assert set(made) == {"vi.html", "vi.pdf", "en.html", "en.pdf"}
+    for name, key in made.items():
+        assert key.startswith(f"products/{mosaic.mosaic_id}/r{mosaic.revision}/report-")
+        language, kind = name.split(".")
+        write_report(workspace, house.real, tmp_path / name, language)
+        assert (tmp_path / name).read_bytes() == workspace.store.get(key)
+        assert report_of(workspace, house.real, language, kind, mosaic.revision) == workspace.store.get(key)
+
+
+def test_a_page_needs_no_other_file_and_no_script(house: Reported, tmp_path: Path) -> None:
+    page = _page(house, house.real, "vi", tmp_path).decode()
+    assert "<script" not in page
+    addresses = re.findall(r'(?:src|href)="([^"]{1,30})|url\(([^)]{1,30})', page)
+    assert addresses and all("".join(one).startswith("data:image/") for one in addresses)
+    assert moment(_gathered(house, house.real)[0].made_ns) in page
+
+
+def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    figures, planes = gathered
+    why = "only 45% of the tie point observations fit one block: they contradict each other, "
+    why += "the priors are kept"
+    kept = _changed(figures, accepted=False, why=why)
+    assert verdict(kept, "en").startswith("Do not measure on this map")
+    blocks = document(kept, planes, draw(kept, planes), "vi").blocks
+    assert any("chỉ 45% điểm liên kết khớp" in getattr(block, "text", "") for block in blocks)
+
+
+def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    figures, _ = gathered
+    for median, p95, begins in [
+        (0.1, 0.4, "This map can be measured on."),
+        (0.2, 3.0, "Most of this map can be measured on"),
+        (1.5, 4.0, "Measure on this map with care"),
+        (3.0, 9.0, "Do not measure"),
+    ]:
+        changed = _changed(figures, error=ErrorFigures(median_m=median, p95_m=p95))
+        assert verdict(changed, "en").startswith(begins)
+
+
+def test_control_takes_the_unknown_shift_back(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    control = {"said": [], "points": 6, "reference": None}
+    figures = _changed(gathered[0], control=control)
+    assert "no reference map" not in verdict(figures, "en")
+    said = document(figures, gathered[1], draw(figures, gathered[1]), "en")
+    facts = next(block.rows for block in said.blocks if hasattr(block, "rows") and not hasattr(block, "head"))
+    assert ("Absolute control", "6 ground control points") in facts
+
+
+def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
+    return replace(figures, error=error or figures.error, stats={**STATS, **stats})
+
+
+def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
+    base = {
+        "before_px": 2.0,
+        "after_px": 1.0,
+        "kept": 0.9,
+        "position_sigmas": 1.0,
+        "attitude_sigmas": 1.0,
+        "focal_change": 0.0,
+        "observations": 9999,
+    }
+    for change in (
+        {"observations": 3},
+        {"kept": 0.1},
+        {"after_px": 3.0},
+        {"position_sigmas": 99.0},
+        {"focal_change": 0.9},
+    ):
+        said = objection(Evidence(**{**base, **change}))
+        assert said
+        assert words.translated(said, "en") == said
+        assert words.translated(said, "vi") != said
+        assert "priors" not in words.translated(said, "vi")
+    assert words.translated("something new", "vi") == "something new"
+
+
+def test_numbers_are_written_as_each_language_writes_them() -> None:
+    assert number(1234567.891, 2, "vi") == "1.234.567,89"
+    assert number(1234567.891, 2, "en") == "1,234,567.89"
+    assert number(None, 2, "vi") == "không rõ"
+    assert measure(float("nan"), "m", "en") == "unknown"
+    assert measure(12.345, "m", "vi") == "12,3\N{NO-BREAK SPACE}m"
+    assert number(-0.001, 2, "en") == "0.00"
+    kept_together = [area(999.0, "en"), area(12345.0, "vi"), percent(0.4, "en"), percent(100.0, "vi")]
+    assert [text.split("\N{NO-BREAK SPACE}") for text in kept_together] == [
+        ["999", "m²"],
+        ["1,23", "ha"],
+        ["0.4", "%"],
+        ["100", "%"],
+    ]
+
+
+def test_times_are_those_of_vietnam() -> None:
+    late = 1725904800 * 10**9  # 2024-09-09 18:00 UTC
+    assert moment(late) == "10/09/2024 01:00"
+    assert period(late, late + 600 * 10**9) == "10/09/2024 01:00 – 01:10 (UTC+7)"
+
+
+def test_refusals_name_what_is_wrong_and_the_cure(house: Reported, tmp_path: Path) -> None:
+    workspace = house.workspace
+    with pytest.raises(InputUnusable, match=r"\.pdf or an \.html"):
+        write_report(workspace, house.real, tmp_path / "report.docx")
+    with pytest.raises(StorageTrouble, match="choose another place"):
+        write_report(workspace, house.real, tmp_path / "nowhere" / "report.pdf")
+    with pytest.raises(NotFound):
+        write_report(workspace, house.real, tmp_path / "report.pdf", "vi", 99)
+    (live,) = {one.flight_id for one in workspace.catalog.flights.flights()} - {house.real, house.drill}
+    with pytest.raises(NotFound, match="flycam finish"):
+        write_report(workspace, live, tmp_path / "report.pdf")
+
+
+def test_a_withdrawn_frame_takes_its_report_along(house: Reported, tmp_path: Path) -> None:
+    shutil.copytree(house.root, tmp_path / "house")
+    workspace = make_workspace(tmp_path / "house")
+    out = tmp_path / "report.pdf"
+    written = write_report(workspace, house.real, out, "en")
+    answer, (line,) = of_report(written)
+    assert (answer["revision"], answer["language"]) == (1, "en") and answer["bytes"] == out.stat().st_size
+    assert str(out) in line
+    used = workspace.catalog.frames.of_flight(house.real, FrameStatus.USED)
+    workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
+    with pytest.raises(NotFound):
+        report_of(workspace, house.real, "en", "pdf", 1)
