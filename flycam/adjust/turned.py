@@ -17,16 +17,14 @@ from flycam.adjust.twoview import Plausible, agreed, within_reach
 from flycam.adjust.views import View, view_of
 from flycam.geometry.features import Features, turned_descriptors
 from flycam.geometry.matching import mutual_best_of_all
-from flycam.geometry.rotation import as_mat3
 from flycam.geometry.terrain import TerrainGrid
+from flycam.geometry.turning import turned_exterior, turned_interior
 
 Indices = NDArray[np.int64]
 
 _SEARCHED = 2500
 _LEAST = 20
 _TIMES = 2.0
-# Image axes after a quarter turn clockwise: what lay to the right lies below.
-_QUARTER = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
 
 def turned_frame(frame: BlockFrame, quarters: int) -> BlockFrame:
@@ -37,12 +35,9 @@ def turned_frame(frame: BlockFrame, quarters: int) -> BlockFrame:
     quarters %= 4
     if quarters == 0:
         return frame
-    turn = np.linalg.matrix_power(_QUARTER, quarters)
-    exterior = replace(frame.exterior, rotation=as_mat3(turn @ np.asarray(frame.exterior.rotation)))
-    interior = frame.interior
-    if quarters == 2:
-        (width, height), (cx, cy) = interior.image_size_px, interior.principal_point_px
-        interior = replace(interior, principal_point_px=(width - 1.0 - cx, height - 1.0 - cy))
+    exterior = turned_exterior(frame.exterior, quarters)
+    # a picture of the same size can only have been turned by 180°; other turns are the metadata's
+    interior = turned_interior(frame.interior, quarters) if quarters == 2 else frame.interior
     return replace(
         frame, exterior=exterior, interior=interior, camera=f"{frame.camera}:turned{90 * quarters}"
     )

@@ -14,7 +14,8 @@ from datetime import datetime
 
 from flycam.ingest.tiff import Directory, TiffReader
 
-_DESCRIPTION, _MAKE, _MODEL, _ORIENTATION, _DATE_TIME = 0x010E, 0x010F, 0x0110, 0x0112, 0x0132
+_DESCRIPTION, _MAKE, _MODEL, _ORIENTATION = 0x010E, 0x010F, 0x0110, 0x0112
+_SOFTWARE, _DATE_TIME = 0x0131, 0x0132
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _EXPOSURE, _F_NUMBER, _ISO, _TAKEN = 0x829A, 0x829D, 0x8827, 0x9003
 _OFFSET_TAKEN, _OFFSET = 0x9011, 0x9010
@@ -39,6 +40,7 @@ class ExifFacts:
     lens: str = ""
     serial: str = ""
     description: str = ""
+    software: str = ""
     orientation: int = 1
     taken_text: str | None = None
     taken_offset: str | None = None
@@ -69,7 +71,7 @@ def read_exif(reader: TiffReader) -> ExifFacts:
         facts.remarks.append("the EXIF block is damaged: ignored")
         return facts
     facts.maker, facts.model = main.text(_MAKE), main.text(_MODEL)
-    facts.description = main.text(_DESCRIPTION)
+    facts.description, facts.software = main.text(_DESCRIPTION), main.text(_SOFTWARE)
     orientation = main.integer(_ORIENTATION)
     facts.orientation = orientation if orientation is not None and 1 <= orientation <= 8 else 1
     details = reader.directory(main.integer(_EXIF_IFD) or 0)

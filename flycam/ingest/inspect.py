@@ -24,6 +24,7 @@ from flycam.ingest.clock import capture_times
 from flycam.ingest.coverage import survey_coverage
 from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.ingest.duplicates import Identify, content_identity, find_duplicates
+from flycam.ingest.edited import lens_of, sideways_photos
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.flight_table import Bools, FlightTable, flight_table
 from flycam.ingest.headers import SettledFlight, build_headers, grid_of
@@ -35,6 +36,7 @@ from flycam.ingest.numbering import missing_numbers
 from flycam.ingest.position import settle_positions
 from flycam.ingest.sorties import course_over_ground, split_sorties
 from flycam.ingest.takeoff import TakeoffGiven
+from flycam.ingest.turned import settle_turned
 from flycam.ingest.usable import Usable, usable_photos
 
 _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -85,6 +87,8 @@ def diagnose(
     flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
     usable = usable_photos(flight, checks or {})
     book.add(usable.rejected, usable.problems)
+    flight, said = settle_turned(flight, usable.keep, checks or {}, terrain_at)
+    book.add(problems=said)
     survey = survey_coverage(flight, usable.keep, terrain_at, area_of_interest)
     missing, said = missing_numbers([photo.name for photo in photos])
     book.add(problems=[*said, *survey.problems])
@@ -200,9 +204,10 @@ def _with_lenses(
     interiors: list[InteriorOrientation] = []
     unknown: list[Rejection] = []
     kept: list[int] = []
+    sideways = sideways_photos(table.photos).tolist()
     for row, photo in enumerate(table.photos):
         try:
-            interiors.append(interior_for(photo))
+            interiors.append(lens_of(photo, sideways[row], interior_for))
             kept.append(row)
         except CalibrationMissing as error:
             unknown.append(Rejection.of(photo.name, LensUnknown(str(error))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 Pixels = NDArray[np.uint8]
 
 COVERED_SPREAD, COVERED_SPREAD_IN_THE_DARK, DARK_MEAN = 5.0, 10.0, 16.0
+THUMBNAIL_PX = 128
 _CELL = 8
 _FAR_STEP = 4
 SMOOTH = 1.0 / _FAR_STEP**2
@@ -28,6 +29,7 @@ class PixelChecks:
     dark_fraction    pixels at or below 4; bright_fraction at or above 251
     lens_covered     no picture: black, or without any structure
     reduced_size_px  (width, height) of the picture that was judged
+    thumbnail        H×W uint8 grey, the longer side THUMBNAIL_PX: small enough to keep of a whole flight
     """
 
     sharpness: float
@@ -37,6 +39,7 @@ class PixelChecks:
     bright_fraction: float
     lens_covered: bool
     reduced_size_px: tuple[int, int]
+    thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
 
 
 def judge(grey: Pixels) -> PixelChecks:
@@ -52,7 +55,14 @@ def judge(grey: Pixels) -> PixelChecks:
         bright_fraction=float(1.0 - share[250]),
         lens_covered=_is_without_structure(grey, mean),
         reduced_size_px=(grey.shape[1], grey.shape[0]),
+        thumbnail=_thumbnail(grey),
     )
+
+
+def _thumbnail(grey: Pixels) -> Pixels:
+    scale = THUMBNAIL_PX / max(grey.shape)
+    size = (max(round(grey.shape[1] * scale), 1), max(round(grey.shape[0] * scale), 1))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _is_without_structure(grey: Pixels, mean: float) -> bool:

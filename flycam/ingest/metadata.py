@@ -75,6 +75,7 @@ class PhotoMetadata:
     image_source          DJI ImageSource ("WideCamera", "ZoomCamera", "InfraredCamera") as written
     band_name             name of a multispectral band ("NIR", "Red") as written
     shutter_type          DJI ShutterType ("Mechanical", "Electronic") as written
+    software              what wrote the file last: a camera's firmware, or a viewer or editor (EXIF, XMP)
     channels, bits        samples per pixel and bits per sample of the file
     """
 
@@ -127,5 +128,6 @@ class PhotoMetadata:
     image_source: str = ""
     band_name: str = ""
     shutter_type: str = ""
+    software: str = ""
     channels: int = 3
     bits: int = 8

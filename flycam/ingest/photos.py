@@ -136,6 +136,7 @@ def _compose(
         exif_altitude_m=exif.altitude_m,
         direction_deg=exif.direction_deg,
         direction_reference=exif.direction_reference,
+        software=exif.software or values.get("xmp:CreatorTool", ""),
         remarks=remarks,
         **fields,
     )
