@@ -30,6 +30,7 @@ from flycam.ingest.heading import (
     settle_gimbal_lock,
     settle_heading_offset,
     settle_yaw,
+    widen_unsteady_yaw,
 )
 from flycam.ingest.sorties import Course
 
@@ -88,6 +89,8 @@ def settle_attitude(table: FlightTable, course: Course) -> tuple[Attitude, list[
     yaw, sigma_yaw, found = fill_yaw_from_direction(yaw, sigma_yaw, table, north)
     problems += found
     yaw, sigma_yaw, found = fill_yaw_from_course(yaw, sigma_yaw, course, table.names)
+    problems += found
+    sigma_yaw, found = widen_unsteady_yaw(yaw, sigma_yaw, course, fixed, table.names)
     problems += found
     angles[:, YAW] = circular_deg(yaw)
     tilt = np.where(fixed, SIGMA_BODY_DEG, SIGMA_GIMBAL_DEG)

@@ -14,6 +14,8 @@ from flycam.ingest.sorties import Course
 
 SIGMA_GIMBAL_YAW_DEG = 1.5
 SIGMA_BODY_YAW_DEG = 3.0
+_BEND_DEG = 20.0
+_LEAST_SWINGS = 4
 SIGMA_COURSE_YAW_DEG = 8.0
 SIGMA_DIRECTION_DEG = 5.0
 
@@ -253,3 +255,34 @@ def fill_yaw_from_course(
             )
         ],
     )
+
+
+def widen_unsteady_yaw(
+    yaw: Floats, sigma: Floats, course: Course, fixed: Bools, names: tuple[str, ...]
+) -> tuple[Floats, list[Problem]]:
+    """Larger sigmas where the aircraft's yaw swings against its course from photo to photo. Degrees, N.
+
+    Wind makes a steady angle between the two, which cancels from one photo to the next; what is left is
+    swinging of a light aircraft, of which the yaw written may be a second old. Its robust spread (1.48 times
+    the median, by the root of two since two yaws enter) is the sigma, if twice that of a steady aircraft.
+    """
+    step, bend = circular_deg(np.diff(yaw)), circular_deg(np.diff(course.course_deg))
+    swing = np.abs(circular_deg(step - bend))
+    usable = fixed[1:] & fixed[:-1] & np.isfinite(swing) & (np.abs(bend) < _BEND_DEG)
+    if usable.sum() < _LEAST_SWINGS:
+        return sigma, []
+    spread = float(np.median(swing[usable])) * 1.4826 / float(np.sqrt(2.0))
+    widened = fixed & (2.0 * sigma < spread)
+    if not widened.any():
+        return sigma, []
+    return np.where(widened, spread, sigma), [
+        Problem(
+            code="unsteady_yaw",
+            severity=Severity.INFO,
+            sentence_en=f"{int(widened.sum())} photos: the aircraft's yaw swings against its course by"
+            f" {spread:.0f}° from photo to photo, so heading is taken as known to ± {spread:.0f}° only.",
+            sentence_vi=f"{int(widened.sum())} ảnh: hướng mũi máy bay dao động {spread:.0f}° so với hướng bay"
+            f" giữa các ảnh, nên hướng chỉ được coi là chính xác đến ± {spread:.0f}°.",
+            frames=tuple(name for name, wide in zip(names, widened.tolist(), strict=True) if wide),
+        )
+    ]

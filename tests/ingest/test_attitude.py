@@ -191,3 +191,31 @@ def test_a_magnetic_image_direction_is_brought_to_true_north():
     turned = magnetic.angles_deg[:, 0] - true.angles_deg[:, 0]
     assert ((turned > -2.0) & (turned < -1.0)).all()  # declination in the north of Vietnam
     assert "corrected by -1" in the(problems, "yaw_from_exif_direction").sentence_en
+
+
+def on_a_fixed_mount(photos, swing_deg):
+    """Photos that carry only the aircraft's attitude, with its yaw off by `swing_deg` (one for each)."""
+    return [
+        replace(
+            p, gimbal=Angles(), aircraft=Angles(yaw_deg=p.gimbal.yaw_deg + swing, pitch_deg=1.0, roll_deg=0.0)
+        )
+        for p, swing in zip(photos, swing_deg, strict=True)
+    ]
+
+
+def test_a_yaw_that_swings_from_photo_to_photo_is_trusted_less():
+    photos = strips(lines=2, per_line=12)
+    swing = np.random.default_rng(4).normal(0.0, 12.0, len(photos))
+    attitude, problems = settle(on_a_fixed_mount(photos, swing))
+    assert "unsteady_yaw" in codes(problems)
+    assert 8.0 < attitude.sigma_deg[0, 0] < 18.0
+    assert_same_angle(yaws(attitude), true_yaws(photos) + swing)
+
+
+def test_a_steady_wind_does_not_make_yaw_unsteady():
+    photos = strips(lines=2, per_line=12, crab_deg=18.0)
+    attitude, problems = settle(
+        on_a_fixed_mount(photos, np.random.default_rng(4).normal(0, 1.0, len(photos)))
+    )
+    assert "unsteady_yaw" not in codes(problems)
+    assert attitude.sigma_deg[0, 0] == pytest.approx(3.0)
