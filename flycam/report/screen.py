@@ -23,12 +23,15 @@ def _page(document: Document) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{mark}{title} – {subtitle}</title>"
     yield f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>"
+    # what heads the sheet is repeated on every page that a browser prints
+    yield '<div class="sheet">'
     if document.mark:
-        yield f'<div class="mark">{escape(document.mark)}</div>'
+        yield f'<div class="head"><div class="mark">{escape(document.mark)}</div></div>'
+    yield '<div class="body">'
     yield f"<header><h1>{title}</h1><p>{subtitle}</p></header>\n<main>"
     for block in document.blocks:
         yield from _block(document, block)
-    yield f"</main>\n<footer>{escape(document.footer)}</footer>\n</body>\n</html>\n"
+    yield f"</main>\n<footer>{escape(document.footer)}</footer>\n</div></div>\n</body>\n</html>\n"
 
 
 def _block(document: Document, block: Block) -> Iterator[str]:

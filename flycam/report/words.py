@@ -72,8 +72,6 @@ WORDS: Mapping[str, _Said] = {
     "priors_kept": _said("Giữ vị trí ảnh như đã ghi khi bay: {why}", "Poses as recorded were kept: {why}"),
     # facts
     "facts": _said("Số liệu chính", "Key figures"),
-    "flight": _said("Chuyến bay", "Flight"),
-    "event": _said("Sự kiện", "Event"),
     "layer": _said("Lớp ảnh", "Layer"),
     "layer_colour": _said("ảnh màu", "colour"),
     "layer_thermal": _said("ảnh nhiệt", "thermal"),
@@ -150,7 +148,6 @@ WORDS: Mapping[str, _Said] = {
     "surface_flat": _said("mặt phẳng, không có DEM", "a plane, no DEM"),
     "time": _said("Thời gian xử lý", "Time taken"),
     "minutes": _said("{minutes} phút", "{minutes} min"),
-    "version": _said("Phiên bản", "Version"),
     # pictures
     "pictures": _said("Bản đồ", "Maps"),
     "map_note": _said(

@@ -151,10 +151,10 @@ def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> Non
     assert said.mark == words.DRILL_MARK
     pages = _svg_pages(sources(said))
     assert len(pages) >= 2
-    red = [page.count('fill="#b00020"') for page in pages]
-    assert all(red)  # the mark's own ground, in the header of every page
+    marks = [page.count('fill="#7a0f6b"') for page in pages]
+    assert all(marks)  # the mark's own ground, in the header of every page
     unmarked = _svg_pages(sources(document(*_with_planes(house.real, house), "vi")))
-    assert min(page.count('fill="#b00020"') for page in unmarked) == 0
+    assert not any('fill="#7a0f6b"' in page for page in unmarked)
 
 
 def _with_planes(flight_id: str, house: Reported) -> tuple[ReportFigures, MapPlanes, dict[str, bytes]]:
