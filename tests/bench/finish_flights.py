@@ -20,6 +20,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from rasterio.crs import CRS
 
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import make_drill, write_drill
@@ -191,6 +192,7 @@ def _true_poses(flight: FinishFlight, folder: Path) -> Path:
         rows = csv.DictWriter(table, columns, extrasaction="ignore")
         rows.writeheader()
         rows.writerows(csv.DictReader(poses))
+    out.with_suffix(".prj").write_text(CRS.from_user_input(WORK_CRS).to_wkt())
     return out
 
 
