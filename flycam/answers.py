@@ -276,11 +276,11 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
 
 
 def _metric(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{value:.2f} {unit}"
+    return "unknown" if value is None else f"{round(value, 2) + 0.0:.2f} {unit}"
 
 
 def _triple(values: Sequence[float | None]) -> str:
-    return ", ".join("unknown" if value is None else f"{value:.2f}" for value in values)
+    return ", ".join("unknown" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values)
 
 
 def of_export(exported: Exported) -> Answered:

@@ -272,15 +272,12 @@ def export(
     **options: Any,
 ) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
+    if dsm and any(options[name] is not None for name in ("commune", "crs", "gsd_m")):
+        raise click.UsageError("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd")
     with _opened(data_dir) as (workspace, _):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
-            unused = [name for name in ("commune", "crs", "gsd_m") if options[name] is not None]
-            if unused:
-                raise click.UsageError(
-                    "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd"
-                )
             return answers.of_export(export_surface(workspace, flight, out, revision=options["revision"]))
         return answers.of_export(export_flight(workspace, flight, out, **options))
 

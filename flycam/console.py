@@ -38,6 +38,8 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
             answer, lines = run(**options)
         except FlycamError as error:
             _fail(error, as_json, exit_code(error))
+        except click.ClickException:
+            raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
             traceback.print_exc()
             _fail(error, as_json, EXIT_INTERNAL)

@@ -142,6 +142,14 @@ def test_unknown_option_is_a_usage_error(run: Run) -> None:
     assert run("ingest", "--no-such-option").exit_code == 2
 
 
+def test_options_that_contradict_each_other_leave_nothing_behind(run: Run, tmp_path: Path) -> None:
+    asked = ("export", "any", tmp_path / "a.tif", "--dsm", "--gsd", 0.2, "--contours", tmp_path / "a.gpkg")
+    answered = run(*asked)
+    assert answered.exit_code == 2
+    assert "Traceback" not in answered.stderr
+    assert not list(tmp_path.glob("a.*"))
+
+
 def test_store_that_is_down(run: Run, drill: DrillReport) -> None:
     answer = run(
         "dem",

@@ -14,9 +14,9 @@ from flycam.adjust.settling import Progress, settle
 from flycam.adjust.triangulate import triangulate
 from flycam.errors import InputUnusable
 
-__all__ = ["AdjustOptions", "adjust_block"]
+__all__ = ["LEAST_HELD_OUT", "AdjustOptions", "adjust_block"]
 
-_LEAST_HELD_OUT = 0.02
+LEAST_HELD_OUT = 0.02
 DEFAULTS = AdjustOptions()
 
 
@@ -63,7 +63,7 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
 def _parts(problem: Problem, options: AdjustOptions) -> tuple[Observations, Observations, Observations]:
     """Held-out ties, observations that may take part (ties and control), and those of check points."""
     seen = problem.observations
-    held = held_out_tracks(problem.tracks, max(options.held_out_share, _LEAST_HELD_OUT))
+    held = held_out_tracks(problem.tracks, max(options.held_out_share, LEAST_HELD_OUT))
     check = np.array([p.check for p in problem.control], dtype=bool)
     outside = np.concatenate([held, check])[seen.point]
     tie = seen.point < problem.tracks

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from flycam.adjust.bundle import AdjustOptions
+from flycam.adjust.bundle import LEAST_HELD_OUT, AdjustOptions
 from flycam.adjust.ties import as_read
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo, RevisionRecord
 from flycam.catalog.revisions import LIVE_REVISION
@@ -137,8 +137,11 @@ def _check(flight: Flight, request: FinishRequest) -> None:
         raise InputUnusable(f"{flight.name}: this flight was withdrawn; there is nothing to finish")
     if flight.state is FlightState.INGESTING:
         raise InputUnusable(f"{flight.name}: its ingest is not complete; run 'flycam ingest' again first")
-    if not 0.0 <= request.held_out_share <= 0.5:
-        raise InputUnusable(f"--held-out {request.held_out_share:g}: give a share from 0 to 0.5")
+    if not LEAST_HELD_OUT <= request.held_out_share <= 0.5:
+        raise InputUnusable(
+            f"--held-out {request.held_out_share:g}: give a share from {LEAST_HELD_OUT:g} to 0.5; without "
+            "points held out nothing tells whether the adjustment is better than what it began with"
+        )
     if request.gsd_m is not None:
         check_gsd(request.gsd_m, flight.gsd_m, _COARSEST_TIMES * flight.gsd_m)
     if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= 100.0:

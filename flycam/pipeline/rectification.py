@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.catalog.records import FrameRecord
-from flycam.errors import CatalogUnavailable, FrameRejected
+from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work, to_lonlat
@@ -41,6 +41,7 @@ from flycam.geometry.terrain import TerrainGrid
 
 _MOST_TILES_AT_ONCE = 800  # 260 MB of colours and qualities; a nadir photo of 24 megapixels
 _PART_TILES = 24
+_WIDEST_DEG = 90.0  # no frame sees as much, but one across the 180th meridian seems to
 _CELL_ZOOM = 11  # cells of about 18 km in Vietnam
 
 
@@ -68,14 +69,20 @@ def ground_views(headers: Sequence[FrameHeader], terrain: TerrainGrid) -> list[G
     """As `ground_view` of each frame, or what it would raise; much faster for many at once."""
     seen = footprints([(header.interior, header.exterior_prior) for header in headers], terrain)
     return [
-        one if isinstance(one, FrameRejected) else _on_the_globe(header.exterior_prior, one)
+        one if isinstance(one, FrameRejected) else _on_the_globe(header, one)
         for header, one in zip(headers, seen, strict=True)
     ]
 
 
-def _on_the_globe(exterior: ExteriorOrientation, seen: Footprint) -> GroundView:
+def _on_the_globe(header: FrameHeader, seen: Footprint) -> GroundView | FrameRejected:
+    exterior = header.exterior_prior
     centre = np.array([exterior.projection_centre_m[:2]])
     lonlat = to_lonlat(np.concatenate([seen.polygon_m, centre]), exterior.work_crs)
+    if np.ptp(lonlat[:, 0]) > _WIDEST_DEG:
+        return PoseRejected(
+            f"{header.provenance.source_name}: its ground lies on both sides of the 180th meridian, where "
+            "the map's grid ends; fly each side as a flight of its own"
+        )
     outline = Polygon(lonlat[:-1])
     if not outline.is_valid:
         outline = outline.convex_hull
