@@ -184,7 +184,7 @@ class _Sortie:
         self.rtk_fixed = table.rtk_flag[rows] == RTK_FIXED
         self.rtk_std_m = table.rtk_std_m[rows, 2]
         self.part = SortieHeights(
-            names=tuple(table.photos[i].name for i in rows),
+            names=tuple(table.names[i] for i in rows),
             lonlat=table.lonlat[rows],
             relative_m=_completed(relative[rows], absolute[rows]),
             absolute_m=absolute[rows],
@@ -283,7 +283,7 @@ def _on_a_plane(
     reference: float | None = given
     for rows in sorties:
         part = SortieHeights(
-            names=tuple(table.photos[i].name for i in rows),
+            names=tuple(table.names[i] for i in rows),
             lonlat=table.lonlat[rows],
             relative_m=relative[rows],
             absolute_m=absolute[rows],

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from flycam.ingest.diagnosis import Problem, Severity
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.naming import told_apart
 
 LEAP_SECONDS = 18.0
 DEFAULT_ZONE_S = 7 * 3600
@@ -184,7 +185,7 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: Times) -> list[Problem]:
                 severity=Severity.WARNING,
                 sentence_en=f"{int(unknown.sum())} photos carry no time at all: they are ordered by name.",
                 sentence_vi=f"{int(unknown.sum())} ảnh không có thời gian: được xếp theo tên tệp.",
-                frames=tuple(p.name for p, u in zip(photos, unknown, strict=True) if u),
+                frames=tuple(n for n, u in zip(told_apart(photos), unknown, strict=True) if u),
             )
         )
     if reset.any():
@@ -196,7 +197,7 @@ def _bad_clocks(photos: Sequence[PhotoMetadata], times: Times) -> list[Problem]:
                 "clock was never set, so their dates say nothing; set it before the next flight.",
                 sentence_vi=f"{int(reset.sum())} ảnh ghi ngày trước năm {_FIRST_DRONE_YEAR}: đồng hồ máy "
                 "ảnh chưa được đặt, ngày tháng không tin được; hãy đặt lại trước chuyến bay sau.",
-                frames=tuple(p.name for p, r in zip(photos, reset, strict=True) if r),
+                frames=tuple(n for n, r in zip(told_apart(photos), reset, strict=True) if r),
             )
         )
     return problems

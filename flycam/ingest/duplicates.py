@@ -50,9 +50,9 @@ def find_duplicates(
             if identity in first:
                 dropped.add(row)
                 error = DuplicateFrame(f"holds the same bytes as {first[identity]}: one of them is used")
-                rejected.append(Rejection.of(photo.name, error))
+                rejected.append(Rejection.of(table.names[row], error))
             else:
-                first[identity] = photo.name
+                first[identity] = table.names[row]
     kept = [row for row in range(len(table)) if row not in dropped]
     return kept, rejected, [_sentence(rejected)] if rejected else []
 

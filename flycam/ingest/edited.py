@@ -74,7 +74,9 @@ def lens_of(
     return turned_interior(interior_for(upright), 1)
 
 
-def edits_said(photos: Sequence[PhotoMetadata], edited: Bools, settled: Bools) -> list[Problem]:
+def edits_said(
+    photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools, settled: Bools
+) -> list[Problem]:
     """Sentences on edited photos: those whose pixels were compared with their neighbours', and the others."""
     problems = []
     usual = _usual_software(photos)
@@ -111,35 +113,35 @@ def edits_said(photos: Sequence[PhotoMetadata], edited: Bools, settled: Bools) -
                 sentence_vi=f"{len(chosen)} ảnh đã được lưu lại bằng {software}"
                 + (f", các ảnh khác bằng {others}" if others else "")
                 + f": {vi}.",
-                frames=tuple(photo.name for photo in chosen),
+                frames=tuple(names[row] for row in np.flatnonzero(rows).tolist()),
             )
         )
-    return [*problems, *_cropped(photos, edited)]
+    return [*problems, *_cropped(photos, names, edited)]
 
 
-def _cropped(photos: Sequence[PhotoMetadata], edited: Bools) -> list[Problem]:
+def _cropped(photos: Sequence[PhotoMetadata], names: Sequence[str], edited: Bools) -> list[Problem]:
     """Edited photos of another shape than most of their camera's: a crop moves the principal point."""
     shapes: dict[tuple[str, ...], Counter[float]] = {}
     for photo in photos:
         shapes.setdefault(_camera(photo), Counter())[_shape(photo)] += 1
-    names = tuple(
-        photo.name
-        for photo, is_edited in zip(photos, edited.tolist(), strict=True)
+    cropped = tuple(
+        name
+        for photo, name, is_edited in zip(photos, names, edited.tolist(), strict=True)
         if is_edited
         and abs(_shape(photo) - shapes[_camera(photo)].most_common(1)[0][0]) > _SHAPE * _shape(photo)
     )
-    if not names:
+    if not cropped:
         return []
     return [
         Problem(
             code="cropped",
             severity=Severity.WARNING,
-            sentence_en=f"{len(names)} edited photos have another shape than the rest of their camera's:"
+            sentence_en=f"{len(cropped)} edited photos have another shape than the rest of their camera's:"
             " they were cropped, so their middle is not the lens's and they lie off by as much; give the"
             " originals.",
-            sentence_vi=f"{len(names)} ảnh đã chỉnh sửa có tỉ lệ khung hình khác các ảnh cùng máy: ảnh đã bị"
-            " cắt nên vị trí sẽ lệch; hãy dùng ảnh gốc.",
-            frames=names,
+            sentence_vi=f"{len(cropped)} ảnh đã chỉnh sửa có tỉ lệ khung hình khác các ảnh cùng máy: ảnh đã"
+            " bị cắt nên vị trí sẽ lệch; hãy dùng ảnh gốc.",
+            frames=cropped,
         )
     ]
 

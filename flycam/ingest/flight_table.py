@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.ingest.metadata import Angles, PhotoMetadata
+from flycam.ingest.naming import told_apart
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -21,6 +22,7 @@ YAW, PITCH, ROLL = 0, 1, 2
 class FlightTable:
     """One row per photo; NaN where a photo does not say. Angles N×3 in degrees (yaw, pitch, roll).
 
+    names       what sentences call the photos: `naming.told_apart` of the whole flight
     t_ns        capture time, UTC nanoseconds; 0 where unknown
     lonlat      N×2 WGS 84 degrees
     exif_m, absolute_m, relative_m   heights as written
@@ -29,6 +31,7 @@ class FlightTable:
     """
 
     photos: tuple[PhotoMetadata, ...]
+    names: tuple[str, ...]
     t_ns: NDArray[np.int64]
     lonlat: Floats
     exif_m: Floats
@@ -45,19 +48,17 @@ class FlightTable:
     def __len__(self) -> int:
         return len(self.photos)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(p.name for p in self.photos)
-
     def names_of(self, mask: Bools) -> tuple[str, ...]:
         """Names of the photos where `mask` is true."""
-        return tuple(self.photos[i].name for i in np.flatnonzero(mask))
+        return tuple(self.names[i] for i in np.flatnonzero(mask))
 
     def take(self, index: Index | Bools) -> FlightTable:
         """The rows of a mask or an index array, in its order."""
         rows = np.flatnonzero(index) if index.dtype == np.bool_ else index
-        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name != "photos"}
-        return replace(self, photos=tuple(self.photos[i] for i in rows), **columns)
+        told = ("photos", "names")
+        columns = {f.name: getattr(self, f.name)[rows] for f in fields(self) if f.name not in told}
+        photos, names = tuple(self.photos[i] for i in rows), tuple(self.names[i] for i in rows)
+        return replace(self, photos=photos, names=names, **columns)
 
 
 def flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> FlightTable:
@@ -71,6 +72,7 @@ def flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> Fl
     ]
     return FlightTable(
         photos=tuple(photos),
+        names=told_apart(photos),
         t_ns=np.asarray(t_ns, dtype=np.int64),
         lonlat=_floats(lon_lat, 2),
         exif_m=_floats(((p.exif_altitude_m,) for p in photos), 1)[:, 0],

@@ -83,7 +83,7 @@ def build_headers(
     sigma_rad = flight.attitude.sigma_camera_rad(np.nan_to_num(flight.rotations)).tolist()
     centres = np.column_stack([flight.xy_m, flight.heights.height_m]).tolist()
     rotations = flight.rotations.tolist()
-    settled = _settled_per_photo(table.names, problems)
+    settled = _settled_per_photo(table, problems)
     headers = []
     for i in np.flatnonzero(keep).tolist():
         photo = table.photos[i]
@@ -103,7 +103,7 @@ def build_headers(
             source_sha256=identity,
             camera=f"{photo.maker} {photo.model}".strip(),
             operator=operator,
-            settled=settled.get(photo.name, ()),
+            settled=settled[i],
         )
         headers.append(
             FrameHeader(
@@ -118,11 +118,11 @@ def build_headers(
     return tuple(headers)
 
 
-def _settled_per_photo(names: tuple[str, ...], problems: Sequence[Problem]) -> dict[str, tuple[str, ...]]:
+def _settled_per_photo(table: FlightTable, problems: Sequence[Problem]) -> list[tuple[str, ...]]:
     """The sentences that concern each photo; those without names concern all."""
     common = tuple(p.sentence_en for p in problems if not p.frames)
     own: dict[str, list[str]] = {}
     for problem in problems:
         for name in problem.frames:
             own.setdefault(name, []).append(problem.sentence_en)
-    return {name: (*own.get(name, ()), *common) for name in names}
+    return [(*own.get(name, ()), *common) for name in table.names]

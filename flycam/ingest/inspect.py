@@ -7,7 +7,7 @@ convention; every decision becomes one sentence; no photo is dropped without a r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,10 +28,11 @@ from flycam.ingest.edited import lens_of, sideways_photos
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.flight_table import Bools, FlightTable, flight_table
 from flycam.ingest.headers import SettledFlight, build_headers, grid_of
-from flycam.ingest.judging import PixelChecks
+from flycam.ingest.judging import Checks
 from flycam.ingest.layers import with_layer
 from flycam.ingest.log_match import as_log, fill_from_log
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.naming import told_apart
 from flycam.ingest.numbering import missing_numbers
 from flycam.ingest.position import settle_positions
 from flycam.ingest.sorties import course_over_ground, split_sorties
@@ -54,7 +55,7 @@ def diagnose(
     takeoff: TakeoffGiven = None,
     clock_offset_s: float | None = None,
     identify: Identify = content_identity,
-    checks: Mapping[str, PixelChecks] | None = None,
+    checks: Checks | None = None,
     area_of_interest: BaseGeometry | None = None,
     operator: str | None = None,
     layer: str | None = None,
@@ -69,7 +70,7 @@ def diagnose(
     takeoff          the operator's word: height in metres (terrain's datum) or (lon, lat) degrees
     clock_offset_s   telemetry stamp minus photo time; None: found from the evidence
     identify         hex SHA-256 standing for a photo's bytes; `quick_identity` for inspection only
-    checks           pixel checks by photo name, if they were made
+    checks           what a look at the pixels gave, if they were looked at
     area_of_interest lon/lat polygon that was to be flown; None: the flown area itself
     layer            the operator's word on what the pixels show; None: what tags and names say
 
@@ -210,7 +211,7 @@ def _with_lenses(
             interiors.append(lens_of(photo, sideways[row], interior_for))
             kept.append(row)
         except CalibrationMissing as error:
-            unknown.append(Rejection.of(photo.name, LensUnknown(str(error))))
+            unknown.append(Rejection.of(table.names[row], LensUnknown(str(error))))
     if unknown:
         problem = Problem(
             code="calibration_missing",
@@ -242,9 +243,9 @@ def _paths(headers: Sequence[FrameHeader], table: FlightTable, keep: Bools) -> d
 def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """What the reader noticed, one problem per kind of remark."""
     by_text: dict[str, list[str]] = {}
-    for photo in photos:
+    for photo, name in zip(photos, told_apart(photos), strict=True):
         for remark in photo.remarks:
-            by_text.setdefault(remark, []).append(photo.name)
+            by_text.setdefault(remark, []).append(name)
     return [
         Problem(
             code="remark",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from flycam.errors import FrameUnreadable
 
 Pixels = NDArray[np.uint8]
 
@@ -40,6 +44,10 @@ class PixelChecks:
     lens_covered: bool
     reduced_size_px: tuple[int, int]
     thumbnail: Pixels | None = field(default=None, compare=False, repr=False)
+
+
+Checks = Mapping[Path, PixelChecks | FrameUnreadable]
+"""What a look at each photo gave, by its path: two folders of a card may hold the same file name."""
 
 
 def judge(grey: Pixels) -> PixelChecks:

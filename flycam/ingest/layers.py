@@ -13,6 +13,7 @@ from flycam.frame.frame import Layer
 from flycam.geodata.cameras import bands_of
 from flycam.ingest.diagnosis import Problem, Severity
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.naming import told_apart
 
 _IN_VIETNAMESE = {
     Layer.COLOUR: "màu",
@@ -33,7 +34,9 @@ def with_layer(
         problems += _suspected_infrared(photos)
         return photos
     wanted = Layer(layer)
-    changed = tuple(photo.name for photo in photos if photo.band != wanted)
+    changed = tuple(
+        name for photo, name in zip(photos, told_apart(photos), strict=True) if photo.band != wanted
+    )
     problems.append(
         Problem(
             code="layer_given",
@@ -51,9 +54,9 @@ def with_layer(
 def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """Colour photos of cameras that are also sold for near-infrared, one sentence a camera."""
     by_camera: dict[str, list[str]] = {}
-    for photo in photos:
+    for photo, name in zip(photos, told_apart(photos), strict=True):
         if photo.band == Layer.COLOUR and Layer.INFRARED in bands_of(photo.maker, photo.model):
-            by_camera.setdefault(photo.model, []).append(photo.name)
+            by_camera.setdefault(photo.model, []).append(name)
     return [
         Problem(
             code="maybe_infrared",

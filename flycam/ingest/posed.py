@@ -13,6 +13,7 @@ from flycam.ingest.clock import capture_times
 from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import Identify, content_identity
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.naming import told_apart
 from flycam.ingest.poses_csv import PoseRow
 
 
@@ -34,16 +35,16 @@ def posed_headers(
     times, _ = capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
-    for photo, captured_ns in zip(photos, times.tolist(), strict=True):
+    for photo, name, captured_ns in zip(photos, told_apart(photos), times.tolist(), strict=True):
         row = by_stem.get(_stem(photo.name))
         if row is None:
             unnamed = PositionUnknown(f"is not named in {pose_file}: add its pose there")
-            rejected.append(Rejection.of(photo.name, unnamed))
+            rejected.append(Rejection.of(name, unnamed))
             continue
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
-            rejected.append(Rejection.of(photo.name, LensUnknown(str(error))))
+            rejected.append(Rejection.of(name, LensUnknown(str(error))))
             continue
         identity = identify(photo)
         headers.append(

@@ -9,7 +9,7 @@ a card of lying ones, by 90° or 270°) was turned after it was taken. Its camer
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +35,7 @@ from flycam.ingest.diagnosis import Problem, Severity, TerrainAt
 from flycam.ingest.edited import edited_photos, edits_said, sideways_photos
 from flycam.ingest.flight_table import Bools, Floats
 from flycam.ingest.headers import SettledFlight
-from flycam.ingest.judging import THUMBNAIL_PX, PixelChecks, Pixels
+from flycam.ingest.judging import THUMBNAIL_PX, Checks, PixelChecks, Pixels
 
 Votes = NDArray[np.int64]
 
@@ -49,17 +49,17 @@ _KEPT = 96
 
 
 def settle_turned(
-    flight: SettledFlight, keep: Bools, checks: Mapping[str, PixelChecks], terrain_at: TerrainAt | None
+    flight: SettledFlight, keep: Bools, checks: Checks, terrain_at: TerrainAt | None
 ) -> tuple[SettledFlight, list[Problem]]:
     """The flight with the cameras of turned pictures turned, and what was found.
 
-    keep    rows that can be laid; checks by photo name, with thumbnails; without them nothing can be settled,
-            and photos that went through an editor are only named
+    keep    rows that can be laid; checks with thumbnails: without them nothing can be settled, and photos
+            that went through an editor are only named
     """
     photos = flight.table.photos
     edited, sideways = edited_photos(photos), sideways_photos(photos)
     thumbnails = [
-        check.thumbnail if kept and (check := checks.get(photo.name)) is not None else None
+        check.thumbnail if kept and isinstance(check := checks.get(photo.path), PixelChecks) else None
         for photo, kept in zip(photos, keep.tolist(), strict=True)
     ]
     quarters = np.zeros(len(photos), dtype=np.int64)
@@ -74,7 +74,10 @@ def settle_turned(
             turns = ((1, 3, 0) if s else (0, 2) for s in sideways[rows].tolist())
             judged = _Judge(ground, list(turns), (edited | sideways)[rows]).judge()
             quarters[rows], votes[rows], sure[rows] = judged
-    problems = [*edits_said(photos, edited, sure), *_said(flight, quarters, votes, sideways & ~sure & keep)]
+    problems = [
+        *edits_said(photos, flight.table.names, edited, sure),
+        *_said(flight, quarters, votes, sideways & ~sure & keep),
+    ]
     return _turned(flight, quarters, sideways), problems
 
 

@@ -14,7 +14,7 @@ from flycam.ingest.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.flight_table import Bools
 from flycam.ingest.headers import SettledFlight
 from flycam.ingest.horizon import settle_horizon, sky_fraction
-from flycam.ingest.judging import PixelChecks
+from flycam.ingest.judging import Checks
 from flycam.ingest.picture_findings import settle_pictures
 from flycam.ingest.sortie_heights import CLEARANCE_M
 
@@ -29,10 +29,10 @@ class Usable:
     problems: tuple[Problem, ...]
 
 
-def usable_photos(flight: SettledFlight, checks: Mapping[str, PixelChecks]) -> Usable:
-    """Judge pictures (`checks` by photo name), then poses; one error for each photo left out."""
+def usable_photos(flight: SettledFlight, checks: Checks) -> Usable:
+    """Judge pictures, then poses; one error for each photo left out."""
     names = flight.table.names
-    pictureless, problems = settle_pictures(flight.table.photos, checks)
+    pictureless, problems = settle_pictures(flight.table.photos, names, checks)
     rejected = [Rejection.of(names[row], error) for row, error in pictureless.items()]
     shown = np.ones(len(names), dtype=bool)
     shown[list(pictureless)] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -14,9 +14,10 @@ from flycam.geodata.crs import to_lonlat, work_crs_for
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, Severity
 from flycam.ingest.duplicates import Identify
-from flycam.ingest.judging import PixelChecks
+from flycam.ingest.judging import Checks
 from flycam.ingest.layers import with_layer
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.naming import told_apart
 from flycam.ingest.picture_findings import settle_pictures
 from flycam.ingest.pose_files import read_poses
 from flycam.ingest.posed import posed_headers
@@ -31,7 +32,7 @@ def diagnosis_from_poses(
     interior_for: Callable[[PhotoMetadata], InteriorOrientation],
     own_lenses: bool,
     identify: Identify,
-    checks: Mapping[str, PixelChecks],
+    checks: Checks,
     layer: str | None,
 ) -> Diagnosis:
     """Headers with the file's poses, in the UTM zone of the flight; nothing about them is settled.
@@ -41,10 +42,11 @@ def diagnosis_from_poses(
     """
     problems: list[Problem] = []
     photos = with_layer(photos, layer, problems)
-    pictureless, said = settle_pictures(photos, checks)
+    names = told_apart(photos)
+    pictureless, said = settle_pictures(photos, names, checks)
     problems += said
     shown = [photo for row, photo in enumerate(photos) if row not in pictureless]
-    unseen = [Rejection.of(photos[row].name, error) for row, error in pictureless.items()]
+    unseen = [Rejection.of(names[row], error) for row, error in pictureless.items()]
     identity_of = cache(identify)  # hashing reads the whole photo: once is enough
     rough = read_poses(pose_file, vertical_datum="LOCAL")
     places = np.array([row.exterior.projection_centre_m[:2] for row in rough])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,9 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.duplicates import Identify, content_identity
 from flycam.ingest.inspect import diagnose
+from flycam.ingest.judging import Checks
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import interior_for, read_all, search
-from flycam.ingest.pixels import PixelChecks
 from flycam.ingest.pose_files import holds_poses
 from flycam.ingest.telemetry_files import read_flight_log
 from flycam.pipeline.posed import diagnosis_from_poses
@@ -70,13 +70,13 @@ def survey(
     request: SurveyRequest,
     dems: Sequence[DemInfo],
     *,
-    checks_of: Callable[[Sequence[PhotoMetadata]], Mapping[str, PixelChecks]] | None = None,
+    checks_of: Callable[[Sequence[PhotoMetadata]], Checks] | None = None,
     identify: Identify = content_identity,
     area_of_interest: BaseGeometry | None = None,
 ) -> Survey:
     """Read the metadata of all photos and let the doctor settle them.
 
-    checks_of  looks at the pixels (blur, lens cap); None leaves them unread
+    checks_of  looks at the pixels (cut off, blur, lens cap); None leaves them unread
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has

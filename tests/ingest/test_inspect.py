@@ -262,9 +262,9 @@ def sharpness(value, covered=False):
 
 def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_record():
     photos = strips()
-    checks = {p.name: sharpness(0.4) for p in photos}
-    checks[photos[3].name] = sharpness(0.02)
-    checks[photos[9].name] = sharpness(0.0, covered=True)
+    checks = {p.path: sharpness(0.4) for p in photos}
+    checks[photos[3].path] = sharpness(0.02)
+    checks[photos[9].path] = sharpness(0.0, covered=True)
     diagnosis = inspect(photos, checks=checks)
     left_out = {photos[3].name: "too_blurred", photos[9].name: "lens_covered"}
     assert {r.name: r.reason for r in diagnosis.rejected} == left_out
@@ -275,7 +275,7 @@ def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_reco
 
 def test_a_blurred_photo_without_a_height_is_counted_once():
     photos = strips()
-    checks = {p.name: sharpness(0.02 if p is photos[3] else 0.4) for p in photos}
+    checks = {p.path: sharpness(0.02 if p is photos[3] else 0.4) for p in photos}
     diagnosis = inspect(photos, checks=checks, height_mode="absolute", terrain_at=flat(500.0))
     reasons = [r.reason for r in diagnosis.rejected if r.name == photos[3].name]
     assert (reasons, diagnosis.refused) == (["too_blurred"], ())

@@ -68,7 +68,7 @@ def flown(photos, quarters, software=None, ground=None):
     checks, handed = {}, []
     for k, one in enumerate(photos):
         turn = quarters.get(k, 0)
-        checks[one.name] = judge(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
+        checks[one.path] = judge(np.ascontiguousarray(np.rot90(pictures[one.name], -turn)))
         size = one.image_size_px[::-1] if turn % 2 else one.image_size_px
         tag = (software or {}).get(k, one.software)
         handed.append(replace(one, image_size_px=size, software=tag))
@@ -186,13 +186,19 @@ def laid(headers, checks, name):
     spot = spot_around(np.array(header.exterior_prior.projection_centre_m[:2]), 0.5)
     nodes = spot.nodes_m(0.5)
     nodes = np.column_stack([nodes, np.zeros(len(nodes))])
-    return lay(checks[name].thumbnail, header.interior, header.exterior_prior, spot, nodes)
+    return lay(
+        next(c for path, c in checks.items() if path.name == name).thumbnail,
+        header.interior,
+        header.exterior_prior,
+        spot,
+        nodes,
+    )
 
 
 @pytest.mark.real
 def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
     photos, _ = read_all(search([shared_data / "flights" / "brighton_beach"]).photos)
-    checks = {p.name: pixel_checks(p.path) for p in photos}
+    checks = {p.path: pixel_checks(p.path) for p in photos}
     run = partial(diagnose, photos, interior_for=interior_for, identify=identity)
     without, found = run(), run(checks=checks)
     strip = [f"DJI_00{k}.JPG" for k in range(24, 30)]
@@ -206,6 +212,6 @@ def test_the_return_strip_of_brighton_beach_was_turned_by_hand(shared_data):
 @pytest.mark.real
 def test_seneca_raises_no_alarm(shared_data):
     photos, _ = read_all(search([shared_data / "flights" / "seneca_fixed_wing"]).photos)
-    checks = {p.name: pixel_checks(p.path) for p in photos}
+    checks = {p.path: pixel_checks(p.path) for p in photos}
     found = diagnose(photos, interior_for=interior_for, identify=identity, checks=checks)
     assert not {"turned", "edited", "edited_unsettled", "sideways"} & {p.code for p in found.problems}

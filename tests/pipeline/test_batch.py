@@ -17,6 +17,7 @@ from flycam.drill.truth import read_truth
 from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import NO_TERRAIN
+from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.inspection import inspect_flight
@@ -124,15 +125,62 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     assert {r.name for r in report.survey.unreadable} >= {"empty.jpg", "letter.jpg"}
 
 
+def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
+    drill: DrillReport, card: Path, make_house: MakeHouse
+) -> None:
+    spoiled = sorted(card.iterdir())[1]
+    spoiled.write_bytes(spoiled.read_bytes()[:-2000])
+    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem).survey.diagnosis
+    house = make_house(drill)
+    report = house.ingest(card)
+    sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
+    assert (
+        seen.rejected
+        == report.left_out
+        == (Rejection(name=spoiled.name, reason="unreadable", message=sentence),)
+    )
+    assert len(seen.headers) == report.used == drill.frames - 1
+    (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
+    assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photos cannot be read")
+    rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
+    assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
+
+
+@pytest.mark.parametrize("black", ["100MEDIA", "101MEDIA"])
+def test_a_good_photo_is_kept_whose_name_a_black_one_bears_in_another_folder(
+    drill: DrillReport, card: Path, make_house: MakeHouse, black: str
+) -> None:
+    photos = sorted(card.iterdir())
+    (card / "100MEDIA").mkdir()
+    (card / "101MEDIA").mkdir()
+    half = len(photos) // 2
+    for k, photo in enumerate(photos):
+        photo.rename(card / f"{100 + k // half}MEDIA" / photos[k % half].name)
+    name = photos[2].name
+    _changed(card / black / name, np.zeros_like)
+    seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem).survey.diagnosis
+    house = make_house(drill)
+    report = house.ingest(card)
+    told = {f"{black}/{name}": "lens_covered"}
+    assert {one.name: one.reason for one in seen.rejected} == told
+    assert {one.name: one.reason for one in report.left_out} == told
+    assert report.left_out[0].message.startswith(f"{black}/{name}: ")
+    (said,) = [problem for problem in seen.problems if problem.code == "lens_covered"]
+    assert said.frames == (f"{black}/{name}",)
+    assert len(seen.headers) == report.used == len(photos) - 1
+    namesakes = [header for header in seen.headers if header.provenance.source_name == name]
+    assert len(namesakes) == 1 and said.sentence_en not in namesakes[0].provenance.settled
+    (other,) = {"100MEDIA", "101MEDIA"} - {black}
+    assert Path(seen.paths[namesakes[0].frame_id]) == card / other / name
+
+
 def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
     drill: DrillReport, card: Path, make_house: MakeHouse
 ) -> None:
     photos = sorted(card.iterdir())
     assert len(photos) >= 6
     for path, change in ((photos[1], _smeared), (photos[2], np.zeros_like)):
-        with Image.open(path) as picture:
-            pixels, exif, xmp = np.asarray(picture), picture.getexif(), picture.info["xmp"]
-        Image.fromarray(change(pixels)).save(path, "JPEG", quality=95, exif=exif, xmp=xmp)
+        _changed(path, change)
     house = make_house(drill)
     seen = inspect_flight(SurveyRequest(paths=(card,)), [], extra_dem=drill.dem)
     report = house.ingest(card)
@@ -142,6 +190,13 @@ def test_a_blurred_photo_and_a_covered_lens_are_left_out_as_inspect_says(
     assert report.used == len(photos) - 2
     rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
     assert {one.header.provenance.source_name: one.reason for one in rejected} == told
+
+
+def _changed(path: Path, change: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+    """Write the photo again with other pixels and the same metadata."""
+    with Image.open(path) as picture:
+        pixels, exif, xmp = np.asarray(picture), picture.getexif(), picture.info["xmp"]
+    Image.fromarray(change(pixels)).save(path, "JPEG", quality=95, exif=exif, xmp=xmp)
 
 
 def _smeared(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
