@@ -174,18 +174,19 @@ def max_pyramid(terrain: TerrainGrid) -> list[NDArray[np.float32]]:
 
     Cells with no known post are -inf: nothing there can stop a ray.
     """
-    pyramid = terrain._pyramid
-    if not pyramid:
+    if not terrain._pyramid:
         h = np.where(np.isnan(terrain.heights_m), np.float32(-np.inf), terrain.heights_m)
         rows = np.maximum(h[:-1], h[1:])
-        pyramid.append(np.maximum(rows[:, :-1], rows[:, 1:]))
-        while pyramid[-1].size > 1:
-            below = pyramid[-1]
+        levels = [np.maximum(rows[:, :-1], rows[:, 1:])]
+        while levels[-1].size > 1:
+            below = levels[-1]
             odd = ((0, below.shape[0] % 2), (0, below.shape[1] % 2))
             even = np.pad(below, odd, constant_values=-np.inf)
             rows = np.maximum(even[0::2], even[1::2])
-            pyramid.append(np.maximum(rows[:, 0::2], rows[:, 1::2]))
-    return pyramid
+            levels.append(np.maximum(rows[:, 0::2], rows[:, 1::2]))
+        # all at once: threads that ask together each build it, and nobody may see half of it, or twice
+        terrain._pyramid[:] = levels
+    return terrain._pyramid
 
 
 class _Rays:

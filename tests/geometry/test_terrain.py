@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,6 +16,7 @@ from flycam.geometry.terrain import (
     cell_rises,
     flat_terrain,
     heights_at,
+    max_pyramid,
     normals_at,
     slopes_at,
 )
@@ -150,3 +155,23 @@ def test_from_outside_the_posts_a_ray_enters_through_the_side():
     hits = cast_rays(t, origin, np.array([[1.0, 0.0, -0.4], [1.0, 0.0, -0.8]]))
     assert hits[0, 2] == pytest.approx(100.0)
     assert np.isnan(hits[1]).all()  # it went under the ground before the known terrain begins
+
+
+def test_threads_that_ask_together_get_the_whole_pyramid() -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for seed in range(25):
+            heights = np.random.default_rng(seed).normal(size=(65, 65)).astype(np.float32)
+            terrain = grid_of(heights, 10.0)
+            together = threading.Barrier(6)
+
+            def ask(_, terrain=terrain, together=together):
+                together.wait()
+                return [level.shape for level in max_pyramid(terrain)]
+
+            with ThreadPoolExecutor(6) as pool:
+                seen = list(pool.map(ask, range(6)))
+            assert seen == [[(side, side) for side in (64, 32, 16, 8, 4, 2, 1)]] * 6
+    finally:
+        sys.setswitchinterval(before)
