@@ -5,7 +5,8 @@ own brightness L: gain g, airlight b (strong prior: none; of mean zero, for what
 vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶ per camera. Differences of log(I - b) between frames are free
 of L: sparse least squares, robust against what moved or changed between exposures. Weak priors (gain 1, no
 vignetting) keep a long strip from drifting; at the end the mean of all corrections is taken out, so that the
-block keeps its mean colour.
+block keeps its mean colour. Corrected light may pass 255: above a knee it is compressed, never clipped, and
+where that leaves more of the block saturated than the camera did, one common factor darkens all of it.
 
 Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
 exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988 (haze as an additive term).
@@ -14,7 +15,7 @@ exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -37,11 +38,16 @@ _SIGMA_AIRLIGHT = 1.0  # grey levels
 _MAX_AIRLIGHT = 12.0
 _MAX_LOG_GAIN = 1.0
 _MIN_SCALE = 0.01
+_KNEE = 225.0  # grey level above which light is compressed where a correction could pass 255
 _TUKEY = 4.685  # Beaton and Tukey 1974: 95 % efficient for normal errors
 _INDEPENDENT = 0.1  # cells beside each other err alike: a sample counts as a tenth of one
 _PAIRS_PER_FRAME = 400  # more would not make a gain more certain, only slower
 _BLOCK_PX = 16  # the full-size gain is interpolated between nodes this far apart
 _BAND_ROWS = 256
+_LOOK_PIXELS = 4096  # of each frame, to see how much of the block is saturated
+_NEARLY_SATURATED = 247  # grey level of an overview, whose means fall short of the pixels' own _BRIGHT
+_MORE_SATURATED = 0.001  # share of a block that a sample cannot tell from none
+_LEAST_PERCENT = 50  # a block is not made darker than this
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,24 +80,42 @@ class Radiometry:
         number = self.frame_ids.index(frame_id)
         height, width = pixels.shape[:2]
         airlight = self.airlight[number].astype(np.float32)
+        peak = self.peak
         result = np.empty_like(pixels)
         for top in range(0, height, _BAND_ROWS):
             rows = slice(top, min(top + _BAND_ROWS, height))
             gain = self._inverse_gain(number, (height, width), rows)
-            light = cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F)
+            light = np.asarray(cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F), dtype=np.float32)
             if airlight.any():
                 light -= gain * airlight
-            result[rows] = cv2.convertScaleAbs(np.maximum(light, 0.0, out=light))
+            result[rows] = cv2.convertScaleAbs(_toned(light, peak))
         return result
 
     def corrected_overview(self, number: int, overview: Overview) -> NDArray[np.float32]:
         """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
-        radius = np.arange(256) / 255.0
-        gain = np.exp(-self.log_gain[number][:, None] - self._falloff(number, radius * radius))
+        return _toned(self.light(number, overview.rgb, overview.radius), self.peak)
+
+    def light(self, number: int, rgb: Bytes, radius: Bytes) -> NDArray[np.float32]:
+        """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255."""
+        r = np.arange(256) / 255.0
+        gain = np.exp(-self.log_gain[number][:, None] - self._falloff(number, r * r))
         table = np.ascontiguousarray(gain.T.astype(np.float32))
-        light: NDArray[np.float32] = overview.rgb - self.airlight[number].astype(np.float32)
-        light *= table[overview.radius]
-        return np.clip(light, 0.0, 255.0, out=light)
+        light: NDArray[np.float32] = rgb - self.airlight[number].astype(np.float32)
+        light *= table[radius]
+        return light
+
+    @property
+    def peak(self) -> float:
+        """The brightest that a correction can make a pixel of any frame; grey levels, never below 255."""
+        r2 = np.square(np.arange(256) / 255.0)[None]
+        most = 255.0
+        for number, camera in enumerate(self.cameras):
+            if camera in self.cameras[:number]:
+                continue
+            rows = [n for n, other in enumerate(self.cameras) if other == camera]
+            gain = np.exp(-self.log_gain[rows] - self._falloff(number, r2).min(axis=(1, 2)))
+            most = max(most, float(((255.0 - self.airlight[rows]) * gain).max()))
+        return most
 
     def _falloff(self, number: int, r2: Floats) -> Floats:
         """Bands × the shape of `r2`: the vignetting's logarithm."""
@@ -118,6 +142,21 @@ class Radiometry:
         return np.asarray(large[top : top + rows.stop - rows.start, step : step + width], dtype=np.float32)
 
 
+def _toned(light: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
+    """Light of 0 to `peak` within 0 to 255, in place: as it is up to a knee, above it ever more compressed.
+
+    The shoulder is a hyperbola of slope 1 at the knee that takes the peak to 255: brighter stays brighter.
+    With a peak of 255 it is a straight line and nothing changes.
+    """
+    room = 255.0 - _KNEE
+    bend = 1.0 / room - 1.0 / (max(peak, 255.0) - _KNEE)
+    if bend > 0.0:
+        over = np.maximum(light - np.float32(_KNEE), np.float32(0.0))
+        # x - over + over / (1 + bend over), so that what lies below the knee is not touched
+        light -= over * (1.0 - 1.0 / (1.0 + np.float32(bend) * over))
+    return np.clip(light, 0.0, 255.0, out=light)
+
+
 def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
     """A radiometry that leaves every picture as it is."""
     return Radiometry(
@@ -137,17 +176,19 @@ def solve_radiometry(
     """Gains, airlights and vignetting from the overlaps of all overviews, each of which is asked for once."""
     samples = []
     cameras = []
+    looks = []
     for number in range(len(overviews)):
         overview = overviews[number]
         cameras.append(overview.camera)
         samples.append(_samples_of(overview, number))
+        looks.append(_look_of(overview))
         progress(number + 1, len(overviews))
     keys = sorted(set(cameras))
     flat = no_correction(overviews.frame_ids, tuple(cameras))
     pairs = _Pairs.among(_Samples.joined(samples), np.array([keys.index(c) for c in cameras], dtype=np.int64))
     if pairs.first.size == 0:
         return flat
-    return _solve(flat, keys, pairs)
+    return _with_headroom(_solve(flat, keys, pairs), looks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,6 +359,29 @@ def _anchored(flat: Radiometry, keys: list[str], pairs: _Pairs, unknown: Floats,
         scale=scale,
         compared=int(pairs.first.size),
     )
+
+
+def _look_of(overview: Overview) -> tuple[Bytes, Bytes]:
+    """Every n-th pixel of a frame: N×3 colours and N radii."""
+    seen = np.flatnonzero(overview.quality)
+    chosen = seen[:: max(seen.size // _LOOK_PIXELS, 1)]
+    return overview.rgb.reshape(-1, _BANDS)[chosen], overview.radius.reshape(-1)[chosen]
+
+
+def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:
+    """The block darkened by one factor, the nearest to 1 with which no more saturates than did before."""
+    before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
+    after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])
+    share = float(np.mean(before >= _NEARLY_SATURATED)) + _MORE_SATURATED
+    # the pixel that may just not saturate
+    limit = np.float32(np.quantile(after, max(1.0 - share, 0.0)))
+    for percent in range(100, _LEAST_PERCENT, -1):
+        factor = percent / 100.0
+        if _toned(np.full(1, limit * factor, np.float32), radiometry.peak * factor)[0] < _NEARLY_SATURATED:
+            break
+    if factor == 1.0:
+        return radiometry
+    return replace(radiometry, log_gain=radiometry.log_gain - np.log(factor))
 
 
 def pair_differences(
