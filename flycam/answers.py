@@ -239,6 +239,7 @@ _FINISH_FIGURES = (
     "shift_m",
     "shift_sigma_m",
     "check_m",
+    "control",
     "surface",
 )
 
@@ -251,6 +252,7 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
     if not report.layers[0].new:
         return [f"{name}: revision {main.revision} stands; nothing has changed since it was made", *skipped]
     frames = stats["frames"]
+    said = [f"  {sentence}" for sentence in (stats.get("control") or {}).get("said", ())]
     lines = [f"{name}: revision {main.revision} from {frames['used']} frames, {report.seconds:.0f} s"]
     if stats["accepted"]:
         lines.append(
@@ -260,8 +262,8 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
         )
         shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
         lines.append(
-            f"  moved as a whole by {_triple(shift)} m (east, north, up); what stays unknown of its place: ± "
-            f"{_triple(unknown)} m"
+            f"  the cameras moved by {_triple(shift)} m (east, north, up) on the whole; what stays unknown of "
+            f"the block's place: ± {_triple(unknown)} m"
         )
     else:
         lines.append(f"  poses as recorded were kept: {stats['why']}")
@@ -270,6 +272,7 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
             f"  surface of its own under {stats['surface']['supported_pct']:.0f} % of the ground, posts "
             f"every {stats['surface']['spacing_m']:.2g} m"
         )
+    lines += said
     lines += [f"  {note}" for note in stats["notes"]]
     lines += [f"  [left out] {one['name']}: {one['sentence']}" for one in frames["left_out"]]
     return lines + skipped

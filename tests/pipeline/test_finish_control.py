@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from affine import Affine
 
+from flycam.answers import of_finish
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import InputUnusable
@@ -45,8 +46,13 @@ def ours(workspace: Workspace, plain, tmp_path_factory: pytest.TempPathFactory) 
 
 def centres(workspace: Workspace, request: FinishRequest) -> tuple[dict[str, np.ndarray], dict]:
     """Adjusted projection centres by photo, and what the revision says of its control."""
-    record = finish_quickly(workspace, request=request).main
+    report = finish_quickly(workspace, request=request)
+    record = report.main
     assert record is not None
+    answer, lines = of_finish(report)
+    assert answer["control"] == record.stats["control"]
+    if report.layers[0].new:
+        assert all(any(sentence in line for line in lines) for sentence in record.stats["control"]["said"])
     assert record.stats["accepted"]
     names = {
         one.frame_id: one.header.provenance.source_name
