@@ -262,8 +262,8 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
         )
         shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
         lines.append(
-            f"  the cameras moved by {_triple(shift)} m (east, north, up) on the whole; what stays unknown of "
-            f"the block's place: ± {_triple(unknown)} m"
+            f"  the cameras moved by {_triple(shift)} m (east, north, up) on the whole; what stays unknown "
+            f"of the block's place: ± {_triple(unknown)} m"
         )
     else:
         lines.append(f"  poses as recorded were kept: {stats['why']}")
