@@ -279,11 +279,16 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
 
 
 def _metric(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{round(value, 2) + 0.0:.2f} {unit}"
+    return "unknown" if value is None else f"{_hundredths(value)} {unit}"
 
 
 def _triple(values: Sequence[float | None]) -> str:
-    return ", ".join("unknown" if value is None else f"{round(value, 2) + 0.0:.2f}" for value in values)
+    return ", ".join("unknown" if value is None else _hundredths(value) for value in values)
+
+
+def _hundredths(value: float) -> str:
+    """Two decimals, never "-0.00"."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def of_export(exported: Exported) -> Answered:

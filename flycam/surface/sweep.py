@@ -106,20 +106,13 @@ def agreement(samplers: Sequence[Sampler], heights_m: Singles, window: int) -> S
     return volume
 
 
-def agreement_at(samplers: Sequence[Sampler], dz: Singles, window: int) -> Singles:
-    """Agreement rows×cols where every post is raised by a height of its own."""
-    return _agreement_at(samplers, dz, _per_pair(views_seeing(samplers, dz)), window)
-
-
 def _per_pair(views: NDArray[np.uint8]) -> Singles:
     n = views.astype(np.float32)
     pairs = n * (n - 1.0)
     return np.where(pairs > 0.0, 1.0 / np.maximum(pairs, 1.0), 0.0).astype(np.float32)
 
 
-def _agreement_at(
-    samplers: Sequence[Sampler], dz: Singles | float, per_pair: Singles, window: int
-) -> Singles:
+def _agreement_at(samplers: Sequence[Sampler], dz: float, per_pair: Singles, window: int) -> Singles:
     total = np.zeros_like(samplers[0].z)
     squares = np.zeros_like(total)
     for sampler in samplers:

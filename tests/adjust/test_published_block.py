@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from dataclasses import replace
 
 import cv2
 import numpy as np
 import pytest
-import rasterio
 
 from flycam.adjust.block import Block, BlockFrame, TerrainPrior
 from flycam.adjust.bundle import adjust_block
 from flycam.adjust.ties import find_ties
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
-from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis, rotation_from_opk
-from flycam.geometry.terrain import TerrainGrid
+from flycam.geometry.exterior import PoseSource
+from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
+from tests.geometry.published import odm_camera, read_dem, read_opk
 
 pytestmark = [
     pytest.mark.real,
@@ -32,55 +28,24 @@ BIAS_M, NOISE_M, TURN_DEG = 0.8, 0.5, 0.5
 def published(shared_data):
     """Frames with their published poses, the DSM, and the pixels."""
     folder = shared_data / "poses" / "odm_drone_oblique"
-    camera = next(iter(json.loads((folder / "reconstruction.json").read_text())[0]["cameras"].values()))
-    width, height = camera["width"], camera["height"]
-    size = max(width, height)
-    interior = InteriorOrientation(
-        model=LensModel.BROWN,
-        image_size_px=(width, height),
-        focal_length_px=(camera["focal_x"] * size, camera["focal_y"] * size),
-        principal_point_px=(
-            camera["c_x"] * size + (width - 1) / 2,
-            camera["c_y"] * size + (height - 1) / 2,
-        ),
-        distortion=tuple(camera[k] for k in ("k1", "k2", "p1", "p2", "k3")),
-        calibration_id="published",
-        sigma_focal_rel=0.002,
-    )
-    text = (folder / "odm_xyz_opk.csv").read_text().replace("'", "")
-    rows = list(
-        csv.DictReader(text.splitlines(), delimiter=csv.Sniffer().sniff(text.split("\n")[0]).delimiter)
-    )
-    frames = [frame_of(row, interior, number) for number, row in enumerate(rows)]
+    interior = replace(odm_camera(folder), sigma_focal_rel=0.002)
+    poses = read_opk(folder / "odm_xyz_opk.csv")
+    frames = [frame_of(name, exterior, interior, number) for number, (name, exterior) in enumerate(poses)]
     pixels = [cv2.cvtColor(cv2.imread(str(folder / f"{f.frame_id}.tif")), cv2.COLOR_BGR2RGB) for f in frames]
-    with rasterio.open(folder / "dsm.tif") as source:
-        heights, at = source.read(1, masked=True).astype("float32").filled(np.nan), source.transform
-    terrain = TerrainGrid(
-        heights_m=heights,
-        origin_m=(at.c + at.a / 2, at.f + at.e / 2),
-        post_spacing_m=(at.a, -at.e),
-        work_crs="LOCAL",
-        vertical_datum="LOCAL",
-        dem_id="dsm",
-    )
+    terrain = read_dem(folder / "dsm.tif")
     return frames, terrain, pixels
 
 
-def frame_of(row, interior, number):
-    angles = np.radians([float(row[k]) for k in ("omega", "phi", "kappa")])
-    name = row["filename"].removesuffix(".tif")
+def frame_of(name, exterior, interior, number):
     return BlockFrame(
         frame_id=name,
-        source_name=row["filename"],
+        source_name=f"{name}.tif",
         camera="published",
         strip=number,
         captured_ns=int(number * 3e9),
         interior=interior,
-        exterior=ExteriorOrientation(
-            projection_centre_m=tuple(float(row[k]) for k in "xyz"),
-            rotation=as_mat3(rotation_from_opk(*angles)),
-            work_crs="LOCAL",
-            vertical_datum="LOCAL",
+        exterior=replace(
+            exterior,
             sigma_position_m=(1.0, 1.0, 1.0),
             sigma_attitude_rad=(float(np.radians(0.7)),) * 3,
             source=PoseSource.GNSS,

@@ -7,7 +7,6 @@ for no pixel depends on them. A finished flight is made anew when a line of flyc
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import shutil
@@ -30,7 +29,7 @@ from flycam.drill.truth import DrillTruth, read_truth
 from flycam.geodata.geotiff import write_geotiff
 from flycam.pipeline.workspace import Workspace
 from flycam.store.local import LocalStore
-from tests.bench.flights import ROOT
+from tests.bench.flights import ROOT, exact_poses
 from tests.bench.processes import FLYCAM, run_process
 
 HOME = ROOT / "finish"
@@ -184,14 +183,7 @@ def with_exact_poses(flight: FinishFlight) -> Path:
 def _true_poses(flight: FinishFlight, folder: Path) -> Path:
     """The truth's poses as a table that ingest takes: no columns but those of the dialect."""
     out = folder / "poses.csv"
-    columns = ("filename", "x", "y", "z", "omega", "phi", "kappa")
-    with (
-        (flight.folder / "truth" / "poses.csv").open(encoding="utf-8") as poses,
-        out.open("w", newline="", encoding="utf-8") as table,
-    ):
-        rows = csv.DictWriter(table, columns, extrasaction="ignore")
-        rows.writeheader()
-        rows.writerows(csv.DictReader(poses))
+    exact_poses(flight.folder, out)
     out.with_suffix(".prj").write_text(CRS.from_user_input(WORK_CRS).to_wkt())
     return out
 

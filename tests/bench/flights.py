@@ -6,6 +6,7 @@ a tiny drill, so that a drill that draws another world is rendered anew.
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import os
 import shutil
@@ -57,6 +58,18 @@ def drill_flight(strips: int, per_strip: int) -> BenchFlight:
         print(f"rendering a drill flight of {strips * per_strip} photos into {folder} …", flush=True)
         write_drill(folder, **_options(strips, per_strip))
     return BenchFlight(folder=folder, strips=strips, per_strip=per_strip)
+
+
+def exact_poses(folder: Path, out: Path) -> None:
+    """A drill's true poses as a table with no columns but those that pose readers know."""
+    columns = ("filename", "x", "y", "z", "omega", "phi", "kappa")
+    with (
+        (folder / "truth" / "poses.csv").open(encoding="utf-8") as poses,
+        out.open("w", newline="", encoding="utf-8") as table,
+    ):
+        rows = csv.DictWriter(table, columns, extrasaction="ignore")
+        rows.writeheader()
+        rows.writerows(csv.DictReader(poses))
 
 
 def true_coordinates(flight: BenchFlight, numbers: Sequence[int]) -> dict[int, np.ndarray]:

@@ -5,7 +5,6 @@ FLYCAM_BENCH_ORTHORITY names an `oty` that is installed already.
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -14,7 +13,7 @@ import sys
 from pathlib import Path
 
 from flycam.drill.truth import DrillTruth
-from tests.bench.flights import ROOT, BenchFlight
+from tests.bench.flights import ROOT, BenchFlight, exact_poses
 from tests.bench.processes import BenchBroken
 
 
@@ -72,14 +71,7 @@ def write_parameters(folder: Path, flight: BenchFlight, truth: DrillTruth) -> tu
         )
     )
     exterior = folder / "exterior.csv"
-    columns = ("filename", "x", "y", "z", "omega", "phi", "kappa")
-    with (
-        (flight.folder / "truth" / "poses.csv").open(encoding="utf-8") as poses,
-        exterior.open("w", newline="", encoding="utf-8") as out,
-    ):
-        writer = csv.DictWriter(out, columns, extrasaction="ignore")
-        writer.writeheader()
-        writer.writerows(csv.DictReader(poses))
+    exact_poses(flight.folder, exterior)
     return interior, exterior
 
 

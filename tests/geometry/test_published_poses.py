@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from dataclasses import replace
 
@@ -13,7 +12,6 @@ import rasterio
 import yaml
 
 from flycam.geometry.camera import image_rays, project
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileRange, grid_pixel_m, range_for_bounds
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.planar import PlanarMap
@@ -24,48 +22,13 @@ from flycam.geometry.rotation import (
     rotation_from_body,
     rotation_from_opk,
 )
-from flycam.geometry.terrain import TerrainGrid, cast_rays
+from flycam.geometry.terrain import cast_rays
+from tests.geometry.published import odm_camera, read_dem, read_opk
 
 pytestmark = [
     pytest.mark.real,
     pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning"),  # the frames are raw
 ]
-
-
-def exterior_of(xyz, rotation):
-    return ExteriorOrientation(
-        projection_centre_m=tuple(float(v) for v in xyz),
-        rotation=as_mat3(rotation),
-        work_crs="LOCAL",
-        vertical_datum="LOCAL",
-        sigma_position_m=(0.0, 0.0, 0.0),
-        sigma_attitude_rad=(0.0, 0.0, 0.0),
-        source=PoseSource.ADJUSTED,
-    )
-
-
-def read_opk(path):
-    with path.open(newline="") as f:
-        dialect = csv.Sniffer().sniff(f.readline())
-        f.seek(0)
-        for row in csv.DictReader((line.replace("'", "") for line in f), delimiter=dialect.delimiter):
-            name = row["filename"].removesuffix(".tif")
-            angles = np.radians([float(row[k]) for k in ("omega", "phi", "kappa")])
-            yield name, exterior_of([float(row[k]) for k in "xyz"], rotation_from_opk(*angles))
-
-
-def read_dem(path):
-    """The DEM, whose horizontal CRS is that of the poses in both sets."""
-    with rasterio.open(path) as source:
-        heights, transform = source.read(1, masked=True).astype("float32").filled(np.nan), source.transform
-    return TerrainGrid(
-        heights_m=heights,
-        origin_m=(transform.c + transform.a / 2, transform.f + transform.e / 2),
-        post_spacing_m=(transform.a, -transform.e),
-        work_crs="LOCAL",
-        vertical_datum="LOCAL",
-        dem_id=path.name,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -88,21 +51,7 @@ def ngi(shared_data):
 @pytest.fixture(scope="module")
 def odm(shared_data):
     folder = shared_data / "poses" / "odm_drone_oblique"
-    camera = next(iter(json.loads((folder / "reconstruction.json").read_text())[0]["cameras"].values()))
-    width, height = camera["width"], camera["height"]
-    size = max(width, height)
-    interior = InteriorOrientation(
-        model=LensModel.BROWN,
-        image_size_px=(width, height),
-        focal_length_px=(camera["focal_x"] * size, camera["focal_y"] * size),
-        # OpenSfM: normalised coordinates from the image centre, (width - 1) / 2 in pixel centres
-        principal_point_px=(
-            camera["c_x"] * size + (width - 1) / 2,
-            camera["c_y"] * size + (height - 1) / 2,
-        ),
-        distortion=tuple(camera[k] for k in ("k1", "k2", "p1", "p2", "k3")),
-        calibration_id="published",
-    )
+    interior = odm_camera(folder)
     poses = dict(read_opk(folder / "odm_xyz_opk.csv"))
     return folder, interior, poses, read_dem(folder / "dsm.tif")
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.ingest.judging import PixelChecks
 from flycam.ingest.metadata import Angles, Dialect, PhotoMetadata
 
 LON, LAT = 104.8, 21.9
@@ -21,6 +22,19 @@ CAMERA = InteriorOrientation(
     principal_point_px=(1999.5, 1499.5),
     calibration_id="test",
 )
+
+
+def picture(sharpness, covered=False):
+    """What a look at the pixels says of a sharp, blurred or covered picture."""
+    return PixelChecks(
+        sharpness=sharpness,
+        mean=100.0,
+        spread=100.0,
+        dark_fraction=0.0,
+        bright_fraction=0.0,
+        lens_covered=covered,
+        reduced_size_px=(1000, 750),
+    )
 
 
 def photo(name="DJI_0001.JPG", **fields):

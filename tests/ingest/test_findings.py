@@ -17,11 +17,10 @@ from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import find_duplicates, quick_identity
 from flycam.ingest.flight_table import flight_table
 from flycam.ingest.horizon import settle_horizon, sky_fraction
-from flycam.ingest.judging import PixelChecks
 from flycam.ingest.naming import told_apart
 from flycam.ingest.numbering import counters, missing_numbers
 from flycam.ingest.picture_findings import settle_pictures
-from tests.ingest.made_flights import CAMERA, codes, photo, strips, the
+from tests.ingest.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
 def table_of(photos):
@@ -103,24 +102,12 @@ def test_a_date_in_the_name_is_not_the_counter():
     assert counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
 
 
-def check(sharpness, covered=False):
-    return PixelChecks(
-        sharpness=sharpness,
-        mean=100.0,
-        spread=100.0,
-        dark_fraction=0.0,
-        bright_fraction=0.0,
-        lens_covered=covered,
-        reduced_size_px=(1000, 750),
-    )
-
-
 def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
     photos = strips(lines=1)
-    checks = {p.path: check(0.5) for p in photos}
-    checks[photos[2].path] = check(0.05)
-    checks[photos[4].path] = check(0.2)
-    checks[photos[7].path] = check(0.0, covered=True)
+    checks = {p.path: picture(0.5) for p in photos}
+    checks[photos[2].path] = picture(0.05)
+    checks[photos[4].path] = picture(0.2)
+    checks[photos[7].path] = picture(0.0, covered=True)
     refused, problems = settle_pictures(photos, told_apart(photos), checks)
     assert {(row, error.reason) for row, error in refused.items()} == {
         (2, "too_blurred"),
@@ -131,7 +118,7 @@ def test_blur_is_judged_against_the_flight_and_a_covered_lens_by_itself():
 
 def test_a_uniformly_soft_flight_is_kept():
     photos = [replace(p) for p in strips(lines=1)]
-    assert settle_pictures(photos, told_apart(photos), {p.path: check(0.01) for p in photos}) == ({}, [])
+    assert settle_pictures(photos, told_apart(photos), {p.path: picture(0.01) for p in photos}) == ({}, [])
 
 
 def test_every_reason_of_the_doctor_is_the_key_of_an_error():

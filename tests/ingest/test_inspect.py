@@ -20,11 +20,10 @@ from flycam.ingest.diagnosis import GapKind, Severity
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.exiftool_csv import read_exiftool_csv
 from flycam.ingest.inspect import diagnose
-from flycam.ingest.judging import PixelChecks
 from flycam.ingest.metadata import Angles
 from flycam.ingest.photos import find_photos, interior_for, read_all
 from flycam.ingest.telemetry_files import read_flight_log
-from tests.ingest.made_flights import CAMERA, GROUND_M, LAT, LON, codes, flat, photo, strips, the
+from tests.ingest.made_flights import CAMERA, GROUND_M, LAT, LON, codes, flat, photo, picture, strips, the
 
 
 def inspect(photos, **asked):
@@ -248,23 +247,11 @@ def test_the_surveys_known_gaps_are_found_and_none_is_invented(shared_data):
     assert found == gone
 
 
-def sharpness(value, covered=False):
-    return PixelChecks(
-        sharpness=value,
-        mean=100.0,
-        spread=100.0,
-        dark_fraction=0.0,
-        bright_fraction=0.0,
-        lens_covered=covered,
-        reduced_size_px=(1000, 750),
-    )
-
-
 def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_record():
     photos = strips()
-    checks = {p.path: sharpness(0.4) for p in photos}
-    checks[photos[3].path] = sharpness(0.02)
-    checks[photos[9].path] = sharpness(0.0, covered=True)
+    checks = {p.path: picture(0.4) for p in photos}
+    checks[photos[3].path] = picture(0.02)
+    checks[photos[9].path] = picture(0.0, covered=True)
     diagnosis = inspect(photos, checks=checks)
     left_out = {photos[3].name: "too_blurred", photos[9].name: "lens_covered"}
     assert {r.name: r.reason for r in diagnosis.rejected} == left_out
@@ -275,7 +262,7 @@ def test_photos_without_a_picture_are_told_once_and_keep_their_pose_for_the_reco
 
 def test_a_blurred_photo_without_a_height_is_counted_once():
     photos = strips()
-    checks = {p.path: sharpness(0.02 if p is photos[3] else 0.4) for p in photos}
+    checks = {p.path: picture(0.02 if p is photos[3] else 0.4) for p in photos}
     diagnosis = inspect(photos, checks=checks, height_mode="absolute", terrain_at=flat(500.0))
     reasons = [r.reason for r in diagnosis.rejected if r.name == photos[3].name]
     assert (reasons, diagnosis.refused) == (["too_blurred"], ())
