@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.dataflash import read_dataflash
 from flycam.ingest.flight_log import FlightLog
-from flycam.ingest.mavlink import read_tlog
 
 _DATAFLASH_HEAD = b"\xa3\x95"
 _MAVLINK_STARTS = (0xFE, 0xFD)
@@ -21,8 +19,12 @@ def read_flight_log(path: Path) -> FlightLog:
     except OSError as error:
         raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
+        from flycam.ingest.dataflash import read_dataflash  # noqa: PLC0415  as below
+
         return read_dataflash(path)
     if len(head) > 8 and head[8] in _MAVLINK_STARTS:
+        from flycam.ingest.mavlink import read_tlog  # noqa: PLC0415  MAVLink's dialects only with a log
+
         return read_tlog(path)
     raise SourceUnreadable(
         f"{path}: is neither a MAVLink tlog nor a DataFlash log: give the .tlog of the ground station or "

@@ -9,7 +9,6 @@ from flycam.errors import InputUnusable
 from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
 from flycam.store.memory import MemoryStore
-from flycam.store.s3 import S3Store
 
 _HOW = "write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT"
 
@@ -25,6 +24,8 @@ def open_store(url: str) -> ObjectStore:
             raise InputUnusable(f"{url}: the folder of a store is absolute; {_HOW}")
         return LocalStore(Path(unquote(parts.path)))
     if parts.scheme == "s3":
+        from flycam.store.s3 import S3Store  # noqa: PLC0415  its client only where it is asked for
+
         return S3Store.from_url(url)
     if parts.scheme == "memory":
         return MemoryStore()

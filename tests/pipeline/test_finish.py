@@ -20,7 +20,7 @@ import pytest
 import rasterio
 import shapely
 
-from flycam.answers import of_finish
+from flycam.answers.finished import of_finish
 from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth

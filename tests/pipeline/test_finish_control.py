@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from affine import Affine
 
-from flycam.answers import of_finish
+from flycam.answers.finished import of_finish
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import InputUnusable

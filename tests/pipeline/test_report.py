@@ -14,7 +14,7 @@ import pytest
 import typst
 
 from flycam.adjust.gate import Evidence, objection
-from flycam.answers import of_report
+from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.pipeline import report

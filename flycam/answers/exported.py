@@ -1,0 +1,18 @@
+"""What was written of a flight."""
+
+from __future__ import annotations
+
+from flycam.answers.answered import Answered
+from flycam.mosaic.export import Exported
+
+
+def of_export(exported: Exported) -> Answered:
+    """path, crs, gsd_m, bounds."""
+    rows, cols = exported.shape_px
+    answer = {
+        "path": str(exported.path),
+        "crs": exported.crs,
+        "gsd_m": exported.gsd_m,
+        "bounds": list(exported.bounds),
+    }
+    return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m} m, {exported.crs}"]

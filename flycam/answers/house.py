@@ -1,0 +1,39 @@
+"""How this machine stands, and what was tidied away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flycam.answers.answered import Answered
+from flycam.pipeline.collect import CollectReport
+from flycam.pipeline.doctor import Check
+
+
+def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
+    """tiles, clips, freed_bytes, waiting, busy."""
+    answer = {
+        "tiles": report.tiles,
+        "clips": report.clips,
+        "freed_bytes": report.freed_bytes,
+        "waiting": report.waiting,
+        "busy": list(report.busy),
+        "dry_run": dry_run,
+    }
+    lines = [
+        f"{report.tiles} old tile states and {report.clips} old clips "
+        f"{'would be' if dry_run else 'were'} deleted, {report.freed_bytes / 1e6:.1f} MB; {report.waiting} "
+        "are within the grace"
+    ]
+    lines += [f"  ! {name}: is being written at this moment; collect again later" for name in report.busy]
+    return answer, lines
+
+
+def of_checks(checks: Sequence[Check]) -> Answered:
+    """checks."""
+    answer = {
+        "checks": [
+            {"name": c.name, "ok": c.ok, "sentence": c.sentence_en, "sentence_vi": c.sentence_vi}
+            for c in checks
+        ]
+    }
+    return answer, [f"{'ok' if c.ok else '!!'}  {c.name}: {c.sentence_en}" for c in checks]

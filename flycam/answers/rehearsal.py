@@ -1,0 +1,30 @@
+"""What a drill wrote, and what a demonstration showed."""
+
+from __future__ import annotations
+
+from flycam.answers.answered import Answered
+from flycam.drill.drill import DrillReport
+from flycam.pipeline.demo import DemoReport
+
+
+def of_drill(report: DrillReport) -> Answered:
+    """frames, dem, communes, truth."""
+    answer = {
+        "frames": report.frames,
+        "photos": str(report.photos),
+        "dem": str(report.dem),
+        "communes": str(report.communes),
+        "truth": str(report.truth),
+    }
+    return answer, [f"{report.frames} photos in {report.photos}"]
+
+
+def of_demo(report: DemoReport, url: str) -> Answered:
+    """flights, changes, url."""
+    flights = (report.before, report.after)
+    answer = {
+        "flights": [one.flight.flight_id for one in flights],
+        "changes": [],
+        "url": url,
+    }
+    return answer, [f"{one.flight.name}: {one.used} frames, {one.seconds:.1f} s" for one in flights]

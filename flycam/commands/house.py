@@ -1,0 +1,49 @@
+"""Opening the house: the data folder, its catalogue and its store."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from flycam.console import Answer
+from flycam.errors import StorageTrouble
+from flycam.settings import Settings, read_settings
+
+if TYPE_CHECKING:
+    from flycam.pipeline.workspace import Workspace
+
+Result = tuple[Answer, Sequence[str]]
+
+FILE = click.Path(path_type=Path)
+DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
+
+
+@contextmanager
+def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
+    """The house at --data DIR, else FLYCAM_DATA, made if it is not there. Raises StorageTrouble."""
+    from flycam.catalog.catalog import open_catalog
+    from flycam.pipeline.workspace import Workspace
+    from flycam.store.opening import open_store
+
+    settings = read_settings(os.environ, data_dir)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "
+            "with --data"
+        ) from error
+    with open_catalog(settings.database_url) as catalog:
+        workspace = Workspace(
+            store=open_store(settings.store_url),
+            catalog=catalog,
+            box=settings.box,
+            cache_dir=settings.data_dir / "cache",
+            operator=settings.operator,
+        )
+        yield workspace, settings

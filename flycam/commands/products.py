@@ -1,0 +1,99 @@
+"""What is made of a flight: `finish`, `export`, `report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flycam.commands.house import FILE, Result, opened
+from flycam.console import ProgressBar, command, stop_requests
+from flycam.frame.frame import Layer
+from flycam.report.words import LANGUAGES
+
+
+@click.command()
+@click.argument("flight")
+@click.option("--surface/--no-surface", default=True, help="Measure the ground from the flight itself.")
+@click.option("--dsm-spacing", "dsm_spacing_m", type=float, help="Distance of its posts, m (default: 4 GSD).")
+@click.option("--rolling-shutter/--no-rolling-shutter", default=True, help="Use cameras' readout times.")
+@click.option(
+    "--held-out",
+    "held_out_share",
+    type=float,
+    default=0.05,
+    show_default=True,
+    help="Share of tie points kept out of the adjustment, to report.",
+)
+@click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
+@click.option("--reference", type=FILE, help="A map of the same ground (GeoTIFF) to tie the flight to.")
+@click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
+@click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
+@click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
+@command
+def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
+    """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
+    from flycam.answers.finished import of_finish
+    from flycam.pipeline.finish import FinishRequest
+    from flycam.pipeline.finish import finish as finish_flight
+
+    with opened(data_dir) as (workspace, _), stop_requests() as asked_to_stop:
+        report = finish_flight(workspace, flight, FinishRequest(**options), ProgressBar(), asked_to_stop)
+        return of_finish(report)
+
+
+@click.command()
+@click.argument("flight")
+@click.argument("out", type=FILE)
+@click.option("--revision", type=click.Choice(["live", "final"]), help="Default: final if there is one.")
+@click.option("--commune", metavar="CODE", help="Clip to this commune.")
+@click.option("--crs", metavar="EPSG:n", help="Default: the flight's work CRS (UTM).")
+@click.option("--gsd", "gsd_m", type=float, help="Default: the flight's.")
+@click.option(
+    "--dsm", is_flag=True, help="The ground it was finished on instead: heights, own surface or not."
+)
+@click.option("--contours", type=FILE, help="Also its contour lines: .gpkg or .geojson.")
+@click.option("--contour-interval", "interval_m", type=float, default=5.0, show_default=True, help="Metres.")
+@command
+def export(
+    *,
+    data_dir: str | None,
+    flight: str,
+    out: Path,
+    dsm: bool,
+    contours: Path | None,
+    interval_m: float,
+    **options: Any,
+) -> Result:
+    """A flight as a Cloud-Optimized GeoTIFF with mask."""
+    from flycam.answers.exported import of_export
+    from flycam.pipeline.export import export_contours, export_flight, export_surface
+
+    if dsm and any(options[name] is not None for name in ("commune", "crs", "gsd_m")):
+        raise click.UsageError("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd")
+    with opened(data_dir) as (workspace, _):
+        if contours is not None:
+            export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
+        if dsm:
+            return of_export(export_surface(workspace, flight, out, revision=options["revision"]))
+        return of_export(export_flight(workspace, flight, out, **options))
+
+
+@click.command()
+@click.argument("flight")
+@click.argument("out", type=FILE, metavar="OUT.pdf|OUT.html")
+@click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option("--revision", type=click.IntRange(min=1), help="Default: the one on show.")
+@click.option("--layer", type=click.Choice([layer.value for layer in Layer]), help="Default: the main one.")
+@command
+def report(
+    *, data_dir: str | None, flight: str, out: Path, language: str, revision: int | None, layer: str | None
+) -> Result:
+    """The quality report of a finished flight: how far it can be trusted, and what was left out."""
+    from flycam.answers.finished import of_report
+    from flycam.pipeline.report import write_report
+
+    with opened(data_dir) as (workspace, _):
+        wanted = None if layer is None else Layer(layer)
+        return of_report(write_report(workspace, flight, out, language, revision, wanted))

@@ -1,0 +1,85 @@
+"""The map, and flights to rehearse on: `serve`, `demo`, `drill`."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flycam.commands.house import FILE, Result, opened
+from flycam.console import ProgressBar, command
+from flycam.settings import Settings
+
+if TYPE_CHECKING:
+    from flycam.pipeline.workspace import Workspace
+
+
+@click.command()
+@click.option("--out", required=True, type=FILE, help="Folder to write.")
+@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--after", is_flag=True, help="After the storm.")
+@click.option("--relief", "relief_m", type=float, default=180.0, show_default=True, help="Metres.")
+@click.option("--noise", type=float, default=1.0, show_default=True, help="0 writes exact poses.")
+@click.option("--gsd", "gsd_m", type=float, default=0.2, show_default=True, help="Metres.")
+@click.option("--photos", nargs=2, type=int, default=(5, 7), show_default=True, help="Strips, photos each.")
+@click.option("--pitch", "pitch_deg", type=float, default=-90.0, show_default=True, help="Gimbal, degrees.")
+@click.option(
+    "--yaw-step", "yaw_step_deg", type=float, default=0.0, help="Gimbal yaw error per strip, degrees."
+)
+@click.option("--dem-error", type=float, default=0.0, help="Metres the terrain is shifted; a third as sigma.")
+@command
+def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) -> Result:
+    """Write a rehearsal flight with known truth."""
+    from flycam.answers.rehearsal import of_drill
+    from flycam.drill.drill import write_drill
+    from flycam.drill.terrain_model import typical_error
+
+    del data_dir
+    bar = ProgressBar()
+    if dem_error:
+        wrong = typical_error(options["seed"], dem_error)
+        options |= {"dem_shift_m": wrong.shift_m, "dem_error_m": wrong.sigma_m}
+    return of_drill(write_drill(out, progress=lambda n, m: bar("render", n, m), **options))
+
+
+@click.command()
+@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--no-serve", is_flag=True, help="Only run the job.")
+@command
+def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
+    """The whole main job on a drill flight before and after a storm, then the map."""
+    from flycam.answers.rehearsal import of_demo
+    from flycam.pipeline.demo import run_demo
+
+    with opened(data_dir) as (workspace, settings):
+        answer, lines = of_demo(run_demo(workspace, ProgressBar()), f"http://127.0.0.1:{port}/")
+        if not no_serve:
+            for line in lines:
+                click.echo(line, err=True)
+            webbrowser.open(answer["url"])
+            _serve(workspace, settings, "127.0.0.1", port)
+        return answer, lines
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", type=int, default=8000, show_default=True)
+@command
+def serve(*, data_dir: str | None, host: str, port: int) -> Result:
+    """The map and the API."""
+    with opened(data_dir) as (workspace, settings):
+        _serve(workspace, settings, host, port)
+        return {}, []
+
+
+def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> None:
+    from flycam.serve.running import serve as serve_map
+    from flycam.serve.services import Services, is_loopback
+    from flycam.serve.sessions import read_key
+
+    click.echo(f"map: http://{host}:{port}/   (Ctrl-C stops)", err=True)
+    key = read_key(settings.data_dir / "session.key")
+    services = Services(workspace=workspace, bound_to_loopback=is_loopback(host), session_key=key)
+    serve_map(services, host, port)

@@ -1,0 +1,89 @@
+"""Options that say how a flight is to be read, for `inspect` and `ingest` alike."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flycam.commands.house import DATUM, FILE
+from flycam.errors import InputUnusable
+from flycam.frame.frame import Layer
+
+if TYPE_CHECKING:
+    from flycam.pipeline.survey import SurveyRequest
+
+LAYER = click.Choice([layer.value for layer in Layer])
+_LONGEST_OFFSET_S = 10 * 365.25 * 86_400
+
+
+def survey_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how a flight is to be read, for `inspect` and `ingest` alike."""
+    for option in reversed(
+        [
+            click.argument("paths", nargs=-1, required=True, type=FILE),
+            click.option("--telemetry", type=FILE, help="Flight log, or poses (CSV, OpenSfM, ODM)."),
+            click.option(
+                "--layer",
+                type=LAYER,
+                help="What the pixels show, where tags are silent or wrong.",
+            ),
+            click.option("--camera", type=FILE, help="Camera file (JSON or YAML) that beats the photos."),
+            click.option(
+                "--height",
+                "height_mode",
+                type=click.Choice(["auto", "relative", "absolute", "exif"]),
+                default="auto",
+                show_default=True,
+                help="Which altitude to believe.",
+            ),
+            click.option("--takeoff", metavar="LON,LAT|H", help="Take-off point, or its height in metres."),
+            click.option(
+                "--clock-offset", "clock_offset_s", type=float, help="Log time minus photo time, s."
+            ),
+            click.option("--dem", type=FILE, help="Terrain to register first."),
+            click.option("--datum", type=DATUM, help="Height datum of --dem."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def _takeoff(text: str | None) -> float | tuple[float, float] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if all(map(math.isfinite, numbers)):
+        if len(numbers) == 1:
+            return numbers[0]
+        if len(numbers) == 2 and abs(numbers[0]) <= 180.0 and abs(numbers[1]) <= 90.0:
+            return numbers[0], numbers[1]
+        if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
+            raise InputUnusable(
+                f"--takeoff {text}: no latitude is {numbers[1]:g}°; longitude comes first: "
+                f"--takeoff {numbers[1]:g},{numbers[0]:g}"
+            )
+    raise InputUnusable(f"--takeoff {text}: give LON,LAT in degrees or a height in metres")
+
+
+def survey_request(options: dict[str, Any]) -> SurveyRequest:
+    """What these options ask for. Raises InputUnusable for a value that cannot be meant."""
+    from flycam.pipeline.survey import SurveyRequest
+
+    offset_s = options["clock_offset_s"]
+    if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:
+        raise InputUnusable(f"--clock-offset {offset_s:g}: give seconds, at most ten years of them")
+    return SurveyRequest(
+        paths=tuple(options["paths"]),
+        telemetry=options["telemetry"],
+        camera=options["camera"],
+        height_mode=options["height_mode"],
+        takeoff=_takeoff(options["takeoff"]),
+        clock_offset_s=options["clock_offset_s"],
+        layer=options["layer"],
+    )

@@ -1,0 +1,53 @@
+"""The house itself: `doctor`, `collect`, `user`."""
+
+from __future__ import annotations
+
+import click
+
+from flycam.catalog.records import Role
+from flycam.commands.house import Result, opened
+from flycam.console import ProgressBar, command
+
+
+@click.command()
+@click.option("--grace-days", type=float, default=7.0, show_default=True, help="Keep what is younger.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@command
+def collect(*, data_dir: str | None, grace_days: float, dry_run: bool) -> Result:
+    """Delete old tile states and old clips that nothing refers to; never photos or terrain."""
+    from flycam.answers.house import of_collect
+    from flycam.pipeline.collect import DAY_S
+    from flycam.pipeline.collect import collect as collect_old
+
+    with opened(data_dir) as (workspace, _):
+        report = collect_old(workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar())
+        return of_collect(report, dry_run=dry_run)
+
+
+@click.command()
+@command
+def doctor(*, data_dir: str | None) -> Result:
+    """Is this machine ready for a flight?"""
+    from flycam.answers.house import of_checks
+    from flycam.pipeline.doctor import examine
+
+    with opened(data_dir) as (workspace, settings):
+        return of_checks(examine(workspace, settings.data_dir))
+
+
+@click.group()
+def user() -> None:
+    """Accounts."""
+
+
+@user.command("add")
+@click.argument("name")
+@click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
+@command
+def user_add(*, data_dir: str | None, name: str, role: str) -> Result:
+    """Make an account; its token is shown once."""
+    from flycam.pipeline.people import add_user
+
+    with opened(data_dir) as (workspace, _):
+        token = add_user(workspace, name, role)
+        return {"name": name, "role": role, "token": token}, [f"{name} ({role}): {token}"]

@@ -1,0 +1,60 @@
+"""A command waits for no library that only another command needs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flycam.commands import products, upkeep
+from flycam.drill.drill import DrillReport
+from flycam.pipeline.collect import DAY_S, GRACE_S
+from flycam.pipeline.finish import FinishRequest
+
+_LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg"}
+_RECIPES = {"cv2", "sqlalchemy", "rasterio", "pyproj", "shapely", "pyogrio"}
+
+_TELL = """
+import sys
+from click.testing import CliRunner
+from flycam.cli import flycam
+result = CliRunner().invoke(flycam, sys.argv[1:])
+assert result.exit_code == 0, result.output
+print(*sorted({name.partition('.')[0] for name in sys.modules} | set(sys.modules)))
+"""
+
+
+def _loaded(*arguments: object) -> set[str]:
+    """All modules that a process holds after one command."""
+    words = [sys.executable, "-c", _TELL, *map(str, arguments)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["ingest", "--help"], ["inspect", "--help"], ["finish", "--help"], ["dem", "--help"]],
+)
+def test_help_loads_no_recipe(words: list[str]) -> None:
+    assert not _loaded(*words) & (_LATE | _RECIPES)
+
+
+def test_inspect_loads_neither_server_nor_report(drill: DrillReport, tmp_path: Path) -> None:
+    loaded = _loaded("inspect", drill.photos, "--dem", drill.dem, "--data", tmp_path / "data", "--no-pixels")
+    assert "flycam.pipeline.inspection" in loaded
+    assert not loaded & {"typst", "fastapi", "uvicorn", "pymavlink", "minio", "scipy.sparse", "scipy.spatial"}
+
+
+def test_ingest_loads_neither_server_nor_adjustment(drill: DrillReport, tmp_path: Path) -> None:
+    loaded = _loaded("ingest", drill.photos, "--dem", drill.dem, "--data", tmp_path / "data")
+    assert "flycam.pipeline.batch" in loaded
+    assert not loaded & {"typst", "fastapi", "uvicorn", "pymavlink", "minio", "scipy.sparse", "scipy.spatial"}
+    assert not any(name.startswith(("flycam.adjust", "flycam.serve", "flycam.surface")) for name in loaded)
+
+
+def test_defaults_in_the_help_are_the_recipes() -> None:
+    held_out = next(one for one in products.finish.params if one.name == "held_out_share")
+    grace = next(one for one in upkeep.collect.params if one.name == "grace_days")
+    assert (held_out.default, grace.default) == (FinishRequest().held_out_share, GRACE_S / DAY_S)
