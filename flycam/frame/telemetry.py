@@ -8,19 +8,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import TelemetryGap
+from flycam.geometry.rotation import (
+    angle_axis_from_rotation,
+    gimbal_from_rotation,
+    rotation_from_angle_axis,
+    rotation_from_gimbal,
+)
 
 Floats = NDArray[np.float64]
 
-_ANGLES = ("yaw_deg", "pitch_deg", "roll_deg", "gimbal_yaw_deg", "gimbal_pitch_deg", "gimbal_roll_deg")
+_GIMBAL = ("gimbal_yaw_deg", "gimbal_pitch_deg", "gimbal_roll_deg")
+_ANGLES = ("yaw_deg", "pitch_deg", "roll_deg", *_GIMBAL)
+_LONGITUDES = ("lon_deg", "centre_lon_deg")
+# Two gimbal readings further apart than this about yaw or roll may be one turn written in two ways.
+_ONE_TURN_DEG = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TelemetrySample:
     """One instant. Angles in degrees as they come from the door; NaN where not known.
 
-    height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point).
-    relative_height_m is always above take-off. Yaw is clockwise from true north; pitch up positive;
-    roll right wing down positive. Gimbal angles are absolute (world), not relative to the aircraft.
+    height_m with height_datum: "EGM96", "ELLIPSOID", "TAKEOFF" (metres above the take-off point) or
+    "UNKNOWN" (the source does not say: never to be taken for a height above sea). relative_height_m is
+    always above take-off; ellipsoid_height_m above WGS84 where it is known beside height_m.
+    Yaw is clockwise from true north; pitch up positive; roll right wing down positive. Gimbal angles are
+    absolute (world), not relative to the aircraft.
+    hfov_deg, vfov_deg: of the whole picture, as the source states; focal_35mm_mm: the 35 mm equivalent.
+    slant_range_m: camera to the middle of the picture; centre_*: where that middle meets the ground, in
+    the datum of height_m; terrain_height_m: the ground under the aircraft, EGM96, as the autopilot has it.
     """
 
     t_utc_ns: int
@@ -36,6 +51,16 @@ class TelemetrySample:
     gimbal_pitch_deg: float = float("nan")
     gimbal_roll_deg: float = float("nan")
     speed_mps: float = float("nan")
+    ellipsoid_height_m: float = float("nan")
+    hfov_deg: float = float("nan")
+    vfov_deg: float = float("nan")
+    focal_35mm_mm: float = float("nan")
+    zoom: float = float("nan")
+    slant_range_m: float = float("nan")
+    centre_lon_deg: float = float("nan")
+    centre_lat_deg: float = float("nan")
+    centre_height_m: float = float("nan")
+    terrain_height_m: float = float("nan")
     fix: str = "unknown"
     origin: str = ""
 
@@ -60,7 +85,8 @@ class TelemetryTrack:
     def pose_at(self, t_utc_ns: int) -> TelemetrySample:
         """Sample interpolated at a time; angles along the shorter arc.
 
-        Raises TelemetryGap outside the track (never extrapolates) or inside a hole wider than max_gap_s.
+        Raises TelemetryGap outside the track (never extrapolates), inside a hole wider than max_gap_s, and
+        between two heights of different datums.
         """
         if not self.samples or not self._t_ns[0] <= t_utc_ns <= self._t_ns[-1]:
             raise TelemetryGap("the frame's time lies outside the telemetry")
@@ -71,6 +97,8 @@ class TelemetryTrack:
         gap_s = (after.t_utc_ns - before.t_utc_ns) / 1e9
         if gap_s > self.max_gap_s:
             raise TelemetryGap(f"no telemetry for {gap_s:.1f} s around the frame's time")
+        if before.height_datum != after.height_datum:
+            raise TelemetryGap("the heights before and after the frame's time have different datums")
         return _blend(before, after, (t_utc_ns - before.t_utc_ns) / 1e9 / gap_s, t_utc_ns)
 
 
@@ -78,11 +106,28 @@ def _blend(a: TelemetrySample, b: TelemetrySample, w: float, t_utc_ns: int) -> T
     values: dict[str, object] = {}
     for f in fields(TelemetrySample):
         va, vb = getattr(a, f.name), getattr(b, f.name)
-        if f.name in _ANGLES:
+        if f.name in _ANGLES or (f.name in _LONGITUDES and abs(vb - va) > 180.0):
             values[f.name] = (va + w * ((vb - va + 180.0) % 360.0 - 180.0) + 180.0) % 360.0 - 180.0
         elif isinstance(va, float):
             values[f.name] = va + w * (vb - va)
         else:
             values[f.name] = va
     values["t_utc_ns"] = t_utc_ns
+    values.update(_gimbal_between(a, b, w))
     return TelemetrySample(**values)  # type: ignore[arg-type]
+
+
+def _gimbal_between(a: TelemetrySample, b: TelemetrySample, w: float) -> dict[str, float]:
+    """Gimbal angles by the shortest turn in space, where the angles by themselves would mislead.
+
+    Near nadir yaw and roll both turn about the vertical: two readings of nearly one attitude may differ by
+    180 degrees in each, and halfway between the numbers lies another attitude.
+    """
+    angles = np.array([[getattr(s, name) for name in _GIMBAL] for s in (a, b)])
+    apart = np.abs((angles[1] - angles[0] + 180.0) % 360.0 - 180.0)
+    if not np.isfinite(angles).all() or max(apart[0], apart[2]) <= _ONE_TURN_DEG:
+        return {}
+    first, second = rotation_from_gimbal(*np.radians(angles).T)
+    turn = rotation_from_angle_axis(w * angle_axis_from_rotation(second @ first.T))
+    found = np.degrees(gimbal_from_rotation(turn @ first))
+    return dict(zip(_GIMBAL, (float(v) for v in found), strict=True))

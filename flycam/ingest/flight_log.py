@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.ingest.quaternions import in_gap
 
 Floats = NDArray[np.float64]
 
@@ -51,10 +52,17 @@ def strictly_increasing(samples: list[TelemetrySample]) -> tuple[TelemetrySample
     return tuple(kept)
 
 
-def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats) -> Floats:
-    """Angles (M×K degrees at increasing M times) at N times, along the shorter arc; NaN outside."""
+def interpolate_angles(t: Floats, known_t: Floats, angles_deg: Floats, max_gap: float = np.inf) -> Floats:
+    """Angles (M×K degrees at increasing M times) at N times, along the shorter arc.
+
+    NaN outside and between two times further apart than max_gap; rows with a NaN are left out first.
+    """
+    known = np.isfinite(angles_deg).all(axis=1)
+    known_t, angles_deg = known_t[known], angles_deg[known]
     if len(known_t) < 2:
         return np.full((len(t), angles_deg.shape[1]), np.nan)
     unwrapped = np.degrees(np.unwrap(np.radians(angles_deg), axis=0))
     columns = [np.interp(t, known_t, column, left=np.nan, right=np.nan) for column in unwrapped.T]
-    return (np.stack(columns, axis=1) + 180.0) % 360.0 - 180.0
+    found = (np.stack(columns, axis=1) + 180.0) % 360.0 - 180.0
+    found[in_gap(t, known_t, max_gap)] = np.nan
+    return found

@@ -179,7 +179,8 @@ def _fill(table: FlightTable, matched: _Matched, found: Bools) -> FlightTable:
     no_fix = ~np.isfinite(table.lonlat).all(axis=1) | (np.abs(table.lonlat) < 1e-4).all(axis=1)
     taken = no_fix & found
     height = column("height_m")[:, 0]
-    height[np.array([s is None or s.height_datum == "TAKEOFF" for s in matched.samples])] = np.nan
+    not_above_sea = [s is None or s.height_datum in ("TAKEOFF", "UNKNOWN") for s in matched.samples]
+    height[np.array(not_above_sea)] = np.nan
     relative = column("relative_height_m")[:, 0]
     speed = np.nan_to_num(column("speed_mps")[:, 0], nan=_DEFAULT_SPEED_MPS)
     body, gimbal = (

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest.dataflash import read_dataflash
 from flycam.ingest.flight_log import FlightLog
+from flycam.ingest.klv import UNIVERSAL_KEY, read_klv
+from flycam.ingest.mavlink import read_tlog
+from flycam.ingest.subtitles import read_subtitle_log
+from flycam.ingest.ulog import read_ulog
+from flycam.ingest.ulog_topics import MAGIC as ULOG_MAGIC
 
+_HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
 _MAVLINK_STARTS = (0xFE, 0xFD)
+_TS_PACKET, _TS_SYNC = 188, 0x47
+# a cue's times, or (in one dialect) its number and a date
+_SUBTITLE = re.compile(rb"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
 
 
 def read_flight_log(path: Path) -> FlightLog:
-    """MAVLink tlog or ArduPilot DataFlash (binary or text). Raises SourceUnreadable naming file and cure."""
+    """MAVLink tlog, ArduPilot DataFlash (binary or text), PX4 ULog, MISB ST 0601 KLV or DJI subtitles.
+
+    Raises SourceUnreadable naming file and cure.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(16)
+            head = file.read(_HEAD)
     except OSError as error:
         raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
-        from flycam.ingest.dataflash import read_dataflash  # noqa: PLC0415  as below
-
         return read_dataflash(path)
+    if head.startswith(ULOG_MAGIC):
+        return read_ulog(path)
+    if head.startswith(UNIVERSAL_KEY):
+        return read_klv(path)
     if len(head) > 8 and head[8] in _MAVLINK_STARTS:
-        from flycam.ingest.mavlink import read_tlog  # noqa: PLC0415  MAVLink's dialects only with a log
-
         return read_tlog(path)
+    if _SUBTITLE.search(_narrow(head)):
+        return read_subtitle_log(path)
+    if _is_transport_stream(head):
+        raise SourceUnreadable(
+            f"{path}: is a video transport stream: give its metadata alone, as a file of ST 0601 packets"
+        )
+    if UNIVERSAL_KEY in head:
+        return read_klv(path)
     raise SourceUnreadable(
-        f"{path}: is neither a MAVLink tlog nor a DataFlash log: give the .tlog of the ground station or "
-        "the .bin of the aircraft"
+        f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg of "
+        "the aircraft, its .SRT or its ST 0601 metadata"
+    )
+
+
+def _narrow(head: bytes) -> bytes:
+    """Text in two-byte characters or with a byte order mark as plain bytes; anything else as it is."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return head[2:].replace(b"\0", b"")
+    return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"")
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    return len(head) > 2 * _TS_PACKET and all(
+        head[i] == _TS_SYNC for i in range(0, 3 * _TS_PACKET, _TS_PACKET)
     )

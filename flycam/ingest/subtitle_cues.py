@@ -1,0 +1,193 @@
+"""One subtitle cue of a DJI file taken apart: the words of every dialect, in one pass over the text."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+
+NAN = float("nan")
+UNKNOWN = (NAN, NAN, NAN)
+
+_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+# A cue starts with its number and the video's times; one dialect has the number and a date only.
+_START = re.compile(
+    r"^(?:[ \t]*\d+[ \t]*\n)?[^\n]*?(\d+):(\d\d):(\d\d)[,.](\d{1,3})[ \t]*-->[^\n]*$"
+    r"|^[ \t]*\d+[ \t]*\n(?=\d{4}[.\-/]\d)",
+    re.MULTILINE,
+)
+_CLOCK = re.compile(
+    r"(\d{4})[.\-/](\d{1,2})[.\-/](\d{1,2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d{3}))?(?:[.,](\d{3}))?"
+)
+# A number cut by the end of the file is not a number: something must follow it.
+_PAIR = re.compile(rf"([A-Za-z][A-Za-z_]*)\s*:\s*({_NUMBER})(?=[\s,\])m/°])")
+_CALL = re.compile(r"(GPS|HOME|BAROMETER|[FG]\.PRY)\s*\(([^()\n]*)\)")
+_WORD = re.compile(rf"(?:^|[\s,])(D|H|H\.S)\s+({_NUMBER})m")
+_BARE = re.compile(_NUMBER)
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """place: (longitude, latitude) if `named`, else the two coordinates in the file's order; None: absent."""
+
+    video_ms: int | None
+    wall_ns: int
+    place: tuple[float, float] | None
+    named: bool
+    no_fix: bool
+    relative_m: float
+    absolute_m: float
+    above_sea: bool
+    home: tuple[float, float] | None
+    home_distance_m: float
+    satellites: float
+    body: tuple[float, float, float]
+    gimbal: tuple[float, float, float]
+    focal_35mm_mm: float
+    zoom: float
+    speed_mps: float
+
+
+def cues_of(text: str) -> list[Cue]:
+    """Every cue of a subtitle text, in the file's order."""
+    starts = list(_START.finditer(text))
+    ends = [m.start() for m in starts[1:]] + [len(text)]
+    return [_cue(m, text[m.end() : end]) for m, end in zip(starts, ends, strict=False)]
+
+
+def order_evidence(cues: list[Cue]) -> str:
+    """How the longitude can be told: "named", "range", "distance" (to home, as stated) or by "dialect"."""
+    bare = [cue for cue in cues if cue.place is not None and not cue.named]
+    if not bare:
+        return "named"
+    places = np.array([cue.place for cue in bare])
+    if (np.abs(places) > 90.0).any():
+        return "range"
+    return "distance" if _by_distance(bare) is not None else "dialect"
+
+
+def lon_first(cues: list[Cue], evidence: str) -> bool:
+    """Whether the first of two unnamed coordinates is the longitude."""
+    bare = [cue for cue in cues if cue.place is not None and not cue.named]
+    if evidence == "range":
+        over = np.abs(np.array([cue.place for cue in bare])) > 90.0
+        return int(over[:, 0].sum()) >= int(over[:, 1].sum())
+    if evidence == "distance":
+        return bool(_by_distance(bare))
+    return True
+
+
+def _by_distance(cues: list[Cue]) -> bool | None:
+    """True: longitude first, False: latitude first, by which order gives the stated distance to home."""
+    known = [
+        c for c in cues if c.home is not None and np.isfinite(c.home_distance_m) and c.home_distance_m > 20
+    ]
+    if not known:
+        return None
+    place, home = np.array([c.place for c in known]), np.array([c.home for c in known])
+    stated = np.array([c.home_distance_m for c in known])
+    apart = np.radians(place - home) * 6_371_008.8
+    east_first = np.hypot(apart[:, 0] * np.cos(np.radians(home[:, 1])), apart[:, 1])
+    north_first = np.hypot(apart[:, 0], apart[:, 1] * np.cos(np.radians(home[:, 0])))
+    off = [float(np.median(np.abs(d - stated) / stated)) for d in (east_first, north_first)]
+    return None if min(off) > 0.1 or max(off) < 2 * min(off) else off[0] < off[1]
+
+
+def _cue(start: re.Match[str], body: str) -> Cue:
+    hours, minutes, seconds, fraction = start.groups()
+    video_ms = None
+    if hours is not None:
+        video_ms = ((int(hours) * 60 + int(minutes)) * 60 + int(seconds)) * 1000 + int(fraction.ljust(3, "0"))
+    said = {key.lower(): value for key, value in _PAIR.findall(body)}
+    calls = dict(_CALL.findall(body))
+    words = {key: float(value) for key, value in _WORD.findall(body)}
+    place, named = _named_place(said), True
+    gps = calls.get("GPS", "")
+    third = ""
+    if place is None and gps:
+        parts = [part.strip() for part in gps.split(",")]
+        place, named = _pair(parts), False
+        third = parts[2] if len(parts) > 2 and _BARE.fullmatch(parts[2]) else ""
+    above_sea = "abs_alt" in said
+    absolute = said.get("abs_alt") or said.get("altitude") or (third if "." in third else "nan")
+    barometer = said.get("barometer") or said.get("hb") or _first_number(calls.get("BAROMETER", ""))
+    relative = float(said.get("rel_alt") or barometer)
+    return Cue(
+        video_ms=video_ms,
+        wall_ns=_wall_ns(body),
+        place=place,
+        named=named,
+        no_fix=place is None and "N/A" in gps,
+        relative_m=words.get("H", relative),
+        absolute_m=float(absolute),
+        above_sea=above_sea,
+        home=_pair(calls.get("HOME", "").split(",")),
+        home_distance_m=words.get("D", NAN),
+        satellites=float(third) if third and "." not in third else NAN,
+        body=_yaw_pitch_roll(calls.get("F.PRY", "")),
+        gimbal=_gimbal(said) if "gb_pitch" in said else _yaw_pitch_roll(calls.get("G.PRY", "")),
+        focal_35mm_mm=_focal_35mm(said.get("focal_len")),
+        zoom=_zoom(said.get("dzoom_ratio") or said.get("dzoom")),
+        speed_mps=words.get("H.S", NAN),
+    )
+
+
+def _named_place(said: dict[str, str]) -> tuple[float, float] | None:
+    lon = said.get("longitude") or said.get("longtitude")
+    lat = said.get("latitude")
+    return None if lon is None or lat is None else (float(lon), float(lat))
+
+
+def _pair(parts: list[str]) -> tuple[float, float] | None:
+    numbers = [part.strip() for part in parts[:2]]
+    if len(numbers) < 2 or not all(_BARE.fullmatch(n) for n in numbers):
+        return None
+    return float(numbers[0]), float(numbers[1])
+
+
+def _first_number(text: str) -> str:
+    found = _BARE.search(text)
+    return found.group() if found else "nan"
+
+
+def _yaw_pitch_roll(text: str) -> tuple[float, float, float]:
+    """PRY is pitch, roll, yaw in degrees."""
+    numbers = _BARE.findall(text)
+    if len(numbers) != 3:
+        return UNKNOWN
+    pitch, roll, yaw = (float(n) for n in numbers)
+    return yaw, pitch, roll
+
+
+def _gimbal(said: dict[str, str]) -> tuple[float, float, float]:
+    return float(said.get("gb_yaw", "nan")), float(said["gb_pitch"]), float(said.get("gb_roll", "nan"))
+
+
+def _focal_35mm(text: str | None) -> float:
+    """280 is 28 mm in tenths, 24.00 is in millimetres: the decimal point tells the two apart."""
+    if text is None:
+        return NAN
+    return float(text) if "." in text else float(text) / 10.0
+
+
+def _zoom(text: str | None) -> float:
+    """10000 and 1.00 both mean no digital zoom."""
+    if text is None:
+        return NAN
+    return float(text) if "." in text or float(text) < 1000.0 else float(text) / 10_000.0
+
+
+def _wall_ns(body: str) -> int:
+    """The aircraft's clock as if it were UTC, nanoseconds; 0 if absent or no date."""
+    found = _CLOCK.search(body)
+    if found is None:
+        return 0
+    year, month, day, hour, minute, second = (int(v) for v in found.groups()[:6])
+    milli, micro = (int(v or 0) for v in found.groups()[6:])
+    try:
+        moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+    except ValueError:
+        return 0
+    return int(moment.timestamp()) * 1_000_000_000 + milli * 1_000_000 + micro * 1_000
