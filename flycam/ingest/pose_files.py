@@ -8,6 +8,7 @@ from pathlib import Path
 from flycam.errors import SourceUnreadable
 from flycam.ingest.opensfm import read_sfm_poses
 from flycam.ingest.poses_csv import PoseRow, read_poses_csv
+from flycam.ingest.subtitles import looks_like_subtitles
 
 _HEAD_BYTES = 4096
 _DATAFLASH_TEXT = "FMT"
@@ -16,7 +17,11 @@ _DATAFLASH_TEXT = "FMT"
 def holds_poses(path: Path) -> bool:
     """Whether a telemetry file is text that is not a flight log. SourceUnreadable if it does not open."""
     head = _head(path)
-    return bool(head.strip()) and not head.startswith(_DATAFLASH_TEXT)
+    return (
+        bool(head.strip())
+        and not head.startswith(_DATAFLASH_TEXT)
+        and not looks_like_subtitles(head.encode())
+    )
 
 
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:

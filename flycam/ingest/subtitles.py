@@ -29,6 +29,9 @@ _MOST_BYTES = 256 << 20
 _GAP_S, _GAP_STEPS = 1.0, 2.5
 _EARLIEST_NS, _LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000  # 2005 to 2100
 
+# a cue's times, or (in one dialect) its number and a date
+_START = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
+
 _REASONS = {
     "no_position": ("cues say nothing about a position", "phụ đề không ghi vị trí"),
     "incomplete": ("cues break off before their position", "phụ đề bị cụt trước phần vị trí"),
@@ -142,6 +145,11 @@ class Subtitles:
                 )
             )
         return tuple(said)
+
+
+def looks_like_subtitles(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of a subtitle file."""
+    return _START.search(_decode(head)) is not None
 
 
 def read_subtitles(path: Path) -> Subtitles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
@@ -10,7 +9,7 @@ from flycam.ingest.dataflash import read_dataflash
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.klv import UNIVERSAL_KEY, read_klv
 from flycam.ingest.mavlink import read_tlog
-from flycam.ingest.subtitles import read_subtitle_log
+from flycam.ingest.subtitles import looks_like_subtitles, read_subtitle_log
 from flycam.ingest.ulog import read_ulog
 from flycam.ingest.ulog_topics import MAGIC as ULOG_MAGIC
 
@@ -18,8 +17,6 @@ _HEAD = 4096
 _DATAFLASH_HEAD = b"\xa3\x95"
 _MAVLINK_STARTS = (0xFE, 0xFD)
 _TS_PACKET, _TS_SYNC = 188, 0x47
-# a cue's times, or (in one dialect) its number and a date
-_SUBTITLE = re.compile(rb"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
 
 
 def read_flight_log(path: Path) -> FlightLog:
@@ -40,7 +37,7 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_klv(path)
     if len(head) > 8 and head[8] in _MAVLINK_STARTS:
         return read_tlog(path)
-    if _SUBTITLE.search(_narrow(head)):
+    if looks_like_subtitles(head):
         return read_subtitle_log(path)
     if _is_transport_stream(head):
         raise SourceUnreadable(
@@ -49,16 +46,9 @@ def read_flight_log(path: Path) -> FlightLog:
     if UNIVERSAL_KEY in head:
         return read_klv(path)
     raise SourceUnreadable(
-        f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg of "
-        "the aircraft, its .SRT or its ST 0601 metadata"
+        f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg "
+        "of the aircraft, its .SRT or its ST 0601 metadata"
     )
-
-
-def _narrow(head: bytes) -> bytes:
-    """Text in two-byte characters or with a byte order mark as plain bytes; anything else as it is."""
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return head[2:].replace(b"\0", b"")
-    return head.removeprefix(b"\xef\xbb\xbf").replace(b"\r", b"")
 
 
 def _is_transport_stream(head: bytes) -> bool:

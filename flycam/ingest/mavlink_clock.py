@@ -1,0 +1,125 @@
+"""MAVLink's two clocks: when a packet arrived, and the autopilot's time since boot inside it.
+
+A link delays packets, so a message's time is its boot time plus the least delay seen within a second of it:
+a packet cannot arrive before it was sent. Where the two do not run at the same rate, packets were replayed
+from a buffer: their times are worthless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Row = tuple[float, Any]  # arrival UTC in seconds, message
+Remark = tuple[str, str]
+
+_DELAY_WINDOW_S = 1.0
+_REBOOT_S = 5.0
+_RATE_SPAN = 15
+_RATE_TOLERANCE = 2.0
+_VOICES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BootClock:
+    """Time since boot (s, increasing) and what the receiver's clock showed then (UTC s)."""
+
+    boot_s: Floats
+    utc_s: Floats
+
+    def utc(self, boot_s: Floats | float) -> Floats:
+        """UTC seconds at boot times; beyond the ends the nearest offset goes on."""
+        return np.asarray(boot_s) + np.interp(boot_s, self.boot_s, self.utc_s - self.boot_s)
+
+    def boot(self, utc_s: Floats | float) -> Floats:
+        """Boot times at UTC seconds, as `utc` the other way round."""
+        return np.asarray(utc_s) - np.interp(utc_s, self.utc_s, self.utc_s - self.boot_s)
+
+
+def boot_s_of(rows: list[Row]) -> Floats:
+    """Seconds since boot that the rows' messages carry."""
+    return np.array([m.time_boot_ms for _, m in rows], dtype=np.float64) / 1e3
+
+
+def boot_clock(positions: list[Row]) -> BootClock:
+    """Boot time plus the least delay within a second, so that jitter goes and slow drift stays.
+
+    positions  in order of time since boot
+    """
+    boot = boot_s_of(positions)
+    delay = np.array([stamp for stamp, _ in positions]) - boot
+    low = np.searchsorted(boot, boot - _DELAY_WINDOW_S)
+    high = np.searchsorted(boot, boot + _DELAY_WINDOW_S, side="right")
+    least = np.array([delay[a:b].min() for a, b in zip(low, high, strict=True)])
+    return BootClock(boot, boot + least)
+
+
+def one_voice(positions: list[Row]) -> tuple[list[Row], float | None]:
+    """Positions of the aircraft that speaks most, where several share a system id.
+
+    Time since boot that goes back once is a reboot; back and forth it is two autopilots. Each position goes to
+    the voice whose time since boot ran on as the receiver's did. Second: that voice's arrival minus boot time
+    (s), None where there is but one.
+    """
+    if (np.diff(boot_s_of(positions)) < -_REBOOT_S).sum() < _VOICES:
+        return positions, None
+    voices: list[list[Row]] = []
+    for row in positions:
+        mine = min(voices, key=lambda v: _strays(v[-1], row), default=None)
+        if mine is None or _strays(mine[-1], row) > _REBOOT_S:
+            voices.append([row])
+        else:
+            mine.append(row)
+    most = max(voices, key=len)
+    return most, float(np.median(np.array([stamp for stamp, _ in most]) - boot_s_of(most)))
+
+
+def of_voice(rows: list[Row], offset_s: float | None) -> list[Row]:
+    """The rows that one voice sent, told by arrival minus boot time; all where there is but one voice."""
+    if offset_s is None or not rows or not hasattr(rows[0][1], "time_boot_ms"):
+        return rows
+    return [row for row in rows if abs(row[0] - row[1].time_boot_ms / 1e3 - offset_s) <= _REBOOT_S]
+
+
+def _strays(last: Row, row: Row) -> float:
+    """How far a row's time since boot is from running on as the receiver's clock did, seconds."""
+    return abs((row[1].time_boot_ms - last[1].time_boot_ms) / 1e3 - (row[0] - last[0]))
+
+
+def last_boot(positions: list[Row]) -> list[Row]:
+    """Positions since the last reboot, in order of time since boot."""
+    back = np.flatnonzero(np.diff(boot_s_of(positions)) < -_REBOOT_S)
+    rows = positions[int(back[-1]) + 1 if back.size else 0 :]
+    return sorted(rows, key=lambda row: row[1].time_boot_ms)
+
+
+def live_only(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
+    """Positions that arrived at the rate at which they were made; empty if none did.
+
+    rows  in order of time since boot
+    """
+    arrival, boot = np.array([stamp for stamp, _ in rows]), boot_s_of(rows)
+    k = min(_RATE_SPAN, max(len(rows) - 1, 1) // 2)
+    if k < 1:
+        return rows, []
+    ends = np.clip(np.arange(len(rows)) + k, 0, len(rows) - 1)
+    begins = np.clip(np.arange(len(rows)) - k, 0, len(rows) - 1)
+    rate = (arrival[ends] - arrival[begins]) / np.maximum(boot[ends] - boot[begins], 1e-3)
+    live = (rate > 1.0 / _RATE_TOLERANCE) & (rate < _RATE_TOLERANCE)
+    if live.all():
+        return rows, []
+    seconds = float(boot[~live].max() - boot[~live].min())
+    took = float(arrival[~live].max() - arrival[~live].min())
+    dropped = int((~live).sum())
+    return [row for row, ok in zip(rows, live, strict=True) if ok], [
+        (
+            f"{dropped} positions that span {seconds:.0f} s of flight arrived within {took:.0f} s: "
+            "replayed from a buffer, they are not used",
+            f"{dropped} vị trí của {seconds:.0f} giây bay đến dồn trong {took:.0f} giây (phát lại từ bộ "
+            "đệm): không dùng",
+        )
+    ]
