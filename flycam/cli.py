@@ -8,6 +8,7 @@ import click
 
 from flycam import __version__
 from flycam.commands import flights, ground, products, showing, upkeep
+from flycam.console import CommandGroup
 
 
 def main() -> None:
@@ -20,7 +21,7 @@ def main() -> None:
     flycam()
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def flycam() -> None:
     """Drone flights over mountains into a map that a disaster command room can trust."""

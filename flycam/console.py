@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -12,15 +13,66 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
-from flycam.errors import FlycamError
-from flycam.outcomes import EXIT_INTERNAL, exit_code, sentence
+from flycam.errors import Cancelled, FlycamError, OptionUnusable
+from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
+
+
+class CommandGroup(click.Group):
+    """A group whose usage errors are said like every other error: a sentence, a code, JSON where asked."""
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command and exit with its code; a second Ctrl-C, or one outside a recipe, exits with 130."""
+        words = list(sys.argv[1:] if args is None else args)
+        as_json = "--json" in words
+        try:
+            sys.exit(super().main(words, *more, **{**extra, "standalone_mode": False}) or 0)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            _fail(
+                OptionUnusable(
+                    "a command is missing; they are listed above", vi="thiếu tên lệnh; xem danh sách ở trên"
+                ),
+                as_json,
+            )
+        except click.UsageError as error:
+            _fail(_usage(error), as_json)
+        except click.ClickException as error:
+            _fail(OptionUnusable(error.format_message()), as_json)
+        except click.Abort:
+            _fail(Cancelled("run the same command to go on"), as_json)
+
+
+def _usage(error: click.UsageError) -> OptionUnusable:
+    """What click found wrong with the words typed, and where to read how they go."""
+    path = error.ctx.command_path if error.ctx else "flycam"
+    vi = f"{_wrong_vi(error)}; xem '{path} --help'"
+    return OptionUnusable(f"{error.format_message().rstrip('.')}; see '{path} --help'", vi=vi)
+
+
+def _wrong_vi(error: click.UsageError) -> str:
+    match error:
+        case click.NoSuchOption():
+            return f"không có tuỳ chọn {error.option_name}"
+        case click.MissingParameter():
+            return f"thiếu {_parameter(error)}"
+        case click.BadParameter():
+            kind = error.param.type if error.param else None
+            known = f"; chọn: {', '.join(map(str, kind.choices))}" if isinstance(kind, click.Choice) else ""
+            return f"giá trị của {_parameter(error)} không dùng được{known}"
+    typed = "".join(re.findall("'(.*)'", error.format_message()))
+    return f"không hiểu '{typed}'" if typed else error.format_message().rstrip(".")
+
+
+def _parameter(error: click.BadParameter) -> str:
+    hint = error.param_hint or (error.param.get_error_hint(error.ctx) if error.param and error.ctx else "")
+    return hint if isinstance(hint, str) else " / ".join(hint)
 
 
 def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., None]:
@@ -37,12 +89,12 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
         try:
             answer, lines = run(**options)
         except FlycamError as error:
-            _fail(error, as_json, exit_code(error))
+            _fail(error, as_json)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
             traceback.print_exc()
-            _fail(error, as_json, EXIT_INTERNAL)
+            _fail(error, as_json)
         for line in lines:
             click.echo(line, err=as_json)
         if as_json:
@@ -51,7 +103,8 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
     return body
 
 
-def _fail(error: BaseException, as_json: bool, code: int) -> None:
+def _fail(error: BaseException, as_json: bool) -> NoReturn:
+    code = exit_code(error)
     click.echo(f"flycam: {sentence(error, _language())}", err=True)
     if as_json:
         answer = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
@@ -60,8 +113,9 @@ def _fail(error: BaseException, as_json: bool, code: int) -> None:
 
 
 def _language() -> str:
-    """Vietnamese where the terminal speaks it, else English."""
-    return "vi" if os.environ.get("LANG", "").startswith("vi") else "en"
+    """Vietnamese where the terminal speaks it, else English. The first of the names that is set decides."""
+    spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    return "vi" if spoken.startswith("vi") else "en"
 
 
 @contextmanager

@@ -9,7 +9,11 @@ A message names the file (or the place) first and ends with what to do about it.
 
 
 class FlycamError(Exception):
-    """Root of all errors flycam raises on purpose."""
+    """Root of all errors flycam raises on purpose. The message is English, `vi` the same in Vietnamese."""
+
+    def __init__(self, message: str = "", vi: str | None = None) -> None:
+        super().__init__(message)
+        self.vi = vi
 
 
 # -- the input --------------------------------------------------------------------------------
@@ -17,6 +21,10 @@ class FlycamError(Exception):
 
 class InputUnusable(FlycamError):
     """The input as a whole cannot be used; names the file and the cure."""
+
+
+class OptionUnusable(InputUnusable):
+    """A command was asked with an option, a value or a pair of them that cannot be meant; says what can."""
 
 
 class SourceUnreadable(InputUnusable):

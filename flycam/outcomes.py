@@ -29,6 +29,7 @@ _INTERNAL = Outcome(EXIT_INTERNAL, 500, "Internal error", "Lỗi bên trong ph�
 
 OUTCOMES: dict[type[Exception], Outcome] = {
     e.InputUnusable: Outcome(EXIT_INPUT, 422, "The input cannot be used", "Không dùng được dữ liệu đầu vào"),
+    e.OptionUnusable: Outcome(EXIT_USAGE, 422, "The command is not right", "Câu lệnh chưa đúng"),
     e.SourceUnreadable: Outcome(EXIT_INPUT, 422, "The file cannot be read", "Không đọc được tệp"),
     e.CalibrationMissing: Outcome(EXIT_INPUT, 422, "The camera is not known", "Chưa biết thông số máy ảnh"),
     e.PositionMissing: Outcome(EXIT_INPUT, 422, "The photos have no position", "Ảnh không có toạ độ"),
@@ -73,8 +74,9 @@ def http_status(error: BaseException) -> int:
 
 
 def sentence(error: BaseException, language: str = "en") -> str:
-    """Heading and the error's own sentence, in "vi" or "en"; an internal error keeps its type's name."""
+    """Heading and the error's own sentence, in "vi" (English where it has none) or "en"; an internal error keeps its type's name."""
     outcome = outcome_of(error)
     heading = outcome.heading_vi if language == "vi" else outcome.heading_en
-    detail = str(error) if outcome is not _INTERNAL else f"{type(error).__name__}: {error}"
+    said = getattr(error, "vi", None) if language == "vi" else None
+    detail = said or str(error) if outcome is not _INTERNAL else f"{type(error).__name__}: {error}"
     return f"{heading}: {detail}"

@@ -139,7 +139,21 @@ def test_unknown_flight(run: Run, tmp_path: Path) -> None:
 
 
 def test_unknown_option_is_a_usage_error(run: Run) -> None:
-    assert run("ingest", "--no-such-option").exit_code == 2
+    answer = run("ingest", "--no-such-option")
+    assert answer.exit_code == 2 and answer.json["exit_code"] == 2
+    assert "--no-such-option" in answer.json["sentence"] and "flycam ingest --help" in answer.json["sentence"]
+    assert "--no-such-option" in answer.stderr
+
+
+def test_a_command_that_does_not_exist_is_a_usage_error(run: Run) -> None:
+    answer = run("nhap")
+    assert answer.exit_code == 2 and "nhap" in answer.json["sentence"]
+    assert run("dem", "nhap").exit_code == 2
+
+
+def test_a_usage_error_is_headed_in_the_language_of_the_terminal(run: Run) -> None:
+    for settings in ({"LC_ALL": "vi_VN.UTF-8", "LANG": "C"}, {"LC_ALL": "", "LANG": "vi_VN.UTF-8"}):
+        assert "Câu lệnh chưa đúng" in run("ingest", "--no-such-option", **settings).stderr
 
 
 def test_options_that_contradict_each_other_leave_nothing_behind(run: Run, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import ProgressBar, command, stop_requests
+from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 from flycam.report.words import LANGUAGES
 
@@ -71,7 +72,7 @@ def export(
     from flycam.pipeline.export import export_contours, export_flight, export_surface
 
     if dsm and any(options[name] is not None for name in ("commune", "crs", "gsd_m")):
-        raise click.UsageError("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd")
+        raise OptionUnusable("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd")
     with opened(data_dir) as (workspace, _):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])

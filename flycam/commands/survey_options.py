@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.commands.house import DATUM, FILE
-from flycam.errors import InputUnusable
+from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 
 if TYPE_CHECKING:
@@ -64,20 +64,20 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
         if len(numbers) == 2 and abs(numbers[0]) <= 180.0 and abs(numbers[1]) <= 90.0:
             return numbers[0], numbers[1]
         if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
-            raise InputUnusable(
+            raise OptionUnusable(
                 f"--takeoff {text}: no latitude is {numbers[1]:g}°; longitude comes first: "
                 f"--takeoff {numbers[1]:g},{numbers[0]:g}"
             )
-    raise InputUnusable(f"--takeoff {text}: give LON,LAT in degrees or a height in metres")
+    raise OptionUnusable(f"--takeoff {text}: give LON,LAT in degrees or a height in metres")
 
 
 def survey_request(options: dict[str, Any]) -> SurveyRequest:
-    """What these options ask for. Raises InputUnusable for a value that cannot be meant."""
+    """What these options ask for. Raises OptionUnusable for a value that cannot be meant."""
     from flycam.pipeline.survey import SurveyRequest
 
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:
-        raise InputUnusable(f"--clock-offset {offset_s:g}: give seconds, at most ten years of them")
+        raise OptionUnusable(f"--clock-offset {offset_s:g}: give seconds, at most ten years of them")
     return SurveyRequest(
         paths=tuple(options["paths"]),
         telemetry=options["telemetry"],

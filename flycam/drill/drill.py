@@ -26,7 +26,7 @@ from flycam.drill.terrain_model import TerrainError, terrain_model
 from flycam.drill.truth import TRUTH_FILE, truth_json, write_poses
 from flycam.drill.window import Bounds, Window
 from flycam.drill.world import drill_world
-from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.errors import DiskFull, InputUnusable, OptionUnusable, StorageTrouble
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation
@@ -111,10 +111,10 @@ def make_drill(
     dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
     pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
-    Raises InputUnusable for a pitch, a yaw error or a terrain error that is none.
+    Raises OptionUnusable for a pitch, a yaw error or a terrain error that is none.
     """
     if not 0.0 <= yaw_step_deg <= 90.0:
-        raise InputUnusable(f"yaw step {yaw_step_deg:g}: a gimbal steps by 0 to 90 degrees: give less")
+        raise OptionUnusable(f"yaw step {yaw_step_deg:g}: a gimbal steps by 0 to 90 degrees: give less")
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
     plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow, pitch_deg=pitch_deg)
     error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)

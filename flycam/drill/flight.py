@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from flycam.drill.noise import Floats
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Fields, Valley, valley_fields
 from flycam.drill.window import Bounds
-from flycam.errors import InputUnusable
+from flycam.errors import OptionUnusable
 from flycam.geodata.crs import convergence_and_scale, to_lonlat
 from flycam.geometry.camera import image_rays
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
@@ -66,7 +66,7 @@ class FlightPlan:
 
     def __post_init__(self) -> None:
         if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
-            raise InputUnusable(
+            raise OptionUnusable(
                 f"pitch {self.pitch_deg:g}: a drill looks down by {NADIR_DEG:g} (nadir) to {FLATTEST_DEG:g}"
                 " degrees: choose a pitch in between"
             )

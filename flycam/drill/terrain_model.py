@@ -18,7 +18,7 @@ from flycam.drill.objects import houses_of
 from flycam.drill.relief import Valley, valley_fields
 from flycam.drill.stamps import lay_yards
 from flycam.drill.window import Bounds, Window, window_over
-from flycam.errors import InputUnusable
+from flycam.errors import OptionUnusable
 
 MOST_ERROR_M = 100.0
 _PARTS = 4
@@ -43,7 +43,7 @@ class TerrainError:
     def __post_init__(self) -> None:
         size = math.hypot(*self.shift_m)
         if not (size <= MOST_ERROR_M and 0.0 <= self.sigma_m <= MOST_ERROR_M and 1.0 <= self.length_m < 1e5):
-            raise InputUnusable(
+            raise OptionUnusable(
                 f"terrain error of {size:g} m, sigma {self.sigma_m:g} m over {self.length_m:g} m: a drill's "
                 f"terrain is wrong by 0 to {MOST_ERROR_M:g} m: give less"
             )

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from flycam.catalog.records import MosaicInfo
-from flycam.errors import FlightBusy, InputUnusable, ObjectMissing
+from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -58,10 +58,10 @@ def collect(
 ) -> CollectReport:
     """Delete old tile states and old clips of every flight; withdrawn ones included. Run again, it goes on.
 
-    Raises InputUnusable for a negative grace, StorageTrouble.
+    Raises OptionUnusable for a negative grace, StorageTrouble.
     """
     if not grace_s >= 0.0:
-        raise InputUnusable(f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more")
+        raise OptionUnusable(f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more")
     old_ns = workspace.clock_ns() - int(grace_s * 1e9)
     tiles = clips = freed = waiting = 0
     busy: list[str] = []

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, InputUnusable, NameTaken, NotFound, OutsideTerrain
+from flycam.errors import FrameRejected, NameTaken, NotFound, OptionUnusable, OutsideTerrain
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer
 from flycam.frame.warning import GSD_KEPT, NO_TERRAIN, TERRAIN_HOLES, code_of, warning
@@ -161,16 +161,16 @@ def _gsd_after(workspace: Workspace, before: Flight, relay: Relay) -> float:
 
 
 def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
-    """Raise InputUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
+    """Raise OptionUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
     if not gsd_m > 0.0:
-        raise InputUnusable(f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres")
+        raise OptionUnusable(f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres")
     if gsd_m < _FINEST_SHARE * native_m:
-        raise InputUnusable(
+        raise OptionUnusable(
             f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
             f"take {(native_m / gsd_m) ** 2:,.0f} times the room; give {_FINEST_SHARE * native_m:.2g} or more"
         )
     if gsd_m > coarsest_m:
-        raise InputUnusable(
+        raise OptionUnusable(
             f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less"
         )
 
