@@ -28,6 +28,7 @@ def of_finish(report: FinishReport) -> Answered:
                 "layer": one.layer,
                 "revision": one.record.revision if one.record else None,
                 "new": one.new,
+                "mended": one.mended,
                 "accepted": one.record.stats.get("accepted") if one.record else None,
                 "why": one.why or (one.record.stats.get("why", "") if one.record else ""),
             }
@@ -64,7 +65,10 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
     if main is None:
         return [f"{name}: nothing was finished", *skipped]
     if not report.layers[0].new:
-        return [f"{name}: revision {main.revision} stands; nothing has changed since it was made", *skipped]
+        mended = sum(one.mended for one in report.layers)
+        again = f"; {mended} of its tiles were lost or damaged and were made again" if mended else ""
+        stands = f"{name}: revision {main.revision} stands; nothing has changed since it was made{again}"
+        return [stands, *skipped]
     frames = stats["frames"]
     said = [f"  {sentence}" for sentence in (stats.get("control") or {}).get("said", ())]
     lines = [f"{name}: revision {main.revision} from {frames['used']} frames, {report.seconds:.0f} s"]

@@ -168,7 +168,7 @@ class MosaicWriter:
             wanted -= never
             self._canvases.update((tile_id, folded[tile_id]) for tile_id in wanted)
             try:
-                self._restore(wanted & self._damaged)
+                self._restore(self._canvases[tile_id].borrow() for tile_id in wanted & self._damaged)
                 lines = self._write(sorted(wanted), replacing=True)
             except BaseException:
                 self._forget(wanted)  # what is not in the log must not look as if it were
@@ -176,12 +176,11 @@ class MosaicWriter:
             self._evict()
             return lines
 
-    def _restore(self, tile_ids: Iterable[TileId]) -> None:
+    def _restore(self, tiles: Iterable[MosaicTile]) -> None:
         """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
-        for tile_id in sorted(tile_ids):
-            tile = self._canvases[tile_id].borrow()
+        for tile in sorted(tiles, key=lambda one: one.tile_id):
             digest = content_hash(tile)
-            if digest == self._made_from[tile_id]:
+            if digest == self._heads.hash_of(tile.tile_id):
                 self._put(_Change(tile, digest, digest))
         self._store.flush()
 
@@ -197,7 +196,8 @@ class MosaicWriter:
         """Make finished base tiles the heads of this revision, whatever it held; the log lines appended.
 
         Written with their ancestors in groups as they come, so a killed run keeps the groups it logged; a
-        tile whose head is this very state costs its hash and nothing else. Nothing is merged: who places a
+        tile whose head is this very state costs its hash, and gets its object back if it is one of the
+        damaged. Nothing is merged: who places a
         tile later replaces it.
 
         Raises StoreConflict for the live revision, which is only ever merged, for a tile of another zoom, and
@@ -230,6 +230,7 @@ class MosaicWriter:
                 self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
                 continue
             self._forget(by_id)
+            self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
             return len(group)
         raise self._contended()
 

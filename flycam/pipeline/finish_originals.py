@@ -65,6 +65,12 @@ class Originals:
                 self._keep(frame_id, kept)
         return kept
 
+    def forget(self) -> None:
+        """Let go of every photo in memory; one that is asked for later is decoded again."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
     def _get(self, frame_id: str) -> Bytes | None:
         with self._lock:
             kept = self._kept.get(frame_id)

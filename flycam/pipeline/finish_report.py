@@ -25,11 +25,15 @@ from flycam.surface.surface import Surface
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerReport:
-    """One layer's finished revision; `new` if this run made it. record None: left out, `why` says so."""
+    """One layer's finished revision; `new` if this run made it. record None: left out, `why` says so.
+
+    mended  tiles of a standing revision that were lost or damaged, and were made again
+    """
 
     layer: str
     record: RevisionRecord | None
     new: bool = False
+    mended: int = 0
     why: str = ""
 
 
@@ -55,6 +59,7 @@ def statistics(
     control: Mapping[str, Any],
     surface: Surface | None,
     surface_id: str | None,
+    own_pct: float | None,
     placing: Placing,
     radiometry: Radiometry,
     plan: SeamPlan,
@@ -64,6 +69,7 @@ def statistics(
 
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
                            of the height; shift_sigma_m is what is unknown of the whole block's place
+    surface.supported_pct  share of the ground shown that is the flight's own surface (`own_ground_pct`)
     surface.terrain_id     recorded terrain that holds the surface as it was measured (the revision's own
                            `dem_id` is that with roofs drawn straight)
     residuals              how many residuals (one coordinate) lie in each RESIDUAL_STEP_PX, the last count
@@ -102,7 +108,7 @@ def statistics(
         if surface is None
         else {
             "spacing_m": surface.terrain.post_spacing_m[0],
-            "supported_pct": _number(surface.supported_pct),
+            "supported_pct": None if own_pct is None else _number(own_pct),
             "terrain_id": surface_id,
         },
         "radiometry": {"scale": _number(radiometry.scale), "compared": radiometry.compared},

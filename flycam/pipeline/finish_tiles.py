@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -45,14 +45,20 @@ def write_tiles(
     placed: Sequence[Placed],
     terrain: TerrainGrid,
     surface: Surface | None,
+    *,
+    again: Collection[TileId] = (),
 ) -> int:
-    """Make and write every planned tile of the revision that its log does not name yet; log lines."""
+    """Make and write every planned tile of the revision that its log does not name yet; log lines.
+
+    again  base tiles to be made although the log names them: their objects are lost or damaged
+    """
     there = {
         head.tile_id
         for head in workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision, z=mosaic.base_zoom)
     }
     planned = planned_tiles(plan, mosaic.base_zoom)
-    missing = [tile for tile in planned if tile not in there]
+    missing = [tile for tile in planned if tile not in there or tile in again]
+    run.originals.forget()  # from here on photos are wanted as developed
     maker = _Maker(workspace, run, radiometry, placed, terrain, height_sigma(terrain, surface), planned)
     with (
         run.progress.stage("blend") as progress,
@@ -63,6 +69,7 @@ def write_tiles(
             origin=workspace.box,
             clock_ns=workspace.clock_ns,
             amendments=amendments_of(workspace, mosaic),
+            damaged=again,
             workers=run.workers,
         ) as writer,
     ):

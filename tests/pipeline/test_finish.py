@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,8 @@ from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import content_hash
 from flycam.geodata.crs import transform_points
 from flycam.geometry.exterior import PoseSource
 from flycam.geometry.terrain import heights_at
@@ -33,9 +36,10 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline import finish as recipe
 from flycam.pipeline.export import export_contours, export_flight, export_surface
 from flycam.pipeline.finish import FinishRequest, finish
-from flycam.pipeline.finish_progress import COSTS, FinishProgress
+from flycam.pipeline.finish_progress import FinishProgress, WorkAhead, costs_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.withdraw import withdraw
+from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import (
     NAME,
     QUICK,
@@ -263,7 +267,60 @@ def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:
     assert shares[-1] == 100
     stages = list(dict.fromkeys(stage for stage, _ in quick.told))
     assert stages == ["ties", "adjust", "overviews", "radiometry", "seams", "blend", "report", "communes"]
-    assert {key.split(".")[0] for key in COSTS} == {*stages, "surface", "reference"}
+    for surface, reference, report in product((True, False), repeat=3):
+        work = WorkAhead(
+            frames=6, megapixels=1.0, tiles=9, posts=1e5 * surface, reference=reference, report=report
+        )
+        expected = {*stages} - {"communes", "report"}
+        expected |= {
+            name
+            for name, is_asked in (("surface", surface), ("reference", reference), ("report", report))
+            if is_asked
+        }
+        assert {key.split(".")[0] for key in costs_of(work)} == expected
+
+
+def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(
+    finished: Finished, tmp_path: Path
+) -> None:
+    """Base tiles from the photos, parents from their children: the same states under the same keys."""
+    workspace = finished.copy(tmp_path / "house")
+    heads = workspace.catalog.tiles.heads(finished.mosaic_id, 1)
+    base = [head for head in heads if head.tile_id.z == max(one.tile_id.z for one in heads)]
+    parents = [head for head in heads if head not in base]
+    spoil(workspace, base[0], b"")
+    spoil(workspace, parents[-1], b"rust")
+    workspace.store.delete(base[-1].key)
+    workspace.store.delete(parents[0].key)
+    seq = workspace.catalog.tiles.last_seq(finished.mosaic_id)
+    again = finish(workspace, NAME)
+    assert (again.layers[0].new, again.layers[0].mended) == (False, 4)
+    assert workspace.catalog.tiles.last_seq(finished.mosaic_id) == seq
+    for head in heads:
+        assert content_hash(read_tile(workspace.store, head)) == head.content_hash
+    assert finish(workspace, NAME).layers[0].mended == 0
+    assert not list((tmp_path / "house" / "cache").rglob("*.stage"))
+
+
+def spoil(workspace: Workspace, head: TileRecord, data: bytes) -> None:
+    workspace.store.delete(head.key)
+    workspace.store.put(head.key, data)
+
+
+def test_progress_of_several_layers_is_one_whole() -> None:
+    told: list[int] = []
+    for layer in range(2):
+        progress = FinishProgress(
+            lambda _s, done, _t: told.append(done), {"a": 40.0, "b": 5.0}, before=45.0 * layer, whole=100.0
+        )
+        for stage in ("a", "b"):
+            with progress.stage(stage):
+                pass
+    with FinishProgress(lambda _s, done, _t: told.append(done), {"c": 10.0}, before=90.0, whole=100.0).stage(
+        "c"
+    ):
+        pass
+    assert told == [0, 40, 40, 45, 45, 85, 85, 90, 90, 100]
 
 
 def test_progress_counts_parts_of_a_stage() -> None:

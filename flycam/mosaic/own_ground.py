@@ -1,0 +1,40 @@
+"""Which pixels of a finished mosaic lie on the flight's own surface, and what share of the map they are."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import MosaicInfo
+from flycam.geodata.crs import mercator_to_work
+from flycam.geometry.grid import TILE_SIZE_PX, TileId, pixel_centres, single_tile_range, tile_bounds
+from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.store.base import ObjectStore
+
+_ZOOMS_UP = 3
+"""A share needs no finer pixels than this many zooms above the base: a sixty-fourth of the tiles."""
+
+
+def own_pixels(tile_id: TileId, support: TerrainGrid) -> NDArray[np.bool_]:
+    """Where the ground under a tile's pixels, 256×256, is the flight's own: where `support` has a height."""
+    side = np.arange(TILE_SIZE_PX, dtype=np.float64)
+    rows, cols = np.meshgrid(side, side, indexing="ij")
+    to_work = mercator_to_work(support.work_crs, tile_bounds(tile_id))
+    xy = to_work(pixel_centres(single_tile_range(tile_id), rows, cols).reshape(-1, 2))
+    return np.asarray(np.isfinite(surface_heights(support, xy[:, 0], xy[:, 1])).reshape(rows.shape))
+
+
+def own_ground_pct(store: ObjectStore, tiles: TileLog, mosaic: MosaicInfo, support: TerrainGrid) -> float:
+    """Share of the ground that a finished mosaic shows which is the flight's own surface, 0-100.
+
+    The one figure for it: `finish` records it, and command, map and report say what is recorded. Counted in
+    pixels of a coarser zoom. NaN for a mosaic without pixels. Raises ObjectMissing, TileCorrupt.
+    """
+    zoom = max(mosaic.base_zoom - _ZOOMS_UP, mosaic.min_zoom)
+    shown = own = 0
+    for head in tiles.heads(mosaic.mosaic_id, mosaic.revision, z=zoom):
+        mask = read_tile(store, head).quality > 0
+        shown += int(mask.sum())
+        own += int((mask & own_pixels(head.tile_id, support)).sum())
+    return 100.0 * own / shown if shown else float("nan")

@@ -1,0 +1,132 @@
+"""What `finish` has to do for each layer of a flight, settled before any of it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
+from flycam.errors import InputUnusable
+from flycam.frame.flight import Flight
+from flycam.frame.frame import Layer
+from flycam.geodata.crs import to_lonlat
+from flycam.geometry.grid import TILE_SIZE_PX, ground_pixel_m, zoom_for_gsd
+from flycam.pipeline.finish_block import inputs_hash, one_system, terrain_id
+from flycam.pipeline.finish_progress import WorkAhead, costs_of
+from flycam.pipeline.finish_request import FinishRequest
+from flycam.pipeline.rectification import recorded_pose
+from flycam.pipeline.refolding import live_mosaics
+from flycam.pipeline.workspace import Workspace
+
+_LEAST_FRAMES = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerJob:
+    """One layer to be finished.
+
+    mosaic   of the layer, with the base zoom that is asked for
+    records  its frames in use
+    dem_id   recorded terrain that they lie on
+    options  what decides the result, as it is recorded; digest: of that and of all inputs
+    why_not  why it cannot be finished; then there is no digest
+    """
+
+    flight: Flight
+    mosaic: MosaicInfo
+    records: Sequence[FrameRecord]
+    request: FinishRequest
+    options: dict[str, Any]
+    work: WorkAhead
+    dem_id: str = ""
+    digest: str = ""
+    why_not: str = ""
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """By stage; nothing for what is left out."""
+        return {} if self.why_not else costs_of(self.work)
+
+    @property
+    def cost(self) -> float:
+        return sum(self.costs.values())
+
+
+def jobs_of(workspace: Workspace, flight: Flight, request: FinishRequest) -> list[LayerJob]:
+    """A job for each layer, first the one that the flight is shown by.
+
+    Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable
+    where a file of the request is.
+    """
+    mosaics = live_mosaics(workspace, flight.flight_id)
+    if not mosaics:
+        raise InputUnusable(f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it")
+    mosaics.sort(key=lambda mosaic: (mosaic.layer is not Layer.COLOUR, mosaic.layer))
+    used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    options = request.options
+    jobs = []
+    for number, mosaic in enumerate(mosaics):
+        records = [record for record in used if record.header.layer is mosaic.layer]
+        asked, recorded = request, options
+        if number > 0:  # marks are made on the photos of the main layer
+            asked, recorded = replace(request, gcp=None), {**options, "gcp": None}
+        jobs.append(_job(workspace, flight, mosaic, records, asked, recorded))
+    return jobs
+
+
+def _job(
+    workspace: Workspace,
+    flight: Flight,
+    live: MosaicInfo,
+    records: list[FrameRecord],
+    request: FinishRequest,
+    options: dict[str, Any],
+) -> LayerJob:
+    tiles = len(workspace.catalog.tiles.heads(live.mosaic_id, live.revision, z=live.base_zoom))
+    mosaic = live
+    if records and request.gsd_m is not None:
+        mosaic = replace(live, base_zoom=zoom_for_gsd(request.gsd_m, _latitude(records)))
+    job = LayerJob(
+        flight=flight,
+        mosaic=mosaic,
+        records=records,
+        request=request,
+        options=options,
+        work=_work_ahead(flight, live, mosaic, records, request, tiles),
+    )
+    if len(records) < _LEAST_FRAMES:
+        why = f"its {live.layer} layer has {len(records)} photos; {_LEAST_FRAMES} that overlap are needed"
+        return replace(job, why_not=why)
+    one_system(records)
+    dem_id = terrain_id(records, flight.dem_id)
+    return replace(job, dem_id=dem_id, digest=inputs_hash(mosaic, records, dem_id, options))
+
+
+def _work_ahead(
+    flight: Flight,
+    live: MosaicInfo,
+    mosaic: MosaicInfo,
+    records: Sequence[FrameRecord],
+    request: FinishRequest,
+    live_tiles: int,
+) -> WorkAhead:
+    posts = 0.0
+    if request.surface and records:
+        tile_m = TILE_SIZE_PX * ground_pixel_m(live.base_zoom, _latitude(records))
+        posts = live_tiles * (tile_m / request.spacing_m(flight)) ** 2
+    return WorkAhead(
+        frames=len(records),
+        megapixels=sum(float(np.prod(one.header.interior.image_size_px)) for one in records) / 1e6,
+        tiles=round(live_tiles * 4.0 ** (mosaic.base_zoom - live.base_zoom)),
+        posts=posts,
+        reference=request.reference is not None,
+        report=request.report,
+    )
+
+
+def _latitude(records: Sequence[FrameRecord]) -> float:
+    pose = recorded_pose(records[len(records) // 2])[0]
+    return float(to_lonlat(np.array([pose.projection_centre_m[:2]]), pose.work_crs)[0, 1])

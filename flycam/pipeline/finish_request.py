@@ -1,0 +1,87 @@
+"""What may be asked of `finish`, and what of it cannot be done for a flight."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flycam.adjust.bundle import LEAST_HELD_OUT, AdjustOptions
+from flycam.errors import InputUnusable
+from flycam.frame.flight import Flight, FlightState
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.opening import check_gsd
+
+_COARSEST_TIMES = 16.0
+_DSM_PER_GSD = 4.0
+_FINEST_DSM_M = 0.2  # at 1.7 cm GSD surface and blend on 7 cm posts took 300 of 335 processor seconds
+_COARSEST_DSM_M = 100.0
+_MOST_HELD_OUT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinishRequest:
+    """What is asked for beyond the flight.
+
+    surface          measure the ground from the flight itself, and rectify on it
+    dsm_spacing_m    distance of its posts; None: four ground samples, 0.2 m at least
+    rolling_shutter  use the cameras' readout times
+    held_out_share   share of the tie points kept out of the adjustment and reported
+    gsd_m            of the revision; None: the live mosaic's
+    reference        a map of the same ground that the block is tied to
+    gcp              ground control points, as OpenDroneMap's list writes them
+    report           make the quality report
+    redo             make a further revision even if one of the same inputs stands
+    """
+
+    surface: bool = True
+    dsm_spacing_m: float | None = None
+    rolling_shutter: bool = True
+    held_out_share: float = AdjustOptions().held_out_share
+    gsd_m: float | None = None
+    reference: Path | None = None
+    gcp: Path | None = None
+    report: bool = True
+    redo: bool = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What decides the result, as JSON values; files by their content, which is read each time.
+
+        Raises SourceUnreadable.
+        """
+        plain = {name: value for name, value in asdict(self).items() if name not in ("report", "redo")}
+        for name in ("reference", "gcp"):
+            path = getattr(self, name)
+            plain[name] = None if path is None else {"name": path.name, "sha256": sha256_of(path)}
+        return plain
+
+    def spacing_m(self, flight: Flight) -> float:
+        """Distance of the surface's posts on this flight, metres."""
+        return self.dsm_spacing_m or max(_DSM_PER_GSD * flight.gsd_m, _FINEST_DSM_M)
+
+    @property
+    def adjusting(self) -> AdjustOptions:
+        """The part of it that the adjustment is given."""
+        return AdjustOptions(held_out_share=self.held_out_share, rolling_shutter=self.rolling_shutter)
+
+
+def check_request(flight: Flight, request: FinishRequest) -> None:
+    """Raise InputUnusable for a flight that cannot be finished, and for options that make no sense."""
+    if flight.state is FlightState.WITHDRAWN:
+        raise InputUnusable(f"{flight.name}: this flight was withdrawn; there is nothing to finish")
+    if flight.state is FlightState.INGESTING:
+        raise InputUnusable(f"{flight.name}: its ingest is not complete; run 'flycam ingest' again first")
+    if not LEAST_HELD_OUT <= request.held_out_share <= _MOST_HELD_OUT:
+        raise InputUnusable(
+            f"--held-out {request.held_out_share:g}: give a share from {LEAST_HELD_OUT:g} to "
+            f"{_MOST_HELD_OUT:g}; without points held out nothing tells whether the adjustment is better "
+            "than what it began with"
+        )
+    if request.gsd_m is not None:
+        check_gsd(request.gsd_m, flight.gsd_m, _COARSEST_TIMES * flight.gsd_m)
+    if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= _COARSEST_DSM_M:
+        raise InputUnusable(
+            f"--dsm-spacing {request.dsm_spacing_m:g}: give metres, from the flight's ground sample "
+            f"({flight.gsd_m:.2g} m) to {_COARSEST_DSM_M:g}"
+        )
