@@ -14,12 +14,12 @@ from flycam.geodata.cameras import load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.duplicates import Identify, content_identity
+from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.inspect import diagnose
 from flycam.ingest.judging import Checks
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import interior_for, read_all, search
 from flycam.ingest.pose_files import holds_poses
-from flycam.ingest.telemetry_files import read_flight_log
 from flycam.pipeline.posed import diagnosis_from_poses
 from flycam.pipeline.terrain import TerrainLookup
 
@@ -110,7 +110,7 @@ def survey(
         diagnosis = diagnose(
             photos,
             terrain_at=terrain_at,
-            track=read_flight_log(log) if log else None,
+            track=_track(log) if log else None,
             height_mode=request.height_mode,
             takeoff=request.takeoff,
             clock_offset_s=request.clock_offset_s,
@@ -133,3 +133,9 @@ def survey(
 def _why_nothing(diagnosis: Diagnosis) -> str:
     first = diagnosis.rejected[0]
     return f"none of the {len(diagnosis.rejected)} photos can be placed: {first.message}"
+
+
+def _track(log: Path) -> FlightLog:
+    from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+    return read_flight_log(log)
