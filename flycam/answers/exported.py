@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flycam.answers.answered import Answered
-from flycam.mosaic.export import Exported
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.mosaic.export import Exported
 
 
 def of_export(exported: Exported) -> Answered:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
-from flycam.pipeline.finish_report import FinishReport
-from flycam.pipeline.report import ReportFile
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.finish_report import FinishReport
+    from flycam.pipeline.report import ReportFile
 
 
 def of_finish(report: FinishReport) -> Answered:

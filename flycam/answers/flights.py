@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import shapely
 
 from flycam.answers.answered import Answer, Answered
-from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import Coverage
 from flycam.frame.warning import sentence
-from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
-from flycam.pipeline.batch import IngestReport
 from flycam.pipeline.coverage import flown_on
-from flycam.pipeline.inspection import InspectionReport
-from flycam.pipeline.withdraw import WithdrawReport
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.catalog import Catalog
+    from flycam.catalog.records import Coverage
+    from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
+    from flycam.pipeline.batch import IngestReport
+    from flycam.pipeline.inspection import InspectionReport
+    from flycam.pipeline.withdraw import WithdrawReport
 
 
 def of_inspection(report: InspectionReport) -> Answered:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
-from flycam.catalog.records import DemRecord
-from flycam.geodata.communes import CommuneImport
-from flycam.geodata.dem_info import DemInfo
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.records import DemRecord
+    from flycam.geodata.communes import CommuneImport
+    from flycam.geodata.dem_info import DemInfo
 
 
 def of_dem(record: DemRecord, info: DemInfo) -> Answered:

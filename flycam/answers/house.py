@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
-from flycam.pipeline.collect import CollectReport
-from flycam.pipeline.doctor import Check
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.collect import CollectReport
+    from flycam.pipeline.doctor import Check
 
 
 def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:

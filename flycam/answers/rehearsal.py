@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from flycam.answers.answered import Answered
-from flycam.drill.drill import DrillReport
-from flycam.pipeline.demo import DemoReport
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.drill.drill import DrillReport
+    from flycam.pipeline.demo import DemoReport
 
 
 def of_drill(report: DrillReport) -> Answered:
