@@ -54,8 +54,8 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
     flying = link.flying()
     if not flying and corrupt:
         raise SourceUnreadable(
-            f"{path}: none of its positions has a possible time ({corrupt} records lie before 2005 or after 2100): "
-            "set the ground station's clock and give the log of another receiver of this flight"
+            f"{path}: none of its positions has a possible time ({corrupt} records lie before 2005 or "
+            "after 2100): set the ground station's clock and give the log of another receiver of this flight"
         )
     if not flying:
         raise SourceUnreadable(

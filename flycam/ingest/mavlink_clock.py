@@ -61,9 +61,9 @@ def boot_clock(positions: list[Row]) -> BootClock:
 def one_voice(positions: list[Row]) -> tuple[list[Row], float | None]:
     """Positions of the aircraft that speaks most, where several share a system id.
 
-    Time since boot that goes back once is a reboot; back and forth it is two autopilots. Each position goes to
-    the voice whose time since boot ran on as the receiver's did. Second: that voice's arrival minus boot time
-    (s), None where there is but one.
+    Time since boot that goes back once is a reboot; back and forth it is two autopilots. Each position goes
+    to the voice whose time since boot ran on as the receiver's did. Second: that voice's arrival minus boot
+    time (s), None where there is but one.
     """
     if (np.diff(boot_s_of(positions)) < -_REBOOT_S).sum() < _VOICES:
         return positions, None
