@@ -5,6 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+_LOCAL_DATUM = "LOCAL"
+
+
+def is_plane(vertical_datum: str) -> bool:
+    """Whether heights of this datum mean that no terrain is known and the ground was taken as a plane.
+
+    The one rule for every place that names the ground a map lies on.
+    """
+    return vertical_datum == _LOCAL_DATUM
+
 
 class EventKind(StrEnum):
     """What happened."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import shapely
 
 from flycam.catalog.records import (
     FrameRecord,
@@ -26,11 +27,11 @@ from flycam.catalog.records import (
 )
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
-from flycam.frame.flight import Flight
+from flycam.frame.flight import Flight, is_plane
 from flycam.frame.frame import Layer
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
-from flycam.pipeline.coverage import main_mosaic
+from flycam.pipeline.coverage import flown_on, main_mosaic
 from flycam.pipeline.report_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -94,7 +95,9 @@ def write_report(
     revision: int | None = None,
     layer: Layer | None = None,
 ) -> ReportFile:
-    """Write a report to a file, of the kind that its suffix says; made and kept first where there is none.
+    """Write a report to a file, of the kind that its suffix says; made anew, and kept in the old one's place.
+
+    Boundaries that were imported since, and words that were mended, are therefore in it.
 
     Raises InputUnusable for another suffix, NotFound as `report_of`, and StorageTrouble.
     """
@@ -103,15 +106,32 @@ def write_report(
         raise InputUnusable(f"{out.name}: a report is a .pdf or an .html file; name it so")
     flight = workspace.catalog.flights.flight(ref)
     record, mosaic = _finished(workspace, flight, revision, layer)
-    if not record.reports:
-        reports = make_reports(workspace, flight, mosaic, record)
-        workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    reports = make_reports(workspace, flight, mosaic, record)
+    workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
+    for key in set(record.reports.values()) - set(reports.values()):
+        workspace.store.delete(key)
     data = report_of(workspace, ref, language, kind, record.revision, mosaic.layer)
     try:
         out.write_bytes(data)
     except OSError as error:
         raise StorageTrouble(f"{out}: cannot be written ({error.strerror}); choose another place") from error
     return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
+
+
+def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
+    """Delete the reports of a flight's retired revisions: they show what was withdrawn. How many objects.
+
+    All of them, not only those just retired: run again after a crash, it completes.
+    """
+    revisions, dropped = workspace.catalog.revisions, 0
+    for mosaic_id in sorted({one.mosaic_id for one in workspace.catalog.tiles.mosaics(flight_id)}):
+        for record in revisions.of_mosaic(mosaic_id):
+            if record.state is RevisionState.RETIRED and record.reports:
+                for key in record.reports.values():
+                    workspace.store.delete(key)
+                    dropped += 1
+                revisions.put_reports(mosaic_id, record.revision, {})
+    return dropped
 
 
 def make_reports(
@@ -181,11 +201,11 @@ def gather_figures(
         options=record.options,
         stats=record.stats,
         frames=_frame_lines(record, records, kept),
-        communes=_communes(workspace, flight),
+        communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
         pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
-        post_m=None if terrain is None or terrain.dem_id.startswith("flat:") else terrain.post_spacing_m[0],
-        own_pct=100.0 * float(planes.own[shown].mean()),
+        post_m=None if terrain is None or is_plane(flight.vertical_datum) else terrain.post_spacing_m[0],
+        own_pct=_own_pct(record, planes),
         error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
         error_own=_error_over(planes, planes.own),
         error_dem=_error_over(planes, shown & ~planes.own),
@@ -268,11 +288,26 @@ def _error_over(planes: MapPlanes, ground: np.ndarray) -> ErrorFigures | None:
     return ErrorFigures(median_m=float(median), p95_m=float(p95))
 
 
-def _communes(workspace: Workspace, flight: Flight) -> tuple[str, ...]:
+def _own_pct(record: RevisionRecord, planes: MapPlanes) -> float:
+    """The share that the revision recorded, so that report, command and map say one number."""
+    recorded = (record.stats.get("surface") or {}).get("supported_pct")
+    return 100.0 * float(planes.own[planes.shown].mean()) if recorded is None else float(recorded)
+
+
+def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecord]) -> tuple[str, ...]:
+    """Names, the largest share first; where boundaries came after the flight, those that its photos see."""
     boundaries = workspace.catalog.boundaries
     rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
-    names = boundaries.names()
-    return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
+    if rows:
+        names = boundaries.names()
+        return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
+    seen = [shapely.from_wkb(one.footprint_wkb) for one in records if one.footprint_wkb is not None]
+    if not seen or flight.bounds_lonlat_deg is None:
+        return ()
+    ground = shapely.union_all(seen)
+    flown = boundaries.communes(flown_on(flight), flight.bounds_lonlat_deg)
+    shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
+    return tuple(name for less, name in sorted(shares) if less < 0.0)
 
 
 def _latitude(flight: Flight) -> float:

@@ -16,6 +16,7 @@ from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.opening import close_flight
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.report import drop_retired_reports
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 
@@ -64,6 +65,7 @@ def withdraw(
         if retired:
             said += "; retired " + ", ".join(f"{one.mosaic_id} revision {one.revision}" for one in retired)
         workspace.catalog.audit.append(authority, "withdraw", ref, said, at_ns=now)
+        drop_retired_reports(workspace, flight.flight_id)
         flight = workspace.catalog.flights.flight(flight.flight_id)
         tiles = _written(workspace, flight, progress)
         flight = close_flight(workspace, flight, _state_after(workspace, flight))

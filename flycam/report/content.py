@@ -17,6 +17,7 @@ from flycam.report.figures import (
     ReportFigures,
     Verdict,
 )
+from flycam.report.heard import translated
 from flycam.report.numbers import (
     area,
     centimetres,
@@ -30,7 +31,7 @@ from flycam.report.numbers import (
 )
 from flycam.report.planes import MapPlanes
 from flycam.report.raster import ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS
-from flycam.report.words import DRILL_MARK, say, say_or, translated
+from flycam.report.words import DRILL_MARK, WORDS, say, say_or
 
 _KINDS = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}
 _OUT = ("rejected", "left_out", "withdrawn")
@@ -113,7 +114,6 @@ def verdict(figures: ReportFigures, language: str) -> str:
                 language,
                 used=used,
                 all=everything,
-                out=len(out),
                 why=listed(parts, language, 3),
             )
         )
@@ -133,8 +133,8 @@ def verdict(figures: ReportFigures, language: str) -> str:
 
 def reason_of(frame: FrameLine, language: str) -> str:
     """Why a photo is not used, in a few words."""
-    key = frame.reason or frame.state
-    return say_or(f"reason_{key}", language, key)
+    key = f"reason_{frame.reason or frame.state}"
+    return say(key if key in WORDS else "reason_other", language)
 
 
 def _error(error: ErrorFigures, language: str) -> dict[str, str]:

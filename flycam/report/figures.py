@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from flycam.frame.flight import is_plane
 from flycam.geometry.exterior import Vec3
 
 ERROR_BOUNDS_M = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
@@ -16,7 +17,6 @@ RESIDUAL_STEP_PX, RESIDUAL_STEPS = 0.1, 20
 """Residuals are counted in steps up to 2 px; one more count holds all beyond."""
 
 _MEASURE_M, _CARE_M = 0.5, 2.0
-_LOCAL = "LOCAL"  # datum of a flight without a terrain model
 
 
 class Verdict(StrEnum):
@@ -137,7 +137,7 @@ class ReportFigures:
     @property
     def ground(self) -> str:
         """What the map lies on beside the flight's own surface: "dem" or "plane"."""
-        return "plane" if self.vertical_datum == _LOCAL else "dem"
+        return "plane" if is_plane(self.vertical_datum) else "dem"
 
     @property
     def has_control(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -29,47 +28,51 @@ WORDS: Mapping[str, _Said] = {
     ),
     "unknown": _said("không rõ", "unknown"),
     # the first sentence
-    "verdict_measure": _said("Đo được trên bản đồ này.", "This map can be measured on."),
+    "verdict_measure": _said("Có thể đo trên bản đồ này.", "You can measure on this map."),
     "verdict_partly": _said(
-        "Đo được trên phần lớn bản đồ này; xem bản đồ sai số để biết chỗ nào kém hơn.",
-        "Most of this map can be measured on; the error map shows where it is worse.",
+        "Có thể đo trên phần lớn bản đồ này; xem bản đồ sai số để biết chỗ nào kém chính xác hơn.",
+        "You can measure on most of this map; the error map shows where it is less accurate.",
     ),
-    "verdict_care": _said("Chỉ đo gần đúng trên bản đồ này.", "Measure on this map with care: only roughly."),
+    "verdict_care": _said(
+        "Chỉ đo gần đúng trên bản đồ này.", "Measurements on this map are only approximate."
+    ),
     "verdict_look": _said(
         "Không đo trên bản đồ này; chỉ dùng để định hướng.",
-        "Do not measure on this map: it is for orientation only.",
+        "Do not measure on this map; use it for orientation only.",
     ),
     "verdict_error": _said(
         "Sai số vị trí tương đối: một nửa diện tích trong {median}, 95 % trong {p95} (1 sigma).",
-        "Position error within the map: half of the ground within {median}, 95 % within {p95} (1 sigma).",
+        "Position error within the map (1 sigma): up to {median} on half of the ground, {p95} on 95 %.",
     ),
     "verdict_ground": _said(
         "{own_pct} diện tích nằm trên bề mặt đo từ chuyến bay (một nửa trong {own}), phần còn lại trên {rest}"
         " (một nửa trong {dem}).",
-        "{own_pct} of the ground lies on the flight's own surface (half within {own}), the rest on {rest}"
-        " (half within {dem}).",
+        "{own_pct} of the ground lies on a surface measured by the flight itself (half of it within {own}),"
+        " the rest on {rest} (half within {dem}).",
     ),
     "verdict_shift": _said(
         "Toàn bộ bản đồ có thể lệch chung {plan} trên mặt bằng và {height} về độ cao (1 sigma).",
-        "The map as a whole may be shifted by {plan} in plan and {height} in height (1 sigma).",
+        "The map as a whole may be shifted by {plan} horizontally and {height} vertically (1 sigma).",
     ),
     "verdict_shift_free": _said(
         "Không có ảnh tham chiếu hay điểm khống chế mặt đất, nên độ lệch chung này, cỡ độ lệch của GNSS, chưa"
         " kiểm tra được.",
-        "There was no reference map or ground control, so this common shift, about the bias of GNSS, is not"
-        " known.",
+        "There was neither a reference map nor ground control, so this common shift, about as large as the"
+        " GNSS bias, could not be checked.",
     ),
-    "verdict_all": _said("Dùng cả {used} ảnh.", "All {used} photos are used."),
+    "verdict_all": _said("Dùng cả {used} ảnh.", "Every photo is used ({used})."),
     "verdict_some": _said(
-        "Dùng {used} trong {all} ảnh; bỏ {out} ảnh: {why}.",
-        "{used} of {all} photos are used; {out} left out: {why}.",
+        "Dùng {used} trong {all} ảnh; bỏ: {why}.",
+        "Photos used: {used} of {all}; left out: {why}.",
     ),
     "verdict_gaps": _said(
         "Bên trong còn trống {area} ({share}), chỗ lớn nhất {largest}.",
-        "{area} inside it ({share}) show nothing, the largest gap {largest}.",
+        "Gaps inside the map cover {area} ({share}); the largest is {largest}.",
     ),
-    "verdict_no_gaps": _said("Không có khoảng trống bên trong.", "No gaps inside."),
-    "priors_kept": _said("Giữ vị trí ảnh như đã ghi khi bay: {why}", "Poses as recorded were kept: {why}"),
+    "verdict_no_gaps": _said("Không có khoảng trống bên trong.", "There are no gaps inside the map."),
+    "priors_kept": _said(
+        "Giữ vị trí ảnh như đã ghi khi bay: {why}", "The recorded camera positions were kept: {why}"
+    ),
     # facts
     "facts": _said("Số liệu chính", "Key figures"),
     "layer": _said("Lớp ảnh", "Layer"),
@@ -79,13 +82,16 @@ WORDS: Mapping[str, _Said] = {
     "revision_value": _said("{number}, làm lúc {made}", "{number}, made {made}"),
     "control": _said("Khống chế tuyệt đối", "Absolute control"),
     "control_none": _said("không có", "none"),
-    "control_points": _said("{count} điểm khống chế mặt đất", "{count} ground control points"),
+    "control_points": _said(
+        "{count} điểm khống chế mặt đất", "{count:ground control point|ground control points}"
+    ),
     "control_reference": _said(
-        "ảnh tham chiếu: {agreed} trong {tried} ô khớp", "reference map: {agreed} of {tried} windows agree"
+        "ảnh tham chiếu: {agreed} trong {tried} ô khớp",
+        "reference map: windows in agreement {agreed} of {tried}",
     ),
     "control_unused": _said(
         "ảnh tham chiếu không dùng được ({agreed} trong {tried} ô khớp)",
-        "reference map could not be used ({agreed} of {tried} windows agree)",
+        "the reference map could not be used (windows in agreement: {agreed} of {tried})",
     ),
     "captured": _said("Thời gian chụp", "Captured"),
     "operator": _said("Người bay", "Operator"),
@@ -94,9 +100,9 @@ WORDS: Mapping[str, _Said] = {
     "frames": _said("Ảnh", "Photos"),
     "frames_value": _said("dùng {used}, bỏ {out}", "{used} used, {out} left out"),
     "held": _said("Cách định vị ảnh", "How photos are held"),
-    "held_tied": _said("{count} ảnh bằng điểm liên kết", "{count} by their own tie points"),
+    "held_tied": _said("{count} ảnh bằng điểm liên kết", "{count} by tie points"),
     "held_weak": _said("{count} ảnh yếu (ít điểm liên kết)", "{count} weakly (few tie points)"),
-    "held_carried": _said("{count} ảnh theo ảnh lân cận", "{count} carried by their neighbours"),
+    "held_carried": _said("{count} ảnh theo ảnh lân cận", "{count} carried by neighbours"),
     "held_prior": _said("{count} ảnh theo số liệu bay", "{count} by telemetry alone"),
     "imaged": _said("Diện tích trên bản đồ", "Ground on the map"),
     "gaps": _said("Khoảng trống bên trong", "Gaps inside"),
@@ -112,7 +118,7 @@ WORDS: Mapping[str, _Said] = {
     "overlap_fact": _said("Số ảnh nhìn thấy mặt đất", "Photos that see the ground"),
     "overlap_value": _said(
         "trung vị {median}; {thin} diện tích có dưới 3 ảnh",
-        "median {median}; {thin} of the ground fewer than 3",
+        "median {median}; fewer than 3 over {thin} of the ground",
     ),
     "ties": _said("Điểm liên kết", "Tie points"),
     "ties_value": _said(
@@ -206,7 +212,7 @@ WORDS: Mapping[str, _Said] = {
     "tie_count": _said("Điểm liên kết", "Tie points"),
     "rms": _said("RMS (px)", "RMS (px)"),
     "cells": _said("Phủ trên ảnh", "Spread over the picture"),
-    "and_more": _said("và {count} ảnh nữa", "and {count} more"),
+    "and_more": _said("và {count} nữa", "and {count} more"),
     "notes": _said("Ghi chú", "Notes"),
     "weak_why": _said("quá ít điểm liên kết, hoặc phân bố kém", "too few tie points, or badly spread"),
     "carried_why": _said(
@@ -227,77 +233,31 @@ WORDS: Mapping[str, _Said] = {
     "reason_lens_covered": _said("ống kính bị che", "the lens was covered"),
     "reason_duplicate": _said("trùng với ảnh khác", "a copy of another photo"),
     "reason_rejected": _said("bị loại", "rejected"),
+    "reason_set_aside": _said("không trải được trên địa hình mới", "it cannot be laid on the new terrain"),
+    "reason_other": _said("lý do khác", "another reason"),
     "reason_withdrawn": _said("đã rút khỏi mọi bản đồ", "withdrawn from every map"),
     "reason_left_out": _said("không nhìn thấy mặt đất đã biết độ cao", "it sees no ground of known height"),
-    # what the adjustment says, in its own English and translated
-    "said_too_few": _said(
-        "chỉ dùng được {a} lần quan sát điểm liên kết.",
-        "only {a} tie point observations could be used: the priors are kept",
-    ),
-    "said_contradict": _said(
-        "chỉ {a} điểm liên kết khớp với một khối, các điểm còn lại mâu thuẫn nhau.",
-        "only {a} of the tie point observations fit one block: they contradict each other, "
-        "the priors are kept",
-    ),
-    "said_no_better": _said(
-        "điểm liên kết giữ lại không khớp hơn trước ({a} px so với {b} px).",
-        "held-out tie points fit no better than before ({a} px against {b} px): the priors are kept",
-    ),
-    "said_too_far": _said(
-        "khối ảnh sẽ phải dời gấp {a} lần (vị trí) và {b} lần (góc) độ chính xác đã ghi; kiểm tra hệ độ cao"
-        " và hướng bay.",
-        "the block would move frames by {a} (position) and {b} (attitude) times their stated accuracy: the "
-        "priors are kept; check their datum and heading",
-    ),
-    "said_focal": _said(
-        "tiêu cự sẽ phải đổi {a}; hãy cho thông số kiểm định của máy ảnh.",
-        "the focal length would change by {a}: the priors are kept; give the camera's calibration",
-    ),
-    "said_focal_note": _said(
-        "{a}: tiêu cự lệch {b} so với kiểm định, gấp {c} lần độ chính xác đã ghi; dùng trị của khối ảnh.",
-        "{a}: the focal length is {b} off its calibration, {c} times the stated accuracy: the block's own "
-        "value is used",
-    ),
-    "said_scatter_horizontal": _said(
-        "Vị trí mặt bằng tản mát gấp {a} lần so với độ chính xác đã ghi.",
-        "horizontal positions scatter {a} times as much as stated",
-    ),
-    "said_scatter_vertical": _said(
-        "Độ cao tản mát gấp {a} lần so với độ chính xác đã ghi.",
-        "vertical positions scatter {a} times as much as stated",
-    ),
 }
 
-_PATTERNS = {
-    key: re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>.+?)", re.escape(words.en)))
-    for key, words in WORDS.items()
-    if key.startswith("said_")
-}
+
+class _Counted(int):
+    """A number that is written with the noun's form for one or for many."""
+
+    def __format__(self, forms: str) -> str:
+        one, _, many = forms.partition("|")
+        return f"{int(self)} {one if self == 1 else many}" if forms else str(int(self))
 
 
 def say(key: str, language: str, **values: object) -> str:
-    """The phrase in "vi" or "en". Raises KeyError for a key, a language or a name that is not there."""
+    """The phrase in "vi" or "en". Raises KeyError for a key, a language or a name that is not there.
+
+    A whole number takes the form that goes with it: {count:photo|photos}.
+    """
     return {"vi": WORDS[key].vi, "en": WORDS[key].en}[language].format_map(
-        {name: str(value) for name, value in values.items()}
+        {name: _Counted(value) if isinstance(value, int) else str(value) for name, value in values.items()}
     )
 
 
 def say_or(key: str, language: str, otherwise: str) -> str:
     """The phrase, or `otherwise` where nothing is said under this key."""
     return say(key, language) if key in WORDS else otherwise
-
-
-def translated(sentence: str, language: str) -> str:
-    """A sentence that the adjustment said in English, in this language; as it stands if not known."""
-    if language == "en":
-        return sentence
-    for key, pattern in _PATTERNS.items():
-        found = pattern.fullmatch(sentence)
-        if found:
-            values = {name: _comma(text) for name, text in found.groupdict().items()}
-            return say(key, language, **values)
-    return sentence
-
-
-def _comma(text: str) -> str:
-    return re.sub(r"(?<=\d)\.(?=\d)", ",", text)

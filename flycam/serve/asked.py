@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound
+from flycam.frame.flight import is_plane
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode
@@ -100,7 +101,9 @@ class AskedViews:
 
     def _classes(self, info: MosaicInfo, tile: MosaicTile, layer: DataLayer) -> Classes:
         if layer is DataLayer.SURFACE:
-            return surface_classes(tile, self._support_of(info))
+            flight = self._catalog.flights.flight(info.flight_id)
+            on_plane = is_plane(flight.vertical_datum)
+            return surface_classes(tile, self._support_of(info), on_plane=on_plane)
         if layer is DataLayer.ERROR and info.revision != LIVE_REVISION:
             return error_classes(tile, None)
         frames = {name: self._catalog.frames.get(name) for name in tile.frames}

@@ -16,6 +16,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionState, Role
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameUnreadable, NotFound
+from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer, frame_id_of
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import NO_SOURCE
@@ -86,7 +87,12 @@ def pixel(
     if source == NO_SOURCE:
         return None
     frame = catalog.frames.get(tile.frames[source - 1])
-    answer = {"layer": mosaic.layer.value, "pixel_m": ground_pixel_m(mosaic.base_zoom, lat), **_frame(frame)}
+    answer = {
+        "layer": mosaic.layer.value,
+        "pixel_m": ground_pixel_m(mosaic.base_zoom, lat),
+        "ground": "plane" if is_plane(found.vertical_datum) else "dem",
+        **_frame(frame),
+    }
     if mosaic.revision == LIVE_REVISION:
         return {**answer, "revision": LIVE_REVISION, "finished": None}
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
@@ -173,8 +179,8 @@ def _finished(
             "pose_state": used.state if used else None,
             "ties": used.ties if used else 0,
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
-            "own_surface": own,
         },
+        **({"ground": "own"} if own else {}),
     }
 
 
@@ -200,10 +206,11 @@ def ground_sigma_m(frame: FrameRecord) -> float | None:
     """Radial 1-sigma in metres of where a pixel lies on the ground, None for a frame without a pose.
 
     Horizontal position, and attitude about the camera's x and y axes at the range that GSD x focal length
-    gives; exact for a nadir view over known terrain, a lower bound for an oblique one.
+    gives; exact for a nadir view over known terrain, a lower bound for an oblique one. None too where the
+    ground was taken as a plane: it stands off that by heights that nobody knows.
     """
     pose = frame.exterior
-    if pose is None:
+    if pose is None or is_plane(pose.vertical_datum):
         return None
     east, north, _ = pose.sigma_position_m
     range_m = (frame.gsd_m or 0.0) * frame.header.interior.focal_length_px[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -96,9 +96,14 @@ def answer_to(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Messag
     )
 
 
+def sign_in_required(headers: Iterable[tuple[bytes, bytes]]) -> SignInRequired:
+    """Why whoever sent these headers may not come in: a token that is wrong is said to be wrong."""
+    return SignInRequired("bad_token" if any(name == b"authorization" for name, _ in headers) else "sign_in")
+
+
 def denied(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
     """ASGI messages that ask for a sign-in."""
-    return answer_to(SignInRequired(), scope)
+    return answer_to(sign_in_required(scope["headers"]), scope)
 
 
 def install(app: FastAPI) -> None:

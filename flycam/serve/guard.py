@@ -9,7 +9,7 @@ from fastapi import Request
 from flycam.catalog.records import Role
 from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
-from flycam.serve.failures import SignInRequired
+from flycam.serve.failures import sign_in_required
 
 
 def visitor_with(role: Role) -> Callable[[Request], Visitor]:
@@ -19,7 +19,7 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
         door: Door = request.app.state.door
         visitor = door.visitor(request.scope["headers"])
         if visitor is None:
-            raise SignInRequired
+            raise sign_in_required(request.scope["headers"])
         if not visitor.may(role):
             raise AccessDenied(
                 f"{visitor.name}: this needs the role {role.value}; ask an administrator for it"

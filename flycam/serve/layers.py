@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.frame.tile import MosaicTile
-from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.grid import TILE_SIZE_PX, pixel_centres, single_tile_range, tile_bounds
-from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.own_ground import own_pixels
 
 Classes = NDArray[np.uint8]
 
@@ -80,7 +79,7 @@ LEGENDS: Mapping[DataLayer, Legend] = {
         _up_to(
             _SEVEN,
             [(b, f"{b:g} m", f"{b:g} m".replace(".", ",")) for b in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
-            ("over 5 m", "trên 5 m"),
+            ("over 5 m, or not known", "trên 5 m, hoặc không rõ"),
         ),
         "Expected error (1 sigma)",
         "Sai số dự kiến (1 sigma)",
@@ -114,10 +113,16 @@ LEGENDS: Mapping[DataLayer, Legend] = {
             LegendClass(
                 colour="#c2a5cf", up_to=None, label_en="terrain model (DEM)", label_vi="mô hình độ cao (DEM)"
             ),
+            LegendClass(
+                colour="#f1b6da",
+                up_to=None,
+                label_en="a flat plane (no DEM)",
+                label_vi="mặt phẳng (không có DEM)",
+            ),
         ),
     ),
 }
-OWN_SURFACE, TERRAIN_MODEL = 0, 1
+OWN_SURFACE, TERRAIN_MODEL, PLANE = 0, 1, 2
 
 
 def error_classes(tile: MosaicTile, sigma_m: Mapping[str, float] | None) -> Classes:
@@ -141,16 +146,15 @@ def age_classes(tile: MosaicTile, captured_ns: Mapping[str, int], now_ns: int) -
     return _classified(np.array([math.inf, *hours])[tile.source], LEGENDS[DataLayer.AGE])
 
 
-def surface_classes(tile: MosaicTile, support: TerrainGrid | None) -> Classes:
-    """As `error_classes`; `support` has a height where the ground is the flight's own surface."""
+def surface_classes(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> Classes:
+    """As `error_classes`; `support` has a height where the ground is the flight's own surface.
+
+    on_plane  no terrain was known: what is not the flight's own lies on a plane
+    """
+    beside = PLANE if on_plane else TERRAIN_MODEL
     if support is None:
-        return np.full(tile.quality.shape, TERRAIN_MODEL, dtype=np.uint8)
-    side = np.arange(TILE_SIZE_PX, dtype=np.float64)
-    rows, cols = np.meshgrid(side, side, indexing="ij")
-    to_work = mercator_to_work(support.work_crs, tile_bounds(tile.tile_id))
-    xy = to_work(pixel_centres(single_tile_range(tile.tile_id), rows, cols).reshape(-1, 2))
-    own = np.isfinite(surface_heights(support, xy[:, 0], xy[:, 1])).reshape(rows.shape)
-    return np.where(own, OWN_SURFACE, TERRAIN_MODEL).astype(np.uint8)
+        return np.full(tile.quality.shape, beside, dtype=np.uint8)
+    return np.where(own_pixels(tile.tile_id, support), OWN_SURFACE, beside).astype(np.uint8)
 
 
 def picture_of(classes: Classes, mask: NDArray[np.bool_], layer: DataLayer) -> bytes:

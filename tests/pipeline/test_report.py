@@ -8,6 +8,7 @@ import string
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,17 +18,21 @@ from flycam.adjust.gate import Evidence, objection
 from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
-from flycam.pipeline import report
-from flycam.pipeline.report import make_reports, report_of, write_report
+from flycam.frame.terraincodec import decode_terrain
+from flycam.mosaic.own_ground import own_ground_pct
+from flycam.pipeline import control, reference, report
+from flycam.pipeline.report import drop_retired_reports, make_reports, report_of, write_report
 from flycam.report import words
-from flycam.report.content import document, verdict
-from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, ReportFigures
+from flycam.report.content import document, reason_of, verdict
+from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
+from flycam.report.heard import translated
 from flycam.report.numbers import area, measure, moment, number, percent, period
 from flycam.report.paper import sources, to_pdf
 from flycam.report.pictures import draw
 from flycam.report.planes import MapPlanes
 from flycam.report.raster import ERROR_COLOURS
 from flycam.serve.layers import LEGENDS, DataLayer
+from flycam.store import keys
 from tests.pipeline.reported_house import STATS, Reported, make_reported
 from tests.serve.world import make_workspace
 
@@ -84,11 +89,11 @@ def test_figures_of_the_record_are_said_in_both_languages(house: Reported, tmp_p
         ("east 0.51 m, north -1.23 m, up 4.56 m", "đông 0,51 m, bắc -1,23 m, cao 4,56 m"),
         ("east 0.81 m, north 0.82 m, up 1.25 m", "đông 0,81 m, bắc 0,82 m, cao 1,25 m"),
         (
-            "shifted by 1.15 m in plan and 1.25 m in height",
+            "shifted by 1.15 m horizontally and 1.25 m vertically",
             "lệch chung 1,15 m trên mặt bằng và 1,25 m về độ cao",
         ),
         ("the rest on the terrain model (DEM)", "phần còn lại trên mô hình độ cao (DEM)"),
-        ("no reference map or ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
+        ("neither a reference map nor ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
         ("3.0 min", "3,0 phút"),
     ]:
         assert en in english
@@ -140,7 +145,7 @@ def test_photos_are_counted_once(gathered: tuple[ReportFigures, MapPlanes], hous
     assert figures.count("tied", "weak", "carried") == 5
     assert figures.count("left_out") == 1
     assert figures.count("rejected") == len(everything) - 6
-    assert "5 of 7 photos are used; 2 left out" in verdict(figures, "en")
+    assert "Photos used: 5 of 7; left out: " in verdict(figures, "en")
 
 
 def test_a_drill_is_marked_on_every_page(house: Reported, tmp_path: Path) -> None:
@@ -224,9 +229,9 @@ def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportF
 def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]) -> None:
     figures, _ = gathered
     for median, p95, begins in [
-        (0.1, 0.4, "This map can be measured on."),
-        (0.2, 3.0, "Most of this map can be measured on"),
-        (1.5, 4.0, "Measure on this map with care"),
+        (0.1, 0.4, "You can measure on this map."),
+        (0.2, 3.0, "You can measure on most of this map"),
+        (1.5, 4.0, "Measurements on this map are only approximate"),
         (3.0, 9.0, "Do not measure"),
     ]:
         changed = _changed(figures, error=ErrorFigures(median_m=median, p95_m=p95))
@@ -265,10 +270,89 @@ def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
     ):
         said = objection(Evidence(**{**base, **change}))
         assert said
-        assert words.translated(said, "en") == said
-        assert words.translated(said, "vi") != said
-        assert "priors" not in words.translated(said, "vi")
-    assert words.translated("something new", "vi") == "something new"
+        for language in ("vi", "en"):
+            assert translated(said, language) != said
+            assert "priors" not in translated(said, language)
+    assert translated("something new", "vi") == "something new"
+
+
+def test_what_control_says_is_said_in_vietnamese() -> None:
+    """No English tail: each sentence that control and reference say has its translation, values kept."""
+    centres = np.array([[500000.0, 2400000.0]])
+    said: list[str] = []
+    control._near(Path("a.txt"), "EPSG:32648", centres[:, ::-1], "EPSG:32648", centres, said)
+    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said)
+    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said)
+    picture = SimpleNamespace(path=Path("ortho.2023.tif"))
+    refused = [
+        reference._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
+        reference._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
+    ]
+    assert len(said) == 3
+    for sentence in (*said, *refused):
+        vietnamese = translated(sentence, "vi")
+        assert not re.search(r"\b(the|of|and|not|were)\b", vietnamese), vietnamese
+    assert "ortho.2023.tif" in translated(refused[1], "vi") and "3 trong 9" in translated(refused[1], "vi")
+
+
+def test_a_reason_that_has_no_words_is_not_shown_as_its_key() -> None:
+    assert reason_of(FrameLine(name="a.jpg", state="rejected", reason="brand_new"), "vi") == "lý do khác"
+    assert reason_of(FrameLine(name="a.jpg", state="rejected", reason="set_aside"), "vi").startswith(
+        "không trải"
+    )
+
+
+def test_one_is_not_written_as_many() -> None:
+    assert words.say("control_points", "en", count=1) == "1 ground control point"
+    assert words.say("control_points", "en", count=2) == "2 ground control points"
+    assert words.say("control_points", "vi", count=1) == "1 điểm khống chế mặt đất"
+
+
+def test_boundaries_imported_after_the_flight_are_in_the_report(house: Reported, tmp_path: Path) -> None:
+    """Nothing measured them for the flight yet; the report made before them is replaced."""
+    shutil.copytree(house.root, tmp_path / "house")
+    workspace = make_workspace(tmp_path / "house")
+    workspace.catalog.boundaries.put_coverage(house.real, [])
+    write_report(workspace, house.real, tmp_path / "report.html")
+    assert "Nậm Lúc" in _text((tmp_path / "report.html").read_bytes())
+
+
+def test_a_report_made_anew_leaves_no_old_one_behind(house: Reported, tmp_path: Path) -> None:
+    shutil.copytree(house.root, tmp_path / "house")
+    workspace = make_workspace(tmp_path / "house")
+    record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
+    old = keys.product(mosaic.mosaic_id, 1, "report-vi.html", "0" * 24)
+    workspace.store.put(old, b"old")
+    workspace.catalog.revisions.put_reports(mosaic.mosaic_id, record.revision, {"vi.html": old})
+    write_report(workspace, house.real, tmp_path / "report.html")
+    assert not workspace.store.exists(old)
+    assert report_of(workspace, house.real, "vi", "html") == (tmp_path / "report.html").read_bytes()
+
+
+def test_a_withdrawn_frame_takes_the_objects_of_its_report_along(house: Reported, tmp_path: Path) -> None:
+    shutil.copytree(house.root, tmp_path / "house")
+    workspace = make_workspace(tmp_path / "house")
+    write_report(workspace, house.real, tmp_path / "report.pdf")
+    record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
+    kept = workspace.catalog.revisions.get(mosaic.mosaic_id, record.revision).reports
+    assert len(kept) == 4 and all(workspace.store.exists(key) for key in kept.values())
+    used = workspace.catalog.frames.of_flight(house.real, FrameStatus.USED)
+    workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
+    assert drop_retired_reports(workspace, house.real) == 4
+    assert not any(workspace.store.exists(key) for key in kept.values())
+    assert drop_retired_reports(workspace, house.real) == 0
+
+
+def test_command_and_report_say_one_share_of_own_surface(house: Reported) -> None:
+    """The recorded one, which is that of the ground shown: half of it, by hand."""
+    workspace = house.workspace
+    figures, planes = _gathered(house, house.real)
+    assert figures.own_pct == STATS["surface"]["supported_pct"]
+    record, mosaic = report._finished(workspace, workspace.catalog.flights.flight(house.real), None)
+    assert record.support_key is not None
+    support = decode_terrain(workspace.store.get(record.support_key))
+    measured = own_ground_pct(workspace.store, workspace.catalog.tiles, mosaic, support)
+    assert measured == pytest.approx(100.0 * float(planes.own[planes.shown].mean()), abs=2.0)
 
 
 def test_numbers_are_written_as_each_language_writes_them() -> None:

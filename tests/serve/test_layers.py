@@ -11,6 +11,8 @@ import httpx
 import numpy as np
 import pytest
 
+from flycam.catalog.records import FrameRecord
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileId, mercator_to_lonlat, pixel_centres, single_tile_range
 from flycam.mosaic.tilelog import read_tile
 from flycam.serve.evidence import ground_sigma_m
@@ -118,6 +120,41 @@ def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> Non
             seen = picture[picture[..., 3] > 0]
             assert len(seen)
             assert (seen[:, :3] == colour).all()
+
+
+def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Client) -> None:
+    """No terrain is known: layer, legend and card say plane, and the live error is not known."""
+    finish_by_hand(house.workspace, house.after)
+    flights, frames = house.workspace.catalog.flights, house.workspace.catalog.frames
+    flights.put_flight(replace(flights.flight(house.after), vertical_datum="LOCAL"))
+    laid = [replace(one, exterior=on_a_plane(one)) for one in frames.of_flight(house.after) if one.exterior]
+    assert [ground_sigma_m(one) for one in laid] == [None] * len(laid)
+    heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
+    last = max(heads, key=lambda head: head.tile_id.x).tile_id
+    own, plane = rgb_of(DataLayer.SURFACE, 0), rgb_of(DataLayer.SURFACE, 2)
+    legend = here.get("/api/legends").json()["surface"]["classes"]
+    assert (legend[2]["label"], legend[2]["label_vi"]) == (
+        "a flat plane (no DEM)",
+        "mặt phẳng (không có DEM)",
+    )
+    for revision in (0, 1):
+        asked = {"layer": "surface", "revision": revision}
+        picture = colours(here.get(f"/tiles/{house.after}-colour/{last}", params=asked))
+        seen = picture[picture[..., 3] > 0]
+        assert len(seen) and (seen[:, :3] == plane).all()
+    west = min(heads, key=lambda head: head.tile_id.x).tile_id
+    picture = colours(here.get(f"/tiles/{house.after}-colour/{west}", params={"layer": "surface"}))
+    assert (picture[picture[..., 3] > 0][:, :3] == own).all()
+    at = pixel_centres(single_tile_range(a_tile(house)), np.array([50]), np.array([200]))
+    lon, lat = mercator_to_lonlat(at)[0]
+    asked = {"flight": house.after, "lon": lon, "lat": lat, "revision": 0}
+    assert here.get("/api/pixel", params=asked).json()["ground"] == "plane"
+    assert here.get("/api/pixel", params={**asked, "revision": 1}).json()["ground"] in ("own", "plane")
+
+
+def on_a_plane(frame: FrameRecord) -> ExteriorOrientation:
+    assert frame.exterior is not None
+    return replace(frame.exterior, vertical_datum="LOCAL")
 
 
 def test_a_pixel_of_a_final_says_how_far_off_it_may_be(house: World, here: httpx.Client) -> None:

@@ -113,7 +113,9 @@ export interface PixelSource {
   pose_source: string | null;
   revision: number;
   /** What only a finished revision knows; null on the live one. */
-  finished: { pose_state: string | null; ties: number; shift_sigma_m: number[] | null; own_surface: boolean } | null;
+  finished: { pose_state: string | null; ties: number; shift_sigma_m: number[] | null } | null;
+  /** What the pixel lies on: the flight's own surface, the terrain model, or a plane where no terrain is known. */
+  ground: "own" | "dem" | "plane";
   footprint: object | null;
 }
 

@@ -1,7 +1,7 @@
 /** Ties the views to the state: each view draws what the state says and asks for changes, nothing else. */
 
 import { intersects } from "ol/extent";
-import { toLonLat, transformExtent } from "ol/proj";
+import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import { api, type FlightInfo } from "./api";
 import { el, replace } from "./dom";
@@ -22,6 +22,7 @@ import {
   currentEvent,
   defaultEvent,
   flightsShown,
+  linkOf,
   newestDay,
   revisionOf,
   visibleFlights,
@@ -60,17 +61,26 @@ export class Application {
     this.search = new CommuneSearch(day, (hit) => {
       this.communes.highlight(String(hit.properties["code"]));
       this.openPanel(false);
+      this.card.close();
+      this.sayCommune(String(hit.properties["code"]), String(hit.properties["name"]), hit.bbox);
       if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
     });
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id));
     this.flights = new FlightList(store, (flight) => this.goTo(flight));
     this.layers = new LayerPanel(store);
-    this.card = new EvidenceCard(() => this.overlays.clearPicked());
+    this.card = new EvidenceCard(() => {
+      this.overlays.clearPicked();
+      this.store.set({ picked: null });
+    });
     this.lay();
     this.map = createMap(this.mapElement);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
-    this.communes = new Communes(this.map, (boundariesFrom) => this.store.set({ boundariesFrom }));
+    this.communes = new Communes(this.map, (boundariesFrom) => {
+      const { picked, boundariesFrom: before } = this.store.state;
+      if (picked) this.card.nameCommune(this.communes.nameAt(fromLonLat([...picked])));
+      if (boundariesFrom !== before) this.store.set({ boundariesFrom });
+    });
     this.overlays = new Overlays(this.map);
     this.map.on("singleclick", (event) => void this.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
@@ -90,6 +100,8 @@ export class Application {
     const eventId = found ? asked : defaultEvent(events, flights);
     this.store.set({ events, flights, eventId });
     if (!hasLinkedView() || (asked && !found)) await this.showWhole();
+    const linked = this.store.state.picked;
+    if (linked) await this.pickAt(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
@@ -105,9 +117,14 @@ export class Application {
 
   private render(state: State, before: State): void {
     if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
-    const onlyClock = state.nowMs !== before.nowMs;
-    if (onlyClock) this.header.tick(state);
-    else this.header.render(state);
+    if (state.nowMs !== before.nowMs) {
+      this.header.tick(state);
+      this.flights.tick(state);
+      this.card.tick(state.nowMs);
+      return;
+    }
+    writeLink(linkOf(state));
+    this.header.render(state);
     this.flights.render(state);
     this.layers.render(state);
     this.ground.update(state);
@@ -120,13 +137,15 @@ export class Application {
     this.drillFrame.hidden = !drill;
     this.drillFrame.parentElement?.classList.toggle("drill", drill);
     this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
-    if (onlyClock) return;
     this.overlays.setFlights(visibleFlights(state));
     this.sayWarnings(state);
     const moved = state.eventId !== before.eventId || state.flights !== before.flights;
     if (moved) void this.readOutlines(state.eventId);
     const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
     if (wants(state) !== wants(before)) void this.drawOutlines(state);
+    const drawn = (s: State): unknown[] => [s.revisions, s.spectral, s.hidden];
+    const otherPicture = drawn(state).some((part, n) => part !== drawn(before)[n]);
+    if (otherPicture && state.picked) void this.pickAt(...state.picked);
   }
 
   private speak(state: State): void {
@@ -207,6 +226,16 @@ export class Application {
     this.overlays.setGaps(await gather(state.layers.gaps, api.gaps));
   }
 
+  /** Whether the searched commune was imaged; nothing is said where flights over it were not measured yet. */
+  private sayCommune(code: string, name: string, bbox: number[] | undefined): void {
+    const flights = visibleFlights(this.store.state);
+    const seen = flights.flatMap((flight): [string, number][] =>
+      flight.communes.filter((one) => one.code === code).map((one) => [flight.name, one.covered_pct]),
+    );
+    const above = flights.filter((flight) => flight.bounds && bbox && intersects(flight.bounds, bbox));
+    if (seen.length || above.every((flight) => flight.communes.length)) this.card.showCommune(name, seen);
+  }
+
   /** Asks the shown flights from the newest down until one of them imaged this point. */
   private async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
@@ -217,21 +246,30 @@ export class Application {
       this.goTo(small);
       return;
     }
-    const found = { lon, lat, commune: this.communes.nameAt(event.coordinate), flight: null, pixel: null };
+    await this.pickAt(lon, lat);
+    this.keepInSight(event.coordinate);
+  }
+
+  private async pickAt(lon: number, lat: number): Promise<void> {
+    const coordinate = fromLonLat([lon, lat]);
+    if (this.store.state.picked?.join() !== [lon, lat].join()) this.store.set({ picked: [lon, lat] });
+    const state = this.store.state;
+    // the boundaries may come while the pixel is asked for
+    const found = () => ({ lon, lat, commune: this.communes.nameAt(coordinate), flight: null, pixel: null });
     for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
       const mosaic = chosenMosaic(state, flight);
       if (!mosaic) continue;
       const revision = revisionOf(state, mosaic);
       const pixel = await api.pixel(flight.flight_id, mosaic.layer, revision, lon, lat).catch(() => null);
       if (!pixel) continue;
+      if (this.store.state.picked !== state.picked) return;
       this.overlays.setPicked(lon, lat, pixel);
-      this.card.show({ ...found, flight, pixel }, state.nowMs);
-      this.keepInSight(event.coordinate);
+      this.card.show({ ...found(), flight, pixel }, state.nowMs);
       return;
     }
+    if (this.store.state.picked !== state.picked) return;
     this.overlays.setPicked(lon, lat, null);
-    this.card.show(found, state.nowMs);
-    this.keepInSight(event.coordinate);
+    this.card.show(found(), state.nowMs);
   }
 
   /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */

@@ -25,6 +25,11 @@ export function replace(parent: HTMLElement, ...children: Child[]): void {
   parent.replaceChildren(...children.filter((child): child is Node | string => Boolean(child)));
 }
 
+/** Text that is the same already is left alone: an idle page must not be painted again. */
+export function write(node: Element, text: string): void {
+  if (node.textContent !== text) node.textContent = text;
+}
+
 /** Calls `action` once the caller has been quiet for `delayMs`. */
 export function debounced<A extends unknown[]>(action: (...args: A) => void, delayMs: number) {
   let timer = 0;

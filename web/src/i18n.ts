@@ -56,6 +56,11 @@ const words = {
   groundOf: ["Bề mặt", "Ground"],
   groundOwn: ["đo từ chính chuyến bay", "measured by the flight itself"],
   groundDem: ["mô hình độ cao (DEM)", "terrain model (DEM)"],
+  groundPlane: ["mặt phẳng (không có DEM)", "a flat plane (no DEM)"],
+  errorUnknown: [
+    "không rõ: không có mô hình độ cao, chỗ cao hoặc thấp hơn mặt phẳng bị lệch thêm",
+    "not known: there is no terrain model, and ground above or below the plane is misplaced",
+  ],
   legend: ["Chú giải", "Legend"],
   vn2000: ["VN-2000 KTT {0}", "VN-2000 CM {0}"],
   legendNoTerrain: [
@@ -84,6 +89,16 @@ const words = {
     "Điểm này không có ảnh trong các chuyến bay đang hiện. Không suy ra được là ở đó không có gì.",
     "No shown flight imaged this point. It does not follow that nothing is there.",
   ],
+  communeNone: [
+    "Chưa bay chụp: các chuyến bay đang hiện không có ảnh xã, phường này. Không suy ra được là ở đó không có gì.",
+    "Not flown: no shown flight imaged this commune. It does not follow that nothing is there.",
+  ],
+  communeSeen: ["Diện tích có ảnh", "Share imaged"],
+  fatal: [
+    "Không tải được bản đồ: {0}. Kiểm tra kết nối tới máy chủ; trang sẽ tự thử lại.",
+    "The map cannot be loaded: {0}. Check the connection to the server; the page tries again by itself.",
+  ],
+  noAnswer: ["máy chủ không trả lời", "the server does not answer"],
   photo: ["Tệp ảnh", "Photo file"],
   time: ["Giờ chụp", "Taken (UTC+7)"],
   camera: ["Máy ảnh", "Camera"],
@@ -121,6 +136,7 @@ const words = {
   ageMinutes: ["{0} phút trước", "{0} min ago"],
   ageHours: ["{0} giờ trước", "{0} h ago"],
   ageDays: ["{0} ngày trước", "{0} days ago"],
+  ageYears: ["{0} năm trước", "{0} years ago"],
   ageFuture: ["giờ máy ảnh ở tương lai", "camera clock is ahead"],
   layer_colour: ["Ảnh màu", "Colour"],
   layer_infrared: ["Cận hồng ngoại", "Near infrared"],

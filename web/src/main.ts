@@ -5,7 +5,7 @@ import "./style.css";
 import { api, ApiError } from "./api";
 import { Application } from "./application";
 import { el } from "./dom";
-import { setLanguage } from "./i18n";
+import { setLanguage, t } from "./i18n";
 import { askForToken } from "./panel/login";
 import { initialState, Store } from "./state";
 
@@ -23,6 +23,10 @@ async function start(): Promise<void> {
   await new Application(root, store).start();
 }
 
+const RETRY_MS = 10_000;
+
 start().catch((error: unknown) => {
-  document.body.append(el("p", { class: "fatal", role: "alert" }, String(error)));
+  const why = error instanceof ApiError ? error.message : t("noAnswer");
+  document.getElementById("app")?.replaceChildren(el("p", { class: "fatal", role: "alert" }, t("fatal", why)));
+  window.setTimeout(() => window.location.reload(), RETRY_MS);
 });

@@ -26,6 +26,8 @@ export interface State {
   /** Day from which the boundaries on the map hold; null before any are drawn. */
   boundariesFrom: string | null;
   online: boolean;
+  /** Point whose card is open: longitude, latitude. */
+  picked: readonly [number, number] | null;
   nowMs: number;
 }
 
@@ -51,6 +53,14 @@ export class Store {
   }
 }
 
+const SWITCHED_ON: State["layers"] = {
+  hillshade: true,
+  communes: true,
+  footprints: false,
+  gaps: false,
+  notFlown: true,
+};
+
 export function initialState(): State {
   const link = readLink();
   const saved = localStorage.getItem("flycam.language");
@@ -60,11 +70,12 @@ export function initialState(): State {
     flights: [],
     eventId: link.event ?? null,
     hidden: new Set(link.hidden?.split(",").filter(Boolean) ?? []),
-    spectral: {},
-    revisions: {},
-    dataLayer: null,
+    spectral: pairs(link.band),
+    revisions: numbers(pairs(link.rev)),
+    dataLayer: DATA_LAYERS.find((layer) => layer === link.data) ?? null,
     selectedFlight: null,
-    layers: { hillshade: true, communes: true, footprints: false, gaps: false, notFlown: true },
+    layers: switched(link.turned),
+    picked: pointOf(link.at),
     language: (link.lang ?? saved) === "en" ? "en" : "vi",
     boundariesFrom: null,
     online: true,
@@ -110,11 +121,56 @@ export function newestDay(state: State): string | null {
   return newest ? dayOf(newest.last) : null;
 }
 
+/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; at: lat/lon. */
 export interface Link {
   map?: string;
   event?: string;
   hidden?: string;
   lang?: string;
+  data?: string;
+  rev?: string;
+  band?: string;
+  turned?: string;
+  at?: string;
+}
+
+const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "surface"];
+
+/** What a link must keep of the state, so that whoever opens it sees the same. */
+export function linkOf(state: State): Link {
+  const joined = (chosen: Readonly<Record<string, string | number>>): string =>
+    Object.entries(chosen).map(([name, value]) => `${name}:${value}`).join(",");
+  const names = Object.keys(SWITCHED_ON) as LayerName[];
+  return {
+    data: state.dataLayer ?? "",
+    rev: joined(state.revisions),
+    band: joined(state.spectral),
+    turned: names.filter((name) => state.layers[name] !== SWITCHED_ON[name]).join(","),
+    hidden: [...state.hidden].join(","),
+    at: state.picked ? `${state.picked[1].toFixed(7)}/${state.picked[0].toFixed(7)}` : "",
+  };
+}
+
+function pairs(text: string | undefined): Record<string, string> {
+  const parts = (text ?? "").split(",").map((part) => part.split(":"));
+  return Object.fromEntries(parts.flatMap(([name, value]) => (name && value ? [[name, value]] : [])));
+}
+
+function numbers(chosen: Record<string, string>): Record<string, number> {
+  const parts = Object.entries(chosen).filter(([, value]) => /^\d{1,9}$/.test(value));
+  return Object.fromEntries(parts.map(([name, value]) => [name, Number(value)]));
+}
+
+function switched(text: string | undefined): State["layers"] {
+  const turned = (text ?? "").split(",");
+  const layers = Object.entries(SWITCHED_ON).map(([name, on]) => [name, turned.includes(name) ? !on : on]);
+  return Object.fromEntries(layers) as State["layers"];
+}
+
+function pointOf(text: string | undefined): [number, number] | null {
+  const [lat, lon] = (text ?? "").split("/").map((part) => (part ? Number(part) : NaN));
+  if (lat === undefined || lon === undefined) return null;
+  return Math.abs(lat) <= 85 && Math.abs(lon) <= 180 ? [lon, lat] : null;
 }
 
 export function readLink(): Link {
@@ -125,5 +181,5 @@ export function writeLink(change: Link): void {
   const link: Link = { ...readLink(), ...change };
   const parts = Object.entries(link).filter(([, value]) => value);
   const text = parts.map(([name, value]) => `${name}=${encodeURIComponent(value as string)}`).join("&");
-  window.history.replaceState(null, "", `#${text}`);
+  if (window.location.hash !== `#${text}`) window.history.replaceState(null, "", `#${text}`);
 }

@@ -42,5 +42,6 @@ export function formatAge(iso: string, nowMs: number): string {
   if (minutes < 1) return t("ageNow");
   if (minutes < 120) return t("ageMinutes", minutes);
   if (minutes < 48 * 60) return t("ageHours", Math.round(minutes / 60));
-  return t("ageDays", Math.round(minutes / 1440));
+  const days = Math.round(minutes / 1440);
+  return days < 2 * 365 ? t("ageDays", days) : t("ageYears", Math.floor(days / 365.25));
 }

@@ -1,9 +1,9 @@
 /** From any pixel back to its photo: the card that opens on a click. */
 
 import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../api";
-import { el, replace } from "../dom";
+import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
-import { formatGsd, formatLonLat, formatNumber } from "../numbers";
+import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
 import { formatAge, formatTime } from "../time";
 
 const POSE_WORDS: Record<string, Word> = {
@@ -12,6 +12,14 @@ const POSE_WORDS: Record<string, Word> = {
   registered: "poseRegistered",
   adjusted: "poseAdjusted",
 };
+
+const GROUND_WORDS: Record<PixelSource["ground"], Word> = {
+  own: "groundOwn",
+  dem: "groundDem",
+  plane: "groundPlane",
+};
+
+type Fact = [string, string | HTMLElement];
 
 export interface Picked {
   lon: number;
@@ -24,6 +32,7 @@ export interface Picked {
 export class EvidenceCard {
   readonly element = el("aside", { class: "card", hidden: true, "aria-live": "polite" });
   private picked: Picked | null = null;
+  private readonly age = el("span", {});
 
   constructor(private readonly onClose: () => void) {}
 
@@ -32,6 +41,33 @@ export class EvidenceCard {
     this.element.hidden = false;
     this.element.scrollTop = 0;
     this.render(nowMs);
+  }
+
+  /** A commune that was searched: how much of it the shown flights imaged, which may be nothing. */
+  showCommune(name: string, seen: [string, number][]): void {
+    this.picked = null;
+    const shares = seen.map(([flight, percent]): [string, string] => [flight, formatPercent(percent)]);
+    replace(
+      this.element,
+      this.head(name),
+      seen.length
+        ? el("h3", {}, t("communeSeen"))
+        : el("p", { class: "warning" }, t("communeNone")),
+      seen.length > 0 && el("dl", {}, ...terms(shares)),
+    );
+    this.element.hidden = false;
+  }
+
+  /** For a card that was opened by a link, before the boundaries were there. */
+  nameCommune(commune: string | null): void {
+    if (!this.picked || this.picked.commune || !commune) return;
+    this.picked = { ...this.picked, commune };
+    this.render(Date.now());
+  }
+
+  /** The age moves with the clock; the photo is not fetched again. */
+  tick(nowMs: number): void {
+    if (this.picked?.pixel) write(this.age, formatAge(this.picked.pixel.captured, nowMs));
   }
 
   close(): void {
@@ -45,19 +81,20 @@ export class EvidenceCard {
     const { pixel, flight } = this.picked;
     replace(
       this.element,
-      el(
-        "div",
-        { class: "card-head" },
-        el("h2", {}, pixel ? t("evidenceTitle") : t("evidenceNone")),
-        el(
-          "button",
-          { type: "button", class: "close", "aria-label": t("close"), click: () => this.close() },
-          "×",
-        ),
-      ),
+      this.head(pixel ? t("evidenceTitle") : t("evidenceNone")),
       flight?.is_drill && el("p", { class: "drill-line" }, `${t("drill")}: ${t("drillNote")}`),
       pixel && flight ? this.photo(pixel, flight, nowMs) : el("p", {}, t("evidenceNoneText")),
       !pixel && el("dl", {}, ...terms(this.place())),
+    );
+  }
+
+  private head(title: string): HTMLElement {
+    const close = (): void => this.close();
+    return el(
+      "div",
+      { class: "card-head" },
+      el("h2", {}, title),
+      el("button", { type: "button", class: "close", "aria-label": t("close"), click: close }, "×"),
     );
   }
 
@@ -69,8 +106,9 @@ export class EvidenceCard {
       height: 200,
       error: (e) => ((e.target as HTMLImageElement).hidden = true),
     });
-    const facts: [string, string][] = [
-      [t("time"), `${formatTime(pixel.captured)}\n${formatAge(pixel.captured, nowMs)}`],
+    write(this.age, formatAge(pixel.captured, nowMs));
+    const facts: Fact[] = [
+      [t("time"), el("span", {}, `${formatTime(pixel.captured)}\n`, this.age)],
       [t("photo"), pixel.source_name],
       [t("flight"), flight.name],
       ...this.place(),
@@ -80,7 +118,7 @@ export class EvidenceCard {
     if (pixel.sigma_m !== null) {
       const digits = pixel.sigma_m < 1 ? 2 : 1;
       facts.push([t("positionError"), `± ${formatNumber(pixel.sigma_m, digits)} m${pose ? ` (${t(pose)})` : ""}`]);
-    }
+    } else if (pixel.ground === "plane") facts.push([t("positionError"), t("errorUnknown")]);
     facts.push(...finished(pixel));
     if (pixel.camera) facts.push([t("camera"), pixel.camera]);
     const operator = pixel.operator ?? flight.operator;
@@ -106,24 +144,24 @@ export class EvidenceCard {
     );
   }
 
-  private place(): [string, string][] {
+  private place(): Fact[] {
     if (!this.picked) return [];
     const { lon, lat, commune } = this.picked;
-    const place: [string, string][] = commune ? [[t("commune"), commune]] : [];
+    const place: Fact[] = commune ? [[t("commune"), commune]] : [];
     return [...place, [t("location"), formatLonLat(lon, lat, "\n")]];
   }
 }
 
 /** What a finished revision knows beside: the shift that is the same everywhere, and whose ground this is. */
-function finished({ revision, finished: known }: PixelSource): [string, string][] {
-  if (!known) return [[t("revision"), t("revisionLive")]];
+function finished({ revision, finished: known, ground }: PixelSource): Fact[] {
+  const lies: Fact = [t("groundOf"), t(GROUND_WORDS[ground])];
+  if (!known) return [[t("revision"), t("revisionLive")], lies];
   const shift = Math.hypot(...(known.shift_sigma_m ?? []).slice(0, 2));
-  const rows: [string, string][] = [[t("revision"), t("revisionNumber", revision)]];
+  const rows: Fact[] = [[t("revision"), t("revisionNumber", revision)]];
   if (shift > 0) rows.push([t("commonShift"), `± ${formatNumber(shift, 1)} m`]);
-  rows.push([t("groundOf"), t(known.own_surface ? "groundOwn" : "groundDem")]);
-  return rows;
+  return [...rows, lies];
 }
 
-function terms(facts: [string, string][]): HTMLElement[] {
+function terms(facts: Fact[]): HTMLElement[] {
   return facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)]);
 }

@@ -1,11 +1,11 @@
 /** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
-import { el, replace } from "../dom";
+import { el, replace, write } from "../dom";
 import { inLanguage, language, t, tOr } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic } from "../map/mosaics";
-import { flightsShown, revisionOf, writeLink, type State, type Store } from "../state";
+import { flightsShown, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
@@ -26,6 +26,14 @@ export class FlightList {
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
         : el("p", { class: "empty" }, t("noFlights")),
     );
+  }
+
+  /** Only the ages move with the clock: a list that is open under the reader's hand stays. */
+  tick(state: State): void {
+    for (const flight of flightsShown(state)) {
+      const age = this.element.querySelector(`[data-flight="${CSS.escape(flight.flight_id)}"] .age`);
+      if (age) write(age, formatAge(flight.last, state.nowMs));
+    }
   }
 
   private item(state: State, flight: FlightInfo): HTMLElement {
@@ -156,7 +164,6 @@ export class FlightList {
   private toggle(flight: FlightInfo): void {
     const hidden = new Set(this.store.state.hidden);
     if (!hidden.delete(flight.flight_id)) hidden.add(flight.flight_id);
-    writeLink({ hidden: [...hidden].join(",") });
     this.store.set({ hidden });
   }
 

@@ -1,14 +1,14 @@
 /** The strip on top: which event, is it a drill, find a commune, what time it is, which language, who. */
 
 import { api } from "../api";
-import { el, replace } from "../dom";
+import { el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
 
 export class Header {
   readonly element = el("header", { class: "top" });
-  private readonly clock = el("time", { class: "top-clock" });
+  private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
 
   constructor(
     private readonly store: Store,
@@ -18,8 +18,7 @@ export class Header {
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
   tick(state: State): void {
-    this.clock.textContent = formatTime(state.nowMs);
-    this.clock.title = "UTC+7";
+    write(this.clock, formatTime(state.nowMs));
   }
 
   render(state: State): void {

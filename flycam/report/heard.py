@@ -1,0 +1,158 @@
+"""What the adjustment and its control said in plain English while they worked, as the report says it.
+
+Each entry: the sentence as it was said, with {a}, {b}, {c} for its values, then Vietnamese and English.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class _Heard(NamedTuple):
+    said: str
+    vi: str
+    en: str
+
+
+HEARD: tuple[_Heard, ...] = (
+    _Heard(
+        "only {a} tie point observations could be used: the priors are kept",
+        "chỉ dùng được {a} lần quan sát điểm liên kết.",
+        "too few tie point observations could be used ({a}).",
+    ),
+    _Heard(
+        "only {a} of the tie point observations fit one block: they contradict each other, "
+        "the priors are kept",
+        "chỉ {a} điểm liên kết khớp với một khối, các điểm còn lại mâu thuẫn nhau.",
+        "only {a} of the tie point observations fit one block; the others contradict them.",
+    ),
+    _Heard(
+        "held-out tie points fit no better than before ({a} px against {b} px): the priors are kept",
+        "điểm liên kết giữ lại không khớp hơn trước ({a} px so với {b} px).",
+        "tie points held out of the adjustment fit no better after it ({a} px) than before ({b} px).",
+    ),
+    _Heard(
+        "the block would move frames by {a} (position) and {b} (attitude) times their stated accuracy: the "
+        "priors are kept; check their datum and heading",
+        "khối ảnh sẽ phải dời gấp {a} lần (vị trí) và {b} lần (góc) độ chính xác đã ghi; kiểm tra hệ độ cao"
+        " và hướng bay.",
+        "the adjustment would move photos by {a} (position) and {b} (attitude) times their stated accuracy; "
+        "check their height datum and heading.",
+    ),
+    _Heard(
+        "the focal length would change by {a}: the priors are kept; give the camera's calibration",
+        "tiêu cự sẽ phải đổi {a}; hãy cho thông số kiểm định của máy ảnh.",
+        "the focal length would have to change by {a}; give the camera's calibration.",
+    ),
+    _Heard(
+        "{a}: the focal length is {b} off its calibration, {c} times the stated accuracy: the block's own "
+        "value is used",
+        "{a}: tiêu cự lệch {b} so với kiểm định, gấp {c} lần độ chính xác đã ghi; dùng trị của khối ảnh.",
+        "{a}: the focal length differs from its calibration by {b}, {c} times the stated accuracy; the value "
+        "found by the adjustment is used.",
+    ),
+    _Heard(
+        "horizontal positions scatter {a} times as much as stated",
+        "Vị trí mặt bằng tản mát gấp {a} lần so với độ chính xác đã ghi.",
+        "Horizontal positions scatter {a} times as much as their stated accuracy.",
+    ),
+    _Heard(
+        "vertical positions scatter {a} times as much as stated",
+        "Độ cao tản mát gấp {a} lần so với độ chính xác đã ghi.",
+        "Heights scatter {a} times as much as their stated accuracy.",
+    ),
+    _Heard(
+        "{a}: marks on {b} photos that are not in this flight were left out ({c}).",
+        "{a}: bỏ các dấu trên {b} ảnh không thuộc chuyến bay này ({c}).",
+        "{a}: marks on photos that are not in this flight were left out ({b}: {c}).",
+    ),
+    _Heard(
+        "{a}: {b} marks lie outside their picture and were left out ({c}); were they made on photos of "
+        "another size?",
+        "{a}: bỏ {b} dấu nằm ngoài khung ảnh ({c}); có phải đã đánh dấu trên ảnh cỡ khác?",
+        "{a}: marks that lie outside their picture were left out ({b}: {c}); were they made on photos of "
+        "another size?",
+    ),
+    _Heard(
+        "{a}: its axes are written the other way round (north before east); taken as such, for only so do "
+        "the points lie under this flight.",
+        "{a}: trục toạ độ ghi ngược (bắc trước đông); đã đọc theo thứ tự đó, vì chỉ như vậy các điểm mới nằm"
+        " dưới chuyến bay này.",
+        "{a}: its axes are the other way round (north before east); they were read that way, because only "
+        "then do the points lie under this flight.",
+    ),
+    _Heard(
+        "{a}: {b} points lie far from this flight and were left out.",
+        "{a}: bỏ {b} điểm nằm xa chuyến bay này.",
+        "{a}: points far from this flight were left out ({b}).",
+    ),
+    _Heard(
+        "The control points have no heights: they hold the plane only.",
+        "Điểm khống chế không có độ cao: chỉ giữ được mặt bằng.",
+        "The control points have no heights; they fix the horizontal position only.",
+    ),
+    _Heard(
+        "The heights of the control points are not used: this flight has no terrain whose datum could be "
+        "compared; register one with 'flycam dem add'.",
+        "Không dùng độ cao của điểm khống chế: chuyến bay này không có địa hình để so hệ độ cao; thêm bằng"
+        " 'flycam dem add'.",
+        "The heights of the control points are not used, because this flight has no terrain to compare their "
+        "datum with; register one with 'flycam dem add'.",
+    ),
+    _Heard(
+        "The heights of the control points are {a} m off the terrain in every datum that was tried and are "
+        "not used: they hold the plane only.",
+        "Độ cao của điểm khống chế lệch địa hình {a} m trong mọi hệ độ cao đã thử nên không dùng: chỉ giữ"
+        " được mặt bằng.",
+        "The heights of the control points are {a} m off the terrain in every datum tried and are not used; "
+        "the points fix the horizontal position only.",
+    ),
+    _Heard(
+        "The heights of the control points fit the terrain as {a} heights, not as {b}, and were converted.",
+        "Độ cao của điểm khống chế khớp địa hình theo hệ {a}, không phải {b}, và đã được chuyển đổi.",
+        "The heights of the control points fit the terrain as {a} heights, not as {b}; they were converted.",
+    ),
+    _Heard(
+        "{a}: {b} of {c} windows agree; the block was {d} m off it, single windows scatter by {e} m.",
+        "{a}: {b} trong {c} ô khớp; khối ảnh lệch so với ảnh này {d} m, từng ô tản mát {e} m.",
+        "{a}: windows in agreement: {b} of {c}; the block was {d} m off it, and single windows scatter by "
+        "{e} m.",
+    ),
+    _Heard(
+        "{a}: not used as reference, for none of the ground looks alike in both; another season or another "
+        "place? The absolute position stays that of the aircraft's GNSS.",
+        "{a}: không dùng làm ảnh tham chiếu vì không có chỗ nào giống nhau trên hai ảnh; khác mùa hay khác"
+        " nơi? Vị trí tuyệt đối vẫn theo GNSS của máy bay.",
+        "{a}: not used as a reference, because no ground looks alike in both; another season or another "
+        "place? The absolute position remains that of the aircraft's GNSS.",
+    ),
+    _Heard(
+        "{a}: not used as reference, for only {b} of {c} windows agree on one shift; another season or "
+        "another place? The absolute position stays that of the aircraft's GNSS.",
+        "{a}: không dùng làm ảnh tham chiếu vì chỉ {b} trong {c} ô cho cùng một độ lệch; khác mùa hay khác"
+        " nơi? Vị trí tuyệt đối vẫn theo GNSS của máy bay.",
+        "{a}: not used as a reference, because too few windows agree on one shift ({b} of {c}); another "
+        "season or another place? The absolute position remains that of the aircraft's GNSS.",
+    ),
+)
+
+_PATTERNS = [
+    (re.compile(re.sub(r"\\\{(\w)\\\}", r"(?P<\1>.+?)", re.escape(heard.said))), heard) for heard in HEARD
+]
+
+
+def translated(sentence: str, language: str) -> str:
+    """What was said, as the report says it in this language; as it stands if it is not known."""
+    for pattern, heard in _PATTERNS:
+        found = pattern.fullmatch(sentence)
+        if found:
+            if language == "en":
+                return heard.en.format_map(found.groupdict())
+            return heard.vi.format_map({name: _comma(text) for name, text in found.groupdict().items()})
+    return sentence
+
+
+def _comma(text: str) -> str:
+    """Decimal points as commas; a file's name is left as it is."""
+    return re.sub(r"(?<=\d)\.(?=\d)", ",", text) if re.fullmatch(r"[-+]?[\d.]+ ?%?", text) else text
