@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
@@ -41,13 +42,66 @@ def sharpen(
     terrain: TerrainGrid,
     workers: int,
     progress: Callable[[str, int, int], None],
+    most_windows: int,
 ) -> tuple[Ties, NDArray[np.bool_]]:
     """The same observations, moved; and which of them (bool N) look like their track's best view.
 
-    Reads every frame's pixels once more; windows of 1.1 kB an observation are all that is held of them.
+    Reads every frame's pixels once more, twice where slabs of a long flight's tracks share it; about
+    `most_windows` windows of 1.1 kB are all that is held of them at once.
     """
-    if ties.frame.size == 0:
+    slabs = _slabs(ties, most_windows)
+    pictures = [int(np.unique(one.frame).size) for one in slabs]
+    parts = []
+    for number, one in enumerate(slabs):
+        told = partial(_told, progress, sum(pictures[:number]), sum(pictures))
+        parts.append(_sharpened(one, views, poses, pixels_of, terrain, workers, told))
+    if not parts:
         return ties, np.empty(0, dtype=bool)
+    moved = Ties(
+        frame=ties.frame,
+        track=ties.track,
+        uv_px=np.concatenate([one.uv_px for one, _ in parts]),
+        sigma_px=np.concatenate([one.sigma_px for one, _ in parts]),
+    )
+    return moved, np.concatenate([good for _, good in parts])
+
+
+def _told(progress: Callable[[str, int, int], None], before: int, total: int, done: int) -> None:
+    progress("sharpen", before + done, total)
+
+
+def _slabs(ties: Ties, most: int) -> list[Ties]:
+    """Runs of whole tracks with about `most` observations each, their tracks numbered from 0.
+
+    Tracks are numbered by their first frame, so a run sees few frames.
+    """
+    slabs, start = [], 0
+    while start < ties.frame.size:
+        last = int(ties.track[min(start + most, ties.frame.size) - 1])
+        stop = int(np.searchsorted(ties.track, last, side="right"))
+        k = slice(start, stop)
+        slabs.append(
+            Ties(
+                frame=ties.frame[k],
+                track=ties.track[k] - ties.track[start],
+                uv_px=ties.uv_px[k],
+                sigma_px=ties.sigma_px[k],
+            )
+        )
+        start = stop
+    return slabs
+
+
+def _sharpened(
+    ties: Ties,
+    views: Sequence[View],
+    poses: Poses,
+    pixels_of: Callable[[int], Bytes],
+    terrain: TerrainGrid,
+    workers: int,
+    progress: Callable[[int], None],
+) -> tuple[Ties, NDArray[np.bool_]]:
+    """One slab, as `sharpen`."""
     frame, track = ties.frame.astype(np.int64), ties.track.astype(np.int64)
     # a picture whose grain is coarser than its pixels is measured in pixels of its grain
     reduced = np.array([float(int(v.unit_px)) for v in views])[frame][:, None]
@@ -95,7 +149,7 @@ def _windows(
     views: Sequence[View],
     pixels_of: Callable[[int], Bytes],
     workers: int,
-    progress: Callable[[str, int, int], None],
+    progress: Callable[[int], None],
 ) -> Bytes:
     windows = np.empty((frame.size, WINDOW_PX, WINDOW_PX), dtype=np.uint8)
     order = np.argsort(frame, kind="stable")
@@ -103,13 +157,12 @@ def _windows(
 
     def one(number: int) -> None:
         here = order[start[number] : start[number + 1]]
-        if here.size:
-            times = int(views[number].unit_px)
-            windows[here] = windows_at(reduced_grey(pixels_of(number), times), uv[here])
+        times = int(views[number].unit_px)
+        windows[here] = windows_at(reduced_grey(pixels_of(number), times), uv[here])
 
     with ThreadPoolExecutor(workers) as pool:
-        for done, _ in enumerate(pool.map(one, range(len(views))), start=1):
-            progress("sharpen", done, len(views))
+        for done, _ in enumerate(pool.map(one, np.unique(frame).tolist()), start=1):
+            progress(done)
     return windows
 
 

@@ -43,6 +43,7 @@ class TieOptions:
 
     features      salient points a frame
     per_cell      tracks wanted in each cell of an 8×8 grid over a frame (6: up to 384 a frame)
+    most_windows  windows of pictures held at once, 1.1 kB each: some 220 frames are sharpened in one go
     """
 
     features: int = 4000
@@ -50,6 +51,7 @@ class TieOptions:
     across: int = 4
     least_share: float = 0.15
     per_cell: int = 6
+    most_windows: int = 200_000
     plausible: Plausible = field(default_factory=Plausible)
 
 
@@ -120,7 +122,7 @@ def find_ties(
     views = [without_descriptors(view) for view in views]
     seen = observed(views, meeting_tracks(views, plan, matches, poses))
     many = spread_over_frames(seen, frames, round(_SURPLUS * options.per_cell))
-    sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress)
+    sharp, alike = sharpen(many, views, poses, pixels_of, terrain, workers, progress, options.most_windows)
     ties = spread_over_frames(kept(sharp, alike), frames, options.per_cell)
     return _report(views, turns, plan, matches, ties, restless | plain_cells(views))
 

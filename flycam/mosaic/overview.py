@@ -166,6 +166,11 @@ class Overviews:
     def __len__(self) -> int:
         return len(self.frame_ids)
 
+    def forget(self) -> None:
+        """Let go of the planes kept; those asked for later are made again."""
+        self._kept.clear()
+        self._bytes = 0
+
     def __getitem__(self, number: int) -> Overview:
         kept = self._kept.get(number)
         if kept is None:

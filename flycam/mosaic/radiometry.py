@@ -5,8 +5,7 @@ own brightness L: gain g, airlight b (strong prior: none; of mean zero, for what
 vignetting polynomial V = v1 r² + v2 r⁴ + v3 r⁶ per camera. Differences of log(I - b) between frames are free
 of L: sparse least squares, robust against what moved or changed between exposures. Weak priors (gain 1, no
 vignetting) keep a long strip from drifting; at the end the mean of all corrections is taken out, so that the
-block keeps its mean colour. Corrected light may pass 255: above a knee it is compressed, never clipped, and
-where that leaves more of the block saturated than the camera did, one common factor darkens all of it.
+block keeps its mean colour. Light that passes 255 thereby is compressed (`tone`).
 
 Sources: Brown and Lowe, IJCV 74(1), 2007 (gain compensation); Goldman, PAMI 32(12), 2010 (vignetting and
 exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988 (haze as an additive term).
@@ -14,7 +13,7 @@ exposure from overlaps, even polynomial); Chavez, Remote Sens. Environ. 24, 1988
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import cv2
@@ -24,6 +23,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.linalg import splu
 
 from flycam.mosaic.overview import Bytes, Overview, Overviews
+from flycam.mosaic.tone import KNEE, headroom, toned
 
 Floats = NDArray[np.float64]
 
@@ -38,16 +38,12 @@ _SIGMA_AIRLIGHT = 1.0  # grey levels
 _MAX_AIRLIGHT = 12.0
 _MAX_LOG_GAIN = 1.0
 _MIN_SCALE = 0.01
-_KNEE = 225.0  # grey level above which light is compressed where a correction could pass 255
 _TUKEY = 4.685  # Beaton and Tukey 1974: 95 % efficient for normal errors
 _INDEPENDENT = 0.1  # cells beside each other err alike: a sample counts as a tenth of one
 _PAIRS_PER_FRAME = 400  # more would not make a gain more certain, only slower
 _BLOCK_PX = 16  # the full-size gain is interpolated between nodes this far apart
 _BAND_ROWS = 256
 _LOOK_PIXELS = 4096  # of each frame, to see how much of the block is saturated
-_NEARLY_SATURATED = 247  # grey level of an overview, whose means fall short of the pixels' own _BRIGHT
-_MORE_SATURATED = 0.001  # share of a block that a sample cannot tell from none
-_LEAST_PERCENT = 50  # a block is not made darker than this
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +56,7 @@ class Radiometry:
     vignette   by camera key: 3×3, band × (v1, v2, v3) with r = 1 in the corner
     scale      robust 1-sigma of log differences between corrected frames: how well they agree
     compared   sample pairs that were compared
+    knee       grey level above which light is compressed (see `tone`)
     """
 
     frame_ids: tuple[str, ...]
@@ -69,6 +66,7 @@ class Radiometry:
     vignette: dict[str, Floats]
     scale: float
     compared: int
+    knee: float = KNEE
 
     def corrected(self, frame_id: str, pixels: Bytes) -> Bytes:
         """The frame's source picture (H×W×3 uint8 RGB, any size) as the block's common camera would give it.
@@ -88,12 +86,12 @@ class Radiometry:
             light = np.asarray(cv2.multiply(pixels[rows], gain, dtype=cv2.CV_32F), dtype=np.float32)
             if airlight.any():
                 light -= gain * airlight
-            result[rows] = cv2.convertScaleAbs(_toned(light, peak))
+            result[rows] = cv2.convertScaleAbs(toned(light, peak, self.knee))
         return result
 
     def corrected_overview(self, number: int, overview: Overview) -> NDArray[np.float32]:
         """H×W×3 float32 grey levels of an overview after correction; `number` is its row here."""
-        return _toned(self.light(number, overview.rgb, overview.radius), self.peak)
+        return toned(self.light(number, overview.rgb, overview.radius), self.peak, self.knee)
 
     def light(self, number: int, rgb: Bytes, radius: Bytes) -> NDArray[np.float32]:
         """…×3 corrected pixels of frame `number`, before the shoulder: they may lie outside 0 to 255."""
@@ -140,21 +138,6 @@ class Radiometry:
         )
         top = rows.start - first * step
         return np.asarray(large[top : top + rows.stop - rows.start, step : step + width], dtype=np.float32)
-
-
-def _toned(light: NDArray[np.float32], peak: float) -> NDArray[np.float32]:
-    """Light of 0 to `peak` within 0 to 255, in place: as it is up to a knee, above it ever more compressed.
-
-    The shoulder is a hyperbola of slope 1 at the knee that takes the peak to 255: brighter stays brighter.
-    With a peak of 255 it is a straight line and nothing changes.
-    """
-    room = 255.0 - _KNEE
-    bend = 1.0 / room - 1.0 / (max(peak, 255.0) - _KNEE)
-    if bend > 0.0:
-        over = np.maximum(light - np.float32(_KNEE), np.float32(0.0))
-        # x - over + over / (1 + bend over), so that what lies below the knee is not touched
-        light -= over * (1.0 - 1.0 / (1.0 + np.float32(bend) * over))
-    return np.clip(light, 0.0, 255.0, out=light)
 
 
 def no_correction(frame_ids: tuple[str, ...], cameras: tuple[str, ...]) -> Radiometry:
@@ -369,38 +352,8 @@ def _look_of(overview: Overview) -> tuple[Bytes, Bytes]:
 
 
 def _with_headroom(radiometry: Radiometry, looks: list[tuple[Bytes, Bytes]]) -> Radiometry:
-    """The block darkened by one factor, the nearest to 1 with which no more saturates than did before."""
+    """The block with the knee, and darkened by the factor, that keep it from saturating (see `tone`)."""
     before = np.concatenate([rgb.max(axis=1) for rgb, _ in looks])
     after = np.concatenate([radiometry.light(n, *look).max(axis=1) for n, look in enumerate(looks)])
-    share = float(np.mean(before >= _NEARLY_SATURATED)) + _MORE_SATURATED
-    # the pixel that may just not saturate
-    limit = np.float32(np.quantile(after, max(1.0 - share, 0.0)))
-    for percent in range(100, _LEAST_PERCENT, -1):
-        factor = percent / 100.0
-        if _toned(np.full(1, limit * factor, np.float32), radiometry.peak * factor)[0] < _NEARLY_SATURATED:
-            break
-    if factor == 1.0:
-        return radiometry
-    return replace(radiometry, log_gain=radiometry.log_gain - np.log(factor))
-
-
-def pair_differences(
-    overviews: Overviews, radiometry: Radiometry
-) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
-    """For frames next to each other in the flight: median log difference of their overlap, corrected.
-
-    Evidence for reports and tests: (frame, next frame, 3 numbers). Pairs without a common pixel are left out.
-    """
-    for number in range(len(overviews) - 1):
-        one, two = overviews[number], overviews[number + 1]
-        both = one.box.intersection(two.box)
-        if both.is_empty:
-            continue
-        a, b = both.within(one.box), both.within(two.box)
-        seen = (one.quality[a] > 0) & (two.quality[b] > 0)
-        if not seen.any():
-            continue
-        left = radiometry.corrected_overview(number, one)[a][seen]
-        right = radiometry.corrected_overview(number + 1, two)[b][seen]
-        ratio = np.log(np.maximum(left, 1.0)) - np.log(np.maximum(right, 1.0))
-        yield number, number + 1, np.median(ratio, axis=0)
+    knee, factor = headroom(before, after, radiometry.peak)
+    return replace(radiometry, knee=knee, log_gain=radiometry.log_gain - np.log(factor))

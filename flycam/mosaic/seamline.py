@@ -81,7 +81,7 @@ def plan_seams(
     options: SeamOptions = SeamOptions(),
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> SeamPlan:
-    """Label the block. Overviews are asked for a few times each, neighbours together.
+    """Label the block. Overviews are asked for a few times each, neighbours together, and then let go.
 
     Raises ValueError without frames, with more than labels can number, or if their overviews differ in zoom.
     """
@@ -117,6 +117,7 @@ def plan_seams(
     for _ in _sweeps(fine, order, views.__getitem__, light, grounds, _REFINE_PX, _FINE_SWEEPS):
         progress(3, _STEPS)
     second = _second(fine, overviews, order)
+    overviews.forget()
     progress(_STEPS, _STEPS)
     return _plan(overviews.frame_ids, z, fine, second, (energy_start, energy_end))
 
@@ -270,11 +271,3 @@ def _plan(
 
 def _dilated(labels: Words) -> Words:
     return np.asarray(cv2.dilate(labels, np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)), dtype=np.uint16)
-
-
-def seam_pixels(plan: SeamPlan) -> Iterator[tuple[int, int]]:
-    """(frame pixels, islands) per owner: how the ground is divided; for reports."""
-    for label in range(1, len(plan.frames) + 1):
-        own = (plan.owner == label).astype(np.uint8)
-        if own.any():
-            yield int(own.sum()), int(cv2.connectedComponents(own, connectivity=4)[0]) - 1

@@ -95,6 +95,17 @@ def test_workers_and_a_run_that_was_killed_give_the_same_bytes(flight, report):
         assert np.array_equal(getattr(again.ties, name), getattr(report.ties, name)), name
 
 
+def test_ties_are_the_same_however_few_windows_are_held(flight, report):
+    few = find_ties(
+        flight.frames, flight.pixels_of, flight.terrain, options=replace(OPTIONS, most_windows=300)
+    )
+    np.testing.assert_array_equal(few.ties.frame, report.ties.frame)
+    np.testing.assert_array_equal(few.ties.track, report.ties.track)
+    # sums are made in other groups: the same to a thousandth of a pixel, not to the last bit
+    np.testing.assert_allclose(few.ties.uv_px, report.ties.uv_px, atol=1e-3)
+    np.testing.assert_allclose(few.ties.sigma_px, report.ties.sigma_px, rtol=1e-3)
+
+
 def test_a_picture_that_was_turned_is_found_and_tied(flight, report):
     pictures = [p if k != 1 else np.ascontiguousarray(p[::-1, ::-1]) for k, p in enumerate(flight.pictures)]
     found = find_ties(flight.frames, pictures.__getitem__, flight.terrain, options=OPTIONS)
