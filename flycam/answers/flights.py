@@ -146,7 +146,11 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         f"{flight.name} ({flight.flight_id}): {report.used} frames, {report.new} new, "
         f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
     ]
-    lines += [f"  [{p.severity.value}] {_named(p)}" for p in report.survey.diagnosis.problems]
+    lines += [
+        f"  [{p.severity.value}] {_named(p)}"
+        for p in report.survey.diagnosis.problems
+        if p.code not in _SAID_BELOW
+    ]
     lines += [f"  [left out] {one.message}" for one in report.left_out]
     lines += [f"  * {sentence(one)}" for one in report.notes]
     lines += [f"  ! {sentence(one)}" for one in flight.warnings]
@@ -156,6 +160,10 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         for one in report.communes
     ]
     return answer, lines
+
+
+_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere"})
+"""What is among the warnings of the flight itself too: told once."""
 
 
 def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:

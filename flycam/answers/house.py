@@ -13,19 +13,20 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
-    """tiles, clips, freed_bytes, waiting, busy."""
+    """tiles, clips, freed_bytes, local_bytes, waiting, busy."""
     answer = {
         "tiles": report.tiles,
         "clips": report.clips,
         "freed_bytes": report.freed_bytes,
+        "local_bytes": report.local_bytes,
         "waiting": report.waiting,
         "busy": list(report.busy),
         "dry_run": dry_run,
     }
     lines = [
         f"{report.tiles} old tile states and {report.clips} old clips "
-        f"{'would be' if dry_run else 'were'} deleted, {report.freed_bytes / 1e6:.1f} MB; {report.waiting} "
-        "are within the grace"
+        f"{'would be' if dry_run else 'were'} deleted, {report.freed_bytes / 1e6:.1f} MB, and "
+        f"{report.local_bytes / 1e6:.1f} MB of local copies; {report.waiting} are within the grace"
     ]
     lines += [f"  ! {name}: is being written at this moment; collect again later" for name in report.busy]
     return answer, lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
             register_communes(workspace, options["communes"])
         report = ingest_flight(
             workspace,
-            survey_request(options),
+            replace(survey_request(options), own_dem=options["dem"]),
             Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
             ProgressBar(),
             relay=options["relay"],

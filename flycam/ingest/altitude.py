@@ -50,6 +50,9 @@ class Heights:
     takeoffs: tuple[Takeoff, ...]
 
 
+TERRAIN_ELSEWHERE = "terrain_elsewhere"
+
+
 def settle_heights(
     table: FlightTable,
     sorties: list[Index],
@@ -59,7 +62,10 @@ def settle_heights(
     takeoff: TakeoffGiven = None,
     home_lonlat: tuple[float, float] | None = None,
 ) -> tuple[Heights, list[Problem]]:
-    """Heights of all photos, sortie by sortie. Raises DatumUnknown where a datum cannot be converted."""
+    """Heights of all photos, sortie by sortie; terrain that lies elsewhere counts as none.
+
+    Raises DatumUnknown where a datum cannot be converted.
+    """
     problems = _exposed_exif(table)
     if problems and mode is not HeightMode.EXIF:
         table = replace(table, exif_m=np.full(len(table), np.nan))
@@ -68,7 +74,11 @@ def settle_heights(
         heights, found = _on_a_plane(table, sorties, relative, takeoff)
         return heights, problems + found
     ground, datum = terrain_at(table.lonlat)
-    problems += _without_ground(table, np.isnan(ground))
+    elsewhere = datum == LOCAL_DATUM and bool(np.isnan(ground).all())
+    problems += _terrain_elsewhere() if elsewhere else _without_ground(table, np.isnan(ground))
+    if elsewhere:
+        heights, found = _on_a_plane(table, sorties, relative, takeoff)
+        return heights, problems + [one for one in found if one.severity is Severity.ERROR]
     absolute = _absolute_heights(table, datum, mode)
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
     takeoffs: list[Takeoff] = []
@@ -91,6 +101,21 @@ def settle_heights(
     )
 
 
+def _terrain_elsewhere() -> list[Problem]:
+    return [
+        Problem(
+            code=TERRAIN_ELSEWHERE,
+            severity=Severity.WARNING,
+            sentence_en="The registered terrain lies elsewhere: under these photos the ground is taken as a "
+            "plane at take-off height, so slopes and ridges will be displaced on the map; add terrain of "
+            "that place with flycam dem add.",
+            sentence_vi="Mô hình địa hình đã nạp là của nơi khác: dưới các ảnh này, mặt đất được coi là mặt "
+            "phẳng ngang điểm cất cánh, nên sườn dốc và đỉnh núi sẽ bị lệch trên bản đồ; hãy nạp DEM của nơi "
+            "đó bằng flycam dem add.",
+        )
+    ]
+
+
 def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
     """Terrain is registered, but not under these photos."""
     if not unknown.any():
@@ -98,7 +123,7 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
     count, total = int(unknown.sum()), len(table)
     return [
         Problem(
-            code="terrain_elsewhere" if unknown.all() else "terrain_partial",
+            code="terrain_hole" if unknown.all() else "terrain_partial",
             severity=Severity.ERROR if unknown.all() else Severity.WARNING,
             sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
             "of that place with flycam dem add.",

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from shapely.geometry.base import BaseGeometry
 
-from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable
+from flycam.errors import FrameUnreadable, PositionMissing, SourceUnreadable, TerrainMissing
 from flycam.geodata.cameras import load_camera_file
+from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
+from flycam.ingest.altitude import TERRAIN_ELSEWHERE
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.duplicates import Identify, content_identity
 from flycam.ingest.flight_log import FlightLog
@@ -34,6 +37,7 @@ class SurveyRequest:
     height_mode     "auto", "relative", "absolute" or "exif"
     takeoff         height of the take-off point in metres, or its (lon, lat) degrees
     clock_offset_s  log's stamp minus photo's time; None: found from the evidence
+    own_dem         terrain given for this very flight: it is an error if it lies elsewhere
     layer           the operator's word on what the pixels show; None: what tags and names say
     """
 
@@ -44,6 +48,7 @@ class SurveyRequest:
     takeoff: float | tuple[float, float] | None = None
     clock_offset_s: float | None = None
     layer: str | None = None
+    own_dem: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,7 +85,8 @@ def survey(
     identify   how photos are told apart: by their bytes, or by a quick stand-in when nothing is written
 
     Raises SourceUnreadable (no photo at all, or a path that does not exist), PositionMissing (no photo has
-    a position and no log supplies one), CalibrationMissing, and what reading the telemetry raises.
+    a position and no log supplies one), TerrainMissing (`own_dem` lies elsewhere),
+    CalibrationMissing, and what reading the telemetry raises.
     """
     found = search(request.paths)
     if not found.photos:
@@ -120,6 +126,8 @@ def survey(
             area_of_interest=area_of_interest,
             layer=request.layer,
         )
+    if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
+        raise TerrainMissing(_other_ground(request.own_dem, diagnosis))
     if not diagnosis.headers:
         raise PositionMissing(_why_nothing(diagnosis))
     return Survey(
@@ -139,3 +147,15 @@ def _track(log: Path) -> FlightLog:
     from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
 
     return read_flight_log(log)
+
+
+def _other_ground(dem: Path, diagnosis: Diagnosis) -> str:
+    place = ""
+    if diagnosis.headers:
+        centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
+        lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
+        place = f" (around latitude {lat:.4f}, longitude {lon:.4f})"
+    return (
+        f"{dem.name}: has no height under these photos{place}: give terrain of that place, or leave --dem "
+        "to lay them on a plane"
+    )

@@ -26,6 +26,7 @@ Floats = NDArray[np.float64]
 Bounds = tuple[float, float, float, float]
 
 _LOOKUP_MARGIN_M = 500.0
+_METRES_A_DEGREE = 111_000.0
 _SHARE_STEPS = 120
 _SHORTEST_ID = 6
 
@@ -174,7 +175,8 @@ def _info_of(workspace: Workspace, record: DemRecord) -> DemInfo:
 class TerrainLookup:
     """Heights at any place, for the doctor: loads the terrain around what is asked, once per area.
 
-    Called with lon/lat degrees N×2; answers (heights N, NaN where unknown; their vertical datum).
+    Called with lon/lat degrees N×2; answers (heights N, NaN where unknown; their vertical datum). Where all
+    files lie elsewhere that datum is LOCAL, as without terrain; a file with a hole there keeps its own.
     """
 
     def __init__(self, dems: Sequence[DemInfo]) -> None:
@@ -187,7 +189,8 @@ class TerrainLookup:
         usable = np.isfinite(lonlat).all(axis=1)
         terrain = self._terrain_over(lonlat[usable]) if usable.any() else None
         if terrain is None:
-            return heights, self._dems[0].datum if self._dems else "LOCAL"
+            near = [dem for dem in self._dems if _reaches(dem, lonlat[usable])]
+            return heights, near[0].datum if near else "LOCAL"
         heights[usable] = heights_at(terrain, to_work(lonlat[usable], terrain.work_crs))
         return heights, terrain.vertical_datum
 
@@ -203,6 +206,12 @@ class TerrainLookup:
             except TerrainMissing:
                 return self._loaded
         return self._loaded
+
+
+def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
+    """Whether any of the places (N×2 degrees) lies inside the file's bounds, or just beside them."""
+    west, south, east, north = _grown(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
+    return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
 
 
 def terrain_for_flight(

@@ -55,12 +55,23 @@ def _codes(said: dict[str, list[dict[str, str]]]) -> set[str]:
 
 def test_terrain_elsewhere(operator: Operator, drill: DrillReport, altered: Callable[..., Path]) -> None:
     operator("dem", "add", altered("nơi khác.tif", _same, move_m=50_000.0))
-    said = operator("ingest", drill.photos)
-    assert said.exit_code == 3
-    assert "nơi khác.tif" in said.sentence and "flycam dem add" in said.sentence
-    assert operator.flights() == []
     assert "terrain_elsewhere" in _codes(operator("inspect", drill.photos, "--no-pixels").json)
-    assert operator("ingest", drill.photos, "--dem", drill.dem).json["frames"]["used"] == 6
+    said = operator("ingest", drill.photos)
+    assert said.exit_code == 0 and said.json["vertical_datum"] == "LOCAL"
+    (warning,) = said.json["warnings"]
+    assert "as a plane" in warning and "flycam dem add" in warning
+    again = operator("ingest", drill.photos, "--dem", drill.dem)
+    assert again.json["frames"]["used"] == again.json["relaid"] == 6 and not again.json["warnings"]
+
+
+def test_terrain_given_for_this_flight_that_lies_elsewhere(
+    operator: Operator, drill: DrillReport, altered: Callable[..., Path]
+) -> None:
+    elsewhere = altered("nơi khác.tif", _same, move_m=50_000.0)
+    said = operator("ingest", drill.photos, "--dem", elsewhere)
+    assert said.exit_code == 3
+    assert "nơi khác.tif" in said.sentence and "give terrain of that place" in said.sentence
+    assert operator.flights() == []
 
 
 def test_terrain_under_half_of_the_flight(
