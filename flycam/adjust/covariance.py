@@ -43,6 +43,22 @@ def frame_covariance(reduction: Reduction) -> Covariance:
     return Covariance(frames=relative, shift=shift, points=np.empty((0, 3)))
 
 
+def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats) -> Floats:
+    """Variances n×6 of what stands in each frame's six observations after the adjustment.
+
+    by_frame n×6×6, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
+    takes up of a position's noise is as little a residual as what the projection centre does.
+    """
+    count = reduction.factor.count
+    each = np.arange(count)
+    lean = reduction.solved_border.reshape(count, 6, -1)
+    own = by_border - by_frame @ lean
+    core = reduction.core.solve(np.eye(lean.shape[-1]))
+    inside = by_frame @ reduction.factor.inverse(each, each)
+    known: Floats = np.sum(inside * by_frame, axis=-1) + np.sum((own @ core) * own, axis=-1)
+    return known
+
+
 def full_covariance(reduction: Reduction, model: Model) -> Covariance:
     """Of frames, shift and points."""
     known = frame_covariance(reduction)

@@ -4,6 +4,10 @@
 
 Where the ground rises, a horizontal shift shows in heights: the DEM's slope is in the derivatives. Errors of
 a DEM are alike over a distance, so a thousand points in one square of that size are one observation of it.
+Where the DEM bends from post to post (house walls, crowns, cliffs, a coarse grid over rough ground) it errs
+by about as much as it bends: there a few posts that stand a metre off would pull the block sideways, and with
+it the flight's scale. This is Koppe's rule, that a height's error grows with the slope, for a grid of posts:
+on a plane, however steep, a grid loses nothing; its errors are those of linear interpolation.
 Heights above the DEM may be trees and roofs and pull little (robust.above_ground).
 """
 
@@ -15,7 +19,7 @@ import numpy as np
 
 from flycam.adjust.block import Floats, TerrainPrior
 from flycam.adjust.robust import Loss, above_ground
-from flycam.geometry.terrain import heights_at, normals_at
+from flycam.geometry.terrain import TerrainGrid, heights_at, normals_at
 
 HEIGHT_BEND = 1.5
 
@@ -41,11 +45,17 @@ class HeightPrior:
         slope: Floats = normal / (normal[:, 2:] * self.sigma_m)
         return slope
 
-    def shares(self, point: Floats) -> Floats:
-        """1 / (number of points in the same square), N."""
+    def smoothness(self, point: Floats, shift: Floats) -> Floats:
+        """Share of a height's variance that is not the bend between its posts: s² / (s² + bend²), N, 0…1."""
+        bend = bends_at(self.prior.terrain, (point + self.origin - shift)[:, :2])
+        share: Floats = self.sigma_m**2 / (self.sigma_m**2 + bend * bend)
+        return share
+
+    def shares(self, point: Floats, shift: Floats) -> Floats:
+        """How much of one observation of the DEM each point is, N: smoothness / (points in its square)."""
         cell = np.floor(point[:, :2] / self.correlation_m).astype(np.int64)
         _, number, count = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
-        share: Floats = 1.0 / count[number.reshape(-1)]
+        share: Floats = self.smoothness(point, shift) / count[number.reshape(-1)]
         return share
 
     def loss(self, residual: Floats) -> Loss:
@@ -53,3 +63,23 @@ class HeightPrior:
         known = np.isfinite(residual)
         loss = above_ground(np.where(known, residual, 0.0), HEIGHT_BEND, self.prior.canopy_m > 0.0)
         return Loss(cost=loss.cost, weight=np.where(known, loss.weight, 0.0))
+
+
+def bends_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
+    """How much the terrain bends around points N×2, metres: the RMS second difference of the posts at the
+    corners of the point's cell, along rows and columns. 0 where posts are not known.
+    """
+    heights = terrain.heights_m
+    rows, cols = heights.shape
+    place = np.nan_to_num(np.asarray(xy_m, dtype=np.float64))
+    col = np.floor((place[:, 0] - terrain.origin_m[0]) / terrain.post_spacing_m[0]).astype(np.int64)
+    row = np.floor((terrain.origin_m[1] - place[:, 1]) / terrain.post_spacing_m[1]).astype(np.int64)
+    around = np.arange(-1, 3)
+    # beyond the rim the last post is repeated: the outermost cells then bend by their own slope
+    r = np.clip(row[:, None] + around, 0, rows - 1)
+    c = np.clip(col[:, None] + around, 0, cols - 1)
+    near = heights[r[:, :, None], c[:, None, :]].astype(np.float64)
+    along = np.diff(near[:, 1:3], n=2, axis=2).reshape(len(near), -1)
+    down = np.diff(near[:, :, 1:3], n=2, axis=1).reshape(len(near), -1)
+    bend: Floats = np.sqrt(np.mean(np.concatenate([along, down], axis=1) ** 2, axis=1))
+    return np.nan_to_num(bend)

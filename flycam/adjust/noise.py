@@ -51,7 +51,8 @@ def reestimated(
     """Sigmas with new noise, from the residuals of the tied frames.
 
     claimed   by the metadata; believed in the solution at hand
-    variance  n×6 of the adjusted (centre, turn) relative to the block: what of each observation went into it
+    variance  n×6 of the adjusted observations (covariance.adjusted_variance): what of each went into the
+              unknowns, the flight's bias and the strip's yaw offset among them
     """
     residual = np.concatenate(noise_residuals(problem, unknowns), axis=-1)[tied]
     before = np.concatenate([claimed.position, claimed.attitude], axis=-1)

@@ -18,8 +18,9 @@ class AdjustOptions:
     noise_share           a frame's sigma_position_m and sigma_attitude_rad are of one exposure alone. This
                           share of them is noise that is new in every frame; the rest, sqrt(1 - share²), is a
                           GNSS bias common to the flight, and a yaw offset common to a strip. With 0.5 a
-                          position of ±1.5 m is a bias of ±1.3 m and noise of ±0.75 m. The noise is estimated
-                          anew from the block itself; the bias cannot be
+                          position of ±1.5 m is a bias of ±1.3 m and noise of ±0.75 m. A height's noise is
+                          claimed as twice the plan's at most: its metres are of its zero. The noise is
+                          estimated anew from the block itself; the bias cannot be
     estimate_noise        do so (variance components); False takes the sigmas as they are
     session_gap_s         a longer pause between frames is a landing: the GNSS bias starts anew
     boresight_sigma_rad   of the camera against the gimbal's zero, per axis

@@ -30,6 +30,8 @@ _POSITION_FLOOR_M = 2e-3
 _ATTITUDE_FLOOR_RAD = 2e-5
 # cover that hides the ground all over the block lifts the DEM's apparent height by a part of its own
 _CANOPY_IN_SHIFT = 0.25
+_HEIGHT_OVER_PLAN = 2.0
+_BAROMETER_M = 2.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +76,7 @@ def prior_sigmas(
     """Sigmas from the frames, the cameras and the options; see AdjustOptions.noise_share for the split."""
     frames = problem.frames
     common = float(np.sqrt(1.0 - options.noise_share**2))
+    noise, bias = _noise_and_bias(frames.sigma_position, options.noise_share)
     up = np.abs(frames.rotation[:, :, 2])
     yaw = np.sqrt(np.sum((up * frames.sigma_attitude) ** 2, axis=-1))
     shift = np.array(terrain.sigma_shift_m if terrain else (1.0, 1.0, 1.0), dtype=np.float64)
@@ -81,11 +84,9 @@ def prior_sigmas(
         shift[2] = np.hypot(shift[2], _CANOPY_IN_SHIFT * terrain.canopy_m)
     lens = np.stack([_lens_sigmas(c, options) for c in problem.cameras])
     return PriorSigmas(
-        position=np.maximum(options.noise_share * frames.sigma_position, _POSITION_FLOOR_M),
+        position=np.maximum(noise, _POSITION_FLOOR_M),
         attitude=np.maximum(options.noise_share * frames.sigma_attitude, _ATTITUDE_FLOOR_RAD),
-        bias=np.maximum(
-            common * _medians(frames.sigma_position, frames.session, layout.sessions), _POSITION_FLOOR_M
-        ),
+        bias=np.maximum(_medians(bias, frames.session, layout.sessions), _POSITION_FLOOR_M),
         boresight=np.full((layout.cameras, 3), options.boresight_sigma_rad),
         yaw=np.maximum(
             common * _medians(yaw[:, None], frames.strip, layout.strips)[:, 0], _ATTITUDE_FLOOR_RAD
@@ -102,6 +103,24 @@ def noise_residuals(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Float
     return position, _turn(frames, unknowns) - _expected_turn(frames, unknowns)
 
 
+def noise_slopes(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
+    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×6, and by the
+    border, n×6×m.
+    """
+    frames, layout = problem.frames, unknowns.layout
+    count, rows = len(frames), np.arange(len(frames))
+    by_frame = np.zeros((count, 6, 6))
+    by_frame[:, :3, :3] = np.eye(3)
+    by_frame[:, 3:, 3:] = _turn_slope(_turn(frames, unknowns))
+    by_border = np.zeros((count, 6, layout.size))
+    for axis in range(3):
+        by_border[rows, axis, layout.bias.start + 3 * frames.session + axis] = 1.0
+        by_border[rows, 3 + axis, layout.boresight.start + 3 * frames.camera + axis] = -1.0
+    own = frames.strip >= 0
+    by_border[rows[own], 3:, layout.yaw.start + frames.strip[own]] = -frames.rotation[own][:, :, 2]
+    return by_frame, by_border
+
+
 def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> float:
     """Sum of rho over all priors."""
     position, attitude = noise_residuals(problem, unknowns)
@@ -114,8 +133,7 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
 
 def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> PriorTerms:
     """The priors' part of the normal equations."""
-    frames, layout = problem.frames, unknowns.layout
-    count, rows = len(frames), np.arange(len(frames))
+    layout = unknowns.layout
     position, attitude = noise_residuals(problem, unknowns)
     residual = np.concatenate([-position, attitude], axis=-1)
     weight = np.concatenate(
@@ -125,18 +143,9 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
         ],
         axis=-1,
     )
-    by_frame = np.zeros((count, 6, 6))
-    by_frame[:, :3, :3] = np.eye(3)
-    by_frame[:, 3:, 3:] = _turn_slope(_turn(frames, unknowns))
-    by_border = np.zeros((count, 6, layout.size))
-    for axis in range(3):
-        by_border[rows, axis, layout.bias.start + 3 * frames.session + axis] = 1.0
-        by_border[rows, 3 + axis, layout.boresight.start + 3 * frames.camera + axis] = -1.0
-    own = frames.strip >= 0
-    by_border[rows[own], 3:, layout.yaw.start + frames.strip[own]] = -frames.rotation[own][:, :, 2]
-
+    by_frame, by_border = noise_slopes(problem, unknowns)
     weighted = by_frame.transpose(0, 2, 1) * weight[:, None, :]
-    flat = by_border.reshape(count * 6, layout.size)
+    flat = by_border.reshape(-1, layout.size)
     shared = flat.T @ (flat * weight.reshape(-1, 1))
     gradient = flat.T @ (weight * residual).reshape(-1)
     z = _border_residuals(problem, unknowns)
@@ -152,6 +161,20 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
         frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
         border_gradient=gradient + own_weight * z,
     )
+
+
+def _noise_and_bias(sigma: Floats, share: float) -> tuple[Floats, Floats]:
+    """Both n×3, of positions' sigmas n×3; together they are the sigma.
+
+    What is uncertain of a height by many metres is its zero (take-off, datum), not its scatter from frame to
+    frame: that is taken as no more than twice the plan's, as the geometry of satellites has it, or a
+    barometer's.
+    """
+    scatter = sigma.copy()
+    plan = np.hypot(sigma[:, 0], sigma[:, 1]) / np.sqrt(2.0)
+    scatter[:, 2] = np.minimum(sigma[:, 2], np.maximum(_HEIGHT_OVER_PLAN * plan, _BAROMETER_M))
+    noise = share * scatter
+    return noise, np.sqrt(sigma**2 - noise**2)
 
 
 def _may_be_wrong(layout: Layout) -> Bools:

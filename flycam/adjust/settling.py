@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from flycam.adjust.block import Block
-from flycam.adjust.covariance import Covariance, frame_covariance, full_covariance
+from flycam.adjust.covariance import Covariance, adjusted_variance, full_covariance
 from flycam.adjust.dissection import elimination_plan
 from flycam.adjust.heights import HeightPrior
 from flycam.adjust.noise import reestimated
 from flycam.adjust.normals import Model, Weighing, normal_equations
 from flycam.adjust.options import AdjustOptions
-from flycam.adjust.priors import PriorSigmas, prior_sigmas
+from flycam.adjust.priors import PriorSigmas, noise_slopes, prior_sigmas
 from flycam.adjust.problem import Observations, Problem
 from flycam.adjust.reduction import Reduction, coupling
 from flycam.adjust.robust import spread
@@ -156,7 +156,9 @@ class _Work:
             return model
         points = self.seen.point[model.starts]
         tie = points < self.problem.tracks
-        return replace(model, shares=self.heights.shares(self.unknowns.point[points]) * tie)
+        return replace(
+            model, shares=self.heights.shares(self.unknowns.point[points], self.unknowns.dem) * tie
+        )
 
     def minimise(self, tolerance: float) -> None:
         left = max(self.options.max_iterations - self.iterations, 2)
@@ -180,8 +182,7 @@ class _Work:
     def estimate_noise(self) -> None:
         """New sigmas of positions, attitudes, image points and the DEM."""
         self.weigh(_NARROW_BEND, redescending=True)
-        covariance = frame_covariance(self.reduction())
-        variance = np.einsum("nii->ni", covariance.frames)
+        variance = adjusted_variance(self.reduction(), *noise_slopes(self.problem, self.unknowns))
         tied = np.bincount(self.seen.frame, minlength=len(self.problem.frames)) >= self.options.min_ties_tied
         if tied.any():
             self.sigmas, _ = reestimated(
@@ -189,7 +190,9 @@ class _Work:
             )
         if self.heights is not None:
             points = self.unknowns.point[np.unique(self.seen.point)]
-            sigma = self.heights.sigma_m * spread(self.heights.residuals(points, self.unknowns.dem))
+            residual = self.heights.residuals(points, self.unknowns.dem)
+            smooth = self.heights.smoothness(points, self.unknowns.dem)
+            sigma = self.heights.sigma_m * spread(residual * np.sqrt(smooth))
             claim = self.heights.prior.sigma_height_m
             if np.isfinite(sigma):
                 sigma = float(np.clip(sigma, _DEM_LEAST * claim, _DEM_MOST * claim))

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from flycam.adjust.covariance import full_covariance
+from flycam.adjust.covariance import adjusted_variance, full_covariance
 from flycam.adjust.dissection import elimination_plan
 from flycam.adjust.heights import HeightPrior
 from flycam.adjust.normals import Model, Weighing, normal_equations
 from flycam.adjust.options import AdjustOptions
-from flycam.adjust.priors import prior_sigmas
+from flycam.adjust.priors import noise_slopes, prior_sigmas
 from flycam.adjust.problem import problem_of, starting_values
 from flycam.adjust.reduction import Reduction, coupling
 from flycam.adjust.triangulate import triangulate
@@ -47,7 +47,7 @@ def linearised(request):
         shares=np.empty(0),
     )
     points = seen.point[model.starts]
-    shares = heights.shares(unknowns.point[points]) * (points < problem.tracks)
+    shares = heights.shares(unknowns.point[points], unknowns.dem) * (points < problem.tracks)
     return replace(model, shares=shares), unknowns
 
 
@@ -126,6 +126,13 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
         pick[np.arange(6), 6 * k + np.arange(6)] = 1.0
         pick[:3] -= mean
         np.testing.assert_allclose(covariance.frames[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+    by_frame, by_border = noise_slopes(model.problem, unknowns)
+    seen_again = adjusted_variance(reduction, by_frame, by_border)
+    for k in range(n):
+        pick = np.zeros((6, len(matrix)))
+        pick[:, 6 * k : 6 * k + 6], pick[:, 6 * n : 6 * n + m] = by_frame[k], by_border[k]
+        variance = np.einsum("ij,jk,ik->i", pick, inverse, pick)
+        np.testing.assert_allclose(seen_again[k], variance, rtol=1e-4)
     for k in range(len(model.starts)):
         pick = -mean.copy()
         pick[np.arange(3), 6 * n + m + 3 * k + np.arange(3)] += 1.0

@@ -114,7 +114,7 @@ def test_spoilt_poses_come_back(published):
     print(f"attitudes {_rms(before_deg):.2f} -> {_rms(after_deg):.2f} degrees")
     assert _rms(after_m) < 0.7 * _rms(before_m)
     assert _rms(after_deg) < 0.6 * _rms(before_deg)
-    assert _rms(in_sigmas) < 1.7
+    assert 0.6 < _rms(in_sigmas) < 1.4
 
 
 def _rms(values):
