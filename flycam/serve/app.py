@@ -20,7 +20,9 @@ from flycam.serve import (
     reference,
     reports,
     site,
+    stac,
     terrain,
+    wmts,
 )
 from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
@@ -41,7 +43,9 @@ _ROUTERS = (
     imaged,
     reference,
     reports,
+    stac,
     terrain,
+    wmts,
 )
 
 

@@ -1,0 +1,180 @@
+"""OGC WMTS 1.0.0: every mosaic on show as a layer, for QGIS, ArcGIS and other sites.
+
+`/wmts` answers key-value requests (GetCapabilities, GetTile); `/wmts/1.0.0/WMTSCapabilities.xml` is the same
+document for clients that read tiles by address. The grid is the well-known WebMercatorQuad (OGC 17-083r2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+from fastapi import APIRouter, Depends, Request, Response
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.flight import Flight, FlightState
+from flycam.geometry.grid import (
+    HALF_WORLD_M,
+    TILE_SIZE_PX,
+    grid_pixel_m,
+    lonlat_to_mercator,
+    range_for_bounds,
+)
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.wording import iso
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+_GRID = "WebMercatorQuad"
+_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
+_OGC_PIXEL_M = 0.00028
+"""Size of a screen's pixel in the scale denominators of OGC 07-057r7, 6.1."""
+
+_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<Capabilities xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1"
+ xmlns:xlink="http://www.w3.org/1999/xlink" version="1.0.0">
+<ows:ServiceIdentification><ows:Title>flycam</ows:Title><ows:ServiceType>OGC WMTS</ows:ServiceType>
+<ows:ServiceTypeVersion>1.0.0</ows:ServiceTypeVersion></ows:ServiceIdentification>"""
+
+
+@router.get("/wmts", response_class=Response)
+def wmts(request: Request, catalog: CatalogHere) -> Response:
+    """WMTS 1.0.0 by key-value pairs: GetCapabilities (also without any), and GetTile."""
+    asked = {name.lower(): value for name, value in request.query_params.items()}
+    if asked.get("service", "WMTS").upper() != "WMTS":
+        return _refused("InvalidParameterValue", "service", "only WMTS is served here")
+    wanted = asked.get("request", "GetCapabilities").lower()
+    if wanted == "getcapabilities":
+        return _xml(capabilities(catalog, str(request.base_url)))
+    if wanted != "gettile":
+        return _refused("OperationNotSupported", "request", "ask for GetCapabilities or GetTile")
+    return _tile(asked)
+
+
+@router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
+def wmts_document(request: Request, catalog: CatalogHere) -> Response:
+    """The capabilities of WMTS 1.0.0 at the address that clients of its REST binding know."""
+    return _xml(capabilities(catalog, str(request.base_url)))
+
+
+def capabilities(catalog: Catalog, base: str) -> str:
+    """The capabilities document; `base` is the server's own address, with a slash at its end."""
+    flights = {one.flight_id: one for one in catalog.flights.flights()}
+    drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
+    layers, deepest = [], 0
+    for mosaic in catalog.tiles.mosaics():
+        flight = flights[mosaic.flight_id]
+        if mosaic.published and flight.state is not FlightState.WITHDRAWN and flight.bounds_lonlat_deg:
+            layers.append(_layer(mosaic, flight, flight.event_id in drills, base))
+            deepest = max(deepest, mosaic.base_zoom)
+    grid = (
+        f"<TileMatrixSet><ows:Identifier>{_GRID}</ows:Identifier>"
+        "<ows:SupportedCRS>urn:ogc:def:crs:EPSG::3857</ows:SupportedCRS>"
+        "<WellKnownScaleSet>urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible</WellKnownScaleSet>"
+        f"{''.join(_matrix(z) for z in range(deepest + 1))}</TileMatrixSet>"
+    )
+    contents = f"<Contents>{''.join(layers)}{grid}</Contents>"
+    document = quoteattr(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
+    return f"{_HEAD}{_operations(base)}{contents}<ServiceMetadataURL xlink:href={document}/></Capabilities>"
+
+
+def _operations(base: str) -> str:
+    address = quoteattr(f"{base}wmts?")
+    get = (
+        f'<ows:DCP><ows:HTTP><ows:Get xlink:href={address}><ows:Constraint name="GetEncoding">'
+        "<ows:AllowedValues><ows:Value>KVP</ows:Value></ows:AllowedValues></ows:Constraint></ows:Get>"
+        "</ows:HTTP></ows:DCP>"
+    )
+    both = "".join(f'<ows:Operation name="{n}">{get}</ows:Operation>' for n in ("GetCapabilities", "GetTile"))
+    return f"<ows:OperationsMetadata>{both}</ows:OperationsMetadata>"
+
+
+def _layer(mosaic: MosaicInfo, flight: Flight, is_drill: bool, base: str) -> str:
+    bounds = flight.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)
+    west, south, east, north = bounds
+    title = f"{'DIỄN TẬP – ' if is_drill else ''}{flight.name} ({mosaic.layer.value})"
+    formats = "".join(f"<Format>{kind}</Format>" for kind in _SUFFIXES)
+    templates = "".join(
+        f'<ResourceURL format="{kind}" resourceType="tile" template='
+        f"{quoteattr(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
+        for kind, suffix in _SUFFIXES.items()
+    )
+    return (
+        f"<Layer><ows:Title>{escape(title)}</ows:Title>"
+        f"<ows:Abstract>{escape(f'{iso(flight.first_ns)} – {iso(flight.last_ns)}')}</ows:Abstract>"
+        f"<ows:WGS84BoundingBox><ows:LowerCorner>{west:.7f} {south:.7f}</ows:LowerCorner>"
+        f"<ows:UpperCorner>{east:.7f} {north:.7f}</ows:UpperCorner></ows:WGS84BoundingBox>"
+        f"<ows:Identifier>{escape(mosaic.mosaic_id)}</ows:Identifier>"
+        f'<Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style>{formats}'
+        f"<TileMatrixSetLink><TileMatrixSet>{_GRID}</TileMatrixSet><TileMatrixSetLimits>"
+        f"{''.join(_limits(mosaic, bounds))}</TileMatrixSetLimits></TileMatrixSetLink>{templates}</Layer>"
+    )
+
+
+def _limits(mosaic: MosaicInfo, bounds: tuple[float, float, float, float]) -> Iterator[str]:
+    west, south, east, north = bounds
+    (x0, y0), (x1, y1) = _corners(west, south, east, north)
+    for z in range(mosaic.min_zoom, mosaic.base_zoom + 1):
+        tiles = range_for_bounds(z, (x0, y0, x1, y1))
+        yield (
+            f"<TileMatrixLimits><TileMatrix>{z}</TileMatrix><MinTileRow>{tiles.y_start}</MinTileRow>"
+            f"<MaxTileRow>{tiles.y_stop - 1}</MaxTileRow><MinTileCol>{tiles.x_start}</MinTileCol>"
+            f"<MaxTileCol>{tiles.x_stop - 1}</MaxTileCol></TileMatrixLimits>"
+        )
+
+
+def _corners(
+    west: float, south: float, east: float, north: float
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """South-west and north-east corner, EPSG:3857 metres, of a box in degrees."""
+    (x0, y0), (x1, y1) = lonlat_to_mercator(np.array([[west, south], [east, north]])).tolist()
+    return (x0, y0), (x1, y1)
+
+
+def _matrix(z: int) -> str:
+    return (
+        f"<TileMatrix><ows:Identifier>{z}</ows:Identifier>"
+        f"<ScaleDenominator>{grid_pixel_m(z) / _OGC_PIXEL_M!r}</ScaleDenominator>"
+        f"<TopLeftCorner>{-HALF_WORLD_M!r} {HALF_WORLD_M!r}</TopLeftCorner>"
+        f"<TileWidth>{TILE_SIZE_PX}</TileWidth><TileHeight>{TILE_SIZE_PX}</TileHeight>"
+        f"<MatrixWidth>{1 << z}</MatrixWidth><MatrixHeight>{1 << z}</MatrixHeight></TileMatrix>"
+    )
+
+
+def _tile(asked: Mapping[str, str]) -> Response:
+    """Sends the client on to the tile's own address, which knows its ETag and its age."""
+    names = ("layer", "tilematrix", "tilecol", "tilerow")
+    missing = next((name for name in names if not asked.get(name)), None)
+    if missing:
+        return _refused("MissingParameterValue", missing, f"{missing} is missing")
+    if asked.get("tilematrixset", _GRID) != _GRID:
+        return _refused("InvalidParameterValue", "tilematrixset", f"the only one is {_GRID}")
+    numbers = [asked[name] for name in names[1:]]
+    if not all(one.isascii() and one.isdecimal() for one in numbers) or not _is_plain(asked["layer"]):
+        return _refused("InvalidParameterValue", "tilematrix", "see the capabilities for what there is")
+    suffix = _SUFFIXES.get(asked.get("format", "image/png"))
+    if suffix is None:
+        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_SUFFIXES)}")
+    path = f"/tiles/{asked['layer']}/{'/'.join(numbers)}{suffix}"
+    return Response(status_code=307, headers={"Location": path, "Cache-Control": "no-store"})
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and all(c.isalnum() or c in "._-" for c in name)
+
+
+def _xml(text: str, status: int = 200) -> Response:
+    return Response(text, status, media_type="application/xml")
+
+
+def _refused(code: str, where: str, what: str) -> Response:
+    """An exception report as OGC 06-121r3 has it."""
+    return _xml(
+        '<?xml version="1.0" encoding="UTF-8"?><ExceptionReport xmlns="http://www.opengis.net/ows/1.1" '
+        f'version="1.1.0"><Exception exceptionCode="{code}" locator="{where}"><ExceptionText>{escape(what)}'
+        "</ExceptionText></Exception></ExceptionReport>",
+        501 if code == "OperationNotSupported" else 400,
+    )
