@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import TelemetryGap
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
+from flycam.geodata.geoid import convert_height
 from flycam.ingest.diagnosis import Problem, Severity
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.flight_table import Bools, FlightTable, Floats
@@ -178,9 +179,7 @@ def _fill(table: FlightTable, matched: _Matched, found: Bools) -> FlightTable:
     place = column("lon_deg", "lat_deg")
     no_fix = ~np.isfinite(table.lonlat).all(axis=1) | (np.abs(table.lonlat) < 1e-4).all(axis=1)
     taken = no_fix & found
-    height = column("height_m")[:, 0]
-    not_above_sea = [s is None or s.height_datum in ("TAKEOFF", "UNKNOWN") for s in matched.samples]
-    height[np.array(not_above_sea)] = np.nan
+    height = _above_sea(matched.samples)
     relative = column("relative_height_m")[:, 0]
     speed = np.nan_to_num(column("speed_mps")[:, 0], nan=_DEFAULT_SPEED_MPS)
     body, gimbal = (
@@ -200,6 +199,22 @@ def _fill(table: FlightTable, matched: _Matched, found: Bools) -> FlightTable:
         sigma_xy_m=np.where(taken, matched.sigma_t_s * speed, table.sigma_xy_m),
         t_ns=np.where(table.t_ns > 0, table.t_ns, times),
     )
+
+
+def _above_sea(samples: list[TelemetrySample | None]) -> Floats:
+    """Heights of N samples in EGM96; NaN where a sample's height is above take-off or of unknown datum."""
+    height = np.full(len(samples), np.nan)
+    for datum in ("EGM96", "ELLIPSOID"):
+        rows = [i for i, s in enumerate(samples) if s is not None and s.height_datum == datum]
+        told = [(s.height_m, s.lon_deg, s.lat_deg) for s in (samples[i] for i in rows) if s is not None]
+        if told:
+            values = np.array(told)
+            height[rows] = (
+                values[:, 0]
+                if datum == "EGM96"
+                else convert_height(values[:, 0], values[:, 1:], datum, "EGM96")
+            )
+    return height
 
 
 def _matched_sentence(table: FlightTable, log: FlightLog, matched: _Matched, found: Bools) -> Problem:

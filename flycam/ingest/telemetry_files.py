@@ -29,6 +29,8 @@ def read_flight_log(path: Path) -> FlightLog:
             head = file.read(_HEAD)
     except OSError as error:
         raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+    if not head:
+        raise SourceUnreadable(f"{path}: is empty: copy it from the aircraft again")
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
         return read_dataflash(path)
     if head.startswith(ULOG_MAGIC):

@@ -11,9 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.geodata.geoid import undulation_m
+from flycam.ingest.flight_table import flight_table
 from flycam.ingest.klv import UNIVERSAL_KEY, PacketSplitter, checksum, local_set, read_klv, samples_of
 from flycam.ingest.klv_fields import fields_of, world_gimbal
+from flycam.ingest.log_match import fill_from_log
 from flycam.ingest.telemetry_files import read_flight_log
+from tests.ingest.made_flights import LAT, LON, photo
 
 T0_US = 1_758_333_600_000_000
 
@@ -257,6 +261,19 @@ def test_what_holds_no_position_is_refused_in_one_sentence(tmp_path, body):
         read_klv(path)
     with pytest.raises(SourceUnreadable, match=r"bad\.klv"):
         read_flight_log(path)
+
+
+def test_a_height_above_the_ellipsoid_becomes_one_above_the_sea(tmp_path):
+    """In Vietnam's north the two lie some 28 m apart: a photo must not be placed by the wrong one."""
+    place = {"t13": angle(LAT, 90), "t14": angle(LON, 180), "t75": b"\x10\x00"}
+    path = tmp_path / "a.klv"
+    path.write_bytes(packet(T0_US, **place) + packet(T0_US + 10**6, **place))
+    table = flight_table([photo()], np.array([T0_US * 1000 + 10**8]))
+    filled, _ = fill_from_log(table, read_flight_log(path))
+    ellipsoidal = -900.0 + 0x1000 * 19_900.0 / 65_535
+    undulation = undulation_m("EGM96", np.array([[LON, LAT]]))[0]
+    assert filled.absolute_m[0] == pytest.approx(ellipsoidal - undulation, abs=1e-3)
+    assert abs(undulation) > 20.0
 
 
 def test_a_transport_stream_is_named(tmp_path):
