@@ -177,6 +177,7 @@ def gather_figures(
     catalog = workspace.catalog
     event = catalog.flights.event(flight.event_id)
     terrain = None if record.dem_id is None else recorded_terrain(workspace, record.dem_id)
+    is_bare_plane = is_plane(flight.vertical_datum) and record.support_key is None
     held = {one.frame_id for one in kept}
     gsds = [one.gsd_m for one in records if one.frame_id in held and one.gsd_m is not None] or [flight.gsd_m]
     shown = planes.shown
@@ -204,7 +205,7 @@ def gather_figures(
         communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
         pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
-        post_m=None if terrain is None or is_plane(flight.vertical_datum) else terrain.post_spacing_m[0],
+        post_m=None if terrain is None or is_bare_plane else terrain.post_spacing_m[0],
         own_pct=_own_pct(record, planes),
         error=error or ErrorFigures(median_m=float("nan"), p95_m=float("nan")),
         error_own=_error_over(planes, planes.own),

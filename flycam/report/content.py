@@ -331,8 +331,8 @@ def _maps(
         picture="surface",
         caption=say("surface_map", language),
         legend=(
-            (SURFACE_COLOURS[0], say("own", language), own),
-            (SURFACE_COLOURS[1], say(figures.ground, language), dem),
+            (SURFACE_COLOURS["own"], say("own", language), own),
+            (SURFACE_COLOURS[figures.ground], say(figures.ground, language), dem),
         ),
     )
     yield Figure(picture="relief", caption=say("relief_map", language))

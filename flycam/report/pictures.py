@@ -50,7 +50,7 @@ def draw(figures: ReportFigures, planes: MapPlanes) -> dict[str, bytes]:
         "photos": over(raster.photo_picture(planes.rgb, planes.shown), _photo_marks(figures, planes)),
         "error": over(raster.error_picture(planes.error_m)),
         "overlap": over(raster.overlap_picture(planes.overlap, planes.shown)),
-        "surface": over(raster.surface_picture(planes.own, planes.shown)),
+        "surface": over(raster.surface_picture(planes.own, planes.shown, figures.ground)),
         "relief": over(raster.relief_picture(planes.relief)),
         "moves": over(raster.pale_relief(planes.relief, planes.shown), _move_marks(figures, planes)),
     }

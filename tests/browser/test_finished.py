@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
+from flycam.catalog.records import FrameStatus
 from flycam.serve.layers import LEGENDS, DataLayer
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import click_map, settled
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, make_world
@@ -46,3 +50,59 @@ def test_final_or_live_and_the_error_layer_with_its_legend(
         painted = middle()
         assert painted.std(axis=0).max() > 20.0, "classes from west to east"
         cv2.imwrite(str(screenshots / "error.png"), settled(page)[..., ::-1])
+
+
+def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    finish_by_hand(world.workspace, world.after)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"event={REAL}&lang=vi&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
+        page.locator("select.revision").select_option("0")
+        page.locator(".data-layer select").select_option("error")
+        page.locator('[data-layer="hillshade"]').uncheck()
+        settled(page)
+        click_map(page)
+        expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+        expect(page.locator(".card")).to_contain_text("Ảnh trực tiếp")
+        shown = page.locator(".card dl").inner_text()
+        link = page.url.partition("#")[2]
+
+        other = open_page(link=link, url=url)
+        expect(other.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+        expect(other.locator("select.revision")).to_have_value("0")
+        expect(other.locator(".data-layer select")).to_have_value("error")
+        expect(other.locator('[data-layer="hillshade"]')).not_to_be_checked()
+        expect(other.locator(".card dl")).to_have_text(re.compile(r"DJI_000\d\.JPG"))
+        assert _without_spaces(other.locator(".card dl").inner_text()) == _without_spaces(shown)
+        other.locator(".card .close").click()
+        assert "at=" not in other.url
+        # another picture under an open card is another card
+        page.locator("select.revision").select_option("1")
+        expect(page.locator(".card")).to_contain_text("Bản hoàn thiện 1")
+
+
+def _without_spaces(text: str) -> str:
+    return "".join(text.split())
+
+
+def test_without_terrain_the_card_says_plane_and_that_the_error_is_not_known(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    catalog = world.workspace.catalog
+    catalog.flights.put_flight(replace(catalog.flights.flight(world.after), vertical_datum="LOCAL"))
+    catalog.frames.put(
+        replace(one, exterior=replace(one.exterior, vertical_datum="LOCAL"))
+        for one in catalog.frames.of_flight(world.after, FrameStatus.USED)
+        if one.exterior
+    )
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"event={REAL}&lang=en&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
+        settled(page)
+        click_map(page)
+        card = page.locator(".card")
+        expect(card).to_contain_text("a flat plane (no DEM)")
+        expect(card).to_contain_text("not known: there is no terrain model")
+        assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 
 import cv2
 import httpx
 import numpy as np
 import pytest
+import shapely
 from playwright.sync_api import expect
 
-from flycam.catalog.records import Role
+from flycam.catalog.records import CommuneRecord, Role
 from flycam.frame.flight import Event, EventKind
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
@@ -29,6 +31,7 @@ from tests.serve.world import (
     add_flight,
     colour_at,
     make_workspace,
+    make_world,
 )
 
 pytestmark = pytest.mark.browser
@@ -275,3 +278,71 @@ def test_a_link_to_no_place_on_earth_shows_the_event(open_page: OpenPage) -> Non
     settled(page)
     assert "NaN" not in page.locator(".position").inner_text()
     wait_for_zoom(page, 12)
+
+
+def test_search_closes_the_card_and_says_what_was_not_flown(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    far = CommuneRecord(
+        code="99999",
+        name="Bản Xa",
+        valid_from=date(2024, 7, 1),
+        wkb=shapely.to_wkb(shapely.box(LON + 0.2, LAT + 0.2, LON + 0.22, LAT + 0.22)),
+        area_m2=4e6,
+    )
+    world.workspace.catalog.boundaries.put_communes([far])
+    with running(Services(workspace=world.workspace)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}", url=url)
+        settled(page)
+        click_map(page)
+        card = page.locator(".card")
+        expect(card).to_contain_text("Ảnh gốc tại điểm này")
+        for typed, said in (("ban xa", "Chưa bay chụp"), ("nam luc", "Diện tích có ảnh")):
+            page.locator(".search input").fill(typed)
+            expect(page.locator(".search-hits button")).to_have_count(1)
+            page.keyboard.press("Enter")
+            expect(card).to_contain_text(said)
+            expect(card).not_to_contain_text("Ảnh gốc tại điểm này")
+        assert "at=" not in page.url
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_the_phone_has_room_for_the_map_and_covers_nothing(open_page: OpenPage, language: str) -> None:
+    page = open_page("phone", f"lang={language}&event={REAL}&{FLOWN}")
+    settled(page)
+    header = page.locator(".top").bounding_box()
+    assert header is not None and header["height"] <= 100
+    expect(page.locator(".position span").nth(1)).to_contain_text("VN-2000")
+    for line in page.locator(".position span").all():
+        assert line.evaluate("e => e.scrollWidth <= e.clientWidth")
+    box = page.locator(".position").bounding_box()
+    assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= SIZES["phone"][0]
+    page.locator(".panel-switch").click()
+    switch, panel = page.locator(".panel-switch").bounding_box(), page.locator(".panel").bounding_box()
+    assert switch is not None and panel is not None
+    assert panel["y"] + panel["height"] <= switch["y"] + 1
+
+
+def test_an_idle_page_is_left_alone(open_page: OpenPage) -> None:
+    """While nothing happens the clock must not draw the lists anew: an open choice would close."""
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    page.clock.install()
+    page.reload()
+    page.wait_for_selector(".flight", state="attached")
+    page.clock.run_for(3000)
+    click_map(page)
+    page.clock.run_for(3000)
+    expect(page.locator(".card img")).to_be_visible()
+    marks = [page.locator(one).first for one in (".flight", ".card img", ".layers select", "select.event")]
+    for mark in marks:
+        mark.evaluate("e => { e.dataset.kept = 'yes'; }")
+    page.clock.run_for(65_000)
+    for mark in marks:
+        expect(mark).to_have_attribute("data-kept", "yes")
+
+
+def test_a_dead_server_is_said_in_words(open_page: OpenPage, tmp_path: Path) -> None:
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        page.route("**/api/**", lambda route: route.abort())
+        page.reload()
+        expect(page.locator(".fatal")).to_contain_text("máy chủ không trả lời")

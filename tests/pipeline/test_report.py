@@ -23,6 +23,7 @@ from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
 from flycam.pipeline.report import drop_retired_reports, make_reports, report_of, write_report
 from flycam.report import words
+from flycam.report.blocks import Facts
 from flycam.report.content import document, reason_of, verdict
 from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
 from flycam.report.heard import translated
@@ -30,7 +31,7 @@ from flycam.report.numbers import area, measure, moment, number, percent, period
 from flycam.report.paper import sources, to_pdf
 from flycam.report.pictures import draw
 from flycam.report.planes import MapPlanes
-from flycam.report.raster import ERROR_COLOURS
+from flycam.report.raster import ERROR_COLOURS, SURFACE_COLOURS
 from flycam.serve.layers import LEGENDS, DataLayer
 from flycam.store import keys
 from tests.pipeline.reported_house import STATS, Reported, make_reported
@@ -118,6 +119,23 @@ def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
     classes = LEGENDS[DataLayer.ERROR].classes
     assert tuple(one.up_to for one in classes[:-1]) == ERROR_BOUNDS_M
     assert tuple(one.colour for one in classes) == ERROR_COLOURS
+    ground = LEGENDS[DataLayer.SURFACE].classes
+    assert [one.colour for one in ground] == [SURFACE_COLOURS[name] for name in ("own", "dem", "plane")]
+
+
+def test_a_flight_without_terrain_says_plane_beside_its_own_surface(
+    gathered: tuple[ReportFigures, MapPlanes],
+) -> None:
+    figures, planes = gathered
+    flat = replace(figures, vertical_datum="LOCAL", post_m=0.2)
+    said = document(flat, planes, draw(flat, planes), "en")
+    facts = dict(next(block for block in said.blocks if isinstance(block, Facts)).rows)
+    assert "the rest a plane (no DEM); posts every 0.20" in facts["Ground it is rectified on"]
+    assert "terrain model" not in " ".join([*facts, *facts.values()])
+    bare = replace(flat, post_m=None)
+    assert ("Ground it is rectified on", "a plane, no DEM") in next(
+        block for block in document(bare, planes, draw(bare, planes), "en").blocks if isinstance(block, Facts)
+    ).rows
 
 
 @pytest.mark.parametrize("language", ["vi", "en"])

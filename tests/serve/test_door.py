@@ -161,3 +161,16 @@ def test_a_signed_word_opens_exactly_until_it_expires(name: str, expires_s: int,
     assert (opened is not None) == (expires_s >= now_s)
     forged = word[:-1] + ("A" if word[-1] != "A" else "B")
     assert sessions.open_word(b"k" * 32, sessions.SESSION, forged, lambda _: account, 0) is None
+
+
+def test_a_wrong_token_is_said_to_be_wrong_and_none_is_asked_for(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.VIEWER, "right")
+    with running(Services(workspace=workspace)) as url, httpx.Client(base_url=url) as client:
+        for path in ("/api/session", "/tiles/a/1/0/0"):
+            wrong = client.get(path, headers={"Authorization": "Bearer wrong"})
+            assert (wrong.status_code, wrong.json()["message"]) == (
+                401,
+                "Mã truy cập không đúng hoặc đã bị thu hồi",
+            )
+            assert "Chưa đăng nhập" in client.get(path).json()["message"]
