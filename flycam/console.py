@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from flycam.errors import Cancelled, FlycamError, OptionUnusable
+from flycam.frame.agreement import agreed
 from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
@@ -96,7 +97,7 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
             traceback.print_exc()
             _fail(error, as_json)
         for line in lines:
-            click.echo(line, err=as_json)
+            click.echo(agreed(line), err=as_json)
         if as_json:
             click.echo(json.dumps(answer, ensure_ascii=False))
 

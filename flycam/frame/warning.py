@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlencode
 
+from flycam.frame.agreement import agreed
+
 NO_TERRAIN = "no_terrain"
 TERRAIN_HOLES = "terrain_holes"
 RELAID = "relaid"
@@ -138,7 +140,9 @@ def sentence(kept: str, language: str = "en") -> str:
     words, values = _read(kept)
     if words is None:
         return kept
-    return (words.sentence_vi if language == "vi" else words.sentence_en).format_map(values)
+    if language == "vi":
+        return words.sentence_vi.format_map(values)
+    return agreed(words.sentence_en.format_map(values))
 
 
 def brief(kept: str, language: str = "en") -> str:
@@ -146,7 +150,9 @@ def brief(kept: str, language: str = "en") -> str:
     words, values = _read(kept)
     if words is None:
         return kept
-    return (words.brief_vi if language == "vi" else words.brief_en).format_map(values)
+    return (
+        words.brief_vi.format_map(values) if language == "vi" else agreed(words.brief_en.format_map(values))
+    )
 
 
 def code_of(kept: str) -> str | None:

@@ -11,12 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from warnings import catch_warnings
 
 import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable, TerrainMissing
@@ -114,7 +115,8 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
 def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
     """The file opened as one band of heights. Raises SourceUnreadable with the cure."""
     try:
-        source = rasterio.open(path)
+        with catch_warnings(category=NotGeoreferencedWarning, action="ignore"):  # `_crs_of` says it
+            source = rasterio.open(path)
     except RasterioError as error:
         if not path.exists():
             raise SourceUnreadable(f"{path}: there is no such file: check the path") from error

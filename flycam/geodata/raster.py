@@ -240,11 +240,14 @@ def _check_last_block(path: Path) -> None:
 def _trouble(path: Path, error: Exception) -> StorageTrouble:
     full = "No space left" in str(error) or getattr(error, "errno", None) == errno.ENOSPC
     try:
-        full = full or shutil.disk_usage(path.parent).free < _FREE_MARGIN_BYTES
+        disk = shutil.disk_usage(path.parent)
+        full = full or (disk.total > 0 and disk.free < _FREE_MARGIN_BYTES)  # /proc and the like have no size
     except OSError:
         return StorageTrouble(f"{path}: the folder cannot be written: check that it exists and is yours")
     if full:
         return DiskFull(
             f"{path}: no space left on the disk: free some and run again; nothing was left behind"
         )
-    return StorageTrouble(f"{path}: cannot be written ({error}): check that the folder exists and is yours")
+    return StorageTrouble(
+        f"{path}: cannot be written there ({error}): choose another folder, one that is yours"
+    )

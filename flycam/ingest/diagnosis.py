@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from shapely import Polygon
 
 from flycam.errors import FrameRejected
+from flycam.frame.agreement import agreed
 from flycam.frame.frame import FrameHeader
 
 Floats = NDArray[np.float64]
@@ -38,6 +39,9 @@ class Problem:
     sentence_en: str
     sentence_vi: str
     frames: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentence_en", agreed(self.sentence_en))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 
 from flycam.errors import DuplicateFrame
@@ -10,6 +11,9 @@ from flycam.ingest.diagnosis import Problem, Rejection, Severity
 from flycam.ingest.flight_table import FlightTable
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.photos import sha256_of
+
+_COPY = re.compile(r"\(\d+\)$|\bcopy\b|\bbản sao\b|^copy of ", re.IGNORECASE)
+"""How Windows, macOS, phones and browsers name a copy."""
 
 Identify = Callable[[PhotoMetadata], str]
 """Hex SHA-256 that stands for a photo's bytes."""
@@ -32,7 +36,7 @@ def find_duplicates(
     """Rows to keep, rejections of the rest, the sentence.
 
     Only photos that share size, time and place are compared by `identify`, so nothing is hashed for nothing;
-    the copy with the first name stays.
+    the one under the camera's own name stays, else the first by name.
     """
     groups: dict[tuple[object, ...], list[int]] = {}
     for row, photo in enumerate(table.photos):
@@ -44,7 +48,7 @@ def find_duplicates(
         if len(rows) == 1:
             continue
         first: dict[str, str] = {}
-        for row in sorted(rows, key=lambda r: (table.photos[r].name, str(table.photos[r].path))):
+        for row in sorted(rows, key=lambda r: _order(table.photos[r])):
             photo = table.photos[row]
             identity = _comparable(photo, identify)
             if identity in first:
@@ -55,6 +59,10 @@ def find_duplicates(
                 first[identity] = table.names[row]
     kept = [row for row in range(len(table)) if row not in dropped]
     return kept, rejected, [_sentence(rejected)] if rejected else []
+
+
+def _order(photo: PhotoMetadata) -> tuple[bool, str, str]:
+    return bool(_COPY.search(photo.path.stem)), photo.name, str(photo.path)
 
 
 def _comparable(photo: PhotoMetadata, identify: Identify) -> str:

@@ -35,6 +35,7 @@ from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.naming import told_apart
 from flycam.ingest.numbering import missing_numbers
 from flycam.ingest.position import settle_positions
+from flycam.ingest.remarks import REMARKS_VI
 from flycam.ingest.sorties import course_over_ground, split_sorties
 from flycam.ingest.takeoff import TakeoffGiven
 from flycam.ingest.turned import settle_turned
@@ -91,7 +92,7 @@ def diagnose(
     flight, said = settle_turned(flight, usable.keep, checks or {}, terrain_at)
     book.add(problems=said)
     survey = survey_coverage(flight, usable.keep, terrain_at, area_of_interest)
-    missing, said = missing_numbers([photo.name for photo in photos])
+    missing, said = missing_numbers([photo.path for photo in photos])
     book.add(problems=[*said, *survey.problems])
     headers = build_headers(flight, usable.keep, book.problems, identify, operator)
     return Diagnosis(
@@ -251,7 +252,7 @@ def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
             code="remark",
             severity=Severity.INFO,
             sentence_en=f"{len(names)} photos: {text}.",
-            sentence_vi=f"{len(names)} ảnh, ghi chú khi đọc tệp: {text}.",
+            sentence_vi=f"{len(names)} ảnh: {REMARKS_VI.get(text, text)}.",
             frames=tuple(names),
         )
         for text, names in by_text.items()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,25 +25,18 @@ def counters(names: Sequence[str]) -> NDArray[np.int64]:
     return np.array([-1 if m is None else int(m["number"]) for m in matches], dtype=np.int64)
 
 
-def missing_numbers(names: Sequence[str]) -> tuple[tuple[str, ...], list[Problem]]:
+def missing_numbers(paths: Sequence[Path]) -> tuple[tuple[str, ...], list[Problem]]:
     """Names of files that the numbering says should exist, and the sentence.
 
-    Series are told apart by what stands before the counter (a date in it is a pattern, not a name) and after
-    it; a jump of over 200, or the counter's roll-over after 999 or 9999, begins a new series.
+    Series are told apart by what stands before the counter (a date in it is a pattern, not a name), by what
+    stands after it, and by folder, unless no number occurs in two: then the camera counted on, or a card was
+    sorted into folders. A jump of over 200, or the roll-over after 999 or 9999, begins a new series.
     """
-    series: dict[tuple[str, str, int], list[tuple[str, int]]] = {}
-    for name in sorted(set(names)):
-        match = _COUNTER.match(name)
-        if match is None:
-            continue
-        head, number, tail = match["head"], match["number"], match["tail"]
-        key = (_DATED.sub("#", head), tail, len(number))
-        series.setdefault(key, []).append((head, int(number)))
     missing: list[str] = []
     ranges: list[str] = []
-    for (pattern, tail, width), members in series.items():
+    for (folder, pattern, tail, width), members in _series(paths).items():
         for before, after in _jumps(members):
-            head = pattern.replace("#", "*")
+            head = folder + pattern.replace("#", "*")
             gone = [f"{head}{n:0{width}d}{tail}" for n in range(before + 1, after)]
             missing += gone
             ranges.append(gone[0] if len(gone) == 1 else f"{gone[0]} to {gone[-1]}")
@@ -59,6 +54,26 @@ def missing_numbers(names: Sequence[str]) -> tuple[tuple[str, ...], list[Problem
             "phần thẻ nhớ, hãy chép nốt rồi nhập lại; phần đã có vẫn được dùng.",
         )
     ]
+
+
+def _series(paths: Sequence[Path]) -> dict[tuple[str, str, str, int], list[tuple[str, int]]]:
+    """Members (what stands before the number, number) by (folder/ or "", pattern, what follows, digits)."""
+    cards: dict[tuple[str, str, int], dict[Path, list[tuple[str, int]]]] = {}
+    for path in sorted(set(paths), key=lambda path: (path.name, path)):
+        match = _COUNTER.match(path.name)
+        if match is None:
+            continue
+        head, number, tail = match["head"], match["number"], match["tail"]
+        folders = cards.setdefault((_DATED.sub("#", head), tail, len(number)), {})
+        folders.setdefault(path.parent, []).append((head, int(number)))
+    series: dict[tuple[str, str, str, int], list[tuple[str, int]]] = {}
+    for key, folders in cards.items():
+        times = Counter(pair for members in folders.values() for pair in members)
+        if max(times.values()) == 1:
+            series["", *key] = sorted(times)
+        else:
+            series |= {(f"{folder.name}/", *key): members for folder, members in folders.items()}
+    return series
 
 
 def _jumps(members: list[tuple[str, int]]) -> list[tuple[int, int]]:

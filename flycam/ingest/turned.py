@@ -251,12 +251,12 @@ def _said(flight: SettledFlight, quarters: Votes, votes: Votes, unsure: Bools) -
             Problem(
                 code="turned",
                 severity=Severity.INFO,
-                sentence_en=f"{count} photos lie turned by {degrees}° clockwise against what their metadata"
-                f" say: {found} patches of ground lie where their neighbours show them only turned back"
-                f", {as_written} as it is written; the pictures are read as they lie, nothing is lost.",
-                sentence_vi=f"{count} ảnh bị xoay {degrees}° theo chiều kim đồng hồ so với siêu dữ liệu:"
-                f" {found} mảng mặt đất chỉ khớp với các ảnh bên cạnh khi xoay trả lại, {as_written} mảng"
-                " khớp nếu giữ nguyên; ảnh được đọc đúng chiều, không mất gì.",
+                sentence_en=f"{count} of the photos were turned by {degrees}° clockwise after they were taken"
+                f" ({found} places match the neighbouring photos only when they are turned back,"
+                f" {as_written} as they are); flycam has turned them back, nothing is lost.",
+                sentence_vi=f"{count} ảnh đã bị xoay {degrees}° theo chiều kim đồng hồ sau khi chụp"
+                f" ({found} chỗ chỉ khớp với các ảnh bên cạnh khi xoay lại, {as_written} chỗ khớp khi để"
+                " nguyên); flycam đã xoay lại, không mất dữ liệu.",
                 frames=flight.table.names_of(rows),
             )
         )

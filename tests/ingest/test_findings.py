@@ -76,7 +76,7 @@ def test_quick_identity_tells_photos_apart():
 
 def test_a_half_copied_card_names_its_gaps():
     names = [f"DJI_{n:04d}.JPG" for n in range(1, 41) if n not in {5, 20, 21, 22}]
-    missing, problems = missing_numbers(names)
+    missing, problems = missing_numbers([*map(Path, names)])
     assert missing == ("DJI_0005.JPG", "DJI_0020.JPG", "DJI_0021.JPG", "DJI_0022.JPG")
     assert "DJI_0020.JPG to DJI_0022.JPG" in the(problems, "numbers_missing").sentence_en
 
@@ -93,12 +93,37 @@ def test_a_half_copied_card_names_its_gaps():
     ],
 )
 def test_no_gap_is_invented(names):
-    assert missing_numbers(names) == ((), [])
+    assert missing_numbers([*map(Path, names)]) == ((), [])
+
+
+def test_folders_that_count_from_the_start_again_have_gaps_of_their_own():
+    first = [Path("100MEDIA", f"DJI_{n:04d}.JPG") for n in range(1, 10) if n != 4]
+    second = [Path("101MEDIA", f"DJI_{n:04d}.JPG") for n in range(1, 10) if n != 7]
+    missing, problems = missing_numbers([*first, *second])
+    assert missing == ("100MEDIA/DJI_0004.JPG", "101MEDIA/DJI_0007.JPG")
+    assert "100MEDIA/DJI_0004.JPG" in the(problems, "numbers_missing").sentence_vi
+
+
+def test_a_card_sorted_into_folders_has_no_gap_and_one_that_counts_on_has():
+    sorted_out = [Path("tốt" if n % 3 else "mờ", f"DJI_{n:04d}.JPG") for n in range(1, 20)]
+    assert missing_numbers(sorted_out) == ((), [])
+    counts_on = [Path("100MEDIA/DJI_0008.JPG"), Path("101MEDIA/DJI_0010.JPG")]
+    assert missing_numbers(counts_on)[0] == ("DJI_0009.JPG",)
+
+
+@pytest.mark.parametrize(
+    "copy", ["DJI_0001 (1).JPG", "DJI_0001 - Copy.JPG", "Copy of DJI_0001.JPG", "A copy.JPG"]
+)
+def test_the_cameras_own_name_is_kept_among_copies(copy):
+    one = strips(lines=1)[0]
+    photos = [replace(one, name=name, path=Path(name)) for name in (copy, "DJI_0001.JPG")]
+    kept, rejected, _ = find_duplicates(table_of(photos), lambda item: "the same")
+    assert kept == [1] and rejected[0].name == copy
 
 
 def test_a_date_in_the_name_is_not_the_counter():
     names = ["DJI_20250416072557_0001_D.JPG", "DJI_20250416072601_0003_D.JPG"]
-    assert missing_numbers(names)[0] == ("DJI_*0002_D.JPG",)
+    assert missing_numbers([*map(Path, names)])[0] == ("DJI_*0002_D.JPG",)
     assert counters([*names, "x.jpg"]).tolist() == [1, 3, -1]
 
 

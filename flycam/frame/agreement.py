@@ -1,0 +1,28 @@
+"""English sentences that count: "1 photos are" becomes "1 photo is". Vietnamese nouns need no such care."""
+
+from __future__ import annotations
+
+import re
+
+_NOUNS = "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
+_VERBS = {
+    "are": "is",
+    "were": "was",
+    "have": "has",
+    "do": "does",
+    "carry": "carries",
+    "look": "looks",
+    "see": "sees",
+    "come": "comes",
+    "repeat": "repeats",
+    "stand": "stands",
+    "match": "matches",
+    "hold": "holds",
+    "lie": "lies",
+}
+_ONE = re.compile(rf"(?<![\w.,])1 ({_NOUNS})(?:e?s)\b(?: ({'|'.join(_VERBS)})\b)?")
+
+
+def agreed(sentence: str) -> str:
+    """The English sentence with noun and verb after a lone 1 in the singular."""
+    return _ONE.sub(lambda m: f"1 {m[1]}" + (f" {_VERBS[m[2]]}" if m[2] else ""), sentence)

@@ -1,0 +1,24 @@
+"""One photo is one photo."""
+
+from __future__ import annotations
+
+import pytest
+
+from flycam.frame.agreement import agreed
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"),
+    [
+        ("1 photos are left out", "1 photo is left out"),
+        ("seen by 1 photos.", "seen by 1 photo."),
+        ("1 patches match", "1 patch matches"),
+        ("1 photos carry no tilt: 1 frames", "1 photo carries no tilt: 1 frame"),
+        ("21 photos are", "21 photos are"),
+        ("1,001 photos are; 0.1 photos", "1,001 photos are; 0.1 photos"),
+        ("1 of 40 photos are", "1 of 40 photos are"),
+        ("DJI_1 photos-of-day", "DJI_1 photos-of-day"),
+    ],
+)
+def test_agreed(counted: str, said: str) -> None:
+    assert agreed(counted) == said
