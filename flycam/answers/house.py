@@ -32,12 +32,20 @@ def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
     return answer, lines
 
 
-def of_checks(checks: Sequence[Check]) -> Answered:
-    """checks."""
+def of_checks(checks: Sequence[Check], language: str = "en") -> Answered:
+    """checks, ready; the last line says whether this machine is ready for a flight."""
     answer = {
+        "ready": all(c.ok for c in checks),
         "checks": [
             {"name": c.name, "ok": c.ok, "sentence": c.sentence_en, "sentence_vi": c.sentence_vi}
             for c in checks
-        ]
+        ],
     }
-    return answer, [f"{'ok' if c.ok else '!!'}  {c.name}: {c.sentence_en}" for c in checks]
+    said = [(c.ok, c.name, c.sentence_vi if language == "vi" else c.sentence_en) for c in checks]
+    lines = [f"{'ok' if ok else '!!'}  {name}: {sentence}" for ok, name, sentence in said]
+    amiss = ", ".join(name for ok, name, _ in said if not ok)
+    if language == "vi":
+        lines.append(f"CHƯA SẴN SÀNG: xem lại {amiss} ở trên" if amiss else "SẴN SÀNG cho chuyến bay")
+    else:
+        lines.append(f"NOT READY: see {amiss} above" if amiss else "READY for a flight")
+    return answer, lines

@@ -73,7 +73,10 @@ class ReferencePicture:
         self.gsd_m = float(across) / self._size[0]
 
     def onto(self, tiles: TileRange) -> Laid:
-        """The picture over a range of tiles; valid False beside it and where it has no data."""
+        """The picture over a range of tiles; valid False beside it and where it has no data.
+
+        Raises SourceUnreadable where the file is damaged or cut off.
+        """
         height, width = tiles.shape_px
         columns, rows = self._source_pixels(tiles)
         window = _window(columns, rows, self._size)
@@ -112,12 +115,17 @@ class ReferencePicture:
         """Pixels and mask of a window, thinned (averaged) to about the step of the tiles."""
         step = max(1.0, min(_step(columns, 1), _step(rows, 0)))
         shape = (max(round(window.height / step), 1), max(round(window.width / step), 1))
-        with rasterio.open(self.path) as source:
-            bands = [1, 2, 3] if source.count >= 3 else [1]
-            values = source.read(
-                bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.average
-            )
-            mask = source.dataset_mask(window=window, out_shape=shape)
+        try:
+            with rasterio.open(self.path) as source:
+                bands = [1, 2, 3] if source.count >= 3 else [1]
+                values = source.read(
+                    bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.average
+                )
+                mask = source.dataset_mask(window=window, out_shape=shape)
+        except RasterioError as error:
+            raise SourceUnreadable(
+                f"{self.path.name}: is damaged or cut off; copy it again and run again"
+            ) from error
         low, high = self._stretch
         scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)
         pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)

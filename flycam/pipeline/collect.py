@@ -1,20 +1,23 @@
-"""Collecting what nothing refers to any more: old tile states, and old clips of communes.
+"""Collecting what nothing refers to any more: old tile states, tiles of retired revisions, old clips of
+communes, and local copies that can be fetched or made again.
 
 Evidence (photos, logs, terrain, boundaries) is never collected, nor anything younger than the grace: whoever
 read a key a moment ago (a screen, a sync over a thin link) still finds its object. A state counts as old from
-the moment that the log has another for its tile. What the log never named is left alone: another catalogue
-may share the store.
+the moment that the log has another for its tile, or that its revision was retired. What the log never named
+is left alone: another catalogue may share the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
+from flycam.pipeline.leftovers import old_copies, old_stage_folders, remove, retired_since, size_of
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 
@@ -31,6 +34,7 @@ class CollectReport:
     """What was collected (or, on a dry run, would be).
 
     tiles, clips, freed_bytes  objects deleted, and their size
+    local_bytes                of stage files of runs nobody went on with, and of copies in the cache folder
     waiting                    old objects that are still within the grace
     busy                       flights that were being written, and so were left for the next time
     """
@@ -38,6 +42,7 @@ class CollectReport:
     tiles: int = 0
     clips: int = 0
     freed_bytes: int = 0
+    local_bytes: int = 0
     waiting: int = 0
     busy: tuple[str, ...] = ()
 
@@ -63,7 +68,9 @@ def collect(
     if not grace_s >= 0.0:
         raise OptionUnusable(f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more")
     old_ns = workspace.clock_ns() - int(grace_s * 1e9)
-    tiles = clips = freed = waiting = 0
+    # whatever the grace, a process that is at work this moment keeps the copies it reads
+    old_copies_ns = workspace.clock_ns() - int(max(grace_s, DAY_S) * 1e9)
+    tiles = clips = freed = waiting = local = 0
     busy: list[str] = []
     flights = workspace.catalog.flights.flights()
     for count, flight in enumerate(flights, start=1):
@@ -76,7 +83,9 @@ def collect(
             continue
         tiles, clips = tiles + len(found.tiles), clips + len(found.clips)
         waiting += found.waiting
+        local += _local(workspace, flight, old_copies_ns, dry_run)
         progress("collect", count, len(flights))
+    local += sum(_remove(path, dry_run) for path in old_copies(workspace, old_copies_ns))
     if (tiles or clips) and not dry_run:
         workspace.catalog.audit.append(
             workspace.operator or workspace.box,
@@ -85,7 +94,28 @@ def collect(
             f"{tiles} tile states, {clips} clips, {freed} bytes",
             at_ns=workspace.clock_ns(),
         )
-    return CollectReport(tiles=tiles, clips=clips, freed_bytes=freed, waiting=waiting, busy=tuple(busy))
+    return CollectReport(
+        tiles=tiles,
+        clips=clips,
+        freed_bytes=freed,
+        local_bytes=local,
+        waiting=waiting,
+        busy=tuple(busy),
+    )
+
+
+def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> int:
+    """Stage files of a flight, unless it is being finished."""
+    try:
+        with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
+            folders = list(old_stage_folders(workspace, flight.flight_id, old_ns))
+            return sum(_remove(folder, dry_run) for folder in folders)
+    except FlightBusy:
+        return 0
+
+
+def _remove(path: Path, dry_run: bool) -> int:
+    return size_of(path) if dry_run else remove(path)
 
 
 def _of_flight(workspace: Workspace, flight: Flight, old_ns: int) -> _Found:
@@ -111,10 +141,11 @@ def _of_flight(workspace: Workspace, flight: Flight, old_ns: int) -> _Found:
 
 
 def _replaced(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int]:
-    """When each old state's key was replaced (UTC ns), and when the last line of the log was written."""
+    """When each old state's key was replaced or retired (UTC ns), and when the last line was written."""
     standing: dict[tuple[int, TileId], str] = {}
     replaced: dict[str, int] = {}
-    seq = last_ns = 0
+    last: dict[int, int] = {}
+    seq = 0
     while lines := workspace.catalog.tiles.log_since(mosaic_id, seq, _LINES_AT_ONCE):
         for line in lines:
             tile = (line.revision, line.tile_id)
@@ -123,9 +154,13 @@ def _replaced(workspace: Workspace, mosaic_id: str) -> tuple[dict[str, int], int
                 replaced[before] = line.written_ns
             standing[tile] = line.key
             replaced.pop(line.key, None)
-            last_ns = max(last_ns, line.written_ns)
+            last[line.revision] = max(last.get(line.revision, 0), line.written_ns)
         seq = lines[-1].seq
-    return replaced, last_ns
+    retired = retired_since(workspace, mosaic_id, last)
+    for (revision, _), key in standing.items():
+        if revision in retired:
+            replaced[key] = retired[revision]
+    return replaced, max(last.values(), default=0)
 
 
 def _clips(workspace: Workspace, mosaics: list[MosaicInfo], mosaic_id: str) -> Iterator[str]:

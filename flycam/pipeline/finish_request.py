@@ -78,6 +78,9 @@ def check_request(flight: Flight, request: FinishRequest) -> None:
             f"{_MOST_HELD_OUT:g}; without points held out nothing tells whether the adjustment is better "
             "than what it began with"
         )
+    for option, path in (("--reference", request.reference), ("--gcp", request.gcp)):
+        if path is not None and not path.is_file():
+            raise InputUnusable(f"{option} {path}: there is no such file; check the path")
     if request.gsd_m is not None:
         check_gsd(request.gsd_m, flight.gsd_m, _COARSEST_TIMES * flight.gsd_m)
     if request.dsm_spacing_m is not None and not flight.gsd_m <= request.dsm_spacing_m <= _COARSEST_DSM_M:

@@ -20,7 +20,7 @@ from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store.opening import open_store
 
 NAME = "Bản Lầu"
-QUICK = FinishRequest(surface=False)
+WHOLE, QUICK = FinishRequest(), FinishRequest(surface=False)
 
 
 def open_workspace(root: Path) -> Workspace:
@@ -63,7 +63,7 @@ class Finished:
         return open_workspace(to)
 
 
-def make_finished(folder: Path, drill: DrillReport) -> Finished:
+def make_finished(folder: Path, drill: DrillReport, request: FinishRequest = WHOLE) -> Finished:
     root, before = folder / "house", folder / "before"
     workspace = ingested(root, drill)
     (flight,) = workspace.catalog.flights.flights()
@@ -71,7 +71,7 @@ def make_finished(folder: Path, drill: DrillReport) -> Finished:
     workspace.catalog.close()
     shutil.copytree(root, before)
     workspace = open_workspace(root)
-    report = finish(workspace, NAME)
+    report = finish(workspace, NAME, request)
     return Finished(root=root, before=before, workspace=workspace, report=report, live=live)
 
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 
 from flycam.drill.drill import DrillReport
-from flycam.errors import InputUnusable, NotFound
+from flycam.errors import Cancelled, InputUnusable, NotFound
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.collect import DAY_S, collect
+from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, remove_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from tests.houses import House
+from tests.pipeline.finished_house import QUICK, Finished, finish_quickly, make_finished
 
 MakeHouse = Callable[..., House]
 START_NS = 1_800_000_000 * 10**9
@@ -163,3 +167,53 @@ def test_a_name_that_fits_several_files_is_not_guessed(laid: Laid) -> None:
     with pytest.raises(InputUnusable, match="0123456789abcdef01234567"):
         remove_dem(laid.workspace, "dem.tif")
     assert len(catalog.terrain.dems()) == 2
+
+
+def test_tiles_of_retired_revisions_go_and_those_on_show_stay(finished: Finished, tmp_path: Path) -> None:
+    """The first is retired by a withdrawal, the second without that frame is on show."""
+    workspace = finished.copy(tmp_path / "house")
+    frame = workspace.catalog.frames.of_flight(finished.report.flight.flight_id)[0]
+    withdraw(workspace, frame.frame_id, "nhà dân", "UBND tỉnh")
+    finish_quickly(workspace)
+    old, new = (workspace.catalog.tiles.heads(finished.mosaic_id, number) for number in (1, 2))
+    assert old and new
+    assert collect(workspace).tiles == 0
+    done = collect(workspace, grace_s=0.0)
+    assert done.tiles >= len(old)
+    assert not [head for head in old if workspace.store.exists(head.key)]
+    for head in (*new, *workspace.catalog.tiles.heads(finished.mosaic_id, 0)):
+        read_tile(workspace.store, head)
+
+
+def test_what_a_stopped_finish_left_on_disk_goes_after_the_grace(finished: Finished, tmp_path: Path) -> None:
+    workspace = finished.copy(tmp_path / "house", finished=False)
+    with pytest.raises(Cancelled):
+        finish_quickly(workspace, cancelled=stop_at_the_second_report())
+    killed = workspace.cache_dir / "tmpkilled" / "DJI_0001.JPG"
+    photo = workspace.cache_dir / "evidence" / ("0" * 64) / "DJI_0001.JPG"
+    for path in (killed, photo):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(bytes(1000))
+    (dem,) = workspace.catalog.terrain.dems()
+    terrain = local_copy(workspace, dem.sha256, dem.name)
+    stages = workspace.cache_dir / "finish" / finished.report.flight.flight_id
+    assert list(stages.iterdir())
+    assert collect(workspace, grace_s=0.0).local_bytes == 0, "somebody may be reading them now"
+    later = replace(workspace, clock_ns=lambda: time.time_ns() + int(8 * DAY_S * 1e9))
+    with workspace.catalog.flights.lock(f"finish-{finished.report.flight.flight_id}"):
+        tried = collect(later, dry_run=True)
+        assert tried.local_bytes == 2000
+        assert list(stages.iterdir()), "somebody goes on with it now"
+    assert collect(later).local_bytes >= 2000
+    assert terrain.exists() and not killed.exists() and not photo.exists()
+    assert not list(stages.iterdir())
+
+
+def stop_at_the_second_report() -> Callable[[], bool]:
+    asked = iter([False])
+    return lambda: next(asked, True)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Finished:
+    return make_finished(tmp_path_factory.mktemp("finished"), drill, QUICK)
