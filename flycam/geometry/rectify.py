@@ -29,6 +29,7 @@ Indices = NDArray[np.int64]
 
 # Half a source pixel, reached only at kinks of the terrain; see decision 0009.
 MAX_LATTICE_ERROR_PX = 0.5
+_INTERPOLATED_PX = 2  # pixels beside a place that cubic interpolation reads
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,7 +180,6 @@ def _rectify_over_posts(
     quality: NDArray[np.uint16],
 ) -> Rectified:
     """Fill rgb and quality (zero before) tile by tile; see `posts`."""
-    rgba = cv2.cvtColor(pixels, cv2.COLOR_RGB2RGBA)
     inside_px = seen_px = 0
     for tile in posts.tiles(tiles):
         inside_px += int(tile.inside.sum())
@@ -187,11 +187,15 @@ def _rectify_over_posts(
         if not extents[tile.index].any():
             continue
         window = tile_window(tiles, tile.index)
-        cv2.patchNaNs(tile.map_uv, NOWHERE_PX)
-        sampled = cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
-            rgba, tile.map_uv, None, interpolation, borderMode=cv2.BORDER_REPLICATE
-        )
         seen = tile.seen.view(np.uint8)
+        rows, cols = _shown(tile.map_uv, seen, pixels.shape)
+        # the patch is a small part of the picture: no more than it shows is copied
+        rgba = cv2.cvtColor(pixels[rows, cols], cv2.COLOR_RGB2RGBA)
+        cv2.patchNaNs(tile.map_uv, NOWHERE_PX)
+        map_uv = tile.map_uv - np.array((cols.start, rows.start), dtype=np.float32)
+        sampled = cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
+            rgba, map_uv, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+        )
         cv2.copyTo(cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), seen, rgb[window])
         quality[window] = tile.quality
     return Rectified(
@@ -201,3 +205,15 @@ def _rectify_over_posts(
         lattice_error_px=0.0,
         visible_fraction=seen_px / inside_px if inside_px else 0.0,
     )
+
+
+def _shown(
+    map_uv: NDArray[np.float32], seen: NDArray[np.uint8], shape: tuple[int, ...]
+) -> tuple[slice, slice]:
+    """Rows and columns of a picture that a map's seen pixels are interpolated from."""
+    spans = []
+    for band, size in ((1, shape[0]), (0, shape[1])):
+        low, high, _, _ = cv2.minMaxLoc(np.ascontiguousarray(map_uv[..., band]), seen)
+        spans.append(slice(max(int(low) - _INTERPOLATED_PX, 0), min(int(high) + _INTERPOLATED_PX + 2, size)))
+    rows, cols = spans
+    return rows, cols

@@ -3,8 +3,9 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles adjust, and of a finished revision finish-accuracy
-finish-sigma finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some are
-named). Ends with code 0 whether the numbers are met or not; with 1 only if something did not run.
+finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference finish-brighton (all,
+unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
+not run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import argparse
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from functools import partial
@@ -119,11 +121,13 @@ def main() -> int:
     host, rows, broken = machine(), [], []
     for name in options.rows or ROWS:
         print(f"measuring {name} …", file=sys.stderr, flush=True)
+        began = time.monotonic()
         try:
             rows.extend(ROWS[name](options))
         except Exception as error:  # noqa: BLE001  the other rows are still worth measuring
             traceback.print_exc()
             broken.append(f"{name}: {error}")
+        print(f"  {name} took {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
     print(render(rows, host, broken, os.getloadavg()[0]))
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, host, broken), indent=1, ensure_ascii=False))

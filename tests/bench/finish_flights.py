@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -86,6 +88,7 @@ class Finished:
 
     data    its data folder; answer: the command's JSON; final, live: the exported GeoTIFFs
     wall_s, cpu_s, peak_bytes  of the command, start-up and all
+    made    when it ran, and the load average before
     """
 
     data: Path
@@ -93,6 +96,7 @@ class Finished:
     wall_s: float
     cpu_s: float
     peak_bytes: int
+    made: str
 
     @property
     def final(self) -> Path:
@@ -128,16 +132,20 @@ def prepared(flight: FinishFlight) -> FinishFlight:
     return flight
 
 
-def finished(name: str, photos: Path, dem: Path | None, *options: str) -> Finished:
-    """Ingest and finish in a fresh data folder, or what is there already of the same code and options."""
+def finished(name: str, photos: Path, dem: Path | None, *options: str, fresh: bool = False) -> Finished:
+    """Ingest and finish in a fresh data folder, or what is there already of the same code and options.
+
+    fresh  run it even so: times are of this run, on the machine as it is now
+    """
     asked = f"{name}-{hashlib.sha256(' '.join(options).encode()).hexdigest()[:6]}"
     data = HOME / "data" / f"{asked}-{_code()}"
     told = data / "bench.json"
-    if told.is_file():
+    if told.is_file() and not fresh:
         return Finished(data=data, **json.loads(told.read_text()))
     for older in data.parent.glob(f"{asked}-*"):
         shutil.rmtree(older)
     data.mkdir(parents=True)
+    load = os.getloadavg()[0]
     print(f"finishing {name} {' '.join(options)} …", flush=True)
     ingested(photos, dem, data)
     done = run_process([*FLYCAM, "finish", NAME, *options, "--data", data, "--json"], watch_memory=True)
@@ -147,6 +155,7 @@ def finished(name: str, photos: Path, dem: Path | None, *options: str) -> Finish
         wall_s=done.wall_s,
         cpu_s=done.cpu_s,
         peak_bytes=done.peak_bytes,
+        made=f"{datetime.now().astimezone():%Y-%m-%d %H:%M}, load {load:.1f}",
     )
     export(data, one.final, "final")
     export(data, one.live, "live")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -18,12 +19,16 @@ _LOOK_EVERY_S = 0.02
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A process that ended with code 0. peak_bytes is only looked for when asked."""
+    """A process that ended with code 0. peak_bytes is only looked for when asked.
+
+    ended  False: it was stopped when its time was over, and what it took is less than it takes
+    """
 
     wall_s: float
     cpu_s: float
     peak_bytes: int
     stdout: str
+    ended: bool = True
 
 
 class BenchBroken(Exception):
@@ -37,8 +42,12 @@ def run_process(
     watch_memory: bool = False,
     environment: dict[str, str] | None = None,
     folder: Path | None = None,
+    limit_s: float | None = None,
 ) -> Finished:
-    """Run to the end on `cores` (default: all that this process may use). Raises BenchBroken if it fails."""
+    """Run to the end on `cores` (default: all that this process may use), or for `limit_s` of wall time.
+
+    Raises BenchBroken if it fails.
+    """
     before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         if before is not None and cores is not None:
@@ -57,7 +66,8 @@ def run_process(
             if before is not None:
                 os.sched_setaffinity(0, before)
         peak = _watch(child) if watch_memory else 0
-        code = child.wait()
+        ended = _waited(child, limit_s)
+        code = child.wait() if ended else 0
         wall = time.perf_counter() - started
         after = os.times()
         out.seek(0)
@@ -66,7 +76,20 @@ def run_process(
     if code != 0:
         raise BenchBroken(f"{' '.join(map(str, command))[:300]} ended with {code}: {stderr[-1500:]}")
     cpu = after.children_user + after.children_system - times.children_user - times.children_system
-    return Finished(wall_s=wall, cpu_s=cpu, peak_bytes=peak, stdout=stdout)
+    return Finished(wall_s=wall, cpu_s=cpu, peak_bytes=peak, stdout=stdout, ended=ended)
+
+
+def _waited(child: psutil.Popen, limit_s: float | None) -> bool:
+    """Whether it ended by itself; if not it is gone now, and so are those it started."""
+    try:
+        child.wait(limit_s)
+    except psutil.TimeoutExpired:
+        for process in (*child.children(recursive=True), child):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        child.wait()
+        return False
+    return True
 
 
 def startup(command: Sequence[str | Path], cores: Sequence[int] | None = None, repeats: int = 3) -> Finished:

@@ -1,0 +1,87 @@
+"""The peer: pycolmap, in its own virtual environment, over the ties that flycam found. Never imported.
+
+FLYCAM_BENCH_PYCOLMAP names a Python that has it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tests.bench.flights import ROOT
+from tests.bench.processes import BenchBroken, run_process
+from tests.bench.tie_blocks import TieBlock
+
+VERSION = "4.2.1"
+_SCRIPT = Path(__file__).with_name("colmap_adjust.py")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColmapRun:
+    """centres_m n×3, heights as recorded; error_px mean reprojection; points kept; cpu_s of both variants."""
+
+    centres_m: np.ndarray
+    error_px: float
+    points: int
+    cpu_s: float
+
+
+def python() -> Path:
+    """Python of the environment; installed on first use."""
+    told = os.environ.get("FLYCAM_BENCH_PYCOLMAP")
+    if told:
+        return Path(told)
+    home = ROOT / "pycolmap"
+    path = home / "bin" / "python"
+    if not path.exists():
+        print(f"installing pycolmap {VERSION} into {home} …", flush=True)
+        try:
+            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            wanted = f"pycolmap=={VERSION}"
+            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", wanted], check=True)
+        except subprocess.CalledProcessError as error:
+            shutil.rmtree(home, ignore_errors=True)
+            raise BenchBroken(f"pycolmap cannot be installed ({error}); set FLYCAM_BENCH_PYCOLMAP") from error
+    return path
+
+
+def adjusted(block: TieBlock, folder: Path) -> dict[str, ColmapRun]:
+    """Pose-prior bundle adjustment of the same ties, position priors and camera: "free" and "held" lens.
+
+    COLMAP knows no prior on a lens and none on attitudes: the recorded ones are where it starts.
+    """
+    frames = block.frames
+    lens = frames[0].interior
+    k1, k2, p1, p2, k3 = (*lens.distortion, 0.0, 0.0, 0.0, 0.0, 0.0)[:5]
+    scale = np.array([1.0, 1.0, frames[0].exterior.grid_scale])
+    origin = block.centres_m.mean(axis=0)
+    told, came = folder / "colmap-block.npz", folder / "colmap-result.npz"
+    order = np.argsort(block.ties.track, kind="stable")
+    np.savez(
+        told,
+        size_px=np.array(lens.image_size_px),
+        lens=np.array([*lens.focal_length_px, *lens.principal_point_px, k1, k2, p1, p2, k3]),
+        centre=(block.centres_m - origin) * scale,
+        rotation=np.array([f.exterior.rotation for f in frames]),
+        sigma_m=np.array(frames[0].exterior.sigma_position_m),
+        frame=block.ties.frame[order].astype(np.int64),
+        track=block.ties.track[order].astype(np.int64),
+        uv=block.ties.uv_px[order],
+    )
+    run = run_process([python(), _SCRIPT, told, came])
+    with np.load(came) as found:
+        return {
+            name: ColmapRun(
+                centres_m=found[f"{name}_centre"] / scale + origin,
+                error_px=float(found[f"{name}_error_px"]),
+                points=int(found[f"{name}_points"]),
+                cpu_s=run.cpu_s,
+            )
+            for name in ("free", "held")
+        }
