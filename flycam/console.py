@@ -106,14 +106,14 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
 
 def _fail(error: BaseException, as_json: bool) -> NoReturn:
     code = exit_code(error)
-    click.echo(f"flycam: {sentence(error, _language())}", err=True)
+    click.echo(f"flycam: {sentence(error, language())}", err=True)
     if as_json:
         answer = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
         click.echo(json.dumps(answer, ensure_ascii=False))
     sys.exit(code)
 
 
-def _language() -> str:
+def language() -> str:
     """Vietnamese where the terminal speaks it, else English. The first of the names that is set decides."""
     spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
     return "vi" if spoken.startswith("vi") else "en"

@@ -100,7 +100,14 @@ def test_inspect_hands_out_the_gap_to_refly(run: Run, drill: DrillReport, card: 
 
 
 def test_doctor_says_what_is_missing(run: Run) -> None:
-    checks = {check["name"]: check for check in run("doctor").json["checks"]}
+    answer = run("doctor")
+    checks = {check["name"]: check for check in answer.json["checks"]}
+    assert answer.json["ready"] is False
+    assert (
+        answer.stderr.splitlines()[-1].startswith("NOT READY") and "terrain" in answer.stderr.splitlines()[-1]
+    )
+    assert "(UTC+7)" in checks["clock"]["sentence"]
+    assert "CHƯA SẴN SÀNG" in run("doctor", LC_ALL="vi_VN.UTF-8").stderr
     assert checks["store"]["ok"] and checks["catalogue"]["ok"]
     assert not checks["terrain"]["ok"] and "flycam dem add" in checks["terrain"]["sentence"]
 

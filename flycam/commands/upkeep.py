@@ -6,7 +6,7 @@ import click
 
 from flycam.catalog.records import Role
 from flycam.commands.house import Result, opened
-from flycam.console import ProgressBar, command
+from flycam.console import ProgressBar, command, language
 
 
 @click.command()
@@ -32,7 +32,7 @@ def doctor(*, data_dir: str | None) -> Result:
     from flycam.pipeline.doctor import examine
 
     with opened(data_dir) as (workspace, settings):
-        return of_checks(examine(workspace, settings.data_dir))
+        return of_checks(examine(workspace, settings.data_dir), language())
 
 
 @click.group()

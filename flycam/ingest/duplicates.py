@@ -74,7 +74,7 @@ def _sentence(rejected: list[Rejection]) -> Problem:
     return Problem(
         code="duplicates",
         severity=Severity.WARNING,
-        sentence_en=f"{len(rejected)} photos are copies of others, byte for byte: each is used once.",
+        sentence_en=f"{len(rejected)} photos hold the same bytes as another: each is used once.",
         sentence_vi=f"{len(rejected)} ảnh là bản sao giống hệt ảnh khác: mỗi ảnh chỉ dùng một lần.",
         frames=tuple(r.name for r in rejected),
     )

@@ -28,18 +28,20 @@ def posed_headers(
 ) -> tuple[tuple[FrameHeader, ...], tuple[Rejection, ...]]:
     """Headers of the photos whose name, with or without suffix, has a pose; rejections of the rest.
 
+    Folders in the file's names decide only between photos of one name; where they are not written such photos
+    cannot be told apart, and are rejected rather than laid where another was taken.
     A pose that comes with its adjusted lens beats `interior_for`, unless the photo has another shape.
     `pose_file` is named in each header's provenance. Headers are in order of time, then of name.
     """
-    by_stem = {_stem(row.name): row for row in poses}
     times, _ = capture_times(photos)
     headers: list[FrameHeader] = []
     rejected: list[Rejection] = []
+    row_of = _rows_by_name(photos, poses, pose_file, identify)
     for photo, name, captured_ns in zip(photos, told_apart(photos), times.tolist(), strict=True):
-        row = by_stem.get(_stem(photo.name))
-        if row is None:
-            unnamed = PositionUnknown(f"is not named in {pose_file}: add its pose there")
-            rejected.append(Rejection.of(name, unnamed))
+        try:
+            row = row_of(photo)
+        except PositionUnknown as error:
+            rejected.append(Rejection.of(name, error))
             continue
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
@@ -67,6 +69,36 @@ def posed_headers(
     return tuple(headers), tuple(rejected)
 
 
+def _rows_by_name(
+    photos: Sequence[PhotoMetadata], poses: Sequence[PoseRow], pose_file: str, identify: Identify
+) -> Callable[[PhotoMetadata], PoseRow]:
+    """Finds a photo's row; what it returns raises PositionUnknown if there is none, or none for sure."""
+    rows_of: dict[str, dict[tuple[str, ...], PoseRow]] = {}
+    for row in poses:
+        *folders, stem = _parts(row.name)
+        rows_of.setdefault(stem, {})[tuple(folders)] = row
+    namesakes: dict[str, list[PhotoMetadata]] = {}
+    for photo in photos:
+        namesakes.setdefault(_parts(photo.name)[-1], []).append(photo)
+
+    def row_of(photo: PhotoMetadata) -> PoseRow:
+        path = _parts(str(photo.path))
+        rows = rows_of.get(path[-1], {})
+        if len(rows) == 1 and len({identify(one) for one in namesakes[path[-1]]}) == 1:
+            return next(iter(rows.values()))
+        inside = [folders for folders in rows if folders and path[-1 - len(folders) : -1] == folders]
+        if inside:
+            return rows[max(inside, key=len)]
+        if () in rows:
+            raise PositionUnknown(
+                f"shares its name with another photo and {pose_file} does not tell them apart: write the "
+                "folder before the name there"
+            )
+        raise PositionUnknown(f"is not named in {pose_file}: add its pose there")
+
+    return row_of
+
+
 def _adjusted_lens(row: PoseRow, photo: PhotoMetadata) -> InteriorOrientation | None:
     if row.interior is None:
         return None
@@ -76,7 +108,8 @@ def _adjusted_lens(row: PoseRow, photo: PhotoMetadata) -> InteriorOrientation | 
         return None
 
 
-def _stem(name: str) -> str:
-    path = PurePath(name.replace("\\", "/"))
-    known = path.suffix.lower() in {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
-    return (path.stem if known else path.name).lower()
+def _parts(name: str) -> tuple[str, ...]:
+    """Folders and name without a picture's suffix, in small letters."""
+    path = PurePath(name.replace("\\", "/").lower())
+    known = path.suffix in {".jpg", ".jpeg", ".tif", ".tiff", ".png"}
+    return (*(part for part in path.parts[:-1] if part != "."), path.stem if known else path.name)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from flycam.errors import FlycamError
+from flycam.pipeline.coverage import VIETNAM
 from flycam.pipeline.workspace import Workspace
 
 _BYTES_A_FLIGHT = 20 << 30
@@ -61,13 +62,13 @@ def _disk(data_dir: Path) -> Check:
 
 
 def _clock(workspace: Workspace) -> Check:
-    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC)
+    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, VIETNAM)
     ok = now >= _RELEASED
     return Check(
         name="clock",
         ok=ok,
-        sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} UTC" + ("" if ok else "; it is wrong, set it"),
-        sentence_vi=f"đồng hồ máy: {now:%d/%m/%Y %H:%M} UTC" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+        sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
+        sentence_vi=f"đồng hồ máy: {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
     )
 
 

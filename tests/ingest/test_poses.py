@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -219,6 +220,29 @@ def test_photos_find_their_pose_by_name_with_or_without_suffix(tmp_path):
     assert [h.provenance.source_name for h in headers] == ["100_1.TIF"]
     assert headers[0].exterior_prior == row.exterior
     assert [(r.name, r.reason) for r in rejected] == [("100_2.TIF", "no_position")]
+
+
+def test_photos_of_one_name_find_their_pose_by_folder(tmp_path):
+    table = (
+        OPK.replace("100_1", "101MEDIA\\DJI_0001.JPG")
+        + OPK.splitlines()[1].replace("100_1", "DJI_0002")
+        + "\n"
+    )
+    rows = read_poses_csv(write(tmp_path, table), crs="EPSG:32651", vertical_datum="EGM96")
+    paths = [
+        Path(folder, name) for name in ("DJI_0001.JPG", "DJI_0002.JPG") for folder in ("100MEDIA", "101MEDIA")
+    ]
+    photos = [photo(path.name, path=path, size_bytes=n) for n, path in enumerate(paths)]
+    headers, rejected = posed_headers(
+        photos, rows, interior_for=lambda p: CAMERA, pose_file="poses.csv", identify=lambda p: str(p.path)
+    )
+    assert [h.provenance.source_sha256 for h in headers] == ["101MEDIA/DJI_0001.JPG"]
+    assert [r.name for r in rejected] == [
+        "100MEDIA/DJI_0001.JPG",
+        "100MEDIA/DJI_0002.JPG",
+        "101MEDIA/DJI_0002.JPG",
+    ]
+    assert "is not named" in rejected[0].message and "tell them apart" in rejected[1].message
 
 
 @pytest.mark.real
