@@ -107,9 +107,11 @@ def _per_tile(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:
     width, height = view.interior.image_size_px
     count = lattices.side_px // BLOCK_PX
-    low_q, high_q = _extremes(lattices.quality.astype(np.float32), count)
-    low_u, high_u = _extremes(lattices.map_uv[..., 0], count)
-    low_v, high_v = _extremes(lattices.map_uv[..., 1], count)
+    nodes = np.empty((3, *lattices.quality.shape), dtype=np.float32)
+    nodes[0], nodes[1], nodes[2] = lattices.quality, lattices.map_uv[..., 0], lattices.map_uv[..., 1]
+    low, high = _extremes(nodes.reshape(-1, *nodes.shape[2:]), count)
+    low_q, low_u, low_v = low.reshape(3, -1, count, count)
+    high_q, high_u, high_v = high.reshape(3, -1, count, count)
     # a comparison with NaN (nothing known at some node) is False: then neither is sure
     inside = (low_u >= _SURELY) & (high_u <= width - 1.0 - _SURELY)
     inside &= (low_v >= _SURELY) & (high_v <= height - 1.0 - _SURELY)
@@ -125,22 +127,21 @@ def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:
 
 
 def _extremes(nodes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smallest and largest of node arrays T×(n+2)×(n+2) over count×count blocks; NaN where a node is."""
-    low = high = nodes
-    for axis in (1, 2):
-        low, high = _along(low, axis, count, np.minimum), _along(high, axis, count, np.maximum)
-    return low, high
-
-
-def _along(nodes: NDArray[np.float32], axis: int, count: int, extreme: np.ufunc) -> NDArray[np.float32]:
-    """Extremes over the blocks along one axis: of n+2 nodes, `count` values.
+    """Smallest and largest of node arrays S×(n+2)×(n+2) over count×count blocks; NaN where a node is.
 
     The first pixel of a block stands half a pixel after the half-way point between two nodes, the last one
     half a pixel before the next; between them are its m = n / count nodes, m >= 1.
     """
-    at = np.moveaxis(nodes, axis, 0)
-    m = (at.shape[0] - 2) // count
-    half_way = 0.5 * (at[0:-1:m] + at[1::m])
-    inner = extreme.reduce(at[1:-1].reshape(count, m, *at.shape[1:]), axis=1)
-    found = extreme(inner, extreme(half_way[:-1], half_way[1:]))
-    return np.moveaxis(found, 0, axis)
+    m = (nodes.shape[-1] - 2) // count
+    half_way = 0.5 * (nodes[:, 0:-1:m] + nodes[:, 1::m])
+    found = []
+    for extreme in (np.minimum, np.maximum):
+        rows = extreme(half_way[:, :-1], half_way[:, 1:])
+        for node in range(m):  # a few strided passes: a reduction along so short an axis is slow
+            extreme(rows, nodes[:, 1 + node : -1 : m], out=rows)
+        beside = 0.5 * (rows[:, :, 0:-1:m] + rows[:, :, 1::m])
+        both = extreme(beside[:, :, :-1], beside[:, :, 1:])
+        for node in range(m):
+            extreme(both, rows[:, :, 1 + node : -1 : m], out=both)
+        found.append(both)
+    return found[0], found[1]

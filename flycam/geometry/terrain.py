@@ -81,19 +81,26 @@ def surface_heights(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats
     rows, cols = heights.shape
     col = (east - terrain.origin_m[0]) * (1.0 / terrain.post_spacing_m[0])
     row = (terrain.origin_m[1] - north) * (1.0 / terrain.post_spacing_m[1])
-    inside = (col >= 0.0) & (col <= cols - 1.0) & (row >= 0.0) & (row <= rows - 1.0)
-    if not inside.all():
+    # extremes are found faster than a mask is made; with a NaN among them they compare False
+    all_inside = bool(
+        col.min(initial=0.0) >= 0.0
+        and row.min(initial=0.0) >= 0.0
+        and col.max(initial=0.0) <= cols - 1.0
+        and row.max(initial=0.0) <= rows - 1.0
+    )
+    if not all_inside:
+        inside = (col >= 0.0) & (col <= cols - 1.0) & (row >= 0.0) & (row <= rows - 1.0)
         col, row = np.where(inside, col, 0.0), np.where(inside, row, 0.0)
-    c = np.minimum(col.astype(np.int64), cols - 2)
-    r = np.minimum(row.astype(np.int64), rows - 2)
+    c, r = np.minimum(np.floor(col), cols - 2.0), np.minimum(np.floor(row), rows - 2.0)
+    first = (r * cols + c).astype(np.int64)
     s, q = col - c, row - r
-    flat, first = heights.reshape(-1), r * cols + c
+    flat = heights.reshape(-1)
     north_west, north_east = flat.take(first), flat.take(first + 1)
     south_west, south_east = flat.take(first + cols), flat.take(first + (cols + 1))
     upper = north_west + s * (north_east - north_west)
     lower = south_west + s * (south_east - south_west)
     result: Floats = upper + q * (lower - upper)
-    if not inside.all():
+    if not all_inside:
         result = np.where(inside, result, np.nan)
     return result
 
