@@ -42,6 +42,7 @@ _HOLE_STEP_PX = 8
 # Image coordinates are cut here: far outside every picture, and inside what cv2.remap can take.
 _FAR_PX = 30000.0
 _TOUCH_PX = 2.0
+_ARRAYS = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")  # of TileLattices
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +75,7 @@ class TileLattices:
 
     def take(self, which: NDArray[np.bool_], index: Indices) -> TileLattices:
         """Some of them, under other numbers."""
-        arrays = {
-            name: getattr(self, name)[which]
-            for name in ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")
-        }
+        arrays = {name: getattr(self, name)[which] for name in _ARRAYS}
         return TileLattices(step_px=self.step_px, side_px=self.side_px, index=index, **arrays)
 
 
@@ -158,6 +156,12 @@ class FrameLattices:
     def largest_error_px(self) -> float:
         """Largest interpolation error measured inside the picture."""
         return max((float(one.error_px.max()) for one in (*self.tiles, *self.quarters)), default=0.0)
+
+    @property
+    def size_bytes(self) -> int:
+        """What its arrays take in memory."""
+        every = (*self.tiles, *self.quarters)
+        return sum(one.index.nbytes + sum(getattr(one, a).nbytes for a in _ARRAYS) for one in every)
 
     def within(self, of: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
         """Lattices that were made for the range `of`, less all but the wanted tiles (row by row) of another

@@ -220,19 +220,17 @@ class MosaicWriter:
     def _place(self, tiles: list[MosaicTile]) -> int:
         by_id = {tile.tile_id: tile for tile in tiles}  # of one placed twice the later
         self._forget(by_id)
-        for _ in range(_MAX_ATTEMPTS):
-            group = self._with_parents(
+
+        def group() -> list[_Change]:
+            return self._with_parents(
                 list(by_id.values()), [self._heads.hash_of(tile_id) for tile_id in by_id]
             )
-            try:
-                self._commit(group)
-            except StoreConflict:
-                self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
-                continue
-            self._forget(by_id)
-            self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
-            return len(group)
-        raise self._contended()
+
+        lines = self._committed(
+            group, lambda: self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
+        )
+        self._forget(by_id)
+        return lines
 
     def _require_placeable(self, tile: MosaicTile) -> None:
         if tile.tile_id.z != self._mosaic.base_zoom:
@@ -281,19 +279,21 @@ class MosaicWriter:
 
     def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
         """Write these base tiles and their ancestors as one group; the number of log lines."""
+        lines = self._committed(lambda: self._group(tile_ids), lambda: self._reconcile(tile_ids, replacing))
+        self._dirty.difference_update(tile_ids)
+        return lines
+
+    def _committed(self, group_now: Callable[[], list[_Change]], look_again: Callable[[], None]) -> int:
+        """Commit a group, made anew after a look at the heads whenever others moved one; its log lines."""
         for _ in range(_MAX_ATTEMPTS):
-            group = self._group(tile_ids)
+            group = group_now()
             try:
                 self._commit(group)
             except StoreConflict:
-                self._reconcile(tile_ids, replacing)
+                look_again()
                 continue
-            self._dirty.difference_update(tile_ids)
             return len(group)
-        raise self._contended()
-
-    def _contended(self) -> StoreConflict:
-        return StoreConflict(
+        raise StoreConflict(
             f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
             " they were being written; run again"
         )

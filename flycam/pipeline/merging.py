@@ -26,8 +26,10 @@ from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-# Frames that say what they promise before one is made: some strips of a flight. Memory holds their lattices.
+# Frames that say what they promise before one is made: some strips of a flight.
 _FRAMES_AHEAD = 192
+# Lattices of frames ahead that memory holds; those that come when it is full are made again at their turn.
+_LATTICE_BYTES_AHEAD = 64 << 20
 _GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
 
 
@@ -132,16 +134,17 @@ class _Merging:
     def _due(self, frames: Sequence[Frame], turns: Turns) -> Iterator[Due]:
         """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
         as have to be looked at. Frames of which all is laid are left out."""
-        claims, prepared = Claims(), dict[str, FrameLattices | None]()
+        claims, prepared = Claims(), _Prepared()
         entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
         coming = zip(entering, self._maker.bounds(entering), strict=True)
         for frame in frames:
             for one, (bounds, lattices) in islice(coming, _FRAMES_AHEAD - len(prepared)):
                 claims.enter(one.frame_id, one.tiles, bounds)
-                prepared[one.frame_id] = lattices and _only(lattices, one.tiles, claims.of(one.frame_id))
+                kept = lattices and _only(lattices, one.tiles, claims.of(one.frame_id))
+                prepared.add(one.frame_id, kept)
             claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
             claims.forget(frame.frame_id)
-            lattices = prepared.pop(frame.frame_id, None)
+            lattices = prepared.pop(frame.frame_id)
             rest = claim if before is None else claim.without(before)
             turns.settled(frame.tiles, rest)
             if rest or before is None:
@@ -155,6 +158,30 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
+
+
+class _Prepared:
+    """Frames that said what they promise, with as many of their lattices as memory is to hold."""
+
+    def __init__(self) -> None:
+        self._lattices: dict[str, FrameLattices | None] = {}
+        self._size_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._lattices)
+
+    def add(self, frame_id: str, lattices: FrameLattices | None) -> None:
+        """Remember a frame; its lattices are let go where there is no room for them."""
+        size = lattices.size_bytes if lattices else 0
+        fits = self._size_bytes + size <= _LATTICE_BYTES_AHEAD
+        self._lattices[frame_id] = lattices if fits else None
+        self._size_bytes += size if fits else 0
+
+    def pop(self, frame_id: str) -> FrameLattices | None:
+        """The lattices of a frame whose turn it is, if they are there."""
+        lattices = self._lattices.pop(frame_id, None)
+        self._size_bytes -= lattices.size_bytes if lattices else 0
+        return lattices
 
 
 def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLattices:

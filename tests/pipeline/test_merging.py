@@ -13,7 +13,8 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import FrameUnreadable
 from flycam.geometry.grid import TileId
-from flycam.pipeline import making
+from flycam.geometry.lattice import FrameLattices
+from flycam.pipeline import making, merging
 from flycam.pipeline.claims import Claims
 from flycam.store import keys
 from tests.houses import House
@@ -45,6 +46,30 @@ def test_mosaic_is_the_same_as_from_whole_patches(
     assert whole.ingest(drill.photos).flight.flight_id == flight_id
     assert of_claims < 0.7 * (sum(made) - of_claims)
     assert quick.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[FrameLattices | None] = []
+    patch_of = making.patch_of
+
+    def watched(*arguments: object) -> object:
+        assert arguments[7] is None or isinstance(arguments[7], FrameLattices)
+        handed.append(arguments[7])
+        return patch_of(*arguments)
+
+    monkeypatch.setattr(making, "patch_of", watched)
+    roomy, narrow = make_house(drill, "roomy"), make_house(drill, "narrow")
+    flight_id = roomy.ingest(drill.photos).flight.flight_id
+    assert all(handed)
+    sizes = [one.size_bytes for one in handed if one]
+    assert len(sizes) > 2
+    handed.clear()
+    monkeypatch.setattr(merging, "_LATTICE_BYTES_AHEAD", max(sizes))
+    narrow.ingest(drill.photos)
+    assert any(one is None for one in handed)
+    assert roomy.tiles(f"{flight_id}-colour") == narrow.tiles(f"{flight_id}-colour")
 
 
 def test_frames_that_turn_out_unreadable_leave_no_hole(
