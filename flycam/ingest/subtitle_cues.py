@@ -9,22 +9,24 @@ from datetime import UTC, datetime
 import numpy as np
 
 NAN = float("nan")
+_FIRST_YEAR, _LAST_YEAR = 2005, 2100
 UNKNOWN = (NAN, NAN, NAN)
 
-_NUMBER = r"[-+]?\d+(?:\.\d+)?"
+# Every repetition has a bound: a file may be one line of anything.
+_NUMBER = r"[-+]?\d{1,12}(?:\.\d{1,18})?"
 # A cue starts with its number and the video's times; one dialect has the number and a date only.
 _START = re.compile(
-    r"^(?:[ \t]*\d+[ \t]*\n)?[^\n]*?(\d+):(\d\d):(\d\d)[,.](\d{1,3})[ \t]*-->[^\n]*$"
-    r"|^[ \t]*\d+[ \t]*\n(?=\d{4}[.\-/]\d)",
+    r"^(?:[ \t]{0,8}\d{1,9}[ \t]{0,8}\n)?[ \t]{0,8}(\d{1,3}):(\d\d):(\d\d)[,.](\d{1,3})[ \t]{0,8}-->[^\n]*$"
+    r"|^[ \t]{0,8}\d{1,9}[ \t]{0,8}\n(?=\d{4}[.\-/]\d)",
     re.MULTILINE,
 )
 _CLOCK = re.compile(
     r"(\d{4})[.\-/](\d{1,2})[.\-/](\d{1,2})[ T](\d{1,2}):(\d{2}):(\d{2})(?:[.,](\d{3}))?(?:[.,](\d{3}))?"
 )
 # A number cut by the end of the file is not a number: something must follow it.
-_PAIR = re.compile(rf"([A-Za-z][A-Za-z_]*)\s*:\s*({_NUMBER})(?=[\s,\])m/°])")
-_CALL = re.compile(r"(GPS|HOME|BAROMETER|[FG]\.PRY)\s*\(([^()\n]*)\)")
-_WORD = re.compile(rf"(?:^|[\s,])(D|H|H\.S)\s+({_NUMBER})m")
+_PAIR = re.compile(rf"\b([A-Za-z]\w{{0,31}})\s{{0,8}}:\s{{0,8}}({_NUMBER})(?=[\s,\])m/°])")
+_CALL = re.compile(r"(GPS|HOME|BAROMETER|[FG]\.PRY)\s{0,8}\(([^()\n]{0,120})\)")
+_WORD = re.compile(rf"(?:^|[\s,])(D|H|H\.S)\s{{1,8}}({_NUMBER})m")
 _BARE = re.compile(_NUMBER)
 
 
@@ -180,7 +182,7 @@ def _zoom(text: str | None) -> float:
 
 
 def _wall_ns(body: str) -> int:
-    """The aircraft's clock as if it were UTC, nanoseconds; 0 if absent or no date."""
+    """The aircraft's clock as if it were UTC, nanoseconds; 0 if absent, no date or outside 2005 to 2100."""
     found = _CLOCK.search(body)
     if found is None:
         return 0
@@ -189,5 +191,7 @@ def _wall_ns(body: str) -> int:
     try:
         moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
     except ValueError:
+        return 0
+    if not _FIRST_YEAR <= year < _LAST_YEAR:
         return 0
     return int(moment.timestamp()) * 1_000_000_000 + milli * 1_000_000 + micro * 1_000

@@ -27,7 +27,6 @@ Ints = NDArray[np.int64]
 
 _MOST_BYTES = 256 << 20
 _GAP_S, _GAP_STEPS = 1.0, 2.5
-_EARLIEST_NS, _LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000  # 2005 to 2100
 
 # a cue's times, or (in one dialect) its number and a date
 _START = re.compile(r"\d\d:\d\d:\d\d[,.]\d{1,3}\s*-->|\A\s*\d+\s*\n\d{4}[.\-/]\d")
@@ -223,14 +222,12 @@ def _table(cues: list[Cue], name: str) -> Subtitles:
         last_ms = ms
         rows.append((cue, (lon, lat), ms))
     kept = [cue for cue, _, _ in rows]
-    wall = np.array([cue.wall_ns for cue in kept], dtype=np.int64)
-    wall[(wall < _EARLIEST_NS) | (wall > _LATEST_NS)] = 0
     stated = [cue.home for cue in cues if cue.home is not None]
     home = None if not stated else stated[-1] if first else stated[-1][::-1]
     return Subtitles(
         name=name,
         video_ms=np.array([ms for _, _, ms in rows], dtype=np.int64),
-        wall_ns=wall,
+        wall_ns=np.array([cue.wall_ns for cue in kept], dtype=np.int64),
         lonlat=np.array([place for _, place, _ in rows], dtype=np.float64).reshape(-1, 2),
         relative_m=_column([cue.relative_m for cue in kept]),
         absolute_m=_column([cue.absolute_m for cue in kept]),

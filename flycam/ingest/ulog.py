@@ -18,7 +18,7 @@ from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.flight_log import FlightLog, Home, interpolate_angles, strictly_increasing
 from flycam.ingest.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
-from flycam.ingest.ulog_topics import Records, ULogTopics, read_topics
+from flycam.ingest.ulog_topics import Records, ULogTopics, is_number, read_topics
 
 Floats = NDArray[np.float64]
 
@@ -26,23 +26,28 @@ MAX_GAP_S = 1.0
 _EARLIEST_US, _LATEST_US = 1_104_537_600_000_000, 4_102_444_800_000_000  # 2005 to 2100
 _FIX_3D = 3
 _FIXES = {0: "none", 1: "none", 2: "2d", 3: "3d", 4: "dgps", 5: "rtk_float", 6: "rtk_fixed"}
-_TOPICS = (
-    "vehicle_global_position",
-    "vehicle_gps_position",
-    "sensor_gps",
-    "vehicle_attitude",
-    "camera_capture",
-    "camera_trigger",
-    "gimbal_device_attitude_status",
-    "mount_orientation",
-    "home_position",
-)
+_OLD_PLACE = ("lat", "lon", "alt")
+_NEW_PLACE = ("latitude_deg", "longitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")
+_FIX = ("time_utc_usec", "fix_type", "vel_m_s")
+# the fields without which a topic is of no use, in each dialect of PX4
+_NEEDED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "vehicle_global_position": (_OLD_PLACE,),
+    "vehicle_gps_position": ((*_OLD_PLACE, *_FIX), (*_NEW_PLACE, *_FIX)),
+    "sensor_gps": ((*_OLD_PLACE, *_FIX), (*_NEW_PLACE, *_FIX)),
+    "vehicle_attitude": (("q",),),
+    "camera_capture": (("seq", "result", "q", *_OLD_PLACE),),
+    "camera_trigger": (("seq",),),
+    "gimbal_device_attitude_status": (("q", "device_flags"),),
+    "mount_orientation": (("attitude_euler_angle",),),
+    "home_position": (_OLD_PLACE,),
+}
+_LENGTHS = {"q": 4, "attitude_euler_angle": 3}
 _NONE = np.zeros(0, dtype=[("timestamp", "<u8")])
 
 
 def read_ulog(path: Path) -> FlightLog:
     """Track, camera events and home of a PX4 log. SourceUnreadable without positions or a time of day."""
-    topics = read_topics(path, _TOPICS)
+    topics = read_topics(path, _NEEDED)
     gps = _first(topics, "vehicle_gps_position", "sensor_gps")
     offset_us = _utc_offset_us(gps, path)
     home = _home(_first(topics, "home_position"))
@@ -62,15 +67,22 @@ def read_ulog(path: Path) -> FlightLog:
 
 
 def _first(topics: ULogTopics, *names: str) -> Records:
-    """The first of the topics that holds anything."""
-    held = [topics.records[name] for name in names if len(topics.records.get(name, ()))]
-    return held[0] if held else _NONE
+    """The first of the topics that holds anything in the fields it needs."""
+    for name in names:
+        records = topics.records.get(name, _NONE)
+        if len(records) and any(_has(records, fields) for fields in _NEEDED[name]):
+            return records
+    return _NONE
+
+
+def _has(records: Records, fields: tuple[str, ...]) -> bool:
+    return all(is_number(records.dtype, field, _LENGTHS.get(field, 0)) for field in fields)
 
 
 def _utc_offset_us(gps: Records, path: Path) -> int:
     """UTC minus time since boot, microseconds: the median over fixes."""
-    if "time_utc_usec" in (gps.dtype.names or ()):
-        utc = gps["time_utc_usec"].astype(np.int64)
+    if len(gps):
+        utc = np.minimum(gps["time_utc_usec"].astype(np.float64), _LATEST_US).astype(np.int64)
         known = (gps["fix_type"] >= _FIX_3D) & (utc > _EARLIEST_US) & (utc < _LATEST_US)
         if known.any():
             return round(float(np.median((utc - gps["timestamp"].astype(np.int64))[known])))
@@ -116,30 +128,24 @@ def _track(
 
 def _places(rows: Records) -> tuple[Floats, Floats, Floats]:
     """N×2 degrees, height above sea, height above the ellipsoid, whatever the PX4 version calls them."""
-    names = rows.dtype.names or ()
-    if "latitude_deg" in names:
+    if _has(rows, _NEW_PLACE):
         found = [rows[n] for n in ("longitude_deg", "latitude_deg", "altitude_msl_m", "altitude_ellipsoid_m")]
     else:
-        scale = np.issubdtype(rows["lat"].dtype, np.integer) if "lat" in names else False
-        degrees, metres = (1e-7, 1e-3) if scale else (1.0, 1.0)
-        high = rows["alt_ellipsoid"] if "alt_ellipsoid" in names else np.full(len(rows), np.nan)
-        found = (
-            [rows["lon"] * degrees, rows["lat"] * degrees, rows["alt"] * metres, high * metres]
-            if "lat" in names
-            else [np.full(len(rows), np.nan)] * 4
-        )
+        degrees, metres = (1e-7, 1e-3) if np.issubdtype(rows["lat"].dtype, np.integer) else (1.0, 1.0)
+        high = rows["alt_ellipsoid"] if _has(rows, ("alt_ellipsoid",)) else np.full(len(rows), np.nan)
+        found = [rows["lon"] * degrees, rows["lat"] * degrees, rows["alt"] * metres, high * metres]
     lon, lat, sea, ellipsoid = (np.asarray(v, dtype=np.float64) for v in found)
     return np.stack([lon, lat], axis=1), sea, ellipsoid
 
 
 def _valid(rows: Records) -> NDArray[np.bool_]:
     """Newer PX4 says of every estimate whether it may be used."""
-    flags = [rows[n] != 0 for n in ("lat_lon_valid", "alt_valid") if n in (rows.dtype.names or ())]
+    flags = [rows[n] != 0 for n in ("lat_lon_valid", "alt_valid") if _has(rows, (n,))]
     return np.logical_and.reduce(flags) if flags else np.ones(len(rows), dtype=bool)
 
 
 def _attitude_at(t: Floats, rows: Records) -> Floats:
-    if "q" not in (rows.dtype.names or ()):
+    if not len(rows):
         return np.full((len(t), 3), np.nan)
     known_t = rows["timestamp"].astype(np.float64)
     return yaw_pitch_roll(interpolate_quaternions(t, known_t, rows["q"], MAX_GAP_S * 1e6))
@@ -148,14 +154,14 @@ def _attitude_at(t: Floats, rows: Records) -> Floats:
 def _gimbal_at(t: Floats, topics: ULogTopics, heading_deg: Floats) -> Floats:
     """Gimbal yaw, pitch, roll in the world at times t; NaN where no gimbal reports."""
     device = _first(topics, "gimbal_device_attitude_status")
-    if "q" in (device.dtype.names or ()):
+    if len(device):
         known_t = device["timestamp"].astype(np.float64)
         angles = yaw_pitch_roll(interpolate_quaternions(t, known_t, device["q"], MAX_GAP_S * 1e6))
         which = np.clip(np.searchsorted(device["timestamp"], t), 0, len(device) - 1)
         yaw = gimbal_yaw_in_world(angles[:, 0], device["device_flags"][which], heading_deg)
         return np.column_stack([yaw, angles[:, 1:]])
     mount = _first(topics, "mount_orientation")
-    if "attitude_euler_angle" in (mount.dtype.names or ()):
+    if len(mount):
         # roll, pitch, yaw in radians; the yaw counts from the nose
         known = np.degrees(mount["attitude_euler_angle"].astype(np.float64))[:, ::-1]
         angles = interpolate_angles(t, mount["timestamp"].astype(np.float64), known, MAX_GAP_S * 1e6)
@@ -165,7 +171,7 @@ def _gimbal_at(t: Floats, topics: ULogTopics, heading_deg: Floats) -> Floats:
 
 
 def _speed_at(t: Floats, gps: Records) -> Floats:
-    if "vel_m_s" not in (gps.dtype.names or ()) or not len(gps):
+    if not len(gps):
         return np.full(len(t), np.nan)
     known_t = gps["timestamp"].astype(np.float64)
     return np.asarray(np.interp(t, known_t, gps["vel_m_s"], left=np.nan, right=np.nan))
@@ -188,7 +194,7 @@ def _events(
         told = [(f"{failed} captures failed in the camera", f"{failed} lần chụp máy ảnh báo lỗi")]
         return _once(good, [_captured(m, offset_us, track, origin) for m in good]), told if failed else []
     triggers = _first(topics, "camera_trigger")
-    if "feedback" in (triggers.dtype.names or ()) and (triggers["feedback"] != 0).any():
+    if _has(triggers, ("feedback",)) and (triggers["feedback"] != 0).any():
         triggers = triggers[triggers["feedback"] != 0]  # the shutter itself, not the command to it
     placed, rows = [], []
     for row, m in enumerate(triggers):
@@ -244,12 +250,11 @@ def _home(rows: Records) -> Home | None:
     """The last home that PX4 calls valid."""
     if not len(rows):
         return None
-    names = rows.dtype.names or ()
-    sound = rows[(rows["valid_hpos"] != 0)] if "valid_hpos" in names else rows
+    sound = rows[(rows["valid_hpos"] != 0)] if _has(rows, ("valid_hpos",)) else rows
     if not len(sound):
         return None
     last = sound[-1]
-    height = float(last["alt"]) if "valid_alt" not in names or last["valid_alt"] else float("nan")
+    height = float(last["alt"]) if not _has(rows, ("valid_alt",)) or last["valid_alt"] else float("nan")
     return Home(lon_deg=float(last["lon"]), lat_deg=float(last["lat"]), height_m=height)
 
 
@@ -260,9 +265,13 @@ def _remarks(topics: ULogTopics) -> list[tuple[str, str]]:
         told.append((f"{n} damaged stretches were skipped", f"bỏ qua {n} đoạn bị hỏng"))
     if topics.faults["truncated"]:
         told.append(("the log breaks off in the middle of a message", "nhật ký bị cụt giữa chừng"))
-    if topics.faults["odd_size"]:
-        n = topics.faults["odd_size"]
-        told.append((f"{n} records are too short and were skipped", f"bỏ qua {n} bản ghi quá ngắn"))
+    if n := sum(topics.faults[why] for why in ("odd_size", "odd_time", "undescribed")):
+        told.append(
+            (
+                f"{n} records are too short, stamped impossibly or not described, and were skipped",
+                f"bỏ qua {n} bản ghi quá ngắn, thời gian vô lý hoặc không được mô tả",
+            )
+        )
     if topics.dropout_ms:
         s = topics.dropout_ms / 1e3
         told.append((f"the logger lost {s:.2f} s in all", f"bộ ghi bị mất tổng cộng {s:.2f} giây"))

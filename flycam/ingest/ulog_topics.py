@@ -39,6 +39,7 @@ _TYPES = {
 }
 _FIELD = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?\s+(\w+)")
 _MOST_NESTED = 8
+_LATEST_US = 4_102_444_800_000_000  # 2100: simulations stamp with UTC, aircraft with time since boot
 
 Records = NDArray[np.void]
 
@@ -47,7 +48,8 @@ Records = NDArray[np.void]
 class ULogTopics:
     """records of each wanted topic (its first instance) in file order, and what was wrong with the file.
 
-    faults  "truncated", "damaged" stretches skipped, "odd_size" records; dropout_ms lost by the logger
+    faults  "truncated", "damaged" stretches skipped, records of "odd_size", of an "odd_time", "undescribed";
+    dropout_ms  lost by the logger
     """
 
     records: dict[str, Records]
@@ -68,6 +70,14 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
                 return _Scan(data, wanted).run()
     except OSError as error:
         raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+
+
+def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:
+    """Whether a record has a numeric field of that name: one number, or a row of `length`."""
+    if dtype.fields is None or name not in dtype.fields:
+        return False
+    found = dtype.fields[name][0]
+    return found.shape == ((length,) if length else ()) and found.base.kind in "iuf"
 
 
 class _Scan:
@@ -135,16 +145,22 @@ class _Scan:
 
     def _records(self, name: str, rows: list[bytes]) -> Records:
         """Rows as records. The file leaves out trailing padding: a row may be shorter than its format."""
-        dtype = np.dtype([("timestamp", "<u8")])
-        layout = self._layout(name)
-        if layout and layout[0][0] == "timestamp":
-            dtype = np.dtype(layout)
-        kept = [dtype.fields[n] for n in dtype.names or () if dtype.fields and not n.startswith("_")]
+        try:
+            dtype = np.dtype(self._layout(name))
+        except ValueError:  # a damaged description: two fields of one name
+            dtype = np.dtype([])
+        if not dtype.names or dtype.fields is None or not is_number(dtype, "timestamp"):
+            self._faults["undescribed"] += len(rows)
+            return np.zeros(0, dtype=[("timestamp", "<u8")])
+        kept = [dtype.fields[n] for n in dtype.names if not n.startswith("_")]
         least = max(place[1] + place[0].itemsize for place in kept)
         sound = [row for row in rows if len(row) >= least]
         self._faults["odd_size"] += len(rows) - len(sound)
         full = b"".join(row[: dtype.itemsize].ljust(dtype.itemsize, b"\0") for row in sound)
-        return np.frombuffer(full, dtype=dtype)
+        records = np.frombuffer(full, dtype=dtype)
+        timed = records["timestamp"].astype(np.float64) < _LATEST_US
+        self._faults["odd_time"] += int((~timed).sum())
+        return records[timed]
 
     def _layout(self, name: str, depth: int = 0) -> list[tuple[str, str] | tuple[str, str, tuple[int]]]:
         """numpy fields of a format; a nested format becomes bytes of its size."""

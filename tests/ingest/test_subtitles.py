@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.ingest.pose_files import holds_poses
@@ -95,6 +98,15 @@ def test_every_real_file_with_its_exact_counts(shared_data, name):
     if rows:
         assert [*table.lonlat[0], *table.lonlat[-1]] == ends
         assert table.video_ms[-1] == last_ms
+
+
+@pytest.mark.parametrize("name", READ)
+def test_the_page_of_the_format_states_these_counts(name):
+    page = (Path(__file__).parents[2] / "docs" / "formats" / "srt.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| {name.rsplit('.', 1)[0]} |"))
+    cues, rows, *_ = READ[name]
+    stated = [cell.strip().replace(",", "") for cell in row.split("|")[2:4]]
+    assert stated == [str(cues), str(rows) if rows else "refused"]
 
 
 @pytest.mark.real
@@ -255,3 +267,31 @@ def test_a_hundred_thousand_cues_take_linear_time(tmp_path):
         for k in range(100_000)
     )
     assert len(read_subtitles(write(tmp_path, text))) == 100_000
+
+
+@pytest.mark.parametrize(
+    "line", ["1" * 400_000, "a" * 400_000, " " * 400_000, "GPS(" * 100_000, "a:" * 200_000, "H   " * 100_000]
+)
+def test_one_endless_line_is_no_trap(tmp_path, line):
+    """Patterns that repeat without bound take the square of such a line's length."""
+    text = one("[latitude: 21.9] [longitude: 104.8]") + one(line, 2, "00:00:01,000") + line
+    assert len(read_subtitles(write(tmp_path, text))) == 1
+
+
+@pytest.mark.parametrize(
+    "clock", ["9999-12-31 23:59:59.999", "0001-01-01 00:00:00.000", "2024-13-45 99:99:99.000"]
+)
+def test_impossible_dates_are_no_dates(tmp_path, clock):
+    table = read_subtitles(write(tmp_path, one(f"{clock}\n[latitude: 21.9] [longitude: 104.8]")))
+    assert table.wall_ns.tolist() == [0]
+
+
+@settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoils=st.lists(st.tuples(st.integers(0, 300), st.binary(min_size=1, max_size=9)), max_size=8))
+def test_no_damage_breaks_the_reader(tmp_path, spoils):
+    body = "2017.07.03 10:15:03\nGPS(104.8,21.9,19) BAROMETER:20.1 G.PRY (1.0, 2.0, 3.0)"
+    data = bytearray((one(body) + one(body.replace(":03", ":04"), 2, "00:00:01,000")).encode())
+    for at, junk in spoils:
+        data[at : at + len(junk)] = junk
+    with suppress(SourceUnreadable):
+        read_subtitle_log(write(tmp_path, bytes(data)))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
 from flycam.geometry.interior import InteriorOrientation, LensModel
@@ -278,6 +281,51 @@ def test_what_is_no_ulog_is_refused(tmp_path, body):
     path.write_bytes(body)
     with pytest.raises(SourceUnreadable, match=r"bad\.ulg"):
         read_ulog(path)
+
+
+@pytest.mark.parametrize(
+    "described",
+    [
+        "uint64_t timestamp;double lat;double alt;double alt",
+        "uint64_t timestamp;double lat;float alt;float alt_ellipsoid",
+        "uint64_t timestamp;inner lat;double lon;float alt",
+        "double lat;double lon;float alt",
+        "uint64_t[2] timestamp;double lat;double lon;float alt",
+    ],
+)
+def test_a_topic_described_otherwise_than_px4_does_is_not_used(tmp_path, described):
+    writer = Writer()
+    flight(writer, seconds=5)
+    name = "vehicle_global_position"
+    writer.data = bytearray(
+        bytes(writer.data).replace(
+            f"{FORMATS[name]};".encode(), f"{described};".ljust(len(FORMATS[name]) + 1, ";").encode()
+        )
+    )
+    log = read_ulog(writer.save(tmp_path / "a.ulg"))
+    assert len(log.track.samples) == 25  # the receiver's own fixes
+
+
+def test_impossible_stamps_are_left_out_and_counted(tmp_path):
+    writer = Writer()
+    flight(writer, seconds=5)
+    writer.row("vehicle_global_position", 2**64 - 1, LAT, east(1.0), 420.0, 390.0)
+    writer.row("vehicle_gps_position", BOOT_US, 2**64 - 1, 0, 0, 0, 0, 0.0, 3)
+    log = read_ulog(writer.save(tmp_path / "a.ulg"))
+    assert len(log.track.samples) == 50
+    assert any("1 records are too short, stamped impossibly" in english for english, _ in log.remarks)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(spoils=st.lists(st.tuples(st.integers(0, 9_000), st.binary(min_size=1, max_size=9)), max_size=20))
+def test_no_damage_breaks_the_reader(tmp_path, spoils):
+    """Read or refused in a sentence, never anything else."""
+    writer = Writer()
+    flight(writer, seconds=5)
+    for at, junk in spoils:
+        writer.data[at + 7 : at + 7 + len(junk)] = junk
+    with suppress(SourceUnreadable):
+        read_ulog(writer.save(tmp_path / "a.ulg"))
 
 
 def test_interpolated_turns_are_right_near_nadir():
