@@ -10,7 +10,9 @@ import numpy as np
 from flycam.adjust.block import Accuracy, AdjustedFrame, Adjustment, Block, Floats, FrameState
 from flycam.adjust.carried import carry
 from flycam.adjust.options import AdjustOptions
+from flycam.adjust.priors import LOOSE_BEND
 from flycam.adjust.problem import Bools, Observations, Problem
+from flycam.adjust.robust import cauchy
 from flycam.adjust.selection import select
 from flycam.adjust.settling import Settled
 from flycam.adjust.sighting import image_residuals
@@ -22,6 +24,8 @@ from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
 _CELLS = 8
 _NAN3 = (float("nan"),) * 3
 _NOTEWORTHY_SIGMAS = 3.0
+# of the prior's: less is rounding
+_LEAST_INFORMATION = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -222,11 +226,36 @@ def _notes(problem: Problem, settled: Settled) -> tuple[str, ...]:
                 f"{key}: the focal length is {change:+.2%} off its calibration, {abs(change) / claimed:.0f} "
                 "times the stated accuracy: the block's own value is used"
             )
+        elif sentence := _focal_contradiction(settled, number, key):
+            notes.append(sentence)
     ratio = settled.model.sigmas.position / settled.claimed.position
     for name, axis in (("horizontal", 0), ("vertical", 2)):
         if float(ratio[:, axis].max()) > _NOTEWORTHY_SIGMAS:
             notes.append(f"{name} positions scatter {ratio[:, axis].max():.1f} times as much as stated")
     return tuple(notes)
+
+
+def _focal_contradiction(settled: Settled, number: int, key: str) -> str:
+    """What to say where ties and terrain ask for another focal length than the calibration that held it.
+
+    The block's own estimate is what is left when the prior's information w is taken out of the solution's:
+    at the minimum the data pull with w (solution - prior).
+    """
+    width = settled.unknowns.lens.shape[1]
+    change, claimed = settled.unknowns.lens[number, 0], settled.claimed.lens[number, 0]
+    weight = float(cauchy(np.square(change / claimed), LOOSE_BEND).weight) / claimed**2
+    information = 1.0 / settled.lens[number * width, number * width] - weight
+    if information <= _LEAST_INFORMATION * weight:
+        return ""
+    own = change + weight * change / information
+    sigma = float(np.sqrt(1.0 / information))
+    if abs(own) <= _NOTEWORTHY_SIGMAS * np.hypot(sigma, claimed):
+        return ""
+    return (
+        f"{key}: ties and terrain put the focal length {own:+.1%} (±{sigma:.1%}) off its calibration, which "
+        f"claims ±{claimed:.1%} and was kept: heights may be wrong in that proportion; give the camera's "
+        "calibration with --camera"
+    )
 
 
 def with_check_points(result: Adjustment, problem: Problem, placed: Floats) -> Adjustment:

@@ -110,6 +110,17 @@ def test_a_focal_length_wrong_by_five_percent_is_found_and_said():
     assert rms(errors_m(result, truth)) < rms(errors_m(kept, truth)) or not kept.accepted
 
 
+@pytest.mark.parametrize("wrong", [0.0, 0.05, -0.05])
+def test_a_calibration_that_the_block_is_too_weak_to_mend_is_contradicted(wrong):
+    # level ground under one height: a focal length is a flying height, and the heights hardly say which
+    scene = replace(
+        BASE, focal_error=wrong, strips=3, per_strip=6, relief=60.0, sigma_m=(1.5, 1.5, 8.0), ties_a_frame=80
+    )
+    result = adjust_block(make_block(scene)[0])
+    said = [note for note in result.notes if "focal length" in note]
+    assert len(said) == (wrong != 0.0)
+
+
 def test_rolling_shutter_is_taken_into_account():
     block, truth = make_block(replace(BASE, readout_s=0.06, speed=16.0, ties_a_frame=120))
     right = adjust_block(block)
