@@ -46,7 +46,7 @@ class TieOptions:
     most_windows  windows of pictures held at once, 1.1 kB each: some 220 frames are sharpened in one go
     """
 
-    features: int = 4000
+    features: int = 3000
     neighbours: int = 6
     across: int = 4
     least_share: float = 0.15

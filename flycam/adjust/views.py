@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from flycam.adjust.block import BlockFrame
 from flycam.geometry.camera import undistorted_directions
-from flycam.geometry.features import SEARCHED_PX, Features
+from flycam.geometry.features import Features, search_scale
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 
 Floats = NDArray[np.float64]
@@ -87,8 +87,7 @@ def unit_rays(frame: BlockFrame, uv: Floats) -> Floats:
 
 def unit_px(frame: BlockFrame) -> float:
     """Size of a searched pixel (SIFT doubles the reduced picture) in full-size pixels, 1 at least."""
-    width, height = frame.interior.image_size_px
-    return max(1.0, 0.5 * float(np.sqrt(width * height / SEARCHED_PX)))
+    return max(1.0, 0.5 / search_scale(frame.interior.image_size_px))
 
 
 def north_deg(frame: BlockFrame) -> float | None:

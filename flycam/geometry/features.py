@@ -18,8 +18,9 @@ Floats = NDArray[np.float64]
 Bytes = NDArray[np.uint8]
 Indices = NDArray[np.int64]
 
-# SIFT doubles the picture it is given: half a megapixel is searched as two.
-SEARCHED_PX = 0.5e6
+# SIFT doubles the picture it is given: half a megapixel is searched as two. A picture of 1.3 megapixels has
+# nothing to find below its own pixels, so a quarter of it is enough; smaller ones are given more.
+_MOST_SEARCHED_PX, _LEAST_SEARCHED_PX = 0.5e6, 0.33e6
 # The norm of a stored descriptor: products of two of them are whole numbers below 2^24, exact in float32, so
 # that a matrix product gives the same bits on any number of threads.
 DESCRIPTOR_NORM = 512.0
@@ -64,7 +65,7 @@ def find_features(
     """
     grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     height, width = grey.shape
-    scale = min(1.0, float(np.sqrt(SEARCHED_PX / (width * height))))
+    scale = search_scale((width, height))
     small_size = max(round(width * scale), 1), max(round(height * scale), 1)
     if min(small_size) < 32:
         return no_features()
@@ -93,6 +94,13 @@ def find_features(
     return Features(
         uv_px=uv, size_px=size.astype(np.float32), descriptor=root_sift(np.asarray(raw, np.float32))
     )
+
+
+def search_scale(size_px: tuple[int, int]) -> float:
+    """How much smaller than a picture (width, height) the one is that features are sought in; 1 at most."""
+    pixels = float(size_px[0] * size_px[1])
+    searched = min(max(pixels / 4.0, _LEAST_SEARCHED_PX), _MOST_SEARCHED_PX)
+    return min(1.0, float(np.sqrt(searched / pixels)))
 
 
 def root_sift(raw: NDArray[np.float32]) -> Bytes:

@@ -4,7 +4,8 @@
 
 BLOCK  size_px 2; lens (fx fy cx cy k1 k2 p1 p2 k3), pixel centres at integers; centre n×3 and rotation n×3×3
        (world to camera) as recorded, metres around the block; sigma_m 3; frame, track, uv of the observations
-RESULT centre n×3, error_px (mean reprojection), points; once with the camera free and once with it held
+RESULT centre n×3, error_px (mean reprojection), points, of each variant: the camera free or held, heights
+       trusted as recorded or as much as places in plan
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ def main() -> int:
     """Adjust the block and write what came out."""
     block = dict(np.load(sys.argv[1]))
     results = {}
-    for name, free in (("free", True), ("held", False)):
-        for key, value in _adjusted(block, free).items():
-            results[f"{name}_{key}"] = value
+    recorded = block["sigma_m"]
+    for name, free, sigma in (
+        ("free", True, recorded),
+        ("held", False, recorded),
+        ("free, heights as plan", True, recorded[[0, 1, 0]]),
+        ("held, heights as plan", False, recorded[[0, 1, 0]]),
+    ):
+        for key, value in _adjusted({**block, "sigma_m": sigma}, free).items():
+            results[f"{name}/{key}"] = value
     np.savez(sys.argv[2], **results)
     return 0
 

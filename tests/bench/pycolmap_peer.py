@@ -24,7 +24,7 @@ _SCRIPT = Path(__file__).with_name("colmap_adjust.py")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColmapRun:
-    """centres_m n×3, heights as recorded; error_px mean reprojection; points kept; cpu_s of both variants."""
+    """centres_m n×3, heights as recorded; error_px mean reprojection; points kept; cpu_s of all variants."""
 
     centres_m: np.ndarray
     error_px: float
@@ -52,7 +52,8 @@ def python() -> Path:
 
 
 def adjusted(block: TieBlock, folder: Path) -> dict[str, ColmapRun]:
-    """Pose-prior bundle adjustment of the same ties, position priors and camera: "free" and "held" lens.
+    """Pose-prior bundle adjustment of the same ties, position priors and camera, by variant: the lens free or
+    held, heights trusted as recorded or as much as places in plan.
 
     COLMAP knows no prior on a lens and none on attitudes: the recorded ones are where it starts.
     """
@@ -78,10 +79,10 @@ def adjusted(block: TieBlock, folder: Path) -> dict[str, ColmapRun]:
     with np.load(came) as found:
         return {
             name: ColmapRun(
-                centres_m=found[f"{name}_centre"] / scale + origin,
-                error_px=float(found[f"{name}_error_px"]),
-                points=int(found[f"{name}_points"]),
+                centres_m=found[f"{name}/centre"] / scale + origin,
+                error_px=float(found[f"{name}/error_px"]),
+                points=int(found[f"{name}/points"]),
                 cpu_s=run.cpu_s,
             )
-            for name in ("free", "held")
+            for name in dict.fromkeys(key.split("/")[0] for key in found)
         }
