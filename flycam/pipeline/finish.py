@@ -103,6 +103,7 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
     if standing is not None and not job.request.redo:
         _show(workspace, standing)
         mended = _mend(workspace, job, standing, progress)
+        _stages(workspace, job).remove()  # of a run that was killed once the revision was on show
         return LayerReport(layer=layer, record=standing, mended=mended)
     record = _make_revision(workspace, job, _prepare(workspace, job, progress))
     return LayerReport(layer=layer, record=record, new=True)
@@ -110,8 +111,7 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
 
 def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> Run:
     """Room on disk, what a killed run left swept away, control looked at: all before the work begins."""
-    name = f"{job.mosaic.layer.value}-{job.digest}"
-    folder = StageFolder(workspace.cache_dir / "finish" / job.flight.flight_id / name, job.digest)
+    folder = _stages(workspace, job)
     folder.require_free(_RUN_BYTES + _FRAME_BYTES * len(job.records), job.flight.name)
     folder.sweep()
     run = Run(
@@ -129,6 +129,11 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
     if job.request.gcp is not None:
         keep(workspace, job.request.gcp)
     return run
+
+
+def _stages(workspace: Workspace, job: LayerJob) -> StageFolder:
+    name = f"{job.mosaic.layer.value}-{job.digest}"
+    return StageFolder(workspace.cache_dir / "finish" / job.flight.flight_id / name, job.digest)
 
 
 def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRecord:
@@ -213,7 +218,6 @@ def _mend(workspace: Workspace, job: LayerJob, standing: RevisionRecord, progres
         if base:
             run = _prepare(workspace, job, progress)
             tiles_made(workspace, run, mosaic, _make_stages(run, job.request), base)
-            run.folder.remove()
         parents_mended(workspace, mosaic, damaged)
     return len(damaged)
 

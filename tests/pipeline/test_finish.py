@@ -302,6 +302,19 @@ def test_tiles_lost_or_damaged_after_it_was_finished_are_made_again(
     assert not list((tmp_path / "house" / "cache").rglob("*.stage"))
 
 
+def test_stage_files_of_a_run_killed_once_its_revision_was_shown_go(
+    finished: Finished, tmp_path: Path
+) -> None:
+    workspace = finished.copy(tmp_path / "house")
+    record = finished.report.main
+    assert record is not None
+    left = workspace.cache_dir / "finish" / finished.report.flight.flight_id / f"colour-{record.inputs_hash}"
+    left.mkdir(parents=True)
+    (left / "ties.stage").write_bytes(b"not removed in time")
+    assert not finish(workspace, NAME).layers[0].new
+    assert not left.exists()
+
+
 def spoil(workspace: Workspace, head: TileRecord, data: bytes) -> None:
     workspace.store.delete(head.key)
     workspace.store.put(head.key, data)

@@ -1,0 +1,146 @@
+"""kill -9 at random moments of `finish`: what a killed run leaves, and what the next one makes of it."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from flycam.catalog.catalog import open_catalog
+from flycam.catalog.records import RevisionState
+from flycam.drill.drill import DrillReport
+from flycam.mosaic.tilelog import read_tile
+from flycam.store.base import ObjectStore
+from flycam.store.opening import open_store
+from tests.attack.commands import Operator
+
+STAGES = ("ties", "adjust", "surface", "overviews", "radiometry", "seams", "blend", "report", "communes")
+NAME = "Bản Lầu"
+_LONGEST_S = 120.0
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One kill: in which stage, how long after it began, and what was there afterwards.
+
+    stage  that was told last; wanted: the one the kill was meant for
+    shown  revision on show after it; tiles: named by the log so far, all of them whole
+    """
+
+    wanted: str
+    stage: str
+    after_s: float
+    shown: int
+    tiles: int
+
+    def __str__(self) -> str:
+        return (
+            f"killed in {self.stage:<10} (meant: {self.wanted:<10}) {self.after_s:6.3f} s after it began; "
+            f"revision {self.shown} on show, {self.tiles:3d} tiles of the new one in the log, all whole"
+        )
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A finished revision as it lies in the store: bytes of each base tile and parent by its id."""
+
+    number: int
+    tiles: Mapping[str, bytes]
+
+
+def with_flight(operator: Operator, drill: DrillReport) -> Operator:
+    """The operator, the drill's flight ingested."""
+    operator.with_ground(drill)
+    assert operator("ingest", drill.photos, "--name", NAME).exit_code == 0
+    return operator
+
+
+def calm_run(operator: Operator) -> tuple[Revision, dict[str, float]]:
+    """Finish without disturbance: the revision, and the seconds that each stage takes."""
+    child = operator.start("finish", NAME)
+    assert child.stderr is not None
+    began: dict[str, float] = {}
+    for line in child.stderr:
+        began.setdefault(line.split(" ")[0], time.monotonic())
+    assert child.wait() == 0
+    times = [*(began[stage] for stage in STAGES), time.monotonic()]
+    return revision_of(operator), {stage: times[n + 1] - times[n] for n, stage in enumerate(STAGES)}
+
+
+def kill_in_each_stage(
+    operator: Operator, seconds: Mapping[str, float], chance: random.Random
+) -> Iterator[Kill]:
+    """One kill at a random moment of each stage, each of a run that goes on where the last was killed."""
+    for stage in STAGES:
+        child = operator.start("finish", NAME)
+        assert child.stderr is not None
+        last = ""
+        for line in child.stderr:
+            last = line.split(" ")[0]
+            if last == stage:
+                break
+        wait = chance.random() * seconds[stage]
+        time.sleep(wait)
+        child.send_signal(signal.SIGKILL)
+        child.wait(_LONGEST_S)
+        told = [line.split(" ")[0] for line in child.stderr.read().splitlines()]
+        child.stderr.close()
+        if child.stdout is not None:
+            child.stdout.close()
+        reached = [one for one in (last, *told) if one in STAGES]
+        shown, tiles = inspect(operator)
+        yield Kill(stage, reached[-1] if reached else "(done)", wait, shown, tiles)
+
+
+def inspect(operator: Operator) -> tuple[int, int]:
+    """(revision on show, tiles of the newest finished one); asserts that nothing half-written can be seen."""
+    address = f"sqlite:///{operator.data / 'catalog.sqlite'}"
+    with open_catalog(address) as catalog, store_of(operator) as store:
+        (flight,) = catalog.flights.flights()
+        mosaic_id = f"{flight.flight_id}-colour"
+        revisions = catalog.revisions.of_mosaic(mosaic_id)
+        assert len(revisions) <= 1, "a killed run's number is taken up again"
+        shown = catalog.tiles.mosaic(mosaic_id).revision
+        tiles = 0
+        for record in revisions:
+            assert (record.state is RevisionState.PUBLISHED) == (shown == record.revision)
+            for head in catalog.tiles.heads(mosaic_id, record.revision):
+                read_tile(store, head)  # raises unless it is whole and what the log says
+                tiles += 1
+    return shown, tiles
+
+
+def revision_of(operator: Operator) -> Revision:
+    """The revision on show, read from the store."""
+    with open_catalog(f"sqlite:///{operator.data / 'catalog.sqlite'}") as catalog:
+        (flight,) = catalog.flights.flights()
+        shown = catalog.tiles.mosaic(f"{flight.flight_id}-colour")
+        heads = catalog.tiles.heads(shown.mosaic_id, shown.revision)
+    with store_of(operator) as store:
+        return Revision(shown.revision, {str(head.tile_id): store.get(head.key) for head in heads})
+
+
+@contextmanager
+def store_of(operator: Operator) -> Iterator[ObjectStore]:
+    """The operator's store, with the operator's credentials while it is open."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in operator.environment.items():
+            patch.setenv(name, value)
+        yield open_store(operator.environment.get("FLYCAM_STORE", (operator.data / "store").as_uri()))
+
+
+def completed(operator: Operator, calm: Revision) -> None:
+    """The next run completes it: the tiles of an undisturbed one to the last byte, nothing left over."""
+    child = operator.start("finish", NAME)
+    out, err = child.communicate(timeout=_LONGEST_S)
+    assert child.returncode == 0, err
+    assert json.loads(out.splitlines()[-1])["revision"] == calm.number
+    assert revision_of(operator) == calm
+    left = [path for path in (operator.data / "cache").rglob("*") if path.suffix in (".stage", ".part")]
+    assert not left

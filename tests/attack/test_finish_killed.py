@@ -1,0 +1,76 @@
+"""A session of kill -9: at random moments of every stage of `finish`, on a local folder and on S3."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from tests.attack.commands import Operator
+from tests.attack.killing import STAGES, Revision, calm_run, completed, kill_in_each_stage, with_flight
+from tests.servers import S3Server
+
+MakeOperator = Callable[..., Operator]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def calm(drill: DrillReport, tmp_path_factory: pytest.TempPathFactory) -> tuple[Revision, dict[str, float]]:
+    """What a run that nobody disturbs makes, and how long its stages take."""
+    return calm_run(with_flight(Operator(tmp_path_factory.mktemp("calm"), {}), drill))
+
+
+def session(operator: Operator, calm: tuple[Revision, dict[str, float]], seed: int, place: str) -> None:
+    """One kill in each stage, then a run that completes it."""
+    kills = 0
+    for kill in kill_in_each_stage(operator, calm[1], random.Random(seed)):
+        print(f"{place} {seed}: {kill}", flush=True)
+        kills += 1
+    completed(operator, calm[0])
+    tiles = len(calm[0].tiles)
+    print(f"{place} {seed}: {kills} kills, then completed: {tiles} tiles equal to the last byte", flush=True)
+
+
+def test_killed_in_every_stage(
+    make_operator: MakeOperator, drill: DrillReport, calm: tuple[Revision, dict[str, float]]
+) -> None:
+    session(with_flight(make_operator(), drill), calm, 1, "folder")
+
+
+@pytest.mark.s3
+def test_killed_on_s3(
+    make_operator: MakeOperator,
+    drill: DrillReport,
+    s3_server: S3Server,
+    calm: tuple[Revision, dict[str, float]],
+) -> None:
+    environment = {**s3_server.environment(), "FLYCAM_STORE": s3_server.url("giết-hoàn-thiện")}
+    session(with_flight(make_operator(**environment), drill), calm, 2, "S3")
+
+
+@pytest.mark.soak
+@pytest.mark.s3
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("place", ["folder", "S3"])
+def test_killed_ten_times_in_every_stage(
+    make_operator: MakeOperator,
+    drill: DrillReport,
+    s3_server: S3Server,
+    calm: tuple[Revision, dict[str, float]],
+    place: str,
+) -> None:
+    """Ten moments in each of nine stages. Run with `-s` to see each kill."""
+    for number in range(int(os.environ.get("KILL_ROUNDS", "10"))):
+        environment = {}
+        if place == "S3":
+            environment = {
+                **s3_server.environment(),
+                "FLYCAM_STORE": s3_server.url(f"lượt-{number}"),
+            }
+        operator = with_flight(make_operator(f"lượt {place} {number}", **environment), drill)
+        session(operator, calm, 100 + number, place)
+    assert len(STAGES) == 9
