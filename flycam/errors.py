@@ -67,75 +67,87 @@ class NameTaken(InputUnusable):
 
 
 class FrameRejected(FlycamError):
-    """One frame is left out. `reason` is the stable key under which it is counted."""
+    """One frame is left out. `reason` is the stable key under which it is counted, `reason_vi` says it."""
 
     reason = "rejected"
+    reason_vi = "bị loại"
 
 
 class FrameUnreadable(FrameRejected):
     """The pixels of this frame cannot be decoded."""
 
     reason = "unreadable"
+    reason_vi = "không đọc được ảnh; hãy chép lại từ thẻ nhớ"
 
 
 class PositionUnknown(FrameRejected):
     """This frame has no usable position although its neighbours have."""
 
     reason = "no_position"
+    reason_vi = "không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry"
 
 
 class LensUnknown(FrameRejected):
     """Nothing says what lens took this frame, although the lens of its neighbours is known."""
 
     reason = "calibration_missing"
+    reason_vi = "chưa biết ống kính; hãy cung cấp bằng --camera"
 
 
 class HeightUnknown(FrameRejected):
     """Neither terrain nor the operator makes a height of what this frame says."""
 
     reason = "no_height"
+    reason_vi = "không có độ cao dùng được; hãy nạp DEM hoặc nhập --takeoff"
 
 
 class TelemetryGap(FrameRejected):
     """The track has no sample close enough to the frame's time; flycam never extrapolates."""
 
     reason = "telemetry_gap"
+    reason_vi = "nhật ký bay không có số liệu quanh giờ chụp"
 
 
 class PoseRejected(FrameRejected):
     """The pose contradicts the terrain or the rest of the flight."""
 
     reason = "pose_rejected"
+    reason_vi = "vị trí hoặc hướng trái với địa hình hay với phần còn lại của chuyến bay"
 
 
 class HorizonInView(FrameRejected):
     """Too much of the frame looks at or above the horizon."""
 
     reason = "horizon_in_view"
+    reason_vi = "nhìn vào chân trời hoặc bầu trời quá nhiều; hãy hạ gimbal xuống"
 
 
 class OutsideTerrain(FrameRejected):
     """The frame's footprint misses the terrain that is known."""
 
     reason = "outside_terrain"
+    reason_vi = "vùng chụp nằm ngoài địa hình đã biết; hãy nạp DEM của nơi đó"
 
 
 class TooBlurred(FrameRejected):
     """Sharpness is far below the rest of the flight."""
 
     reason = "too_blurred"
+    reason_vi = "quá mờ so với các ảnh khác; hãy bay chậm lại ở đoạn đó"
 
 
 class LensCovered(FrameRejected):
     """The picture holds no image: lens cap, or black."""
 
     reason = "lens_covered"
+    reason_vi = "ảnh đen hoặc ống kính bị che"
 
 
 class DuplicateFrame(FrameRejected):
     """The same bytes, or the same exposure, came twice."""
 
     reason = "duplicate"
+    reason_vi = "trùng với một ảnh khác; mỗi ảnh chỉ dùng một lần"
 
 
 # -- store, catalogue, disk -------------------------------------------------------------------

@@ -145,6 +145,24 @@ def test_unknown_flight(run: Run, tmp_path: Path) -> None:
     assert answer.exit_code == 3 and "chuyến nào" in answer.json["sentence"]
 
 
+def test_a_place_that_takes_no_file_is_no_full_disk(ready: Run, card: Path) -> None:
+    flight_id = ready("ingest", card).json["flight_id"]
+    answer = ready("export", flight_id, "/proc/o.tif")
+    assert answer.exit_code == 4 and answer.json["error"] == "StorageTrouble"
+    assert "cannot be written there" in answer.json["sentence"]
+    said = ready("export", flight_id, "/proc/o.tif", LC_ALL="vi_VN.UTF-8").stderr
+    assert "Lỗi lưu trữ: /proc/o.tif: không ghi được" in said
+
+
+def test_findings_are_said_in_the_language_of_the_terminal(ready: Run, card: Path) -> None:
+    first = min(card.iterdir())
+    (card / "DJI_0001 (1).JPG").write_bytes(first.read_bytes())
+    answer = ready("ingest", card, LC_ALL="vi_VN.UTF-8")
+    (left_out,) = answer.json["rejections"]
+    assert left_out["name"] == "DJI_0001 (1).JPG" and "chỉ dùng một ảnh" in left_out["sentence_vi"]
+    assert left_out["sentence_vi"] in answer.stderr and left_out["sentence"] not in answer.stderr
+
+
 def test_unknown_option_is_a_usage_error(run: Run) -> None:
     answer = run("ingest", "--no-such-option")
     assert answer.exit_code == 2 and answer.json["exit_code"] == 2

@@ -15,13 +15,13 @@ from flycam.pipeline.coverage import flown_on
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
     from flycam.catalog.records import Coverage
-    from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection
+    from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, ReliefZone
     from flycam.pipeline.batch import IngestReport
     from flycam.pipeline.inspection import InspectionReport
     from flycam.pipeline.withdraw import WithdrawReport
 
 
-def of_inspection(report: InspectionReport) -> Answered:
+def of_inspection(report: InspectionReport, language: str = "en") -> Answered:
     """frames, usable, camera, problems[], and more."""
     seen, diagnosis = report.survey, report.survey.diagnosis
     rejected = [*seen.unreadable, *diagnosis.rejected]
@@ -75,19 +75,38 @@ def of_inspection(report: InspectionReport) -> Answered:
         "refly": str(report.refly) if report.refly else None,
         "seconds": round(report.seconds, 3),
     }
-    return answer, _inspection_lines(report)
+    return answer, _inspection_lines(report, language)
 
 
 def _rejection(one: Rejection) -> Answer:
-    return {"name": one.name, "reason": one.reason, "sentence": one.message}
+    return {
+        "name": one.name,
+        "reason": one.reason,
+        "sentence": one.message,
+        "sentence_vi": one.message_vi,
+    }
 
 
-def _named(problem: Problem) -> str:
+def _named(problem: Problem, language: str = "en") -> str:
     """The sentence, after the first of the photos that it speaks of."""
+    said = problem.sentence_vi if language == "vi" else problem.sentence_en
     if not problem.frames:
-        return problem.sentence_en
-    more = f" and {len(problem.frames) - 1} more" if len(problem.frames) > 1 else ""
-    return f"{problem.frames[0]}{more}: {problem.sentence_en}"
+        return said
+    others = len(problem.frames) - 1
+    more = (f" và {others} ảnh khác" if language == "vi" else f" and {others} more") if others else ""
+    return f"{problem.frames[0]}{more}: {said}"
+
+
+def _left_out(one: Rejection, language: str) -> str:
+    return f"  [loại] {one.message_vi}" if language == "vi" else f"  [left out] {one.message}"
+
+
+_SEVERITY_VI = {"info": "thông tin", "warning": "lưu ý", "error": "lỗi"}
+
+
+def _problem(one: Problem, language: str) -> str:
+    severity = one.severity.value
+    return f"  [{_SEVERITY_VI[severity] if language == 'vi' else severity}] {_named(one, language)}"
 
 
 def _takeoff(diagnosis: Diagnosis) -> Answer | None:
@@ -102,24 +121,38 @@ def _takeoff(diagnosis: Diagnosis) -> Answer | None:
     }
 
 
-def _inspection_lines(report: InspectionReport) -> list[str]:
+def _inspection_lines(report: InspectionReport, language: str) -> list[str]:
     seen, diagnosis = report.survey, report.survey.diagnosis
-    lines = [f"{len(diagnosis.headers)} of {seen.read} photos usable · {diagnosis.camera}"]
-    lines += [f"  [{problem.severity.value}] {_named(problem)}" for problem in diagnosis.problems]
-    lines += [f"  [left out] {one.message}" for one in (*seen.unreadable, *diagnosis.rejected)]
-    lines += [f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
-    lines += [
-        f"  [{zone.zone}] ground {zone.ground_m[0]:.0f} to {zone.ground_m[1]:.0f} m: "
-        f"{zone.height_above_ground_m[1]:.0f} m above ground, GSD {zone.gsd_m[1] * 100:.1f} cm"
-        + (f", side overlap {zone.side_overlap:.0%}" if zone.side_overlap is not None else "")
-        for zone in diagnosis.relief
-    ]
+    vi = language == "vi"
+    count = len(diagnosis.headers)
+    usable = f"{count} trong {seen.read} ảnh dùng được" if vi else f"{count} of {seen.read} photos usable"
+    lines = [f"{usable} · {diagnosis.camera}"]
+    lines += [_problem(problem, language) for problem in diagnosis.problems]
+    lines += [_left_out(one, language) for one in (*seen.unreadable, *diagnosis.rejected)]
+    lines += [f"  [sót] {gap.sentence_vi}" if vi else f"  [gap] {gap.sentence_en}" for gap in diagnosis.gaps]
+    lines += [_zone(zone, language) for zone in diagnosis.relief]
     if report.refly:
-        lines.append(f"ground to refly: {report.refly}")
+        lines.append(f"{'vùng cần bay lại' if vi else 'ground to refly'}: {report.refly}")
     return lines
 
 
-def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
+_ZONE_VI = {"valley": "thung lũng", "slope": "sườn", "summit": "đỉnh", "flat": "bằng phẳng"}
+
+
+def _zone(zone: ReliefZone, language: str) -> str:
+    vi = language == "vi"
+    low, high = zone.ground_m
+    above, gsd_cm, overlap = zone.height_above_ground_m[1], zone.gsd_m[1] * 100, zone.side_overlap
+    if vi:
+        side = f", độ phủ ngang {overlap:.0%}" if overlap is not None else ""
+        place = f"[{_ZONE_VI.get(zone.zone, zone.zone)}] mặt đất {low:.0f} đến {high:.0f} m"
+        return f"  {place}: cách mặt đất {above:.0f} m, GSD {gsd_cm:.1f} cm{side}"
+    side = f", side overlap {overlap:.0%}" if overlap is not None else ""
+    place = f"[{zone.zone}] ground {low:.0f} to {high:.0f} m"
+    return f"  {place}: {above:.0f} m above ground, GSD {gsd_cm:.1f} cm{side}"
+
+
+def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Answered:
     """flight_id, frames, gsd_m, communes, seconds."""
     names = catalog.boundaries.names(flown_on(report.flight))
     flight = report.flight
@@ -142,24 +175,25 @@ def of_ingest(report: IngestReport, catalog: Catalog) -> Answered:
         "communes": [_commune(one, names) for one in report.communes],
         "seconds": round(report.seconds, 3),
     }
-    lines = [
-        f"{flight.name} ({flight.flight_id}): {report.used} frames, {report.new} new, "
-        f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
-    ]
-    lines += [
-        f"  [{p.severity.value}] {_named(p)}"
-        for p in report.survey.diagnosis.problems
-        if p.code not in _SAID_BELOW
-    ]
-    lines += [f"  [left out] {one.message}" for one in report.left_out]
-    lines += [f"  * {sentence(one)}" for one in report.notes]
-    lines += [f"  ! {sentence(one)}" for one in flight.warnings]
+    problems = [p for p in report.survey.diagnosis.problems if p.code not in _SAID_BELOW]
+    lines = [_laid(report, language)]
+    lines += [_problem(one, language) for one in problems]
+    lines += [_left_out(one, language) for one in report.left_out]
+    lines += [f"  * {sentence(one, language)}" for one in report.notes]
+    lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
     lines += [
         f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "
         f"{one.covered_pct:.1f} %"
         for one in report.communes
     ]
     return answer, lines
+
+
+def _laid(report: IngestReport, language: str) -> str:
+    flight, used, new = report.flight, report.used, report.new
+    size = f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
+    counts = f"{used} ảnh, {new} ảnh mới" if language == "vi" else f"{used} frames, {new} new"
+    return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 
 
 _SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere"})

@@ -32,6 +32,16 @@ def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
     return answer, lines
 
 
+_NAMES_VI = {
+    "disk": "ổ đĩa",
+    "clock": "đồng hồ",
+    "store": "kho lưu trữ",
+    "catalogue": "cơ sở dữ liệu",
+    "terrain": "mô hình độ cao",
+    "communes": "ranh giới xã",
+}
+
+
 def of_checks(checks: Sequence[Check], language: str = "en") -> Answered:
     """checks, ready; the last line says whether this machine is ready for a flight."""
     answer = {
@@ -41,10 +51,13 @@ def of_checks(checks: Sequence[Check], language: str = "en") -> Answered:
             for c in checks
         ],
     }
-    said = [(c.ok, c.name, c.sentence_vi if language == "vi" else c.sentence_en) for c in checks]
+    vi = language == "vi"
+    said = [
+        (c.ok, _NAMES_VI[c.name] if vi else c.name, c.sentence_vi if vi else c.sentence_en) for c in checks
+    ]
     lines = [f"{'ok' if ok else '!!'}  {name}: {sentence}" for ok, name, sentence in said]
     amiss = ", ".join(name for ok, name, _ in said if not ok)
-    if language == "vi":
+    if vi:
         lines.append(f"CHƯA SẴN SÀNG: xem lại {amiss} ở trên" if amiss else "SẴN SÀNG cho chuyến bay")
     else:
         lines.append(f"NOT READY: see {amiss} above" if amiss else "READY for a flight")

@@ -11,7 +11,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
-from flycam.console import ProgressBar, command
+from flycam.console import ProgressBar, command, language
 from flycam.settings import read_settings
 
 
@@ -44,7 +44,7 @@ def inspect(
         check_pixels=pixels,
         progress=ProgressBar(),
     )
-    return of_inspection(report)
+    return of_inspection(report, language())
 
 
 @click.command()
@@ -75,7 +75,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
             ProgressBar(),
             relay=options["relay"],
         )
-        return of_ingest(report, workspace.catalog)
+        return of_ingest(report, workspace.catalog, language())
 
 
 @click.command()

@@ -246,8 +246,10 @@ def _trouble(path: Path, error: Exception) -> StorageTrouble:
         return StorageTrouble(f"{path}: the folder cannot be written: check that it exists and is yours")
     if full:
         return DiskFull(
-            f"{path}: no space left on the disk: free some and run again; nothing was left behind"
+            f"{path}: no space left on the disk: free some and run again; nothing was left behind",
+            vi=f"{path}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
         )
     return StorageTrouble(
-        f"{path}: cannot be written there ({error}): choose another folder, one that is yours"
+        f"{path}: cannot be written there; choose another folder, one that is yours",
+        vi=f"{path}: không ghi được vào đây; hãy chọn thư mục khác mà bạn có quyền ghi",
     )

@@ -51,13 +51,17 @@ class Rejection:
     name: str
     reason: str
     message: str
+    message_vi: str = ""
 
     @classmethod
     def of(cls, name: str, error: FrameRejected) -> Rejection:
         """The photo's name goes first where the sentence does not hold it."""
         sentence = str(error)
         return cls(
-            name=name, reason=error.reason, message=sentence if name in sentence else f"{name}: {sentence}"
+            name=name,
+            reason=error.reason,
+            message=sentence if name in sentence else f"{name}: {sentence}",
+            message_vi=f"{name}: {error.vi or error.reason_vi}",
         )
 
 

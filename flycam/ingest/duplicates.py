@@ -53,7 +53,10 @@ def find_duplicates(
             identity = _comparable(photo, identify)
             if identity in first:
                 dropped.add(row)
-                error = DuplicateFrame(f"holds the same bytes as {first[identity]}: one of them is used")
+                error = DuplicateFrame(
+                    f"holds the same bytes as {first[identity]}: one of them is used",
+                    vi=f"giống hệt {first[identity]}; chỉ dùng một ảnh",
+                )
                 rejected.append(Rejection.of(table.names[row], error))
             else:
                 first[identity] = table.names[row]

@@ -49,7 +49,8 @@ def settle_horizon(
         Rejection.of(
             names[i],
             HorizonInView(
-                f"{share[i] * 100:.0f} % of it looks at or above the horizon: tilt the gimbal down"
+                f"{share[i] * 100:.0f} % of it looks at or above the horizon: tilt the gimbal down",
+                vi=f"{share[i] * 100:.0f} % ảnh nhìn vào chân trời hoặc bầu trời; hãy hạ gimbal xuống",
             ),
         )
         for i in np.flatnonzero(sky).tolist()

@@ -49,7 +49,7 @@ def settle_pictures(
         (
             is_unread,
             "unreadable",
-            "cannot be read and are left out; the reason stands with each",
+            "cannot be read, so left out; the reason stands with each",
             "không đọc được, bị loại; lý do ghi ở từng ảnh",
         ),
         (

@@ -92,9 +92,13 @@ def _rows_by_name(
         if () in rows:
             raise PositionUnknown(
                 f"shares its name with another photo and {pose_file} does not tell them apart: write the "
-                "folder before the name there"
+                "folder before the name there",
+                vi=f"trùng tên với ảnh khác và {pose_file} không phân biệt được; hãy ghi cả thư mục",
             )
-        raise PositionUnknown(f"is not named in {pose_file}: add its pose there")
+        raise PositionUnknown(
+            f"is not named in {pose_file}: add its pose there",
+            vi=f"không có trong {pose_file}; hãy thêm vị trí của ảnh vào đó",
+        )
 
     return row_of
 

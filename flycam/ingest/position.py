@@ -29,15 +29,26 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
         Rejection.of(name, error)
         for rows, error in (
             (missing, PositionUnknown("has no position: give the flight log with --telemetry")),
-            (zero, PositionUnknown("says (0, 0), no GNSS fix: give the flight log with --telemetry")),
+            (
+                zero,
+                PositionUnknown(
+                    "says (0, 0), no GNSS fix: give the flight log with --telemetry",
+                    vi="toạ độ (0, 0), chưa bắt được GNSS; hãy cung cấp nhật ký bay bằng --telemetry",
+                ),
+            ),
             (
                 off_globe,
-                PositionUnknown("has coordinates off the globe or in the polar seas: correct or remove it"),
+                PositionUnknown(
+                    "has coordinates off the globe or in the polar seas: correct or remove it",
+                    vi="toạ độ nằm ngoài Trái Đất hoặc ở vùng biển cực; hãy sửa hoặc bỏ ảnh này",
+                ),
             ),
             (
                 far,
                 PoseRejected(
-                    f"lies over {OUTLIER_M / 1000:.0f} km from the rest of the flight: ingest it as its own"
+                    f"lies over {OUTLIER_M / 1000:.0f} km from the rest of the flight: ingest it as its own",
+                    vi=f"cách phần còn lại của chuyến bay hơn {OUTLIER_M / 1000:.0f} km; hãy nạp thành "
+                    "chuyến bay riêng",
                 ),
             ),
         )

@@ -47,12 +47,11 @@ def usable_photos(flight: SettledFlight, checks: Checks) -> Usable:
 
 @dataclass(frozen=True)
 class _Refusal:
-    """Why rows are left out: the error, the sentence's code, and the Vietnamese words."""
+    """Why rows are left out: the error, and the sentence's code."""
 
     rows: Bools
     error: FrameRejected
     code: str
-    words_vi: str
 
 
 def _posed(flight: SettledFlight, shown: Bools) -> tuple[Bools, list[Rejection], list[Problem]]:
@@ -75,7 +74,7 @@ def _posed(flight: SettledFlight, shown: Bools) -> tuple[Bools, list[Rejection],
                 code=refusal.code,
                 severity=Severity.ERROR if said.all() else Severity.WARNING,
                 sentence_en=f"{int(said.sum())} photos are left out, each {refusal.error}.",
-                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.words_vi}.",
+                sentence_vi=f"{int(said.sum())} ảnh bị loại vì {refusal.error.vi}.",
                 frames=flight.table.names_of(said),
             )
         )
@@ -86,20 +85,26 @@ def _refusals(heights: Heights, attitude: Attitude) -> tuple[_Refusal, ...]:
     return (
         _Refusal(
             ~np.isfinite(heights.height_m),
-            HeightUnknown("has no usable height: register terrain or give --takeoff"),
+            HeightUnknown(
+                "has no usable height: register terrain or give --takeoff",
+                vi="không có độ cao dùng được: hãy nạp DEM hoặc nhập --takeoff",
+            ),
             "no_height",
-            "không có độ cao dùng được: hãy nạp DEM hoặc nhập --takeoff",
         ),
         _Refusal(
             ~np.isfinite(attitude.angles_deg[:, 0]),
-            PoseRejected("has no heading: give the flight log with --telemetry"),
+            PoseRejected(
+                "has no heading: give the flight log with --telemetry",
+                vi="không có hướng: hãy cung cấp nhật ký bay bằng --telemetry",
+            ),
             "no_heading",
-            "không có hướng: hãy cung cấp nhật ký bay bằng --telemetry",
         ),
         _Refusal(
             heights.above_ground_m < CLEARANCE_M,
-            PoseRejected("lies under the terrain: check --height and --takeoff"),
+            PoseRejected(
+                "lies under the terrain: check --height and --takeoff",
+                vi="nằm dưới mặt đất: hãy kiểm tra --height và --takeoff",
+            ),
             "under_ground",
-            "nằm dưới mặt đất: hãy kiểm tra --height và --takeoff",
         ),
     )

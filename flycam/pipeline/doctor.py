@@ -68,7 +68,7 @@ def _clock(workspace: Workspace) -> Check:
         name="clock",
         ok=ok,
         sentence_en=f"the clock says {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; it is wrong, set it"),
-        sentence_vi=f"đồng hồ máy: {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
+        sentence_vi=f"giờ máy là {now:%d/%m/%Y %H:%M} (UTC+7)" + ("" if ok else "; sai giờ, hãy chỉnh lại"),
     )
 
 
