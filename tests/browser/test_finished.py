@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,14 +10,13 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from flycam.catalog.records import FrameStatus
 from flycam.serve.layers import LEGENDS, DataLayer
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import click_map, settled
 from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
-from tests.serve.world import LAT, LON, REAL, make_world
+from tests.serve.world import LAT, LON, REAL, World, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -88,21 +86,13 @@ def _without_spaces(text: str) -> str:
 
 
 def test_without_terrain_the_card_says_plane_and_that_the_error_is_not_known(
-    open_page: OpenPage, tmp_path: Path
+    open_page: OpenPage, world: World
 ) -> None:
-    world = make_world(tmp_path)
-    catalog = world.workspace.catalog
-    catalog.flights.put_flight(replace(catalog.flights.flight(world.after), vertical_datum="LOCAL"))
-    catalog.frames.put(
-        replace(one, exterior=replace(one.exterior, vertical_datum="LOCAL"))
-        for one in catalog.frames.of_flight(world.after, FrameStatus.USED)
-        if one.exterior
-    )
-    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
-        page = open_page(link=f"event={REAL}&lang=en&map=18/{LAT - 0.0015}/{LON + 0.0042}", url=url)
-        settled(page)
-        click_map(page)
-        card = page.locator(".card")
-        expect(card).to_contain_text("a flat plane (no DEM)")
-        expect(card).to_contain_text("not known: there is no terrain model")
-        assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()
+    view = f"hidden={world.after}&map=18/{LAT - 0.0015}/{LON + 0.0042}"
+    page = open_page(link=f"event={REAL}&lang=en&{view}")
+    settled(page)
+    click_map(page)
+    card = page.locator(".card")
+    expect(card).to_contain_text("a flat plane (no DEM)")
+    expect(card).to_contain_text("not known: there is no terrain model")
+    assert "±" not in card.inner_text() and "terrain model (DEM)" not in card.inner_text()

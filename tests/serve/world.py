@@ -121,6 +121,7 @@ def make_world(root: Path) -> World:
         "2024-08-20 02:10",
         shift=(0, 0),
         warnings=(warning(NO_TERRAIN),),
+        datum="LOCAL",
     )
     after = add_flight(
         workspace,
@@ -154,6 +155,7 @@ def add_flight(
     storm: bool = False,
     operator: str | None = None,
     warnings: tuple[str, ...] = (),
+    datum: str = "EGM96",
 ) -> str:
     """Six photos in two strips, merged by the real writer. Returns the flight's id."""
     centre = lonlat_to_mercator(np.array([[LON, LAT]]))[0]
@@ -183,7 +185,7 @@ def add_flight(
         event_id=event_id,
         state=FlightState.READY,
         work_crs="EPSG:32648",
-        vertical_datum="EGM96",
+        vertical_datum=datum,
         dem_id="dem",
         gsd_m=0.55,
         first_ns=shots[0][2],
@@ -206,7 +208,9 @@ def add_flight(
         workspace.store, workspace.catalog.tiles, mosaic, origin=workspace.box, clock_ns=workspace.clock_ns
     ) as writer:
         for number, (tiles, sha256, at_ns) in enumerate(shots):
-            records.append(_record(number, flight_id, tiles, sha256, at_ns, outlines[number], operator))
+            records.append(
+                _record(number, flight_id, tiles, sha256, at_ns, outlines[number], operator, datum)
+            )
             writer.add(_patch(tiles, records[-1].frame_id, storm))
     records.append(_rejected(flight_id, shots[-1][2] + 4 * 10**9))
     workspace.catalog.frames.put(records)
@@ -286,12 +290,13 @@ def _record(
     at_ns: int,
     outline: shapely.Polygon,
     operator: str | None,
+    datum: str = "EGM96",
 ) -> FrameRecord:
     pose = ExteriorOrientation(
         projection_centre_m=(272000.0, 2423000.0, 620.0),
         rotation=((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)),
         work_crs="EPSG:32648",
-        vertical_datum="EGM96",
+        vertical_datum=datum,
         sigma_position_m=(1.5, 1.5, 3.0),
         sigma_attitude_rad=(0.01, 0.01, 0.02),
         source=PoseSource.GNSS,

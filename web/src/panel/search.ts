@@ -17,7 +17,11 @@ export class CommuneSearch {
     private readonly day: () => string | null,
     private readonly choose: (hit: Hit) => void,
   ) {
-    this.input.addEventListener("input", debounced(() => void this.find(), 180));
+    const find = debounced(() => void this.find(), 180);
+    this.input.addEventListener("input", () => {
+      this.hits = []; // what was found for other letters must not be taken for these
+      find();
+    });
     this.input.addEventListener("keydown", (event) => this.onKey(event));
     this.input.addEventListener("blur", () => window.setTimeout(() => (this.list.hidden = true), 150));
     this.element.append(this.input, this.list);
@@ -31,9 +35,15 @@ export class CommuneSearch {
   }
 
   private onKey(event: KeyboardEvent): void {
-    const first = this.hits[0];
-    if (event.key === "Enter" && first) this.take(first);
+    if (event.key === "Enter") void this.takeFirst();
     if (event.key === "Escape") this.list.hidden = true;
+  }
+
+  /** The first hit; who presses Enter before there are any does not have to press it again. */
+  private async takeFirst(): Promise<void> {
+    if (!this.hits.length) await this.find();
+    const first = this.hits[0];
+    if (first) this.take(first);
   }
 
   private async find(): Promise<void> {
