@@ -53,6 +53,14 @@ HEARD: tuple[_Heard, ...] = (
         "found by the adjustment is used.",
     ),
     _Heard(
+        "{a}: ties and terrain put the focal length {b} off its calibration, which claims {c} and was kept: "
+        "heights may be wrong in that proportion; give the camera's calibration with --camera",
+        "{a}: điểm nối và địa hình cho tiêu cự lệch {b} so với kiểm định (ghi {c}, đã giữ nguyên): độ cao có "
+        "thể sai theo tỉ lệ đó; hãy cho thông số kiểm định của máy ảnh bằng --camera.",
+        "{a}: ties and terrain put the focal length {b} off its calibration, which claims {c} and was kept: "
+        "heights may be wrong in that proportion; give the camera's calibration with --camera.",
+    ),
+    _Heard(
         "horizontal positions scatter {a} times as much as stated",
         "Vị trí mặt bằng tản mát gấp {a} lần so với độ chính xác đã ghi.",
         "Horizontal positions scatter {a} times as much as their stated accuracy.",
