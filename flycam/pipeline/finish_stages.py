@@ -139,7 +139,7 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
         except OutsideTerrain:
             return None
         named = with_content_id(surface.terrain)
-        return Surface(terrain=named, support=surface.support, sigma_m=surface.sigma_m)
+        return replace(surface, terrain=named)
 
     views = [
         SurfaceView(

@@ -1,4 +1,5 @@
-"""Which heights are believed, and what stands between: outliers go, gaps close, the rim is blended."""
+"""Which heights are believed, and what stands between: outliers go, gaps close, the rim is blended into the
+terrain as the flight corrects it."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.surface.options import SurfaceOptions
+from flycam.surface.terrain_error import correct_terrain
 
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -18,7 +20,7 @@ Bools = NDArray[np.bool_]
 _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
 _CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
 _LEAST_MARGIN = 0.05
-_LEAST_OFFSET_M, _NEAR_GROUND_M = 0.5, 1.5
+_LEAST_TRUST = 0.25
 _MATCHING_SHARE, _ROUGH_SHARE = 0.21, 1.0
 
 
@@ -37,22 +39,30 @@ class Found(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """dz over the terrain, support, sigma (NaN without support): rows×cols each."""
+    """dz over the terrain, support, sigma (NaN without support), sigma of the terrain as it was corrected:
+    rows×cols each."""
 
     dz_m: Singles
     support: Bools
     sigma_m: Singles
+    terrain_sigma_m: Singles
 
 
-def finish_heights(found: Found, base_m: Singles, spacing_m: float, options: SurfaceOptions) -> Finished:
-    """Believe, smooth, fill and blend what the fine sweep found over terrain + base_m."""
+def finish_heights(
+    found: Found, base_m: Singles, ground_m: Singles, spacing_m: float, options: SurfaceOptions
+) -> Finished:
+    """Believe, smooth, fill and blend what the fine sweep found over the terrain ground_m, from base_m on."""
     with np.errstate(invalid="ignore"):
         support: Bools = (found.agreement >= options.least_agreement) & (found.margin >= _LEAST_MARGIN)
     dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
     dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
     support &= _not_speckles(dz, support, spacing_m)
-    dz = _blended(dz, support, common_offset(dz, base_m, support), spacing_m, options.blend_m)
-    return Finished(dz, support, _sigma(found, dz, support))
+    trust = np.where(support, 1.0, np.nan_to_num(found.agreement) / np.float32(options.least_agreement))
+    trust = np.clip(trust, 0.0, 1.0).astype(np.float32)
+    sigma = _sigma(found, dz, support)
+    terrain = correct_terrain(dz, sigma, ground_m, spacing_m)
+    dz = _blended(dz, support, trust, terrain.dz_m, spacing_m, options.blend_m)
+    return Finished(dz, support, sigma, terrain.sigma_m)
 
 
 def _sigma(found: Found, dz: Singles, support: Bools) -> Singles:
@@ -79,36 +89,31 @@ def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
     return np.asarray(scaled != away, np.bool_)
 
 
-def common_offset(dz: Singles, base_m: Singles, support: Bools) -> float:
-    """How far the whole terrain lies off, in height: the median of the heights found near the ground, where
-    that is more than half a metre and more than it differs from place to place (robust); else 0.
+def _blended(
+    dz: Singles, support: Bools, trust: Singles, corrected_m: Singles, spacing_m: float, blend_m: float
+) -> Singles:
+    """dz in the support. Around it what the pictures agree on less, by how much they agree; from there over
+    into the corrected terrain with the distance.
 
-    A plane at take-off, or a DEM of another datum, would else stand as a cliff around the surface.
+    A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
+    against truth it is nearer than the terrain at every agreement (docs/evidence), it only may not be called
+    the flight's own.
     """
-    found = dz[support & (np.abs(dz - base_m) < _NEAR_GROUND_M)]
-    if not found.size:
-        return 0.0
-    middle = float(np.median(found))
-    spread = 1.4826 * float(np.median(np.abs(found - np.float32(middle))))
-    return middle if abs(middle) > max(_LEAST_OFFSET_M, spread) else 0.0
-
-
-def _blended(dz: Singles, support: Bools, offset_m: float, spacing_m: float, blend_m: float) -> Singles:
-    """dz in the support; outside it the neighbours' going over into the offset terrain with the distance."""
-    if not support.any():
-        return np.zeros_like(dz)
-    away = cv2.distanceTransform((~support).astype(np.uint8), cv2.DIST_L2, 5) * np.float32(spacing_m)
+    looked: Bools = trust >= _LEAST_TRUST
+    if not looked.any():
+        return corrected_m
+    away = cv2.distanceTransform((~looked).astype(np.uint8), cv2.DIST_L2, 5) * np.float32(spacing_m)
     share = np.clip(1.0 - away / np.float32(blend_m), 0.0, 1.0)
     share = share * share * (3.0 - 2.0 * share)
-    near = pull_push(dz, support)
-    far = np.float32(offset_m)
-    return np.where(support, dz, far + (near - far) * share).astype(np.float32)
+    near = pull_push(dz - corrected_m, trust)
+    return np.where(support, dz, corrected_m + near * share).astype(np.float32)
 
 
-def pull_push(values: Singles, known: Bools) -> Singles:
-    """Values where they are known, smoothly carried on elsewhere (Gortler et al., The Lumigraph, 1996)."""
-    weight = known.astype(np.float32)
-    sums, weights = [np.where(known, values, np.float32(0.0))], [weight]
+def pull_push(values: Singles, trust: Singles | Bools) -> Singles:
+    """Values as they are where trust is 1, smoothly carried on where it is 0, by its share between (Gortler
+    et al., The Lumigraph, 1996; normalised convolution of Knutsson and Westin, CVPR 1993)."""
+    weight = trust.astype(np.float32)
+    sums, weights = [np.where(weight > 0.0, values * weight, np.float32(0.0))], [weight]
     while min(weights[-1].shape) > 1 and weights[-1].min() < 1.0:
         sums.append(np.asarray(cv2.pyrDown(sums[-1]), np.float32))
         weights.append(np.asarray(cv2.pyrDown(weights[-1]), np.float32))
@@ -117,4 +122,4 @@ def pull_push(values: Singles, known: Bools) -> Singles:
         coarser = cv2.resize(filled, total.shape[::-1], interpolation=cv2.INTER_LINEAR)
         believed = np.minimum(share * 4.0, 1.0)
         filled = total / np.maximum(share, 1e-6) * believed + coarser * (1.0 - believed)
-    return np.where(known, values, filled).astype(np.float32)
+    return np.where(weight == 1.0, values, filled).astype(np.float32)

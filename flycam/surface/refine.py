@@ -64,8 +64,9 @@ def refine_surface(
     RGB, may be called more than once for a frame and from `workers` threads. ties_m N×3 (east, north,
     height): tie points that narrow the search. progress(stage, blocks done, blocks in all).
 
-    The surface reaches over all ground that a view sees on the terrain; where no two views make a base, the
-    pictures have no texture or do not agree, it is the terrain and has no support. Raises OutsideTerrain
+    The surface reaches over all ground that a view sees on the terrain; where no two views make a base or the
+    pictures have no texture, it is the terrain, moved by what the supported ground says of the terrain's
+    error (`terrain_error`), and has no support. Raises OutsideTerrain
     where no view sees the terrain at all, and what `pixels_of` raises.
     """
     plan = plan_surface(views, terrain, spacing_m, options.most_posts)
@@ -80,7 +81,7 @@ def refine_surface(
         ground = ground_posts(terrain, plan.fine)
         near = _Level("fine", _CORE_POSTS, plan.fine, ground + search.base_m, work, progress)
         fine = near.sweep(pool, search.around)
-    finished = finish_heights(fine, search.base_m, plan.fine.spacing_m, options)
+    finished = finish_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
     return surface_of(terrain, plan.fine, ground, finished)
 
 

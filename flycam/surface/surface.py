@@ -23,16 +23,20 @@ _LEAST_LINE_POINTS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Surface:
-    """The ground with all that stands on it (a DSM) where the flight shows it, the terrain elsewhere.
+    """The ground with all that stands on it (a DSM) where the flight shows it; elsewhere the
+    terrain as the flight corrects it.
 
     terrain  heights on fine posts, blended into the terrain it was refined from; NaN where neither knows
     support  rows×cols bool: the height is the flight's own
     sigma_m  rows×cols float32, 1-sigma of the height against the flight's poses; NaN without support
+    terrain_sigma_m  rows×cols float32, 1-sigma of bare ground where there is no support: of the terrain as
+                     the supported ground corrects it; what stands on it comes on top. None: not known
     """
 
     terrain: TerrainGrid
     support: NDArray[np.bool_]
     sigma_m: Singles
+    terrain_sigma_m: Singles | None = None
 
     @property
     def supported_pct(self) -> float:
@@ -69,7 +73,12 @@ def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: 
         dem_id="",
     )
     refined = _with_heights(refined, refined.heights_m)
-    return Surface(terrain=refined, support=finished.support, sigma_m=finished.sigma_m)
+    return Surface(
+        terrain=refined,
+        support=finished.support,
+        sigma_m=finished.sigma_m,
+        terrain_sigma_m=finished.terrain_sigma_m,
+    )
 
 
 def _with_heights(terrain: TerrainGrid, heights_m: Singles) -> TerrainGrid:
