@@ -52,11 +52,6 @@ class DrillWorld:
         """True where something (a crown, a roof) stands above the ground."""
         return np.asarray(self.surface_m > self.ground_m + 0.02)
 
-    def ground_at(self, east: float, north: float) -> float:
-        """Height of the ground at the nearest cell."""
-        col, row = self.window.to_cells(np.array(east), np.array(north))
-        return float(self.ground_m[round(float(row)), round(float(col))])
-
 
 def drill_world(
     bounds: Bounds, cell_m: float, *, seed: int = 1, relief_m: float = 180.0, after: bool = False

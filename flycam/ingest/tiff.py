@@ -58,17 +58,6 @@ class Directory:
         value = self._read_at(self._base + offset, length)
         return value if len(value) == length else b""
 
-    def location(self, tag: int) -> tuple[int, int]:
-        """(offset, length) of an out-of-line value inside the block; (0, 0) if there is none."""
-        entry = self._entries.get(tag)
-        if entry is None:
-            return 0, 0
-        kind, count, inline = entry
-        length = _SIZE.get(kind, 0) * count
-        if length <= 4:
-            return 0, 0
-        return self._base + int(struct.unpack(self._order + "I", inline)[0]), length
-
     def numbers(self, tag: int) -> tuple[float, ...]:
         """Finite numbers of a value; a rational with denominator 0 or any NaN makes the whole empty."""
         entry = self._entries.get(tag)
