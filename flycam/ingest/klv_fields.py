@@ -120,7 +120,7 @@ def world_gimbal(body_deg: Floats, sensor_deg: Floats) -> Floats:
     ST 0601 turns the sensor inside the platform: Rz(heading) Ry(pitch) Rx(roll) Rz(azimuth) Ry(elevation)
     Rx(sensor roll), north-east-down. NaN where any of the six is not known.
     """
-    known = np.isfinite(body_deg).all(axis=1) & np.isfinite(sensor_deg).all(axis=1)
+    known = np.isfinite(np.concatenate([body_deg, sensor_deg], axis=1)).all(axis=1)
     body, sensor = (np.radians(np.where(known[:, None], a, 0.0)) for a in (body_deg, sensor_deg))
     level = rotation_from_gimbal(0.0, 0.0, 0.0)
     turned = rotation_from_gimbal(*sensor.T) @ level.T @ rotation_from_gimbal(*body.T)

@@ -9,6 +9,8 @@ Source: MAVLink common and ardupilotmega message definitions, gimbal protocol v2
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -122,7 +124,9 @@ def _from_nose(angles: Floats, heading_deg: Floats) -> Floats:
     return np.column_stack([yaw, angles[:, 1:]])
 
 
-def _turned(boot_s: Floats, times: Floats, quaternions: list[object], max_gap_s: float) -> Floats:
+def _turned(
+    boot_s: Floats, times: Floats, quaternions: Sequence[Sequence[float]], max_gap_s: float
+) -> Floats:
     known = np.array(quaternions, dtype=np.float64).reshape(-1, 4)
     return yaw_pitch_roll(interpolate_quaternions(boot_s, *_in_order(times, known), max_gap_s))
 

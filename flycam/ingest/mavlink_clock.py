@@ -87,7 +87,7 @@ def of_voice(rows: list[Row], offset_s: float | None) -> list[Row]:
 
 def _strays(last: Row, row: Row) -> float:
     """How far a row's time since boot is from running on as the receiver's clock did, seconds."""
-    return abs((row[1].time_boot_ms - last[1].time_boot_ms) / 1e3 - (row[0] - last[0]))
+    return float(abs((row[1].time_boot_ms - last[1].time_boot_ms) / 1e3 - (row[0] - last[0])))
 
 
 def last_boot(positions: list[Row]) -> list[Row]:
