@@ -193,7 +193,8 @@ def _times(what: str, photos: Path, dem: Path | None, name: str, gsd_m: float | 
     plane, solid = _peer("2D", photos, name, gsd_m), _peer("3D", photos, name, gsd_m)
     notes = (
         f"processor time; and wall: ours {whole.wall_s:.0f} s ({whole.made}), without surface and report "
-        f"{bare.wall_s:.0f} s ({bare.made}), 2D {plane.run.wall_s:.0f} s, 3D {solid.run.wall_s:.0f} s"
+        f"{bare.wall_s:.0f} s ({bare.made}), 2D {plane.run.wall_s:.0f} s ({plane.made}), "
+        f"3D {solid.run.wall_s:.0f} s ({solid.made})"
         + ("" if solid.run.ended else f", stopped after {LIMIT_S / 60:.0f} minutes: it takes more"),
         f"stages (wall, processor): {whole.answer['stage_seconds']}",
     )

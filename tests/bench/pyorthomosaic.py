@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from tests.bench.finish_flights import HOME
@@ -24,10 +25,12 @@ _NAMES = {"2D": "orthomosaic", "3D": "orthomosaic-3d"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeerRun:
-    """One run over a folder of photos; mosaic: the GeoTIFF it left, None if it was stopped before."""
+    """One run over a folder of photos; mosaic: the GeoTIFF it left, None if it was stopped before;
+    made: when, and the load average before."""
 
     run: Finished
     mosaic: Path | None
+    made: str
 
 
 def program(kind: str) -> Path:
@@ -56,15 +59,16 @@ def mosaicked(kind: str, photos: Path, name: str, gsd_m: float | None = None) ->
     folder = HOME / "pyorthomosaic" / f"{name}-{kind}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    made = f"{datetime.now().astimezone():%H:%M}, load {os.getloadavg()[0]:.1f}"
     if kind == "2D":
         out = folder / "mosaic.tif"
         size = () if gsd_m is None else ("--resolution", str(gsd_m))
         run = run_process([program(kind), photos, "-o", out, *size, "--backend", "cpu", "--no-preview"])
-        return PeerRun(run=run, mosaic=out)
+        return PeerRun(run=run, mosaic=out, made=made)
     run = run_process([program(kind), photos, "-o", folder, "--backend", "cpu"], limit_s=LIMIT_S)
     if not run.ended:
-        return PeerRun(run=run, mosaic=None)
-    made = [p for p in folder.rglob("*.tif") if "ortho" in p.name.lower()]
-    if not made:
+        return PeerRun(run=run, mosaic=None, made=made)
+    found = [p for p in folder.rglob("*.tif") if "ortho" in p.name.lower()]
+    if not found:
         raise BenchBroken(f"{folder}: pyOrthomosaic 3D left no orthophoto: {sorted(folder.iterdir())}")
-    return PeerRun(run=run, mosaic=max(made, key=lambda p: p.stat().st_size))
+    return PeerRun(run=run, mosaic=max(found, key=lambda p: p.stat().st_size), made=made)
