@@ -179,7 +179,8 @@ class Sampler:
         looked = _Looked.of(tiles, number)
         for one in quarters:
             looked = looked.joined(_Looked.of(one.of, one.number))
-        origin, source = self._first(looked), self._source(looked)
+        source = self._source(looked)
+        origin = source[:2]
         nodes, crop = (number, slice(row, end_row + 2), slice(col, last_col + 2)), (crop_rows, crop_cols)
         start = np.array(origin, dtype=np.float32)
         map_uv = _enlarge(tiles.map_uv[nodes] - start, step, self._map_uv)[crop]
