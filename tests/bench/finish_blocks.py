@@ -4,6 +4,10 @@ World, flight, instruments and terrain model are the drill's own; what is left o
 is a place of the true surface (roofs and crowns too) that frames see without anything in between, measured
 with noise, some of it wrong. The sigmas are those that ingest gives a drill's photos. Thirty flights take
 minutes, so that the sigma of the common shift, one number a flight, can be held against what it claims.
+
+An aircraft that states no accuracy is believed as ingest believes any consumer drone, and a terrain model as
+any world-wide one; the drill's are better than that. `as_claimed` flies with instruments and a terrain model
+that say how good they are and err by draws from just that: a test of the covariance, not of the defaults.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from flycam.adjust.strips import strips_of
 from flycam.drill.flight import Exposure, FlightPlan, block_bounds, drill_camera, fly
 from flycam.drill.metadata import measure
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
-from flycam.drill.terrain_model import terrain_model, typical_error
+from flycam.drill.terrain_model import TerrainError, terrain_model, typical_error
 from flycam.drill.window import Window
 from flycam.drill.world import drill_world
 from flycam.geodata.crs import convergence_and_scale, to_work
@@ -38,6 +42,9 @@ _SAME_PLACE_M = 0.3
 # what `flycam ingest` gives a drill: metres, and degrees about the camera's axes
 _SIGMA_M, _SIGMA_DEG = (1.5, 1.5, 8.0), (0.7, 0.7, 1.5)
 _SIGMA_FOCAL = 0.002
+# as_claimed: the drill's bias of 0.8 m and noise of 0.5 m are ± 0.94 m an axis; a height's zero is worse
+_CLAIMED_M, _ZERO_M = (0.943, 0.943, 8.0), 6.9
+_DEM_AXIS_M, _DEM_LOCAL_M = DEM_SHIFT_M / 3.0**0.5, DEM_SHIFT_M / 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,14 +78,18 @@ def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
     )
 
 
-def fly_and_adjust(seed: int, relief_m: float, dem_post_m: float) -> Agreement | None:
+def fly_and_adjust(
+    seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
+) -> Agreement | None:
     """One flight; None where the priors were kept."""
-    block, truth = drill_block(seed, relief_m, dem_post_m)
+    block, truth = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
     adjustment = adjust_block(block)
     return agreement(adjustment, truth) if adjustment.accepted else None
 
 
-def drill_block(seed: int, relief_m: float, dem_post_m: float) -> tuple[Block, np.ndarray]:
+def drill_block(
+    seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
+) -> tuple[Block, np.ndarray]:
     """The block of a flight, and its true projection centres n×3."""
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
     plan = FlightPlan(strips=STRIPS, per_strip=PER_STRIP, gsd_m=GSD_M)
@@ -88,15 +99,38 @@ def drill_block(seed: int, relief_m: float, dem_post_m: float) -> tuple[Block, n
     top = _grid(world.window, world.surface_m, "truth")
     west, south, east, north = bounds
     wide = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
-    dem = _grid(*terrain_model(valley, wide, dem_post_m, typical_error(seed, DEM_SHIFT_M)), "dem")
+    error = _claimed_error(seed) if as_claimed else typical_error(seed, DEM_SHIFT_M)
+    dem = _grid(*terrain_model(valley, wide, dem_post_m, error), "dem")
     bare = _grid(*terrain_model(valley, wide, dem_post_m), "bare")
-    frames = _measured(exposures, camera, seed, dem, bare)
+    frames, prior = _measured(exposures, camera, seed, dem, bare), TerrainPrior(terrain=dem)
+    if as_claimed:
+        frames = _stating(frames, np.random.default_rng([seed, 99]))
+        prior = replace(prior, sigma_height_m=_DEM_LOCAL_M, sigma_shift_m=(_DEM_AXIS_M,) * 3)
     block = Block(
         frames=frames,
         ties=_ties(exposures, camera, top, np.random.default_rng([seed, 71])),
-        terrain=TerrainPrior(terrain=dem),
+        terrain=prior,
     )
     return block, np.array([e.exterior.projection_centre_m for e in exposures])
+
+
+def _claimed_error(seed: int) -> TerrainError:
+    """A shift drawn axis by axis, of the drill's size on the average."""
+    east, north, up = np.random.default_rng([seed, 31, 2]).normal(size=3) * _DEM_AXIS_M
+    return TerrainError(shift_m=(float(east), float(north), float(up)), sigma_m=_DEM_LOCAL_M)
+
+
+def _stating(frames: list[BlockFrame], random: np.random.Generator) -> list[BlockFrame]:
+    """The frames with their instruments' own sigmas, and a zero of heights as wrong as that says."""
+    zero = float(random.normal() * _ZERO_M)
+    stated = []
+    for frame in frames:
+        east, north, up = frame.exterior.projection_centre_m
+        exterior = replace(
+            frame.exterior, projection_centre_m=(east, north, up + zero), sigma_position_m=_CLAIMED_M
+        )
+        stated.append(replace(frame, exterior=exterior))
+    return stated
 
 
 def _measured(
