@@ -72,7 +72,10 @@ def export(
     from flycam.pipeline.export import export_contours, export_flight, export_surface
 
     if dsm and any(options[name] is not None for name in ("commune", "crs", "gsd_m")):
-        raise OptionUnusable("--dsm is written whole, on its own posts: leave --commune, --crs, --gsd")
+        raise OptionUnusable(
+            "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd",
+            vi="--dsm được ghi toàn bộ theo lưới riêng: hãy bỏ --commune, --crs, --gsd",
+        )
     with opened(data_dir) as (workspace, _):
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])

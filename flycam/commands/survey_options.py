@@ -66,9 +66,14 @@ def _takeoff(text: str | None) -> float | tuple[float, float] | None:
         if len(numbers) == 2 and abs(numbers[1]) <= 180.0 and abs(numbers[0]) <= 90.0:
             raise OptionUnusable(
                 f"--takeoff {text}: no latitude is {numbers[1]:g}°; longitude comes first: "
-                f"--takeoff {numbers[1]:g},{numbers[0]:g}"
+                f"--takeoff {numbers[1]:g},{numbers[0]:g}",
+                vi=f"--takeoff {text}: không có vĩ độ {numbers[1]:g}°; kinh độ đứng trước: "
+                f"--takeoff {numbers[1]:g},{numbers[0]:g}",
             )
-    raise OptionUnusable(f"--takeoff {text}: give LON,LAT in degrees or a height in metres")
+    raise OptionUnusable(
+        f"--takeoff {text}: give LON,LAT in degrees or a height in metres",
+        vi=f"--takeoff {text}: hãy ghi KINH ĐỘ,VĨ ĐỘ (độ) hoặc độ cao (mét)",
+    )
 
 
 def survey_request(options: dict[str, Any]) -> SurveyRequest:
@@ -77,7 +82,10 @@ def survey_request(options: dict[str, Any]) -> SurveyRequest:
 
     offset_s = options["clock_offset_s"]
     if offset_s is not None and not abs(offset_s) < _LONGEST_OFFSET_S:
-        raise OptionUnusable(f"--clock-offset {offset_s:g}: give seconds, at most ten years of them")
+        raise OptionUnusable(
+            f"--clock-offset {offset_s:g}: give seconds, at most ten years of them",
+            vi=f"--clock-offset {offset_s:g}: hãy ghi số giây, nhiều nhất là mười năm",
+        )
     return SurveyRequest(
         paths=tuple(options["paths"]),
         telemetry=options["telemetry"],

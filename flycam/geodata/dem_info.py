@@ -119,7 +119,10 @@ def open_dem(path: Path) -> Iterator[rasterio.DatasetReader]:
             source = rasterio.open(path)
     except RasterioError as error:
         if not path.exists():
-            raise SourceUnreadable(f"{path}: there is no such file: check the path") from error
+            raise SourceUnreadable(
+                f"{path}: there is no such file: check the path",
+                vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
+            ) from error
         raise SourceUnreadable(
             f"{path.name}: cannot be read as a raster: give terrain as GeoTIFF, HGT or VRT"
         ) from error

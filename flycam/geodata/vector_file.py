@@ -43,7 +43,10 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
     """
     path = Path(path)
     if not path.exists():
-        raise SourceUnreadable(f"{path}: there is no such file: check the path")
+        raise SourceUnreadable(
+            f"{path}: there is no such file: check the path",
+            vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
+        )
     try:
         names = [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
         layers = [_read_layer(path, name) for name in names]

@@ -42,7 +42,10 @@ def search(paths: Iterable[Path]) -> Findings:
     skipped: list[tuple[Path, str]] = []
     for path in map(Path, paths):
         if not path.exists():
-            raise SourceUnreadable(f"{path}: no such file or folder; check the path or plug in the card")
+            raise SourceUnreadable(
+                f"{path}: no such file or folder; check the path or plug in the card",
+                vi=f"{path}: không có tệp hoặc thư mục này; hãy kiểm tra đường dẫn hoặc cắm thẻ nhớ",
+            )
         for file in _files_under(path, skipped):
             reason = _reason_to_skip(file)
             if reason is None:

@@ -66,7 +66,10 @@ def collect(
     Raises OptionUnusable for a negative grace, StorageTrouble.
     """
     if not grace_s >= 0.0:
-        raise OptionUnusable(f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more")
+        raise OptionUnusable(
+            f"--grace-days {grace_s / DAY_S:g}: give a number of days, 0 or more",
+            vi=f"--grace-days {grace_s / DAY_S:g}: hãy ghi số ngày, từ 0 trở lên",
+        )
     old_ns = workspace.clock_ns() - int(grace_s * 1e9)
     # whatever the grace, a process that is at work this moment keeps the copies it reads
     old_copies_ns = workspace.clock_ns() - int(max(grace_s, DAY_S) * 1e9)
