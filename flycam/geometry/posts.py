@@ -9,6 +9,7 @@ bilinear, as the surface itself is.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
 
 import cv2
@@ -85,9 +86,17 @@ class PostView:
         reach_m: float,
     ) -> None:
         self.interior, self.to_work, self.terrain = interior, to_work, terrain
+        self._through = False
         self.window = _window(interior, exterior, terrain, reach_m)
         if self.window is not None:
             self.nodes = _nodes(interior, exterior, terrain, self.window, reach_m)
+
+    def through(self) -> PostView:
+        """The same frame as if nothing hid anything: for ground that every frame believes hidden, which is
+        more often a wrong height before it than a place that no photo shows."""
+        other = copy(self)
+        other._through = True
+        return other
 
     def tiles(self, tiles: TileRange) -> Iterator[PostTile]:
         """The tiles of a range that the frame sees something of, row by row."""
@@ -112,7 +121,7 @@ class PostView:
             )
             u, v = nodes[..., _U], nodes[..., _V]
             inside = (u >= 0.0) & (u <= width - 1.0) & (v >= 0.0) & (v <= height - 1.0)
-            seen = inside & (nodes[..., _MARGIN] >= 0.0)
+            seen = inside if self._through else inside & (nodes[..., _MARGIN] >= 0.0)
             if not seen.any():
                 continue
             quality = np.where(seen, nodes[..., _QUALITY] + np.float32(0.5), np.float32(0.0))

@@ -16,15 +16,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.frame.tile import FIRST_EPOCH, NO_SOURCE, MosaicTile, OrthoPatch
+from flycam.frame.tile import FIRST_EPOCH, NO_SOURCE, MosaicTile
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
 from flycam.mosaic.blend import ALIGN_PX, REACH_PX, Blender, Mask
+from flycam.mosaic.hidden import ErrorOf, Hidden, PatchOf, enclosed_ground
 from flycam.mosaic.merge import sorted_sources
 from flycam.mosaic.overview import Box, Bytes, Words
 from flycam.mosaic.seamline import SeamPlan
-
-PatchOf = Callable[[str, TileRange], OrthoPatch | None]
-ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 
 BLOCK_TILES = 4
 _BEST_QUALITY = 65535
@@ -62,6 +60,7 @@ def finish_tiles(
     patch_of: PatchOf,
     error_of: ErrorOf,
     *,
+    hidden: Hidden | None = None,
     tiles: Iterable[TileId] | None = None,
     block_tiles: int = BLOCK_TILES,
     workers: int = 1,
@@ -73,15 +72,18 @@ def finish_tiles(
                                `Radiometry.corrected` gave; None if it has none. A frame is asked for at
                                places near the ground it owns. Called from `workers` threads.
     error_of(frame_id, tile)   expected error of its pixels there, 256×256 float32 metres
+    hidden                     what stands in for ground inside the mosaic that every frame believes hidden;
+                               None: it stays empty
     block_tiles                side of a block: only memory and time depend on it
     """
+    ground = np.zeros_like(plan.owner) if hidden is None else enclosed_ground(plan)
     wanted = planned_tiles(plan, base_zoom) if tiles is None else list(tiles)
     blocks: dict[tuple[int, int], list[TileId]] = {}
     for tile in wanted:
         blocks.setdefault((tile.y // block_tiles, tile.x // block_tiles), []).append(tile)
 
     def work(members: list[TileId]) -> list[MosaicTile]:
-        return _block(plan, base_zoom, members, patch_of, error_of)
+        return _block(plan, base_zoom, members, patch_of, error_of, hidden, ground)
 
     results = _in_order(work, [blocks[key] for key in sorted(blocks)], workers)
     for done, finished in enumerate(results, start=1):
@@ -108,25 +110,51 @@ def _in_order(
 
 
 def _block(
-    plan: SeamPlan, base_zoom: int, members: list[TileId], patch_of: PatchOf, error_of: ErrorOf
+    plan: SeamPlan,
+    base_zoom: int,
+    members: list[TileId],
+    patch_of: PatchOf,
+    error_of: ErrorOf,
+    hidden: Hidden | None,
+    ground: Words,
 ) -> list[MosaicTile]:
     window = _around(members).grown(REACH_PX)
     pictures = _Pictures(window, base_zoom, patch_of, plan.frames)
-    owner = _owners(plan, base_zoom, window, pictures)
+    inside = _enlarged(plan, ground, base_zoom, window) > 0
+    owner = _owners(plan, base_zoom, window, pictures, inside)
+    through = np.zeros_like(owner)
+    if hidden is not None:
+        beyond = _Pictures(window, base_zoom, hidden.patch_of, plan.frames)
+        through = _through(plan, base_zoom, window, inside & (owner == NO_SOURCE), beyond)
     blender = Blender(window)
-    for label in _present(owner):
-        owned = owner == label
-        picture = pictures.of(label, owned)
-        at = picture.box.within(window)
-        blender.add(picture.box, picture.rgb, picture.seen, owned[at])
+    for labels, shown in ((owner, pictures), (through, beyond if hidden is not None else pictures)):
+        for label in _present(labels):
+            owned = labels == label
+            picture = shown.of(label, owned)
+            at = picture.box.within(window)
+            blender.add(picture.box, picture.rgb, picture.seen, owned[at])
     rgb = blender.colours()
-    rgb[owner == NO_SOURCE] = 0
+    both = np.where(owner == NO_SOURCE, through, owner)
+    rgb[both == NO_SOURCE] = 0
     tiles = []
     for tile in members:
         at = _box_of(tile).within(window)
-        if owner[at].any():
-            tiles.append(_tile(tile, rgb[at], owner[at], plan.frames, error_of))
+        if both[at].any():
+            guessed = through[at] > 0
+            made = _tile(tile, rgb[at], both[at], plan.frames, error_of)
+            if hidden is not None and guessed.any():
+                _say_hidden(made, guessed, hidden)
+            tiles.append(made)
     return tiles
+
+
+def _say_hidden(tile: MosaicTile, guessed: Mask, hidden: Hidden) -> None:
+    """The larger error of pixels that stand in, into the tile's quality; and how many there are."""
+    for number, name in enumerate(tile.frames, start=1):
+        own = guessed & (tile.source == number)
+        if own.any():
+            tile.quality[own] = quality_of_error(hidden.error_of(name, tile.tile_id)[own])
+    hidden.told(tile.tile_id, int(guessed.sum()))
 
 
 def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error_of: ErrorOf) -> MosaicTile:
@@ -152,15 +180,16 @@ def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error
 # -- who owns the pixels ------------------------------------------------------------------------
 
 
-def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures) -> Words:
+def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures, inside: Mask) -> Words:
     """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
-    with its corners, then who stands second, then whoever owns ground nearby; else nobody."""
+    with its corners, then who stands second, then, inside the mosaic and where some overview saw it, whoever
+    owns ground nearby; else nobody."""
     owner = np.zeros(window.shape, dtype=np.uint16)
     second = _enlarged(plan, plan.second, base_zoom, window)
     _settle(owner, _rounded(plan, base_zoom, window), pictures)
     _settle(owner, _enlarged(plan, plan.owner, base_zoom, window), pictures)
     _settle(owner, second, pictures)
-    holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
+    holes = (owner == NO_SOURCE) & (inside | (second > 0))
     if holes.any():
         for tile in _tiles_around(window, base_zoom):
             part = _box_of(tile).intersection(window).within(window)
@@ -179,6 +208,26 @@ def _settle(owner: Words, wanted: Words, pictures: _Pictures) -> None:
         picture = pictures.of(label, asked)
         at = picture.box.within(pictures.window)
         owner[at][asked[at] & picture.seen] = label
+
+
+def _through(plan: SeamPlan, base_zoom: int, window: Box, holes: Mask, pictures: _Pictures) -> Words:
+    """H×W labels of the frames that stand in at holes: of those that own ground nearby, whoever looks best at
+    the pixel by the live rule (of equals the lower label); 0 where none has it in its picture."""
+    result = np.zeros(window.shape, dtype=np.uint16)
+    if not holes.any():
+        return result
+    best = np.zeros(window.shape, dtype=np.uint16)
+    for tile in _tiles_around(window, base_zoom):
+        part = _box_of(tile).intersection(window).within(window)
+        asked = np.zeros_like(holes)
+        asked[part] = holes[part]
+        for label in _nearby(plan, base_zoom, tile) if asked.any() else ():
+            picture = pictures.of(label, asked)
+            at = picture.box.within(window)
+            better = asked[at] & (picture.quality > best[at])
+            best[at][better] = picture.quality[better]
+            result[at][better] = label
+    return result
 
 
 def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
@@ -263,7 +312,11 @@ def _present(labels: Words) -> list[int]:
 class _Picture:
     box: Box
     rgb: Bytes
-    seen: Mask
+    quality: Words
+
+    @property
+    def seen(self) -> Mask:
+        return self.quality > 0
 
 
 class _Pictures:
@@ -294,15 +347,15 @@ class _Pictures:
 
     def _made(self, label: int, box: Box) -> _Picture:
         rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
-        seen = np.zeros(box.shape, dtype=np.bool_)
+        quality = np.zeros(box.shape, dtype=np.uint16)
         patch = self._patch_of(self._frames[label - 1], _tiles_around(box, self._zoom))
         if patch is not None and not patch.tiles.is_empty:
             there = _box_of_range(patch.tiles)
             both = there.intersection(box)
             if not both.is_empty:
                 rgb[both.within(box)] = patch.rgb[both.within(there)]
-                seen[both.within(box)] = patch.quality[both.within(there)] > 0
-        return _Picture(box, rgb, seen)
+                quality[both.within(box)] = patch.quality[both.within(there)]
+        return _Picture(box, rgb, quality)
 
 
 def _tiles_around(box: Box, zoom: int) -> TileRange:

@@ -19,6 +19,7 @@ from flycam.geometry.grid import TileId, TileRange, range_bounds
 from flycam.geometry.posts import PostView
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.mosaic.finishing import finish_tiles, planned_tiles
+from flycam.mosaic.hidden import Hidden
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.writer import MosaicWriter
@@ -79,6 +80,7 @@ def write_tiles(
                 mosaic.base_zoom,
                 maker.patch,
                 maker.error,
+                hidden=Hidden(patch_of=maker.patch_through, error_of=maker.error_through),
                 tiles=missing,
                 workers=run.workers,
                 progress=lambda done, total: progress("blend", done, total),
@@ -128,18 +130,32 @@ class _Maker:
         self._placed = {one.frame_id: one for one in placed}
         self._terrain = terrain
         self._sigma = sigma
+        canopy_m = TerrainPrior(terrain=terrain).canopy_m
+        at_least = np.maximum(sigma.heights_m, np.float32(canopy_m))
+        self._stands = replace(sigma, heights_m=at_least)
         self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
         self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
 
     def patch(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
         """The frame over these tiles, evened out; None where it has no ground there."""
+        return self._patch(frame_id, tiles, through=False)
+
+    def patch_through(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
+        """The same as if nothing hid the ground."""
+        return self._patch(frame_id, tiles, through=True)
+
+    def _patch(self, frame_id: str, tiles: TileRange, *, through: bool) -> OrthoPatch | None:
         one = self._placed[frame_id]
         wanted = one.tiles.intersection(tiles)
         if wanted.is_empty:
             return None
         pixels = self._developed.pixels(frame_id)
         posts = self._views(frame_id, (pixels.shape[1], pixels.shape[0]))
+        if through:
+            if posts is None:  # over a coarse terrain the live mosaic sees no more either
+                return None
+            posts = posts.through()
         return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted, posts=posts)
 
     def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
@@ -149,8 +165,15 @@ class _Maker:
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
         """Expected error of the frame's pixels over a tile, metres."""
+        return self._error(frame_id, tile, self._sigma)
+
+    def error_through(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
+        """The same where the ground was believed hidden: a height is wrong by what may stand there."""
+        return self._error(frame_id, tile, self._stands)
+
+    def _error(self, frame_id: str, tile: TileId, sigma: TerrainGrid) -> NDArray[np.float32]:
         one = self._placed[frame_id]
-        return tile_error(one.exterior, tile, self._to_work, self._terrain, self._sigma, one.covariance)
+        return tile_error(one.exterior, tile, self._to_work, self._terrain, sigma, one.covariance)
 
 
 def _around(tiles: Sequence[TileId]) -> TileRange:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.finishing import error_of_quality, finish_tiles, planned_tiles, quality_of_error
+from flycam.mosaic.hidden import Hidden, enclosed_ground
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
 from tests.bench.seams import fine_detail, seam_gradients
@@ -197,3 +200,79 @@ def test_the_last_holes_are_filled_by_whoever_sees_them(
     assert (source[spot] > 0).all()
     assert not {f"f{n - 1}" for n in np.unique(source[spot])} & blind
     assert hashes(list(finish_tiles(plan, BASE_ZOOM, holed, error_of, block_tiles=1))) == hashes(several)
+
+
+SPOT = np.s_[300:340, 380:430]  # base pixels of the block's ground, over a tile's border
+
+
+def blinded(block: Block, radiometry: Radiometry):
+    """patch_of of frames that all believe SPOT hidden."""
+
+    def patch_of(frame_id: str, tiles: TileRange) -> OrthoPatch | None:
+        patch = block.patch(frame_id, tiles, radiometry.corrected)
+        if patch is not None:
+            plane = np.zeros(block.tiles().shape_px, bool)
+            plane[SPOT] = True
+            top, left = (patch.tiles.y_start - CORNER.y) * 256, (patch.tiles.x_start - CORNER.x) * 256
+            spot = plane[top : top + patch.quality.shape[0], left : left + patch.quality.shape[1]]
+            patch.quality[spot] = 0
+            patch.rgb[spot] = 0
+        return patch
+
+    return patch_of
+
+
+def test_ground_that_every_frame_believes_hidden_is_shown_with_the_error_of_that(
+    block: Block, planned: tuple[Radiometry, SeamPlan]
+) -> None:
+    """Before there was a hole where the live mosaic has pixels."""
+    radiometry, plan = planned
+    told: dict[TileId, int] = {}
+    hidden = Hidden(
+        patch_of=lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+        error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
+        told=told.__setitem__,
+    )
+    blind = blinded(block, radiometry)
+    empty = list(finish_tiles(plan, BASE_ZOOM, blind, error_of))
+    assert not (whole(block, empty)[1][SPOT] > 0).any()
+    filled = list(finish_tiles(plan, BASE_ZOOM, blind, error_of, hidden=hidden))
+    rgb, source = whole(block, filled)
+    assert (source[SPOT] > 0).all()
+    ratio = rgb[SPOT] / block.ground[SPOT]
+    assert np.std(np.log(ratio.mean(axis=-1))) < 0.05
+    assert sum(told.values()) == 40 * 50
+    for tile in filled:
+        error = error_of_quality(tile.quality)
+        assert np.count_nonzero(error > 4.0) == told.get(tile.tile_id, 0)
+    alone = list(finish_tiles(plan, BASE_ZOOM, blind, error_of, hidden=hidden, block_tiles=1))
+    assert hashes(alone) == hashes(filled)
+
+
+def test_nothing_stands_in_where_a_frame_sees_the_ground(
+    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
+) -> None:
+    radiometry, _ = planned
+    told: dict[TileId, int] = {}
+    hidden = Hidden(
+        patch_of=lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+        error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
+        told=told.__setitem__,
+    )
+    after = made(block, planned, hidden=hidden)
+    assert not told
+    assert all(np.nanmax(error_of_quality(tile.quality)) < 1.0 for tile in after)
+    before, now = whole(block, tiles)[1], whole(block, after)[1]
+    np.testing.assert_array_equal(now[before > 0], before[before > 0])
+
+
+def test_enclosed_ground_is_what_no_way_leads_out_of(planned: tuple[Radiometry, SeamPlan]) -> None:
+    plan = planned[1]
+    owner = np.zeros((9, 9), np.uint16)
+    owner[1:8, 1:8] = 1
+    owner[3:5, 3:5] = 0
+    owner[6, 6:9] = 0
+    found = enclosed_ground(replace(plan, owner=owner))
+    assert found[3:5, 3:5].all()
+    assert not found[6, 6:9].any()
+    assert not found[0].any()

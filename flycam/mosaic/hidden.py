@@ -1,0 +1,44 @@
+"""Ground inside a finished mosaic that every frame believes hidden.
+
+Heights before it are wrong there (a crown drawn too wide, a post too high), and the live mosaic shows it. So
+the frame that looks best stands in, as if nothing hid the ground, with the error of a height that wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.tile import OrthoPatch
+from flycam.geometry.grid import TileId, TileRange
+from flycam.mosaic.overview import Words
+from flycam.mosaic.seamline import SeamPlan
+
+PatchOf = Callable[[str, TileRange], OrthoPatch | None]
+ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hidden:
+    """What stands in for hidden ground.
+
+    patch_of, error_of  as `finish_tiles` takes them, of frames as if nothing hid anything
+    told(tile, pixels)  called for each tile that has such pixels, from the threads that make them
+    """
+
+    patch_of: PatchOf
+    error_of: ErrorOf
+    told: Callable[[TileId, int], None] = lambda tile, pixels: None
+
+
+def enclosed_ground(plan: SeamPlan) -> Words:
+    """The label pixels that have an owner or that planned ground encloses, without the outermost, which
+    pictures cover in part: 1, else 0; H×W of the plan."""
+    outside = np.pad((plan.owner == 0).astype(np.uint8), 1, constant_values=1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    inside = cv2.erode((outside != 2).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.asarray(inside[1:-1, 1:-1], np.uint16)
