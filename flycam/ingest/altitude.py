@@ -235,7 +235,8 @@ class _Sortie:
         return bool(above.size and ((above > CLEARANCE_M) & (above < _HIGHEST_AGL_M)).mean() > _MOST)
 
     def _absolute(self, problems: list[Problem]) -> _Settled:
-        sigma = np.where(self.rtk_fixed, np.nan_to_num(self.rtk_std_m, nan=0.1), SIGMA_GNSS_HEIGHT_M)
+        fixed, plain = np.nan_to_num(self.rtk_std_m, nan=0.1), np.fmax(self.rtk_std_m, SIGMA_GNSS_HEIGHT_M)
+        sigma = np.where(self.rtk_fixed, fixed, plain)
         return _Settled(self.part.absolute_m, sigma, [], problems)
 
     def _relative(

@@ -23,11 +23,12 @@ _FOCAL, _MAKER_NOTE, _SUBSEC_TAKEN, _SUBSEC = 0x920A, 0x927C, 0x9291, 0x9290
 _PIXEL_X, _PIXEL_Y, _PLANE_X, _PLANE_UNIT = 0xA002, 0xA003, 0xA20E, 0xA210
 _ZOOM, _FOCAL35, _SERIAL, _LENS = 0xA404, 0xA405, 0xA431, 0xA434
 _LAT_REF, _LAT, _LON_REF, _LON, _ALT_REF, _ALT, _GPS_TIME = range(1, 8)
-_GPS_DOP, _DIRECTION_REF, _DIRECTION, _GPS_DATE = 0x0B, 0x10, 0x11, 0x1D
+_DIRECTION_REF, _DIRECTION, _GPS_DATE, _GPS_ERROR = 0x10, 0x11, 0x1D, 0x1F
 
 _TIME = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})[ T](\d{2}):(\d{2}):(\d{2})")
 _DATE = re.compile(r"(\d{4})[:/-](\d{2})[:/-](\d{2})")
 _ZONE = re.compile(r"[+-]\d{2}:\d{2}")
+_MOST_ERROR_M = 1000.0  # more is a place told by a mobile network, or rubbish
 _MM_PER_UNIT = {2: 25.4, 3: 10.0, 4: 1.0, 5: 0.001}
 
 
@@ -58,7 +59,7 @@ class ExifFacts:
     altitude_m: float | None = None
     direction_deg: float | None = None
     direction_reference: str | None = None
-    gps_dop: float | None = None
+    horizontal_error_m: float | None = None
     dji_note: dict[str, float] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
@@ -137,7 +138,9 @@ def _read_position(gps: Directory, facts: ExifFacts) -> None:
     if direction is not None and 0.0 <= direction <= 360.0:
         facts.direction_deg = direction
         facts.direction_reference = gps.text(_DIRECTION_REF).upper()[:1] or None
-    facts.gps_dop = _positive(gps.number(_GPS_DOP))
+    error_m = _positive(gps.number(_GPS_ERROR))
+    if error_m is not None and error_m <= _MOST_ERROR_M:
+        facts.horizontal_error_m = error_m
     day, clock = _DATE.match(gps.text(_GPS_DATE)), gps.numbers(_GPS_TIME)
     if day is not None and len(clock) == 3 and all(0 <= part < 60 for part in clock):
         second, micro = divmod(int(clock[2] * 1_000_000 + 0.001), 1_000_000)

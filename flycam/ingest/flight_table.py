@@ -27,6 +27,7 @@ class FlightTable:
     lonlat      N×2 WGS 84 degrees
     exif_m, absolute_m, relative_m   heights as written
     direction   EXIF GPSImgDirection, degrees
+    stated_xy_m  horizontal error that EXIF states of the photo's own position
     sigma_xy_m  extra horizontal 1-sigma that positioning by time adds (0 for the photo's own position)
     """
 
@@ -43,6 +44,7 @@ class FlightTable:
     direction: Floats
     rtk_flag: NDArray[np.int64]
     rtk_std_m: Floats
+    stated_xy_m: Floats
     sigma_xy_m: Floats
 
     def __len__(self) -> int:
@@ -84,6 +86,7 @@ def flight_table(photos: Sequence[PhotoMetadata], t_ns: NDArray[np.int64]) -> Fl
         direction=_floats(((p.direction_deg,) for p in photos), 1)[:, 0],
         rtk_flag=np.array([-1 if p.rtk_flag is None else p.rtk_flag for p in photos], dtype=np.int64),
         rtk_std_m=_floats((p.rtk_std_m or (nan, nan, nan) for p in photos), 3),
+        stated_xy_m=_floats(((p.horizontal_error_m,) for p in photos), 1)[:, 0],
         sigma_xy_m=np.zeros(len(photos)),
     )
 

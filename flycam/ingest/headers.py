@@ -11,7 +11,7 @@ from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
 from flycam.geodata.crs import convergence_and_scale
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.altitude import RTK_FIXED, RTK_FLOAT, Heights
+from flycam.ingest.altitude import RTK_FIXED, RTK_FLOAT, RTK_SINGLE, Heights
 from flycam.ingest.attitude import Attitude
 from flycam.ingest.diagnosis import Problem
 from flycam.ingest.duplicates import Identify
@@ -39,15 +39,17 @@ class SettledFlight:
 def position_sigma(table: FlightTable) -> tuple[Floats, list[PoseSource]]:
     """N×2 horizontal 1-sigma (east, north) in metres and the source of each position.
 
-    RTK solutions carry their own standard deviations; plain GNSS is taken as 1.5 m; a position interpolated
-    from a log adds speed times the doubt in time.
+    What the receiver states of its solution is believed: DJI's standard deviations, of single-point solutions
+    too, else EXIF's positioning error, taken for each axis. Where nothing is stated plain GNSS is taken as
+    1.5 m. A position interpolated from a log adds speed times the doubt in time.
     """
     flag = table.rtk_flag
     base = np.select(
         [flag == RTK_FIXED, flag >= RTK_FLOAT], [SIGMA_RTK_FIXED_M, SIGMA_RTK_FLOAT_M], SIGMA_GNSS_M
     )
+    base = np.where(np.isfinite(table.stated_xy_m), table.stated_xy_m, base)
     written = table.rtk_std_m[:, :2]
-    usable = (flag >= RTK_FLOAT)[:, None] & np.isfinite(written) & (written > 0)
+    usable = (flag >= RTK_SINGLE)[:, None] & np.isfinite(written) & (written > 0)
     sigma = np.where(usable, written, base[:, None])
     sources = [PoseSource.RTK if f == RTK_FIXED else PoseSource.GNSS for f in flag]
     return np.hypot(sigma, table.sigma_xy_m[:, None]), sources

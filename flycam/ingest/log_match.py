@@ -196,6 +196,7 @@ def _fill(table: FlightTable, matched: _Matched, found: Bools) -> FlightTable:
         absolute_m=np.where(np.isfinite(table.absolute_m), table.absolute_m, height),
         gimbal=np.where(no_angles[:, None], gimbal, table.gimbal),
         aircraft=np.where(no_body[:, None], body, table.aircraft),
+        stated_xy_m=np.where(taken, np.nan, table.stated_xy_m),
         sigma_xy_m=np.where(taken, matched.sigma_t_s * speed, table.sigma_xy_m),
         t_ns=np.where(table.t_ns > 0, table.t_ns, times),
     )

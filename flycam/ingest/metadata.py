@@ -54,6 +54,7 @@ class PhotoMetadata:
     exif_altitude_m  signed by GPSAltitudeRef
     rtk_flag         DJI RtkFlag: 0 none, 16 single, 34 float, 50 fixed
     rtk_std_m        (lon, lat, height) standard deviations
+    horizontal_error_m  EXIF GPSHPositioningError: what the receiver says of its position in plan
     dewarped         True if the maker says the pixels are already undistorted (DJI DewarpFlag)
     band             "colour", "infrared", "thermal" or "night", from tags and file name
     is_drill         the photo carries flycam's own drill mark
@@ -110,6 +111,7 @@ class PhotoMetadata:
     speed_mps: tuple[float, float, float] | None = None
     rtk_flag: int | None = None
     rtk_std_m: tuple[float, float, float] | None = None
+    horizontal_error_m: float | None = None
     calibrated_focal_px: float | None = None
     calibrated_centre_px: tuple[float, float] | None = None
     dewarp: Dewarp | None = None

@@ -134,6 +134,7 @@ def _compose(
         lon_deg=exif.lon_deg,
         lat_deg=exif.lat_deg,
         exif_altitude_m=exif.altitude_m,
+        horizontal_error_m=exif.horizontal_error_m,
         direction_deg=exif.direction_deg,
         direction_reference=exif.direction_reference,
         software=exif.software or values.get("xmp:CreatorTool", ""),

@@ -116,6 +116,17 @@ def test_rtk_heights_are_ellipsoidal_and_come_down_to_the_terrain():
     assert codes(problems) == ["rtk_altitude_accepted"]
 
 
+@pytest.mark.parametrize(("stated_m", "sigma_m"), [(3.7, 8.0), (12.0, 12.0)])
+def test_a_single_point_height_is_doubted_as_any_and_more_where_it_says_so(stated_m, sigma_m):
+    single = {"rtk_flag": 16, "rtk_std_m": (2.7, 1.5, stated_m)}
+    photos = [
+        replace(p, **single, relative_altitude_m=None, absolute_altitude_m=GROUND_M + 100.0) for p in strips()
+    ]
+    heights, problems = settle(photos, flat())
+    assert codes(problems) == ["altitude_accepted"]
+    np.testing.assert_allclose(heights.sigma_m, sigma_m)
+
+
 def test_exif_altitude_that_is_height_above_takeoff_is_exposed():
     photos = [replace(p, exif_altitude_m=100.2) for p in strips()]
     _, problems = settle(photos, flat())

@@ -60,6 +60,12 @@ def test_position_survives(order: str, lon: float, lat: float, altitude: float) 
     assert found.altitude_m == pytest.approx(altitude, abs=1e-4)
 
 
+@pytest.mark.parametrize(("written", "read"), [(4.5, 4.5), (0.0, None), (2e6, None)])
+def test_the_error_of_a_position_is_read_where_it_can_be_meant(written: float, read: float | None) -> None:
+    gps = gps_of(104.5, 21.5, 900) | {0x1F: (Fraction(written),)}
+    assert facts(exif_block(gps=gps)).horizontal_error_m == read
+
+
 def test_position_without_hemisphere_is_said() -> None:
     gps = gps_of(104.5, 21.5, 900)
     del gps[1], gps[3]

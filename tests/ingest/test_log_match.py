@@ -69,11 +69,12 @@ def test_photos_without_position_take_the_track_at_their_time():
 
 def test_what_a_photo_knows_itself_is_kept_and_compared():
     photos = strips()
-    mixed = [p if k % 2 else bare(p) for k, p in enumerate(photos)]
+    mixed = [replace(p if k % 2 else bare(p), horizontal_error_m=4.5) for k, p in enumerate(photos)]
     shifted = [replace(p, lat_deg=p.lat_deg + 5.0 / 111_195.0) for p in photos]
     filled, problems = fill_from_log(table_of(mixed), log_of(shifted))
     assert filled.lonlat[1, 1] == photos[1].lat_deg
     assert filled.lonlat[0, 1] == shifted[0].lat_deg
+    np.testing.assert_array_equal(filled.stated_xy_m[:2], [np.nan, 4.5])  # said of the photo's own position
     assert "lie 5.0 m from it" in the(problems, "log_matched").sentence_en
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flycam.ingest.flight_table import flight_table
+from flycam.ingest.headers import SIGMA_GNSS_M, SIGMA_RTK_FIXED_M, SIGMA_RTK_FLOAT_M, position_sigma
 from flycam.ingest.position import settle_positions
 from tests.ingest.made_flights import LAT, LON, codes, photo, strips, the
 
@@ -81,3 +82,22 @@ def test_no_photo_is_silently_dropped(places):
 def test_few_photos_are_enough(count):
     kept, _, _ = settle_positions(table_of(strips(lines=1)[:count]))
     assert len(kept) == count
+
+
+@pytest.mark.parametrize(
+    ("said", "sigma_m"),
+    [
+        ({}, (SIGMA_GNSS_M, SIGMA_GNSS_M)),
+        ({"rtk_flag": 50}, (SIGMA_RTK_FIXED_M, SIGMA_RTK_FIXED_M)),
+        ({"rtk_flag": 34}, (SIGMA_RTK_FLOAT_M, SIGMA_RTK_FLOAT_M)),
+        ({"rtk_flag": 50, "rtk_std_m": (0.011, 0.012, 0.023)}, (0.011, 0.012)),
+        ({"rtk_flag": 16, "rtk_std_m": (2.7, 1.5, 3.7)}, (2.7, 1.5)),
+        ({"rtk_flag": 0, "rtk_std_m": (0.0, 0.0, 0.0)}, (SIGMA_GNSS_M, SIGMA_GNSS_M)),
+        ({"rtk_flag": 0, "rtk_std_m": (0.2, 0.2, 0.2)}, (SIGMA_GNSS_M, SIGMA_GNSS_M)),
+        ({"horizontal_error_m": 4.5}, (4.5, 4.5)),
+        ({"horizontal_error_m": 4.5, "rtk_flag": 16, "rtk_std_m": (2.7, 1.5, 3.7)}, (2.7, 1.5)),
+    ],
+)
+def test_the_error_that_a_receiver_states_is_the_sigma(said, sigma_m):
+    sigma, _ = position_sigma(table_of([photo(**said)]))
+    np.testing.assert_allclose(sigma, [sigma_m])
