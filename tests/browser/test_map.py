@@ -324,17 +324,13 @@ def test_the_phone_has_room_for_the_map_and_covers_nothing(open_page: OpenPage, 
 def test_an_idle_page_is_left_alone(open_page: OpenPage) -> None:
     """While nothing happens the clock must not draw the lists anew: an open choice would close."""
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
-    page.clock.install()
-    page.reload()
-    page.wait_for_selector(".flight", state="attached")
-    page.clock.run_for(3000)
+    settled(page)
     click_map(page)
-    page.clock.run_for(3000)
     expect(page.locator(".card img")).to_be_visible()
     marks = [page.locator(one).first for one in (".flight", ".card img", ".layers select", "select.event")]
     for mark in marks:
         mark.evaluate("e => { e.dataset.kept = 'yes'; }")
-    page.clock.run_for(65_000)
+    page.wait_for_timeout(25_000)  # the clock ticks every 20 s
     for mark in marks:
         expect(mark).to_have_attribute("data-kept", "yes")
 
