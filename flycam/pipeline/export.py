@@ -9,7 +9,7 @@ import shapely
 
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import InputUnusable, NotFound
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geodata.line_file import write_lines
@@ -106,12 +106,16 @@ def export_contours(
     """Write contour lines of the ground that a finished revision lies on; how many.
 
     GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attribute
-    "height_m" (the flight's datum). Raises NotFound as `export_surface`, InputUnusable, StorageTrouble.
+    "height_m" (the flight's datum). Raises NotFound as `export_surface`, OptionUnusable, InputUnusable,
+    StorageTrouble.
     """
     flight = workspace.catalog.flights.flight(ref)
     _require_place(out)
     if not 0.0 < interval_m <= 1000.0:
-        raise InputUnusable(f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000")
+        raise OptionUnusable(
+            f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000",
+            vi=f"--contour-interval {interval_m:g}: hãy ghi số mét, trên 0 và không quá 1000",
+        )
     terrain, support, _ = _surface_of(workspace, flight, revision)
     sigma = support.heights_m
     lines = contours(Surface(terrain=terrain, support=np.isfinite(sigma), sigma_m=sigma), interval_m)
@@ -135,14 +139,18 @@ def _surface_of(
     if mosaic.revision == LIVE_REVISION:
         raise NotFound(
             f"{flight.name}: the live mosaic lies on the terrain model as registered; run 'flycam finish' "
-            "for a surface of its own"
+            "for a surface of its own",
+            vi=f"{flight.name}: bản trực tiếp nằm trên mô hình độ cao đã nạp; hãy chạy 'flycam finish' để có "
+            "bề mặt riêng",
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     measured = record.stats.get("surface")
     if record.support_key is None or measured is None:
         raise NotFound(
             f"{flight.name}: its revision {mosaic.revision} has no surface of its own; run 'flycam finish "
-            "--surface' (where the poses could not be adjusted there is none)"
+            "--surface' (where the poses could not be adjusted there is none)",
+            vi=f"{flight.name}: bản hoàn thiện số {mosaic.revision} không có bề mặt riêng; hãy chạy 'flycam "
+            "finish --surface' (nếu không bình sai được tư thế ảnh thì không có)",
         )
     support = decode_terrain(workspace.store.get(record.support_key))
     return recorded_terrain(workspace, measured["terrain_id"]), support, mosaic
@@ -150,9 +158,15 @@ def _surface_of(
 
 def _require_place(out: Path) -> None:
     if out.is_dir():
-        raise InputUnusable(f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}")
+        raise InputUnusable(
+            f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}",
+            vi=f"{out}: là thư mục; hãy thêm tên tệp, ví dụ {out / 'map.tif'}",
+        )
     if not out.resolve().parent.is_dir():
-        raise InputUnusable(f"{out}: its folder does not exist; create it or choose another place")
+        raise InputUnusable(
+            f"{out}: its folder does not exist; create it or choose another place",
+            vi=f"{out}: chưa có thư mục này; hãy tạo thư mục hoặc chọn chỗ khác",
+        )
 
 
 def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int | None:
@@ -172,6 +186,8 @@ def _revision(workspace: Workspace, flight: Flight, wanted: str | None) -> int |
     if not complete:
         raise NotFound(
             f"{flight.name}: this flight has no finished revision; run 'flycam finish', or give --revision "
-            "live"
+            "live",
+            vi=f"{flight.name}: chuyến bay này chưa có bản hoàn thiện; hãy chạy 'flycam finish', hoặc dùng "
+            "--revision live",
         )
     return max(complete)

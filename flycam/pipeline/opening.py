@@ -163,15 +163,21 @@ def _gsd_after(workspace: Workspace, before: Flight, relay: Relay) -> float:
 def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
     """Raise OptionUnusable for a GSD (metres) finer than a quarter of what is there, or useless coarse."""
     if not gsd_m > 0.0:
-        raise OptionUnusable(f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres")
+        raise OptionUnusable(
+            f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres",
+            vi=f"--gsd {gsd_m:g}: độ phân giải mặt đất (GSD) là số mét lớn hơn 0",
+        )
     if gsd_m < _FINEST_SHARE * native_m:
         raise OptionUnusable(
             f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
-            f"take {(native_m / gsd_m) ** 2:,.0f} times the room; give {_FINEST_SHARE * native_m:.2g} or more"
+            f"take {(native_m / gsd_m) ** 2:,.0f} times the room; give {_FINEST_SHARE * native_m:.2g} or more",
+            vi=f"--gsd {gsd_m:g}: ảnh chỉ phân giải được {native_m:.3g} m; điểm ảnh nhỏ hơn không rõ thêm, chỉ "
+            f"tốn chỗ gấp {(native_m / gsd_m) ** 2:,.0f} lần; hãy ghi từ {_FINEST_SHARE * native_m:.2g} trở lên",
         )
     if gsd_m > coarsest_m:
         raise OptionUnusable(
-            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less"
+            f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less",
+            vi=f"--gsd {gsd_m:g}: ảnh phân giải được {native_m:.3g} m; hãy ghi không quá {coarsest_m:.2g}",
         )
 
 

@@ -25,7 +25,7 @@ from flycam.answers.finished import of_finish
 from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
-from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound
+from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import content_hash
 from flycam.geodata.crs import transform_points
@@ -221,7 +221,7 @@ def test_its_contours_lie_on_the_heights_they_say(finished: Finished, tmp_path: 
     for wrong, said in ((tmp_path / "lines.txt", "gpkg"), (tmp_path, "folder")):
         with pytest.raises(InputUnusable, match=said):
             export_contours(finished.workspace, NAME, wrong, 10.0)
-    with pytest.raises(InputUnusable, match="--contour-interval 0"):
+    with pytest.raises(OptionUnusable, match="--contour-interval 0"):
         export_contours(finished.workspace, NAME, out, 0.0)
 
 
@@ -390,7 +390,7 @@ def test_too_few_photos_are_said(drill: DrillReport, card: Path, tmp_path: Path)
 def test_options_that_make_no_sense_are_refused(
     finished: Finished, request_: FinishRequest, said: str
 ) -> None:
-    with pytest.raises(InputUnusable, match=said):
+    with pytest.raises(OptionUnusable, match=said):
         finish(finished.workspace, NAME, request_)
 
 
