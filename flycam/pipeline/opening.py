@@ -167,12 +167,14 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
             f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres",
             vi=f"--gsd {gsd_m:g}: độ phân giải mặt đất (GSD) là số mét lớn hơn 0",
         )
-    if gsd_m < _FINEST_SHARE * native_m:
+    finest_m = _FINEST_SHARE * native_m
+    if gsd_m < finest_m:
+        times = (native_m / gsd_m) ** 2
         raise OptionUnusable(
             f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; finer pixels would hold no more, only "
-            f"take {(native_m / gsd_m) ** 2:,.0f} times the room; give {_FINEST_SHARE * native_m:.2g} or more",
-            vi=f"--gsd {gsd_m:g}: ảnh chỉ phân giải được {native_m:.3g} m; điểm ảnh nhỏ hơn không rõ thêm, chỉ "
-            f"tốn chỗ gấp {(native_m / gsd_m) ** 2:,.0f} lần; hãy ghi từ {_FINEST_SHARE * native_m:.2g} trở lên",
+            f"take {times:,.0f} times the room; give {finest_m:.2g} or more",
+            vi=f"--gsd {gsd_m:g}: ảnh chỉ phân giải được {native_m:.3g} m; điểm ảnh nhỏ hơn không rõ thêm, "
+            f"chỉ tốn chỗ gấp {times:,.0f} lần; hãy ghi từ {finest_m:.2g} trở lên",
         )
     if gsd_m > coarsest_m:
         raise OptionUnusable(
@@ -187,9 +189,12 @@ def nothing_seen(
     """What to say when no photo can be laid on the ground."""
     header, first = refused[0]
     known = f" (terrain here: {terrain_names})" if terrain_names else ""
+    known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
     return OutsideTerrain(
         f"none of the {seen.read} photos sees ground that is known{known}; the first, "
-        f"{header.provenance.source_name}: {first}"
+        f"{header.provenance.source_name}: {first}",
+        vi=f"không ảnh nào trong {seen.read} ảnh nhìn thấy mặt đất đã biết độ cao{known_vi}; ảnh đầu, "
+        f"{header.provenance.source_name}: {first.vi or first.reason_vi}",
     )
 
 
@@ -242,9 +247,11 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
         return event
     if event.is_drill != is_drill:
         kinds = ("a drill", "a real event") if is_drill else ("real photos", "a drill")
+        kinds_vi = ("ảnh diễn tập", "sự kiện thật") if is_drill else ("ảnh thật", "cuộc diễn tập")
         raise NameTaken(
             f"{event.name}: these are {kinds[0]} but the event is {kinds[1]}; the two never mix: choose"
-            " another --event"
+            " another --event",
+            vi=f"{event.name}: {kinds_vi[0]} không được đưa vào {kinds_vi[1]}; hãy chọn --event khác",
         )
     return event
 
