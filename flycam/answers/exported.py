@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.mosaic.export import Exported
 
 
-def of_export(exported: Exported) -> Answered:
+def of_export(exported: Exported, language: str = "en") -> Answered:
     """path, crs, gsd_m, bounds."""
     rows, cols = exported.shape_px
     answer = {
@@ -19,4 +19,5 @@ def of_export(exported: Exported) -> Answered:
         "gsd_m": exported.gsd_m,
         "bounds": list(exported.bounds),
     }
-    return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m} m, {exported.crs}"]
+    pixel = "mỗi điểm ảnh" if language == "vi" else "a pixel"
+    return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m:.3g} m {pixel}, {exported.crs}"]

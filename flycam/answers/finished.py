@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.report.heard import translated
+from flycam.report.numbers import listed, number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.pipeline.finish_report import FinishReport
     from flycam.pipeline.report import ReportFile
 
 
-def of_finish(report: FinishReport) -> Answered:
+def of_finish(report: FinishReport, language: str = "en") -> Answered:
     """revision, tie_points, reprojection_px, sigma_xy_m, sigma_z_m, shift_m, seconds, and more.
 
     All figures are of the layer that the flight is shown by; the other layers are in `layers`.
@@ -39,7 +41,8 @@ def of_finish(report: FinishReport) -> Answered:
         "stage_seconds": stats.get("seconds"),
         "seconds": round(report.seconds, 3),
     }
-    return answer, _finish_lines(report, stats)
+    lines = _lines_vi(report, stats) if language == "vi" else _lines(report, stats)
+    return answer, lines
 
 
 _FINISH_FIGURES = (
@@ -61,7 +64,7 @@ _FINISH_FIGURES = (
 )
 
 
-def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
+def _lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
     name, main = report.flight.name, report.main
     skipped = [f"  [left out] {one.layer}: {one.why}" for one in report.layers if one.record is None]
     if main is None:
@@ -72,7 +75,6 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
         stands = f"{name}: revision {main.revision} stands; nothing has changed since it was made{again}"
         return [stands, *skipped]
     frames = stats["frames"]
-    said = [f"  {sentence}" for sentence in (stats.get("control") or {}).get("said", ())]
     lines = [f"{name}: revision {main.revision} from {frames['used']} frames, {report.seconds:.0f} s"]
     if stats["accepted"]:
         lines.append(
@@ -85,6 +87,8 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
             f"  the cameras moved by {_triple(shift)} m (east, north, up) on the whole; what stays unknown "
             f"of the block's place: ± {_triple(unknown)} m"
         )
+        if carried := frames.get("carried_names"):
+            lines.append(f"  could not be tied, carried by neighbours: {listed(carried, 'en')}")
     else:
         lines.append(f"  poses as recorded were kept: {stats['why']}")
     if stats["surface"]:
@@ -92,26 +96,66 @@ def _finish_lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
             f"  surface of its own under {stats['surface']['supported_pct']:.0f} % of the ground, posts "
             f"every {stats['surface']['spacing_m']:.2g} m"
         )
-    lines += said
-    lines += [f"  {note}" for note in stats["notes"]]
+    lines += [f"  {sentence}" for sentence in (*_said(stats), *stats["notes"])]
     lines += [f"  [left out] {one['name']}: {one['sentence']}" for one in frames["left_out"]]
     return lines + skipped
 
 
-def _metric(value: float | None, unit: str) -> str:
-    return "unknown" if value is None else f"{_hundredths(value)} {unit}"
+def _lines_vi(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
+    name, main = report.flight.name, report.main
+    skipped = [f"  [bỏ] {one.why_vi}" for one in report.layers if one.record is None]
+    if main is None:
+        return [f"{name}: chưa hoàn thiện được lớp nào", *skipped]
+    if not report.layers[0].new:
+        mended = sum(one.mended for one in report.layers)
+        again = f"; {mended} mảnh bản đồ bị mất hoặc hỏng đã được dựng lại" if mended else ""
+        return [f"{name}: bản hoàn thiện số {main.revision} vẫn đúng, không có gì thay đổi{again}", *skipped]
+    frames = stats["frames"]
+    lines = [f"{name}: bản hoàn thiện số {main.revision} từ {frames['used']} ảnh, {report.seconds:.0f} giây"]
+    if stats["accepted"]:
+        lines.append(
+            f"  {stats['tie_points']} điểm liên kết, sai số chiếu lại "
+            f"{_metric(stats['reprojection_px'], 'px', 'vi')} (điểm giữ lại "
+            f"{_metric(stats['held_out_px'], 'px', 'vi')}); trong khối ± "
+            f"{_metric(stats['sigma_xy_m'], 'm', 'vi')} mặt bằng, ± "
+            f"{_metric(stats['sigma_z_m'], 'm', 'vi')} độ cao"
+        )
+        shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
+        lines.append(
+            f"  cả khối đã dời {_triple(shift, 'vi')} m (đông; bắc; cao); độ lệch chung còn chưa biết: "
+            f"± {_triple(unknown, 'vi')} m"
+        )
+        if carried := frames.get("carried_names"):
+            lines.append(f"  không liên kết được, đặt theo ảnh lân cận: {listed(carried, 'vi')}")
+    else:
+        lines.append(f"  giữ vị trí ảnh như đã ghi khi bay: {translated(stats['why'], 'vi')}")
+    if stats["surface"]:
+        share = number(stats["surface"]["supported_pct"], 0, "vi")
+        spacing = number(stats["surface"]["spacing_m"], 2, "vi")
+        lines.append(f"  {share} % diện tích nằm trên bề mặt đo từ chuyến bay, điểm cách {spacing} m")
+    lines += [f"  {translated(sentence, 'vi')}" for sentence in (*_said(stats), *stats["notes"])]
+    lines += [
+        f"  [bỏ] {one['name']}: {one.get('sentence_vi') or one['sentence']}" for one in frames["left_out"]
+    ]
+    return lines + skipped
 
 
-def _triple(values: Sequence[float | None]) -> str:
-    return ", ".join("unknown" if value is None else _hundredths(value) for value in values)
+def _said(stats: Mapping[str, Any]) -> Sequence[str]:
+    """What absolute control had to say."""
+    said: Sequence[str] = (stats.get("control") or {}).get("said", ())
+    return said
 
 
-def _hundredths(value: float) -> str:
-    """Two decimals, never "-0.00"."""
-    return f"{round(value, 2) + 0.0:.2f}"
+def _metric(value: float | None, unit: str, language: str = "en") -> str:
+    return number(value, 2, language) if value is None else f"{number(value, 2, language)} {unit}"
 
 
-def of_report(written: ReportFile) -> Answered:
+def _triple(values: Sequence[float | None], language: str = "en") -> str:
+    """East, north, up; where the comma is a decimal sign it separates nothing."""
+    return ("; " if language == "vi" else ", ").join(number(value, 2, language) for value in values)
+
+
+def of_report(written: ReportFile, language: str = "en") -> Answered:
     """path, flight_id, revision, language, bytes."""
     answer = {
         "path": str(written.path),
@@ -120,5 +164,7 @@ def of_report(written: ReportFile) -> Answered:
         "language": written.language,
         "bytes": written.bytes,
     }
-    line = f"{written.path}: quality report of {written.flight.name}, revision {written.revision}"
-    return answer, [line]
+    flight, revision = written.flight.name, written.revision
+    en = f"{written.path}: quality report of {flight}, revision {revision}"
+    vi = f"{written.path}: báo cáo chất lượng của {flight}, bản hoàn thiện số {revision}"
+    return answer, [vi if language == "vi" else en]

@@ -211,7 +211,7 @@ def _commune(one: Coverage, names: Mapping[str, str]) -> Answer:
     }
 
 
-def of_withdrawal(report: WithdrawReport) -> Answered:
+def of_withdrawal(report: WithdrawReport, language: str = "en") -> Answered:
     """tiles, how many frames, and the finished revisions that are not shown any more."""
     name = report.flight.name
     answer = {
@@ -220,10 +220,20 @@ def of_withdrawal(report: WithdrawReport) -> Answered:
         "tiles": report.tiles,
         "retired": list(report.retired),
     }
-    lines = [f"{report.frames} frames withdrawn from {name}, {report.tiles} tiles written"]
+    vi = language == "vi"
+    frames, tiles = report.frames, report.tiles
+    lines = [
+        f"đã rút {frames} ảnh khỏi {name}, ghi lại {tiles} mảnh bản đồ"
+        if vi
+        else f"{frames} frames withdrawn from {name}, {tiles} tiles written"
+    ]
     if report.retired:
         which = ", ".join(map(str, report.retired))
         lines.append(
-            f"finished revision {which} held them and is not shown any more; run 'flycam finish {name}' again"
+            f"bản hoàn thiện số {which} có các ảnh đó nên không hiển thị nữa; hãy chạy lại 'flycam finish "
+            f"{name}'"
+            if vi
+            else f"finished revision {which} held them and is not shown any more; run 'flycam finish {name}' "
+            "again"
         )
     return answer, lines

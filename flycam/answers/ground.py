@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.geodata.dem_info import DemInfo
 
 
-def of_dem(record: DemRecord, info: DemInfo) -> Answered:
+def of_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Answered:
     """dem_id, bounds, datum."""
     answer = {
         "dem_id": record.dem_id,
@@ -24,14 +24,15 @@ def of_dem(record: DemRecord, info: DemInfo) -> Answered:
         "warnings": list(info.warnings),
     }
     low, high = info.height_range_m
-    line = (
-        f"{record.name}: {low:.0f} to {high:.0f} m, {record.vertical_datum} ({info.datum_source}), "
-        f"posts every {info.post_spacing_m:.1f} m"
-    )
+    datum, spacing = f"{record.vertical_datum} ({info.datum_source})", info.post_spacing_m
+    if language == "vi":
+        line = f"{record.name}: từ {low:.0f} đến {high:.0f} m, hệ độ cao {datum}, điểm cách {spacing:.1f} m"
+    else:
+        line = f"{record.name}: {low:.0f} to {high:.0f} m, {datum}, posts every {spacing:.1f} m"
     return answer, [line, *(f"  ! {warning}" for warning in info.warnings)]
 
 
-def of_dems(dems: Sequence[DemRecord]) -> Answered:
+def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:
     """dems[]: what is registered, the latest first."""
     answer = {
         "dems": [
@@ -46,23 +47,34 @@ def of_dems(dems: Sequence[DemRecord]) -> Answered:
             for dem in dems
         ]
     }
+    vi = language == "vi"
+    apart = "điểm cách" if vi else "posts every"
     lines = [
-        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, posts every {dem.post_spacing_m[0]:.1f} m"
+        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, {apart} {dem.post_spacing_m[0]:.1f} m"
         for dem in dems
     ]
-    return answer, lines or ["no terrain is registered; add it with 'flycam dem add FILE'"]
+    none = (
+        "chưa có mô hình độ cao nào; thêm bằng 'flycam dem add TỆP'"
+        if vi
+        else "no terrain is registered; add it with 'flycam dem add FILE'"
+    )
+    return answer, lines or [none]
 
 
-def of_removed_dem(dem: DemRecord) -> Answered:
+def of_removed_dem(dem: DemRecord, language: str = "en") -> Answered:
     """dem_id, name."""
-    line = (
+    en = (
         f"{dem.name} is off the list; what was laid on it stays as it is, and 'flycam dem add' registers it "
         "again"
     )
-    return {"dem_id": dem.dem_id, "name": dem.name}, [line]
+    vi = (
+        f"đã bỏ {dem.name} khỏi danh sách; bản đồ đã trải trên đó vẫn giữ nguyên; muốn dùng lại thì chạy "
+        "'flycam dem add'"
+    )
+    return {"dem_id": dem.dem_id, "name": dem.name}, [vi if language == "vi" else en]
 
 
-def of_communes(found: CommuneImport) -> Answered:
+def of_communes(found: CommuneImport, language: str = "en") -> Answered:
     """added, repaired, overlaps_km2."""
     answer = {
         "added": len(found.communes),
@@ -73,9 +85,10 @@ def of_communes(found: CommuneImport) -> Answered:
         "overlaps_km2": round(found.overlaps_km2, 4),
         "overlaps_left_km2": round(found.overlaps_left_km2, 6),
     }
-    lines = [
-        f"{len(found.communes)} communes, {len(found.repaired)} repaired, "
-        f"{found.overlaps_km2:.2f} km² claimed twice and settled"
-    ]
-    lines += [f"  {sentence}" for sentence in (*found.repaired, *found.removed, *found.remarks)]
-    return answer, lines
+    count, repaired, contested = len(found.communes), len(found.repaired), found.overlaps_km2
+    if language == "vi":
+        first = f"{count} xã, phường; sửa hình {repaired}; {contested:.2f} km² chồng lấn đã phân định"
+    else:
+        first = f"{count} communes, {repaired} repaired, {contested:.2f} km² claimed twice and settled"
+    said = (*found.repaired, *found.removed, *found.remarks)
+    return answer, [first, *(f"  {sentence}" for sentence in said)]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.pipeline.doctor import Check
 
 
-def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
+def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") -> Answered:
     """tiles, clips, freed_bytes, local_bytes, waiting, busy."""
     answer = {
         "tiles": report.tiles,
@@ -23,13 +23,21 @@ def of_collect(report: CollectReport, *, dry_run: bool) -> Answered:
         "busy": list(report.busy),
         "dry_run": dry_run,
     }
-    lines = [
-        f"{report.tiles} old tile states and {report.clips} old clips "
-        f"{'would be' if dry_run else 'were'} deleted, {report.freed_bytes / 1e6:.1f} MB, and "
-        f"{report.local_bytes / 1e6:.1f} MB of local copies; {report.waiting} are within the grace"
-    ]
-    lines += [f"  ! {name}: is being written at this moment; collect again later" for name in report.busy]
-    return answer, lines
+    tiles, clips, waiting = report.tiles, report.clips, report.waiting
+    freed, local = f"{report.freed_bytes / 1e6:.1f} MB", f"{report.local_bytes / 1e6:.1f} MB"
+    if language == "vi":
+        first = (
+            f"{'sẽ xoá' if dry_run else 'đã xoá'} {tiles} mảnh bản đồ cũ và {clips} bản cắt cũ, {freed}, "
+            f"cùng {local} bản sao cục bộ; {waiting} mục chưa hết hạn giữ"
+        )
+        busy = "đang được ghi; hãy dọn lại sau"
+    else:
+        first = (
+            f"{tiles} old tile states and {clips} old clips {'would be' if dry_run else 'were'} deleted, "
+            f"{freed}, and {local} of local copies; {waiting} are within the grace"
+        )
+        busy = "is being written at this moment; collect again later"
+    return answer, [first, *(f"  ! {name}: {busy}" for name in report.busy)]
 
 
 _NAMES_VI = {

@@ -90,4 +90,5 @@ def withdraw(*, data_dir: str | None, ref: str, reason: str, authority: str | No
 
     with opened(data_dir) as (workspace, _):
         who = authority or workspace.operator or workspace.box
-        return of_withdrawal(withdraw_frames(workspace, ref, reason, who, ProgressBar()))
+        report = withdraw_frames(workspace, ref, reason, who, ProgressBar())
+        return of_withdrawal(report, language())

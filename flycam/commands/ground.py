@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from flycam.commands.house import DATUM, FILE, Result, opened
-from flycam.console import command
+from flycam.console import command, language
 
 
 @click.group()
@@ -27,7 +27,7 @@ def dem_add(*, data_dir: str | None, file: Path, datum: str | None) -> Result:
 
     with opened(data_dir) as (workspace, _):
         record, info = register_dem(workspace, file, datum)
-        return of_dem(record, info)
+        return of_dem(record, info, language())
 
 
 @dem.command("list")
@@ -37,7 +37,7 @@ def dem_list(*, data_dir: str | None) -> Result:
     from flycam.answers.ground import of_dems
 
     with opened(data_dir) as (workspace, _):
-        return of_dems(workspace.catalog.terrain.dems())
+        return of_dems(workspace.catalog.terrain.dems(), language())
 
 
 @dem.command("remove")
@@ -49,7 +49,7 @@ def dem_remove(*, data_dir: str | None, ref: str) -> Result:
     from flycam.pipeline.terrain import remove_dem
 
     with opened(data_dir) as (workspace, _):
-        return of_removed_dem(remove_dem(workspace, ref))
+        return of_removed_dem(remove_dem(workspace, ref), language())
 
 
 @click.group()
@@ -68,4 +68,4 @@ def communes_add(*, data_dir: str | None, file: Path, valid_from: datetime | Non
 
     with opened(data_dir) as (workspace, _):
         found = register_communes(workspace, file, valid_from.date() if valid_from else None)
-        return of_communes(found)
+        return of_communes(found, language())

@@ -9,6 +9,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import ProgressBar, command, stop_requests
+from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
 from flycam.report.words import LANGUAGES
@@ -41,7 +42,7 @@ def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
 
     with opened(data_dir) as (workspace, _), stop_requests() as asked_to_stop:
         report = finish_flight(workspace, flight, FinishRequest(**options), ProgressBar(), asked_to_stop)
-        return of_finish(report)
+        return of_finish(report, spoken())
 
 
 @click.command()
@@ -80,8 +81,8 @@ def export(
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
-            return of_export(export_surface(workspace, flight, out, revision=options["revision"]))
-        return of_export(export_flight(workspace, flight, out, **options))
+            return of_export(export_surface(workspace, flight, out, revision=options["revision"]), spoken())
+        return of_export(export_flight(workspace, flight, out, **options), spoken())
 
 
 @click.command()
@@ -100,4 +101,4 @@ def report(
 
     with opened(data_dir) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
-        return of_report(write_report(workspace, flight, out, language, revision, wanted))
+        return of_report(write_report(workspace, flight, out, language, revision, wanted), spoken())

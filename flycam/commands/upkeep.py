@@ -21,7 +21,7 @@ def collect(*, data_dir: str | None, grace_days: float, dry_run: bool) -> Result
 
     with opened(data_dir) as (workspace, _):
         report = collect_old(workspace, grace_s=grace_days * DAY_S, dry_run=dry_run, progress=ProgressBar())
-        return of_collect(report, dry_run=dry_run)
+        return of_collect(report, dry_run=dry_run, language=language())
 
 
 @click.command()

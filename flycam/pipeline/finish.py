@@ -83,7 +83,8 @@ def finish(
             layers.append(_finish_layer(workspace, job, told))
             done += job.cost
         if all(one.record is None for one in layers):
-            raise InputUnusable(f"{flight.name}: {layers[0].why}")
+            first = layers[0]
+            raise InputUnusable(f"{flight.name}: {first.why}", vi=f"{flight.name}: {first.why_vi}")
         told = FinishProgress(progress, {"communes": last}, cancelled, before=done, whole=whole)
         communes = _cover(workspace, flight, told)
     return FinishReport(
@@ -98,7 +99,7 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
     """One layer's new revision, the one that stands, or the sentence why there is none."""
     layer = job.mosaic.layer.value
     if job.why_not:
-        return LayerReport(layer=layer, record=None, why=job.why_not)
+        return LayerReport(layer=layer, record=None, why=job.why_not, why_vi=job.why_not_vi)
     standing = workspace.catalog.revisions.standing(job.mosaic.mosaic_id, job.digest)
     if standing is not None and not job.request.redo:
         _show(workspace, standing)
@@ -166,7 +167,8 @@ def _make_stages(run: Run, request: FinishRequest) -> Made:
     placing = place_frames(run.records, run.frames, adjustment, terrain, run.mosaic.base_zoom)
     if not placing.frames:
         raise InputUnusable(
-            f"{run.flight.name}: none of its photos sees known ground: {placing.left_out[0][1]}"
+            f"{run.flight.name}: none of its photos sees known ground: {placing.left_out[0][1]}",
+            vi=f"{run.flight.name}: không ảnh nào nhìn thấy mặt đất đã biết độ cao: {placing.left_out[0][2]}",
         )
     seen = overviews(run, placing.frames, terrain)
     radiometry = even_out(run, seen)

@@ -20,6 +20,7 @@ from flycam.pipeline.finish_request import FinishRequest
 from flycam.pipeline.rectification import recorded_pose
 from flycam.pipeline.refolding import live_mosaics
 from flycam.pipeline.workspace import Workspace
+from flycam.report.words import say_or
 
 _LEAST_FRAMES = 2
 
@@ -32,7 +33,7 @@ class LayerJob:
     records  its frames in use
     dem_id   recorded terrain that they lie on
     options  what decides the result, as it is recorded; digest: of that and of all inputs
-    why_not  why it cannot be finished; then there is no digest
+    why_not  why it cannot be finished, and the same in Vietnamese; then there is no digest
     """
 
     flight: Flight
@@ -44,6 +45,7 @@ class LayerJob:
     dem_id: str = ""
     digest: str = ""
     why_not: str = ""
+    why_not_vi: str = ""
 
     @property
     def costs(self) -> dict[str, float]:
@@ -63,7 +65,10 @@ def jobs_of(workspace: Workspace, flight: Flight, request: FinishRequest) -> lis
     """
     mosaics = live_mosaics(workspace, flight.flight_id)
     if not mosaics:
-        raise InputUnusable(f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it")
+        raise InputUnusable(
+            f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it",
+            vi=f"{flight.name}: chưa có bản đồ; hãy chạy lại 'flycam ingest' cho xong",
+        )
     mosaics.sort(key=lambda mosaic: (mosaic.layer is not Layer.COLOUR, mosaic.layer))
     used = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
     options = request.options
@@ -99,7 +104,9 @@ def _job(
     )
     if len(records) < _LEAST_FRAMES:
         why = f"its {live.layer} layer has {len(records)} photos; {_LEAST_FRAMES} that overlap are needed"
-        return replace(job, why_not=why)
+        layer_vi = say_or(f"layer_{live.layer}", "vi", live.layer)
+        why_vi = f"lớp {layer_vi} có {len(records)} ảnh; cần ít nhất {_LEAST_FRAMES} ảnh phủ chồng nhau"
+        return replace(job, why_not=why, why_not_vi=why_vi)
     one_system(records)
     dem_id = terrain_id(records, flight.dem_id)
     return replace(job, dem_id=dem_id, digest=inputs_hash(mosaic, records, dem_id, options))

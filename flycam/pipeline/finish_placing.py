@@ -51,10 +51,10 @@ class Placed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placing:
-    """All frames that see known ground, and why others do not."""
+    """All frames that see known ground; (name, why in English, in Vietnamese) of those that do not."""
 
     frames: tuple[Placed, ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[tuple[str, str, str], ...]
 
 
 def place_frames(
@@ -66,7 +66,7 @@ def place_frames(
 ) -> Placing:
     """Lay every frame with its adjusted pose and lens; a frame that sees no known ground is left out."""
     placed: list[Placed] = []
-    left_out: list[tuple[str, str]] = []
+    left_out: list[tuple[str, str, str]] = []
     covariances = adjustment.frame_covariance
     for number, (record, before, after) in enumerate(zip(records, block, adjustment.frames, strict=True)):
         interior = adjustment.interiors[before.camera]
@@ -74,7 +74,8 @@ def place_frames(
         try:
             view = ground_view(header, terrain)
         except FrameRejected as error:
-            left_out.append((record.header.provenance.source_name, str(error)))
+            name = record.header.provenance.source_name
+            left_out.append((name, str(error), error.vi or error.reason_vi))
             continue
         placed.append(
             Placed(

@@ -18,14 +18,14 @@ from flycam.frame.flight import Flight
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish_block import RECIPE_VERSION
-from flycam.pipeline.finish_placing import Placing
+from flycam.pipeline.finish_placing import Placed, Placing
 from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS
 from flycam.surface.surface import Surface
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerReport:
-    """One layer's finished revision; `new` if this run made it. record None: left out, `why` says so.
+    """One layer's finished revision; `new` if this run made it. record None: left out, for what `why` says.
 
     mended  tiles of a standing revision that were lost or damaged, and were made again
     """
@@ -35,6 +35,7 @@ class LayerReport:
     new: bool = False
     mended: int = 0
     why: str = ""
+    why_vi: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,7 +88,10 @@ def statistics(
         "frames": {
             "used": len(placing.frames),
             **{state: states[state] for state in sorted(states)},
-            "left_out": [{"name": name, "sentence": sentence} for name, sentence in placing.left_out],
+            "carried_names": sorted(_name(one) for one in placing.frames if one.kept.state == "carried"),
+            "left_out": [
+                {"name": name, "sentence": en, "sentence_vi": vi} for name, en, vi in placing.left_out
+            ],
         },
         "tie_points": accuracy.tracks,
         "observations": accuracy.observations,
@@ -116,6 +120,10 @@ def statistics(
         "seconds": _seconds(seconds),
         "versions": {"flycam": __version__, "recipe": RECIPE_VERSION},
     }
+
+
+def _name(frame: Placed) -> str:
+    return frame.header.provenance.source_name
 
 
 def with_seconds(stats: Mapping[str, Any], seconds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:

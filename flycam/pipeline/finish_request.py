@@ -71,7 +71,7 @@ def check_request(flight: Flight, request: FinishRequest) -> None:
     if flight.state is FlightState.WITHDRAWN:
         raise InputUnusable(
             f"{flight.name}: this flight was withdrawn; there is nothing to finish",
-            vi=f"{flight.name}: chuyến bay này đã bị thu hồi; không còn gì để hoàn thiện",
+            vi=f"{flight.name}: chuyến bay này đã rút khỏi mọi bản đồ; không còn gì để hoàn thiện",
         )
     if flight.state is FlightState.INGESTING:
         raise InputUnusable(

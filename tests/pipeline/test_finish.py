@@ -144,6 +144,30 @@ def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:
     assert "revision 1 from 6 frames" in lines[0]
 
 
+def test_the_answer_is_said_in_the_terminals_language_and_names_what_could_not_be_tied(
+    finished: Finished,
+) -> None:
+    record = finished.report.main
+    assert record is not None and record.stats["frames"]["carried_names"] == []
+    frames = {
+        **record.stats["frames"],
+        "carried_names": ["DJI_0004.JPG", "DJI_0006.JPG"],
+        "left_out": [{"name": "DJI_0001.JPG", "sentence": "why", "sentence_vi": "vì sao"}],
+    }
+    notes = ["horizontal positions scatter 3.2 times as much as stated"]
+    told = replace(record, stats={**record.stats, "frames": frames, "notes": notes})
+    report = replace(finished.report, layers=(replace(finished.report.layers[0], record=told),))
+    english = "\n".join(of_finish(report)[1])
+    assert "could not be tied, carried by neighbours: DJI_0004.JPG, DJI_0006.JPG" in english
+    assert "[left out] DJI_0001.JPG: why" in english
+    vietnamese = "\n".join(of_finish(report, "vi")[1])
+    assert "bản hoàn thiện số 1 từ 6 ảnh" in vietnamese
+    assert "không liên kết được, đặt theo ảnh lân cận: DJI_0004.JPG, DJI_0006.JPG" in vietnamese
+    assert "Vị trí mặt bằng tản mát gấp 3,2 lần" in vietnamese and "[bỏ] DJI_0001.JPG: vì sao" in vietnamese
+    for word in ("tie points", "reprojection", "cameras", "surface", "frames", "left out", "posts"):
+        assert word in english and word not in vietnamese
+
+
 def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_path: Path) -> None:
     workspace = finished.copy(tmp_path / "house")
     seq = workspace.catalog.tiles.last_seq(finished.mosaic_id)
