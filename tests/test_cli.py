@@ -163,6 +163,50 @@ def test_findings_are_said_in_the_language_of_the_terminal(ready: Run, card: Pat
     assert left_out["sentence_vi"] in answer.stderr and left_out["sentence"] not in answer.stderr
 
 
+VIETNAMESE = {"LC_ALL": "vi_VN.UTF-8"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("export", "Bản Lầu", "a.tif"), "Không tìm thấy: Bản Lầu: không có chuyến bay này; hãy ghi mã hoặc"),
+        (("finish", "Bản Lầu"), "Không tìm thấy: Bản Lầu: không có chuyến bay này"),
+        (("report", "Bản Lầu", "a.pdf"), "Không tìm thấy: Bản Lầu: không có chuyến bay này"),
+        (("withdraw", "A.JPG", "--reason", "mờ"), "Không tìm thấy: A.JPG: không có chuyến bay hay ảnh nào"),
+        (("withdraw", "A.JPG", "--reason", " "), "A.JPG: phải có lý do mới rút ảnh; hãy ghi bằng --reason"),
+        (("dem", "add", "dem.txt"), "Không đọc được tệp: dem.txt: không đọc được; hãy đưa mô hình độ cao"),
+        (("dem", "add", "map.tif"), "Tệp không ghi hệ toạ độ: map.tif: tệp không ghi hệ toạ độ nên không"),
+        (("dem", "remove", "x"), "Không tìm thấy: x: không có mô hình độ cao này; xem danh sách"),
+        (("communes", "add", "dem.txt"), "dem.txt: không đọc được; hãy đưa ranh giới dạng GeoJSON"),
+    ],
+)
+def test_what_goes_wrong_is_said_in_the_language_of_the_terminal(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dem.txt").write_text("no terrain", encoding="utf-8")
+    Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "map.tif")
+    answer = run(*words, **VIETNAMESE)
+    assert answer.exit_code == 3 and said in answer.stderr
+    assert answer.json["sentence"].isascii() or "Bản Lầu" in answer.json["sentence"]  # JSON stays English
+
+
+def test_what_was_done_is_said_in_the_language_of_the_terminal(
+    run: Run, drill: DrillReport, tmp_path: Path
+) -> None:
+    assert "hệ độ cao EGM96" in run("dem", "add", drill.dem, **VIETNAMESE).stderr
+    assert "điểm cách" in run("dem", "list", **VIETNAMESE).stderr
+    assert "xã, phường; sửa hình 0" in run("communes", "add", drill.communes, **VIETNAMESE).stderr
+    assert run("ingest", drill.photos, "--name", "thử").exit_code == 0
+    assert "m mỗi điểm ảnh, EPSG:" in run("export", "thử", tmp_path / "a.tif", **VIETNAMESE).stderr
+    gone = run("withdraw", "thử", "--reason", "thử", **VIETNAMESE)
+    assert "đã rút 6 ảnh khỏi thử, ghi lại" in gone.stderr
+    assert "đã xoá" in run("collect", **VIETNAMESE).stderr
+    assert "sẽ xoá" in run("collect", "--dry-run", **VIETNAMESE).stderr
+    assert "đã bỏ" in run("dem", "remove", drill.dem.name, **VIETNAMESE).stderr
+    assert "chưa có mô hình độ cao nào" in run("dem", "list", **VIETNAMESE).stderr
+
+
 def test_unknown_option_is_a_usage_error(run: Run) -> None:
     answer = run("ingest", "--no-such-option")
     assert answer.exit_code == 2 and answer.json["exit_code"] == 2

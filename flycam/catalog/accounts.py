@@ -60,7 +60,10 @@ class Accounts:
             gone = connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name)).rowcount
         self._forget()
         if not gone:
-            raise NotFound(f"{name}: no such account; list them with: flycam user list")
+            raise NotFound(
+                f"{name}: no such account; list them with: flycam user list",
+                vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
+            )
 
     def all(self) -> list[Account]:
         """All accounts by name."""

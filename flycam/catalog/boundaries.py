@@ -73,7 +73,10 @@ class Boundaries:
             query = query.where(_in_force(on_date))
         found = self._fetch(query)
         if not found:
-            raise NotFound(f"{code}: no such commune; register boundaries with: flycam communes add FILE")
+            raise NotFound(
+                f"{code}: no such commune; register boundaries with: flycam communes add FILE",
+                vi=f"{code}: không có xã nào mang mã này; nạp ranh giới bằng: flycam communes add TỆP",
+            )
         return found[0]
 
     def search(

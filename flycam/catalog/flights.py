@@ -49,7 +49,10 @@ class Flights:
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.events, tables.events.c.event_id, ref)
         if found is None:
-            raise NotFound(f"{ref}: no such event; name one that exists, or begin it with an ingest")
+            raise NotFound(
+                f"{ref}: no such event; name one that exists, or begin it with an ingest",
+                vi=f"{ref}: không có sự kiện này; hãy ghi tên sự kiện đã có, hoặc mở mới bằng lệnh ingest",
+            )
         return _event(found)
 
     def events(self) -> list[Event]:
@@ -90,7 +93,10 @@ class Flights:
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.flights, tables.flights.c.flight_id, ref)
         if found is None:
-            raise NotFound(f"{ref}: no such flight; give the id or the name that ingest printed")
+            raise NotFound(
+                f"{ref}: no such flight; give the id or the name that ingest printed",
+                vi=f"{ref}: không có chuyến bay này; hãy ghi mã hoặc tên mà lệnh ingest đã in ra",
+            )
         return _flight(found)
 
     def flights(self, event_id: str | None = None, state: FlightState | None = None) -> list[Flight]:

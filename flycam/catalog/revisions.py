@@ -175,7 +175,10 @@ def _require(connection: Connection, mosaic_id: str, revision: int) -> RevisionR
     query = select(tables.revisions).where(c.mosaic_id == mosaic_id, c.revision == revision)
     found = connection.execute(query).first()
     if found is None:
-        raise NotFound(f"{mosaic_id}: it has no finished revision {revision}; see the flight's list")
+        raise NotFound(
+            f"{mosaic_id}: it has no finished revision {revision}; see the flight's list",
+            vi=f"{mosaic_id}: không có bản hoàn thiện số {revision}; xem danh sách của chuyến bay",
+        )
     return _record(found)
 
 

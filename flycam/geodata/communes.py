@@ -93,7 +93,10 @@ def read_communes(path: Path, valid_from: date | str) -> CommuneImport:
             if mended is not None:
                 rough.append(_commune(fields, row, mended, since))
     if not rough:
-        raise BoundaryInvalid(f"{path.name}: holds no usable polygon: give a file of commune areas")
+        raise BoundaryInvalid(
+            f"{path.name}: holds no usable polygon: give a file of commune areas",
+            vi=f"{path.name}: không có vùng nào dùng được; hãy đưa tệp ranh giới xã",
+        )
     communes = _in_square_kilometres(_joined_by_code(rough, remarks), remarks, path)
     polygons = _array([c.polygon for c in communes])
     declared = [None if c.declared_area_km2 is None else c.declared_area_km2 * 1e6 for c in communes]

@@ -52,11 +52,15 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
         layers = [_read_layer(path, name) for name in names]
     except _READ_ERRORS as error:
         raise SourceUnreadable(
-            f"{path.name}: cannot be read: give boundaries as GeoJSON, GeoPackage, Shapefile or KML"
+            f"{path.name}: cannot be read: give boundaries as GeoJSON, GeoPackage, Shapefile or KML",
+            vi=f"{path.name}: không đọc được; hãy đưa ranh giới dạng GeoJSON, GeoPackage, Shapefile hoặc KML",
         ) from error
     layers = [layer for layer in layers if layer is not None and _polygonal(layer.geometries).any()]
     if not layers:
-        raise BoundaryInvalid(f"{path.name}: holds no polygon: give a file of commune areas")
+        raise BoundaryInvalid(
+            f"{path.name}: holds no polygon: give a file of commune areas",
+            vi=f"{path.name}: không có vùng nào; hãy đưa tệp ranh giới xã dạng vùng",
+        )
     return layers
 
 
@@ -73,7 +77,9 @@ def _read_layer(path: Path, name: str) -> VectorLayer:
     if crs is None:
         raise CrsMissing(
             f"{path.name}: does not say which coordinate reference system it is in: add the .prj file, or "
-            "save it as GeoPackage with its CRS"
+            "save it as GeoPackage with its CRS",
+            vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy kèm tệp .prj, hoặc lưu lại dạng GeoPackage có hệ "
+            "toạ độ",
         )
     fields = dict(zip([str(f) for f in meta["fields"]], values, strict=True))
     return VectorLayer(name=name, geometries=_to_degrees(path, geometries, crs), fields=fields, crs=crs)
@@ -86,7 +92,9 @@ def _to_degrees(path: Path, geometries: Geometries, crs: str) -> Geometries:
         x, y = shapely.get_coordinates(geometries)[0]
         raise CrsMissing(
             f"{path.name}: coordinates such as {x:.1f}, {y:.1f} do not fit the coordinate reference system "
-            f"it states ({crs[:40]}): they may be metres or latitude first: save it again with its true CRS"
+            f"it states ({crs[:40]}): they may be metres or latitude first: save it again with its true CRS",
+            vi=f"{path.name}: toạ độ như {x:.1f}, {y:.1f} không hợp với hệ toạ độ ghi trong tệp "
+            f"({crs[:40]}); có thể là mét, hoặc vĩ độ đứng trước; hãy lưu lại với hệ toạ độ đúng",
         )
     return degrees
 

@@ -57,7 +57,9 @@ def read_gcp(path: Path) -> GroundControl:
     if not marks:
         raise SourceUnreadable(
             f"{path.name}: names a coordinate system but no point; write one line for each mark: "
-            "x y z column row photo name"
+            "x y z column row photo name",
+            vi=f"{path.name}: có hệ toạ độ nhưng không có điểm nào; mỗi dấu ghi một dòng: x y z cột hàng ảnh "
+            "tên",
         )
     return GroundControl(path=path, crs=crs, marks=tuple(marks))
 
@@ -65,18 +67,28 @@ def read_gcp(path: Path) -> GroundControl:
 def _lines(path: Path) -> list[tuple[int, str]]:
     try:
         if path.stat().st_size > _LARGEST_BYTES:
-            raise SourceUnreadable(f"{path.name}: is too large for a list of ground control points; check it")
+            raise SourceUnreadable(
+                f"{path.name}: is too large for a list of ground control points; check it",
+                vi=f"{path.name}: quá lớn so với một danh sách điểm khống chế; hãy kiểm tra lại",
+            )
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be read ({error.strerror}); check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be read ({error.strerror}); check the path",
+            vi=f"{path}: không đọc được; hãy kiểm tra đường dẫn",
+        ) from error
     except UnicodeDecodeError as error:
         raise SourceUnreadable(
-            f"{path.name}: is not a text file; give the list of ground control points (gcp_list.txt)"
+            f"{path.name}: is not a text file; give the list of ground control points (gcp_list.txt)",
+            vi=f"{path.name}: không phải tệp văn bản; hãy đưa danh sách điểm khống chế (gcp_list.txt)",
         ) from error
     lines = [(n, line.strip()) for n, line in enumerate(text.splitlines(), start=1)]
     lines = [(n, line) for n, line in lines if line and not line.startswith("#")]
     if not lines:
-        raise SourceUnreadable(f"{path.name}: is empty; give the list of ground control points")
+        raise SourceUnreadable(
+            f"{path.name}: is empty; give the list of ground control points",
+            vi=f"{path.name}: tệp rỗng; hãy đưa danh sách điểm khống chế",
+        )
     return lines
 
 
@@ -88,7 +100,8 @@ def _crs(path: Path, text: str) -> str:
     except CrsMissing as error:
         raise CrsMissing(
             f"{path.name}: its first line must name the coordinate system, e.g. EPSG:32648, and is "
-            f"{text[:60]!r}"
+            f"{text[:60]!r}",
+            vi=f"{path.name}: dòng đầu phải ghi hệ toạ độ, ví dụ EPSG:32648, nhưng lại là {text[:60]!r}",
         ) from error
     return text
 
@@ -101,10 +114,14 @@ def _mark(path: Path, number: int, text: str) -> GroundMark:
         photo = fields[5]
     except (ValueError, IndexError) as error:
         raise SourceUnreadable(
-            f"{path.name}, line {number}: does not read as x y z column row photo name: {text[:60]!r}"
+            f"{path.name}, line {number}: does not read as x y z column row photo name: {text[:60]!r}",
+            vi=f"{path.name}, dòng {number}: không đúng dạng x y z cột hàng ảnh tên: {text[:60]!r}",
         ) from error
     if not all(map(math.isfinite, (x, y, column, row))):
-        raise SourceUnreadable(f"{path.name}, line {number}: a coordinate is not a number: {text[:60]!r}")
+        raise SourceUnreadable(
+            f"{path.name}, line {number}: a coordinate is not a number: {text[:60]!r}",
+            vi=f"{path.name}, dòng {number}: có toạ độ không phải là số: {text[:60]!r}",
+        )
     name = fields[6] if len(fields) > 6 and fields[6] else f"{fields[0]} {fields[1]}"
     return GroundMark(
         point=name,

@@ -176,7 +176,7 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
             centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
             (west, south), (east, north) = centres[:, :2].min(axis=0), centres[:, :2].max(axis=0)
             names = names_here(dems, (west, south, east, north), diagnosis.work_crs)
-            raise InputUnusable(f"{names}: {problem.sentence_en}")
+            raise InputUnusable(f"{names}: {problem.sentence_en}", vi=f"{names}: {problem.sentence_vi}")
 
 
 def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:

@@ -50,7 +50,9 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     if not marks:
         raise InputUnusable(
             f"{path.name}: none of its photos is in this flight ({_some({m.photo for m in control.marks})}); "
-            "check the photo names in the list"
+            "check the photo names in the list",
+            vi=f"{path.name}: không ảnh nào trong danh sách thuộc chuyến bay này "
+            f"({_some({m.photo for m in control.marks})}); hãy kiểm tra tên ảnh",
         )
     names = sorted({mark.point for mark, _ in marks})
     first = {name: next(mark for mark, _ in marks if mark.point == name) for name in names}
@@ -128,7 +130,9 @@ def _near(path: Path, crs: str, listed: Floats, work_crs: str, centres: Floats, 
     if not here.any():
         raise InputUnusable(
             f"{path.name}: no point lies within {_REACH_M / 1000:.0f} km of this flight, in either order of "
-            f"axes; check the coordinate system in its first line ({crs[:60]})"
+            f"axes; check the coordinate system in its first line ({crs[:60]})",
+            vi=f"{path.name}: không điểm nào cách chuyến bay này dưới {_REACH_M / 1000:.0f} km, dù đổi thứ "
+            f"tự trục; hãy kiểm tra hệ toạ độ ở dòng đầu ({crs[:60]})",
         )
     if not here.all():
         said.append(f"{path.name}: {int((~here).sum())} points lie far from this flight and were left out.")

@@ -74,7 +74,8 @@ def main_mosaic(workspace: Workspace, flight_id: str, revision: int | None = Non
     ]
     if not mosaics:
         raise NotFound(
-            f"{flight_id}: this flight has no mosaic yet; run 'flycam ingest' again to complete it"
+            f"{flight_id}: this flight has no mosaic yet; run 'flycam ingest' again to complete it",
+            vi=f"{flight_id}: chuyến bay này chưa có bản đồ; hãy chạy lại 'flycam ingest' cho xong",
         )
     return min(mosaics, key=lambda mosaic: (mosaic.layer != "colour", mosaic.layer))
 

@@ -81,7 +81,10 @@ def open_reference(path: Path, centres_m: Floats, work_crs: str) -> ReferencePic
         raise InputUnusable(
             f"{path.name}: does not cover this flight (it lies at {west:.4f} to {east:.4f} E, {south:.4f} to "
             f"{north:.4f} N, the flight at {lonlat[:, 0].mean():.4f} E, {lonlat[:, 1].mean():.4f} N); give a "
-            "map of the same ground"
+            "map of the same ground",
+            vi=f"{path.name}: không phủ chuyến bay này (tệp ở {west:.4f} đến {east:.4f} Đ, {south:.4f} đến "
+            f"{north:.4f} B, chuyến bay ở {lonlat[:, 0].mean():.4f} Đ, {lonlat[:, 1].mean():.4f} B); hãy đưa "
+            "bản đồ của cùng khu vực",
         )
     return picture
 

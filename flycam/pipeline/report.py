@@ -82,7 +82,9 @@ def report_of(
     if key is None:
         raise NotFound(
             f"{flight.name}: revision {record.revision} has no report yet; run 'flycam report {flight.name} "
-            "OUT.pdf' to make it"
+            "OUT.pdf' to make it",
+            vi=f"{flight.name}: bản hoàn thiện số {record.revision} chưa có báo cáo; hãy chạy 'flycam report "
+            f"{flight.name} OUT.pdf' để làm",
         )
     return workspace.store.get(key)
 
@@ -324,12 +326,16 @@ def _finished(
         shown = workspace.catalog.tiles.mosaics(flight.flight_id)
         others = [one for one in shown if one.published and one.layer is layer]
         if not others:
-            raise NotFound(f"{flight.name}: it has no {layer} layer; leave the layer out")
+            raise NotFound(
+                f"{flight.name}: it has no {layer} layer; leave the layer out",
+                vi=f"{flight.name}: không có lớp {layer}; hãy bỏ --layer",
+            )
         mosaic = others[0]
     number = mosaic.revision if revision is None else revision
     if number == LIVE_REVISION:
         raise NotFound(
-            f"{flight.name}: only a finished revision has a quality report; run 'flycam finish' first"
+            f"{flight.name}: only a finished revision has a quality report; run 'flycam finish' first",
+            vi=f"{flight.name}: chỉ bản hoàn thiện mới có báo cáo chất lượng; hãy chạy 'flycam finish' trước",
         )
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, number)
     if record.state is not RevisionState.PUBLISHED:

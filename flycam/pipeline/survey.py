@@ -127,9 +127,9 @@ def survey(
             layer=request.layer,
         )
     if request.own_dem and any(one.code == TERRAIN_ELSEWHERE for one in diagnosis.problems):
-        raise TerrainMissing(_other_ground(request.own_dem, diagnosis))
+        raise _other_ground(request.own_dem, diagnosis)
     if not diagnosis.headers:
-        raise PositionMissing(_why_nothing(diagnosis))
+        raise _nothing_placed(diagnosis)
     return Survey(
         photos=tuple(photos),
         unreadable=tuple(Rejection.of(path.name, FrameUnreadable(str(error))) for path, error in failed),
@@ -138,9 +138,12 @@ def survey(
     )
 
 
-def _why_nothing(diagnosis: Diagnosis) -> str:
-    first = diagnosis.rejected[0]
-    return f"none of the {len(diagnosis.rejected)} photos can be placed: {first.message}"
+def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
+    first, count = diagnosis.rejected[0], len(diagnosis.rejected)
+    return PositionMissing(
+        f"none of the {count} photos can be placed: {first.message}",
+        vi=f"không ảnh nào trong {count} ảnh định vị được: {first.message_vi}",
+    )
 
 
 def _track(log: Path) -> FlightLog:
@@ -149,13 +152,16 @@ def _track(log: Path) -> FlightLog:
     return read_flight_log(log)
 
 
-def _other_ground(dem: Path, diagnosis: Diagnosis) -> str:
-    place = ""
+def _other_ground(dem: Path, diagnosis: Diagnosis) -> TerrainMissing:
+    place = place_vi = ""
     if diagnosis.headers:
         centre = np.median([one.exterior_prior.projection_centre_m for one in diagnosis.headers], axis=0)
         lon, lat = to_lonlat(centre[None, :2], diagnosis.work_crs)[0]
         place = f" (around latitude {lat:.4f}, longitude {lon:.4f})"
-    return (
+        place_vi = f" (quanh vĩ độ {lat:.4f}, kinh độ {lon:.4f})"
+    return TerrainMissing(
         f"{dem.name}: has no height under these photos{place}: give terrain of that place, or leave --dem "
-        "to lay them on a plane"
+        "to lay them on a plane",
+        vi=f"{dem.name}: không có độ cao dưới các ảnh này{place_vi}; hãy đưa mô hình độ cao của nơi đó, hoặc "
+        "bỏ --dem để trải ảnh trên mặt phẳng",
     )

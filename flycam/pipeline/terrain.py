@@ -68,10 +68,16 @@ def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
         dem for dem in dems if dem.name == ref or (len(ref) >= _SHORTEST_ID and dem.dem_id.startswith(ref))
     ]
     if not found:
-        raise NotFound(f"{ref}: no such terrain; 'flycam dem list' names what is registered")
+        raise NotFound(
+            f"{ref}: no such terrain; 'flycam dem list' names what is registered",
+            vi=f"{ref}: không có mô hình độ cao này; xem danh sách bằng 'flycam dem list'",
+        )
     if len(found) > 1:
         ids = ", ".join(f"{dem.dem_id} ({dem.name})" for dem in found)
-        raise InputUnusable(f"{ref}: fits several; give the id of one: {ids}")
+        raise InputUnusable(
+            f"{ref}: fits several; give the id of one: {ids}",
+            vi=f"{ref}: trùng nhiều mô hình độ cao; hãy ghi mã của một trong số đó: {ids}",
+        )
     dem = workspace.catalog.terrain.remove_dem(found[0].dem_id)
     said = f"{dem.name}, {dem.vertical_datum}, SHA-256 {dem.sha256}"
     who = workspace.operator or workspace.box
@@ -91,7 +97,9 @@ def _compared(info: DemInfo, others: Sequence[DemInfo]) -> DemInfo:
             raise InputUnusable(
                 f"{info.path.name}: its heights are 3.28 times those of {other.path.name}, so they are in "
                 "feet, but it does not say so; write the unit into it, e.g. with gdal_edit.py -units ft, "
-                "and add it again"
+                "and add it again",
+                vi=f"{info.path.name}: độ cao gấp 3,28 lần {other.path.name}, tức là tính bằng feet mà tệp "
+                "không ghi; hãy ghi đơn vị vào tệp, ví dụ gdal_edit.py -units ft, rồi nạp lại",
             )
         if feet_evidence(theirs, ours):
             said.append(

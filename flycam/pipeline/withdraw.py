@@ -43,7 +43,10 @@ def withdraw(
     Raises NotFound, InputUnusable without a reason, FlightBusy; StorageTrouble (run again: it completes).
     """
     if not reason.strip():
-        raise InputUnusable(f"{ref}: a withdrawal needs a reason; give it with --reason")
+        raise InputUnusable(
+            f"{ref}: a withdrawal needs a reason; give it with --reason",
+            vi=f"{ref}: phải có lý do mới rút ảnh; hãy ghi bằng --reason",
+        )
     flight, frames = _find(workspace, ref)
     with workspace.catalog.flights.lock(flight.flight_id):
         now = workspace.clock_ns()
@@ -123,8 +126,14 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
         return found[0][0], [found[0][1]]
     if found:
         ids = ", ".join(f"{record.frame_id} in {flight.name}" for flight, record in found)
-        raise InputUnusable(f"{ref}: several flights hold a photo of this name; give the id: {ids}")
-    raise NotFound(f"{ref}: no flight, frame or photo of this name; see the list of frames on the map")
+        raise InputUnusable(
+            f"{ref}: several flights hold a photo of this name; give the id: {ids}",
+            vi=f"{ref}: nhiều chuyến bay có ảnh trùng tên này; hãy ghi mã ảnh: {ids}",
+        )
+    raise NotFound(
+        f"{ref}: no flight, frame or photo of this name; see the list of frames on the map",
+        vi=f"{ref}: không có chuyến bay hay ảnh nào tên này; xem danh sách ảnh trên bản đồ",
+    )
 
 
 def _was_on_the_map(record: FrameRecord) -> bool:
