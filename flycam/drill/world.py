@@ -47,11 +47,6 @@ class DrillWorld:
     rgb: NDArray[np.uint8]
     change: NDArray[np.uint8]
 
-    @property
-    def covered_ground(self) -> NDArray[np.bool_]:
-        """True where something (a crown, a roof) stands above the ground."""
-        return np.asarray(self.surface_m > self.ground_m + 0.02)
-
 
 def drill_world(
     bounds: Bounds, cell_m: float, *, seed: int = 1, relief_m: float = 180.0, after: bool = False

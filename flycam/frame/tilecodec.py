@@ -137,19 +137,6 @@ def decode_picture(data: bytes, tile_id: TileId) -> tuple[NDArray[np.uint8], NDA
     return _unfilter_rgb(_inflate(rgb, 3 * _PIXELS, tile_id)), mask
 
 
-def view_format(tile: MosaicTile) -> ViewFormat:
-    """JPEG where every pixel has data (0.2 ms), else PNG, which keeps the unflown ground transparent."""
-    return ViewFormat.JPEG if cv2.countNonZero(tile.quality) == _PIXELS else ViewFormat.PNG
-
-
-def to_view(tile: MosaicTile, view: ViewFormat | None = None, *, lossy_quality: int = 80) -> bytes:
-    """The picture of a tile for screens; `view` None chooses by `view_format`.
-
-    PNG and WebP carry alpha 0 where there is no data. JPEG of a tile with holes: ValueError.
-    """
-    return picture_view(tile.rgb, tile.quality > 0, view, lossy_quality=lossy_quality)
-
-
 def picture_view(
     rgb: NDArray[np.uint8],
     mask: NDArray[np.bool_],
@@ -157,7 +144,11 @@ def picture_view(
     *,
     lossy_quality: int = 80,
 ) -> bytes:
-    """As `to_view`, from what `decode_picture` returns."""
+    """The picture of a tile for screens, from what `decode_picture` returns.
+
+    `view` None: JPEG where every pixel has data (0.2 ms), else PNG. PNG and WebP carry alpha 0 where there is
+    none. JPEG of a tile with holes: ValueError.
+    """
     opaque = bool(mask.all())
     chosen = view or (ViewFormat.JPEG if opaque else ViewFormat.PNG)
     if chosen is ViewFormat.JPEG and not opaque:

@@ -117,12 +117,6 @@ def normals_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     return unit
 
 
-def slopes_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
-    """Slope angles N (radians, 0 = level) at points N×2; NaN where the height is."""
-    slope: Floats = np.arccos(np.clip(normals_at(terrain, xy_m)[..., 2], -1.0, 1.0))
-    return slope
-
-
 def cell_rises(terrain: TerrainGrid) -> NDArray[np.float32]:
     """Rises per metre of each cell along its edges, 5×(rows-1)×(columns-1): smallest and largest to the east,
     smallest and largest to the north, steepest in any direction; NaN where the cell is not known. Kept.

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.exiftool_csv import read_exiftool_csv
+from tests.ingest.exiftool_csv import read_exiftool_csv
 
 HEAD = "SourceFile,FileName,DateTimeOriginal,GPSLatitude,GPSLongitude,AbsoluteAltitude,GimbalPitchDegree\n"
 

@@ -18,11 +18,11 @@ from flycam.geometry.exterior import PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.diagnosis import GapKind, Severity
 from flycam.ingest.duplicates import quick_identity
-from flycam.ingest.exiftool_csv import read_exiftool_csv
 from flycam.ingest.inspect import diagnose
 from flycam.ingest.metadata import Angles
 from flycam.ingest.photos import find_photos, interior_for, read_all
 from flycam.ingest.telemetry_files import read_flight_log
+from tests.ingest.exiftool_csv import read_exiftool_csv
 from tests.ingest.made_flights import CAMERA, GROUND_M, LAT, LON, codes, flat, photo, picture, strips, the
 
 
