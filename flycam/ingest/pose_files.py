@@ -6,6 +6,7 @@ import unicodedata
 from pathlib import Path
 
 from flycam.errors import SourceUnreadable
+from flycam.ingest import poses_csv
 from flycam.ingest.opensfm import read_sfm_poses
 from flycam.ingest.poses_csv import PoseRow, read_poses_csv
 from flycam.ingest.subtitles import looks_like_subtitles
@@ -26,9 +27,18 @@ def holds_poses(path: Path) -> bool:
 
 def read_poses(path: Path, *, vertical_datum: str, work_crs: str | None = None) -> list[PoseRow]:
     """Poses of a file, told by its first character. Raises as `read_sfm_poses` and `read_poses_csv`."""
-    if _head(path).lstrip()[:1] in ("{", "["):
+    if _is_json(path):
         return read_sfm_poses(path, vertical_datum=vertical_datum, work_crs=work_crs)
     return read_poses_csv(path, vertical_datum=vertical_datum, work_crs=work_crs)
+
+
+def stated_datum(path: Path) -> str | None:
+    """The datum that a file says its heights are in; only a table can. Raises as `poses_csv.stated_datum`."""
+    return None if _is_json(path) else poses_csv.stated_datum(path)
+
+
+def _is_json(path: Path) -> bool:
+    return _head(path).lstrip()[:1] in ("{", "[")
 
 
 def _head(path: Path) -> str:

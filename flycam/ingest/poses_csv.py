@@ -14,11 +14,20 @@ from pathlib import Path
 
 import numpy as np
 
-from flycam.errors import CrsMissing, SourceUnreadable
-from flycam.geodata.crs import convergence_and_scale, parse_crs, to_lonlat, to_work, work_crs_for
+from flycam.errors import CrsMissing, DatumUnknown, SourceUnreadable
+from flycam.geodata.crs import (
+    convergence_and_scale,
+    describe_crs,
+    parse_crs,
+    to_lonlat,
+    to_work,
+    work_crs_for,
+)
+from flycam.geodata.geoid import DATUMS
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal, rotation_from_opk
+from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.ingest.flight_table import Floats
 
 _NAME = ("filename", "file", "name", "image", "imagename", "label", "photo", "#image")
@@ -26,6 +35,7 @@ _XYZ = (("x", "easting", "east"), ("y", "northing", "north"), ("z", "altitude", 
 _OPK = (("omega",), ("phi",), ("kappa",))
 _LLA = (("longitude", "lon", "lng"), ("latitude", "lat"), ("altitude", "alt", "height", "z"))
 _RPY = (("yaw", "heading"), ("pitch",), ("roll",))
+_DATUM = "vertical_datum"
 SIGMA_POSITION_M = 0.1
 SIGMA_ATTITUDE_RAD = 2e-4
 
@@ -76,6 +86,27 @@ def read_poses_csv(
         target = work_crs or work_crs_for(float(centre[0]), float(centre[1]))
         exteriors = _from_lla_rpy(places, angles, target, vertical_datum, source)
     return [PoseRow(name=n, exterior=e, camera=c) for n, e, c in zip(names, exteriors, cameras, strict=True)]
+
+
+def stated_datum(path: Path) -> str | None:
+    """What datum a table says its heights are in: column vertical_datum, else the height axis of its .prj.
+
+    EGM96, EGM2008 or ELLIPSOID; None where it says nothing. Raises DatumUnknown for another word or for
+    several, SourceUnreadable and CrsMissing as `read_poses_csv`.
+    """
+    header, rows = _read(path)
+    if _DATUM not in header:
+        has_prj = path.with_suffix(".prj").is_file()
+        return describe_crs(_prj_beside(path)).vertical_datum if has_prj else None
+    words = {row[header.index(_DATUM)].upper() for row in rows}
+    known = [datum for datum in DATUMS if datum != LOCAL_DATUM]
+    if len(words) > 1 or not words <= {"", *known}:
+        said, choice = ", ".join(sorted(words)), ", ".join(known)
+        raise DatumUnknown(
+            f"{path}: {_DATUM} says {said}: write one of {choice} in every line",
+            vi=f"{path}: {_DATUM} ghi {said}; hãy ghi cùng một hệ ở mọi dòng: {choice}",
+        )
+    return words.pop() or None
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
