@@ -1,0 +1,107 @@
+"""Drill flights that say of themselves what is not so, and control points with the lies of the field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from flycam.drill.drill import Drill, DrillReport
+from flycam.drill.metadata import Measured, exif_of, xmp_of
+from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS
+from flycam.geodata.crs import to_lonlat
+from flycam.geodata.geoid import convert_height
+
+
+def photos_retold(
+    drill: Drill, folder: Path, tell: Callable[[int, Measured], Measured] = lambda _, one: one
+) -> Path:
+    """The drill's photos as they are, their metadata as `tell(number, measured)` and `drill.camera` say."""
+    folder.mkdir(parents=True)
+    for number, name in enumerate(drill.names):
+        measured = tell(number, drill.measured[number])
+        Image.fromarray(drill.photo(number)).save(
+            folder / name,
+            format="JPEG",
+            quality=93,
+            exif=exif_of(name, measured, drill.camera),
+            xmp=xmp_of(measured, drill.camera),
+        )
+    return folder
+
+
+def turned_to_water(flown: DrillReport, folder: Path) -> Path:
+    """The photos with their metadata, their pixels a river that looks different each time."""
+    folder.mkdir()
+    for number, photo in enumerate(sorted(flown.photos.iterdir())):
+        rng = np.random.default_rng(number)
+        with Image.open(photo) as before:
+            size, exif, xmp = before.size, before.info["exif"], before.info.get("xmp", b"")
+        waves = 8.0 * cv2.resize(rng.normal(0.0, 1.0, (24, 32, 3)), size)
+        glitter = rng.normal(0.0, 2.0, (size[1], size[0], 3))
+        pixels = np.clip(np.array([50.0, 80.0, 90.0]) + waves + glitter, 0.0, 255.0).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / photo.name, format="JPEG", quality=93, exif=exif, xmp=xmp)
+    return folder
+
+
+@dataclass(frozen=True)
+class GroundPoint:
+    """A point of the ground (WORK_CRS) and where photos show it: (name, column, row) from the corner."""
+
+    xyz: tuple[float, float, float]
+    marks: Sequence[tuple[str, float, float]]
+
+
+def ground_points(drill: Drill) -> list[GroundPoint]:
+    """Points seen in two photos at least, measured in the truth of the pixels."""
+    seen = [np.nan_to_num(drill.coordinates_of(number), nan=1e9) for number in range(len(drill.names))]
+    height, width = seen[0].shape[:2]
+    points = []
+    for number in range(0, len(seen), 2):
+        for row, col in ((height // 3, width // 3), (2 * height // 3, 2 * width // 3)):
+            xyz = seen[number][row, col]
+            marks = []
+            for name, there in zip(drill.names, seen, strict=True):
+                distance = np.linalg.norm(there - xyz, axis=-1)
+                v, u = np.unravel_index(int(distance.argmin()), distance.shape)
+                if distance[v, u] < 0.6 * drill.plan.gsd_m and 5 < u < width - 5 and 5 < v < height - 5:
+                    marks.append((name, float(u) + 0.5, float(v) + 0.5))
+            if len(marks) >= 2:
+                points.append(GroundPoint((float(xyz[0]), float(xyz[1]), float(xyz[2])), marks))
+    return points
+
+
+def gcp_list(
+    points: Sequence[GroundPoint],
+    to: Path,
+    *,
+    crs: str = WORK_CRS,
+    swapped: bool = False,
+    degrees: bool = False,
+    ellipsoidal: bool = False,
+    absent: Collection[str] = (),
+) -> Path:
+    """Write gcp_list.txt.
+
+    degrees  latitude before longitude; swapped: north before east
+    ellipsoidal  heights as a receiver gives them; absent: photos that get another name
+    """
+    lines = ["EPSG:4326" if degrees else crs]
+    for number, point in enumerate(points):
+        x, y, z = point.xyz
+        lonlat = to_lonlat(np.array([[x, y]]), WORK_CRS)
+        if ellipsoidal:
+            z = float(convert_height(np.array([z]), lonlat, VERTICAL_DATUM, "ELLIPSOID")[0])
+        if degrees:
+            y, x = lonlat[0]
+        elif swapped:
+            x, y = y, x
+        for name, column, row in point.marks:
+            shown = f"IMG_{name}" if name in absent else name
+            lines.append(f"{x:.8f} {y:.8f} {z:.3f} {column} {row} {shown} p{number}")
+    to.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return to
