@@ -18,6 +18,7 @@ SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
 MENDED = "mended"
+COMPLETED = "completed"
 FINISHED_OLDER = "finished_older"
 
 
@@ -124,6 +125,15 @@ _WORDS: Mapping[str, _Words] = {
         brief_en="{tiles} lost or damaged tiles made again",
         sentence_vi="{tiles} mảnh bản đồ bị mất hoặc hỏng trong kho đã được dựng lại từ ảnh gốc.",
         sentence_en="{tiles} tiles that were lost or damaged in the store were made again from the photos.",
+    ),
+    COMPLETED: _Words(
+        brief_vi="đã hoàn tất lần nạp bị ngắt",
+        brief_en="an interrupted ingest was completed",
+        sentence_vi="Lần nạp trước bị ngắt khi đã ghi nhận {frames} ảnh; nay đã nạp xong cả chuyến bay.",
+        sentence_en=(
+            "An earlier ingest was interrupted when {frames} photos were recorded; the flight is complete"
+            " now."
+        ),
     ),
 }
 

@@ -16,7 +16,7 @@ from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import NO_TERRAIN
+from flycam.frame.warning import NO_TERRAIN, sentence
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
@@ -107,7 +107,12 @@ def test_frames_recorded_but_not_merged_are_merged_again(
     catalog = broken.workspace.catalog
     assert catalog.flights.flight(flight_id).state is FlightState.INGESTING
     assert len(catalog.frames.of_flight(flight_id, FrameStatus.USED)) == drill.frames
-    broken.ingest(drill.photos)
+    completed = broken.ingest(drill.photos)
+    assert [sentence(note) for note in completed.notes] == [
+        f"An earlier ingest was interrupted when {drill.frames} photos were recorded; the flight is complete "
+        "now."
+    ]
+    assert broken.ingest(drill.photos).notes == ()
     assert catalog.flights.flight(flight_id).state is FlightState.READY
     assert broken.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
 
