@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from flycam.frame.tile import FIRST_EPOCH, NO_SOURCE, MosaicTile
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
 from flycam.mosaic.blend import ALIGN_PX, REACH_PX, Blender, Mask
-from flycam.mosaic.hidden import ErrorOf, Hidden, PatchOf, enclosed_ground
+from flycam.mosaic.hidden import ErrorOf, Hidden, PatchOf, owners_within
 from flycam.mosaic.merge import sorted_sources
 from flycam.mosaic.overview import Box, Bytes, Words
 from flycam.mosaic.seamline import SeamPlan
@@ -76,7 +76,7 @@ def finish_tiles(
                                None: it stays empty
     block_tiles                side of a block: only memory and time depend on it
     """
-    ground = np.zeros_like(plan.owner) if hidden is None else enclosed_ground(plan)
+    ground = np.zeros_like(plan.owner) if hidden is None else owners_within(plan)
     wanted = planned_tiles(plan, base_zoom) if tiles is None else list(tiles)
     blocks: dict[tuple[int, int], list[TileId]] = {}
     for tile in wanted:
@@ -120,12 +120,13 @@ def _block(
 ) -> list[MosaicTile]:
     window = _around(members).grown(REACH_PX)
     pictures = _Pictures(window, base_zoom, patch_of, plan.frames)
-    inside = _enlarged(plan, ground, base_zoom, window) > 0
-    owner = _owners(plan, base_zoom, window, pictures, inside)
+    nearest = _enlarged(plan, ground, base_zoom, window)
+    owner = _owners(plan, base_zoom, window, pictures, nearest > 0)
     through = np.zeros_like(owner)
     if hidden is not None:
         beyond = _Pictures(window, base_zoom, hidden.patch_of, plan.frames)
-        through = _through(plan, base_zoom, window, inside & (owner == NO_SOURCE), beyond)
+        holes = (nearest > 0) & (owner == NO_SOURCE)
+        through = _through(plan, base_zoom, window, holes, nearest, beyond)
     blender = Blender(window)
     for labels, shown in ((owner, pictures), (through, beyond if hidden is not None else pictures)):
         for label in _present(labels):
@@ -190,13 +191,8 @@ def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures, in
     _settle(owner, _enlarged(plan, plan.owner, base_zoom, window), pictures)
     _settle(owner, second, pictures)
     holes = (owner == NO_SOURCE) & (inside | (second > 0))
-    if holes.any():
-        for tile in _tiles_around(window, base_zoom):
-            part = _box_of(tile).intersection(window).within(window)
-            for label in _nearby(plan, base_zoom, tile) if holes[part].any() else ():
-                wanted = np.zeros_like(owner)
-                wanted[part][holes[part]] = label
-                _settle(owner, wanted, pictures)
+    for label, asked in _asked_nearby(plan, base_zoom, window, holes):
+        _settle(owner, np.where(asked, np.uint16(label), NO_SOURCE).astype(np.uint16), pictures)
     return owner
 
 
@@ -210,24 +206,33 @@ def _settle(owner: Words, wanted: Words, pictures: _Pictures) -> None:
         owner[at][asked[at] & picture.seen] = label
 
 
-def _through(plan: SeamPlan, base_zoom: int, window: Box, holes: Mask, pictures: _Pictures) -> Words:
-    """H×W labels of the frames that stand in at holes: of those that own ground nearby, whoever looks best at
-    the pixel by the live rule (of equals the lower label); 0 where none has it in its picture."""
+def _through(
+    plan: SeamPlan, base_zoom: int, window: Box, holes: Mask, nearest: Words, pictures: _Pictures
+) -> Words:
+    """H×W labels of the frames that stand in at holes: whoever owns the ground next to them, else whoever
+    owns ground nearby; 0 where none has it in its picture."""
     result = np.zeros(window.shape, dtype=np.uint16)
-    if not holes.any():
-        return result
-    best = np.zeros(window.shape, dtype=np.uint16)
-    for tile in _tiles_around(window, base_zoom):
-        part = _box_of(tile).intersection(window).within(window)
-        asked = np.zeros_like(holes)
-        asked[part] = holes[part]
-        for label in _nearby(plan, base_zoom, tile) if asked.any() else ():
-            picture = pictures.of(label, asked)
-            at = picture.box.within(window)
-            better = asked[at] & (picture.quality > best[at])
-            best[at][better] = picture.quality[better]
-            result[at][better] = label
+    if holes.any():
+        _settle(result, np.where(holes, nearest, NO_SOURCE).astype(np.uint16), pictures)
+        left = holes & (result == NO_SOURCE)
+        for label, asked in _asked_nearby(plan, base_zoom, window, left):
+            _settle(result, np.where(asked, np.uint16(label), NO_SOURCE).astype(np.uint16), pictures)
     return result
+
+
+def _asked_nearby(plan: SeamPlan, base_zoom: int, window: Box, holes: Mask) -> Iterator[tuple[int, Mask]]:
+    """Labels, ascending, with the holes of those tiles that they own ground near."""
+    parts: dict[int, list[tuple[slice, slice]]] = {}
+    for tile in _tiles_around(window, base_zoom) if holes.any() else ():
+        part = _box_of(tile).intersection(window).within(window)
+        if holes[part].any():
+            for label in _nearby(plan, base_zoom, tile):
+                parts.setdefault(label, []).append(part)
+    for label in sorted(parts):
+        asked = np.zeros_like(holes)
+        for part in parts[label]:
+            asked[part] = holes[part]
+        yield label, asked
 
 
 def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
@@ -312,11 +317,7 @@ def _present(labels: Words) -> list[int]:
 class _Picture:
     box: Box
     rgb: Bytes
-    quality: Words
-
-    @property
-    def seen(self) -> Mask:
-        return self.quality > 0
+    seen: Mask
 
 
 class _Pictures:
@@ -347,15 +348,15 @@ class _Pictures:
 
     def _made(self, label: int, box: Box) -> _Picture:
         rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
-        quality = np.zeros(box.shape, dtype=np.uint16)
+        seen = np.zeros(box.shape, dtype=np.bool_)
         patch = self._patch_of(self._frames[label - 1], _tiles_around(box, self._zoom))
         if patch is not None and not patch.tiles.is_empty:
             there = _box_of_range(patch.tiles)
             both = there.intersection(box)
             if not both.is_empty:
                 rgb[both.within(box)] = patch.rgb[both.within(there)]
-                quality[both.within(box)] = patch.quality[both.within(there)]
-        return _Picture(box, rgb, quality)
+                seen[both.within(box)] = patch.quality[both.within(there)] > 0
+        return _Picture(box, rgb, seen)
 
 
 def _tiles_around(box: Box, zoom: int) -> TileRange:

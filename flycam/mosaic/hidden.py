@@ -1,7 +1,8 @@
 """Ground inside a finished mosaic that every frame believes hidden.
 
 Heights before it are wrong there (a crown drawn too wide, a post too high), and the live mosaic shows it. So
-the frame that looks best stands in, as if nothing hid the ground, with the error of a height that wrong.
+the frame that owns the ground next to it stands in, as if nothing hid the ground, with the error of a height
+that wrong.
 """
 
 from __future__ import annotations
@@ -35,10 +36,19 @@ class Hidden:
     told: Callable[[TileId, int], None] = lambda tile, pixels: None
 
 
-def enclosed_ground(plan: SeamPlan) -> Words:
-    """The label pixels that have an owner or that planned ground encloses, without the outermost, which
-    pictures cover in part: 1, else 0; H×W of the plan."""
-    outside = np.pad((plan.owner == 0).astype(np.uint8), 1, constant_values=1)
+def owners_within(plan: SeamPlan) -> Words:
+    """Who owns ground inside the mosaic, or the ground next to it: H×W labels of the plan.
+
+    Inside is what has an owner or is enclosed by ground that has, without the outermost label pixels, which
+    pictures cover in part. 0 elsewhere.
+    """
+    empty = (plan.owner == 0).astype(np.uint8)
+    outside = np.pad(empty, 1, constant_values=1)
     cv2.floodFill(outside, None, (0, 0), 2)
-    inside = cv2.erode((outside != 2).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.asarray(inside[1:-1, 1:-1], np.uint16)
+    inside = cv2.erode((outside != 2).astype(np.uint8), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    _, next_to = cv2.distanceTransformWithLabels(
+        empty, cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    owner_of = np.zeros(int(next_to.max()) + 1, np.uint16)
+    owner_of[next_to[empty == 0]] = plan.owner[empty == 0]
+    return np.where(inside, owner_of[next_to], np.uint16(0))

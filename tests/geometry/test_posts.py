@@ -12,7 +12,7 @@ from flycam.geometry.blocks import quality_bounds
 from flycam.geometry.camera import in_image, project
 from flycam.geometry.grid import TileRange, single_tile_range
 from flycam.geometry.posts import posts_are_fine
-from flycam.geometry.rectify import rectify, source_coordinates
+from flycam.geometry.rectify import post_view, rectify, source_coordinates
 from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid, cast_rays, surface_heights
 from tests.geometry.scenes import CENTRE, pose
@@ -86,6 +86,22 @@ def test_ground_behind_a_house_is_left_empty():
     assert surely_hidden.sum() > 50
     assert not valid[surely_hidden].any()
     assert valid[surely_seen].mean() > 0.999
+
+
+def test_as_if_nothing_hid_it_all_ground_in_the_picture_is_seen_at_the_same_places():
+    terrain = fine(house)
+    exterior = pose(terrain, agl_m=60.0, pitch_deg=-90.0)
+    tiles = tiles_of(SMALL, exterior, terrain, z=20)
+    posts = post_view(SMALL, exterior, terrain, TO_WORK)
+    assert posts is not None
+    hidden = 0
+    for usual, open_ in zip(posts.tiles(tiles), posts.through().tiles(tiles), strict=True):
+        assert usual.index == open_.index
+        np.testing.assert_array_equal(usual.map_uv, open_.map_uv)
+        assert (open_.seen == open_.inside).all()
+        assert (open_.quality[usual.seen] == usual.quality[usual.seen]).all()
+        hidden += int((open_.seen & ~usual.seen).sum())
+    assert hidden > 50
 
 
 def test_unknown_posts_and_what_lies_beyond_them_stay_empty():

@@ -12,7 +12,7 @@ from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.finishing import error_of_quality, finish_tiles, planned_tiles, quality_of_error
-from flycam.mosaic.hidden import Hidden, enclosed_ground
+from flycam.mosaic.hidden import Hidden, owners_within
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
 from tests.bench.seams import fine_detail, seam_gradients
@@ -266,13 +266,17 @@ def test_nothing_stands_in_where_a_frame_sees_the_ground(
     np.testing.assert_array_equal(now[before > 0], before[before > 0])
 
 
-def test_enclosed_ground_is_what_no_way_leads_out_of(planned: tuple[Radiometry, SeamPlan]) -> None:
+def test_ground_within_is_what_no_way_leads_out_of_and_belongs_to_the_next_owner(
+    planned: tuple[Radiometry, SeamPlan],
+) -> None:
     plan = planned[1]
     owner = np.zeros((9, 9), np.uint16)
     owner[1:8, 1:8] = 1
     owner[3:5, 3:5] = 0
     owner[6, 6:9] = 0
-    found = enclosed_ground(replace(plan, owner=owner))
+    owner[3, 2] = owner[2, 3] = 7
+    found = owners_within(replace(plan, owner=owner))
     assert found[3:5, 3:5].all()
+    assert found[3, 3] == 7, "whoever owns the ground next to it"
     assert not found[6, 6:9].any()
     assert not found[0].any()
