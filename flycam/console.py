@@ -65,10 +65,23 @@ def _wrong_vi(error: click.UsageError) -> str:
             return f"thiếu {_parameter(error)}"
         case click.BadParameter():
             kind = error.param.type if error.param else None
-            known = f"; chọn: {', '.join(map(str, kind.choices))}" if isinstance(kind, click.Choice) else ""
-            return f"giá trị của {_parameter(error)} không dùng được{known}"
+            return f"giá trị của {_parameter(error)} không dùng được{_wanted_vi(kind)}"
+    if extra := re.findall(r"unexpected extra arguments? \((.*)\)", error.format_message()):
+        return f"thừa '{extra[0]}'"
     typed = "".join(re.findall("'(.*)'", error.format_message()))
     return f"không hiểu '{typed}'" if typed else error.format_message().rstrip(".")
+
+
+def _wanted_vi(kind: click.ParamType[Any] | None) -> str:
+    """What values of an option or argument can be."""
+    match kind:
+        case click.Choice():
+            return f"; chọn: {', '.join(map(str, kind.choices))}"
+        case click.DateTime():
+            return "; ghi ngày như 2025-07-01 hoặc 01/07/2025"
+        case click.IntRange(min=int()):
+            return f"; ghi số nguyên từ {kind.min:g} trở lên"
+    return {"float": "; phải là số", "integer": "; phải là số nguyên"}.get(kind.name if kind else "", "")
 
 
 def _parameter(error: click.BadParameter) -> str:

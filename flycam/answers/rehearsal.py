@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
     from flycam.pipeline.demo import DemoReport
 
 
-def of_drill(report: DrillReport) -> Answered:
+def of_drill(report: DrillReport, language: str = "en") -> Answered:
     """frames, dem, communes, truth."""
     answer = {
         "frames": report.frames,
@@ -20,10 +20,11 @@ def of_drill(report: DrillReport) -> Answered:
         "communes": str(report.communes),
         "truth": str(report.truth),
     }
-    return answer, [f"{report.frames} photos in {report.photos}"]
+    photos = "ảnh trong" if language == "vi" else "photos in"
+    return answer, [f"{report.frames} {photos} {report.photos}"]
 
 
-def of_demo(report: DemoReport, url: str) -> Answered:
+def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
     """flights, changes, url."""
     flights = (report.before, report.after)
     answer = {
@@ -31,4 +32,5 @@ def of_demo(report: DemoReport, url: str) -> Answered:
         "changes": [],
         "url": url,
     }
-    return answer, [f"{one.flight.name}: {one.used} frames, {one.seconds:.1f} s" for one in flights]
+    frames = "ảnh" if language == "vi" else "frames"
+    return answer, [f"{one.flight.name}: {one.used} {frames}, {one.seconds:.1f} s" for one in flights]

@@ -36,7 +36,9 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
     except OSError as error:
         raise StorageTrouble(
             f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "
-            "with --data"
+            "with --data",
+            vi=f"{settings.data_dir}: không tạo hoặc dùng được làm thư mục dữ liệu; hãy chọn thư mục "
+            "khác bằng --data",
         ) from error
     with open_catalog(settings.database_url) as catalog:
         workspace = Workspace(

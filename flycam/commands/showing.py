@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from flycam.commands.house import FILE, Result, opened
-from flycam.console import ProgressBar, command
+from flycam.console import ProgressBar, command, language
 from flycam.settings import Settings
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
+
+
+PORT = click.IntRange(1, 65_535)
 
 
 @click.command()
@@ -41,11 +44,12 @@ def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) 
     if dem_error:
         wrong = typical_error(options["seed"], dem_error)
         options |= {"dem_shift_m": wrong.shift_m, "dem_error_m": wrong.sigma_m}
-    return of_drill(write_drill(out, progress=lambda n, m: bar("render", n, m), **options))
+    report = write_drill(out, progress=lambda n, m: bar("render", n, m), **options)
+    return of_drill(report, language())
 
 
 @click.command()
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--port", type=PORT, default=8000, show_default=True)
 @click.option("--no-serve", is_flag=True, help="Only run the job.")
 @command
 def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
@@ -54,7 +58,8 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
     from flycam.pipeline.demo import run_demo
 
     with opened(data_dir) as (workspace, settings):
-        answer, lines = of_demo(run_demo(workspace, ProgressBar()), f"http://127.0.0.1:{port}/")
+        url = f"http://127.0.0.1:{port}/"
+        answer, lines = of_demo(run_demo(workspace, ProgressBar()), url, language())
         if not no_serve:
             for line in lines:
                 click.echo(line, err=True)
@@ -65,7 +70,7 @@ def demo(*, data_dir: str | None, port: int, no_serve: bool) -> Result:
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=int, default=8000, show_default=True)
+@click.option("--port", type=PORT, default=8000, show_default=True)
 @command
 def serve(*, data_dir: str | None, host: str, port: int) -> Result:
     """The map and the API."""
@@ -75,11 +80,15 @@ def serve(*, data_dir: str | None, host: str, port: int) -> Result:
 
 
 def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> None:
+    from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
     from flycam.serve.services import Services, is_loopback
     from flycam.serve.sessions import read_key
 
-    click.echo(f"map: http://{host}:{port}/   (Ctrl-C stops)", err=True)
+    listener = listen(host, port)
+    vi = language() == "vi"
+    stops = "bấm Ctrl-C để dừng" if vi else "Ctrl-C stops"
+    click.echo(f"{'bản đồ' if vi else 'map'}: http://{host}:{port}/   ({stops})", err=True)
     key = read_key(settings.data_dir / "session.key")
     services = Services(workspace=workspace, bound_to_loopback=is_loopback(host), session_key=key)
-    serve_map(services, host, port)
+    serve_map(services, listener)

@@ -33,6 +33,9 @@ from flycam.geometry.interior import InteriorOrientation
 
 _DEM_MARGIN_M = 250.0
 _CELLS_PER_PIXEL = 0.75
+_MOST_RELIEF_M = 3000.0
+_MOST_NOISE = 100.0
+_MOST_SEED = 999_999
 _JPEG_QUALITY = 93
 _FREE_MARGIN_BYTES = 1 << 20
 _TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
@@ -85,6 +88,15 @@ class DrillReport:
     truth: Path
 
 
+def _within(name: str, value: float, least: float, most: float, unit: str) -> None:
+    if not least <= value <= most:
+        raise OptionUnusable(
+            f"{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
+            vi=f"{name} {value:g}: chuyến bay diễn tập nhận từ {least:g} đến {most:g}{unit}; hãy chọn trong "
+            "khoảng đó",
+        )
+
+
 def make_drill(
     *,
     seed: int = 1,
@@ -111,10 +123,12 @@ def make_drill(
     dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
     pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
-    Raises OptionUnusable for a pitch, a yaw error or a terrain error that is none.
+    Raises OptionUnusable for a value that is none.
     """
-    if not 0.0 <= yaw_step_deg <= 90.0:
-        raise OptionUnusable(f"yaw step {yaw_step_deg:g}: a gimbal steps by 0 to 90 degrees: give less")
+    _within("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
+    _within("relief", relief_m, 0.0, _MOST_RELIEF_M, " m")
+    _within("noise", noise, 0.0, _MOST_NOISE, "")
+    _within("seed", seed, 0, _MOST_SEED, "")
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
     plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow, pitch_deg=pitch_deg)
     error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)
@@ -292,4 +306,7 @@ def _trouble(out: Path, error: OSError) -> StorageTrouble:
 
 def _refuse_other(out: Path) -> None:
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
-        raise InputUnusable(f"{out}: holds something that is not a drill: choose an empty or new folder")
+        raise InputUnusable(
+            f"{out}: holds something that is not a drill: choose an empty or new folder",
+            vi=f"{out}: đã có thứ khác, không phải chuyến bay diễn tập; hãy chọn thư mục mới hoặc trống",
+        )

@@ -22,6 +22,8 @@ from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
 Follow = Literal["ground", "strip", "constant"]
 
 NADIR_DEG, FLATTEST_DEG = -90.0, -50.0
+_MOST_PHOTOS = 1000
+_COARSEST_M = 10.0
 SIDE_OVERLAP = 0.65
 FORWARD_OVERLAP = 0.75
 SPEED_MPS = 9.0
@@ -68,7 +70,22 @@ class FlightPlan:
         if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
             raise OptionUnusable(
                 f"pitch {self.pitch_deg:g}: a drill looks down by {NADIR_DEG:g} (nadir) to {FLATTEST_DEG:g}"
-                " degrees: choose a pitch in between"
+                " degrees: choose a pitch in between",
+                vi=f"pitch {self.pitch_deg:g}: máy ảnh diễn tập nhìn xuống từ {NADIR_DEG:g} (thẳng đứng) đến "
+                f"{FLATTEST_DEG:g} độ; hãy chọn trong khoảng đó",
+            )
+        if not (1 <= self.strips <= _MOST_PHOTOS and 1 <= self.per_strip <= _MOST_PHOTOS):
+            raise OptionUnusable(
+                f"photos {self.strips} {self.per_strip}: a drill has 1 to {_MOST_PHOTOS} strips of 1 to "
+                f"{_MOST_PHOTOS} photos: choose numbers in between",
+                vi=f"photos {self.strips} {self.per_strip}: chuyến bay diễn tập có 1 đến {_MOST_PHOTOS} dải, "
+                f"mỗi dải 1 đến {_MOST_PHOTOS} ảnh; hãy chọn trong khoảng đó",
+            )
+        if not 0.0 < self.gsd_m <= _COARSEST_M:
+            raise OptionUnusable(
+                f"gsd {self.gsd_m:g}: a drill resolves the ground to {_COARSEST_M:g} m or finer: give metres "
+                "above 0",
+                vi=f"gsd {self.gsd_m:g}: hãy ghi số mét lớn hơn 0 và không quá {_COARSEST_M:g}",
             )
 
 

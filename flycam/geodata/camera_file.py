@@ -50,13 +50,18 @@ def load_camera_file(path: Path, image_size_px: tuple[int, int] | None = None) -
     path = Path(path)
     values = read_document(path)
     if not isinstance(values, dict):
-        raise SourceUnreadable(f"{path.name}: holds no camera: give JSON or YAML with named values")
+        raise SourceUnreadable(
+            f"{path.name}: holds no camera: give JSON or YAML with named values",
+            vi=f"{path.name}: không có thông số máy ảnh; hãy đưa tệp JSON hoặc YAML có tên từng giá trị",
+        )
     try:
         return interior_from_mapping(values, image_size_px, f"operator:{path.name}")
     except (ValueError, TypeError) as error:
         raise CalibrationMissing(
             f"{path.name}: {error}: give width, height, fx, fy, cx, cy (or focal_mm and sensor_width_mm, or "
-            "hfov_deg), or OpenCV's K and D"
+            "hfov_deg), or OpenCV's K and D",
+            vi=f"{path.name}: thông số máy ảnh chưa đủ hoặc chưa đúng ({error}); hãy ghi width, height, fx, "
+            "fy, cx, cy (hoặc focal_mm và sensor_width_mm, hoặc hfov_deg), hoặc K và D của OpenCV",
         ) from error
 
 
@@ -69,7 +74,10 @@ def read_document(path: Path) -> Any:
         text = text.replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_OpenCvLoader)  # noqa: S506 - a SafeLoader with one more tag
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        raise SourceUnreadable(f"{path.name}: cannot be read as JSON or YAML: check the file") from error
+        raise SourceUnreadable(
+            f"{path.name}: cannot be read as JSON or YAML: check the file",
+            vi=f"{path.name}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",
+        ) from error
 
 
 def interior_from_mapping(

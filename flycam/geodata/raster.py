@@ -224,7 +224,8 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
             )
     except RasterioError as error:
         raise SourceUnreadable(
-            f"{path.name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF"
+            f"{path.name}: cannot be read as a georeferenced picture: copy it again, or give a GeoTIFF",
+            vi=f"{path.name}: không đọc được ảnh có toạ độ; hãy chép lại, hoặc đưa tệp GeoTIFF",
         ) from error
 
 

@@ -63,7 +63,8 @@ class ReferencePicture:
         except RasterioError as error:
             raise SourceUnreadable(
                 f"{self.path.name}: cannot be read as a georeferenced picture: copy it again, or give a "
-                "GeoTIFF"
+                "GeoTIFF",
+                vi=f"{self.path.name}: không đọc được ảnh có toạ độ; hãy chép lại, hoặc đưa tệp GeoTIFF",
             ) from error
         self._from_lonlat: Callable[[Floats], Floats] = point_transform("EPSG:4326", self.crs)
         lonlat = point_transform(self.crs, "EPSG:4326")(rim)

@@ -47,7 +47,10 @@ def _head(path: Path) -> str:
         with path.open("rb") as file:
             data = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+        ) from error
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

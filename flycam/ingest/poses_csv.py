@@ -71,7 +71,9 @@ def read_poses_csv(
     if name_at is None or not ((xyz and opk) or (lla and rpy)):
         raise SourceUnreadable(
             f"{path}: has neither filename x y z omega phi kappa nor filename latitude longitude altitude "
-            "roll pitch yaw columns: name them so in its first line"
+            "roll pitch yaw columns: name them so in its first line",
+            vi=f"{path}: không có các cột filename x y z omega phi kappa, hoặc filename latitude longitude "
+            "altitude roll pitch yaw; hãy đặt tên cột như vậy ở dòng đầu",
         )
     names = [row[name_at[0]] for row in rows]
     cameras = [row[columns["camera"]] if "camera" in columns else "" for row in rows]
@@ -114,18 +116,25 @@ def _read(path: Path) -> tuple[list[str], list[list[str]]]:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read as a text table: export it as CSV in UTF-8"
+            f"{path}: cannot be read as a text table: export it as CSV in UTF-8",
+            vi=f"{path}: không đọc được dạng bảng; hãy xuất lại thành CSV mã UTF-8",
         ) from error
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < 2:
-        raise SourceUnreadable(f"{path}: holds no pose: a header line and one line per photo are needed")
+        raise SourceUnreadable(
+            f"{path}: holds no pose: a header line and one line per photo are needed",
+            vi=f"{path}: không có vị trí ảnh nào; cần một dòng tên cột và mỗi ảnh một dòng",
+        )
     quote = "'" if lines[0].lstrip().startswith("'") else '"'
     delimiter = max(",;\t ", key=lambda d: (lines[0].count(d), d != " "))
     reader = csv.reader(lines, delimiter=delimiter, quotechar=quote, skipinitialspace=True)
     header, *rows = ([cell.strip() for cell in row] for row in reader)
     short = next((number for number, row in enumerate(rows, start=2) if len(row) < len(header)), None)
     if short is not None:
-        raise SourceUnreadable(f"{path}: line {short} has fewer columns than the header: complete it")
+        raise SourceUnreadable(
+            f"{path}: line {short} has fewer columns than the header: complete it",
+            vi=f"{path}: dòng {short} thiếu cột; hãy điền cho đủ",
+        )
     return [name.lower().lstrip("#").strip() for name in header], rows
 
 
@@ -138,9 +147,15 @@ def _numbers(rows: list[list[str]], at: list[int], path: Path) -> Floats:
     try:
         values = np.array([[float(row[i]) for i in at] for row in rows], dtype=np.float64)
     except ValueError as error:
-        raise SourceUnreadable(f"{path}: {error}: write numbers with a decimal point") from error
+        raise SourceUnreadable(
+            f"{path}: {error}: write numbers with a decimal point",
+            vi=f"{path}: có giá trị không phải là số ({error}); dùng dấu chấm thập phân",
+        ) from error
     if not np.isfinite(values).all():
-        raise SourceUnreadable(f"{path}: holds a value that is not finite: remove that line")
+        raise SourceUnreadable(
+            f"{path}: holds a value that is not finite: remove that line",
+            vi=f"{path}: có giá trị vô hạn hoặc không xác định; hãy bỏ dòng đó",
+        )
     return values
 
 
@@ -148,7 +163,8 @@ def _prj_beside(path: Path) -> str:
     beside = path.with_suffix(".prj")
     if not beside.is_file():
         raise CrsMissing(
-            f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it"
+            f"{path}: does not say which CRS its x and y are in: put a .prj file of that name beside it",
+            vi=f"{path}: không ghi x, y theo hệ toạ độ nào; hãy đặt tệp .prj cùng tên bên cạnh",
         )
     text = beside.read_text(encoding="utf-8").strip()
     parse_crs(text)

@@ -28,9 +28,15 @@ def read_flight_log(path: Path) -> FlightLog:
         with path.open("rb") as file:
             head = file.read(_HEAD)
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+        ) from error
     if not head:
-        raise SourceUnreadable(f"{path}: is empty: copy it from the aircraft again")
+        raise SourceUnreadable(
+            f"{path}: is empty: copy it from the aircraft again",
+            vi=f"{path}: tệp rỗng; hãy chép lại từ máy bay",
+        )
     if head.startswith(_DATAFLASH_HEAD) or head.startswith(b"FMT"):
         return read_dataflash(path)
     if head.startswith(ULOG_MAGIC):
@@ -49,7 +55,9 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_klv(path)
     raise SourceUnreadable(
         f"{path}: is no flight log that flycam knows: give the .tlog of the ground station, the .bin or .ulg "
-        "of the aircraft, its .SRT or its ST 0601 metadata"
+        "of the aircraft, its .SRT or its ST 0601 metadata",
+        vi=f"{path}: không phải nhật ký bay mà flycam biết; hãy đưa tệp .tlog của trạm mặt đất, .bin hoặc "
+        ".ulg của máy bay, .SRT hoặc siêu dữ liệu ST 0601",
     )
 
 

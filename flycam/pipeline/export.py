@@ -9,9 +9,10 @@ import shapely
 
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.terraincodec import decode_terrain
+from flycam.geodata.crs import describe_crs
 from flycam.geodata.line_file import write_lines
 from flycam.geodata.raster import write_cog
 from flycam.geometry.terrain import TerrainGrid
@@ -38,10 +39,12 @@ def export_flight(
     """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
 
     revision "live" or "final"; commune a code, clips to its boundary on the day of the flight. Raises
-    NotFound (flight, commune, revision, or nothing imaged there), CrsMissing, InputUnusable, DiskFull.
+    NotFound (flight, commune, revision, or nothing imaged there), OptionUnusable, InputUnusable, DiskFull.
     """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
+    if crs is not None:
+        _require_crs(crs)
     if gsd_m is not None:
         check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
     _require_place(out)
@@ -154,6 +157,16 @@ def _surface_of(
         )
     support = decode_terrain(workspace.store.get(record.support_key))
     return recorded_terrain(workspace, measured["terrain_id"]), support, mosaic
+
+
+def _require_crs(text: str) -> None:
+    try:
+        describe_crs(text)
+    except CrsMissing as error:
+        raise OptionUnusable(
+            f"--crs {text}: not a coordinate reference system that is known here: give one as EPSG:number",
+            vi=f"--crs {text}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số, ví dụ EPSG:32648",
+        ) from error
 
 
 def _require_place(out: Path) -> None:

@@ -67,8 +67,11 @@ def _write_whole(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(path)
     except OSError as error:
-        message = f"{path}: cannot be written ({error.strerror}); choose another place"
-        raise (DiskFull if error.errno in FULL else InputUnusable)(message) from error
+        kind = DiskFull if error.errno in FULL else InputUnusable
+        raise kind(
+            f"{path}: cannot be written ({error.strerror}); choose another place",
+            vi=f"{path}: không ghi được vào đây; hãy chọn chỗ khác",
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink()

@@ -11,7 +11,10 @@ from flycam.pipeline.workspace import Workspace
 def add_user(workspace: Workspace, name: str, role: str) -> str:
     """Make an account, or give an existing one a new token and role; returns the token, shown only once."""
     if not name.strip():
-        raise InputUnusable("an account needs a name; give it as the argument of 'flycam user add'")
+        raise InputUnusable(
+            "an account needs a name; give it as the argument of 'flycam user add'",
+            vi="tài khoản phải có tên; hãy ghi tên sau 'flycam user add'",
+        )
     token = new_token()
     now = workspace.clock_ns()
     workspace.catalog.accounts.put(

@@ -105,7 +105,10 @@ def write_report(
     """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in KINDS:
-        raise InputUnusable(f"{out.name}: a report is a .pdf or an .html file; name it so")
+        raise InputUnusable(
+            f"{out.name}: a report is a .pdf or an .html file; name it so",
+            vi=f"{out.name}: báo cáo là tệp .pdf hoặc .html; hãy đặt tên như vậy",
+        )
     flight = workspace.catalog.flights.flight(ref)
     record, mosaic = _finished(workspace, flight, revision, layer)
     reports = make_reports(workspace, flight, mosaic, record)

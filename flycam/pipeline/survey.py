@@ -91,7 +91,10 @@ def survey(
     found = search(request.paths)
     if not found.photos:
         names = ", ".join(str(path) for path in request.paths)
-        raise SourceUnreadable(f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos")
+        raise SourceUnreadable(
+            f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
+            vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+        )
     photos, failed = read_all(found.photos)
     if not photos:
         _, first = failed[0]

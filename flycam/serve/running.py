@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+
 import uvicorn
 
+from flycam.errors import OptionUnusable
 from flycam.serve.app import create_app
 from flycam.serve.services import Services
 
@@ -22,6 +25,22 @@ def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def serve(services: Services, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    server_for(services, host, port).run()
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there. Raises OptionUnusable where none can, or another does already."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        why = str(error.strerror).partition(" (")[0]  # Python repeats the address behind it
+        raise OptionUnusable(
+            f"{host}, port {port}: cannot be listened on ({why}); is a map served there already? "
+            "choose another --port or --host",
+            vi=f"{host}, cổng {port}: không mở được; có thể đang có bản đồ khác chạy ở đó; hãy chọn --port "
+            "hoặc --host khác",
+        ) from error
+
+
+def serve(services: Services, listener: socket.socket) -> None:
+    """Serve on a socket that listens until SIGINT or SIGTERM."""
+    host, port = listener.getsockname()[:2]
+    server_for(services, host, port).run(sockets=[listener])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -75,7 +76,7 @@ def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_pat
         (("--revision", "final"), "--revision live"),
     ]:
         said = ready("export", flight_id, out, *options)
-        assert said.exit_code == (2 if word == "--gsd" else 3) and word in said.sentence
+        assert said.exit_code == (3 if "--revision" in options else 2) and word in said.sentence
     for place in (tmp_path, tmp_path / "chưa có" / "a.tif"):
         said = ready("export", flight_id, place)
         assert said.exit_code == 3 and str(place) in said.sentence
@@ -91,6 +92,14 @@ def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_pat
         (("--dem-error", "1e6"), "terrain error"),
         (("--yaw-step", "-1"), "yaw step"),
         (("--yaw-step", "inf"), "yaw step"),
+        (("--photos", "0", "3"), "photos 0 3"),
+        (("--photos", "2", "100000"), "photos 2 100000"),
+        (("--gsd", "-1"), "gsd -1"),
+        (("--gsd", "nan"), "gsd nan"),
+        (("--relief", "-1"), "relief -1"),
+        (("--relief", "inf"), "relief inf"),
+        (("--noise", "nan"), "noise nan"),
+        (("--seed", "-1"), "seed -1"),
     ],
 )
 def test_drills_that_make_no_sense(
@@ -99,6 +108,23 @@ def test_drills_that_make_no_sense(
     said = operator("drill", "--out", tmp_path / "diễn tập", *options)
     assert said.exit_code == 2 and word in said.sentence
     assert not list(tmp_path.glob("*diễn tập*"))
+
+
+def test_a_port_that_is_taken_and_a_host_that_is_none_are_said(operator: Operator) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = operator("serve", "--port", port)
+    assert said.exit_code == 2 and f"127.0.0.1, port {port}: cannot be listened on" in said.sentence
+    said = operator("serve", "--host", "nowhere.invalid")
+    assert said.exit_code == 2 and "choose another --port or --host" in said.sentence
+    assert operator("serve", "--port", "99999").exit_code == 2
+
+
+def test_a_crs_that_is_none_is_said(ready: Operator, drill: DrillReport, tmp_path: Path) -> None:
+    ready("ingest", drill.photos, "--name", "thử")
+    said = ready("export", "thử", tmp_path / "a.tif", "--crs", "EPSG:99999")
+    assert said.exit_code == 2 and said.sentence.endswith("give one as EPSG:number")
+    assert not list(tmp_path.glob("a.*"))
 
 
 def test_a_layer_that_does_not_exist_is_a_typing_error(operator: Operator, drill: DrillReport) -> None:
