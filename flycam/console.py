@@ -47,7 +47,9 @@ class CommandGroup(click.Group):
         except click.ClickException as error:
             _fail(OptionUnusable(error.format_message()), as_json)
         except click.Abort:
-            _fail(Cancelled("run the same command to go on"), as_json)
+            _fail(
+                Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để làm tiếp"), as_json
+            )
 
 
 def _usage(error: click.UsageError) -> OptionUnusable:
@@ -143,7 +145,8 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     def stop(number: int, _frame: FrameType | None) -> None:
         asked.set()
         signal.signal(number, before[signal.Signals(number)])
-        click.echo("\nstopping; once more to stop at once", err=True)
+        vi = "\nđang dừng; bấm lần nữa để dừng ngay"
+        click.echo(vi if language() == "vi" else "\nstopping; once more to stop at once", err=True)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -111,7 +111,8 @@ class Database:
             Path(self.place).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise CatalogUnavailable(
-                f"{self.place}: its folder cannot be made ({error}); choose another"
+                f"{self.place}: its folder cannot be made ({error}); choose another",
+                vi=f"{self.place}: không tạo được thư mục; hãy chọn chỗ khác",
             ) from error
         engine = sqlalchemy.create_engine(
             self._url, max_overflow=64, connect_args={"timeout": _BUSY_TIMEOUT_S, "check_same_thread": False}
@@ -132,7 +133,9 @@ class Database:
         if found != SCHEMA_VERSION:
             raise CatalogUnavailable(
                 f"{self.place}: this catalogue has schema {found}, this flycam reads {SCHEMA_VERSION}; "
-                "use the flycam that wrote it, or another data folder"
+                "use the flycam that wrote it, or another data folder",
+                vi=f"{self.place}: cơ sở dữ liệu theo lược đồ {found}, flycam này đọc {SCHEMA_VERSION}; "
+                "hãy dùng bản flycam đã ghi ra nó, hoặc thư mục dữ liệu khác",
             )
 
     @contextmanager
@@ -151,15 +154,24 @@ class Database:
         said = " ".join(str(error.orig).split())
         if "disk is full" in said or "No space left" in said or "disk I/O error" in said:
             return DiskFull(
-                f"{self.place}: no space left for the catalogue ({said}); free some and run again"
+                f"{self.place}: no space left for the catalogue ({said}); free some and run again",
+                vi=f"{self.place}: ổ đĩa không còn chỗ cho cơ sở dữ liệu; hãy giải phóng bớt rồi chạy lại",
             )
         if "is locked" in said:
             return CatalogUnavailable(
-                f"{self.place}: another process held the catalogue for {_BUSY_TIMEOUT_S:.0f} s; run again"
+                f"{self.place}: another process held the catalogue for {_BUSY_TIMEOUT_S:.0f} s; run again",
+                vi=f"{self.place}: tiến trình khác giữ cơ sở dữ liệu suốt {_BUSY_TIMEOUT_S:.0f} giây; hãy "
+                "chạy lại",
             )
         if "not a database" in said:
-            return CatalogUnavailable(f"{self.place}: this file is no flycam catalogue; name another")
-        return CatalogUnavailable(f"{self.place}: {said}; check that the database is there and run again")
+            return CatalogUnavailable(
+                f"{self.place}: this file is no flycam catalogue; name another",
+                vi=f"{self.place}: tệp này không phải cơ sở dữ liệu của flycam; hãy chọn tệp khác",
+            )
+        return CatalogUnavailable(
+            f"{self.place}: {said}; check that the database is there and run again",
+            vi=f"{self.place}: {said}; hãy kiểm tra cơ sở dữ liệu rồi chạy lại",
+        )
 
     @contextmanager
     def _file_lock(self, name: str) -> Iterator[None]:
@@ -168,7 +180,10 @@ class Database:
             folder.mkdir(parents=True, exist_ok=True)
             lock = (folder / _file_name(name)).open("ab")
         except OSError as error:
-            raise CatalogUnavailable(f"{folder}: cannot be written ({error}); make it writable") from error
+            raise CatalogUnavailable(
+                f"{folder}: cannot be written ({error}); make it writable",
+                vi=f"{folder}: không ghi được vào đây; hãy cấp quyền ghi",
+            ) from error
         with closing(lock):
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -203,7 +218,8 @@ def _migrated(connection: Connection) -> int | None:
 
 def _busy(name: str) -> FlightBusy:
     return FlightBusy(
-        f"{name}: another process is writing this flight at this moment; wait for it and run again"
+        f"{name}: another process is writing this flight at this moment; wait for it and run again",
+        vi=f"{name}: một tiến trình khác đang ghi chuyến bay này; hãy đợi xong rồi chạy lại",
     )
 
 
@@ -220,11 +236,14 @@ def _parse(url: str) -> URL:
         backend = parsed.get_backend_name()
     except (ArgumentError, NoSuchModuleError) as error:
         raise CatalogUnavailable(
-            "FLYCAM_DATABASE: no database address; write sqlite:///FILE or postgresql+psycopg://…"
+            "FLYCAM_DATABASE: no database address; write sqlite:///FILE or postgresql+psycopg://…",
+            vi="FLYCAM_DATABASE: không phải địa chỉ cơ sở dữ liệu; hãy ghi sqlite:///TỆP hoặc "
+            "postgresql+psycopg://…",
         ) from error
     if backend not in ("sqlite", "postgresql"):
         raise CatalogUnavailable(
-            f"FLYCAM_DATABASE: {backend} is not supported; write sqlite:///FILE or postgresql+psycopg://…"
+            f"FLYCAM_DATABASE: {backend} is not supported; write sqlite:///FILE or postgresql+psycopg://…",
+            vi=f"FLYCAM_DATABASE: không hỗ trợ {backend}; hãy ghi sqlite:///TỆP hoặc postgresql+psycopg://…",
         )
     if backend == "postgresql":
         return parsed.set(drivername="postgresql+psycopg")

@@ -42,7 +42,10 @@ class Flights:
             with self._database.write() as connection:
                 connection.execute(self._database.upsert(tables.events), row)
         except IntegrityError as error:
-            raise NameTaken(f"{event.name}: another event has this name; choose another") from error
+            raise NameTaken(
+                f"{event.name}: another event has this name; choose another",
+                vi=f"{event.name}: sự kiện khác đã dùng tên này; hãy chọn tên khác",
+            ) from error
 
     def event(self, ref: str) -> Event:
         """The event of this id or name; NotFound."""
@@ -140,7 +143,10 @@ def _nfc(text: str) -> str:
 
 
 def _taken(name: str) -> NameTaken:
-    return NameTaken(f"{name}: another flight has this name; use its id, or choose another name with --name")
+    return NameTaken(
+        f"{name}: another flight has this name; use its id, or choose another name with --name",
+        vi=f"{name}: chuyến bay khác đã dùng tên này; hãy dùng mã của nó, hoặc đặt tên khác bằng --name",
+    )
 
 
 def _is_id_of_another(connection: Connection, flight: Flight) -> bool:

@@ -61,7 +61,10 @@ class Frames:
         """One frame; NotFound."""
         found = self._fetch(select(tables.frames).where(tables.frames.c.frame_id == frame_id))
         if not found:
-            raise NotFound(f"{frame_id}: no such frame; take the id from the flight's list of frames")
+            raise NotFound(
+                f"{frame_id}: no such frame; take the id from the flight's list of frames",
+                vi=f"{frame_id}: không có ảnh này; hãy lấy mã trong danh sách ảnh của chuyến bay",
+            )
         return found[0]
 
     def touching(self, flight_id: str, tile: TileId, status: FrameStatus | None = None) -> list[FrameRecord]:

@@ -194,7 +194,10 @@ class Tiles:
 
 def _no_mosaic(mosaic_id: str, revision: int | None) -> NotFound:
     which = mosaic_id if revision is None else f"{mosaic_id} revision {revision}"
-    return NotFound(f"{which}: no such mosaic; take the id from the flight's list")
+    return NotFound(
+        f"{which}: no such mosaic; take the id from the flight's list",
+        vi=f"{which}: không có bản đồ này; hãy lấy mã trong danh sách của chuyến bay",
+    )
 
 
 def _only_mosaic(records: Sequence[TileRecord]) -> tuple[str, int]:

@@ -300,8 +300,14 @@ def _takeoff(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float,
 
 def _trouble(out: Path, error: OSError) -> StorageTrouble:
     if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
-        return DiskFull(f"{out}: no space left on the disk: free some and run again; nothing was left behind")
-    return StorageTrouble(f"{out}: cannot be written ({error}): check that the folder exists and is yours")
+        return DiskFull(
+            f"{out}: no space left on the disk: free some and run again; nothing was left behind",
+            vi=f"{out}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
+        )
+    return StorageTrouble(
+        f"{out}: cannot be written ({error}): check that the folder exists and is yours",
+        vi=f"{out}: không ghi được vào đây; hãy kiểm tra thư mục và quyền ghi",
+    )
 
 
 def _refuse_other(out: Path) -> None:

@@ -45,7 +45,9 @@ class TerrainError:
         if not (size <= MOST_ERROR_M and 0.0 <= self.sigma_m <= MOST_ERROR_M and 1.0 <= self.length_m < 1e5):
             raise OptionUnusable(
                 f"terrain error of {size:g} m, sigma {self.sigma_m:g} m over {self.length_m:g} m: a drill's "
-                f"terrain is wrong by 0 to {MOST_ERROR_M:g} m: give less"
+                f"terrain is wrong by 0 to {MOST_ERROR_M:g} m: give less",
+                vi=f"sai số địa hình {size:g} m, sigma {self.sigma_m:g} m: địa hình diễn tập sai từ 0 đến "
+                f"{MOST_ERROR_M:g} m; hãy ghi nhỏ hơn",
             )
 
 

@@ -48,7 +48,9 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
     if code_column is None and name_column is None:
         listed = ", ".join(columns) or "none"
         raise BoundaryInvalid(
-            f"{path.name}: no column holds commune names, codes (columns: {listed}): call them code and name"
+            f"{path.name}: no column holds commune names, codes (columns: {listed}): call them code and name",
+            vi=f"{path.name}: không có cột tên xã hay mã xã (các cột: {listed}); hãy đặt tên cột là code "
+            "và name",
         )
     codes = _texts(columns[code_column]) if code_column is not None else None
     names = _texts(columns[name_column]) if name_column is not None else None

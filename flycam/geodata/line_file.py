@@ -30,7 +30,10 @@ def write_lines(
     """
     driver = _DRIVERS.get(path.suffix.lower())
     if driver is None:
-        raise InputUnusable(f"{path}: give a file that ends in .gpkg or .geojson")
+        raise InputUnusable(
+            f"{path}: give a file that ends in .gpkg or .geojson",
+            vi=f"{path}: hãy đặt tên tệp có đuôi .gpkg hoặc .geojson",
+        )
     if driver == "GeoJSON":
         lines, crs = [transform_points(line, crs, WGS84) for line in lines], WGS84
     sizes = [len(line) for line in lines]
@@ -50,7 +53,10 @@ def write_lines(
         )
         partial.replace(path)
     except (DataSourceError, DataLayerError, OSError) as error:
-        raise StorageTrouble(f"{path}: cannot be written ({error}); make room there and run again") from error
+        raise StorageTrouble(
+            f"{path}: cannot be written ({error}); make room there and run again",
+            vi=f"{path}: không ghi được vào đây; hãy giải phóng bớt ổ đĩa rồi chạy lại",
+        ) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

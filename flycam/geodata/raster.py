@@ -207,7 +207,9 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
             if source.crs is None or source.transform.is_identity:
                 raise CrsMissing(
                     f"{path.name}: does not say where it lies (no coordinate reference system): "
-                    "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648"
+                    "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
+                    vi=f"{path.name}: tệp không ghi hệ toạ độ; hãy ghi vào tệp, ví dụ gdal_edit -a_srs "
+                    "EPSG:32648",
                 )
             if source.width * source.height > max_pixels:
                 raise SourceUnreadable(
@@ -244,7 +246,10 @@ def _trouble(path: Path, error: Exception) -> StorageTrouble:
         disk = shutil.disk_usage(path.parent)
         full = full or (disk.total > 0 and disk.free < _FREE_MARGIN_BYTES)  # /proc and the like have no size
     except OSError:
-        return StorageTrouble(f"{path}: the folder cannot be written: check that it exists and is yours")
+        return StorageTrouble(
+            f"{path}: the folder cannot be written: check that it exists and is yours",
+            vi=f"{path}: không ghi được vào thư mục này; hãy kiểm tra thư mục và quyền ghi",
+        )
     if full:
         return DiskFull(
             f"{path}: no space left on the disk: free some and run again; nothing was left behind",

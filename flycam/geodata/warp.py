@@ -53,7 +53,9 @@ class ReferencePicture:
                 if source.crs is None or source.transform.is_identity:
                     raise CrsMissing(
                         f"{self.path.name}: does not say where it lies (no coordinate reference system): "
-                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648"
+                        "write it into the file, e.g. with gdal_edit -a_srs EPSG:32648",
+                        vi=f"{self.path.name}: tệp không ghi hệ toạ độ; hãy ghi vào tệp, ví dụ gdal_edit "
+                        "-a_srs EPSG:32648",
                     )
                 self.crs = describe_crs(source.crs.to_wkt()).text
                 self._size = (source.width, source.height)
@@ -125,7 +127,8 @@ class ReferencePicture:
                 mask = source.dataset_mask(window=window, out_shape=shape)
         except RasterioError as error:
             raise SourceUnreadable(
-                f"{self.path.name}: is damaged or cut off; copy it again and run again"
+                f"{self.path.name}: is damaged or cut off; copy it again and run again",
+                vi=f"{self.path.name}: tệp hỏng hoặc bị cắt cụt; hãy chép lại rồi chạy lại",
             ) from error
         low, high = self._stretch
         scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)

@@ -45,7 +45,9 @@ def interior_for(
     if interior is None:
         camera = f"{metadata.maker} {metadata.model}".strip() or "an unknown camera"
         raise CalibrationMissing(
-            f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE"
+            f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
+            vi=f"{metadata.name}: không có gì cho biết ống kính ({camera}); hãy đưa thông số bằng "
+            "--camera TỆP",
         )
     return _with_readout(interior, metadata, known)
 
@@ -141,7 +143,9 @@ def fitted_to(interior: InteriorOrientation, metadata: PhotoMetadata) -> Interio
     if abs(have[1] * size[0] / have[0] - size[1]) > 1.0:
         raise CalibrationMissing(
             f"{metadata.name}: is {size[0]}×{size[1]} but the camera given describes {have[0]}×{have[1]},"
-            " another shape; give a camera file of that picture size"
+            " another shape; give a camera file of that picture size",
+            vi=f"{metadata.name}: ảnh {size[0]}×{size[1]} nhưng tệp máy ảnh ghi {have[0]}×{have[1]}, khác "
+            "tỷ lệ; hãy đưa tệp máy ảnh của cỡ ảnh này",
         )
     return scaled(interior, size)
 

@@ -59,7 +59,8 @@ def opened(path: Path) -> Iterator[FileIO]:
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be read ({error.strerror or error}); check the card and the rights,"
-            " then run again"
+            " then run again",
+            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ và quyền đọc rồi chạy lại",
         ) from error
 
 
@@ -71,11 +72,17 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
     """
     size = os.fstat(file.fileno()).st_size
     if size == 0:
-        raise SourceUnreadable(f"{path}: the file is empty (0 bytes); copy it from the card again")
+        raise SourceUnreadable(
+            f"{path}: the file is empty (0 bytes); copy it from the card again",
+            vi=f"{path}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ",
+        )
     first = os.pread(file.fileno(), HEAD_BYTES, 0)
     kind = kind_of(first)
     if kind is None:
-        raise SourceUnreadable(f"{path}: {_what_it_is_instead(first)}; give flycam the photos themselves")
+        raise SourceUnreadable(
+            f"{path}: {_what_it_is_instead(first)}; give flycam the photos themselves",
+            vi=f"{path}: không phải ảnh; hãy đưa chính các tệp ảnh cho flycam",
+        )
     read_at = _reader(file.fileno(), first, size)
     head = PhotoHead(kind=kind, size_bytes=size)
     {Kind.JPEG: _walk_jpeg, Kind.PNG: walk_png, Kind.TIFF: _walk_tiff}[kind](read_at, head, path)
@@ -182,7 +189,10 @@ def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         raise SourceUnreadable(f"{path}: the TIFF is cut off inside its header; copy it from the card again")
     first = reader.directory(reader.first_directory)
     if _TAG_DNG_VERSION in first:
-        raise SourceUnreadable(f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF")
+        raise SourceUnreadable(
+            f"{path}: is a raw DNG; give flycam the JPEG beside it, or convert it to TIFF",
+            vi=f"{path}: là ảnh thô DNG; hãy đưa tệp JPEG đi kèm, hoặc chuyển sang TIFF",
+        )
     head.exif = reader
     head.is_map = _TAG_MODEL_PIXEL_SCALE in first and _TAG_MODEL_TIE_POINT in first
     head.size_px = (int(first.number(_TAG_WIDTH) or 0), int(first.number(_TAG_HEIGHT) or 0))

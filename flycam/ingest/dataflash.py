@@ -34,7 +34,10 @@ def read_dataflash(path: Path) -> FlightLog:
     offset_s = _utc_offset(by_type["GPS"], path)
     samples = _track(by_type, offset_s, path.name)
     if not samples:
-        raise SourceUnreadable(f"{path}: holds no POS or GPS position: give the log of the flight itself")
+        raise SourceUnreadable(
+            f"{path}: holds no POS or GPS position: give the log of the flight itself",
+            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký của chính chuyến bay",
+        )
     return FlightLog(
         name=path.name,
         track=TelemetryTrack(samples=strictly_increasing(samples), max_gap_s=MAX_GAP_S),
@@ -50,7 +53,10 @@ def _iterate(path: Path) -> Iterator[Any]:
             binary = file.read(2) == _BINARY_HEAD
         reader = DFReader.DFReader_binary(str(path)) if binary else DFReader.DFReader_text(str(path))
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
-        raise SourceUnreadable(f"{path}: is not a DataFlash log: copy it from the aircraft again") from error
+        raise SourceUnreadable(
+            f"{path}: is not a DataFlash log: copy it from the aircraft again",
+            vi=f"{path}: không phải nhật ký DataFlash; hãy chép lại từ máy bay",
+        ) from error
     while (message := reader.recv_match(type=_WANTED)) is not None:
         yield message
 
@@ -63,7 +69,10 @@ def _utc_offset(fixes: list[Any], path: Path) -> float:
         if m.Status >= 3 and m.GWk > 1000
     ]
     if not offsets:
-        raise SourceUnreadable(f"{path}: the aircraft never had a GPS fix, so its log has no time of day")
+        raise SourceUnreadable(
+            f"{path}: the aircraft never had a GPS fix, so its log has no time of day",
+            vi=f"{path}: máy bay chưa từng bắt được GPS nên nhật ký không có giờ; hãy đưa nhật ký khác",
+        )
     return float(np.median(offsets))
 
 

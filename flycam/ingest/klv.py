@@ -158,7 +158,10 @@ def read_klv(path: Path) -> FlightLog:
     told = [(counts[why], *words) for why, words in _REASONS.items() if counts[why]]
     if not ordered:
         why = "; ".join(f"{n} {english}" for n, english, _ in told) or "no ST 0601 packet"
-        raise SourceUnreadable(f"{path}: holds no position ({why}): give the metadata stream of this flight")
+        raise SourceUnreadable(
+            f"{path}: holds no position ({why}): give the metadata stream of this flight",
+            vi=f"{path}: không có vị trí nào; hãy đưa siêu dữ liệu của chuyến bay này",
+        )
     return FlightLog(
         name=path.name,
         track=TelemetryTrack(samples=ordered, max_gap_s=MAX_GAP_S),

@@ -55,12 +55,14 @@ def read_tlog_aircraft(path: Path, most: int | None = None) -> dict[int, FlightL
     if not flying and corrupt:
         raise SourceUnreadable(
             f"{path}: none of its positions has a possible time ({corrupt} records lie before 2005 or "
-            "after 2100): set the ground station's clock and give the log of another receiver of this flight"
+            "after 2100): set the ground station's clock and give the log of another receiver of this flight",
+            vi=f"{path}: không vị trí nào có giờ hợp lý; hãy chỉnh giờ trạm mặt đất và đưa nhật ký khác",
         )
     if not flying:
         raise SourceUnreadable(
             f"{path}: holds no GLOBAL_POSITION_INT message: give the aircraft's complete telemetry log "
-            "(.tlog)"
+            "(.tlog)",
+            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký đầy đủ (.tlog) của máy bay",
         )
     logs: dict[int, FlightLog] = {}
     for aircraft in flying[:most]:

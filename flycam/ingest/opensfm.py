@@ -67,10 +67,15 @@ def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = No
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise SourceUnreadable(
             f"{path}: is neither an OpenSfM reconstruction nor ODM's shots ({error!r}): "
-            "give opensfm/reconstruction.json or odm_report/shots.geojson"
+            "give opensfm/reconstruction.json or odm_report/shots.geojson",
+            vi=f"{path}: không phải kết quả OpenSfM hay shots.geojson của ODM; hãy đưa "
+            "opensfm/reconstruction.json hoặc odm_report/shots.geojson",
         ) from error
     if not rows:
-        raise SourceUnreadable(f"{path}: holds no shot: give the reconstruction of this flight")
+        raise SourceUnreadable(
+            f"{path}: holds no shot: give the reconstruction of this flight",
+            vi=f"{path}: không có ảnh nào; hãy đưa kết quả dựng của chuyến bay này",
+        )
     return rows
 
 

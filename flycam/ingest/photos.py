@@ -44,7 +44,8 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be read ({error.strerror or error}); check the card and run again"
+            f"{path}: cannot be read ({error.strerror or error}); check the card and run again",
+            vi=f"{path}: không đọc được; hãy kiểm tra thẻ nhớ rồi chạy lại",
         ) from error
 
 
@@ -70,7 +71,8 @@ def read_metadata(path: Path) -> PhotoMetadata:
         head = head_of(file, path)
         if head.is_map:
             raise SourceUnreadable(
-                f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'"
+                f"{path}: is a georeferenced raster, not a photo; register terrain with 'flycam dem add'",
+                vi=f"{path}: là bản đồ có toạ độ, không phải ảnh chụp; nạp địa hình bằng 'flycam dem add'",
             )
         exif = read_exif(head.exif) if head.exif is not None else ExifFacts()
     values, remarks = read_xmp(head.xmp)

@@ -164,7 +164,10 @@ def read_subtitles(path: Path) -> Subtitles:
         raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
     cues = cues_of(text)
     if not cues:
-        raise SourceUnreadable(f"{path}: holds no subtitle: copy the .SRT from the aircraft's card again")
+        raise SourceUnreadable(
+            f"{path}: holds no subtitle: copy the .SRT from the aircraft's card again",
+            vi=f"{path}: không có phụ đề nào; hãy chép lại tệp .SRT từ thẻ nhớ của máy bay",
+        )
     return _table(cues, path.name)
 
 
@@ -176,7 +179,10 @@ def read_subtitle_log(path: Path) -> FlightLog:
     table = read_subtitles(path)
     if not len(table):
         why = "; ".join(f"{n} of {table.cues} {_REASONS[reason][0]}" for reason, n in table.dropped.items())
-        raise SourceUnreadable(f"{path}: no cue has a position ({why}): give another log of this flight")
+        raise SourceUnreadable(
+            f"{path}: no cue has a position ({why}): give another log of this flight",
+            vi=f"{path}: phụ đề không ghi toạ độ; hãy đưa nhật ký bay khác của chuyến này",
+        )
     walled = bool((table.wall_ns > 0).all())
     return FlightLog(
         name=path.name,

@@ -49,7 +49,8 @@ def read_flight_log(path: Path) -> FlightLog:
         return read_subtitle_log(path)
     if _is_transport_stream(head):
         raise SourceUnreadable(
-            f"{path}: is a video transport stream: give its metadata alone, as a file of ST 0601 packets"
+            f"{path}: is a video transport stream: give its metadata alone, as a file of ST 0601 packets",
+            vi=f"{path}: là luồng video; hãy đưa riêng siêu dữ liệu, dạng tệp các gói ST 0601",
         )
     if UNIVERSAL_KEY in head:
         return read_klv(path)

@@ -53,7 +53,10 @@ def read_ulog(path: Path) -> FlightLog:
     home = _home(_first(topics, "home_position"))
     samples = strictly_increasing(_track(topics, gps, offset_us, home, path.name))
     if not samples:
-        raise SourceUnreadable(f"{path}: holds no position: give the log of the flight itself")
+        raise SourceUnreadable(
+            f"{path}: holds no position: give the log of the flight itself",
+            vi=f"{path}: không có vị trí nào; hãy đưa nhật ký của chính chuyến bay",
+        )
     track = TelemetryTrack(samples=samples, max_gap_s=MAX_GAP_S)
     events, event_remarks = _events(topics, offset_us, track, path.name)
     return FlightLog(
@@ -86,7 +89,10 @@ def _utc_offset_us(gps: Records, path: Path) -> int:
         known = (gps["fix_type"] >= _FIX_3D) & (utc > _EARLIEST_US) & (utc < _LATEST_US)
         if known.any():
             return round(float(np.median((utc - gps["timestamp"].astype(np.int64))[known])))
-    raise SourceUnreadable(f"{path}: the aircraft never had a GPS fix, so its log has no time of day")
+    raise SourceUnreadable(
+        f"{path}: the aircraft never had a GPS fix, so its log has no time of day",
+        vi=f"{path}: máy bay chưa từng bắt được GPS nên nhật ký không có giờ; hãy đưa nhật ký khác",
+    )
 
 
 def _track(

@@ -65,7 +65,10 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
     try:
         with path.open("rb") as file:
             if file.read(len(MAGIC)) != MAGIC:
-                raise SourceUnreadable(f"{path}: is not a PX4 ULog: copy the .ulg from the aircraft again")
+                raise SourceUnreadable(
+                    f"{path}: is not a PX4 ULog: copy the .ulg from the aircraft again",
+                    vi=f"{path}: không phải nhật ký PX4; hãy chép lại tệp .ulg từ máy bay",
+                )
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Scan(data, wanted).run()
     except OSError as error:

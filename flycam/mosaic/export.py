@@ -74,7 +74,10 @@ def export_cog(
         compress=compress,
     ) as out:
         if not _write_blocks(out, tiles, grid, crs, outline):
-            raise NotFound("the mosaic shows nothing inside this boundary; choose another commune or flight")
+            raise NotFound(
+                "the mosaic shows nothing inside this boundary; choose another commune or flight",
+                vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
+            )
     return Exported(path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols))
 
 

@@ -73,7 +73,10 @@ def data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) -> Bo
             top, left = head.tile_id.y * TILE_SIZE_PX, head.tile_id.x * TILE_SIZE_PX
             edges.append((left + cols.min(), top + rows.max() + 1, left + cols.max() + 1, top + rows.min()))
     if not edges:
-        raise NotFound(f"mosaic {mosaic.mosaic_id}: it has no pixels yet; ingest photos of the flight first")
+        raise NotFound(
+            f"mosaic {mosaic.mosaic_id}: it has no pixels yet; ingest photos of the flight first",
+            vi=f"bản đồ {mosaic.mosaic_id}: chưa có điểm ảnh nào; hãy nạp ảnh của chuyến bay trước",
+        )
     west, south, east, north = np.array(edges).T
     return (
         float(west.min() * resolution - HALF_WORLD_M),
@@ -94,7 +97,10 @@ def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | 
         w, s, e, n = _bounds_in(polygon.bounds, point_transform(WGS84, crs))
         west, south, east, north = max(west, w), max(south, s), min(east, e), min(north, n)
         if west >= east or south >= north:
-            raise NotFound("the mosaic shows nothing inside this boundary; choose another commune or flight")
+            raise NotFound(
+                "the mosaic shows nothing inside this boundary; choose another commune or flight",
+                vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
+            )
     step_x = step_y = gsd_m / (describe_crs(crs).unit_m or 1.0)
     if describe_crs(crs).is_geographic:
         step_y = gsd_m / _METRES_PER_DEGREE

@@ -93,7 +93,9 @@ class StageFolder:
         if free < wanted_bytes:
             raise DiskFull(
                 f"{name}: finishing it takes about {wanted_bytes / 1e9:.1f} GB in {self.folder.parent}, and "
-                f"{free / 1e9:.1f} GB are free; make room there and run again"
+                f"{free / 1e9:.1f} GB are free; make room there and run again",
+                vi=f"{name}: cần khoảng {wanted_bytes / 1e9:.1f} GB trong {self.folder.parent} để hoàn "
+                f"thiện, mà chỉ còn {free / 1e9:.1f} GB; hãy giải phóng bớt rồi chạy lại",
             )
 
     def _path(self, stage: str) -> Path:

@@ -204,7 +204,9 @@ def _refuse_plane(frames: Iterable[FrameRecord], terrain: TerrainGrid) -> None:
     if terrain.vertical_datum == LOCAL_DATUM and not all(_is_on_plane(one) for one in frames):
         raise InputUnusable(
             "--relay: no terrain is registered under this flight now, and it lies on terrain that was; add "
-            "it with 'flycam dem add FILE' and run again, or leave the flight as it lies"
+            "it with 'flycam dem add FILE' and run again, or leave the flight as it lies",
+            vi="--relay: hiện chưa nạp mô hình độ cao dưới chuyến bay này, mà bản đồ đang nằm trên một mô "
+            "hình đã nạp; hãy nạp bằng 'flycam dem add TỆP' rồi chạy lại, hoặc để nguyên",
         )
 
 

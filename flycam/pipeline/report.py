@@ -119,7 +119,10 @@ def write_report(
     try:
         out.write_bytes(data)
     except OSError as error:
-        raise StorageTrouble(f"{out}: cannot be written ({error.strerror}); choose another place") from error
+        raise StorageTrouble(
+            f"{out}: cannot be written ({error.strerror}); choose another place",
+            vi=f"{out}: không ghi được vào đây; hãy chọn chỗ khác",
+        ) from error
     return ReportFile(path=out, flight=flight, revision=record.revision, language=language, bytes=len(data))
 
 
@@ -234,7 +237,9 @@ def _planes(
     if record.dem_id is None:
         raise NotFound(
             f"{mosaic.mosaic_id} revision {mosaic.revision}: the ground that it lies on is not on record; "
-            "run 'flycam finish --redo'"
+            "run 'flycam finish --redo'",
+            vi=f"{mosaic.mosaic_id} bản hoàn thiện số {mosaic.revision}: không còn lưu mặt đất của nó; hãy "
+            "chạy 'flycam finish --redo'",
         )
     by_id = {one.frame_id: one.header for one in records}
     headers = [
@@ -343,6 +348,8 @@ def _finished(
     record = workspace.catalog.revisions.get(mosaic.mosaic_id, number)
     if record.state is not RevisionState.PUBLISHED:
         raise NotFound(
-            f"{flight.name}: revision {number} is {record.state.value} and has no report; take another"
+            f"{flight.name}: revision {number} is {record.state.value} and has no report; take another",
+            vi=f"{flight.name}: bản hoàn thiện số {number} không hiển thị nên không có báo cáo; hãy "
+            "chọn bản khác",
         )
     return record, replace(mosaic, revision=number)

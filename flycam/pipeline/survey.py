@@ -98,7 +98,10 @@ def survey(
     photos, failed = read_all(found.photos)
     if not photos:
         _, first = failed[0]
-        raise SourceUnreadable(f"none of the {len(failed)} photos can be read; the first: {first}") from first
+        raise SourceUnreadable(
+            f"none of the {len(failed)} photos can be read; the first: {first}",
+            vi=f"không đọc được ảnh nào trong {len(failed)} ảnh; ảnh đầu: {first.vi or first}",
+        ) from first
     camera = load_camera_file(request.camera) if request.camera else None
     lens = partial(interior_for, camera_override=camera)
     terrain_at = TerrainLookup(dems) if dems else None

@@ -225,7 +225,8 @@ class LocalStore:
     def _check_root(self) -> None:
         if not self._root.is_dir():
             raise StoreUnavailable(
-                f"{self._root}: the store's folder is gone; plug its disk in and run again"
+                f"{self._root}: the store's folder is gone; plug its disk in and run again",
+                vi=f"{self._root}: mất thư mục kho lưu trữ; hãy cắm lại ổ đĩa rồi chạy lại",
             )
 
     @contextmanager
@@ -237,14 +238,24 @@ class LocalStore:
 
     def _trouble(self, what: str, error: OSError) -> StorageTrouble:
         if error.errno in _FULL:
-            return DiskFull(f"{what}: no space left in {self._root}; free some and run again")
+            return DiskFull(
+                f"{what}: no space left in {self._root}; free some and run again",
+                vi=f"{what}: ổ đĩa {self._root} không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+            )
         if error.errno in _DENIED:
             return StoreDenied(
-                f"{what}: {self._root} may not be written or read ({error.strerror}); allow it"
+                f"{what}: {self._root} may not be written or read ({error.strerror}); allow it",
+                vi=f"{what}: không có quyền đọc ghi {self._root}; hãy cấp quyền",
             )
         if error.errno in (errno.ENOENT, errno.ENOTDIR) and self._root.is_dir():
-            return ObjectMissing(f"{what}: not in the store {self._root}; ingest the flight again")
-        return StoreUnavailable(f"{self._root}: {error.strerror or error}; check the disk and run again")
+            return ObjectMissing(
+                f"{what}: not in the store {self._root}; ingest the flight again",
+                vi=f"{what}: không có trong kho {self._root}; hãy nạp lại chuyến bay",
+            )
+        return StoreUnavailable(
+            f"{self._root}: {error.strerror or error}; check the disk and run again",
+            vi=f"{self._root}: {error.strerror or error}; hãy kiểm tra ổ đĩa rồi chạy lại",
+        )
 
 
 def _fill(path: Path, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:

@@ -29,4 +29,6 @@ def open_store(url: str) -> ObjectStore:
         return S3Store.from_url(url)
     if parts.scheme == "memory":
         return MemoryStore()
-    raise InputUnusable(f"{url}: no address of a store; {_HOW}")
+    raise InputUnusable(
+        f"{url}: no address of a store; {_HOW}", vi=f"{url}: không phải địa chỉ kho lưu trữ; {_HOW}"
+    )

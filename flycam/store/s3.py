@@ -224,16 +224,29 @@ class S3Store:
         if code in _MISSING and self._bucket_is_there():
             return ObjectMissing(f"{key}: not in {self._place}; ingest the flight again")
         if code in (*_MISSING, "NoSuchBucket"):
-            return BucketMissing(f"{self._place}: the bucket does not exist; create it, or name another")
+            return BucketMissing(
+                f"{self._place}: the bucket does not exist; create it, or name another",
+                vi=f"{self._place}: chưa có bucket này; hãy tạo, hoặc dùng tên khác",
+            )
         if code == "RequestTimeTooSkewed":
-            return StoreDenied(f"{self._place}: the clocks differ too much; set this machine's clock")
+            return StoreDenied(
+                f"{self._place}: the clocks differ too much; set this machine's clock",
+                vi=f"{self._place}: giờ hai máy lệch quá nhiều; hãy chỉnh giờ máy này",
+            )
         if code in _DENIED or status in (401, 403):
             return StoreDenied(
-                f"{self._place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{self._place}: access denied; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                vi=f"{self._place}: bị từ chối; hãy kiểm tra AWS_ACCESS_KEY_ID và AWS_SECRET_ACCESS_KEY",
             )
         if code in _FULL or status == 507:
-            return DiskFull(f"{self._place}: no space left on the store; free some and run again")
-        return StoreUnavailable(f"{self._place}: {_said(error)}; check that it is up and run again")
+            return DiskFull(
+                f"{self._place}: no space left on the store; free some and run again",
+                vi=f"{self._place}: kho lưu trữ không còn chỗ; hãy giải phóng bớt rồi chạy lại",
+            )
+        return StoreUnavailable(
+            f"{self._place}: {_said(error)}; check that it is up and run again",
+            vi=f"{self._place}: {_said(error)}; hãy kiểm tra máy chủ kho lưu trữ rồi chạy lại",
+        )
 
     def _bucket_is_there(self) -> bool:
         try:
@@ -258,7 +271,8 @@ class _Environment(Provider):
             return EnvAWSProvider().retrieve()
         except ValueError:
             raise StoreDenied(
-                f"{self._place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{self._place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+                vi=f"{self._place}: thiếu khoá truy cập; hãy đặt AWS_ACCESS_KEY_ID và AWS_SECRET_ACCESS_KEY",
             ) from None
 
 
