@@ -22,14 +22,17 @@ def of_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Answered:
         "datum_source": info.datum_source,
         "hole_pct": round(100 * info.hole_fraction, 3),
         "warnings": list(info.warnings),
+        "warnings_vi": list(info.warnings_vi),
     }
     low, high = info.height_range_m
     datum, spacing = f"{record.vertical_datum} ({info.datum_source})", info.post_spacing_m
     if language == "vi":
+        warnings = info.warnings_vi
         line = f"{record.name}: từ {low:.0f} đến {high:.0f} m, hệ độ cao {datum}, điểm cách {spacing:.1f} m"
     else:
+        warnings = info.warnings
         line = f"{record.name}: {low:.0f} to {high:.0f} m, {datum}, posts every {spacing:.1f} m"
-    return answer, [line, *(f"  ! {warning}" for warning in info.warnings)]
+    return answer, [line, *(f"  ! {warning}" for warning in warnings)]
 
 
 def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:

@@ -44,6 +44,7 @@ _NAMED_DATUMS = (
 )
 _DATUM_TAGS = ("VERTICAL_DATUM", "FLYCAM_VERTICAL_DATUM", "DATUM")
 _STRIP_POSTS = 1 << 22
+_Said = tuple[str, str]  # English, Vietnamese
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,7 +59,7 @@ class DemInfo:
     post_spacing_m  the narrower of the two steps, metres on the ground at the middle
     hole_fraction   share of posts without a height, 0..1
     height_range_m  (lowest, highest)
-    warnings        sentences for the person who adds it
+    warnings        sentences for the person who adds it; warnings_vi the same in Vietnamese
     """
 
     dem_id: str
@@ -72,6 +73,7 @@ class DemInfo:
     hole_fraction: float
     height_range_m: tuple[float, float]
     warnings: tuple[str, ...] = ()
+    warnings_vi: tuple[str, ...] = ()
 
 
 def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
@@ -83,7 +85,7 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
     path = Path(path)
     with open_dem(path) as source:
         crs = _crs_of(source, path)
-        warnings: list[str] = []
+        warnings: list[_Said] = []
         resolved, datum_source = _datum_of(source, crs, path, datum, warnings)
         unit_m = _unit_of(source, crs, path, warnings)
         holes, strange, lowest, highest = _scan(source, unit_m)
@@ -94,10 +96,15 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
                 vi=f"{path.name}: không điểm nào có độ cao; hãy dùng tệp khác",
             )
         if strange:
-            warnings.append(
+            en = (
                 f"{path.name}: {strange} posts hold heights no mountain has (outside {LOWEST_M:g} to "
                 f"{HIGHEST_M:g} m) and count as unknown: set the file's nodata value"
             )
+            vi = (
+                f"{path.name}: {strange} điểm có độ cao vô lý (ngoài {LOWEST_M:g} đến {HIGHEST_M:g} m), coi "
+                "như không biết; hãy đặt giá trị nodata cho tệp"
+            )
+            warnings.append((en, vi))
         bounds, spacing = _extent(source, crs)
         return DemInfo(
             dem_id=_content_id([Path(f) for f in source.files] or [path], resolved, path),
@@ -110,7 +117,8 @@ def read_dem_info(path: Path, datum: str | None = None) -> DemInfo:
             post_spacing_m=spacing,
             hole_fraction=holes / posts,
             height_range_m=(lowest, highest),
-            warnings=tuple(warnings),
+            warnings=tuple(en for en, _ in warnings),
+            warnings_vi=tuple(vi for _, vi in warnings),
         )
 
 
@@ -196,7 +204,7 @@ def _crs_of(source: rasterio.DatasetReader, path: Path) -> CrsInfo:
 
 
 def _datum_of(
-    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, asked: str | None, warnings: list[str]
+    source: rasterio.DatasetReader, crs: CrsInfo, path: Path, asked: str | None, warnings: list[_Said]
 ) -> tuple[str, str]:
     if asked is not None and asked not in DATUMS:
         known = ", ".join(DATUMS)
@@ -215,7 +223,9 @@ def _datum_of(
             )
         return stated, stated_by
     if stated is not None and stated != asked:
-        warnings.append(f"{path.name}: says {stated} ({stated_by}) but is used as {asked}, as you asked")
+        en = f"{path.name}: says {stated} ({stated_by}) but is used as {asked}, as you asked"
+        vi = f"{path.name}: tệp ghi {stated} nhưng được dùng theo {asked}, đúng như yêu cầu"
+        warnings.append((en, vi))
     return asked, "operator"
 
 
@@ -232,7 +242,7 @@ def _stated_datum(source: rasterio.DatasetReader, crs: CrsInfo, path: Path) -> t
     return None, ""
 
 
-def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[str]) -> float:
+def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings: list[_Said]) -> float:
     word = (source.units[0] or "").strip().lower()
     unit_m = _FEET.get(word, 1.0)
     if not word and crs.vertical_unit_m is not None:
@@ -241,12 +251,18 @@ def _unit_of(source: rasterio.DatasetReader, crs: CrsInfo, path: Path, warnings:
         unit_m = 0.01
     if unit_m != 1.0:
         said = word or f"{unit_m:g} m"
-        warnings.append(f"{path.name}: heights are in {said} and are converted to metres")
+        en = f"{path.name}: heights are in {said} and are converted to metres"
+        warnings.append((en, f"{path.name}: độ cao tính bằng {said}, đã đổi sang mét"))
     elif not word and crs.unit_m is not None and abs(crs.unit_m - 0.3048) < 1e-3:
-        warnings.append(
+        en = (
             f"{path.name}: the map unit is feet but the unit of the heights is not stated, metres are "
             "assumed: if they are feet, say so in the file, e.g. with gdal_edit -units ft"
         )
+        vi = (
+            f"{path.name}: toạ độ tính bằng feet nhưng không ghi đơn vị độ cao, coi là mét; nếu là feet thì "
+            "ghi vào tệp, ví dụ gdal_edit -units ft"
+        )
+        warnings.append((en, vi))
     return unit_m
 
 

@@ -61,6 +61,7 @@ def test_the_operator_beats_the_file_and_is_told(tmp_path: Path) -> None:
     info = read_dem_info(path, "EGM96")
     assert info.datum == "EGM96"
     assert info.warnings == ("x.tif: says EGM2008 (vertical CRS) but is used as EGM96, as you asked",)
+    assert info.warnings_vi == ("x.tif: tệp ghi EGM2008 nhưng được dùng theo EGM96, đúng như yêu cầu",)
 
 
 @pytest.mark.parametrize(

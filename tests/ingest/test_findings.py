@@ -20,6 +20,7 @@ from flycam.ingest.horizon import settle_horizon, sky_fraction
 from flycam.ingest.naming import told_apart
 from flycam.ingest.numbering import counters, missing_numbers
 from flycam.ingest.picture_findings import settle_pictures
+from flycam.report.words import WORDS
 from tests.ingest.made_flights import CAMERA, codes, photo, picture, strips, the
 
 
@@ -152,6 +153,7 @@ def test_every_reason_of_the_doctor_is_the_key_of_an_error():
     assert not [path.name for path in sources if re.search(r"\breason\s*=\s*[f\"']", path.read_text())]
     keys = [kind.reason for kind in FrameRejected.__subclasses__()]
     assert len(set(keys)) == len(keys)
+    assert {f"reason_{key}" for key in keys} <= WORDS.keys(), "the report says it in both languages"
     rejection = Rejection.of("A.JPG", TooBlurred("is a smear"))
     assert (rejection.name, rejection.reason) == ("A.JPG", "too_blurred")
     assert rejection.message == "A.JPG: is a smear"
