@@ -21,6 +21,8 @@ _SPECKLE_M2, _SPECKLE_STEP_M = 6.0, 0.8
 _CENTIMETRES = 20.0  # units of the speckle filter: 5 cm in an int16
 _LEAST_MARGIN = 0.05
 _LEAST_TRUST = 0.25
+# Without support heights are averaged over this, and only used where they differ by no more.
+_AROUND_M, _MOST_ROUGH_M = 1.5, 1.0
 _MATCHING_SHARE, _ROUGH_SHARE = 0.21, 1.0
 
 
@@ -57,10 +59,9 @@ def finish_heights(
     dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
     dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
     support &= _not_speckles(dz, support, spacing_m)
-    trust = np.where(support, 1.0, np.nan_to_num(found.agreement) / np.float32(options.least_agreement))
-    trust = np.clip(trust, 0.0, 1.0).astype(np.float32)
     sigma = _sigma(found, dz, support)
     terrain = correct_terrain(dz, sigma, ground_m, spacing_m)
+    trust = _trust(found, dz - terrain.dz_m, support, spacing_m, options.least_agreement)
     dz = _blended(dz, support, trust, terrain.dz_m, spacing_m, options.blend_m)
     return Finished(dz, support, sigma, terrain.sigma_m)
 
@@ -89,23 +90,37 @@ def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
     return np.asarray(scaled != away, np.bool_)
 
 
+def _trust(found: Found, above_m: Singles, support: Bools, spacing_m: float, least: float) -> Singles:
+    """How far a post's height is used, rows×cols 0 … 1: fully with support; with less agreement by its share,
+    where the heights around it lie together.
+
+    A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
+    on drills it is nearer the truth than the terrain at every agreement (docs/evidence). Over leaves in the
+    wind and water it is noise, and noise stands up in spikes that hide the ground from every frame.
+    """
+    side = 2 * max(round(_AROUND_M / spacing_m / 2.0), 1) + 1
+    mean = cv2.blur(above_m, (side, side))
+    rough = np.sqrt(np.maximum(cv2.blur(above_m * above_m, (side, side)) - mean * mean, 0.0))
+    share = np.clip(np.nan_to_num(found.agreement) / np.float32(least), 0.0, 1.0)
+    return np.where(support, 1.0, share * (rough < _MOST_ROUGH_M)).astype(np.float32)
+
+
 def _blended(
     dz: Singles, support: Bools, trust: Singles, corrected_m: Singles, spacing_m: float, blend_m: float
 ) -> Singles:
-    """dz in the support. Around it what the pictures agree on less, by how much they agree; from there over
-    into the corrected terrain with the distance.
-
-    A height with little agreement is still where the semi-global sum of all that was seen has its minimum:
-    against truth it is nearer than the terrain at every agreement (docs/evidence), it only may not be called
-    the flight's own.
-    """
+    """dz in the support. Around it the mean of what is trusted nearby; from there over into the corrected
+    terrain with the distance."""
     looked: Bools = trust >= _LEAST_TRUST
     if not looked.any():
         return corrected_m
     away = cv2.distanceTransform((~looked).astype(np.uint8), cv2.DIST_L2, 5) * np.float32(spacing_m)
     share = np.clip(1.0 - away / np.float32(blend_m), 0.0, 1.0)
     share = share * share * (3.0 - 2.0 * share)
-    near = pull_push(dz - corrected_m, trust)
+    wide = (0, 0), _AROUND_M / spacing_m
+    weight = np.asarray(cv2.GaussianBlur(trust, *wide, borderType=cv2.BORDER_REPLICATE), np.float32)
+    total = cv2.GaussianBlur(trust * (dz - corrected_m), *wide, borderType=cv2.BORDER_REPLICATE)
+    mean = np.asarray(total / np.maximum(weight, 1e-6), np.float32)
+    near = pull_push(mean, np.minimum(weight * np.float32(2.0), np.float32(1.0)))
     return np.where(support, dz, corrected_m + near * share).astype(np.float32)
 
 
