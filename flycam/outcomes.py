@@ -74,7 +74,10 @@ def http_status(error: BaseException) -> int:
 
 
 def sentence(error: BaseException, language: str = "en") -> str:
-    """Heading and the error's own sentence, in "vi" (English where it has none) or "en"; an internal error keeps its type's name."""
+    """Heading and the error's own sentence, in "vi" (English where it has none) or "en".
+
+    An internal error keeps its type's name.
+    """
     outcome = outcome_of(error)
     heading = outcome.heading_vi if language == "vi" else outcome.heading_en
     said = getattr(error, "vi", None) if language == "vi" else None
