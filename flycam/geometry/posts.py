@@ -70,6 +70,11 @@ def posts_are_fine(
     pixel_m = drop / max(interior.focal_length_px)
     if max(terrain.post_spacing_m) > _FINE_PX * pixel_m:
         return False
+    return posts_are_few(interior, exterior, terrain)
+
+
+def posts_are_few(interior: InteriorOrientation, exterior: ExteriorOrientation, terrain: TerrainGrid) -> bool:
+    """Whether a frame sees some posts, and no more than are worth projecting one by one."""
     window = _window(interior, exterior, terrain, float("inf"))
     return window is not None and _size(window) <= _MOST_POSTS
 

@@ -19,7 +19,7 @@ from flycam.geometry.grid import TileRange
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.lattice import FrameLattices, lattices_of
 from flycam.geometry.planar import PlanarMap
-from flycam.geometry.posts import PostView, posts_are_fine
+from flycam.geometry.posts import PostView, posts_are_few, posts_are_fine
 from flycam.geometry.sampling import NOWHERE_PX, Sampler, tile_window
 from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid
@@ -123,10 +123,13 @@ def post_view(
     terrain: TerrainGrid,
     to_work: PlanarMap,
     max_range_m: float | None = None,
+    *,
+    coarse_too: bool = False,
 ) -> PostView | None:
     """The frame over the terrain's posts, to be made once for many calls of `rectify`; None where the posts
-    are too far apart for it."""
-    if not posts_are_fine(interior, exterior, terrain):
+    are too far apart for it, unless coarse_too: places are then interpolated over many pixels between them."""
+    worth = posts_are_few if coarse_too else posts_are_fine
+    if not worth(interior, exterior, terrain):
         return None
     reach_m = View(interior, exterior, terrain, to_work, max_range_m).reach_m
     return PostView(interior, exterior, terrain, to_work, reach_m)

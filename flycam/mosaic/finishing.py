@@ -121,7 +121,7 @@ def _block(
     window = _around(members).grown(REACH_PX)
     pictures = _Pictures(window, base_zoom, patch_of, plan.frames)
     nearest = _enlarged(plan, ground, base_zoom, window)
-    owner = _owners(plan, base_zoom, window, pictures, nearest > 0)
+    owner = _owners(plan, base_zoom, window, pictures, nearest)
     through = np.zeros_like(owner)
     if hidden is not None:
         beyond = _Pictures(window, base_zoom, hidden.patch_of, plan.frames)
@@ -181,16 +181,17 @@ def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error
 # -- who owns the pixels ------------------------------------------------------------------------
 
 
-def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures, inside: Mask) -> Words:
+def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures, nearest: Words) -> Words:
     """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
-    with its corners, then who stands second, then, inside the mosaic and where some overview saw it, whoever
-    owns ground nearby; else nobody."""
+    with its corners, then who stands second, then the nearest owner inside the mosaic, then, where some
+    overview saw it, whoever owns ground nearby; else nobody."""
     owner = np.zeros(window.shape, dtype=np.uint16)
     second = _enlarged(plan, plan.second, base_zoom, window)
     _settle(owner, _rounded(plan, base_zoom, window), pictures)
     _settle(owner, _enlarged(plan, plan.owner, base_zoom, window), pictures)
     _settle(owner, second, pictures)
-    holes = (owner == NO_SOURCE) & (inside | (second > 0))
+    _settle(owner, nearest, pictures)
+    holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
     for label, asked in _asked_nearby(plan, base_zoom, window, holes):
         _settle(owner, np.where(asked, np.uint16(label), NO_SOURCE).astype(np.uint16), pictures)
     return owner

@@ -32,7 +32,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
-_VIEWS_AT_ONCE = 48
+_VIEWS_AT_ONCE, _THROUGH_AT_ONCE = 48, 8
 _WORSE_PER_M = 1.0
 _CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
 
@@ -60,7 +60,7 @@ def write_tiles(
     planned = planned_tiles(plan, mosaic.base_zoom)
     missing = [tile for tile in planned if tile not in there or tile in again]
     run.originals.forget()  # from here on photos are wanted as developed
-    maker = _Maker(workspace, run, radiometry, placed, terrain, height_sigma(terrain, surface), planned)
+    maker = _Maker(workspace, run, radiometry, placed, terrain, surface, planned)
     with (
         run.progress.stage("blend") as progress,
         MosaicWriter(
@@ -124,18 +124,20 @@ class _Maker:
         radiometry: Radiometry,
         placed: Sequence[Placed],
         terrain: TerrainGrid,
-        sigma: TerrainGrid,
+        surface: Surface | None,
         planned: Sequence[TileId],
     ) -> None:
         self._placed = {one.frame_id: one for one in placed}
         self._terrain = terrain
-        self._sigma = sigma
+        self._measured = surface is not None
+        self._sigma = sigma = height_sigma(terrain, surface)
         canopy_m = TerrainPrior(terrain=terrain).canopy_m
         at_least = np.maximum(sigma.heights_m, np.float32(canopy_m))
         self._stands = replace(sigma, heights_m=at_least)
         self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
         self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
+        self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)
 
     def patch(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
         """The frame over these tiles, evened out; None where it has no ground there."""
@@ -151,17 +153,30 @@ class _Maker:
         if wanted.is_empty:
             return None
         pixels = self._developed.pixels(frame_id)
-        posts = self._views(frame_id, (pixels.shape[1], pixels.shape[0]))
+        size = (pixels.shape[1], pixels.shape[0])
         if through:
-            if posts is None:  # over a coarse terrain the live mosaic sees no more either
+            posts = self._views_through(frame_id, size)
+            if posts is None:
                 return None
-            posts = posts.through()
+        else:
+            posts = self._views(frame_id, size)
         return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted, posts=posts)
 
     def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
         """A frame is asked for block by block; what it sees of the terrain is worked out once."""
         one = self._placed[frame_id]
         return posts_of(one.header, one.exterior, size_px, self._terrain, one.tiles)
+
+    def _view_through(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
+        """The same as if nothing hid anything; None on the terrain that the live mosaic was laid on, for it
+        sees no more there either."""
+        if not self._measured:
+            return None
+        one = self._placed[frame_id]
+        posts = self._views(frame_id, size_px) or posts_of(
+            one.header, one.exterior, size_px, self._terrain, one.tiles, coarse_too=True
+        )
+        return None if posts is None else posts.through()
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
         """Expected error of the frame's pixels over a tile, metres."""

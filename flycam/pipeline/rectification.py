@@ -175,9 +175,13 @@ def posts_of(
     size_px: tuple[int, int],
     terrain: TerrainGrid,
     frame_tiles: TileRange,
+    *,
+    coarse_too: bool = False,
 ) -> PostView | None:
-    """The frame over a fine terrain's posts, for `patch_of` piece by piece; None if it is coarse."""
-    return post_view(_interior_at(header, size_px), exterior, terrain, _plane_of(exterior, frame_tiles))
+    """The frame over a fine terrain's posts, for `patch_of` piece by piece; None if it is coarse,
+    unless coarse_too."""
+    interior, plane = _interior_at(header, size_px), _plane_of(exterior, frame_tiles)
+    return post_view(interior, exterior, terrain, plane, coarse_too=coarse_too)
 
 
 def bounds_of(
