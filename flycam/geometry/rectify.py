@@ -127,7 +127,7 @@ def post_view(
     coarse_too: bool = False,
 ) -> PostView | None:
     """The frame over the terrain's posts, to be made once for many calls of `rectify`; None where the posts
-    are too far apart for it, unless coarse_too: places are then interpolated over many pixels between them."""
+    are too far apart for it, unless coarse_too: then places between posts are interpolated far."""
     worth = posts_are_few if coarse_too else posts_are_fine
     if not worth(interior, exterior, terrain):
         return None
