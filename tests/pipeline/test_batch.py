@@ -139,11 +139,9 @@ def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
     house = make_house(drill)
     report = house.ingest(card)
     sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
-    assert (
-        seen.rejected
-        == report.left_out
-        == (Rejection(name=spoiled.name, reason="unreadable", message=sentence),)
-    )
+    sentence_vi = f"{spoiled.name}: không đọc được ảnh; hãy chép lại từ thẻ nhớ"
+    left_out = Rejection(name=spoiled.name, reason="unreadable", message=sentence, message_vi=sentence_vi)
+    assert seen.rejected == report.left_out == (left_out,)
     assert len(seen.headers) == report.used == drill.frames - 1
     (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
     assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photos cannot be read")
