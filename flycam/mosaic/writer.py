@@ -230,6 +230,7 @@ class MosaicWriter:
             group, lambda: self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
         )
         self._forget(by_id)
+        self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
         return lines
 
     def _require_placeable(self, tile: MosaicTile) -> None:
