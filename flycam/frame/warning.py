@@ -17,6 +17,8 @@ RELAID = "relaid"
 SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
+EVENT_KEPT = "event_kept"
+WITHDRAWN = "withdrawn"
 MENDED = "mended"
 COMPLETED = "completed"
 FINISHED_OLDER = "finished_older"
@@ -106,6 +108,30 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "--gsd {asked}: ignored, for this flight is on the map at {kept} m already; use 'flycam export"
             " --gsd', or ingest into a new data folder (--data)."
+        ),
+    ),
+    EVENT_KEPT: _Words(
+        brief_vi="vẫn thuộc sự kiện {kept}",
+        brief_en="stays in the event {kept}",
+        sentence_vi=(
+            "--event {asked}: bỏ qua, vì chuyến bay đã có trên bản đồ trong sự kiện {kept}; muốn xếp vào sự"
+            " kiện khác, hãy nạp vào thư mục dữ liệu mới (--data)."
+        ),
+        sentence_en=(
+            "--event {asked}: ignored, for this flight is on the map in the event {kept} already; to have it"
+            " in another, ingest into a new data folder (--data)."
+        ),
+    ),
+    WITHDRAWN: _Words(
+        brief_vi="{frames} ảnh đã bị rút",
+        brief_en="{frames} photos are withdrawn",
+        sentence_vi=(
+            "{frames} ảnh đã bị rút khỏi bản đồ và không được nạp lại: {reason} ({authority}, {at}); việc rút"
+            " ảnh không thể đảo ngược."
+        ),
+        sentence_en=(
+            "{frames} photos were withdrawn and will not be laid again: {reason} ({authority}, {at}); a"
+            " withdrawal is never undone."
         ),
     ),
     FINISHED_OLDER: _Words(

@@ -15,7 +15,7 @@ from flycam.ingest.diagnosis import Problem, Severity
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.ingest.naming import told_apart
 
-_IN_VIETNAMESE = {
+IN_VIETNAMESE = {
     Layer.COLOUR: "màu",
     Layer.INFRARED: "hồng ngoại",
     Layer.THERMAL: "nhiệt",
@@ -43,7 +43,7 @@ def with_layer(
             severity=Severity.INFO,
             sentence_en=f"All photos are {wanted} by the operator's word; the tags of {len(changed)} of "
             f"{len(photos)} say otherwise.",
-            sentence_vi=f"Tất cả ảnh được xếp vào lớp {_IN_VIETNAMESE[wanted]} theo lời người vận hành; thẻ "
+            sentence_vi=f"Tất cả ảnh được xếp vào lớp {IN_VIETNAMESE[wanted]} theo lời người vận hành; thẻ "
             f"của {len(changed)} trong {len(photos)} ảnh ghi khác.",
             frames=changed,
         )
@@ -63,10 +63,12 @@ def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
             severity=Severity.WARNING,
             sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
             "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
-            "look red or violet, run again with --layer infrared.",
+            "look red or violet, ingest them with --layer infrared, from the first time on: photos that are "
+            "on the map keep their layer, and then it takes a new data folder (--data).",
             sentence_vi=f"{len(names)} ảnh chụp bằng {camera}, loại máy ảnh có thể gắn kính lọc màu hoặc "
-            "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy chạy "
-            "lại với --layer infrared.",
+            "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy nạp "
+            "với --layer infrared ngay từ lần đầu: ảnh đã có trên bản đồ giữ nguyên lớp, khi đó phải nạp vào "
+            "thư mục dữ liệu mới (--data).",
             frames=tuple(names),
         )
         for camera, names in by_camera.items()

@@ -20,7 +20,7 @@ import numpy as np
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.frame.flight import Flight
+from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import flight_id_of
 from flycam.frame.warning import MENDED, warning
 from flycam.geodata.crs import to_lonlat
@@ -29,6 +29,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.known import in_their_layers, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.opening import (
     Labels,
@@ -113,6 +114,7 @@ def ingest(
         terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
         if not planned:
             raise nothing_seen(seen, rejections.errors, terrain_names)
+        planned = in_their_layers(workspace, flight_id, planned, request.layer)
         again = plan_relay(
             workspace,
             flight_id,
@@ -138,11 +140,14 @@ def ingest(
         workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
         changed = new > 0 or again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
-        flight = close_flight(workspace, opened.flight)
+        flight = close_flight(workspace, opened.flight, _state(workspace, flight_id))
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
     used = {record.frame_id for record in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
+    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
+    withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
+    mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
     return IngestReport(
         flight=flight,
         survey=seen,
@@ -153,8 +158,15 @@ def ingest(
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(again.frames),
         mended=refolded.mended,
-        notes=(*opened.notes, *([warning(MENDED, tiles=refolded.mended)] if refolded.mended else [])),
+        notes=(*withdrawn, *opened.notes, *mended),
     )
+
+
+def _state(workspace: Workspace, flight_id: str) -> FlightState:
+    """A flight that was withdrawn whole is not shown again because its card was read once more."""
+    statuses = {record.status for record in workspace.catalog.frames.of_flight(flight_id)}
+    is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
+    return FlightState.WITHDRAWN if is_gone else FlightState.READY
 
 
 def _refold(

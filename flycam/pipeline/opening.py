@@ -14,7 +14,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, NameTaken, NotFound, OptionUnusable, OutsideTerrain
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer
-from flycam.frame.warning import COMPLETED, GSD_KEPT, NO_TERRAIN, TERRAIN_HOLES, code_of, warning
+from flycam.frame.warning import COMPLETED, EVENT_KEPT, GSD_KEPT, NO_TERRAIN, TERRAIN_HOLES, code_of, warning
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
@@ -102,6 +102,10 @@ def open_flight(
     notes = relay.notes
     if before is not None and labels.gsd_m is not None and not np.isclose(labels.gsd_m, gsd_m):
         notes = (*notes, warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{gsd_m:.3g}"))
+    if before is not None and labels.event is not None:
+        kept = workspace.catalog.flights.event(before.event_id)
+        if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
+            notes = (*notes, warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
     if before is not None and before.state is FlightState.INGESTING:
         recorded = len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED))
         notes = (*notes, *([warning(COMPLETED, frames=recorded)] if recorded else []))

@@ -28,6 +28,7 @@ from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
+from flycam.serve.openings import Openings
 from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
@@ -66,6 +67,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.services = services
     api.state.door = door
     api.state.attempts = Attempts()
+    api.state.openings = Openings()
     api.state.follower = follower
     api.state.outlines = imaged.Outlines(services.workspace.catalog)
     api.state.relief = terrain.Relief(services.workspace)

@@ -28,6 +28,7 @@ from flycam.mosaic.finishing import error_of_quality
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.openings import Openings
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, geometry, iso
 from flycam.store import keys
@@ -103,12 +104,14 @@ def pixel(
 @router.get("/api/evidence/{sha256}")
 def photo(
     sha256: Annotated[str, _SHA256],
+    request: Request,
     catalog: CatalogHere,
     store: StoreHere,
     visitor: Here,
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
-    """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log."""
+    """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log,
+    whatever the range."""
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
     size = store.size(key)
@@ -123,10 +126,8 @@ def photo(
     }
     if start >= stop:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    if start == 0:
-        catalog.audit.append(
-            visitor.name, "photo opened", frame.frame_id, frame.header.provenance.source_name
-        )
+    openings: Openings = request.app.state.openings
+    openings.note(catalog.audit, visitor.name, frame)
     if (start, stop) != (0, size):
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
     return StreamingResponse(

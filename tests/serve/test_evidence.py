@@ -16,6 +16,7 @@ from flycam.catalog.records import Role, Withdrawal
 from flycam.geometry.grid import mercator_to_lonlat, pixel_centres, single_tile_range
 from flycam.mosaic.tilelog import read_tile
 from flycam.serve.evidence import ground_sigma_m
+from flycam.serve.openings import WINDOW_S, Openings
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.serve.running import running
@@ -103,6 +104,32 @@ def test_the_preview_is_a_small_picture(client: httpx.Client, world: World) -> N
     response = client.get(f"/api/evidence/{sha256}/preview")
     decoded = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert max(decoded.shape) <= 720
+
+
+def test_opening_is_on_record_whatever_the_range_and_a_download_in_pieces_is_one_line(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    (first, data), (second, _) = a_photo(world, 0), a_photo(world, 1)
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url) as client:
+        but_one = client.get(f"/api/evidence/{first}", headers={"Range": "bytes=1-"})
+        assert but_one.content == data[1:]
+        for start in range(0, 40, 10):
+            client.get(f"/api/evidence/{second}", headers={"Range": f"bytes={start}-{start + 9}"})
+        client.get(f"/api/evidence/{second}", headers={"Range": f"bytes={len(data) * 9}-"})
+    frames = world.workspace.catalog.frames.of_flight(world.after)
+    opened = [line.subject for line in world.workspace.catalog.audit.lines() if line.what == "photo opened"]
+    assert opened == [frames[0].frame_id, frames[1].frame_id]
+
+
+def test_a_photo_opened_again_later_is_written_again(world: World) -> None:
+    audit, frames = world.workspace.catalog.audit, world.workspace.catalog.frames.of_flight(world.after)
+    now = [0.0]
+    openings = Openings(clock=lambda: now[0])
+    before = len(audit.lines())
+    for now[0] in (0.0, WINDOW_S - 1, WINDOW_S, WINDOW_S + 1):
+        openings.note(audit, "Lan", frames[0])
+    openings.note(audit, "Minh", frames[0])
+    openings.note(audit, "Lan", frames[1])
+    assert len(audit.lines()) - before == 4
 
 
 @pytest.mark.parametrize("name", ["0" * 64, "xyz", "..%2f..%2fetc%2fpasswd"])

@@ -1,0 +1,41 @@
+"""Who opened which photo, once a minute: a download in many ranges is one line of the audit log."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from flycam.catalog.audit import Audit
+from flycam.catalog.records import FrameRecord
+
+WINDOW_S = 60.0
+_KEPT = 4096  # one forgotten is written twice, never left out
+
+
+class Openings:
+    """What was written in the last minute by this process. Memory is bounded; safe to use from several
+    threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._written: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def note(self, audit: Audit, who: str, frame: FrameRecord) -> None:
+        """Write that `who` opens this photo, unless that was written less than WINDOW_S ago.
+
+        Raises CatalogUnavailable when it cannot be written: then the photo must not be handed out.
+        """
+        key = (who, frame.frame_id)
+        with self._lock:
+            now = self._clock()
+            last = self._written.get(key)
+            if last is not None and now - last < WINDOW_S:
+                return
+            audit.append(who, "photo opened", frame.frame_id, frame.header.provenance.source_name)
+            self._written[key] = now
+            self._written.move_to_end(key)
+            while len(self._written) > _KEPT:
+                self._written.popitem(last=False)
