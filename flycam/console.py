@@ -23,6 +23,25 @@ from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
+_STAGES_VI = {
+    "render": "dựng ảnh",
+    "look": "xem ảnh",
+    "rectify": "nắn ảnh",
+    "check": "kiểm tra",
+    "refold": "ghép lại",
+    "communes": "cắt theo xã",
+    "ties": "tìm điểm nối",
+    "adjust": "bình sai",
+    "reference": "đối chiếu",
+    "surface": "dựng bề mặt",
+    "overviews": "ảnh thu nhỏ",
+    "radiometry": "cân màu",
+    "seams": "đường ghép",
+    "blend": "ghép ảnh",
+    "report": "báo cáo",
+    "collect": "dọn kho",
+}
+"""The stages that recipes report, as a Vietnamese terminal shows them."""
 
 
 class CommandGroup(click.Group):
@@ -162,15 +181,16 @@ class ProgressBar:
     def __init__(self) -> None:
         self._stage = ""
         self._terminal = sys.stderr.isatty()
+        self._words = _STAGES_VI if language() == "vi" else {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         if not self._terminal:
             if stage != self._stage or done == total:
-                click.echo(f"{stage} {done}/{total}", err=True)
+                click.echo(f"{self._words.get(stage, stage)} {done}/{total}", err=True)
             self._stage = stage
             return
         filled = _BAR_CHARS * done // max(total, 1)
         bar = "█" * filled + "·" * (_BAR_CHARS - filled)
         end = "\n" if done == total else ""
-        click.echo(f"\r{stage:<10} {bar} {done}/{total}{end}", nl=False, err=True)
+        click.echo(f"\r{self._words.get(stage, stage):<12} {bar} {done}/{total}{end}", nl=False, err=True)
         self._stage = stage

@@ -46,11 +46,11 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
         code_column = by_key["id"]  # a number may be the official code; "a.1" is a feature's serial
     remarks: list[str] = []
     if code_column is None and name_column is None:
-        listed = ", ".join(columns) or "none"
+        listed, listed_vi = ", ".join(columns) or "none", ", ".join(columns) or "không có cột nào"
         raise BoundaryInvalid(
             f"{path.name}: no column holds commune names, codes (columns: {listed}): call them code and name",
-            vi=f"{path.name}: không có cột tên xã hay mã xã (các cột: {listed}); hãy đặt tên cột là code "
-            "và name",
+            vi=f"{path.name}: không có cột tên xã hay mã xã (các cột: {listed_vi}); hãy đặt tên cột là "
+            "code và name",
         )
     codes = _texts(columns[code_column]) if code_column is not None else None
     names = _texts(columns[name_column]) if name_column is not None else None

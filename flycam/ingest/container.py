@@ -79,9 +79,10 @@ def head_of(file: FileIO, path: Path) -> PhotoHead:
     first = os.pread(file.fileno(), HEAD_BYTES, 0)
     kind = kind_of(first)
     if kind is None:
+        en, vi = _what_it_is_instead(first)
         raise SourceUnreadable(
-            f"{path}: {_what_it_is_instead(first)}; give flycam the photos themselves",
-            vi=f"{path}: không phải ảnh; hãy đưa chính các tệp ảnh cho flycam",
+            f"{path}: {en}; give flycam the photos themselves",
+            vi=f"{path}: {vi}; hãy đưa chính các tệp ảnh cho flycam",
         )
     read_at = _reader(file.fileno(), first, size)
     head = PhotoHead(kind=kind, size_bytes=size)
@@ -101,30 +102,44 @@ def _reader(descriptor: int, first: bytes, size: int) -> ReadAt:
     return read_at
 
 
-def _what_it_is_instead(first: bytes) -> str:
+def _what_it_is_instead(first: bytes) -> tuple[str, str]:
+    """In English and in Vietnamese."""
     if first.startswith(_BIG_TIFF_SIGNATURES):
-        return "is a BigTIFF, which no camera writes and flycam does not read"
+        return (
+            "is a BigTIFF, which no camera writes and flycam does not read",
+            "là tệp BigTIFF, máy ảnh không ghi dạng này và flycam không đọc",
+        )
     if first[4:12] in (b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypavif"):
-        return "is a HEIF picture, which flycam does not read: set the camera to JPEG"
+        return (
+            "is a HEIF picture, which flycam does not read: set the camera to JPEG",
+            "là ảnh HEIF, flycam không đọc dạng này, hãy đặt máy ảnh chụp JPEG",
+        )
     if b"\x00" not in first[:512] and first[:512].isascii():
-        return "holds text, not a photo"
-    return "is not a JPEG, PNG or TIFF photo"
+        return "holds text, not a photo", "là tệp văn bản, không phải ảnh"
+    return "is not a JPEG, PNG or TIFF photo", "không phải ảnh JPEG, PNG hay TIFF"
 
 
 def _refuse_impossible_size(head: PhotoHead, path: Path) -> None:
     width, height = head.size_px
     if width <= 0 or height <= 0:
-        raise SourceUnreadable(f"{path}: its header gives no picture size; copy it from the card again")
+        raise SourceUnreadable(
+            f"{path}: its header gives no picture size; copy it from the card again",
+            vi=f"{path}: phần đầu tệp không ghi kích thước ảnh; hãy chép lại từ thẻ nhớ",
+        )
     decoded = width * height * max(head.channels, 1) * max(head.bits, 1) // 8
     if width * height > MAX_PIXELS or decoded > MAX_DECODED_BYTES:
         raise SourceUnreadable(
             f"{path}: declares {width}×{height} pixels, more than any aerial camera has"
-            f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder"
+            f" (limit {MAX_PIXELS // 1_000_000} megapixels), so it is not decoded; remove it from the folder",
+            vi=f"{path}: khai báo {width}×{height} điểm ảnh, lớn hơn mọi máy ảnh bay (giới hạn "
+            f"{MAX_PIXELS // 1_000_000} megapixel) nên không giải mã; hãy bỏ tệp này khỏi thư mục",
         )
     if decoded > _MOST_EXPANSION[head.kind] * head.size_bytes:
         raise SourceUnreadable(
             f"{path}: declares {width}×{height} pixels, more than its {head.size_bytes} bytes could hold,"
-            " so it is not decoded; copy it from the card again or remove it"
+            " so it is not decoded; copy it from the card again or remove it",
+            vi=f"{path}: khai báo {width}×{height} điểm ảnh, quá nhiều so với tệp chỉ có {head.size_bytes} "
+            "byte nên không giải mã; hãy chép lại từ thẻ nhớ hoặc bỏ tệp này ra",
         )
 
 
@@ -158,7 +173,10 @@ def _walk_jpeg(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
         _take_segment(code, read_at, offset + 4, length - 2, head)
         offset += 2 + length
     if head.size_px == (0, 0):
-        raise SourceUnreadable(f"{path}: the JPEG is cut off inside its header; copy it from the card again")
+        raise SourceUnreadable(
+            f"{path}: the JPEG is cut off inside its header; copy it from the card again",
+            vi=f"{path}: tệp JPEG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+        )
 
 
 def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: PhotoHead) -> None:
@@ -186,7 +204,10 @@ def _take_segment(code: int, read_at: ReadAt, offset: int, length: int, head: Ph
 def _walk_tiff(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
     reader = TiffReader.at(read_at)
     if reader is None:
-        raise SourceUnreadable(f"{path}: the TIFF is cut off inside its header; copy it from the card again")
+        raise SourceUnreadable(
+            f"{path}: the TIFF is cut off inside its header; copy it from the card again",
+            vi=f"{path}: tệp TIFF bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+        )
     first = reader.directory(reader.first_directory)
     if _TAG_DNG_VERSION in first:
         raise SourceUnreadable(

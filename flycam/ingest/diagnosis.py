@@ -56,12 +56,12 @@ class Rejection:
     @classmethod
     def of(cls, name: str, error: FrameRejected) -> Rejection:
         """The photo's name goes first where the sentence does not hold it."""
-        sentence = str(error)
+        sentence, vi = str(error), error.vi or error.reason_vi
         return cls(
             name=name,
             reason=error.reason,
             message=sentence if name in sentence else f"{name}: {sentence}",
-            message_vi=f"{name}: {error.vi or error.reason_vi}",
+            message_vi=vi if f"{name}: " in vi else f"{name}: {vi}",
         )
 
 

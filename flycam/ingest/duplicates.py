@@ -1,4 +1,7 @@
-"""The same photo twice: the same bytes, or the same exposure copied under another name."""
+"""The same photo twice: the same bytes, under whatever name.
+
+One exposure written again with other bytes (recompressed, its tags edited) counts as another photo.
+"""
 
 from __future__ import annotations
 

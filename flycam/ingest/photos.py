@@ -80,7 +80,9 @@ def read_metadata(path: Path) -> PhotoMetadata:
     if photo.channels == 1 and photo.band_name and photo.band == "colour":
         raise SourceUnreadable(
             f"{path}: is the single band {photo.band_name} of a multispectral set; give flycam the colour"
-            " photos or the near-infrared band of that flight"
+            " photos or the near-infrared band of that flight",
+            vi=f"{path}: chỉ là kênh {photo.band_name} của một bộ ảnh đa phổ; hãy đưa ảnh màu hoặc kênh cận "
+            "hồng ngoại của chuyến bay đó",
         )
     return photo
 

@@ -50,14 +50,18 @@ def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
         with opened(path) as file:
             head = head_of(file, path)
             if head.size_bytes > MAX_FILE_BYTES:
-                raise FrameUnreadable(f"{path}: is larger than 1 GB; it is no photo of a drone, remove it")
+                raise FrameUnreadable(
+                    f"{path}: is larger than 1 GB; it is no photo of a drone, remove it",
+                    vi=f"{path}: lớn hơn 1 GB, không phải ảnh flycam; hãy bỏ tệp này ra",
+                )
             file.seek(0)
             data = file.readall()
     except SourceUnreadable as error:
-        raise FrameUnreadable(str(error)) from error
+        raise FrameUnreadable(str(error), vi=error.vi) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
-            f"{path}: the {head.kind} is cut off before its end; copy it from the card again"
+            f"{path}: the {head.kind} is cut off before its end; copy it from the card again",
+            vi=f"{path}: tệp {head.kind} bị cụt phần cuối; hãy chép lại từ thẻ nhớ",
         )
     return head, np.frombuffer(data, np.uint8)
 
@@ -76,14 +80,22 @@ def _decode(head: PhotoHead, data: NDArray[np.uint8], path: Path, mode: int) -> 
     try:
         picture = cv2.imdecode(data, mode | cv2.IMREAD_IGNORE_ORIENTATION if mode >= 0 else mode)
     except cv2.error as error:
-        raise FrameUnreadable(f"{path}: the {head.kind} is damaged; copy it from the card again") from error
+        raise _damaged(head, path) from error
     if picture is None or picture.size == 0:
-        raise FrameUnreadable(f"{path}: the {head.kind} is damaged; copy it from the card again")
+        raise _damaged(head, path)
     if picture.shape[0] * picture.shape[1] > MAX_PIXELS:
         raise FrameUnreadable(
-            f"{path}: decodes to more pixels than its header says; remove it from the folder"
+            f"{path}: decodes to more pixels than its header says; remove it from the folder",
+            vi=f"{path}: giải mã ra nhiều điểm ảnh hơn phần đầu tệp khai báo; hãy bỏ tệp này khỏi thư mục",
         )
     return picture
+
+
+def _damaged(head: PhotoHead, path: Path) -> FrameUnreadable:
+    return FrameUnreadable(
+        f"{path}: the {head.kind} is damaged; copy it from the card again",
+        vi=f"{path}: tệp {head.kind} bị hỏng; hãy chép lại từ thẻ nhớ",
+    )
 
 
 def _in_file_order(picture: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -98,7 +110,10 @@ def _three_bands(picture: NDArray[np.generic], bands: tuple[int, int, int] | Non
     count = layers.shape[2]
     chosen = bands if bands is not None else ((0, 1, 2) if count >= 3 else (0, 0, 0))
     if max(chosen) >= count or min(chosen) < 0:
-        raise FrameUnreadable(f"{path}: has {count} bands, so bands {chosen} cannot be shown; choose others")
+        raise FrameUnreadable(
+            f"{path}: has {count} bands, so bands {chosen} cannot be shown; choose others",
+            vi=f"{path}: có {count} kênh nên không hiển thị được các kênh {chosen}; hãy chọn kênh khác",
+        )
     eight = _to_eight_bits(layers, path)
     return eight if count == 3 and chosen == (0, 1, 2) else eight[:, :, list(chosen)]
 
@@ -112,12 +127,16 @@ def _to_eight_bits(layers: NDArray[np.generic], path: Path) -> Pixels:
         values = layers.astype(np.float32)
         known = values[np.isfinite(values)]
         if known.size == 0:
-            raise FrameUnreadable(f"{path}: holds no finite pixel; remove it from the folder")
+            raise FrameUnreadable(
+                f"{path}: holds no finite pixel; remove it from the folder",
+                vi=f"{path}: không có điểm ảnh nào hợp lệ; hãy bỏ tệp này khỏi thư mục",
+            )
         low, high = np.percentile(known, STRETCH_PERCENTILES)
         scaled = (np.nan_to_num(values, nan=low) - low) * (255.0 / max(float(high - low), 1e-6))
         return np.asarray(np.clip(np.rint(scaled), 0, 255), np.uint8)
     raise FrameUnreadable(
-        f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits"
+        f"{path}: has pixels of type {layers.dtype}, which flycam does not map; convert it to 8 bits",
+        vi=f"{path}: điểm ảnh kiểu {layers.dtype}, flycam không lập bản đồ được; hãy chuyển sang 8 bit",
     )
 
 

@@ -39,7 +39,10 @@ def walk_png(read_at: ReadAt, head: PhotoHead, path: Path) -> None:
             break
         offset = body + length + 4
     if head.size_px == (0, 0):
-        raise SourceUnreadable(f"{path}: the PNG is cut off inside its header; copy it from the card again")
+        raise SourceUnreadable(
+            f"{path}: the PNG is cut off inside its header; copy it from the card again",
+            vi=f"{path}: tệp PNG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ",
+        )
 
 
 def _take_png_text(chunk: bytes, body: bytes, head: PhotoHead) -> None:

@@ -48,6 +48,7 @@ def export_flight(
     if gsd_m is not None:
         check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
     _require_place(out)
+    _require_geotiff(out)
     polygon = None
     if commune is not None:
         boundary = workspace.catalog.boundaries.commune(commune, flown_on(flight))
@@ -74,6 +75,7 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     """
     flight = workspace.catalog.flights.flight(ref)
     _require_place(out)
+    _require_geotiff(out)
     terrain, support, mosaic = _surface_of(workspace, flight, revision)
     heights = terrain.heights_m
     own = np.isfinite(support.heights_m)
@@ -179,6 +181,15 @@ def _require_place(out: Path) -> None:
         raise InputUnusable(
             f"{out}: its folder does not exist; create it or choose another place",
             vi=f"{out}: chưa có thư mục này; hãy tạo thư mục hoặc chọn chỗ khác",
+        )
+
+
+def _require_geotiff(out: Path) -> None:
+    """Other programs believe a file's suffix: a GeoTIFF named .jpg opens nowhere."""
+    if out.suffix.lower() not in (".tif", ".tiff"):
+        raise OptionUnusable(
+            f"{out}: the map is written as GeoTIFF; give a file's name that ends in .tif",
+            vi=f"{out}: bản đồ được ghi dạng GeoTIFF; hãy đặt tên tệp có đuôi .tif",
         )
 
 

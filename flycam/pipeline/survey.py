@@ -138,17 +138,31 @@ def survey(
         raise _nothing_placed(diagnosis)
     return Survey(
         photos=tuple(photos),
-        unreadable=tuple(Rejection.of(path.name, FrameUnreadable(str(error))) for path, error in failed),
+        unreadable=tuple(_unread(path, error) for path, error in failed),
         skipped=found.skipped,
         diagnosis=diagnosis,
     )
 
 
+def _unread(path: Path, error: SourceUnreadable) -> Rejection:
+    return Rejection.of(path.name, FrameUnreadable(str(error), vi=error.vi))
+
+
 def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:
-    first, count = diagnosis.rejected[0], len(diagnosis.rejected)
+    """Every reason with how many photos it concerns and the first of them, the commonest first."""
+    by_reason: dict[str, list[Rejection]] = {}
+    for one in diagnosis.rejected:
+        by_reason.setdefault(one.reason, []).append(one)
+    groups = sorted(by_reason.values(), key=len, reverse=True)
+    count = len(diagnosis.rejected)
+    if len(groups) == 1:
+        en, vi = groups[0][0].message, groups[0][0].message_vi
+    else:
+        en = "; ".join(f"{len(group)} such as {group[0].message}" for group in groups)
+        vi = "; ".join(f"{len(group)} ảnh như {group[0].message_vi}" for group in groups)
     return PositionMissing(
-        f"none of the {count} photos can be placed: {first.message}",
-        vi=f"không ảnh nào trong {count} ảnh định vị được: {first.message_vi}",
+        f"none of the {count} photos can be placed: {en}",
+        vi=f"không ảnh nào trong {count} ảnh định vị được: {vi}",
     )
 
 

@@ -11,6 +11,7 @@ from flycam.store.local import LocalStore
 from flycam.store.memory import MemoryStore
 
 _HOW = "write file:///FOLDER or s3://bucket/prefix?endpoint=http://HOST:PORT"
+_HOW_VI = "hãy ghi file:///THƯ_MỤC hoặc s3://bucket/tiền_tố?endpoint=http://MÁY:CỔNG"
 
 
 def open_store(url: str) -> ObjectStore:
@@ -18,10 +19,16 @@ def open_store(url: str) -> ObjectStore:
 
     Raises InputUnusable for an address that is none; a store that is down is found at its first use.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:  # a bracket that opens no IPv6 address
+        raise _no_address(url) from error
     if parts.scheme == "file":
         if parts.netloc not in ("", "localhost") or not parts.path.startswith("/"):
-            raise InputUnusable(f"{url}: the folder of a store is absolute; {_HOW}")
+            raise InputUnusable(
+                f"{url}: the folder of a store is absolute; {_HOW}",
+                vi=f"{url}: thư mục của kho lưu trữ phải là đường dẫn tuyệt đối; {_HOW_VI}",
+            )
         return LocalStore(Path(unquote(parts.path)))
     if parts.scheme == "s3":
         from flycam.store.s3 import S3Store  # noqa: PLC0415  its client only where it is asked for
@@ -29,6 +36,10 @@ def open_store(url: str) -> ObjectStore:
         return S3Store.from_url(url)
     if parts.scheme == "memory":
         return MemoryStore()
-    raise InputUnusable(
-        f"{url}: no address of a store; {_HOW}", vi=f"{url}: không phải địa chỉ kho lưu trữ; {_HOW}"
+    raise _no_address(url)
+
+
+def _no_address(url: str) -> InputUnusable:
+    return InputUnusable(
+        f"{url}: no address of a store; {_HOW}", vi=f"{url}: không phải địa chỉ kho lưu trữ; {_HOW_VI}"
     )

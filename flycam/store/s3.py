@@ -18,6 +18,7 @@ from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.credentials.providers import EnvAWSProvider, Provider, StaticProvider
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.helpers import check_bucket_name
 from urllib3.exceptions import HTTPError
 
 from flycam.errors import (
@@ -58,9 +59,13 @@ class S3Store:
         threads: int = DEFAULT_THREADS,
     ) -> None:
         """`endpoint` is http://HOST:PORT or https://HOST; `credentials` default to the environment's."""
-        parts = urlsplit(endpoint)
+        try:
+            parts = urlsplit(endpoint)
+        except ValueError as error:
+            raise _no_server(endpoint) from error
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-            raise InputUnusable(f"{endpoint}: no address of an S3 server; write http://HOST:PORT")
+            raise _no_server(endpoint)
+        _check_bucket(bucket)
         self._endpoint, self._bucket = endpoint, bucket
         self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
         self._http = urllib3.PoolManager(
@@ -75,13 +80,16 @@ class S3Store:
             ),
         )
         provider: Provider = StaticProvider(*credentials) if credentials else _Environment(self._place)
-        self._client = Minio(
-            parts.netloc,
-            secure=parts.scheme == "https",
-            region=region,
-            credentials=provider,
-            http_client=self._http,
-        )
+        try:
+            self._client = Minio(
+                parts.netloc,
+                secure=parts.scheme == "https",
+                region=region,
+                credentials=provider,
+                http_client=self._http,
+            )
+        except ValueError as error:  # a host, port or region that cannot be one
+            raise _no_server(f"{endpoint} ({error})") from error
 
     @classmethod
     def from_url(cls, url: str, *, threads: int = DEFAULT_THREADS) -> S3Store:
@@ -91,7 +99,8 @@ class S3Store:
         unknown = sorted(set(options) - {"endpoint", "region"})
         if parts.scheme != "s3" or not parts.netloc or unknown:
             raise InputUnusable(
-                f"{url}: no address of a bucket; write s3://bucket/prefix?endpoint=http://HOST:PORT"
+                f"{url}: no address of a bucket; write s3://bucket/prefix?endpoint=http://HOST:PORT",
+                vi=f"{url}: không phải địa chỉ bucket; hãy ghi s3://bucket/tiền_tố?endpoint=http://MÁY:CỔNG",
             )
         return cls(
             options.get("endpoint", "https://s3.amazonaws.com"),
@@ -274,6 +283,24 @@ class _Environment(Provider):
                 f"{self._place}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
                 vi=f"{self._place}: thiếu khoá truy cập; hãy đặt AWS_ACCESS_KEY_ID và AWS_SECRET_ACCESS_KEY",
             ) from None
+
+
+def _no_server(place: str) -> InputUnusable:
+    return InputUnusable(
+        f"{place}: no address of an S3 server; write http://HOST:PORT",
+        vi=f"{place}: không phải địa chỉ máy chủ S3; hãy ghi http://MÁY:CỔNG",
+    )
+
+
+def _check_bucket(name: str) -> None:
+    """Here once, where the store is opened: the client says it at every use, and as a ValueError."""
+    try:
+        check_bucket_name(name)
+    except ValueError as error:
+        raise InputUnusable(
+            f"s3://{name}: no name of a bucket; write 3 to 63 lower-case letters, digits and hyphens",
+            vi=f"s3://{name}: không phải tên bucket; hãy ghi 3 đến 63 chữ thường không dấu, chữ số, gạch nối",
+        ) from error
 
 
 def _answer_error(answer: urllib3.BaseHTTPResponse) -> Exception:

@@ -77,6 +77,10 @@ def test_exports_that_make_no_sense(ready: Operator, drill: DrillReport, tmp_pat
     ]:
         said = ready("export", flight_id, out, *options)
         assert said.exit_code == (3 if "--revision" in options else 2) and word in said.sentence
+    for name in ("bản đồ.jpg", "bản đồ.png", "bản đồ", ".tif"):
+        said = ready("export", flight_id, tmp_path / name)
+        assert said.exit_code == 2 and f"{name}: the map is written as GeoTIFF" in said.sentence
+        assert not (tmp_path / name).exists()
     for place in (tmp_path, tmp_path / "chưa có" / "a.tif"):
         said = ready("export", flight_id, place)
         assert said.exit_code == 3 and str(place) in said.sentence

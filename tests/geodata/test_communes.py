@@ -179,6 +179,10 @@ def test_what_cannot_be_boundaries(tmp_path: Path) -> None:
     nameless = geojson(tmp_path / "n.geojson", [({"colour": "red"}, SQUARES["90001"][1])])
     with pytest.raises(BoundaryInvalid, match="columns: colour"):
         read_communes(nameless, SINCE)
+    bare = geojson(tmp_path / "bare.geojson", [({}, SQUARES["90001"][1])])
+    with pytest.raises(BoundaryInvalid, match="columns: none") as caught:
+        read_communes(bare, SINCE)
+    assert "(các cột: không có cột nào)" in (caught.value.vi or "")
     with pytest.raises(BoundaryInvalid, match="YYYY-MM-DD"):
         read_communes(tmp_path / "a.geojson", "01/07/2025")
 

@@ -122,11 +122,18 @@ def test_bytes_after_the_end_do_no_harm(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "sentence"), [(b"", "empty"), (b"text " * 9, "holds text"), (b"\xff\xd8\xff\xe0", "cut off")]
+    ("data", "sentence", "vi"),
+    [
+        (b"", "empty", "tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"),
+        (b"text " * 9, "holds text", "là tệp văn bản, không phải ảnh; hãy đưa chính các tệp ảnh cho flycam"),
+        (b"\xff\xd8\xff\xe0", "cut off", "tệp JPEG bị cụt ngay phần đầu; hãy chép lại từ thẻ nhớ"),
+    ],
 )
-def test_what_is_no_photo_is_refused(tmp_path: Path, data: bytes, sentence: str) -> None:
-    with pytest.raises(FrameUnreadable, match=rf"a\.jpg: .*{sentence}"):
-        open_pixels(written(tmp_path, "a.jpg", data))
+def test_what_is_no_photo_is_refused(tmp_path: Path, data: bytes, sentence: str, vi: str) -> None:
+    path = written(tmp_path, "a.jpg", data)
+    with pytest.raises(FrameUnreadable, match=rf"a\.jpg: .*{sentence}") as caught:
+        open_pixels(path)
+    assert caught.value.vi == f"{path}: {vi}"
 
 
 def test_a_png_chunk_longer_than_its_file_is_refused(tmp_path: Path) -> None:

@@ -128,6 +128,31 @@ def test_spoiled_photos_are_counted_and_the_rest_is_kept(
     assert report.used == drill.frames - 1
     assert report.rejected == {"unreadable": 3}
     assert {r.name for r in report.survey.unreadable} >= {"empty.jpg", "letter.jpg"}
+    said = {r.name: r.message_vi for r in report.survey.unreadable}
+    assert said["empty.jpg"] == f"{card / 'empty.jpg'}: tệp rỗng (0 byte); hãy chép lại từ thẻ nhớ"
+    assert said["letter.jpg"].startswith(f"{card / 'letter.jpg'}: không phải ảnh JPEG, PNG hay TIFF; hãy ")
+
+
+def test_photos_that_cannot_be_placed_are_told_by_reason(card: Path) -> None:
+    """One a copy, the rest without a position: both reasons, how many each, one file each."""
+    photos = sorted(card.iterdir())
+    for path in photos:
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture)
+        Image.fromarray(pixels).save(path)  # without its EXIF
+    photos[1].write_bytes(photos[0].read_bytes())
+    with pytest.raises(PositionMissing) as caught:
+        inspect_flight(SurveyRequest(paths=(card,)), [])
+    count, (first, copy, *_) = len(photos), [path.name for path in photos]
+    assert str(caught.value) == (
+        f"none of the {count} photos can be placed: {count - 1} such as {first}: has no position: give the "
+        f"flight log with --telemetry; 1 such as {copy}: holds the same bytes as {first}: one of them is used"
+    )
+    assert caught.value.vi == (
+        f"không ảnh nào trong {count} ảnh định vị được: {count - 1} ảnh như {first}: không có vị trí dùng "
+        f"được; hãy cung cấp nhật ký bay bằng --telemetry; 1 ảnh như {copy}: giống hệt {first}; chỉ dùng một "
+        "ảnh"
+    )
 
 
 def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
@@ -139,12 +164,12 @@ def test_a_photo_cut_off_is_refused_by_inspect_as_by_ingest(
     house = make_house(drill)
     report = house.ingest(card)
     sentence = f"{spoiled}: the JPEG is cut off before its end; copy it from the card again"
-    sentence_vi = f"{spoiled.name}: không đọc được ảnh; hãy chép lại từ thẻ nhớ"
+    sentence_vi = f"{spoiled}: tệp JPEG bị cụt phần cuối; hãy chép lại từ thẻ nhớ"
     left_out = Rejection(name=spoiled.name, reason="unreadable", message=sentence, message_vi=sentence_vi)
     assert seen.rejected == report.left_out == (left_out,)
     assert len(seen.headers) == report.used == drill.frames - 1
     (said,) = [problem for problem in seen.problems if problem.code == "unreadable"]
-    assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photos cannot be read")
+    assert said.frames == (spoiled.name,) and said.sentence_en.startswith("1 photo cannot be read")
     rejected = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.REJECTED)
     assert [(one.reason, one.message) for one in rejected] == [("unreadable", sentence)]
 
