@@ -40,7 +40,11 @@ def test_without_support_the_terrain_is_left_as_it_is() -> None:
 def test_a_terrain_that_stands_aside_is_brought_back_far_from_support(
     east: float, north: float, up: float
 ) -> None:
-    """found = true ground - terrain, where terrain(p) = ground(p - shift) - up."""
+    """found = true ground - terrain, where terrain(p) = ground(p - shift) - up.
+
+    Less than half is left of what the shift does to the heights. The two parts of it are added up, for where
+    they happen to cancel there is little to bring back and the error before says nothing of the shift.
+    """
     row, col = np.mgrid[:SIDE, :SIDE] * SPACING
 
     def ground(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -50,8 +54,8 @@ def test_a_terrain_that_stands_aside_is_brought_back_far_from_support(
     error = (ground(col, row) - terrain).astype(np.float32)
     correction = correct_terrain(error, sigma_of(half()), terrain.astype(np.float32), SPACING)
     left = np.abs(correction.dz_m - error)[:, SIDE // 2 :]
-    before = np.abs(error)[:, SIDE // 2 :]
-    assert np.percentile(left, 90) < 0.5 * np.percentile(before, 90) + 0.3
+    shifted = (np.abs(error - up) + abs(up))[:, SIDE // 2 :]
+    assert np.percentile(left, 90) < 0.45 * np.percentile(shifted, 90) + 0.3
     assert (left <= 3.0 * correction.sigma_m[:, SIDE // 2 :] + 0.3).mean() > 0.95
 
 
