@@ -11,12 +11,11 @@ import numpy as np
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import MosaicInfo
-from flycam.errors import NotFound
 from flycam.geodata.crs import transform_points
 from flycam.geodata.raster import BLOCK_PX, CogWriter
 from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
 from flycam.geometry.planar import Bounds
-from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, output_grid
+from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, nothing_inside, output_grid
 from flycam.mosaic.outline import Outline
 from flycam.mosaic.resample import TileReader, resampled
 from flycam.mosaic.tilelog import TileLog
@@ -74,10 +73,7 @@ def export_cog(
         compress=compress,
     ) as out:
         if not _write_blocks(out, tiles, grid, crs, outline):
-            raise NotFound(
-                "the mosaic shows nothing inside this boundary; choose another commune or flight",
-                vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
-            )
+            raise nothing_inside()
     return Exported(path=out_path, crs=crs, gsd_m=gsd_m, bounds=grid.bounds, shape_px=(grid.rows, grid.cols))
 
 

@@ -86,6 +86,14 @@ def data_bounds(store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo) -> Bo
     )
 
 
+def nothing_inside() -> NotFound:
+    """What is said where a boundary and the mosaic do not meet, in their bounds or in their pixels."""
+    return NotFound(
+        "the mosaic shows nothing inside this boundary; choose another commune or flight",
+        vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
+    )
+
+
 def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | None) -> OutputGrid:
     """Grid over a Mercator rectangle, or the part of it around `polygon` (WGS 84 degrees).
 
@@ -97,10 +105,7 @@ def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | 
         w, s, e, n = _bounds_in(polygon.bounds, point_transform(WGS84, crs))
         west, south, east, north = max(west, w), max(south, s), min(east, e), min(north, n)
         if west >= east or south >= north:
-            raise NotFound(
-                "the mosaic shows nothing inside this boundary; choose another commune or flight",
-                vi="bản đồ không có gì trong ranh giới này; hãy chọn xã hoặc chuyến bay khác",
-            )
+            raise nothing_inside()
     step_x = step_y = gsd_m / (describe_crs(crs).unit_m or 1.0)
     if describe_crs(crs).is_geographic:
         step_y = gsd_m / _METRES_PER_DEGREE

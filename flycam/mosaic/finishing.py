@@ -123,12 +123,14 @@ def _block(
     nearest = _enlarged(plan, ground, base_zoom, window)
     owner = _owners(plan, base_zoom, window, pictures, nearest)
     through = np.zeros_like(owner)
+    layers = [(owner, pictures)]
     if hidden is not None:
         beyond = _Pictures(window, base_zoom, hidden.patch_of, plan.frames)
         holes = (nearest > 0) & (owner == NO_SOURCE)
-        through = _through(plan, base_zoom, window, holes, nearest, beyond)
+        through = _through(plan, base_zoom, holes, nearest, beyond)
+        layers.append((through, beyond))
     blender = Blender(window)
-    for labels, shown in ((owner, pictures), (through, beyond if hidden is not None else pictures)):
+    for labels, shown in layers:
         for label in _present(labels):
             owned = labels == label
             picture = shown.of(label, owned)
@@ -192,8 +194,7 @@ def _owners(plan: SeamPlan, base_zoom: int, window: Box, pictures: _Pictures, ne
     _settle(owner, second, pictures)
     _settle(owner, nearest, pictures)
     holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
-    for label, asked in _asked_nearby(plan, base_zoom, window, holes):
-        _settle(owner, np.where(asked, np.uint16(label), NO_SOURCE).astype(np.uint16), pictures)
+    _settle_nearby(owner, plan, base_zoom, holes, pictures)
     return owner
 
 
@@ -207,33 +208,29 @@ def _settle(owner: Words, wanted: Words, pictures: _Pictures) -> None:
         owner[at][asked[at] & picture.seen] = label
 
 
-def _through(
-    plan: SeamPlan, base_zoom: int, window: Box, holes: Mask, nearest: Words, pictures: _Pictures
-) -> Words:
+def _through(plan: SeamPlan, base_zoom: int, holes: Mask, nearest: Words, pictures: _Pictures) -> Words:
     """H×W labels of the frames that stand in at holes: whoever owns the ground next to them, else whoever
     owns ground nearby; 0 where none has it in its picture."""
-    result = np.zeros(window.shape, dtype=np.uint16)
+    result = np.zeros_like(nearest)
     if holes.any():
         _settle(result, np.where(holes, nearest, NO_SOURCE).astype(np.uint16), pictures)
-        left = holes & (result == NO_SOURCE)
-        for label, asked in _asked_nearby(plan, base_zoom, window, left):
-            _settle(result, np.where(asked, np.uint16(label), NO_SOURCE).astype(np.uint16), pictures)
+        _settle_nearby(result, plan, base_zoom, holes & (result == NO_SOURCE), pictures)
     return result
 
 
-def _asked_nearby(plan: SeamPlan, base_zoom: int, window: Box, holes: Mask) -> Iterator[tuple[int, Mask]]:
-    """Labels, ascending, with the holes of those tiles that they own ground near."""
+def _settle_nearby(owner: Words, plan: SeamPlan, base_zoom: int, holes: Mask, pictures: _Pictures) -> None:
+    """Give the holes of each tile to whoever owns ground near it: the lowest label that sees them."""
     parts: dict[int, list[tuple[slice, slice]]] = {}
-    for tile in _tiles_around(window, base_zoom) if holes.any() else ():
-        part = _box_of(tile).intersection(window).within(window)
+    for tile in _tiles_around(pictures.window, base_zoom) if holes.any() else ():
+        part = _box_of(tile).intersection(pictures.window).within(pictures.window)
         if holes[part].any():
             for label in _nearby(plan, base_zoom, tile):
                 parts.setdefault(label, []).append(part)
     for label in sorted(parts):
-        asked = np.zeros_like(holes)
+        wanted = np.zeros_like(owner)
         for part in parts[label]:
-            asked[part] = holes[part]
-        yield label, asked
+            wanted[part][holes[part]] = label
+        _settle(owner, wanted, pictures)
 
 
 def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
