@@ -7,34 +7,20 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from flycam.drill.truth import DrillTruth
-from tests.bench.flights import ROOT, BenchFlight, exact_poses
-from tests.bench.processes import BenchBroken
+from tests.bench.flights import BenchFlight, exact_poses
+from tests.bench.peers import installed
+
+_VARIABLE = "FLYCAM_BENCH_ORTHORITY"
 
 
 def program() -> Path:
     """Path of `oty`; installed on first use."""
-    told = os.environ.get("FLYCAM_BENCH_ORTHORITY")
-    if told:
-        return Path(told)
-    home = ROOT / "orthority"
-    path = home / "bin" / "oty"
-    if not path.exists():
-        print(f"installing orthority into {home} …", flush=True)
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", "orthority"], check=True)
-        except subprocess.CalledProcessError as error:
-            shutil.rmtree(home, ignore_errors=True)
-            raise BenchBroken(
-                f"orthority cannot be installed ({error}); set FLYCAM_BENCH_ORTHORITY"
-            ) from error
-    return path
+    told = os.environ.get(_VARIABLE)
+    return Path(told) if told else installed("orthority", "orthority", "oty", _VARIABLE)
 
 
 def version_of(oty: Path) -> str:

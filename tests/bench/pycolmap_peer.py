@@ -6,18 +6,16 @@ FLYCAM_BENCH_PYCOLMAP names a Python that has it.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tests.bench.flights import ROOT
-from tests.bench.processes import BenchBroken, run_process
+from tests.bench.peers import installed
+from tests.bench.processes import run_process
 from tests.bench.tie_blocks import TieBlock
 
+_VARIABLE = "FLYCAM_BENCH_PYCOLMAP"
 VERSION = "4.2.1"
 _SCRIPT = Path(__file__).with_name("colmap_adjust.py")
 
@@ -34,21 +32,8 @@ class ColmapRun:
 
 def python() -> Path:
     """Python of the environment; installed on first use."""
-    told = os.environ.get("FLYCAM_BENCH_PYCOLMAP")
-    if told:
-        return Path(told)
-    home = ROOT / "pycolmap"
-    path = home / "bin" / "python"
-    if not path.exists():
-        print(f"installing pycolmap {VERSION} into {home} …", flush=True)
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-            wanted = f"pycolmap=={VERSION}"
-            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", wanted], check=True)
-        except subprocess.CalledProcessError as error:
-            shutil.rmtree(home, ignore_errors=True)
-            raise BenchBroken(f"pycolmap cannot be installed ({error}); set FLYCAM_BENCH_PYCOLMAP") from error
-    return path
+    told = os.environ.get(_VARIABLE)
+    return Path(told) if told else installed("pycolmap", f"pycolmap=={VERSION}", "python", _VARIABLE)
 
 
 def adjusted(block: TieBlock, folder: Path) -> dict[str, ColmapRun]:

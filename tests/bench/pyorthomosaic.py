@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from tests.bench.finish_flights import HOME
-from tests.bench.flights import ROOT
+from tests.bench.peers import installed
 from tests.bench.processes import BenchBroken, Finished, run_process
 
+_VARIABLE = "FLYCAM_BENCH_PYORTHOMOSAIC"
 VERSION = "0.9.3"
 LIMIT_S = 20 * 60.0
 """Wall time after which its 3D is stopped: what it took until then is less than it takes."""
@@ -35,23 +34,10 @@ class PeerRun:
 
 def program(kind: str) -> Path:
     """Path of the program; installed on first use."""
-    told = os.environ.get("FLYCAM_BENCH_PYORTHOMOSAIC")
+    told = os.environ.get(_VARIABLE)
     if told:
         return Path(told) / _NAMES[kind]
-    home = ROOT / "pyorthomosaic"
-    path = home / "bin" / _NAMES[kind]
-    if not path.exists():
-        print(f"installing pyOrthomosaic {VERSION} into {home} …", flush=True)
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-            wanted = f"pyOrthomosaic=={VERSION}"
-            subprocess.run([str(home / "bin" / "pip"), "install", "--quiet", wanted], check=True)
-        except subprocess.CalledProcessError as error:
-            shutil.rmtree(home, ignore_errors=True)
-            raise BenchBroken(
-                f"pyOrthomosaic cannot be installed ({error}); set FLYCAM_BENCH_PYORTHOMOSAIC"
-            ) from error
-    return path
+    return installed("pyOrthomosaic", f"pyOrthomosaic=={VERSION}", _NAMES[kind], _VARIABLE)
 
 
 def mosaicked(kind: str, photos: Path, name: str, gsd_m: float | None = None) -> PeerRun:
