@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,20 @@ CAMERA = InteriorOrientation(
     principal_point_px=(1999.5, 1499.5),
     calibration_id="test",
 )
+
+
+def canberra_camera(folder: Path) -> InteriorOrientation:
+    """The lens of the real flight `canberra_tlog`, from the OpenCV matrices beside its photos."""
+    camera = json.loads((folder / "camera.json").read_text())
+    k = np.array(camera["K"])
+    return InteriorOrientation(
+        model=LensModel.BROWN,
+        image_size_px=(1280, 960),
+        focal_length_px=(k[0, 0], k[1, 1]),
+        principal_point_px=(k[0, 2], k[1, 2]),
+        distortion=tuple(np.array(camera["D"]).ravel()),
+        calibration_id="operator:camera.json",
+    )
 
 
 def picture(sharpness, covered=False):

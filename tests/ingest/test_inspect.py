@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,6 @@ from flycam.frame.frame import Layer, frame_id_of
 from flycam.geodata.crs import convergence_and_scale
 from flycam.geometry.camera import project
 from flycam.geometry.exterior import PoseSource
-from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.diagnosis import GapKind, Severity
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.inspect import diagnose
@@ -23,7 +21,19 @@ from flycam.ingest.metadata import Angles
 from flycam.ingest.photos import find_photos, interior_for, read_all
 from flycam.ingest.telemetry_files import read_flight_log
 from tests.ingest.exiftool_csv import read_exiftool_csv
-from tests.ingest.made_flights import CAMERA, GROUND_M, LAT, LON, codes, flat, photo, picture, strips, the
+from tests.ingest.made_flights import (
+    CAMERA,
+    GROUND_M,
+    LAT,
+    LON,
+    canberra_camera,
+    codes,
+    flat,
+    photo,
+    picture,
+    strips,
+    the,
+)
 
 
 def inspect(photos, **asked):
@@ -183,16 +193,7 @@ def test_seneca_has_no_gimbal_and_its_ellipsoidal_height_is_not_taken_for_sea_le
 @pytest.mark.real
 def test_canberra_is_positioned_from_its_log(shared_data):
     folder = shared_data / "flights" / "canberra_tlog"
-    camera = json.loads((folder / "camera.json").read_text())
-    k = np.array(camera["K"])
-    interior = InteriorOrientation(
-        model=LensModel.BROWN,
-        image_size_px=(1280, 960),
-        focal_length_px=(k[0, 0], k[1, 1]),
-        principal_point_px=(k[0, 2], k[1, 2]),
-        distortion=tuple(np.array(camera["D"]).ravel()),
-        calibration_id="operator:camera.json",
-    )
+    interior = canberra_camera(folder)
     photos, _ = read_all(find_photos([folder]))
     diagnosis = diagnose(
         photos,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flycam.errors import SourceUnreadable, TelemetryGap
-from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.ingest.inspect import diagnose
 from flycam.ingest.photo_search import find_photos
 from flycam.ingest.photos import read_all
@@ -22,7 +20,7 @@ from flycam.ingest.quaternions import gimbal_yaw_in_world, interpolate_quaternio
 from flycam.ingest.telemetry_files import read_flight_log
 from flycam.ingest.ulog import read_ulog
 from flycam.ingest.ulog_topics import read_topics
-from tests.ingest.made_flights import LAT, LON, flat
+from tests.ingest.made_flights import LAT, LON, canberra_camera, flat
 
 T0_US = 1_758_333_600_000_000
 BOOT_US = 20_000_000
@@ -376,16 +374,7 @@ def test_photos_take_their_place_from_a_ulog_as_from_the_tlog_of_the_same_flight
         writer.row("vehicle_global_position", us, s.lat_deg, s.lon_deg, s.height_m, 0.0)
         writer.row("vehicle_attitude", us, turned(s.yaw_deg, s.pitch_deg, s.roll_deg))
     ulog = read_flight_log(writer.save(tmp_path / "flight.ulg"))
-    camera = json.loads((folder / "camera.json").read_text())
-    k = np.array(camera["K"])
-    interior = InteriorOrientation(
-        model=LensModel.BROWN,
-        image_size_px=(1280, 960),
-        focal_length_px=(k[0, 0], k[1, 1]),
-        principal_point_px=(k[0, 2], k[1, 2]),
-        distortion=tuple(np.array(camera["D"]).ravel()),
-        calibration_id="operator:camera.json",
-    )
+    interior = canberra_camera(folder)
     photos, _ = read_all(find_photos([folder]))
     centres = []
     for log in (tlog, ulog):
