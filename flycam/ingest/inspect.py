@@ -212,7 +212,7 @@ def _with_lenses(
             interiors.append(lens_of(photo, sideways[row], interior_for))
             kept.append(row)
         except CalibrationMissing as error:
-            unknown.append(Rejection.of(table.names[row], LensUnknown(str(error))))
+            unknown.append(Rejection.of(table.names[row], LensUnknown(str(error), vi=error.vi)))
     if unknown:
         problem = Problem(
             code="calibration_missing",

@@ -46,7 +46,7 @@ def posed_headers(
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
-            rejected.append(Rejection.of(name, LensUnknown(str(error))))
+            rejected.append(Rejection.of(name, LensUnknown(str(error), vi=error.vi)))
             continue
         identity = identify(photo)
         headers.append(
