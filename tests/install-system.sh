@@ -23,6 +23,8 @@ tests)
     have gst-launch-1.0 || missing="$missing gstreamer1.0-tools"
     there /usr/lib/*/gstreamer-1.0/libgstisomp4.so || missing="$missing gstreamer1.0-plugins-good"
     there /usr/lib/*/gstreamer-1.0/libgstopenh264.so || missing="$missing gstreamer1.0-plugins-bad"
+    there /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib ||
+        missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi"
     ;;
 esac
 [ -n "$missing" ] || exit 0
