@@ -25,6 +25,7 @@ from flycam.ingest.video_decoding import DecodingOrder
 
 _QUEUE = 8
 _MOST_MOOV_BYTES = 64 << 20
+_DRILL_MARK = b"urn:flycam:drill:"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 
@@ -63,7 +64,7 @@ class VideoSource:
 
     url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
     is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
-    size_px        (width, height), known inside the context; fps 0 unknown
+    size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
     created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
     """
 
@@ -83,7 +84,7 @@ class VideoSource:
         self._began_ns: int | None = None
         self.health = VideoHealth()
         self.size_px = (0, 0)
-        self.fps = 0.0
+        self.fps, self.duration_s = 0.0, 0.0
         self.created_ns = None if self.is_stream else creation_ns(Path(url))
 
     @property
@@ -101,6 +102,7 @@ class VideoSource:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
+        self.duration_s = decoder.duration_s
         self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
         self._thread.start()
         return self
@@ -210,6 +212,18 @@ def is_stream(url: str) -> bool:
 
 def creation_ns(path: Path) -> int | None:
     """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, or not said."""
+    moov = _movie_header(path)
+    seconds = creation_s(moov) if moov is not None else None
+    return None if seconds is None else round(seconds * 1e9)
+
+
+def says_drill(path: Path) -> bool:
+    """Whether an MP4 or MOV file says of itself that it is a rehearsal's."""
+    return _DRILL_MARK in (_movie_header(path) or b"")
+
+
+def _movie_header(path: Path) -> bytes | None:
+    """The content of the file's `moov` box. Raises SourceUnreadable where it cannot be opened."""
     try:
         with path.open("rb") as file:
 
@@ -220,10 +234,9 @@ def creation_ns(path: Path) -> int | None:
             box = find_box(read_at, 0, path.stat().st_size, b"moov")
             if box is None or box[1] - box[0] > _MOST_MOOV_BYTES:
                 return None
-            seconds = creation_s(read_at(box[0], box[1] - box[0]))
+            return read_at(box[0], box[1] - box[0])
     except OSError as error:
         raise SourceUnreadable(
             f"{path}: cannot be opened ({error.strerror}): check the path",
             vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
         ) from error
-    return None if seconds is None else round(seconds * 1e9)

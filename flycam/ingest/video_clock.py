@@ -54,25 +54,29 @@ class ClockOffset:
         return self.sigma_s <= KNOWN_SIGMA_S
 
 
-def unknown_offset(around_s: float = 0.0) -> ClockOffset:
+def unknown_offset(around_s: float = 0.0, reach_s: float = REACH_S) -> ClockOffset:
     """Nothing is known but that it lies within reach of `around_s`."""
-    return ClockOffset(around_s, REACH_S / np.sqrt(3.0))
+    return ClockOffset(around_s, float(reach_s / np.sqrt(3.0)))
 
 
 def estimate_offset(
-    motions: Sequence[Motion], poses: ToldPoses, interior: InteriorOrientation, around_s: float = 0.0
+    motions: Sequence[Motion],
+    poses: ToldPoses,
+    interior: InteriorOrientation,
+    around_s: float = 0.0,
+    reach_s: float = REACH_S,
 ) -> ClockOffset:
-    """The offset within REACH_S of `around_s`, with its sigma and drift.
+    """The offset within `reach_s` of `around_s`, with its sigma and drift.
 
     motions  in order of time, video time; poses in the log's time
     """
     if len(motions) < _LEAST_MOTIONS or len(poses.time_s) < 2:
-        return unknown_offset(around_s)
+        return unknown_offset(around_s, reach_s)
     fit = _Fit(motions, poses, interior)
-    coarse = around_s + np.arange(-REACH_S, REACH_S + _COARSE_S / 2.0, _COARSE_S)
+    coarse = around_s + np.arange(-reach_s, reach_s + _COARSE_S / 2.0, _COARSE_S)
     best = fit.most_likely(coarse)
     if best is None:
-        return unknown_offset(around_s)
+        return unknown_offset(around_s, reach_s)
     fit.leave_out_strangers(best)
     best = fit.most_likely(coarse) or best
     near = best + np.arange(-_FINE_REACH_S, _FINE_REACH_S + _FINE_S / 2.0, _FINE_S)

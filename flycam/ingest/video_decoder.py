@@ -34,7 +34,7 @@ class Decoder:
     """Used as a context: on leaving, the process and its memory are gone, whatever they were doing.
 
     open_s, stall_s  how long the process may take to open the video, and for one picture
-    size_px          (width, height); fps as the container states it, 0 unknown
+    size_px          (width, height); fps and duration_s as the container states them, 0 unknown
     ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
     """
 
@@ -49,7 +49,7 @@ class Decoder:
         self._stopped = stopped or threading.Event()
         self._ring: SharedMemory | None = None
         self.size_px = (0, 0)
-        self.fps = 0.0
+        self.fps, self.duration_s = 0.0, 0.0
         self.ending = ""
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
@@ -68,7 +68,7 @@ class Decoder:
             said = self._heard(self._open_s)
             if said is None or said[0] != "opened":
                 raise self._unreadable(self.ending or str(said[1]) if said else self.ending)
-            _, width, height, self.fps = said
+            _, width, height, self.fps, self.duration_s = said
             self.size_px = (width, height)
             self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
             self._pipe.send(self._ring.name)

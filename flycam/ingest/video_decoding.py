@@ -1,8 +1,9 @@
 """The decoder's own process: pictures of a video into shared memory, so that what hangs or dies is only it.
 
-The parent and this process talk over one pipe. From here: ("opened", width, height, fps), ("picture", slot,
-pts_ns), ("ended", ""), ("failed", why). From the parent: the ring's name, then numbers of slots that are
-free; None to stop. A picture is written only into a free slot, so a parent that does not take is waited for.
+The parent and this process talk over one pipe. From here: ("opened", width, height, fps, seconds),
+("picture", slot, pts_ns), ("ended", ""), ("failed", why). From the parent: the ring's name, then numbers of
+slots that are free; None to stop. A picture is written only into a free slot, so a parent that does not take
+is waited for.
 """
 
 from __future__ import annotations
@@ -54,7 +55,8 @@ def _decode(order: DecodingOrder, parent: Connection) -> None:
         parent.send(("failed", "it holds no picture that can be decoded"))
         return
     height, width = bgr.shape[:2]
-    parent.send(("opened", width, height, float(video.get(cv2.CAP_PROP_FPS))))
+    fps, count = (float(video.get(what)) for what in (cv2.CAP_PROP_FPS, cv2.CAP_PROP_FRAME_COUNT))
+    parent.send(("opened", width, height, fps, count / fps if count > 0 and fps > 0 else 0.0))
     ring = SharedMemory(name=parent.recv())
     try:
         _fill(order, parent, video, bgr, ring)

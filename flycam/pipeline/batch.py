@@ -23,7 +23,6 @@ from flycam.errors import FrameRejected, InputUnusable
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import flight_id_of
 from flycam.frame.warning import MENDED, warning
-from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
@@ -45,17 +44,8 @@ from flycam.pipeline.rectification import ground_views
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
 from flycam.pipeline.relay import Relay, carry_out, plan_relay
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.terrain import (
-    TerrainLookup,
-    names_here,
-    registered_dems,
-    terrain_for_flight,
-)
+from flycam.pipeline.terrain import names_here, registered_dems, terrain_around
 from flycam.pipeline.workspace import Progress, Workspace, silent
-
-_REACH_PER_HEIGHT = 8.0
-_MIN_REACH_M = 600.0
-_MAX_REACH_M = 20_000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,7 +115,17 @@ def ingest(
             terrain_names,
             asked=relay,
         )
-        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names, again)
+        opened = open_flight(
+            workspace,
+            flight_id,
+            planned,
+            terrain,
+            labels,
+            terrain_names,
+            again,
+            work_crs=seen.diagnosis.work_crs,
+            is_drill=seen.diagnosis.is_drill,
+        )
         _keep_inputs(workspace, request)
         carry_out(workspace, flight_id, again, started_ns)
         refolded = _refold(workspace, flight_id, again, planned, progress)
@@ -200,15 +200,11 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
 def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> TerrainGrid:
     centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
     plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
-    below, _ = TerrainLookup(dems)(to_lonlat(centres[:, :2], diagnosis.work_crs))
-    ground = np.where(np.isfinite(below), below, plane)
-    reach = float(np.clip(_REACH_PER_HEIGHT * np.median(centres[:, 2] - ground), _MIN_REACH_M, _MAX_REACH_M))
-    low, high = centres[:, :2].min(axis=0) - reach, centres[:, :2].max(axis=0) + reach
-    return terrain_for_flight(
+    return terrain_around(
         workspace,
         dems,
+        centres,
         diagnosis.work_crs,
-        (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         datum=diagnosis.vertical_datum,
         plane_height_m=plane,
     )

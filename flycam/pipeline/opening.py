@@ -57,12 +57,14 @@ class Opened:
 def open_flight(
     workspace: Workspace,
     flight_id: str,
-    seen: Survey,
     planned: Sequence[Planned],
     terrain: TerrainGrid,
     labels: Labels,
     terrain_names: str = "",
     relay: Relay = NO_RELAY,
+    *,
+    work_crs: str,
+    is_drill: bool,
 ) -> Opened:
     """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
     and warnings of what is on the map already and not laid again.
@@ -73,11 +75,11 @@ def open_flight(
     Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
     """
     times = [frame.header.captured_ns for frame in planned]
-    before = _existing(workspace, flight_id)
+    before = flight_on_record(workspace, flight_id)
     native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
-    event = event_for(workspace, labels.event, is_drill=seen.diagnosis.is_drill) if before is None else None
+    event = event_for(workspace, labels.event, is_drill=is_drill) if before is None else None
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
@@ -88,7 +90,7 @@ def open_flight(
         name=unicodedata.normalize("NFC", name),
         event_id=event.event_id if event else before.event_id if before else "",
         state=FlightState.INGESTING,
-        work_crs=before.work_crs if before else seen.diagnosis.work_crs,
+        work_crs=before.work_crs if before else work_crs,
         vertical_datum=ground.vertical_datum,
         dem_id=ground.dem_id,
         gsd_m=gsd_m,
@@ -263,7 +265,8 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
     return event
 
 
-def _existing(workspace: Workspace, flight_id: str) -> Flight | None:
+def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:
+    """The flight of this id (or name), None if there is none."""
     try:
         return workspace.catalog.flights.flight(flight_id)
     except NotFound:
