@@ -21,7 +21,7 @@ from flycam.ingest.video_motion import ToldPoses, reduced, told_rates
 OPENS_AT, CLOSES_AT = 0.12, 0.22
 """Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
 
-_LONGEST_WINDOW_S = 0.4
+_LONGEST_WINDOW_S = 0.25
 _REMEMBERED = 60
 _TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
 _GREEN = np.array([0, 135, 0])

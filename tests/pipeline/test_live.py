@@ -32,17 +32,6 @@ from tests.houses import House
 MakeHouse = Callable[..., House]
 
 
-@pytest.fixture(scope="module")
-def film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
-    """Twenty seconds with a turn, 320×180, as a consumer drone tells it."""
-    return write_video_drill(
-        tmp_path_factory.mktemp("film") / "d",
-        seed=2,
-        plan=VideoPlan(seconds=20.0, fps=10, strips=2, gsd_m=0.8),
-        size_px=(320, 180),
-    )
-
-
 def flown(house: House, film: VideoDrillReport, **changes: object) -> LiveReport:
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     return live(house.workspace, replace(request, **changes), Labels(), silent)
