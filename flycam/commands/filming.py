@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from flycam.commands.house import DATUM, FILE, Result, opened
-from flycam.console import ProgressBar, command, language
+from flycam.console import ProgressBar, command, language, stop_requests
 from flycam.errors import OptionUnusable
 
 
@@ -44,7 +44,8 @@ def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options
             vi="--camera --hfov: cùng nói về ống kính; hãy chỉ dùng một trong hai",
         )
     labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
-    with opened(data_dir) as (workspace, _):
+    with opened(data_dir) as (workspace, _), stop_requests() as stopped:
         if dem is not None:
             register_dem(workspace, dem, datum)
-        return of_live(run_live(workspace, LiveRequest(**options), labels, ProgressBar()), language())
+        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped)
+        return of_live(report, language())

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from flycam.errors import CalibrationMissing, OptionUnusable, OutsideTerrain
+from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of, frame_id_of
 from flycam.frame.warning import CLOCK_UNKNOWN, warning
@@ -38,6 +39,10 @@ from flycam.pipeline.terrain import TerrainLookup, names_here, registered_dems, 
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 _SAME_SHAPE = 0.02
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,9 +87,15 @@ class LiveReport:
 
 
 def live(
-    workspace: Workspace, request: LiveRequest, labels: Labels, progress: Progress = silent
+    workspace: Workspace,
+    request: LiveRequest,
+    labels: Labels,
+    progress: Progress = silent,
+    stopped: Callable[[], bool] = _never,
 ) -> LiveReport:
     """A video and its log to a published flight; see the recipe above. Run again, it changes nothing.
+
+    stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; OutsideTerrain where no
     picture could be laid; FlightBusy, StorageTrouble.
@@ -116,7 +127,7 @@ def live(
         )
         clock = _clock(request, log, told, interior, source)
         if not (clock.is_settled or request.is_realtime):
-            _look_through(video, clock, progress)
+            _look_through(video, clock, progress, stopped)
         with (
             workspace.catalog.flights.lock(flight_id),
             tempfile.TemporaryDirectory(prefix="live-", dir=_made(workspace.cache_dir)) as scratch,
@@ -129,7 +140,7 @@ def live(
             flow = LiveFlow(
                 source, poses, told, clock, log.zero_ns, interior, laying, drops=request.is_realtime
             )
-            flow.run(progress)
+            flow.run(progress, stopped)
             flight = laying.close(_warnings(clock, poses), progress)
         if flight is None:
             raise _nothing_laid(request, laying, flow.dropped)
@@ -205,12 +216,17 @@ def _clock(
     )
 
 
-def _look_through(video: Path, clock: LiveClock, progress: Progress) -> None:
+def _look_through(video: Path, clock: LiveClock, progress: Progress, stopped: Callable[[], bool]) -> None:
     """All of a file's motion measured before any of it is laid: no later time knows its clock better."""
     with VideoSource(str(video)) as source:
         for done, picture in enumerate(source.pictures(), start=1):
             clock.add(picture)
             progress("clock", done, max(done, pictures_in(source)))
+            if stopped():
+                raise Cancelled(
+                    f"{video.name}: stopped before anything was laid; the same command begins again",
+                    vi=f"{video.name}: đã dừng khi chưa trải ảnh nào; chạy lại lệnh này để làm lại",
+                )
     clock.settle()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Callable
 
 import numpy as np
 
@@ -63,8 +64,11 @@ class LiveFlow:
         half, most = np.percentile(self._late_ms, [50, 95])
         return float(half), float(most)
 
-    def run(self, progress: Progress) -> None:
-        """Until the video ends. What the laying raises is raised here."""
+    def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
+        """Until the video ends, or somebody asks to stop: what was chosen by then is laid all the same.
+
+        Raises what the laying raises.
+        """
         thread = threading.Thread(target=self._lay_all, name="laying", daemon=True)
         thread.start()
         try:
@@ -72,7 +76,7 @@ class LiveFlow:
                 self.decoded += 1
                 self._take(picture)
                 progress("live", self.decoded, max(self.decoded, self._expected))
-                if self._error is not None:
+                if self._error is not None or stopped():
                     break
             self._end()
         finally:

@@ -56,6 +56,14 @@ def write_film(path: Path, pictures: int = 60, fps: int = 30) -> Path:
     return path
 
 
+def as_transport_stream(film: Path, path: Path) -> Path:
+    """The film's pictures in an MPEG-TS file."""
+    command = ["gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"]
+    command += ["config-interval=-1", "!", "mpegtsmux", "!", "filesink", f"location={path}"]
+    subprocess.run(command, check=True, timeout=60)
+    return path
+
+
 def free_port(kind: int = socket.SOCK_STREAM) -> int:
     """A port nobody listens on at this moment."""
     with socket.socket(socket.AF_INET, kind) as probe:

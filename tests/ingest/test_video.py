@@ -65,6 +65,23 @@ def test_what_is_no_video_is_refused_by_name(tmp_path: Path, film: Path) -> None
             pass
 
 
+def test_times_that_jump_back_are_left_out_and_counted(film: Path, tmp_path: Path) -> None:
+    once = streaming.as_transport_stream(film, tmp_path / "once.ts").read_bytes()
+    (tmp_path / "twice.ts").write_bytes(once + once)  # a recorder that began anew: its times do too
+    with VideoSource(str(tmp_path / "twice.ts")) as source:
+        times = [picture.pts_ns for picture in source.pictures()]
+    assert times == sorted(set(times)) and len(times) >= 58
+    assert len(times) + source.health.dropped["pts_backwards"] >= 116
+
+
+def test_a_film_cut_off_in_the_middle_gives_what_it_holds(film: Path, tmp_path: Path) -> None:
+    whole = streaming.as_transport_stream(film, tmp_path / "whole.ts").read_bytes()
+    (tmp_path / "half.ts").write_bytes(whole[: len(whole) // 2])
+    with VideoSource(str(tmp_path / "half.ts")) as source:
+        numbers = [streaming.number_of(picture.pixels) for picture in source.pictures()]
+    assert 10 < len(numbers) < 60 and numbers[:10] == list(range(10))
+
+
 def test_a_decoder_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "hangs.mp4")  # opening it waits for a writer that never comes
     began = time.monotonic()

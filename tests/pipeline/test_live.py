@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +19,14 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
-from flycam.errors import CalibrationMissing, NotFound, OptionUnusable, OutsideTerrain, StorageTrouble
+from flycam.errors import (
+    CalibrationMissing,
+    Cancelled,
+    NotFound,
+    OptionUnusable,
+    OutsideTerrain,
+    StorageTrouble,
+)
 from flycam.frame.flight import FlightState
 from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.tilelog import read_tile
@@ -151,6 +162,41 @@ def test_at_its_own_speed_every_picture_is_laid_or_counted(
     assert report.decoded + report.dropped.get("overrun", 0) >= 200
     half, most = report.latency_ms
     assert 0.0 < half <= most
+
+
+def test_a_stop_ends_the_flight_where_it_is_and_the_same_command_goes_on(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house, count = make_house(film), iter(range(1000))
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    report = live(house.workspace, request, Labels(), silent, lambda: next(count) >= 100)
+    assert report.flight.state is FlightState.READY and report.used >= 3 and report.decoded == 101
+    whole = flown(house, film)
+    assert whole.used > report.used and whole.new == whole.used - report.used
+    with pytest.raises(Cancelled):
+        live(house.workspace, replace(request, telemetry=str(film.telemetry)), Labels(), silent, lambda: True)
+
+
+def test_ctrl_c_on_the_command_shows_what_was_laid(film: VideoDrillReport, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "flycam", "live", "--data", str(tmp_path / "data"), "--realtime"]
+    command += ["--video", str(film.video), "--telemetry", str(film.subtitles), "--camera", str(film.camera)]
+    with subprocess.Popen(
+        [*command, "--json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until_s = time.monotonic() + 60.0
+        while not _kept(tmp_path):
+            assert time.monotonic() < until_s and process.poll() is None
+            time.sleep(0.2)
+        time.sleep(4.0)
+        process.send_signal(signal.SIGINT)
+        told, _ = process.communicate(timeout=60)
+    answer = json.loads(told.splitlines()[-1])
+    assert process.returncode == 0 and answer["frames"] >= 1 and answer["decoded"] < 190
+
+
+def _kept(folder: Path) -> bool:
+    """Whether anything was kept in the store."""
+    return any(path.stat().st_size > 0 for path in folder.glob("data/store/**/*") if path.is_file())
 
 
 def test_what_cannot_be_used_is_said_and_leaves_no_flight(
