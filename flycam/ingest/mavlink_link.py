@@ -1,0 +1,239 @@
+"""A live MAVLink link over UDP or TCP: bytes to messages to every aircraft's log of the last minutes.
+
+With a key only packets that are signed with it, and newer than the last of their stream, are believed;
+unsigned, forged and replayed ones are counted. A TCP link that breaks is opened again with growing pauses;
+UDP just waits. Old messages are forgotten, so that a link may stay open for a day.
+Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over key and packet).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from pymavlink.dialects.v20 import ardupilotmega as mavlink
+
+from flycam.errors import OptionUnusable, SourceUnreadable
+from flycam.ingest.flight_log import FlightLog
+from flycam.ingest.mavlink import Link
+
+_DATAGRAM_BYTES = 65_536
+_LOOK_S = 0.2
+_FORGET_EVERY_S = 5.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+_KEY_BYTES, _SIGNATURE_BYTES = 32, 6
+
+
+@dataclass(slots=True)
+class LinkHealth:
+    """What came over the link.
+
+    messages  packets believed; refused: others, by reason: "bad_signature" (unsigned, forged, replayed),
+              "damaged" (checksum or length), "noise" (bytes between packets)
+    connections  times the link was opened; heard_ns: monotonic time of the last believed packet, None: never
+    """
+
+    messages: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    connections: int = 0
+    heard_ns: int | None = None
+
+
+class MavlinkLink:
+    """Listens in a thread of its own, inside the context.
+
+    url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address) or tcp://HOST:PORT
+    key     32 bytes (`key_of`); None: every packet is believed
+    keep_s  how long messages are remembered
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: bytes | None = None,
+        keep_s: float = 300.0,
+        clock_s: Callable[[], float] = time.time,
+    ) -> None:
+        self._url, self._keep_s, self._clock_s = url, keep_s, clock_s
+        self._scheme, self._address = _parsed(url)
+        self._key = key
+        self._link = Link()
+        self._lock = threading.Lock()
+        self._stopped = threading.Event()
+        self._socket: socket.socket | None = None
+        self._thread = threading.Thread(target=self._listen, name="mavlink", daemon=True)
+        self._forgot_s = 0.0
+        self.health = LinkHealth()
+
+    def __enter__(self) -> MavlinkLink:
+        """Open the link. Raises SourceUnreadable where that is not possible now."""
+        try:
+            self._socket = self._opened()
+        except OSError as error:
+            raise SourceUnreadable(
+                f"{self._url}: cannot be opened ({error.strerror or error}): check address and port, and "
+                "that no other program holds it",
+                vi=f"{self._url}: không mở được; hãy kiểm tra địa chỉ, cổng, và có chương trình nào "
+                "khác đang dùng cổng đó",
+            ) from error
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        self._thread.join()
+
+    @property
+    def aircraft(self) -> list[int]:
+        """System ids that send positions, the busiest first."""
+        with self._lock:
+            return [one.system for one in self._link.flying()]
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the last believed packet; infinite before the first."""
+        heard_ns = self.health.heard_ns
+        return float("inf") if heard_ns is None else (time.monotonic_ns() - heard_ns) / 1e9
+
+    def log(self, system: int | None = None) -> FlightLog | None:
+        """The log of one aircraft (default: the busiest) over what is remembered; None: no position yet."""
+        with self._lock:
+            flying = [one for one in self._link.flying() if system in (None, one.system)]
+            if not flying:
+                return None
+            try:
+                return flying[0].flight_log(self._url)
+            except SourceUnreadable:
+                return None  # all of it was replayed from a buffer
+
+    def _listen(self) -> None:
+        pause_s = _FIRST_PAUSE_S
+        while not self._stopped.is_set():
+            if self._socket is None:
+                if self._stopped.wait(pause_s):
+                    break
+                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+                self._reopen()
+                continue
+            if self._drain(self._socket):
+                pause_s = _FIRST_PAUSE_S
+        self._close()
+
+    def _drain(self, link: socket.socket) -> bool:
+        """Everything that comes over one opened link, until it ends; whether anything came."""
+        self.health.connections += 1
+        parser, heard = _parser(self._key), False
+        while not self._stopped.is_set():
+            if not select.select([link], [], [], _LOOK_S)[0]:
+                continue
+            try:
+                data = link.recv(_DATAGRAM_BYTES)
+            except OSError:
+                data = b""
+            if data:
+                heard = True
+                self._take(parser, data)
+            elif self._scheme == "tcp":
+                break
+        self._close()
+        return heard
+
+    def _take(self, parser: mavlink.MAVLink, data: bytes) -> None:
+        """Parse bytes and give the messages to their aircraft."""
+        arrival_s = self._clock_s()
+        messages = parser.parse_buffer(bytearray(data)) or []
+        with self._lock:
+            for message in messages:
+                if message.get_type() == "BAD_DATA":
+                    self.health.refused[_reason(message)] += 1
+                    continue
+                self.health.messages += 1
+                self.health.heard_ns = time.monotonic_ns()
+                self._link.add(arrival_s, message)
+            if arrival_s - self._forgot_s > _FORGET_EVERY_S:
+                self._forgot_s = arrival_s
+                for one in self._link.aircraft.values():
+                    one.forget_before(arrival_s - self._keep_s)
+
+    def _opened(self) -> socket.socket:
+        if self._scheme == "udp":
+            link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            try:
+                link.bind(self._address)
+            except OSError:
+                link.close()
+                raise
+            return link
+        return socket.create_connection(self._address, timeout=_LONGEST_PAUSE_S)
+
+    def _reopen(self) -> None:
+        try:
+            self._socket = self._opened()
+        except OSError:
+            self._socket = None
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+class _SignedOnly(mavlink.MAVLink):  # type: ignore[misc]
+    """A parser that looks at the signature first: pymavlink moves a stream's clock before it has verified the
+    packet, so that one forged packet from the future would silence the aircraft."""
+
+    def check_signature(self, msgbuf: bytearray, srcSystem: int, srcComponent: int) -> bool:
+        """Whether a signed packet is of this key and newer than the last of its stream."""
+        right = hashlib.sha256(bytes(self.signing.secret_key) + bytes(msgbuf[:-_SIGNATURE_BYTES])).digest()
+        if right[:_SIGNATURE_BYTES] != bytes(msgbuf[-_SIGNATURE_BYTES:]):
+            return False
+        return bool(super().check_signature(msgbuf, srcSystem, srcComponent))
+
+
+def key_of(text: str) -> bytes:
+    """A signing key: 64 hex digits, or a passphrase, whose SHA-256 it is, as ground stations have it."""
+    try:
+        key = bytes.fromhex(text.strip())
+    except ValueError:
+        key = b""
+    return key if len(key) == _KEY_BYTES else hashlib.sha256(text.encode()).digest()
+
+
+def _parser(key: bytes | None) -> mavlink.MAVLink:
+    parser = _SignedOnly(None)
+    parser.robust_parsing = True
+    if key is not None:
+        parser.signing.secret_key = key
+    return parser
+
+
+def _reason(message: Any) -> str:
+    said = str(message.reason)
+    if "signature" in said:
+        return "bad_signature"
+    return "noise" if "prefix" in said else "damaged"
+
+
+def _parsed(url: str) -> tuple[str, tuple[str, int]]:
+    """Scheme and (host, port). Raises OptionUnusable."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if parts.scheme not in ("udp", "tcp") or port is None or (parts.scheme == "tcp" and not parts.hostname):
+        raise OptionUnusable(
+            f"{url}: is no MAVLink link: give udp://:14550 or tcp://HOST:5760 (a serial port is forwarded by "
+            "mavlink-router)",
+            vi=f"{url}: không phải đường truyền MAVLink; hãy ghi udp://:14550 hoặc tcp://MÁY:5760",
+        )
+    return parts.scheme, (parts.hostname or "", port)
