@@ -13,8 +13,10 @@ from flycam.errors import OptionUnusable
 
 
 @click.command()
-@click.option("--video", required=True, metavar="FILE", help="Video of the flight.")
-@click.option("--telemetry", required=True, metavar="FILE", help="Its log, or its subtitles (.SRT).")
+@click.option("--video", required=True, metavar="FILE|URL", help="Video, or rtsp:// or udp:// stream.")
+@click.option(
+    "--telemetry", required=True, metavar="FILE|URL", help="Log or subtitles; of a stream udp:// or tcp://."
+)
 @click.option("--dem", type=FILE, help="Terrain to register first.")
 @click.option("--datum", type=DATUM, help="Height datum of --dem.")
 @click.option("--camera", type=FILE, help="Camera file (JSON or YAML) of the video's mode.")
@@ -25,6 +27,8 @@ from flycam.errors import OptionUnusable
     type=float,
     help="Log's stamp minus video time, seconds (default: found from the pictures).",
 )
+@click.option("--mavlink-key", type=FILE, help="File with the key that the link is signed with.")
+@click.option("--drill", "is_drill", is_flag=True, help="This stream is a rehearsal.")
 @click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
@@ -33,8 +37,8 @@ from flycam.errors import OptionUnusable
 def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Result:
     """A video and its log to a flight on the map, picture by picture."""
     from flycam.answers.filmed import of_live
-    from flycam.pipeline.live import LiveRequest
     from flycam.pipeline.live import live as run_live
+    from flycam.pipeline.live_given import LiveRequest
     from flycam.pipeline.opening import Labels
     from flycam.pipeline.terrain import register_dem
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import hashlib
 import select
 import socket
+import struct
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -53,6 +55,7 @@ class MavlinkLink:
     url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address) or tcp://HOST:PORT
     key     32 bytes (`key_of`); None: every packet is believed
     keep_s  how long messages are remembered
+    record  a tlog to which every believed packet is added
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class MavlinkLink:
         url: str,
         *,
         key: bytes | None = None,
-        keep_s: float = 300.0,
+        keep_s: float = 150.0,
+        record: Path | None = None,
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._url, self._keep_s, self._clock_s = url, keep_s, clock_s
         self._scheme, self._address = _parsed(url)
         self._key = key
+        self._record = record
         self._link = Link()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -159,10 +164,17 @@ class MavlinkLink:
                 self.health.messages += 1
                 self.health.heard_ns = time.monotonic_ns()
                 self._link.add(arrival_s, message)
+                self._write(arrival_s, message)
             if arrival_s - self._forgot_s > _FORGET_EVERY_S:
                 self._forgot_s = arrival_s
                 for one in self._link.aircraft.values():
                     one.forget_before(arrival_s - self._keep_s)
+
+    def _write(self, arrival_s: float, message: Any) -> None:
+        """A believed packet to the record, as ground stations write it."""
+        if self._record is not None:
+            with self._record.open("ab") as file:
+                file.write(struct.pack(">Q", round(arrival_s * 1e6)) + bytes(message.get_msgbuf()))
 
     def _opened(self) -> socket.socket:
         if self._scheme == "udp":

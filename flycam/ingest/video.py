@@ -34,7 +34,7 @@ STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 class VideoPicture:
     """One picture.
 
-    pts_ns      the container's time; on a stream, since its first picture was received
+    pts_ns      the container's time; on a stream, since it was opened here
     t_utc_ns    when it was taken by the camera's clock; by the receiver's on a stream; of a file that names
                 no time of creation pts_ns alone, which counts from its first picture
     arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
@@ -65,6 +65,7 @@ class VideoSource:
     url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
     is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
     size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
+    began_ns       UTC at which it was opened here
     created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
     """
 
@@ -81,7 +82,7 @@ class VideoSource:
         self._decoder: Decoder | None = None
         self._error: BaseException | None = None
         self._last_pts_ns = -1
-        self._began_ns: int | None = None
+        self.began_ns = 0
         self.health = VideoHealth()
         self.size_px = (0, 0)
         self.fps, self.duration_s = 0.0, 0.0
@@ -103,6 +104,7 @@ class VideoSource:
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
         self.duration_s = decoder.duration_s
+        self.began_ns = time.time_ns()
         self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
         self._thread.start()
         return self
@@ -167,17 +169,14 @@ class VideoSource:
         return count > 0
 
     def _picture(self, pts_ns: int, pixels: NDArray[np.uint8]) -> VideoPicture:
-        begin_ns = (self._began_ns or 0) if self.is_stream else (self.created_ns or 0)
+        begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
         return VideoPicture(
             pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=time.monotonic_ns(), pixels=pixels
         )
 
     def _since_begin_ns(self) -> int:
-        """Receiver's time since the first picture of the stream: the PTS of every connection begins anew."""
-        now_ns = time.time_ns()
-        if self._began_ns is None:
-            self._began_ns = now_ns
-        return now_ns - self._began_ns
+        """Receiver's time since the stream was opened: the PTS of every connection begins anew."""
+        return time.time_ns() - self.began_ns
 
     def _opened_again(self) -> Decoder | None:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)

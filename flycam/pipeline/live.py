@@ -11,57 +11,44 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from flycam.errors import CalibrationMissing, Cancelled, OptionUnusable, OutsideTerrain
+from flycam.errors import (
+    Cancelled,
+    OutsideTerrain,
+)
 from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of, frame_id_of
 from flycam.frame.warning import CLOCK_UNKNOWN, warning
-from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
-from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.photos import sha256_of
-from flycam.ingest.video import VideoSource, is_stream, says_drill
+from flycam.ingest.video import VideoSource
 from flycam.ingest.video_clock import ClockOffset
-from flycam.ingest.video_log import VideoLog, read_video_log
-from flycam.ingest.video_motion import ToldPoses
-from flycam.ingest.video_poses import VideoPoses, settle
-from flycam.pipeline.evidence import keep
+from flycam.ingest.video_poses import VideoPoses
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, pictures_in
-from flycam.pipeline.live_laying import Film, LiveLaying
+from flycam.pipeline.live_given import (
+    LiveRequest,
+    camera_of,
+    film_of,
+    ground_of,
+    keep_given,
+    keep_heard,
+    open_given,
+)
+from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
-from flycam.pipeline.terrain import TerrainLookup, names_here, registered_dems, terrain_around
+from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Progress, Workspace, silent
-
-_SAME_SHAPE = 0.02
 
 
 def _never() -> bool:
     return False
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveRequest:
-    """What the operator gave.
-
-    video, telemetry  files of one flight
-    camera            a camera file; hfov_deg in its place the horizontal field of view; neither: the log says
-    clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
-                      the first picture); None: found from the pictures
-    is_realtime       play the file at its own speed
-    """
-
-    video: str
-    telemetry: str
-    camera: Path | None = None
-    hfov_deg: float | None = None
-    clock_offset_s: float | None = None
-    is_realtime: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,118 +88,56 @@ def live(
     picture could be laid; FlightBusy, StorageTrouble.
     """
     started_ns = workspace.clock_ns()
-    video = _file_of(request)
     dems = registered_dems(workspace)
-    with VideoSource(request.video, is_realtime=request.is_realtime) as source:
-        log = read_video_log(Path(request.telemetry), source.created_ns)
-        poses = settle(log.log, TerrainLookup(dems) if dems else None)
-        told = poses.told(log.zero_ns)
-        interior = _camera(request, poses, source.size_px)
-        terrain = terrain_around(
-            workspace,
-            dems,
-            told.centre_m,
-            poses.work_crs,
-            datum=poses.vertical_datum,
-            plane_height_m=float(np.nan_to_num(poses.home_m)),
-        )
-        stream_id = sha256_of(video)
-        flight_id = flight_id_of([frame_id_of(stream_id, "stream")])
-        film = Film(
-            stream_id=stream_id,
-            name=video.name,
-            interior=interior,
-            is_drill=says_drill(video),
-            work_crs=poses.work_crs,
-        )
-        clock = _clock(request, log, told, interior, source)
-        if not (clock.is_settled or request.is_realtime):
-            _look_through(video, clock, progress, stopped)
-        with (
-            workspace.catalog.flights.lock(flight_id),
-            tempfile.TemporaryDirectory(prefix="live-", dir=_made(workspace.cache_dir)) as scratch,
-        ):
-            folder = _made(Path(scratch) / video.stem)
-            names = names_here(dems, terrain.bounds_m, terrain.work_crs)
-            laying = LiveLaying(workspace, flight_id, film, terrain, names, labels, folder)
-            keep(workspace, video, stream_id)
-            keep(workspace, Path(request.telemetry))
-            flow = LiveFlow(
-                source, poses, told, clock, log.zero_ns, interior, laying, drops=request.is_realtime
-            )
-            flow.run(progress, stopped)
-            flight = laying.close(_warnings(clock, poses), progress)
+    with ExitStack() as stack:
+        scratch = stack.enter_context(_scratch(workspace))
+        source, telemetry = open_given(request, dems, scratch, stack, stopped)
+        interior = camera_of(request, telemetry.poses, source.size_px)
+        film = film_of(request, source, interior, telemetry.poses.work_crs)
+        flight_id = flight_id_of([frame_id_of(film.stream_id, "stream")])
+        clock = _clock(request, telemetry, interior, source)
+        if not (clock.is_settled or request.is_realtime or source.is_stream):
+            _look_through(Path(request.video), clock, progress, stopped)
+        stack.enter_context(workspace.catalog.flights.lock(flight_id))
+        ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
+        folder = _made(scratch / Path(film.name).stem)
+        laying = LiveLaying(workspace, flight_id, film, ground, labels, folder)
+        keep_given(workspace, request)
+        drops = request.is_realtime or source.is_stream
+        flow = LiveFlow(source, telemetry, clock, interior, laying, drops=drops)
+        flow.run(progress, stopped)
+        flight = laying.close(_warnings(clock, telemetry.poses), progress)
         if flight is None:
             raise _nothing_laid(request, laying, flow.dropped)
+        keep_heard(workspace, scratch)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
         )
-    return LiveReport(
-        flight=flight,
-        decoded=flow.decoded,
-        used=laying.used,
-        new=laying.new,
-        latency_ms=flow.latency_ms,
-        dropped=dict(sorted((flow.dropped + poses.left_out).items())),
-        clock=log.as_reported(clock.offset),
-        remarks=(*source.health.remarks, *log.log.remarks),
-        seconds=(workspace.clock_ns() - started_ns) / 1e9,
-    )
-
-
-def _file_of(request: LiveRequest) -> Path:
-    for option, value in (("--video", request.video), ("--telemetry", request.telemetry)):
-        if is_stream(value) or "://" in value:
-            raise OptionUnusable(
-                f"{option} {value}: links are not followed yet: record the flight, and give the files",
-                vi=f"{option} {value}: chưa theo được đường truyền; hãy ghi lại chuyến bay rồi đưa tệp",
-            )
-    return Path(request.video)
-
-
-def _camera(request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int]) -> InteriorOrientation:
-    """The lens for pictures of this size: the operator's, else the field of view the log states."""
-    if request.camera is not None:
-        interior = load_camera_file(request.camera, size_px)
-        if interior.image_size_px == size_px:
-            return interior
-        (width, height), (own_width, own_height) = size_px, interior.image_size_px
-        if abs((width / height) / (own_width / own_height) - 1.0) > _SAME_SHAPE:
-            raise CalibrationMissing(
-                f"{request.camera.name}: is of pictures of {own_width}×{own_height}, the video's are "
-                f"{width}×{height}, of another shape: give the camera of the video's mode",
-                vi=f"{request.camera.name}: thông số cho ảnh {own_width}×{own_height}, video là "
-                f"{width}×{height} khác tỷ lệ; hãy đưa thông số máy ảnh đúng chế độ quay",
-            )
-        return scaled(interior, size_px)
-    stated = [s.hfov_deg for s in poses.track.samples if np.isfinite(s.hfov_deg)]
-    hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
-    if not np.isfinite(hfov_deg):
-        raise CalibrationMissing(
-            f"{Path(request.video).name}: nothing says what lens filmed it: give --camera or --hfov",
-            vi=f"{Path(request.video).name}: chưa biết ống kính; hãy đưa --camera hoặc --hfov",
+        return LiveReport(
+            flight=flight,
+            decoded=flow.decoded,
+            used=laying.used,
+            new=laying.new,
+            latency_ms=flow.latency_ms,
+            dropped=dict(sorted((flow.dropped + telemetry.left_out()).items())),
+            clock=telemetry.as_reported(clock.offset),
+            remarks=(*source.health.remarks, *telemetry.remarks()),
+            seconds=(workspace.clock_ns() - started_ns) / 1e9,
         )
-    source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
-    try:
-        return interior_from_mapping({"hfov_deg": hfov_deg}, size_px, source)
-    except ValueError as error:
-        raise OptionUnusable(
-            f"--hfov {hfov_deg:g}: {error}: give degrees between 1 and 179",
-            vi=f"--hfov {hfov_deg:g}: hãy ghi số độ từ 1 đến 179",
-        ) from error
 
 
 def _clock(
-    request: LiveRequest,
-    log: VideoLog,
-    told: ToldPoses,
-    interior: InteriorOrientation,
-    source: VideoSource,
+    request: LiveRequest, telemetry: Telemetry, interior: InteriorOrientation, source: VideoSource
 ) -> LiveClock:
-    given = None if request.clock_offset_s is None else log.from_reported(request.clock_offset_s)
-    around_s, reach_s = log.search(source.duration_s)
+    asked = request.clock_offset_s
+    around_s, reach_s = telemetry.search(source.duration_s)
     return LiveClock(
-        told, interior, given_s=given, is_shared=log.is_shared, around_s=around_s, reach_s=reach_s
+        lambda: telemetry.told,
+        interior,
+        given_s=None if asked is None else telemetry.from_reported(asked),
+        is_shared=telemetry.is_shared,
+        around_s=around_s,
+        reach_s=reach_s,
     )
 
 
@@ -251,6 +176,13 @@ def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str
         vi=f"{name}: không khung hình nào trải được lên bản đồ ({said}); hãy kiểm tra nhật ký có đúng "
         "chuyến bay này không, và --clock-offset",
     )
+
+
+@contextmanager
+def _scratch(workspace: Workspace) -> Iterator[Path]:
+    """A folder that goes when the flight is over."""
+    with tempfile.TemporaryDirectory(prefix="live-", dir=_made(workspace.cache_dir)) as folder:
+        yield Path(folder)
 
 
 def _made(folder: Path) -> Path:

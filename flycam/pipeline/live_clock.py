@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoPicture
-from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset
+from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset, unknown_offset
 from flycam.ingest.video_motion import Motion, MotionMeter, ToldPoses
 
 TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
@@ -19,12 +20,13 @@ class LiveClock:
     """Fed every picture; `offset` is what is known by now. Times are seconds of the video's and the log's
     clock, each since its own zero.
 
+    told        what the log tells by now
     is_settled  whether pictures are to be laid by `offset`: it is known, or waiting any longer is no use
     """
 
     def __init__(
         self,
-        told: ToldPoses,
+        told: Callable[[], ToldPoses],
         interior: InteriorOrientation,
         *,
         given_s: float | None = None,
@@ -39,7 +41,7 @@ class LiveClock:
         self._began_s: float | None = None
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
-        self.offset = estimate_offset([], told, interior, around_s, reach_s)
+        self.offset = unknown_offset(around_s, reach_s)
         self.is_settled = self._is_fixed
         if given_s is not None:
             self.offset = ClockOffset(given_s, TOLD_SIGMA_S)
@@ -70,7 +72,7 @@ class LiveClock:
     def _look(self) -> None:
         """Estimate from the motions remembered."""
         motions = list(self._motions)
-        self.offset = estimate_offset(motions, self._told, self._interior, self._around_s, self._reach_s)
+        self.offset = estimate_offset(motions, self._told(), self._interior, self._around_s, self._reach_s)
 
     def log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""

@@ -14,20 +14,21 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.latest import Latest
 from flycam.ingest.select import KeyframeSelector
 from flycam.ingest.video import VideoPicture, VideoSource
-from flycam.ingest.video_motion import ToldPoses
-from flycam.ingest.video_poses import VideoPoses
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 
 _WAITING_FOR_CLOCK = 48
+_WAITING_FOR_LOG = 30  # three seconds of what a link brings late
+_OFTEN_NS = 90_000_000
+_ASK_S = 0.2
 _WAITING_TO_BE_LAID = 32  # chosen pictures are new ground: they are the last to be dropped
 
 
 class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
-    log_zero_ns  the log's stamp from which the times of `told` and `clock` count
     drops        who is late loses the oldest; else all wait for each other
     dropped      pictures not laid, by reason; decoded: pictures that came
     """
@@ -35,17 +36,17 @@ class LiveFlow:
     def __init__(
         self,
         source: VideoSource,
-        poses: VideoPoses,
-        told: ToldPoses,
+        telemetry: Telemetry,
         clock: LiveClock,
-        log_zero_ns: int,
         interior: InteriorOrientation,
         laying: LiveLaying,
         *,
         drops: bool,
     ) -> None:
-        self._source, self._poses, self._told, self._clock = source, poses, told, clock
-        self._log_zero_ns, self._laying = log_zero_ns, laying
+        self._source, self._telemetry, self._clock = source, telemetry, clock
+        self._laying = laying
+        self._uncovered: deque[VideoPicture] = deque()
+        self._last_pts_ns: int | None = None
         self._selector = KeyframeSelector(interior)
         self._waiting: deque[VideoPicture] = deque()
         self._to_lay: Latest[VideoPicture] = Latest(_WAITING_TO_BE_LAID, waits=not drops)
@@ -55,6 +56,7 @@ class LiveFlow:
         self._error: BaseException | None = None
         self.dropped: Counter[str] = Counter()
         self.decoded = 0
+        self._over = threading.Event()
 
     @property
     def latency_ms(self) -> tuple[float, float]:
@@ -71,6 +73,8 @@ class LiveFlow:
         """
         thread = threading.Thread(target=self._lay_all, name="laying", daemon=True)
         thread.start()
+        if self._source.is_stream:  # a silent stream gives no picture with which to ask
+            threading.Thread(target=self._stop_when, args=(stopped,), name="stop", daemon=True).start()
         try:
             for picture in self._source.pictures():
                 self.decoded += 1
@@ -80,6 +84,7 @@ class LiveFlow:
                     break
             self._end()
         finally:
+            self._over.set()
             self._source.stop()
             self._to_lay.close()
             thread.join()
@@ -91,8 +96,22 @@ class LiveFlow:
         self.dropped += Counter(error.reason for _, error in self._laying.rejections.errors)
 
     def _take(self, picture: VideoPicture) -> None:
+        """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
+        self._telemetry.refresh()
+        last_ns = self._last_pts_ns
+        if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
+            return
+        self._last_pts_ns = picture.pts_ns
         self._clock.add(picture)
-        chosen = self._selector.add(picture, self._told, self._clock.log_s(picture.pts_ns))
+        self._uncovered.append(picture)
+        while self._uncovered and self._telemetry.covers(self._clock.log_s(self._uncovered[0].pts_ns)):
+            self._choose(self._uncovered.popleft())
+        if len(self._uncovered) > _WAITING_FOR_LOG:
+            self._uncovered.popleft()
+            self.dropped["telemetry_gap"] += 1
+
+    def _choose(self, picture: VideoPicture) -> None:
+        chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         if chosen is not None:
             self._waiting.append(chosen)
         if self._clock.is_settled:
@@ -101,9 +120,18 @@ class LiveFlow:
             self._waiting.popleft()
             self.dropped["clock_unknown"] += 1
 
+    def _stop_when(self, stopped: Callable[[], bool]) -> None:
+        while not self._over.wait(_ASK_S):
+            if stopped():
+                self._source.stop()
+                return
+
     def _end(self) -> None:
         """The video is over: the clock has all the evidence there will be, and what waits is laid."""
+        self._telemetry.refresh()
         self._clock.settle()
+        for picture in self._uncovered:
+            self._choose(picture)
         last = self._selector.last()
         if last is not None:
             self._waiting.append(last)
@@ -122,9 +150,9 @@ class LiveFlow:
             self._to_lay.close()
 
     def _lay(self, picture: VideoPicture) -> None:
-        t_ns = self._log_zero_ns + round(self._clock.log_s(picture.pts_ns) * 1e9)
+        t_ns = self._telemetry.zero_ns + round(self._clock.log_s(picture.pts_ns) * 1e9)
         try:
-            pose = self._poses.exterior_at(t_ns, self._clock.offset.sigma_s)
+            pose = self._telemetry.poses.exterior_at(t_ns, self._clock.offset.sigma_s)
         except FrameRejected as error:
             self.dropped[error.reason] += 1
             return

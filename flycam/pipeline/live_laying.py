@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -42,6 +43,7 @@ from flycam.pipeline.opening import (
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
 JPEG_QUALITY = 95
@@ -52,7 +54,8 @@ _CAMERA = "video"
 class Film:
     """What is the same for every picture of one video.
 
-    stream_id  SHA-256 of the video's bytes: with a picture's PTS it makes the frame's id
+    stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a picture's PTS it
+               makes the frame's id
     """
 
     stream_id: str
@@ -60,6 +63,15 @@ class Film:
     interior: InteriorOrientation
     is_drill: bool
     work_crs: str
+
+
+class Ground(Protocol):
+    """names: of the files that the terrain is made of."""
+
+    names: str
+
+    def under(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
+        """The recorded terrain for a camera at (east, north, height) of the work CRS."""
 
 
 class LiveLaying:
@@ -74,13 +86,12 @@ class LiveLaying:
         workspace: Workspace,
         flight_id: str,
         film: Film,
-        terrain: TerrainGrid,
-        terrain_names: str,
+        ground: Ground,
         labels: Labels,
         folder: Path,
     ) -> None:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
-        self._terrain, self._terrain_names, self._labels = terrain, terrain_names, labels
+        self._ground, self._labels = ground, labels
         self._folder = folder
         self._open: _Open | None = None
         self._times: list[int] = []
@@ -110,9 +121,11 @@ class LiveLaying:
             provenance=Provenance(source_name=name, source_sha256=sha256, camera=_CAMERA),
         )
         try:
-            planned = Planned(header=header, view=ground_view(header, self._terrain), path=path)
-            opened = self._opened(planned)
-            self._merge(opened, self._record(planned, opened), open_pixels(path))
+            terrain = self._ground.under(pose.projection_centre_m)
+            planned = Planned(header=header, view=ground_view(header, terrain), path=path)
+            opened = self._opened(planned, terrain)
+            record = self._record(planned, opened, terrain.dem_id)
+            self._merge(opened, record, open_pixels(path), terrain)
         except FrameRejected as error:
             self.rejections.errors.append((header, error))
             return False
@@ -156,9 +169,10 @@ class LiveLaying:
             provenance, exterior = record.header.provenance, record.exterior or record.header.exterior_prior
             path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
             header = replace(record.header, exterior_prior=exterior)
-            view = ground_view(header, self._terrain)
-            opened = self._opened(Planned(header=header, view=view, path=path))
-            self._merge(opened, record, open_pixels(path))
+            terrain = recorded_terrain(self._workspace, recorded_pose(record)[2])
+            view = ground_view(header, terrain)
+            opened = self._opened(Planned(header=header, view=view, path=path), terrain)
+            self._merge(opened, record, open_pixels(path), terrain)
         return True
 
     def _kept(self, name: str, pixels: NDArray[np.uint8]) -> tuple[Path, str]:
@@ -177,31 +191,33 @@ class LiveLaying:
         path.write_bytes(data)
         return path, sha256
 
-    def _opened(self, planned: Planned) -> _Open:
+    def _opened(self, planned: Planned, terrain: TerrainGrid) -> _Open:
         if self._open is None:
             flight = open_flight(
                 self._workspace,
                 self._flight_id,
                 [planned],
-                self._terrain,
+                terrain,
                 self._labels,
-                self._terrain_names,
+                self._ground.names,
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )
             self._open = _Open.of(self._workspace, flight, planned)
         return self._open
 
-    def _record(self, planned: Planned, opened: _Open) -> FrameRecord:
+    def _record(self, planned: Planned, opened: _Open, dem_id: str) -> FrameRecord:
         work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
-        return frame_record(planned, self._flight_id, work_crs, base_zoom, self._terrain.dem_id)
+        return frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
 
-    def _merge(self, opened: _Open, record: FrameRecord, pixels: NDArray[np.uint8]) -> None:
+    def _merge(
+        self, opened: _Open, record: FrameRecord, pixels: NDArray[np.uint8], terrain: TerrainGrid
+    ) -> None:
         """Merge a frame's patch and write its tiles: readers see them when this returns."""
         exterior, tiles, _ = recorded_pose(record)
         opened.records.add(record)
         for part in parts_of(tiles):
-            opened.writer.add(patch_of(record.header, exterior, pixels, self._terrain, tiles, part))
+            opened.writer.add(patch_of(record.header, exterior, pixels, terrain, tiles, part))
         opened.writer.flush()
         opened.records.write()  # where no tile changed, nothing was appended and nothing written before it
         if record.footprint_wkb is not None:

@@ -32,7 +32,8 @@ from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.export import export_flight
-from flycam.pipeline.live import LiveReport, LiveRequest, live
+from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
@@ -209,7 +210,7 @@ def test_what_cannot_be_used_is_said_and_leaves_no_flight(
     square.write_text(json.dumps({"width": 300, "height": 300, "fx": 200.0}))
     with pytest.raises(CalibrationMissing, match=r"square\.json"):
         flown(house, film, camera=square)
-    with pytest.raises(OptionUnusable, match="links"):
+    with pytest.raises(OptionUnusable, match="recorded"):
         flown(house, film, video="rtsp://10.0.0.9/live")
     with pytest.raises(OptionUnusable, match="hfov"):
         flown(house, film, camera=None, hfov_deg=200.0)

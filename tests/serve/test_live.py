@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from flycam.drill.video import VideoDrillReport
-from flycam.pipeline.live import LiveReport, LiveRequest, live
+from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.serve.services import Services
 from tests.houses import House

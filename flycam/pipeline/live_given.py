@@ -1,0 +1,173 @@
+"""What an operator gives to a live flight: opened, its lens and ground settled, kept as evidence."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from flycam.errors import CalibrationMissing, OptionUnusable, SourceUnreadable
+from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
+from flycam.geodata.dem_info import DemInfo
+from flycam.geometry.camera import scaled
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.mavlink_link import MavlinkLink, key_of
+from flycam.ingest.photos import sha256_of
+from flycam.ingest.video import VideoSource, is_stream, says_drill
+from flycam.ingest.video_log import read_video_log
+from flycam.ingest.video_poses import VideoPoses
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.live_ground import FixedGround, MovingGround
+from flycam.pipeline.live_laying import Film, Ground
+from flycam.pipeline.live_telemetry import Linked, Recorded, Telemetry
+from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around
+from flycam.pipeline.workspace import Workspace
+
+_HEARD = "heard.tlog"
+_SAME_SHAPE = 0.02
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveRequest:
+    """What the operator gave.
+
+    video, telemetry  files of one flight, or a stream and a MAVLink link
+    mavlink_key       file with the key that the link's packets are signed with
+    is_drill          a stream that is a rehearsal; files say it themselves
+    camera            a camera file; hfov_deg in its place the horizontal field of view; neither: the log says
+    clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
+                      the first picture); None: found from the pictures
+    is_realtime       play the file at its own speed
+    """
+
+    video: str
+    telemetry: str
+    camera: Path | None = None
+    hfov_deg: float | None = None
+    clock_offset_s: float | None = None
+    is_realtime: bool = False
+    mavlink_key: Path | None = None
+    is_drill: bool = False
+
+
+def open_given(
+    request: LiveRequest,
+    dems: Sequence[DemInfo],
+    scratch: Path,
+    stack: ExitStack,
+    stopped: Callable[[], bool],
+) -> tuple[VideoSource, Telemetry]:
+    """The video and what tells where it was filmed: both recorded, or both live."""
+    is_link = "://" in request.telemetry
+    if is_link != is_stream(request.video):
+        raise OptionUnusable(
+            f"--video {request.video} --telemetry {request.telemetry}: one is live, the other recorded: give "
+            "a stream with a link, or two files",
+            vi=f"--video {request.video} --telemetry {request.telemetry}: một bên trực tiếp, một bên đã ghi; "
+            "hãy đưa cả hai trực tiếp hoặc cả hai tệp",
+        )
+    terrain_at = TerrainLookup(dems) if dems else None
+    if not is_link:
+        source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
+        return source, Recorded(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
+    key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
+    link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / _HEARD))
+    source = stack.enter_context(VideoSource(request.video))
+    linked = Linked(link, terrain_at, source.began_ns)
+    linked.wait(stopped)
+    return source, linked
+
+
+def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrientation, work_crs: str) -> Film:
+    """What is the same for every picture; a stream has its address and beginning for an id."""
+    if source.is_stream:
+        stream_id = hashlib.sha256(f"{request.video}|{source.began_ns}".encode()).hexdigest()
+        name = f"live-{datetime.fromtimestamp(source.began_ns / 1e9, UTC):%Y%m%d-%H%M%S}Z.stream"
+    else:
+        stream_id, name = sha256_of(Path(request.video)), Path(request.video).name
+    return Film(
+        stream_id=stream_id,
+        name=name,
+        interior=interior,
+        is_drill=request.is_drill or (not source.is_stream and says_drill(Path(request.video))),
+        work_crs=work_crs,
+    )
+
+
+def ground_of(
+    workspace: Workspace, dems: Sequence[DemInfo], telemetry: Telemetry, *, is_stream: bool
+) -> Ground:
+    """Terrain under a recorded flight, all of it at once; under a live one around where it is."""
+    if is_stream:
+        return MovingGround(workspace, dems, telemetry.poses)
+    poses = telemetry.poses
+    terrain = terrain_around(
+        workspace,
+        dems,
+        telemetry.told.centre_m,
+        poses.work_crs,
+        datum=poses.vertical_datum,
+        plane_height_m=float(np.nan_to_num(poses.home_m)),
+    )
+    return FixedGround(terrain, names_here(dems, terrain.bounds_m, terrain.work_crs))
+
+
+def keep_given(workspace: Workspace, request: LiveRequest) -> None:
+    """The files given, as evidence."""
+    for given in (request.video, request.telemetry):
+        if "://" not in given:
+            keep(workspace, Path(given))
+
+
+def keep_heard(workspace: Workspace, scratch: Path) -> None:
+    """What the link said, as a tlog among the evidence."""
+    heard = scratch / _HEARD
+    if heard.is_file() and heard.stat().st_size:
+        keep(workspace, heard)
+
+
+def _secret(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceUnreadable(
+            f"{path}: the signing key cannot be read: give a text file with 64 hex digits or a passphrase",
+            vi=f"{path}: không đọc được khoá ký; hãy đưa tệp văn bản có 64 chữ số hex hoặc cụm mật khẩu",
+        ) from error
+
+
+def camera_of(request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int]) -> InteriorOrientation:
+    """The lens for pictures of this size: the operator's, else the field of view the log states."""
+    if request.camera is not None:
+        interior = load_camera_file(request.camera, size_px)
+        if interior.image_size_px == size_px:
+            return interior
+        (width, height), (own_width, own_height) = size_px, interior.image_size_px
+        if abs((width / height) / (own_width / own_height) - 1.0) > _SAME_SHAPE:
+            raise CalibrationMissing(
+                f"{request.camera.name}: is of pictures of {own_width}×{own_height}, the video's are "
+                f"{width}×{height}, of another shape: give the camera of the video's mode",
+                vi=f"{request.camera.name}: thông số cho ảnh {own_width}×{own_height}, video là "
+                f"{width}×{height} khác tỷ lệ; hãy đưa thông số máy ảnh đúng chế độ quay",
+            )
+        return scaled(interior, size_px)
+    stated = [s.hfov_deg for s in poses.track.samples if np.isfinite(s.hfov_deg)]
+    hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
+    if not np.isfinite(hfov_deg):
+        raise CalibrationMissing(
+            f"{Path(request.video).name}: nothing says what lens filmed it: give --camera or --hfov",
+            vi=f"{Path(request.video).name}: chưa biết ống kính; hãy đưa --camera hoặc --hfov",
+        )
+    source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
+    try:
+        return interior_from_mapping({"hfov_deg": hfov_deg}, size_px, source)
+    except ValueError as error:
+        raise OptionUnusable(
+            f"--hfov {hfov_deg:g}: {error}: give degrees between 1 and 179",
+            vi=f"--hfov {hfov_deg:g}: hãy ghi số độ từ 1 đến 179",
+        ) from error

@@ -1,0 +1,149 @@
+"""What a flight's log says by now: all of it where it was recorded, more with every second of a link."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from flycam.errors import PositionMissing
+from flycam.ingest.diagnosis import TerrainAt
+from flycam.ingest.mavlink_link import MavlinkLink
+from flycam.ingest.video_clock import REACH_S, ClockOffset
+from flycam.ingest.video_log import VideoLog
+from flycam.ingest.video_motion import ToldPoses
+from flycam.ingest.video_poses import VideoPoses, settle
+
+_REFRESH_S = 0.5
+_FIRST_POSITION_S = 30.0
+
+
+class Telemetry(Protocol):
+    """poses, told: by now, times of `told` in seconds since zero_ns of the log's clock."""
+
+    poses: VideoPoses
+    told: ToldPoses
+    zero_ns: int
+    is_shared: bool
+
+    def refresh(self) -> None:
+        """Take in what came since."""
+
+    def covers(self, log_s: float) -> bool:
+        """Whether all that will be known of a moment is known."""
+
+    def search(self, video_s: float) -> tuple[float, float]:
+        """(middle, reach) of the clock offsets to look among."""
+
+    def as_reported(self, offset: ClockOffset) -> ClockOffset:
+        """An offset against the video's own time."""
+
+    def from_reported(self, offset_s: float) -> float:
+        """The offset against zero_ns of one that is given as reported."""
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What was noticed, (English, Vietnamese)."""
+
+    def left_out(self) -> Counter[str]:
+        """Samples and packets not believed, by reason."""
+
+
+class Recorded:
+    """A whole log."""
+
+    def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
+        self._log = log
+        self.poses = settle(log.log, terrain_at)
+        self.told = self.poses.told(log.zero_ns)
+        self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
+        self.search, self.as_reported, self.from_reported = log.search, log.as_reported, log.from_reported
+
+    def refresh(self) -> None:
+        """Nothing more comes."""
+
+    def covers(self, log_s: float) -> bool:
+        """Always: what is not there never will be."""
+        return True
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """The reader's."""
+        return self._log.log.remarks
+
+    def left_out(self) -> Counter[str]:
+        """Of the whole log."""
+        return self.poses.left_out
+
+
+class Linked:
+    """The last minutes of a link. `wait` first: there is no pose before the aircraft is heard."""
+
+    is_shared = False
+
+    def __init__(self, link: MavlinkLink, terrain_at: TerrainAt | None, zero_ns: int) -> None:
+        self._link, self._terrain_at, self.zero_ns = link, terrain_at, zero_ns
+        self._refreshed_s = float("-inf")
+        self.poses: VideoPoses
+        self.told: ToldPoses
+
+    def wait(self, stopped: Callable[[], bool]) -> None:
+        """Until poses can be told. Raises PositionMissing if there are none in time."""
+        until_s = time.monotonic() + _FIRST_POSITION_S
+        while not self._settled():
+            if stopped() or time.monotonic() > until_s:
+                refused = ", ".join(f"{n} {why}" for why, n in sorted(self._link.health.refused.items()))
+                heard = f"{self._link.health.messages} packets came, {refused or 'none'} were refused"
+                raise PositionMissing(
+                    f"the MAVLink link told no position in {_FIRST_POSITION_S:.0f} s ({heard}): check the "
+                    "link, its key, and that the aircraft has a fix",
+                    vi="đường truyền MAVLink chưa cho vị trí nào; hãy kiểm tra đường truyền, khoá ký và tín "
+                    "hiệu GPS của máy bay",
+                )
+            time.sleep(_REFRESH_S)
+
+    def refresh(self) -> None:
+        """Settle anew what is remembered, now and then."""
+        if time.monotonic() - self._refreshed_s >= _REFRESH_S:
+            self._settled()
+
+    def covers(self, log_s: float) -> bool:
+        """Whether a later sample has come."""
+        return bool(len(self.told.time_s) and log_s <= self.told.time_s[-1])
+
+    def search(self, video_s: float) -> tuple[float, float]:
+        """Both clocks are the receiver's: the difference is how late the video comes."""
+        return 0.0, REACH_S
+
+    def as_reported(self, offset: ClockOffset) -> ClockOffset:
+        """As it is: the video's time is the receiver's."""
+        return offset
+
+    def from_reported(self, offset_s: float) -> float:
+        """As it is."""
+        return offset_s
+
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """Of the log as it stands."""
+        log = self._link.log()
+        return log.remarks if log is not None else ()
+
+    def left_out(self) -> Counter[str]:
+        """Packets that were refused, and samples of the last minutes."""
+        return self._link.health.refused + self.poses.left_out
+
+    def _settled(self) -> bool:
+        self._refreshed_s = time.monotonic()
+        log = self._link.log()
+        if log is None or len(log.track.samples) < 2:
+            return False
+        try:
+            poses = settle(log, self._terrain_at)
+        except PositionMissing:
+            return False
+        told = poses.told(self.zero_ns)
+        if not np.isfinite(told.centre_m).any():
+            return False
+        self.poses, self.told = poses, told
+        return True

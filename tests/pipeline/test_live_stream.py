@@ -1,0 +1,126 @@
+"""A real RTSP server plays a film while a real UDP link tells its telemetry: laid as it is flown."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.catalog.records import FrameStatus
+from flycam.drill.truth import read_truth
+from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.video_course import VideoPlan
+from flycam.errors import OptionUnusable, PositionMissing
+from flycam.frame.flight import FlightState
+from flycam.frame.frame import picture_name
+from flycam.ingest.pixels import open_pixels
+from flycam.pipeline.evidence import local_copy
+from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.workspace import silent
+from tests.houses import House
+from tests.ingest.streaming import free_port, rtsp_server
+
+_SECONDS, _FPS = 30.0, 10
+
+
+@pytest.fixture(scope="module")
+def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
+    """Thirty seconds with a turn, told without noise."""
+    return write_video_drill(
+        tmp_path_factory.mktemp("film") / "d",
+        seed=2,
+        noise=0.0,
+        plan=VideoPlan(seconds=_SECONDS, fps=_FPS, strips=2, gsd_m=0.8),
+        size_px=(320, 180),
+    )
+
+
+def replayed(tlog: Path, port: int, film_at_s: float, start_s: float, over: threading.Event) -> None:
+    """Send a tlog's packets over UDP, the one of film time 0 at film_at_s (monotonic)."""
+    data, at = tlog.read_bytes(), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        while at < len(data) and not over.is_set():
+            (stamp,) = struct.unpack_from(">Q", data, at)
+            length = 12 + data[at + 9]
+            time.sleep(max(0.0, film_at_s + stamp / 1e6 - start_s - time.monotonic()))
+            out.sendto(data[at + 8 : at + 8 + length], ("127.0.0.1", port))
+            at += 8 + length
+
+
+@pytest.mark.slow
+def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    truth = read_truth(exact_film.truth.parent)
+    house, over = make_house(exact_film), threading.Event()
+    start_s = _start_s(truth.facts)
+    rtsp_port, link_port = free_port(), free_port(socket.SOCK_DGRAM)
+    with rtsp_server(exact_film.video, rtsp_port) as url:
+        began_s = time.monotonic()
+        sender = threading.Thread(
+            target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
+        )
+        sender.start()
+        request = LiveRequest(
+            video=url,
+            telemetry=f"udp://127.0.0.1:{link_port}",
+            camera=exact_film.camera,
+            is_drill=True,
+        )
+        report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 27.0)
+        over.set()
+        sender.join(10.0)
+    assert report.flight.state is FlightState.READY and report.used >= 6
+    assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
+    off_m = _off(house, report, exact_film)
+    assert len(off_m) == report.used and np.median(off_m) < 0.5
+
+
+def _start_s(facts: dict) -> float:
+    """What the tlog's clock shows at film time 0."""
+    return datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+
+
+def _off(house: House, report: LiveReport, film: VideoDrillReport) -> np.ndarray:
+    """How far each frame was laid from where its picture was truly taken, level metres: the picture itself
+    tells which of the film it is."""
+    truth, video, pictures = read_truth(film.truth.parent), cv2.VideoCapture(str(film.video)), []
+    while (read := video.read())[0]:
+        pictures.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY).astype(np.int16))
+    off = []
+    for record in house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED):
+        provenance = record.header.provenance
+        kept = open_pixels(local_copy(house.workspace, provenance.source_sha256, provenance.source_name))
+        grey = cv2.cvtColor(kept, cv2.COLOR_RGB2GRAY).astype(np.int16)
+        number = int(np.argmin([np.abs(grey - one).mean() for one in pictures]))
+        true = truth.exteriors[picture_name(film.video.name, round(number / _FPS * 1e9))]
+        apart = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
+        off.append(float(np.hypot(*apart[:2])))
+    return np.array(off)
+
+
+def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house = make_house(exact_film)
+    request = LiveRequest(
+        video=str(exact_film.video), telemetry="udp://127.0.0.1:14999", camera=exact_film.camera
+    )
+    with pytest.raises(OptionUnusable, match="recorded"):
+        live(house.workspace, request, Labels())
+    with rtsp_server(exact_film.video, free_port()) as url:
+        port = free_port(socket.SOCK_DGRAM)
+        silent_link = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{port}", camera=exact_film.camera)
+        with pytest.raises(PositionMissing, match="no position"):
+            live(house.workspace, silent_link, Labels(), silent, lambda: True)
+    assert house.workspace.catalog.flights.flights() == []
