@@ -279,3 +279,25 @@ def test_kill_at_any_moment_then_again(ready: Run, drill: DrillReport, tmp_path:
         again = read_raster(tmp_path / "again.tif")
         assert np.array_equal(again.pixels, whole.pixels) and np.array_equal(again.mask, whole.mask)
         shutil.rmtree(data)
+
+
+def test_a_drill_is_of_photos_or_a_film_and_says_what_does_not_belong(run: Run, tmp_path: Path) -> None:
+    for wrong in (["--video", "--pitch", "-65"], ["--seconds", "20"], ["--video", "--dem-error", "2"]):
+        said = run("drill", "--out", tmp_path / "d", *wrong)
+        assert said.exit_code == 2 and "--video" in said.json["sentence"], wrong
+    assert run("drill", "--out", tmp_path / "d", "--video", "--seconds", "1").exit_code == 2
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_live_flight_says_what_it_was_not_given_right(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "log.srt").write_text("no subtitle")
+    video = ["--video", "rtsp://127.0.0.1:9/none", "--telemetry", "udp://127.0.0.1:14998"]
+    no_key = run("live", *video, "--mavlink-key", tmp_path / "missing.key")
+    assert no_key.exit_code == 3 and "missing.key" in no_key.json["sentence"]
+    assert run("live", *video).exit_code == 3  # nobody serves this stream
+    mixed = run("live", "--video", "film.mp4", "--telemetry", "udp://127.0.0.1:14998")
+    assert mixed.exit_code == 2 and "recorded" in mixed.json["sentence"]
+    gone = run("live", "--video", tmp_path / "gone.mp4", "--telemetry", tmp_path / "log.srt")
+    assert gone.exit_code == 3 and "gone.mp4" in gone.json["sentence"]
+    both = run("live", *video, "--camera", "c.json", "--hfov", "80")
+    assert both.exit_code == 2

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import webbrowser
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import ProgressBar, command, language
+from flycam.errors import OptionUnusable
 from flycam.settings import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +20,19 @@ if TYPE_CHECKING:
 
 
 PORT = click.IntRange(1, 65_535)
+_GIVEN = ParameterSource.COMMANDLINE
+_PHOTO_ONLY = {
+    "photos": "--photos",
+    "pitch_deg": "--pitch",
+    "yaw_step_deg": "--yaw-step",
+    "dem_error": "--dem-error",
+}
+_VIDEO_ONLY = {
+    "seconds": "--seconds",
+    "strips": "--strips",
+    "size": "--size",
+    "clock_offset_s": "--clock-offset",
+}
 
 
 @click.command()
@@ -48,7 +64,8 @@ def drill(*, data_dir: str | None, out: Path, dem_error: float, video: bool, **o
 
     del data_dir
     bar = ProgressBar()
-    filmed = {name: options.pop(name) for name in ("seconds", "strips", "size", "clock_offset_s")}
+    _refuse_foreign(_PHOTO_ONLY if video else _VIDEO_ONLY, video=video)
+    filmed = {name: options.pop(name) for name in _VIDEO_ONLY}
     if video:
         return _film(out, filmed, options, bar)
     if dem_error:
@@ -58,8 +75,22 @@ def drill(*, data_dir: str | None, out: Path, dem_error: float, video: bool, **o
     return of_drill(report, language())
 
 
+def _refuse_foreign(names: Mapping[str, str], *, video: bool) -> None:
+    """Raise OptionUnusable for an option that was given and that this kind of drill has not."""
+    context = click.get_current_context()
+    given = [text for name, text in names.items() if context.get_parameter_source(name) is _GIVEN]
+    if given:
+        kind, kind_vi = ("photos", "ảnh chụp") if video else ("a video", "video")
+        change = "leave" if video else "add"
+        raise OptionUnusable(
+            f"{' '.join(given)}: belongs to a drill of {kind}: leave it, or {change} --video",
+            vi=f"{' '.join(given)}: chỉ dùng cho diễn tập bằng {kind_vi}; hãy bỏ đi, hoặc "
+            f"{'bỏ' if video else 'thêm'} --video",
+        )
+
+
 def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: ProgressBar) -> Result:
-    """A drill as a video. What only photos have (their number, a pitch, steps of yaw) is not asked of it."""
+    """A drill as a video."""
     from flycam.answers.rehearsal import of_video_drill
     from flycam.drill.video import write_video_drill
     from flycam.drill.video_course import VideoPlan
