@@ -1,6 +1,6 @@
 """One frame over fine posts: projected once a post, interpolated to pixels; hidden ground by one polar scan.
 
-Where posts stand a few pixels apart (a surface refined from the flight, a LiDAR model) a lattice would have
+Where posts stand few pixels apart (a surface refined from the flight, a LiDAR model) a lattice would have
 to follow every roof down to single pixels. Here every post in the frame's reach is projected exactly, and
 the horizon around the camera is scanned over the same posts: a fixed cost a frame. Pixels lie between posts:
 bilinear, as the surface itself is.
@@ -28,8 +28,10 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Window = tuple[slice, slice]
 
-# Posts at most so many source pixels apart are fine.
-_FINE_PX = 8.0
+# Posts are fine where interpolating between them, instead of projecting every place, errs by no more source
+# pixels on ground of 45 degrees. Over p pixels such ground comes nearer by p / f of its distance, which makes
+# a cell of posts out of square by p · p / f pixels: a quarter of that is missed at its middle.
+_FINE_ERROR_PX = 0.05
 _MOST_POSTS = 4_000_000
 # Nodes of the map from the tile grid to the posts: the map bends by millimetres over a tile.
 _STEP_PX = 32
@@ -67,8 +69,9 @@ def posts_are_fine(
     drop = exterior.projection_centre_m[2] - lowest_height(terrain)
     if not drop > 0.0:
         return False
-    pixel_m = drop / max(interior.focal_length_px)
-    if max(terrain.post_spacing_m) > _FINE_PX * pixel_m:
+    focal_px = max(interior.focal_length_px)
+    apart_px = max(terrain.post_spacing_m) * focal_px / drop
+    if apart_px * apart_px > 4.0 * focal_px * _FINE_ERROR_PX:
         return False
     return posts_are_few(interior, exterior, terrain)
 
