@@ -59,7 +59,6 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
     """Photos to a mosaic in the store, on terrain, clipped to communes."""
     from flycam.answers.flights import of_ingest
     from flycam.pipeline.batch import ingest as ingest_flight
-    from flycam.pipeline.boundaries import register_communes
     from flycam.pipeline.opening import Labels
     from flycam.pipeline.terrain import register_dem
 
@@ -67,6 +66,8 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
         if options["dem"] is not None:
             register_dem(workspace, options["dem"], options["datum"])
         if options["communes"] is not None:
+            from flycam.pipeline.boundaries import register_communes
+
             register_communes(workspace, options["communes"])
         report = ingest_flight(
             workspace,

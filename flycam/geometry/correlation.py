@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -110,6 +109,8 @@ def _match_chunk(
     into: NDArray[np.int64],
     result: WindowShifts,
 ) -> None:
+    from scipy import fft  # noqa: PLC0415  slow to load, and most commands compare no windows
+
     windows, areas = _cut(first, centres, half), _cut(second, centres, half + reach)
     side = fft.next_fast_len(areas.shape[1] + windows.shape[1] - 1)
     spectrum = fft.fft2(areas, (side, side)) * np.conj(fft.fft2(windows, (side, side)))
@@ -144,6 +145,8 @@ def _cut(picture: Complex, centres: NDArray[np.int64], half: int) -> Complex:
 
 def _overlapping_energy(areas: Complex, windows: Complex, side: int, span: int) -> Floats:
     """Root of the product of both energies where window and area lie over each other: it scales the score."""
+    from scipy import fft  # noqa: PLC0415  as above
+
     strength = np.abs(areas).astype(np.float32) ** 2
     ones = np.ones(windows.shape[1:], dtype=np.float32)
     local = fft.irfft2(
