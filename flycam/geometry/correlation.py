@@ -112,7 +112,7 @@ def _match_chunk(
     from scipy import fft  # noqa: PLC0415  slow to load, and most commands compare no windows
 
     windows, areas = _cut(first, centres, half), _cut(second, centres, half + reach)
-    side = fft.next_fast_len(areas.shape[1] + windows.shape[1] - 1)
+    side = fft.next_fast_len(areas.shape[1])  # shifts within reach never wrap around
     spectrum = fft.fft2(areas, (side, side)) * np.conj(fft.fft2(windows, (side, side)))
     span = 2 * reach + 1
     correlation = fft.ifft2(spectrum).real[:, :span, :span]
