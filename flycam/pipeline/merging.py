@@ -201,7 +201,7 @@ class _Records:
 
     def write(self) -> None:
         """Evidence to the disk, then the records that name it."""
-        if self._waiting:
+        waiting, self._waiting = self._waiting, []  # others may be added while these are written
+        if waiting:
             self._workspace.store.flush()
-            self._workspace.catalog.frames.put(self._waiting)
-            self._waiting = []
+            self._workspace.catalog.frames.put(waiting)
