@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileRange
+from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
@@ -135,18 +135,21 @@ class _Merging:
         """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
         as have to be looked at. Frames of which all is laid are left out."""
         claims, prepared = Claims(), _Prepared()
+        open_tiles: dict[str, Iterable[TileId]] = {frame.frame_id: frame.tiles for frame in frames}
         entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
         coming = zip(entering, self._maker.bounds(entering), strict=True)
         for frame in frames:
             for one, (bounds, lattices) in islice(coming, _FRAMES_AHEAD - len(prepared)):
                 claims.enter(one.frame_id, one.tiles, bounds)
-                kept = lattices and _only(lattices, one.tiles, claims.of(one.frame_id))
-                prepared.add(one.frame_id, kept)
+                first = claims.of(one.frame_id)  # all it can ever claim: promises only grow
+                turns.settled(one.tiles, first)
+                open_tiles[one.frame_id] = first.blocks.keys()
+                prepared.add(one.frame_id, lattices and _only(lattices, one.tiles, first))
             claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
             claims.forget(frame.frame_id)
             lattices = prepared.pop(frame.frame_id)
             rest = claim if before is None else claim.without(before)
-            turns.settled(frame.tiles, rest)
+            turns.settled(open_tiles.pop(frame.frame_id), rest)
             if rest or before is None:
                 yield Due(frame, rest, lattices)
 
