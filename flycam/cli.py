@@ -11,7 +11,6 @@ from flycam import __version__
 from flycam.commands import flights, ground, products, showing, upkeep
 from flycam.console import CommandGroup
 
-
 _OBJECTS_BEFORE_COLLECTION = 10_000
 
 
