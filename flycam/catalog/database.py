@@ -17,7 +17,6 @@ from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Table, event, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -70,7 +69,13 @@ class Database:
 
     def insert(self, table: Table) -> Any:
         """An INSERT of this dialect, which knows ON CONFLICT."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        if self.is_sqlite:
+            from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415  one dialect is used
+
+            return sqlite_insert(table)
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+
+        return insert(table)
 
     def upsert(self, table: Table) -> Any:
         """An INSERT that overwrites the row of the same primary key."""

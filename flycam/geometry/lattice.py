@@ -204,15 +204,21 @@ def lattices_of(
         for places in _chunks(due[step], step):
             good, verdict = lattice_of(view, places, step, tolerance_px)
             found.tiles.extend([good] if good.index.size else [])
-            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+            for finer in _steps_in(verdict.next_step):
                 due[finer] = due[finer].joined(places.take(verdict.next_step == finer))
+            for finer in _steps_in(verdict.quarters):
                 due_quarters[finer] = due_quarters[finer].joined(places.quarters(verdict.quarters == finer))
         for places in _chunks(due_quarters[step], step):
             good, verdict = lattice_of(view, places, step, tolerance_px)
             found.quarters.extend([good] if good.index.size else [])
-            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+            for finer in _steps_in(verdict.next_step):
                 due_quarters[finer] = due_quarters[finer].joined(places.take(verdict.next_step == finer))
     return found
+
+
+def _steps_in(steps_px: Indices) -> list[int]:
+    """The steps that are asked for; 0 asks for none."""
+    return [step for step in set(steps_px.ravel().tolist()) if step]
 
 
 def _chunks(places: TilePlaces, step_px: int) -> Iterator[TilePlaces]:

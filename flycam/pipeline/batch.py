@@ -39,7 +39,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
-from flycam.pipeline.pictures import look_at
+from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import ground_views
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
@@ -94,17 +94,19 @@ def ingest(
     progress: Progress = silent,
     *,
     relay: bool = False,
+    early: EarlyLooks = NO_EARLY_LOOKS,
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
     relay  lay frames that are on the map again on the terrain of today, whatever it is
+    early  looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
     writes this flight now, StorageTrouble when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
-    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress))
+    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress, early))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):

@@ -15,7 +15,6 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import DiskFull, InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
-from flycam.geodata.vector_file import read_polygon_layers
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.kml import refly_kml
 from flycam.pipeline.evidence import FULL
@@ -79,6 +78,8 @@ def _write_whole(path: Path, text: str) -> None:
 
 def read_area(path: Path) -> BaseGeometry:
     """All polygons of a vector file as one area in WGS 84 degrees. Raises SourceUnreadable, CrsMissing."""
+    from flycam.geodata.vector_file import read_polygon_layers  # noqa: PLC0415  its library is slow to load
+
     return shapely.union_all(
         [geometry for layer in read_polygon_layers(path) for geometry in layer.geometries]
     )
