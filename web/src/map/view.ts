@@ -27,7 +27,7 @@ export function createMap(target: HTMLElement): Map {
     view: new View({
       center: fromLonLat([105.1, 21.7]),
       zoom: 7.5,
-      minZoom: 2,
+      minZoom: 0,
       maxZoom: 24,
       enableRotation: false,
       constrainResolution: false,
@@ -46,7 +46,7 @@ export function createMap(target: HTMLElement): Map {
 export function labelControls(map: Map): void {
   map.getControls().clear();
   map.addControl(new Zoom({ zoomInTipLabel: t("zoomIn"), zoomOutTipLabel: t("zoomOut"), duration: 0 }));
-  map.addControl(new ScaleLine({ units: "metric", minWidth: 90 }));
+  map.addControl(new ScaleLine({ units: "metric", minWidth: 64, maxWidth: 160 }));
 }
 
 export function hasLinkedView(): boolean {
@@ -97,4 +97,21 @@ export function unionBounds(all: Extent[]): Extent | null {
     Math.max(a[2] ?? 0, b[2] ?? 0),
     Math.max(a[3] ?? 0, b[3] ?? 0),
   ]);
+}
+
+/** Bounds to open on: the newest flight (the first), with those others beside which it is still seen as a picture. */
+export function openingBounds(map: Map, newestFirst: Extent[], smallestPx: number): Extent | null {
+  const [newest, ...others] = newestFirst;
+  if (!newest) return null;
+  const times = Math.min(...(map.getSize() ?? [800, 600])) / smallestPx;
+  return others.reduce((chosen, other) => {
+    const both = unionBounds([chosen, other]) ?? chosen;
+    return sideOf(both) <= times * sideOf(newest) ? both : chosen;
+  }, newest);
+}
+
+/** The longer side of bounds in degrees, in metres of the map. */
+function sideOf(bounds: Extent): number {
+  const [west = 0, south = 0, east = 0, north = 0] = transformExtent(bounds, "EPSG:4326", "EPSG:3857");
+  return Math.max(east - west, north - south);
 }
