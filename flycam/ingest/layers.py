@@ -23,6 +23,9 @@ IN_VIETNAMESE = {
 }
 
 
+MAYBE_INFRARED = "maybe_infrared"
+
+
 def with_layer(
     photos: Sequence[PhotoMetadata], layer: str | None, problems: list[Problem]
 ) -> Sequence[PhotoMetadata]:
@@ -51,15 +54,24 @@ def with_layer(
     return [replace(photo, band=wanted.value) for photo in photos]
 
 
+def doubted_cameras(photos: Sequence[PhotoMetadata]) -> frozenset[str]:
+    """Cameras whose photos may be near-infrared although nothing says so."""
+    return frozenset(photo.camera_name for photo in photos if _is_doubted(photo))
+
+
+def _is_doubted(photo: PhotoMetadata) -> bool:
+    return photo.band == Layer.COLOUR and Layer.INFRARED in bands_of(photo.maker, photo.model)
+
+
 def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """Colour photos of cameras that are also sold for near-infrared, one sentence a camera."""
     by_camera: dict[str, list[str]] = {}
     for photo, name in zip(photos, told_apart(photos), strict=True):
-        if photo.band == Layer.COLOUR and Layer.INFRARED in bands_of(photo.maker, photo.model):
+        if _is_doubted(photo):
             by_camera.setdefault(photo.model, []).append(name)
     return [
         Problem(
-            code="maybe_infrared",
+            code=MAYBE_INFRARED,
             severity=Severity.WARNING,
             sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
             "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
