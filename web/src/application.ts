@@ -176,7 +176,16 @@ export class Application {
 
   private goTo(flight: FlightInfo): void {
     this.openPanel(false);
-    this.leaveFor(() => flight.bounds && fitLonLat(this.map, flight.bounds));
+    this.leaveFor(() => this.showAll(flight.bounds));
+  }
+
+  /** Bounds in the part of the map that stays free: what must be said of them is known once they are in sight. */
+  private showAll(bounds: FlightInfo["bounds"]): void {
+    if (!bounds) return;
+    fitLonLat(this.map, bounds);
+    this.map.renderSync();
+    const coveredPx = this.mapElement.offsetHeight - this.warnings.offsetTop;
+    if (!this.warnings.hidden) fitLonLat(this.map, bounds, undefined, coveredPx);
   }
 
   /** Another place: the card of the point that is left would lie over it. */
@@ -189,7 +198,7 @@ export class Application {
   private async showNewest(): Promise<void> {
     const bounds = visibleFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
     const opening = openingBounds(this.map, bounds, SMALL_PX);
-    if (opening) fitLonLat(this.map, opening);
+    if (opening) this.showAll(opening);
     else await this.showWhole();
   }
 
@@ -225,8 +234,13 @@ export class Application {
         (flightsBySentence[inLanguage(one.brief_vi, one.brief)] ??= []).push(flight.name);
       }
     }
-    const said = Object.entries(flightsBySentence).map(([sentence, names]) =>
-      el("li", {}, el("strong", {}, names.join(", ")), `: ${sentence}`),
+    // what is said of the same flights stands in one paragraph: a phone has little room
+    const sentencesByFlights: Record<string, string[]> = {};
+    for (const [sentence, names] of Object.entries(flightsBySentence)) {
+      (sentencesByFlights[names.join(", ")] ??= []).push(sentence);
+    }
+    const said = Object.entries(sentencesByFlights).map(([names, sentences]) =>
+      el("li", {}, el("strong", {}, names), `: ${sentences.join("; ")}`),
     );
     this.warnings.hidden = said.length === 0;
     replace(this.warnings, ...said);
