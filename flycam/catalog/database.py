@@ -105,7 +105,8 @@ class Database:
             )
         if self.place == ":memory:":
             raise CatalogUnavailable(
-                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE"
+                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE",
+                vi="cơ sở dữ liệu trong bộ nhớ sẽ mất khi tắt máy; hãy ghi tên tệp: sqlite:///TỆP",
             )
         try:
             Path(self.place).parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +149,10 @@ class Database:
         except DBAPIError as error:
             raise self._trouble(error) from error
         except SQLAlchemyError as error:
-            raise CatalogUnavailable(f"{self.place}: {error}; run again") from error
+            raise CatalogUnavailable(
+                f"{self.place}: {error}; run again",
+                vi=f"{self.place}: cơ sở dữ liệu báo lỗi ({error}); hãy chạy lại",
+            ) from error
 
     def _trouble(self, error: DBAPIError) -> Exception:
         said = " ".join(str(error.orig).split())

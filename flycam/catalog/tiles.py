@@ -218,5 +218,6 @@ def _compare(record: TileRecord, head: TileRecord | None, expected: str | None) 
     if found != expected:
         raise StoreConflict(
             f"tile {record.tile_id} of {record.mosaic_id}: its head is {found}, not {expected}; "
-            "read it again, merge and retry"
+            "read it again, merge and retry",
+            vi=f"mảnh {record.tile_id} của {record.mosaic_id}: có tiến trình khác vừa ghi; hãy chạy lại",
         )

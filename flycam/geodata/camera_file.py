@@ -69,7 +69,10 @@ def read_document(path: Path) -> Any:
     """What a JSON or YAML file holds. Raises SourceUnreadable."""
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise SourceUnreadable(f"{path.name}: is too large for a camera file: give JSON or YAML")
+            raise SourceUnreadable(
+                f"{path.name}: is too large for a camera file: give JSON or YAML",
+                vi=f"{path.name}: quá lớn, không phải tệp thông số máy ảnh; hãy đưa tệp JSON hoặc YAML",
+            )
         text = path.read_text(encoding="utf-8-sig")
         text = text.replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_OpenCvLoader)  # noqa: S506 - a SafeLoader with one more tag

@@ -66,7 +66,8 @@ def parse_crs(text: str) -> CRS:
         return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
     except CRSError as error:
         raise CrsMissing(
-            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number"
+            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number",
+            vi=f"{text[:80]!r}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số",
         ) from error
 
 
@@ -154,7 +155,9 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
     except ProjError as error:
         raise CrsMissing(
             f"{src_crs[:60]} to {dst_crs[:60]}: the transformation cannot be done here ({error}): "
-            "reproject the file to EPSG:4326 first"
+            "reproject the file to EPSG:4326 first",
+            vi=f"{src_crs[:60]} sang {dst_crs[:60]}: không chuyển đổi được trên máy này; hãy chuyển tệp "
+            "sang EPSG:4326 trước",
         ) from error
     out = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=-1)
     out[~np.isfinite(out).all(axis=-1)] = np.nan
@@ -219,7 +222,9 @@ def _vn2000_transformer(source: CRS, target: CRS) -> Transformer:
         if VN2000_OPERATION in transformer.description:
             return transformer
     raise CrsMissing(
-        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again"
+        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again",
+        vi=f"{source.name} sang {target.name}: PROJ trên máy này không biết {VN2000_OPERATION!r}; hãy cài "
+        "lại flycam",
     )
 
 
