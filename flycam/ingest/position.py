@@ -32,7 +32,7 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
                 missing,
                 PositionUnknown(
                     "has no position: give the flight log with --telemetry",
-                    vi="không có vị trí; hãy cung cấp nhật ký bay bằng --telemetry",
+                    vi="không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry",
                 ),
             ),
             (
