@@ -24,6 +24,7 @@ COMPLETED = "completed"
 FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
+LAYER_MOVED = "layer_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +58,24 @@ _WORDS: Mapping[str, _Words] = {
         sentence_vi=(
             "Máy ảnh của chuyến bay này ({camera}) có thể gắn kính lọc màu hoặc cận hồng ngoại, không có thẻ"
             " ghi rõ, nên được coi là ảnh màu. Nếu cây cối có màu đỏ hoặc tím, đó là ảnh cận hồng ngoại: hãy"
-            " nạp các ảnh này với --layer infrared vào thư mục dữ liệu mới (--data)."
+            " nạp lại các ảnh này với --layer infrared: chúng sẽ được chuyển sang lớp đó."
         ),
         sentence_en=(
             "The camera of this flight ({camera}) is carried with a colour or a near-infrared filter, and no"
             " tag says which: its photos are taken as colour. If plants look red or violet they are"
-            " near-infrared: ingest them with --layer infrared into a new data folder (--data)."
+            " near-infrared: ingest them again with --layer infrared, which moves them to that layer."
+        ),
+    ),
+    LAYER_MOVED: _Words(
+        brief_vi="đã chuyển {frames} ảnh sang lớp {after_vi}",
+        brief_en="{frames} photos moved to the {after} layer",
+        sentence_vi=(
+            "Đã chuyển {frames} ảnh từ lớp {before_vi} sang lớp {after_vi}: bản đồ của cả hai lớp được dựng"
+            " lại từ ảnh gốc; lớp cũ được giữ trong cơ sở dữ liệu."
+        ),
+        sentence_en=(
+            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew from"
+            " the photos; where they lay before is kept on record."
         ),
     ),
     CRS_OUTSIDE: _Words(

@@ -75,12 +75,11 @@ def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
             severity=Severity.WARNING,
             sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
             "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
-            "look red or violet, ingest them with --layer infrared, from the first time on: photos that are "
-            "on the map keep their layer, and then it takes a new data folder (--data).",
+            "look red or violet, ingest them with --layer infrared, which also moves photos that are on the "
+            "map already.",
             sentence_vi=f"{len(names)} ảnh chụp bằng {camera}, loại máy ảnh có thể gắn kính lọc màu hoặc "
             "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy nạp "
-            "với --layer infrared ngay từ lần đầu: ảnh đã có trên bản đồ giữ nguyên lớp, khi đó phải nạp vào "
-            "thư mục dữ liệu mới (--data).",
+            "với --layer infrared; ảnh đã có trên bản đồ cũng được chuyển sang lớp đó.",
             frames=tuple(names),
         )
         for camera, names in by_camera.items()

@@ -30,6 +30,12 @@ from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.known import in_their_layers, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
+from flycam.pipeline.moving import (
+    carry_out_moves,
+    open_targets,
+    show_layers_in_use,
+    with_moves,
+)
 from flycam.pipeline.opening import (
     Labels,
     Opened,
@@ -116,9 +122,12 @@ def ingest(
             terrain_names,
             asked=relay,
         )
+        again = with_moves(workspace, flight_id, planned, again)
         opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names, again)
         _keep_inputs(workspace, request)
+        open_targets(workspace, opened.flight, again)
         carry_out(workspace, flight_id, again, started_ns)
+        carry_out_moves(workspace, flight_id, again, started_ns)
         refolded = _refold(workspace, flight_id, again, planned, progress)
         new = 0
         for layer in sorted({frame.header.layer for frame in planned}):
@@ -129,6 +138,7 @@ def ingest(
             new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
         workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
+        show_layers_in_use(workspace, flight_id)
         changed = new > 0 or again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
         flight = close_flight(workspace, opened.flight, _state(workspace, flight_id))
