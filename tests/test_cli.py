@@ -75,6 +75,13 @@ def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_pa
     assert set(exported.json) >= {"path", "crs", "gsd_m", "bounds"}
     raster = read_raster(out)
     assert raster.tags["FLYCAM_DRILL"] == "DIỄN TẬP"
+    assert exported.json["warnings"] == [] == exported.json["warnings_vi"]
+    elsewhere = ready("export", "thử", out, "--crs", "EPSG:32650", "--gsd", 2)
+    assert elsewhere.exit_code == 0
+    (said,) = elsewhere.json["warnings"]
+    assert "EPSG:32650" in said and "114°E-120°E" in said and done.json["work_crs"] in said
+    assert "vẫn được ghi" in elsewhere.json["warnings_vi"][0]
+    assert ready("export", "thử", out, "--crs", "EPSG:3405", "--gsd", 2).json["warnings"] == []
     name = sorted(drill.photos.iterdir())[0].name
     gone = ready("withdraw", name, "--reason", "lộ mặt nạn nhân", "--authority", "Ban chỉ huy")
     assert gone.exit_code == 0 and gone.json["frames"] == 1 and gone.json["tiles"] > 0

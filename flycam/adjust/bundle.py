@@ -30,7 +30,10 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
-        raise InputUnusable("block: there is no frame to adjust: ingest the flight first")
+        raise InputUnusable(
+            "block: there is no frame to adjust: ingest the flight first",
+            vi="khối ảnh: không có ảnh nào để bình sai; hãy nạp chuyến bay trước",
+        )
     problem = problem_of(block, options)
     start = starting_values(problem)
     held_out, candidates, checks = _parts(problem, options)

@@ -197,7 +197,7 @@ def _laid(report: IngestReport, language: str) -> str:
     return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 
 
-_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere"})
+_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
 """What is among the warnings of the flight itself too: told once."""
 
 

@@ -105,6 +105,7 @@ class Placement:
     version        the exterior orientation's version; each later placement has a higher one
     exterior       None: the frame was set aside, for it cannot be laid on the ground known by then
     interior       camera as used; footprint_wkb, gsd_m and tiles as in FrameRecord
+    layer          the mosaic that it lies in: photos can be moved to another
     reason         why it was laid so, a sentence; "" for the first
     authority      who had it laid so; placed_ns 0 and authority "" for the first
     """
@@ -121,6 +122,7 @@ class Placement:
     reason: str = ""
     authority: str = ""
     placed_ns: int = 0
+    layer: Layer = Layer.COLOUR
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

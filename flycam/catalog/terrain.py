@@ -59,7 +59,10 @@ class Terrain:
         with self._database.read() as connection:
             found = connection.execute(select(tables.dems).where(tables.dems.c.dem_id == dem_id)).first()
         if found is None:
-            raise NotFound(f"{dem_id}: no such terrain; register it with: flycam dem add FILE")
+            raise NotFound(
+                f"{dem_id}: no such terrain; register it with: flycam dem add FILE",
+                vi=f"{dem_id}: không có mô hình độ cao này; hãy nạp bằng: flycam dem add TỆP",
+            )
         return _dem(found)
 
 

@@ -79,7 +79,10 @@ def read_truth(folder: Path) -> DrillTruth:
     """The truth of a drill in `folder`. Raises NotFound where there is none."""
     path = folder / TRUTH_FILE
     if not path.is_file():
-        raise NotFound(f"{path}: is not there: write a drill into this folder first")
+        raise NotFound(
+            f"{path}: is not there: write a drill into this folder first",
+            vi=f"{path}: không có tệp này; hãy tạo chuyến diễn tập vào thư mục này trước",
+        )
     document = json.loads(path.read_text(encoding="utf-8"))
     camera = document["camera"]
     interior = InteriorOrientation(

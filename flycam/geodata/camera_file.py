@@ -71,7 +71,10 @@ def read_document(path: Path, *, is_ours: bool = False) -> Any:
     """What a JSON or YAML file holds; is_ours: one that came with flycam. Raises SourceUnreadable."""
     try:
         if path.stat().st_size > _MAX_BYTES:
-            raise SourceUnreadable(f"{path.name}: is too large for a camera file: give JSON or YAML")
+            raise SourceUnreadable(
+                f"{path.name}: is too large for a camera file: give JSON or YAML",
+                vi=f"{path.name}: quá lớn, không phải tệp thông số máy ảnh; hãy đưa tệp JSON hoặc YAML",
+            )
         text = path.read_text(encoding="utf-8-sig")
         text = text.replace("%YAML:1.0", "", 1)
         return yaml.load(text, Loader=_OUR_LOADER if is_ours else _OpenCvLoader)  # noqa: S506 - safe loaders

@@ -119,7 +119,8 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
                 cameras.append(_camera(values, f"models:{path.stem}#{place}"))
         except (KeyError, ValueError, TypeError) as error:
             raise CalibrationMissing(
-                f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file"
+                f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file",
+                vi=f"{path.name}: mục {number} viết sai ({error}); hãy sửa hoặc bỏ tệp này",
             ) from error
     return tuple(cameras)
 

@@ -155,12 +155,15 @@ class _Look:
         if horizon >= MAX_HORIZON_FRACTION:
             return HorizonInView(
                 f"{horizon:.0%} of the frame looks at or above the horizon; "
-                "point the camera further down (gimbal pitch below -30°)"
+                "point the camera further down (gimbal pitch below -30°)",
+                vi=f"{horizon:.0%} khung ảnh nhìn ngang hoặc trên đường chân trời; hãy chúi máy ảnh xuống "
+                "(góc gimbal dưới -30°)",
             )
         if not met.any():
             return OutsideTerrain(
                 "the frame looks at ground that the terrain does not know; register a DEM that covers the"
-                " flight"
+                " flight",
+                vi="ảnh nhìn vào chỗ chưa có độ cao; hãy nạp mô hình độ cao phủ hết chuyến bay",
             )
         near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m  # False where no ground was met
         plane, _ = _on_plane(self.centre, self.rays, ground, self.reach_m)

@@ -51,6 +51,8 @@ class Heights:
 
 
 TERRAIN_ELSEWHERE = "terrain_elsewhere"
+TERRAIN_HOLE = "terrain_hole"
+TERRAIN_PARTIAL = "terrain_partial"
 
 
 def settle_heights(
@@ -123,7 +125,7 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
     count, total = int(unknown.sum()), len(table)
     return [
         Problem(
-            code="terrain_hole" if unknown.all() else "terrain_partial",
+            code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
             severity=Severity.ERROR if unknown.all() else Severity.WARNING,
             sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
             "of that place with flycam dem add.",

@@ -103,7 +103,7 @@ def build_headers(
         provenance = Provenance(
             source_name=photo.name,
             source_sha256=identity,
-            camera=f"{photo.maker} {photo.model}".strip(),
+            camera=photo.camera_name,
             operator=operator,
             settled=settled[i],
         )

@@ -80,7 +80,9 @@ class GroupWriter:
             return group
         raise StoreConflict(
             f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
-            " they were being written; run again"
+            " they were being written; run again",
+            vi=f"bản đồ {self._mosaic.mosaic_id}: tiến trình khác sửa các mảnh {_MAX_ATTEMPTS} lần liền khi "
+            "đang ghi; hãy chạy lại",
         )
 
     def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[Change]:

@@ -241,13 +241,17 @@ class MosaicWriter:
         if tile.tile_id.z != self._mosaic.base_zoom:
             raise StoreConflict(
                 f"tile {tile.tile_id}: mosaic {self._mosaic.mosaic_id} has the base zoom"
-                f" {self._mosaic.base_zoom}; finish the flight again"
+                f" {self._mosaic.base_zoom}; finish the flight again",
+                vi=f"mảnh {tile.tile_id}: bản đồ {self._mosaic.mosaic_id} ở mức phóng "
+                f"{self._mosaic.base_zoom}; hãy chạy lại finish",
             )
         withdrawn = [frame_id for frame_id in tile.frames if frame_id in self._amendments.withdrawn]
         if withdrawn:
             raise StoreConflict(
                 f"tile {tile.tile_id}: shows frame {withdrawn[0]}, which was withdrawn meanwhile; finish the"
-                " flight again without it"
+                " flight again without it",
+                vi=f"mảnh {tile.tile_id}: có ảnh {withdrawn[0]} vừa bị rút; hãy chạy lại finish để làm "
+                "không có ảnh đó",
             )
 
     # -- memory ---------------------------------------------------------------------------------
@@ -329,7 +333,8 @@ class MosaicWriter:
                 continue
             if replacing and head.epoch != canvas.epoch:
                 raise StoreConflict(
-                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again"
+                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
+                    vi=f"mảnh {tile_id}: có ảnh được thêm vào khi đang dựng lại; hãy chạy lại",
                 )
             canvas.lay_tile(read_tile(self._store, head))
             made_from[tile_id] = head.content_hash

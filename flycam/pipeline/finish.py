@@ -39,6 +39,7 @@ from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 
@@ -72,6 +73,7 @@ def finish(
     began_ns = workspace.clock_ns()
     flight = workspace.catalog.flights.flight(ref)
     check_request(flight, request)
+    try_store(workspace)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = jobs_of(workspace, flight, request)
         last = cost_of_communes(jobs[0].work.tiles)

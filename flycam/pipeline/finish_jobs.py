@@ -63,7 +63,9 @@ def jobs_of(workspace: Workspace, flight: Flight, request: FinishRequest) -> lis
     Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable
     where a file of the request is.
     """
-    mosaics = live_mosaics(workspace, flight.flight_id)
+    every = workspace.catalog.tiles.mosaics(flight.flight_id)
+    shown = {mosaic.mosaic_id for mosaic in every if mosaic.published}
+    mosaics = [one for one in live_mosaics(workspace, flight.flight_id) if one.mosaic_id in shown]
     if not mosaics:
         raise InputUnusable(
             f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it",

@@ -534,6 +534,25 @@ class CatalogSuite(ABC):
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
+    def test_placements_of_the_third_schema_lie_in_the_layer_of_their_frame(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        thermal = replace(frame(1), header=replace(frame(1).header, layer=Layer.THERMAL))
+        catalog.frames.put([thermal, frame(2)])
+        again = [replace(one, dem_id="dem-2") for one in (thermal, frame(2))]
+        catalog.placements.supersede(again, "laid on dem-2", "Bưởi", STORM_NS)
+        before = catalog.placements.of_flight("f1")
+        catalog.close()
+        for statement in (
+            "ALTER TABLE placements DROP COLUMN layer",
+            "UPDATE schema_info SET value = 3",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.placements.of_flight("f1") == before
+            layers = {(one.frame_id, one.layer) for one in before}
+            assert layers == {(thermal.frame_id, Layer.THERMAL), (frame(2).frame_id, Layer.COLOUR)}
+
     def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
         records = [tile(i, f"a{i}") for i in range(10)]

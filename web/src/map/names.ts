@@ -22,7 +22,7 @@ const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-
 const TRIED = 15;
 const NAME_PX = 200;
 const NAME_HEIGHT_PX = 44;
-const CONTROLS = ".ol-zoom, .whole, .ol-scale-line, .position, .card, .drill-frame";
+const CONTROLS = ".ol-zoom, .moves, .ol-scale-line, .position, .card, .drill-frame";
 
 type Areal = Polygon | MultiPolygon;
 
