@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -286,5 +286,19 @@ placements = Table(
     Column("placed_ns", BigInteger, nullable=False),
 )
 
-ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames), 3: (placements,)}
+# -- since schema 4 ---------------------------------------------------------------------------------
+
+dem_sigmas = Table(
+    "dem_sigmas",
+    metadata,
+    _key("dem_id"),
+    Column("vertical_m", Float(53), nullable=False),
+    Column("horizontal_m", Float(53)),
+)
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {
+    2: (revisions, revision_frames),
+    3: (placements,),
+    4: (dem_sigmas,),
+}
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
