@@ -203,6 +203,12 @@ def vn2000_zone(lon_deg: float, province: str | None = None) -> str:
     return f"EPSG:{_VN2000_ZONES[meridian]}"
 
 
+def vn2000_zone_of(meridian_deg: float) -> str | None:
+    """The VN-2000 TM-3 zone of this central meridian, "EPSG:9208" for 104.75 degrees; None: none has it."""
+    code = next((c for m, c in _VN2000_ZONES.items() if abs(m - meridian_deg) < 1e-3), None)
+    return None if code is None else f"EPSG:{code}"
+
+
 def central_meridian_deg(vn2000_crs: str) -> float:
     """Central meridian of a VN-2000 zone, degrees. Raises ValueError for another CRS."""
     for meridian, code in _VN2000_ZONES.items():
