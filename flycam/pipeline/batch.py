@@ -39,6 +39,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
+from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.pictures import look_at
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import ground_views
@@ -148,6 +149,8 @@ def ingest(
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
     mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
+    shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
+    older = outdated_said(workspace.catalog, shown)
     return IngestReport(
         flight=flight,
         survey=seen,
@@ -158,7 +161,7 @@ def ingest(
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(again.frames),
         mended=refolded.mended,
-        notes=(*withdrawn, *opened.notes, *mended),
+        notes=tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older))),
     )
 
 
