@@ -7,7 +7,7 @@ All coordinates are (east, north, height) metres in the block's work CRS and ver
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -94,6 +94,16 @@ class TerrainPrior:
     sigma_height_m: float = 3.0
     sigma_shift_m: Vec3 = (5.0, 5.0, 3.0)
     canopy_m: float = 8.0
+
+    @classmethod
+    def stated(cls, terrain: TerrainGrid, sigma_m: tuple[float, float | None] | None) -> TerrainPrior:
+        """With the (vertical, horizontal) sigma that is stated of the model; the default where none is."""
+        usual = cls(terrain=terrain)
+        if sigma_m is None:
+            return usual
+        up, aside = sigma_m
+        plan = usual.sigma_shift_m[0] if aside is None else aside
+        return replace(usual, sigma_height_m=up, sigma_shift_m=(plan, plan, up))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

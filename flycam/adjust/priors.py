@@ -7,6 +7,13 @@ Noise of positions and attitudes is Huber's, so that one wild fix or heading ben
 and bias are logarithmic in the tails: where the block (or control) is sure that a focal length or a height
 datum is wrong by many sigmas, they let go. Source of the exponential's derivative: Barfoot, State Estimation
 for Robotics, 2017, ch. 7.
+
+A height counted from a take-off that was read off the terrain is wrong together with the terrain: its bias is
+believed to be the terrain's own error and something more,
+
+    bias of the height = - share of the DEM's shift in height + what else is uncertain of the take-off
+
+so that such a flight and its terrain do not count as two witnesses of one height.
 """
 
 from __future__ import annotations
@@ -32,6 +39,8 @@ _ATTITUDE_FLOOR_RAD = 2e-5
 _CANOPY_IN_SHIFT = 0.25
 _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
+# of a take-off's variance, at least so much is of the flight alone: where it stood, what stood there
+_LEAST_OWN = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +49,7 @@ class PriorSigmas:
 
     position, attitude  n×3, of the noise of one frame; bias sessions×3; boresight cameras×3; yaw strips;
     lens cameras×9; dem 3
+    on_terrain          sessions: how much of the DEM's shift in height is in the bias of the height
     """
 
     position: Floats
@@ -49,10 +59,21 @@ class PriorSigmas:
     yaw: Floats
     lens: Floats
     dem: Floats
+    on_terrain: Floats
 
     def border(self) -> Floats:
-        """In the order of the border."""
-        return np.concatenate([x.ravel() for x in (self.bias, self.boresight, self.yaw, self.lens, self.dem)])
+        """In the order of the border; a bias is counted from what it shares with the DEM."""
+        own = self.bias.copy()
+        shared = np.square(self.on_terrain * self.dem[2])
+        own[:, 2] = np.sqrt(np.maximum(own[:, 2] ** 2 - shared, _LEAST_OWN * own[:, 2] ** 2))
+        return np.concatenate([x.ravel() for x in (own, self.boresight, self.yaw, self.lens, self.dem)])
+
+    def shared(self, layout: Layout) -> Floats:
+        """m×m: from the border's unknowns to what is believed of them independently of each other."""
+        matrix = np.eye(layout.size)
+        # the shift is what has to be added to the terrain, the bias what has to be taken from the height
+        matrix[layout.bias, layout.dem.stop - 1][2::3] = self.on_terrain
+        return matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +101,14 @@ def prior_sigmas(
     up = np.abs(frames.rotation[:, :, 2])
     yaw = np.sqrt(np.sum((up * frames.sigma_attitude) ** 2, axis=-1))
     shift = np.array(terrain.sigma_shift_m if terrain else (1.0, 1.0, 1.0), dtype=np.float64)
+    on_terrain = np.zeros(layout.sessions)
     if terrain:
-        shift[2] = np.hypot(shift[2], _CANOPY_IN_SHIFT * terrain.canopy_m)
+        bare = shift[2]
+        shift[2] = np.hypot(bare, _CANOPY_IN_SHIFT * terrain.canopy_m)
+        # what stands on the ground lifts the block's terrain, and not the reading of a take-off
+        share = bare**2 / max(shift[2] ** 2, _POSITION_FLOOR_M**2)
+        counted = frames.on_terrain[:, None].astype(np.float64)
+        on_terrain = share * _medians(counted, frames.session, layout.sessions)[:, 0]
     lens = np.stack([_lens_sigmas(c, options) for c in problem.cameras])
     return PriorSigmas(
         position=np.maximum(noise, _POSITION_FLOOR_M),
@@ -93,6 +120,7 @@ def prior_sigmas(
         ),
         lens=lens if options.self_calibration else lens * 1e-5,
         dem=np.maximum(shift, _POSITION_FLOOR_M),
+        on_terrain=on_terrain,
     )
 
 
@@ -126,7 +154,7 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
     position, attitude = noise_residuals(problem, unknowns)
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
-    z = _border_residuals(problem, unknowns) / sigmas.border()
+    z = sigmas.shared(unknowns.layout) @ _border_residuals(problem, unknowns) / sigmas.border()
     loose = _may_be_wrong(unknowns.layout)
     return float(noise + np.sum(z[~loose] ** 2) + cauchy(z[loose] ** 2, LOOSE_BEND).cost.sum())
 
@@ -148,18 +176,19 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
     flat = by_border.reshape(-1, layout.size)
     shared = flat.T @ (flat * weight.reshape(-1, 1))
     gradient = flat.T @ (weight * residual).reshape(-1)
-    z = _border_residuals(problem, unknowns)
+    together = sigmas.shared(layout)
+    z = together @ _border_residuals(problem, unknowns)
     own_weight = 1.0 / sigmas.border() ** 2
     loose = _may_be_wrong(layout)
     own_weight[loose] *= cauchy(np.square(z[loose] / sigmas.border()[loose]), LOOSE_BEND).weight
-    shared[np.diag_indices(layout.size)] += own_weight
+    shared += together.T @ (own_weight[:, None] * together)
     return PriorTerms(
         cost=prior_cost(problem, unknowns, sigmas),
         frame_blocks=weighted @ by_frame,
         frame_border=weighted @ by_border,
         border=shared,
         frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
-        border_gradient=gradient + own_weight * z,
+        border_gradient=gradient + together.T @ (own_weight * z),
     )
 
 

@@ -30,7 +30,8 @@ class FrameArrays:
 
     centre n×3 measured positions, rotation n×3×3 measured attitudes, scale n grid scales; sigma_position and
     sigma_attitude n×3 as recorded (bias and noise together); camera, strip, session n numbers, strip -1
-    where it has no offset of its own; seconds n since the first; velocity n×3, zero where not known or used
+    where it has no offset of its own; seconds n since the first; velocity n×3, zero where not known or used;
+    on_terrain n: the height was counted from the terrain
     """
 
     centre: Floats
@@ -43,6 +44,7 @@ class FrameArrays:
     session: Indices
     seconds: Floats
     velocity: Floats
+    on_terrain: Bools
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -178,6 +180,7 @@ def _frame_arrays(
         session=_sessions(times, options.session_gap_s),
         seconds=(times - times.min()) * 1e-9,
         velocity=velocity,
+        on_terrain=np.array([f.exterior.height_on_terrain for f in frames], dtype=bool),
     )
 
 

@@ -66,7 +66,8 @@ class Unknowns:
     """Values of all unknowns. Metres are relative to the problem's origin.
 
     centre n×3; rotation n×3×3; bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips)
-    in radians; lens cameras×9; dem 3 (how far the DEM stands east, north, up of where it should); point P×3
+    in radians; lens cameras×9; dem 3 (how far the DEM is to be moved east, north, up to where it should
+    stand); point P×3
     """
 
     centre: Floats

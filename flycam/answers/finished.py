@@ -27,6 +27,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "revision": main.revision if main else None,
         "new": report.layers[0].new,
         **{key: stats.get(key) for key in _FINISH_FIGURES},
+        "warnings": [translated(one, "en") for one in _doubts(stats)],
+        "warnings_vi": [translated(one, "vi") for one in _doubts(stats)],
         "layers": [
             {
                 "layer": one.layer,
@@ -184,6 +186,12 @@ def _said(stats: Mapping[str, Any]) -> Sequence[str]:
     """What absolute control had to say."""
     said: Sequence[str] = (stats.get("control") or {}).get("said", ())
     return said
+
+
+def _doubts(stats: Mapping[str, Any]) -> Sequence[str]:
+    """What somebody should look into: of absolute control, and what the block found against its metadata."""
+    doubts: Sequence[str] = (stats.get("control") or {}).get("doubts", ())
+    return (*doubts, *stats.get("notes", ()))
 
 
 def _metric(value: float | None, unit: str, language: str) -> str:

@@ -69,6 +69,8 @@ def exterior_to_json(exterior: ExteriorOrientation) -> str:
             "sigma_attitude_rad": _floats(exterior.sigma_attitude_rad),
             "source": exterior.source.value,
             "version": int(exterior.version),
+            # said only where it is so: poses recorded before are the same to the last byte
+            **({"height_on_terrain": True} if exterior.height_on_terrain else {}),
         }
     )
 
@@ -87,6 +89,7 @@ def exterior_from_json(text: str) -> ExteriorOrientation:
         sigma_attitude_rad=tuple(value["sigma_attitude_rad"]),
         source=PoseSource(value["source"]),
         version=value["version"],
+        height_on_terrain=value.get("height_on_terrain", False),
     )
 
 

@@ -134,6 +134,8 @@ class DemRecord:
     crs               of the file
     post_spacing_m    (east, north) distance of posts on the ground
     unit_m            metres per unit of the file's heights (0.3048 where they are feet)
+    sigma_m           (vertical, horizontal) 1-sigma that the operator states of it; horizontal None: not
+                      stated; None: nothing is
     """
 
     dem_id: str
@@ -146,6 +148,7 @@ class DemRecord:
     bounds_lonlat_deg: BoundsLonLat
     post_spacing_m: tuple[float, float]
     unit_m: float = 1.0
+    sigma_m: tuple[float, float | None] | None = None
     added_ns: int
 
 

@@ -287,7 +287,21 @@ placements = Table(
     Column("layer", Text, nullable=False),  # since schema 4
 )
 
-ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames), 3: (placements,), 4: ()}
+# -- since schema 4 ---------------------------------------------------------------------------------
+
+dem_sigmas = Table(
+    "dem_sigmas",
+    metadata,
+    _key("dem_id"),
+    Column("vertical_m", Float(53), nullable=False),
+    Column("horizontal_m", Float(53)),
+)
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {
+    2: (revisions, revision_frames),
+    3: (placements,),
+    4: (dem_sigmas,),
+}
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
 WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {

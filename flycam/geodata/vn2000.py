@@ -77,6 +77,11 @@ def zone_of_meridian(meridian_deg: float) -> str:
     return f"EPSG:{_ZONES[meridian_deg]}"
 
 
+def has_meridian(meridian_deg: float) -> bool:
+    """Whether a zone has this central meridian."""
+    return meridian_deg in _ZONES
+
+
 def nearest_zone(lon_deg: float) -> str:
     """The zone whose meridian is nearest, which near a province's border may be its neighbour's."""
     return zone_of_meridian(min(_ZONES, key=lambda meridian: (abs(meridian - lon_deg), meridian)))

@@ -32,6 +32,8 @@ class ExteriorOrientation:
     sigma_position_m     1-sigma (east, north, up)
     sigma_attitude_rad   1-sigma about the camera's (x, y, z) axes
     version              0 for the prior
+    height_on_terrain    the height counts from ground whose height was read off the terrain: where that
+                         stands too high, so does the camera
     """
 
     projection_centre_m: Vec3
@@ -43,3 +45,4 @@ class ExteriorOrientation:
     sigma_attitude_rad: Vec3
     source: PoseSource
     version: int = 0
+    height_on_terrain: bool = False

@@ -99,6 +99,7 @@ def build_headers(
             sigma_position_m=tuple(sigma_m[i]),
             sigma_attitude_rad=tuple(sigma_rad[i]),
             source=sources[i],
+            height_on_terrain=bool(flight.heights.on_terrain[i]),
         )
         provenance = Provenance(
             source_name=photo.name,

@@ -43,6 +43,7 @@ from flycam.pipeline.opening import (
     open_flight,
     open_mosaic,
 )
+from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
 from flycam.pipeline.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
@@ -150,6 +151,8 @@ def ingest(
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
     mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
+    shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
+    older = outdated_said(workspace.catalog, shown)
     return IngestReport(
         flight=flight,
         survey=seen,
@@ -160,7 +163,7 @@ def ingest(
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(again.frames),
         mended=refolded.mended,
-        notes=(*withdrawn, *opened.notes, *mended),
+        notes=tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older))),
     )
 
 

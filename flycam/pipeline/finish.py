@@ -127,6 +127,7 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
         folder=folder,
         progress=progress,
         workers=workers_here(),
+        terrain_sigma_m=job.terrain_sigma_m,
     )
     check_control(run.frames, job.request.reference, job.request.gcp)
     if job.request.gcp is not None:

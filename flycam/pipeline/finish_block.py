@@ -18,7 +18,7 @@ from flycam.errors import InputUnusable
 from flycam.geometry.exterior import Vec3
 from flycam.pipeline.rectification import recorded_pose
 
-RECIPE_VERSION = 4
+RECIPE_VERSION = 5
 """Counts up when the same inputs would give another result: what was made before is then not taken for it."""
 
 _LONGEST_STEP_S = 15.0

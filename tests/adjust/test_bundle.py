@@ -326,3 +326,29 @@ def test_a_block_without_frames():
     block, _ = make_block(BASE)
     with pytest.raises(InputUnusable, match="no frame"):
         adjust_block(replace(block, frames=[]))
+
+
+def test_a_height_counted_from_the_terrain_is_no_second_witness_of_it():
+    """The take-off was read off a terrain that stands too high: flight and terrain are wrong together, and
+    the block must not be surer of its height than the terrain is."""
+    scene = Scene(
+        ties_a_frame=40, strips=3, per_strip=6, bias=(0.5, -0.5, 4.0), dem_shift=(0.0, 0.0, 4.0), canopy=0.0
+    )
+    block, truth = make_block(scene)
+    sigma_m = (1.5, 1.5, 3.5)
+    apart, together = (
+        [
+            replace(f, exterior=replace(f.exterior, sigma_position_m=sigma_m, height_on_terrain=counted))
+            for f in block.frames
+        ]
+        for counted in (False, True)
+    )
+    believed = block.terrain.sigma_shift_m[2]
+    two = adjust_block(replace(block, frames=apart))
+    one = adjust_block(replace(block, frames=together))
+    assert two.accuracy.shift_sigma_m[2] < 0.85 * believed, "two witnesses, if they were two"
+    assert one.accuracy.shift_sigma_m[2] == pytest.approx(believed, rel=0.12)
+    found = np.array([f.exterior.projection_centre_m[2] for f in one.frames])
+    true = np.array([e.projection_centre_m[2] for e in truth.exteriors])
+    assert abs((found - true).mean()) < 2.0 * one.accuracy.shift_sigma_m[2]
+    np.testing.assert_allclose(errors_m(one, truth), errors_m(two, truth), atol=0.02)

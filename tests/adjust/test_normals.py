@@ -27,6 +27,11 @@ def linearised(request):
     block, truth = make_block(scene)
     if hard:
         block = with_two_cameras(with_control(block, truth, 4))
+        frames = [
+            replace(f, exterior=replace(f.exterior, height_on_terrain=True, sigma_position_m=(1.5, 1.5, 4.0)))
+            for f in block.frames
+        ]
+        block = replace(block, frames=frames)
     problem = problem_of(block, AdjustOptions())
     start = starting_values(problem)
     placed = triangulate(problem, start, problem.observations, refine=False)

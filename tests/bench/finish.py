@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench import finish_blocks, finish_poses, finish_truth
+from tests.bench import finish_blocks, finish_pixels, finish_poses, finish_truth
 from tests.bench.draped import draped_flight
 from tests.bench.finish_flights import (
     FLIGHTS,
@@ -374,6 +374,7 @@ ROWS: dict[str, Callable[[int], list[Row]]] = {
     "finish-accuracy": lambda _photos: accuracy(),
     "finish-poses": lambda _photos: finish_poses.poses(),
     "finish-sigma": lambda _photos: sigma(),
+    "finish-pixels": lambda _photos: finish_pixels.rows(),
     "finish-time": lambda _photos: times(),
     "finish-memory": memory,
     "finish-seams": lambda _photos: seams(),

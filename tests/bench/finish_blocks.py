@@ -43,7 +43,11 @@ _SAME_PLACE_M = 0.3
 _SIGMA_M, _SIGMA_DEG = (1.5, 1.5, 8.0), (0.7, 0.7, 1.5)
 _SIGMA_FOCAL = 0.002
 # as_claimed: the drill's bias of 0.8 m and noise of 0.5 m are ± 0.94 m an axis; a height's zero is worse
-_CLAIMED_M, _ZERO_M = (0.943, 0.943, 8.0), 6.9
+_CLAIMED_M = (0.943, 0.943, 8.0)
+# of those 8 m the adjustment takes a barometer's 2 m as scatter, half of it noise of a frame: 1.0 m, of which
+# the drill has 0.5; the rest is the zero's, of which the drill has 0.8 and the terrain at take-off its own
+_SCATTER_M = (1.0**2 - 0.5**2) ** 0.5
+_ZERO_M = (8.0**2 - 1.0**2 - 0.8**2 - DEM_SHIFT_M**2 / 3.0 - (DEM_SHIFT_M / 3.0) ** 2) ** 0.5
 _DEM_AXIS_M, _DEM_LOCAL_M = DEM_SHIFT_M / 3.0**0.5, DEM_SHIFT_M / 3.0
 
 
@@ -121,13 +125,16 @@ def _claimed_error(seed: int) -> TerrainError:
 
 
 def _stating(frames: list[BlockFrame], random: np.random.Generator) -> list[BlockFrame]:
-    """The frames with their instruments' own sigmas, and a zero of heights as wrong as that says."""
+    """The frames with their instruments' sigmas; zero and scatter of heights are as wrong as those say."""
     zero = float(random.normal() * _ZERO_M)
+    scatter = random.normal(size=len(frames)) * _SCATTER_M
     stated = []
-    for frame in frames:
+    for frame, noise in zip(frames, scatter, strict=True):
         east, north, up = frame.exterior.projection_centre_m
         exterior = replace(
-            frame.exterior, projection_centre_m=(east, north, up + zero), sigma_position_m=_CLAIMED_M
+            frame.exterior,
+            projection_centre_m=(east, north, up + zero + float(noise)),
+            sigma_position_m=_CLAIMED_M,
         )
         stated.append(replace(frame, exterior=exterior))
     return stated
@@ -158,6 +165,7 @@ def _measured(
             sigma_position_m=_SIGMA_M,
             sigma_attitude_rad=tuple(np.radians(_SIGMA_DEG)),
             source=PoseSource.GNSS,
+            height_on_terrain=True,
         )
         frames.append(
             BlockFrame(

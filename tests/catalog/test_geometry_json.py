@@ -30,6 +30,7 @@ _EXTERIOR = st.builds(
     sigma_attitude_rad=_VECTOR,
     source=st.sampled_from(PoseSource),
     version=st.integers(0, 1000),
+    height_on_terrain=st.booleans(),
 )
 _INTERIOR = st.builds(
     InteriorOrientation,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flycam.adjust.block import TerrainPrior
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.frame import Layer
@@ -80,7 +81,7 @@ def test_poses_in_two_systems_are_no_block() -> None:
         one_system([made[0], other])
 
 
-def test_heights_are_known_less_well_away_from_the_surface_s_support() -> None:
+def test_heights_are_known_less_well_beside_the_surface_s_support() -> None:
     terrain = TerrainGrid(
         heights_m=np.zeros((41, 41), np.float32),
         origin_m=(0.0, 40.0),
@@ -89,15 +90,25 @@ def test_heights_are_known_less_well_away_from_the_surface_s_support() -> None:
         vertical_datum="EGM96",
         dem_id="s",
     )
-    support = np.zeros((41, 41), bool)
-    support[:, :10] = True
-    sigma_m = np.where(support, np.float32(0.2), np.float32(np.nan))
-    sigma = height_sigma(terrain, Surface(terrain=terrain, support=support, sigma_m=sigma_m))
-    row = heights_at(sigma, np.stack([np.arange(41.0), np.full(41, 20.0)], axis=-1))
+    prior = TerrainPrior(terrain=terrain)
+    support, compared = np.zeros((2, 41, 41), bool)
+    support[:, :10] = compared[:, :20] = True
+    surface = Surface(
+        terrain=terrain,
+        support=support,
+        sigma_m=np.where(support, np.float32(0.2), np.float32(np.nan)),
+        terrain_sigma_m=np.full((41, 41), np.float32(0.5)),
+        unagreed_sigma_m=np.where(compared, np.float32(1.2), np.float32(np.nan)),
+        cover_m=6.0,
+    )
+    row = height_sigma(terrain, surface, prior).heights_m[20]
     assert row[:10] == pytest.approx(0.2)
-    assert (np.diff(row) >= 0).all()
-    assert row[10] == pytest.approx(np.hypot(0.2, 1.0), rel=0.02)
-    assert row[-1] == pytest.approx(5.0), "terrain model and what stands on it"
-    assert heights_at(height_sigma(terrain, None), np.array([[5.0, 5.0]])) == pytest.approx([5.0])
+    assert row[10:20] == pytest.approx(np.hypot(0.5, 1.2)), "views were compared and did not agree"
+    assert row[20:] == pytest.approx(np.hypot(0.5, 6.0)), "the corrected terrain and what stands on it"
+    bald = replace(surface, cover_m=0.1)
+    assert height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(np.hypot(0.5, 4.0))
+    unsaid = replace(surface, terrain_sigma_m=None)
+    assert height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(5.0)
+    assert heights_at(height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([5.0])
     plane = flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
-    assert heights_at(height_sigma(plane, None), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
+    assert heights_at(height_sigma(plane, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
