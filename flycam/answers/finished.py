@@ -61,6 +61,7 @@ _FINISH_FIGURES = (
     "check_m",
     "control",
     "surface",
+    "rolling_shutter",
 )
 
 
@@ -95,6 +96,11 @@ def _lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"  surface of its own under {stats['surface']['supported_pct']:.0f} % of the ground, posts "
             f"every {stats['surface']['spacing_m']:.2g} m"
+        )
+    if (rows := stats.get("rolling_shutter")) and rows["frames"]:
+        lines.append(
+            f"  rolling shutter taken into account in {rows['frames']} frames: without it their outermost "
+            f"rows would be off by up to {_metric(rows['most_px'], 'px')}"
         )
     lines += [f"  {sentence}" for sentence in (*_said(stats), *stats["notes"])]
     lines += [f"  [left out] {one['name']}: {one['sentence']}" for one in frames["left_out"]]
@@ -133,6 +139,11 @@ def _lines_vi(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
         share = number(stats["surface"]["supported_pct"], 0, "vi")
         spacing = number(stats["surface"]["spacing_m"], 2, "vi")
         lines.append(f"  {share} % diện tích nằm trên bề mặt đo từ chuyến bay, điểm cách {spacing} m")
+    if (rows := stats.get("rolling_shutter")) and rows["frames"]:
+        lines.append(
+            f"  đã tính màn trập cuốn cho {rows['frames']} ảnh: nếu không, các hàng ngoài cùng lệch đến "
+            f"{_metric(rows['most_px'], 'px', 'vi')}"
+        )
     lines += [f"  {translated(sentence, 'vi')}" for sentence in (*_said(stats), *stats["notes"])]
     lines += [
         f"  [bỏ] {one['name']}: {one.get('sentence_vi') or one['sentence']}" for one in frames["left_out"]
