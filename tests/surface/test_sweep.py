@@ -57,7 +57,7 @@ def test_raised_posts_are_off_by_what_the_camera_moves_while_their_rows_pass(dz:
     )
     found, exact = sampled(view, dz)
     base, _ = sampled(view, 0.0)
-    width, height = CAMERA.image_size_px
+    height = CAMERA.image_size_px[1]
     rows = np.abs(found - base)[:, 1].max()
     # twice what the outermost rows are off by as a picture of one moment is what the whole readout moves
     per_row = 2.0 * motion_px(view.interior, view.exterior, HEIGHT_M - abs(dz)) / height
