@@ -27,9 +27,8 @@ class BlockFrame:
 
     camera        frames with the same key share one interior orientation (calibration id, size, maker)
     strip         number of the straight leg it was flown in: a gimbal's yaw offset is constant on a leg
-    exterior      the prior, with its sigmas
-    velocity_mps  (east, north, up) of the aircraft at the exposure, None if not known; used only where the
-                  camera's readout_s is known
+    exterior      the prior, with its sigmas; its motion, if it has one, is that of a rolling shutter's rows:
+                  the velocity stays, the turn is adjusted, and takes up what the velocity was off
     """
 
     frame_id: str
@@ -39,7 +38,6 @@ class BlockFrame:
     captured_ns: int
     interior: InteriorOrientation
     exterior: ExteriorOrientation
-    velocity_mps: Vec3 | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

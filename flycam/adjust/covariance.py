@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import Floats
 from flycam.adjust.normals import Model
 from flycam.adjust.reduction import Reduction
+from flycam.adjust.unknowns import POSE_UNKNOWNS
 
 _CHUNK_PAIRS = 200_000
 # of observations that each take up a row for every border unknown
@@ -46,12 +47,12 @@ def frame_covariance(reduction: Reduction) -> Covariance:
 def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats) -> Floats:
     """Variances n×6 of what stands in each frame's six observations after the adjustment.
 
-    by_frame n×6×6, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
+    by_frame n×6×k, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
     takes up of a position's noise is as little a residual as what the projection centre does.
     """
     count = reduction.factor.count
     each = np.arange(count)
-    lean = reduction.solved_border.reshape(count, 6, -1)
+    lean = reduction.solved_border.reshape(count, reduction.factor.size, -1)
     own = by_border - by_frame @ lean
     core = reduction.core.solve(np.eye(lean.shape[-1]))
     inside = by_frame @ reduction.factor.inverse(each, each)
@@ -70,18 +71,18 @@ def _frames(reduction: Reduction) -> tuple[Floats, Floats, Floats]:
     count = reduction.factor.count
     each = np.arange(count)
     blocks = reduction.factor.inverse(each, each)
-    lean = reduction.solved_border.reshape(count, 6, -1)
+    lean = reduction.solved_border.reshape(count, reduction.factor.size, -1)
     core = reduction.core.solve(np.eye(lean.shape[-1]))
     blocks = blocks + lean @ core @ lean.transpose(0, 2, 1)
     solved, _ = _mean_columns(reduction)
-    with_mean = solved.reshape(count, 6, 3)
-    return blocks, with_mean, with_mean[:, :3].mean(axis=0)
+    with_mean = solved.reshape(count, reduction.factor.size, 3)[:, :POSE_UNKNOWNS]
+    return blocks[:, :POSE_UNKNOWNS, :POSE_UNKNOWNS], with_mean, with_mean[:, :3].mean(axis=0)
 
 
 def _mean_columns(reduction: Reduction) -> tuple[Floats, Floats]:
-    """Covariance of all frame unknowns (6n×3) and border unknowns (m×3) with the mean centre."""
+    """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with the mean centre."""
     count = reduction.factor.count
-    mean = np.zeros((count, 6, 3))
+    mean = np.zeros((count, reduction.factor.size, 3))
     mean[:, :3] = np.eye(3) / count
     right = mean.reshape(-1, 3)
     return reduction.solve(right, np.zeros((reduction.border.shape[1], 3)))
@@ -97,11 +98,12 @@ def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
     follow = reduction.point_inverse[owner] @ reduction.normals.cross
     variance = np.einsum("qii->qi", reduction.point_inverse).copy()
 
-    lean = reduction.solved_border.reshape(reduction.factor.count, 6, -1)
+    size = reduction.factor.size
+    lean = reduction.solved_border.reshape(reduction.factor.count, size, -1)
     border = np.zeros((len(model.starts), 3, lean.shape[-1]))
     border[:, :, reduction.seen] = reduction.point_border
     with_mean, border_mean = _mean_columns(reduction)
-    with_mean = with_mean.reshape(-1, 6, 3)
+    with_mean = with_mean.reshape(-1, size, 3)
     towards = np.zeros((len(model.starts), 3, 3))
     for low in range(0, len(frame), _CHUNK_ROWS):
         part = slice(low, low + _CHUNK_ROWS)

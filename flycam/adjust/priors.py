@@ -41,19 +41,21 @@ _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
 # of a take-off's variance, at least so much is of the flight alone: where it stood, what stood there
 _LEAST_OWN = 0.1
+_TURN = np.arange(6, 9)  # of a frame's unknowns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorSigmas:
     """1-sigma of everything that has a prior.
 
-    position, attitude  n×3, of the noise of one frame; bias sessions×3; boresight cameras×3; yaw strips;
-    lens cameras×9; dem 3
+    position, attitude  n×3, of the noise of one frame; turn: of a camera's turn while rows are read, rad/s;
+    bias sessions×3; boresight cameras×3; yaw strips; lens cameras×9; dem 3
     on_terrain          sessions: how much of the DEM's shift in height is in the bias of the height
     """
 
     position: Floats
     attitude: Floats
+    turn: float
     bias: Floats
     boresight: Floats
     yaw: Floats
@@ -80,7 +82,7 @@ class PriorSigmas:
 class PriorTerms:
     """Half the quadratic model of the priors: cost = sum rho, gradients and blocks of J'WJ.
 
-    frame_blocks n×6×6, frame_border n×6×m, border m×m, gradients n×6 and m
+    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m, gradients n×k and m
     """
 
     cost: float
@@ -113,6 +115,7 @@ def prior_sigmas(
     return PriorSigmas(
         position=np.maximum(noise, _POSITION_FLOOR_M),
         attitude=np.maximum(options.noise_share * frames.sigma_attitude, _ATTITUDE_FLOOR_RAD),
+        turn=options.turn_sigma_radps,
         bias=np.maximum(_medians(bias, frames.session, layout.sessions), _POSITION_FLOOR_M),
         boresight=np.full((layout.cameras, 3), options.boresight_sigma_rad),
         yaw=np.maximum(
@@ -132,14 +135,14 @@ def noise_residuals(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Float
 
 
 def noise_slopes(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
-    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×6, and by the
+    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×k, and by the
     border, n×6×m.
     """
     frames, layout = problem.frames, unknowns.layout
     count, rows = len(frames), np.arange(len(frames))
-    by_frame = np.zeros((count, 6, 6))
+    by_frame = np.zeros((count, 6, frames.unknowns))
     by_frame[:, :3, :3] = np.eye(3)
-    by_frame[:, 3:, 3:] = _turn_slope(_turn(frames, unknowns))
+    by_frame[:, 3:, 3:6] = _turn_slope(_turn(frames, unknowns))
     by_border = np.zeros((count, 6, layout.size))
     for axis in range(3):
         by_border[rows, axis, layout.bias.start + 3 * frames.session + axis] = 1.0
@@ -154,6 +157,7 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
     position, attitude = noise_residuals(problem, unknowns)
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
+    noise += np.sum(_turn_residuals(problem, unknowns, sigmas) ** 2)
     z = sigmas.shared(unknowns.layout) @ _border_residuals(problem, unknowns) / sigmas.border()
     loose = _may_be_wrong(unknowns.layout)
     return float(noise + np.sum(z[~loose] ** 2) + cauchy(z[loose] ** 2, LOOSE_BEND).cost.sum())
@@ -182,12 +186,17 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
     loose = _may_be_wrong(layout)
     own_weight[loose] *= cauchy(np.square(z[loose] / sigmas.border()[loose]), LOOSE_BEND).weight
     shared += together.T @ (own_weight[:, None] * together)
+    frame_blocks = weighted @ by_frame
+    frame_gradient = np.einsum("nij,nj->ni", weighted, residual)
+    if problem.frames.rolling:
+        frame_blocks[:, _TURN, _TURN] += 1.0 / sigmas.turn**2
+        frame_gradient[:, _TURN] += _turn_residuals(problem, unknowns, sigmas) / sigmas.turn
     return PriorTerms(
         cost=prior_cost(problem, unknowns, sigmas),
-        frame_blocks=weighted @ by_frame,
+        frame_blocks=frame_blocks,
         frame_border=weighted @ by_border,
         border=shared,
-        frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
+        frame_gradient=frame_gradient,
         border_gradient=gradient + together.T @ (own_weight * z),
     )
 
@@ -224,6 +233,11 @@ def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Float
     if interior.model.value == "fisheye":
         distortion = [radial, radial, radial, radial, 1e-6]
     return np.array([focal, 0.0005, centre, centre, *distortion])
+
+
+def _turn_residuals(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
+    """How far the turns while rows were read are from what the neighbours told, in sigmas, n×3."""
+    return (unknowns.turn - problem.frames.turn) / sigmas.turn
 
 
 def _border_residuals(problem: Problem, unknowns: Unknowns) -> Floats:

@@ -144,7 +144,9 @@ def _frames(
             AdjustedFrame(
                 frame_id=before.frame_id,
                 state=state,
-                exterior=_exterior(before.exterior, centre[i], rotation[i], sigma[i]),
+                exterior=_exterior(
+                    before.exterior, centre[i], rotation[i], settled.unknowns.turn[i], sigma[i]
+                ),
                 ties=int(count[i]),
                 rms_px=float(np.sqrt(squared[i] / (2 * count[i]))) if count[i] else float("nan"),
                 cells_pct=float(100.0 * cells[i] / _CELLS**2),
@@ -154,9 +156,13 @@ def _frames(
 
 
 def _exterior(
-    before: ExteriorOrientation, centre: Floats, rotation: Floats, sigma: Floats
+    before: ExteriorOrientation, centre: Floats, rotation: Floats, turn: Floats, sigma: Floats
 ) -> ExteriorOrientation:
     """The next version of a pose; the rotation is made orthogonal to the last bit again."""
+    motion = before.motion
+    if motion is not None:
+        wx, wy, wz = (float(w) for w in turn)
+        motion = replace(motion, turn_radps=(wx, wy, wz))
     left, _, right = np.linalg.svd(rotation)
     east, north, up, about_x, about_y, about_z = (float(s) for s in sigma)
     return replace(
@@ -167,6 +173,7 @@ def _exterior(
         sigma_attitude_rad=(about_x, about_y, about_z),
         source=PoseSource.ADJUSTED,
         version=before.version + 1,
+        motion=motion,
     )
 
 

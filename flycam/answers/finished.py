@@ -62,6 +62,7 @@ _FINISH_FIGURES = (
     "check_m",
     "control",
     "surface",
+    "rolling_shutter",
 )
 
 
@@ -105,6 +106,11 @@ _SAID: Mapping[str, _Words] = {
         "  {share} % diện tích nằm trên bề mặt đo từ chuyến bay, điểm cách {spacing} m",
         "  surface of its own under {share} % of the ground, posts every {spacing} m",
     ),
+    "shutter": _Words(
+        "  đã tính màn trập cuốn cho {frames} ảnh: nếu không, các hàng ngoài cùng lệch đến {most}",
+        "  rolling shutter taken into account in {frames} frames: without it their outermost rows would be "
+        "off by up to {most}",
+    ),
     "left_out": _Words("  [bỏ] {name}: {why}", "  [left out] {name}: {why}"),
     "report": _Words(
         "{path}: báo cáo chất lượng của {name}, bản hoàn thiện số {revision}",
@@ -137,7 +143,15 @@ def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> lis
         )
         for one in frames["left_out"]
     ]
-    return [made, *_placed(stats, language), *_surface(stats, language), *notes, *left_out, *skipped]
+    return [
+        made,
+        *_placed(stats, language),
+        *_surface(stats, language),
+        *_shutter(stats, language),
+        *notes,
+        *left_out,
+        *skipped,
+    ]
 
 
 def _skipped(one: LayerReport, language: str) -> str:
@@ -171,6 +185,12 @@ def _surface(stats: Mapping[str, Any], language: str) -> Iterator[str]:
             number(surface["spacing_m"], 2, language),
         )
         yield _say("surface", language, share=share, spacing=spacing)
+
+
+def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    if (rows := stats.get("rolling_shutter")) and rows["frames"]:
+        most = _metric(rows["most_px"], "px", language)
+        yield _say("shutter", language, frames=rows["frames"], most=most)
 
 
 def _heard(sentence: str, language: str) -> str:

@@ -31,6 +31,10 @@ PORT = click.IntRange(1, 65_535)
 @click.option(
     "--yaw-step", "yaw_step_deg", type=float, default=0.0, help="Gimbal yaw error per strip, degrees."
 )
+@click.option(
+    "--readout-ms", type=float, default=0.0, help="Rolling shutter: milliseconds from first to last row."
+)
+@click.option("--speed", "speed_mps", type=float, default=9.0, show_default=True, help="Metres a second.")
 @click.option("--dem-error", type=float, default=0.0, help="Metres the terrain is shifted; a third as sigma.")
 @command
 def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) -> Result:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameRejected, HorizonInView, OutsideTerrain
-from flycam.geometry.camera import distort, image_rays, in_image, valid_radius
+from flycam.geometry.camera import distort, image_rays, in_image, sight_lines, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
@@ -118,7 +118,7 @@ def footprints(
             _Look(*frame, terrain, max_range_m, samples_per_edge)
             for frame in frames[first:][:_FRAMES_AT_ONCE]
         ]
-        origins = np.concatenate([np.broadcast_to(look.centre, look.rays.shape) for look in looks])
+        origins = np.concatenate([look.origins for look in looks])
         ranges = np.concatenate([np.full(len(look.rays), look.sight_m) for look in looks])
         points = cast_rays(terrain, origins, np.concatenate([look.rays for look in looks]), ranges)
         ends = np.cumsum([len(look.rays) for look in looks])
@@ -143,7 +143,7 @@ class _Look:
         border = _border_points(interior, samples_per_edge)
         self.border = len(border)
         self.uv = np.concatenate([border, _inner_points(interior)])
-        self.rays = image_rays(interior, exterior, self.uv)
+        self.origins, self.rays = sight_lines(interior, exterior, self.uv)
         self.centre = np.asarray(exterior.projection_centre_m)
 
     def footprint(self, points: Floats) -> Footprint | FrameRejected:

@@ -20,7 +20,7 @@ from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import with_content_id
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.overview import Box, Overview, Overviews
@@ -44,6 +44,7 @@ _ADJUSTMENT_KINDS = (
     nouns.Accuracy,
     nouns.FrameState,
     ExteriorOrientation,
+    Motion,
     PoseSource,
     InteriorOrientation,
     LensModel,

@@ -71,6 +71,13 @@ HEARD: tuple[_Heard, ...] = (
         "Heights scatter {a} times as much as their stated accuracy.",
     ),
     _Heard(
+        "the aircraft stood still while its photos were read: its speed from one to the next was left out",
+        "Máy bay đứng yên khi chụp từng ảnh: không tính tốc độ bay giữa các ảnh khi hiệu chỉnh màn trập "
+        "cuốn.",
+        "The aircraft stood still while its photos were read: its speed from one to the next was left out of "
+        "the rolling shutter's correction.",
+    ),
+    _Heard(
         "{a}: marks on {b} photos that are not in this flight were left out ({c}).",
         "{a}: bỏ các dấu trên {b} ảnh không thuộc chuyến bay này ({c}).",
         "{a}: marks on photos that are not in this flight were left out ({b}: {c}).",

@@ -166,12 +166,10 @@ class _Level:
         out.views[block.core] = views_seeing(samplers, found.dz_m)[block.inside]
 
     def _sampler(self, number: int, east: Floats, north: Floats, base: Singles, places: Floats) -> Sampler:
-        exterior = self.work.views[number].exterior
-        _, _, depth = camera_coordinates(exterior, *places.T)
+        view = self.work.views[number]
+        _, _, depth = camera_coordinates(view.exterior, *places.T)
         focal = float(np.median(depth)) / (_PIXEL_SPACINGS * self.posts.spacing_m)
-        return Sampler.over(
-            self.work.shelf.get(number, focal), exterior, east, north, base.astype(np.float64)
-        )
+        return Sampler.over(self.work.shelf.get(number, focal), view, east, north, base.astype(np.float64))
 
 
 def _labels(search: SearchRange, step_m: float) -> Singles:

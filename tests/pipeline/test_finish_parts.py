@@ -31,18 +31,20 @@ def records(count: int = 6, step_m: float = 20.0, step_s: float = 2.0):
     return result
 
 
-def test_the_block_has_the_recorded_poses_and_the_aircraft_s_velocity() -> None:
+def test_the_block_has_the_recorded_poses_and_where_rows_are_read_one_by_one_the_motion() -> None:
     made = records()
     block = block_frames(made)
     assert [one.frame_id for one in block] == [one.frame_id for one in made]
     assert [one.exterior for one in block] == [one.exterior for one in made]
     assert len({one.camera for one in block}) == 1
-    for one in block:
-        assert one.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
-    alone = block_frames(made[:1])
-    assert alone[0].velocity_mps is None
-    at_once = block_frames([replace(r, header=replace(r.header, captured_ns=STORM_NS)) for r in made])
-    assert {one.velocity_mps for one in at_once} == {None}, "times that say nothing"
+    lens = replace(made[0].header.interior, readout_s=0.03)
+    rolling = [replace(r, header=replace(r.header, interior=lens)) for r in made]
+    for one, record in zip(block_frames(rolling), rolling, strict=True):
+        motion = one.exterior.motion
+        assert motion is not None
+        assert motion.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
+        assert replace(one.exterior, motion=None) == record.exterior
+    assert {one.exterior.motion for one in block_frames(rolling, rolling_shutter=False)} == {None}
 
 
 def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:

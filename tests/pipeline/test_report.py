@@ -96,6 +96,12 @@ def test_figures_of_the_record_are_said_in_both_languages(house: Reported, tmp_p
         ),
         ("the rest on the terrain model (DEM)", "phần còn lại trên mô hình độ cao (DEM)"),
         ("neither a reference map nor ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
+        (
+            "in 5 photos: each row at its own moment (readout 33.0 ms); without it the first and last rows "
+            "would be off by up to 1.52 px",
+            "cho 5 ảnh: mỗi hàng ảnh có thời điểm riêng (đọc ảnh 33,0 ms); nếu không, hàng đầu và hàng cuối "
+            "lệch đến 1,52 px",
+        ),
         ("3.0 min", "3,0 phút"),
     ]:
         assert en in english
@@ -264,6 +270,30 @@ def test_control_takes_the_unknown_shift_back(gathered: tuple[ReportFigures, Map
     said = document(figures, gathered[1], draw(figures, gathered[1]), "en")
     facts = next(block.rows for block in said.blocks if hasattr(block, "rows") and not hasattr(block, "head"))
     assert ("Absolute control", "6 ground control points") in facts
+
+
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        ({"asked": True, "frames": 0, "unknown": 0, "readout_ms": 33.0, "most_px": 0.0}, "shutter_small"),
+        ({"asked": True, "frames": 0, "unknown": 5, "readout_ms": None, "most_px": 0.0}, "shutter_unknown"),
+        ({"asked": False, "frames": 0, "unknown": 0, "readout_ms": 33.0, "most_px": 0.0}, "shutter_off"),
+        (None, None),
+    ],
+)
+def test_why_a_rolling_shutter_was_left_alone_is_said_and_nothing_of_a_global_one(
+    gathered: tuple[ReportFigures, MapPlanes], told: object, key: str | None
+) -> None:
+    figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
+    drawn = draw(figures, planes)
+    for language in words.LANGUAGES:
+        rows = [
+            row
+            for block in document(figures, planes, drawn, language).blocks
+            for row in getattr(block, "rows", ())
+        ]
+        said = [row[1] for row in rows if row[0] == words.say("shutter", language)]
+        assert said == ([] if key is None else [words.say(key, language)])
 
 
 def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
