@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -210,18 +211,24 @@ def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLatti
 
 
 class _Records:
-    """Records of frames that were made, written before the log names a tile that holds one of them."""
+    """Records of frames that were made, written before the log names a tile that holds one of them.
+
+    Added by one thread and written by another.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._waiting: list[FrameRecord] = []
+        self._lock = threading.Lock()
 
     def add(self, record: FrameRecord) -> None:
-        self._waiting.append(record)
+        with self._lock:
+            self._waiting.append(record)
 
     def write(self) -> None:
         """Evidence to the disk, then the records that name it."""
-        waiting, self._waiting = self._waiting, []  # others may be added while these are written
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
         if waiting:
             self._workspace.store.flush()
             self._workspace.catalog.frames.put(waiting)
