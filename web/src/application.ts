@@ -75,6 +75,7 @@ export class Application {
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
+      this.communes.placeNames();
     });
     this.lay();
     this.map = createMap(this.mapElement);
@@ -301,11 +302,13 @@ export class Application {
       if (this.store.state.picked !== state.picked) return;
       this.overlays.setPicked(lon, lat, pixel);
       this.card.show({ ...found(), flight, pixel }, state.nowMs);
+      this.communes.placeNames();
       return;
     }
     if (this.store.state.picked !== state.picked) return;
     this.overlays.setPicked(lon, lat, null);
     this.card.show(found(), state.nowMs);
+    this.communes.placeNames();
   }
 
   /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */

@@ -83,7 +83,7 @@ const words = {
   zoomIn: ["Phóng to", "Zoom in"],
   zoomOut: ["Thu nhỏ", "Zoom out"],
   wholeEvent: ["Toàn cảnh", "Whole event"],
-  elsewhere: ["Nơi khác: {0}", "Elsewhere: {0}"],
+  elsewhere: ["Nơi khác: {0}", "Others: {0}"],
   elsewhereTitle: ["Chuyến bay ở nơi khác", "Flights elsewhere"],
   clickHint: ["Bấm vào ảnh để biết ảnh gốc, giờ chụp", "Click the imagery to see its photo and time"],
   evidenceTitle: ["Ảnh gốc tại điểm này", "Photo behind this point"],
