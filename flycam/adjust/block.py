@@ -180,7 +180,8 @@ class Adjustment:
     used       N bool, the observations that took part
     notes      sentences for the report: what turned out other than the metadata said
     frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
-               relative to the block like its sigmas; None where the priors were kept
+               relative to the common shift of the ground that the block shows; None where the priors were
+               kept
     """
 
     accepted: bool

@@ -85,11 +85,12 @@ def adjusted(
 
 
 def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
-    """6×6 of each frame, with the sigmas that the frames say; how they depend on each other is kept."""
-    covariance = settled.covariance.frames
+    """6×6 of each frame as places on the ground feel it, with what the frames' own sigmas are larger by than
+    the solution's (frames that are carried)."""
     said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
-    scale = said / np.sqrt(np.maximum(np.einsum("nii->ni", covariance), 1e-16))
-    return np.asarray(covariance * scale[:, :, None] * scale[:, None, :], dtype=np.float64)
+    solved = np.einsum("nii->ni", settled.covariance.frames)
+    more = np.maximum(said**2 - solved, 0.0)
+    return np.asarray(settled.covariance.on_ground + more[:, :, None] * np.eye(6), dtype=np.float64)
 
 
 def kept_priors(

@@ -32,7 +32,7 @@ from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
 _VIEWS_AT_ONCE, _THROUGH_AT_ONCE, _SIGMAS_AT_ONCE = 48, 8, 32
-_CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
+_COVERED = 0.5  # of the ground that a flight does not measure carries trees, about: so much of their variance
 
 
 def write_tiles(
@@ -93,7 +93,8 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPr
     of what may stand on it: as much as views that were compared there differ by, else as the flight's ground
     carries on the whole.
     """
-    bare = float(np.hypot(prior.sigma_height_m, _CANOPY_SHARE * prior.canopy_m))
+    usual_m = float(np.sqrt(_COVERED)) * prior.canopy_m
+    bare = float(np.hypot(prior.sigma_height_m, usual_m))
     if terrain.vertical_datum == LOCAL_DATUM:
         bare = _NO_DEM_SIGMA_M
     if surface is None:
@@ -102,7 +103,7 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPr
     if surface.terrain_sigma_m is None or surface.unagreed_sigma_m is None:
         beside = np.full(known.shape, np.float32(bare))
     else:
-        stands = np.fmax(surface.cover_m, _CANOPY_SHARE * prior.canopy_m)  # crowns are found in part only
+        stands = np.fmax(surface.cover_m, usual_m)  # crowns are found in part only
         compared = np.isfinite(surface.unagreed_sigma_m)
         on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
         beside = np.hypot(surface.terrain_sigma_m, on_top)

@@ -9,6 +9,7 @@ import pytest
 
 from flycam.adjust.covariance import adjusted_variance, full_covariance
 from flycam.adjust.dissection import elimination_plan
+from flycam.adjust.ground_shift import ground_functional
 from flycam.adjust.heights import HeightPrior
 from flycam.adjust.normals import Model, Weighing, normal_equations
 from flycam.adjust.options import AdjustOptions
@@ -125,13 +126,24 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
     mean = np.zeros((3, len(matrix)))
     for axis in range(3):
         mean[axis, np.arange(n) * own + axis] = 1.0 / n
-    covariance = full_covariance(reduction, model)
+    covariance = full_covariance(reduction, model, unknowns)
     np.testing.assert_allclose(covariance.shift, mean @ inverse @ mean.T, rtol=1e-5, atol=1e-9)
     for k in range(n):
         pick = np.zeros((6, len(matrix)))
         pick[np.arange(6), own * k + np.arange(6)] = 1.0
         pick[:3] -= mean
         np.testing.assert_allclose(covariance.frames[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+    functional = ground_functional(
+        unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
+    )
+    ground = np.zeros((3, len(matrix)))
+    for k in range(n):
+        ground[:, own * k : own * k + 6] = functional[k].T
+    for k in range(n):
+        pick = np.zeros((6, len(matrix)))
+        pick[np.arange(6), own * k + np.arange(6)] = 1.0
+        pick[:3] -= ground
+        np.testing.assert_allclose(covariance.on_ground[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
     by_frame, by_border = noise_slopes(model.problem, unknowns)
     seen_again = adjusted_variance(reduction, by_frame, by_border)
     for k in range(n):

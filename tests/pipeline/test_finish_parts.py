@@ -108,9 +108,12 @@ def test_heights_are_known_less_well_beside_the_surface_s_support() -> None:
     assert row[10:20] == pytest.approx(np.hypot(0.5, 1.2)), "views were compared and did not agree"
     assert row[20:] == pytest.approx(np.hypot(0.5, 6.0)), "the corrected terrain and what stands on it"
     bald = replace(surface, cover_m=0.1)
-    assert height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(np.hypot(0.5, 4.0))
+    assert height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(np.hypot(0.5, 32.0**0.5))
     unsaid = replace(surface, terrain_sigma_m=None)
-    assert height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(5.0)
-    assert heights_at(height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([5.0])
+    model = np.hypot(3.0, 32.0**0.5)
+    assert height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(model)
+    assert heights_at(height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])) == pytest.approx(
+        [41.0**0.5]
+    )
     plane = flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
     assert heights_at(height_sigma(plane, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
