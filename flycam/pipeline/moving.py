@@ -21,7 +21,7 @@ from flycam.pipeline.opening import MIN_ZOOM
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.refolding import live_mosaics
 from flycam.pipeline.relay import Relay
-from flycam.pipeline.retiring import drop_retired_reports
+from flycam.pipeline.retired import drop_retired_reports
 from flycam.pipeline.workspace import Workspace
 
 

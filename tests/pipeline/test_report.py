@@ -22,7 +22,7 @@ from flycam.frame.terraincodec import decode_terrain
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
 from flycam.pipeline.report import make_reports, report_of, write_report
-from flycam.pipeline.retiring import drop_retired_reports
+from flycam.pipeline.retired import drop_retired_reports
 from flycam.report import words
 from flycam.report.blocks import Facts
 from flycam.report.content import document, reason_of, verdict

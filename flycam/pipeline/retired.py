@@ -1,4 +1,4 @@
-"""What goes with a finished revision that is retired. Loads none of what making it took."""
+"""What is left of revisions that are not shown any more."""
 
 from __future__ import annotations
 
