@@ -12,6 +12,7 @@ that say how good they are and err by draws from just that: a test of the covari
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from flycam.drill.window import Window
 from flycam.drill.world import drill_world
 from flycam.geodata.crs import convergence_and_scale, to_work
 from flycam.geometry.camera import image_rays, in_image, project
+from flycam.geometry.expected_error import expected_error
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
@@ -39,6 +41,7 @@ SEEN_A_FRAME = 150
 _WORLD_CELL_M, _DEM_MARGIN_M = 0.75, 250.0
 _TIE_PX, _CLAIMED_PX, _WRONG = 0.3, 0.5, 0.02
 _SAME_PLACE_M = 0.3
+_RIM_PX = 20.0
 # what `flycam ingest` gives a drill: metres, and degrees about the camera's axes
 _SIGMA_M, _SIGMA_DEG = (1.5, 1.5, 8.0), (0.7, 0.7, 1.5)
 _SIGMA_FOCAL = 0.002
@@ -58,6 +61,8 @@ class Agreement:
     frames  n×3, of projection centres, the common shift taken out; shift 3, of the shift itself
     error_m, sigma_m   n×3, the frames' own
     shift_m 3
+    ground  N: distances on level ground between where true and adjusted rays of the same pixels meet it, over
+            the sigma that `expected_error` gives the poses alone; the common shift (median) taken out
     """
 
     frames: np.ndarray
@@ -65,10 +70,12 @@ class Agreement:
     error_m: np.ndarray
     sigma_m: np.ndarray
     shift_m: np.ndarray
+    ground: np.ndarray
 
 
-def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
-    """Hold an adjustment against the true projection centres, n×3."""
+def agreement(block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrientation]) -> Agreement:
+    """Hold an adjustment of a block against its true poses."""
+    truth = np.array([one.projection_centre_m for one in true])
     centres = np.array([f.exterior.projection_centre_m for f in adjustment.frames])
     sigma = np.array([f.exterior.sigma_position_m for f in adjustment.frames])
     shift = (centres - truth).mean(axis=0)
@@ -79,22 +86,51 @@ def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
         error_m=error,
         sigma_m=sigma,
         shift_m=shift,
+        ground=_on_the_ground(block, adjustment, true, shift),
     )
+
+
+def _on_the_ground(
+    block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrientation], shift: np.ndarray
+) -> np.ndarray:
+    """See Agreement.ground: pixels all over each picture, ground a flying height under each camera."""
+    camera = drill_camera(SIZE_PX)
+    u, v = np.meshgrid(*(np.linspace(_RIM_PX, size - _RIM_PX, 6) for size in SIZE_PX))
+    uv = np.stack([u.ravel(), v.ravel()], axis=-1)
+    below = GSD_M * camera.focal_length_px[0]
+    error, sigma = [], []
+    for k, (frame, one) in enumerate(zip(adjustment.frames, true, strict=True)):
+        level = one.projection_centre_m[2] - below
+        interior = adjustment.interiors[block.frames[k].camera]
+        here = _met(one, image_rays(camera, one, uv), level)
+        there = _met(frame.exterior, image_rays(interior, frame.exterior, uv), level + shift[2])
+        error.append((there - here)[:, :2])
+        up = np.broadcast_to([0.0, 0.0, 1.0], there.shape)
+        covariance = adjustment.frame_covariance[k]
+        sigma.append(expected_error(frame.exterior, there, up, np.zeros(len(there)), covariance))
+    every = np.concatenate(error)
+    return np.hypot(*(every - np.median(every, axis=0)).T) / np.concatenate(sigma)
+
+
+def _met(exterior: ExteriorOrientation, rays: np.ndarray, level_m: float) -> np.ndarray:
+    """Where rays meet level ground, N×3."""
+    centre = np.array(exterior.projection_centre_m)
+    return centre + rays * ((level_m - centre[2]) / rays[:, 2])[:, None]
 
 
 def fly_and_adjust(
     seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
 ) -> Agreement | None:
     """One flight; None where the priors were kept."""
-    block, truth = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
+    block, true = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
     adjustment = adjust_block(block)
-    return agreement(adjustment, truth) if adjustment.accepted else None
+    return agreement(block, adjustment, true) if adjustment.accepted else None
 
 
 def drill_block(
     seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
-) -> tuple[Block, np.ndarray]:
-    """The block of a flight, and its true projection centres n×3."""
+) -> tuple[Block, list[ExteriorOrientation]]:
+    """The block of a flight, and its true poses."""
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
     plan = FlightPlan(strips=STRIPS, per_strip=PER_STRIP, gsd_m=GSD_M)
     exposures = fly(valley, plan, camera, seed, after=False)
@@ -115,7 +151,7 @@ def drill_block(
         ties=_ties(exposures, camera, top, np.random.default_rng([seed, 71])),
         terrain=prior,
     )
-    return block, np.array([e.exterior.projection_centre_m for e in exposures])
+    return block, [e.exterior for e in exposures]
 
 
 def _claimed_error(seed: int) -> TerrainError:

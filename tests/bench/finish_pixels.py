@@ -6,7 +6,7 @@ states. By class of support: the flight's own surface by how many photos see the
 
 Small flights of their own, for most of their ground is seen by two to eight photos. Of a flight's pixels all
 share one draw of the block's turn and scale, which is the business of `finish_blocks`: so shares are stated
-also with the best similarity taken out, where the stated error is without that of the poses.
+also with the best similarity taken out of the errors (not of what is stated, which then is too careful).
 """
 
 from __future__ import annotations
@@ -89,17 +89,20 @@ def rows() -> list[Row]:
 
 
 def _shares(name: str, flights: list[Pixels], least: int, most: int) -> list[Row]:
-    chosen = [(one, (one.photos >= least) & (one.photos <= most)) for one in flights]
-    chosen = [(one, mask) for one, mask in chosen if mask.sum() >= _FEWEST]
+    chosen = [
+        (seed, one, (one.photos >= least) & (one.photos <= most))
+        for (seed, *_), one in zip(FLIGHTS, flights, strict=True)
+    ]
+    chosen = [(seed, one, mask) for seed, one, mask in chosen if mask.sum() >= _FEWEST]
     if not chosen:
         return []
-    in_sigmas = np.concatenate([one.after_shift[mask] / one.stated_m[mask] for one, mask in chosen])
-    error = np.concatenate([one.after_shift[mask] for one, mask in chosen])
+    in_sigmas = np.concatenate([one.after_shift[mask] / one.stated_m[mask] for _, one, mask in chosen])
+    error = np.concatenate([one.after_shift[mask] for _, one, mask in chosen])
     notes = tuple(
         f"seed {seed}: {mask.sum()} pixels, within one / two "
         f"{_within(one.after_shift[mask] / one.stated_m[mask])}, without the block's turn and scale "
         f"{_within(one.after_similarity[mask] / one.stated_m[mask])}"
-        for (seed, *_), (one, mask) in zip(FLIGHTS, chosen, strict=False)
+        for seed, one, mask in chosen
     )
     median, p95 = np.percentile(error, (50, 95))
     result = []

@@ -330,14 +330,19 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
     centres = np.array([[500000.0, 2400000.0]])
     said: list[str] = []
     control._near(Path("a.txt"), "EPSG:32648", centres[:, ::-1], "EPSG:32648", centres, said)
-    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said)
-    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said)
+    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said, said)
+    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said, said)
+    for above in (2.3, -2.3):
+        said += [
+            control._off_terrain(above, "EGM96", {"EGM96": abs(above), "EGM2008": other})
+            for other in (0.9, 3.6)
+        ]
     picture = SimpleNamespace(path=Path("ortho.2023.tif"))
     refused = [
         reference._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
         reference._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
     ]
-    assert len(said) == 3
+    assert len(said) == 7
     for sentence in (*said, *refused):
         vietnamese = translated(sentence, "vi")
         assert not re.search(r"\b(the|of|and|not|were)\b", vietnamese), vietnamese
