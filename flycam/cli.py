@@ -8,7 +8,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import flights, ground, products, showing, upkeep
+from flycam.commands import filming, flights, ground, products, showing, upkeep
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -38,6 +38,7 @@ for _command in (
     flights.inspect,
     flights.ingest,
     flights.withdraw,
+    filming.live,
     products.finish,
     products.report,
     products.export,

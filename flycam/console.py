@@ -27,6 +27,8 @@ _STAGES_VI = {
     "render": "dựng ảnh",
     "look": "xem ảnh",
     "rectify": "nắn ảnh",
+    "live": "video lên bản đồ",
+    "clock": "so đồng hồ",
     "check": "kiểm tra",
     "refold": "ghép lại",
     "communes": "cắt theo xã",

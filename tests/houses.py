@@ -11,6 +11,8 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport, write_drill
+from flycam.drill.video import VideoDrillReport, write_video_drill
+from flycam.drill.video_course import VideoPlan
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.opening import Labels
@@ -29,6 +31,17 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> DrillReport:
         size_px=(480, 360),
         gsd_m=0.5,
         truth_rasters=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
+    """Twenty seconds of video with a turn, 320×180, as a consumer drone tells it."""
+    return write_video_drill(
+        tmp_path_factory.mktemp("film") / "d",
+        seed=2,
+        plan=VideoPlan(seconds=20.0, fps=10, strips=2, gsd_m=0.8),
+        size_px=(320, 180),
     )
 
 
@@ -56,7 +69,7 @@ def make_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
     """Opens houses; the drill's terrain and communes are registered unless told otherwise."""
     opened: list[Workspace] = []
 
-    def make(drill: DrillReport | None = None, name: str = "house") -> House:
+    def make(drill: DrillReport | VideoDrillReport | None = None, name: str = "house") -> House:
         root = tmp_path / name
         root.mkdir()
         workspace = Workspace(

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the system packages that are missing, and nothing that is there already.
 #   install-system.sh python              a Python with venv
-#   install-system.sh tests               Chromium, PostgreSQL with PostGIS, fonts
+#   install-system.sh tests               Chromium, PostgreSQL with PostGIS, fonts, GStreamer with OpenH264
 #   install-system.sh tests --simulate    as on a machine on which nothing is installed: what apt would do
 set -eu
 
@@ -20,6 +20,11 @@ tests)
     have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
     there /usr/share/postgresql/*/extension/postgis.control || missing="$missing postgresql postgresql-postgis"
     there /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf || missing="$missing fonts-dejavu-core"
+    have gst-launch-1.0 || missing="$missing gstreamer1.0-tools"
+    there /usr/lib/*/gstreamer-1.0/libgstisomp4.so || missing="$missing gstreamer1.0-plugins-good"
+    there /usr/lib/*/gstreamer-1.0/libgstopenh264.so || missing="$missing gstreamer1.0-plugins-bad"
+    there /usr/lib/*/girepository-1.0/GstRtspServer-1.0.typelib ||
+        missing="$missing gir1.2-gst-rtsp-server-1.0 python3-gi"
     ;;
 esac
 [ -n "$missing" ] || exit 0

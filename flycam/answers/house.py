@@ -47,6 +47,7 @@ _NAMES_VI = {
     "catalogue": "cơ sở dữ liệu",
     "terrain": "mô hình độ cao",
     "communes": "ranh giới xã",
+    "film": "bộ nén video",
 }
 
 

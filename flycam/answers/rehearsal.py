@@ -8,6 +8,7 @@ from flycam.answers.answered import Answered
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.drill.drill import DrillReport
+    from flycam.drill.video import VideoDrillReport
     from flycam.pipeline.demo import DemoReport
 
 
@@ -22,6 +23,22 @@ def of_drill(report: DrillReport, language: str = "en") -> Answered:
     }
     photos = "ảnh trong" if language == "vi" else "photos in"
     return answer, [f"{report.frames} {photos} {report.photos}"]
+
+
+def of_video_drill(report: VideoDrillReport, language: str = "en") -> Answered:
+    """frames, dem, communes, truth, and video, subtitles, telemetry, camera."""
+    answer = {
+        "frames": report.frames,
+        "video": str(report.video),
+        "subtitles": str(report.subtitles),
+        "telemetry": str(report.telemetry),
+        "camera": str(report.camera),
+        "dem": str(report.dem),
+        "communes": str(report.communes),
+        "truth": str(report.truth),
+    }
+    pictures = "khung hình trong" if language == "vi" else "pictures in"
+    return answer, [f"{report.frames} {pictures} {report.video}"]
 
 
 def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:

@@ -36,8 +36,15 @@ PORT = click.IntRange(1, 65_535)
 )
 @click.option("--speed", "speed_mps", type=float, default=9.0, show_default=True, help="Metres a second.")
 @click.option("--dem-error", type=float, default=0.0, help="Metres the terrain is shifted; a third as sigma.")
+@click.option("--video", is_flag=True, help="A video with subtitles and a tlog in place of photos.")
+@click.option("--seconds", type=float, default=60.0, show_default=True, help="Of the video.")
+@click.option("--strips", type=click.IntRange(1, 100), help="Of the video (default: as many as fit well).")
+@click.option("--size", nargs=2, type=int, default=(1280, 720), show_default=True, help="Of the video.")
+@click.option(
+    "--clock-offset", "clock_offset_s", type=float, help="Of the tlog, seconds (default: by the seed, ±2)."
+)
 @command
-def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) -> Result:
+def drill(*, data_dir: str | None, out: Path, dem_error: float, video: bool, **options: Any) -> Result:
     """Write a rehearsal flight with known truth."""
     from flycam.answers.rehearsal import of_drill
     from flycam.drill.drill import write_drill
@@ -45,11 +52,31 @@ def drill(*, data_dir: str | None, out: Path, dem_error: float, **options: Any) 
 
     del data_dir
     bar = ProgressBar()
+    filmed = {name: options.pop(name) for name in ("seconds", "strips", "size", "clock_offset_s")}
+    if video:
+        return _film(out, filmed, options, bar)
     if dem_error:
         wrong = typical_error(options["seed"], dem_error)
         options |= {"dem_shift_m": wrong.shift_m, "dem_error_m": wrong.sigma_m}
     report = write_drill(out, progress=lambda n, m: bar("render", n, m), **options)
     return of_drill(report, language())
+
+
+def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: ProgressBar) -> Result:
+    """A drill as a video. What only photos have (their number, a pitch, steps of yaw) is not asked of it."""
+    from flycam.answers.rehearsal import of_video_drill
+    from flycam.drill.video import write_video_drill
+    from flycam.drill.video_course import VideoPlan
+
+    report = write_video_drill(
+        out,
+        progress=lambda n, m: bar("render", n, m),
+        plan=VideoPlan(seconds=filmed["seconds"], strips=filmed["strips"], gsd_m=options["gsd_m"]),
+        size_px=filmed["size"],
+        clock_offset_s=filmed["clock_offset_s"],
+        **{name: options[name] for name in ("seed", "after", "relief_m", "noise")},
+    )
+    return of_video_drill(report, language())
 
 
 @click.command()

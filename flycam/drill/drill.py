@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -31,24 +28,24 @@ from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of
 from flycam.drill.noise import Floats, Singles
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.render import Renderer, Weather, prepare_renderer
+from flycam.drill.staging import staged
 from flycam.drill.terrain_model import TerrainError, terrain_model
 from flycam.drill.truth import TRUTH_FILE, truth_json, write_camera, write_poses
 from flycam.drill.window import Bounds, Window
-from flycam.drill.world import drill_world
-from flycam.errors import DiskFull, InputUnusable, OptionUnusable, StorageTrouble
+from flycam.drill.world import DrillWorld, drill_world
+from flycam.errors import OptionUnusable
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.interior import InteriorOrientation
 
-_DEM_MARGIN_M = 250.0
-_CELLS_PER_PIXEL = 0.75
-_MOST_RELIEF_M = 3000.0
-_MOST_NOISE = 100.0
-_MOST_SEED = 999_999
+DEM_MARGIN_M = 250.0
+CELLS_PER_PIXEL = 0.75
+MOST_RELIEF_M = 3000.0
+MOST_NOISE = 100.0
+MOST_SEED = 999_999
 _MOST_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
-_FREE_MARGIN_BYTES = 1 << 20
-_TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
+TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +95,8 @@ class DrillReport:
     truth: Path
 
 
-def _within(name: str, value: float, least: float, most: float, unit: str) -> None:
+def require_within(name: str, value: float, least: float, most: float, unit: str) -> None:
+    """Raise OptionUnusable for a value outside of its limits."""
     if not least <= value <= most:
         raise OptionUnusable(
             f"{name} {value:g}: a drill takes {least:g} to {most:g}{unit}: choose a value in between",
@@ -139,11 +137,11 @@ def make_drill(
     speed_mps     over the ground; the time between photos goes with it
     Raises OptionUnusable for a value that is none.
     """
-    _within("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
-    _within("relief", relief_m, 0.0, _MOST_RELIEF_M, " m")
-    _within("noise", noise, 0.0, _MOST_NOISE, "")
-    _within("seed", seed, 0, _MOST_SEED, "")
-    _within("readout", readout_ms, 0.0, _MOST_READOUT_MS, " ms")
+    require_within("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
+    require_within("relief", relief_m, 0.0, MOST_RELIEF_M, " m")
+    require_within("noise", noise, 0.0, MOST_NOISE, "")
+    require_within("seed", seed, 0, MOST_SEED, "")
+    require_within("readout", readout_ms, 0.0, _MOST_READOUT_MS, " ms")
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px, readout_ms / 1000.0)
     strips, per_strip = photos
     plan = FlightPlan(
@@ -157,11 +155,11 @@ def make_drill(
     error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)
     bounds = _world_bounds(valley, plan, camera, seed)
     west, south, east, north = bounds
-    dem_bounds = (west - _DEM_MARGIN_M, south - _DEM_MARGIN_M, east + _DEM_MARGIN_M, north + _DEM_MARGIN_M)
+    dem_bounds = (west - DEM_MARGIN_M, south - DEM_MARGIN_M, east + DEM_MARGIN_M, north + DEM_MARGIN_M)
     dem = terrain_model(valley, dem_bounds, dem_post_m, error)
-    world = drill_world(bounds, _CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after)
+    world = drill_world(bounds, CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after)
     exposures = fly(valley, plan, camera, seed, after)
-    takeoff = _takeoff(
+    takeoff = takeoff_place(
         valley, dem if error == TerrainError() else terrain_model(valley, dem_bounds, dem_post_m)
     )
     return Drill(
@@ -197,32 +195,15 @@ def write_drill(
     StorageTrouble where it cannot be written.
     progress(done, all) is called as photos are written.
     """
-    out = Path(out)
-    _refuse_other(out)
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
-    except OSError as error:
-        message = f"{out}: cannot be made ({error.strerror}): choose another place"
-        raise (DiskFull if error.errno == errno.ENOSPC else StorageTrouble)(message) from error
-    try:
+    with staged(Path(out)) as staging:
         drill = make_drill(**options)
         (staging / "photos").mkdir()
         (staging / "truth").mkdir()
         _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)
-        _write_ground(drill, staging)
+        write_ground(drill.dem, drill.valley, staging)
         if drill.camera.readout_s:
             write_camera(staging / "camera.json", drill.camera)
         _write_truth(drill, staging / "truth", truth_rasters)
-        staging.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        staging.rename(out)
-    except BaseException as error:
-        shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _trouble(out, error) from error
-        raise
     return DrillReport(
         frames=len(drill.exposures),
         photos=out / "photos",
@@ -253,10 +234,11 @@ def _write_photos(
                 progress(done, count)
 
 
-def _write_ground(drill: Drill, folder: Path) -> None:
-    posts, heights = drill.dem
-    write_geotiff(folder / "dem.tif", heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=_TAGS)
-    (folder / "communes.geojson").write_text(communes_geojson(drill.valley), encoding="utf-8")
+def write_ground(dem: tuple[Window, Singles], valley: Valley, folder: Path) -> None:
+    """dem.tif and communes.geojson."""
+    posts, heights = dem
+    write_geotiff(folder / "dem.tif", heights, posts.transform, WORK_CRS, nodata=-9999.0, tags=TAGS)
+    (folder / "communes.geojson").write_text(communes_geojson(valley), encoding="utf-8")
 
 
 def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
@@ -280,14 +262,20 @@ def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
         truth_json(drill.names, drill.exposures, drill.camera, facts), encoding="utf-8"
     )
     write_poses(folder / "poses.csv", drill.names, drill.exposures)
-    if drill.after:
+    write_world(world, folder, rasters)
+
+
+def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
+    """What the storm changed, and with `rasters` ortho.tif, surface.tif and cover.tif."""
+    window = world.window
+    if world.after:
         (folder / "changes.geojson").write_text(changes_geojson(world.change, window), encoding="utf-8")
     if rasters:
-        write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=_TAGS)
+        write_geotiff(folder / "ortho.tif", world.rgb, window.transform, WORK_CRS, tags=TAGS)
         both = np.stack([world.surface_m, world.ground_m], -1)
         names = ("surface: top of everything", "ground: bare")
-        write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=_TAGS, names=names)
-        write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=_TAGS)
+        write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=TAGS, names=names)
+        write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=TAGS)
 
 
 def _unusual(drill: Drill) -> dict[str, Any]:
@@ -306,15 +294,18 @@ def _unusual(drill: Drill) -> dict[str, Any]:
 
 def _world_bounds(valley: Valley, plan: FlightPlan, camera: InteriorOrientation, seed: int) -> Bounds:
     """The same world before and after the storm, although the wind differs."""
-    boxes = np.array(
-        [block_bounds(valley, fly(valley, plan, camera, seed, a), camera) for a in (False, True)]
-    )
+    return bounds_of_all(valley, [fly(valley, plan, camera, seed, after) for after in (False, True)], camera)
+
+
+def bounds_of_all(valley: Valley, flights: list[list[Exposure]], camera: InteriorOrientation) -> Bounds:
+    """Bounds (work CRS) of all ground that some flights see, with a margin."""
+    boxes = np.array([block_bounds(valley, exposures, camera) for exposures in flights])
     west, south = boxes[:, :2].min(0)
     east, north = boxes[:, 2:].max(0)
     return (float(west), float(south), float(east), float(north))
 
 
-def _takeoff(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float, float]:
+def takeoff_place(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float, float]:
     """A paddy on the valley floor, at a post of the terrain model, so that both agree on its height."""
     along = np.array(-20.0)
     east, north = valley.place(along, valley.river_across(along) - 38.0)
@@ -324,23 +315,3 @@ def _takeoff(valley: Valley, dem: tuple[Window, Singles]) -> tuple[float, float,
         (dem[0].north_cell - row) * dem[0].cell_m,
         float(dem[1][row, col]),
     )
-
-
-def _trouble(out: Path, error: OSError) -> StorageTrouble:
-    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
-        return DiskFull(
-            f"{out}: no space left on the disk: free some and run again; nothing was left behind",
-            vi=f"{out}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
-        )
-    return StorageTrouble(
-        f"{out}: cannot be written ({error}): check that the folder exists and is yours",
-        vi=f"{out}: không ghi được vào đây; hãy kiểm tra thư mục và quyền ghi",
-    )
-
-
-def _refuse_other(out: Path) -> None:
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
-        raise InputUnusable(
-            f"{out}: holds something that is not a drill: choose an empty or new folder",
-            vi=f"{out}: đã có thứ khác, không phải chuyến bay diễn tập; hãy chọn thư mục mới hoặc trống",
-        )

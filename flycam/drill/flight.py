@@ -139,36 +139,64 @@ def fly(
     seconds = 60.0 + np.cumsum(np.r_[0.0, np.hypot(np.diff(along), np.diff(across)) / plan.speed_mps])
     seconds += strip * _TURN_S
     motions = _motions(valley, plan, strip, ground, seconds, [seed, 41, int(after)])
-    exposures = []
-    for k in range(count):
-        convergence, scale = convergence_and_scale(WORK_CRS, *lonlat[k])
-        heading = valley.azimuth_rad + convergence + (math.pi if strip[k] % 2 else 0.0)
-        yaw = (heading + wobble[k, 0] + math.pi) % (2.0 * math.pi) - math.pi
-        # a gimbal does not look past nadir
-        nod = abs(wobble[k, 1]) if plan.pitch_deg == NADIR_DEG else wobble[k, 1]
-        pitch, roll = math.radians(plan.pitch_deg) + nod, wobble[k, 2]
-        exterior = ExteriorOrientation(
-            projection_centre_m=(float(centres[k, 0]), float(centres[k, 1]), float(centres[k, 2])),
-            rotation=as_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),
-            work_crs=WORK_CRS,
-            vertical_datum=VERTICAL_DATUM,
-            grid_scale=scale,
-            sigma_position_m=(0.0, 0.0, 0.0),
-            sigma_attitude_rad=(0.0, 0.0, 0.0),
-            source=PoseSource.ADJUSTED,
+    pitch = math.radians(plan.pitch_deg)
+    # a gimbal does not look past nadir
+    nod = np.abs(wobble[:, 1]) if plan.pitch_deg == NADIR_DEG else wobble[:, 1]
+    return [
+        true_exposure(
+            k + 1,
+            centres[k],
+            lonlat[k],
+            azimuth_rad=valley.azimuth_rad,
+            course_rad=math.pi if strip[k] % 2 else 0.0,
+            camera_rad=(wobble[k, 0], pitch + nod[k], wobble[k, 2]),
+            seconds=round(float(seconds[k]), 3),
+            strip=int(strip[k]),
             motion=motions[k] if camera.readout_s else None,
         )
-        exposures.append(
-            Exposure(
-                number=k + 1,
-                exterior=exterior,
-                gimbal_rad=(yaw, pitch, roll),
-                lonlat_deg=(float(lonlat[k, 0]), float(lonlat[k, 1])),
-                seconds=round(float(seconds[k]), 3),
-                strip=int(strip[k]),
-            )
-        )
-    return exposures
+        for k in range(count)
+    ]
+
+
+def true_exposure(
+    number: int,
+    centre_m: Floats,
+    lonlat_deg: Floats,
+    *,
+    azimuth_rad: float,
+    course_rad: float,
+    camera_rad: tuple[float, float, float],
+    seconds: float,
+    strip: int,
+    motion: Motion | None = None,
+) -> Exposure:
+    """One exposure's truth. centre_m (3,) in the work CRS, lonlat_deg (2,) of the same place.
+
+    azimuth_rad  of the strips, from grid north; course_rad how far the aircraft is turned from it
+    camera_rad   the camera's turn away from the course, pitch, roll
+    """
+    turn, pitch, roll = (float(angle) for angle in camera_rad)
+    convergence, scale = convergence_and_scale(WORK_CRS, *lonlat_deg)
+    yaw = (azimuth_rad + convergence + course_rad + turn + math.pi) % (2.0 * math.pi) - math.pi
+    exterior = ExteriorOrientation(
+        projection_centre_m=(float(centre_m[0]), float(centre_m[1]), float(centre_m[2])),
+        rotation=as_mat3(rotation_from_gimbal(yaw, pitch, roll, convergence)),
+        work_crs=WORK_CRS,
+        vertical_datum=VERTICAL_DATUM,
+        grid_scale=scale,
+        sigma_position_m=(0.0, 0.0, 0.0),
+        sigma_attitude_rad=(0.0, 0.0, 0.0),
+        source=PoseSource.ADJUSTED,
+        motion=motion,
+    )
+    return Exposure(
+        number=number,
+        exterior=exterior,
+        gimbal_rad=(yaw, pitch, roll),
+        lonlat_deg=(float(lonlat_deg[0]), float(lonlat_deg[1])),
+        seconds=seconds,
+        strip=strip,
+    )
 
 
 def _motions(
@@ -246,7 +274,7 @@ def _flying_ground(
     pad = 3.0 * _SMOOTHING_M
     bounds = (east.min() - pad, north.min() - pad, east.max() + pad, north.max() + pad)
     fields = valley_fields(valley, (float(bounds[0]), float(bounds[1]), float(bounds[2]), float(bounds[3])))
-    smooth = _mean_ground(valley, fields, along, across)
+    smooth = mean_ground(valley, fields, along, across)
     if plan.follow == "ground":
         return smooth
     if plan.follow == "constant":
@@ -255,7 +283,7 @@ def _flying_ground(
     return np.asarray(means[strip])
 
 
-def _mean_ground(valley: Valley, fields: Fields, along: Floats, across: Floats) -> Floats:
+def mean_ground(valley: Valley, fields: Fields, along: Floats, across: Floats) -> Floats:
     """Mean ground within a square around each point, so that the aircraft does not hop over every knoll."""
     reach = np.arange(-_SMOOTHING_M, _SMOOTHING_M + 1.0, _STEP_M)
     da, db = np.meshgrid(reach, reach)

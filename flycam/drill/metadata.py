@@ -65,7 +65,7 @@ def measure(
     turn = random.normal(size=(len(exposures), 3)) * _ATTITUDE_FRAME_DEG * noise
     centres = np.array([e.exterior.projection_centre_m for e in exposures]) + shift
     lonlat = to_lonlat(centres[:, :2], WORK_CRS)
-    takeoff = _TAKEOFF_AFTER if after else _TAKEOFF_BEFORE
+    takeoff = takeoff_time(after)
     measured = []
     for k, exposure in enumerate(exposures):
         yaw, pitch, roll = (math.degrees(a) for a in exposure.gimbal_rad)
@@ -83,6 +83,11 @@ def measure(
             )
         )
     return measured
+
+
+def takeoff_time(after: bool) -> datetime:
+    """When the drill's aircraft takes off, before or after the storm."""
+    return _TAKEOFF_AFTER if after else _TAKEOFF_BEFORE
 
 
 def yaw_steps(exposures: list[Exposure], seed: int, after: bool, sigma_deg: float) -> list[float]:

@@ -21,6 +21,7 @@ _CHUNK_COLUMNS = 256
 _GRAIN_CELLS = 1024
 # a bicubic B-spline of uniform [-1, 1] numbers has a standard deviation of about 0.28
 _NORMALISE = 3.5
+_ROWS_APART = 1e4
 
 
 def hash_unit(i: Ints, j: Ints, seed: int, name: str) -> Doubles:
@@ -84,6 +85,17 @@ def smooth_noise(east: Floats, north: Floats, wavelength_m: float, seed: int, na
     j, i = np.meshgrid(first_n + np.arange(count_n), first_e + np.arange(count_e), indexing="ij")
     values = ((hash_unit(i, j, seed, name) * 2.0 - 1.0) * _NORMALISE).astype(np.float32)
     return spline(values, (first_n, first_e), step, east, north)
+
+
+def noise_of_time(
+    time_s: Floats, wavelength_s: float, sigmas: tuple[float, ...], seed: int, name: str
+) -> Doubles:
+    """Smooth noise of rising times (N), one column for each sigma: N×len(sigmas)."""
+    columns = [
+        sigma * smooth_noise(time_s, np.array([_ROWS_APART * k]), wavelength_s, seed, name)[0]
+        for k, sigma in enumerate(sigmas)
+    ]
+    return np.stack(columns, axis=1).astype(np.float64)
 
 
 def grain(west_cell: int, north_cell: int, shape: tuple[int, int], seed: int, name: str) -> Singles:

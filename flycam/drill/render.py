@@ -17,7 +17,7 @@ from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import rotation_from_angle_axis
 
-_HAZE_COLOUR = np.array([0.44, 0.49, 0.56], np.float32)
+HAZE_COLOUR = np.array([0.44, 0.49, 0.56], np.float32)
 _CLOUD_STEP_M = 8.0
 _CLOUD_SPEED_MPS = (5.0, 2.5)
 _VIGNETTE = 0.14
@@ -77,12 +77,17 @@ class Renderer:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        linear = _LINEAR[colour]
-        linear *= (self._exposure(exposure) * self._clouds(exposure, points) * self._vignette())[..., None]
-        clear = np.exp(-self.weather.haze_per_m * self._distance(exposure, points))[..., None]
-        linear = linear * clear + (1.0 - clear) * _HAZE_COLOUR
-        encoded = _ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)]
+        light, clear = self.light(exposure, points)
+        linear = LINEAR[colour]
+        linear *= light[..., None]
+        linear = linear * clear[..., None] + (1.0 - clear[..., None]) * HAZE_COLOUR
+        encoded = ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)]
         return np.asarray(cv2.GaussianBlur(encoded, (3, 3), 0.45))
+
+    def light(self, exposure: Exposure, points: Floats) -> tuple[Singles, Singles]:
+        """What falls on ground points H×W×3 as the sensor counts it, and how much of it haze lets through."""
+        light = self._exposure(exposure) * self._clouds(exposure, points) * self._vignette()
+        return light, np.exp(-self.weather.haze_per_m * self._distance(exposure, points))
 
     def _exposure(self, exposure: Exposure) -> float:
         """Slow swing and small jumps of the automatic exposure."""
@@ -132,5 +137,5 @@ def prepare_renderer(
     return Renderer(world, surface, camera, directions, weather or Weather(), seed)
 
 
-_LINEAR = (np.arange(256) / 255.0).astype(np.float32) ** np.float32(2.2)
-_ENCODED = np.rint(255.0 * (np.arange(4096) / 4095.0) ** (1 / 2.2)).astype(np.uint8)
+LINEAR = (np.arange(256) / 255.0).astype(np.float32) ** np.float32(2.2)
+ENCODED = np.rint(255.0 * (np.arange(4096) / 4095.0) ** (1 / 2.2)).astype(np.uint8)

@@ -73,6 +73,11 @@ def frame_id_of(source_sha256: str, position: str = "") -> str:
     return hashlib.sha256(f"{source_sha256}:{position}".encode()).hexdigest()[:32]
 
 
+def picture_name(video: str, pts_ns: int) -> str:
+    """Name of one picture of a video: the video's without its ending, and the picture's time in it (ms)."""
+    return f"{video.rpartition('.')[0] or video}-{round(pts_ns / 1e6):08d}.jpg"
+
+
 def flight_id_of(frame_ids: list[str]) -> str:
     """Flight id from the set of its first frames: 16 hex digits, independent of their order."""
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]

@@ -21,6 +21,7 @@ EVENT_KEPT = "event_kept"
 WITHDRAWN = "withdrawn"
 MENDED = "mended"
 COMPLETED = "completed"
+CLOCK_UNKNOWN = "clock_unknown"
 FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
@@ -137,6 +138,18 @@ _WORDS: Mapping[str, _Words] = {
             "{files}: knows {percent} % of the ground photographed and {lost} frames would leave the map, so"
             " the flight stays as it lies; add terrain of the rest, or run again with --relay to lay it there"
             " all the same."
+        ),
+    ),
+    CLOCK_UNKNOWN: _Words(
+        brief_vi="đồng hồ video và nhật ký lệch nhau chưa rõ, ± {sigma} giây",
+        brief_en="clocks of video and log differ by an unknown time, ± {sigma} s",
+        sentence_vi=(
+            "Chuyển động trong hình không cho biết đồng hồ video và nhật ký lệch nhau bao nhiêu (± {sigma}"
+            " giây): ảnh có thể lệch {metres} m theo hướng bay; nếu biết, hãy nhập bằng --clock-offset."
+        ),
+        sentence_en=(
+            "The pictures' motion does not tell how far the clocks of video and log lie apart (± {sigma} s):"
+            " frames may lie {metres} m off along the course; give the difference with --clock-offset."
         ),
     ),
     GSD_KEPT: _Words(

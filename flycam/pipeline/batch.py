@@ -22,10 +22,11 @@ from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInf
 from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import flight_id_of
-from flycam.frame.warning import MENDED, warning
+from flycam.frame.warning import MAYBE_INFRARED, MENDED, warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
+from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.known import in_their_layers, withdrawals_said
@@ -125,7 +126,18 @@ def ingest(
             asked=relay,
         )
         again = with_moves(workspace, flight_id, planned, again)
-        opened = open_flight(workspace, flight_id, seen, planned, terrain, labels, terrain_names, again)
+        opened = open_flight(
+            workspace,
+            flight_id,
+            planned,
+            terrain,
+            labels,
+            terrain_names,
+            again,
+            work_crs=seen.diagnosis.work_crs,
+            is_drill=seen.diagnosis.is_drill,
+            doubted=_doubted(seen),
+        )
         _keep_inputs(workspace, request)
         open_targets(workspace, opened.flight, again)
         carry_out(workspace, flight_id, again, started_ns)
@@ -200,6 +212,12 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
     """The flight that already holds one of these frames (a card completed later), else a new id."""
     frame_ids = [header.frame_id for header in diagnosis.headers]
     return workspace.catalog.flights.flight_of_frames(frame_ids) or flight_id_of(frame_ids)
+
+
+def _doubted(seen: Survey) -> frozenset[str]:
+    """Cameras of this run whose colours may be near-infrared."""
+    is_doubted = any(problem.code == MAYBE_INFRARED for problem in seen.diagnosis.problems)
+    return doubted_cameras(seen.photos) if is_doubted else frozenset()
 
 
 def _keep_inputs(workspace: Workspace, request: SurveyRequest) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.pipeline.coverage import VIETNAM
 from flycam.pipeline.trial import try_store
@@ -34,6 +35,7 @@ def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
     checks.append(_guarded("communes", "ranh giới xã", lambda: _communes(workspace)))
+    checks.append(_film())
     return checks
 
 
@@ -119,4 +121,19 @@ def _communes(workspace: Workspace) -> Check:
         sentence_vi=f"{count} xã, phường"
         if count
         else "chưa có ranh giới xã; thêm bằng 'flycam communes add TỆP'",
+    )
+
+
+def _film() -> Check:
+    """Only drills are filmed here, so a machine without the encoder is ready for flights all the same."""
+    here = has_encoder()
+    return Check(
+        name="film",
+        ok=True,
+        sentence_en=f"{PROGRAM} is here: 'flycam drill --video' can film"
+        if here
+        else f"no {PROGRAM}, which only 'flycam drill --video' needs: install {PACKAGES}",
+        sentence_vi=f"có {PROGRAM}: 'flycam drill --video' quay được"
+        if here
+        else f"chưa có {PROGRAM}, chỉ cần cho 'flycam drill --video': cài {PACKAGES}",
     )

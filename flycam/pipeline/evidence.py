@@ -40,6 +40,13 @@ def keep(workspace: Workspace, path: Path, sha256: str | None = None, *, durable
     return digest
 
 
+def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
+    """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`."""
+    key = keys.evidence(sha256)
+    if not workspace.store.exists(key):
+        workspace.store.put(key, data, durable=False)
+
+
 def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
     """A local file with the evidence's bytes under its own name, for libraries that want a path.
 

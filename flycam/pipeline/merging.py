@@ -80,7 +80,7 @@ def merge_frames(
     for dem_id in {record.dem_id for record, _ in todo if record.dem_id} - terrains.keys():
         terrains[dem_id] = recorded_terrain(workspace, dem_id)
     amendments = amendments_of(workspace, mosaic)
-    records = _Records(workspace)
+    records = Records(workspace)
     with MosaicWriter(
         workspace.store,
         workspace.catalog.tiles,
@@ -102,7 +102,7 @@ def merge_frames(
 class _Merging:
     """Frames on their way into a mosaic. laid: what was merged, by frame id."""
 
-    def __init__(self, maker: Maker, writer: MosaicWriter, amendments: Amendments, records: _Records) -> None:
+    def __init__(self, maker: Maker, writer: MosaicWriter, amendments: Amendments, records: Records) -> None:
         self._maker = maker
         self._writer = writer
         self._amendments = amendments
@@ -210,7 +210,7 @@ def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLatti
     return lattices.within(tiles, tiles, np.array([tile in claim.blocks for tile in tiles], dtype=bool))
 
 
-class _Records:
+class Records:
     """Records of frames that were made, written before the log names a tile that holds one of them.
 
     Added by one thread and written by another.

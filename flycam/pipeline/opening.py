@@ -27,10 +27,8 @@ from flycam.frame.warning import (
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
-from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.relay import NO_RELAY, Relay
-from flycam.pipeline.survey import Survey
 from flycam.pipeline.terrain import unknown_share
 from flycam.pipeline.workspace import Workspace
 
@@ -67,27 +65,31 @@ class Opened:
 def open_flight(
     workspace: Workspace,
     flight_id: str,
-    seen: Survey,
     planned: Sequence[Planned],
     terrain: TerrainGrid,
     labels: Labels,
     terrain_names: str = "",
     relay: Relay = NO_RELAY,
+    *,
+    work_crs: str,
+    is_drill: bool,
+    doubted: frozenset[str] = frozenset(),
 ) -> Opened:
     """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
     and warnings of what is on the map already and not laid again.
 
     terrain_names  the files that `terrain` was made of, for sentences
     relay          which of its frames are going to be laid again
+    doubted        cameras among them whose colours may be near-infrared
 
     Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
     """
     times = [frame.header.captured_ns for frame in planned]
-    before = _existing(workspace, flight_id)
+    before = flight_on_record(workspace, flight_id)
     native_m = float(np.median([frame.view.footprint.gsd_m for frame in planned]))
     if labels.gsd_m is not None:
         check_gsd(labels.gsd_m, native_m, _COARSEST_TIMES * native_m)
-    event = event_for(workspace, labels.event, is_drill=seen.diagnosis.is_drill) if before is None else None
+    event = event_for(workspace, labels.event, is_drill=is_drill) if before is None else None
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
@@ -98,7 +100,7 @@ def open_flight(
         name=unicodedata.normalize("NFC", name),
         event_id=event.event_id if event else before.event_id if before else "",
         state=FlightState.INGESTING,
-        work_crs=before.work_crs if before else seen.diagnosis.work_crs,
+        work_crs=before.work_crs if before else work_crs,
         vertical_datum=ground.vertical_datum,
         dem_id=ground.dem_id,
         gsd_m=gsd_m,
@@ -106,7 +108,7 @@ def open_flight(
         last_ns=max([*times, *([before.last_ns] if before else [])]),
         bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
         operator=workspace.operator or (before.operator if before else None),
-        warnings=(*ground.warnings, *_doubts(workspace, before, seen, planned)),
+        warnings=(*ground.warnings, *_doubts(workspace, before, doubted, planned)),
     )
     workspace.catalog.flights.put_flight(flight)
     notes = relay.notes
@@ -160,14 +162,13 @@ def _ground_of(
 
 
 def _doubts(
-    workspace: Workspace, before: Flight | None, seen: Survey, planned: Sequence[Planned]
+    workspace: Workspace, before: Flight | None, doubted: frozenset[str], planned: Sequence[Planned]
 ) -> tuple[str, ...]:
     """What is not sure of the flight's colours: of the photos of this run, and as it was of those on the map
     that are not in it."""
     shown = [frame.header for frame in planned if frame.header.layer is Layer.COLOUR]
-    is_doubted = any(problem.code == MAYBE_INFRARED for problem in seen.diagnosis.problems)
-    cameras = {header.provenance.camera for header in shown} & doubted_cameras(seen.photos)
-    doubts = [warning(MAYBE_INFRARED, camera=camera) for camera in sorted(cameras) if is_doubted]
+    cameras = {header.provenance.camera for header in shown} & doubted
+    doubts = [warning(MAYBE_INFRARED, camera=camera) for camera in sorted(cameras)]
     if before is not None:
         here = {frame.header.frame_id for frame in planned}
         used = workspace.catalog.frames.of_flight(before.flight_id, FrameStatus.USED)
@@ -276,7 +277,8 @@ def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event
     return event
 
 
-def _existing(workspace: Workspace, flight_id: str) -> Flight | None:
+def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:
+    """The flight of this id (or name), None if there is none."""
     try:
         return workspace.catalog.flights.flight(flight_id)
     except NotFound:

@@ -12,18 +12,13 @@ import shapely
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, OutsideTerrain
 from flycam.frame.frame import FrameHeader
-from flycam.geodata.crs import to_lonlat
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis
 from flycam.pipeline.rectification import GroundView, ground_views, tiles_of
 from flycam.pipeline.survey import Survey
-from flycam.pipeline.terrain import TerrainLookup, terrain_for_flight
+from flycam.pipeline.terrain import terrain_around
 from flycam.pipeline.workspace import Workspace
-
-_REACH_PER_HEIGHT = 8.0
-_MIN_REACH_M = 600.0
-_MAX_REACH_M = 20_000.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,21 +31,17 @@ class Planned:
 
 
 def ground_under(workspace: Workspace | None, diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> TerrainGrid:
-    """The terrain that a settled flight is laid on, as far as its photos can see; see `terrain_for_flight`.
+    """The terrain that a settled flight is laid on, as far as its photos can see; see `terrain_around`.
 
     `workspace` None records nothing.
     """
     centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
     plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
-    below, _ = TerrainLookup(dems)(to_lonlat(centres[:, :2], diagnosis.work_crs))
-    ground = np.where(np.isfinite(below), below, plane)
-    reach = float(np.clip(_REACH_PER_HEIGHT * np.median(centres[:, 2] - ground), _MIN_REACH_M, _MAX_REACH_M))
-    low, high = centres[:, :2].min(axis=0) - reach, centres[:, :2].max(axis=0) + reach
-    return terrain_for_flight(
+    return terrain_around(
         workspace,
         dems,
+        centres,
         diagnosis.work_crs,
-        (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
         datum=diagnosis.vertical_datum,
         plane_height_m=plane,
     )

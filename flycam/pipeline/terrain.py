@@ -29,6 +29,9 @@ _LOOKUP_MARGIN_M = 500.0
 _METRES_A_DEGREE = 111_000.0
 _SHARE_STEPS = 120
 _SHORTEST_ID = 6
+_REACH_PER_HEIGHT = 8.0
+_MIN_REACH_M = 600.0
+_MAX_REACH_M = 20_000.0
 
 
 def register_dem(
@@ -240,6 +243,31 @@ def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
     """Whether any of the places (N×2 degrees) lies inside the file's bounds, or just beside them."""
     west, south, east, north = _grown(dem.bounds_lonlat, _LOOKUP_MARGIN_M / _METRES_A_DEGREE)
     return bool(((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1).any())
+
+
+def terrain_around(
+    workspace: Workspace | None,
+    dems: Sequence[DemInfo],
+    centres_m: Floats,
+    work_crs: str,
+    *,
+    datum: str,
+    plane_height_m: float,
+) -> TerrainGrid:
+    """`terrain_for_flight` as far as cameras at centres_m (N×3, work CRS and `datum`) can see."""
+    below, _ = TerrainLookup(dems)(to_lonlat(centres_m[:, :2], work_crs))
+    ground = np.where(np.isfinite(below), below, plane_height_m)
+    height = float(np.median(centres_m[:, 2] - ground))
+    reach = float(np.clip(_REACH_PER_HEIGHT * height, _MIN_REACH_M, _MAX_REACH_M))
+    low, high = centres_m[:, :2].min(axis=0) - reach, centres_m[:, :2].max(axis=0) + reach
+    return terrain_for_flight(
+        workspace,
+        dems,
+        work_crs,
+        (float(low[0]), float(low[1]), float(high[0]), float(high[1])),
+        datum=datum,
+        plane_height_m=plane_height_m,
+    )
 
 
 def terrain_for_flight(

@@ -2,7 +2,7 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles adjust, and of a finished revision finish-accuracy
+Rows: rectify ingest position memory inspect tiles live adjust, and of a finished revision finish-accuracy
 finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference finish-brighton (all,
 unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
 not run.
@@ -30,6 +30,7 @@ from tests.bench import (
     finish,
     ingest,
     inspect_photos,
+    live,
     memory,
     position,
 )
@@ -96,6 +97,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "memory": lambda o: memory.measure(o.strips, o.per_strip, o.photos),
     "inspect": lambda o: inspect_photos.measure(o.strips, o.per_strip, o.photos, o.pictures),
     "tiles": tile_rows,
+    "live": lambda _: live.measure(),
     "adjust": lambda o: adjust.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }

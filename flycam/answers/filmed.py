@@ -1,0 +1,59 @@
+"""What became of a video."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from flycam.answers.answered import Answered
+from flycam.frame.warning import sentence
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.live import LiveReport
+
+
+def of_live(report: LiveReport, language: str = "en") -> Answered:
+    """flight_id, frames, latency_ms{p50,p95}, dropped{reason:n}, clock_offset_s, clock_sigma_s, and more.
+
+    clock_offset_s is null where it is not known: its sigma says how little.
+    """
+    flight, clock = report.flight, report.clock
+    half, most = (None if math.isnan(ms) else round(ms, 1) for ms in report.latency_ms)
+    answer = {
+        "flight_id": flight.flight_id,
+        "name": flight.name,
+        "frames": report.used,
+        "new": report.new,
+        "decoded": report.decoded,
+        "latency_ms": {"p50": half, "p95": most},
+        "dropped": report.dropped,
+        "clock_offset_s": round(clock.offset_s, 4) if clock.is_known else None,
+        "clock_sigma_s": round(clock.sigma_s, 4),
+        "clock_drift": clock.drift,
+        "gsd_m": round(flight.gsd_m, 4),
+        "warnings": [sentence(one) for one in flight.warnings],
+        "warnings_vi": [sentence(one, "vi") for one in flight.warnings],
+        "remarks": [english for english, _ in report.remarks],
+        "remarks_vi": [vietnamese for _, vietnamese in report.remarks],
+        "seconds": round(report.seconds, 3),
+    }
+    return answer, _lines(report, language)
+
+
+def _lines(report: LiveReport, language: str) -> list[str]:
+    vi, clock, flight = language == "vi", report.clock, report.flight
+    counts = (
+        f"{report.used} khung hình trên bản đồ, {report.new} mới, trong {report.decoded}"
+        if vi
+        else f"{report.used} frames on the map, {report.new} new, of {report.decoded} pictures"
+    )
+    lines = [f"{flight.name} ({flight.flight_id}): {counts}, {report.seconds:.1f} s"]
+    if clock.is_known:
+        said = "đồng hồ nhật ký trừ đồng hồ video" if vi else "log's clock minus video's"
+        lines.append(f"  {said}: {clock.offset_s:+.3f} ± {clock.sigma_s:.3f} s")
+    lost = ", ".join(f"{count} {reason}" for reason, count in report.dropped.items() if count)
+    if lost:
+        lines.append(f"  {'bỏ qua' if vi else 'left out'}: {lost}")
+    lines += [f"  * {vietnamese if vi else english}" for english, vietnamese in report.remarks]
+    lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
+    return lines

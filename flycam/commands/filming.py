@@ -1,0 +1,51 @@
+"""Video to the map: `live`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flycam.commands.house import DATUM, FILE, Result, opened
+from flycam.console import ProgressBar, command, language, stop_requests
+from flycam.errors import OptionUnusable
+
+
+@click.command()
+@click.option("--video", required=True, metavar="FILE", help="Video of the flight.")
+@click.option("--telemetry", required=True, metavar="FILE", help="Its log, or its subtitles (.SRT).")
+@click.option("--dem", type=FILE, help="Terrain to register first.")
+@click.option("--datum", type=DATUM, help="Height datum of --dem.")
+@click.option("--camera", type=FILE, help="Camera file (JSON or YAML) of the video's mode.")
+@click.option("--hfov", "hfov_deg", type=float, help="Horizontal field of view, degrees.")
+@click.option(
+    "--clock-offset",
+    "clock_offset_s",
+    type=float,
+    help="Log's stamp minus video time, seconds (default: found from the pictures).",
+)
+@click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
+@click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
+@click.option("--event", help="Storm, flood or drill this flight belongs to.")
+@click.option("--name", help="Label of the flight (default: the video's name).")
+@command
+def live(*, data_dir: str | None, dem: Path | None, datum: str | None, **options: Any) -> Result:
+    """A video and its log to a flight on the map, picture by picture."""
+    from flycam.answers.filmed import of_live
+    from flycam.pipeline.live import LiveRequest
+    from flycam.pipeline.live import live as run_live
+    from flycam.pipeline.opening import Labels
+    from flycam.pipeline.terrain import register_dem
+
+    if options["camera"] is not None and options["hfov_deg"] is not None:
+        raise OptionUnusable(
+            "--camera --hfov: both say what the lens is: give one of them",
+            vi="--camera --hfov: cùng nói về ống kính; hãy chỉ dùng một trong hai",
+        )
+    labels = Labels(**{key: options.pop(key) for key in ("name", "event", "gsd_m")})
+    with opened(data_dir) as (workspace, _), stop_requests() as stopped:
+        if dem is not None:
+            register_dem(workspace, dem, datum)
+        report = run_live(workspace, LiveRequest(**options), labels, ProgressBar(), stopped)
+        return of_live(report, language())

@@ -1,0 +1,62 @@
+"""A drill's folder appears whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flycam.drill.truth import TRUTH_FILE
+from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+
+_FREE_MARGIN_BYTES = 1 << 20
+
+
+@contextmanager
+def staged(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out` that takes its place when all went well; an older drill there is replaced.
+
+    Raises InputUnusable where `out` holds something that is no drill, DiskFull or StorageTrouble where it
+    cannot be written; whatever happens, nothing half-written stays.
+    """
+    _refuse_other(out)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    except OSError as error:
+        message = f"{out}: cannot be made ({error.strerror}): choose another place"
+        raise (DiskFull if error.errno == errno.ENOSPC else StorageTrouble)(message) from error
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if out.exists():
+            shutil.rmtree(out)
+        staging.rename(out)
+    except BaseException as error:
+        shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _trouble(out, error) from error
+        raise
+
+
+def _trouble(out: Path, error: OSError) -> StorageTrouble:
+    if error.errno == errno.ENOSPC or shutil.disk_usage(out.parent).free < _FREE_MARGIN_BYTES:
+        return DiskFull(
+            f"{out}: no space left on the disk: free some and run again; nothing was left behind",
+            vi=f"{out}: ổ đĩa không còn chỗ; hãy giải phóng bớt rồi chạy lại; không để lại tệp dở dang",
+        )
+    return StorageTrouble(
+        f"{out}: cannot be written ({error}): check that the folder exists and is yours",
+        vi=f"{out}: không ghi được vào đây; hãy kiểm tra thư mục và quyền ghi",
+    )
+
+
+def _refuse_other(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / TRUTH_FILE).is_file())):
+        raise InputUnusable(
+            f"{out}: holds something that is not a drill: choose an empty or new folder",
+            vi=f"{out}: đã có thứ khác, không phải chuyến bay diễn tập; hãy chọn thư mục mới hoặc trống",
+        )

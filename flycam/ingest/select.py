@@ -1,0 +1,131 @@
+"""Which pictures of a video become frames of the mosaic: those that bring new ground, of them the sharpest.
+
+New ground is told by the log: how far the ground under the middle of the last chosen picture has moved in
+the view. Once a share of the view is new a window opens; its sharpest picture is chosen when it closes. Torn,
+green and covered pictures, and those far less sharp than the rest, are passed over and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.judging import judge
+from flycam.ingest.video import VideoPicture
+from flycam.ingest.video_motion import ToldPoses, reduced, told_rates
+
+OPENS_AT, CLOSES_AT = 0.12, 0.22
+"""Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
+
+_LONGEST_WINDOW_S = 0.25
+_REMEMBERED = 60
+_TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
+_GREEN = np.array([0, 135, 0])
+_GREEN_WITHIN, _GREEN_SHARE = 6, 0.03
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A picture that may be chosen."""
+
+    picture: VideoPicture
+    log_s: float
+    sharpness: float
+
+
+class KeyframeSelector:
+    """Fed every picture in order, gives back those to be laid.
+
+    passed_over  pictures in an open window that were not chosen for what they show, by reason: "torn",
+                 "lens_covered", "too_blurred"
+    """
+
+    def __init__(self, interior: InteriorOrientation, opens_at: float = OPENS_AT) -> None:
+        self._interior = interior
+        self._opens_at = opens_at
+        self._last_s: float | None = None
+        self._opened_s: float | None = None
+        self._best: Candidate | None = None
+        self._sharpness: deque[float] = deque(maxlen=_REMEMBERED)
+        self.passed_over: Counter[str] = Counter()
+
+    def add(self, picture: VideoPicture, told: ToldPoses, log_s: float) -> VideoPicture | None:
+        """The picture chosen by now, this one or one before it, if any.
+
+        log_s  the picture's time on the clock of `told`
+        """
+        share = self._new_share(told, log_s)
+        if share is None or share < self._opens_at:
+            return None
+        if self._opened_s is None:
+            self._opened_s = log_s
+        self._consider(picture, log_s)
+        closes = share >= CLOSES_AT or log_s - self._opened_s >= _LONGEST_WINDOW_S or self._last_s is None
+        return self._chosen() if closes else None
+
+    def last(self) -> VideoPicture | None:
+        """What waits in an open window when the video is over."""
+        return self._chosen()
+
+    def _new_share(self, told: ToldPoses, log_s: float) -> float | None:
+        """Share of the view that the last chosen picture did not show; None where the log is silent."""
+        if self._last_s is None:
+            return 1.0
+        elapsed = log_s - self._last_s
+        if elapsed <= 0.0:
+            return None
+        rate = told_rates(told, self._interior, np.array([self._last_s]), np.array([log_s]))[0]
+        if not np.isfinite(rate).all():
+            return self._after_silence(told, log_s)
+        return new_share(rate * elapsed, self._interior.image_size_px)
+
+    def _after_silence(self, told: ToldPoses, log_s: float) -> float | None:
+        """All is new once the log speaks again after a gap that the last choice lies behind."""
+        return 1.0 if np.isfinite(told.at(np.array([log_s]))[0]).all() else None
+
+    def _consider(self, picture: VideoPicture, log_s: float) -> None:
+        if is_torn(picture.pixels):
+            self.passed_over["torn"] += 1
+            return
+        checks = judge(reduced(picture.pixels)[0])
+        if checks.lens_covered:
+            self.passed_over["lens_covered"] += 1
+            return
+        self._sharpness.append(checks.sharpness)
+        if checks.sharpness < _TOO_BLURRED * float(np.median(self._sharpness)):
+            self.passed_over["too_blurred"] += 1
+            return
+        if self._best is None or checks.sharpness > self._best.sharpness:
+            self._best = Candidate(picture, log_s, checks.sharpness)
+
+    def _chosen(self) -> VideoPicture | None:
+        """The best of the window, which is closed; none good enough: the window stays open."""
+        best = self._best
+        if best is None:
+            return None
+        self._last_s = best.log_s
+        self._opened_s, self._best = None, None
+        return best.picture
+
+
+def new_share(moved: NDArray[np.float64], size_px: tuple[int, int]) -> float:
+    """Share of a view that is new after a shift (u, v) px and a turn (rad) of the picture, `moved` (3,).
+
+    A turned view shows new corners: of a rectangle turned by a small angle about its middle the share
+    |sin(angle)| · (w² + h²) / (4 w h) is new.
+    """
+    width, height = size_px
+    kept = max(0.0, 1.0 - abs(moved[0]) / width) * max(0.0, 1.0 - abs(moved[1]) / height)
+    corners = abs(np.sin(moved[2])) * (width**2 + height**2) / (4.0 * width * height)
+    return float(1.0 - kept * max(0.0, 1.0 - corners))
+
+
+def is_torn(pixels: NDArray[np.uint8]) -> bool:
+    """Whether part of a picture (H×W×3 RGB) is the flat green of a decoder that lacks data: YUV all zero."""
+    sparse = pixels[::8, ::8].astype(np.int16)
+    green = (np.abs(sparse - _GREEN) <= _GREEN_WITHIN).all(axis=-1)
+    return bool(green.mean() > _GREEN_SHARE)

@@ -1,0 +1,242 @@
+"""Pictures of a video, file or stream, each with its time: what dies is started again, what is late dropped.
+
+Time of a picture: the container's time of creation plus its PTS; where no creation is stated (and on a
+stream, whose PTS begins anywhere) see `VideoPicture`. A stream that ends, stalls or dies is
+opened again with growing pauses; a file is not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import SourceUnreadable
+from flycam.frame.mp4 import creation_s, find_box
+from flycam.ingest.latest import Latest
+from flycam.ingest.video_decoder import OPEN_S, STALL_S, Decoder
+from flycam.ingest.video_decoding import DecodingOrder
+
+_QUEUE = 8
+_MOST_MOOV_BYTES = 64 << 20
+_DRILL_MARK = b"urn:flycam:drill:"
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
+STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoPicture:
+    """One picture.
+
+    pts_ns      the container's time; on a stream, since its first picture was received
+    t_utc_ns    when it was taken by the camera's clock; by the receiver's on a stream; of a file that names
+                no time of creation pts_ns alone, which counts from its first picture
+    arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
+    pixels      H×W×3 uint8 RGB, rows as the sensor read them
+    """
+
+    pts_ns: int
+    t_utc_ns: int
+    arrived_ns: int
+    pixels: NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class VideoHealth:
+    """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
+
+    reasons: "overrun" (nobody took it in time), "pts_backwards"
+    """
+
+    dropped: Counter[str] = field(default_factory=Counter)
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    connections: int = 0
+
+
+class VideoSource:
+    """Iterate over `pictures()` inside the context.
+
+    url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
+    is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
+    size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
+    created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
+    """
+
+    def __init__(
+        self, url: str, *, is_realtime: bool = False, open_s: float = OPEN_S, stall_s: float = STALL_S
+    ) -> None:
+        self.url, self.is_stream = url, is_stream(url)
+        self._open_s, self._stall_s = open_s, stall_s
+        self._drops = is_realtime or self.is_stream
+        self._order = DecodingOrder(url=url, is_paced=is_realtime and not self.is_stream)
+        self._queue: Latest[VideoPicture] = Latest(_QUEUE, waits=not self._drops)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._decoder: Decoder | None = None
+        self._error: BaseException | None = None
+        self._last_pts_ns = -1
+        self._began_ns: int | None = None
+        self.health = VideoHealth()
+        self.size_px = (0, 0)
+        self.fps, self.duration_s = 0.0, 0.0
+        self.created_ns = None if self.is_stream else creation_ns(Path(url))
+
+    @property
+    def name(self) -> str:
+        """As an operator knows it: a file's name, a stream's address."""
+        return self.url if self.is_stream else Path(self.url).name
+
+    @property
+    def decoder_pid(self) -> int | None:
+        """Of the process that decodes now, or did last."""
+        return self._decoder.pid if self._decoder else None
+
+    def __enter__(self) -> VideoSource:
+        """Open the video. Raises SourceUnreadable where it cannot be."""
+        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
+        self._decoder = decoder.__enter__()
+        self.size_px, self.fps = decoder.size_px, decoder.fps
+        self.duration_s = decoder.duration_s
+        self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        if self._thread is not None:
+            self._thread.join()
+
+    def stop(self) -> None:
+        """Let `pictures` end after what waits already."""
+        self._stopped.set()
+        self._queue.close()
+
+    def pictures(self) -> Iterator[VideoPicture]:
+        """Pictures in order of time, until the file ends or `stop` is called."""
+        while (picture := self._queue.get()) is not None:
+            yield picture
+        self.health.dropped["overrun"] = self._queue.dropped
+        if self._error is not None:
+            raise self._error
+
+    def _pump(self) -> None:
+        """In a thread of its own: from one decoder after the other into the queue."""
+        decoder, pause_s = self._decoder, _FIRST_PAUSE_S
+        try:
+            while not self._stopped.is_set():
+                if decoder is not None:
+                    self._decoder = decoder
+                    self.health.connections += 1
+                    if self._drain(decoder):
+                        pause_s = _FIRST_PAUSE_S
+                if not self.is_stream or self._stopped.wait(pause_s):
+                    return
+                pause_s = min(2.0 * pause_s, _LONGEST_PAUSE_S)
+                decoder = self._opened_again()
+        except BaseException as error:  # noqa: BLE001  raised where the pictures are taken
+            self._error = error
+        finally:
+            self._queue.close()
+
+    def _drain(self, decoder: Decoder) -> bool:
+        """All pictures of one run of the decoder; whether there were any."""
+        count, base_ns = 0, 0
+        try:
+            for decoded in decoder.pictures():
+                if count == 0 and self.is_stream:
+                    base_ns = self._since_begin_ns() - decoded.pts_ns
+                count += 1
+                pts_ns = decoded.pts_ns + (base_ns if self.is_stream else 0)
+                if pts_ns <= self._last_pts_ns:
+                    self.health.dropped["pts_backwards"] += 1
+                    continue
+                self._last_pts_ns = pts_ns
+                if not self._queue.put(self._picture(pts_ns, decoded.pixels)):
+                    return count > 0
+                if self._stopped.is_set():
+                    return True
+        finally:
+            decoder.__exit__(None, None, None)
+        self._remark(decoder.ending, count)
+        return count > 0
+
+    def _picture(self, pts_ns: int, pixels: NDArray[np.uint8]) -> VideoPicture:
+        begin_ns = (self._began_ns or 0) if self.is_stream else (self.created_ns or 0)
+        return VideoPicture(
+            pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=time.monotonic_ns(), pixels=pixels
+        )
+
+    def _since_begin_ns(self) -> int:
+        """Receiver's time since the first picture of the stream: the PTS of every connection begins anew."""
+        now_ns = time.time_ns()
+        if self._began_ns is None:
+            self._began_ns = now_ns
+        return now_ns - self._began_ns
+
+    def _opened_again(self) -> Decoder | None:
+        decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
+        try:
+            decoder.__enter__()
+        except SourceUnreadable:
+            return None
+        if decoder.size_px == self.size_px:
+            return decoder
+        decoder.__exit__(None, None, None)
+        raise SourceUnreadable(
+            f"{self.name}: came back with pictures of {decoder.size_px[0]}×{decoder.size_px[1]} after "
+            f"{self.size_px[0]}×{self.size_px[1]}: start again with the camera of the new size",
+            vi=f"{self.name}: nối lại với cỡ ảnh khác trước; hãy chạy lại với máy ảnh đúng cỡ đó",
+        )
+
+    def _remark(self, ending: str, count: int) -> None:
+        if ending:
+            self.health.remarks.append(
+                (
+                    f"{self.name}: after {count} pictures {ending}",
+                    f"{self.name}: sau {count} khung hình, luồng giải mã dừng",
+                )
+            )
+
+
+def is_stream(url: str) -> bool:
+    """Whether this is the address of a stream, not a file."""
+    scheme, found, _ = url.partition("://")
+    return bool(found) and scheme.lower() in STREAM_SCHEMES
+
+
+def creation_ns(path: Path) -> int | None:
+    """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, or not said."""
+    moov = _movie_header(path)
+    seconds = creation_s(moov) if moov is not None else None
+    return None if seconds is None else round(seconds * 1e9)
+
+
+def says_drill(path: Path) -> bool:
+    """Whether an MP4 or MOV file says of itself that it is a rehearsal's."""
+    return _DRILL_MARK in (_movie_header(path) or b"")
+
+
+def _movie_header(path: Path) -> bytes | None:
+    """The content of the file's `moov` box. Raises SourceUnreadable where it cannot be opened."""
+    try:
+        with path.open("rb") as file:
+
+            def read_at(at: int, count: int) -> bytes:
+                file.seek(at)
+                return file.read(count)
+
+            box = find_box(read_at, 0, path.stat().st_size, b"moov")
+            if box is None or box[1] - box[0] > _MOST_MOOV_BYTES:
+                return None
+            return read_at(box[0], box[1] - box[0])
+    except OSError as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+        ) from error

@@ -1,0 +1,141 @@
+"""One run of the decoder's process, seen from outside: opened, read picture by picture, watched, ended."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.shared_memory import SharedMemory
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.video_decoding import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS, DecodingOrder, decode
+
+_SLOTS = 4
+_LOOK_S = 0.2
+OPEN_S, STALL_S = OPEN_TIMEOUT_MS / 1e3 + 12.0, READ_TIMEOUT_MS / 1e3 + 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """pts_ns: the container's time of the picture; pixels H×W×3 uint8 RGB, the caller's own."""
+
+    pts_ns: int
+    pixels: NDArray[np.uint8]
+
+
+class Decoder:
+    """Used as a context: on leaving, the process and its memory are gone, whatever they were doing.
+
+    open_s, stall_s  how long the process may take to open the video, and for one picture
+    size_px          (width, height); fps and duration_s as the container states them, 0 unknown
+    ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
+    """
+
+    def __init__(
+        self,
+        order: DecodingOrder,
+        open_s: float = OPEN_S,
+        stall_s: float = STALL_S,
+        stopped: threading.Event | None = None,
+    ) -> None:
+        self._order, self._open_s, self._stall_s = order, open_s, stall_s
+        self._stopped = stopped or threading.Event()
+        self._ring: SharedMemory | None = None
+        self.size_px = (0, 0)
+        self.fps, self.duration_s = 0.0, 0.0
+        self.ending = ""
+        context = multiprocessing.get_context("spawn")
+        self._pipe, far = context.Pipe()
+        self._process = context.Process(target=decode, args=(order, far), daemon=True, name="flycam-decoder")
+        self._process.start()
+        far.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Of the decoder's process."""
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        """Wait until the video is open. Raises SourceUnreadable naming it."""
+        try:
+            said = self._heard(self._open_s)
+            if said is None or said[0] != "opened":
+                raise self._unreadable(self.ending or str(said[1]) if said else self.ending)
+            _, width, height, self.fps, self.duration_s = said
+            self.size_px = (width, height)
+            self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
+            self._pipe.send(self._ring.name)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def pictures(self) -> Iterator[Decoded]:
+        """The pictures as they come, copied out of the ring."""
+        assert self._ring is not None, "enter the decoder first"  # noqa: S101  a mistake in the code
+        width, height = self.size_px
+        for slot in range(_SLOTS):
+            if not self._told(slot):
+                return
+        while (said := self._heard(self._stall_s)) is not None:
+            kind, *rest = said
+            if kind != "picture":
+                self.ending = str(rest[0])
+                return
+            slot, pts_ns = rest
+            shared = np.ndarray(
+                (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
+            )
+            decoded = Decoded(pts_ns, shared.copy())
+            del shared
+            self._told(slot)
+            yield decoded
+
+    def _told(self, slot: int) -> bool:
+        try:
+            self._pipe.send(slot)
+        except OSError:
+            return self._process.is_alive()  # it has said its last word, which is still to be heard
+        return True
+
+    def _heard(self, seconds: float) -> tuple[Any, ...] | None:
+        """The process's next message; None, with the reason in `ending`, if it is stuck or gone."""
+        try:
+            until_s = time.monotonic() + seconds
+            while time.monotonic() < until_s and not self._stopped.is_set():
+                if self._pipe.poll(min(_LOOK_S, max(until_s - time.monotonic(), 0.0))):
+                    return tuple(self._pipe.recv())
+            if self._stopped.is_set():
+                return None
+            self.ending = f"it gave no picture for {seconds:.0f} s"
+        except (EOFError, OSError):
+            self.ending = "its decoder died"
+        return None
+
+    def _unreadable(self, why: str) -> SourceUnreadable:
+        return SourceUnreadable(
+            f"{self._order.url}: cannot be read as video: {why}; check that it plays, and give the original",
+            vi=f"{self._order.url}: không đọc được dạng video; hãy kiểm tra xem có phát được không "
+            "và đưa tệp gốc",
+        )
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._pipe.close()
+        if self._ring is not None:
+            self._ring.close()
+            self._ring.unlink()
+            self._ring = None

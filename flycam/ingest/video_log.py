@@ -1,0 +1,72 @@
+"""A flight log beside a video: which clock it shares with it, and where to look for their difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from flycam.ingest.flight_log import FlightLog
+from flycam.ingest.subtitles import looks_like_subtitles, read_subtitles
+from flycam.ingest.telemetry_files import read_flight_log
+from flycam.ingest.video_clock import REACH_S, ClockOffset
+
+_HEAD_BYTES = 4096
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoLog:
+    """A log, and the zero from which its times are counted in seconds.
+
+    zero_ns    the log's stamp that would belong to PTS 0 if the clocks agreed: the video's time of creation;
+               of a video that states none the log's first stamp; 0 for subtitles, on the video's own time
+    is_shared  the log is timed by the video itself
+    base_s     what is added to an offset against zero_ns to report it against the video's time
+    """
+
+    log: FlightLog
+    zero_ns: int
+    is_shared: bool
+    base_s: float
+
+    def search(self, video_s: float) -> tuple[float, float]:
+        """(middle, reach) of the offsets to look among, for a video of so many seconds (0: not known)."""
+        if self.base_s == 0.0:
+            return 0.0, REACH_S
+        samples = self.log.track.samples
+        spare = max((samples[-1].t_utc_ns - samples[0].t_utc_ns) / 1e9 - video_s, 0.0) if samples else 0.0
+        return spare / 2.0, spare / 2.0 + REACH_S
+
+    def as_reported(self, offset: ClockOffset) -> ClockOffset:
+        """Telemetry stamp minus video time (creation + PTS; without creation: since the first picture)."""
+        return replace(offset, offset_s=offset.offset_s + self.base_s)
+
+    def from_reported(self, offset_s: float) -> float:
+        """The offset against zero_ns of one that is given as reported."""
+        return offset_s - self.base_s
+
+
+def read_video_log(path: Path, created_ns: int | None) -> VideoLog:
+    """The log of a video that says it was begun at created_ns, UTC. Raises SourceUnreadable."""
+    if _is_subtitles(path):
+        table = read_subtitles(path)
+        log = FlightLog(
+            name=path.name,
+            track=table.video_track(),
+            clock="time of the video",
+            home=table.home,
+            remarks=table.remarks(),
+        )
+        return VideoLog(log=log, zero_ns=0, is_shared=True, base_s=0.0)
+    log = read_flight_log(path)
+    if created_ns is not None:
+        return VideoLog(log=log, zero_ns=created_ns, is_shared=False, base_s=0.0)
+    first_ns = log.track.samples[0].t_utc_ns if log.track.samples else 0
+    return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9)
+
+
+def _is_subtitles(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return looks_like_subtitles(file.read(_HEAD_BYTES))
+    except OSError:
+        return False  # the reader of logs says why

@@ -1,0 +1,157 @@
+"""How a video's pictures move against each other, and how a flight's log says that they should.
+
+Seen: corners followed from one reduced picture to the next, and the similarity that fits most of them
+(RANSAC). Told: a point of the ground under the middle of the first picture, and one beside it, projected into
+the second. Both are the shift of the picture's middle (pixels of the full picture a second) and the turn
+(radians a second).
+
+Sources: Lucas and Kanade 1981, pyramids after Bouguet 2000; Fischler and Bolles 1981.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.interior import InteriorOrientation
+
+Floats = NDArray[np.float64]
+Grey = NDArray[np.uint8]
+
+WIDTH_PX = 480
+_MOST_CORNERS, _LEAST_CORNERS = 220, 25
+_CORNER_QUALITY, _CORNER_APART_PX = 0.01, 9
+_WITHIN_PX = 1.0
+_LEAST_SHARE = 0.4
+_BESIDE_SHARE = 0.25  # of the picture's width: where the second point lies
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Between two pictures: their times in seconds, shift of the middle (u, v) px/s and turn rad/s."""
+
+    first_s: float
+    second_s: float
+    rate: tuple[float, float, float]
+
+
+class MotionMeter:
+    """Fed pictures in order of time, tells their motion from one to the next.
+
+    least_s  pictures closer in time than this to the last one measured are passed over
+    """
+
+    def __init__(self, least_s: float = 0.1) -> None:
+        self._least_s = least_s
+        self._grey: Grey | None = None
+        self._time_s = -np.inf
+
+    def add(self, time_s: float, pixels: NDArray[np.uint8]) -> Motion | None:
+        """The motion since the picture measured last; None for the first, and where nothing can be followed.
+
+        pixels  H×W×3 uint8
+        """
+        if time_s - self._time_s < self._least_s - 1e-6:
+            return None
+        grey, scale = reduced(pixels)
+        before, then_s = self._grey, self._time_s
+        self._grey, self._time_s = grey, time_s
+        if before is None or before.shape != grey.shape:
+            return None
+        rate = similarity(before, grey)
+        if rate is None:
+            return None
+        u, v, turn = rate
+        elapsed = time_s - then_s
+        return Motion(then_s, time_s, (u / scale / elapsed, v / scale / elapsed, turn / elapsed))
+
+
+def reduced(pixels: NDArray[np.uint8]) -> tuple[Grey, float]:
+    """A picture H×W×3 in grey at most WIDTH_PX wide, and by how much its pixels were reduced."""
+    height, width = pixels.shape[:2]
+    scale = min(1.0, WIDTH_PX / width)
+    size = (round(width * scale), round(height * scale))
+    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA) if scale < 1.0 else pixels
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8), scale
+
+
+def similarity(first: Grey, second: Grey) -> tuple[float, float, float] | None:
+    """Shift of the middle (u, v) in pixels and turn in radians from one picture to another, or None."""
+    corners = cv2.goodFeaturesToTrack(first, _MOST_CORNERS, _CORNER_QUALITY, _CORNER_APART_PX)
+    if corners is None or len(corners) < _LEAST_CORNERS:
+        return None
+    followed, there, _ = cv2.calcOpticalFlowPyrLK(first, second, corners, np.empty_like(corners))
+    kept = there.ravel() == 1
+    if kept.sum() < _LEAST_CORNERS:
+        return None
+    old, new = corners[kept, 0], followed[kept, 0]
+    matrix, inliers = cv2.estimateAffinePartial2D(old, new, ransacReprojThreshold=_WITHIN_PX)
+    if matrix is None or inliers.mean() < _LEAST_SHARE:
+        return None
+    middle = np.array([(first.shape[1] - 1) / 2.0, (first.shape[0] - 1) / 2.0])
+    shift = matrix[:, :2] @ middle + matrix[:, 2] - middle
+    return float(shift[0]), float(shift[1]), float(np.arctan2(matrix[1, 0], matrix[0, 0]))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToldPoses:
+    """What a log says of N moments, for predicting motion.
+
+    time_s       N rising; centre_m N×3 (any level grid, heights up); rotation N×3×3 (world to camera)
+    above_m      N, height above the ground below
+    max_gap_s    across which no pose is interpolated
+    """
+
+    time_s: Floats
+    centre_m: Floats
+    rotation: Floats
+    above_m: Floats
+    max_gap_s: float
+
+    def at(self, time_s: Floats) -> tuple[Floats, Floats, Floats]:
+        """Centres M×3, rotations M×3×3 and heights above ground M at M times; NaN where nothing is told.
+
+        Rotations are interpolated entry by entry: between samples a tenth of a second apart that is exact to
+        the square of the turn over eight.
+        """
+        columns = np.concatenate([self.centre_m, self.rotation.reshape(-1, 9), self.above_m[:, None]], axis=1)
+        found = np.stack(
+            [np.interp(time_s, self.time_s, c, left=np.nan, right=np.nan) for c in columns.T], axis=1
+        )
+        right = np.clip(np.searchsorted(self.time_s, time_s), 1, len(self.time_s) - 1)
+        found[self.time_s[right] - self.time_s[right - 1] > self.max_gap_s] = np.nan
+        return found[:, :3], found[:, 3:12].reshape(-1, 3, 3), found[:, 12]
+
+
+def told_rates(poses: ToldPoses, interior: InteriorOrientation, first_s: Floats, second_s: Floats) -> Floats:
+    """The motions that a log tells between M pairs of moments: M×3 as `Motion.rate`, NaN where it is silent.
+
+    The ground is level at the height below the first moment; the lens is taken without distortion.
+    """
+    centre, rotation, above = poses.at(first_s)
+    later_centre, later_rotation, _ = poses.at(second_s)
+    (width, height), (fx, fy), (cx, cy) = (
+        interior.image_size_px,
+        interior.focal_length_px,
+        interior.principal_point_px,
+    )
+    middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
+    rates = np.full((len(first_s), 3), np.nan)
+    seen = []
+    for point in (middle, middle + np.array([_BESIDE_SHARE * width, 0.0])):
+        ray = np.array([(point[0] - cx) / fx, (point[1] - cy) / fy, 1.0])
+        world = np.einsum("nji,j->ni", rotation, ray)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.where(world[:, 2] < 0.0, above / -world[:, 2], np.nan)
+            ground = centre + reach[:, None] * world
+            x, y, z = np.einsum("nij,nj->ni", later_rotation, ground - later_centre).T
+            seen.append(np.stack([fx * x / z + cx, fy * y / z + cy], axis=1) - point)
+    elapsed = second_s - first_s
+    rates[:, :2] = seen[0] / elapsed[:, None]
+    beside = seen[1] - seen[0]
+    turn = np.arctan2(beside[:, 1], _BESIDE_SHARE * width + beside[:, 0])
+    rates[:, 2] = turn / elapsed
+    return rates

@@ -1,0 +1,78 @@
+"""How a live flight comes to know its clock: told by the operator, shared with the log, or seen."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from flycam.geometry.interior import InteriorOrientation
+from flycam.ingest.video import VideoPicture
+from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset
+from flycam.ingest.video_motion import Motion, MotionMeter, ToldPoses
+
+TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
+_FIRST_LOOK_S, _LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
+_EVIDENCE = 1500  # motions remembered: two and a half minutes
+_LONGEST_WAIT_S = 60.0
+
+
+class LiveClock:
+    """Fed every picture; `offset` is what is known by now. Times are seconds of the video's and the log's
+    clock, each since its own zero.
+
+    is_settled  whether pictures are to be laid by `offset`: it is known, or waiting any longer is no use
+    """
+
+    def __init__(
+        self,
+        told: ToldPoses,
+        interior: InteriorOrientation,
+        *,
+        given_s: float | None = None,
+        is_shared: bool = False,
+        around_s: float = 0.0,
+        reach_s: float = REACH_S,
+    ) -> None:
+        self._told, self._interior = told, interior
+        self._around_s, self._reach_s = around_s, reach_s
+        self._meter = MotionMeter()
+        self._motions: deque[Motion] = deque(maxlen=_EVIDENCE)
+        self._began_s: float | None = None
+        self._looked_s = float("-inf")
+        self._is_fixed = given_s is not None or is_shared
+        self.offset = estimate_offset([], told, interior, around_s, reach_s)
+        self.is_settled = self._is_fixed
+        if given_s is not None:
+            self.offset = ClockOffset(given_s, TOLD_SIGMA_S)
+        elif is_shared:
+            self.offset = ClockOffset(0.0, SHARED_SIGMA_S)
+
+    def add(self, picture: VideoPicture) -> None:
+        """Measure a picture's motion and, now and then, what all of it says."""
+        if self._is_fixed:
+            return
+        now_s = picture.pts_ns / 1e9
+        self._began_s = now_s if self._began_s is None else self._began_s
+        motion = self._meter.add(now_s, picture.pixels)
+        if motion is not None:
+            self._motions.append(motion)
+        every_s = _LOOK_SELDOM_S if self.offset.is_known else _LOOK_EVERY_S
+        if now_s - self._began_s >= _FIRST_LOOK_S and now_s - self._looked_s >= every_s:
+            self._looked_s = now_s
+            self._look()
+            self.is_settled |= self.offset.is_known or now_s - self._began_s >= _LONGEST_WAIT_S
+
+    def settle(self) -> None:
+        """Estimate from all that was seen, and stay with it."""
+        if not self._is_fixed:
+            self._look()
+        self._is_fixed = self.is_settled = True
+
+    def _look(self) -> None:
+        """Estimate from the motions remembered."""
+        motions = list(self._motions)
+        self.offset = estimate_offset(motions, self._told, self._interior, self._around_s, self._reach_s)
+
+    def log_s(self, pts_ns: int) -> float:
+        """A picture's time on the log's clock."""
+        video_s = pts_ns / 1e9
+        return video_s + self.offset.offset_s + self.offset.drift * (video_s - self.offset.at_s)

@@ -1,0 +1,255 @@
+"""Pictures of a video laid as they come: into one flight, through the one write path, for every reader.
+
+A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
+laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import FrameRejected, FrameUnreadable
+from flycam.frame.flight import Flight, FlightState
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.pixels import open_pixels
+from flycam.ingest.video import VideoPicture
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.evidence import keep_bytes, local_copy
+from flycam.pipeline.executor import workers_here
+from flycam.pipeline.merging import Records, Rejections
+from flycam.pipeline.opening import (
+    Labels,
+    Opened,
+    close_flight,
+    flight_on_record,
+    open_flight,
+    open_mosaic,
+)
+from flycam.pipeline.planning import Planned, frame_record
+from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose
+from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.workspace import Progress, Workspace
+
+JPEG_QUALITY = 95
+_CAMERA = "video"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Film:
+    """What is the same for every picture of one video.
+
+    stream_id  SHA-256 of the video's bytes: with a picture's PTS it makes the frame's id
+    """
+
+    stream_id: str
+    name: str
+    interior: InteriorOrientation
+    is_drill: bool
+    work_crs: str
+
+
+class LiveLaying:
+    """Lays pictures into the flight of one film, which is opened by the first that can be laid.
+
+    used, new  frames on the map, and those of them that this run laid
+    rejections  frames that could not be laid
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        flight_id: str,
+        film: Film,
+        terrain: TerrainGrid,
+        terrain_names: str,
+        labels: Labels,
+        folder: Path,
+    ) -> None:
+        self._workspace, self._flight_id, self._film = workspace, flight_id, film
+        self._terrain, self._terrain_names, self._labels = terrain, terrain_names, labels
+        self._folder = folder
+        self._open: _Open | None = None
+        self._times: list[int] = []
+        standing = workspace.catalog.frames.of_flight(flight_id)
+        self._standing = {record.frame_id: record for record in standing}
+        self._before = flight_on_record(workspace, flight_id)
+        self.rejections = Rejections()
+        self.used = 0
+        self.new = 0
+
+    def lay(self, picture: VideoPicture, pose: ExteriorOrientation) -> bool:
+        """Rectify, record and merge one picture; whether it is on the map now. Raises what storage raises."""
+        frame_id = frame_id_of(self._film.stream_id, f"pts:{picture.pts_ns}")
+        record = self._standing.get(frame_id)
+        if record is not None and record.status is FrameStatus.WITHDRAWN:
+            return False
+        if record is not None and record.status is FrameStatus.USED:
+            return self._lay_again(record)
+        name = picture_name(self._film.name, picture.pts_ns)
+        path, sha256 = self._kept(name, picture.pixels)
+        header = FrameHeader(
+            frame_id=frame_id,
+            captured_ns=picture.t_utc_ns,
+            layer=Layer.COLOUR,
+            interior=self._film.interior,
+            exterior_prior=pose,
+            provenance=Provenance(source_name=name, source_sha256=sha256, camera=_CAMERA),
+        )
+        try:
+            planned = Planned(header=header, view=ground_view(header, self._terrain), path=path)
+            opened = self._opened(planned)
+            self._merge(opened, self._record(planned, opened), open_pixels(path))
+        except FrameRejected as error:
+            self.rejections.errors.append((header, error))
+            return False
+        finally:
+            path.unlink(missing_ok=True)
+        self.used, self.new = self.used + 1, self.new + 1
+        self._times.append(picture.t_utc_ns)
+        return True
+
+    def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
+        """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
+        if self._open is None:
+            return self._before
+        opened = self._open
+        opened.stack.close()
+        catalog = self._workspace.catalog
+        on_map = {record.frame_id for record in catalog.frames.of_flight(self._flight_id, FrameStatus.USED)}
+        refused = self.rejections.records(self._flight_id)
+        catalog.frames.put([record for record in refused if record.frame_id not in on_map])
+        flight = opened.flight.flight
+        if self._times:
+            flight = replace(
+                flight,
+                first_ns=min(flight.first_ns, *self._times),
+                last_ns=max(flight.last_ns, *self._times),
+                warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))),
+            )
+        cover_communes(self._workspace, flight, progress, changed=self.new > 0)
+        return close_flight(self._workspace, flight, FlightState.READY)
+
+    def abandon(self) -> None:
+        """Let go of the writer without writing what waits in it: an error is on its way."""
+        if self._open is not None:
+            error = RuntimeError("abandoned")
+            self._open.stack.__exit__(RuntimeError, error, None)
+
+    def _lay_again(self, record: FrameRecord) -> bool:
+        """A frame on record is merged as recorded, unless all that was recorded had been merged."""
+        self.used += 1
+        if self._before is None or self._before.state is FlightState.INGESTING:
+            provenance, exterior = record.header.provenance, record.exterior or record.header.exterior_prior
+            path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
+            header = replace(record.header, exterior_prior=exterior)
+            view = ground_view(header, self._terrain)
+            opened = self._opened(Planned(header=header, view=view, path=path))
+            self._merge(opened, record, open_pixels(path))
+        return True
+
+    def _kept(self, name: str, pixels: NDArray[np.uint8]) -> tuple[Path, str]:
+        """The picture as a JPEG on disk and in the evidence store: its path and SHA-256."""
+        there, coded = cv2.imencode(
+            ".jpg",
+            cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
+        )
+        if not there:
+            raise FrameUnreadable(
+                f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG"
+            )
+        data = coded.tobytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        keep_bytes(self._workspace, data, sha256)
+        path = self._folder / name
+        path.write_bytes(data)
+        return path, sha256
+
+    def _opened(self, planned: Planned) -> _Open:
+        if self._open is None:
+            flight = open_flight(
+                self._workspace,
+                self._flight_id,
+                [planned],
+                self._terrain,
+                self._labels,
+                self._terrain_names,
+                work_crs=self._film.work_crs,
+                is_drill=self._film.is_drill,
+            )
+            self._open = _Open.of(self._workspace, flight, planned)
+        return self._open
+
+    def _record(self, planned: Planned, opened: _Open) -> FrameRecord:
+        work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
+        return frame_record(planned, self._flight_id, work_crs, base_zoom, self._terrain.dem_id)
+
+    def _merge(self, opened: _Open, record: FrameRecord, pixels: NDArray[np.uint8]) -> None:
+        """Merge a frame's patch and write its tiles: readers see them when this returns."""
+        exterior, tiles, _ = recorded_pose(record)
+        opened.records.add(record)
+        for part in parts_of(tiles):
+            opened.writer.add(patch_of(record.header, exterior, pixels, self._terrain, tiles, part))
+        opened.writer.flush()
+        opened.records.write()  # where no tile changed, nothing was appended and nothing written before it
+        if record.footprint_wkb is not None:
+            opened.grow(self._workspace, shapely.from_wkb(record.footprint_wkb).bounds)
+
+
+_FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
+
+
+@dataclass(slots=True)
+class _Open:
+    """The flight, its mosaic's writer, and the records written before the log names their tiles."""
+
+    flight: Opened
+    base_zoom: int
+    writer: MosaicWriter
+    records: Records
+    stack: ExitStack
+
+    @staticmethod
+    def of(workspace: Workspace, flight: Opened, first: Planned) -> _Open:
+        mosaic = open_mosaic(workspace, flight.flight, Layer.COLOUR, [first])
+        records = Records(workspace)
+        stack = ExitStack()
+        writer = stack.enter_context(
+            MosaicWriter(
+                workspace.store,
+                workspace.catalog.tiles,
+                mosaic,
+                origin=workspace.box,
+                clock_ns=workspace.clock_ns,
+                amendments=amendments_of(workspace, mosaic),
+                before_append=records.write,
+                workers=workers_here(),
+            )
+        )
+        return _Open(flight, mosaic.base_zoom, writer, records, stack)
+
+    def grow(self, workspace: Workspace, bounds: tuple[float, float, float, float]) -> None:
+        """Make the flight's bounds on record hold a frame's, so that a map can go to where it is flown."""
+        flight = self.flight.flight
+        old = flight.bounds_lonlat_deg or bounds
+        west, south = (min(a, b) for a, b in zip(old[:2], bounds[:2], strict=True))
+        east, north = (max(a, b) for a, b in zip(old[2:], bounds[2:], strict=True))
+        grown = (west, south, east, north)
+        if grown != flight.bounds_lonlat_deg:
+            flight = replace(flight, bounds_lonlat_deg=grown)
+            workspace.catalog.flights.put_flight(flight)
+            self.flight = replace(self.flight, flight=flight)

@@ -1,0 +1,164 @@
+"""A filmed drill laid by `flycam live` as a process: keeping up, how late tiles are, the clock, the places.
+
+Films of three seeds with turns and a straight, steady one, 640×360 at 15 pictures a second; the first again
+at its own speed. Processor time beside the floor: bare decoding of the same film in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from flycam.drill.truth import read_truth
+from flycam.drill.video import VIDEO_NAME, write_video_drill
+from flycam.drill.video_course import VideoPlan
+from tests.bench.flights import ROOT
+from tests.bench.processes import FLYCAM, Finished, run_process
+from tests.bench.table import Row
+from tests.bench.truth_patches import patch_errors
+
+SEEDS = (1, 2, 3)
+SECONDS, FPS, SIZE_PX, GSD_M = 60.0, 15, (640, 360), 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class _Flown:
+    """What one run answered and took; the exported live mosaic."""
+
+    answer: dict
+    took: Finished
+    mosaic: Path
+
+
+def measure() -> list[Row]:
+    """All rows; films are rendered into `.bench/` once."""
+    films = [_film(seed) for seed in SEEDS]
+    with _flown(films[0], "--realtime", log="srt") as paced:
+        pace = paced.answer
+    clocks, places, throughput = [], [], None
+    for film in films:
+        with _flown(film, log="tlog") as flown:
+            true_s = read_truth(film).facts["clock_offset_s"]
+            found = flown.answer["clock_offset_s"]
+            clocks.append(abs(found - true_s) * 1e3 if found is not None else float("inf"))
+            places.append(patch_errors(flown.mosaic, read_truth(film)).errors_m(after_shift=True))
+            throughput = throughput or flown
+    with _flown(_film(1, strips=1, is_steady=True), log="tlog") as straight:
+        sigma_s = straight.answer["clock_sigma_s"]
+    decode_s = _bare_decode_s(films[0] / VIDEO_NAME)
+    return [
+        _pace_row(pace),
+        _late_row(pace, "p50", 500.0),
+        _late_row(pace, "p95", 1000.0),
+        Row(
+            what="clock offset, worst of three films with turns",
+            measured=f"{max(clocks):.0f} ms",
+            peer="the truth",
+            ratio=max(clocks),
+            required=50.0,
+            sense="at most",
+            notes=(", ".join(f"{ms:.0f} ms" for ms in clocks),),
+        ),
+        Row(
+            what="clock sigma of a straight, steady film",
+            measured=f"{sigma_s:.1f} s",
+            peer="unknown is said",
+            ratio=sigma_s,
+            required=1.0,
+            sense="at least",
+        ),
+        *(_place_row(places, share, limit) for share, limit in ((50, 0.5), (95, 1.5))),
+        _throughput_row(throughput, decode_s),
+    ]
+
+
+def _pace_row(pace: dict) -> Row:
+    return Row(
+        what="real-time factor, film at its own speed",
+        measured=f"{pace['frames']} frames laid, {pace['dropped'].get('overrun', 0)} pictures overrun",
+        peer=f"{SECONDS:.0f} s of film",
+        ratio=pace["decoded"] / (SECONDS * FPS),
+        required=0.99,
+        sense="at least",
+        notes=("share of the pictures that were taken in time",),
+        figures=pace,
+    )
+
+
+def _late_row(pace: dict, which: str, limit_ms: float) -> Row:
+    return Row(
+        what=f"picture's arrival to its tiles in the log, {which}",
+        measured=f"{pace['latency_ms'][which]:.0f} ms",
+        peer="-",
+        ratio=pace["latency_ms"][which],
+        required=limit_ms,
+        sense="at most",
+        notes=("wall time: only worth something on a quiet machine",),
+    )
+
+
+def _place_row(places: list[np.ndarray], share: int, limit_m: float) -> Row:
+    each = [float(np.percentile(errors, share)) for errors in places]
+    return Row(
+        what=f"live mosaic after one shift, {share} % (worst of three)",
+        measured=f"{max(each):.2f} m",
+        peer="the truth",
+        ratio=max(each),
+        required=limit_m,
+        sense="at most",
+        notes=(", ".join(f"{m:.2f} m" for m in each),),
+    )
+
+
+def _throughput_row(flown: _Flown, decode_s: float) -> Row:
+    pictures = SECONDS * FPS
+    return Row(
+        what="decoded pictures to tiles, clock found first (processor time)",
+        measured=f"{1e3 * flown.took.cpu_s / pictures:.1f} ms a picture, {flown.answer['frames']} laid",
+        peer=f"bare decode {1e3 * decode_s / pictures:.1f} ms",
+        ratio=SECONDS / flown.took.cpu_s,
+        required=1.0,
+        sense="at least",
+        notes=("seconds of film a second of processor",),
+    )
+
+
+def _film(seed: int, **changes: object) -> Path:
+    """The folder of a film, rendered if it is not there."""
+    plan = VideoPlan(seconds=SECONDS, fps=FPS, gsd_m=GSD_M, **changes)
+    folder = ROOT / f"film-{seed}-{plan.strips or 'auto'}{'-steady' if plan.is_steady else ''}"
+    if not (folder / "truth" / "truth.json").is_file():
+        print(f"rendering a film into {folder} …", flush=True)
+        write_video_drill(folder, seed=seed, plan=plan, size_px=SIZE_PX)
+    return folder
+
+
+@contextmanager
+def _flown(film: Path, *options: str, log: str) -> Iterator[_Flown]:
+    """One run into a data folder of its own."""
+    with tempfile.TemporaryDirectory() as scratch:
+        data, video = Path(scratch) / "data", film / VIDEO_NAME
+        command = [*FLYCAM, "live", "--data", data, "--video", video, "--json", *options]
+        command += ["--telemetry", video.with_suffix(f".{log}")]
+        command += ["--camera", film / "camera.json", "--dem", film / "dem.tif"]
+        took = run_process(command)
+        answer = json.loads(took.stdout.splitlines()[-1])
+        mosaic = Path(scratch) / "live.tif"
+        run_process([*FLYCAM, "export", "--data", data, answer["flight_id"], mosaic])
+        yield _Flown(answer, took, mosaic)
+
+
+def _bare_decode_s(video: Path) -> float:
+    """Processor time of reading every picture and doing nothing with it."""
+    began, capture = time.process_time(), cv2.VideoCapture(str(video), cv2.CAP_FFMPEG)
+    while capture.read()[0]:
+        pass
+    return time.process_time() - began

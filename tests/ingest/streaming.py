@@ -1,0 +1,108 @@
+"""Films and streams for tests: a small film with numbered pictures, an RTSP server, a sender of MPEG-TS."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from flycam.drill.video_encoder import VideoEncoder
+
+SIZE_PX = (160, 96)
+BEGUN_S = 1_788_574_380
+_SERVER = """
+import sys, gi
+gi.require_version("Gst", "1.0"); gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer, GLib
+Gst.init(None)
+port, path = sys.argv[1:3]
+server = GstRtspServer.RTSPServer(); server.set_address("127.0.0.1"); server.set_service(port)
+factory = GstRtspServer.RTSPMediaFactory()
+film = f'filesrc location="{path}" ! qtdemux ! h264parse ! rtph264pay name=pay0 config-interval=1'
+factory.set_launch(f'( {film} )')
+server.get_mount_points().add_factory("/live", factory); server.attach(None)
+GLib.MainLoop().run()
+"""
+
+
+def bar_of(number: int) -> np.ndarray:
+    """A picture that says its number: eight squares, white for a 1, above a ramp that tells red from blue."""
+    width, height = SIZE_PX
+    picture = np.zeros((height, width, 3), np.uint8)
+    for bit in range(8):
+        picture[: height // 2, 20 * bit : 20 * bit + 20] = 230 if number >> bit & 1 else 20
+    picture[height // 2 :, :, 0] = np.linspace(40, 220, width).astype(np.uint8)
+    picture[height // 2 :, :, 2] = 40
+    return picture
+
+
+def number_of(pixels: np.ndarray) -> int:
+    """The number that a picture says."""
+    row = pixels[SIZE_PX[1] // 4].astype(int).sum(-1) > 3 * 125
+    return sum(int(row[20 * bit + 10]) << bit for bit in range(8))
+
+
+def write_film(path: Path, pictures: int = 60, fps: int = 30) -> Path:
+    """A film of numbered pictures, dated BEGUN_S."""
+    with VideoEncoder(path, SIZE_PX, fps, BEGUN_S) as encoder:
+        for number in range(pictures):
+            encoder.write(bar_of(number))
+    return path
+
+
+def as_transport_stream(film: Path, path: Path) -> Path:
+    """The film's pictures in an MPEG-TS file."""
+    command = ["gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"]
+    command += ["config-interval=-1", "!", "mpegtsmux", "!", "filesink", f"location={path}"]
+    subprocess.run(command, check=True, timeout=60)
+    return path
+
+
+def free_port(kind: int = socket.SOCK_STREAM) -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def rtsp_server(film: Path, port: int) -> Iterator[str]:
+    """A real RTSP server that plays a film to every client; its address."""
+    command = ["/usr/bin/python3", "-c", _SERVER, str(port), str(film)]
+    with running(command):
+        until_s = time.monotonic() + 30.0
+        while time.monotonic() < until_s:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield f"rtsp://127.0.0.1:{port}/live"
+
+
+@contextmanager
+def transport_stream(film: Path, port: int) -> Iterator[str]:
+    """A film sent once as MPEG-TS over UDP at its own speed; the receiver's address."""
+    command = [
+        *("gst-launch-1.0", "-q", "filesrc", f"location={film}", "!", "qtdemux", "!", "h264parse"),
+        *("config-interval=-1", "!", "mpegtsmux", "alignment=7", "!"),
+        *("udpsink", "host=127.0.0.1", f"port={port}", "sync=true"),
+    ]
+    with running(command):
+        yield f"udp://127.0.0.1:{port}"
+
+
+@contextmanager
+def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that is ended, by its own number, on the way out."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=sys.stderr.fileno())
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,175 @@
+"""Video from files and real streams: each picture at its time, and nothing that dies takes the rest along."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.latest import Latest
+from flycam.ingest.video import VideoSource, creation_ns, is_stream
+from tests.ingest import streaming
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return streaming.write_film(tmp_path_factory.mktemp("film") / "film.mp4")
+
+
+def test_a_film_comes_whole_in_order_with_its_times_and_colours(film: Path) -> None:
+    with VideoSource(str(film)) as source:
+        assert (source.size_px, round(source.fps), source.name) == (streaming.SIZE_PX, 30, "film.mp4")
+        pictures = list(source.pictures())
+    assert [streaming.number_of(p.pixels) for p in pictures] == list(range(60))
+    np.testing.assert_allclose([p.pts_ns for p in pictures], np.arange(60) * 1e9 / 30, atol=1e3)
+    assert pictures[0].t_utc_ns == source.created_ns == streaming.BEGUN_S * 10**9
+    lower = pictures[7].pixels[-8:, -8:].mean(axis=(0, 1))
+    assert lower[0] > 180 and lower[2] < 80  # red is red
+    assert not source.health.dropped.total() and not source.health.remarks
+
+
+def test_a_reader_that_is_slow_loses_nothing_of_a_file(film: Path) -> None:
+    with VideoSource(str(film)) as source:
+        numbers = []
+        for picture in source.pictures():
+            time.sleep(0.01)
+            numbers.append(streaming.number_of(picture.pixels))
+    assert numbers == list(range(60))
+
+
+def test_at_its_own_speed_the_oldest_are_dropped_and_counted(film: Path) -> None:
+    began = time.monotonic()
+    with VideoSource(str(film), is_realtime=True) as source:
+        numbers = []
+        for picture in source.pictures():
+            time.sleep(0.15)
+            numbers.append(streaming.number_of(picture.pixels))
+    assert time.monotonic() - began > 1.9
+    assert numbers == sorted(set(numbers)) and numbers[-1] == 59
+    assert len(numbers) + source.health.dropped["overrun"] == 60
+    assert source.health.dropped["overrun"] > 20
+
+
+def test_what_is_no_video_is_refused_by_name(tmp_path: Path, film: Path) -> None:
+    (tmp_path / "text.mp4").write_text("not a film")
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:2000])
+    for name in ("text.mp4", "cut.mp4", "missing.mp4"):
+        with pytest.raises(SourceUnreadable, match=name), VideoSource(str(tmp_path / name)):
+            pass
+
+
+def test_times_that_jump_back_are_left_out_and_counted(film: Path, tmp_path: Path) -> None:
+    once = streaming.as_transport_stream(film, tmp_path / "once.ts").read_bytes()
+    (tmp_path / "twice.ts").write_bytes(once + once)  # a recorder that began anew: its times do too
+    with VideoSource(str(tmp_path / "twice.ts")) as source:
+        times = [picture.pts_ns for picture in source.pictures()]
+    assert times == sorted(set(times)) and len(times) >= 58
+    assert len(times) + source.health.dropped["pts_backwards"] >= 116
+
+
+def test_a_film_cut_off_in_the_middle_gives_what_it_holds(film: Path, tmp_path: Path) -> None:
+    whole = streaming.as_transport_stream(film, tmp_path / "whole.ts").read_bytes()
+    (tmp_path / "half.ts").write_bytes(whole[: len(whole) // 2])
+    with VideoSource(str(tmp_path / "half.ts")) as source:
+        numbers = [streaming.number_of(picture.pixels) for picture in source.pictures()]
+    assert 10 < len(numbers) < 60 and numbers[:10] == list(range(10))
+
+
+def test_a_decoder_that_hangs_is_ended_in_time(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hangs.mp4")  # opening it waits for a writer that never comes
+    began = time.monotonic()
+    source = _over(tmp_path / "hangs.mp4")
+    with pytest.raises(SourceUnreadable, match="gave no picture"), source:
+        pass
+    assert time.monotonic() - began < 30.0
+
+
+def _over(path: Path) -> VideoSource:
+    """A source whose file is only opened by the decoder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flycam.ingest.video.creation_ns", lambda _: None)
+        return VideoSource(str(path), open_s=5.0)
+
+
+def test_a_decoder_that_dies_ends_the_film_and_is_said(tmp_path: Path) -> None:
+    film = streaming.write_film(tmp_path / "long.mp4", pictures=240)
+    with VideoSource(str(film)) as source:
+        got = []
+        for picture in source.pictures():
+            got.append(streaming.number_of(picture.pixels))
+            if len(got) == 20:
+                os.kill(source.decoder_pid, signal.SIGKILL)
+    assert 20 <= len(got) < 240 and got == list(range(len(got)))
+    assert "died" in source.health.remarks[0][0]
+
+
+def test_leaving_early_leaves_no_process(film: Path) -> None:
+    with VideoSource(str(film)) as source:
+        next(source.pictures())
+        pid = source.decoder_pid
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_real_rtsp_server_is_followed_and_followed_again_when_it_returns(film: Path) -> None:
+    port = streaming.free_port()
+    heard: list[tuple[int, int]] = []
+    with streaming.rtsp_server(film, port) as url:
+        source = VideoSource(url, stall_s=3.0)
+        with source:
+            thread = threading.Thread(
+                target=lambda: heard.extend(
+                    (streaming.number_of(p.pixels), p.t_utc_ns) for p in source.pictures()
+                )
+            )
+            thread.start()
+            # the film is two seconds long: the server ends it, and a new connection plays it again
+            until_s = time.monotonic() + 60.0
+            while source.health.connections < 2 and time.monotonic() < until_s:
+                time.sleep(0.2)
+            time.sleep(2.0)
+            source.stop()
+            thread.join(10.0)
+    numbers, times = [n for n, _ in heard], [t for _, t in heard]
+    assert source.health.connections >= 2 and max(numbers) >= 50
+    assert times == sorted(times) and len(set(times)) == len(times)
+    assert abs(times[0] - time.time_ns()) < 120e9
+    assert numbers.count(30) >= 2
+
+
+def test_mpeg_ts_over_udp_is_followed(film: Path) -> None:
+    port = streaming.free_port(socket.SOCK_DGRAM)
+    long = streaming.write_film(film.parent / "six.mp4", pictures=180)
+    with streaming.transport_stream(long, port) as url, VideoSource(url, stall_s=3.0) as source:
+        got = []
+        for picture in source.pictures():
+            got.append((streaming.number_of(picture.pixels), picture.pts_ns))
+            if len(got) == 40:
+                break
+    numbers, times = zip(*got, strict=True)
+    steps = np.diff(numbers)
+    assert (steps >= 1).all() and np.median(steps) == 1
+    np.testing.assert_allclose(np.diff(times)[steps == 1], 1e9 / 30, atol=2e6)
+
+
+def test_addresses_and_paths_are_told_apart(tmp_path: Path, film: Path) -> None:
+    assert is_stream("rtsp://10.0.0.1/live") and is_stream("udp://@:5600")
+    assert not is_stream("/card/DJI_0001.MP4") and not is_stream("C://video.mp4")
+    assert creation_ns(film) == streaming.BEGUN_S * 10**9
+    (tmp_path / "x.ts").write_bytes(b"\x47" * 400)
+    assert creation_ns(tmp_path / "x.ts") is None
+
+
+def test_the_queue_keeps_the_newest_and_counts_what_it_drops() -> None:
+    queue: Latest[int] = Latest(3)
+    assert all(queue.put(n) for n in range(10))
+    queue.close()
+    assert not queue.put(11)
+    assert [queue.get() for _ in range(4)] == [7, 8, 9, None] and queue.dropped == 7
