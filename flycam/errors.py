@@ -1,4 +1,4 @@
-"""The error tree. It imports nothing, so that every floor can raise from it.
+"""The error tree. It imports nothing of the house, so that every floor can raise from it.
 
 Two branches matter. A `FrameRejected` is about one frame: it is counted under its `reason`, shown,
 and the flight goes on. Every other `FlycamError` stops what is running, loudly. The words a person
@@ -6,6 +6,8 @@ reads, the exit code and the HTTP status are chosen in one place only: `flycam.o
 
 A message names the file (or the place) first and ends with what to do about it.
 """
+
+from typing import Self
 
 
 class FlycamError(Exception):
@@ -71,6 +73,11 @@ class FrameRejected(FlycamError):
 
     reason = "rejected"
     reason_vi = "bị loại"
+
+    @classmethod
+    def because(cls, error: FlycamError) -> Self:
+        """One frame left out for what is said of its file, its lens or its log, in both languages."""
+        return cls(str(error), vi=error.vi)
 
 
 class FrameUnreadable(FrameRejected):

@@ -75,6 +75,13 @@ def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_pa
     assert set(exported.json) >= {"path", "crs", "gsd_m", "bounds"}
     raster = read_raster(out)
     assert raster.tags["FLYCAM_DRILL"] == "DIỄN TẬP"
+    assert exported.json["warnings"] == [] == exported.json["warnings_vi"]
+    elsewhere = ready("export", "thử", out, "--crs", "EPSG:32650", "--gsd", 2)
+    assert elsewhere.exit_code == 0
+    (said,) = elsewhere.json["warnings"]
+    assert "EPSG:32650" in said and "114°E-120°E" in said and done.json["work_crs"] in said
+    assert "vẫn được ghi" in elsewhere.json["warnings_vi"][0]
+    assert ready("export", "thử", out, "--crs", "EPSG:3405", "--gsd", 2).json["warnings"] == []
     name = sorted(drill.photos.iterdir())[0].name
     gone = ready("withdraw", name, "--reason", "lộ mặt nạn nhân", "--authority", "Ban chỉ huy")
     assert gone.exit_code == 0 and gone.json["frames"] == 1 and gone.json["tiles"] > 0
@@ -189,6 +196,20 @@ def test_what_goes_wrong_is_said_in_the_language_of_the_terminal(
     answer = run(*words, **VIETNAMESE)
     assert answer.exit_code == 3 and said in answer.stderr
     assert answer.json["sentence"].isascii() or "Bản Lầu" in answer.json["sentence"]  # JSON stays English
+
+
+def test_how_true_terrain_is_is_stated_and_listed(run: Run, drill: DrillReport) -> None:
+    added = run("dem", "add", drill.dem, "--sigma", "0.3,1")
+    assert added.exit_code == 0 and added.json["sigma_m"] == [0.3, 1.0]
+    assert "± 0.30 m in height, ± 1.00 m in plan" in added.stderr
+    again = run("dem", "add", drill.dem)
+    assert again.json["sigma_m"] == [0.3, 1.0], "what was stated stays"
+    only = run("dem", "add", drill.dem, "--sigma", "0.5", **VIETNAMESE)
+    assert only.json["sigma_m"] == [0.5, None] and "độ cao ± 0,50 m" in only.stderr
+    assert run("dem", "list").json["dems"][0]["sigma_m"] == [0.5, None]
+    for wrong in ("0", "-1", "1,2,3", "nan", "a", "101", "0.3,0"):
+        refused = run("dem", "add", drill.dem, "--sigma", wrong, **VIETNAMESE)
+        assert refused.exit_code == 2 and f"--sigma {wrong}: hãy ghi V hoặc V,H" in refused.stderr
 
 
 def test_what_was_done_is_said_in_the_language_of_the_terminal(

@@ -7,7 +7,7 @@ All coordinates are (east, north, height) metres in the block's work CRS and ver
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -27,9 +27,8 @@ class BlockFrame:
 
     camera        frames with the same key share one interior orientation (calibration id, size, maker)
     strip         number of the straight leg it was flown in: a gimbal's yaw offset is constant on a leg
-    exterior      the prior, with its sigmas
-    velocity_mps  (east, north, up) of the aircraft at the exposure, None if not known; used only where the
-                  camera's readout_s is known
+    exterior      the prior, with its sigmas; its motion, if it has one, is that of a rolling shutter's rows:
+                  the velocity stays, the turn is adjusted, and takes up what the velocity was off
     """
 
     frame_id: str
@@ -39,7 +38,6 @@ class BlockFrame:
     captured_ns: int
     interior: InteriorOrientation
     exterior: ExteriorOrientation
-    velocity_mps: Vec3 | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +92,16 @@ class TerrainPrior:
     sigma_height_m: float = 3.0
     sigma_shift_m: Vec3 = (5.0, 5.0, 3.0)
     canopy_m: float = 8.0
+
+    @classmethod
+    def stated(cls, terrain: TerrainGrid, sigma_m: tuple[float, float | None] | None) -> TerrainPrior:
+        """With the (vertical, horizontal) sigma that is stated of the model; the default where none is."""
+        usual = cls(terrain=terrain)
+        if sigma_m is None:
+            return usual
+        up, aside = sigma_m
+        plan = usual.sigma_shift_m[0] if aside is None else aside
+        return replace(usual, sigma_height_m=up, sigma_shift_m=(plan, plan, up))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +180,8 @@ class Adjustment:
     used       N bool, the observations that took part
     notes      sentences for the report: what turned out other than the metadata said
     frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
-               relative to the block like its sigmas; None where the priors were kept
+               relative to the common shift of the ground that the block shows; None where the priors were
+               kept
     """
 
     accepted: bool

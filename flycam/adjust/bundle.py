@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from flycam.adjust.block import Adjustment, Block
@@ -11,6 +13,7 @@ from flycam.adjust.problem import Observations, Problem, problem_of, starting_va
 from flycam.adjust.results import adjusted, fit_of, kept_priors, with_check_points
 from flycam.adjust.selection import held_out_tracks
 from flycam.adjust.settling import Progress, settle
+from flycam.adjust.stops import STOOD_STILL, at_rest, stood_still
 from flycam.adjust.triangulate import triangulate
 from flycam.errors import InputUnusable
 
@@ -27,10 +30,14 @@ def _silent(_stage: str, _done: int, _total: int) -> None:
 def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Progress = _silent) -> Adjustment:
     """Adjust a block; the priors come back, with the reason, where the adjustment does not improve on them.
 
+    Where its ties say that the aircraft stopped for its photos, frames with a motion keep only their turn.
     progress is called as (stage, done, total). Raises InputUnusable for a block without frames.
     """
     if not block.frames:
-        raise InputUnusable("block: there is no frame to adjust: ingest the flight first")
+        raise InputUnusable(
+            "block: there is no frame to adjust: ingest the flight first",
+            vi="khối ảnh: không có ảnh nào để bình sai; hãy nạp chuyến bay trước",
+        )
     problem = problem_of(block, options)
     start = starting_values(problem)
     held_out, candidates, checks = _parts(problem, options)
@@ -38,6 +45,9 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     if settled is None:
         why = "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept"
         return kept_priors(block, problem, why, None, None)
+    if stood_still(settled):
+        still = adjust_block(at_rest(block), options, progress)
+        return replace(still, notes=(*still.notes, STOOD_STILL))
     fit, point = fit_of(problem, settled, held_out, options, len(block.ties.frame))
     enough = len(held_out) >= 0.01 * len(candidates) and len(held_out) >= 50
     tied = np.bincount(settled.model.seen.frame, minlength=len(problem.frames)) > 0

@@ -1,8 +1,9 @@
 """How well everything is known: covariances of frames and points with the block's common shift taken out.
 
 A block hangs together far better than it hangs in the world. With e_i the error of frame i and e its mean
-over the block, a frame's own sigma is that of e_i - e, and the shift's that of e. Only the blocks of the
-inverse that belong to frames and to pairs that see a common point are ever computed.
+over the block, a frame's own sigma is that of e_i - e, and the shift's that of e. For places on the ground
+the mean is that of the ground (`ground_shift`). Only the blocks of the inverse that belong to frames and to
+pairs that see a common point are ever computed.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats
+from flycam.adjust.ground_shift import ground_functional
 from flycam.adjust.normals import Model
 from flycam.adjust.reduction import Reduction
+from flycam.adjust.unknowns import POSE_UNKNOWNS, Unknowns
 
 _CHUNK_PAIRS = 200_000
 # of observations that each take up a row for every border unknown
@@ -25,33 +28,34 @@ _CHUNK_ROWS = 20_000
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Covariance:
     """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; shift
-    3×3 of that mean; points Q×3 variances relative to it.
+    3×3 of that mean; points Q×3 variances relative to it; on_ground n×6×6 as frames, but east and north
+    relative to the mean of the ground shown.
     """
 
     frames: Floats
     shift: Floats
     points: Floats
+    on_ground: Floats
 
 
-def frame_covariance(reduction: Reduction) -> Covariance:
-    """Of frames and shift; points is empty."""
-    frames, with_shift, shift = _frames(reduction)
+def _relative(frames: Floats, with_mean: Floats, mean: Floats) -> Floats:
+    """n×6×6 of what is left of frames when a mean (3×3, n×6×3 with each frame) is taken off their centres."""
     relative = frames.copy()
-    relative[:, :, :3] -= with_shift
-    relative[:, :3, :] -= with_shift.transpose(0, 2, 1)
-    relative[:, :3, :3] += shift
-    return Covariance(frames=relative, shift=shift, points=np.empty((0, 3)))
+    relative[:, :, :3] -= with_mean
+    relative[:, :3, :] -= with_mean.transpose(0, 2, 1)
+    relative[:, :3, :3] += mean
+    return relative
 
 
 def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats) -> Floats:
     """Variances n×6 of what stands in each frame's six observations after the adjustment.
 
-    by_frame n×6×6, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
+    by_frame n×6×k, by_border n×6×m: the observations' derivatives. Frame and border go together: what a bias
     takes up of a position's noise is as little a residual as what the projection centre does.
     """
     count = reduction.factor.count
     each = np.arange(count)
-    lean = reduction.solved_border.reshape(count, 6, -1)
+    lean = reduction.solved_border.reshape(count, reduction.factor.size, -1)
     own = by_border - by_frame @ lean
     core = reduction.core.solve(np.eye(lean.shape[-1]))
     inside = by_frame @ reduction.factor.inverse(each, each)
@@ -59,32 +63,54 @@ def adjusted_variance(reduction: Reduction, by_frame: Floats, by_border: Floats)
     return known
 
 
-def full_covariance(reduction: Reduction, model: Model) -> Covariance:
-    """Of frames, shift and points."""
-    known = frame_covariance(reduction)
-    return Covariance(frames=known.frames, shift=known.shift, points=_points(reduction, model, known.shift))
+def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> Covariance:
+    """Of frames, shift and points at these unknowns."""
+    frames = _frames(reduction)
+    with_mean = _of_poses(reduction, _mean_columns(reduction)[0])
+    shift = with_mean[:, :3].mean(axis=0)
+    ground = ground_functional(
+        unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
+    )
+    with_ground = _of_poses(reduction, _columns(reduction, ground)[0])
+    of_ground = np.einsum("nij,nik->jk", ground, with_ground)
+    return Covariance(
+        frames=_relative(frames, with_mean, shift),
+        shift=shift,
+        points=_points(reduction, model, shift),
+        on_ground=_relative(frames, with_ground, of_ground),
+    )
 
 
-def _frames(reduction: Reduction) -> tuple[Floats, Floats, Floats]:
-    """Covariance of every frame n×6×6, with the mean centre n×6×3, and of the mean 3×3."""
+def _frames(reduction: Reduction) -> Floats:
+    """Covariance of every frame n×6×6."""
     count = reduction.factor.count
     each = np.arange(count)
     blocks = reduction.factor.inverse(each, each)
-    lean = reduction.solved_border.reshape(count, 6, -1)
+    lean = reduction.solved_border.reshape(count, reduction.factor.size, -1)
     core = reduction.core.solve(np.eye(lean.shape[-1]))
     blocks = blocks + lean @ core @ lean.transpose(0, 2, 1)
-    solved, _ = _mean_columns(reduction)
-    with_mean = solved.reshape(count, 6, 3)
-    return blocks, with_mean, with_mean[:, :3].mean(axis=0)
+    return np.asarray(blocks[:, :POSE_UNKNOWNS, :POSE_UNKNOWNS], dtype=np.float64)
 
 
 def _mean_columns(reduction: Reduction) -> tuple[Floats, Floats]:
-    """Covariance of all frame unknowns (6n×3) and border unknowns (m×3) with the mean centre."""
+    """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with the mean centre."""
     count = reduction.factor.count
-    mean = np.zeros((count, 6, 3))
+    mean = np.zeros((count, POSE_UNKNOWNS, 3))
     mean[:, :3] = np.eye(3) / count
-    right = mean.reshape(-1, 3)
-    return reduction.solve(right, np.zeros((reduction.border.shape[1], 3)))
+    return _columns(reduction, mean)
+
+
+def _columns(reduction: Reduction, by_pose: Floats) -> tuple[Floats, Floats]:
+    """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with three sums over frames, whose
+    derivatives by their poses are n×6×3."""
+    right = np.zeros((reduction.factor.count, reduction.factor.size, 3))
+    right[:, :POSE_UNKNOWNS] = by_pose
+    return reduction.solve(right.reshape(-1, 3), np.zeros((reduction.border.shape[1], 3)))
+
+
+def _of_poses(reduction: Reduction, columns: Floats) -> Floats:
+    """Those of the poses, n×6×3, of columns n·k×3 of all frame unknowns."""
+    return columns.reshape(reduction.factor.count, reduction.factor.size, 3)[:, :POSE_UNKNOWNS]
 
 
 def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
@@ -97,11 +123,12 @@ def _points(reduction: Reduction, model: Model, shift: Floats) -> Floats:
     follow = reduction.point_inverse[owner] @ reduction.normals.cross
     variance = np.einsum("qii->qi", reduction.point_inverse).copy()
 
-    lean = reduction.solved_border.reshape(reduction.factor.count, 6, -1)
+    size = reduction.factor.size
+    lean = reduction.solved_border.reshape(reduction.factor.count, size, -1)
     border = np.zeros((len(model.starts), 3, lean.shape[-1]))
     border[:, :, reduction.seen] = reduction.point_border
     with_mean, border_mean = _mean_columns(reduction)
-    with_mean = with_mean.reshape(-1, 6, 3)
+    with_mean = with_mean.reshape(-1, size, 3)
     towards = np.zeros((len(model.starts), 3, 3))
     for low in range(0, len(frame), _CHUNK_ROWS):
         part = slice(low, low + _CHUNK_ROWS)

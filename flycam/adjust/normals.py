@@ -89,8 +89,8 @@ class Model:
 class Normals:
     """J'WJ and J'Wr. Q points, N observations, g border unknowns that points see, m all of them.
 
-    frame_blocks n×6×6, frame_border n×6×m, border m×m; point_blocks Q×3×3, point_border Q×3×g;
-    cross N×3×6 (point, frame); gradients of each
+    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m; point_blocks Q×3×3,
+    point_border Q×3×g; cross N×3×k (point, frame); gradients of each
     """
 
     frame_blocks: Floats
@@ -118,7 +118,7 @@ def normal_equations(model: Model, unknowns: Unknowns) -> Normals:
         point_blocks=np.zeros((points, 3, 3)),
         point_border=np.zeros((points, 3, unknowns.layout.size - first)),
         point_gradient=np.zeros((points, 3)),
-        cross=np.empty((len(seen), 3, 6)),
+        cross=np.empty((len(seen), 3, model.problem.frames.unknowns)),
     )
     for part in chunks(seen):
         rows = seen.take(part)
@@ -149,10 +149,11 @@ def _add_sightings(
     collect = csr_matrix(
         (np.ones(len(frame)), (frame, np.arange(len(frame)))), shape=(len(normals.frame_blocks), len(frame))
     )
-    turned = by_frame.transpose(0, 2, 1)
-    normals.frame_blocks[:] += (collect @ (turned @ by_frame).reshape(-1, 36)).reshape(-1, 6, 6)
+    turned, own = by_frame.transpose(0, 2, 1), by_frame.shape[-1]
+    normals.frame_blocks[:] += (collect @ (turned @ by_frame).reshape(-1, own * own)).reshape(-1, own, own)
     normals.frame_gradient[:] += collect @ np.einsum("nri,nr->ni", by_frame, residual)
-    direct = (collect @ (turned @ by_lens).reshape(-1, 6 * LENS_UNKNOWNS)).reshape(-1, 6, LENS_UNKNOWNS)
+    direct = collect @ (turned @ by_lens).reshape(-1, own * LENS_UNKNOWNS)
+    direct = direct.reshape(-1, own, LENS_UNKNOWNS)
 
     across = by_point.transpose(0, 2, 1)
     normals.cross[part] = across @ by_frame
@@ -168,9 +169,9 @@ def _add_sightings(
             layout.lens.start + LENS_UNKNOWNS * number, layout.lens.start + LENS_UNKNOWNS * (number + 1)
         )
         normals.frame_border[camera == number, :, at] += direct[camera == number]
-        own = by_lens[mine].reshape(-1, LENS_UNKNOWNS)
-        normals.border[at, at] += own.T @ own
-        normals.border_gradient[at] += own.T @ residual[mine].reshape(-1)
+        lens = by_lens[mine].reshape(-1, LENS_UNKNOWNS)
+        normals.border[at, at] += lens.T @ lens
+        normals.border_gradient[at] += lens.T @ residual[mine].reshape(-1)
         behind = slice(at.start - layout.seen.start, at.stop - layout.seen.start)
         if mine.any():
             normals.point_border[low:high, :, behind] += np.add.reduceat(

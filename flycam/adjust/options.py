@@ -12,7 +12,6 @@ class AdjustOptions:
     held_out_share        share of tracks that take no part and are triangulated with the final poses. The
                           gate needs some: below 0.02 it is 0.02
     self_calibration      let the interior orientation move within its prior
-    rolling_shutter       use the cameras' readout times where the velocity is known
     max_iterations        of all stages together
     outlier_sigmas        residuals beyond this many (robustly estimated) sigmas are rejected at the end
     noise_share           a frame's sigma_position_m and sigma_attitude_rad are of one exposure alone. This
@@ -23,6 +22,8 @@ class AdjustOptions:
                           estimated anew from the block itself; the bias cannot be
     estimate_noise        do so (variance components); False takes the sigmas as they are
     session_gap_s         a longer pause between frames is a landing: the GNSS bias starts anew
+    turn_sigma_radps      of a camera's turn while its rows are read: 0.3° a second of a gimbal's; gusts look
+                          the same from straight above (0.6 m/s over 120 m)
     boresight_sigma_rad   of the camera against the gimbal's zero, per axis
     focal_floor_rel       no focal length is believed better than this, whatever its metadata say
     dem_correlation_m     errors of the DEM are alike within this distance: all tie points within a square of
@@ -34,12 +35,12 @@ class AdjustOptions:
 
     held_out_share: float = 0.05
     self_calibration: bool = True
-    rolling_shutter: bool = True
     max_iterations: int = 60
     outlier_sigmas: float = 4.0
     noise_share: float = 0.5
     estimate_noise: bool = True
     session_gap_s: float = 300.0
+    turn_sigma_radps: float = 0.005
     boresight_sigma_rad: float = 0.009
     focal_floor_rel: float = 0.002
     dem_correlation_m: float = 100.0

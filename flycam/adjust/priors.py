@@ -7,6 +7,13 @@ Noise of positions and attitudes is Huber's, so that one wild fix or heading ben
 and bias are logarithmic in the tails: where the block (or control) is sure that a focal length or a height
 datum is wrong by many sigmas, they let go. Source of the exponential's derivative: Barfoot, State Estimation
 for Robotics, 2017, ch. 7.
+
+A height counted from a take-off that was read off the terrain is wrong together with the terrain: its bias is
+believed to be the terrain's own error and something more,
+
+    bias of the height = - share of the DEM's shift in height + what else is uncertain of the take-off
+
+so that such a flight and its terrain do not count as two witnesses of one height.
 """
 
 from __future__ import annotations
@@ -32,34 +39,50 @@ _ATTITUDE_FLOOR_RAD = 2e-5
 _CANOPY_IN_SHIFT = 0.25
 _HEIGHT_OVER_PLAN = 2.0
 _BAROMETER_M = 2.0
+# of a take-off's variance, at least so much is of the flight alone: where it stood, what stood there
+_LEAST_OWN = 0.1
+_TURN = np.arange(6, 9)  # of a frame's unknowns
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorSigmas:
     """1-sigma of everything that has a prior.
 
-    position, attitude  n×3, of the noise of one frame; bias sessions×3; boresight cameras×3; yaw strips;
-    lens cameras×9; dem 3
+    position, attitude  n×3, of the noise of one frame; turn: of a camera's turn while rows are read, rad/s;
+    bias sessions×3; boresight cameras×3; yaw strips; lens cameras×9; dem 3
+    on_terrain          sessions: how much of the DEM's shift in height is in the bias of the height
     """
 
     position: Floats
     attitude: Floats
+    turn: float
     bias: Floats
     boresight: Floats
     yaw: Floats
     lens: Floats
     dem: Floats
+    on_terrain: Floats
 
     def border(self) -> Floats:
-        """In the order of the border."""
-        return np.concatenate([x.ravel() for x in (self.bias, self.boresight, self.yaw, self.lens, self.dem)])
+        """In the order of the border; a bias is counted from what it shares with the DEM."""
+        own = self.bias.copy()
+        shared = np.square(self.on_terrain * self.dem[2])
+        own[:, 2] = np.sqrt(np.maximum(own[:, 2] ** 2 - shared, _LEAST_OWN * own[:, 2] ** 2))
+        return np.concatenate([x.ravel() for x in (own, self.boresight, self.yaw, self.lens, self.dem)])
+
+    def shared(self, layout: Layout) -> Floats:
+        """m×m: from the border's unknowns to what is believed of them independently of each other."""
+        matrix = np.eye(layout.size)
+        # the shift is what has to be added to the terrain, the bias what has to be taken from the height
+        matrix[layout.bias, layout.dem.stop - 1][2::3] = self.on_terrain
+        return matrix
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PriorTerms:
     """Half the quadratic model of the priors: cost = sum rho, gradients and blocks of J'WJ.
 
-    frame_blocks n×6×6, frame_border n×6×m, border m×m, gradients n×6 and m
+    frame_blocks n×k×k (k 6, or 9 with rolling shutters), frame_border n×k×m, border m×m, gradients n×k and m
     """
 
     cost: float
@@ -80,12 +103,19 @@ def prior_sigmas(
     up = np.abs(frames.rotation[:, :, 2])
     yaw = np.sqrt(np.sum((up * frames.sigma_attitude) ** 2, axis=-1))
     shift = np.array(terrain.sigma_shift_m if terrain else (1.0, 1.0, 1.0), dtype=np.float64)
+    on_terrain = np.zeros(layout.sessions)
     if terrain:
-        shift[2] = np.hypot(shift[2], _CANOPY_IN_SHIFT * terrain.canopy_m)
+        bare = shift[2]
+        shift[2] = np.hypot(bare, _CANOPY_IN_SHIFT * terrain.canopy_m)
+        # what stands on the ground lifts the block's terrain, and not the reading of a take-off
+        share = bare**2 / max(shift[2] ** 2, _POSITION_FLOOR_M**2)
+        counted = frames.on_terrain[:, None].astype(np.float64)
+        on_terrain = share * _medians(counted, frames.session, layout.sessions)[:, 0]
     lens = np.stack([_lens_sigmas(c, options) for c in problem.cameras])
     return PriorSigmas(
         position=np.maximum(noise, _POSITION_FLOOR_M),
         attitude=np.maximum(options.noise_share * frames.sigma_attitude, _ATTITUDE_FLOOR_RAD),
+        turn=options.turn_sigma_radps,
         bias=np.maximum(_medians(bias, frames.session, layout.sessions), _POSITION_FLOOR_M),
         boresight=np.full((layout.cameras, 3), options.boresight_sigma_rad),
         yaw=np.maximum(
@@ -93,6 +123,7 @@ def prior_sigmas(
         ),
         lens=lens if options.self_calibration else lens * 1e-5,
         dem=np.maximum(shift, _POSITION_FLOOR_M),
+        on_terrain=on_terrain,
     )
 
 
@@ -104,14 +135,14 @@ def noise_residuals(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Float
 
 
 def noise_slopes(problem: Problem, unknowns: Unknowns) -> tuple[Floats, Floats]:
-    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×6, and by the
+    """Derivatives of (minus the position's noise, the attitude's noise) by the frame, n×6×k, and by the
     border, n×6×m.
     """
     frames, layout = problem.frames, unknowns.layout
     count, rows = len(frames), np.arange(len(frames))
-    by_frame = np.zeros((count, 6, 6))
+    by_frame = np.zeros((count, 6, frames.unknowns))
     by_frame[:, :3, :3] = np.eye(3)
-    by_frame[:, 3:, 3:] = _turn_slope(_turn(frames, unknowns))
+    by_frame[:, 3:, 3:6] = _turn_slope(_turn(frames, unknowns))
     by_border = np.zeros((count, 6, layout.size))
     for axis in range(3):
         by_border[rows, axis, layout.bias.start + 3 * frames.session + axis] = 1.0
@@ -126,7 +157,8 @@ def prior_cost(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> flo
     position, attitude = noise_residuals(problem, unknowns)
     noise = huber(_squared(position, sigmas.position), NOISE_BEND).cost.sum()
     noise += huber(_squared(attitude, sigmas.attitude), NOISE_BEND).cost.sum()
-    z = _border_residuals(problem, unknowns) / sigmas.border()
+    noise += np.sum(_turn_residuals(problem, unknowns, sigmas) ** 2)
+    z = sigmas.shared(unknowns.layout) @ _border_residuals(problem, unknowns) / sigmas.border()
     loose = _may_be_wrong(unknowns.layout)
     return float(noise + np.sum(z[~loose] ** 2) + cauchy(z[loose] ** 2, LOOSE_BEND).cost.sum())
 
@@ -148,18 +180,24 @@ def prior_terms(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Pr
     flat = by_border.reshape(-1, layout.size)
     shared = flat.T @ (flat * weight.reshape(-1, 1))
     gradient = flat.T @ (weight * residual).reshape(-1)
-    z = _border_residuals(problem, unknowns)
+    together = sigmas.shared(layout)
+    z = together @ _border_residuals(problem, unknowns)
     own_weight = 1.0 / sigmas.border() ** 2
     loose = _may_be_wrong(layout)
     own_weight[loose] *= cauchy(np.square(z[loose] / sigmas.border()[loose]), LOOSE_BEND).weight
-    shared[np.diag_indices(layout.size)] += own_weight
+    shared += together.T @ (own_weight[:, None] * together)
+    frame_blocks = weighted @ by_frame
+    frame_gradient = np.einsum("nij,nj->ni", weighted, residual)
+    if problem.frames.rolling:
+        frame_blocks[:, _TURN, _TURN] += 1.0 / sigmas.turn**2
+        frame_gradient[:, _TURN] += _turn_residuals(problem, unknowns, sigmas) / sigmas.turn
     return PriorTerms(
         cost=prior_cost(problem, unknowns, sigmas),
-        frame_blocks=weighted @ by_frame,
+        frame_blocks=frame_blocks,
         frame_border=weighted @ by_border,
         border=shared,
-        frame_gradient=np.einsum("nij,nj->ni", weighted, residual),
-        border_gradient=gradient + own_weight * z,
+        frame_gradient=frame_gradient,
+        border_gradient=gradient + together.T @ (own_weight * z),
     )
 
 
@@ -195,6 +233,11 @@ def _lens_sigmas(interior: InteriorOrientation, options: AdjustOptions) -> Float
     if interior.model.value == "fisheye":
         distortion = [radial, radial, radial, radial, 1e-6]
     return np.array([focal, 0.0005, centre, centre, *distortion])
+
+
+def _turn_residuals(problem: Problem, unknowns: Unknowns, sigmas: PriorSigmas) -> Floats:
+    """How far the turns while rows were read are from what the neighbours told, in sigmas, n×3."""
+    return (unknowns.turn - problem.frames.turn) / sigmas.turn
 
 
 def _border_residuals(problem: Problem, unknowns: Unknowns) -> Floats:

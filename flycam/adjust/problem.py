@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from flycam.adjust.block import Block, BlockFrame, ControlPoint, Floats, Indices
 from flycam.adjust.options import AdjustOptions
-from flycam.adjust.unknowns import Unknowns
+from flycam.adjust.unknowns import POSE_UNKNOWNS, ROLLING_UNKNOWNS, Unknowns
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import lens_vector
+from flycam.geometry.shutter import is_rolling, row_seconds
 
 Bools = NDArray[np.bool_]
 
@@ -22,6 +23,7 @@ Bools = NDArray[np.bool_]
 _STRIP_FRAMES = 3
 # observations that are linearised at a time: bounds the memory of derivatives
 _CHUNK = 60_000
+_STILL = (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,7 +32,9 @@ class FrameArrays:
 
     centre n×3 measured positions, rotation n×3×3 measured attitudes, scale n grid scales; sigma_position and
     sigma_attitude n×3 as recorded (bias and noise together); camera, strip, session n numbers, strip -1
-    where it has no offset of its own; seconds n since the first; velocity n×3, zero where not known or used
+    where it has no offset of its own; seconds n since the first; velocity n×3 (world axes) and turn n×3
+    (camera axes) while rows were read, zero where the shutter does not roll; rolling: whether any does;
+    on_terrain n: the height was counted from the terrain
     """
 
     centre: Floats
@@ -43,6 +47,14 @@ class FrameArrays:
     session: Indices
     seconds: Floats
     velocity: Floats
+    turn: Floats
+    rolling: bool
+    on_terrain: Bools
+
+    @property
+    def unknowns(self) -> int:
+        """How many a frame has: its turn while rows are read is unknown as soon as one shutter rolls."""
+        return ROLLING_UNKNOWNS if self.rolling else POSE_UNKNOWNS
 
     def __len__(self) -> int:
         return len(self.centre)
@@ -52,15 +64,15 @@ class FrameArrays:
 class Observations:
     """N image observations sorted by (point, frame).
 
-    frame, point N; uv N×2; sigma N px; travel N×3: how far from its place at mid-exposure the camera stood
-    when this row was read out; tie N: index into Block.ties, -1 for a control point
+    frame, point N; uv N×2; sigma N px; after N seconds: how long after the middle row this one was read; tie
+    N: index into Block.ties, -1 for a control point
     """
 
     frame: Indices
     point: Indices
     uv: Floats
     sigma: Floats
-    travel: Floats
+    after: Floats
     tie: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -78,7 +90,7 @@ class Observations:
             point=self.point[rows],
             uv=self.uv[rows],
             sigma=self.sigma[rows],
-            travel=self.travel[rows],
+            after=self.after[rows],
             tie=self.tie[rows],
         )
 
@@ -124,7 +136,7 @@ def problem_of(block: Block, options: AdjustOptions) -> Problem:
         frames=frames,
         keys=keys,
         cameras=cameras,
-        observations=_observations(block, frames, cameras, options),
+        observations=_observations(block, frames, cameras),
         tracks=block.ties.tracks,
         control=block.control,
         control_m=np.array([p.position_m for p in block.control]).reshape(-1, 3) - origin,
@@ -138,6 +150,7 @@ def starting_values(problem: Problem) -> Unknowns:
     return Unknowns(
         centre=frames.centre.copy(),
         rotation=frames.rotation.copy(),
+        turn=frames.turn.copy(),
         bias=np.zeros((int(frames.session.max()) + 1, 3)),
         boresight=np.zeros((len(problem.cameras), 3)),
         yaw=np.zeros(int(frames.strip.max()) + 1),
@@ -162,11 +175,7 @@ def _frame_arrays(
 ) -> FrameArrays:
     times = np.array([f.captured_ns for f in frames], dtype=np.int64)
     camera = np.array([number[f.camera] for f in frames], dtype=np.int32)
-    velocity = np.zeros((len(frames), 3))
-    if options.rolling_shutter:
-        for row, frame in enumerate(frames):
-            if frame.velocity_mps is not None and frame.interior.readout_s:
-                velocity[row] = frame.velocity_mps
+    motions = [f.exterior.motion if is_rolling(f.interior, f.exterior) else None for f in frames]
     return FrameArrays(
         centre=centres,
         rotation=np.array([f.exterior.rotation for f in frames]),
@@ -177,7 +186,10 @@ def _frame_arrays(
         strip=_strips(np.array([f.strip for f in frames])),
         session=_sessions(times, options.session_gap_s),
         seconds=(times - times.min()) * 1e-9,
-        velocity=velocity,
+        velocity=np.array([m.velocity_mps if m else _STILL for m in motions]),
+        turn=np.array([m.turn_radps if m else _STILL for m in motions]),
+        rolling=any(motions),
+        on_terrain=np.array([f.exterior.height_on_terrain for f in frames], dtype=bool),
     )
 
 
@@ -201,7 +213,6 @@ def _observations(
     block: Block,
     frames: FrameArrays,
     cameras: Sequence[InteriorOrientation],
-    options: AdjustOptions,
 ) -> Observations:
     ties = block.ties
     used = [(k, p) for k, p in enumerate(block.control) if p.frames]
@@ -213,14 +224,16 @@ def _observations(
     uv = np.concatenate([ties.uv_px, *(np.asarray(p.uv_px).reshape(-1, 2) for _, p in used)])
     sigma = np.concatenate([ties.sigma_px, np.repeat([p.sigma_px for _, p in used], counts)])
     tie = np.concatenate([np.arange(len(ties.frame)), np.full(sum(counts), -1)]).astype(np.int64)
-    height = np.array([c.image_size_px[1] for c in cameras])[frames.camera[frame]]
-    readout = np.array([c.readout_s or 0.0 for c in cameras])[frames.camera[frame]]
-    after = readout * (uv[:, 1] / (height - 1.0) - 0.5)
+    after = np.zeros(len(frame))
+    moving = np.array([f.exterior.motion is not None for f in block.frames])[frame]
+    for number, interior in enumerate(cameras):
+        rows = moving & (frames.camera[frame] == number)
+        after[rows] = row_seconds(interior, uv[rows, 1])
     return Observations(
         frame=frame,
         point=point,
         uv=uv.astype(np.float64),
         sigma=sigma.astype(np.float64),
-        travel=frames.velocity[frame] * after[:, None],
+        after=after,
         tie=tie,
     ).take(np.lexsort((frame, point)))

@@ -25,7 +25,7 @@ from flycam.adjust.unknowns import Unknowns
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """A change of the unknowns: frames n×6, border m, points Q×3 in the order of the model's points.
+    """A change of the unknowns: frames n×6 or n×9, border m, points Q×3 in the order of the model's points.
 
     decrement  how far frames and border move, in squared sigmas of theirs (Newton's decrement after the
                points' elimination)
@@ -45,7 +45,7 @@ class _Part:
         self.points = slice(low, high)
         self.begin = (starts[low : high + 1] - rows.start).astype(np.int32)
         self.frame = model.seen.frame[rows]
-        self.shape = (3 * (high - low), 6 * len(normals.frame_blocks))
+        self.shape = (3 * (high - low), normals.frame_gradient.size)
         self.blocks = normals.cross[rows]
         self.cross = bsr_matrix((self.blocks, self.frame, self.begin), shape=self.shape)
 
@@ -71,22 +71,22 @@ class Reduction:
         """
         self.normals = normals
         self.seen = unknowns.layout.seen
-        frames = len(normals.frame_blocks)
+        frames, own = normals.frame_gradient.shape
         self.point_inverse = _inverse(_damped(normals.point_blocks, damping))
         starts = np.r_[model.starts, len(model.seen)]
         self.owner = np.repeat(np.arange(len(model.starts)), np.diff(starts))
         self.parts = [_Part(normals, model, starts, part) for part in chunks(model.seen)]
         reduced = bsr_matrix(
             (_damped(normals.frame_blocks, damping), np.arange(frames), np.arange(frames + 1)),
-            shape=(6 * frames, 6 * frames),
+            shape=(own * frames, own * frames),
         )
-        border = normals.frame_border.reshape(6 * frames, -1).copy()
+        border = normals.frame_border.reshape(own * frames, -1).copy()
         self.point_border = self.point_inverse @ normals.point_border
         for part in self.parts:
             across = part.cross.T
             reduced = reduced - across @ part.times(self.point_inverse)
             border[:, self.seen] -= across @ part.flat(self.point_border)
-        self.factor = BlockFactor(reduced.tobsr((6, 6)), plan)
+        self.factor = BlockFactor(reduced.tobsr((own, own)), plan)
         core = _damped(normals.border[None], damping)[0]
         width = core[self.seen, self.seen].shape[0]
         core[self.seen, self.seen] -= normals.point_border.reshape(-1, width).T @ self.point_border.reshape(
@@ -111,10 +111,11 @@ class Reduction:
         pulled = np.concatenate([part.cross @ frame for part in self.parts]).reshape(-1, 3)
         moved = np.einsum("qij,qj->qi", self.point_inverse, pulled)
         moved += self.point_border @ border[self.seen]
-        return Step(frames=-frame.reshape(-1, 6), border=-border, points=moved - point, decrement=decrement)
+        frames = -frame.reshape(normals.frame_gradient.shape)
+        return Step(frames=frames, border=-border, points=moved - point, decrement=decrement)
 
     def solve(self, frames: Floats, border: Floats) -> tuple[Floats, Floats]:
-        """Solution of the reduced system for right-hand sides 6n(×k) and m(×k)."""
+        """Solution of the reduced system for right-hand sides of n frames' unknowns (×k) and m(×k)."""
         y = self.factor.solve(frames)
         low = self.core.solve(border - self.border.T @ y)
         return y - self.solved_border @ low, low

@@ -85,11 +85,12 @@ def adjusted(
 
 
 def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
-    """6×6 of each frame, with the sigmas that the frames say; how they depend on each other is kept."""
-    covariance = settled.covariance.frames
+    """6×6 of each frame as places on the ground feel it, with what the frames' own sigmas are larger by than
+    the solution's (frames that are carried)."""
     said = np.array([(*f.exterior.sigma_position_m, *f.exterior.sigma_attitude_rad) for f in frames])
-    scale = said / np.sqrt(np.maximum(np.einsum("nii->ni", covariance), 1e-16))
-    return np.asarray(covariance * scale[:, :, None] * scale[:, None, :], dtype=np.float64)
+    solved = np.einsum("nii->ni", settled.covariance.frames)
+    more = np.maximum(said**2 - solved, 0.0)
+    return np.asarray(settled.covariance.on_ground + more[:, :, None] * np.eye(6), dtype=np.float64)
 
 
 def kept_priors(
@@ -144,7 +145,9 @@ def _frames(
             AdjustedFrame(
                 frame_id=before.frame_id,
                 state=state,
-                exterior=_exterior(before.exterior, centre[i], rotation[i], sigma[i]),
+                exterior=_exterior(
+                    before.exterior, centre[i], rotation[i], settled.unknowns.turn[i], sigma[i]
+                ),
                 ties=int(count[i]),
                 rms_px=float(np.sqrt(squared[i] / (2 * count[i]))) if count[i] else float("nan"),
                 cells_pct=float(100.0 * cells[i] / _CELLS**2),
@@ -154,9 +157,13 @@ def _frames(
 
 
 def _exterior(
-    before: ExteriorOrientation, centre: Floats, rotation: Floats, sigma: Floats
+    before: ExteriorOrientation, centre: Floats, rotation: Floats, turn: Floats, sigma: Floats
 ) -> ExteriorOrientation:
     """The next version of a pose; the rotation is made orthogonal to the last bit again."""
+    motion = before.motion
+    if motion is not None:
+        wx, wy, wz = (float(w) for w in turn)
+        motion = replace(motion, turn_radps=(wx, wy, wz))
     left, _, right = np.linalg.svd(rotation)
     east, north, up, about_x, about_y, about_z = (float(s) for s in sigma)
     return replace(
@@ -167,6 +174,7 @@ def _exterior(
         sigma_attitude_rad=(about_x, about_y, about_z),
         source=PoseSource.ADJUSTED,
         version=before.version + 1,
+        motion=motion,
     )
 
 

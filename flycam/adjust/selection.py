@@ -105,7 +105,7 @@ def image_factor(problem: Problem, unknowns: Unknowns, seen: Observations, frame
     """Robust factor by which image residuals differ from their sigmas, freedom taken into account."""
     residual = image_residuals(problem, unknowns, seen) / seen.sigma[:, None]
     observations = 2 * len(seen)
-    unknown = 3 * len(np.unique(seen.point)) + 6 * frames
+    unknown = 3 * len(np.unique(seen.point)) + problem.frames.unknowns * frames
     # pose priors hold a part of the frames' unknowns; counting all would be too pessimistic with few ties
     redundancy = max((observations - unknown) / max(observations, 1), 0.15)
     # the median of residuals is too small where short tracks leave some coordinates without any freedom, so

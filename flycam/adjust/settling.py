@@ -91,7 +91,7 @@ def settle(
         unknowns=work.unknowns,
         model=work.model,
         claimed=claimed,
-        covariance=full_covariance(reduction, work.model),
+        covariance=full_covariance(reduction, work.model, work.unknowns),
         lens=reduction.core.solve(np.eye(work.unknowns.layout.size))[lens, lens],
         limit_px=limit_px,
         iterations=work.iterations,

@@ -1,8 +1,8 @@
 """Image residuals of a block and their derivatives, observation by observation in arrays.
 
-A rolling shutter is part of the projection: a row read out t seconds after mid-exposure was seen from
-centre + velocity * t. Source: Vautherin et al., Photogrammetric Accuracy and Modeling of Rolling Shutter
-Cameras, ISPRS Annals III-3, 2016 (the translation part).
+A rolling shutter is part of the projection, by the model of `geometry.shutter`: each point is seen at the
+moment when the row it was observed on was read. Its turn in that time, thousandths of a radian, is left out
+of the derivatives.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from flycam.geometry.projection import (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sighted:
-    """residual N×2 (projected minus observed, px), and its derivatives by the frame N×2×6 (centre, turn),
-    by the lens N×2×9 and by the point N×2×3.
+    """residual N×2 (projected minus observed, px), and its derivatives by the frame N×2×6 (centre, turn), or
+    N×2×9 (turn a second) where shutters roll, by the lens N×2×9 and by the point N×2×3.
     """
 
     residual: Floats
@@ -37,9 +37,14 @@ class Sighted:
 
 def camera_points(problem: Problem, unknowns: Unknowns, seen: Observations) -> Floats:
     """The observed points in the axes of the cameras that see them, N×3."""
-    offset = unknowns.point[seen.point] - unknowns.centre[seen.frame] - seen.travel
-    offset[:, 2] *= problem.frames.scale[seen.frame]
+    frames = problem.frames
+    offset = unknowns.point[seen.point] - unknowns.centre[seen.frame]
+    if frames.rolling:
+        offset -= frames.velocity[seen.frame] * seen.after[:, None]
+    offset[:, 2] *= frames.scale[seen.frame]
     place: Floats = np.einsum("nij,nj->ni", unknowns.rotation[seen.frame], offset)
+    if frames.rolling:
+        place += np.cross(unknowns.turn[seen.frame] * seen.after[:, None], place)
     return place
 
 
@@ -82,9 +87,13 @@ def sight(problem: Problem, unknowns: Unknowns, seen: Observations) -> Sighted:
             part = image_points_with_derivatives(interior, unknowns.lens[number], place[rows])
             uv[rows], by_camera[rows], by_lens[rows] = part.uv, part.by_camera, part.by_lens
     by_point = by_camera @ _stretched(problem, unknowns)[seen.frame]
+    turned = by_camera @ turned_by(place)
+    by_frame = [-by_point, turned]
+    if problem.frames.rolling:
+        by_frame.append(turned * seen.after[:, None, None])
     return Sighted(
         residual=uv - seen.uv,
-        by_frame=np.concatenate([-by_point, by_camera @ turned_by(place)], axis=-1),
+        by_frame=np.concatenate(by_frame, axis=-1),
         by_lens=by_lens,
         by_point=by_point,
     )

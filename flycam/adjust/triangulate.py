@@ -53,7 +53,9 @@ def _place(
     ids = seen.point[starts]
     owner = np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(seen)]))
     ray = world_rays(problem, unknowns, seen)
-    centre = unknowns.centre[seen.frame] + seen.travel
+    centre = unknowns.centre[seen.frame]
+    if problem.frames.rolling:
+        centre = centre + problem.frames.velocity[seen.frame] * seen.after[:, None]
     # where the lens cannot produce an observation, it neither places a point nor forbids it
     known = finite_rows(ray)
     mean: Floats = np.add.reduceat(np.where(known[:, None], ray, 0.0), starts)
@@ -76,6 +78,8 @@ def world_rays(problem: Problem, unknowns: Unknowns, seen: Observations) -> Floa
         rows = camera == number
         lens = with_lens(interior, unknowns.lens[number])
         direction[rows] = np.stack(undistorted_directions(lens, seen.uv[rows, 0], seen.uv[rows, 1]), axis=-1)
+    if problem.frames.rolling:
+        direction -= np.cross(unknowns.turn[seen.frame] * seen.after[:, None], direction)
     world = np.einsum("nji,nj->ni", unknowns.rotation[seen.frame], direction)
     world[:, 2] /= problem.frames.scale[seen.frame]
     unit: Floats = world / np.linalg.norm(world, axis=-1, keepdims=True)

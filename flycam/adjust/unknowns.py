@@ -1,4 +1,5 @@
-"""The unknowns of a block: six for every frame, three for every point, and a border that all frames share.
+"""The unknowns of a block: six for every frame (nine with rolling shutters), three for every point, and a
+border that all frames share.
 
 Border, in this order: GNSS bias (3 a session), boresight (3 a camera), yaw offset (1 a strip), lens (9 a
 camera), shift of the DEM (3). Only the last two are seen by points.
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from flycam.adjust.block import Floats
 from flycam.geometry.projection import LENS_UNKNOWNS
 from flycam.geometry.rotation import rotation_from_angle_axis
+
+POSE_UNKNOWNS, ROLLING_UNKNOWNS = 6, 9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,12 +68,14 @@ class Layout:
 class Unknowns:
     """Values of all unknowns. Metres are relative to the problem's origin.
 
-    centre n×3; rotation n×3×3; bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips)
-    in radians; lens cameras×9; dem 3 (how far the DEM stands east, north, up of where it should); point P×3
+    centre n×3; rotation n×3×3; turn n×3 rad/s while rows are read (an unknown only of a block with rolling
+    shutters); bias sessions×3 (measured minus true); boresight cameras×3 and yaw (strips) in radians; lens
+    cameras×9; dem 3 (how far the DEM is to be moved east, north, up to where it should stand); point P×3
     """
 
     centre: Floats
     rotation: Floats
+    turn: Floats
     bias: Floats
     boresight: Floats
     yaw: Floats
@@ -84,12 +89,14 @@ class Unknowns:
         return Layout(sessions=len(self.bias), cameras=len(self.lens), strips=len(self.yaw))
 
     def moved(self, frames: Floats, border: Floats, points: Floats) -> Unknowns:
-        """After a step: frames n×6 (centre, turn about the camera's axes), border, points P×3."""
+        """After a step: frames n×6 (centre, turn about the camera's axes) or n×9 (and turn a second), border,
+        points P×3."""
         at = self.layout
         return replace(
             self,
             centre=self.centre + frames[:, :3],
-            rotation=rotation_from_angle_axis(frames[:, 3:]) @ self.rotation,
+            rotation=rotation_from_angle_axis(frames[:, 3:6]) @ self.rotation,
+            turn=self.turn + frames[:, 6:] if frames.shape[1] > POSE_UNKNOWNS else self.turn,
             bias=self.bias + border[at.bias].reshape(-1, 3),
             boresight=self.boresight + border[at.boresight].reshape(-1, 3),
             yaw=self.yaw + border[at.yaw],

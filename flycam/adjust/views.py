@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import BlockFrame
-from flycam.geometry.camera import undistorted_directions
+from flycam.geometry.camera import camera_coordinates, sight_lines, undistorted_directions
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.features import Features, search_scale
+from flycam.geometry.shutter import is_rolling
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 
 Floats = NDArray[np.float64]
@@ -22,7 +24,8 @@ class View:
     """One frame ready to be matched; metric axes as in `adjust.epipolar` (heights times grid_scale).
 
     centre      3; rotation 3×3 world to camera
-    rays        N×3 unit, camera axes; ground N×3 metric, NaN where the terrain is not known
+    rays        N×3 unit, camera axes; of a rolling shutter those at the middle row's moment; ground N×3
+                metric, NaN where the terrain is not known
     focal_px    pixels a radian near the axis
     unit_px     the size of a searched pixel in full-size pixels: what errors of localisation are measured in
     ground_sigma_m  1-sigma error of a ground point by the prior
@@ -46,12 +49,13 @@ def view_of(frame: BlockFrame, features: Features, terrain: TerrainGrid) -> View
     scale = exterior.grid_scale
     rotation = np.asarray(exterior.rotation)
     rays = unit_rays(frame, features.uv_px)
-    along = rays @ rotation
-    along[:, 2] /= scale
+    stood, along = sight_lines(frame.interior, exterior, features.uv_px)
     sighted = np.flatnonzero(np.isfinite(along).all(axis=1))
     ground = np.full((len(rays), 3), np.nan)
     if sighted.size:
-        ground[sighted] = cast_rays(terrain, np.asarray(exterior.projection_centre_m), along[sighted])
+        ground[sighted] = cast_rays(terrain, stood[sighted], along[sighted])
+    if is_rolling(frame.interior, exterior):
+        rays = _at_once(exterior, ground, rays)
     ground[:, 2] *= scale
     centre = np.array(exterior.projection_centre_m) * [1.0, 1.0, scale]
     seen = np.isfinite(ground[:, 2])
@@ -71,6 +75,13 @@ def view_of(frame: BlockFrame, features: Features, terrain: TerrainGrid) -> View
         ground_sigma_m=sigma,
         height_m=height,
     )
+
+
+def _at_once(exterior: ExteriorOrientation, ground: Floats, rays: Floats) -> Floats:
+    """Rays as if every row had been read with the middle one; as they are where no ground is known."""
+    place = np.stack(camera_coordinates(exterior, *ground.T), axis=-1)
+    unit = place / np.linalg.norm(place, axis=1, keepdims=True)
+    return np.where(np.isfinite(unit), unit, rays)
 
 
 def without_descriptors(view: View) -> View:

@@ -5,19 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.mosaic.export import Exported
 
 
 def of_export(exported: Exported, language: str = "en") -> Answered:
-    """path, crs, gsd_m, bounds."""
+    """path, crs, gsd_m, bounds, warnings."""
     rows, cols = exported.shape_px
     answer = {
         "path": str(exported.path),
         "crs": exported.crs,
         "gsd_m": exported.gsd_m,
         "bounds": list(exported.bounds),
+        "warnings": [sentence(one) for one in exported.notes],
+        "warnings_vi": [sentence(one, "vi") for one in exported.notes],
     }
     pixel = "mỗi điểm ảnh" if language == "vi" else "a pixel"
-    return answer, [f"{exported.path}: {cols}×{rows} px, {exported.gsd_m:.3g} m {pixel}, {exported.crs}"]
+    written = f"{exported.path}: {cols}×{rows} px, {exported.gsd_m:.3g} m {pixel}, {exported.crs}"
+    return answer, [written, *(f"  ! {sentence(one, language)}" for one in exported.notes)]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flycam.answers.answered import Answered
 from flycam.report.heard import translated
 from flycam.report.numbers import listed, number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.pipeline.finish_report import FinishReport
+    from flycam.pipeline.finish_report import FinishReport, LayerReport
     from flycam.pipeline.report import ReportFile
 
 
@@ -27,6 +27,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "revision": main.revision if main else None,
         "new": report.layers[0].new,
         **{key: stats.get(key) for key in _FINISH_FIGURES},
+        "warnings": [translated(one, "en") for one in _doubts(stats)],
+        "warnings_vi": [translated(one, "vi") for one in _doubts(stats)],
         "layers": [
             {
                 "layer": one.layer,
@@ -41,8 +43,7 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "stage_seconds": stats.get("seconds"),
         "seconds": round(report.seconds, 3),
     }
-    lines = _lines_vi(report, stats) if language == "vi" else _lines(report, stats)
-    return answer, lines
+    return answer, _lines(report, stats, language)
 
 
 _FINISH_FIGURES = (
@@ -61,83 +62,144 @@ _FINISH_FIGURES = (
     "check_m",
     "control",
     "surface",
+    "rolling_shutter",
 )
 
 
-def _lines(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
-    name, main = report.flight.name, report.main
-    skipped = [f"  [left out] {one.layer}: {one.why}" for one in report.layers if one.record is None]
-    if main is None:
-        return [f"{name}: nothing was finished", *skipped]
-    if not report.layers[0].new:
-        mended = sum(one.mended for one in report.layers)
-        again = f"; {mended} of its tiles were lost or damaged and were made again" if mended else ""
-        stands = f"{name}: revision {main.revision} stands; nothing has changed since it was made{again}"
-        return [stands, *skipped]
-    frames = stats["frames"]
-    lines = [f"{name}: revision {main.revision} from {frames['used']} frames, {report.seconds:.0f} s"]
-    if stats["accepted"]:
-        lines.append(
-            f"  {stats['tie_points']} tie points, reprojection {_metric(stats['reprojection_px'], 'px')} "
-            f"(held out {_metric(stats['held_out_px'], 'px')}); within the block ± "
-            f"{_metric(stats['sigma_xy_m'], 'm')} in plan, ± {_metric(stats['sigma_z_m'], 'm')} in height"
-        )
-        shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
-        lines.append(
-            f"  the cameras moved by {_triple(shift)} m (east, north, up) on the whole; what stays unknown "
-            f"of the block's place: ± {_triple(unknown)} m"
-        )
-        if carried := frames.get("carried_names"):
-            lines.append(f"  could not be tied, carried by neighbours: {listed(carried, 'en')}")
-    else:
-        lines.append(f"  poses as recorded were kept: {stats['why']}")
-    if stats["surface"]:
-        lines.append(
-            f"  surface of its own under {stats['surface']['supported_pct']:.0f} % of the ground, posts "
-            f"every {stats['surface']['spacing_m']:.2g} m"
-        )
-    lines += [f"  {sentence}" for sentence in (*_said(stats), *stats["notes"])]
-    lines += [f"  [left out] {one['name']}: {one['sentence']}" for one in frames["left_out"]]
-    return lines + skipped
+class _Words(NamedTuple):
+    vi: str
+    en: str
 
 
-def _lines_vi(report: FinishReport, stats: Mapping[str, Any]) -> list[str]:
+_SAID: Mapping[str, _Words] = {
+    "nothing": _Words("{name}: chưa hoàn thiện được lớp nào", "{name}: nothing was finished"),
+    "skipped": _Words("  [bỏ] {why}", "  [left out] {layer}: {why}"),
+    "stands": _Words(
+        "{name}: bản hoàn thiện số {revision} vẫn đúng, không có gì thay đổi",
+        "{name}: revision {revision} stands; nothing has changed since it was made",
+    ),
+    "mended": _Words(
+        "; {mended} mảnh bản đồ bị mất hoặc hỏng đã được dựng lại",
+        "; {mended} of its tiles were lost or damaged and were made again",
+    ),
+    "made": _Words(
+        "{name}: bản hoàn thiện số {revision} từ {used} ảnh, {seconds} giây",
+        "{name}: revision {revision} from {used} frames, {seconds} s",
+    ),
+    "ties": _Words(
+        "  {ties} điểm liên kết, sai số chiếu lại {error} (điểm giữ lại {held_out}); trong khối ± {plan} mặt "
+        "bằng, ± {height} độ cao",
+        "  {ties} tie points, reprojection {error} (held out {held_out}); within the block ± {plan} in plan, "
+        "± {height} in height",
+    ),
+    "shift": _Words(
+        "  cả khối đã dời {shift} m (đông; bắc; cao); độ lệch chung còn chưa biết: ± {unknown} m",
+        "  the cameras moved by {shift} m (east, north, up) on the whole; what stays unknown of the block's "
+        "place: ± {unknown} m",
+    ),
+    "carried": _Words(
+        "  không liên kết được, đặt theo ảnh lân cận: {names}",
+        "  could not be tied, carried by neighbours: {names}",
+    ),
+    "priors": _Words("  giữ vị trí ảnh như đã ghi khi bay: {why}", "  poses as recorded were kept: {why}"),
+    "surface": _Words(
+        "  {share} % diện tích nằm trên bề mặt đo từ chuyến bay, điểm cách {spacing} m",
+        "  surface of its own under {share} % of the ground, posts every {spacing} m",
+    ),
+    "shutter": _Words(
+        "  đã tính màn trập cuốn cho {frames} ảnh: nếu không, các hàng ngoài cùng lệch đến {most}",
+        "  rolling shutter taken into account in {frames} frames: without it their outermost rows would be "
+        "off by up to {most}",
+    ),
+    "left_out": _Words("  [bỏ] {name}: {why}", "  [left out] {name}: {why}"),
+    "report": _Words(
+        "{path}: báo cáo chất lượng của {name}, bản hoàn thiện số {revision}",
+        "{path}: quality report of {name}, revision {revision}",
+    ),
+}
+
+
+def _say(key: str, language: str, **values: object) -> str:
+    words = _SAID[key]
+    return (words.vi if language == "vi" else words.en).format_map(values)
+
+
+def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> list[str]:
+    """What came of it, for people: the revision, then what was left out."""
     name, main = report.flight.name, report.main
-    skipped = [f"  [bỏ] {one.why_vi}" for one in report.layers if one.record is None]
+    skipped = [_skipped(one, language) for one in report.layers if one.record is None]
     if main is None:
-        return [f"{name}: chưa hoàn thiện được lớp nào", *skipped]
+        return [_say("nothing", language, name=name), *skipped]
     if not report.layers[0].new:
         mended = sum(one.mended for one in report.layers)
-        again = f"; {mended} mảnh bản đồ bị mất hoặc hỏng đã được dựng lại" if mended else ""
-        return [f"{name}: bản hoàn thiện số {main.revision} vẫn đúng, không có gì thay đổi{again}", *skipped]
-    frames = stats["frames"]
-    lines = [f"{name}: bản hoàn thiện số {main.revision} từ {frames['used']} ảnh, {report.seconds:.0f} giây"]
-    if stats["accepted"]:
-        lines.append(
-            f"  {stats['tie_points']} điểm liên kết, sai số chiếu lại "
-            f"{_metric(stats['reprojection_px'], 'px', 'vi')} (điểm giữ lại "
-            f"{_metric(stats['held_out_px'], 'px', 'vi')}); trong khối ± "
-            f"{_metric(stats['sigma_xy_m'], 'm', 'vi')} mặt bằng, ± "
-            f"{_metric(stats['sigma_z_m'], 'm', 'vi')} độ cao"
+        stands = _say("stands", language, name=name, revision=main.revision)
+        return [stands + (_say("mended", language, mended=mended) if mended else ""), *skipped]
+    frames, seconds = stats["frames"], f"{report.seconds:.0f}"
+    made = _say("made", language, name=name, revision=main.revision, used=frames["used"], seconds=seconds)
+    notes = [f"  {_heard(one, language)}" for one in (*_said(stats), *stats["notes"])]
+    left_out = [
+        _say(
+            "left_out", language, name=one["name"], why=_in(language, one["sentence"], one.get("sentence_vi"))
         )
-        shift, unknown = stats["shift_m"], stats["shift_sigma_m"]
-        lines.append(
-            f"  cả khối đã dời {_triple(shift, 'vi')} m (đông; bắc; cao); độ lệch chung còn chưa biết: "
-            f"± {_triple(unknown, 'vi')} m"
-        )
-        if carried := frames.get("carried_names"):
-            lines.append(f"  không liên kết được, đặt theo ảnh lân cận: {listed(carried, 'vi')}")
-    else:
-        lines.append(f"  giữ vị trí ảnh như đã ghi khi bay: {translated(stats['why'], 'vi')}")
-    if stats["surface"]:
-        share = number(stats["surface"]["supported_pct"], 0, "vi")
-        spacing = number(stats["surface"]["spacing_m"], 2, "vi")
-        lines.append(f"  {share} % diện tích nằm trên bề mặt đo từ chuyến bay, điểm cách {spacing} m")
-    lines += [f"  {translated(sentence, 'vi')}" for sentence in (*_said(stats), *stats["notes"])]
-    lines += [
-        f"  [bỏ] {one['name']}: {one.get('sentence_vi') or one['sentence']}" for one in frames["left_out"]
+        for one in frames["left_out"]
     ]
-    return lines + skipped
+    return [
+        made,
+        *_placed(stats, language),
+        *_surface(stats, language),
+        *_shutter(stats, language),
+        *notes,
+        *left_out,
+        *skipped,
+    ]
+
+
+def _skipped(one: LayerReport, language: str) -> str:
+    return _say("skipped", language, layer=one.layer, why=_in(language, one.why, one.why_vi))
+
+
+def _placed(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    """How the frames were placed: by the adjustment, or as recorded."""
+    if not stats["accepted"]:
+        yield _say("priors", language, why=_heard(stats["why"], language))
+        return
+    yield _say(
+        "ties",
+        language,
+        ties=stats["tie_points"],
+        error=_metric(stats["reprojection_px"], "px", language),
+        held_out=_metric(stats["held_out_px"], "px", language),
+        plan=_metric(stats["sigma_xy_m"], "m", language),
+        height=_metric(stats["sigma_z_m"], "m", language),
+    )
+    shift, unknown = (_triple(stats[key], language) for key in ("shift_m", "shift_sigma_m"))
+    yield _say("shift", language, shift=shift, unknown=unknown)
+    if carried := stats["frames"].get("carried_names"):
+        yield _say("carried", language, names=listed(carried, language))
+
+
+def _surface(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    if surface := stats["surface"]:
+        share, spacing = (
+            number(surface["supported_pct"], 0, language),
+            number(surface["spacing_m"], 2, language),
+        )
+        yield _say("surface", language, share=share, spacing=spacing)
+
+
+def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    if (rows := stats.get("rolling_shutter")) and rows["frames"]:
+        most = _metric(rows["most_px"], "px", language)
+        yield _say("shutter", language, frames=rows["frames"], most=most)
+
+
+def _heard(sentence: str, language: str) -> str:
+    """What a stage said in English while it worked; in English as it was said."""
+    return translated(sentence, "vi") if language == "vi" else sentence
+
+
+def _in(language: str, english: str, vietnamese: str | None) -> str:
+    return vietnamese or english if language == "vi" else english
 
 
 def _said(stats: Mapping[str, Any]) -> Sequence[str]:
@@ -146,11 +208,17 @@ def _said(stats: Mapping[str, Any]) -> Sequence[str]:
     return said
 
 
-def _metric(value: float | None, unit: str, language: str = "en") -> str:
+def _doubts(stats: Mapping[str, Any]) -> Sequence[str]:
+    """What somebody should look into: of absolute control, and what the block found against its metadata."""
+    doubts: Sequence[str] = (stats.get("control") or {}).get("doubts", ())
+    return (*doubts, *stats.get("notes", ()))
+
+
+def _metric(value: float | None, unit: str, language: str) -> str:
     return number(value, 2, language) if value is None else f"{number(value, 2, language)} {unit}"
 
 
-def _triple(values: Sequence[float | None], language: str = "en") -> str:
+def _triple(values: Sequence[float | None], language: str) -> str:
     """East, north, up; where the comma is a decimal sign it separates nothing."""
     return ("; " if language == "vi" else ", ").join(number(value, 2, language) for value in values)
 
@@ -164,7 +232,5 @@ def of_report(written: ReportFile, language: str = "en") -> Answered:
         "language": written.language,
         "bytes": written.bytes,
     }
-    flight, revision = written.flight.name, written.revision
-    en = f"{written.path}: quality report of {flight}, revision {revision}"
-    vi = f"{written.path}: báo cáo chất lượng của {flight}, bản hoàn thiện số {revision}"
-    return answer, [vi if language == "vi" else en]
+    name, revision = written.flight.name, written.revision
+    return answer, [_say("report", language, path=written.path, name=name, revision=revision)]

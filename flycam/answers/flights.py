@@ -10,7 +10,6 @@ import shapely
 
 from flycam.answers.answered import Answer, Answered
 from flycam.frame.warning import sentence
-from flycam.pipeline.coverage import flown_on
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
@@ -154,6 +153,8 @@ def _zone(zone: ReliefZone, language: str) -> str:
 
 def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> Answered:
     """flight_id, frames, gsd_m, communes, seconds."""
+    from flycam.pipeline.coverage import flown_on  # noqa: PLC0415  the recipe has loaded it
+
     names = catalog.boundaries.names(flown_on(report.flight))
     flight = report.flight
     answer = {
@@ -196,7 +197,7 @@ def _laid(report: IngestReport, language: str) -> str:
     return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 
 
-_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere"})
+_SAID_BELOW = frozenset({"no_terrain", "terrain_elsewhere", "maybe_infrared"})
 """What is among the warnings of the flight itself too: told once."""
 
 

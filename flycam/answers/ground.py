@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.report.numbers import number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.records import DemRecord
@@ -20,6 +21,7 @@ def of_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Answered:
         "bounds": list(record.bounds_lonlat_deg),
         "datum": record.vertical_datum,
         "datum_source": info.datum_source,
+        "sigma_m": None if record.sigma_m is None else list(record.sigma_m),
         "hole_pct": round(100 * info.hole_fraction, 3),
         "warnings": list(info.warnings),
         "warnings_vi": list(info.warnings_vi),
@@ -32,6 +34,7 @@ def of_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Answered:
     else:
         warnings = info.warnings
         line = f"{record.name}: {low:.0f} to {high:.0f} m, {datum}, posts every {spacing:.1f} m"
+    line += _stated(record, language)
     return answer, [line, *(f"  ! {warning}" for warning in warnings)]
 
 
@@ -45,6 +48,7 @@ def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:
                 "bounds": list(dem.bounds_lonlat_deg),
                 "datum": dem.vertical_datum,
                 "post_spacing_m": round(dem.post_spacing_m[0], 3),
+                "sigma_m": None if dem.sigma_m is None else list(dem.sigma_m),
                 "added_ns": dem.added_ns,
             }
             for dem in dems
@@ -54,6 +58,7 @@ def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:
     apart = "điểm cách" if vi else "posts every"
     lines = [
         f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, {apart} {dem.post_spacing_m[0]:.1f} m"
+        + _stated(dem, language)
         for dem in dems
     ]
     none = (
@@ -62,6 +67,18 @@ def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:
         else "no terrain is registered; add it with 'flycam dem add FILE'"
     )
     return answer, lines or [none]
+
+
+def _stated(dem: DemRecord, language: str) -> str:
+    """How true the operator says it is; nothing where nothing was said."""
+    if dem.sigma_m is None:
+        return ""
+    vertical_m, horizontal_m = dem.sigma_m
+    if language == "vi":
+        place = "" if horizontal_m is None else f", mặt bằng ± {number(horizontal_m, 2, 'vi')} m"
+        return f"; độ cao ± {number(vertical_m, 2, 'vi')} m{place}"
+    place = "" if horizontal_m is None else f", ± {horizontal_m:.2f} m in plan"
+    return f"; ± {vertical_m:.2f} m in height{place}"
 
 
 def of_removed_dem(dem: DemRecord, language: str = "en") -> Answered:

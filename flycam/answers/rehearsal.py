@@ -43,11 +43,15 @@ def of_video_drill(report: VideoDrillReport, language: str = "en") -> Answered:
 
 def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
     """flights, changes, url."""
-    flights = (report.before, report.after)
+    flown = (report.before, report.after)
     answer = {
-        "flights": [one.flight.flight_id for one in flights],
+        "flights": [one.ingested.flight.flight_id for one in flown],
         "changes": [],
         "url": url,
     }
-    frames = "ảnh" if language == "vi" else "frames"
-    return answer, [f"{one.flight.name}: {one.used} {frames}, {one.seconds:.1f} s" for one in flights]
+    frames, finished = ("ảnh", "hoàn thiện trong") if language == "vi" else ("frames", "finished in")
+    return answer, [
+        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, {one.ingested.seconds:.1f} s; "
+        f"{finished} {one.finished.seconds:.1f} s"
+        for one in flown
+    ]

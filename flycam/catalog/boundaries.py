@@ -198,7 +198,8 @@ def _row(commune: CommuneRecord) -> dict[str, Any]:
 
 def _no_polygon(commune: CommuneRecord) -> BoundaryInvalid:
     return BoundaryInvalid(
-        f"{commune.name} ({commune.code}): its boundary is no polygon; repair it and add it again"
+        f"{commune.name} ({commune.code}): its boundary is no polygon; repair it and add it again",
+        vi=f"{commune.name} ({commune.code}): ranh giới không phải là vùng khép kín; hãy sửa rồi nạp lại",
     )
 
 

@@ -10,18 +10,17 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, Table, event, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from flycam.catalog.tables import ADDED_IN, SCHEMA_VERSION, metadata, schema_info
+from flycam.catalog.tables import ADDED_IN, SCHEMA_VERSION, WIDENED_IN, metadata, schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
 
 _BUSY_TIMEOUT_S = 30.0
@@ -70,7 +69,13 @@ class Database:
 
     def insert(self, table: Table) -> Any:
         """An INSERT of this dialect, which knows ON CONFLICT."""
-        return sqlite.insert(table) if self.is_sqlite else postgresql.insert(table)
+        if self.is_sqlite:
+            from sqlalchemy.dialects.sqlite import insert as sqlite_insert  # noqa: PLC0415  one dialect is used
+
+            return sqlite_insert(table)
+        from sqlalchemy.dialects.postgresql import insert  # noqa: PLC0415
+
+        return insert(table)
 
     def upsert(self, table: Table) -> Any:
         """An INSERT that overwrites the row of the same primary key."""
@@ -105,7 +110,8 @@ class Database:
             )
         if self.place == ":memory:":
             raise CatalogUnavailable(
-                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE"
+                "a catalogue in memory would lose decisions; name a file: sqlite:///FILE",
+                vi="cơ sở dữ liệu trong bộ nhớ sẽ mất khi tắt máy; hãy ghi tên tệp: sqlite:///TỆP",
             )
         try:
             Path(self.place).parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +154,10 @@ class Database:
         except DBAPIError as error:
             raise self._trouble(error) from error
         except SQLAlchemyError as error:
-            raise CatalogUnavailable(f"{self.place}: {error}; run again") from error
+            raise CatalogUnavailable(
+                f"{self.place}: {error}; run again",
+                vi=f"{self.place}: cơ sở dữ liệu báo lỗi ({error}); hãy chạy lại",
+            ) from error
 
     def _trouble(self, error: DBAPIError) -> Exception:
         said = " ".join(str(error.orig).split())
@@ -212,8 +221,17 @@ def _migrated(connection: Connection) -> int | None:
         return found
     for version in range(found + 1, SCHEMA_VERSION + 1):
         metadata.create_all(connection, tables=list(ADDED_IN[version]), checkfirst=True)
+        if version in WIDENED_IN:
+            _widen(connection, *WIDENED_IN[version])
     connection.execute(schema_info.update().where(of_version).values(value=SCHEMA_VERSION))
     return SCHEMA_VERSION
+
+
+def _widen(connection: Connection, table: str, column: str, statements: Sequence[str]) -> None:
+    """Give a table a column that it has not; one that was made just now has it."""
+    if column not in {one["name"] for one in sqlalchemy.inspect(connection).get_columns(table)}:
+        for statement in statements:
+            connection.execute(text(statement))
 
 
 def _busy(name: str) -> FlightBusy:

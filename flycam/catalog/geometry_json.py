@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from flycam.frame.frame import Provenance
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 
 
@@ -57,7 +57,9 @@ def interior_from_json(text: str) -> InteriorOrientation:
 
 
 def exterior_to_json(exterior: ExteriorOrientation) -> str:
-    """JSON text of an exterior orientation."""
+    """JSON text of an exterior orientation; "motion" is there only where the pose has one."""
+    motion = exterior.motion
+    moves = motion and {"velocity": _floats(motion.velocity_mps), "turn": _floats(motion.turn_radps)}
     return _text(
         {
             "centre": _floats(exterior.projection_centre_m),
@@ -69,6 +71,9 @@ def exterior_to_json(exterior: ExteriorOrientation) -> str:
             "sigma_attitude_rad": _floats(exterior.sigma_attitude_rad),
             "source": exterior.source.value,
             "version": int(exterior.version),
+            # said only where it is so: poses recorded before are the same to the last byte
+            **({"height_on_terrain": True} if exterior.height_on_terrain else {}),
+            **({"motion": moves} if moves else {}),
         }
     )
 
@@ -87,7 +92,13 @@ def exterior_from_json(text: str) -> ExteriorOrientation:
         sigma_attitude_rad=tuple(value["sigma_attitude_rad"]),
         source=PoseSource(value["source"]),
         version=value["version"],
+        height_on_terrain=value.get("height_on_terrain", False),
+        motion=_motion_of(value["motion"]) if "motion" in value else None,
     )
+
+
+def _motion_of(value: dict[str, Any]) -> Motion:
+    return Motion(velocity_mps=tuple(value["velocity"]), turn_radps=tuple(value["turn"]))
 
 
 def provenance_to_json(provenance: Provenance) -> str:

@@ -23,6 +23,7 @@ from flycam.catalog.geometry_json import (
     interior_to_json,
 )
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement
+from flycam.frame.frame import Layer
 
 SET_ASIDE = "set_aside"
 """Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
@@ -31,13 +32,15 @@ _IDS_AT_ONCE = 2000
 
 
 def placement_id(placement: Placement) -> str:
-    """24 hex digits from frame, version, camera, pose and terrain: the same on every box."""
+    """24 hex digits from frame, version, camera, pose, terrain and layer: the same on every box."""
     content = (
         placement.frame_id,
         str(placement.version),
         "" if placement.interior is None else interior_to_json(placement.interior),
         "" if placement.exterior is None else exterior_to_json(placement.exterior),
         placement.dem_id or "",
+        # colour adds nothing, as before layers were kept: the ids of what was laid then stand
+        *(() if placement.layer is Layer.COLOUR else (placement.layer.value,)),
     )
     return hashlib.sha256("\n".join(content).encode()).hexdigest()[:24]
 
@@ -55,10 +58,13 @@ def in_force(placements: Sequence[Placement]) -> Placement:
 def placement_of(record: FrameRecord, **trace: Any) -> Placement:
     """How a frame lies, from its record; `trace`: reason, authority, placed_ns (version if set aside)."""
     if record.exterior is None:
-        return Placement(frame_id=record.frame_id, flight_id=record.flight_id, **trace)
+        return Placement(
+            frame_id=record.frame_id, flight_id=record.flight_id, layer=record.header.layer, **trace
+        )
     return Placement(
         frame_id=record.frame_id,
         flight_id=record.flight_id,
+        layer=record.header.layer,
         interior=record.header.interior,
         exterior=record.exterior,
         dem_id=record.dem_id,
@@ -84,9 +90,11 @@ def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameReco
         changes["status"] = FrameStatus.USED if used else FrameStatus.REJECTED
         changes["reason"] = "" if used else SET_ASIDE
         changes["message"] = "" if used else best.reason
+    header = replace(record.header, layer=best.layer)
     if best.exterior is not None and best.interior is not None:
-        prior = replace(best.exterior, version=record.header.exterior_prior.version)
-        changes["header"] = replace(record.header, interior=best.interior, exterior_prior=prior)
+        prior = replace(best.exterior, version=header.exterior_prior.version)
+        header = replace(header, interior=best.interior, exterior_prior=prior)
+    changes["header"] = header
     return replace(record, **changes)
 
 
@@ -134,6 +142,7 @@ def placement_row(placement: Placement) -> dict[str, Any]:
         "reason": placement.reason,
         "authority": placement.authority,
         "placed_ns": int(placement.placed_ns),
+        "layer": placement.layer.value,
     }
 
 
@@ -152,6 +161,7 @@ def placement_from(row: Row[Any]) -> Placement:
         reason=row.reason,
         authority=row.authority,
         placed_ns=row.placed_ns,
+        layer=Layer(row.layer),
     )
 
 

@@ -49,7 +49,10 @@ class Placements:
             for record in records:
                 before = standing.get(record.frame_id)
                 if before is None:
-                    raise NotFound(f"{record.frame_id}: this frame was never recorded; ingest it first")
+                    raise NotFound(
+                        f"{record.frame_id}: this frame was never recorded; ingest it first",
+                        vi=f"{record.frame_id}: ảnh này chưa từng được ghi nhận; hãy nạp trước",
+                    )
                 placed = self._joined(connection, before, known.get(record.frame_id, []), [])
                 version = 1 + max((one.version for one in placed), default=-1)
                 new = _next(record, version, reason, authority, at_ns)

@@ -105,6 +105,7 @@ class Placement:
     version        the exterior orientation's version; each later placement has a higher one
     exterior       None: the frame was set aside, for it cannot be laid on the ground known by then
     interior       camera as used; footprint_wkb, gsd_m and tiles as in FrameRecord
+    layer          the mosaic that it lies in: photos can be moved to another
     reason         why it was laid so, a sentence; "" for the first
     authority      who had it laid so; placed_ns 0 and authority "" for the first
     """
@@ -121,6 +122,7 @@ class Placement:
     reason: str = ""
     authority: str = ""
     placed_ns: int = 0
+    layer: Layer = Layer.COLOUR
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +134,8 @@ class DemRecord:
     crs               of the file
     post_spacing_m    (east, north) distance of posts on the ground
     unit_m            metres per unit of the file's heights (0.3048 where they are feet)
+    sigma_m           (vertical, horizontal) 1-sigma that the operator states of it; horizontal None: not
+                      stated; None: nothing is
     """
 
     dem_id: str
@@ -144,6 +148,7 @@ class DemRecord:
     bounds_lonlat_deg: BoundsLonLat
     post_spacing_m: tuple[float, float]
     unit_m: float = 1.0
+    sigma_m: tuple[float, float | None] | None = None
     added_ns: int
 
 

@@ -91,7 +91,11 @@ class Revisions:
             if withdrawn or found.state is RevisionState.RETIRED:
                 what = f"{withdrawn} of its frames were withdrawn" if withdrawn else "it was retired"
                 name = f"{record.mosaic_id} revision {record.revision}"
-                raise StoreConflict(f"{name}: {what} while it was made; run finish again")
+                raise StoreConflict(
+                    f"{name}: {what} while it was made; run finish again",
+                    vi=f"{name}: ảnh của bản này bị rút, hoặc bản này bị huỷ, trong khi đang làm; hãy chạy "
+                    "lại finish",
+                )
             connection.execute(self._database.upsert(tables.revisions), _row(complete))
             show(connection, record.mosaic_id, record.revision)
         return complete

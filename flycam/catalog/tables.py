@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -284,7 +284,36 @@ placements = Table(
     Column("reason", Text, nullable=False),
     Column("authority", Text, nullable=False),
     Column("placed_ns", BigInteger, nullable=False),
+    Column("layer", Text, nullable=False),  # since schema 4
 )
 
-ADDED_IN: dict[int, tuple[Table, ...]] = {2: (revisions, revision_frames), 3: (placements,)}
+# -- since schema 4 ---------------------------------------------------------------------------------
+
+dem_sigmas = Table(
+    "dem_sigmas",
+    metadata,
+    _key("dem_id"),
+    Column("vertical_m", Float(53), nullable=False),
+    Column("horizontal_m", Float(53)),
+)
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {
+    2: (revisions, revision_frames),
+    3: (placements,),
+    4: (dem_sigmas,),
+}
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
+
+WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
+    4: (
+        "placements",
+        "layer",
+        (
+            "ALTER TABLE placements ADD COLUMN layer TEXT NOT NULL DEFAULT 'colour'",
+            "UPDATE placements SET layer = (SELECT frames.layer FROM frames WHERE frames.frame_id = "
+            "placements.frame_id) WHERE EXISTS (SELECT 1 FROM frames WHERE frames.frame_id = "
+            "placements.frame_id)",
+        ),
+    )
+}
+"""A table and the column that it got with a schema version, and how the rows there get it."""

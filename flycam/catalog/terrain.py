@@ -12,6 +12,10 @@ from flycam.catalog.database import Database
 from flycam.catalog.records import DemRecord
 from flycam.errors import NotFound
 
+_WITH_SIGMAS = select(
+    tables.dems, tables.dem_sigmas.c.vertical_m, tables.dem_sigmas.c.horizontal_m
+).outerjoin_from(tables.dems, tables.dem_sigmas, tables.dems.c.dem_id == tables.dem_sigmas.c.dem_id)
+
 
 class Terrain:
     """DEMs by their content-derived id."""
@@ -20,7 +24,8 @@ class Terrain:
         self._database = database
 
     def put_dem(self, dem: DemRecord) -> None:
-        """Register a DEM; the same file registered again overwrites where it lies, nothing else."""
+        """Register a DEM; the same file registered again overwrites where it lies, and its sigmas where they
+        are stated, nothing else."""
         row = {
             "dem_id": dem.dem_id,
             "name": dem.name,
@@ -39,27 +44,35 @@ class Terrain:
         moved = {name: statement.excluded[name] for name in ("name", "path", "key", "vertical_datum")}
         with self._database.write() as connection:
             connection.execute(statement.on_conflict_do_update(index_elements=["dem_id"], set_=moved), row)
+            if dem.sigma_m is not None:
+                vertical_m, horizontal_m = dem.sigma_m
+                sigmas = {"dem_id": dem.dem_id, "vertical_m": vertical_m, "horizontal_m": horizontal_m}
+                connection.execute(self._database.upsert(tables.dem_sigmas), sigmas)
 
     def remove_dem(self, dem_id: str) -> DemRecord:
         """Forget a DEM, and say what was known of it: its bytes, and what was laid on it, stay. NotFound."""
         dem = self.dem(dem_id)
         with self._database.write() as connection:
             connection.execute(delete(tables.dems).where(tables.dems.c.dem_id == dem_id))
+            connection.execute(delete(tables.dem_sigmas).where(tables.dem_sigmas.c.dem_id == dem_id))
         return dem
 
     def dems(self) -> list[DemRecord]:
         """All registered DEMs, the latest first."""
         c = tables.dems.c
         with self._database.read() as connection:
-            query = select(tables.dems).order_by(c.added_ns.desc(), c.dem_id)
+            query = _WITH_SIGMAS.order_by(c.added_ns.desc(), c.dem_id)
             return [_dem(row) for row in connection.execute(query)]
 
     def dem(self, dem_id: str) -> DemRecord:
         """One DEM; NotFound."""
         with self._database.read() as connection:
-            found = connection.execute(select(tables.dems).where(tables.dems.c.dem_id == dem_id)).first()
+            found = connection.execute(_WITH_SIGMAS.where(tables.dems.c.dem_id == dem_id)).first()
         if found is None:
-            raise NotFound(f"{dem_id}: no such terrain; register it with: flycam dem add FILE")
+            raise NotFound(
+                f"{dem_id}: no such terrain; register it with: flycam dem add FILE",
+                vi=f"{dem_id}: không có mô hình độ cao này; hãy nạp bằng: flycam dem add TỆP",
+            )
         return _dem(found)
 
 
@@ -75,5 +88,6 @@ def _dem(row: Row[Any]) -> DemRecord:
         bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
         post_spacing_m=(row.spacing_east_m, row.spacing_north_m),
         unit_m=row.unit_m,
+        sigma_m=None if row.vertical_m is None else (row.vertical_m, row.horizontal_m),
         added_ns=row.added_ns,
     )

@@ -80,6 +80,13 @@ class Tiles:
             self._lock_log(connection, mosaic_id)
             self._show(connection, mosaic_id, revision)
 
+    def hide(self, mosaic_id: str) -> None:
+        """Show no revision of a mosaic whose frames were all moved away; `publish` shows it again."""
+        with self._database.write() as connection:
+            self._lock_log(connection, mosaic_id)
+            shown = update(tables.mosaics).where(tables.mosaics.c.mosaic_id == mosaic_id)
+            connection.execute(shown.values(published=False))
+
     def append(
         self, records: Sequence[TileRecord], expected: Mapping[TileId, str | None]
     ) -> list[TileRecord]:
@@ -218,5 +225,6 @@ def _compare(record: TileRecord, head: TileRecord | None, expected: str | None) 
     if found != expected:
         raise StoreConflict(
             f"tile {record.tile_id} of {record.mosaic_id}: its head is {found}, not {expected}; "
-            "read it again, merge and retry"
+            "read it again, merge and retry",
+            vi=f"mảnh {record.tile_id} của {record.mosaic_id}: có tiến trình khác vừa ghi; hãy chạy lại",
         )

@@ -57,25 +57,33 @@ def inspect(
 @command
 def ingest(*, data_dir: str | None, **options: Any) -> Result:
     """Photos to a mosaic in the store, on terrain, clipped to communes."""
-    from flycam.answers.flights import of_ingest
-    from flycam.pipeline.batch import ingest as ingest_flight
-    from flycam.pipeline.boundaries import register_communes
-    from flycam.pipeline.opening import Labels
-    from flycam.pipeline.terrain import register_dem
+    from flycam.commands.heap import keep_one_heap
+    from flycam.ingest.photo_search import search
+    from flycam.pipeline.pictures import looking_early
 
-    with opened(data_dir) as (workspace, _):
-        if options["dem"] is not None:
-            register_dem(workspace, options["dem"], options["datum"])
-        if options["communes"] is not None:
-            register_communes(workspace, options["communes"])
-        report = ingest_flight(
-            workspace,
-            replace(survey_request(options), own_dem=options["dem"]),
-            Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
-            ProgressBar(),
-            relay=options["relay"],
-        )
-        return of_ingest(report, workspace.catalog, language())
+    keep_one_heap()
+    with looking_early(search(options["paths"]).photos) as early:  # while all the rest is loaded
+        from flycam.answers.flights import of_ingest
+        from flycam.pipeline.batch import ingest as ingest_flight
+        from flycam.pipeline.opening import Labels
+        from flycam.pipeline.terrain import register_dem
+
+        with opened(data_dir) as (workspace, _):
+            if options["dem"] is not None:
+                register_dem(workspace, options["dem"], options["datum"])
+            if options["communes"] is not None:
+                from flycam.pipeline.boundaries import register_communes
+
+                register_communes(workspace, options["communes"])
+            report = ingest_flight(
+                workspace,
+                replace(survey_request(options), own_dem=options["dem"]),
+                Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
+                ProgressBar(),
+                relay=options["relay"],
+                early=early,
+            )
+            return of_ingest(report, workspace.catalog, language())
 
 
 @click.command()

@@ -9,6 +9,9 @@ import click
 
 from flycam.commands.house import DATUM, FILE, Result, opened
 from flycam.console import command, language
+from flycam.errors import OptionUnusable
+
+_MOST_SIGMA_M = 100.0
 
 
 @click.group()
@@ -19,15 +22,34 @@ def dem() -> None:
 @dem.command("add")
 @click.argument("file", type=FILE)
 @click.option("--datum", type=DATUM, help="Height datum, if the file does not say.")
+@click.option("--sigma", metavar="V[,H]", help="How true it is: 1-sigma of its heights and of its place, m.")
 @command
-def dem_add(*, data_dir: str | None, file: Path, datum: str | None) -> Result:
+def dem_add(*, data_dir: str | None, file: Path, datum: str | None, sigma: str | None) -> Result:
     """Register terrain: GeoTIFF, HGT or VRT."""
     from flycam.answers.ground import of_dem
     from flycam.pipeline.terrain import register_dem
 
     with opened(data_dir) as (workspace, _):
-        record, info = register_dem(workspace, file, datum)
+        record, info = register_dem(workspace, file, datum, _sigmas(sigma))
         return of_dem(record, info, language())
+
+
+def _sigmas(text: str | None) -> tuple[float, float | None] | None:
+    """V or V,H in metres. Raises OptionUnusable."""
+    if text is None:
+        return None
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if len(numbers) not in (1, 2) or not all(0.0 < number <= _MOST_SIGMA_M for number in numbers):
+        raise OptionUnusable(
+            f"--sigma {text}: give V or V,H: metres (1-sigma) of its heights and of its place, over 0 and up "
+            f"to {_MOST_SIGMA_M:g}, e.g. 0.3,1",
+            vi=f"--sigma {text}: hãy ghi V hoặc V,H: số mét (1 sigma) của độ cao và của mặt bằng, lớn hơn 0 "
+            f"và không quá {_MOST_SIGMA_M:g}, ví dụ 0.3,1",
+        )
+    return numbers[0], numbers[1] if len(numbers) == 2 else None
 
 
 @dem.command("list")

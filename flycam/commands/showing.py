@@ -47,6 +47,10 @@ _VIDEO_ONLY = {
 @click.option(
     "--yaw-step", "yaw_step_deg", type=float, default=0.0, help="Gimbal yaw error per strip, degrees."
 )
+@click.option(
+    "--readout-ms", type=float, default=0.0, help="Rolling shutter: milliseconds from first to last row."
+)
+@click.option("--speed", "speed_mps", type=float, default=9.0, show_default=True, help="Metres a second.")
 @click.option("--dem-error", type=float, default=0.0, help="Metres the terrain is shifted; a third as sigma.")
 @click.option("--video", is_flag=True, help="A video with subtitles and a tlog in place of photos.")
 @click.option("--seconds", type=float, default=60.0, show_default=True, help="Of the video.")

@@ -61,24 +61,36 @@ def prepare_surface(window: Window, height_m: Singles) -> Surface:
     )
 
 
-def cast_image(surface: Surface, centre_m: tuple[float, float, float], directions: Floats) -> Floats:
+def cast_image(
+    surface: Surface,
+    centre_m: tuple[float, float, float],
+    directions: Floats,
+    moved_m: Floats | None = None,
+) -> Floats:
     """First meeting of an image's rays with the surface: H×W×3 (east, north, height), NaN where none.
 
-    directions H×W×3 in work-CRS axes, any length. A ray that grazes less than a third of a cell of
-    something may pass it; a hit lies on the surface to a few millimetres along its ray.
+    directions H×W×3 in work-CRS axes, any length. moved_m H×3: how far from the centre each row's rays start.
+    A ray that grazes less than a third of a cell of something may pass it; a hit lies on the surface to a few
+    millimetres along its ray.
     """
     height, width = directions.shape[:2]
     fall = -directions[..., 2]
     steep = fall > _FLATTEST_FALL * np.linalg.norm(directions, axis=-1)
     safe = np.where(steep, fall, 1.0)
     slope_e, slope_n = directions[..., 0] / safe, directions[..., 1] / safe
-    start = _lower_blocks(surface, centre_m, slope_e, slope_n)
+    from_e: Floats | float = centre_m[0]
+    from_n: Floats | float = centre_m[1]
+    if moved_m is not None:  # where the rays pass the height of the centre
+        from_e = centre_m[0] + moved_m[:, None, 0] + slope_e * moved_m[:, None, 2]
+        from_n = centre_m[1] + moved_m[:, None, 1] + slope_n * moved_m[:, None, 2]
+    start = _lower_blocks(surface, centre_m, slope_e, slope_n, from_e - centre_m[0], from_n - centre_m[1])
+    origin = surface.window.to_cells(np.asarray(from_e), np.asarray(from_n))
     z = _walk_down(
-        surface, centre_m, *(np.ascontiguousarray(a.ravel()) for a in (slope_e, slope_n, start))
+        surface, centre_m[2], origin, *(np.ascontiguousarray(a.ravel()) for a in (slope_e, slope_n, start))
     ).reshape(height, width)
     z[~steep] = np.nan
     drop = centre_m[2] - z
-    return np.stack([centre_m[0] + slope_e * drop, centre_m[1] + slope_n * drop, z], -1)
+    return np.stack([from_e + slope_e * drop, from_n + slope_n * drop, z], -1)
 
 
 def height_at(surface: Surface, east: Floats, north: Floats) -> Floats:
@@ -92,9 +104,15 @@ def height_at(surface: Surface, east: Floats, north: Floats) -> Floats:
 
 
 def _lower_blocks(
-    surface: Surface, centre: tuple[float, float, float], slope_e: Floats, slope_n: Floats
+    surface: Surface,
+    centre: tuple[float, float, float],
+    slope_e: Floats,
+    slope_n: Floats,
+    moved_e: Floats | float,
+    moved_n: Floats | float,
 ) -> Floats:
-    """A height per pixel, above which none of the rays of its block has met anything."""
+    """A height per pixel, above which none of the rays of its block has met anything; moved: where the rays
+    pass the height of the centre, from there."""
     height, width = slope_e.shape
     rows, cols = -(-height // _BLOCK_PX), -(-width // _BLOCK_PX)
     pad = ((0, rows * _BLOCK_PX - height), (0, cols * _BLOCK_PX - width))
@@ -104,6 +122,7 @@ def _lower_blocks(
     middle_e, middle_n = (0.5 * (b.min((1, 3)) + b.max((1, 3))) for b in blocks)
     spread = np.maximum(*(0.5 * (b.max((1, 3)) - b.min((1, 3))) for b in blocks))
     steepness = np.maximum(np.maximum(np.abs(middle_e), np.abs(middle_n)), 1e-3)
+    farthest = float(np.max(np.hypot(moved_e, moved_n)))
     z = np.full((rows, cols), min(centre[2], surface.top_m + 1.0))
     for reach, envelope in surface.envelopes:
         for _ in range(400):
@@ -113,7 +132,7 @@ def _lower_blocks(
                 np.clip((row / surface.coarse_cells).astype(int), 0, envelope.shape[0] - 1),
                 np.clip((col / surface.coarse_cells).astype(int), 0, envelope.shape[1] - 1),
             ]
-            room = (reach - drop * spread) / (steepness + spread)
+            room = (reach - farthest - drop * spread) / (steepness + spread)
             lower = np.maximum(np.maximum(high, z - np.maximum(room, 0.0)), surface.bottom_m)
             moving = lower < z - 0.05
             if not moving.any():
@@ -123,38 +142,50 @@ def _lower_blocks(
 
 
 def _walk_down(
-    surface: Surface, centre: tuple[float, float, float], slope_e: Floats, slope_n: Floats, start: Floats
+    surface: Surface,
+    centre_z: float,
+    origin: tuple[Floats, Floats],
+    slope_e: Floats,
+    slope_n: Floats,
+    start: Floats,
 ) -> Floats:
-    """Heights N at which rays meet the surface, walking down from `start`; NaN where they leave it."""
+    """Heights N at which rays meet the surface, walking down from `start`; NaN where they leave it.
+
+    origin  (column, row) where the rays pass the height centre_z: of all, or of each
+    """
     window = surface.window
-    col_0, row_0 = (float(x) for x in window.to_cells(np.array(centre[0]), np.array(centre[1])))
+    col_0, row_0 = (one.ravel() for one in origin)
+    moving = col_0.size > 1
+    first_col, first_row = (one.astype(np.float32) for one in (col_0, row_0))
     col_per_m, row_per_m = slope_e / window.cell_m, -slope_n / window.cell_m
     step = np.minimum(_WALK_DOWN_M, _WALK_CELLS / np.maximum(np.hypot(col_per_m, row_per_m), 1e-6))
     above, below = start.copy(), np.full(len(start), np.nan)
     active = np.arange(len(start))
     # single precision notices crossings; the crossing itself is found in double precision
     cols, rows, steps = (a.astype(np.float32) for a in (col_per_m, row_per_m, step))
-    drop, deepest = (centre[2] - start).astype(np.float32), np.float32(centre[2] - surface.bottom_m + 1.0)
+    drop, deepest = (centre_z - start).astype(np.float32), np.float32(centre_z - surface.bottom_m + 1.0)
     for _ in range(_MOST_WALKS):
         drop += steps
-        ground = _quick_bilinear(surface.height_m, col_0 + cols * drop, row_0 + rows * drop)
-        hit = ground >= centre[2] - drop
+        ground = _quick_bilinear(surface.height_m, first_col + cols * drop, first_row + rows * drop)
+        hit = ground >= centre_z - drop
         if hit.any():
             found = active[hit]
-            below[found] = centre[2] - drop[hit].astype(np.float64)
+            below[found] = centre_z - drop[hit].astype(np.float64)
             above[found] = below[found] + step[found]
         going = ~hit & (drop < deepest)
         active, drop = active[going], drop[going]
         cols, rows, steps = cols[going], rows[going], steps[going]
+        if moving:
+            first_col, first_row = first_col[going], first_row[going]
         if not len(active):
             break
-    return _refine(surface, centre, (col_0, row_0), col_per_m, row_per_m, above, below)
+    return _refine(surface, centre_z, (col_0, row_0), col_per_m, row_per_m, above, below)
 
 
 def _refine(
     surface: Surface,
-    centre: tuple[float, float, float],
-    origin: tuple[float, float],
+    centre_z: float,
+    origin: tuple[Floats, Floats],
     col_per_m: Floats,
     row_per_m: Floats,
     above: Floats,
@@ -165,10 +196,11 @@ def _refine(
     out = np.full(len(above), np.nan)
     high, low = above[found], below[found]
     cols, rows = col_per_m[found], row_per_m[found]
+    col_0, row_0 = (one[found] if one.size > 1 else one for one in origin)
 
     def gap(z: Floats) -> Floats:
-        drop = centre[2] - z
-        return z - _bilinear(surface.height_m, origin[0] + cols * drop, origin[1] + rows * drop)
+        drop = centre_z - z
+        return z - _bilinear(surface.height_m, col_0 + cols * drop, row_0 + rows * drop)
 
     gap_high, gap_low = gap(high), gap(low)
     for turn in range(_REFINEMENTS):
@@ -180,8 +212,8 @@ def _refine(
         low, gap_low = np.where(over, low, middle), np.where(over, gap_low, at)
     share = np.clip(gap_high / np.maximum(gap_high - gap_low, 1e-12), 0.0, 1.0)
     z = high + (low - high) * share
-    drop = centre[2] - z
-    col, row = origin[0] + cols * drop, origin[1] + rows * drop
+    drop = centre_z - z
+    col, row = col_0 + cols * drop, row_0 + rows * drop
     shape = surface.window.shape
     inside = (col >= 0) & (row >= 0) & (col <= shape[1] - 1) & (row <= shape[0] - 1)
     out[found] = np.where(inside, z, np.nan)

@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flycam.drill.boundaries import changes_geojson, communes_geojson
-from flycam.drill.flight import NADIR_DEG, Exposure, FlightPlan, Follow, block_bounds, drill_camera, fly
+from flycam.drill.flight import (
+    NADIR_DEG,
+    SPEED_MPS,
+    Exposure,
+    FlightPlan,
+    Follow,
+    block_bounds,
+    drill_camera,
+    fly,
+)
 from flycam.drill.metadata import DRILL_MARK, Measured, exif_of, measure, xmp_of, yaw_steps
 from flycam.drill.noise import Floats, Singles
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS, Valley
 from flycam.drill.render import Renderer, Weather, prepare_renderer
 from flycam.drill.staging import staged
 from flycam.drill.terrain_model import TerrainError, terrain_model
-from flycam.drill.truth import TRUTH_FILE, truth_json, write_poses
+from flycam.drill.truth import TRUTH_FILE, truth_json, write_camera, write_poses
 from flycam.drill.window import Bounds, Window
 from flycam.drill.world import DrillWorld, drill_world
 from flycam.errors import OptionUnusable
@@ -34,6 +43,7 @@ CELLS_PER_PIXEL = 0.75
 MOST_RELIEF_M = 3000.0
 MOST_NOISE = 100.0
 MOST_SEED = 999_999
+_MOST_READOUT_MS = 250.0
 _JPEG_QUALITY = 93
 TAGS = {"VERTICAL_DATUM": VERTICAL_DATUM, "DRILL": DRILL_MARK}
 
@@ -111,6 +121,8 @@ def make_drill(
     follow: Follow = "ground",
     pitch_deg: float = NADIR_DEG,
     yaw_step_deg: float = 0.0,
+    readout_ms: float = 0.0,
+    speed_mps: float = SPEED_MPS,
     weather: Weather | None = None,
 ) -> Drill:
     """Build the world and the flight over it; the same arguments give the same bytes.
@@ -121,14 +133,25 @@ def make_drill(
     dem_shift_m, dem_error_m, dem_error_length_m   what is wrong with the terrain model: see TerrainError
     pitch_deg     of the gimbal, -90 (nadir) to -50
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
+    readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: all at once
+    speed_mps     over the ground; the time between photos goes with it
     Raises OptionUnusable for a value that is none.
     """
     require_within("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
     require_within("relief", relief_m, 0.0, MOST_RELIEF_M, " m")
     require_within("noise", noise, 0.0, MOST_NOISE, "")
     require_within("seed", seed, 0, MOST_SEED, "")
-    valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px)
-    plan = FlightPlan(strips=photos[0], per_strip=photos[1], gsd_m=gsd_m, follow=follow, pitch_deg=pitch_deg)
+    require_within("readout", readout_ms, 0.0, _MOST_READOUT_MS, " ms")
+    valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(size_px, readout_ms / 1000.0)
+    strips, per_strip = photos
+    plan = FlightPlan(
+        strips=strips,
+        per_strip=per_strip,
+        gsd_m=gsd_m,
+        follow=follow,
+        pitch_deg=pitch_deg,
+        speed_mps=speed_mps,
+    )
     error = TerrainError(shift_m=dem_shift_m, sigma_m=dem_error_m, length_m=dem_error_length_m)
     bounds = _world_bounds(valley, plan, camera, seed)
     west, south, east, north = bounds
@@ -167,8 +190,9 @@ def write_drill(
     """Write a drill (see make_drill for `options`) into the folder `out`; it appears whole or not at all.
 
     photos/*.JPG, dem.tif, communes.geojson, truth/ (poses.csv, truth.json, ortho.tif, surface.tif and, after
-    the storm, changes.geojson). A folder that holds an older drill is replaced. Raises InputUnusable where
-    `out` holds something else, DiskFull or StorageTrouble where it cannot be written.
+    the storm, changes.geojson); with a rolling shutter also camera.json, for `--camera`. A folder that holds
+    an older drill is replaced. Raises InputUnusable where `out` holds something else, DiskFull or
+    StorageTrouble where it cannot be written.
     progress(done, all) is called as photos are written.
     """
     with staged(Path(out)) as staging:
@@ -177,6 +201,8 @@ def write_drill(
         (staging / "truth").mkdir()
         _write_photos(drill, staging / "photos", workers or min(os.cpu_count() or 1, 8), progress)
         write_ground(drill.dem, drill.valley, staging)
+        if drill.camera.readout_s:
+            write_camera(staging / "camera.json", drill.camera)
         _write_truth(drill, staging / "truth", truth_rasters)
     return DrillReport(
         frames=len(drill.exposures),
@@ -259,6 +285,8 @@ def _unusual(drill: Drill) -> dict[str, Any]:
         facts["pitch_deg"] = drill.plan.pitch_deg
     if drill.yaw_step_deg:
         facts["yaw_steps_deg"] = yaw_steps(drill.exposures, drill.seed, drill.after, drill.yaw_step_deg)
+    if drill.plan.speed_mps != SPEED_MPS:
+        facts["speed_mps"] = drill.plan.speed_mps
     if drill.dem_error != TerrainError():
         facts["dem_error"] = asdict(drill.dem_error)
     return facts

@@ -15,7 +15,7 @@ from flycam.drill.window import Bounds
 from flycam.errors import OptionUnusable
 from flycam.geodata.crs import convergence_and_scale, to_lonlat
 from flycam.geometry.camera import image_rays
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
 
@@ -27,6 +27,7 @@ _COARSEST_M = 10.0
 SIDE_OVERLAP = 0.65
 FORWARD_OVERLAP = 0.75
 SPEED_MPS = 9.0
+_SLOWEST_MPS, _FASTEST_MPS = 1.0, 40.0
 _FOCAL_PER_WIDTH = 800.0 / 1320.0
 _BLOCK_MIDDLE_ACROSS_M = -15.0
 _SMOOTHING_M = 60.0
@@ -34,12 +35,18 @@ _STEP_M = 4.0
 _TURN_S = 14.0
 _STRAY_M = (0.9, 0.9, 0.5)
 _WOBBLE_DEG = (1.2, 0.9, 0.6)
+# What no neighbour tells of the moment a rolling shutter reads: gusts, and how fast the gimbal still turns
+_GUST_MPS = (0.4, 0.4, 0.2)
+_TURN_DEG_S = (0.5, 0.5, 1.0)
 _MARGIN_M = 15.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exposure:
-    """One photo's truth. yaw, pitch, roll: gimbal angles, radians from true north; seconds since take-off."""
+    """One photo's truth. yaw, pitch, roll: gimbal angles, radians from true north; seconds since take-off.
+
+    exterior  of the middle row; with its motion where the shutter rolls
+    """
 
     number: int
     exterior: ExteriorOrientation
@@ -58,6 +65,7 @@ class FlightPlan:
     follow             "ground": constant height above smoothed ground; "strip": one altitude per strip;
                        "constant": one altitude for all
     pitch_deg          of the gimbal: -90 looks straight down; -50 is the flattest whose rays all meet ground
+    speed_mps          over the ground along the strips
     """
 
     strips: int
@@ -65,6 +73,7 @@ class FlightPlan:
     gsd_m: float
     follow: Follow = "ground"
     pitch_deg: float = NADIR_DEG
+    speed_mps: float = SPEED_MPS
 
     def __post_init__(self) -> None:
         if not NADIR_DEG <= self.pitch_deg <= FLATTEST_DEG:
@@ -73,6 +82,13 @@ class FlightPlan:
                 " degrees: choose a pitch in between",
                 vi=f"pitch {self.pitch_deg:g}: máy ảnh diễn tập nhìn xuống từ {NADIR_DEG:g} (thẳng đứng) đến "
                 f"{FLATTEST_DEG:g} độ; hãy chọn trong khoảng đó",
+            )
+        if not _SLOWEST_MPS <= self.speed_mps <= _FASTEST_MPS:
+            raise OptionUnusable(
+                f"speed {self.speed_mps:g}: a drill flies at {_SLOWEST_MPS:g} to {_FASTEST_MPS:g} m/s: "
+                "choose a speed in between",
+                vi=f"speed {self.speed_mps:g}: chuyến bay diễn tập bay {_SLOWEST_MPS:g} đến {_FASTEST_MPS:g} "
+                "m/s; hãy chọn trong khoảng đó",
             )
         if not (1 <= self.strips <= _MOST_PHOTOS and 1 <= self.per_strip <= _MOST_PHOTOS):
             raise OptionUnusable(
@@ -89,8 +105,9 @@ class FlightPlan:
             )
 
 
-def drill_camera(image_size_px: tuple[int, int]) -> InteriorOrientation:
-    """The drill's camera: Brown-Conrady, principal point off the centre, global shutter."""
+def drill_camera(image_size_px: tuple[int, int], readout_s: float = 0.0) -> InteriorOrientation:
+    """The drill's camera: Brown-Conrady, principal point off the centre; its shutter is global without a
+    readout."""
     width, height = image_size_px
     focal = _FOCAL_PER_WIDTH * width
     return InteriorOrientation(
@@ -99,7 +116,7 @@ def drill_camera(image_size_px: tuple[int, int]) -> InteriorOrientation:
         focal_length_px=(focal, focal),
         principal_point_px=((width - 1) / 2 + 0.0045 * width, (height - 1) / 2 - 0.0032 * width),
         distortion=(-0.021, 0.0135, 0.00042, -0.00031, -0.0021),
-        readout_s=0.0,
+        readout_s=readout_s,
         calibration_id="drill:truth",
         sigma_focal_rel=0.0,
     )
@@ -119,8 +136,9 @@ def fly(
     height = ground + plan.gsd_m * camera.focal_length_px[0]
     centres = np.stack([east, north, height], -1) + stray
     lonlat = to_lonlat(centres[:, :2], WORK_CRS)
-    seconds = 60.0 + np.cumsum(np.r_[0.0, np.hypot(np.diff(along), np.diff(across)) / SPEED_MPS])
+    seconds = 60.0 + np.cumsum(np.r_[0.0, np.hypot(np.diff(along), np.diff(across)) / plan.speed_mps])
     seconds += strip * _TURN_S
+    motions = _motions(valley, plan, strip, ground, seconds, [seed, 41, int(after)])
     pitch = math.radians(plan.pitch_deg)
     # a gimbal does not look past nadir
     nod = np.abs(wobble[:, 1]) if plan.pitch_deg == NADIR_DEG else wobble[:, 1]
@@ -134,6 +152,7 @@ def fly(
             camera_rad=(wobble[k, 0], pitch + nod[k], wobble[k, 2]),
             seconds=round(float(seconds[k]), 3),
             strip=int(strip[k]),
+            motion=motions[k] if camera.readout_s else None,
         )
         for k in range(count)
     ]
@@ -149,6 +168,7 @@ def true_exposure(
     camera_rad: tuple[float, float, float],
     seconds: float,
     strip: int,
+    motion: Motion | None = None,
 ) -> Exposure:
     """One exposure's truth. centre_m (3,) in the work CRS, lonlat_deg (2,) of the same place.
 
@@ -167,6 +187,7 @@ def true_exposure(
         sigma_position_m=(0.0, 0.0, 0.0),
         sigma_attitude_rad=(0.0, 0.0, 0.0),
         source=PoseSource.ADJUSTED,
+        motion=motion,
     )
     return Exposure(
         number=number,
@@ -176,6 +197,37 @@ def true_exposure(
         seconds=seconds,
         strip=strip,
     )
+
+
+def _motions(
+    valley: Valley,
+    plan: FlightPlan,
+    strip: NDArray[np.intp],
+    ground: Floats,
+    seconds: Floats,
+    seed: list[int],
+) -> list[Motion]:
+    """How the aircraft moved and the camera turned at each exposure: along its strip, climbing with the
+    ground it follows, in gusts and turns that are each exposure's own."""
+    random = np.random.default_rng(seed)
+    gusts = random.normal(size=(len(strip), 3)) * _GUST_MPS
+    turns = np.radians(random.normal(size=(len(strip), 3)) * _TURN_DEG_S)
+    from_e, from_n = valley.place(np.zeros(2), np.zeros(2))
+    to_e, to_n = valley.place(np.ones(2), np.zeros(2))
+    ahead = np.array([to_e[0] - from_e[0], to_n[0] - from_n[0]]) * plan.speed_mps
+    climb = np.zeros(len(strip))
+    for number in range(plan.strips if plan.per_strip > 1 else 0):
+        own = strip == number
+        climb[own] = np.gradient(ground[own], seconds[own])
+    sign = np.where(strip % 2, -1.0, 1.0)
+    velocity = np.column_stack([sign * ahead[0], sign * ahead[1], climb]) + gusts
+    return [
+        Motion(
+            velocity_mps=(float(v[0]), float(v[1]), float(v[2])),
+            turn_radps=(float(w[0]), float(w[1]), float(w[2])),
+        )
+        for v, w in zip(velocity, turns, strict=True)
+    ]
 
 
 def block_bounds(valley: Valley, exposures: list[Exposure], camera: InteriorOrientation) -> Bounds:

@@ -183,7 +183,7 @@ def xmp_of(measured: Measured, camera: InteriorOrientation) -> bytes:
         "drone-dji:DewarpFlag": "0",
         "drone-dji:DewarpData": f"2026-01-01;{dewarp}",
         "drone-dji:UTCAtExposure": utc.strftime("%Y-%m-%dT%H:%M:%S.%f"),
-        "drone-dji:ShutterType": "Mechanical",
+        "drone-dji:ShutterType": "Electronic" if camera.readout_s else "Mechanical",
         "drone-dji:CameraSerialNumber": "DRILL0000001",
         "drone-dji:DroneModel": MODEL,
         "flycam:Drill": DRILL_MARK,

@@ -15,6 +15,7 @@ from flycam.drill.noise import Floats, Singles, smooth_noise
 from flycam.drill.world import DrillWorld
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.rotation import rotation_from_angle_axis
 
 HAZE_COLOUR = np.array([0.44, 0.49, 0.56], np.float32)
 _CLOUD_STEP_M = 8.0
@@ -46,9 +47,21 @@ class Renderer:
         """True ground of every pixel: H×W×3 (east, north, height); NaN where a ray leaves the world."""
         exterior = exposure.exterior
         rotation = np.asarray(exterior.rotation)
-        rays = self.directions @ rotation
+        motion, moved = exterior.motion, None
+        if motion is None:
+            rays = self.directions @ rotation
+        else:
+            after = self._row_seconds()[:, None]
+            rays = self.directions @ (rotation_from_angle_axis(after * motion.turn_radps) @ rotation)
+            moved = after * motion.velocity_mps
         rays[..., 2] /= exterior.grid_scale
-        return cast_image(self.surface, exterior.projection_centre_m, rays)
+        return cast_image(self.surface, exterior.projection_centre_m, rays, moved)
+
+    def _row_seconds(self) -> Floats:
+        """When each row is read, seconds after the middle of the picture."""
+        height = self.camera.image_size_px[1]
+        readout: float = self.camera.readout_s or 0.0
+        return np.asarray(readout * ((np.arange(height) + 0.5) / height - 0.5))
 
     def photo(self, exposure: Exposure) -> NDArray[np.uint8]:
         """H×W×3 uint8, RGB."""

@@ -14,7 +14,7 @@ import numpy as np
 from flycam.drill.flight import Exposure
 from flycam.drill.metadata import DRILL_MARK
 from flycam.errors import NotFound
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import as_mat3, opk_from_rotation
 
@@ -57,6 +57,7 @@ def truth_json(
             "grid_scale": exposure.exterior.grid_scale,
             "seconds": exposure.seconds,
             "strip": exposure.strip,
+            **_motion_json(exposure.exterior.motion),
         }
         for name, exposure in zip(names, exposures, strict=True)
     ]
@@ -69,17 +70,46 @@ def truth_json(
             "focal_length_px": camera.focal_length_px,
             "principal_point_px": camera.principal_point_px,
             "distortion": camera.distortion,
+            **({"readout_s": camera.readout_s} if camera.readout_s else {}),
         },
         "frames": frames,
     }
     return json.dumps(document, ensure_ascii=False, indent=1)
 
 
+def _motion_json(motion: Motion | None) -> dict[str, Any]:
+    """Only where the shutter rolls, so that other drills' truth keeps its bytes."""
+    if motion is None:
+        return {}
+    return {"motion": {"velocity_mps": motion.velocity_mps, "turn_radps": motion.turn_radps}}
+
+
+def _motion_of(frame: Mapping[str, Any]) -> Motion | None:
+    told = frame.get("motion")
+    if told is None:
+        return None
+    return Motion(velocity_mps=tuple(told["velocity_mps"]), turn_radps=tuple(told["turn_radps"]))
+
+
+def write_camera(path: Path, camera: InteriorOrientation) -> None:
+    """The camera as a file for `--camera`: no photo states a readout."""
+    (fx, fy), (cx, cy) = camera.focal_length_px, camera.principal_point_px
+    k1, k2, p1, p2, k3 = camera.distortion
+    width, height = camera.image_size_px
+    values: dict[str, Any] = {"model": camera.model.value, "width": width, "height": height}
+    values |= {"fx": fx, "fy": fy, "cx": cx, "cy": cy, "k1": k1, "k2": k2, "k3": k3, "p1": p1, "p2": p2}
+    values |= {"readout_s": camera.readout_s, "sigma_focal_rel": 0.002}
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
 def read_truth(folder: Path) -> DrillTruth:
     """The truth of a drill in `folder`. Raises NotFound where there is none."""
     path = folder / TRUTH_FILE
     if not path.is_file():
-        raise NotFound(f"{path}: is not there: write a drill into this folder first")
+        raise NotFound(
+            f"{path}: is not there: write a drill into this folder first",
+            vi=f"{path}: không có tệp này; hãy tạo chuyến diễn tập vào thư mục này trước",
+        )
     document = json.loads(path.read_text(encoding="utf-8"))
     camera = document["camera"]
     interior = InteriorOrientation(
@@ -88,7 +118,7 @@ def read_truth(folder: Path) -> DrillTruth:
         focal_length_px=tuple(camera["focal_length_px"]),
         principal_point_px=tuple(camera["principal_point_px"]),
         distortion=tuple(camera["distortion"]),
-        readout_s=0.0,
+        readout_s=camera.get("readout_s", 0.0),
         calibration_id="drill:truth",
     )
     exteriors = {
@@ -101,6 +131,7 @@ def read_truth(folder: Path) -> DrillTruth:
             sigma_position_m=(0.0, 0.0, 0.0),
             sigma_attitude_rad=(0.0, 0.0, 0.0),
             source=PoseSource.ADJUSTED,
+            motion=_motion_of(frame),
         )
         for frame in document["frames"]
     }

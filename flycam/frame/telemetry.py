@@ -89,16 +89,24 @@ class TelemetryTrack:
         between two heights of different datums.
         """
         if not self.samples or not self._t_ns[0] <= t_utc_ns <= self._t_ns[-1]:
-            raise TelemetryGap("the frame's time lies outside the telemetry")
+            raise TelemetryGap(
+                "the frame's time lies outside the telemetry", vi="giờ chụp nằm ngoài nhật ký bay"
+            )
         right = int(np.searchsorted(self._t_ns, t_utc_ns))
         if self._t_ns[right] == t_utc_ns:
             return self.samples[right]
         before, after = self.samples[right - 1], self.samples[right]
         gap_s = (after.t_utc_ns - before.t_utc_ns) / 1e9
         if gap_s > self.max_gap_s:
-            raise TelemetryGap(f"no telemetry for {gap_s:.1f} s around the frame's time")
+            raise TelemetryGap(
+                f"no telemetry for {gap_s:.1f} s around the frame's time",
+                vi=f"nhật ký bay trống {gap_s:.1f} giây quanh giờ chụp",
+            )
         if before.height_datum != after.height_datum:
-            raise TelemetryGap("the heights before and after the frame's time have different datums")
+            raise TelemetryGap(
+                "the heights before and after the frame's time have different datums",
+                vi="độ cao trước và sau giờ chụp thuộc hai hệ độ cao khác nhau",
+            )
         return _blend(before, after, (t_utc_ns - before.t_utc_ns) / 1e9 / gap_s, t_utc_ns)
 
 

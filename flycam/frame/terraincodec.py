@@ -58,7 +58,8 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         )
     except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
         raise TileCorrupt(
-            f"a recorded terrain is damaged ({error}); restore the store from its backup"
+            f"a recorded terrain is damaged ({error}); restore the store from its backup",
+            vi=f"mô hình độ cao đã lưu bị hỏng ({error}); hãy khôi phục kho lưu trữ từ bản sao lưu",
         ) from error
 
 

@@ -229,7 +229,10 @@ def _inflate(section: bytes, size: int, tile_id: TileId) -> bytes:
 
 
 def _corrupt(tile_id: TileId, why: str) -> TileCorrupt:
-    return TileCorrupt(f"tile {tile_id}: {why}; ingest the flight again to rebuild it from its photos")
+    return TileCorrupt(
+        f"tile {tile_id}: {why}; ingest the flight again to rebuild it from its photos",
+        vi=f"mảnh {tile_id}: dữ liệu bị hỏng; hãy nạp lại chuyến bay để dựng lại từ ảnh gốc",
+    )
 
 
 def _filter_rgb(rgb: _Bytes) -> _Bytes:

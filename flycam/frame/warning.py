@@ -23,6 +23,9 @@ MENDED = "mended"
 COMPLETED = "completed"
 CLOCK_UNKNOWN = "clock_unknown"
 FINISHED_OLDER = "finished_older"
+MAYBE_INFRARED = "maybe_infrared"
+CRS_OUTSIDE = "crs_outside"
+LAYER_MOVED = "layer_moved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,44 @@ _WORDS: Mapping[str, _Words] = {
             "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
             " misplaced by their height; add a DEM with 'flycam dem add' and ingest the photos again: they"
             " are laid anew on it."
+        ),
+    ),
+    MAYBE_INFRARED: _Words(
+        brief_vi="có thể là ảnh cận hồng ngoại: màu trên bản đồ có thể không phải màu thật",
+        brief_en="may be near-infrared: the colours on the map may not be real ones",
+        sentence_vi=(
+            "Máy ảnh của chuyến bay này ({camera}) có thể gắn kính lọc màu hoặc cận hồng ngoại, không có thẻ"
+            " ghi rõ, nên được coi là ảnh màu. Nếu cây cối có màu đỏ hoặc tím, đó là ảnh cận hồng ngoại: hãy"
+            " nạp lại các ảnh này với --layer infrared: chúng sẽ được chuyển sang lớp đó."
+        ),
+        sentence_en=(
+            "The camera of this flight ({camera}) is carried with a colour or a near-infrared filter, and no"
+            " tag says which: its photos are taken as colour. If plants look red or violet they are"
+            " near-infrared: ingest them again with --layer infrared, which moves them to that layer."
+        ),
+    ),
+    LAYER_MOVED: _Words(
+        brief_vi="đã chuyển {frames} ảnh sang lớp {after_vi}",
+        brief_en="{frames} photos moved to the {after} layer",
+        sentence_vi=(
+            "Đã chuyển {frames} ảnh từ lớp {before_vi} sang lớp {after_vi}: bản đồ của cả hai lớp được dựng"
+            " lại từ ảnh gốc; lớp cũ được giữ trong cơ sở dữ liệu."
+        ),
+        sentence_en=(
+            "{frames} photos moved from the {before} to the {after} layer: both maps were folded anew from"
+            " the photos; where they lay before is kept on record."
+        ),
+    ),
+    CRS_OUTSIDE: _Words(
+        brief_vi="{crs} không dành cho nơi này",
+        brief_en="{crs} is not meant for this place",
+        sentence_vi=(
+            "--crs {crs}: hệ toạ độ này chỉ dùng cho {zone}, còn chuyến bay ở {place}; tệp vẫn được ghi,"
+            " nhưng khoảng cách và diện tích đo trên đó có thể sai; {fitting} dùng được ở đây."
+        ),
+        sentence_en=(
+            "--crs {crs}: this system holds for {zone}, and the flight lies at {place}; the file is written"
+            " all the same, but lengths and areas measured on it may be wrong; {fitting} fits here."
         ),
     ),
     TERRAIN_HOLES: _Words(

@@ -110,7 +110,7 @@ def known_cameras() -> tuple[KnownCamera, ...]:
 
 def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
     """The entries of one file. Raises SourceUnreadable, CalibrationMissing naming the file and the entry."""
-    document = read_document(path)
+    document = read_document(path, is_ours=True)
     entries = document if isinstance(document, list) else [document]
     cameras = []
     for number, entry in enumerate(entries, start=1):
@@ -119,7 +119,8 @@ def read_cameras(path: Path) -> tuple[KnownCamera, ...]:
                 cameras.append(_camera(values, f"models:{path.stem}#{place}"))
         except (KeyError, ValueError, TypeError) as error:
             raise CalibrationMissing(
-                f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file"
+                f"{path.name}: entry {number} is not well formed ({error}): correct it or remove the file",
+                vi=f"{path.name}: mục {number} viết sai ({error}); hãy sửa hoặc bỏ tệp này",
             ) from error
     return tuple(cameras)
 
@@ -239,5 +240,6 @@ def _same_shape(a: tuple[int, int], b: tuple[int, int]) -> bool:
     return min(*a, *b) > 0 and abs((a[0] * b[1]) / (a[1] * b[0]) - 1.0) < _SAME_SHAPE
 
 
+@lru_cache(maxsize=1024)
 def _key(text: str) -> str:
     return " ".join(text.replace("\x00", " ").split()).casefold()

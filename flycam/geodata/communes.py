@@ -228,4 +228,7 @@ def _date(value: date | str, path: Path) -> date:
     try:
         return date.fromisoformat(value)
     except ValueError as error:
-        raise BoundaryInvalid(f"{path.name}: {value!r} is no date: write --valid-from YYYY-MM-DD") from error
+        raise BoundaryInvalid(
+            f"{path.name}: {value!r} is no date: write --valid-from YYYY-MM-DD",
+            vi=f"{path.name}: {value!r} không phải là ngày; hãy ghi --valid-from NĂM-THÁNG-NGÀY",
+        ) from error

@@ -21,6 +21,7 @@ from pyproj.exceptions import CRSError, ProjError
 from pyproj.transformer import TransformerGroup
 
 from flycam.errors import CrsMissing
+from flycam.geodata.vn2000 import nearest_zone
 from flycam.geometry.grid import mercator_to_lonlat
 from flycam.geometry.planar import PlanarMap, fit_planar_map
 
@@ -32,45 +33,6 @@ WEB_MERCATOR = "EPSG:3857"
 
 VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
 """EPSG:6960, the seven parameters of Decision 05/2007/QD-BTNMT; EPSG:5194, "(1)", was never adopted."""
-
-_VN2000_ZONES = {
-    102.0: 5896,
-    103.0: 9205,
-    104.0: 9206,
-    104.5: 9207,
-    104.75: 9208,
-    105.0: 5897,
-    105.5: 9209,
-    105.75: 9210,
-    106.0: 9211,
-    106.25: 9212,
-    106.5: 9213,
-    107.0: 9214,
-    107.25: 9215,
-    107.5: 9216,
-    107.75: 5899,
-    108.0: 5898,
-    108.25: 9217,
-    108.5: 9218,
-}
-_PROVINCE_MERIDIANS = {
-    "dien bien": 103.0,
-    "lai chau": 103.0,
-    "son la": 104.0,
-    "lao cai": 104.75,
-    "yen bai": 104.75,
-    "phu tho": 104.75,
-    "nghe an": 104.75,
-    "ha noi": 105.0,
-    "thanh hoa": 105.0,
-    "ha giang": 105.5,
-    "cao bang": 105.75,
-    "tuyen quang": 106.0,
-    "bac kan": 106.5,
-    "thai nguyen": 106.5,
-    "lang son": 107.25,
-}
-"""Central meridians of Circular 973/2001/TT-TCDC for the mountain provinces, names without accents."""
 
 _DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
 
@@ -104,7 +66,8 @@ def parse_crs(text: str) -> CRS:
         return CRS.from_user_input(int(text) if text.strip().isdigit() else text)
     except CRSError as error:
         raise CrsMissing(
-            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number"
+            f"{text[:80]!r}: not a coordinate reference system that is known here: give one as EPSG:number",
+            vi=f"{text[:80]!r}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số",
         ) from error
 
 
@@ -126,6 +89,35 @@ def describe_crs(text: str) -> CrsInfo:
         transformation=_transformer(horizontal.to_wkt(), WGS84).description,
         horizontal=_canonical(horizontal),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidArea:
+    """Where a CRS is meant to be used: (west, south, east, north) degrees.
+
+    west is greater than east where it crosses the antimeridian.
+    """
+
+    bounds_deg: Bounds
+
+    def holds(self, bounds_deg: Bounds) -> bool:
+        """Whether a rectangle of degrees lies inside."""
+        west, south, east, north = self.bounds_deg
+        inside = (
+            (west <= bounds_deg[0] and bounds_deg[2] <= east)
+            if west <= east
+            else (west <= bounds_deg[0] or bounds_deg[2] <= east)
+        )
+        return bool(inside and south <= bounds_deg[1] and bounds_deg[3] <= north)
+
+
+@lru_cache(maxsize=256)
+def valid_area(text: str) -> ValidArea | None:
+    """The area for which the register says a CRS holds; None where it says none (WKT, PROJ strings)."""
+    area = parse_crs(text).area_of_use
+    if area is None:
+        return None
+    return ValidArea(bounds_deg=(area.west, area.south, area.east, area.north))
 
 
 def work_crs_for(lon_deg: float, lat_deg: float) -> str:
@@ -163,7 +155,9 @@ def transform_points(xy: Floats, src_crs: str, dst_crs: str) -> Floats:
     except ProjError as error:
         raise CrsMissing(
             f"{src_crs[:60]} to {dst_crs[:60]}: the transformation cannot be done here ({error}): "
-            "reproject the file to EPSG:4326 first"
+            "reproject the file to EPSG:4326 first",
+            vi=f"{src_crs[:60]} sang {dst_crs[:60]}: không chuyển đổi được trên máy này; hãy chuyển tệp "
+            "sang EPSG:4326 trước",
         ) from error
     out = np.stack([np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)], axis=-1)
     out[~np.isfinite(out).all(axis=-1)] = np.nan
@@ -191,33 +185,13 @@ def mercator_to_work(work_crs: str, mercator_bounds: Bounds) -> PlanarMap:
     return fit_planar_map(lambda xy: to_work(mercator_to_lonlat(xy), work_crs), mercator_bounds)
 
 
-def vn2000_zone(lon_deg: float, province: str | None = None) -> str:
-    """The VN-2000 TM-3 zone of a place: "EPSG:9208" for Lao Cai and Yen Bai.
-
-    By law the central meridian belongs to the province, not to the place: `province` (without accents,
-    "lao cai") decides where it is one of the mountain provinces known here; else the nearest meridian is
-    taken, which near a province's border may be its neighbour's. A sheet must therefore name its zone.
-    """
-    known = _PROVINCE_MERIDIANS.get((province or "").strip().lower())
-    meridian = known or min(_VN2000_ZONES, key=lambda m: (abs(m - lon_deg), m))
-    return f"EPSG:{_VN2000_ZONES[meridian]}"
-
-
-def central_meridian_deg(vn2000_crs: str) -> float:
-    """Central meridian of a VN-2000 zone, degrees. Raises ValueError for another CRS."""
-    for meridian, code in _VN2000_ZONES.items():
-        if vn2000_crs == f"EPSG:{code}":
-            return float(meridian)
-    raise ValueError(f"{vn2000_crs}: is no VN-2000 zone of 3 degrees")
-
-
 def wgs84_points_to_vn2000(lonlat_deg: Floats, zone_crs: str | None = None) -> tuple[Floats, str]:
     """WGS 84 degrees (N×2) to VN-2000 grid metres (N×2) and the zone's CRS.
 
-    `zone_crs` None takes `vn2000_zone` of the mean longitude. Uses VN2000_OPERATION.
+    `zone_crs` None takes the zone nearest to the mean longitude. Uses VN2000_OPERATION.
     """
     lonlat = np.asarray(lonlat_deg, dtype=np.float64)
-    zone = zone_crs or vn2000_zone(float(np.mean(lonlat[..., 0])))
+    zone = zone_crs or nearest_zone(float(np.mean(lonlat[..., 0])))
     return transform_points(lonlat, WGS84, zone), zone
 
 
@@ -248,7 +222,9 @@ def _vn2000_transformer(source: CRS, target: CRS) -> Transformer:
         if VN2000_OPERATION in transformer.description:
             return transformer
     raise CrsMissing(
-        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again"
+        f"{source.name} to {target.name}: PROJ here does not know {VN2000_OPERATION!r}: install flycam again",
+        vi=f"{source.name} sang {target.name}: PROJ trên máy này không biết {VN2000_OPERATION!r}; hãy cài "
+        "lại flycam",
     )
 
 

@@ -90,7 +90,7 @@ def load_terrain(
     """
     lattices = _lattices([dem for dem in dems if _touches(dem, work_crs, bounds_work)])
     if not lattices:
-        raise TerrainMissing(_nothing_covers(dems, work_crs, bounds_work))
+        raise _nothing_covers(dems, work_crs, bounds_work)
     target_datum = datum or lattices[0].datum
     east, north, step_e, step_s, rows, cols = _post_grid(lattices[0], work_crs, bounds_work)
     heights = np.full((rows, cols), np.nan, dtype=np.float32)
@@ -111,7 +111,7 @@ def load_terrain(
         if not np.isnan(heights).any():
             break
     if not used:
-        raise TerrainMissing(_nothing_covers(dems, work_crs, bounds_work))
+        raise _nothing_covers(dems, work_crs, bounds_work)
     return TerrainGrid(
         heights_m=heights,
         origin_m=(east, north),
@@ -145,7 +145,7 @@ def sample_heights(
         missing = np.isnan(heights) & np.isfinite(lonlat).all(axis=1)
         heights[missing] = _at_points(lattice, lonlat[missing], WGS84, target, smooth=False)
     if not np.isfinite(heights).any():
-        raise TerrainMissing(_nothing_covers(dems, WGS84, box))
+        raise _nothing_covers(dems, WGS84, box)
     return heights, target
 
 
@@ -305,16 +305,22 @@ def _lonlat_box(bounds: Bounds, crs: str) -> Bounds:
     return float(low[0]), float(low[1]), float(high[0]), float(high[1])
 
 
-def _nothing_covers(dems: Sequence[DemInfo], crs: str, bounds: Bounds) -> str:
+def _nothing_covers(dems: Sequence[DemInfo], crs: str, bounds: Bounds) -> TerrainMissing:
     w, s, e, n = _lonlat_box(bounds, crs)
     flight = f"{w:.4f} to {e:.4f} E, {s:.4f} to {n:.4f} N"
+    flight_vi = f"kinh độ {w:.4f} đến {e:.4f}, vĩ độ {s:.4f} đến {n:.4f}"
     if not dems:
-        return f"no terrain is registered: the flight lies at {flight}: add a file with flycam dem add"
+        return TerrainMissing(
+            f"no terrain is registered: the flight lies at {flight}: add a file with flycam dem add",
+            vi=f"chưa nạp mô hình độ cao nào; chuyến bay ở {flight_vi}; hãy nạp bằng flycam dem add",
+        )
     names = ", ".join(dem.path.name for dem in dems[:3]) + (" …" if len(dems) > 3 else "")
     bw, bs, be, bn = dems[0].bounds_lonlat
-    return (
+    return TerrainMissing(
         f"{names}: has no height under the flight, which lies at {flight} (the first file covers {bw:.4f} to "
-        f"{be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that place with flycam dem add"
+        f"{be:.4f} E, {bs:.4f} to {bn:.4f} N): add terrain of that place with flycam dem add",
+        vi=f"{names}: không có độ cao dưới chuyến bay, ở {flight_vi} (tệp đầu phủ kinh độ {bw:.4f} đến "
+        f"{be:.4f}, vĩ độ {bs:.4f} đến {bn:.4f}); hãy nạp mô hình độ cao của nơi đó bằng flycam dem add",
     )
 
 

@@ -139,7 +139,8 @@ def _warped(dem: DemInfo, tile: TileId) -> NDArray[np.float32]:
             heights = view.read(1) * np.float32(dem.unit_m)
     except RasterioError as error:
         raise SourceUnreadable(
-            f"{dem.path.name}: registered terrain cannot be read any more: put the file back or add it again"
+            f"{dem.path.name}: registered terrain cannot be read any more: put the file back or add it again",
+            vi=f"{dem.path.name}: không còn đọc được mô hình độ cao đã nạp; hãy đặt lại tệp hoặc nạp lại",
         ) from error
     heights[(heights < LOWEST_M) | (heights > HIGHEST_M)] = np.nan
     return np.asarray(heights, dtype=np.float32)

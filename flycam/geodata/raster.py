@@ -214,7 +214,9 @@ def read_raster(path: Path, *, max_pixels: int = 400_000_000) -> Raster:
             if source.width * source.height > max_pixels:
                 raise SourceUnreadable(
                     f"{path.name}: has {source.width} by {source.height} pixels, more than can be read at "
-                    "once: cut out the part you need"
+                    "once: cut out the part you need",
+                    vi=f"{path.name}: có {source.width} × {source.height} điểm ảnh, quá lớn để đọc một lần; "
+                    "hãy cắt lấy phần cần dùng",
                 )
             pixels = np.ascontiguousarray(np.moveaxis(source.read(), 0, -1))
             return Raster(

@@ -1,8 +1,8 @@
 """What a frame is worth on each block of its tiles, known from its lattices before a pixel is read.
 
-A block is 32×32 pixels, 8×8 of them a tile. Pixels are bilinear between lattice nodes, so over a block they
-lie between the extremes of its nodes and of the half-way points just beyond it: bounds that are proved, not
-guessed, and tight, because quality changes slowly.
+A block is 32×32 pixels, 8×8 of them a tile. Pixels are bilinear between lattice nodes, and blocks are whole
+cells, so over a block pixels lie between the extremes of its nodes: bounds that are proved, not guessed, and
+tight, because quality changes slowly.
 """
 
 from __future__ import annotations
@@ -127,21 +127,16 @@ def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:
 
 
 def _extremes(nodes: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Smallest and largest of node arrays S×(n+2)×(n+2) over count×count blocks; NaN where a node is.
-
-    The first pixel of a block stands half a pixel after the half-way point between two nodes, the last one
-    half a pixel before the next; between them are its m = n / count nodes, m >= 1.
-    """
-    m = (nodes.shape[-1] - 2) // count
-    half_way = 0.5 * (nodes[:, 0:-1:m] + nodes[:, 1::m])
+    """Smallest and largest of node arrays S×(n+1)×(n+1) over count×count blocks of m×m cells, m = n / count;
+    NaN where a node is."""
+    m = (nodes.shape[-1] - 1) // count
     found = []
     for extreme in (np.minimum, np.maximum):
-        rows = extreme(half_way[:, :-1], half_way[:, 1:])
-        for node in range(m):  # a few strided passes: a reduction along so short an axis is slow
-            extreme(rows, nodes[:, 1 + node : -1 : m], out=rows)
-        beside = 0.5 * (rows[:, :, 0:-1:m] + rows[:, :, 1::m])
-        both = extreme(beside[:, :, :-1], beside[:, :, 1:])
-        for node in range(m):
-            extreme(both, rows[:, :, 1 + node : -1 : m], out=both)
+        rows = nodes[:, :-1:m].copy()
+        for node in range(1, m + 1):  # a few strided passes: a reduction along so short an axis is slow
+            extreme(rows, nodes[:, node::m][:, :count], out=rows)
+        both = rows[:, :, :-1:m].copy()
+        for node in range(1, m + 1):
+            extreme(both, rows[:, :, node::m][:, :, :count], out=both)
         found.append(both)
     return found[0], found[1]

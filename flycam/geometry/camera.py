@@ -18,12 +18,17 @@ from numpy.typing import NDArray
 
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from flycam.geometry.shutter import is_rolling, point_rates, row_seconds
 
 Floats = NDArray[np.float64]
 
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-12
 _UNBOUNDED = float("inf")
+# Rows are counted on beside the picture by this many pictures, so that far ground does not run away.
+_ROWS_BESIDE = 1.0
+# Where a point outruns the rows by more than this, its row is not sought further.
+_STEADY_ROW = 0.5
 
 
 def project(
@@ -33,9 +38,11 @@ def project(
 
     uv is NaN where the depth is not positive, where the point is NaN, or beyond the lens's monotone
     radius. It is not limited to the image's frame: points beside the picture have coordinates too.
-    The depth is in the metres of `grid_scale` (true metres).
+    The depth is in the metres of `grid_scale` (true metres). Every row is seen at its own moment where the
+    pose has a motion (`as_read`).
     """
-    x, y, depth = camera_coordinates(exterior, *np.moveaxis(np.asarray(world_m, dtype=np.float64), -1, 0))
+    place = camera_coordinates(exterior, *np.moveaxis(np.asarray(world_m, dtype=np.float64), -1, 0))
+    x, y, depth = as_read(interior, exterior, *place)
     with np.errstate(divide="ignore", invalid="ignore"):
         xn, yn = x / depth, y / depth
         inside = (depth > 0.0) & (xn * xn + yn * yn <= valid_radius(interior) ** 2)
@@ -57,8 +64,41 @@ def camera_coordinates(
     return x, y, z
 
 
+def as_read(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, x: Floats, y: Floats, depth: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Points in camera axes (any equal shape) at the moment when the row they fall on was read.
+
+    The same arrays where the shutter is not rolling or the pose has no motion. The row depends on the moment:
+    two looks, and the line through them, element by element; what is left is below 1e-3 px for a drone (see
+    the tests). Points that are not before the camera, or beyond the lens's monotone radius, stay where they
+    are. Model: `geometry.shutter`.
+    """
+    if not is_rolling(interior, exterior):
+        return x, y, depth
+    dx, dy, dz = point_rates(exterior, x, y, depth)
+    limit = valid_radius(interior) ** 2
+    latest = (0.5 + _ROWS_BESIDE) * abs(interior.readout_s or 0.0)
+
+    def moment(t: Floats | float) -> Floats:
+        """When the row was read on which the points fall at t; t itself where they fall on none."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            z = depth + t * dz
+            xn, yn = (x + t * dx) / z, (y + t * dy) / z
+            good = (z > 0.0) & (xn * xn + yn * yn <= limit)
+            _, v = distort(interior, np.where(good, xn, np.nan), np.where(good, yn, np.nan))
+            return np.where(good, np.clip(row_seconds(interior, v), -latest, latest), t)
+
+    first = moment(0.0)
+    second = moment(first)
+    # the line through both moments: it grows by `row` of the time it is given
+    row = (second - first) / np.where(first == 0.0, 1.0, first)
+    t = np.clip(first / np.where(np.abs(row) < _STEADY_ROW, 1.0 - row, 1.0), -latest, latest)
+    return x + t * dx, y + t * dy, depth + t * dz
+
+
 def image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats) -> Floats:
-    """Image points N×2 to unit directions N×3 in world axes and grid units.
+    """Image points N×2 to unit directions N×3 in world axes and grid units, of the middle row's moment.
 
     `projection_centre + t * direction` walks straight in the work CRS (the vertical is already divided by
     grid_scale). NaN where the image point lies outside what the lens model can produce.
@@ -70,6 +110,31 @@ def image_rays(interior: InteriorOrientation, exterior: ExteriorOrientation, uv:
     rays[..., 2] /= exterior.grid_scale
     unit: Floats = rays / np.linalg.norm(rays, axis=-1, keepdims=True)
     return unit
+
+
+def sight_lines(
+    interior: InteriorOrientation, exterior: ExteriorOrientation, uv: Floats
+) -> tuple[Floats, Floats]:
+    """Where the camera stood when the rows of image points N×2 were read, and unit directions: both N×3.
+
+    The inverse of `project`: a point on the line falls on the image point. As `image_rays` otherwise; without
+    a motion the first is the projection centre everywhere. From p + t (w × p - R V) = s d the ray of p is
+    that of (1 + t [w]x)⁻¹ d from (1 + t [w]x)⁻¹ t R V.
+    """
+    uv = np.asarray(uv, dtype=np.float64)
+    centre = np.asarray(exterior.projection_centre_m)
+    if not is_rolling(interior, exterior) or exterior.motion is None:
+        rays = image_rays(interior, exterior, uv)
+        return np.broadcast_to(centre, rays.shape), rays
+    t = row_seconds(interior, uv[..., 1])[..., None, None]
+    w, rotation = exterior.motion.turn_radps, np.asarray(exterior.rotation)
+    stretch = np.array([1.0, 1.0, exterior.grid_scale])
+    direction = np.stack(undistorted_directions(interior, uv[..., 0], uv[..., 1]), axis=-1)
+    cross = np.array([[0.0, -w[2], w[1]], [w[2], 0.0, -w[0]], [-w[1], w[0], 0.0]])
+    back = np.linalg.inv(np.eye(3) + t * cross)
+    travel = t[..., 0] * (rotation @ (np.asarray(exterior.motion.velocity_mps) * stretch))
+    place, rays = ((back @ part[..., None])[..., 0] @ rotation / stretch for part in (travel, direction))
+    return centre + place, rays / np.linalg.norm(rays, axis=-1, keepdims=True)
 
 
 def distort(interior: InteriorOrientation, x: Floats, y: Floats) -> tuple[Floats, Floats]:

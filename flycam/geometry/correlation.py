@@ -2,7 +2,7 @@
 
 Compared are the directions of edges, not brightness: each pixel is the doubled angle of its gradient, weighed
 by how clearly it stands above the noise, so neither exposure nor a shadow edge that turned from dark-bright
-to bright-dark changes it. All windows are correlated at once by FFT.
+to bright-dark changes it.
 
 Sources: Fitch, Kadyrov, Christmas and Kittler, Orientation correlation, BMVC 2002; doubled angles after
 Bigün and Granlund 1987; sub-pixel peak by a paraboloid.
@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -111,12 +110,8 @@ def _match_chunk(
     result: WindowShifts,
 ) -> None:
     windows, areas = _cut(first, centres, half), _cut(second, centres, half + reach)
-    side = fft.next_fast_len(areas.shape[1] + windows.shape[1] - 1)
-    spectrum = fft.fft2(areas, (side, side)) * np.conj(fft.fft2(windows, (side, side)))
     span = 2 * reach + 1
-    correlation = fft.ifft2(spectrum).real[:, :span, :span]
-    energy = _overlapping_energy(areas, windows, side, span)
-    score = correlation / np.maximum(energy, 1e-6)
+    score = _correlation(areas, windows) / np.maximum(_overlapping_energy(areas, windows, span), 1e-6)
     best = score.reshape(len(score), -1).argmax(axis=1)
     row, col = np.divmod(best, span)
     at_rim = (row == 0) | (col == 0) | (row == span - 1) | (col == span - 1)
@@ -142,13 +137,30 @@ def _cut(picture: Complex, centres: NDArray[np.int64], half: int) -> Complex:
     return np.ascontiguousarray(view[centres[:, 1] - half, centres[:, 0] - half])
 
 
-def _overlapping_energy(areas: Complex, windows: Complex, side: int, span: int) -> Floats:
+def _correlation(areas: Complex, windows: Complex) -> Singles:
+    """Real part of the correlation of each area with the conjugate of its window, at every shift inside it.
+
+    OpenCV's correlation over two channels is just that, and faster than transforms of all windows at once.
+    """
+    span = areas.shape[1] - windows.shape[1] + 1
+    found = np.empty((len(areas), span, span), dtype=np.float32)
+    for area, window, into in zip(_channels(areas), _channels(windows), found, strict=True):
+        cv2.matchTemplate(area, window, cv2.TM_CCORR, result=into)
+    return found
+
+
+def _channels(numbers: Complex) -> Singles:
+    """N×H×W complex as N×H×W×2."""
+    return numbers.view(np.float32).reshape(*numbers.shape, 2)
+
+
+def _overlapping_energy(areas: Complex, windows: Complex, span: int) -> Floats:
     """Root of the product of both energies where window and area lie over each other: it scales the score."""
     strength = np.abs(areas).astype(np.float32) ** 2
-    ones = np.ones(windows.shape[1:], dtype=np.float32)
-    local = fft.irfft2(
-        fft.rfft2(strength, (side, side)) * np.conj(fft.rfft2(ones, (side, side))), (side, side)
-    )[:, :span, :span]
+    side, half = windows.shape[1], windows.shape[1] // 2
+    # one above the other: sums that run into the next area are those of shifts that are not looked at
+    sums = cv2.boxFilter(strength.reshape(-1, areas.shape[2]), -1, (side, side), normalize=False)
+    local = sums.reshape(strength.shape)[:, half : half + span, half : half + span]
     own = np.einsum("nij,nij->n", windows, windows.conj()).real
     return np.asarray(np.sqrt(np.maximum(local, 0.0) * own[:, None, None]), dtype=np.float64)
 

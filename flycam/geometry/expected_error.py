@@ -6,11 +6,18 @@ the ray meets it d (n_z dz) / (n.d) away. On level ground that is the usual dz t
 that falls away from the camera makes more of it, one that faces it less. Trees and roofs that the ground
 model does not hold are errors of its height, and lean by the same rule.
 
+What is uncertain of a pose changes slowly over a tile, and so does the direction of the rays; what is
+uncertain of a height changes from post to post, at every crown. So the first two are worked out on a lattice,
+over the slope of the ground at large, and the height's sigma is taken at each pixel.
+
 Error propagation after Mikhail and Ackermann, Observations and Least Squares, 1976.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,6 +34,9 @@ UNKNOWN_M = 65.0
 """Said of a place whose ground, or whose error, is not known: more than any error worth a map."""
 
 NODE_STEP_PX = 32
+_NODES = TILE_SIZE_PX // NODE_STEP_PX + 1
+_NODE_PX = np.arange(0, TILE_SIZE_PX + 1, NODE_STEP_PX, dtype=np.float64)
+_AT_LARGE_M = 10.0  # about the width of a crown: its sides are no slope of the ground
 _GRAZING = 0.1  # cosine between ray and normal; flatter views are as uncertain as this
 
 
@@ -53,6 +63,15 @@ def expected_error(
     covariance      6×6 as `pose_covariance` gives it, which is also the default
     NaN where a point or its normal is.
     """
+    variance, lean = _along_rays(exterior, ground_m, normals, covariance)
+    result: Floats = np.sqrt(variance + lean * np.square(height_sigma_m))
+    return result
+
+
+def _along_rays(
+    exterior: ExteriorOrientation, ground_m: Floats, normals: Floats, covariance: Floats | None
+) -> tuple[Floats, Floats]:
+    """Variance (m²) that the pose leaves, and how much of a height's variance is added, N each."""
     spread = pose_covariance(exterior) if covariance is None else covariance
     ray = ground_m - np.asarray(exterior.projection_centre_m)
     ray /= np.linalg.norm(ray, axis=-1, keepdims=True)
@@ -66,32 +85,76 @@ def expected_error(
     on_ground = moved[:, :2] - ray[:, :2, None] * along[:, None, :]
     variance = np.einsum("nij,jk,nik->n", on_ground, spread, on_ground)
     lean = np.square(normals[:, 2] / towards) * np.square(ray[:, :2]).sum(axis=-1)
-    result: Floats = np.sqrt(np.maximum(variance, 0.0) + lean * np.square(height_sigma_m))
-    return result
+    return np.maximum(variance, 0.0), lean
+
+
+def tile_sigma(tile: TileId, to_work: PlanarMap, height_sigma: TerrainGrid) -> Singles:
+    """Sigma of the ground's height at the pixels of a tile, 256×256 float32 metres; NaN where not known.
+
+    to_work       map from EPSG:3857 metres to the work CRS, valid over the tile
+    height_sigma  a grid in the work CRS whose heights are sigmas
+    """
+    east, north = (_BETWEEN @ axis.reshape(_NODES, _NODES) @ _BETWEEN.T for axis in _nodes(tile, to_work).T)
+    return np.asarray(surface_heights(height_sigma, east, north), dtype=np.float32)
 
 
 def tile_error(
     exterior: ExteriorOrientation,
     tile: TileId,
     to_work: PlanarMap,
-    terrain: TerrainGrid,
-    height_sigma: TerrainGrid,
+    ground: TerrainGrid,
+    height_sigma_m: Singles,
     covariance: Floats | None = None,
 ) -> Singles:
     """`expected_error` of a frame over a tile, 256×256 float32 metres; UNKNOWN_M where nothing is known.
 
-    to_work       map from EPSG:3857 metres to the work CRS, valid over the tile
-    height_sigma  sigma of the terrain's height, as a grid of the same CRS (its heights are sigmas, in metres)
-    Exact on a lattice of every 32nd pixel, linear between.
+    to_work         map from EPSG:3857 metres to the work CRS, valid over the tile
+    ground          its height and slope at large: what stands on it is no slope that rays meet
+    height_sigma_m  256×256, as `tile_sigma` gives it
+    Exact on a lattice of every 32nd pixel, variances linear between.
     """
-    nodes = np.arange(0, TILE_SIZE_PX + 1, NODE_STEP_PX, dtype=np.float64)
-    rows, cols = np.meshgrid(nodes, nodes, indexing="ij")
-    xy = to_work(pixel_centres(single_tile_range(tile), rows, cols).reshape(-1, 2))
-    ground = np.column_stack([xy, surface_heights(terrain, xy[:, 0], xy[:, 1])])
-    sigma = surface_heights(height_sigma, xy[:, 0], xy[:, 1])
-    error = expected_error(exterior, ground, normals_at(terrain, xy), sigma, covariance)
-    error = np.where(np.isfinite(error), np.minimum(error, UNKNOWN_M), UNKNOWN_M).reshape(rows.shape)
-    return np.asarray(_BETWEEN @ error @ _BETWEEN.T, dtype=np.float32)
+    xy = _nodes(tile, to_work)
+    west, south, east, north = ground.bounds_m
+    # a node beyond the ground's rim serves pixels within it, by the ground next to it
+    inside = np.clip(xy, (west, south), (east, north))
+    places = np.column_stack([xy, surface_heights(ground, inside[:, 0], inside[:, 1])])
+    parts = _along_rays(exterior, places, normals_at(ground, inside), covariance)
+    known = np.isfinite(parts[0]) & np.isfinite(parts[1])
+    variance, lean = (
+        _BETWEEN @ np.where(known, part, unknown).reshape(_NODES, _NODES) @ _BETWEEN.T
+        for part, unknown in zip(parts, (UNKNOWN_M**2, 0.0), strict=True)
+    )
+    error = np.sqrt(variance + lean * np.square(height_sigma_m))
+    return np.where(np.isfinite(error), np.minimum(error, UNKNOWN_M), UNKNOWN_M).astype(np.float32)
+
+
+def ground_at_large(terrain: TerrainGrid) -> TerrainGrid:
+    """The terrain averaged over some ten metres, on posts as far apart; itself where its posts are."""
+    step = int(_AT_LARGE_M / max(terrain.post_spacing_m))
+    if step < 2 or min(terrain.heights_m.shape) < 2 * step:
+        return terrain
+    known = np.isfinite(terrain.heights_m)
+    some = float(np.median(terrain.heights_m[known])) if known.any() else 0.0
+    # counted from a height of the terrain: single precision loses millimetres of thousands of metres squared
+    above = np.where(known, terrain.heights_m - np.float32(some), np.float32(0.0))
+    size = (step, step)
+    total, share = cv2.blur(above, size), cv2.blur(known.astype(np.float32), size)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(share > 0.0, total / share + some, np.nan)[step // 2 :: step, step // 2 :: step]
+    (east, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    first = step // 2
+    return replace(
+        terrain,
+        heights_m=np.ascontiguousarray(mean, dtype=np.float32),
+        origin_m=(east + first * step_e, north - first * step_s),
+        post_spacing_m=(step * step_e, step * step_s),
+    )
+
+
+def _nodes(tile: TileId, to_work: PlanarMap) -> Floats:
+    """Work CRS places of a tile's nodes, row by row, N×2."""
+    rows, cols = np.meshgrid(_NODE_PX, _NODE_PX, indexing="ij")
+    return to_work(pixel_centres(single_tile_range(tile), rows, cols).reshape(-1, 2))
 
 
 def _turned_by(x: Floats, y: Floats, z: Floats) -> Floats:

@@ -19,6 +19,19 @@ class PoseSource(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Motion:
+    """How a camera moved while the rows of its picture were read.
+
+    velocity_mps  (east, north, up) of the projection centre, in the metres of the work CRS
+    turn_radps    about the camera's (x, y, z) axes, as the adjustment turns frames: t seconds later the
+                  rotation is exp([turn · t]x) · rotation (points turn so; the camera itself turns back)
+    """
+
+    velocity_mps: Vec3
+    turn_radps: Vec3 = (0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExteriorOrientation:
     """Frozen pose. Refining makes a new value with a higher version.
 
@@ -32,6 +45,10 @@ class ExteriorOrientation:
     sigma_position_m     1-sigma (east, north, up)
     sigma_attitude_rad   1-sigma about the camera's (x, y, z) axes
     version              0 for the prior
+    height_on_terrain    the height counts from ground whose height was read off the terrain: where that
+                         stands too high, so does the camera
+    motion               while the rows were read; the pose is then that of the middle row. None: not known,
+                         or too little to matter, and the picture counts as taken at one moment
     """
 
     projection_centre_m: Vec3
@@ -43,3 +60,5 @@ class ExteriorOrientation:
     sigma_attitude_rad: Vec3
     source: PoseSource
     version: int = 0
+    height_on_terrain: bool = False
+    motion: Motion | None = None

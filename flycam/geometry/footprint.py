@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import FrameRejected, HorizonInView, OutsideTerrain
-from flycam.geometry.camera import distort, image_rays, in_image, valid_radius
+from flycam.geometry.camera import distort, image_rays, in_image, sight_lines, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid, cast_rays, heights_at, lowest_height, max_pyramid
@@ -118,7 +118,7 @@ def footprints(
             _Look(*frame, terrain, max_range_m, samples_per_edge)
             for frame in frames[first:][:_FRAMES_AT_ONCE]
         ]
-        origins = np.concatenate([np.broadcast_to(look.centre, look.rays.shape) for look in looks])
+        origins = np.concatenate([look.origins for look in looks])
         ranges = np.concatenate([np.full(len(look.rays), look.sight_m) for look in looks])
         points = cast_rays(terrain, origins, np.concatenate([look.rays for look in looks]), ranges)
         ends = np.cumsum([len(look.rays) for look in looks])
@@ -143,7 +143,7 @@ class _Look:
         border = _border_points(interior, samples_per_edge)
         self.border = len(border)
         self.uv = np.concatenate([border, _inner_points(interior)])
-        self.rays = image_rays(interior, exterior, self.uv)
+        self.origins, self.rays = sight_lines(interior, exterior, self.uv)
         self.centre = np.asarray(exterior.projection_centre_m)
 
     def footprint(self, points: Floats) -> Footprint | FrameRejected:
@@ -155,12 +155,15 @@ class _Look:
         if horizon >= MAX_HORIZON_FRACTION:
             return HorizonInView(
                 f"{horizon:.0%} of the frame looks at or above the horizon; "
-                "point the camera further down (gimbal pitch below -30°)"
+                "point the camera further down (gimbal pitch below -30°)",
+                vi=f"{horizon:.0%} khung ảnh nhìn ngang hoặc trên đường chân trời; hãy chúi máy ảnh xuống "
+                "(góc gimbal dưới -30°)",
             )
         if not met.any():
             return OutsideTerrain(
                 "the frame looks at ground that the terrain does not know; register a DEM that covers the"
-                " flight"
+                " flight",
+                vi="ảnh nhìn vào chỗ chưa có độ cao; hãy nạp mô hình độ cao phủ hết chuyến bay",
             )
         near = np.linalg.norm(points - self.centre, axis=1) <= self.reach_m  # False where no ground was met
         plane, _ = _on_plane(self.centre, self.rays, ground, self.reach_m)

@@ -1,10 +1,10 @@
 """The lattice of one frame over the tiles: exact where its nodes are, measured in between.
 
 Every tile has a lattice of its own, so that its bytes do not depend on which other tiles are asked for.
-Its nodes are the centres of blocks of step×step pixels, one block beyond the tile on each side: bilinear
-interpolation between block centres is what `cv2.resize` computes, exactly, when it enlarges the nodes by
-the step. All arithmetic is element by element and all arrays of a tile have the same shape always: no
-result depends on its neighbours.
+Its nodes are the corners of cells of step×step pixels, which fill the tile: bilinear interpolation between
+them is what `cv2.resize` computes, exactly, when it enlarges the nodes by the step. Tiles side by side have
+the same nodes on the side they share. All arithmetic is element by element and all arrays of a tile have the
+same shape always: no result depends on its neighbours.
 
 How good the interpolation is, is measured and not assumed: the exact projection at the middle of every
 lattice cell (where bilinear interpolation is worst) is compared with the mean of the cell's four nodes. Where
@@ -47,11 +47,13 @@ _ARRAYS = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", 
 
 @dataclass(frozen=True, kw_only=True)
 class TileLattices:
-    """Lattices of T tiles (or quarters) at one step, node arrays T×(n+2)×(n+2) with n = side / step.
+    """Lattices of T tiles (or quarters) at one step, node arrays T×(n+1)×(n+1) with n = side / step.
+
+    Node i stands at pixel i · step - 1/2 of the tile (or quarter); at step 1, at pixel i.
 
     index    which of the tiles asked for (T); of quarters: 16 × tile + 4 × row + column
     side_px  256 of tiles, 64 of quarters
-    map_uv   T×(n+2)×(n+2)×2 float32, NaN where nothing is known; cut at ±30,000 px
+    map_uv   T×(n+1)×(n+1)×2 float32, NaN where nothing is known; cut at ±30,000 px
     quality  uint16 node values
     margin   float32, metres above the line of sight (< 0 hidden)
     box      T×4: rows and columns of the cells (first, last) outside which nothing is in the picture
@@ -202,19 +204,25 @@ def lattices_of(
         for places in _chunks(due[step], step):
             good, verdict = lattice_of(view, places, step, tolerance_px)
             found.tiles.extend([good] if good.index.size else [])
-            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+            for finer in _steps_in(verdict.next_step):
                 due[finer] = due[finer].joined(places.take(verdict.next_step == finer))
+            for finer in _steps_in(verdict.quarters):
                 due_quarters[finer] = due_quarters[finer].joined(places.quarters(verdict.quarters == finer))
         for places in _chunks(due_quarters[step], step):
             good, verdict = lattice_of(view, places, step, tolerance_px)
             found.quarters.extend([good] if good.index.size else [])
-            for finer in STEPS_PX[STEPS_PX.index(step) + 1 :]:
+            for finer in _steps_in(verdict.next_step):
                 due_quarters[finer] = due_quarters[finer].joined(places.take(verdict.next_step == finer))
     return found
 
 
+def _steps_in(steps_px: Indices) -> list[int]:
+    """The steps that are asked for; 0 asks for none."""
+    return [step for step in set(steps_px.ravel().tolist()) if step]
+
+
 def _chunks(places: TilePlaces, step_px: int) -> Iterator[TilePlaces]:
-    at_once = max(1, _NODES_AT_ONCE // (places.side_px // step_px + 2) ** 2)
+    at_once = max(1, _NODES_AT_ONCE // (places.side_px // step_px + 1) ** 2)
     for start in range(0, len(places), at_once):
         yield places.take(slice(start, start + at_once))
 
@@ -225,10 +233,10 @@ def lattice_of(
     """Lattices at one step of the places that touch the picture and are good enough, and what to do with each
     place."""
     count = places.side_px // step_px
-    block: Floats = (np.arange(count + 2, dtype=np.float64) - 0.5) * step_px
-    between: Floats = np.arange(count + 1, dtype=np.float64) * step_px
-    nodes = view.image_of(*places.mercator(block))
-    centres = view.image_of(*places.mercator(between))
+    # offsets are of pixel corners: half a pixel less than those of pixel centres
+    corner: Floats = np.arange(count + 1, dtype=np.float64) * step_px + (0.5 if step_px == 1 else 0.0)
+    nodes = view.image_of(*places.mercator(corner))
+    centres = view.image_of(*places.mercator(corner[:-1] + 0.5 * step_px))
     u, v = np.clip(nodes.u, -_FAR_PX, _FAR_PX), np.clip(nodes.v, -_FAR_PX, _FAR_PX)
     margin = view.margin(nodes)
     scale = _Scale(step_px, places.side_px, step_px * grid_pixel_m(places.z), tolerance_px)
@@ -304,13 +312,11 @@ def _verdict(
 
 
 def _per_square(cells: NDArray[_Scalar], count: int, extreme: np.ufunc) -> NDArray[_Scalar]:
-    """Extremes of T×(n+1)×(n+1) cells over count×count squares; cells across a border count on both sides."""
+    """Extremes of T×n×n cells over count×count squares."""
     tiles, side = cells.shape[:2]
-    m = (side - 1) // count
-    inner = extreme.reduce(cells[:, :-1].reshape(tiles, count, m, side), axis=2)
-    rows = extreme(inner, cells[:, m::m])
-    inner = extreme.reduce(rows[:, :, :-1].reshape(tiles, count, count, m), axis=3)
-    found: NDArray[_Scalar] = extreme(inner, rows[:, :, m::m])
+    m = side // count
+    rows = extreme.reduce(cells.reshape(tiles, count, m, side), axis=2)
+    found: NDArray[_Scalar] = extreme.reduce(rows.reshape(tiles, count, count, m), axis=3)
     return found
 
 

@@ -79,7 +79,7 @@ def lay(
     nodes = SIDE_PX // _STEP_PX + 1
     uv = np.nan_to_num(uv, nan=-1e4).clip(-1e4, 1e4).reshape(nodes, nodes, 2)
     weights = _between()
-    maps = np.einsum("rk,klc,sl->crs", weights, uv, weights, optimize=True).astype(np.float32)
+    maps = (weights @ np.moveaxis(uv, -1, 0) @ weights.T).astype(np.float32)
     inside = (maps[0] >= 0) & (maps[0] <= width - 1) & (maps[1] >= 0) & (maps[1] <= height - 1)
     picture = cv2.remap(thumbnail, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return Laid(spot=spot, edges=edge_directions(picture.astype(np.float32), inside), valid=inside)

@@ -74,11 +74,13 @@ class SteepSlopes:
         free: NDArray[np.bool_] = sight > steepest_rise(self._terrain)
         if free.all():
             return free
+        unsure = ~free  # directions are dear: only where they are asked for
+        sight, distance = sight[unsure], distance[unsure]
         near = (sight > self._sight) & (distance <= self._reach_m)
         if self._steepest is not None:
             ring = np.minimum(distance * (1.0 / self._ring_m), len(self._steepest) - 1.0).astype(np.int64)
-            near &= sight > self._steepest[ring, _sector(de, dn)]
-        free |= near
+            near &= sight > self._steepest[ring, _sector(de[unsure], dn[unsure])]
+        free[unsure] = near
         return free
 
     @cached_property

@@ -1,6 +1,6 @@
 """One frame over fine posts: projected once a post, interpolated to pixels; hidden ground by one polar scan.
 
-Where posts stand a few pixels apart (a surface refined from the flight, a LiDAR model) a lattice would have
+Where posts stand few pixels apart (a surface refined from the flight, a LiDAR model) a lattice would have
 to follow every roof down to single pixels. Here every post in the frame's reach is projected exactly, and
 the horizon around the camera is scanned over the same posts: a fixed cost a frame. Pixels lie between posts:
 bilinear, as the surface itself is.
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates, distort, image_rays, valid_radius
+from flycam.geometry.camera import as_read, camera_coordinates, distort, sight_lines, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, grid_pixel_m
 from flycam.geometry.interior import InteriorOrientation
@@ -28,8 +28,10 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Window = tuple[slice, slice]
 
-# Posts at most so many source pixels apart are fine.
-_FINE_PX = 8.0
+# Posts are fine where interpolating between them, instead of projecting every place, errs by no more source
+# pixels on ground of 45 degrees. Over p pixels such ground comes nearer by p / f of its distance, which makes
+# a cell of posts out of square by p · p / f pixels: a quarter of that is missed at its middle.
+_FINE_ERROR_PX = 0.05
 _MOST_POSTS = 4_000_000
 # Nodes of the map from the tile grid to the posts: the map bends by millimetres over a tile.
 _STEP_PX = 32
@@ -67,8 +69,9 @@ def posts_are_fine(
     drop = exterior.projection_centre_m[2] - lowest_height(terrain)
     if not drop > 0.0:
         return False
-    pixel_m = drop / max(interior.focal_length_px)
-    if max(terrain.post_spacing_m) > _FINE_PX * pixel_m:
+    focal_px = max(interior.focal_length_px)
+    apart_px = max(terrain.post_spacing_m) * focal_px / drop
+    if apart_px * apart_px > 4.0 * focal_px * _FINE_ERROR_PX:
         return False
     return posts_are_few(interior, exterior, terrain)
 
@@ -172,7 +175,8 @@ def _nodes(
     steps_e, steps_s = (np.arange(part.start, part.stop, dtype=np.float64) for part in (cols, rows))
     east: Floats = terrain.origin_m[0] + terrain.post_spacing_m[0] * steps_e[None, :]
     north: Floats = terrain.origin_m[1] - terrain.post_spacing_m[1] * steps_s[:, None]
-    x, y, depth = camera_coordinates(exterior, east, north, height.astype(np.float64))
+    place = camera_coordinates(exterior, east, north, height.astype(np.float64))
+    x, y, depth = as_read(interior, exterior, *place)
     square = x * x + y * y + depth * depth
     seen = (depth > 0.0) & (square <= reach_m * reach_m)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -242,7 +246,7 @@ def _window(
     zero, one = np.zeros_like(k), np.ones_like(k)
     u = np.concatenate([k, k, zero, one]) * width - 0.5
     v = np.concatenate([zero, one, k, k]) * height - 0.5
-    rays = image_rays(interior, exterior, np.stack([u, v], -1))
+    stood, rays = sight_lines(interior, exterior, np.stack([u, v], -1))
     ce, cn, ch = exterior.projection_centre_m
     level = np.hypot(rays[:, 0], rays[:, 1])
     places = [np.array([[ce, cn]])]
@@ -251,7 +255,7 @@ def _window(
             along = np.where(rays[:, 2] < 0.0, (ch - ground) * level / -rays[:, 2], np.inf)
             along = np.clip(np.fmin(along, min(reach_m, _farthest(exterior, terrain))), 0.0, None)
             step = np.where(level[:, None] > 0.0, rays[:, :2] / level[:, None], 0.0) * along[:, None]
-        places.append(np.array([[ce, cn]]) + np.nan_to_num(step))
+        places.append(stood[:, :2] + np.nan_to_num(step))
     low, high = np.concatenate(places).min(axis=0), np.concatenate(places).max(axis=0)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     rows, cols = terrain.heights_m.shape

@@ -93,13 +93,13 @@ class _Quarter:
 
     def windows(self, rows: slice, cols: slice) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
         """Its pixels in a window of its tile: counted in the window, and in its own enlarged lattice, which
-        begins one step before it."""
-        here, there = [], []
+        begins half a step before it."""
+        here, there, before = [], [], self.of.step_px // 2
         for place, window in ((self.row, rows), (self.col, cols)):
             start, stop = place * QUARTER_PX, (place + 1) * QUARTER_PX
             first, end = max(start, window.start), min(stop, window.stop)
             here.append(slice(first - window.start, end - window.start))
-            there.append(slice(first - start + self.of.step_px, end - start + self.of.step_px))
+            there.append(slice(first - start + before, end - start + before))
         return tuple(here), tuple(there)
 
 
@@ -137,11 +137,11 @@ class Sampler:
         self._border = cv2.BORDER_REPLICATE if wide else cv2.BORDER_CONSTANT
         width, height = view.interior.image_size_px
         self._last = (width - 1.0, height - 1.0)
-        largest = TILE_SIZE_PX + 2 * STEPS_PX[0]
+        largest = TILE_SIZE_PX + STEPS_PX[0]
         self._map_uv = np.empty((largest, largest, 2), dtype=np.float32)
         self._quality = np.empty((largest, largest), dtype=np.uint16)
         self._margin = np.empty((largest, largest), dtype=np.float32)
-        finer = QUARTER_PX + STEPS_PX[0]  # quarters have step 16 at most
+        finer = QUARTER_PX + STEPS_PX[1]
         self._finer_uv = np.empty((finer, finer, 2), dtype=np.float32)
         self._finer_margin = np.empty((finer, finer), dtype=np.float32)
         self._finer_quality = np.empty((finer, finer), dtype=np.uint16)
@@ -304,7 +304,7 @@ class Sampler:
 
 
 def _enlarge(nodes: NDArray[_Node], step_px: int, buffer: NDArray[_Node]) -> NDArray[_Node]:
-    """Nodes at block centres to pixels, bilinear, into the corner of a buffer."""
+    """Nodes to the pixels around them, bilinear, into the corner of a buffer: step×step pixels a node."""
     height, width = nodes.shape[0] * step_px, nodes.shape[1] * step_px
     target = buffer[:height, :width]
     cv2.resize(nodes, (width, height), dst=target, interpolation=cv2.INTER_LINEAR)
@@ -316,25 +316,22 @@ def _box_with(box: list[int], quarters: list[_Quarter], step_px: int) -> list[in
     first_row, last_row, first_col, last_col = box
     side = QUARTER_PX // step_px
     for one in quarters:
-        first_row, last_row = min(first_row, one.row * side), max(last_row, (one.row + 1) * side)
-        first_col, last_col = min(first_col, one.col * side), max(last_col, (one.col + 1) * side)
+        first_row, last_row = min(first_row, one.row * side), max(last_row, (one.row + 1) * side - 1)
+        first_col, last_col = min(first_col, one.col * side), max(last_col, (one.col + 1) * side - 1)
     return [first_row, last_row, first_col, last_col]
 
 
 def _cells(first: int, last: int, extent: list[int], step_px: int) -> tuple[int, int]:
     """Those of the rows (or columns) first..last of cells that hold pixels of an extent."""
-    begin = math.floor((extent[0] + 0.5) / step_px + 0.5)
-    end = math.floor((extent[1] - 0.5) / step_px + 0.5)
-    return max(first, begin), min(last, end)
+    return max(first, extent[0] // step_px), min(last, (extent[1] - 1) // step_px)
 
 
 def _pixel_rows(first: int, last: int, step_px: int, extent: list[int]) -> tuple[slice, slice]:
-    """Pixel rows (or columns) of an extent between the nodes of cells first..last: in the tile, and in the
-    enlarged block.
+    """Pixel rows (or columns) of an extent in cells first..last: in the tile, and in the enlarged nodes.
 
-    Node i stands at pixel (i - 1/2) step - 1/2; the enlarged block begins at pixel (first - 1) step.
+    Node i stands between pixels i · step - 1 and i · step (at step 1: on pixel i), and is the middle of the
+    pixels that it is enlarged to.
     """
-    start = max(math.ceil((first - 0.5) * step_px - 0.5), extent[0])
-    stop = min(math.floor((last + 0.5) * step_px - 0.5) + 1, extent[1])
-    shift = (first - 1) * step_px
+    start, stop = max(first * step_px, extent[0]), min((last + 1) * step_px, extent[1])
+    shift = first * step_px - step_px // 2
     return slice(start, stop), slice(start - shift, stop - shift)

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates, distort, image_rays, valid_radius
+from flycam.geometry.camera import as_read, camera_coordinates, distort, image_rays, valid_radius
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import view_range
 from flycam.geometry.interior import InteriorOrientation
@@ -92,7 +92,8 @@ class View:
         """Image points of ground at mercator abscissae and ordinates that broadcast."""
         east, north = self.to_work.mesh(x, y)
         height = surface_heights(self.terrain, east, north)
-        xc, yc, depth = camera_coordinates(self.exterior, east, north, height)
+        place = camera_coordinates(self.exterior, east, north, height)
+        xc, yc, depth = as_read(self.interior, self.exterior, *place)
         distance2 = xc * xc + yc * yc + depth * depth
         seen = (depth > 0.0) & (distance2 <= self.reach_m * self.reach_m)
         with np.errstate(divide="ignore", invalid="ignore"):

@@ -57,10 +57,15 @@ def turned_exterior(exterior: ExteriorOrientation, quarters: int) -> ExteriorOri
         return exterior
     turn = np.linalg.matrix_power(_QUARTER, quarters)
     x, y, z = exterior.sigma_attitude_rad
+    motion = exterior.motion
+    if motion is not None:
+        about_x, about_y, about_z = (float(w) for w in turn @ np.asarray(motion.turn_radps))
+        motion = replace(motion, turn_radps=(about_x, about_y, about_z))
     return replace(
         exterior,
         rotation=as_mat3(turn @ np.asarray(exterior.rotation)),
         sigma_attitude_rad=(y, x, z) if quarters % 2 else (x, y, z),
+        motion=motion,
     )
 
 

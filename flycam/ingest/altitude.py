@@ -41,16 +41,20 @@ class HeightMode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Heights:
-    """height_m N in `datum` (NaN: not known), sigma_m N, above_ground_m N (NaN: terrain not known)."""
+    """height_m N in `datum` (NaN: not known), sigma_m N, above_ground_m N (NaN: terrain not known);
+    on_terrain N: counted from a take-off whose height was read off the terrain."""
 
     height_m: Floats
     sigma_m: Floats
     above_ground_m: Floats
+    on_terrain: Bools
     datum: str
     takeoffs: tuple[Takeoff, ...]
 
 
 TERRAIN_ELSEWHERE = "terrain_elsewhere"
+TERRAIN_HOLE = "terrain_hole"
+TERRAIN_PARTIAL = "terrain_partial"
 
 
 def settle_heights(
@@ -81,12 +85,14 @@ def settle_heights(
         return heights, problems + [one for one in found if one.severity is Severity.ERROR]
     absolute = _absolute_heights(table, datum, mode)
     height, sigma = np.full(len(table), np.nan), np.full(len(table), np.nan)
+    on_terrain = np.zeros(len(table), dtype=bool)
     takeoffs: list[Takeoff] = []
     for rows in sorties:
         result = _Sortie(table, rows, relative, absolute, ground, terrain_at).settle(
             mode, takeoff, home_lonlat
         )
         height[rows], sigma[rows] = result.height_m, result.sigma_m
+        on_terrain[rows] = any(one.is_on_terrain for one in result.takeoffs)
         takeoffs += result.takeoffs
         problems += result.problems
     return (
@@ -94,6 +100,7 @@ def settle_heights(
             height_m=height,
             sigma_m=sigma,
             above_ground_m=height - ground,
+            on_terrain=on_terrain,
             datum=datum,
             takeoffs=tuple(takeoffs),
         ),
@@ -123,7 +130,7 @@ def _without_ground(table: FlightTable, unknown: Bools) -> list[Problem]:
     count, total = int(unknown.sum()), len(table)
     return [
         Problem(
-            code="terrain_hole" if unknown.all() else "terrain_partial",
+            code=TERRAIN_HOLE if unknown.all() else TERRAIN_PARTIAL,
             severity=Severity.ERROR if unknown.all() else Severity.WARNING,
             sentence_en=f"The registered terrain has no height under {count} of {total} photos: add terrain "
             "of that place with flycam dem add.",
@@ -327,6 +334,7 @@ def _on_a_plane(
             height_m=height,
             sigma_m=sigma,
             above_ground_m=height.copy(),
+            on_terrain=np.zeros(len(table), dtype=bool),
             datum=LOCAL_DATUM,
             takeoffs=tuple(takeoffs),
         ),

@@ -43,7 +43,7 @@ def interior_for(
     known = _known_camera(metadata)
     interior = _from_file(metadata, known) or known or _from_exif(metadata)
     if interior is None:
-        camera = f"{metadata.maker} {metadata.model}".strip() or "an unknown camera"
+        camera = metadata.camera_name or "an unknown camera"
         raise CalibrationMissing(
             f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
             vi=f"{metadata.name}: không có gì cho biết ống kính ({camera}); hãy đưa thông số bằng "

@@ -65,6 +65,9 @@ class Rejection:
         )
 
 
+_ON_TERRAIN = frozenset({"operator_point", "home_position", "terrain_and_altitude", "terrain"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Takeoff:
     """Height of the take-off point of one sortie, in the datum of the terrain (LOCAL without terrain).
@@ -79,6 +82,11 @@ class Takeoff:
     datum: str
     how: str
     frames: tuple[str, ...] = ()
+
+    @property
+    def is_on_terrain(self) -> bool:
+        """Whether the height was read off the terrain, and is wrong together with it."""
+        return self.how in _ON_TERRAIN
 
 
 class GapKind(StrEnum):

@@ -17,8 +17,16 @@ from pathlib import Path
 
 from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.crs import parse_crs
+from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
+# VN-2000 and, somewhere behind it, a meridian of this country: 104°45', 104.75, 104-45, 104 45
+_VN2000 = re.compile(
+    r"^VN[-\s]?2000\b(?!.*UTM)"
+    r"(?:.*?\b(?P<degrees>10[2-9])(?:\s*(?P<mark>[°.,\-ºd\s])\s*(?P<part>\d{1,2})\b)?)?",
+    re.IGNORECASE,
+)
+_MOST_DEGREES = 180.0
 _CORNER_TO_CENTRE_PX = 0.5
 _LARGEST_BYTES = 8 << 20
 
@@ -52,7 +60,7 @@ class GroundControl:
 def read_gcp(path: Path) -> GroundControl:
     """Read a list. Raises SourceUnreadable naming file and line, CrsMissing without a usable first line."""
     lines = _lines(path)
-    crs = _crs(path, lines[0][1])
+    crs = _crs(path, lines)
     marks = [_mark(path, number, text) for number, text in lines[1:]]
     if not marks:
         raise SourceUnreadable(
@@ -92,7 +100,39 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     return lines
 
 
-def _crs(path: Path, text: str) -> str:
+def _vn2000(path: Path, text: str, lines: Sequence[tuple[int, str]]) -> str | None:
+    """A line that names VN-2000 as people write it, with its central meridian ("VN-2000 104°45'", "VN2000
+    KTT 104.75"), as the zone's code; None for any other line. Raises CrsMissing where the zone is not named
+    and the coordinates are metres."""
+    if not (named := _VN2000.match(text)):
+        return None
+    if degrees := named["degrees"]:
+        part = named["part"] or "0"
+        minutes = float(part) if named["mark"] not in (".", ",") else float(f"0.{part}") * 60.0
+        if has_meridian(meridian := round(float(degrees) + minutes / 60.0, 6)):
+            return zone_of_meridian(meridian)
+    first = lines[1][1].split()[0] if len(lines) > 1 else ""
+    if degrees or _is_metres(first):
+        raise CrsMissing(
+            f"{path.name}: its first line names VN-2000 without a zone that is known ({text[:60]!r}); write "
+            "the zone's code, e.g. EPSG:9208 for the central meridian 104°45' (Lao Cai)",
+            vi=f"{path.name}: dòng đầu ghi VN-2000 nhưng không rõ múi ({text[:60]!r}); hãy ghi mã của múi, "
+            "ví dụ EPSG:9208 cho kinh tuyến trục 104°45' (Lào Cai)",
+        )
+    return None
+
+
+def _is_metres(number: str) -> bool:
+    try:
+        return abs(float(number)) > _MOST_DEGREES
+    except ValueError:
+        return False
+
+
+def _crs(path: Path, lines: Sequence[tuple[int, str]]) -> str:
+    text = lines[0][1]
+    if zone := _vn2000(path, text, lines):
+        return zone
     if utm := _UTM.match(text):
         return f"EPSG:{(32600 if utm[2].upper() == 'N' else 32700) + int(utm[1])}"
     try:

@@ -99,11 +99,12 @@ def build_headers(
             sigma_position_m=tuple(sigma_m[i]),
             sigma_attitude_rad=tuple(sigma_rad[i]),
             source=sources[i],
+            height_on_terrain=bool(flight.heights.on_terrain[i]),
         )
         provenance = Provenance(
             source_name=photo.name,
             source_sha256=identity,
-            camera=f"{photo.maker} {photo.model}".strip(),
+            camera=photo.camera_name,
             operator=operator,
             settled=settled[i],
         )

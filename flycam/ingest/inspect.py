@@ -22,7 +22,7 @@ from flycam.ingest.altitude import HeightMode, settle_heights
 from flycam.ingest.attitude import settle_attitude
 from flycam.ingest.clock import capture_times
 from flycam.ingest.coverage import survey_coverage
-from flycam.ingest.diagnosis import Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
+from flycam.ingest.diagnosis import LOCAL_DATUM, Diagnosis, Problem, Rejection, Severity, Takeoff, TerrainAt
 from flycam.ingest.duplicates import Identify, content_identity, find_duplicates
 from flycam.ingest.edited import lens_of, sideways_photos
 from flycam.ingest.flight_log import FlightLog
@@ -87,6 +87,8 @@ def diagnose(
     if not len(table):
         return _nothing_usable(photos, book)
     flight = _settle(table, interiors, terrain_at, HeightMode(height_mode), takeoff, home, book)
+    if flight.heights.datum == LOCAL_DATUM:  # terrain that lies elsewhere is none
+        terrain_at = None
     usable = usable_photos(flight, checks or {})
     book.add(usable.rejected, usable.problems)
     flight, said = settle_turned(flight, usable.keep, checks or {}, terrain_at)
@@ -212,7 +214,7 @@ def _with_lenses(
             interiors.append(lens_of(photo, sideways[row], interior_for))
             kept.append(row)
         except CalibrationMissing as error:
-            unknown.append(Rejection.of(table.names[row], LensUnknown(str(error), vi=error.vi)))
+            unknown.append(Rejection.of(table.names[row], LensUnknown.because(error)))
     if unknown:
         problem = Problem(
             code="calibration_missing",
@@ -260,7 +262,7 @@ def _remarks(photos: Sequence[PhotoMetadata]) -> list[Problem]:
 
 
 def _camera_name(photos: Sequence[PhotoMetadata]) -> str:
-    counted = Counter(f"{p.maker} {p.model}".strip() or "unknown camera" for p in photos)
+    counted = Counter(p.camera_name or "unknown camera" for p in photos)
     (name, _), *rest = counted.most_common()
     return name if not rest else f"{name} and {len(rest)} more"
 

@@ -149,7 +149,10 @@ def read_klv(path: Path) -> FlightLog:
     try:
         packets = [packet for piece in _pieces(path) for packet in splitter.feed(piece)]
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+        ) from error
     splitter.finish()
     counts = splitter.counts
     samples = samples_of(fields_of(packets), path.name, counts) if packets else []

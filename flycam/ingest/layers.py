@@ -23,6 +23,9 @@ IN_VIETNAMESE = {
 }
 
 
+MAYBE_INFRARED = "maybe_infrared"
+
+
 def with_layer(
     photos: Sequence[PhotoMetadata], layer: str | None, problems: list[Problem]
 ) -> Sequence[PhotoMetadata]:
@@ -51,24 +54,32 @@ def with_layer(
     return [replace(photo, band=wanted.value) for photo in photos]
 
 
+def doubted_cameras(photos: Sequence[PhotoMetadata]) -> frozenset[str]:
+    """Cameras whose photos may be near-infrared although nothing says so."""
+    return frozenset(photo.camera_name for photo in photos if _is_doubted(photo))
+
+
+def _is_doubted(photo: PhotoMetadata) -> bool:
+    return photo.band == Layer.COLOUR and Layer.INFRARED in bands_of(photo.maker, photo.model)
+
+
 def _suspected_infrared(photos: Sequence[PhotoMetadata]) -> list[Problem]:
     """Colour photos of cameras that are also sold for near-infrared, one sentence a camera."""
     by_camera: dict[str, list[str]] = {}
     for photo, name in zip(photos, told_apart(photos), strict=True):
-        if photo.band == Layer.COLOUR and Layer.INFRARED in bands_of(photo.maker, photo.model):
+        if _is_doubted(photo):
             by_camera.setdefault(photo.model, []).append(name)
     return [
         Problem(
-            code="maybe_infrared",
+            code=MAYBE_INFRARED,
             severity=Severity.WARNING,
             sentence_en=f"{len(names)} photos come from a {camera}, which mapping aircraft carry with a "
             "colour or a near-infrared filter, and no tag says which: they are taken as colour; if plants "
-            "look red or violet, ingest them with --layer infrared, from the first time on: photos that are "
-            "on the map keep their layer, and then it takes a new data folder (--data).",
+            "look red or violet, ingest them with --layer infrared, which also moves photos that are on the "
+            "map already.",
             sentence_vi=f"{len(names)} ảnh chụp bằng {camera}, loại máy ảnh có thể gắn kính lọc màu hoặc "
             "cận hồng ngoại, không có thẻ ghi rõ: coi là ảnh màu; nếu cây cối có màu đỏ hoặc tím, hãy nạp "
-            "với --layer infrared ngay từ lần đầu: ảnh đã có trên bản đồ giữ nguyên lớp, khi đó phải nạp vào "
-            "thư mục dữ liệu mới (--data).",
+            "với --layer infrared; ảnh đã có trên bản đồ cũng được chuyển sang lớp đó.",
             frames=tuple(names),
         )
         for camera, names in by_camera.items()

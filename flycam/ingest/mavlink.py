@@ -113,7 +113,10 @@ def _iterate(path: Path) -> Iterator[Any]:
     try:
         connection = mavutil.mavlogfile(str(path), robust_parsing=True)
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+        ) from error
     try:
         while (message := connection.recv_msg()) is not None:
             yield message

@@ -96,7 +96,9 @@ class Aircraft:
         if not positions:
             raise SourceUnreadable(
                 f"{name}: all packets were replayed from a buffer, so their times are not those of the "
-                "flight: give the log written during the flight"
+                "flight: give the log written during the flight",
+                vi=f"{name}: mọi gói tin đều được phát lại từ bộ đệm nên giờ không phải giờ bay; hãy đưa "
+                "nhật ký ghi trong lúc bay",
             )
         clock = boot_clock(positions)
         track = TelemetryTrack(

@@ -133,3 +133,9 @@ class PhotoMetadata:
     software: str = ""
     channels: int = 3
     bits: int = 8
+
+    @property
+    def camera_name(self) -> str:
+        """Maker and model, the maker once ("Canon PowerShot", not "Canon Canon PowerShot"); "" if unknown."""
+        named = self.model.lower().startswith(self.maker.lower())
+        return self.model if named else f"{self.maker} {self.model}".strip()

@@ -63,7 +63,10 @@ def read_sfm_poses(path: Path, *, vertical_datum: str, work_crs: str | None = No
             blocks = document if isinstance(document, list) else [document]
             rows = [row for block in blocks for row in _from_block(block, vertical_datum, work_crs)]
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceUnreadable(f"{path}: cannot be read ({error}): check the file") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be read ({error}): check the file",
+            vi=f"{path}: không đọc được tệp; hãy kiểm tra lại",
+        ) from error
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise SourceUnreadable(
             f"{path}: is neither an OpenSfM reconstruction nor ODM's shots ({error!r}): "

@@ -36,13 +36,20 @@ def settle_pictures(
     refused: dict[int, FrameRejected] = {
         **unread,
         **{
-            i: LensCovered(f"{names[i]}: holds no picture: take off the lens cap")
+            i: LensCovered(
+                f"{names[i]}: holds no picture: take off the lens cap",
+                vi=f"{names[i]}: ảnh không có gì; hãy tháo nắp ống kính",
+            )
             for i in np.flatnonzero(covered).tolist()
         },
     }
     for i in np.flatnonzero(blurred).tolist():
         share = f"{ratio[i] * 100:.0f} % of the flight's usual sharpness"
-        refused[i] = TooBlurred(f"{names[i]}: has {share}: fly slower there")
+        refused[i] = TooBlurred(
+            f"{names[i]}: has {share}: fly slower there",
+            vi=f"{names[i]}: độ nét chỉ bằng {ratio[i] * 100:.0f} % mức thường của chuyến bay; hãy bay chậm "
+            "lại ở đoạn đó",
+        )
     is_unread = np.zeros(len(photos), dtype=bool)
     is_unread[list(unread)] = True
     cases = (

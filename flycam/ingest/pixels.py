@@ -57,7 +57,7 @@ def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
             file.seek(0)
             data = file.readall()
     except SourceUnreadable as error:
-        raise FrameUnreadable(str(error), vi=error.vi) from error
+        raise FrameUnreadable.because(error) from error
     if not _is_complete(head, data):
         raise FrameUnreadable(
             f"{path}: the {head.kind} is cut off before its end; copy it from the card again",

@@ -46,7 +46,7 @@ def posed_headers(
         try:
             interior = _adjusted_lens(row, photo) or interior_for(photo)
         except CalibrationMissing as error:
-            rejected.append(Rejection.of(name, LensUnknown(str(error), vi=error.vi)))
+            rejected.append(Rejection.of(name, LensUnknown.because(error)))
             continue
         identity = identify(photo)
         headers.append(
@@ -59,7 +59,7 @@ def posed_headers(
                 provenance=Provenance(
                     source_name=photo.name,
                     source_sha256=identity,
-                    camera=f"{photo.maker} {photo.model}".strip(),
+                    camera=photo.camera_name,
                     operator=operator,
                     settled=(f"The pose is taken from {pose_file}.",),
                 ),

@@ -28,7 +28,13 @@ def settle_positions(table: FlightTable) -> tuple[FlightTable, list[Rejection], 
     rejected = [
         Rejection.of(name, error)
         for rows, error in (
-            (missing, PositionUnknown("has no position: give the flight log with --telemetry")),
+            (
+                missing,
+                PositionUnknown(
+                    "has no position: give the flight log with --telemetry",
+                    vi="không có vị trí dùng được; hãy cung cấp nhật ký bay bằng --telemetry",
+                ),
+            ),
             (
                 zero,
                 PositionUnknown(

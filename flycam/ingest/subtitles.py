@@ -157,11 +157,15 @@ def read_subtitles(path: Path) -> Subtitles:
         size = path.stat().st_size
         if size > _MOST_BYTES:
             raise SourceUnreadable(
-                f"{path}: {size >> 20} MiB is more than any subtitle file: check what it is"
+                f"{path}: {size >> 20} MiB is more than any subtitle file: check what it is",
+                vi=f"{path}: {size >> 20} MiB, quá lớn so với tệp phụ đề; hãy kiểm tra lại",
             )
         text = _decode(path.read_bytes())
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+        ) from error
     cues = cues_of(text)
     if not cues:
         raise SourceUnreadable(

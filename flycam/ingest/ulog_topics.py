@@ -72,7 +72,10 @@ def read_topics(path: Path, wanted: Collection[str]) -> ULogTopics:
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _Scan(data, wanted).run()
     except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be opened ({error.strerror}): check the path") from error
+        raise SourceUnreadable(
+            f"{path}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{path}: không mở được tệp; hãy kiểm tra đường dẫn",
+        ) from error
 
 
 def is_number(dtype: np.dtype[np.void], name: str, length: int = 0) -> bool:

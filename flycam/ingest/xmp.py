@@ -9,6 +9,7 @@ the packet off) is read by pattern, attribute by attribute, and said so.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError  # types only; parsing is defusedxml's
 
 from defusedxml import DefusedXmlException
@@ -16,6 +17,7 @@ from defusedxml.ElementTree import fromstring
 
 MAX_PACKET_BYTES = 1024 * 1024
 MAX_VALUE_CHARACTERS = 4096
+_LONGEST_ADDRESS = 200  # of a namespace: longer than any that is known
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
 _PREFIXES = {
@@ -95,6 +97,11 @@ def _keep(values: dict[str, str], tag: str, text: str) -> None:
 
 
 def _prefix_of(address: str) -> str:
+    return _known_prefix(address) if len(address) <= _LONGEST_ADDRESS else _UNKNOWN
+
+
+@lru_cache(maxsize=256)
+def _known_prefix(address: str) -> str:
     if address == _RDF[1:-1]:
         return ""
     plain = address.lower().removeprefix("http://").removeprefix("https://").rstrip("/")

@@ -28,6 +28,7 @@ class Exported:
 
     bounds    (west, south, east, north) in `crs`
     shape_px  (rows, columns)
+    notes     what is to be said of it, as `flycam.frame.warning` keeps it
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Exported:
     gsd_m: float
     bounds: Bounds
     shape_px: tuple[int, int]
+    notes: tuple[str, ...] = ()
 
 
 def export_cog(

@@ -8,7 +8,7 @@ and only there.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -143,33 +143,31 @@ def _block(
     for tile in members:
         at = _box_of(tile).within(window)
         if both[at].any():
-            guessed = through[at] > 0
-            made = _tile(tile, rgb[at], both[at], plan.frames, error_of)
-            if hidden is not None and guessed.any():
-                _say_hidden(made, guessed, hidden)
-            tiles.append(made)
+            parts = [(owner[at], error_of)]
+            if hidden is not None:
+                parts.append((through[at], hidden.error_of))
+            tiles.append(_tile(tile, rgb[at], both[at], plan.frames, parts))
     return tiles
 
 
-def _say_hidden(tile: MosaicTile, guessed: Mask, hidden: Hidden) -> None:
-    """The larger error of pixels that stand in, into the tile's quality; and how many there are."""
-    for number, name in enumerate(tile.frames, start=1):
-        own = guessed & (tile.source == number)
-        if own.any():
-            tile.quality[own] = quality_of_error(hidden.error_of(name, tile.tile_id)[own])
-    hidden.told(tile.tile_id, int(guessed.sum()))
-
-
-def _tile(tile: TileId, rgb: Bytes, owner: Words, frames: tuple[str, ...], error_of: ErrorOf) -> MosaicTile:
+def _tile(
+    tile: TileId,
+    rgb: Bytes,
+    owner: Words,
+    frames: tuple[str, ...],
+    parts: Sequence[tuple[Words, ErrorOf]],
+) -> MosaicTile:
+    """A tile of its pixels and their owners; parts of it by owner, each with the errors of what it shows."""
     labels = _present(owner)
     names = tuple(frames[label - 1] for label in labels)
     numbers = np.zeros(len(frames) + 1, dtype=np.uint16)
     numbers[labels] = np.arange(1, len(labels) + 1)
     source, table = sorted_sources(numbers[owner], names)
     quality = np.zeros(owner.shape, dtype=np.uint16)
-    for label, name in zip(labels, names, strict=True):
-        own = owner == label
-        quality[own] = quality_of_error(error_of(name, tile)[own])
+    for part, error_of in parts:
+        for label in _present(part):
+            own = part == label
+            quality[own] = quality_of_error(error_of(frames[label - 1], tile)[own])
     return MosaicTile(
         tile_id=tile,
         rgb=np.ascontiguousarray(rgb),

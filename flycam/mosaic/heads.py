@@ -7,6 +7,7 @@ whoever made a state from a head must remember which one: it may be another by n
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -21,17 +22,22 @@ _Block = tuple[int, int, int]
 
 
 class Heads:
-    """Heads of one mosaic revision, remembered by blocks (the least recently used are forgotten)."""
+    """Heads of one mosaic revision, remembered by blocks (the least recently used are forgotten).
+
+    Safe to ask from several threads.
+    """
 
     def __init__(self, tile_log: TileLog, mosaic_id: str, revision: int) -> None:
         self._log = tile_log
         self._mosaic_id = mosaic_id
         self._revision = revision
+        self._lock = threading.Lock()
         self._blocks: OrderedDict[_Block, dict[TileId, TileRecord]] = OrderedDict()
 
     def of(self, tile_id: TileId) -> TileRecord | None:
         """The head of a tile as last seen, None if it had none."""
-        return self._block(tile_id).get(tile_id)
+        with self._lock:
+            return self._block(tile_id).get(tile_id)
 
     def hash_of(self, tile_id: TileId) -> str | None:
         """Content hash of the head as last seen, None if there was none."""
@@ -40,13 +46,15 @@ class Heads:
 
     def learn(self, records: Iterable[TileRecord]) -> None:
         """Remember lines that were just appended."""
-        for record in records:
-            self._block(record.tile_id)[record.tile_id] = record
+        with self._lock:
+            for record in records:
+                self._block(record.tile_id)[record.tile_id] = record
 
     def forget(self, tile_ids: Iterable[TileId]) -> None:
         """Ask again for these tiles (and their neighbours) when next needed."""
-        for tile_id in tile_ids:
-            self._blocks.pop(_block_of(tile_id), None)
+        with self._lock:
+            for tile_id in tile_ids:
+                self._blocks.pop(_block_of(tile_id), None)
 
     def _block(self, tile_id: TileId) -> dict[TileId, TileRecord]:
         block = _block_of(tile_id)

@@ -28,12 +28,10 @@ class Hidden:
     """What stands in for hidden ground.
 
     patch_of, error_of  as `finish_tiles` takes them, of frames as if nothing hid anything
-    told(tile, pixels)  called for each tile that has such pixels, from the threads that make them
     """
 
     patch_of: PatchOf
     error_of: ErrorOf
-    told: Callable[[TileId, int], None] = lambda tile, pixels: None
 
 
 def owners_within(plan: SeamPlan) -> Words:

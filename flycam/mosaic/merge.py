@@ -187,7 +187,9 @@ def require_zoom(patch: OrthoPatch, base_zoom: int) -> None:
     if patch.tiles.z != base_zoom:
         raise StoreConflict(
             f"frame {patch.frame_id}: rectified at zoom {patch.tiles.z}, but the mosaic's base zoom is"
-            f" {base_zoom}; ingest the flight again so that all its frames share one zoom"
+            f" {base_zoom}; ingest the flight again so that all its frames share one zoom",
+            vi=f"ảnh {patch.frame_id}: nắn ở mức phóng {patch.tiles.z}, còn bản đồ ở mức {base_zoom}; hãy "
+            "nạp lại chuyến bay",
         )
 
 

@@ -1,9 +1,7 @@
 """The one write path: patches in, merged tiles and their ancestors into the store, then one log line each.
 
-Tiles are merged in memory and written in groups. A group is written as: encode, `store.put`, `store.flush`,
-and last one `append` that carries the base tiles *and all their ancestors*. So at every moment, a power cut
-included, each parent named in the log is the function of the children named in the log, and a patch that
-never reached the log is simply merged again when the flight is ingested again.
+Tiles are merged in memory and written in groups with all their ancestors (`group`); a patch that never
+reached the log is simply merged again when the flight is ingested again.
 
 If another process moved a head meanwhile, the append is refused whole; its tiles are read, merged with ours
 (the merge rule does not care who was first) and the group is written again.
@@ -15,7 +13,6 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -24,32 +21,18 @@ import cv2
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
-from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
-from flycam.frame.tilecodec import content_hash, encode
+from flycam.frame.tile import MosaicTile, OrthoPatch
+from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
-from flycam.mosaic.heads import Heads
-from flycam.mosaic.mending import parent_state
+from flycam.mosaic.group import Change, GroupWriter
 from flycam.mosaic.merge import TileCanvas, require_zoom
-from flycam.mosaic.pyramid import Quadrant, quadrant_of, with_quadrants
 from flycam.mosaic.tilelog import TileLog, read_tile
-from flycam.store import keys
 from flycam.store.base import ObjectStore
 
-_MAX_ATTEMPTS = 25
 _CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
-_PARENT_CACHE_TILES = 128
 _PLACED_AT_ONCE = 64  # finished tiles in one group: 30 MB, and ancestors are shared
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    """A tile state to be written, and the head (content hash) it was made from: what the append expects."""
-
-    tile: MosaicTile
-    content_hash: str
-    made_from: str | None
 
 
 class MosaicWriter:
@@ -78,21 +61,28 @@ class MosaicWriter:
         workers: int = 2,
     ) -> None:
         self._store = store
-        self._log = tile_log
         self._mosaic = mosaic
-        self._origin = origin
-        self._clock_ns = clock_ns
         self._amendments = amendments
         self._damaged = frozenset(damaged)
-        self._before_append = before_append
         self._cache_tiles = max(cache_tiles, 1)
-        self._heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
         self._canvases: OrderedDict[TileId, TileCanvas] = OrderedDict()
         self._made_from: dict[TileId, str | None] = {}
-        self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self._dirty: set[TileId] = set()
         self._lock = threading.RLock()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tiles")
+        self._groups = GroupWriter(
+            store,
+            tile_log,
+            mosaic,
+            self._pool,
+            origin=origin,
+            clock_ns=clock_ns,
+            damaged=self._damaged,
+            before_append=before_append,
+        )
+        self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
+        self._leaving: dict[TileId, TileCanvas] = {}
+        self._under_way: Future[int] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -105,6 +95,7 @@ class MosaicWriter:
             if kind is None:
                 self.flush()
         finally:
+            self._behind.shutdown()
             self._pool.shutdown()
 
     def add(self, patch: OrthoPatch) -> int:
@@ -129,16 +120,28 @@ class MosaicWriter:
                 self._evict()
         return changed
 
-    def write(self, tile_ids: Iterable[TileId]) -> int:
+    def write(self, tile_ids: Iterable[TileId]) -> None:
         """Write these tiles, which nothing more is expected to change, and let them go from memory.
 
-        Those that are not in memory are passed over. The number of log lines appended.
+        Those that are not in memory are passed over. They are written while patches go on being merged, one
+        group at a time: what goes wrong is raised by the next call that needs the group to be done.
         """
         with self._lock:
+            self._wait()
             here = [tile_id for tile_id in tile_ids if tile_id in self._canvases]
-            lines = self._write(sorted(tile_id for tile_id in here if tile_id in self._dirty))
+            self._leaving = {t: self._canvases[t] for t in sorted(here) if t in self._dirty}
+            made_from = {tile_id: self._made_from[tile_id] for tile_id in self._leaving}
             self._forget(here)
-            return lines
+            self._under_way = self._behind.submit(self._write_states, self._leaving, made_from)
+
+    def _wait(self) -> None:
+        """Until the group that was given away is in the log; raises what kept it out."""
+        under_way, self._under_way = self._under_way, None
+        try:
+            if under_way is not None:
+                under_way.result()
+        finally:
+            self._leaving = {}
 
     def flush(self) -> int:
         """Write every merged tile that is not in the log yet; the number of log lines appended."""
@@ -157,10 +160,10 @@ class MosaicWriter:
         with self._lock:
             self.flush()
             wanted = set(tile_ids)
-            self._heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
+            self._groups.heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
             self._forget(wanted)
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
-            self._made_from.update((tile_id, self._heads.hash_of(tile_id)) for tile_id in wanted)
+            self._made_from.update((tile_id, self._groups.heads.hash_of(tile_id)) for tile_id in wanted)
             for patch in patches:
                 self._lay_on(folded, patch)
             never = {t for t, canvas in folded.items() if canvas.is_empty and self._made_from[t] is None}
@@ -180,8 +183,8 @@ class MosaicWriter:
         """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
         for tile in sorted(tiles, key=lambda one: one.tile_id):
             digest = content_hash(tile)
-            if digest == self._heads.hash_of(tile.tile_id):
-                self._put(_Change(tile, digest, digest))
+            if digest == self._groups.heads.hash_of(tile.tile_id):
+                self._groups.put(Change(tile, digest, digest))
         self._store.flush()
 
     def _lay_on(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
@@ -219,31 +222,36 @@ class MosaicWriter:
 
     def _place(self, tiles: list[MosaicTile]) -> int:
         by_id = {tile.tile_id: tile for tile in tiles}  # of one placed twice the later
+        self._wait()
         self._forget(by_id)
 
-        def group() -> list[_Change]:
-            return self._with_parents(
-                list(by_id.values()), [self._heads.hash_of(tile_id) for tile_id in by_id]
+        def group() -> list[Change]:
+            return self._groups.with_parents(
+                list(by_id.values()), [self._groups.heads.hash_of(tile_id) for tile_id in by_id]
             )
 
-        lines = self._committed(
-            group, lambda: self._heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
+        written = self._groups.committed(
+            group, lambda: self._groups.heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
         )
         self._forget(by_id)
         self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
-        return lines
+        return len(written)
 
     def _require_placeable(self, tile: MosaicTile) -> None:
         if tile.tile_id.z != self._mosaic.base_zoom:
             raise StoreConflict(
                 f"tile {tile.tile_id}: mosaic {self._mosaic.mosaic_id} has the base zoom"
-                f" {self._mosaic.base_zoom}; finish the flight again"
+                f" {self._mosaic.base_zoom}; finish the flight again",
+                vi=f"mảnh {tile.tile_id}: bản đồ {self._mosaic.mosaic_id} ở mức phóng "
+                f"{self._mosaic.base_zoom}; hãy chạy lại finish",
             )
         withdrawn = [frame_id for frame_id in tile.frames if frame_id in self._amendments.withdrawn]
         if withdrawn:
             raise StoreConflict(
                 f"tile {tile.tile_id}: shows frame {withdrawn[0]}, which was withdrawn meanwhile; finish the"
-                " flight again without it"
+                " flight again without it",
+                vi=f"mảnh {tile.tile_id}: có ảnh {withdrawn[0]} vừa bị rút; hãy chạy lại finish để làm "
+                "không có ảnh đó",
             )
 
     # -- memory ---------------------------------------------------------------------------------
@@ -251,8 +259,10 @@ class MosaicWriter:
     def _canvas(self, tile_id: TileId) -> TileCanvas:
         canvas = self._canvases.get(tile_id)
         if canvas is None:
+            if tile_id in self._leaving:
+                self._wait()
             epoch = self._amendments.epoch(tile_id)
-            head = self._heads.of(tile_id)
+            head = self._groups.heads.of(tile_id)
             if head is None:
                 canvas = TileCanvas(tile_id, epoch)
             else:
@@ -280,107 +290,54 @@ class MosaicWriter:
 
     def _write(self, tile_ids: list[TileId], *, replacing: bool = False) -> int:
         """Write these base tiles and their ancestors as one group; the number of log lines."""
-        lines = self._committed(lambda: self._group(tile_ids), lambda: self._reconcile(tile_ids, replacing))
+        self._wait()
+        canvases = {tile_id: self._canvases[tile_id] for tile_id in tile_ids}
+        lines = self._write_states(canvases, self._made_from, replacing=replacing)
         self._dirty.difference_update(tile_ids)
         return lines
 
-    def _committed(self, group_now: Callable[[], list[_Change]], look_again: Callable[[], None]) -> int:
-        """Commit a group, made anew after a look at the heads whenever others moved one; its log lines."""
-        for _ in range(_MAX_ATTEMPTS):
-            group = group_now()
-            try:
-                self._commit(group)
-            except StoreConflict:
-                look_again()
-                continue
-            return len(group)
-        raise StoreConflict(
-            f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
-            " they were being written; run again"
+    def _write_states(
+        self,
+        canvases: Mapping[TileId, TileCanvas],
+        made_from: dict[TileId, str | None],
+        *,
+        replacing: bool = False,
+    ) -> int:
+        """As `_write`; made_from is brought up to date. Nothing else may be under way."""
+        written = self._groups.committed(
+            lambda: self._group(canvases, made_from),
+            lambda: self._reconcile(canvases, made_from, replacing),
         )
+        base = (change for change in written if change.tile.tile_id.z == self._mosaic.base_zoom)
+        made_from.update((change.tile.tile_id, change.content_hash) for change in base)
+        return len(written)
 
-    def _group(self, tile_ids: list[TileId]) -> list[_Change]:
+    def _group(
+        self, canvases: Mapping[TileId, TileCanvas], made_from: Mapping[TileId, str | None]
+    ) -> list[Change]:
         """The base tiles and ancestors that differ from the heads they were made from; finest first."""
-        tiles = list(self._pool.map(lambda tile_id: self._canvases[tile_id].borrow(), tile_ids))
-        return self._with_parents(tiles, [self._made_from[tile_id] for tile_id in tile_ids])
+        tiles = list(self._pool.map(TileCanvas.borrow, canvases.values()))
+        return self._groups.with_parents(tiles, [made_from[tile_id] for tile_id in canvases])
 
-    def _with_parents(self, tiles: list[MosaicTile], made_from: list[str | None]) -> list[_Change]:
-        """Those of these base tiles that differ from the heads named, and their ancestors; finest first."""
-        group: list[_Change] = []
-        for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
-            changes = map(_Change, tiles, self._pool.map(content_hash, tiles), made_from)
-            fresh = [change for change in changes if change.content_hash != change.made_from]
-            group.extend(fresh)
-            if zoom > self._mosaic.min_zoom:
-                tiles, made_from = self._parents_of([change.tile for change in fresh])
-        return group
-
-    def _parents_of(self, children: list[MosaicTile]) -> tuple[list[MosaicTile], list[str | None]]:
-        """Parents with the quadrants of changed children replaced, and the heads they were made from."""
-        by_parent: dict[TileId, list[Future[Quadrant]]] = {}
-        for child in children:
-            by_parent.setdefault(child.tile_id.parent(), []).append(self._pool.submit(quadrant_of, child))
-        parents: list[MosaicTile] = []
-        made_from: list[str | None] = []
-        for parent_id, quadrants in by_parent.items():
-            head = self._heads.of(parent_id)
-            old = self._stored_parent(head) if head else None
-            parents.append(with_quadrants(old, parent_id, (q.result() for q in quadrants)))
-            made_from.append(head.content_hash if head else None)
-        return parents, made_from
-
-    def _stored_parent(self, head: TileRecord) -> MosaicTile:
-        # The cache is by content hash, so a head that moved is never answered from it.
-        if head.content_hash not in self._parents:
-            return parent_state(self._store, self._heads.of, head, self._mosaic.base_zoom, self._damaged)
-        self._parents.move_to_end(head.content_hash)
-        return self._parents[head.content_hash]
-
-    def _commit(self, group: list[_Change]) -> None:
-        if not group:
-            return
-        records = list(self._pool.map(self._put, group))
-        self._store.flush()
-        self._before_append()
-        expected = {change.tile.tile_id: change.made_from for change in group}
-        self._heads.learn(self._log.append(records, expected))
-        for change in group:
-            if change.tile.tile_id.z == self._mosaic.base_zoom:
-                self._made_from[change.tile.tile_id] = change.content_hash
-            else:
-                self._parents[change.content_hash] = change.tile
-        while len(self._parents) > _PARENT_CACHE_TILES:
-            self._parents.popitem(last=False)
-
-    def _put(self, change: _Change) -> TileRecord:
-        mosaic, tile = self._mosaic, change.tile
-        key = keys.tile(mosaic.mosaic_id, mosaic.revision, tile.tile_id, change.content_hash)
-        self._store.put(key, encode(tile))
-        return TileRecord(
-            seq=0,
-            origin=self._origin,
-            mosaic_id=mosaic.mosaic_id,
-            revision=mosaic.revision,
-            epoch=tile.epoch,
-            tile_id=tile.tile_id,
-            key=key,
-            content_hash=change.content_hash,
-            written_ns=self._clock_ns(),
-        )
-
-    def _reconcile(self, tile_ids: list[TileId], replacing: bool) -> None:
+    def _reconcile(
+        self,
+        canvases: Mapping[TileId, TileCanvas],
+        made_from: dict[TileId, str | None],
+        replacing: bool,
+    ) -> None:
         """After a refused append: look at the heads again and merge what others wrote into our tiles."""
-        self._heads.forget(_with_ancestors(tile_ids, self._mosaic.min_zoom))
-        for tile_id in tile_ids:
-            head = self._heads.of(tile_id)
-            if head is None or head.content_hash == self._made_from[tile_id]:
+        self._groups.heads.forget(_with_ancestors(canvases, self._mosaic.min_zoom))
+        for tile_id, canvas in canvases.items():
+            head = self._groups.heads.of(tile_id)
+            if head is None or head.content_hash == made_from[tile_id]:
                 continue
-            if replacing and head.epoch != self._canvases[tile_id].epoch:
+            if replacing and head.epoch != canvas.epoch:
                 raise StoreConflict(
-                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again"
+                    f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
+                    vi=f"mảnh {tile_id}: có ảnh được thêm vào khi đang dựng lại; hãy chạy lại",
                 )
-            self._canvases[tile_id].lay_tile(read_tile(self._store, head))
-            self._made_from[tile_id] = head.content_hash
+            canvas.lay_tile(read_tile(self._store, head))
+            made_from[tile_id] = head.content_hash
 
 
 def _with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:

@@ -1,7 +1,7 @@
 """The main job: photos on a card to a mosaic in the store.
 
-    survey -> terrain -> plan -> open flight -> evidence -> mend, re-lay -> rectify -> record -> merge
-    -> communes -> ready
+    try store -> survey -> terrain -> plan -> open flight -> evidence -> mend, re-lay -> rectify -> record
+    -> merge -> communes -> ready
 
 Bytes first, then the record that names them. Interrupted anywhere, the same command completes it: what was
 recorded is rectified again with the pose and terrain recorded for it, and merging twice changes nothing.
@@ -19,32 +19,39 @@ from pathlib import Path
 import numpy as np
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, InputUnusable
+from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import flight_id_of
-from flycam.frame.warning import MENDED, warning
+from flycam.frame.warning import MAYBE_INFRARED, MENDED, warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
+from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.known import in_their_layers, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
+from flycam.pipeline.moving import (
+    carry_out_moves,
+    open_targets,
+    show_layers_in_use,
+    with_moves,
+)
 from flycam.pipeline.opening import (
     Labels,
     Opened,
     close_flight,
-    nothing_seen,
     open_flight,
     open_mosaic,
 )
-from flycam.pipeline.pictures import look_at
-from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import ground_views
+from flycam.pipeline.outdated import outdated_said
+from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
+from flycam.pipeline.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
 from flycam.pipeline.relay import Relay, carry_out, plan_relay
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.terrain import names_here, registered_dems, terrain_around
+from flycam.pipeline.terrain import names_here, registered_dems
+from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 
@@ -84,23 +91,26 @@ def ingest(
     progress: Progress = silent,
     *,
     relay: bool = False,
+    early: EarlyLooks = NO_EARLY_LOOKS,
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
     relay  lay frames that are on the map again on the terrain of today, whatever it is
+    early  looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
     writes this flight now, StorageTrouble when store, disk or database fail (run again).
     """
     started_ns = workspace.clock_ns()
+    try_store(workspace)
     dems = registered_dems(workspace)
-    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress))
+    seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress, early))
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
-        terrain = _terrain(workspace, seen.diagnosis, dems)
-        rejections = Rejections()
-        planned = list(_plan(seen.diagnosis, terrain, rejections))
+        terrain = ground_under(workspace, seen.diagnosis, dems)
+        planned, refused = planned_on(seen.diagnosis, terrain)
+        rejections = Rejections(errors=refused)
         terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
         if not planned:
             raise nothing_seen(seen, rejections.errors, terrain_names)
@@ -115,6 +125,7 @@ def ingest(
             terrain_names,
             asked=relay,
         )
+        again = with_moves(workspace, flight_id, planned, again)
         opened = open_flight(
             workspace,
             flight_id,
@@ -125,9 +136,12 @@ def ingest(
             again,
             work_crs=seen.diagnosis.work_crs,
             is_drill=seen.diagnosis.is_drill,
+            doubted=_doubted(seen),
         )
         _keep_inputs(workspace, request)
+        open_targets(workspace, opened.flight, again)
         carry_out(workspace, flight_id, again, started_ns)
+        carry_out_moves(workspace, flight_id, again, started_ns)
         refolded = _refold(workspace, flight_id, again, planned, progress)
         new = 0
         for layer in sorted({frame.header.layer for frame in planned}):
@@ -138,6 +152,7 @@ def ingest(
             new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
         workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
+        show_layers_in_use(workspace, flight_id)
         changed = new > 0 or again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
         flight = close_flight(workspace, opened.flight, _state(workspace, flight_id))
@@ -148,6 +163,8 @@ def ingest(
     given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
     withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
     mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
+    shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
+    older = outdated_said(workspace.catalog, shown)
     return IngestReport(
         flight=flight,
         survey=seen,
@@ -158,7 +175,7 @@ def ingest(
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(again.frames),
         mended=refolded.mended,
-        notes=(*withdrawn, *opened.notes, *mended),
+        notes=tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older))),
     )
 
 
@@ -197,25 +214,10 @@ def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
     return workspace.catalog.flights.flight_of_frames(frame_ids) or flight_id_of(frame_ids)
 
 
-def _terrain(workspace: Workspace, diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> TerrainGrid:
-    centres = np.array([header.exterior_prior.projection_centre_m for header in diagnosis.headers])
-    plane = diagnosis.takeoff.height_m if diagnosis.takeoff else 0.0
-    return terrain_around(
-        workspace,
-        dems,
-        centres,
-        diagnosis.work_crs,
-        datum=diagnosis.vertical_datum,
-        plane_height_m=plane,
-    )
-
-
-def _plan(diagnosis: Diagnosis, terrain: TerrainGrid, rejections: Rejections) -> Iterator[Planned]:
-    for header, view in zip(diagnosis.headers, ground_views(diagnosis.headers, terrain), strict=True):
-        if isinstance(view, FrameRejected):
-            rejections.errors.append((header, view))
-        else:
-            yield Planned(header=header, view=view, path=Path(diagnosis.paths[header.frame_id]))
+def _doubted(seen: Survey) -> frozenset[str]:
+    """Cameras of this run whose colours may be near-infrared."""
+    is_doubted = any(problem.code == MAYBE_INFRARED for problem in seen.diagnosis.problems)
+    return doubted_cameras(seen.photos) if is_doubted else frozenset()
 
 
 def _keep_inputs(workspace: Workspace, request: SurveyRequest) -> None:

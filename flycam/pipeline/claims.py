@@ -139,8 +139,11 @@ class Turns:
         self._claimed: set[TileId] = set()
         self.finished: list[TileId] = []
 
-    def settled(self, tiles: TileRange, claim: Claim) -> None:
-        """A frame that may touch these tiles claims no others than those of its claim."""
+    def settled(self, tiles: Iterable[TileId], claim: Claim) -> None:
+        """A frame that may touch these tiles claims no others than those of its claim.
+
+        Told of a frame as soon as anything is known, and again, of what it claimed then, when it claims less.
+        """
         self._claimed.update(claim.blocks)
         self._pass(tile for tile in tiles if tile not in claim.blocks)
 

@@ -7,7 +7,7 @@ can decide is decided; what is left out is named.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -20,6 +20,8 @@ from flycam.geodata.crs import describe_crs, to_lonlat, to_work, transform_point
 from flycam.geodata.geoid import convert_height
 from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.ingest.gcp import GroundControl, GroundMark, read_gcp
+from flycam.pipeline.control_marks import scale_of_marks
+from flycam.report.numbers import number
 
 Floats = NDArray[np.float64]
 
@@ -28,25 +30,31 @@ _SIGMA_XY_M, _SIGMA_Z_M, _SIGMA_PX = 0.03, 0.05, 1.0
 _SAME_DATUM_M = 8.0
 _EVERY_CHECK = 5
 _LEAST_FOR_CHECKS = 10
+_LEAST_POINTS = 3
+_WORTH_SAYING_M, _CLEARLY_NEARER = 1.0, 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettledControl:
-    """Control for the block, and what was decided or left out: sentences for the report."""
+    """Control for the block, and what was decided or left out: sentences for the report; doubts are those of
+    them that somebody should look into."""
 
     points: Sequence[ControlPoint]
     said: Sequence[str]
+    doubts: Sequence[str] = ()
 
 
 def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGrid | None) -> SettledControl:
     """Read an OpenDroneMap list and settle it against a flight.
 
     Of ten points and more every fifth is kept as check point. Raises SourceUnreadable, CrsMissing;
-    InputUnusable where no mark lies on a photo of the flight or no point near it.
+    InputUnusable where no mark lies on a photo of the flight, no point near it, or the marks were made on
+    pictures of another size.
     """
     control = read_gcp(path)
     said: list[str] = []
-    marks = _on_photos(control, frames, said)
+    doubts: list[str] = []
+    marks = _on_photos(control, frames, doubts)
     if not marks:
         raise InputUnusable(
             f"{path.name}: none of its photos is in this flight ({_some({m.photo for m in control.marks})}); "
@@ -60,29 +68,48 @@ def ground_control(path: Path, frames: Sequence[BlockFrame], terrain: TerrainGri
     exterior = frames[0].exterior
     centres = np.array([frame.exterior.projection_centre_m[:2] for frame in frames])
     xy = _near(path, control.crs, listed[:, :2], exterior.work_crs, centres, said)
-    heights, sigma_z = _heights(listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said)
+    heights, sigma_z = _heights(
+        listed[:, 2], xy, exterior.work_crs, exterior.vertical_datum, terrain, said, doubts
+    )
     points = []
-    for number, name in enumerate(names):
-        if not np.isfinite(xy[number]).all():
+    for row, name in enumerate(names):
+        if not np.isfinite(xy[row]).all():
             continue
         seen = {frame: mark.uv_px for mark, frame in marks if mark.point == name}
-        known = bool(np.isfinite(heights[number]))
+        known = bool(np.isfinite(heights[row]))
         points.append(
             ControlPoint(
                 name=name,
                 position_m=(
-                    float(xy[number, 0]),
-                    float(xy[number, 1]),
-                    float(heights[number]) if known else 0.0,
+                    float(xy[row, 0]),
+                    float(xy[row, 1]),
+                    float(heights[row]) if known else 0.0,
                 ),
                 sigma_m=(_SIGMA_XY_M, _SIGMA_XY_M, sigma_z if known else float("inf")),
                 frames=tuple(sorted(seen)),
                 uv_px=np.array([seen[frame] for frame in sorted(seen)]),
                 sigma_px=_SIGMA_PX,
-                check=len(names) >= _LEAST_FOR_CHECKS and number % _EVERY_CHECK == _EVERY_CHECK - 1,
+                check=len(names) >= _LEAST_FOR_CHECKS and row % _EVERY_CHECK == _EVERY_CHECK - 1,
             )
         )
-    return SettledControl(points=tuple(points), said=tuple(said))
+    _refuse_scaled(path, scale_of_marks(points, frames, terrain))
+    if len(points) < _LEAST_POINTS:
+        doubts.append(
+            f"{path.name}: only {len(points)} control points can be used: they hold the place of the block "
+            f"and hardly its turn and scale, and nothing checks them; {_LEAST_POINTS} and more, far apart, "
+            "do."
+        )
+    return SettledControl(points=tuple(points), said=(*said, *doubts), doubts=tuple(doubts))
+
+
+def _refuse_scaled(path: Path, scale: float | None) -> None:
+    if scale is not None:
+        raise InputUnusable(
+            f"{path.name}: its marks were made on pictures {scale:.2f} times as large as this flight's "
+            "photos; mark the points on the photos themselves, or give the positions in their pixels",
+            vi=f"{path.name}: các dấu được đánh trên ảnh có cỡ gấp {number(scale, 2, 'vi')} lần ảnh của "
+            "chuyến bay này; hãy đánh dấu trên chính ảnh gốc, hoặc ghi vị trí theo điểm ảnh của ảnh gốc",
+        )
 
 
 def _on_photos(
@@ -160,7 +187,13 @@ def _distances(points: Floats, centres: Floats) -> Floats:
 
 
 def _heights(
-    listed: Floats, xy: Floats, work_crs: str, datum: str, terrain: TerrainGrid | None, said: list[str]
+    listed: Floats,
+    xy: Floats,
+    work_crs: str,
+    datum: str,
+    terrain: TerrainGrid | None,
+    said: list[str],
+    doubts: list[str],
 ) -> tuple[Floats, float]:
     """Heights in the flight's datum (NaN: not used) and their sigma, decided against the terrain."""
     usable = np.isfinite(listed) & np.isfinite(xy).all(axis=1)
@@ -187,7 +220,7 @@ def _heights(
         best = min(candidates, key=lambda name: np.nan_to_num(candidates[name][1], nan=np.inf))
     heights, off = candidates[best]
     if not off <= _SAME_DATUM_M:
-        said.append(
+        doubts.append(
             f"The heights of the control points are {off:.0f} m off the terrain in every datum that was "
             "tried and are not used: they hold the plane only."
         )
@@ -197,7 +230,28 @@ def _heights(
             f"The heights of the control points fit the terrain as {best} heights, not as {datum}, and were "
             "converted."
         )
+    above = float(np.nanmedian(heights - ground))
+    if abs(above) > _WORTH_SAYING_M:
+        doubts.append(_off_terrain(above, best, {name: off for name, (_, off) in candidates.items()}))
     return heights, _SIGMA_Z_M
+
+
+def _off_terrain(above: float, datum: str, offs: Mapping[str, float]) -> str:
+    """That heights which are used stand off the terrain, and whether another datum would explain it better:
+    EGM96 and EGM2008 differ by a metre and more in these mountains."""
+    side = "above" if above > 0.0 else "below"
+    nearest = min(offs, key=lambda name: np.nan_to_num(offs[name], nan=np.inf))
+    better = nearest != datum and offs[nearest] < _CLEARLY_NEARER * abs(above)
+    if better:
+        return (
+            f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
+            f"{datum} heights; as {nearest} heights they would lie {offs[nearest]:.1f} m from it: check the "
+            "datum they were measured in."
+        )
+    return (
+        f"The control points lie {abs(above):.1f} m {side} the terrain model (median) and are taken as "
+        f"{datum} heights: check the datum they were measured in, unless the model is known to be off."
+    )
 
 
 def _some(names: set[str]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from flycam.drill.drill import write_drill
 from flycam.pipeline.batch import IngestReport, ingest
 from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.finish import finish
+from flycam.pipeline.finish_report import FinishReport
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
@@ -19,28 +21,39 @@ _STRIPS, _PHOTOS_A_STRIP = 4, 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Flown:
+    """One flight of the demo, ingested and finished."""
+
+    ingested: IngestReport
+    finished: FinishReport
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DemoReport:
     """The two flights of the demo."""
 
-    before: IngestReport
-    after: IngestReport
+    before: Flown
+    after: Flown
 
 
 def run_demo(workspace: Workspace, progress: Progress = silent) -> DemoReport:
-    """Render, ingest and clip a drill flight before and after its storm. Run again, it changes nothing."""
+    """Render, ingest, clip and finish a drill flight before and after its storm.
+
+    Run again, it changes nothing.
+    """
     workspace.cache_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="demo-", dir=workspace.cache_dir) as folder:
-        reports = [
+        flown = [
             _fly(workspace, Path(folder) / name, label, after=after, progress=progress)
             for name, label, after in (
                 ("before", "Thung lũng diễn tập, trước bão", False),
                 ("after", "Thung lũng diễn tập, sau bão", True),
             )
         ]
-    return DemoReport(before=reports[0], after=reports[1])
+    return DemoReport(before=flown[0], after=flown[1])
 
 
-def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> IngestReport:
+def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progress: Progress) -> Flown:
     drill = write_drill(
         folder,
         after=after,
@@ -50,9 +63,10 @@ def _fly(workspace: Workspace, folder: Path, label: str, *, after: bool, progres
     )
     register_dem(workspace, drill.dem)
     register_communes(workspace, drill.communes)
-    return ingest(
+    ingested = ingest(
         workspace,
         SurveyRequest(paths=(drill.photos,)),
         Labels(name=label, event=DEMO_EVENT),
         progress,
     )
+    return Flown(ingested=ingested, finished=finish(workspace, ingested.flight.flight_id, progress=progress))

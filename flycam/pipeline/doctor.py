@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,11 +11,11 @@ from pathlib import Path
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.pipeline.coverage import VIETNAM
+from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Workspace
 
 _BYTES_A_FLIGHT = 20 << 30
 _RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
-_PROBE_KEY = "probe/doctor"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +43,9 @@ def _guarded(name: str, name_vi: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
     except FlycamError as error:
-        return Check(name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error}")
+        return Check(
+            name=name, ok=False, sentence_en=str(error), sentence_vi=f"{name_vi}: {error.vi or error}"
+        )
 
 
 def _disk(data_dir: Path) -> Check:
@@ -75,15 +76,12 @@ def _clock(workspace: Workspace) -> Check:
 
 
 def _store(workspace: Workspace) -> Check:
-    probe = f"{socket.gethostname()} {workspace.clock_ns()}".encode()
-    workspace.store.put(_PROBE_KEY, probe, durable=True)
-    ok = workspace.store.get(_PROBE_KEY) == probe
-    workspace.store.delete(_PROBE_KEY)
+    try_store(workspace)
     return Check(
         name="store",
-        ok=ok,
-        sentence_en="the store keeps and returns what is written" if ok else "the store returns other bytes",
-        sentence_vi="kho lưu trữ ghi và đọc tốt" if ok else "kho lưu trữ trả về dữ liệu sai",
+        ok=True,
+        sentence_en="the store keeps and returns what is written",
+        sentence_vi="kho lưu trữ ghi và đọc tốt",
     )
 
 

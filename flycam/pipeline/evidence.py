@@ -34,7 +34,8 @@ def keep(workspace: Workspace, path: Path, sha256: str | None = None, *, durable
         if path.exists():
             raise
         raise SourceUnreadable(
-            f"{path}: the file disappeared while it was read; put it back and run again"
+            f"{path}: the file disappeared while it was read; put it back and run again",
+            vi=f"{path}: tệp biến mất khi đang đọc; hãy đặt lại rồi chạy lại",
         ) from error
     return digest
 
@@ -61,7 +62,8 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
             kind = DiskFull if error.errno in FULL else StorageTrouble
             raise kind(
                 f"{name}: no copy of it can be kept in {folder} ({error.strerror}); make room there and "
-                "run again"
+                "run again",
+                vi=f"{name}: không lưu được bản sao vào {folder}; hãy giải phóng chỗ ở đó rồi chạy lại",
             ) from error
     return target
 

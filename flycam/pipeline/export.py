@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.terraincodec import decode_terrain
-from flycam.geodata.crs import describe_crs
+from flycam.frame.warning import CRS_OUTSIDE, warning
+from flycam.geodata.crs import describe_crs, valid_area
 from flycam.geodata.line_file import write_lines
 from flycam.geodata.raster import write_cog
 from flycam.geometry.terrain import TerrainGrid
@@ -40,11 +42,14 @@ def export_flight(
 
     revision "live" or "final"; commune a code, clips to its boundary on the day of the flight. Raises
     NotFound (flight, commune, revision, or nothing imaged there), OptionUnusable, InputUnusable, DiskFull.
+    A CRS that is not meant for this place is used, and said in the notes.
     """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
+    notes: tuple[str, ...] = ()
     if crs is not None:
         _require_crs(crs)
+        notes = _outside(crs, flight)
     if gsd_m is not None:
         check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
     _require_place(out)
@@ -53,7 +58,7 @@ def export_flight(
     if commune is not None:
         boundary = workspace.catalog.boundaries.commune(commune, flown_on(flight))
         polygon = shapely.from_wkb(boundary.wkb)
-    return export_cog(
+    exported = export_cog(
         workspace.store,
         workspace.catalog.tiles,
         mosaic,
@@ -63,6 +68,7 @@ def export_flight(
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
     )
+    return replace(exported, notes=notes)
 
 
 def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> Exported:
@@ -169,6 +175,28 @@ def _require_crs(text: str) -> None:
             f"--crs {text}: not a coordinate reference system that is known here: give one as EPSG:number",
             vi=f"--crs {text}: không biết hệ toạ độ này; hãy ghi dạng EPSG:số, ví dụ EPSG:32648",
         ) from error
+
+
+def _outside(crs: str, flight: Flight) -> tuple[str, ...]:
+    """What is to be said where the register does not have a CRS hold at a flight."""
+    area, bounds = valid_area(crs), flight.bounds_lonlat_deg
+    if area is None or bounds is None or area.holds(bounds):
+        return ()
+    west, south, east, north = area.bounds_deg
+    said = warning(
+        CRS_OUTSIDE,
+        crs=crs,
+        zone=f"{_degrees(west, 'W', 'E')}-{_degrees(east, 'W', 'E')}, "
+        f"{_degrees(south, 'S', 'N')}-{_degrees(north, 'S', 'N')}",
+        place=f"{_degrees((bounds[0] + bounds[2]) / 2, 'W', 'E')}, "
+        f"{_degrees((bounds[1] + bounds[3]) / 2, 'S', 'N')}",
+        fitting=flight.work_crs,
+    )
+    return (said,)
+
+
+def _degrees(value: float, negative: str, positive: str) -> str:
+    return f"{abs(value):.2f}".rstrip("0").rstrip(".") + f"°{negative if value < 0 else positive}"
 
 
 def _require_place(out: Path) -> None:

@@ -39,6 +39,7 @@ from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 
@@ -72,6 +73,7 @@ def finish(
     began_ns = workspace.clock_ns()
     flight = workspace.catalog.flights.flight(ref)
     check_request(flight, request)
+    try_store(workspace)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = jobs_of(workspace, flight, request)
         last = cost_of_communes(jobs[0].work.tiles)
@@ -119,12 +121,13 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
         flight=job.flight,
         mosaic=job.mosaic,
         records=job.records,
-        frames=block_frames(job.records),
+        frames=block_frames(job.records, rolling_shutter=job.request.rolling_shutter),
         terrain=recorded_terrain(workspace, job.dem_id),
         originals=Originals(workspace, job.records),
         folder=folder,
         progress=progress,
         workers=workers_here(),
+        terrain_sigma_m=job.terrain_sigma_m,
     )
     check_control(run.frames, job.request.reference, job.request.gcp)
     if job.request.gcp is not None:
@@ -204,6 +207,7 @@ def _described(workspace: Workspace, run: Run, made: Made, record: RevisionRecor
             surface_id=None if surface is None else keep_terrain(workspace, surface.terrain),
             own_pct=own_pct,
             placing=made.placing,
+            rolling_shutter=bool(record.options.get("rolling_shutter", True)),
             radiometry=made.radiometry,
             plan=made.seams,
             seconds=run.progress.seconds,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,32 +12,30 @@ from typing import Any
 import numpy as np
 
 from flycam.adjust.block import BlockFrame
+from flycam.adjust.motion import with_motion
 from flycam.adjust.strips import strips_of
 from flycam.catalog.geometry_json import exterior_to_json, interior_to_json
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import InputUnusable
-from flycam.geometry.exterior import Vec3
 from flycam.pipeline.rectification import recorded_pose
 
-RECIPE_VERSION = 4
+RECIPE_VERSION = 5
 """Counts up when the same inputs would give another result: what was made before is then not taken for it."""
 
-_LONGEST_STEP_S = 15.0
-_SECOND_NS = 1e9
 
-
-def block_frames(records: Sequence[FrameRecord]) -> tuple[BlockFrame, ...]:
+def block_frames(records: Sequence[FrameRecord], *, rolling_shutter: bool = True) -> tuple[BlockFrame, ...]:
     """The frames in the order of `records`, with the poses recorded for them as priors.
 
-    Frames of one calibration, picture size and camera share an interior orientation; the velocity is the
-    mean between the neighbours of a frame on its strip.
+    Frames of one calibration, picture size and camera share an interior orientation. rolling_shutter: where
+    the camera's readout is known and the aircraft moved enough in it to matter, poses have the motion that
+    all later stages project their rows with (`adjust.motion`, decision 0017).
     """
     cameras = [_camera_of(record) for record in records]
     poses = [recorded_pose(record)[0] for record in records]
     centres = np.array([pose.projection_centre_m for pose in poses], dtype=np.float64).reshape(-1, 3)
     times = [record.header.captured_ns for record in records]
     strips = strips_of(times, centres, cameras)
-    return tuple(
+    frames = tuple(
         BlockFrame(
             frame_id=record.frame_id,
             source_name=record.header.provenance.source_name,
@@ -45,12 +44,12 @@ def block_frames(records: Sequence[FrameRecord]) -> tuple[BlockFrame, ...]:
             captured_ns=record.header.captured_ns,
             interior=record.header.interior,
             exterior=pose,
-            velocity_mps=velocity,
         )
-        for record, camera, strip, pose, velocity in zip(
-            records, cameras, strips, poses, _velocities(times, centres, strips), strict=True
-        )
+        for record, camera, strip, pose in zip(records, cameras, strips, poses, strict=True)
     )
+    if not rolling_shutter:
+        return frames
+    return with_motion(frames, [_range_m(record) for record in records])
 
 
 def terrain_id(records: Sequence[FrameRecord], preferred: str | None) -> str:
@@ -73,7 +72,10 @@ def one_system(records: Sequence[FrameRecord]) -> None:
             raise InputUnusable(
                 f"{record.header.provenance.source_name}: its pose is in {pose.work_crs} and "
                 f"{pose.vertical_datum}, those before it in {first.work_crs} and {first.vertical_datum}; "
-                "ingest it as a flight of its own"
+                "ingest it as a flight of its own",
+                vi=f"{record.header.provenance.source_name}: vị trí ghi theo {pose.work_crs} và "
+                f"{pose.vertical_datum}, khác với các ảnh trước ({first.work_crs}, {first.vertical_datum}); "
+                "hãy nạp thành chuyến bay riêng",
             )
 
 
@@ -104,19 +106,7 @@ def _camera_of(record: FrameRecord) -> str:
     return f"{provenance.camera} {width}×{height} {interior.calibration_id}"
 
 
-def _velocities(
-    times: Sequence[int], centres: np.ndarray[Any, Any], strips: Sequence[int]
-) -> list[Vec3 | None]:
-    """(east, north, up) m/s at each frame, None where the strip has no neighbour within reach in time."""
-    found: list[Vec3 | None] = [None] * len(times)
-    members: dict[int, list[int]] = {}
-    for index in sorted(range(len(times)), key=lambda i: (times[i], i)):
-        members.setdefault(strips[index], []).append(index)
-    for run in members.values():
-        for place, index in enumerate(run):
-            before, after = run[max(place - 1, 0)], run[min(place + 1, len(run) - 1)]
-            seconds = (times[after] - times[before]) / _SECOND_NS
-            if 0.0 < seconds <= 2.0 * _LONGEST_STEP_S:
-                east, north, up = ((centres[after] - centres[before]) / seconds).tolist()
-                found[index] = (east, north, up)
-    return found
+def _range_m(record: FrameRecord) -> float:
+    """Distance of the ground in the middle of a frame; NaN if not known."""
+    gsd_m = math.nan if record.gsd_m is None else record.gsd_m
+    return gsd_m * 0.5 * sum(record.header.interior.focal_length_px)

@@ -27,18 +27,21 @@ from flycam.pipeline.reference import ReferenceTie, open_reference, tie_to_refer
 
 _REFERENCE_KINDS = (ReferenceTie, ControlPoint)
 _SHIFT_SIGMAS = 4.0
+_WORTH_A_LOOK_SIGMAS = 3.0
 _MAP_OFF_M = 6.0  # what two maps without control may be off from each other beyond our own sigma
 _MOST_REACH_M = 25.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Controlled:
-    """An adjustment with its absolute control; said: sentences for the report; reference None: none given."""
+    """An adjustment with its absolute control; said: sentences for the report, doubts those of them that
+    somebody should look into; reference None: none given."""
 
     adjustment: Adjustment
     said: Sequence[str]
     points: int
     reference: ReferenceTie | None
+    doubts: Sequence[str] = ()
 
     @property
     def stats(self) -> dict[str, Any]:
@@ -46,6 +49,7 @@ class Controlled:
         tie = self.reference
         return {
             "said": list(self.said),
+            "doubts": list(self.doubts),
             "points": self.points,
             "reference": None
             if tie is None
@@ -77,15 +81,39 @@ def adjust_with_control(
     terrain = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain
     settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
     adjustment = adjust(run, ties, options, settled.points)
+    doubts = list(settled.doubts)
     tie = None
     if reference is not None:
         tie = _compare(run, adjustment, reference)
+        if not tie.control:
+            doubts.append(tie.why)
+        elif far := far_off(reference.name, tie.shift_m, adjustment.accuracy):
+            doubts.append(far)
         if tie.control:
             control = (*settled.points, *tie.control)
             again = adjust(run, ties, options, control, name="adjust-reference")
             adjustment = again if again.accepted else adjustment
     said = (*settled.said, *([] if tie is None else [tie.why]))
-    return Controlled(adjustment=adjustment, said=said, points=len(settled.points), reference=tie)
+    said = (*said, *(one for one in doubts if one not in said))
+    return Controlled(
+        adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
+    )
+
+
+def far_off(name: str, shift_m: tuple[float, float], accuracy: Accuracy) -> str:
+    """What to say of a reference that stands farther from where the flight put its block than either axis's
+    sigma explains (the distance counts in sigmas of both axes); nothing where it does not."""
+    sigma = np.array(accuracy.shift_sigma_m[:2])
+    if not (np.isfinite(sigma).all() and (sigma > 0.0).all()):
+        return ""
+    times = float(np.hypot(*(np.array(shift_m) / sigma)))
+    if times <= _WORTH_A_LOOK_SIGMAS:
+        return ""
+    return (
+        f"{name}: it stands {np.hypot(*shift_m):.1f} m from where this flight's own positions put the block, "
+        f"{times:.1f} times what those are uncertain by (± {float(sigma.max()):.1f} m): the block was moved "
+        "onto it; check the map at a place you know."
+    )
 
 
 def _compare(run: Run, adjustment: Adjustment, reference: Path) -> ReferenceTie:

@@ -19,6 +19,7 @@ from flycam.pipeline.finish_progress import WorkAhead, costs_of
 from flycam.pipeline.finish_request import FinishRequest
 from flycam.pipeline.rectification import recorded_pose
 from flycam.pipeline.refolding import live_mosaics
+from flycam.pipeline.terrain import stated_sigma
 from flycam.pipeline.workspace import Workspace
 from flycam.report.words import say_or
 
@@ -32,6 +33,7 @@ class LayerJob:
     mosaic   of the layer, with the base zoom that is asked for
     records  its frames in use
     dem_id   recorded terrain that they lie on
+    terrain_sigma_m  what is stated of it, as `DemRecord.sigma_m`
     options  what decides the result, as it is recorded; digest: of that and of all inputs
     why_not  why it cannot be finished, and the same in Vietnamese; then there is no digest
     """
@@ -43,6 +45,7 @@ class LayerJob:
     options: dict[str, Any]
     work: WorkAhead
     dem_id: str = ""
+    terrain_sigma_m: tuple[float, float | None] | None = None
     digest: str = ""
     why_not: str = ""
     why_not_vi: str = ""
@@ -63,7 +66,9 @@ def jobs_of(workspace: Workspace, flight: Flight, request: FinishRequest) -> lis
     Raises InputUnusable for a flight without a mosaic, or with poses in several systems; SourceUnreadable
     where a file of the request is.
     """
-    mosaics = live_mosaics(workspace, flight.flight_id)
+    every = workspace.catalog.tiles.mosaics(flight.flight_id)
+    shown = {mosaic.mosaic_id for mosaic in every if mosaic.published}
+    mosaics = [one for one in live_mosaics(workspace, flight.flight_id) if one.mosaic_id in shown]
     if not mosaics:
         raise InputUnusable(
             f"{flight.name}: it has no mosaic yet; run 'flycam ingest' again to complete it",
@@ -109,7 +114,17 @@ def _job(
         return replace(job, why_not=why, why_not_vi=why_vi)
     one_system(records)
     dem_id = terrain_id(records, flight.dem_id)
-    return replace(job, dem_id=dem_id, digest=inputs_hash(mosaic, records, dem_id, options))
+    centres = np.array([recorded_pose(record)[0].projection_centre_m[:2] for record in records])
+    sigma_m = stated_sigma(workspace, centres, recorded_pose(records[0])[0].work_crs)
+    if sigma_m is not None:
+        options = {**options, "terrain_sigma_m": list(sigma_m)}
+    return replace(
+        job,
+        dem_id=dem_id,
+        options=options,
+        terrain_sigma_m=sigma_m,
+        digest=inputs_hash(mosaic, records, dem_id, options),
+    )
 
 
 def _work_ahead(

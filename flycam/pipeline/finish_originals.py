@@ -96,5 +96,7 @@ class Originals:
                 return open_pixels(path)
             except FrameRejected as error:
                 raise InputUnusable(
-                    f"{provenance.source_name}: its stored original no longer reads; restore the store"
+                    f"{provenance.source_name}: its stored original no longer reads; restore the store",
+                    vi=f"{provenance.source_name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho "
+                    "lưu trữ",
                 ) from error

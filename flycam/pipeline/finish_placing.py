@@ -14,8 +14,9 @@ from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
+from flycam.geometry.shutter import motion_px
 from flycam.geometry.terrain import TerrainGrid
-from flycam.pipeline.rectification import ground_view, tiles_of
+from flycam.pipeline.rectification import GroundView, ground_view, tiles_of
 
 Floats = NDArray[np.float64]
 
@@ -31,6 +32,7 @@ class Placed:
     camera      key of the lens it shares with others
     tiles       base-zoom tiles its patch may touch
     covariance  6×6 of its pose relative to the block, None: only its sigmas are known
+    rows_px     by how much its first or last row would be off were it a picture of one moment; 0: it is one
     kept        what the catalogue records of it
     """
 
@@ -38,6 +40,7 @@ class Placed:
     camera: str
     tiles: TileRange
     covariance: Floats | None
+    rows_px: float
     kept: RevisionFrame
 
     @property
@@ -55,6 +58,11 @@ class Placing:
 
     frames: tuple[Placed, ...]
     left_out: tuple[tuple[str, str, str], ...]
+
+
+def _rows_px(header: FrameHeader, view: GroundView) -> float:
+    range_m = view.footprint.gsd_m * 0.5 * sum(header.interior.focal_length_px)
+    return motion_px(header.interior, header.exterior_prior, range_m)
 
 
 def place_frames(
@@ -83,6 +91,7 @@ def place_frames(
                 camera=before.camera,
                 tiles=tiles_of(view, after.exterior.work_crs, base_zoom),
                 covariance=None if covariances is None else covariances[number],
+                rows_px=_rows_px(header, view),
                 kept=RevisionFrame(
                     frame_id=record.frame_id,
                     exterior=after.exterior,

@@ -62,6 +62,7 @@ def statistics(
     surface_id: str | None,
     own_pct: float | None,
     placing: Placing,
+    rolling_shutter: bool,
     radiometry: Radiometry,
     plan: SeamPlan,
     seconds: Mapping[str, tuple[float, float]],
@@ -73,6 +74,9 @@ def statistics(
     surface.supported_pct  share of the ground shown that is the flight's own surface (`own_ground_pct`)
     surface.terrain_id     recorded terrain that holds the surface as it was measured (the revision's own
                            `dem_id` is that with roofs drawn straight)
+    rolling_shutter        None where every shutter was global; else whether it was asked for, how many
+                           frames had rows of their own moments, how many a readout that nobody knows, the
+                           longest readout, and by how much the outermost rows would be off without it
     residuals              how many residuals (one coordinate) lie in each RESIDUAL_STEP_PX, the last count
                            all beyond: of observations used, and held out
     seconds                by stage: wall, processor; of the run that completed the revision
@@ -115,10 +119,25 @@ def statistics(
             "supported_pct": None if own_pct is None else _number(own_pct),
             "terrain_id": surface_id,
         },
+        "rolling_shutter": _rolling_shutter(placing.frames, asked=rolling_shutter),
         "radiometry": {"scale": _number(radiometry.scale), "compared": radiometry.compared},
         "seams": {"energy_start": plan.energy_start, "energy": plan.energy},
         "seconds": _seconds(seconds),
         "versions": {"flycam": __version__, "recipe": RECIPE_VERSION},
+    }
+
+
+def _rolling_shutter(frames: Sequence[Placed], *, asked: bool) -> dict[str, Any] | None:
+    readouts = [one.header.interior.readout_s for one in frames]
+    if all(one == 0.0 for one in readouts):
+        return None
+    known = [abs(one) for one in readouts if one]
+    return {
+        "asked": asked,
+        "frames": sum(one.exterior.motion is not None for one in frames),
+        "unknown": readouts.count(None),
+        "readout_ms": round(1000.0 * max(known), 3) if known else None,
+        "most_px": round(max(one.rows_px for one in frames), 2),
     }
 
 

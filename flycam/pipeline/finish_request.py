@@ -25,7 +25,7 @@ class FinishRequest:
 
     surface          measure the ground from the flight itself, and rectify on it
     dsm_spacing_m    distance of its posts; None: four ground samples, 0.2 m at least
-    rolling_shutter  use the cameras' readout times
+    rolling_shutter  give every row of a picture its own moment where the camera's readout is known
     held_out_share   share of the tie points kept out of the adjustment and reported
     gsd_m            of the revision; None: the live mosaic's
     reference        a map of the same ground that the block is tied to
@@ -63,7 +63,7 @@ class FinishRequest:
     @property
     def adjusting(self) -> AdjustOptions:
         """The part of it that the adjustment is given."""
-        return AdjustOptions(held_out_share=self.held_out_share, rolling_shutter=self.rolling_shutter)
+        return AdjustOptions(held_out_share=self.held_out_share)
 
 
 def check_request(flight: Flight, request: FinishRequest) -> None:

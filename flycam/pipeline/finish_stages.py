@@ -20,7 +20,7 @@ from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import with_content_id
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.overview import Box, Overview, Overviews
@@ -32,6 +32,7 @@ from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_progress import FinishProgress
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.overviews import make_overview, overview_shrink
+from flycam.surface.options import SurfaceOptions
 from flycam.surface.pictures import SurfaceView
 from flycam.surface.refine import refine_surface
 from flycam.surface.surface import Surface
@@ -43,6 +44,7 @@ _ADJUSTMENT_KINDS = (
     nouns.Accuracy,
     nouns.FrameState,
     ExteriorOrientation,
+    Motion,
     PoseSource,
     InteriorOrientation,
     LensModel,
@@ -59,6 +61,7 @@ class Run:
 
     records, frames  one a frame, in the same order
     terrain          that the frames were recorded on
+    terrain_sigma_m  (vertical, horizontal) that is stated of it; None: what any model is believed
     workers          threads
     """
 
@@ -71,6 +74,12 @@ class Run:
     folder: StageFolder
     progress: FinishProgress
     workers: int = 2
+    terrain_sigma_m: tuple[float, float | None] | None = None
+
+    @property
+    def terrain_prior(self) -> TerrainPrior:
+        """The terrain with what is believed of it."""
+        return TerrainPrior.stated(self.terrain, self.terrain_sigma_m)
 
 
 class FeatureFiles:
@@ -115,7 +124,7 @@ def adjust(
     name: str = "adjust",
 ) -> Adjustment:
     """Poses, cameras and common shift that explain ties, control and priors best; or the priors, and why."""
-    prior = None if run.terrain.vertical_datum == LOCAL_DATUM else TerrainPrior(terrain=run.terrain)
+    prior = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain_prior
     block = Block(frames=run.frames, ties=ties, terrain=prior, control=control)
     with run.progress.stage("adjust") as progress:
         return run.folder.made(name, _ADJUSTMENT_KINDS, lambda: adjust_block(block, options, progress))
@@ -125,6 +134,7 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
     """The ground as the frames show it; None where none of them sees the terrain."""
 
     def make() -> Surface | None:
+        believed = run.terrain_prior.sigma_shift_m
         points = adjustment.points_m[np.isfinite(adjustment.points_m).all(axis=1)]
         try:
             surface = refine_surface(
@@ -133,6 +143,7 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
                 run.terrain,
                 ties_m=points if len(points) else None,
                 spacing_m=spacing_m,
+                options=SurfaceOptions(terrain_sigma_m=(believed[2], believed[0])),
                 workers=run.workers,
                 progress=progress,
             )

@@ -6,7 +6,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +13,7 @@ from flycam.adjust.block import TerrainPrior
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.expected_error import tile_error
+from flycam.geometry.expected_error import ground_at_large, tile_error, tile_sigma
 from flycam.geometry.grid import TileId, TileRange, range_bounds
 from flycam.geometry.posts import PostView
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
@@ -32,9 +31,8 @@ from flycam.pipeline.workspace import Workspace
 from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
-_VIEWS_AT_ONCE, _THROUGH_AT_ONCE = 48, 8
-_WORSE_PER_M = 1.0
-_CANOPY_SHARE = 0.5  # of the canopy's sigma: about half of unsupported ground carries some
+_VIEWS_AT_ONCE, _THROUGH_AT_ONCE, _SIGMAS_AT_ONCE = 48, 8, 32
+_COVERED = 0.5  # of the ground that a flight does not measure carries trees, about: so much of their variance
 
 
 def write_tiles(
@@ -88,30 +86,29 @@ def write_tiles(
         )
 
 
-def height_sigma(terrain: TerrainGrid, surface: Surface | None) -> TerrainGrid:
+def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPrior) -> TerrainGrid:
     """1-sigma of the ground's height, as a grid: the surface's own where it has support.
 
-    Elsewhere that of the terrain model and what may stand on it; near support the surface leads on from
-    there, so it is known better: a metre worse with each metre of distance.
+    Elsewhere that of the terrain as the flight corrects it (as the model is believed, where it does not), and
+    of what may stand on it: as much as views that were compared there differ by, else as the flight's ground
+    carries on the whole.
     """
-    prior = TerrainPrior(terrain=terrain)
-    bare = float(np.hypot(prior.sigma_height_m, _CANOPY_SHARE * prior.canopy_m))
+    usual_m = float(np.sqrt(_COVERED)) * prior.canopy_m
+    bare = float(np.hypot(prior.sigma_height_m, usual_m))
     if terrain.vertical_datum == LOCAL_DATUM:
         bare = _NO_DEM_SIGMA_M
     if surface is None:
         return flat_terrain(bare, terrain.work_crs, terrain.vertical_datum, terrain.bounds_m)
     known = surface.support & np.isfinite(surface.sigma_m)
-    distance = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
-    led_on = np.hypot(
-        _at_support(surface, known), distance * surface.terrain.post_spacing_m[0] * _WORSE_PER_M
-    )
-    sigma = np.where(known, surface.sigma_m, np.minimum(led_on, bare))
+    if surface.terrain_sigma_m is None or surface.unagreed_sigma_m is None:
+        beside = np.full(known.shape, np.float32(bare))
+    else:
+        stands = np.fmax(surface.cover_m, usual_m)  # crowns are found in part only
+        compared = np.isfinite(surface.unagreed_sigma_m)
+        on_top = np.where(compared, surface.unagreed_sigma_m, np.float32(stands))
+        beside = np.hypot(surface.terrain_sigma_m, on_top)
+    sigma = np.where(known, surface.sigma_m, beside)
     return replace(surface.terrain, heights_m=sigma.astype(np.float32))
-
-
-def _at_support(surface: Surface, known: NDArray[np.bool_]) -> float:
-    """Typical sigma of the surface where it has support."""
-    return float(np.median(surface.sigma_m[known])) if known.any() else 0.0
 
 
 class _Maker:
@@ -130,12 +127,13 @@ class _Maker:
         self._placed = {one.frame_id: one for one in placed}
         self._terrain = terrain
         self._measured = surface is not None
-        self._sigma = sigma = height_sigma(terrain, surface)
-        canopy_m = TerrainPrior(terrain=terrain).canopy_m
-        at_least = np.maximum(sigma.heights_m, np.float32(canopy_m))
-        self._stands = replace(sigma, heights_m=at_least)
+        prior = run.terrain_prior
+        self._sigma = height_sigma(terrain, surface, prior)
+        self._canopy_m = np.float32(prior.canopy_m)
+        self._ground = ground_at_large(terrain)
         self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
         self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
+        self._sigmas = lru_cache(maxsize=_SIGMAS_AT_ONCE)(self._sigma_over)
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)
 
@@ -180,15 +178,19 @@ class _Maker:
 
     def error(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
         """Expected error of the frame's pixels over a tile, metres."""
-        return self._error(frame_id, tile, self._sigma)
+        return self._error(frame_id, tile, self._sigmas(tile))
 
     def error_through(self, frame_id: str, tile: TileId) -> NDArray[np.float32]:
         """The same where the ground was believed hidden: a height is wrong by what may stand there."""
-        return self._error(frame_id, tile, self._stands)
+        return self._error(frame_id, tile, np.maximum(self._sigmas(tile), self._canopy_m))
 
-    def _error(self, frame_id: str, tile: TileId, sigma: TerrainGrid) -> NDArray[np.float32]:
+    def _sigma_over(self, tile: TileId) -> NDArray[np.float32]:
+        """Several frames own parts of a tile; the ground under them is one."""
+        return tile_sigma(tile, self._to_work, self._sigma)
+
+    def _error(self, frame_id: str, tile: TileId, sigma_m: NDArray[np.float32]) -> NDArray[np.float32]:
         one = self._placed[frame_id]
-        return tile_error(one.exterior, tile, self._to_work, self._terrain, sigma, one.covariance)
+        return tile_error(one.exterior, tile, self._to_work, self._ground, sigma_m, one.covariance)
 
 
 def _around(tiles: Sequence[TileId]) -> TileRange:

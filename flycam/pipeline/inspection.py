@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import shapely
@@ -15,13 +15,18 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import DiskFull, InputUnusable
 from flycam.geodata.dem_info import DemInfo, read_dem_info
-from flycam.geodata.vector_file import read_polygon_layers
+from flycam.ingest.altitude import TERRAIN_HOLE, TERRAIN_PARTIAL
+from flycam.ingest.diagnosis import Rejection
 from flycam.ingest.duplicates import quick_identity
 from flycam.ingest.kml import refly_kml
 from flycam.pipeline.evidence import FULL
 from flycam.pipeline.pictures import look_at
+from flycam.pipeline.planning import ground_under, nothing_seen, planned_on
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
+from flycam.pipeline.terrain import names_here
 from flycam.pipeline.workspace import Progress, silent
+
+_OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +49,8 @@ def inspect_flight(
     check_pixels: bool = True,
     progress: Progress = silent,
 ) -> InspectionReport:
-    """Look at a flight; `extra_dem` is used without being registered. Raises what `survey` raises."""
+    """Look at a flight; `extra_dem` is used without being registered. Raises what `survey` raises, and
+    OutsideTerrain where an ingest would: no photo sees ground whose height is known."""
     started = time.monotonic()
     if extra_dem is not None:
         dems = [read_dem_info(extra_dem, datum), *dems]
@@ -55,9 +61,31 @@ def inspect_flight(
         identify=quick_identity,
         area_of_interest=read_area(aoi) if aoi else None,
     )
+    seen = _with_ground(seen, dems)
     if refly is not None:
         _write_whole(refly, refly_kml(seen.diagnosis.gaps, f"flycam: {refly.stem}"))
     return InspectionReport(survey=seen, refly=refly, seconds=time.monotonic() - started)
+
+
+def _with_ground(seen: Survey, dems: Sequence[DemInfo]) -> Survey:
+    """Photos over a hole of the terrain that see no known ground are left out, as by an ingest."""
+    if not any(problem.code in _OVER_HOLES for problem in seen.diagnosis.problems):
+        return seen
+    diagnosis = seen.diagnosis
+    terrain = ground_under(None, diagnosis, dems)
+    planned, refused = planned_on(diagnosis, terrain)
+    if not planned:
+        raise nothing_seen(seen, refused, names_here(dems, terrain.bounds_m, terrain.work_crs))
+    blind = tuple(Rejection.of(header.provenance.source_name, error) for header, error in refused)
+    return replace(
+        seen,
+        diagnosis=replace(
+            diagnosis,
+            headers=tuple(frame.header for frame in planned),
+            rejected=(*diagnosis.rejected, *blind),
+            refused=(*diagnosis.refused, *refused),
+        ),
+    )
 
 
 def _write_whole(path: Path, text: str) -> None:
@@ -79,6 +107,8 @@ def _write_whole(path: Path, text: str) -> None:
 
 def read_area(path: Path) -> BaseGeometry:
     """All polygons of a vector file as one area in WGS 84 degrees. Raises SourceUnreadable, CrsMissing."""
+    from flycam.geodata.vector_file import read_polygon_layers  # noqa: PLC0415  its library is slow to load
+
     return shapely.union_all(
         [geometry for layer in read_polygon_layers(path) for geometry in layer.geometries]
     )

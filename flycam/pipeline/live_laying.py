@@ -183,7 +183,9 @@ class LiveLaying:
             [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
         )
         if not there:
-            raise FrameUnreadable(f"{name}: cannot be kept as a JPEG")
+            raise FrameUnreadable(
+                f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG"
+            )
         data = coded.tobytes()
         sha256 = hashlib.sha256(data).hexdigest()
         keep_bytes(self._workspace, data, sha256)

@@ -153,5 +153,5 @@ class _Photos:
         try:
             keep(self._workspace, path, sha256, durable=False)
         except SourceUnreadable as error:
-            return FrameUnreadable(str(error), vi=error.vi)
+            return FrameUnreadable.because(error)
         return pixels

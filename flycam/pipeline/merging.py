@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Sequence
+import threading
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileRange
+from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
@@ -26,8 +27,10 @@ from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-# Frames that say what they promise before one is made: some strips of a flight.
+# Frames that say what they promise before one is made, at most: some strips of a flight. Of these only as far
+# as to the last that shares half its tiles: frames farther off seldom win what it can.
 _FRAMES_AHEAD = 192
+_SHARED = 0.5
 # Lattices of frames ahead that memory holds; those that come when it is full are made again at their turn.
 _LATTICE_BYTES_AHEAD = 64 << 20
 _GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
@@ -134,19 +137,23 @@ class _Merging:
     def _due(self, frames: Sequence[Frame], turns: Turns) -> Iterator[Due]:
         """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
         as have to be looked at. Frames of which all is laid are left out."""
-        claims, prepared = Claims(), _Prepared()
+        claims, prepared, entered = Claims(), _Prepared(), 0
+        open_tiles: dict[str, Iterable[TileId]] = {frame.frame_id: frame.tiles for frame in frames}
         entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
         coming = zip(entering, self._maker.bounds(entering), strict=True)
-        for frame in frames:
-            for one, (bounds, lattices) in islice(coming, _FRAMES_AHEAD - len(prepared)):
+        for frame, due in zip(frames, _asked_before(frames, entering), strict=True):
+            for one, (bounds, lattices) in islice(coming, max(due - entered, 0)):
+                entered += 1
                 claims.enter(one.frame_id, one.tiles, bounds)
-                kept = lattices and _only(lattices, one.tiles, claims.of(one.frame_id))
-                prepared.add(one.frame_id, kept)
+                first = claims.of(one.frame_id)  # all it can ever claim: promises only grow
+                turns.settled(one.tiles, first)
+                open_tiles[one.frame_id] = first.blocks.keys()
+                prepared.add(one.frame_id, lattices and _only(lattices, one.tiles, first))
             claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
             claims.forget(frame.frame_id)
             lattices = prepared.pop(frame.frame_id)
             rest = claim if before is None else claim.without(before)
-            turns.settled(frame.tiles, rest)
+            turns.settled(open_tiles.pop(frame.frame_id), rest)
             if rest or before is None:
                 yield Due(frame, rest, lattices)
 
@@ -160,15 +167,29 @@ class _Merging:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
 
 
+def _asked_before(frames: Sequence[Frame], entering: Sequence[Frame]) -> Iterator[int]:
+    """For each frame, how many of those entering have to say what they promise before it is made."""
+    places = {frame.frame_id: number for number, frame in enumerate(entering)}
+    tiles = [frame.tiles for frame in entering]
+    low = np.array([(one.x_start, one.y_start) for one in tiles]).reshape(-1, 2)
+    high = np.array([(one.x_stop, one.y_stop) for one in tiles]).reshape(-1, 2)
+    for frame in frames:
+        number = places.get(frame.frame_id)
+        if number is None:
+            yield 0
+            continue
+        ahead = slice(number, number + _FRAMES_AHEAD)
+        sides = np.minimum(high[ahead], high[number]) - np.maximum(low[ahead], low[number])
+        shared = np.maximum(sides, 0).prod(axis=1)
+        yield number + 1 + int(np.flatnonzero(shared >= _SHARED * shared[0])[-1])
+
+
 class _Prepared:
     """Frames that said what they promise, with as many of their lattices as memory is to hold."""
 
     def __init__(self) -> None:
         self._lattices: dict[str, FrameLattices | None] = {}
         self._size_bytes = 0
-
-    def __len__(self) -> int:
-        return len(self._lattices)
 
     def add(self, frame_id: str, lattices: FrameLattices | None) -> None:
         """Remember a frame; its lattices are let go where there is no room for them."""
@@ -190,18 +211,24 @@ def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLatti
 
 
 class Records:
-    """Records of frames that were made, written before the log names a tile that holds one of them."""
+    """Records of frames that were made, written before the log names a tile that holds one of them.
+
+    Added by one thread and written by another.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._waiting: list[FrameRecord] = []
+        self._lock = threading.Lock()
 
     def add(self, record: FrameRecord) -> None:
-        self._waiting.append(record)
+        with self._lock:
+            self._waiting.append(record)
 
     def write(self) -> None:
         """Evidence to the disk, then the records that name it."""
-        if self._waiting:
+        with self._lock:
+            waiting, self._waiting = self._waiting, []
+        if waiting:
             self._workspace.store.flush()
-            self._workspace.catalog.frames.put(self._waiting)
-            self._waiting = []
+            self._workspace.catalog.frames.put(waiting)

@@ -11,16 +11,24 @@ import numpy as np
 import shapely
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
-from flycam.errors import FrameRejected, NameTaken, NotFound, OptionUnusable, OutsideTerrain
+from flycam.errors import NameTaken, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
-from flycam.frame.frame import FrameHeader, Layer
-from flycam.frame.warning import COMPLETED, EVENT_KEPT, GSD_KEPT, NO_TERRAIN, TERRAIN_HOLES, code_of, warning
+from flycam.frame.frame import Layer
+from flycam.frame.warning import (
+    COMPLETED,
+    EVENT_KEPT,
+    GSD_KEPT,
+    MAYBE_INFRARED,
+    NO_TERRAIN,
+    TERRAIN_HOLES,
+    code_of,
+    warning,
+)
 from flycam.geometry.grid import zoom_for_gsd
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.relay import NO_RELAY, Relay
-from flycam.pipeline.survey import Survey
 from flycam.pipeline.terrain import unknown_share
 from flycam.pipeline.workspace import Workspace
 
@@ -65,12 +73,14 @@ def open_flight(
     *,
     work_crs: str,
     is_drill: bool,
+    doubted: frozenset[str] = frozenset(),
 ) -> Opened:
     """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
     and warnings of what is on the map already and not laid again.
 
     terrain_names  the files that `terrain` was made of, for sentences
     relay          which of its frames are going to be laid again
+    doubted        cameras among them whose colours may be near-infrared
 
     Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
     """
@@ -98,7 +108,7 @@ def open_flight(
         last_ns=max([*times, *([before.last_ns] if before else [])]),
         bounds_lonlat_deg=before.bounds_lonlat_deg if before else None,
         operator=workspace.operator or (before.operator if before else None),
-        warnings=ground.warnings,
+        warnings=(*ground.warnings, *_doubts(workspace, before, doubted, planned)),
     )
     workspace.catalog.flights.put_flight(flight)
     notes = relay.notes
@@ -136,8 +146,9 @@ def _ground_of(
         records = workspace.catalog.frames.of_flight(before.flight_id)
         laid = {record.frame_id for record in records if record.status is not FrameStatus.REJECTED}
         if not relay.is_due and laid.issuperset(frame.header.frame_id for frame in planned):
+            said_before = tuple(one for one in before.warnings if code_of(one) != MAYBE_INFRARED)
             return _Ground(
-                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=before.warnings
+                vertical_datum=before.vertical_datum, dem_id=before.dem_id or "", warnings=said_before
             )
         staying = [r for r in records if r.status is FrameStatus.USED and r.frame_id not in relay.frame_ids]
     said = _still_true(before.warnings, staying, relay) if before is not None and staying else []
@@ -148,6 +159,22 @@ def _ground_of(
     return _Ground(
         vertical_datum=terrain.vertical_datum, dem_id=terrain.dem_id, warnings=tuple(dict.fromkeys(said))
     )
+
+
+def _doubts(
+    workspace: Workspace, before: Flight | None, doubted: frozenset[str], planned: Sequence[Planned]
+) -> tuple[str, ...]:
+    """What is not sure of the flight's colours: of the photos of this run, and as it was of those on the map
+    that are not in it."""
+    shown = [frame.header for frame in planned if frame.header.layer is Layer.COLOUR]
+    cameras = {header.provenance.camera for header in shown} & doubted
+    doubts = [warning(MAYBE_INFRARED, camera=camera) for camera in sorted(cameras)]
+    if before is not None:
+        here = {frame.header.frame_id for frame in planned}
+        used = workspace.catalog.frames.of_flight(before.flight_id, FrameStatus.USED)
+        if not here.issuperset(frame.frame_id for frame in used):
+            doubts += [one for one in before.warnings if code_of(one) == MAYBE_INFRARED]
+    return tuple(dict.fromkeys(doubts))
 
 
 def _still_true(warnings: Sequence[str], staying: Sequence[FrameRecord], relay: Relay) -> list[str]:
@@ -190,21 +217,6 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
             f"--gsd {gsd_m:g}: the photos resolve {native_m:.3g} m; give {coarsest_m:.2g} or less",
             vi=f"--gsd {gsd_m:g}: ảnh phân giải được {native_m:.3g} m; hãy ghi không quá {coarsest_m:.2g}",
         )
-
-
-def nothing_seen(
-    seen: Survey, refused: Sequence[tuple[FrameHeader, FrameRejected]], terrain_names: str
-) -> OutsideTerrain:
-    """What to say when no photo can be laid on the ground."""
-    header, first = refused[0]
-    known = f" (terrain here: {terrain_names})" if terrain_names else ""
-    known_vi = f" (địa hình ở đây: {terrain_names})" if terrain_names else ""
-    return OutsideTerrain(
-        f"none of the {seen.read} photos sees ground that is known{known}; the first, "
-        f"{header.provenance.source_name}: {first}",
-        vi=f"không ảnh nào trong {seen.read} ảnh nhìn thấy mặt đất đã biết độ cao{known_vi}; ảnh đầu, "
-        f"{header.provenance.source_name}: {first.vi or first.reason_vi}",
-    )
 
 
 def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[Planned]) -> MosaicInfo:

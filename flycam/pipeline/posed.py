@@ -70,7 +70,7 @@ def diagnosis_from_poses(
         identify=identity_of,
     )
     by_sha = {identity_of(photo): str(photo.path) for photo in photos}
-    cameras = Counter(f"{photo.maker} {photo.model}".strip() or "unknown camera" for photo in photos)
+    cameras = Counter(photo.camera_name or "unknown camera" for photo in photos)
     camera, count = cameras.most_common(1)[0]
     return Diagnosis(
         headers=headers,

@@ -81,7 +81,9 @@ def _on_the_globe(header: FrameHeader, seen: Footprint) -> GroundView | FrameRej
     if np.ptp(lonlat[:, 0]) > _WIDEST_DEG:
         return PoseRejected(
             f"{header.provenance.source_name}: its ground lies on both sides of the 180th meridian, where "
-            "the map's grid ends; fly each side as a flight of its own"
+            "the map's grid ends; fly each side as a flight of its own",
+            vi=f"{header.provenance.source_name}: mặt đất trong ảnh nằm hai bên kinh tuyến 180°, nơi lưới "
+            "bản đồ kết thúc; hãy bay mỗi bên thành một chuyến",
         )
     outline = Polygon(lonlat[:-1])
     if not outline.is_valid:
@@ -124,7 +126,10 @@ def recorded_pose(record: FrameRecord) -> tuple[ExteriorOrientation, TileRange, 
     """Pose, tiles and terrain id that a used frame was recorded with. Raises CatalogUnavailable without."""
     if record.exterior is None or record.tiles is None or record.dem_id is None:
         name = record.header.provenance.source_name
-        raise CatalogUnavailable(f"{name}: the catalogue has lost its pose; restore the catalogue's backup")
+        raise CatalogUnavailable(
+            f"{name}: the catalogue has lost its pose; restore the catalogue's backup",
+            vi=f"{name}: cơ sở dữ liệu mất vị trí của ảnh này; hãy khôi phục từ bản sao lưu",
+        )
     return record.exterior, record.tiles, record.dem_id
 
 

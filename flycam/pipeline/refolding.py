@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from flycam.catalog.placement_rows import in_force, placement_id
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Placement
 from flycam.errors import FrameRejected, InputUnusable
+from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
@@ -65,18 +66,20 @@ def amendments_of(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
     replaced: dict[str, Replaced] = {}
     status = None if placements else FrameStatus.WITHDRAWN
     for record in frames.of_flight(mosaic.flight_id, status):
-        is_here = record.header.layer == mosaic.layer
         if record.status is FrameStatus.WITHDRAWN:
-            withdrawn[record.frame_id] = record.tiles if is_here else None
-        if is_here and record.frame_id in placements:
-            replaced[record.frame_id] = _replaced(placements[record.frame_id])
+            withdrawn[record.frame_id] = record.tiles if record.header.layer == mosaic.layer else None
+        laid = placements.get(record.frame_id, [])
+        if any(one.layer == mosaic.layer for one in laid):
+            replaced[record.frame_id] = _replaced(laid, mosaic.layer)
     return Amendments(withdrawn=withdrawn, replaced=replaced)
 
 
-def _replaced(placements: list[Placement]) -> Replaced:
+def _replaced(placements: list[Placement], layer: Layer) -> Replaced:
+    """What stands and what is gone of a frame in one layer's mosaic; moved to another it is gone."""
     best = in_force(placements)
-    stands = None if best.exterior is None or best.dem_id is None else (best.version, best.dem_id)
-    gone = {placement_id(one): one.tiles for one in placements if one is not best}
+    is_laid = best.layer == layer and best.exterior is not None
+    stands = (best.version, best.dem_id) if is_laid and best.dem_id is not None else None
+    gone = {placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best}
     return Replaced(stands=stands, gone=gone)
 
 
@@ -174,7 +177,9 @@ class Replay:
             return open_pixels(path)
         except FrameRejected as error:
             raise InputUnusable(
-                f"{provenance.source_name}: its stored original no longer reads; restore the store"
+                f"{provenance.source_name}: its stored original no longer reads; restore the store",
+                vi=f"{provenance.source_name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu "
+                "trữ",
             ) from error
 
 

@@ -44,12 +44,16 @@ class Relay:
     aside   frames on the map that see no known ground any more, as they are to be
     notes   what is to be said about it, as `flycam.frame.warning` keeps it
     held    frames set aside before that stay so
+    moved   records as they are to be of frames that only change their layer (`flycam.pipeline.moving`)
+    movers  ids of all frames that change it
     """
 
     frames: tuple[FrameRecord, ...] = ()
     aside: tuple[FrameRecord, ...] = ()
     notes: tuple[str, ...] = ()
     held: frozenset[str] = field(default_factory=frozenset)
+    moved: tuple[FrameRecord, ...] = ()
+    movers: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def is_due(self) -> bool:
@@ -61,7 +65,8 @@ class Relay:
 
     def tiles(self, layer: Layer) -> list[TileRange]:
         """Where frames of a layer come to lie."""
-        return [r.tiles for r in self.frames if r.tiles is not None and r.header.layer == layer]
+        laid = (*self.frames, *self.moved)
+        return [r.tiles for r in laid if r.tiles is not None and r.header.layer == layer]
 
 
 NO_RELAY = Relay()

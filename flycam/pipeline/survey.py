@@ -145,7 +145,7 @@ def survey(
 
 
 def _unread(path: Path, error: SourceUnreadable) -> Rejection:
-    return Rejection.of(path.name, FrameUnreadable(str(error), vi=error.vi))
+    return Rejection.of(path.name, FrameUnreadable.because(error))
 
 
 def _nothing_placed(diagnosis: Diagnosis) -> PositionMissing:

@@ -34,8 +34,14 @@ _MIN_REACH_M = 600.0
 _MAX_REACH_M = 20_000.0
 
 
-def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> tuple[DemRecord, DemInfo]:
-    """Inspect a terrain file, keep its bytes, and enter it in the catalogue. Adding it again changes nothing.
+def register_dem(
+    workspace: Workspace,
+    path: Path,
+    datum: str | None = None,
+    sigma_m: tuple[float, float | None] | None = None,
+) -> tuple[DemRecord, DemInfo]:
+    """Inspect a terrain file, keep its bytes, and enter it in the catalogue. Adding it again changes nothing
+    but its sigmas (vertical, horizontal; see DemRecord), where they are given.
 
     A VRT only names other files, so it is used where it lies. Raises what `read_dem_info` raises.
     """
@@ -54,10 +60,24 @@ def register_dem(workspace: Workspace, path: Path, datum: str | None = None) -> 
         bounds_lonlat_deg=info.bounds_lonlat,
         post_spacing_m=(info.post_spacing_m, info.post_spacing_m),
         unit_m=info.unit_m,
+        sigma_m=sigma_m,
         added_ns=workspace.clock_ns(),
     )
     workspace.catalog.terrain.put_dem(record)
-    return record, info
+    return workspace.catalog.terrain.dem(record.dem_id), info
+
+
+def stated_sigma(workspace: Workspace, places_m: Floats, work_crs: str) -> tuple[float, float | None] | None:
+    """What the operator states of the finest registered terrain under a flight (see DemRecord.sigma_m); None
+    if nothing is stated of it. places_m: N×2 in the work CRS."""
+    lonlat = to_lonlat(places_m, work_crs)
+    here = []
+    for dem in workspace.catalog.terrain.dems():
+        west, south, east, north = dem.bounds_lonlat_deg
+        inside = ((lonlat >= (west, south)) & (lonlat <= (east, north))).all(axis=1)
+        if inside.any():
+            here.append(dem)
+    return min(here, key=lambda dem: dem.post_spacing_m[0]).sigma_m if here else None
 
 
 def remove_dem(workspace: Workspace, ref: str) -> DemRecord:
@@ -226,7 +246,7 @@ def _reaches(dem: DemInfo, lonlat: Floats) -> bool:
 
 
 def terrain_around(
-    workspace: Workspace,
+    workspace: Workspace | None,
     dems: Sequence[DemInfo],
     centres_m: Floats,
     work_crs: str,

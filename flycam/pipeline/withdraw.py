@@ -16,7 +16,7 @@ from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.opening import close_flight
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
-from flycam.pipeline.report import drop_retired_reports
+from flycam.pipeline.retired import drop_retired_reports
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 

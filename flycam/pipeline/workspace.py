@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flycam.catalog.catalog import Catalog
-from flycam.store.base import ObjectStore
+if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
+    from flycam.catalog.catalog import Catalog
+    from flycam.store.base import ObjectStore
 
 Progress = Callable[[str, int, int], None]
 

@@ -179,6 +179,8 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
         if error is not None:
             yield fact(key, say("error_value", language, **_error(error, language)))
     yield fact("surface_fact", _surface(figures, language))
+    if shutter := stats.get("rolling_shutter"):
+        yield fact("shutter", _shutter(shutter, language))
     yield fact("control", _control(figures, language))
     seconds = stats.get("seconds") or {}
     if seconds:
@@ -226,6 +228,19 @@ def _surface(figures: ReportFigures, language: str) -> str:
         key = "surface_plane" if figures.ground == "plane" else "surface_value"
         return say(key, language, own=percent(figures.own_pct, language), post=post)
     return say("surface_none", language, post=post)
+
+
+def _shutter(told: Any, language: str) -> str:
+    """What was done about a rolling shutter."""
+    if told["frames"]:
+        readout, most = (
+            measure(value, unit, language)
+            for value, unit in ((told["readout_ms"], "ms"), (told["most_px"], "px"))
+        )
+        return say("shutter_applied", language, count=told["frames"], readout=readout, most=most)
+    if not told["asked"]:
+        return say("shutter_off", language)
+    return say("shutter_unknown" if told["readout_ms"] is None else "shutter_small", language)
 
 
 def _control(figures: ReportFigures, language: str) -> str:

@@ -71,6 +71,13 @@ HEARD: tuple[_Heard, ...] = (
         "Heights scatter {a} times as much as their stated accuracy.",
     ),
     _Heard(
+        "the aircraft stood still while its photos were read: its speed from one to the next was left out",
+        "Máy bay đứng yên khi chụp từng ảnh: không tính tốc độ bay giữa các ảnh khi hiệu chỉnh màn trập "
+        "cuốn.",
+        "The aircraft stood still while its photos were read: its speed from one to the next was left out of "
+        "the rolling shutter's correction.",
+    ),
+    _Heard(
         "{a}: marks on {b} photos that are not in this flight were left out ({c}).",
         "{a}: bỏ các dấu trên {b} ảnh không thuộc chuyến bay này ({c}).",
         "{a}: marks on photos that are not in this flight were left out ({b}: {c}).",
@@ -120,6 +127,54 @@ HEARD: tuple[_Heard, ...] = (
         "The heights of the control points fit the terrain as {a} heights, not as {b}, and were converted.",
         "Độ cao của điểm khống chế khớp địa hình theo hệ {a}, không phải {b}, và đã được chuyển đổi.",
         "The heights of the control points fit the terrain as {a} heights, not as {b}; they were converted.",
+    ),
+    _Heard(
+        "The control points lie {a} m above the terrain model (median) and are taken as {b} heights; as {c} "
+        "heights they would lie {d} m from it: check the datum they were measured in.",
+        "Điểm khống chế cao hơn mô hình độ cao {a} m (trung vị), được hiểu theo hệ {b}; nếu theo hệ {c} thì "
+        "chỉ lệch {d} m: hãy kiểm tra hệ độ cao khi đo.",
+        "The control points lie {a} m above the terrain model (median) and are taken as {b} heights; as {c} "
+        "heights they would lie {d} m from it: check the datum they were measured in.",
+    ),
+    _Heard(
+        "The control points lie {a} m below the terrain model (median) and are taken as {b} heights; as {c} "
+        "heights they would lie {d} m from it: check the datum they were measured in.",
+        "Điểm khống chế thấp hơn mô hình độ cao {a} m (trung vị), được hiểu theo hệ {b}; nếu theo hệ {c} thì "
+        "chỉ lệch {d} m: hãy kiểm tra hệ độ cao khi đo.",
+        "The control points lie {a} m below the terrain model (median) and are taken as {b} heights; as {c} "
+        "heights they would lie {d} m from it: check the datum they were measured in.",
+    ),
+    _Heard(
+        "The control points lie {a} m above the terrain model (median) and are taken as {b} heights: check "
+        "the datum they were measured in, unless the model is known to be off.",
+        "Điểm khống chế cao hơn mô hình độ cao {a} m (trung vị), được hiểu theo hệ {b}: hãy kiểm tra hệ độ "
+        "cao khi đo, trừ khi đã biết mô hình độ cao bị lệch.",
+        "The control points lie {a} m above the terrain model (median) and are taken as {b} heights: check "
+        "the datum they were measured in, unless the model is known to be off.",
+    ),
+    _Heard(
+        "The control points lie {a} m below the terrain model (median) and are taken as {b} heights: check "
+        "the datum they were measured in, unless the model is known to be off.",
+        "Điểm khống chế thấp hơn mô hình độ cao {a} m (trung vị), được hiểu theo hệ {b}: hãy kiểm tra hệ độ "
+        "cao khi đo, trừ khi đã biết mô hình độ cao bị lệch.",
+        "The control points lie {a} m below the terrain model (median) and are taken as {b} heights: check "
+        "the datum they were measured in, unless the model is known to be off.",
+    ),
+    _Heard(
+        "{a}: only {b} control points can be used: they hold the place of the block and hardly its turn and "
+        "scale, and nothing checks them; {c} and more, far apart, do.",
+        "{a}: chỉ dùng được {b} điểm khống chế: giữ được vị trí của khối ảnh, hầu như không giữ được góc "
+        "xoay và tỉ lệ, và không có gì để kiểm tra; nên có từ {c} điểm trở lên, cách xa nhau.",
+        "{a}: only {b} control points can be used: they hold the place of the block and hardly its turn and "
+        "scale, and nothing checks them; {c} and more, far apart, do.",
+    ),
+    _Heard(
+        "{a}: it stands {b} m from where this flight's own positions put the block, {c} times what those are "
+        "uncertain by (± {d} m): the block was moved onto it; check the map at a place you know.",
+        "{a}: ảnh này lệch {b} m so với vị trí do chính chuyến bay cho, gấp {c} lần độ không chắc của vị trí "
+        "đó (± {d} m): khối ảnh đã dời theo ảnh này; hãy kiểm tra bản đồ tại một nơi đã biết rõ.",
+        "{a}: it stands {b} m from where this flight's own positions put the block, {c} times what those are "
+        "uncertain by (± {d} m): the block was moved onto it; check the map at a place you know.",
     ),
     _Heard(
         "{a}: {b} of {c} windows agree; the block was {d} m off it, single windows scatter by {e} m.",

@@ -152,6 +152,22 @@ WORDS: Mapping[str, _Said] = {
         "mô hình độ cao (DEM), điểm cách {post}", "terrain model (DEM), posts every {post}"
     ),
     "surface_flat": _said("mặt phẳng, không có DEM", "a plane, no DEM"),
+    "shutter": _said("Màn trập cuốn (rolling shutter)", "Rolling shutter"),
+    "shutter_applied": _said(
+        "đã tính cho {count} ảnh: mỗi hàng ảnh có thời điểm riêng (đọc ảnh {readout}); nếu không, hàng đầu và"
+        " hàng cuối lệch đến {most}",
+        "taken into account in {count:photo|photos}: each row at its own moment (readout {readout}); without"
+        " it the first and last rows would be off by up to {most}",
+    ),
+    "shutter_small": _said(
+        "không cần tính: ảnh hưởng dưới một phần tư pixel, hoặc không rõ tốc độ bay",
+        "not needed: its effect is below a quarter of a pixel, or the speed is not known",
+    ),
+    "shutter_unknown": _said(
+        "không tính: không rõ thời gian đọc ảnh của máy ảnh",
+        "not taken into account: the camera's readout time is not known",
+    ),
+    "shutter_off": _said("không tính, theo yêu cầu", "not taken into account, as asked"),
     "time": _said("Thời gian xử lý", "Time taken"),
     "minutes": _said("{minutes} phút", "{minutes} min"),
     # pictures

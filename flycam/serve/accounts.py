@@ -89,7 +89,10 @@ def make_link(
     services: Services = request.app.state.services
     code = door.link_for(wanted.name)
     if code is None:
-        raise NotFound(f"{wanted.name}: no such account; make it with: flycam user add NAME --role viewer")
+        raise NotFound(
+            f"{wanted.name}: no such account; make it with: flycam user add NAME --role viewer",
+            vi=f"{wanted.name}: không có tài khoản này; hãy tạo bằng: flycam user add TÊN --role viewer",
+        )
     services.workspace.catalog.audit.append(visitor.name, "login-link", wanted.name)
     return {"path": f"/login/{code}", "seconds": sessions.LINK_SECONDS}
 

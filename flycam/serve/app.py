@@ -69,7 +69,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower
-    api.state.outlines = imaged.Outlines(services.workspace.catalog)
+    api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
     failures.install(api)

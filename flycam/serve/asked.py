@@ -45,9 +45,15 @@ def asked_of(query: bytes) -> Asked | None:
     values = parse_qs(query.decode("latin-1"))
     revision, layer = values.get("revision", [""])[0], values.get("layer", [""])[0]
     if revision and not (revision.isdecimal() and len(revision) < 10):
-        raise NotFound(f"revision={revision}: no revision has such a number; see the flight's list")
+        raise NotFound(
+            f"revision={revision}: no revision has such a number; see the flight's list",
+            vi=f"revision={revision}: không có bản nào mang số này; xem danh sách của chuyến bay",
+        )
     if layer and layer not in frozenset(DataLayer):
-        raise NotFound(f"layer={layer}: there is no such view; ask for {', '.join(DataLayer)}")
+        raise NotFound(
+            f"layer={layer}: there is no such view; ask for {', '.join(DataLayer)}",
+            vi=f"layer={layer}: không có lớp này; chọn: {', '.join(DataLayer)}",
+        )
     if not revision and not layer:
         return None
     return Asked(int(revision) if revision else None, DataLayer(layer) if layer else None)

@@ -47,9 +47,15 @@ def parse_bounds(text: str | None) -> BoundsLonLat | None:
     try:
         west, south, east, north = (float(part) for part in text.split(","))
     except ValueError as error:
-        raise InputUnusable(f"bounds={text}: give west,south,east,north in degrees") from error
+        raise InputUnusable(
+            f"bounds={text}: give west,south,east,north in degrees",
+            vi=f"bounds={text}: hãy ghi tây,nam,đông,bắc bằng độ",
+        ) from error
     if not (west <= east and south <= north):
-        raise InputUnusable(f"bounds={text}: west must not exceed east, nor south north")
+        raise InputUnusable(
+            f"bounds={text}: west must not exceed east, nor south north",
+            vi=f"bounds={text}: phía tây không được lớn hơn phía đông, phía nam không lớn hơn phía bắc",
+        )
     return west, south, east, north
 
 

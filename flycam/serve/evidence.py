@@ -5,17 +5,27 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated
 
 import cv2
 import numpy as np
+import shapely
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionState, Role
+from flycam.catalog.records import (
+    FrameRecord,
+    FrameStatus,
+    MosaicInfo,
+    RevisionFrame,
+    RevisionRecord,
+    RevisionState,
+    Role,
+)
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import AccessDenied, FrameUnreadable, NotFound
+from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound
 from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer, frame_id_of
 from flycam.frame.terraincodec import decode_terrain
@@ -25,6 +35,7 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
 from flycam.geometry.terrain import heights_at
 from flycam.mosaic.finishing import error_of_quality
+from flycam.pipeline.rectification import ground_view
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
@@ -97,7 +108,7 @@ def pixel(
     if mosaic.revision == LIVE_REVISION:
         return {**answer, "revision": LIVE_REVISION, "finished": None}
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
-    finished = _finished(catalog, store, mosaic, frame.frame_id, (lon, lat))
+    finished = _finished(catalog, store, mosaic, frame, (lon, lat))
     return {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished}
 
 
@@ -147,14 +158,20 @@ def preview(
     key = keys.evidence(sha256)
     name = frame.header.provenance.source_name
     if store.size(key) > _PREVIEW_LIMIT_BYTES:
-        raise FrameUnreadable(f"{name}: too large for a preview; open the original")
+        raise FrameUnreadable(
+            f"{name}: too large for a preview; open the original",
+            vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
+        )
     encoded = np.frombuffer(store.get(key), np.uint8)
     flags = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
     picture = cv2.imdecode(encoded, flags) if max(frame.header.interior.image_size_px) > 2000 else None
     if picture is None:
         picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None:
-        raise FrameUnreadable(f"{name}: no preview can be made; open the original")
+        raise FrameUnreadable(
+            f"{name}: no preview can be made; open the original",
+            vi=f"{name}: không làm được ảnh thu nhỏ; hãy mở ảnh gốc",
+        )
     scale = min(1.0, _PREVIEW_SIDE_PX / max(picture.shape[:2]))
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -165,11 +182,15 @@ def preview(
 
 
 def _finished(
-    catalog: Catalog, store: ObjectStore, mosaic: MosaicInfo, frame_id: str, lonlat: tuple[float, float]
+    catalog: Catalog,
+    store: ObjectStore,
+    mosaic: MosaicInfo,
+    frame: FrameRecord,
+    lonlat: tuple[float, float],
 ) -> Json:
     """What a finished revision knows of a pixel: the frame's pose, the shift, whose ground it lies on."""
     record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
-    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame_id)
+    used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
     own = False
     if record.support_key is not None:
         support = decode_terrain(store.get(record.support_key))
@@ -182,7 +203,23 @@ def _finished(
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
         **({"ground": "own"} if own else {}),
+        **_footprint(store, record, used, frame),
     }
+
+
+def _footprint(
+    store: ObjectStore, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
+) -> Json:
+    """The photo's outline on the ground as the revision laid it; nothing where that is not known."""
+    if used is None or record.dem_id is None:
+        return {}
+    terrain = decode_terrain(store.get(keys.terrain(record.dem_id)))
+    laid = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
+    try:
+        view = ground_view(laid, terrain)
+    except FrameRejected:
+        return {}
+    return {"footprint": geometry(shapely.to_wkb(view.outline_lonlat))[0]}
 
 
 def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:
@@ -198,7 +235,9 @@ def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | No
         if state is not RevisionState.PUBLISHED:
             raise NotFound(
                 f"{published.mosaic_id} revision {revision}: it is {state.value} and not shown; see the "
-                "flight's list"
+                "flight's list",
+                vi=f"{published.mosaic_id}: bản số {revision} không được hiển thị; xem danh sách của chuyến "
+                "bay",
             )
     return found
 
@@ -250,10 +289,14 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
     try:
         frame = catalog.frames.get(frame_id_of(sha256))
     except NotFound as error:
-        raise NotFound(f"{sha256}: no photo of any flight; take the hash from a pixel's card") from error
+        raise NotFound(
+            f"{sha256}: no photo of any flight; take the hash from a pixel's card",
+            vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
+        ) from error
     if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
         raise AccessDenied(
-            f"{frame.header.provenance.source_name}: this photo was withdrawn; ask an administrator for it"
+            f"{frame.header.provenance.source_name}: this photo was withdrawn; ask an administrator for it",
+            vi=f"{frame.header.provenance.source_name}: ảnh này đã bị rút; hãy hỏi quản trị viên",
         )
     return frame
 

@@ -22,7 +22,8 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
             raise sign_in_required(request.scope["headers"])
         if not visitor.may(role):
             raise AccessDenied(
-                f"{visitor.name}: this needs the role {role.value}; ask an administrator for it"
+                f"{visitor.name}: this needs the role {role.value}; ask an administrator for it",
+                vi=f"{visitor.name}: việc này cần quyền {role.value}; hãy hỏi quản trị viên",
             )
         return visitor
 

@@ -10,10 +10,9 @@ from flycam.errors import StorageTrouble
 from flycam.serve.guard import viewer
 from flycam.serve.services import Services
 from flycam.serve.tiles import TileCounts
+from flycam.store import keys
 
 router = APIRouter()
-
-_PROBE_KEY = "probe/does-not-exist"
 
 
 @router.get("/healthz")
@@ -26,7 +25,7 @@ def healthz(request: Request) -> JSONResponse:
     except StorageTrouble:
         checks["catalog"] = False
     try:
-        services.workspace.store.exists(_PROBE_KEY)
+        services.workspace.store.exists(keys.probe("does-not-exist"))
     except StorageTrouble:
         checks["store"] = False
     return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)

@@ -1,19 +1,24 @@
-"""Outline of the ground that a flight imaged: the union of its used frames' footprints."""
+"""Outline of the ground that a flight's picture shows: of its live mosaic, and of each finished revision."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Request
 from shapely import MultiPolygon, Polygon
+from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionState
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.frame.flight import Flight, FlightState
-from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.mosaic.mending import DAMAGE
+from flycam.mosaic.shown_ground import shown_ground
+from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.missed import imaged_ground, smallest_hole_m2
@@ -23,6 +28,8 @@ router = APIRouter(dependencies=[Depends(viewer)])
 
 _TOLERANCE_SHARE = 0.02
 """Of a median footprint's side: below what anyone sees of the outline on a screen."""
+_TOLERANCE_PX = 1.0
+"""Of the pixels that a finished revision is traced on, whose corners nobody wants to see."""
 
 
 def imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None:
@@ -35,48 +42,118 @@ def imaged_outline(frames: Sequence[FrameRecord], work_crs: str) -> bytes | None
     if whole.is_empty:
         return None
     tolerance_m = _TOLERANCE_SHARE * float(np.sqrt(np.median(shapely.area(footprints))))
-    simple = shapely.simplify(whole, tolerance_m, preserve_topology=True)
-    smallest_m2 = smallest_hole_m2(footprints)
+    return _outline(whole, tolerance_m, smallest_hole_m2(footprints), work_crs)
+
+
+def _outline(ground_m: BaseGeometry, tolerance_m: float, smallest_m2: float, work_crs: str) -> bytes | None:
+    """Ground of the work CRS as WKB in WGS 84, simplified, without holes and islands below a size."""
+    simple = shapely.simplify(ground_m, tolerance_m, preserve_topology=True)
     parts = [
         Polygon(part.exterior, [ring for ring in part.interiors if Polygon(ring).area >= smallest_m2])
         for part in shapely.get_parts(simple)
-        if isinstance(part, Polygon)
+        if isinstance(part, Polygon) and part.area >= smallest_m2
     ]
+    if not parts:
+        return None
     outline = parts[0] if len(parts) == 1 else MultiPolygon(parts)
     written: bytes = shapely.to_wkb(shapely.transform(outline, point_transform(work_crs, WGS84)))
     return written
 
 
 class Outlines:
-    """Outlines by flight, made again once the flight's tiles moved. Safe to use from several threads."""
+    """Outlines by mosaic and revision, made again once tiles moved. Safe to use from several threads."""
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
-        self._kept: dict[str, tuple[int, bytes | None]] = {}
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._kept: dict[tuple[str, int], tuple[int, bytes | None]] = {}
         self._lock = threading.Lock()
 
-    def of(self, flight: Flight, seq: int) -> bytes | None:
-        """The outline (WKB) as of the log line `seq`; None where no frame is used."""
+    def of(self, flight: Flight, mosaic: MosaicInfo, seq: int) -> bytes | None:
+        """The outline (WKB) of a mosaic revision as of the log line `seq`; None where it shows nothing.
+
+        A live mosaic grows with its frames and is drawn by their footprints. A finished one lies where its
+        adjusted poses put it, which only its pixels know. Raises what reading its tiles raises.
+        """
+        key = mosaic.mosaic_id, mosaic.revision
         with self._lock:
-            made_at, outline = self._kept.get(flight.flight_id, (-1, None))
+            made_at, outline = self._kept.get(key, (-1, None))
         if made_at == seq:
             return outline
-        used = self._catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-        outline = imaged_outline(used, flight.work_crs)
+        made = self._live if mosaic.revision == LIVE_REVISION else self._finished
+        outline = made(flight, mosaic)
         with self._lock:
-            self._kept[flight.flight_id] = (seq, outline)
+            self._kept[key] = (seq, outline)
         return outline
+
+    def _live(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
+        return imaged_outline(self._frames(flight, mosaic), flight.work_crs)
+
+    def _finished(self, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
+        tiles = self._workspace.catalog.tiles
+        try:
+            ground, pixel_m = shown_ground(self._workspace.store, tiles, mosaic)
+        except (
+            DAMAGE
+        ):  # the tile is drawn as a hole until it is mended; all other outlines must not go with it
+            return self._live(flight, mosaic)
+        ground = shapely.transform(ground, point_transform(WEB_MERCATOR, flight.work_crs))
+        footprints, _ = imaged_ground(self._frames(flight, mosaic), flight.work_crs)
+        smallest_m2 = smallest_hole_m2(footprints) if len(footprints) else 0.0
+        return _outline(ground, _TOLERANCE_PX * pixel_m, smallest_m2, flight.work_crs)
+
+    def _frames(self, flight: Flight, mosaic: MosaicInfo) -> list[FrameRecord]:
+        used = self._workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+        return [frame for frame in used if frame.header.layer == mosaic.layer]
 
 
 @router.get("/api/outlines")
 def outlines(request: Request, catalog: CatalogHere, event: str | None = None) -> Json:
-    """Ground that each flight imaged, as GeoJSON: what lies outside was not flown by it."""
+    """Ground that each flight's pictures show, as GeoJSON: what lies outside was not flown by it.
+
+    A feature for the live mosaic (revision 0) of each layer and for each finished revision that may be shown;
+    `on_show` marks the one that is drawn where nobody chose another.
+    """
     event_id = catalog.flights.event(event).event_id if event else None
     known: Outlines = request.app.state.outlines
-    seqs: dict[str, int] = {}
-    for mosaic in catalog.tiles.mosaics():
-        newest = catalog.tiles.last_seq(mosaic.mosaic_id)
-        seqs[mosaic.flight_id] = max(seqs.get(mosaic.flight_id, 0), newest)
     shown = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
-    drawn = [(one, known.of(one, seqs.get(one.flight_id, 0))) for one in shown]
-    return collection(feature(wkb, {"flight_id": one.flight_id}) for one, wkb in drawn if wkb is not None)
+    drawn = [
+        (mosaic, known.of(one, mosaic, _as_of(catalog, mosaic)))
+        for one in shown
+        for mosaic in _on_offer(catalog, one)
+    ]
+    return collection(feature(wkb, _properties(mosaic)) for mosaic, wkb in drawn if wkb is not None)
+
+
+def _on_offer(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
+    """The live mosaics of a flight, and their finished revisions that are or may be on show."""
+    for mosaic in catalog.tiles.mosaics(flight.flight_id):
+        if (
+            mosaic.revision == LIVE_REVISION
+            or catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).state is RevisionState.PUBLISHED
+        ):
+            yield mosaic
+
+
+def _as_of(catalog: Catalog, mosaic: MosaicInfo) -> int:
+    """The log line that an outline is good for; the tiles of a finished revision stay as they are."""
+    return catalog.tiles.last_seq(mosaic.mosaic_id) if mosaic.revision == LIVE_REVISION else 0
+
+
+def _properties(mosaic: MosaicInfo) -> Json:
+    return {
+        "flight_id": mosaic.flight_id,
+        "mosaic_id": mosaic.mosaic_id,
+        "layer": mosaic.layer.value,
+        "revision": mosaic.revision,
+        "on_show": mosaic.published,
+    }
+
+
+def outline_on_show(request: Request, catalog: Catalog, flight: Flight) -> bytes | None:
+    """Around all that a flight shows where nobody chose: the revisions on show of all its layers."""
+    known: Outlines = request.app.state.outlines
+    shown = [one for one in catalog.tiles.mosaics(flight.flight_id) if one.published]
+    drawn = [known.of(flight, one, _as_of(catalog, one)) for one in shown]
+    found = [shapely.from_wkb(wkb) for wkb in drawn if wkb is not None]
+    written: bytes | None = shapely.to_wkb(shapely.union_all(found)) if found else None
+    return written

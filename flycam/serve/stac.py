@@ -13,7 +13,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.imaged import Outlines
+from flycam.serve.imaged import outline_on_show
 from flycam.serve.wording import Json, geometry, iso, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -49,7 +49,10 @@ def event(event_id: str, request: Request, catalog: CatalogHere) -> Json:
     found = catalog.flights.event(event_id)
     flights = [one for one in _flights(catalog) if one.event_id == found.event_id]
     if not flights:
-        raise NotFound(f"{found.name}: none of its flights is on the map; see /stac")
+        raise NotFound(
+            f"{found.name}: none of its flights is on the map; see /stac",
+            vi=f"{found.name}: không có chuyến bay nào trên bản đồ; xem /stac",
+        )
     boxes = [one.bounds_lonlat_deg for one in flights if one.bounds_lonlat_deg is not None]
     here = f"{base}stac/{found.event_id}"
     items = [_link("item", f"{here}/{one.flight_id}", _GEOJSON, _title(one.name, found)) for one in flights]
@@ -83,11 +86,14 @@ def item(event_id: str, flight_id: str, request: Request, catalog: CatalogHere) 
     found = catalog.flights.event(event_id)
     flight = next((one for one in _flights(catalog) if one.flight_id == flight_id), None)
     if flight is None or flight.event_id != found.event_id or flight.bounds_lonlat_deg is None:
-        raise NotFound(f"{flight_id}: no flight of {found.name} on the map; see /stac/{found.event_id}")
-    outlines: Outlines = request.app.state.outlines
+        raise NotFound(
+            f"{flight_id}: no flight of {found.name} on the map; see /stac/{found.event_id}",
+            vi=f"{flight_id}: không phải chuyến bay của {found.name} trên bản đồ; xem /stac/{found.event_id}",
+        )
     mosaics = [one for one in catalog.tiles.mosaics(flight_id) if one.published]
-    seq = max((catalog.tiles.last_seq(one.mosaic_id) for one in mosaics), default=0)
-    outline = outlines.of(flight, seq) or shapely.to_wkb(shapely.box(*flight.bounds_lonlat_deg))
+    outline = outline_on_show(request, catalog, flight) or shapely.to_wkb(
+        shapely.box(*flight.bounds_lonlat_deg)
+    )
     shape, bounds = geometry(outline)
     collection = f"{base}stac/{found.event_id}"
     assets: Json = {}

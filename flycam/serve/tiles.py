@@ -192,12 +192,18 @@ def _believed(query: bytes) -> int | None:
 def _parse(path: str) -> tuple[str, TileId, str]:
     match = _PATH.fullmatch(path)
     if match is None:
-        raise NotFound(f"{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y")
+        raise NotFound(
+            f"{path}: not a tile; ask for /tiles/MOSAIC/Z/X/Y",
+            vi=f"{path}: không phải mảnh bản đồ; hãy hỏi /tiles/MOSAIC/Z/X/Y",
+        )
     mosaic_id, z, x, y, suffix = match.groups()
     tile_id = TileId(z=int(z), x=int(x), y=int(y))
     side = 1 << tile_id.z
     if tile_id.z > MAX_ZOOM or tile_id.x >= side or tile_id.y >= side:
-        raise NotFound(f"{path}: outside the tile grid; ask for zoom 0-{MAX_ZOOM} and x, y below 2^zoom")
+        raise NotFound(
+            f"{path}: outside the tile grid; ask for zoom 0-{MAX_ZOOM} and x, y below 2^zoom",
+            vi=f"{path}: ngoài lưới mảnh bản đồ; mức phóng từ 0 đến {MAX_ZOOM}, x và y nhỏ hơn 2^mức phóng",
+        )
     return mosaic_id, tile_id, suffix
 
 

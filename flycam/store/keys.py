@@ -41,6 +41,11 @@ def product_prefix(mosaic_id: str, revision: int) -> str:
     return f"products/{mosaic_id}/r{revision}/"
 
 
+def probe(name: str) -> str:
+    """A key that holds nothing of worth: written and removed to see whether the store works."""
+    return f"probe/{name}"
+
+
 def check_key(key: str) -> None:
     """Raise ValueError unless every store can hold `key`.
 

@@ -74,7 +74,9 @@ class LocalStore:
             except OSError as error:
                 if error.errno in _NO_LINKS:
                     raise StoreUnavailable(
-                        f"{self._root}: its file system has no hard links; keep the store on another one"
+                        f"{self._root}: its file system has no hard links; keep the store on another one",
+                        vi=f"{self._root}: hệ thống tệp này không hỗ trợ liên kết cứng; hãy đặt kho lưu trữ "
+                        "ở ổ khác",
                     ) from error
                 raise
             self._sync_folders(target.parent)
@@ -98,7 +100,10 @@ class LocalStore:
         with self._translated(key):
             found = self._path(key).stat()
         if not stat.S_ISREG(found.st_mode):
-            raise ObjectMissing(f"{key}: not in the store {self._root}; ingest the flight again")
+            raise ObjectMissing(
+                f"{key}: not in the store {self._root}; ingest the flight again",
+                vi=f"{key}: không có trong kho {self._root}; hãy nạp lại chuyến bay",
+            )
         return found.st_size
 
     def exists(self, key: str) -> bool:

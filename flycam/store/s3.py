@@ -171,7 +171,10 @@ class S3Store:
         with self._translated(key):
             size = self._client.stat_object(self._bucket, self._name(key)).size
         if size is None:
-            raise StoreUnavailable(f"{key}: {self._place} does not say its size; use another S3 server")
+            raise StoreUnavailable(
+                f"{key}: {self._place} does not say its size; use another S3 server",
+                vi=f"{key}: {self._place} không cho biết kích thước; hãy dùng máy chủ S3 khác",
+            )
         return size
 
     def exists(self, key: str) -> bool:
@@ -231,7 +234,10 @@ class S3Store:
         if code == "InvalidRange" or status == 416:
             return _PastTheEnd(f"{key}: the range begins past the end")
         if code in _MISSING and self._bucket_is_there():
-            return ObjectMissing(f"{key}: not in {self._place}; ingest the flight again")
+            return ObjectMissing(
+                f"{key}: not in {self._place}; ingest the flight again",
+                vi=f"{key}: không có trong {self._place}; hãy nạp lại chuyến bay",
+            )
         if code in (*_MISSING, "NoSuchBucket"):
             return BucketMissing(
                 f"{self._place}: the bucket does not exist; create it, or name another",

@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.surface.height_sigma import Compared, agreed_sigma, scatter, unagreed_sigma
 from flycam.surface.options import SurfaceOptions
-from flycam.surface.terrain_error import correct_terrain
+from flycam.surface.terrain_error import Believed, correct_terrain
 
 Singles = NDArray[np.float32]
 Bools = NDArray[np.bool_]
@@ -23,31 +24,29 @@ _LEAST_MARGIN = 0.05
 _LEAST_TRUST = 0.25
 # Without support heights are averaged over this, and only used where they differ by no more.
 _AROUND_M, _MOST_ROUGH_M = 1.5, 1.0
-_MATCHING_SHARE, _ROUGH_SHARE = 0.21, 1.0
+# Posts that a mean of what stands on the ground is told from.
+_ENOUGH_POSTS = 1000
 
 
-class Found(Protocol):
+class Found(Compared, Protocol):
     """What a sweep found (see `refine.Sweep`)."""
 
     @property
     def dz_m(self) -> Singles: ...
-    @property
-    def agreement(self) -> Singles: ...
-    @property
-    def margin(self) -> Singles: ...
-    @property
-    def precision_m(self) -> Singles: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """dz over the terrain, support, sigma (NaN without support), sigma of the terrain as it was corrected:
-    rows×cols each."""
+    """dz over the terrain, support, sigma (NaN without support), sigma of the terrain as it was corrected,
+    what views that did not agree add to it (NaN where none were compared): rows×cols each; and the RMS height
+    of what stands on the ground, NaN where too little of it was seen."""
 
     dz_m: Singles
     support: Bools
     sigma_m: Singles
     terrain_sigma_m: Singles
+    unagreed_sigma_m: Singles
+    cover_m: float
 
 
 def finish_heights(
@@ -59,26 +58,22 @@ def finish_heights(
     dz = np.where(np.isnan(found.dz_m), np.float32(0.0), found.dz_m) + base_m
     dz = np.asarray(cv2.medianBlur(dz.astype(np.float32), 3), np.float32)
     support &= _not_speckles(dz, support, spacing_m)
-    sigma = _sigma(found, dz, support)
-    terrain = correct_terrain(dz, sigma, ground_m, spacing_m)
+    sigma = np.where(support, agreed_sigma(found, dz, spacing_m), np.float32(np.nan))
+    unagreed = unagreed_sigma(found, dz, spacing_m)
+    up_m, shift_m = options.terrain_sigma_m
+    terrain = correct_terrain(dz, sigma, ground_m, spacing_m, Believed(up_m=up_m, shift_m=shift_m))
+    cover_m = _cover(dz - terrain.dz_m, found.views >= 2)
     trust = _trust(found, dz - terrain.dz_m, support, spacing_m, options.least_agreement)
     dz = _blended(dz, support, trust, terrain.dz_m, spacing_m, options.blend_m)
-    return Finished(dz, support, sigma, terrain.sigma_m)
+    return Finished(dz, support, sigma, terrain.sigma_m, unagreed, cover_m)
 
 
-def _sigma(found: Found, dz: Singles, support: Bools) -> Singles:
-    """1-sigma of a height: the width of its peak times the root of what does not correlate, and how much the
-    heights around it differ (where a window holds a step, the step may lie a post or two aside).
-
-    Both factors are fitted to drills with truth (tests/bench/surface.py).
-    """
-    mean = cv2.blur(dz, (5, 5))
-    rough = np.sqrt(np.maximum(cv2.blur(dz * dz, (5, 5)) - mean * mean, 0.0))
-    with np.errstate(invalid="ignore"):
-        noise = np.sqrt(np.maximum(1.0 - found.agreement, 0.05))
-        match = _MATCHING_SHARE * noise * np.minimum(found.precision_m, 10.0)
-    sigma = np.hypot(match, _ROUGH_SHARE * rough)
-    return np.where(support, sigma, np.float32(np.nan)).astype(np.float32)
+def _cover(above_m: Singles, compared: Bools) -> float:
+    """RMS of how far the heights that views were compared at stand above the corrected terrain."""
+    seen = above_m[compared & np.isfinite(above_m)]
+    if seen.size < _ENOUGH_POSTS:
+        return float("nan")
+    return float(np.sqrt(np.mean(np.square(np.maximum(seen, 0.0), dtype=np.float64))))
 
 
 def _not_speckles(dz: Singles, support: Bools, spacing_m: float) -> Bools:
@@ -98,9 +93,7 @@ def _trust(found: Found, above_m: Singles, support: Bools, spacing_m: float, lea
     on drills it is nearer the truth than the terrain at every agreement (docs/evidence). Over leaves in the
     wind and water it is noise, and noise stands up in spikes that hide the ground from every frame.
     """
-    side = 2 * max(round(_AROUND_M / spacing_m / 2.0), 1) + 1
-    mean = cv2.blur(above_m, (side, side))
-    rough = np.sqrt(np.maximum(cv2.blur(above_m * above_m, (side, side)) - mean * mean, 0.0))
+    rough = scatter(above_m, _AROUND_M, spacing_m, least_posts=3)
     share = np.clip(np.nan_to_num(found.agreement) / np.float32(least), 0.0, 1.0)
     return np.where(support, 1.0, share * (rough < _MOST_ROUGH_M)).astype(np.float32)
 

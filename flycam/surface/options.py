@@ -16,6 +16,8 @@ class SurfaceOptions:
     blend_m           the surface goes over into the terrain within this distance of its support
     most_posts        the spacing is doubled while the area has more posts
     shelf_bytes       memory for pictures ready to be matched
+    terrain_sigma_m   (vertical, horizontal) 1-sigma of the terrain as a whole: its height, and how far aside
+                      it may stand
     """
 
     views: int = 8
@@ -26,3 +28,4 @@ class SurfaceOptions:
     blend_m: float = 4.0
     most_posts: int = 16_000_000
     shelf_bytes: int = 300_000_000
+    terrain_sigma_m: tuple[float, float] = (3.0, 5.0)

@@ -51,7 +51,9 @@ def plan_surface(
     known = [f.bounds_m for f in seen if f is not None]
     if not known:
         raise OutsideTerrain(
-            "no frame of the flight looks at ground that the terrain knows; register a DEM that covers it"
+            "no frame of the flight looks at ground that the terrain knows; register a DEM that covers it",
+            vi="không ảnh nào của chuyến bay nhìn vào chỗ đã có độ cao; hãy nạp mô hình độ cao phủ hết "
+            "chuyến bay",
         )
     boxes = np.array(known)
     west, south, east, north = terrain.bounds_m

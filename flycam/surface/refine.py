@@ -25,7 +25,7 @@ from flycam.surface.pictures import PictureShelf, PixelsOf, SurfaceView
 from flycam.surface.planning import Plan, ground_posts, plan_surface
 from flycam.surface.search import SearchRange, fine_search, padded_window, tie_offsets
 from flycam.surface.surface import Surface, surface_of
-from flycam.surface.sweep import Sampler, agreement
+from flycam.surface.sweep import Sampler, agreement, views_seeing
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -98,13 +98,15 @@ class Sweep:
     """What a sweep found, on all posts (rows×cols); NaN where nothing was tried.
 
     dz_m over the base; agreement, margin as in `heights.Winners`; precision_m: how far dz may move before
-    the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature))
+    the agreement at its peak falls by 1, per root of agreement (1 / sqrt(curvature)); views: how many of the
+    views that were compared see the post at dz, uint8, 0 where nothing was tried
     """
 
     dz_m: Singles
     agreement: Singles
     margin: Singles
     precision_m: Singles
+    views: NDArray[np.uint8]
 
     def told(self, least: float) -> Singles:
         """dz where the agreement is at least so good, else NaN."""
@@ -124,7 +126,8 @@ class _Level:
     progress: Progress
 
     def sweep(self, pool: Executor, ranges: Callable[[Block], SearchRange]) -> Sweep:
-        out = Sweep(*(np.full(self.posts.shape, np.nan, np.float32) for _ in range(4)))
+        dz, agreed, margin, precision = (np.full(self.posts.shape, np.nan, np.float32) for _ in range(4))
+        out = Sweep(dz, agreed, margin, precision, np.zeros(self.posts.shape, np.uint8))
         blocks = blocks_of(self.posts, self.core_posts, _MARGIN_POSTS)
 
         def one(block: Block) -> None:
@@ -160,14 +163,13 @@ class _Level:
         targets: list[Singles] = [out.dz_m, out.agreement, out.margin, out.precision_m]
         for target, part in zip(targets, parts, strict=True):
             target[block.core] = part[block.inside]
+        out.views[block.core] = views_seeing(samplers, found.dz_m)[block.inside]
 
     def _sampler(self, number: int, east: Floats, north: Floats, base: Singles, places: Floats) -> Sampler:
-        exterior = self.work.views[number].exterior
-        _, _, depth = camera_coordinates(exterior, *places.T)
+        view = self.work.views[number]
+        _, _, depth = camera_coordinates(view.exterior, *places.T)
         focal = float(np.median(depth)) / (_PIXEL_SPACINGS * self.posts.spacing_m)
-        return Sampler.over(
-            self.work.shelf.get(number, focal), exterior, east, north, base.astype(np.float64)
-        )
+        return Sampler.over(self.work.shelf.get(number, focal), view, east, north, base.astype(np.float64))
 
 
 def _labels(search: SearchRange, step_m: float) -> Singles:

@@ -31,12 +31,17 @@ class Surface:
     sigma_m  rows×cols float32, 1-sigma of the height against the flight's poses; NaN without support
     terrain_sigma_m  rows×cols float32, 1-sigma of bare ground where there is no support: of the terrain as
                      the supported ground corrects it; what stands on it comes on top. None: not known
+    unagreed_sigma_m rows×cols float32, what comes on top where views were compared and did not agree; NaN
+                     where none were. None: not known
+    cover_m          RMS height of what stands on the ground that was compared; NaN: too little was
     """
 
     terrain: TerrainGrid
     support: NDArray[np.bool_]
     sigma_m: Singles
     terrain_sigma_m: Singles | None = None
+    unagreed_sigma_m: Singles | None = None
+    cover_m: float = float("nan")
 
     @property
     def supported_pct(self) -> float:
@@ -78,6 +83,8 @@ def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: 
         support=finished.support,
         sigma_m=finished.sigma_m,
         terrain_sigma_m=finished.terrain_sigma_m,
+        unagreed_sigma_m=finished.unagreed_sigma_m,
+        cover_m=finished.cover_m,
     )
 
 

@@ -16,9 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import camera_coordinates
-from flycam.geometry.exterior import ExteriorOrientation
-from flycam.surface.pictures import MatchPicture
+from flycam.geometry.camera import as_read, camera_coordinates
+from flycam.surface.pictures import MatchPicture, SurfaceView
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -33,7 +32,9 @@ class Sampler:
     """One view over the posts of a block (rows×cols): base camera coordinates in picture units.
 
     The image point of a post raised by dz is ((x + a dz) / (z + c dz) + u0, (y + b dz) / (z + c dz) + v0)
-    with (a, b, c) = per_metre.
+    with (a, b, c) = per_metre. A rolling shutter's rows are taken at the moments of the base: raised by dz
+    a post falls on a row that was read (rows moved × row time) apart, during which the camera went some
+    centimetres over ten metres of dz; the fine sweep stays within a few metres.
     """
 
     picture: MatchPicture
@@ -46,13 +47,15 @@ class Sampler:
     def over(
         cls,
         picture: MatchPicture,
-        exterior: ExteriorOrientation,
+        view: SurfaceView,
         east: Floats,
         north: Floats,
         base_m: Floats,
     ) -> Sampler:
         """east, north, base_m rows×cols: the posts at height 0 over the base, none of them NaN."""
-        x, y, z = camera_coordinates(exterior, east, north, base_m)
+        exterior = view.exterior
+        place = camera_coordinates(exterior, east, north, base_m)
+        x, y, z = as_read(view.interior, exterior, *place)
         fx, fy = picture.focal_px
         a, b, c = (row[2] * exterior.grid_scale for row in exterior.rotation)
         single = np.float32

@@ -23,10 +23,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
-# What is believed of a terrain model before the flight says anything: its shift, the height error that
-# neighbours share, and how far away they still share it.
-SHIFT_SIGMA_M, UP_SIGMA_M = 5.0, 3.0
-FIELD_SIGMA_M, LENGTH_M = 1.5, 200.0
+# What is believed of a terrain model before the flight says anything: beside its shift, the height error that
+# neighbours share as a share of that of the whole, and how far away they still share it.
+_FIELD_SHARE, LENGTH_M = 0.5, 200.0
 # One number a cell; a cell counts from this share of supported posts.
 _CELL_M, _MOST_CELLS = 24.0, 1500
 _LEAST_SHARE = 0.1
@@ -37,16 +36,31 @@ _ALIKE_M = 48.0
 _SLOPE_POSTS = 5
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Believed:
+    """1-sigma of a terrain model before the flight says anything, metres: its height as a whole, how far
+    aside it may stand."""
+
+    up_m: float
+    shift_m: float
+
+    @property
+    def field_m(self) -> float:
+        """Of the height error that neighbours share."""
+        return _FIELD_SHARE * self.up_m
+
+
 @dataclass(frozen=True, slots=True)
 class TerrainCorrection:
-    """What is to be added to the terrain at every post (rows×cols, metres), and its 1-sigma."""
+    """What is to be added to the terrain at every post (rows×cols, metres), and its 1-sigma: of the error
+    that neighbours share, and of what posts err by alone (a grid over rough ground)."""
 
     dz_m: Singles
     sigma_m: Singles
 
 
 def correct_terrain(
-    dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float
+    dz_m: Singles, sigma_m: Singles, ground_m: Singles, spacing_m: float, believed: Believed
 ) -> TerrainCorrection:
     """Predict the terrain's error from the heights dz over it, where they have support.
 
@@ -58,22 +72,26 @@ def correct_terrain(
     slopes = _slopes(ground_m, spacing_m)
     cells = _cells(dz_m, sigma_m, slopes, spacing_m)
     if cells.height.size < _LEAST_CELLS:
-        before = np.sqrt(UP_SIGMA_M**2 + FIELD_SIGMA_M**2 + SHIFT_SIGMA_M**2 * np.square(slopes).sum(axis=0))
+        before = np.sqrt(
+            believed.up_m**2 + believed.field_m**2 + believed.shift_m**2 * np.square(slopes).sum(axis=0)
+        )
         return TerrainCorrection(np.zeros_like(dz_m), before.astype(np.float32))
-    inside = _covariance(cells.place, cells.slope, cells.place, cells.slope)
+    inside = _covariance(believed, cells.place, cells.slope, cells.place, cells.slope)
     noisy, weights = _fitted(inside, cells.height, _alike(cells))
     nodes, shape = cells.nodes, cells.shape
-    field = _field(nodes, cells.place)
+    field = _field(believed, nodes, cells.place)
     # to every post: the smooth part between nodes, the shift by each post's own slope
     smooth = _to_posts((field @ weights).reshape(shape), cells.posts, dz_m.shape)
-    east, north = SHIFT_SIGMA_M**2 * (cells.slope.T @ weights)
-    up = UP_SIGMA_M**2 * weights.sum()
-    across = field + UP_SIGMA_M**2 + SHIFT_SIGMA_M**2 * (cells.node_slope @ cells.slope.T)
-    before = UP_SIGMA_M**2 + FIELD_SIGMA_M**2 + SHIFT_SIGMA_M**2 * np.square(cells.node_slope).sum(axis=1)
+    east, north = believed.shift_m**2 * (cells.slope.T @ weights)
+    up = believed.up_m**2 * weights.sum()
+    across = field + believed.up_m**2 + believed.shift_m**2 * (cells.node_slope @ cells.slope.T)
+    whole = believed.up_m**2 + believed.field_m**2
+    before = whole + believed.shift_m**2 * np.square(cells.node_slope).sum(axis=1)
     left = before - np.einsum("ij,ji->i", across, np.linalg.solve(noisy, across.T))
     sigma = _to_posts(np.sqrt(np.maximum(left, 0.0)).reshape(shape), cells.posts, dz_m.shape)
     dz = smooth + np.float32(up) + np.float32(east) * slopes[0] + np.float32(north) * slopes[1]
-    return TerrainCorrection(np.asarray(dz, np.float32), sigma)
+    alone = _alone(dz_m - dz, sigma_m)
+    return TerrainCorrection(np.asarray(dz, np.float32), np.hypot(sigma, alone).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +160,17 @@ def _squares(values: Singles, posts: int) -> Singles:
     return by_cell.reshape(rows, cols, posts * posts)
 
 
-def _field(one: Floats, other: Floats) -> Floats:
+def _field(believed: Believed, one: Floats, other: Floats) -> Floats:
     """Covariance of the height error that neighbours share."""
     square = np.square(one[:, None] - other[None]).sum(axis=-1)
-    return np.asarray(FIELD_SIGMA_M**2 * np.exp(-square / LENGTH_M**2))
+    return np.asarray(believed.field_m**2 * np.exp(-square / LENGTH_M**2))
 
 
-def _covariance(one: Floats, one_slope: Floats, other: Floats, other_slope: Floats) -> Floats:
-    shift: Floats = SHIFT_SIGMA_M**2 * (one_slope @ other_slope.T)
-    return _field(one, other) + UP_SIGMA_M**2 + shift
+def _covariance(
+    believed: Believed, one: Floats, one_slope: Floats, other: Floats, other_slope: Floats
+) -> Floats:
+    shift: Floats = believed.shift_m**2 * (one_slope @ other_slope.T)
+    return _field(believed, one, other) + believed.up_m**2 + shift
 
 
 def _alike(cells: _Cells) -> Floats:
@@ -173,6 +193,18 @@ def _fitted(covariance: Floats, height: Floats, alike: Floats) -> tuple[Floats, 
         noise = max(1.4826 * float(np.median(under)) if under.size else 0.0, _LEAST_NOISE_M)
         trust = np.square(np.minimum(_BEND * np.sqrt(variance) / np.maximum(above, 1e-6), 1.0))
     return noisy, weights
+
+
+def _alone(left_m: Singles, sigma_m: Singles) -> np.float32:
+    """1-sigma of single posts about the prediction, from those under it: above it things stand. What the
+    heights themselves are uncertain by is taken off."""
+    with np.errstate(invalid="ignore"):
+        under = np.isfinite(sigma_m) & (left_m < 0.0)
+    if not under.any():
+        return np.float32(0.0)
+    spread = 1.4826 * float(np.median(-left_m[under]))
+    measured = float(np.median(sigma_m[under]))
+    return np.float32(np.sqrt(max(spread**2 - measured**2, 0.0)))
 
 
 def _to_posts(nodes: Floats, posts: int, shape: tuple[int, ...]) -> Singles:

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from flycam.adjust.block import Block, BlockFrame, ControlPoint, TerrainPrior, Ties
 from flycam.geometry.camera import in_image, project
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.rotation import (
     as_mat3,
@@ -230,7 +230,7 @@ def _rolling_image(interior, exterior, points, velocity):
     if not interior.readout_s:
         return uv
     for _ in range(6):
-        after = interior.readout_s * (uv[:, 1] / (interior.image_size_px[1] - 1.0) - 0.5)
+        after = interior.readout_s * ((uv[:, 1] + 0.5) / interior.image_size_px[1] - 0.5)
         uv, _ = project(interior, exterior, points - velocity * np.nan_to_num(after)[:, None])
     return uv
 
@@ -263,8 +263,11 @@ def _measured(scene, random, interior, truth, velocity, strip):
                 strip=int(strip[k]),
                 captured_ns=int(k * 3e9),
                 interior=believed,
-                exterior=replace(prior, source=PoseSource.GNSS),
-                velocity_mps=tuple(float(v) for v in velocity[k]) if scene.readout_s else None,
+                exterior=replace(
+                    prior,
+                    source=PoseSource.GNSS,
+                    motion=Motion(velocity_mps=tuple(velocity[k].tolist())) if scene.readout_s else None,
+                ),
             )
         )
     return frames
@@ -327,6 +330,12 @@ def with_control(
             )
         )
     return replace(block, control=control)
+
+
+def without_motion(block: Block) -> Block:
+    """The same block, its frames taken as made at one moment each."""
+    frames = [replace(f, exterior=replace(f.exterior, motion=None)) for f in block.frames]
+    return replace(block, frames=frames)
 
 
 def with_two_cameras(block: Block) -> Block:

@@ -9,11 +9,24 @@ import pytest
 
 from flycam.adjust.block import Block, FrameState, Ties
 from flycam.adjust.bundle import AdjustOptions, adjust_block
+from flycam.adjust.stops import STOOD_STILL
 from flycam.errors import InputUnusable
-from flycam.geometry.exterior import PoseSource
+from flycam.geometry.camera import project
+from flycam.geometry.exterior import Motion, PoseSource
 from flycam.geometry.interior import LensModel
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
-from tests.adjust.blocks import Scene, errors_m, make_block, only, turn_errors_rad, with_control, without_ties
+from flycam.report.heard import translated
+from tests.adjust import blocks
+from tests.adjust.blocks import (
+    Scene,
+    errors_m,
+    make_block,
+    only,
+    turn_errors_rad,
+    with_control,
+    without_motion,
+    without_ties,
+)
 
 BASE = Scene(ties_a_frame=60, strips=4, per_strip=8)
 
@@ -124,7 +137,7 @@ def test_a_calibration_that_the_block_is_too_weak_to_mend_is_contradicted(wrong)
 def test_rolling_shutter_is_taken_into_account():
     block, truth = make_block(replace(BASE, readout_s=0.06, speed=16.0, ties_a_frame=120))
     right = adjust_block(block)
-    wrong = adjust_block(block, AdjustOptions(rolling_shutter=False))
+    wrong = adjust_block(without_motion(block))
     # over level ground a readout looks like pixels that are not square: 0.65 % here
     fx, fy = right.interiors["test"].focal_length_px
     assert fy / fx == pytest.approx(1.0, abs=1e-3)
@@ -132,7 +145,7 @@ def test_rolling_shutter_is_taken_into_account():
     assert fy / fx != pytest.approx(1.0, abs=4e-3)
     fixed = AdjustOptions(self_calibration=False)
     right = adjust_block(block, fixed)
-    wrong = adjust_block(block, replace(fixed, rolling_shutter=False))
+    wrong = adjust_block(without_motion(block), fixed)
     assert rms(errors_m(right, truth)) < 0.6 * rms(errors_m(wrong, truth))
 
 
@@ -326,3 +339,71 @@ def test_a_block_without_frames():
     block, _ = make_block(BASE)
     with pytest.raises(InputUnusable, match="no frame"):
         adjust_block(replace(block, frames=[]))
+
+
+def test_a_height_counted_from_the_terrain_is_no_second_witness_of_it():
+    """The take-off was read off a terrain that stands too high: flight and terrain are wrong together, and
+    the block must not be surer of its height than the terrain is."""
+    scene = Scene(
+        ties_a_frame=40, strips=3, per_strip=6, bias=(0.5, -0.5, 4.0), dem_shift=(0.0, 0.0, 4.0), canopy=0.0
+    )
+    block, truth = make_block(scene)
+    sigma_m = (1.5, 1.5, 3.5)
+    apart, together = (
+        [
+            replace(f, exterior=replace(f.exterior, sigma_position_m=sigma_m, height_on_terrain=counted))
+            for f in block.frames
+        ]
+        for counted in (False, True)
+    )
+    believed = block.terrain.sigma_shift_m[2]
+    two = adjust_block(replace(block, frames=apart))
+    one = adjust_block(replace(block, frames=together))
+    assert two.accuracy.shift_sigma_m[2] < 0.85 * believed, "two witnesses, if they were two"
+    assert one.accuracy.shift_sigma_m[2] == pytest.approx(believed, rel=0.12)
+    found = np.array([f.exterior.projection_centre_m[2] for f in one.frames])
+    true = np.array([e.projection_centre_m[2] for e in truth.exteriors])
+    assert abs((found - true).mean()) < 2.0 * one.accuracy.shift_sigma_m[2]
+    np.testing.assert_allclose(errors_m(one, truth), errors_m(two, truth), atol=0.02)
+
+
+def shaken(monkeypatch, gust_mps=0.0, turn_deg_s=0.0, hover=False):
+    """Blocks are seen by cameras that move and turn as no neighbour tells: `project` knows how."""
+    random = np.random.default_rng(5)
+
+    def seen(interior, exterior, points, velocity):
+        true = np.zeros(3) if hover else velocity + random.normal(size=3) * gust_mps
+        turn = np.radians(random.normal(size=3) * turn_deg_s)
+        motion = Motion(velocity_mps=tuple(true.tolist()), turn_radps=tuple(turn.tolist()))
+        return project(interior, replace(exterior, motion=motion), points)[0]
+
+    monkeypatch.setattr(blocks, "_rolling_image", seen)
+
+
+ROLLING = replace(BASE, readout_s=0.04, speed=12.0, ties_a_frame=150, sigma_px=0.2, relief=180.0, stagger=1.0)
+
+
+def test_gusts_and_a_gimbal_that_still_turns_are_found_from_the_ties(monkeypatch):
+    shaken(monkeypatch, gust_mps=0.5, turn_deg_s=1.0)
+    block, truth = make_block(ROLLING)
+    right, wrong = adjust_block(block), adjust_block(without_motion(block))
+    assert right.accepted and not right.notes
+    assert right.accuracy.held_out_px < 0.9 * wrong.accuracy.held_out_px
+    assert right.accuracy.reprojection_px < 1.1 * ROLLING.sigma_px
+    assert rms(errors_m(right, truth)) < 0.6 * rms(errors_m(wrong, truth))
+    fx, fy = right.interiors["test"].focal_length_px
+    assert fy / fx == pytest.approx(1.0, abs=7e-4)
+    turns = np.array([f.exterior.motion.turn_radps for f in right.frames])
+    assert 0.3 < np.degrees(rms(turns)) < 1.2, "held by its prior, but found"
+
+
+def test_an_aircraft_that_stops_for_every_photo_is_not_taken_for_one_that_flies_on(monkeypatch):
+    """Its neighbours tell 12 m/s: over a mountain the ties know better."""
+    shaken(monkeypatch, hover=True)
+    block, truth = make_block(ROLLING)
+    found, plain = adjust_block(block), adjust_block(without_motion(block))
+    assert found.notes[-1] == STOOD_STILL
+    assert "đứng yên" in translated(STOOD_STILL, "vi")
+    assert {f.exterior.motion.velocity_mps for f in found.frames} == {(0.0, 0.0, 0.0)}
+    assert found.accuracy.held_out_px < 1.03 * plain.accuracy.held_out_px
+    assert rms(errors_m(found, truth)) < 1.1 * rms(errors_m(plain, truth))

@@ -9,6 +9,7 @@ import pytest
 
 from flycam.adjust.covariance import adjusted_variance, full_covariance
 from flycam.adjust.dissection import elimination_plan
+from flycam.adjust.ground_shift import ground_functional
 from flycam.adjust.heights import HeightPrior
 from flycam.adjust.normals import Model, Weighing, normal_equations
 from flycam.adjust.options import AdjustOptions
@@ -27,6 +28,11 @@ def linearised(request):
     block, truth = make_block(scene)
     if hard:
         block = with_two_cameras(with_control(block, truth, 4))
+        frames = [
+            replace(f, exterior=replace(f.exterior, height_on_terrain=True, sigma_position_m=(1.5, 1.5, 4.0)))
+            for f in block.frames
+        ]
+        block = replace(block, frames=frames)
     problem = problem_of(block, AdjustOptions())
     start = starting_values(problem)
     placed = triangulate(problem, start, problem.observations, refine=False)
@@ -36,7 +42,7 @@ def linearised(request):
     random = np.random.default_rng(2)
     border = random.normal(size=start.layout.size) * 1e-3
     unknowns = replace(start, point=placed.point).moved(
-        np.zeros((len(problem.frames), 6)), border, np.zeros_like(placed.point)
+        np.zeros((len(problem.frames), problem.frames.unknowns)), border, np.zeros_like(placed.point)
     )
     model = Model(
         problem=problem,
@@ -51,11 +57,11 @@ def linearised(request):
     return replace(model, shares=shares), unknowns
 
 
-def parts(unknowns, random):
-    """A direction for every group of unknowns: frames, border, points."""
-    frames = np.zeros((len(unknowns.centre), 6))
+def parts(unknowns, own, random):
+    """A direction for every group of unknowns: frames (own a frame), border, points."""
+    frames = np.zeros((len(unknowns.centre), own))
     border, points = np.zeros(unknowns.layout.size), np.zeros_like(unknowns.point)
-    for columns, scale in ((slice(0, 3), 1.0), (slice(3, 6), 0.01)):
+    for columns, scale in ((slice(0, 3), 1.0), (slice(3, 6), 0.01), (slice(6, 9), 0.5))[: own // 3]:
         some = frames.copy()
         some[:, columns] = random.normal(size=(len(frames), 3)) * scale
         yield some, border, points
@@ -72,7 +78,7 @@ def test_gradients(linearised):
     model, unknowns = linearised
     normals = normal_equations(model, unknowns)
     ids, step = model.seen.point[model.starts], 1e-5
-    for frames, border, points in parts(unknowns, np.random.default_rng(3)):
+    for frames, border, points in parts(unknowns, model.problem.frames.unknowns, np.random.default_rng(3)):
         ahead = model.cost(unknowns.moved(frames * step, border * step, points * step))
         behind = model.cost(unknowns.moved(-frames * step, -border * step, -points * step))
         expected = np.sum(normals.frame_gradient * frames) + normals.border_gradient @ border
@@ -84,20 +90,21 @@ def dense_system(model, unknowns):
     """J'WJ of all unknowns in one matrix (frames, border, points) and the gradient."""
     normals = normal_equations(model, unknowns)
     n, m, q = len(unknowns.centre), unknowns.layout.size, len(model.starts)
-    matrix = np.zeros((6 * n + m + 3 * q,) * 2)
+    own = model.problem.frames.unknowns
+    matrix = np.zeros((own * n + m + 3 * q,) * 2)
     for k in range(n):
-        at = slice(6 * k, 6 * k + 6)
+        at = slice(own * k, own * k + own)
         matrix[at, at] = normals.frame_blocks[k]
-        matrix[at, 6 * n : 6 * n + m] = normals.frame_border[k]
-    matrix[6 * n : 6 * n + m, 6 * n : 6 * n + m] = normals.border
+        matrix[at, own * n : own * n + m] = normals.frame_border[k]
+    matrix[own * n : own * n + m, own * n : own * n + m] = normals.border
     owner = np.searchsorted(model.starts, np.arange(len(model.seen)), side="right") - 1
     for k in range(q):
-        at = slice(6 * n + m + 3 * k, 6 * n + m + 3 * k + 3)
+        at = slice(own * n + m + 3 * k, own * n + m + 3 * k + 3)
         matrix[at, at] = normals.point_blocks[k]
-        matrix[6 * n + unknowns.layout.seen.start : 6 * n + m, at] = normals.point_border[k].T
+        matrix[own * n + unknowns.layout.seen.start : own * n + m, at] = normals.point_border[k].T
     for k, (frame, point) in enumerate(zip(model.seen.frame, owner, strict=True)):
-        row = 6 * n + m + 3 * point
-        matrix[6 * frame : 6 * frame + 6, row : row + 3] += normals.cross[k].T
+        row = own * n + m + 3 * point
+        matrix[own * frame : own * (frame + 1), row : row + 3] += normals.cross[k].T
     upper = np.triu(matrix)
     gradient = [normals.frame_gradient.ravel(), normals.border_gradient, normals.point_gradient.ravel()]
     return upper + np.triu(upper, 1).T, np.concatenate(gradient)
@@ -105,7 +112,7 @@ def dense_system(model, unknowns):
 
 def test_step_and_covariance_are_those_of_the_whole_system(linearised):
     model, unknowns = linearised
-    n, m = len(unknowns.centre), unknowns.layout.size
+    n, m, own = len(unknowns.centre), unknowns.layout.size, model.problem.frames.unknowns
     matrix, gradient = dense_system(model, unknowns)
     plan = elimination_plan(coupling(model, n), unknowns.centre[:, :2])
     reduction = Reduction(model, unknowns, normal_equations(model, unknowns), plan)
@@ -118,23 +125,34 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
 
     mean = np.zeros((3, len(matrix)))
     for axis in range(3):
-        mean[axis, np.arange(n) * 6 + axis] = 1.0 / n
-    covariance = full_covariance(reduction, model)
+        mean[axis, np.arange(n) * own + axis] = 1.0 / n
+    covariance = full_covariance(reduction, model, unknowns)
     np.testing.assert_allclose(covariance.shift, mean @ inverse @ mean.T, rtol=1e-5, atol=1e-9)
     for k in range(n):
         pick = np.zeros((6, len(matrix)))
-        pick[np.arange(6), 6 * k + np.arange(6)] = 1.0
+        pick[np.arange(6), own * k + np.arange(6)] = 1.0
         pick[:3] -= mean
         np.testing.assert_allclose(covariance.frames[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+    functional = ground_functional(
+        unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
+    )
+    ground = np.zeros((3, len(matrix)))
+    for k in range(n):
+        ground[:, own * k : own * k + 6] = functional[k].T
+    for k in range(n):
+        pick = np.zeros((6, len(matrix)))
+        pick[np.arange(6), own * k + np.arange(6)] = 1.0
+        pick[:3] -= ground
+        np.testing.assert_allclose(covariance.on_ground[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
     by_frame, by_border = noise_slopes(model.problem, unknowns)
     seen_again = adjusted_variance(reduction, by_frame, by_border)
     for k in range(n):
         pick = np.zeros((6, len(matrix)))
-        pick[:, 6 * k : 6 * k + 6], pick[:, 6 * n : 6 * n + m] = by_frame[k], by_border[k]
+        pick[:, own * k : own * (k + 1)], pick[:, own * n : own * n + m] = by_frame[k], by_border[k]
         variance = np.einsum("ij,jk,ik->i", pick, inverse, pick)
         np.testing.assert_allclose(seen_again[k], variance, rtol=1e-4)
     for k in range(len(model.starts)):
         pick = -mean.copy()
-        pick[np.arange(3), 6 * n + m + 3 * k + np.arange(3)] += 1.0
+        pick[np.arange(3), own * n + m + 3 * k + np.arange(3)] += 1.0
         variance = np.einsum("ij,jk,ik->i", pick, inverse, pick)
         np.testing.assert_allclose(covariance.points[k], variance, rtol=1e-4)

@@ -13,7 +13,7 @@ from PIL import Image
 from flycam.drill.drill import Drill, DrillReport
 from flycam.drill.metadata import Measured, exif_of, xmp_of
 from flycam.drill.relief import VERTICAL_DATUM, WORK_CRS
-from flycam.geodata.crs import to_lonlat
+from flycam.geodata.crs import to_lonlat, transform_points
 from flycam.geodata.geoid import convert_height
 
 
@@ -84,24 +84,31 @@ def gcp_list(
     degrees: bool = False,
     ellipsoidal: bool = False,
     absent: Collection[str] = (),
+    header: str = "",
+    size: float = 1.0,
 ) -> Path:
     """Write gcp_list.txt.
 
     degrees  latitude before longitude; swapped: north before east
     ellipsoidal  heights as a receiver gives them; absent: photos that get another name
+    header  the first line, where it is not the code of `crs`, which the coordinates are then moved to
+    size  marks were made on pictures so many times as large
     """
-    lines = ["EPSG:4326" if degrees else crs]
+    lines = ["EPSG:4326" if degrees else header or crs]
     for number, point in enumerate(points):
         x, y, z = point.xyz
         lonlat = to_lonlat(np.array([[x, y]]), WORK_CRS)
         if ellipsoidal:
             z = float(convert_height(np.array([z]), lonlat, VERTICAL_DATUM, "ELLIPSOID")[0])
+        if header:
+            x, y = transform_points(lonlat, "EPSG:4326", crs)[0]
         if degrees:
             y, x = lonlat[0]
         elif swapped:
             x, y = y, x
         for name, column, row in point.marks:
             shown = f"IMG_{name}" if name in absent else name
-            lines.append(f"{x:.8f} {y:.8f} {z:.3f} {column} {row} {shown} p{number}")
+            mark = f"{column * size} {row * size}" if size != 1.0 else f"{column} {row}"
+            lines.append(f"{x:.8f} {y:.8f} {z:.3f} {mark} {shown} p{number}")
     to.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return to

@@ -235,6 +235,11 @@ def test_control_points_with_the_lies_of_the_field(ingested: Ingested, tmp_path:
         "latitude first": (gcp_list(points, tmp_path / "φλ.txt", degrees=True), "the other way round"),
         "ellipsoidal": (gcp_list(points, tmp_path / "h.txt", ellipsoidal=True), "ELLIPSOID"),
         "absent": (gcp_list(points, tmp_path / "a.txt", absent={"DJI_0001.JPG"}), "not in this flight"),
+        "VN-2000, north first": (
+            gcp_list(points, tmp_path / "vn.txt", crs="EPSG:9208", header="VN-2000 104°45'", swapped=True),
+            "the other way round",
+        ),
+        "one point": (gcp_list(points[:1], tmp_path / "1.txt"), "only 1 control points"),
     }
     for what, (path, words) in lies.items():
         said = finished(house, "--gcp", path)
@@ -250,6 +255,8 @@ def test_control_points_that_cannot_be_used_are_refused_by_name(ingested: Ingest
         (gcp_list(points, tmp_path / "múi.txt", crs="EPSG:32649"), "check the coordinate system"),
         (gcp_list(points, tmp_path / "hệ.txt", crs="hệ toạ độ"), "first line"),
         (gcp_list(points, tmp_path / "ảnh.txt", absent=everyone), "none of its photos is in this flight"),
+        (gcp_list(points, tmp_path / "nhỏ.txt", size=0.5), "made on pictures 0.50 times as large"),
+        (gcp_list(points, tmp_path / "vn.txt", header="VN-2000"), "without a zone that is known"),
     ]
     for path, words in lists:
         said = ingested.house("finish", NAME, *QUICK, "--gcp", path)

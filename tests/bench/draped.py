@@ -11,7 +11,6 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import cv2
@@ -20,13 +19,22 @@ import rasterio
 from PIL import Image
 
 from flycam.drill.flight import drill_camera
-from flycam.drill.metadata import Measured, exif_of, xmp_of
+from flycam.drill.metadata import Measured
 from flycam.geodata.crs import convergence_and_scale, to_lonlat
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geometry.camera import image_rays
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
-from tests.bench.flights import GSD_M, ROOT, WORK_CRS, BenchFlight
+from tests.bench.flights import (
+    GSD_M,
+    ROOT,
+    WORK_CRS,
+    BenchFlight,
+    save_photo,
+    taken_at,
+    to_and_fro,
+    yaw_along,
+)
 
 _CENTRE_E, _CENTRE_N, _POST_M, _MARGIN_M = 500_000.0, 2_400_000.0, 10.0, 600.0
 _LATTICE_PX = 8
@@ -87,8 +95,7 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
         size = first.size
     width, height = size
     agl_m = GSD_M * drill_camera(size).focal_length_px[0]
-    strip, place = np.divmod(np.arange(photos), per_strip)
-    place = np.where(strip % 2, per_strip - 1 - place, place)
+    strip, place = to_and_fro(photos, per_strip)
     east = _CENTRE_E + strip * _ACROSS * width * GSD_M
     north = _CENTRE_N + place * _ALONG * height * GSD_M
     true = np.column_stack([east, north, hills(east, north) + agl_m])
@@ -97,12 +104,11 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
     lonlat = to_lonlat(told[:, :2], WORK_CRS)
     turn = random.normal(size=true.shape) * (_YAW_DEG, _TILT_DEG, _TILT_DEG)
     gain = 1.0 + random.uniform(-_EXPOSURE, _EXPOSURE, size=photos)
-    start = datetime(2026, 9, 5, 2, 0, 0, tzinfo=UTC)
     camera = drill_camera(size)
 
     def one(number: int) -> None:
         cv2.setNumThreads(1)
-        yaw = 0.0 if strip[number] % 2 == 0 else 180.0
+        yaw = yaw_along(strip[number])
         angles = np.array([yaw, -89.0, 0.0])
         convergence, scale = convergence_and_scale(WORK_CRS, *lonlat[number].tolist())
         exterior = ExteriorOrientation(
@@ -124,17 +130,10 @@ def _photograph(folder: Path, source: BenchFlight, photos: int, per_strip: int) 
             pitch_deg=-89.0,
             roll_deg=0.0,
             flight_yaw_deg=yaw,
-            taken=start + timedelta(seconds=4.0 * number + 14.0 * float(strip[number])),
+            taken=taken_at(number, strip[number]),
         )
-        name = f"DJI_{number + 1:04d}.JPG"
         seen = cv2.convertScaleAbs(drape.seen(exterior, size), alpha=float(gain[number]))
-        Image.fromarray(seen).save(
-            folder / "photos" / name,
-            format="JPEG",
-            quality=90,
-            exif=exif_of(name, measured, camera),
-            xmp=xmp_of(measured, camera),
-        )
+        save_photo(folder, number, seen, measured, camera)
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         list(pool.map(one, range(photos)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench import finish_blocks, finish_poses, finish_truth
+from tests.bench import finish_blocks, finish_pixels, finish_poses, finish_truth
 from tests.bench.draped import draped_flight
 from tests.bench.finish_flights import (
     FLIGHTS,
@@ -151,6 +151,10 @@ def _small_flights(count: int, what: str, *, as_claimed: bool) -> list[Row]:
     return [
         *_shares(f"sigma of frames, {len(kept)} {what}", np.concatenate([one.frames for one in kept]), notes),
         *_shares(f"sigma of the common shift, {len(kept)} {what}", np.array([one.shift for one in kept])),
+        *_shares(
+            f"sigma of places on the ground by poses alone, {len(kept)} {what}",
+            np.concatenate([one.ground for one in kept])[:, None],
+        ),
     ]
 
 
@@ -168,7 +172,7 @@ def _shares(what: str, in_sigmas: np.ndarray, notes: tuple[str, ...] = ()) -> li
                 ratio=float(np.abs(share - middle).max()),
                 required=off,
                 sense="at most",
-                notes=(f"rms in sigmas {_axes(rms)} (east, north, height)", *notes) if limit == 1.0 else (),
+                notes=(f"rms in sigmas {_axes(rms)}", *notes) if limit == 1.0 else (),
             )
         )
     return rows
@@ -374,6 +378,7 @@ ROWS: dict[str, Callable[[int], list[Row]]] = {
     "finish-accuracy": lambda _photos: accuracy(),
     "finish-poses": lambda _photos: finish_poses.poses(),
     "finish-sigma": lambda _photos: sigma(),
+    "finish-pixels": lambda _photos: finish_pixels.rows(),
     "finish-time": lambda _photos: times(),
     "finish-memory": memory,
     "finish-seams": lambda _photos: seams(),

@@ -12,6 +12,7 @@ that say how good they are and err by draws from just that: a test of the covari
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,6 +28,7 @@ from flycam.drill.window import Window
 from flycam.drill.world import drill_world
 from flycam.geodata.crs import convergence_and_scale, to_work
 from flycam.geometry.camera import image_rays, in_image, project
+from flycam.geometry.expected_error import expected_error
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.rotation import as_mat3, rotation_from_gimbal
@@ -39,11 +41,16 @@ SEEN_A_FRAME = 150
 _WORLD_CELL_M, _DEM_MARGIN_M = 0.75, 250.0
 _TIE_PX, _CLAIMED_PX, _WRONG = 0.3, 0.5, 0.02
 _SAME_PLACE_M = 0.3
+_RIM_PX = 20.0
 # what `flycam ingest` gives a drill: metres, and degrees about the camera's axes
 _SIGMA_M, _SIGMA_DEG = (1.5, 1.5, 8.0), (0.7, 0.7, 1.5)
 _SIGMA_FOCAL = 0.002
 # as_claimed: the drill's bias of 0.8 m and noise of 0.5 m are ± 0.94 m an axis; a height's zero is worse
-_CLAIMED_M, _ZERO_M = (0.943, 0.943, 8.0), 6.9
+_CLAIMED_M = (0.943, 0.943, 8.0)
+# of those 8 m the adjustment takes a barometer's 2 m as scatter, half of it noise of a frame: 1.0 m, of which
+# the drill has 0.5; the rest is the zero's, of which the drill has 0.8 and the terrain at take-off its own
+_SCATTER_M = (1.0**2 - 0.5**2) ** 0.5
+_ZERO_M = (8.0**2 - 1.0**2 - 0.8**2 - DEM_SHIFT_M**2 / 3.0 - (DEM_SHIFT_M / 3.0) ** 2) ** 0.5
 _DEM_AXIS_M, _DEM_LOCAL_M = DEM_SHIFT_M / 3.0**0.5, DEM_SHIFT_M / 3.0
 
 
@@ -54,6 +61,8 @@ class Agreement:
     frames  n×3, of projection centres, the common shift taken out; shift 3, of the shift itself
     error_m, sigma_m   n×3, the frames' own
     shift_m 3
+    ground  N: distances on level ground between where true and adjusted rays of the same pixels meet it, over
+            the sigma that `expected_error` gives the poses alone; the common shift (median) taken out
     """
 
     frames: np.ndarray
@@ -61,10 +70,12 @@ class Agreement:
     error_m: np.ndarray
     sigma_m: np.ndarray
     shift_m: np.ndarray
+    ground: np.ndarray
 
 
-def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
-    """Hold an adjustment against the true projection centres, n×3."""
+def agreement(block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrientation]) -> Agreement:
+    """Hold an adjustment of a block against its true poses."""
+    truth = np.array([one.projection_centre_m for one in true])
     centres = np.array([f.exterior.projection_centre_m for f in adjustment.frames])
     sigma = np.array([f.exterior.sigma_position_m for f in adjustment.frames])
     shift = (centres - truth).mean(axis=0)
@@ -75,22 +86,51 @@ def agreement(adjustment: Adjustment, truth: np.ndarray) -> Agreement:
         error_m=error,
         sigma_m=sigma,
         shift_m=shift,
+        ground=_on_the_ground(block, adjustment, true, shift),
     )
+
+
+def _on_the_ground(
+    block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrientation], shift: np.ndarray
+) -> np.ndarray:
+    """See Agreement.ground: pixels all over each picture, ground a flying height under each camera."""
+    camera = drill_camera(SIZE_PX)
+    u, v = np.meshgrid(*(np.linspace(_RIM_PX, size - _RIM_PX, 6) for size in SIZE_PX))
+    uv = np.stack([u.ravel(), v.ravel()], axis=-1)
+    below = GSD_M * camera.focal_length_px[0]
+    error, sigma = [], []
+    for k, (frame, one) in enumerate(zip(adjustment.frames, true, strict=True)):
+        level = one.projection_centre_m[2] - below
+        interior = adjustment.interiors[block.frames[k].camera]
+        here = _met(one, image_rays(camera, one, uv), level)
+        there = _met(frame.exterior, image_rays(interior, frame.exterior, uv), level + shift[2])
+        error.append((there - here)[:, :2])
+        up = np.broadcast_to([0.0, 0.0, 1.0], there.shape)
+        covariance = adjustment.frame_covariance[k]
+        sigma.append(expected_error(frame.exterior, there, up, np.zeros(len(there)), covariance))
+    every = np.concatenate(error)
+    return np.hypot(*(every - np.median(every, axis=0)).T) / np.concatenate(sigma)
+
+
+def _met(exterior: ExteriorOrientation, rays: np.ndarray, level_m: float) -> np.ndarray:
+    """Where rays meet level ground, N×3."""
+    centre = np.array(exterior.projection_centre_m)
+    return centre + rays * ((level_m - centre[2]) / rays[:, 2])[:, None]
 
 
 def fly_and_adjust(
     seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
 ) -> Agreement | None:
     """One flight; None where the priors were kept."""
-    block, truth = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
+    block, true = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
     adjustment = adjust_block(block)
-    return agreement(adjustment, truth) if adjustment.accepted else None
+    return agreement(block, adjustment, true) if adjustment.accepted else None
 
 
 def drill_block(
     seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
-) -> tuple[Block, np.ndarray]:
-    """The block of a flight, and its true projection centres n×3."""
+) -> tuple[Block, list[ExteriorOrientation]]:
+    """The block of a flight, and its true poses."""
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
     plan = FlightPlan(strips=STRIPS, per_strip=PER_STRIP, gsd_m=GSD_M)
     exposures = fly(valley, plan, camera, seed, after=False)
@@ -111,7 +151,7 @@ def drill_block(
         ties=_ties(exposures, camera, top, np.random.default_rng([seed, 71])),
         terrain=prior,
     )
-    return block, np.array([e.exterior.projection_centre_m for e in exposures])
+    return block, [e.exterior for e in exposures]
 
 
 def _claimed_error(seed: int) -> TerrainError:
@@ -121,13 +161,16 @@ def _claimed_error(seed: int) -> TerrainError:
 
 
 def _stating(frames: list[BlockFrame], random: np.random.Generator) -> list[BlockFrame]:
-    """The frames with their instruments' own sigmas, and a zero of heights as wrong as that says."""
+    """The frames with their instruments' sigmas; zero and scatter of heights are as wrong as those say."""
     zero = float(random.normal() * _ZERO_M)
+    scatter = random.normal(size=len(frames)) * _SCATTER_M
     stated = []
-    for frame in frames:
+    for frame, noise in zip(frames, scatter, strict=True):
         east, north, up = frame.exterior.projection_centre_m
         exterior = replace(
-            frame.exterior, projection_centre_m=(east, north, up + zero), sigma_position_m=_CLAIMED_M
+            frame.exterior,
+            projection_centre_m=(east, north, up + zero + float(noise)),
+            sigma_position_m=_CLAIMED_M,
         )
         stated.append(replace(frame, exterior=exterior))
     return stated
@@ -158,6 +201,7 @@ def _measured(
             sigma_position_m=_SIGMA_M,
             sigma_attitude_rad=tuple(np.radians(_SIGMA_DEG)),
             source=PoseSource.GNSS,
+            height_on_terrain=True,
         )
         frames.append(
             BlockFrame(

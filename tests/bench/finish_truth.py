@@ -69,7 +69,7 @@ def places(mosaic: Path, truth: DrillTruth) -> Places:
 def frame_agreement(data: Path, truth: DrillTruth) -> tuple[np.ndarray, np.ndarray]:
     """Errors n×3 of a revision's projection centres, the common shift taken out, and their sigmas."""
     with opened(data) as workspace:
-        frames, records = _frames(workspace)
+        frames, records = frames_of(workspace)
         names = [records[f.frame_id].header.provenance.source_name for f in frames]
     true = np.array([truth.exteriors[name].projection_centre_m for name in names])
     error = np.array([f.exterior.projection_centre_m for f in frames]) - true
@@ -79,7 +79,7 @@ def frame_agreement(data: Path, truth: DrillTruth) -> tuple[np.ndarray, np.ndarr
 def ties_and_cells(data: Path) -> list[tuple[str, int, float]]:
     """Photo, ties used and share of its 8×8 grid that holds one (percent), of each frame of a revision."""
     with opened(data) as workspace:
-        frames, records = _frames(workspace)
+        frames, records = frames_of(workspace)
         return [(records[f.frame_id].header.provenance.source_name, f.ties, f.cells_pct) for f in frames]
 
 
@@ -117,7 +117,7 @@ class _Sources:
     """The pictures that a revision's pixels came from, laid as the revision laid them."""
 
     def __init__(self, workspace: Workspace, mosaic: MosaicInfo) -> None:
-        frames, records = _frames(workspace)
+        frames, records = frames_of(workspace)
         self._originals = Originals(workspace, list(records.values()))
         record = workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
         self._terrain: TerrainGrid = recorded_terrain(workspace, record.dem_id)
@@ -176,7 +176,8 @@ def _tiles(workspace: Workspace, mosaic: MosaicInfo) -> Iterator[MosaicTile]:
         yield read_tile(workspace.store, head)
 
 
-def _frames(workspace: Workspace) -> tuple[list[RevisionFrame], dict[str, FrameRecord]]:
+def frames_of(workspace: Workspace) -> tuple[list[RevisionFrame], dict[str, FrameRecord]]:
+    """The frames of the revision on show, and all records of the flight in use by frame id."""
     mosaic = _shown(workspace)
     flight = workspace.catalog.flights.flight(NAME)
     records = workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)

@@ -25,6 +25,7 @@ from flycam.drill.flight import drill_camera
 from flycam.drill.metadata import Measured, exif_of, xmp_of
 from flycam.geodata.crs import to_lonlat
 from flycam.geodata.geotiff import write_geotiff
+from flycam.geometry.interior import InteriorOrientation
 
 ROOT = Path(__file__).parents[2] / ".bench"
 GSD_M = 0.15
@@ -118,6 +119,36 @@ def first_photos(flight: BenchFlight, count: int) -> Path:
     return folder
 
 
+def to_and_fro(photos: int, per_strip: int) -> tuple[np.ndarray, np.ndarray]:
+    """Strip of each photo, and its place along it: every second strip is flown backwards."""
+    strip, place = np.divmod(np.arange(photos), per_strip)
+    return strip, np.where(strip % 2, per_strip - 1 - place, place)
+
+
+def yaw_along(strip: int) -> float:
+    """Where the aircraft's nose points on a strip, degrees: north, and south on the way back."""
+    return 180.0 if strip % 2 else 0.0
+
+
+def taken_at(number: int, strip: int) -> datetime:
+    """A photo every 4 seconds, and a turn of 14 between strips."""
+    return datetime(2026, 9, 5, 2, 0, 0, tzinfo=UTC) + timedelta(seconds=4.0 * number + 14.0 * float(strip))
+
+
+def save_photo(
+    folder: Path, number: int, picture: np.ndarray, measured: Measured, camera: InteriorOrientation
+) -> None:
+    """Write a photo (H×W×3 RGB) as a drone of the drill's camera would, with what it measured."""
+    name = f"DJI_{number + 1:04d}.JPG"
+    Image.fromarray(picture).save(
+        folder / "photos" / name,
+        format="JPEG",
+        quality=90,
+        exif=exif_of(name, measured, camera),
+        xmp=xmp_of(measured, camera),
+    )
+
+
 _CENTRE_E, _CENTRE_N, _AGL_M, _POST_M = 500_000.0, 2_400_000.0, 120.0, 10.0
 
 
@@ -125,8 +156,7 @@ def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip
     height_px, width_px = pictures[0].shape[:2]
     camera = drill_camera((width_px, height_px))
     along, across = 0.25 * height_px * GSD_M, 0.35 * width_px * GSD_M
-    strip, place = np.divmod(np.arange(photos), per_strip)
-    place = np.where(strip % 2, per_strip - 1 - place, place)
+    strip, place = to_and_fro(photos, per_strip)
     east, north = _CENTRE_E + strip * across, _CENTRE_N + place * along
     margin = 1500.0
     west, top = _CENTRE_E - margin, north.max() + margin
@@ -137,14 +167,13 @@ def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip
     ground = _rolling(x[None, :], y[:, None]).astype(np.float32)
     lonlat = to_lonlat(np.stack([east, north], -1), WORK_CRS)
     heights = _rolling(east, north) + _AGL_M
-    start = datetime(2026, 9, 5, 2, 0, 0, tzinfo=UTC)
     for number in range(photos):
         picture = pictures[number % len(pictures)]
         lap = number // len(pictures)
         picture = cv2.convertScaleAbs(
             picture[:: -1 if lap % 2 else 1], alpha=1.0 - 0.02 * lap, beta=float(lap)
         )
-        yaw_deg = 0.0 if strip[number] % 2 == 0 else 180.0
+        yaw_deg = yaw_along(strip[number])
         measured = Measured(
             lon_deg=float(lonlat[number, 0]),
             lat_deg=float(lonlat[number, 1]),
@@ -154,16 +183,9 @@ def _write_long(folder: Path, pictures: list[np.ndarray], photos: int, per_strip
             pitch_deg=-89.5,
             roll_deg=0.0,
             flight_yaw_deg=yaw_deg,
-            taken=start + timedelta(seconds=4.0 * number + 14.0 * float(strip[number])),
+            taken=taken_at(number, strip[number]),
         )
-        name = f"DJI_{number + 1:04d}.JPG"
-        Image.fromarray(np.ascontiguousarray(picture[..., ::-1])).save(
-            folder / "photos" / name,
-            format="JPEG",
-            quality=90,
-            exif=exif_of(name, measured, camera),
-            xmp=xmp_of(measured, camera),
-        )
+        save_photo(folder, number, np.ascontiguousarray(picture[..., ::-1]), measured, camera)
     corner = (_POST_M, 0.0, west - _POST_M / 2, 0.0, -_POST_M, top + _POST_M / 2)
     write_geotiff(
         folder / "dem.tif", ground, corner, WORK_CRS, nodata=-9999.0, tags={"VERTICAL_DATUM": "EGM96"}

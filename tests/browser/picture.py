@@ -41,7 +41,8 @@ def main() -> None:
             workspace = Workspace(
                 store=LocalStore(root / "store"), catalog=catalog, box="picture", cache_dir=root / "cache"
             )
-            run_demo(workspace)
+            if not catalog.flights.flights():
+                run_demo(workspace)
             newest = max(catalog.flights.flights(), key=lambda flight: flight.last_ns)
             with running(Services(workspace=workspace)) as url:
                 picture = _picture(url, newest)

@@ -81,6 +81,32 @@ def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
         expect(page.locator(".card")).to_contain_text("Bản hoàn thiện 1")
 
 
+def test_the_outline_is_that_of_the_revision_that_is_drawn(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    number = finish_by_hand(world.workspace, world.after, columns=4)
+    bounds = world.workspace.catalog.flights.flight(world.after).bounds_lonlat_deg
+    assert bounds is not None
+    hidden = f"hidden={world.before}&turned=notFlown,communes,hillshade"
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        # the eastern edge of what was flown in the middle: the finished revision ends far west of it
+        link = f"event={REAL}&lang=vi&{hidden}&map=17/{(bounds[1] + bounds[3]) / 2}/{bounds[2]}"
+        page = open_page(link=link, url=url)
+
+        def dark_at_the_edge() -> int:
+            box = page.locator(".map").bounding_box()
+            assert box is not None
+            x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+            strip = settled(page)[y - 60 : y + 60, x - 12 : x + 12]
+            return int((strip.max(axis=-1) < 90).sum())
+
+        final = dark_at_the_edge()
+        page.locator("select.revision").select_option("0")
+        live = dark_at_the_edge()
+        assert final == 0 < live, "the line's dark casing"
+        page.locator("select.revision").select_option(str(number))
+        assert dark_at_the_edge() == 0
+
+
 def _without_spaces(text: str) -> str:
     return "".join(text.split())
 

@@ -215,6 +215,74 @@ def test_a_dot_seen_from_afar_leads_to_its_flight(open_page: OpenPage) -> None:
     wait_for_zoom(page, 15)
 
 
+def test_going_to_a_flight_closes_the_card_of_the_point_that_is_left(
+    open_page: OpenPage, world: World
+) -> None:
+    for size in ("office", "phone"):
+        page = open_page(size, f"lang=vi&event={REAL}&{FLOWN}")
+        settled(page)
+        click_map(page)
+        expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+        if size == "phone":
+            page.locator(".card .close").click()
+            click_map(page, 0.5, 0.3)
+            expect(page.locator(".card")).to_be_visible()
+            page.locator("button.whole").click()
+        else:
+            page.locator(f'[data-flight="{world.before}"] .flight-actions button').first.click()
+        expect(page.locator(".card")).to_be_hidden()
+        assert "at=" not in page.url
+
+
+def test_of_flights_far_apart_the_newest_is_opened_and_the_other_offered(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    far = add_flight(world.workspace, REAL, "Bản Liền – lũ quét", "2024-09-11 02:00", shift=(4000, 0))
+    with running(Services(workspace=world.workspace)) as url:
+        for size in ("office", "phone"):
+            page = open_page(size, f"lang=vi&event={REAL}", url=url)
+            wait_for_zoom(page, 14)
+            bounds = world.workspace.catalog.flights.flight(far).bounds_lonlat_deg
+            assert bounds is not None
+            lon = float(page.url.partition("map=")[2].split("&")[0].split("%2F")[2])
+            assert bounds[0] < lon < bounds[2]
+            others = page.locator("select.elsewhere")
+            expect(others).to_have_text(re.compile("Nơi khác: 2"))
+            others.select_option(world.after)
+            settled(page)
+            lon = float(page.url.partition("map=")[2].split("&")[0].split("%2F")[2])
+            assert abs(lon - LON) < 0.02
+            expect(others.locator("option").first).to_have_text("Nơi khác: 1")
+            page.locator("button.whole").click()
+            settled(page)
+            expect(others).to_be_hidden()
+
+
+def test_a_label_near_the_edge_of_a_phone_is_written_on_the_other_side(open_page: OpenPage) -> None:
+    page = open_page(
+        "phone", f"lang=vi&event={REAL}&map=12/{LAT}/{LON - 0.05}&turned=communes,notFlown,hillshade"
+    )
+    picture = settled(page).astype(int)
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    middle = int(box["y"] + box["height"] / 2)
+    rows = picture[middle - 40 : middle + 40]
+    paper = (rows.min(axis=-1) > 248).mean(axis=0)  # share of each column that a label's paper takes
+    assert paper[-4:].max() < 0.1, "the label runs out of the picture"
+    assert (paper > 0.3).sum() > 150, "and is there"
+
+
+def test_the_list_button_leaves_the_scale_free(open_page: OpenPage) -> None:
+    for language, zoom in (("vi", 15.3), ("vi", 9.1), ("en", 17.7)):
+        page = open_page("phone", f"lang={language}&event={REAL}&map={zoom}/{LAT}/{LON}")
+        settled(page)
+        scale, button = (page.locator(one).bounding_box() for one in (".ol-scale-line", ".panel-switch"))
+        assert scale is not None and button is not None
+        assert scale["x"] + scale["width"] < button["x"]
+        assert scale["height"] < 40, "one line"
+
+
 def test_the_door_asks_for_a_token_and_opens(open_page: OpenPage, tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     add_account(workspace, "Lan", Role.VIEWER, "the-token")

@@ -14,7 +14,7 @@ from flycam.catalog.geometry_json import (
     provenance_to_json,
 )
 from flycam.frame.frame import Provenance
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 
 _FLOAT = st.floats(allow_nan=False)
@@ -30,6 +30,8 @@ _EXTERIOR = st.builds(
     sigma_attitude_rad=_VECTOR,
     source=st.sampled_from(PoseSource),
     version=st.integers(0, 1000),
+    height_on_terrain=st.booleans(),
+    motion=st.none() | st.builds(Motion, velocity_mps=_VECTOR, turn_radps=_VECTOR),
 )
 _INTERIOR = st.builds(
     InteriorOrientation,
@@ -57,6 +59,21 @@ def test_a_pose_comes_back_bit_for_bit(exterior: ExteriorOrientation) -> None:
     back = exterior_from_json(exterior_to_json(exterior))
     assert back == exterior
     assert exterior_to_json(back) == exterior_to_json(exterior), "also the sign of zero"
+
+
+def test_a_pose_without_motion_is_written_as_it_always_was() -> None:
+    """Hashes of placements and finished revisions are of this text."""
+    pose = ExteriorOrientation(
+        projection_centre_m=(1.0, 2.0, 3.0),
+        rotation=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+        work_crs="EPSG:32648",
+        vertical_datum="EGM96",
+        sigma_position_m=(1.0, 1.0, 1.0),
+        sigma_attitude_rad=(0.0, 0.0, 0.0),
+        source=PoseSource.GNSS,
+    )
+    assert "motion" not in exterior_to_json(pose)
+    assert exterior_to_json(pose).endswith('"source":"gnss","version":0}')
 
 
 @given(_INTERIOR)

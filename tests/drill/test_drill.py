@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from PIL import Image
 from flycam.drill import drill as drill_module
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
-from flycam.errors import DiskFull, InputUnusable, NotFound
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.geodata.camera_file import load_camera_file
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 
@@ -150,3 +152,32 @@ def test_an_oblique_photo_shows_ground_everywhere() -> None:
     drill = drill_module.make_drill(seed=3, gsd_m=0.8, photos=(2, 2), size_px=(160, 120), pitch_deg=-55.0)
     for number in range(4):
         assert np.isfinite(drill.coordinates_of(number)).all()
+
+
+def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path) -> None:
+    options = {"readout_ms": 40.0, "speed_mps": 12.0, **TINY}
+    report = write_drill(tmp_path / "rolling", truth_rasters=False, **options)
+    write_drill(tmp_path / "global", truth_rasters=False, speed_mps=12.0, **TINY)
+    drill = drill_module.make_drill(**options)
+    truth = read_truth(tmp_path / "rolling")
+    assert truth.camera == drill.camera and truth.camera.readout_s == 0.04
+    assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
+    assert all(e.motion is not None for e in truth.exteriors.values())
+    given = load_camera_file(tmp_path / "rolling" / "camera.json")
+    assert replace(given, calibration_id="drill:truth", sigma_focal_rel=0.0) == truth.camera
+    assert b'ShutterType="Electronic"' in (report.photos / "DJI_0001.JPG").read_bytes()
+    # the same flight with a global shutter: the same places, other pictures, no trace of a readout
+    other = read_truth(tmp_path / "global")
+    assert not (tmp_path / "global" / "camera.json").exists()
+    assert other.facts["speed_mps"] == 12.0 and "motion" not in other.facts["frames"][0]
+    assert [replace(e, motion=None) for e in truth.exteriors.values()] == list(other.exteriors.values())
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("readout_ms", -1.0), ("readout_ms", 300.0), ("speed_mps", 0.0), ("speed_mps", 90.0)],
+)
+def test_a_shutter_or_a_speed_that_is_none_is_refused_in_both_languages(option: str, value: float) -> None:
+    with pytest.raises(OptionUnusable, match=r"readout|speed") as refused:
+        drill_module.make_drill(**{option: value}, **TINY)
+    assert "diễn tập" in refused.value.vi

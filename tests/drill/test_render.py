@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from flycam.drill.cast import height_at
-from flycam.drill.drill import Drill
+from flycam.drill.drill import Drill, make_drill
 from flycam.drill.render import Weather
 from flycam.geometry.camera import project
+from tests.drill.conftest import SMALL
 
 
 @pytest.mark.parametrize("number", [0, 4])
@@ -66,3 +67,36 @@ def test_weather_changes_the_light_and_not_the_geometry(before: Drill) -> None:
 def test_exposure_drifts_over_the_flight(before: Drill) -> None:
     levels = [before.renderer._exposure(e) for e in before.exposures]
     assert 0.02 < np.std(levels) < 0.3
+
+
+def test_a_rolling_shutter_renders_each_row_from_where_the_aircraft_then_was() -> None:
+    """Against the geometry room's own projection, which knows rows in another way: every pixel's true ground
+    falls on that pixel, and without the motion it does not."""
+    drill = make_drill(seed=3, noise=0.0, readout_ms=120.0, speed_mps=15.0, **SMALL)
+    height, width = 240, 320
+    u, v = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
+    for number in (0, 4):
+        exterior = drill.exposures[number].exterior
+        assert exterior.motion is not None
+        speed = np.linalg.norm(exterior.motion.velocity_mps[:2])
+        assert 12.0 < speed < 18.0
+        ground = drill.coordinates_of(number).reshape(-1, 3)
+        uv, _ = project(drill.camera, exterior, ground)
+        still, _ = project(drill.camera, replace(exterior, motion=None), ground)
+        there = np.stack([u.ravel(), v.ravel()], -1)
+        known = np.isfinite(ground[:, 0])
+        assert known.mean() > 0.99
+        off, moved = (np.linalg.norm(one - there, axis=1)[known] for one in (uv, still))
+        assert np.quantile(off, 0.999) < 0.02
+        assert moved.max() > 1.0
+
+
+def test_neighbouring_strips_fly_in_opposite_directions_and_gusts_are_each_photo_s_own() -> None:
+    drill = make_drill(seed=3, noise=0.0, readout_ms=40.0, **SMALL)
+    velocity = np.array([e.exterior.motion.velocity_mps for e in drill.exposures])  # type: ignore[union-attr]
+    centres = np.array([e.exterior.projection_centre_m for e in drill.exposures])
+    for strip in (slice(0, 3), slice(3, 6)):
+        ahead = centres[strip][-1, :2] - centres[strip][0, :2]
+        along = velocity[strip, :2] @ ahead / np.linalg.norm(ahead)
+        assert along == pytest.approx(np.full(3, 9.0), abs=2.0)
+    assert len({tuple(one) for one in velocity}) == 6

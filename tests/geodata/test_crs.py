@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pyproj import CRS, Geod
+from pyproj import Geod
 
 from flycam.errors import CrsMissing
 from flycam.geodata import crs
@@ -93,14 +93,16 @@ def test_vn2000_other_registered_parameters_differ_by_decimetres() -> None:
     assert 0.3 < float(np.hypot(*offset[0])) < 1.5
 
 
-def test_vn2000_zones_are_those_of_the_registry() -> None:
-    for meridian, code in crs._VN2000_ZONES.items():
-        conversion = CRS.from_epsg(code).coordinate_operation
-        assert conversion is not None
-        assert conversion.params[1].value == meridian
-    assert crs.vn2000_zone(103.97, "lao cai") == "EPSG:9208"
-    assert crs.vn2000_zone(104.80) == "EPSG:9208"
-    assert set(crs._PROVINCE_MERIDIANS.values()) <= set(crs._VN2000_ZONES)
+def test_the_register_says_where_a_crs_holds() -> None:
+    zone_48 = crs.valid_area("EPSG:32648")
+    assert zone_48 is not None and zone_48.bounds_deg == (102.0, 0.0, 108.0, 84.0)
+    assert zone_48.holds((104.0, 22.0, 104.1, 22.1))
+    assert not zone_48.holds((107.99, 22.0, 108.01, 22.1)) and not zone_48.holds((104.0, -1.0, 104.1, 1.0))
+    pacific = crs.valid_area("EPSG:3832")  # its area crosses the antimeridian
+    assert pacific is not None and pacific.bounds_deg[0] > pacific.bounds_deg[2]
+    assert pacific.holds((179.0, 0.0, 179.5, 1.0)) and pacific.holds((-179.0, 0.0, -178.0, 1.0))
+    assert not pacific.holds((10.0, 0.0, 11.0, 1.0))
+    assert crs.valid_area("+proj=tmerc +lon_0=105 +datum=WGS84") is None
 
 
 def test_vn2000_round_trip() -> None:

@@ -14,13 +14,15 @@ from flycam.geometry.expected_error import (
     NODE_STEP_PX,
     UNKNOWN_M,
     expected_error,
+    ground_at_large,
     pose_covariance,
     tile_error,
+    tile_sigma,
 )
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import lonlat_to_mercator, pixel_centres, single_tile_range, tile_at
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis, rotation_from_gimbal
-from flycam.geometry.terrain import flat_terrain, normals_at, surface_heights
+from flycam.geometry.terrain import TerrainGrid, flat_terrain, normals_at, surface_heights
 from tests.geometry.scenes import CENTRE, LAT, LON, WORK_CRS, hills, mercator_map
 
 UP = np.array([[0.0, 0.0, 1.0]])
@@ -110,7 +112,7 @@ def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
         projection_centre_m=(*CENTRE, float(surface_heights(terrain, *map(np.array, CENTRE))) + 120.0),
     )
     sigma = flat_terrain(1.5, WORK_CRS, "EGM96", terrain.bounds_m)
-    error = tile_error(exterior, tile, to_work, terrain, sigma)
+    error = tile_error(exterior, tile, to_work, terrain, tile_sigma(tile, to_work, sigma))
     assert error.shape == (256, 256)
     assert error.dtype == np.float32
     rows, cols = np.meshgrid([0.0, 64.0, 224.0], [32.0, 128.0], indexing="ij")
@@ -119,14 +121,90 @@ def test_a_tile_is_exact_at_its_nodes_and_linear_between() -> None:
     exact = expected_error(exterior, ground, normals_at(terrain, xy), np.full(6, 1.5))
     assert error[rows.astype(int), cols.astype(int)].ravel() == pytest.approx(exact, rel=1e-6)
     between = error[NODE_STEP_PX // 2, ::NODE_STEP_PX]
-    assert between == pytest.approx((error[0, ::32] + error[32, ::32]) / 2, rel=1e-5)
+    variances = (error[0, ::32].astype(float) ** 2 + error[32, ::32].astype(float) ** 2) / 2
+    assert between == pytest.approx(np.sqrt(variances), rel=1e-5)
 
 
 def test_what_is_not_known_is_said_to_be_far_off() -> None:
     tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
     elsewhere = flat_terrain(0.0, WORK_CRS, "EGM96", (0.0, 0.0, 10.0, 10.0))
-    error = tile_error(pose(), tile, mercator_map(), elsewhere, elsewhere)
+    sigma_m = tile_sigma(tile, mercator_map(), elsewhere)
+    assert np.isnan(sigma_m).all()
+    error = tile_error(pose(), tile, mercator_map(), elsewhere, sigma_m)
     assert (error == UNKNOWN_M).all()
+
+
+def test_a_height_that_is_worse_known_at_one_post_is_so_at_the_pixels_there() -> None:
+    """Sigmas of heights change from post to post; a lattice of every 32nd pixel passed over them."""
+    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    to_work = mercator_map()
+    row, col = 100, 75  # between nodes
+    place = to_work(pixel_centres(single_tile_range(tile), np.array([row]), np.array([col])).reshape(-1, 2))[
+        0
+    ]
+    sigma = np.full((101, 101), np.float32(0.2))
+    sigma[49:52, 49:52] = 3.0
+    grid = TerrainGrid(
+        heights_m=sigma,
+        origin_m=(float(place[0]) - 50.0, float(place[1]) + 50.0),
+        post_spacing_m=(1.0, 1.0),
+        work_crs=WORK_CRS,
+        vertical_datum="EGM96",
+        dem_id="sigma",
+    )
+    sigma_m = tile_sigma(tile, to_work, grid)
+    assert sigma_m[row, col] == pytest.approx(3.0)
+    assert sigma_m[row, col + 40] == pytest.approx(0.2)
+    exterior = replace(pose(), projection_centre_m=(float(place[0]) - 60.0, float(place[1]), 120.0))
+    west, south, east, north = grid.bounds_m
+    flat = flat_terrain(0.0, WORK_CRS, "EGM96", (west - 300.0, south - 300.0, east + 300.0, north + 300.0))
+    error = tile_error(exterior, tile, to_work, flat, sigma_m)
+    assert error[row, col] == pytest.approx(3.0 * 60.0 / 120.0, rel=1e-2)
+
+
+def test_a_pixel_at_the_rim_of_the_ground_is_as_well_known_as_one_inside() -> None:
+    """Nodes of its lattice may lie beyond: that is no reason to know nothing of the tile."""
+    tile, _, _ = tile_at(19, tuple(lonlat_to_mercator(np.array([LON, LAT]))))
+    to_work = mercator_map()
+    corners = to_work(
+        pixel_centres(single_tile_range(tile), np.array([0.0, 255.0]), np.array([0.0, 255.0])).reshape(-1, 2)
+    )
+    (west, _), (east, _) = corners.min(axis=0), corners.max(axis=0)
+    south, north = corners[:, 1].min() - 50.0, corners[:, 1].max() + 50.0
+    middle = (west + east) / 2.0
+    ground = flat_terrain(0.0, WORK_CRS, "EGM96", (middle, south, east + 50.0, north))
+    sigma = flat_terrain(2.0, WORK_CRS, "EGM96", ground.bounds_m)
+    exterior = replace(pose(), projection_centre_m=(east + 60.0, float(corners[0, 1]), 120.0))
+    error = tile_error(exterior, tile, to_work, ground, tile_sigma(tile, to_work, sigma))
+    unknown = (error == UNKNOWN_M).mean(axis=0)
+    assert unknown[:120] == pytest.approx(1.0)
+    assert unknown[136:] == pytest.approx(0.0)
+    wide = flat_terrain(0.0, WORK_CRS, "EGM96", (west - 50.0, south, east + 50.0, north))
+    whole = tile_error(exterior, tile, to_work, wide, np.full((256, 256), np.float32(2.0)))
+    np.testing.assert_allclose(error[:, 136:], whole[:, 136:], rtol=1e-4)
+
+
+def test_ground_at_large_has_the_slope_of_the_ground_and_not_of_what_stands_on_it() -> None:
+    east, north = np.meshgrid(np.arange(200.0), np.arange(200.0))
+    heights = 2000.0 + 0.5 * east
+    heights[(east % 40 < 4) & (north % 40 < 4)] += 12.0
+    terrain = TerrainGrid(
+        heights_m=heights.astype(np.float32),
+        origin_m=(0.0, 199.0),
+        post_spacing_m=(1.0, 1.0),
+        work_crs=WORK_CRS,
+        vertical_datum="EGM96",
+        dem_id="crowns",
+    )
+    large = ground_at_large(terrain)
+    assert max(large.post_spacing_m) == pytest.approx(10.0)
+    places = np.array([[x, y] for x in (40.0, 90.0, 150.0) for y in (60.0, 120.0)])
+    normals = normals_at(large, places)
+    assert -normals[:, 0] / normals[:, 2] == pytest.approx(np.full(6, 0.5), abs=0.2)
+    assert surface_heights(large, *places.T) == pytest.approx(2000.0 + 0.5 * places[:, 0], abs=2.5)
+    holed = replace(terrain, heights_m=np.where(east < 50, np.nan, heights).astype(np.float32))
+    assert np.isnan(surface_heights(ground_at_large(holed), np.array([20.0]), np.array([100.0]))).all()
+    assert ground_at_large(large) is large
 
 
 def test_the_covariance_of_sigmas_alone() -> None:

@@ -15,7 +15,7 @@ from flycam.geometry.posts import posts_are_fine
 from flycam.geometry.rectify import post_view, rectify, source_coordinates
 from flycam.geometry.sight import View
 from flycam.geometry.terrain import TerrainGrid, cast_rays, surface_heights
-from tests.geometry.scenes import CENTRE, pose
+from tests.geometry.scenes import CENTRE, camera, pose
 from tests.geometry.test_rectify import SMALL, TO_WORK, ground_of, middle_tile, picture, tiles_of
 
 
@@ -52,6 +52,22 @@ def test_every_seen_pixel_is_where_exact_projection_puts_it(pitch):
     off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
     assert off.size > 10_000
     assert np.max(off) < 0.2
+
+
+@pytest.mark.parametrize("focal_px", [350.0, 1400.0, 3000.0])
+def test_posts_just_fine_enough_err_little_on_steep_ground(focal_px):
+    """Ridges of 45 degrees, posts as far apart as still counts as fine: below the camera the bound at the
+    middle of cells, towards the corners of a wide picture somewhat more."""
+    interior = camera(width=480, height=360, focal=focal_px, brown=False)
+    terrain = fine(lambda east, _: 300.0 + np.abs((east + 16.0) % 32.0 - 16.0), spacing=4.0)
+    heights = np.linspace(40.0, 2000.0, 400)
+    high = next(p for p in (pose(terrain, agl_m=h) for h in heights) if posts_are_fine(interior, p, terrain))
+    tiles = tiles_of(interior, high, terrain, z=20)
+    where = source_coordinates(interior, high, terrain, tiles, TO_WORK)
+    exact, _ = project(interior, high, ground_of(tiles, terrain).reshape(-1, 3))
+    off = np.hypot(where.u.ravel() - exact[:, 0], where.v.ravel() - exact[:, 1])[where.valid.ravel()]
+    assert off.size > 1_000
+    assert 0.02 < np.max(off) < 0.15
 
 
 def test_a_tile_alone_has_the_bytes_it_has_among_others():

@@ -31,6 +31,7 @@ def test_relative_height_and_terrain_at_takeoff_by_default():
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
     assert heights.datum == "EGM96"
     assert codes(problems) == ["takeoff_estimated"]
+    assert heights.on_terrain.all()
     assert heights.takeoffs[0].sigma_m == pytest.approx(3.0)
     np.testing.assert_allclose(heights.sigma_m, np.sqrt(3.0**2 + 1.0 + 1.5**2))
 
@@ -54,6 +55,7 @@ def test_on_a_mountainside_the_aircraft_knows_its_takeoff_better_than_the_first_
     photos = [replace(p, lat_deg=p.lat_deg + 120.0 / M_PER_DEG) for p in photos]
     heights, _ = settle(photos, slope)
     assert heights.takeoffs[0].how == "altitude"
+    assert not heights.on_terrain.any(), "the aircraft's own altitude knows nothing of the terrain's error"
     np.testing.assert_allclose(heights.height_m, 560.0)
     assert heights.takeoffs[0].sigma_m == pytest.approx(8.0)
 
@@ -82,6 +84,7 @@ def test_each_sortie_has_its_own_takeoff():
 def test_the_operators_word_beats_every_estimate(given, height, how):
     heights, _ = settle(strips(), slope, takeoff=given)
     assert heights.takeoffs[0].how == how
+    assert heights.on_terrain.all() == (how == "operator_point")
     np.testing.assert_allclose(heights.height_m, height, atol=1e-6)
 
 

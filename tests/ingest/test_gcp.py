@@ -77,3 +77,18 @@ def test_the_real_list(shared_data):
     assert control.crs == "EPSG:4326"
     assert len(control.marks) >= 34
     assert all(16 < m.x < 17 and 47 < m.y < 48 for m in control.marks)
+
+
+@pytest.mark.parametrize("header", ["VN-2000", "VN2000 múi 3 độ", "VN-2000 kinh tuyến trục 104°10'"])
+def test_vn_2000_without_a_zone_that_is_known_asks_for_its_code(tmp_path, header):
+    path = tmp_path / "khống chế.txt"
+    path.write_text(f"{header}\n498000.0 2401000.0 500.0 100 200 DJI_0001.JPG\n", encoding="utf-8")
+    with pytest.raises(CrsMissing, match=r"khống chế\.txt: .*VN-2000 without a zone.*EPSG:9208") as said:
+        read_gcp(path)
+    assert "EPSG:9208" in said.value.vi
+
+
+def test_vn_2000_in_degrees_needs_no_zone(tmp_path):
+    path = tmp_path / "gcp.txt"
+    path.write_text("VN-2000\n104.03 21.70 500.0 100 200 DJI_0001.JPG\n", encoding="utf-8")
+    assert read_gcp(path).crs == "VN-2000"

@@ -283,7 +283,7 @@ def test_the_operators_layer_beats_the_tags_and_is_said():
 def test_a_camera_also_sold_for_infrared_is_asked_about():
     canon = [replace(p, maker="Canon", model="Canon PowerShot S110") for p in strips()]
     said = the(inspect(canon).problems, "maybe_infrared")
-    assert "--data" in said.sentence_en and "--data" in said.sentence_vi, "what the map has keeps its layer"
+    assert "also moves photos" in said.sentence_en and "cũng được chuyển" in said.sentence_vi
     assert "--layer infrared" in said.sentence_en and len(said.frames) == len(canon)
     assert "maybe_infrared" not in codes(inspect(canon, layer="colour").problems)
     assert "maybe_infrared" not in codes(inspect(strips()).problems)

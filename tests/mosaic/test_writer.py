@@ -103,6 +103,29 @@ def test_an_error_on_its_way_out_is_not_hidden_by_a_flush(catalog: Catalog) -> N
     assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
 
 
+def test_tiles_are_written_behind_and_a_late_patch_still_finds_them(catalog: Catalog) -> None:
+    store = MemoryStore()
+    with writer(store, catalog) as one:
+        for late in (10, 20, 30):
+            one.add(flat(late, 1, late))
+            one.add(flat(late + 1, 2, late))
+            one.write([*flat(0, 1, 1).tiles, *flat(0, 2, 1).tiles])
+            assert not one._canvases
+    patches = [flat(late + n, 1 + n, late) for late in (10, 20, 30) for n in (0, 1)]
+    assert stored(store, catalog) == folded(patches)
+
+
+def test_what_went_wrong_behind_is_raised_and_nothing_half_written_is_named(catalog: Catalog) -> None:
+    class Refusing(MemoryStore):
+        def flush(self) -> None:
+            raise StoreUnavailable("store: does not answer; start it and run again")
+
+    with pytest.raises(StoreUnavailable), writer(Refusing(), catalog) as one:
+        one.add(flat(1, 1, 10))
+        one.write(flat(1, 1, 10).tiles)
+    assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
+
+
 def test_memory_is_bounded_by_the_cache(catalog: Catalog) -> None:
     one = writer(MemoryStore(), catalog, cache_tiles=2)
     for number in range(6):

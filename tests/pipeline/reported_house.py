@@ -35,6 +35,7 @@ STATS = {
     "check_m": [None, None, None],
     "control": {"said": [], "points": 0, "reference": None},
     "residuals": {"used": [50, 30, *[0] * 18, 20], "held_out": [5, 3, *[0] * 18, 2]},
+    "rolling_shutter": {"asked": True, "frames": 5, "unknown": 0, "readout_ms": 33.0, "most_px": 1.52},
     "surface": {"spacing_m": 10.0, "supported_pct": 50.0},
     "seconds": {"ties": [100.0, 50.0], "blend": [80.0, 40.0], "report": [7.0, 3.0]},
     "versions": {"flycam": "0.1.0", "recipe": 1},

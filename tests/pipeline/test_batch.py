@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
-from flycam.errors import FlightBusy, NameTaken, PositionMissing, SourceUnreadable
+from flycam.errors import (
+    FlightBusy,
+    NameTaken,
+    OutsideTerrain,
+    PositionMissing,
+    SourceUnreadable,
+    StoreDenied,
+    StoreUnavailable,
+    TerrainMissing,
+)
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import NO_TERRAIN, sentence
+from flycam.frame.warning import MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.geodata.dem_info import read_dem_info
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.terrain import register_dem, registered_dems
+from flycam.pipeline.trial import try_store
 from flycam.store import keys
+from flycam.store.wrappers import FaultyStore
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -245,6 +260,90 @@ def test_terrain_that_misses_the_flight(drill: DrillReport, make_house: MakeHous
     report = house.ingest(drill.photos)
     assert report.flight.vertical_datum == "LOCAL"
     assert report.flight.warnings == (NO_TERRAIN,)
+
+
+def test_a_store_that_is_down_is_said_before_a_photo_is_looked_at(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(drill)
+    down = FaultyStore(house.workspace.store, lambda _operation, _key: StoreUnavailable("it is down"))
+    told: list[str] = []
+    with pytest.raises(StoreUnavailable):
+        ingest(
+            replace(house.workspace, store=down),
+            SurveyRequest(paths=(drill.photos,)),
+            Labels(),
+            lambda stage, _done, _total: told.append(stage),
+        )
+    assert told == [] and house.workspace.catalog.flights.flights() == []
+
+
+def test_trying_the_store_leaves_nothing_in_it(make_house: MakeHouse) -> None:
+    house = make_house()
+    try_store(house.workspace)
+    assert list(house.workspace.store.list("")) == []
+    keeps_all = FaultyStore(
+        house.workspace.store, lambda operation, _key: StoreDenied("no") if operation == "delete" else None
+    )
+    try_store(replace(house.workspace, store=keeps_all))
+
+
+def _with_hole(dem: Path, out: Path, share: float) -> Path:
+    """The terrain with no height in the western `share` of it."""
+    with rasterio.open(dem) as source:
+        profile, heights = source.profile | {"nodata": -9999.0}, source.read(1)
+        heights[:, : int(share * heights.shape[1])] = -9999.0
+        with rasterio.open(out, "w", **profile) as copy:
+            copy.write(heights, 1)
+            copy.update_tags(**source.tags())
+    return out
+
+
+def test_photos_over_a_hole_of_the_terrain_are_not_called_usable(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    request = SurveyRequest(paths=(drill.photos,))
+    half = _with_hole(drill.dem, tmp_path / "half.tif", 0.5)
+    house = make_house()
+    register_dem(house.workspace, half, "EGM96")
+    report = inspect_flight(request, registered_dems(house.workspace), check_pixels=False)
+    used = house.ingest(drill.photos)
+    assert len(report.survey.diagnosis.headers) == used.used
+    assert {one.name for one in report.survey.diagnosis.rejected} == {one.name for one in used.left_out}
+    most = [read_dem_info(_with_hole(drill.dem, tmp_path / "most.tif", 0.98), "EGM96")]
+    with pytest.raises((OutsideTerrain, TerrainMissing), match=r"most\.tif"):
+        inspect_flight(request, most, check_pixels=False)
+
+
+def test_terrain_of_elsewhere_is_looked_at_as_a_plane(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    request = SurveyRequest(paths=(drill.photos,))
+    with rasterio.open(drill.dem) as source:
+        moved = source.transform.translation(500_000.0, 0.0) @ source.transform
+        with rasterio.open(tmp_path / "far.tif", "w", **(source.profile | {"transform": moved})) as copy:
+            copy.write(source.read(1), 1)
+    far = [read_dem_info(tmp_path / "far.tif", "EGM96")]
+    plane = inspect_flight(request, [], check_pixels=False).survey.diagnosis
+    elsewhere = inspect_flight(request, far, check_pixels=False).survey.diagnosis
+    assert "terrain_elsewhere" in {problem.code for problem in elsewhere.problems}
+    assert elsewhere.relief == plane.relief and elsewhere.relief
+    assert elsewhere.relief[0].gsd_m[1] == pytest.approx(0.5, rel=0.3)
+
+
+@pytest.mark.real
+def test_a_doubt_about_infrared_stands_on_the_flight_until_the_operator_speaks(
+    shared_data: Path, make_house: MakeHouse
+) -> None:
+    house, photos = make_house(), shared_data / "flights" / "seneca_fixed_wing"
+    for report in (house.ingest(photos), house.ingest(photos)):
+        (doubt,) = [one for one in report.flight.warnings if code_of(one) == MAYBE_INFRARED]
+        assert "Canon PowerShot ELPH 300 HS" in sentence(doubt) and "Canon Canon" not in sentence(doubt)
+        assert "--layer infrared" in sentence(doubt, "vi")
+    told = house.ingest(photos, layer="colour").flight.warnings
+    assert [code_of(one) for one in told] == [NO_TERRAIN]
+    told = make_house(name="right").ingest(photos, layer="infrared").flight.warnings
+    assert [code_of(one) for one in told] == [NO_TERRAIN]
 
 
 def test_nothing_to_read_names_the_folder(make_house: MakeHouse, tmp_path: Path) -> None:

@@ -87,3 +87,18 @@ def test_a_tile_is_finished_when_no_frame_comes_to_it_any_more() -> None:
     assert turns.finished == [a]
     turns.laid(second)
     assert turns.finished == [a, b, c]
+
+
+def test_a_frame_that_claims_less_at_its_turn_than_at_first_holds_no_tile_back() -> None:
+    blocks = np.ones((BLOCKS, BLOCKS), dtype=bool)
+    a, b = TileId(z=18, x=40, y=70), TileId(z=18, x=41, y=70)
+    turns = Turns([TILES, TILES])
+    both, less = Claim({a: blocks, b: blocks}), Claim({b: blocks})
+    turns.settled(TILES, both)
+    turns.settled(TILES, less)
+    turns.laid(less)
+    assert turns.finished == []
+    turns.settled(both.blocks, less)
+    assert turns.finished == [a]
+    turns.laid(less)
+    assert turns.finished == [a, b]

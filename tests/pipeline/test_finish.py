@@ -21,6 +21,7 @@ import pytest
 import rasterio
 import shapely
 
+from flycam.adjust.block import TerrainPrior
 from flycam.answers.finished import of_finish
 from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
@@ -36,8 +37,9 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline import finish as recipe
 from flycam.pipeline.export import export_contours, export_flight, export_surface
 from flycam.pipeline.finish import FinishRequest, finish
+from flycam.pipeline.finish_jobs import jobs_of
 from flycam.pipeline.finish_progress import FinishProgress, WorkAhead, costs_of
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import (
@@ -490,3 +492,24 @@ def _repaint(photo: Path, seed: int) -> None:
             kept.append(data[at : at + 2 + length])
         at += 2 + length
     photo.write_bytes(b"".join(kept) + fresh[2:])
+
+
+def test_how_true_the_terrain_is_decides_the_result_and_is_recorded(
+    finished: Finished, tmp_path: Path, drill: DrillReport
+) -> None:
+    house = finished.copy(tmp_path / "house", finished=False)
+    flight = house.catalog.flights.flight(NAME)
+    (usual,) = jobs_of(house, flight, QUICK)
+    assert usual.terrain_sigma_m is None
+    assert "terrain_sigma_m" not in usual.options
+    register_dem(house, drill.dem, sigma_m=(0.4, None))
+    (stated,) = jobs_of(house, flight, QUICK)
+    assert stated.terrain_sigma_m == (0.4, None)
+    assert stated.options["terrain_sigma_m"] == [0.4, None]
+    assert stated.digest != usual.digest
+    prior = TerrainPrior.stated(recorded_terrain(house, stated.dem_id), stated.terrain_sigma_m)
+    assert (prior.sigma_height_m, prior.sigma_shift_m) == (0.4, (5.0, 5.0, 0.4))
+    register_dem(house, drill.dem, sigma_m=(0.4, 1.0))
+    (both,) = jobs_of(house, flight, QUICK)
+    assert TerrainPrior.stated(prior.terrain, both.terrain_sigma_m).sigma_shift_m == (1.0, 1.0, 0.4)
+    assert both.digest != stated.digest

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from flycam.adjust.block import TerrainPrior
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.frame.frame import Layer
@@ -30,18 +31,20 @@ def records(count: int = 6, step_m: float = 20.0, step_s: float = 2.0):
     return result
 
 
-def test_the_block_has_the_recorded_poses_and_the_aircraft_s_velocity() -> None:
+def test_the_block_has_the_recorded_poses_and_where_rows_are_read_one_by_one_the_motion() -> None:
     made = records()
     block = block_frames(made)
     assert [one.frame_id for one in block] == [one.frame_id for one in made]
     assert [one.exterior for one in block] == [one.exterior for one in made]
     assert len({one.camera for one in block}) == 1
-    for one in block:
-        assert one.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
-    alone = block_frames(made[:1])
-    assert alone[0].velocity_mps is None
-    at_once = block_frames([replace(r, header=replace(r.header, captured_ns=STORM_NS)) for r in made])
-    assert {one.velocity_mps for one in at_once} == {None}, "times that say nothing"
+    lens = replace(made[0].header.interior, readout_s=0.03)
+    rolling = [replace(r, header=replace(r.header, interior=lens)) for r in made]
+    for one, record in zip(block_frames(rolling), rolling, strict=True):
+        motion = one.exterior.motion
+        assert motion is not None
+        assert motion.velocity_mps == pytest.approx((0.0, 10.0, 0.0))
+        assert replace(one.exterior, motion=None) == record.exterior
+    assert {one.exterior.motion for one in block_frames(rolling, rolling_shutter=False)} == {None}
 
 
 def test_the_hash_is_of_all_that_decides_and_of_nothing_else() -> None:
@@ -80,7 +83,7 @@ def test_poses_in_two_systems_are_no_block() -> None:
         one_system([made[0], other])
 
 
-def test_heights_are_known_less_well_away_from_the_surface_s_support() -> None:
+def test_heights_are_known_less_well_beside_the_surface_s_support() -> None:
     terrain = TerrainGrid(
         heights_m=np.zeros((41, 41), np.float32),
         origin_m=(0.0, 40.0),
@@ -89,15 +92,28 @@ def test_heights_are_known_less_well_away_from_the_surface_s_support() -> None:
         vertical_datum="EGM96",
         dem_id="s",
     )
-    support = np.zeros((41, 41), bool)
-    support[:, :10] = True
-    sigma_m = np.where(support, np.float32(0.2), np.float32(np.nan))
-    sigma = height_sigma(terrain, Surface(terrain=terrain, support=support, sigma_m=sigma_m))
-    row = heights_at(sigma, np.stack([np.arange(41.0), np.full(41, 20.0)], axis=-1))
+    prior = TerrainPrior(terrain=terrain)
+    support, compared = np.zeros((2, 41, 41), bool)
+    support[:, :10] = compared[:, :20] = True
+    surface = Surface(
+        terrain=terrain,
+        support=support,
+        sigma_m=np.where(support, np.float32(0.2), np.float32(np.nan)),
+        terrain_sigma_m=np.full((41, 41), np.float32(0.5)),
+        unagreed_sigma_m=np.where(compared, np.float32(1.2), np.float32(np.nan)),
+        cover_m=6.0,
+    )
+    row = height_sigma(terrain, surface, prior).heights_m[20]
     assert row[:10] == pytest.approx(0.2)
-    assert (np.diff(row) >= 0).all()
-    assert row[10] == pytest.approx(np.hypot(0.2, 1.0), rel=0.02)
-    assert row[-1] == pytest.approx(5.0), "terrain model and what stands on it"
-    assert heights_at(height_sigma(terrain, None), np.array([[5.0, 5.0]])) == pytest.approx([5.0])
+    assert row[10:20] == pytest.approx(np.hypot(0.5, 1.2)), "views were compared and did not agree"
+    assert row[20:] == pytest.approx(np.hypot(0.5, 6.0)), "the corrected terrain and what stands on it"
+    bald = replace(surface, cover_m=0.1)
+    assert height_sigma(terrain, bald, prior).heights_m[20, 40] == pytest.approx(np.hypot(0.5, 32.0**0.5))
+    unsaid = replace(surface, terrain_sigma_m=None)
+    model = np.hypot(3.0, 32.0**0.5)
+    assert height_sigma(terrain, unsaid, prior).heights_m[20, 40] == pytest.approx(model)
+    assert heights_at(height_sigma(terrain, None, prior), np.array([[5.0, 5.0]])) == pytest.approx(
+        [41.0**0.5]
+    )
     plane = flat_terrain(100.0, "EPSG:32648", "LOCAL", (0.0, 0.0, 10.0, 10.0))
-    assert heights_at(height_sigma(plane, None), np.array([[5.0, 5.0]])) == pytest.approx([30.0])
+    assert heights_at(height_sigma(plane, None, prior), np.array([[5.0, 5.0]])) == pytest.approx([30.0])

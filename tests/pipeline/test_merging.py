@@ -72,6 +72,27 @@ def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(
     assert roomy.tiles(f"{flight_id}-colour") == narrow.tiles(f"{flight_id}-colour")
 
 
+def test_how_far_ahead_frames_are_asked_changes_no_byte(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    patch_of = making.patch_of
+
+    def counted(*arguments: object) -> object:
+        patch = patch_of(*arguments)
+        made.append(cv2.countNonZero(patch.quality))
+        return patch
+
+    monkeypatch.setattr(making, "patch_of", counted)
+    ahead, alone = make_house(drill, "ahead"), make_house(drill, "alone")
+    flight_id = ahead.ingest(drill.photos).flight.flight_id
+    of_ahead = sum(made)
+    monkeypatch.setattr(merging, "_FRAMES_AHEAD", 1)
+    alone.ingest(drill.photos)
+    assert sum(made) - of_ahead > 1.2 * of_ahead
+    assert ahead.tiles(f"{flight_id}-colour") == alone.tiles(f"{flight_id}-colour")
+
+
 def test_frames_that_turn_out_unreadable_leave_no_hole(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,7 +21,8 @@ from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.frame.terraincodec import decode_terrain
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
-from flycam.pipeline.report import drop_retired_reports, make_reports, report_of, write_report
+from flycam.pipeline.report import make_reports, report_of, write_report
+from flycam.pipeline.retired import drop_retired_reports
 from flycam.report import words
 from flycam.report.blocks import Facts
 from flycam.report.content import document, reason_of, verdict
@@ -95,6 +96,12 @@ def test_figures_of_the_record_are_said_in_both_languages(house: Reported, tmp_p
         ),
         ("the rest on the terrain model (DEM)", "phần còn lại trên mô hình độ cao (DEM)"),
         ("neither a reference map nor ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
+        (
+            "in 5 photos: each row at its own moment (readout 33.0 ms); without it the first and last rows "
+            "would be off by up to 1.52 px",
+            "cho 5 ảnh: mỗi hàng ảnh có thời điểm riêng (đọc ảnh 33,0 ms); nếu không, hàng đầu và hàng cuối "
+            "lệch đến 1,52 px",
+        ),
         ("3.0 min", "3,0 phút"),
     ]:
         assert en in english
@@ -265,6 +272,30 @@ def test_control_takes_the_unknown_shift_back(gathered: tuple[ReportFigures, Map
     assert ("Absolute control", "6 ground control points") in facts
 
 
+@pytest.mark.parametrize(
+    ("told", "key"),
+    [
+        ({"asked": True, "frames": 0, "unknown": 0, "readout_ms": 33.0, "most_px": 0.0}, "shutter_small"),
+        ({"asked": True, "frames": 0, "unknown": 5, "readout_ms": None, "most_px": 0.0}, "shutter_unknown"),
+        ({"asked": False, "frames": 0, "unknown": 0, "readout_ms": 33.0, "most_px": 0.0}, "shutter_off"),
+        (None, None),
+    ],
+)
+def test_why_a_rolling_shutter_was_left_alone_is_said_and_nothing_of_a_global_one(
+    gathered: tuple[ReportFigures, MapPlanes], told: object, key: str | None
+) -> None:
+    figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
+    drawn = draw(figures, planes)
+    for language in words.LANGUAGES:
+        rows = [
+            row
+            for block in document(figures, planes, drawn, language).blocks
+            for row in getattr(block, "rows", ())
+        ]
+        said = [row[1] for row in rows if row[0] == words.say("shutter", language)]
+        assert said == ([] if key is None else [words.say(key, language)])
+
+
 def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
     return replace(figures, error=error or figures.error, stats={**STATS, **stats})
 
@@ -299,14 +330,19 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
     centres = np.array([[500000.0, 2400000.0]])
     said: list[str] = []
     control._near(Path("a.txt"), "EPSG:32648", centres[:, ::-1], "EPSG:32648", centres, said)
-    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said)
-    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said)
+    control._heights(np.array([np.nan]), centres, "EPSG:32648", "EGM96", None, said, said)
+    control._heights(np.array([5.0]), centres, "EPSG:32648", "LOCAL", None, said, said)
+    for above in (2.3, -2.3):
+        said += [
+            control._off_terrain(above, "EGM96", {"EGM96": abs(above), "EGM2008": other})
+            for other in (0.9, 3.6)
+        ]
     picture = SimpleNamespace(path=Path("ortho.2023.tif"))
     refused = [
         reference._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
         reference._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
     ]
-    assert len(said) == 3
+    assert len(said) == 7
     for sentence in (*said, *refused):
         vietnamese = translated(sentence, "vi")
         assert not re.search(r"\b(the|of|and|not|were)\b", vietnamese), vietnamese

@@ -29,8 +29,11 @@ def finished_tile(live: MosaicTile, darker: int = 1) -> MosaicTile:
     return replace(live, rgb=live.rgb >> darker, quality=quality.astype(np.uint16))
 
 
-def finish_by_hand(workspace: Workspace, flight_id: str, *, darker: int = 1, publish: bool = True) -> int:
-    """The number of a new revision of the flight's colour mosaic, its base tiles written."""
+def finish_by_hand(
+    workspace: Workspace, flight_id: str, *, darker: int = 1, publish: bool = True, columns: int | None = None
+) -> int:
+    """The number of a new revision of the flight's colour mosaic, its base tiles written: all of them, or
+    those of the westernmost columns."""
     catalog, now = workspace.catalog, workspace.clock_ns()
     live = catalog.tiles.mosaic(f"{flight_id}-colour", 0)
     number = catalog.revisions.open(live, f"darker {darker}", {"surface": True}, now)
@@ -49,6 +52,8 @@ def finish_by_hand(workspace: Workspace, flight_id: str, *, darker: int = 1, pub
     ]
     catalog.revisions.put_frames(live.mosaic_id, number, frames)
     heads = catalog.tiles.heads(live.mosaic_id, 0, z=live.base_zoom)
+    west = min(head.tile_id.x for head in heads)
+    heads = [head for head in heads if columns is None or head.tile_id.x < west + columns]
     records = []
     for head in heads:
         tile = finished_tile(read_tile(workspace.store, head), darker)

@@ -11,14 +11,19 @@ import cv2
 import httpx
 import numpy as np
 import pytest
+import shapely
 
 from flycam.catalog.records import Role, Withdrawal
+from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.geodata.crs import to_lonlat, to_work
 from flycam.geometry.grid import mercator_to_lonlat, pixel_centres, single_tile_range
+from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
 from flycam.serve.evidence import ground_sigma_m
 from flycam.serve.openings import WINDOW_S, Openings
 from flycam.serve.services import Services
 from flycam.store import keys
+from tests.serve.finished import finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, LAT, LON, World, add_account, make_world, pixel_side_m
 
@@ -48,6 +53,30 @@ def test_a_pixel_names_the_photo_that_gave_it(client: httpx.Client, world: World
             assert answer["pixel_m"] == pytest.approx(pixel_side_m(), rel=1e-3)
             assert answer["footprint"]["type"] == "Polygon"
     assert len(seen - {None}) > 2
+
+
+def test_the_footprint_of_a_finished_pixel_is_the_photos_as_the_revision_laid_it(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    catalog = world.workspace.catalog
+    number = finish_by_hand(world.workspace, world.after)
+    mosaic = world.mosaic_of(world.after).mosaic_id
+    lon, lat, frame_id = next(one for one in some_pixels(world, world.after) if one[2])
+    asked = {"flight": world.after, "lon": lon, "lat": lat}
+    with running(Services(workspace=world.workspace)) as url:
+        recorded = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
+        plane = with_content_id(flat_terrain(100.0, "EPSG:32648", "EGM96", (260e3, 2410e3, 290e3, 2440e3)))
+        world.workspace.store.put(keys.terrain(plane.dem_id), encode_terrain(plane))
+        catalog.revisions.publish(replace(catalog.revisions.get(mosaic, number), dem_id=plane.dem_id))
+        laid = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
+        live = httpx.get(f"{url}/api/pixel", params={**asked, "revision": 0}).json()["footprint"]
+    assert live == recorded != laid
+    used = catalog.revisions.frame(mosaic, number, str(frame_id))
+    assert used is not None
+    (centre,) = to_lonlat(np.array([used.exterior.projection_centre_m[:2]]), "EPSG:32648")
+    below = shapely.geometry.shape(laid)
+    assert below.contains(shapely.Point(centre)), "a camera that looks straight down sees what is below it"
+    metric = shapely.transform(below, lambda lonlat: to_work(lonlat, "EPSG:32648"))
+    assert metric.area == pytest.approx((640 * 520 / 500) * (480 * 520 / 500), rel=0.01)
 
 
 def test_ground_not_flown_has_no_photo(client: httpx.Client, world: World) -> None:

@@ -523,6 +523,7 @@ class CatalogSuite(ABC):
             "DROP TABLE revisions",
             "DROP TABLE revision_frames",
             "DROP TABLE placements",
+            "DROP TABLE dem_sigmas",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -531,8 +532,28 @@ class CatalogSuite(ABC):
             newer.tiles.put_mosaic(MOSAIC)
             assert newer.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
             assert newer.placements.of_flight("f1") == []
+            assert newer.terrain.dems() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
+
+    def test_placements_of_the_third_schema_lie_in_the_layer_of_their_frame(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        thermal = replace(frame(1), header=replace(frame(1).header, layer=Layer.THERMAL))
+        catalog.frames.put([thermal, frame(2)])
+        again = [replace(one, dem_id="dem-2") for one in (thermal, frame(2))]
+        catalog.placements.supersede(again, "laid on dem-2", "Bưởi", STORM_NS)
+        before = catalog.placements.of_flight("f1")
+        catalog.close()
+        for statement in (
+            "ALTER TABLE placements DROP COLUMN layer",
+            "UPDATE schema_info SET value = 3",
+        ):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.placements.of_flight("f1") == before
+            layers = {(one.frame_id, one.layer) for one in before}
+            assert layers == {(thermal.frame_id, Layer.THERMAL), (frame(2).frame_id, Layer.COLOUR)}
 
     def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)
@@ -669,6 +690,30 @@ class CatalogSuite(ABC):
         assert catalog.terrain.dem("dem-1") == replace(dem, path="/disk/N21E104.hgt")
         with pytest.raises(NotFound, match=r"dem-3.*dem add"):
             catalog.terrain.dem("dem-3")
+
+    def test_how_true_terrain_is_stays_until_it_is_stated_anew(self, catalog: Catalog) -> None:
+        dem = DemRecord(
+            dem_id="dem-1",
+            name="lidar.tif",
+            path="/card/lidar.tif",
+            sha256="00" * 32,
+            crs="EPSG:32648",
+            vertical_datum="EGM2008",
+            bounds_lonlat_deg=(104.0, 21.0, 105.0, 22.0),
+            post_spacing_m=(1.0, 1.0),
+            sigma_m=(0.3, None),
+            added_ns=STORM_NS,
+        )
+        catalog.terrain.put_dem(dem)
+        assert catalog.terrain.dem("dem-1") == dem
+        catalog.terrain.put_dem(replace(dem, sigma_m=None))
+        assert catalog.terrain.dems() == [dem], "added again without a word"
+        better = replace(dem, sigma_m=(0.15, 0.5))
+        catalog.terrain.put_dem(better)
+        assert catalog.terrain.dem("dem-1") == better
+        assert catalog.terrain.remove_dem("dem-1") == better
+        catalog.terrain.put_dem(replace(dem, sigma_m=None))
+        assert catalog.terrain.dem("dem-1").sigma_m is None, "nothing stays of what was taken off the list"
 
     @pytest.mark.parametrize("order", [(OLD_COMMUNES, NEW_COMMUNES), (NEW_COMMUNES, OLD_COMMUNES)])
     def test_boundaries_hold_on_their_dates(

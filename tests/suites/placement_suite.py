@@ -5,6 +5,7 @@ SQLite's and PostgreSQL's test classes inherit it and give the fixture `url`, an
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.placement_rows import in_force, placement_id, placement_of
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement, Withdrawal
 from flycam.errors import NotFound
+from flycam.frame.frame import Layer
 from flycam.geometry.grid import TileRange
 from tests.suites.catalog_suite import EXTERIOR, SECOND, STORM_NS, frame
 
@@ -118,6 +120,51 @@ class PlacementSuite:
         with pytest.raises(NotFound, match=FRAME):
             self.supersede(catalog, laid(2, "dem-2", 900.0), laid(1, "dem-2", 900.0))
         assert catalog.frames.get(frame(2).frame_id) == frame(2), "all or none"
+
+    def test_a_frame_moved_to_another_layer_is_there_and_stays_there_when_it_is_laid_again(
+        self, catalog: Catalog
+    ) -> None:
+        catalog.frames.put([frame(1)])
+        first = frame(1)
+        moved = replace(first, header=replace(first.header, layer=Layer.INFRARED))
+        (now,) = self.supersede(catalog, moved)
+        assert (now.header.layer, now.dem_id, now.tiles) == (Layer.INFRARED, first.dem_id, first.tiles)
+        before, after = catalog.placements.of_flight("f1")
+        assert (before.layer, after.layer) == (Layer.COLOUR, Layer.INFRARED)
+        assert placement_id(before) != placement_id(replace(before, layer=Layer.INFRARED))
+        (stored,) = catalog.frames.put([first])
+        assert stored == now == catalog.frames.get(FRAME), "nor does putting it move it back"
+        again = laid(1, "dem-2", 900.0)
+        (relaid,) = self.supersede(
+            catalog, replace(again, header=replace(again.header, layer=Layer.INFRARED)), at=2
+        )
+        assert (relaid.header.layer, relaid.dem_id) == (Layer.INFRARED, "dem-2")
+
+    def test_boxes_that_move_a_frame_to_two_layers_agree_in_which_it_is(self, catalog: Catalog) -> None:
+        moves = [
+            placement_of(
+                replace(laid(1, "dem-1", 700.0), exterior=replace(EXTERIOR, version=2)),
+                reason=layer.value,
+                authority="box",
+                placed_ns=5,
+            )
+            for layer in (Layer.COLOUR, Layer.INFRARED, Layer.THERMAL)
+        ]
+        moves = [replace(one, layer=Layer(one.reason)) for one in moves]
+        seen = set()
+        for number, order in enumerate(itertools.permutations([None, *moves])):
+            frame_id, flight_id = f"{number:032x}", f"order-{number}"
+            mine = replace(frame(1), flight_id=flight_id, header=replace(frame(1).header, frame_id=frame_id))
+            for one in order:
+                if one is None:
+                    catalog.frames.put([mine])
+                else:
+                    catalog.placements.learn([replace(one, flight_id=flight_id, frame_id=frame_id)])
+            best = in_force(catalog.placements.of_flight(flight_id))
+            record = catalog.frames.get(frame_id)
+            assert record.header.layer is best.layer
+            seen.add(len(catalog.placements.of_flight(flight_id)))
+        assert seen == {4}, "the first, and three moves"
 
     def test_boxes_that_learn_the_same_in_another_order_agree(self, catalog: Catalog) -> None:
         """Whatever the order and the number of times, and whether the frame came first or last."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
 import numpy as np
 
-from flycam.geometry.camera import image_rays
-from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.camera import sight_lines
+from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid, cast_rays
 from flycam.surface.pictures import SurfaceView
@@ -64,12 +64,14 @@ def mesh(side_m: float, spacing: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def scene(bare: bool = False, texture: float = 40.0, moved_m: float = 0.0) -> Scene:
+def scene(bare: bool = False, texture: float = 40.0, moved_m: float = 0.0, speed_mps: float = 0.0) -> Scene:
     """3×4 pictures of 0.46 m pixels.
 
     bare: no house, no mound; texture: contrast of the ground in grey levels; moved_m: how far the ground has
-    sunk under the DEM.
+    sunk under the DEM; speed_mps: of an aircraft that flies along the rows of pictures, there and back, while
+    they are read in 60 ms.
     """
+    camera = replace(CAMERA, readout_s=0.06) if speed_mps else CAMERA
     east, north = mesh(3 * SIDE_M, 0.25)
     heights = slope(east, north) - moved_m
     if not bare:
@@ -88,8 +90,13 @@ def scene(bare: bool = False, texture: float = 40.0, moved_m: float = 0.0) -> Sc
             exterior = _looking_down(
                 (e, n, 100.0 + HEIGHT_M), 0.02 * (col - 1.5), 0.03 * (row - 1), 0.4 * row
             )
-            views.append(SurfaceView(frame_id=name, interior=CAMERA, exterior=exterior))
-            pictures[name] = _picture(truth, exterior, pattern, len(views))
+            if speed_mps:
+                flown = Motion(
+                    velocity_mps=((-1.0) ** row * speed_mps, 0.0, 0.0), turn_radps=(0.0, 0.0, 0.01)
+                )
+                exterior = replace(exterior, motion=flown)
+            views.append(SurfaceView(frame_id=name, interior=camera, exterior=exterior))
+            pictures[name] = _picture(truth, views[-1], pattern, len(views))
     wide = mesh(3 * SIDE_M, 8.0)
     return Scene(
         truth=truth, ground=grid(slope(*wide), 8.0), views=views, pixels_of=lambda name: pictures[name]
@@ -113,11 +120,11 @@ def _looking_down(
     )
 
 
-def _picture(truth: TerrainGrid, exterior: ExteriorOrientation, pattern: np.ndarray, seed: int) -> np.ndarray:
+def _picture(truth: TerrainGrid, view: SurfaceView, pattern: np.ndarray, seed: int) -> np.ndarray:
     width, height = CAMERA.image_size_px
     u, v = np.meshgrid(np.arange(width, dtype=float), np.arange(height, dtype=float))
-    rays = image_rays(CAMERA, exterior, np.stack([u.ravel(), v.ravel()], -1))
-    hits = cast_rays(truth, np.array(exterior.projection_centre_m), rays)
+    stood, rays = sight_lines(view.interior, view.exterior, np.stack([u.ravel(), v.ravel()], -1))
+    hits = cast_rays(truth, stood, rays)
     col, row = (hits[:, 0] + 96.0) * 6.0, (96.0 - hits[:, 1] + 0.7 * hits[:, 2] - 70.0) * 6.0
     maps = [np.nan_to_num(m).astype(np.float32).reshape(height, width) for m in (col, row)]
     grey = cv2.remap(pattern, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)

@@ -18,12 +18,14 @@ class Swept:
     agreement: np.ndarray
     margin: np.ndarray
     precision_m: np.ndarray
+    views: np.ndarray
 
 
 def swept(dz: np.ndarray, agreement: np.ndarray) -> Swept:
-    """A sweep with clear peaks of 0.3 m."""
+    """A sweep of four views with clear peaks of 0.3 m."""
     one = np.ones((SIDE, SIDE), np.float32)
-    return Swept(dz.astype(np.float32), agreement.astype(np.float32), 0.5 * one, 0.3 * one)
+    views = np.full((SIDE, SIDE), 4, np.uint8)
+    return Swept(dz.astype(np.float32), agreement.astype(np.float32), 0.5 * one, 0.3 * one, views)
 
 
 def weak_middle() -> tuple[np.ndarray, np.ndarray]:

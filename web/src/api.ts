@@ -42,12 +42,14 @@ export interface RevisionInfo {
   reports: Record<string, string>;
 }
 
-/** Metres in a 3-degree zone of VN-2000: X counts north, Y counts east. */
+/** Metres in a 3-degree zone of VN-2000, the province's where it is known: X counts north, Y counts east. */
 export interface Vn2000 {
   x_north_m: number;
   y_east_m: number;
   crs: string;
   central_meridian_deg: number;
+  /** Whose meridian it is; null where it is only the nearest one. */
+  province: string | null;
 }
 
 /** Colours and classes of what is known about pixels, as the server paints them. */

@@ -10,8 +10,9 @@ import { Live } from "./live";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
 import { chosenMosaic, MosaicLayers } from "./map/mosaics";
-import { Overlays } from "./map/overlays";
-import { createMap, fitLonLat, hasLinkedView, labelControls, unionBounds } from "./map/view";
+import { Overlays, SMALL_PX } from "./map/overlays";
+import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
+import { Elsewhere } from "./panel/elsewhere";
 import { EvidenceCard } from "./panel/evidence";
 import { FlightList } from "./panel/flights";
 import { Header } from "./panel/header";
@@ -40,7 +41,10 @@ export class Application {
   private readonly position = new Readout();
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
-  private readonly wholeButton = el("button", { type: "button", class: "whole" });
+  private readonly moves = new Elsewhere(
+    () => this.leaveFor(() => void this.showWhole()),
+    (flight) => this.goTo(flight),
+  );
   private terrain: number[][] = [];
   private readonly map;
   private readonly ground;
@@ -71,6 +75,7 @@ export class Application {
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
+      this.communes.placeNames();
     });
     this.lay();
     this.map = createMap(this.mapElement);
@@ -86,7 +91,7 @@ export class Application {
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
       this.showPosition(this.map.getView().getCenter());
-      this.sayWarnings(this.store.state);
+      this.sayOfSight(this.store.state);
     });
   }
 
@@ -99,7 +104,7 @@ export class Application {
     const found = events.some((event) => event.event_id === asked);
     const eventId = found ? asked : defaultEvent(events, flights);
     this.store.set({ events, flights, eventId });
-    if (!hasLinkedView() || (asked && !found)) await this.showWhole();
+    if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
     if (linked) await this.pickAt(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
@@ -109,8 +114,7 @@ export class Application {
   private lay(): void {
     const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    this.wholeButton.addEventListener("click", () => void this.showWhole());
-    const over = [this.drillFrame, this.notice, this.warnings, this.wholeButton, this.position.element, this.card.element];
+    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
@@ -137,8 +141,8 @@ export class Application {
     this.drillFrame.hidden = !drill;
     this.drillFrame.parentElement?.classList.toggle("drill", drill);
     this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
-    this.overlays.setFlights(visibleFlights(state));
-    this.sayWarnings(state);
+    this.overlays.setFlights(state);
+    this.sayOfSight(state);
     const moved = state.eventId !== before.eventId || state.flights !== before.flights;
     if (moved) void this.readOutlines(state.eventId);
     const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
@@ -154,7 +158,6 @@ export class Application {
     writeLink({ lang: state.language === "en" ? "en" : "" });
     labelControls(this.map);
     this.search.relabel();
-    this.wholeButton.textContent = t("wholeEvent");
     this.openPanel(this.root.classList.contains("panel-open"));
     this.showPosition(this.map.getView().getCenter());
   }
@@ -169,12 +172,35 @@ export class Application {
     writeLink({ event: eventId });
     this.card.close();
     this.store.set({ eventId, selectedFlight: null });
-    void this.showWhole();
+    void this.showNewest();
   }
 
   private goTo(flight: FlightInfo): void {
     this.openPanel(false);
-    if (flight.bounds) fitLonLat(this.map, flight.bounds);
+    this.leaveFor(() => this.showAll(flight.bounds));
+  }
+
+  /** Bounds in the part of the map that stays free: what must be said of them is known once they are in sight. */
+  private showAll(bounds: FlightInfo["bounds"]): void {
+    if (!bounds) return;
+    fitLonLat(this.map, bounds);
+    this.map.renderSync();
+    const coveredPx = this.mapElement.offsetHeight - this.warnings.offsetTop;
+    if (!this.warnings.hidden) fitLonLat(this.map, bounds, undefined, coveredPx);
+  }
+
+  /** Another place: the card of the point that is left would lie over it. */
+  private leaveFor(go: () => void): void {
+    this.card.close();
+    go();
+  }
+
+  /** The newest flight of the event, and what lies near it; the rest is offered (`moves`). */
+  private async showNewest(): Promise<void> {
+    const bounds = visibleFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
+    const opening = openingBounds(this.map, bounds, SMALL_PX);
+    if (opening) this.showAll(opening);
+    else await this.showWhole();
   }
 
   /** All flights of the event; without any, the communes; without those, the terrain. */
@@ -189,22 +215,33 @@ export class Application {
     const outlines = eventId ? await api.outlines(eventId).catch(() => null) : null;
     if (!outlines || eventId !== this.store.state.eventId) return;
     this.overlays.setOutlines(outlines);
-    this.overlays.setFlights(visibleFlights(this.store.state));
+    this.overlays.setFlights(this.store.state);
   }
 
-  /** What must be said of the imagery in sight, on the map itself. */
-  private sayWarnings(state: State): void {
+  /** What must be said of the imagery in sight, on the map itself, and which imagery is out of sight. */
+  private sayOfSight(state: State): void {
     const view = this.map.getView().calculateExtent(this.map.getSize());
     const lonlat = transformExtent(view, "EPSG:3857", "EPSG:4326");
-    const inSight = visibleFlights(state).filter((one) => one.bounds && intersects(one.bounds, lonlat));
+    const placed = visibleFlights(state).filter((flight) => flight.bounds);
+    const inSight = placed.filter((flight) => flight.bounds && intersects(flight.bounds, lonlat));
+    this.moves.render(placed.filter((flight) => !inSight.includes(flight)));
+    this.sayWarnings(inSight);
+  }
+
+  private sayWarnings(inSight: FlightInfo[]): void {
     const flightsBySentence: Record<string, string[]> = {};
     for (const flight of inSight) {
       for (const one of flight.warnings) {
         (flightsBySentence[inLanguage(one.brief_vi, one.brief)] ??= []).push(flight.name);
       }
     }
-    const said = Object.entries(flightsBySentence).map(([sentence, names]) =>
-      el("li", {}, el("strong", {}, names.join(", ")), `: ${sentence}`),
+    // what is said of the same flights stands in one paragraph: a phone has little room
+    const sentencesByFlights: Record<string, string[]> = {};
+    for (const [sentence, names] of Object.entries(flightsBySentence)) {
+      (sentencesByFlights[names.join(", ")] ??= []).push(sentence);
+    }
+    const said = Object.entries(sentencesByFlights).map(([names, sentences]) =>
+      el("li", {}, el("strong", {}, names), `: ${sentences.join("; ")}`),
     );
     this.warnings.hidden = said.length === 0;
     replace(this.warnings, ...said);
@@ -265,11 +302,13 @@ export class Application {
       if (this.store.state.picked !== state.picked) return;
       this.overlays.setPicked(lon, lat, pixel);
       this.card.show({ ...found(), flight, pixel }, state.nowMs);
+      this.communes.placeNames();
       return;
     }
     if (this.store.state.picked !== state.picked) return;
     this.overlays.setPicked(lon, lat, null);
     this.card.show(found(), state.nowMs);
+    this.communes.placeNames();
   }
 
   /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */

@@ -63,6 +63,7 @@ const words = {
   ],
   legend: ["Chú giải", "Legend"],
   vn2000: ["VN-2000 KTT {0}", "VN-2000 CM {0}"],
+  nearestMeridian: ["(gần nhất)", "(nearest)"],
   legendNoTerrain: [
     "Địa hình mờ dần: hết vùng đã có mô hình độ cao",
     "Shading fades out: no terrain is known beyond",
@@ -82,6 +83,8 @@ const words = {
   zoomIn: ["Phóng to", "Zoom in"],
   zoomOut: ["Thu nhỏ", "Zoom out"],
   wholeEvent: ["Toàn cảnh", "Whole event"],
+  elsewhere: ["Nơi khác: {0}", "Others: {0}"],
+  elsewhereTitle: ["Chuyến bay ở nơi khác", "Flights elsewhere"],
   clickHint: ["Bấm vào ảnh để biết ảnh gốc, giờ chụp", "Click the imagery to see its photo and time"],
   evidenceTitle: ["Ảnh gốc tại điểm này", "Photo behind this point"],
   evidenceNone: ["Chưa bay chụp", "Not flown"],

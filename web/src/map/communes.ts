@@ -69,9 +69,14 @@ export class Communes {
     return found ? String(found.get("name")) : null;
   }
 
+  /** Writes the names anew: a card that opened or closed covers or frees a part of the map. */
+  placeNames(): void {
+    this.names.place(this.source.getFeatures());
+  }
+
   private async load(): Promise<void> {
     await this.fetch();
-    this.names.place(this.source.getFeatures());
+    this.placeNames();
   }
 
   private async fetch(): Promise<void> {

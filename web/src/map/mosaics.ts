@@ -4,6 +4,7 @@ import type Map from "ol/Map";
 import TileLayer from "ol/layer/Tile";
 import XYZ from "ol/source/XYZ";
 import { createXYZ } from "ol/tilegrid";
+import { buffer } from "ol/extent";
 import { transformExtent } from "ol/proj";
 import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
 import { revisionOf, visibleFlights, type State } from "../state";
@@ -106,6 +107,10 @@ function urlOf({ mosaic, revision, data }: Wanted) {
       : askedTileUrl(id, z, x, y, revision, data);
 }
 
+/** Metres, of the grid: a finished revision lies up to that far beside the bounds that telemetry gave. */
+const SHIFTED_M = 60;
+
+/** Where tiles are asked for. */
 function extentOf(flight: FlightInfo): number[] | undefined {
-  return flight.bounds ? transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857") : undefined;
+  return flight.bounds ? buffer(transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857"), SHIFTED_M) : undefined;
 }

@@ -20,9 +20,9 @@ const LARGE_FROM_RESOLUTION = 100;
 const FAMILY = '"Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 /** Points tried across the view, in each direction, for a commune that reaches beyond it. */
 const TRIED = 15;
-const NAME_PX = 200;
+const NAME_PX = 250;
 const NAME_HEIGHT_PX = 44;
-const CONTROLS = ".ol-zoom, .whole, .ol-scale-line, .position, .card, .drill-frame";
+const CONTROLS = ".ol-zoom, .moves, .ol-scale-line, .position, .card, .drill-frame";
 
 type Areal = Polygon | MultiPolygon;
 

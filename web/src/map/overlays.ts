@@ -15,14 +15,20 @@ import Style from "ol/style/Style";
 import Text from "ol/style/Text";
 import { getCenter } from "ol/extent";
 import { fromLonLat, transformExtent } from "ol/proj";
-import type { FeatureCollection, FlightInfo, PixelSource } from "../api";
+import type { FeatureCollection, PixelSource } from "../api";
+import { revisionOf, visibleFlights, type State } from "../state";
 import { formatTime } from "../time";
 import { COLOURS, hatchTile } from "./colours";
+import { chosenMosaic } from "./mosaics";
 import { Z } from "./view";
 
 const FONT = '700 16px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 /** Smaller than this on screen, a flight is a labelled dot: an outline of four pixels tells nobody anything. */
-const SMALL_PX = 70;
+export const SMALL_PX = 70;
+/** A name of more letters is broken between words: a phone is 390 pixels wide. */
+const LABEL_LETTERS = 24;
+const LABEL_OFFSET_PX = 18;
+const LETTER_PX = 9.5;
 
 const reader = new GeoJSON({ featureProjection: "EPSG:3857" });
 
@@ -70,9 +76,23 @@ export class Overlays {
       source: this.extents,
       zIndex: Z.flights,
       declutter: true,
-      style: (feature, resolution) => flightStyle(feature as Feature, resolution),
+      style: (feature, resolution) => flightStyle(feature as Feature, resolution, this.sideOf(feature as Feature)),
     });
     map.addLayer(this.extentLayer);
+    // on which side of its dot a label has room depends on where the view stands
+    map.on("moveend", () => this.extentLayer.changed());
+  }
+
+  /** Where a flight's label fits beside its dot; under the dot where it fits on neither side. */
+  private sideOf(feature: Feature): Side {
+    const at = this.map.getPixelFromCoordinate(getCenter(feature.getGeometry()?.getExtent() ?? [0, 0, 0, 0]));
+    const [width = 0] = this.map.getSize() ?? [];
+    if (!at) return "right";
+    const lines = String(feature.get("label")).split("\n");
+    const needed = LABEL_OFFSET_PX + 10 + LETTER_PX * Math.max(...lines.map((line) => line.length));
+    const [x = 0] = at;
+    if (x + needed <= width) return "right";
+    return x >= needed ? "left" : "under";
   }
 
   /** The flight whose dot or label is at a screen position; null where flights are drawn as outlines. */
@@ -85,23 +105,26 @@ export class Overlays {
     return isDot ? String(hit.get("flight")) : null;
   }
 
-  /** What each flight imaged; until it is known, a flight is drawn by its bounds. */
+  /** What each revision of a flight shows; until it is known, a flight is drawn by its bounds. */
   setOutlines(collection: FeatureCollection): void {
     this.outlines = {};
     for (const feature of reader.readFeatures(collection)) {
       const geometry = feature.getGeometry();
-      if (geometry) this.outlines[String(feature.get("flight_id"))] = geometry;
+      const key = `${feature.get("mosaic_id")}/${feature.get("revision")}`;
+      if (geometry) this.outlines[key] = geometry;
     }
   }
 
-  setFlights(flights: FlightInfo[]): void {
+  /** The flights on the screen, each with the outline of the revision that is drawn. */
+  setFlights(state: State): void {
     this.extents.clear(true);
-    for (const flight of flights) {
+    for (const flight of visibleFlights(state)) {
       if (!flight.bounds) continue;
+      const mosaic = chosenMosaic(state, flight);
+      const drawn = mosaic ? this.outlines[`${mosaic.mosaic_id}/${revisionOf(state, mosaic)}`] : undefined;
       const extent = transformExtent(flight.bounds, "EPSG:4326", "EPSG:3857");
-      const geometry = this.outlines[flight.flight_id] ?? fromExtent(extent);
-      const feature = new Feature({ geometry, flight: flight.flight_id });
-      feature.set("label", `${flight.name}\n${formatTime(flight.last)}`);
+      const feature = new Feature({ geometry: drawn ?? fromExtent(extent), flight: flight.flight_id });
+      feature.set("label", `${broken(flight.name)}\n${formatTime(flight.last)}`);
       this.extents.addFeature(feature);
     }
   }
@@ -132,7 +155,20 @@ function isSmall(feature: Feature, resolution: number): boolean {
   return (east - west) / resolution <= SMALL_PX;
 }
 
-function flightStyle(feature: Feature, resolution: number): Style[] {
+type Side = "right" | "left" | "under";
+
+/** A name in lines of at most so many letters, broken between words. */
+function broken(name: string): string {
+  const lines: string[] = [];
+  for (const word of name.split(" ")) {
+    const last = lines[lines.length - 1]; // .at(-1) is younger than old office browsers
+    if (last !== undefined && last.length + 1 + word.length <= LABEL_LETTERS) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines.join("\n");
+}
+
+function flightStyle(feature: Feature, resolution: number, side: Side): Style[] {
   if (!isSmall(feature, resolution)) return cased(COLOURS.flight, 1.5, [9, 6]);
   const extent = feature.getGeometry()?.getExtent() ?? [0, 0, 0, 0];
   return [
@@ -140,14 +176,18 @@ function flightStyle(feature: Feature, resolution: number): Style[] {
       geometry: new Point(getCenter(extent)),
       image: new CircleStyle({
         radius: 9,
+        // labels make way for each other; a dot is a flight, and none may vanish
+        declutterMode: "none",
         fill: new Fill({ color: COLOURS.flightCasing }),
         stroke: new Stroke({ color: COLOURS.flight, width: 3 }),
       }),
       text: new Text({
         text: String(feature.get("label")),
         font: FONT,
-        textAlign: "left",
-        offsetX: 18,
+        textAlign: side === "under" ? "center" : side === "left" ? "right" : "left",
+        textBaseline: side === "under" ? "top" : "middle",
+        offsetX: side === "under" ? 0 : side === "left" ? -LABEL_OFFSET_PX : LABEL_OFFSET_PX,
+        offsetY: side === "under" ? LABEL_OFFSET_PX : 0,
         fill: new Fill({ color: "#14202b" }),
         backgroundFill: new Fill({ color: "rgba(255,255,255,0.94)" }),
         backgroundStroke: new Stroke({ color: COLOURS.flightCasing, width: 1 }),

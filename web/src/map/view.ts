@@ -27,7 +27,9 @@ export function createMap(target: HTMLElement): Map {
     view: new View({
       center: fromLonLat([105.1, 21.7]),
       zoom: 7.5,
-      minZoom: 2,
+      minZoom: 0,
+      // a phone held upright sees flights on both sides of the world only so
+      multiWorld: true,
       maxZoom: 24,
       enableRotation: false,
       constrainResolution: false,
@@ -46,7 +48,7 @@ export function createMap(target: HTMLElement): Map {
 export function labelControls(map: Map): void {
   map.getControls().clear();
   map.addControl(new Zoom({ zoomInTipLabel: t("zoomIn"), zoomOutTipLabel: t("zoomOut"), duration: 0 }));
-  map.addControl(new ScaleLine({ units: "metric", minWidth: 90 }));
+  map.addControl(new ScaleLine({ units: "metric", minWidth: 74, maxWidth: 186 }));
 }
 
 export function hasLinkedView(): boolean {
@@ -78,10 +80,11 @@ function rememberInLink(map: Map): void {
   writeLink({ map: `${(view.getZoom() ?? 0).toFixed(2)}/${lat.toFixed(6)}/${lon.toFixed(6)}` });
 }
 
-export function fitLonLat(map: Map, bounds: Extent, maxZoom = 20): void {
+/** `coveredPx`: how much of the map's lower part lies under what is said there. */
+export function fitLonLat(map: Map, bounds: Extent, maxZoom = 20, coveredPx = 0): void {
   const size = map.getSize() ?? [800, 600];
   const margin = Math.min(60, (size[0] ?? 800) / 10);
-  const below = Math.min(110, (size[1] ?? 600) / 5); // the scale, the coordinates and what must be said
+  const below = Math.min(Math.max(coveredPx + 10, 110), (size[1] ?? 600) / 2.5); // the scale, the coordinates
   map.getView().fit(transformExtent(bounds, "EPSG:4326", "EPSG:3857"), {
     padding: [margin, margin, below, margin],
     maxZoom,
@@ -89,12 +92,29 @@ export function fitLonLat(map: Map, bounds: Extent, maxZoom = 20): void {
   });
 }
 
-export function unionBounds(all: Extent[]): Extent | null {
+export function unionBounds(all: Extent[]): [number, number, number, number] | null {
   if (!all.length) return null;
-  return all.reduce((a, b) => [
-    Math.min(a[0] ?? 0, b[0] ?? 0),
-    Math.min(a[1] ?? 0, b[1] ?? 0),
-    Math.max(a[2] ?? 0, b[2] ?? 0),
-    Math.max(a[3] ?? 0, b[3] ?? 0),
-  ]);
+  const side = (k: number, of: (...values: number[]) => number): number => of(...all.map((one) => one[k] ?? 0));
+  return [side(0, Math.min), side(1, Math.min), side(2, Math.max), side(3, Math.max)];
+}
+
+/** Bounds to open on: the newest flight (the first), with those others beside which it is still seen as a picture. */
+export function openingBounds(
+  map: Map,
+  newestFirst: [number, number, number, number][],
+  smallestPx: number,
+): [number, number, number, number] | null {
+  const [newest, ...others] = newestFirst;
+  if (!newest) return null;
+  const times = Math.min(...(map.getSize() ?? [800, 600])) / smallestPx;
+  return others.reduce((chosen, other) => {
+    const both = unionBounds([chosen, other]) ?? chosen;
+    return sideOf(both) <= times * sideOf(newest) ? both : chosen;
+  }, newest);
+}
+
+/** The longer side of bounds in degrees, in metres of the map. */
+function sideOf(bounds: Extent): number {
+  const [west = 0, south = 0, east = 0, north = 0] = transformExtent(bounds, "EPSG:4326", "EPSG:3857");
+  return Math.max(east - west, north - south);
 }

@@ -1,7 +1,8 @@
 /** Where the pointer is: WGS 84 at once, and VN-2000 from the server as soon as the pointer rests. */
 
-import { api } from "../api";
+import { api, type Vn2000 } from "../api";
 import { debounced, el, replace } from "../dom";
+import { t } from "../i18n";
 import { formatLonLat, formatVn2000 } from "../numbers";
 
 const REST_MS = 150;
@@ -13,21 +14,22 @@ export class Readout {
 
   show(lon: number, lat: number): void {
     this.place = [lon, lat];
-    this.write("");
+    this.write(null);
     this.ask();
   }
 
-  private write(national: string): void {
+  private write(national: Vn2000 | null): void {
     if (!this.place) return;
     // the second line keeps its height while it is asked for
-    const lines = [formatLonLat(...this.place), national || "\u00a0"];
-    replace(this.element, ...lines.map((line) => el("span", {}, line)));
+    const second = national ? formatVn2000(national) : "\u00a0";
+    const whose = national && el("small", {}, national.province ?? t("nearestMeridian"));
+    replace(this.element, el("span", {}, formatLonLat(...this.place)), el("span", {}, second, whose));
   }
 
   private async fetch(): Promise<void> {
     const asked = this.place;
     if (!asked) return;
     const found = await api.vn2000(...asked).catch(() => null);
-    if (asked === this.place) this.write(found ? formatVn2000(found) : "");
+    if (asked === this.place) this.write(found);
   }
 }

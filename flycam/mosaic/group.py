@@ -1,0 +1,148 @@
+"""Groups of tiles with their ancestors into the store and the log, all or none of a group.
+
+A group is written as: encode, `store.put`, `store.flush`, and last one `append` that carries the base tiles
+*and all their ancestors*. So at every moment, a power cut included, each parent named in the log is the
+function of the children named in the log.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import StoreConflict
+from flycam.frame.tile import MosaicTile, TileRecord
+from flycam.frame.tilecodec import content_hash, encode
+from flycam.geometry.grid import TileId
+from flycam.mosaic.heads import Heads
+from flycam.mosaic.mending import parent_state
+from flycam.mosaic.pyramid import Quadrant, quadrant_of, with_quadrants
+from flycam.mosaic.tilelog import TileLog
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+_MAX_ATTEMPTS = 25
+_PARENT_CACHE_TILES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A tile state to be written, and the head (content hash) it was made from: what the append expects."""
+
+    tile: MosaicTile
+    content_hash: str
+    made_from: str | None
+
+
+class GroupWriter:
+    """Writes groups of base tiles of one mosaic revision, one group at a time.
+
+    pool  threads that hash, encode and put
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        tile_log: TileLog,
+        mosaic: MosaicInfo,
+        pool: ThreadPoolExecutor,
+        *,
+        origin: str,
+        clock_ns: Callable[[], int],
+        damaged: Collection[TileId],
+        before_append: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._log = tile_log
+        self._mosaic = mosaic
+        self._pool = pool
+        self._origin = origin
+        self._clock_ns = clock_ns
+        self._damaged = damaged
+        self._before_append = before_append
+        self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
+        self.heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
+
+    def committed(
+        self, group_now: Callable[[], list[Change]], look_again: Callable[[], None]
+    ) -> list[Change]:
+        """Commit a group, made anew after a look at the heads whenever others moved one; what was written."""
+        for _ in range(_MAX_ATTEMPTS):
+            group = group_now()
+            try:
+                self._commit(group)
+            except StoreConflict:
+                look_again()
+                continue
+            return group
+        raise StoreConflict(
+            f"mosaic {self._mosaic.mosaic_id}: others changed its tiles {_MAX_ATTEMPTS} times in a row while"
+            " they were being written; run again",
+            vi=f"bản đồ {self._mosaic.mosaic_id}: tiến trình khác sửa các mảnh {_MAX_ATTEMPTS} lần liền khi "
+            "đang ghi; hãy chạy lại",
+        )
+
+    def with_parents(self, tiles: Sequence[MosaicTile], made_from: Sequence[str | None]) -> list[Change]:
+        """Those of these base tiles that differ from the heads named, and their ancestors; finest first."""
+        group: list[Change] = []
+        for zoom in range(self._mosaic.base_zoom, self._mosaic.min_zoom - 1, -1):
+            changes = map(Change, tiles, self._pool.map(content_hash, tiles), made_from)
+            fresh = [change for change in changes if change.content_hash != change.made_from]
+            group.extend(fresh)
+            if zoom > self._mosaic.min_zoom:
+                tiles, made_from = self._parents_of([change.tile for change in fresh])
+        return group
+
+    def _parents_of(self, children: list[MosaicTile]) -> tuple[list[MosaicTile], list[str | None]]:
+        """Parents with the quadrants of changed children replaced, and the heads they were made from."""
+        by_parent: dict[TileId, list[Future[Quadrant]]] = {}
+        for child in children:
+            by_parent.setdefault(child.tile_id.parent(), []).append(self._pool.submit(quadrant_of, child))
+        parents: list[MosaicTile] = []
+        made_from: list[str | None] = []
+        for parent_id, quadrants in by_parent.items():
+            head = self.heads.of(parent_id)
+            old = self._stored_parent(head) if head else None
+            parents.append(with_quadrants(old, parent_id, (q.result() for q in quadrants)))
+            made_from.append(head.content_hash if head else None)
+        return parents, made_from
+
+    def _stored_parent(self, head: TileRecord) -> MosaicTile:
+        # The cache is by content hash, so a head that moved is never answered from it.
+        if head.content_hash not in self._parents:
+            return parent_state(self._store, self.heads.of, head, self._mosaic.base_zoom, self._damaged)
+        self._parents.move_to_end(head.content_hash)
+        return self._parents[head.content_hash]
+
+    def _commit(self, group: list[Change]) -> None:
+        if not group:
+            return
+        records = list(self._pool.map(self.put, group))
+        self._store.flush()
+        self._before_append()
+        expected = {change.tile.tile_id: change.made_from for change in group}
+        self.heads.learn(self._log.append(records, expected))
+        for change in group:
+            if change.tile.tile_id.z != self._mosaic.base_zoom:
+                self._parents[change.content_hash] = change.tile
+        while len(self._parents) > _PARENT_CACHE_TILES:
+            self._parents.popitem(last=False)
+
+    def put(self, change: Change) -> TileRecord:
+        mosaic, tile = self._mosaic, change.tile
+        key = keys.tile(mosaic.mosaic_id, mosaic.revision, tile.tile_id, change.content_hash)
+        self._store.put(key, encode(tile))
+        return TileRecord(
+            seq=0,
+            origin=self._origin,
+            mosaic_id=mosaic.mosaic_id,
+            revision=mosaic.revision,
+            epoch=tile.epoch,
+            tile_id=tile.tile_id,
+            key=key,
+            content_hash=change.content_hash,
+            written_ns=self._clock_ns(),
+        )

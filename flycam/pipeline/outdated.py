@@ -1,0 +1,39 @@
+"""Finished revisions that were made from placements which are not in force any more.
+
+A flight laid again on better terrain leaves its finished revision as it was: complete, on show, better placed
+than any live mosaic, and made from poses and ground that are not those of today. It is not retired, for
+nothing in it must not be seen; that it is older is told from the placements wherever it is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import MosaicInfo
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.frame.warning import FINISHED_OLDER, warning
+from flycam.geometry.exterior import PoseSource
+
+
+def is_outdated(catalog: Catalog, mosaic: MosaicInfo) -> bool:
+    """Whether the revision of this mosaic (0: the live one never is) shows a frame as it was laid before."""
+    if mosaic.revision == LIVE_REVISION:
+        return False
+    in_force: dict[str, int] = {}
+    for placement in catalog.placements.of_flight(mosaic.flight_id):
+        in_force[placement.frame_id] = max(placement.version, in_force.get(placement.frame_id, 0))
+    if not in_force:
+        return False  # nothing of this flight was ever laid again
+    for frame in catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision):
+        # an adjusted pose counts one more than the placement it began from
+        began = frame.exterior.version - (frame.exterior.source is PoseSource.ADJUSTED)
+        if in_force.get(frame.frame_id, began) > began:
+            return True
+    return False
+
+
+def outdated_said(catalog: Catalog, shown: Iterable[MosaicInfo]) -> tuple[str, ...]:
+    """The warning for each mosaic on show that is an outdated finished revision."""
+    outdated = [mosaic.revision for mosaic in shown if is_outdated(catalog, mosaic)]
+    return tuple(warning(FINISHED_OLDER, revision=revision) for revision in dict.fromkeys(outdated))

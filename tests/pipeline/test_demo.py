@@ -1,0 +1,37 @@
+"""The demonstration: two rehearsal flights, ingested, finished, on the map; run again it changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import flycam.pipeline.demo as recipe
+from flycam.frame.flight import FlightState
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.mark.slow
+def test_the_demo_shows_two_finished_flights_and_run_again_changes_nothing(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "_STRIPS", 2)
+    monkeypatch.setattr(recipe, "_PHOTOS_A_STRIP", 3)
+    house = make_house()
+    first = recipe.run_demo(house.workspace)
+    for flown in (first.before, first.after):
+        assert flown.ingested.used == 6
+        assert flown.ingested.flight.state is FlightState.READY
+        (layer,) = flown.finished.layers
+        assert layer.new
+        assert layer.record is not None
+        assert house.workspace.catalog.tiles.mosaic(layer.record.mosaic_id).revision == 1
+    flights = house.workspace.catalog.flights.flights()
+    assert len(flights) == 2
+    assert {flight.event_id for flight in flights} == {first.before.ingested.flight.event_id}
+    again = recipe.run_demo(house.workspace)
+    for flown in (again.before, again.after):
+        assert flown.ingested.new == 0
+        assert not flown.finished.layers[0].new

@@ -1,0 +1,41 @@
+"""The heap that commands set up is the one that the C library then uses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+_TELL = """
+import re, sys, threading
+import numpy as np
+from flycam.commands.heap import keep_one_heap
+
+def heaps():
+    lines = open('/proc/self/maps').read().splitlines()
+    # glibc reserves 64 MB for the heap of a thread, aligned to as much
+    starts = [int(line.split('-')[0], 16) for line in lines if 'rw-p' in line and '[heap]' not in line]
+    return {start for start in starts if start % (64 << 20) == 0}
+
+def work():
+    kept.append([bytes(5000) for _ in range(2000)])
+
+kept = []
+before = heaps()
+if sys.argv[1] == 'one':
+    keep_one_heap()
+threads = [threading.Thread(target=work) for _ in range(4)]
+[t.start() for t in threads], [t.join() for t in threads]
+print(len(heaps() - before))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
+def test_threads_share_one_heap() -> None:
+    counts = {
+        word: int(subprocess.run([sys.executable, "-c", _TELL, word], capture_output=True, check=True).stdout)
+        for word in ("one", "many")
+    }
+    assert counts["one"] == 0
+    assert counts["many"] > 0
