@@ -94,7 +94,6 @@ class LiveLaying:
         self._ground, self._labels = ground, labels
         self._folder = folder
         self._open: _Open | None = None
-        self._times: list[int] = []
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
         self._before = flight_on_record(workspace, flight_id)
@@ -132,7 +131,6 @@ class LiveLaying:
         finally:
             path.unlink(missing_ok=True)
         self.used, self.new = self.used + 1, self.new + 1
-        self._times.append(picture.t_utc_ns)
         return True
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
@@ -146,13 +144,7 @@ class LiveLaying:
         refused = self.rejections.records(self._flight_id)
         catalog.frames.put([record for record in refused if record.frame_id not in on_map])
         flight = opened.flight.flight
-        if self._times:
-            flight = replace(
-                flight,
-                first_ns=min(flight.first_ns, *self._times),
-                last_ns=max(flight.last_ns, *self._times),
-                warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))),
-            )
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
         cover_communes(self._workspace, flight, progress, changed=self.new > 0)
         return close_flight(self._workspace, flight, FlightState.READY)
 
@@ -222,8 +214,7 @@ class LiveLaying:
             opened.writer.add(patch_of(record.header, exterior, pixels, terrain, tiles, part))
         opened.writer.flush()
         opened.records.write()  # where no tile changed, nothing was appended and nothing written before it
-        if record.footprint_wkb is not None:
-            opened.grow(self._workspace, shapely.from_wkb(record.footprint_wkb).bounds)
+        opened.grow(self._workspace, record)
 
 
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
@@ -258,14 +249,21 @@ class _Open:
         )
         return _Open(flight, mosaic.base_zoom, writer, records, stack)
 
-    def grow(self, workspace: Workspace, bounds: tuple[float, float, float, float]) -> None:
-        """Make the flight's bounds on record hold a frame's, so that a map can go to where it is flown."""
-        flight = self.flight.flight
-        old = flight.bounds_lonlat_deg or bounds
-        west, south = (min(a, b) for a, b in zip(old[:2], bounds[:2], strict=True))
-        east, north = (max(a, b) for a, b in zip(old[2:], bounds[2:], strict=True))
-        grown = (west, south, east, north)
-        if grown != flight.bounds_lonlat_deg:
-            flight = replace(flight, bounds_lonlat_deg=grown)
-            workspace.catalog.flights.put_flight(flight)
-            self.flight = replace(self.flight, flight=flight)
+    def grow(self, workspace: Workspace, record: FrameRecord) -> None:
+        """Make the flight on record hold a frame: a map goes there, and tells how old its picture is."""
+        flight, captured_ns = self.flight.flight, record.header.captured_ns
+        bounds = flight.bounds_lonlat_deg
+        if record.footprint_wkb is not None:
+            frame = shapely.from_wkb(record.footprint_wkb).bounds
+            old = bounds or frame
+            west, south = (min(a, b) for a, b in zip(old[:2], frame[:2], strict=True))
+            east, north = (max(a, b) for a, b in zip(old[2:], frame[2:], strict=True))
+            bounds = (west, south, east, north)
+        flight = replace(
+            flight,
+            bounds_lonlat_deg=bounds,
+            first_ns=min(flight.first_ns, captured_ns),
+            last_ns=max(flight.last_ns, captured_ns),
+        )
+        workspace.catalog.flights.put_flight(flight)
+        self.flight = replace(self.flight, flight=flight)

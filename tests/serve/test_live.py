@@ -53,6 +53,7 @@ def test_tiles_reach_a_screen_while_the_aircraft_still_films(
             assert tile.status_code == 200 and tile.headers["content-type"].startswith("image/")
         (one,) = client.get("/api/flights").json()
         assert one["state"] == "ingesting" and one["is_drill"] is True
+        assert one["first"] < one["last"]  # the age of the newest picture is told while it is filmed
         thread.join(60.0)
     report, landed = reports[0]
     assert heard[-1] < landed - 2.0 and report.used >= 6
