@@ -108,75 +108,125 @@ def ingest(
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis)
     with workspace.catalog.flights.lock(flight_id):
-        terrain = ground_under(workspace, seen.diagnosis, dems)
-        planned, refused = planned_on(seen.diagnosis, terrain)
-        rejections = Rejections(errors=refused)
-        terrain_names = names_here(dems, terrain.bounds_m, terrain.work_crs)
-        if not planned:
-            raise nothing_seen(seen, rejections.errors, terrain_names)
-        planned = in_their_layers(workspace, flight_id, planned, request.layer)
-        again = plan_relay(
-            workspace,
-            flight_id,
-            seen.diagnosis,
-            planned,
-            rejections.errors,
-            terrain,
-            terrain_names,
-            asked=relay,
-        )
-        again = with_moves(workspace, flight_id, planned, again)
+        plan = _plan(workspace, request, seen, dems, flight_id, asked=relay)
         opened = open_flight(
             workspace,
             flight_id,
-            planned,
-            terrain,
+            plan.frames,
+            plan.terrain,
             labels,
-            terrain_names,
-            again,
+            plan.terrain_names,
+            plan.again,
             work_crs=seen.diagnosis.work_crs,
             is_drill=seen.diagnosis.is_drill,
             doubted=_doubted(seen),
         )
         _keep_inputs(workspace, request)
-        open_targets(workspace, opened.flight, again)
-        carry_out(workspace, flight_id, again, started_ns)
-        carry_out_moves(workspace, flight_id, again, started_ns)
-        refolded = _refold(workspace, flight_id, again, planned, progress)
-        new = 0
-        for layer in sorted({frame.header.layer for frame in planned}):
-            frames = [frame for frame in planned if frame.header.layer == layer]
-            mosaic = open_mosaic(workspace, opened.flight, layer, frames)
-            frames = [frame for frame in frames if frame.header.frame_id not in again.held]
-            todo = list(_records(workspace, opened, mosaic, frames, terrain))
-            new += merge_frames(workspace, mosaic, todo, terrain, rejections, progress)
+        refolded = _amend(workspace, opened, plan, started_ns, progress)
+        new = _merge(workspace, opened, plan, progress)
         unseen = Rejections(errors=list(seen.diagnosis.refused))
-        workspace.catalog.frames.put([*unseen.records(flight_id), *rejections.records(flight_id)])
+        workspace.catalog.frames.put([*unseen.records(flight_id), *plan.rejections.records(flight_id)])
         show_layers_in_use(workspace, flight_id)
-        changed = new > 0 or again.is_due or refolded.lines > 0
+        changed = new > 0 or plan.again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
         flight = close_flight(workspace, opened.flight, _state(workspace, flight_id))
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
     used = {record.frame_id for record in workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)}
-    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
-    withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
-    mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
-    shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
-    older = outdated_said(workspace.catalog, shown)
     return IngestReport(
         flight=flight,
         survey=seen,
         used=len(used),
         new=new,
-        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *rejections.sentences(but=used)),
+        left_out=(*seen.unreadable, *seen.diagnosis.rejected, *plan.rejections.sentences(but=used)),
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
-        relaid=len(again.frames),
+        relaid=len(plan.again.frames),
         mended=refolded.mended,
-        notes=tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older))),
+        notes=_notes(workspace, seen, opened, refolded),
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """What an ingest is going to do with the frames that see ground.
+
+    again       frames that are on the map and are laid again, or in another layer
+    rejections  frames left out; more are added while frames are made
+    """
+
+    terrain: TerrainGrid
+    terrain_names: str
+    frames: Sequence[Planned]
+    again: Relay
+    rejections: Rejections
+
+
+def _plan(
+    workspace: Workspace,
+    request: SurveyRequest,
+    seen: Survey,
+    dems: Sequence[DemInfo],
+    flight_id: str,
+    *,
+    asked: bool,
+) -> _Plan:
+    """Only reads. Raises OutsideTerrain where no frame sees ground."""
+    terrain = ground_under(workspace, seen.diagnosis, dems)
+    frames, refused = planned_on(seen.diagnosis, terrain)
+    names = names_here(dems, terrain.bounds_m, terrain.work_crs)
+    if not frames:
+        raise nothing_seen(seen, refused, names)
+    frames = in_their_layers(workspace, flight_id, frames, request.layer)
+    again = plan_relay(workspace, flight_id, seen.diagnosis, frames, refused, terrain, names, asked=asked)
+    return _Plan(
+        terrain=terrain,
+        terrain_names=names,
+        frames=frames,
+        again=with_moves(workspace, flight_id, frames, again),
+        rejections=Rejections(errors=refused),
+    )
+
+
+def _amend(workspace: Workspace, opened: Opened, plan: _Plan, at_ns: int, progress: Progress) -> Refolded:
+    """Record what is laid again or moved, then make the tiles that are there what the recorded frames make
+    them."""
+    flight_id = opened.flight.flight_id
+    open_targets(workspace, opened.flight, plan.again)
+    carry_out(workspace, flight_id, plan.again, at_ns)
+    carry_out_moves(workspace, flight_id, plan.again, at_ns)
+    paths = {frame.header.frame_id: frame.path for frame in plan.frames}
+    done = [
+        refold_mosaic(
+            workspace, mosaic, progress, also=plan.again.tiles(mosaic.layer), paths=paths, check=True
+        )
+        for mosaic in live_mosaics(workspace, flight_id)
+    ]
+    return Refolded(lines=sum(one.lines for one in done), mended=sum(one.mended for one in done))
+
+
+def _merge(workspace: Workspace, opened: Opened, plan: _Plan, progress: Progress) -> int:
+    """Merge the frames that are not on the map, layer by layer; how many there were."""
+    new = 0
+    for layer in sorted({frame.header.layer for frame in plan.frames}):
+        frames = [frame for frame in plan.frames if frame.header.layer == layer]
+        mosaic = open_mosaic(workspace, opened.flight, layer, frames)
+        frames = [frame for frame in frames if frame.header.frame_id not in plan.again.held]
+        todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
+        new += merge_frames(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
+    return new
+
+
+def _notes(workspace: Workspace, seen: Survey, opened: Opened, refolded: Refolded) -> tuple[str, ...]:
+    """What was done or not done besides."""
+    flight_id = opened.flight.flight_id
+    given = [*seen.diagnosis.headers, *(header for header, _ in seen.diagnosis.refused)]
+    withdrawn = withdrawals_said(workspace, flight_id, [header.frame_id for header in given])
+    mended = [warning(MENDED, tiles=refolded.mended)] if refolded.mended else []
+    shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
+    older = outdated_said(workspace.catalog, shown)
+    return tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older)))
 
 
 def _state(workspace: Workspace, flight_id: str) -> FlightState:
@@ -184,18 +234,6 @@ def _state(workspace: Workspace, flight_id: str) -> FlightState:
     statuses = {record.status for record in workspace.catalog.frames.of_flight(flight_id)}
     is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
     return FlightState.WITHDRAWN if is_gone else FlightState.READY
-
-
-def _refold(
-    workspace: Workspace, flight_id: str, again: Relay, planned: Sequence[Planned], progress: Progress
-) -> Refolded:
-    """Make the tiles that are there already what the recorded frames make them."""
-    paths = {frame.header.frame_id: frame.path for frame in planned}
-    done = [
-        refold_mosaic(workspace, mosaic, progress, also=again.tiles(mosaic.layer), paths=paths, check=True)
-        for mosaic in live_mosaics(workspace, flight_id)
-    ]
-    return Refolded(lines=sum(one.lines for one in done), mended=sum(one.mended for one in done))
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
