@@ -92,9 +92,8 @@ class Outlines:
         tiles = self._workspace.catalog.tiles
         try:
             ground, pixel_m = shown_ground(self._workspace.store, tiles, mosaic)
-        except (
-            DAMAGE
-        ):  # the tile is drawn as a hole until it is mended; all other outlines must not go with it
+        except DAMAGE:
+            # the tile is drawn as a hole until it is mended; all other outlines must not go with it
             return self._live(flight, mosaic)
         ground = shapely.transform(ground, point_transform(WEB_MERCATOR, flight.work_crs))
         footprints, _ = imaged_ground(self._frames(flight, mosaic), flight.work_crs)
