@@ -28,6 +28,7 @@ from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
+from flycam.serve.grounds import Grounds
 from flycam.serve.openings import Openings
 from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
@@ -62,13 +63,15 @@ def create_app(services: Services) -> TileRoute:
     door = Door(services)
     follower = Follower(services.workspace.catalog, services.follow_s)
     cache = ViewCache(follower, services.view_cache_bytes)
-    asked = AskedViews(services.workspace, follower, cache)
+    grounds = Grounds(services.workspace.store)
+    asked = AskedViews(services.workspace, follower, cache, grounds)
     route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
     api.state.services = services
     api.state.door = door
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower
+    api.state.grounds = grounds
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts

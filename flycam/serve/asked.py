@@ -9,14 +9,12 @@ from __future__ import annotations
 import math
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
 from urllib.parse import parse_qs
 
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.frame.flight import is_plane
-from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
@@ -24,10 +22,9 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.evidence import ground_sigma_m, revision_on_show
 from flycam.serve.follower import Follower, Watched
+from flycam.serve.grounds import Grounds
 from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
 from flycam.serve.views import EMPTY, View, ViewCache, read_view
-
-_SUPPORTS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +59,12 @@ def asked_of(query: bytes) -> Asked | None:
 class AskedViews:
     """Makes such views. Safe to use from several threads."""
 
-    def __init__(self, workspace: Workspace, follower: Follower, cache: ViewCache) -> None:
+    def __init__(self, workspace: Workspace, follower: Follower, cache: ViewCache, grounds: Grounds) -> None:
         self._workspace = workspace
         self._catalog = workspace.catalog
         self._follower = follower
         self._cache = cache
-        self._support = lru_cache(maxsize=_SUPPORTS_AT_ONCE)(
-            lambda key: decode_terrain(workspace.store.get(key))
-        )
+        self._grounds = grounds
 
     def view(
         self, path: str, mosaic_id: str, tile_id: TileId, asked: Asked, wanted: ViewFormat | None
@@ -123,4 +118,4 @@ class AskedViews:
         if info.revision == LIVE_REVISION:
             return None
         key = self._catalog.revisions.get(info.mosaic_id, info.revision).support_key
-        return None if key is None else self._support(key)
+        return None if key is None else self._grounds.grid(key)

@@ -28,7 +28,6 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound
 from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer, frame_id_of
-from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
@@ -38,6 +37,7 @@ from flycam.mosaic.finishing import error_of_quality
 from flycam.pipeline.rectification import ground_view
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
+from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
 from flycam.serve.openings import Openings
 from flycam.serve.services import Services
@@ -65,7 +65,13 @@ def _store_of(request: Request) -> ObjectStore:
     return services.workspace.store
 
 
+def _grounds_of(request: Request) -> Grounds:
+    grounds: Grounds = request.app.state.grounds
+    return grounds
+
+
 StoreHere = Annotated[ObjectStore, Depends(_store_of)]
+GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
 Here = Annotated[Visitor, Depends(viewer)]
 
 
@@ -73,6 +79,7 @@ Here = Annotated[Visitor, Depends(viewer)]
 def pixel(
     catalog: CatalogHere,
     store: StoreHere,
+    grounds: GroundsHere,
     *,
     flight: Annotated[str, Query(max_length=200)],
     lon: Annotated[float, Query(ge=-180, le=180)],
@@ -108,7 +115,7 @@ def pixel(
     if mosaic.revision == LIVE_REVISION:
         return {**answer, "revision": LIVE_REVISION, "finished": None}
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
-    finished = _finished(catalog, store, mosaic, frame, (lon, lat))
+    finished = _finished(catalog, grounds, mosaic, frame, (lon, lat))
     return {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished}
 
 
@@ -183,7 +190,7 @@ def preview(
 
 def _finished(
     catalog: Catalog,
-    store: ObjectStore,
+    grounds: Grounds,
     mosaic: MosaicInfo,
     frame: FrameRecord,
     lonlat: tuple[float, float],
@@ -193,7 +200,7 @@ def _finished(
     used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
     own = False
     if record.support_key is not None:
-        support = decode_terrain(store.get(record.support_key))
+        support = grounds.grid(record.support_key)
         own = bool(np.isfinite(heights_at(support, to_work(np.array([lonlat]), support.work_crs)))[0])
     return {
         "pose_source": used.exterior.source.value if used else None,
@@ -203,17 +210,17 @@ def _finished(
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
         **({"ground": "own"} if own else {}),
-        **_footprint(store, record, used, frame),
+        **_footprint(grounds, record, used, frame),
     }
 
 
 def _footprint(
-    store: ObjectStore, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
+    grounds: Grounds, record: RevisionRecord, used: RevisionFrame | None, frame: FrameRecord
 ) -> Json:
     """The photo's outline on the ground as the revision laid it; nothing where that is not known."""
     if used is None or record.dem_id is None:
         return {}
-    terrain = decode_terrain(store.get(keys.terrain(record.dem_id)))
+    terrain = grounds.grid(keys.terrain(record.dem_id))
     laid = replace(frame.header, interior=used.interior, exterior_prior=used.exterior)
     try:
         view = ground_view(laid, terrain)

@@ -19,6 +19,7 @@ from flycam.serve.evidence import ground_sigma_m
 from flycam.serve.follower import Follower
 from flycam.serve.layers import LEGENDS, DataLayer
 from flycam.serve.services import Services
+from flycam.store.wrappers import FaultyStore
 from tests.serve.finished import ERRORS_M, finish_by_hand
 from tests.serve.running import running
 from tests.serve.world import BASE_ZOOM, World, make_world, ns
@@ -155,6 +156,23 @@ def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Cli
 def on_a_plane(frame: FrameRecord) -> ExteriorOrientation:
     assert frame.exterior is not None
     return replace(frame.exterior, vertical_datum="LOCAL")
+
+
+def test_the_ground_under_clicks_and_tiles_is_decoded_once(house: World) -> None:
+    finish_by_hand(house.workspace, house.after)
+    record = house.workspace.catalog.revisions.get(f"{house.after}-colour", 1)
+    assert record.support_key is not None
+    read: list[str] = []
+    noting = FaultyStore(house.workspace.store, lambda operation, key: read.append(key))
+    at = pixel_centres(single_tile_range(a_tile(house)), np.array([50]), np.array([200]))
+    lon, lat = mercator_to_lonlat(at)[0]
+    watched = replace(house.workspace, store=noting)
+    with running(Services(workspace=watched)) as url, httpx.Client(base_url=url, timeout=20) as client:
+        for _ in range(3):
+            asked = {"flight": house.after, "lon": lon, "lat": lat}
+            assert client.get("/api/pixel", params=asked).json()["revision"] == 1
+        client.get(f"/tiles/{house.after}-colour/{a_tile(house)}", params={"layer": "surface"})
+    assert read.count(record.support_key) == 1
 
 
 def test_a_pixel_of_a_final_says_how_far_off_it_may_be(house: World, here: httpx.Client) -> None:
