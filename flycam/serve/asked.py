@@ -6,7 +6,6 @@ or one that is still being written, is not there.
 
 from __future__ import annotations
 
-import math
 import zlib
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -20,10 +19,11 @@ from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.evidence import ground_sigma_m, revision_on_show
+from flycam.serve.evidence import revision_on_show
 from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
 from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
+from flycam.serve.live_error import live_error_m
 from flycam.serve.views import EMPTY, View, ViewCache, read_view
 
 
@@ -111,8 +111,8 @@ class AskedViews:
         if layer is DataLayer.AGE:
             captured = {name: frame.header.captured_ns for name, frame in frames.items()}
             return age_classes(tile, captured, self._workspace.clock_ns())
-        sigmas = {name: ground_sigma_m(frame) for name, frame in frames.items()}
-        return error_classes(tile, {name: math.inf if s is None else s for name, s in sigmas.items()})
+        errors = {name: live_error_m(frame, tile.tile_id) for name, frame in frames.items()}
+        return error_classes(tile, {name: error for name, error in errors.items() if error is not None})
 
     def _support_of(self, info: MosaicInfo) -> TerrainGrid | None:
         if info.revision == LIVE_REVISION:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -39,6 +38,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
+from flycam.serve.live_error import live_error_m
 from flycam.serve.openings import Openings
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, geometry, iso
@@ -113,7 +113,9 @@ def pixel(
         **_frame(frame),
     }
     if mosaic.revision == LIVE_REVISION:
-        return {**answer, "revision": LIVE_REVISION, "finished": None}
+        error = live_error_m(frame, tile_id)
+        sigma_m = None if error is None else float(error[row, column])
+        return {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None}
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
     finished = _finished(catalog, grounds, mosaic, frame, (lon, lat))
     return {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished}
@@ -249,22 +251,6 @@ def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | No
     return found
 
 
-def ground_sigma_m(frame: FrameRecord) -> float | None:
-    """Radial 1-sigma in metres of where a pixel lies on the ground, None for a frame without a pose.
-
-    Horizontal position, and attitude about the camera's x and y axes at the range that GSD x focal length
-    gives; exact for a nadir view over known terrain, a lower bound for an oblique one. None too where the
-    ground was taken as a plane: it stands off that by heights that nobody knows.
-    """
-    pose = frame.exterior
-    if pose is None or is_plane(pose.vertical_datum):
-        return None
-    east, north, _ = pose.sigma_position_m
-    range_m = (frame.gsd_m or 0.0) * frame.header.interior.focal_length_px[0]
-    about_x, about_y, _ = pose.sigma_attitude_rad
-    return math.sqrt(east**2 + north**2 + (range_m * about_x) ** 2 + (range_m * about_y) ** 2)
-
-
 def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:
     shown = [mosaic for mosaic in catalog.tiles.mosaics(flight_id) if mosaic.published]
     if layer is not None:
@@ -285,7 +271,6 @@ def _frame(frame: FrameRecord) -> Json:
         "operator": provenance.operator,
         "settled": list(provenance.settled),
         "gsd_m": frame.gsd_m,
-        "sigma_m": ground_sigma_m(frame),
         "pose_source": frame.exterior.source.value if frame.exterior else None,
         "footprint": geometry(frame.footprint_wkb)[0] if frame.footprint_wkb else None,
     }

@@ -125,16 +125,18 @@ LEGENDS: Mapping[DataLayer, Legend] = {
 OWN_SURFACE, TERRAIN_MODEL, PLANE = 0, 1, 2
 
 
-def error_classes(tile: MosaicTile, sigma_m: Mapping[str, float] | None) -> Classes:
+def error_classes(tile: MosaicTile, of_frames: Mapping[str, NDArray[np.float32]] | None) -> Classes:
     """Class of each pixel, 256×256; of pixels without data it is anything.
 
-    sigma_m  1-sigma of each frame where the tile does not hold an error of its own (live); None: it does
+    of_frames  1-sigma of each frame's pixels in metres, 256×256, where the tile does not hold an error of its
+               own (live); a frame without one is not known. None: it does
     """
-    if sigma_m is None:
-        error = error_of_quality(tile.quality)
-    else:
-        of_frame = np.array([math.inf, *(sigma_m.get(name, math.inf) for name in tile.frames)])
-        error = of_frame[tile.source]
+    if of_frames is None:
+        return _classified(error_of_quality(tile.quality), LEGENDS[DataLayer.ERROR])
+    error = np.full(tile.source.shape, np.inf, dtype=np.float32)
+    for number, name in enumerate(tile.frames, start=1):
+        if name in of_frames:
+            np.copyto(error, of_frames[name], where=tile.source == number)
     return _classified(error, LEGENDS[DataLayer.ERROR])
 
 

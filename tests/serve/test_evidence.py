@@ -16,10 +16,17 @@ import shapely
 from flycam.catalog.records import Role, Withdrawal
 from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work
-from flycam.geometry.grid import mercator_to_lonlat, pixel_centres, single_tile_range
+from flycam.geometry.grid import (
+    TileId,
+    lonlat_to_mercator,
+    mercator_to_lonlat,
+    pixel_centres,
+    single_tile_range,
+    tile_at,
+)
 from flycam.geometry.terrain import flat_terrain
 from flycam.mosaic.tilelog import read_tile
-from flycam.serve.evidence import ground_sigma_m
+from flycam.serve.live_error import live_error_m
 from flycam.serve.openings import WINDOW_S, Openings
 from flycam.serve.services import Services
 from flycam.store import keys
@@ -86,13 +93,30 @@ def test_ground_not_flown_has_no_photo(client: httpx.Client, world: World) -> No
     assert client.get("/api/pixel", params={**params, "lat": 99}).status_code == 422
 
 
-def test_the_ground_error_grows_with_height_and_attitude(world: World) -> None:
+def test_a_live_pixels_error_grows_with_attitude_and_off_nadir_with_height(world: World) -> None:
+    """Against the drawn-out sum: on level ground a height off by dz moves a pixel by dz tan(off nadir)."""
     frame = world.workspace.catalog.frames.of_flight(world.after)[0]
-    assert frame.exterior is not None
-    sigma = ground_sigma_m(frame)
+    pose = frame.exterior
+    assert pose is not None and frame.gsd_m is not None
+    east, north, _ = pose.projection_centre_m
+    below_m = frame.gsd_m * frame.header.interior.focal_length_px[0]
+    lonlat = to_lonlat(np.array([[east, north]]), pose.work_crs)
+    x, y = lonlat_to_mercator(lonlat)[0]
+    tile, row, column = tile_at(BASE_ZOOM, (float(x), float(y)))
+    calm = replace(pose, sigma_attitude_rad=(0.0, 0.0, 0.0))
+    tall = replace(calm, sigma_position_m=(*pose.sigma_position_m[:2], 40.9))
+    nadir = live_error_m(frame, tile)
+    assert nadir is not None
     # 1.5 m east and north, 0.01 rad about two axes at 0.52 m x 500 px = 260 m
-    assert sigma == pytest.approx(np.sqrt(2 * 1.5**2 + 2 * 2.6**2))
-    assert ground_sigma_m(replace(frame, exterior=None)) is None
+    assert nadir[row, column] == pytest.approx(np.sqrt(2 * 1.5**2 + 2 * 2.6**2), rel=0.02)
+    away = TileId(z=BASE_ZOOM, x=tile.x + 1, y=tile.y)
+    off = live_error_m(replace(frame, exterior=tall), away)
+    assert off is not None
+    at = pixel_centres(single_tile_range(away), np.array([row]), np.array([column]))
+    there = to_work(mercator_to_lonlat(at), pose.work_crs)[0]
+    tan = np.hypot(*(there - (east, north))) / below_m
+    assert off[row, column] == pytest.approx(np.sqrt(2 * 1.5**2 + (40.9 * tan) ** 2), rel=0.03)
+    assert live_error_m(replace(frame, exterior=None), tile) is None
 
 
 def a_photo(world: World, number: int = 0) -> tuple[str, bytes]:

@@ -15,9 +15,9 @@ from flycam.catalog.records import FrameRecord
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileId, mercator_to_lonlat, pixel_centres, single_tile_range
 from flycam.mosaic.tilelog import read_tile
-from flycam.serve.evidence import ground_sigma_m
 from flycam.serve.follower import Follower
 from flycam.serve.layers import LEGENDS, DataLayer
+from flycam.serve.live_error import live_error_m
 from flycam.serve.services import Services
 from flycam.store.wrappers import FaultyStore
 from tests.serve.finished import ERRORS_M, finish_by_hand
@@ -93,9 +93,9 @@ def test_live_tiles_have_the_error_of_the_frame_behind_each_pixel(house: World, 
     head = catalog.tiles.head(f"{house.after}-colour", 0, tile_id)
     assert head is not None
     tile = read_tile(house.workspace.store, head)
-    sigma = ground_sigma_m(catalog.frames.get(tile.frames[tile.source[9, 9] - 1]))
-    assert sigma is not None
-    number = sum(sigma > bound for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0))
+    error = live_error_m(catalog.frames.get(tile.frames[tile.source[9, 9] - 1]), tile_id)
+    assert error is not None
+    number = sum(error[9, 9] > bound for bound in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0))
     assert picture[9, 9, :3].tolist() == rgb_of(DataLayer.ERROR, number)
 
 
@@ -129,7 +129,7 @@ def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Cli
     flights, frames = house.workspace.catalog.flights, house.workspace.catalog.frames
     flights.put_flight(replace(flights.flight(house.after), vertical_datum="LOCAL"))
     laid = [replace(one, exterior=on_a_plane(one)) for one in frames.of_flight(house.after) if one.exterior]
-    assert [ground_sigma_m(one) for one in laid] == [None] * len(laid)
+    assert [live_error_m(one, a_tile(house)) for one in laid] == [None] * len(laid)
     heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
     last = max(heads, key=lambda head: head.tile_id.x).tile_id
     own, plane = rgb_of(DataLayer.SURFACE, 0), rgb_of(DataLayer.SURFACE, 2)
