@@ -8,21 +8,37 @@ from numpy.typing import NDArray
 from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, pixel_centres, single_tile_range, tile_bounds
-from flycam.geometry.terrain import TerrainGrid, surface_heights
+from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.tilelog import TileLog, read_tile
 from flycam.store.base import ObjectStore
+
+Floats = NDArray[np.float64]
 
 _ZOOMS_UP = 3
 """A share needs no finer pixels than this many zooms above the base: a sixty-fourth of the tiles."""
 
 
+def is_own(support: TerrainGrid, east: Floats, north: Floats) -> NDArray[np.bool_]:
+    """Whether the ground at places of the work CRS, two arrays of one shape, was measured by the flight.
+
+    It was where the nearest post of `support` has a height: the same rule for a pixel of the map, of the
+    report and of the exported surface, whose pixels are those posts. False outside the posts.
+    """
+    rows, cols = support.heights_m.shape
+    col = np.rint((east - support.origin_m[0]) / support.post_spacing_m[0])
+    row = np.rint((support.origin_m[1] - north) / support.post_spacing_m[1])
+    inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
+    post = np.where(inside, row * cols + col, 0).astype(np.int64)
+    return np.asarray(inside & np.isfinite(support.heights_m.reshape(-1).take(post)), dtype=np.bool_)
+
+
 def own_pixels(tile_id: TileId, support: TerrainGrid) -> NDArray[np.bool_]:
-    """Where the ground under a tile's pixels, 256×256, is the flight's own: where `support` has a height."""
+    """Where the ground under a tile's pixels, 256×256, is the flight's own (`is_own`)."""
     side = np.arange(TILE_SIZE_PX, dtype=np.float64)
     rows, cols = np.meshgrid(side, side, indexing="ij")
     to_work = mercator_to_work(support.work_crs, tile_bounds(tile_id))
     xy = to_work(pixel_centres(single_tile_range(tile_id), rows, cols).reshape(-1, 2))
-    return np.asarray(np.isfinite(surface_heights(support, xy[:, 0], xy[:, 1])).reshape(rows.shape))
+    return is_own(support, xy[:, 0], xy[:, 1]).reshape(rows.shape)
 
 
 def own_ground_pct(store: ObjectStore, tiles: TileLog, mosaic: MosaicInfo, support: TerrainGrid) -> float:

@@ -23,6 +23,7 @@ from flycam.geometry.planar import fit_planar_map
 from flycam.geometry.terrain import TerrainGrid, surface_heights
 from flycam.mosaic.extent import MERCATOR, OutputGrid, data_bounds, output_grid
 from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.own_ground import is_own
 from flycam.mosaic.resample import TileReader, resampled
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.rectification import ground_views
@@ -60,7 +61,7 @@ def gather_maps(
     east, north = np.meshgrid(x, y)
     own = np.zeros(shape, dtype=np.bool_)
     if support is not None:
-        own = np.isfinite(surface_heights(support, east, north))
+        own = is_own(support, east, north)
     gaps, gaps_m2 = _holes(shown, grid.step_x * grid.step_y)
     return MapPlanes(
         west=grid.west,

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flycam.frame.flight import is_plane
 from flycam.report import pictures
 from flycam.report.blocks import Block, Document, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.figures import (
@@ -225,7 +226,7 @@ def _surface(figures: ReportFigures, language: str) -> str:
         return say("surface_flat", language)
     post = metres(figures.post_m, language)
     if figures.stats.get("surface"):
-        key = "surface_plane" if figures.ground == "plane" else "surface_value"
+        key = "surface_plane" if is_plane(figures.vertical_datum) else "surface_value"
         return say(key, language, own=percent(figures.own_pct, language), post=post)
     return say("surface_none", language, post=post)
 

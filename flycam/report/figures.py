@@ -82,7 +82,7 @@ class ReportFigures:
     frame_gsd_m  finest, median and coarsest ground sample of the used photos; pixel_m: of the map
     post_m       distance of the posts of the ground that the map lies on; own_pct: share of the map's
                  ground that lies on the flight's own surface
-    error, error_own, error_dem  over all ground, over the own surface, over the terrain model; None where
+    error, error_own, error_dem  over all ground, over the own surface, over all beside it; None where
                  there is no such ground
     error_pct    share of the map in each class of ERROR_BOUNDS_M and above, 0-100
     overlap      median of how many photos see the ground; thin_pct: share that fewer than three see
@@ -136,7 +136,10 @@ class ReportFigures:
 
     @property
     def ground(self) -> str:
-        """What the map lies on beside the flight's own surface: "dem" or "plane"."""
+        """What the map lies on beside the flight's own surface: "dem" or "plane"; "corrected" where there is
+        such a surface, for it is carried on from there and corrects the terrain under all of the map."""
+        if self.stats.get("surface"):
+            return "corrected"
         return "plane" if is_plane(self.vertical_datum) else "dem"
 
     @property

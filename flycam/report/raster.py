@@ -16,7 +16,7 @@ Mask = NDArray[np.bool_]
 ERROR_COLOURS = ("#313695", "#4575b4", "#91bfdb", "#ffffbf", "#fdae61", "#f46d43", "#a50026")
 # From few to many: viridis-like, lightness rises evenly (Smith and van der Walt 2015), few stand out dark.
 OVERLAP_COLOURS = ("#440154", "#3b528b", "#21908c", "#5dc963", "#b5de2b", "#fde725")
-SURFACE_COLOURS = {"own": "#1b7837", "dem": "#c2a5cf", "plane": "#f1b6da"}
+SURFACE_COLOURS = {"own": "#1b7837", "corrected": "#a6dba0", "dem": "#c2a5cf", "plane": "#f1b6da"}
 _WHITE = (255, 255, 255)
 _JPEG_QUALITY = 82
 
@@ -37,7 +37,7 @@ def overlap_picture(overlap: NDArray[np.int32], shown: Mask) -> bytes:
 
 
 def surface_picture(own: Mask, shown: Mask, ground: str) -> bytes:
-    """PNG: own surface, what lies beside it ("dem" or "plane"), white."""
+    """PNG: own surface, what lies beside it (`ReportFigures.ground`), white."""
     colours = (SURFACE_COLOURS["own"], SURFACE_COLOURS[ground])
     return _class_png(np.where(own, 0, 1).astype(np.uint8), shown, colours)
 

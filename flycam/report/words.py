@@ -132,6 +132,9 @@ WORDS: Mapping[str, _Said] = {
     "within_value": _said("mặt bằng ± {xy}, độ cao ± {z}", "plan ± {xy}, height ± {z}"),
     "error_all": _said("Sai số dự kiến của bản đồ", "Expected error of the map"),
     "error_own": _said("  trên bề mặt đo từ chuyến bay", "  on the flight's own surface"),
+    "error_corrected": _said(
+        "  trên mặt đất suy ra hoặc hiệu chỉnh theo chuyến bay", "  on ground carried on or corrected from it"
+    ),
     "error_dem": _said("  trên mô hình độ cao (DEM)", "  on the terrain model (DEM)"),
     "error_plane": _said("  trên mặt phẳng (không có DEM)", "  on a plane (no DEM)"),
     "error_value": _said("trung vị {median}, 95 % trong {p95}", "median {median}, 95 % within {p95}"),
@@ -141,12 +144,12 @@ WORDS: Mapping[str, _Said] = {
     "check": _said("Sai số tại điểm kiểm tra (RMS)", "Error at check points (RMS)"),
     "surface_fact": _said("Mặt đất dùng để nắn ảnh", "Ground it is rectified on"),
     "surface_value": _said(
-        "bề mặt đo từ chuyến bay {own}, còn lại DEM; điểm cách {post}",
-        "the flight's own surface {own}, the rest DEM; posts every {post}",
+        "bề mặt đo từ chuyến bay {own}, còn lại suy ra từ đó hoặc là DEM đã hiệu chỉnh; điểm cách {post}",
+        "the flight's own surface {own}, the rest carried on from it or corrected DEM; posts every {post}",
     ),
     "surface_plane": _said(
-        "bề mặt đo từ chuyến bay {own}, còn lại là mặt phẳng (không có DEM); điểm cách {post}",
-        "the flight's own surface {own}, the rest a plane (no DEM); posts every {post}",
+        "bề mặt đo từ chuyến bay {own}, còn lại suy ra từ đó (không có DEM); điểm cách {post}",
+        "the flight's own surface {own}, the rest carried on from it (no DEM); posts every {post}",
     ),
     "surface_none": _said(
         "mô hình độ cao (DEM), điểm cách {post}", "terrain model (DEM), posts every {post}"
@@ -198,6 +201,9 @@ WORDS: Mapping[str, _Said] = {
     "overlap_map": _said("Số ảnh nhìn thấy mỗi chỗ", "How many photos see each place"),
     "surface_map": _said("Mặt đất dưới mỗi điểm ảnh", "Ground under each pixel"),
     "own": _said("bề mặt đo từ chuyến bay", "the flight's own surface"),
+    "corrected": _said(
+        "mặt đất suy ra hoặc hiệu chỉnh theo chuyến bay", "ground carried on or corrected from the flight"
+    ),
     "dem": _said("mô hình độ cao (DEM)", "the terrain model (DEM)"),
     "plane": _said("mặt phẳng (không có DEM)", "a plane (no DEM)"),
     "datum_LOCAL": _said("độ cao cục bộ, không rõ gốc", "local heights, datum not known"),

@@ -95,9 +95,8 @@ class AskedViews:
     def _data_view(self, info: MosaicInfo, head: TileRecord, layer: DataLayer) -> View:
         tile = decode(self._workspace.store.get(head.key), head.tile_id, head.content_hash)
         png = picture_of(self._classes(info, tile, layer), tile.quality > 0, layer)
-        stamp = f"{head.content_hash}.{layer}"
-        if layer is DataLayer.AGE:
-            stamp += f".{zlib.crc32(png):08x}"
+        # a view changes without its tile: with the clock, and with what classes mean in a newer flycam
+        stamp = f"{head.content_hash}.{layer}.{zlib.crc32(png):08x}"
         return View(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq)
 
     def _classes(self, info: MosaicInfo, tile: MosaicTile, layer: DataLayer) -> Classes:

@@ -31,8 +31,8 @@ from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
-from flycam.geometry.terrain import heights_at
 from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.rectification import ground_view
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
@@ -200,10 +200,12 @@ def _finished(
     """What a finished revision knows of a pixel: the frame's pose, the shift, whose ground it lies on."""
     record = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
     used = catalog.revisions.frame(mosaic.mosaic_id, mosaic.revision, frame.frame_id)
-    own = False
+    lies = {}
     if record.support_key is not None:
         support = grounds.grid(record.support_key)
-        own = bool(np.isfinite(heights_at(support, to_work(np.array([lonlat]), support.work_crs)))[0])
+        ((east, north),) = to_work(np.array([lonlat]), support.work_crs)
+        own = is_own(support, np.array([east]), np.array([north]))[0]
+        lies = {"ground": "own" if own else "corrected"}
     return {
         "pose_source": used.exterior.source.value if used else None,
         "finished": {
@@ -211,7 +213,7 @@ def _finished(
             "ties": used.ties if used else 0,
             "shift_sigma_m": record.stats.get("shift_sigma_m"),
         },
-        **({"ground": "own"} if own else {}),
+        **lies,
         **_footprint(grounds, record, used, frame),
     }
 

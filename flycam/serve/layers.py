@@ -111,6 +111,12 @@ LEGENDS: Mapping[DataLayer, Legend] = {
                 label_vi="bề mặt đo từ chuyến bay",
             ),
             LegendClass(
+                colour="#a6dba0",
+                up_to=None,
+                label_en="carried on or corrected from the flight",
+                label_vi="suy ra hoặc hiệu chỉnh theo chuyến bay",
+            ),
+            LegendClass(
                 colour="#c2a5cf", up_to=None, label_en="terrain model (DEM)", label_vi="mô hình độ cao (DEM)"
             ),
             LegendClass(
@@ -122,7 +128,7 @@ LEGENDS: Mapping[DataLayer, Legend] = {
         ),
     ),
 }
-OWN_SURFACE, TERRAIN_MODEL, PLANE = 0, 1, 2
+OWN_SURFACE, CORRECTED, TERRAIN_MODEL, PLANE = range(4)
 
 
 def error_classes(tile: MosaicTile, of_frames: Mapping[str, NDArray[np.float32]] | None) -> Classes:
@@ -149,14 +155,14 @@ def age_classes(tile: MosaicTile, captured_ns: Mapping[str, int], now_ns: int) -
 
 
 def surface_classes(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> Classes:
-    """As `error_classes`; `support` has a height where the ground is the flight's own surface.
+    """As `error_classes`; `support` has a height where the ground was measured by the flight.
 
-    on_plane  no terrain was known: what is not the flight's own lies on a plane
+    Beside that a surface is no model any more: heights are carried on from what was measured, and the terrain
+    is corrected by it. None: there is no surface, and all lies on the terrain, or on the plane in its place.
     """
-    beside = PLANE if on_plane else TERRAIN_MODEL
     if support is None:
-        return np.full(tile.quality.shape, beside, dtype=np.uint8)
-    return np.where(own_pixels(tile.tile_id, support), OWN_SURFACE, beside).astype(np.uint8)
+        return np.full(tile.quality.shape, PLANE if on_plane else TERRAIN_MODEL, dtype=np.uint8)
+    return np.where(own_pixels(tile.tile_id, support), OWN_SURFACE, CORRECTED).astype(np.uint8)
 
 
 def picture_of(classes: Classes, mask: NDArray[np.bool_], layer: DataLayer) -> bytes:

@@ -94,7 +94,10 @@ def test_figures_of_the_record_are_said_in_both_languages(house: Reported, tmp_p
             "shifted by 1.15 m horizontally and 1.25 m vertically",
             "lệch chung 1,15 m trên mặt bằng và 1,25 m về độ cao",
         ),
-        ("the rest on the terrain model (DEM)", "phần còn lại trên mô hình độ cao (DEM)"),
+        (
+            "the rest on ground carried on or corrected from the flight",
+            "phần còn lại trên mặt đất suy ra hoặc hiệu chỉnh theo chuyến bay",
+        ),
         ("neither a reference map nor ground control", "Không có ảnh tham chiếu hay điểm khống chế"),
         (
             "in 5 photos: each row at its own moment (readout 33.0 ms); without it the first and last rows "
@@ -127,19 +130,23 @@ def test_the_colours_of_the_map_are_those_of_the_error_layer() -> None:
     assert tuple(one.up_to for one in classes[:-1]) == ERROR_BOUNDS_M
     assert tuple(one.colour for one in classes) == ERROR_COLOURS
     ground = LEGENDS[DataLayer.SURFACE].classes
-    assert [one.colour for one in ground] == [SURFACE_COLOURS[name] for name in ("own", "dem", "plane")]
+    assert [one.colour for one in ground] == [
+        SURFACE_COLOURS[name] for name in ("own", "corrected", "dem", "plane")
+    ]
 
 
-def test_a_flight_without_terrain_says_plane_beside_its_own_surface(
+def test_beside_its_own_surface_a_flight_lies_on_neither_plane_nor_model(
     gathered: tuple[ReportFigures, MapPlanes],
 ) -> None:
     figures, planes = gathered
     flat = replace(figures, vertical_datum="LOCAL", post_m=0.2)
     said = document(flat, planes, draw(flat, planes), "en")
     facts = dict(next(block for block in said.blocks if isinstance(block, Facts)).rows)
-    assert "the rest a plane (no DEM); posts every 0.20" in facts["Ground it is rectified on"]
+    assert "the rest carried on from it (no DEM); posts every 0.20" in facts["Ground it is rectified on"]
     assert "terrain model" not in " ".join([*facts, *facts.values()])
-    bare = replace(flat, post_m=None)
+    assert "  on ground carried on or corrected from it" in facts
+    assert "on a plane" not in " ".join([*facts, *facts.values(), verdict(flat, "en")])
+    bare = replace(flat, post_m=None, stats={**flat.stats, "surface": None})
     assert ("Ground it is rectified on", "a plane, no DEM") in next(
         block for block in document(bare, planes, draw(bare, planes), "en").blocks if isinstance(block, Facts)
     ).rows

@@ -111,10 +111,10 @@ def test_age_is_counted_to_now(house: World, here: httpx.Client) -> None:
 
 def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> None:
     finish_by_hand(house.workspace, house.after)
-    own, dem = rgb_of(DataLayer.SURFACE, 0), rgb_of(DataLayer.SURFACE, 1)
+    own, corrected, dem = (rgb_of(DataLayer.SURFACE, number) for number in range(3))
     heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
     heads.sort(key=lambda head: head.tile_id.x)
-    for head, expected in ((heads[0], own), (heads[-1], dem)):
+    for head, expected in ((heads[0], own), (heads[-1], corrected)):
         for revision, colour in ((None, expected), (0, dem)):
             params = {"layer": "surface"} | ({} if revision is None else {"revision": revision})
             picture = colours(here.get(f"/tiles/{house.after}-colour/{head.tile_id}", params=params))
@@ -124,7 +124,8 @@ def test_whose_ground_the_pixels_lie_on(house: World, here: httpx.Client) -> Non
 
 
 def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Client) -> None:
-    """No terrain is known: layer, legend and card say plane, and the live error is not known."""
+    """No terrain is known: layer, legend and card say plane of what was laid live, and its error is not
+    known. Of a revision with a surface they do not: beside what was measured that is carried on."""
     finish_by_hand(house.workspace, house.after)
     flights, frames = house.workspace.catalog.flights, house.workspace.catalog.frames
     flights.put_flight(replace(flights.flight(house.after), vertical_datum="LOCAL"))
@@ -132,17 +133,17 @@ def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Cli
     assert [live_error_m(one, a_tile(house)) for one in laid] == [None] * len(laid)
     heads = house.workspace.catalog.tiles.heads(f"{house.after}-colour", 1, z=BASE_ZOOM)
     last = max(heads, key=lambda head: head.tile_id.x).tile_id
-    own, plane = rgb_of(DataLayer.SURFACE, 0), rgb_of(DataLayer.SURFACE, 2)
+    own, corrected, _, plane = (rgb_of(DataLayer.SURFACE, number) for number in range(4))
     legend = here.get("/api/legends").json()["surface"]["classes"]
-    assert (legend[2]["label"], legend[2]["label_vi"]) == (
+    assert (legend[3]["label"], legend[3]["label_vi"]) == (
         "a flat plane (no DEM)",
         "mặt phẳng (không có DEM)",
     )
-    for revision in (0, 1):
+    for revision, colour in ((0, plane), (1, corrected)):
         asked = {"layer": "surface", "revision": revision}
         picture = colours(here.get(f"/tiles/{house.after}-colour/{last}", params=asked))
         seen = picture[picture[..., 3] > 0]
-        assert len(seen) and (seen[:, :3] == plane).all()
+        assert len(seen) and (seen[:, :3] == colour).all()
     west = min(heads, key=lambda head: head.tile_id.x).tile_id
     picture = colours(here.get(f"/tiles/{house.after}-colour/{west}", params={"layer": "surface"}))
     assert (picture[picture[..., 3] > 0][:, :3] == own).all()
@@ -150,7 +151,7 @@ def test_a_plane_is_nowhere_called_a_terrain_model(house: World, here: httpx.Cli
     lon, lat = mercator_to_lonlat(at)[0]
     asked = {"flight": house.after, "lon": lon, "lat": lat, "revision": 0}
     assert here.get("/api/pixel", params=asked).json()["ground"] == "plane"
-    assert here.get("/api/pixel", params={**asked, "revision": 1}).json()["ground"] in ("own", "plane")
+    assert here.get("/api/pixel", params={**asked, "revision": 1}).json()["ground"] in ("own", "corrected")
 
 
 def on_a_plane(frame: FrameRecord) -> ExteriorOrientation:

@@ -116,8 +116,8 @@ export interface PixelSource {
   revision: number;
   /** What only a finished revision knows; null on the live one. */
   finished: { pose_state: string | null; ties: number; shift_sigma_m: number[] | null } | null;
-  /** What the pixel lies on: the flight's own surface, the terrain model, or a plane where no terrain is known. */
-  ground: "own" | "dem" | "plane";
+  /** What the pixel lies on: measured by the flight, carried on or corrected from that, the terrain model, or a plane where none is known. */
+  ground: "own" | "corrected" | "dem" | "plane";
   footprint: object | null;
 }
 

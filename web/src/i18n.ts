@@ -55,6 +55,7 @@ const words = {
   commonShift: ["Lệch chung cả tờ", "Shift of the whole"],
   groundOf: ["Bề mặt", "Ground"],
   groundOwn: ["đo từ chính chuyến bay", "measured by the flight itself"],
+  groundCorrected: ["suy ra hoặc hiệu chỉnh theo chuyến bay", "carried on or corrected from the flight"],
   groundDem: ["mô hình độ cao (DEM)", "terrain model (DEM)"],
   groundPlane: ["mặt phẳng (không có DEM)", "a flat plane (no DEM)"],
   errorUnknown: [

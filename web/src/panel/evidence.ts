@@ -15,6 +15,7 @@ const POSE_WORDS: Record<string, Word> = {
 
 const GROUND_WORDS: Record<PixelSource["ground"], Word> = {
   own: "groundOwn",
+  corrected: "groundCorrected",
   dem: "groundDem",
   plane: "groundPlane",
 };
