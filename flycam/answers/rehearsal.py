@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.report.numbers import number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.drill.drill import DrillReport
@@ -49,9 +50,11 @@ def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
         "changes": [],
         "url": url,
     }
-    frames, finished = ("ảnh", "hoàn thiện trong") if language == "vi" else ("frames", "finished in")
+    vi = language == "vi"
+    frames, finished, seconds = ("ảnh", "hoàn thiện trong", "giây") if vi else ("frames", "finished in", "s")
     return answer, [
-        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, {one.ingested.seconds:.1f} s; "
-        f"{finished} {one.finished.seconds:.1f} s"
+        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, "
+        f"{number(one.ingested.seconds, 1, language)} {seconds}; "
+        f"{finished} {number(one.finished.seconds, 1, language)} {seconds}"
         for one in flown
     ]
