@@ -14,7 +14,7 @@ from PIL import Image
 from flycam.drill import drill as drill_module
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
-from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageTrouble
 from flycam.geodata.camera_file import load_camera_file
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
@@ -108,6 +108,13 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(InputUnusable, match="mine"):
         write_drill(tmp_path / "mine", **TINY)
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["letter.txt"]
+
+
+def test_a_place_where_no_folder_can_be_made_is_said_in_both_languages(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageTrouble, match="cannot be made") as caught:
+        write_drill(tmp_path / "file" / "drill", **TINY)
+    assert "có một tệp ở chỗ của thư mục" in str(caught.value.vi)
 
 
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
