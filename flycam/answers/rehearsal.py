@@ -14,16 +14,25 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_drill(report: DrillReport, language: str = "en") -> Answered:
-    """frames, dem, communes, truth."""
+    """frames, dem, communes, truth, and camera: the file for --camera where the shutter rolls, else null."""
     answer = {
         "frames": report.frames,
         "photos": str(report.photos),
         "dem": str(report.dem),
         "communes": str(report.communes),
         "truth": str(report.truth),
+        "camera": str(report.camera) if report.camera else None,
     }
-    photos = "ảnh trong" if language == "vi" else "photos in"
-    return answer, [f"{report.frames} {photos} {report.photos}"]
+    vi = language == "vi"
+    lines = [f"{report.frames} {'ảnh trong' if vi else 'photos in'} {report.photos}"]
+    if report.camera:
+        why = (
+            "màn trập cuốn, ảnh không ghi thời gian đọc: hãy nạp với --camera"
+            if vi
+            else "rolling shutter, whose readout no photo states: ingest with --camera"
+        )
+        lines.append(f"  {why} {report.camera}")
+    return answer, lines
 
 
 def of_video_drill(report: VideoDrillReport, language: str = "en") -> Answered:

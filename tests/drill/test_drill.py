@@ -11,6 +11,7 @@ import pytest
 import rasterio
 from PIL import Image
 
+from flycam.answers.rehearsal import of_drill
 from flycam.drill import drill as drill_module
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
@@ -170,7 +171,12 @@ def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path
     assert truth.camera == drill.camera and truth.camera.readout_s == 0.04
     assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
     assert all(e.motion is not None for e in truth.exteriors.values())
-    given = load_camera_file(tmp_path / "rolling" / "camera.json")
+    assert report.camera == tmp_path / "rolling" / "camera.json"
+    given = load_camera_file(report.camera)
+    for language in ("en", "vi"):
+        answer, lines = of_drill(report, language)
+        assert answer["camera"] == str(report.camera)
+        assert f"--camera {report.camera}" in lines[1]
     assert replace(given, calibration_id="drill:truth", sigma_focal_rel=0.0) == truth.camera
     assert b'ShutterType="Electronic"' in (report.photos / "DJI_0001.JPG").read_bytes()
     # the same flight with a global shutter: the same places, other pictures, no trace of a readout
