@@ -26,6 +26,7 @@ FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
 LAYER_MOVED = "layer_moved"
+READOUT_UNKNOWN = "readout_unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,21 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "The pictures' motion does not tell how far the clocks of video and log lie apart (± {sigma} s):"
             " frames may lie {metres} m off along the course; give the difference with --clock-offset."
+        ),
+    ),
+    READOUT_UNKNOWN: _Words(
+        brief_vi="không rõ thời gian đọc ảnh (màn trập cuốn) của {frames} ảnh nên không tính",
+        brief_en="rolling-shutter readout of {frames} photos unknown, not taken into account",
+        sentence_vi=(
+            "Không rõ thời gian đọc ảnh (màn trập cuốn) của {frames} ảnh nên không tính: khi bay nhanh, các"
+            " hàng đầu và cuối ảnh có thể lệch theo hướng bay; nếu biết, hãy ghi readout_s vào tệp máy ảnh (0"
+            " nếu là màn trập cơ), nạp lại với --camera TỆP --relay rồi chạy lại 'flycam finish'."
+        ),
+        sentence_en=(
+            "The rolling-shutter readout of {frames} photos is not known and was not taken into account: in"
+            " fast flight their first and last rows may lie off along the course; if you know it, write"
+            " readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE"
+            " --relay and run 'flycam finish' again."
         ),
     ),
     GSD_KEPT: _Words(
