@@ -156,7 +156,8 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
     """flight_id, frames, gsd_m, communes, seconds."""
     from flycam.pipeline.coverage import flown_on  # noqa: PLC0415  the recipe has loaded it
 
-    names = catalog.boundaries.names(flown_on(report.flight))
+    boundaries = catalog.boundaries
+    names = {**boundaries.names(), **boundaries.names(flown_on(report.flight))}
     flight = report.flight
     answer = {
         "flight_id": flight.flight_id,

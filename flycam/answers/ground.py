@@ -96,7 +96,8 @@ def of_removed_dem(dem: DemRecord, language: str = "en") -> Answered:
 
 
 def of_communes(found: CommuneImport, language: str = "en") -> Answered:
-    """added, repaired, overlaps_km2."""
+    """added, repaired, overlaps_km2, valid_from: the first day on which these boundaries hold."""
+    since = found.communes[0].valid_from if found.communes else None
     answer = {
         "added": len(found.communes),
         "repaired": len(found.repaired),
@@ -104,6 +105,7 @@ def of_communes(found: CommuneImport, language: str = "en") -> Answered:
         "removed": list(found.removed),
         "remarks": list(found.remarks),
         "overlaps_km2": round(found.overlaps_km2, 4),
+        "valid_from": since.isoformat() if since else None,
         "overlaps_left_km2": round(found.overlaps_left_km2, 6),
     }
     count, repaired, contested = len(found.communes), len(found.repaired), found.overlaps_km2
@@ -112,5 +114,7 @@ def of_communes(found: CommuneImport, language: str = "en") -> Answered:
         first += f"{number(contested, 2, 'vi')} km² chồng lấn đã phân định"
     else:
         first = f"{count} communes, {repaired} repaired, {contested:.2f} km² claimed twice and settled"
+    if since:
+        first += f"; hiệu lực từ {since:%d/%m/%Y}" if language == "vi" else f"; in force from {since}"
     said = (*found.repaired, *found.removed, *found.remarks)
     return answer, [first, *(f"  {sentence}" for sentence in said)]

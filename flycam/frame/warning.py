@@ -27,6 +27,7 @@ MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
 LAYER_MOVED = "layer_moved"
 READOUT_UNKNOWN = "readout_unknown"
+BOUNDARIES_LATER = "boundaries_later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,20 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "The pictures' motion does not tell how far the clocks of video and log lie apart (± {sigma} s):"
             " frames may lie {metres} m off along the course; give the difference with --clock-offset."
+        ),
+    ),
+    BOUNDARIES_LATER: _Words(
+        brief_vi="ranh giới xã từ {since_vi}, sau ngày bay",
+        brief_en="commune boundaries of {since}, later than the flight",
+        sentence_vi=(
+            "Chưa có ranh giới xã của ngày bay ({day_vi}): dùng ranh giới có hiệu lực từ {since_vi}; nếu có"
+            " ranh giới của ngày đó, hãy nạp bằng 'flycam communes add TỆP --valid-from NGÀY' rồi nạp lại"
+            " ảnh."
+        ),
+        sentence_en=(
+            "No commune boundaries are recorded for the day of the flight ({day}): those in force from"
+            " {since} are used; if you have boundaries of that day, add them with 'flycam communes add FILE"
+            " --valid-from DATE' and ingest the photos again."
         ),
     ),
     READOUT_UNKNOWN: _Words(
