@@ -18,6 +18,8 @@ SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
 EVENT_KEPT = "event_kept"
+RENAMED = "renamed"
+LAID_AS_BEFORE = "laid_as_before"
 WITHDRAWN = "withdrawn"
 MENDED = "mended"
 COMPLETED = "completed"
@@ -205,6 +207,30 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "--event {asked}: ignored, for this flight is on the map in the event {kept} already; to have it"
             " in another, ingest into a new data folder (--data)."
+        ),
+    ),
+    RENAMED: _Words(
+        brief_vi="đổi tên từ {before}",
+        brief_en="renamed from {before}",
+        sentence_vi=(
+            "--name {after}: chuyến bay đã có trên bản đồ với tên {before}, nay đổi thành {after}; từ nay hãy"
+            " dùng tên mới trong các lệnh."
+        ),
+        sentence_en=(
+            "--name {after}: this flight was on the map as {before} and is called {after} now; commands take"
+            " the new name from here on."
+        ),
+    ),
+    LAID_AS_BEFORE: _Words(
+        brief_vi="{frames} ảnh vẫn nằm như trước",
+        brief_en="{frames} photos stay as they lay",
+        sentence_vi=(
+            "{options}: {frames} ảnh đã có trên bản đồ vẫn nằm như trước, chưa theo tuỳ chọn này; muốn trải"
+            " lại theo đó, hãy chạy lại cùng lệnh và thêm --relay."
+        ),
+        sentence_en=(
+            "{options}: {frames} photos are on the map already and stay as they were laid; run the same"
+            " command with --relay to lay them again by it."
         ),
     ),
     WITHDRAWN: _Words(
