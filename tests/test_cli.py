@@ -217,7 +217,9 @@ def test_what_was_done_is_said_in_the_language_of_the_terminal(
 ) -> None:
     assert "hệ độ cao EGM96" in run("dem", "add", drill.dem, **VIETNAMESE).stderr
     assert "điểm cách" in run("dem", "list", **VIETNAMESE).stderr
-    assert "xã, phường; sửa hình 0" in run("communes", "add", drill.communes, **VIETNAMESE).stderr
+    added = run("communes", "add", drill.communes, **VIETNAMESE)
+    assert "xã, phường; sửa hình 0" in added.stderr and "hiệu lực từ 01/07/2025" in added.stderr
+    assert added.json["valid_from"] == "2025-07-01"
     assert run("ingest", drill.photos, "--name", "thử").exit_code == 0
     assert "m mỗi điểm ảnh, EPSG:" in run("export", "thử", tmp_path / "a.tif", **VIETNAMESE).stderr
     gone = run("withdraw", "thử", "--reason", "thử", **VIETNAMESE)

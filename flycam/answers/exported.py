@@ -22,6 +22,7 @@ def of_export(exported: Exported, language: str = "en") -> Answered:
         "warnings": [sentence(one) for one in exported.notes],
         "warnings_vi": [sentence(one, "vi") for one in exported.notes],
     }
+    gsd = f"{exported.gsd_m:.3g}".replace(".", "," if language == "vi" else ".")
     pixel = "mỗi điểm ảnh" if language == "vi" else "a pixel"
-    written = f"{exported.path}: {cols}×{rows} px, {exported.gsd_m:.3g} m {pixel}, {exported.crs}"
+    written = f"{exported.path}: {cols}×{rows} px, {gsd} m {pixel}, {exported.crs}"
     return answer, [written, *(f"  ! {sentence(one, language)}" for one in exported.notes)]

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flycam.answers.answered import Answered
+from flycam.frame.warning import sentence as warned
 from flycam.report.heard import translated
 from flycam.report.numbers import listed, number
 
@@ -27,8 +28,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "revision": main.revision if main else None,
         "new": report.layers[0].new,
         **{key: stats.get(key) for key in _FINISH_FIGURES},
-        "warnings": [translated(one, "en") for one in _doubts(stats)],
-        "warnings_vi": [translated(one, "vi") for one in _doubts(stats)],
+        "warnings": [*(translated(one, "en") for one in _doubts(stats)), *_readout(stats, "en")],
+        "warnings_vi": [*(translated(one, "vi") for one in _doubts(stats)), *_readout(stats, "vi")],
         "layers": [
             {
                 "layer": one.layer,
@@ -191,6 +192,13 @@ def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
     if (rows := stats.get("rolling_shutter")) and rows["frames"]:
         most = _metric(rows["most_px"], "px", language)
         yield _say("shutter", language, frames=rows["frames"], most=most)
+    yield from (f"  ! {one}" for one in _readout(stats, language))
+
+
+def _readout(stats: Mapping[str, Any], language: str) -> list[str]:
+    from flycam.pipeline.readout import readout_said  # noqa: PLC0415  the recipe has loaded it
+
+    return [warned(one, language) for one in readout_said(stats)]
 
 
 def _heard(sentence: str, language: str) -> str:

@@ -10,6 +10,7 @@ import shapely
 
 from flycam.answers.answered import Answer, Answered
 from flycam.frame.warning import sentence
+from flycam.report.numbers import number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
@@ -145,7 +146,7 @@ def _zone(zone: ReliefZone, language: str) -> str:
     if vi:
         side = f", độ phủ ngang {overlap:.0%}" if overlap is not None else ""
         place = f"[{_ZONE_VI.get(zone.zone, zone.zone)}] mặt đất {low:.0f} đến {high:.0f} m"
-        return f"  {place}: cách mặt đất {above:.0f} m, GSD {gsd_cm:.1f} cm{side}"
+        return f"  {place}: cách mặt đất {above:.0f} m, GSD {number(gsd_cm, 1, 'vi')} cm{side}"
     side = f", side overlap {overlap:.0%}" if overlap is not None else ""
     place = f"[{zone.zone}] ground {low:.0f} to {high:.0f} m"
     return f"  {place}: {above:.0f} m above ground, GSD {gsd_cm:.1f} cm{side}"
@@ -155,7 +156,8 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
     """flight_id, frames, gsd_m, communes, seconds."""
     from flycam.pipeline.coverage import flown_on  # noqa: PLC0415  the recipe has loaded it
 
-    names = catalog.boundaries.names(flown_on(report.flight))
+    boundaries = catalog.boundaries
+    names = {**boundaries.names(), **boundaries.names(flown_on(report.flight))}
     flight = report.flight
     answer = {
         "flight_id": flight.flight_id,
@@ -183,8 +185,8 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
     lines += [f"  * {sentence(one, language)}" for one in report.notes]
     lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
     lines += [
-        f"  {names[one.commune_code]} ({one.commune_code}): {one.covered_m2 / 1e4:.2f} ha, "
-        f"{one.covered_pct:.1f} %"
+        f"  {names[one.commune_code]} ({one.commune_code}): "
+        f"{number(one.covered_m2 / 1e4, 2, language)} ha, {number(one.covered_pct, 1, language)} %"
         for one in report.communes
     ]
     return answer, lines
@@ -192,7 +194,8 @@ def of_ingest(report: IngestReport, catalog: Catalog, language: str = "en") -> A
 
 def _laid(report: IngestReport, language: str) -> str:
     flight, used, new = report.flight, report.used, report.new
-    size = f"{flight.gsd_m * 100:.1f} cm, {report.seconds:.1f} s"
+    seconds = number(report.seconds, 1, language)
+    size = f"{number(flight.gsd_m * 100, 1, language)} cm, {seconds} {'giây' if language == 'vi' else 's'}"
     counts = f"{used} ảnh, {new} ảnh mới" if language == "vi" else f"{used} frames, {new} new"
     return f"{flight.name} ({flight.flight_id}): {counts}, {size}"
 

@@ -30,7 +30,8 @@ def of_dem(record: DemRecord, info: DemInfo, language: str = "en") -> Answered:
     datum, spacing = f"{record.vertical_datum} ({info.datum_source})", info.post_spacing_m
     if language == "vi":
         warnings = info.warnings_vi
-        line = f"{record.name}: từ {low:.0f} đến {high:.0f} m, hệ độ cao {datum}, điểm cách {spacing:.1f} m"
+        line = f"{record.name}: từ {low:.0f} đến {high:.0f} m, hệ độ cao {datum}, điểm cách "
+        line += f"{number(spacing, 1, 'vi')} m"
     else:
         warnings = info.warnings
         line = f"{record.name}: {low:.0f} to {high:.0f} m, {datum}, posts every {spacing:.1f} m"
@@ -57,8 +58,8 @@ def of_dems(dems: Sequence[DemRecord], language: str = "en") -> Answered:
     vi = language == "vi"
     apart = "điểm cách" if vi else "posts every"
     lines = [
-        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, {apart} {dem.post_spacing_m[0]:.1f} m"
-        + _stated(dem, language)
+        f"{dem.dem_id}  {dem.name}: {dem.vertical_datum}, {apart} "
+        f"{number(dem.post_spacing_m[0], 1, language)} m" + _stated(dem, language)
         for dem in dems
     ]
     none = (
@@ -95,7 +96,8 @@ def of_removed_dem(dem: DemRecord, language: str = "en") -> Answered:
 
 
 def of_communes(found: CommuneImport, language: str = "en") -> Answered:
-    """added, repaired, overlaps_km2."""
+    """added, repaired, overlaps_km2, valid_from: the first day on which these boundaries hold."""
+    since = found.communes[0].valid_from if found.communes else None
     answer = {
         "added": len(found.communes),
         "repaired": len(found.repaired),
@@ -103,12 +105,16 @@ def of_communes(found: CommuneImport, language: str = "en") -> Answered:
         "removed": list(found.removed),
         "remarks": list(found.remarks),
         "overlaps_km2": round(found.overlaps_km2, 4),
+        "valid_from": since.isoformat() if since else None,
         "overlaps_left_km2": round(found.overlaps_left_km2, 6),
     }
     count, repaired, contested = len(found.communes), len(found.repaired), found.overlaps_km2
     if language == "vi":
-        first = f"{count} xã, phường; sửa hình {repaired}; {contested:.2f} km² chồng lấn đã phân định"
+        first = f"{count} xã, phường; sửa hình {repaired}; "
+        first += f"{number(contested, 2, 'vi')} km² chồng lấn đã phân định"
     else:
         first = f"{count} communes, {repaired} repaired, {contested:.2f} km² claimed twice and settled"
+    if since:
+        first += f"; hiệu lực từ {since:%d/%m/%Y}" if language == "vi" else f"; in force from {since}"
     said = (*found.repaired, *found.removed, *found.remarks)
     return answer, [first, *(f"  {sentence}" for sentence in said)]

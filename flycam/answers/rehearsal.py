@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.report.numbers import number
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.drill.drill import DrillReport
@@ -13,16 +14,25 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_drill(report: DrillReport, language: str = "en") -> Answered:
-    """frames, dem, communes, truth."""
+    """frames, dem, communes, truth, and camera: the file for --camera where the shutter rolls, else null."""
     answer = {
         "frames": report.frames,
         "photos": str(report.photos),
         "dem": str(report.dem),
         "communes": str(report.communes),
         "truth": str(report.truth),
+        "camera": str(report.camera) if report.camera else None,
     }
-    photos = "ảnh trong" if language == "vi" else "photos in"
-    return answer, [f"{report.frames} {photos} {report.photos}"]
+    vi = language == "vi"
+    lines = [f"{report.frames} {'ảnh trong' if vi else 'photos in'} {report.photos}"]
+    if report.camera:
+        why = (
+            "màn trập cuốn, ảnh không ghi thời gian đọc: hãy nạp với --camera"
+            if vi
+            else "rolling shutter, whose readout no photo states: ingest with --camera"
+        )
+        lines.append(f"  {why} {report.camera}")
+    return answer, lines
 
 
 def of_video_drill(report: VideoDrillReport, language: str = "en") -> Answered:
@@ -49,9 +59,11 @@ def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:
         "changes": [],
         "url": url,
     }
-    frames, finished = ("ảnh", "hoàn thiện trong") if language == "vi" else ("frames", "finished in")
+    vi = language == "vi"
+    frames, finished, seconds = ("ảnh", "hoàn thiện trong", "giây") if vi else ("frames", "finished in", "s")
     return answer, [
-        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, {one.ingested.seconds:.1f} s; "
-        f"{finished} {one.finished.seconds:.1f} s"
+        f"{one.ingested.flight.name}: {one.ingested.used} {frames}, "
+        f"{number(one.ingested.seconds, 1, language)} {seconds}; "
+        f"{finished} {number(one.finished.seconds, 1, language)} {seconds}"
         for one in flown
     ]

@@ -72,6 +72,8 @@ class Boundaries:
         if on_date is not None:
             query = query.where(_in_force(on_date))
         found = self._fetch(query)
+        if not found and on_date is not None:
+            raise _not_then(self.commune(code), on_date)
         if not found:
             raise NotFound(
                 f"{code}: no such commune; register boundaries with: flycam communes add FILE",
@@ -120,6 +122,16 @@ class Boundaries:
     def _fetch(self, query: Select[Any]) -> list[CommuneRecord]:
         with self._database.read() as connection:
             return [_commune(row) for row in connection.execute(query)]
+
+
+def _not_then(commune: CommuneRecord, on_date: date) -> NotFound:
+    name, since = f"{commune.code}: {commune.name}", commune.valid_from
+    return NotFound(
+        f"{name} is recorded from {since} on and not for {on_date}; take a code of that day, or add "
+        "that day's boundaries with: flycam communes add FILE --valid-from DATE",
+        vi=f"{name} có ranh giới từ {since:%d/%m/%Y}, không phải của ngày {on_date:%d/%m/%Y}; hãy dùng mã xã "
+        "của ngày đó, hoặc nạp ranh giới của ngày đó bằng: flycam communes add TỆP --valid-from NGÀY",
+    )
 
 
 def _in_force(on_date: date | None) -> Any:

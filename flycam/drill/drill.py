@@ -86,13 +86,14 @@ class Drill:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DrillReport:
-    """What write_drill wrote: the number of photos, and where things are."""
+    """What write_drill wrote: the number of photos, and where things are; `camera` with a rolling shutter."""
 
     frames: int
     photos: Path
     dem: Path
     communes: Path
     truth: Path
+    camera: Path | None = None
 
 
 def require_within(name: str, value: float, least: float, most: float, unit: str) -> None:
@@ -210,6 +211,7 @@ def write_drill(
         dem=out / "dem.tif",
         communes=out / "communes.geojson",
         truth=out / "truth",
+        camera=out / "camera.json" if drill.camera.readout_s else None,
     )
 
 

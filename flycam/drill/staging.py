@@ -13,6 +13,15 @@ from flycam.drill.truth import TRUTH_FILE
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 
 _FREE_MARGIN_BYTES = 1 << 20
+_WHY_VI = {
+    errno.ENOSPC: "ổ đĩa không còn chỗ",
+    errno.EEXIST: "trong đường dẫn có một tệp ở chỗ của thư mục",
+    errno.ENOTDIR: "trong đường dẫn có một tệp ở chỗ của thư mục",
+    errno.EACCES: "không có quyền ghi",
+    errno.EPERM: "không có quyền ghi",
+    errno.EROFS: "ổ đĩa chỉ cho đọc",
+    errno.ENAMETOOLONG: "tên quá dài",
+}
 
 
 @contextmanager
@@ -27,8 +36,7 @@ def staged(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     except OSError as error:
-        message = f"{out}: cannot be made ({error.strerror}): choose another place"
-        raise (DiskFull if error.errno == errno.ENOSPC else StorageTrouble)(message) from error
+        raise _unmade(out, error) from error
     try:
         yield staging
         staging.chmod(0o755)
@@ -40,6 +48,15 @@ def staged(out: Path) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise _trouble(out, error) from error
         raise
+
+
+def _unmade(out: Path, error: OSError) -> StorageTrouble:
+    kind = DiskFull if error.errno == errno.ENOSPC else StorageTrouble
+    why_vi = _WHY_VI.get(error.errno or 0, "lỗi ổ đĩa")
+    return kind(
+        f"{out}: cannot be made ({error.strerror}): choose another place",
+        vi=f"{out}: không tạo được thư mục này ({why_vi}); hãy chọn chỗ khác",
+    )
 
 
 def _trouble(out: Path, error: OSError) -> StorageTrouble:

@@ -18,6 +18,8 @@ SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
 EVENT_KEPT = "event_kept"
+RENAMED = "renamed"
+LAID_AS_BEFORE = "laid_as_before"
 WITHDRAWN = "withdrawn"
 MENDED = "mended"
 COMPLETED = "completed"
@@ -26,6 +28,8 @@ FINISHED_OLDER = "finished_older"
 MAYBE_INFRARED = "maybe_infrared"
 CRS_OUTSIDE = "crs_outside"
 LAYER_MOVED = "layer_moved"
+READOUT_UNKNOWN = "readout_unknown"
+BOUNDARIES_LATER = "boundaries_later"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,35 @@ _WORDS: Mapping[str, _Words] = {
             " frames may lie {metres} m off along the course; give the difference with --clock-offset."
         ),
     ),
+    BOUNDARIES_LATER: _Words(
+        brief_vi="ranh giới xã từ {since_vi}, sau ngày bay",
+        brief_en="commune boundaries of {since}, later than the flight",
+        sentence_vi=(
+            "Chưa có ranh giới xã của ngày bay ({day_vi}): dùng ranh giới có hiệu lực từ {since_vi}; nếu có"
+            " ranh giới của ngày đó, hãy nạp bằng 'flycam communes add TỆP --valid-from NGÀY' rồi nạp lại"
+            " ảnh."
+        ),
+        sentence_en=(
+            "No commune boundaries are recorded for the day of the flight ({day}): those in force from"
+            " {since} are used; if you have boundaries of that day, add them with 'flycam communes add FILE"
+            " --valid-from DATE' and ingest the photos again."
+        ),
+    ),
+    READOUT_UNKNOWN: _Words(
+        brief_vi="không rõ thời gian đọc ảnh (màn trập cuốn) của {frames} ảnh nên không tính",
+        brief_en="rolling-shutter readout of {frames} photos unknown, not taken into account",
+        sentence_vi=(
+            "Không rõ thời gian đọc ảnh (màn trập cuốn) của {frames} ảnh nên không tính: khi bay nhanh, các"
+            " hàng đầu và cuối ảnh có thể lệch theo hướng bay; nếu biết, hãy ghi readout_s vào tệp máy ảnh (0"
+            " nếu là màn trập cơ), nạp lại với --camera TỆP --relay rồi chạy lại 'flycam finish'."
+        ),
+        sentence_en=(
+            "The rolling-shutter readout of {frames} photos is not known and was not taken into account: in"
+            " fast flight their first and last rows may lie off along the course; if you know it, write"
+            " readout_s into a camera file (0 for a mechanical shutter), ingest again with --camera FILE"
+            " --relay and run 'flycam finish' again."
+        ),
+    ),
     GSD_KEPT: _Words(
         brief_vi="giữ GSD {kept} m",
         brief_en="GSD stays {kept} m",
@@ -174,6 +207,30 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "--event {asked}: ignored, for this flight is on the map in the event {kept} already; to have it"
             " in another, ingest into a new data folder (--data)."
+        ),
+    ),
+    RENAMED: _Words(
+        brief_vi="đổi tên từ {before}",
+        brief_en="renamed from {before}",
+        sentence_vi=(
+            "--name {after}: chuyến bay đã có trên bản đồ với tên {before}, nay đổi thành {after}; từ nay hãy"
+            " dùng tên mới trong các lệnh."
+        ),
+        sentence_en=(
+            "--name {after}: this flight was on the map as {before} and is called {after} now; commands take"
+            " the new name from here on."
+        ),
+    ),
+    LAID_AS_BEFORE: _Words(
+        brief_vi="{frames} ảnh vẫn nằm như trước",
+        brief_en="{frames} photos stay as they lay",
+        sentence_vi=(
+            "{options}: {frames} ảnh đã có trên bản đồ vẫn nằm như trước, chưa theo tuỳ chọn này; muốn trải"
+            " lại theo đó, hãy chạy lại cùng lệnh và thêm --relay."
+        ),
+        sentence_en=(
+            "{options}: {frames} photos are on the map already and stay as they were laid; run the same"
+            " command with --relay to lay them again by it."
         ),
     ),
     WITHDRAWN: _Words(

@@ -27,6 +27,7 @@ SIGMA_CALIBRATED_FOCAL = 0.01
 SIGMA_FOCAL_PLANE = 0.02
 SIGMA_DIGITAL_ZOOM = 0.02
 SIGMA_FOCAL35 = 0.05
+_UNKNOWN_CAMERA = "an unknown camera", "máy ảnh chưa rõ"
 _MIN_F_PX_PER_WIDTH, _MAX_F_PX_PER_WIDTH = 0.2, 60.0
 
 
@@ -43,10 +44,10 @@ def interior_for(
     known = _known_camera(metadata)
     interior = _from_file(metadata, known) or known or _from_exif(metadata)
     if interior is None:
-        camera = metadata.camera_name or "an unknown camera"
+        camera, camera_vi = (metadata.camera_name,) * 2 if metadata.camera_name else _UNKNOWN_CAMERA
         raise CalibrationMissing(
             f"{metadata.name}: nothing says what lens took it ({camera}); give the camera with --camera FILE",
-            vi=f"{metadata.name}: không có gì cho biết ống kính ({camera}); hãy đưa thông số bằng "
+            vi=f"{metadata.name}: không có gì cho biết ống kính ({camera_vi}); hãy đưa thông số bằng "
             "--camera TỆP",
         )
     return _with_readout(interior, metadata, known)

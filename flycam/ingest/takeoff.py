@@ -23,6 +23,8 @@ _RINGS = 6
 _SPOKES = 16
 _DISAGREE = 2.5
 _HOME_RANGE_M = 15_000.0
+_TELLING_SIGMA_M = 15.0
+"""What a consumer receiver gets wrong at worst: a comparison less certain than that confirms nothing."""
 
 
 TakeoffGiven = float | tuple[float, float] | None
@@ -86,17 +88,14 @@ def _estimate(sortie: SortieHeights, terrain_at: TerrainAt) -> tuple[Takeoff, li
     ground, ground_sigma = _middle_and_sigma(around)
     base, base_sigma = _base(sortie), SIGMA_RTK_HEIGHT_M if sortie.is_rtk else SIGMA_GNSS_HEIGHT_M
     problems: list[Problem] = []
-    if np.isfinite(base) and np.isfinite(ground):
-        disagree = abs(base - ground) > _DISAGREE * np.hypot(base_sigma, ground_sigma)
-        problems.append(
-            _compared(sortie, base, ground, float(np.hypot(base_sigma, ground_sigma)), bool(disagree))
-        )
-        use_ground = bool(disagree) or ground_sigma < base_sigma
-    else:
-        use_ground = bool(np.isfinite(ground))
+    both = np.isfinite(base) and np.isfinite(ground)
+    disagree = both and bool(abs(base - ground) > _DISAGREE * np.hypot(base_sigma, ground_sigma))
+    use_ground = disagree or ground_sigma < base_sigma if both else bool(np.isfinite(ground))
+    if both:
+        sigmas = base_sigma, ground_sigma
+        problems.append(_compared(sortie, base, ground, sigmas, disagree=disagree, use_ground=use_ground))
     problems += feet_suspected(sortie, around, base, terrain_at(sortie.lonlat)[0])
     height, sigma = (ground, ground_sigma) if use_ground else (base, base_sigma)
-    both = np.isfinite(base) and np.isfinite(ground)
     how = ("terrain_and_altitude" if both else "terrain") if use_ground else "altitude"
     if not np.isfinite(height):
         return _takeoff(sortie, float("nan"), float("nan"), datum, how), problems
@@ -149,13 +148,29 @@ def _off_terrain(point: tuple[float, float]) -> Problem:
     )
 
 
-def _compared(sortie: SortieHeights, base: float, ground: float, sigma: float, disagree: bool) -> Problem:
-    difference = base - ground
+def _compared(
+    sortie: SortieHeights,
+    base: float,
+    ground: float,
+    sigmas: tuple[float, float],
+    *,
+    disagree: bool,
+    use_ground: bool,
+) -> Problem:
+    """What both say, whether that is a confirmation, and which of them is taken."""
+    difference, sigma = base - ground, float(np.hypot(*sigmas))
     if disagree:
         tail_en = f"{abs(difference) / sigma:.1f} sigma apart, so the absolute altitude is not believed"
         tail_vi = f"chênh {abs(difference) / sigma:.1f} sigma, nên không tin độ cao tuyệt đối"
+    elif sigma > _TELLING_SIGMA_M:
+        tail_en = "too uncertain for one to confirm the other"
+        tail_vi = "sai số quá lớn nên không kiểm tra được lẫn nhau"
     else:
         tail_en, tail_vi = "they agree within their errors", "khớp nhau trong sai số"
+    taken, taken_sigma = (ground, sigmas[1]) if use_ground else (base, sigmas[0])
+    from_en, from_vi = ("the terrain", "địa hình") if use_ground else ("the altitudes", "độ cao đã ghi")
+    tail_en += f"; taken from {from_en}: {taken:.1f} ± {taken_sigma:.1f} m"
+    tail_vi += f"; lấy theo {from_vi}: {taken:.1f} ± {taken_sigma:.1f} m"
     return Problem(
         code="altitude_off" if disagree else "takeoff_estimated",
         severity=Severity.WARNING if disagree else Severity.INFO,

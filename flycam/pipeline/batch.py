@@ -27,9 +27,9 @@ from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.layers import doubted_cameras
-from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
-from flycam.pipeline.known import in_their_layers, withdrawals_said
+from flycam.pipeline.known import in_their_layers, options_unused_said, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.moving import (
     carry_out_moves,
@@ -144,7 +144,11 @@ def ingest(
         seconds=(workspace.clock_ns() - started_ns) / 1e9,
         relaid=len(plan.again.frames),
         mended=refolded.mended,
-        notes=_notes(workspace, seen, opened, refolded),
+        notes=(
+            *_notes(workspace, seen, opened, refolded),
+            *options_unused_said(workspace, flight_id, request, plan.frames),
+            *boundaries_said(workspace.catalog, flight),
+        ),
     )
 
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import shapely
 
-from flycam.catalog.records import CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight
-from flycam.frame.warning import sentence
+from flycam.frame.warning import BOUNDARIES_LATER, sentence, warning
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.workspace import Progress, Workspace
@@ -26,7 +27,7 @@ VIETNAM = timezone(timedelta(hours=7))
 def cover_communes(
     workspace: Workspace, flight: Flight, progress: Progress, *, changed: bool
 ) -> list[Coverage]:
-    """Measure and clip every commune in force on the day of the flight; recorded, largest area first.
+    """Measure and clip every commune of the flight (`communes_of`); recorded, largest area first.
 
     Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic. The
     figures are recorded before the pictures are cut, which takes longer than measuring. changed=False keeps
@@ -87,7 +88,40 @@ def _communes_under(
     if not outlines:
         return []
     west, south, east, north = (float(v) for v in shapely.total_bounds(outlines))
-    return workspace.catalog.boundaries.communes(flown_on(flight), (west, south, east, north))
+    return communes_of(workspace.catalog, flight, (west, south, east, north))
+
+
+def communes_of(catalog: Catalog, flight: Flight, bounds: BoundsLonLat) -> list[CommuneRecord]:
+    """Communes in force on the day of the flight; today's where none there is recorded for that day.
+
+    The rule of the map: who flies before the first boundaries that are known still has a commune to name.
+    `boundaries_said` tells from when those hold.
+    """
+    return catalog.boundaries.communes(flown_on(flight), bounds) or catalog.boundaries.communes(None, bounds)
+
+
+def commune_of(catalog: Catalog, flight: Flight, code: str) -> CommuneRecord:
+    """The commune of this code among those of the flight. Raises NotFound."""
+    day, bounds = flown_on(flight), flight.bounds_lonlat_deg
+    is_recorded = bounds is None or bool(catalog.boundaries.communes(day, bounds))
+    return catalog.boundaries.commune(code, day if is_recorded else None)
+
+
+def boundaries_said(catalog: Catalog, flight: Flight) -> tuple[str, ...]:
+    """The warning of a flight whose communes are those of a later day."""
+    day, bounds = flown_on(flight), flight.bounds_lonlat_deg
+    communes = [] if bounds is None else communes_of(catalog, flight, bounds)
+    since = sorted({one.valid_from for one in communes if one.valid_from > day})
+    if not since:
+        return ()
+    said = warning(
+        BOUNDARIES_LATER,
+        day=day.isoformat(),
+        day_vi=f"{day:%d/%m/%Y}",
+        since=", ".join(one.isoformat() for one in since),
+        since_vi=", ".join(f"{one:%d/%m/%Y}" for one in since),
+    )
+    return (said,)
 
 
 def flown_on(flight: Flight) -> date:

@@ -19,7 +19,7 @@ from flycam.geodata.line_file import write_lines
 from flycam.geodata.raster import write_cog
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
-from flycam.pipeline.coverage import flown_on, main_mosaic, tags_of
+from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
@@ -40,9 +40,10 @@ def export_flight(
 ) -> Exported:
     """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
 
-    revision "live" or "final"; commune a code, clips to its boundary on the day of the flight. Raises
-    NotFound (flight, commune, revision, or nothing imaged there), OptionUnusable, InputUnusable, DiskFull.
-    A CRS that is not meant for this place is used, and said in the notes.
+    revision "live" or "final"; commune a code, clips to its boundary on the day of the flight, or today's
+    where none is recorded for that day. Raises NotFound (flight, commune, revision, or nothing imaged there),
+    OptionUnusable, InputUnusable, DiskFull. A CRS that is not meant for this place is used; that, and
+    boundaries of another day, are said in the notes.
     """
     flight = workspace.catalog.flights.flight(ref)
     mosaic = main_mosaic(workspace, flight.flight_id, _revision(workspace, flight, revision))
@@ -56,8 +57,8 @@ def export_flight(
     _require_geotiff(out)
     polygon = None
     if commune is not None:
-        boundary = workspace.catalog.boundaries.commune(commune, flown_on(flight))
-        polygon = shapely.from_wkb(boundary.wkb)
+        polygon = shapely.from_wkb(commune_of(workspace.catalog, flight, commune).wkb)
+        notes = (*notes, *boundaries_said(workspace.catalog, flight))
     exported = export_cog(
         workspace.store,
         workspace.catalog.tiles,

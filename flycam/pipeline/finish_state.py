@@ -121,5 +121,7 @@ def _translated(path: Path) -> Iterator[None]:
         kind = DiskFull if error.errno in FULL else StorageTrouble
         raise kind(
             f"{path}: cannot be written or read ({error.strerror}); make room there, or make the folder "
-            "writable, and run again"
+            "writable, and run again",
+            vi=f"{path}: không ghi hoặc đọc được; hãy giải phóng chỗ ở đó, hoặc cho phép ghi vào thư mục, "
+            "rồi chạy lại",
         ) from error

@@ -1,4 +1,4 @@
-"""What an ingest owes to photos that the catalogue knows already: their layer, and their withdrawal."""
+"""What an ingest owes to photos that the catalogue knows already: their layer, place and withdrawal."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from flycam.catalog.placement_rows import SET_ASIDE
-from flycam.catalog.records import FrameStatus
-from flycam.frame.warning import WITHDRAWN, warning
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.frame.warning import LAID_AS_BEFORE, WITHDRAWN, warning
 from flycam.pipeline.planning import Planned
+from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.workspace import Workspace
 
 _VIETNAM = timezone(timedelta(hours=7))
@@ -38,6 +39,41 @@ def in_their_layers(
         replace(one, header=replace(one.header, layer=keeps.get(one.header.frame_id, one.header.layer)))
         for one in planned
     ]
+
+
+def options_unused_said(
+    workspace: Workspace, flight_id: str, request: SurveyRequest, planned: Sequence[Planned]
+) -> list[str]:
+    """The warning where options would place or see frames otherwise that stay on the map as they lie.
+
+    To be asked when all that is laid again has been recorded.
+    """
+    given = {
+        "--camera": request.camera is not None,
+        "--takeoff": request.takeoff is not None,
+        "--height": request.height_mode != "auto",
+        "--telemetry": request.telemetry is not None,
+        "--clock-offset": request.clock_offset_s is not None,
+    }
+    options = " ".join(name for name, is_given in given.items() if is_given)
+    if not options:
+        return []
+    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    recorded = {record.frame_id: record for record in used}
+    others = sum(
+        _lies_otherwise(recorded[frame.header.frame_id], frame)
+        for frame in planned
+        if frame.header.frame_id in recorded
+    )
+    return [warning(LAID_AS_BEFORE, options=options, frames=others)] if others else []
+
+
+def _lies_otherwise(record: FrameRecord, frame: Planned) -> bool:
+    """Whether a frame on the map has another camera or pose than this run settled, whatever the version."""
+    if record.exterior is None:
+        return False
+    settled = replace(frame.header.exterior_prior, version=record.exterior.version)
+    return (record.exterior, record.header.interior) != (settled, frame.header.interior)
 
 
 def withdrawals_said(workspace: Workspace, flight_id: str, frame_ids: Iterable[str]) -> list[str]:

@@ -20,6 +20,7 @@ from flycam.frame.warning import (
     GSD_KEPT,
     MAYBE_INFRARED,
     NO_TERRAIN,
+    RENAMED,
     TERRAIN_HOLES,
     code_of,
     warning,
@@ -75,8 +76,8 @@ def open_flight(
     is_drill: bool,
     doubted: frozenset[str] = frozenset(),
 ) -> Opened:
-    """Enter the flight as being ingested; a flight that exists keeps its name and event, and the GSD, terrain
-    and warnings of what is on the map already and not laid again.
+    """Enter the flight as being ingested; a flight that exists keeps its event, and the GSD, terrain and
+    warnings of what is on the map already and not laid again; and its name, unless another is asked for.
 
     terrain_names  the files that `terrain` was made of, for sentences
     relay          which of its frames are going to be laid again
@@ -114,6 +115,8 @@ def open_flight(
     notes = relay.notes
     if before is not None and labels.gsd_m is not None and not np.isclose(labels.gsd_m, gsd_m):
         notes = (*notes, warning(GSD_KEPT, asked=f"{labels.gsd_m:g}", kept=f"{gsd_m:.3g}"))
+    if before is not None and flight.name != before.name:
+        notes = (*notes, warning(RENAMED, before=before.name, after=flight.name))
     if before is not None and labels.event is not None:
         kept = workspace.catalog.flights.event(before.event_id)
         if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):

@@ -31,7 +31,7 @@ from flycam.frame.flight import Flight, is_plane
 from flycam.frame.frame import Layer
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
-from flycam.pipeline.coverage import flown_on, main_mosaic
+from flycam.pipeline.coverage import communes_of, flown_on, main_mosaic
 from flycam.pipeline.report_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -294,13 +294,13 @@ def _communes(workspace: Workspace, flight: Flight, records: Sequence[FrameRecor
     boundaries = workspace.catalog.boundaries
     rows = sorted(boundaries.coverage(flight.flight_id), key=lambda row: (-row.covered_m2, row.commune_code))
     if rows:
-        names = boundaries.names()
+        names = {**boundaries.names(), **boundaries.names(flown_on(flight))}
         return tuple(names.get(row.commune_code, row.commune_code) for row in rows)
     seen = [shapely.from_wkb(one.footprint_wkb) for one in records if one.footprint_wkb is not None]
     if not seen or flight.bounds_lonlat_deg is None:
         return ()
     ground = shapely.union_all(seen)
-    flown = boundaries.communes(flown_on(flight), flight.bounds_lonlat_deg)
+    flown = communes_of(workspace.catalog, flight, flight.bounds_lonlat_deg)
     shares = [(-shapely.from_wkb(one.wkb).intersection(ground).area, one.name) for one in flown]
     return tuple(name for less, name in sorted(shares) if less < 0.0)
 

@@ -238,7 +238,9 @@ def _shutter(told: Any, language: str) -> str:
             measure(value, unit, language)
             for value, unit in ((told["readout_ms"], "ms"), (told["most_px"], "px"))
         )
-        return say("shutter_applied", language, count=told["frames"], readout=readout, most=most)
+        applied = say("shutter_applied", language, count=told["frames"], readout=readout, most=most)
+        others = say("shutter_others", language, count=told["unknown"]) if told["unknown"] else ""
+        return applied + others
     if not told["asked"]:
         return say("shutter_off", language)
     return say("shutter_unknown" if told["readout_ms"] is None else "shutter_small", language)

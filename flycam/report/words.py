@@ -162,13 +162,20 @@ WORDS: Mapping[str, _Said] = {
         "taken into account in {count:photo|photos}: each row at its own moment (readout {readout}); without"
         " it the first and last rows would be off by up to {most}",
     ),
+    "shutter_others": _said(
+        "; {count} ảnh khác không tính: không rõ thời gian đọc ảnh của máy ảnh",
+        "; not in {count:other photo|other photos}, whose camera's readout time is not known",
+    ),
     "shutter_small": _said(
         "không cần tính: ảnh hưởng dưới một phần tư pixel, hoặc không rõ tốc độ bay",
         "not needed: its effect is below a quarter of a pixel, or the speed is not known",
     ),
     "shutter_unknown": _said(
-        "không tính: không rõ thời gian đọc ảnh của máy ảnh",
-        "not taken into account: the camera's readout time is not known",
+        "không tính: không rõ thời gian đọc ảnh của máy ảnh; khi bay nhanh, các hàng đầu và cuối ảnh có thể"
+        " lệch theo hướng bay; nếu biết, hãy ghi readout_s vào tệp máy ảnh rồi nạp lại với --camera --relay",
+        "not taken into account: the camera's readout time is not known; in fast flight the first and last"
+        " rows of a photo may lie off along the course; if you know it, write readout_s into a camera file"
+        " and ingest again with --camera --relay",
     ),
     "shutter_off": _said("không tính, theo yêu cầu", "not taken into account, as asked"),
     "time": _said("Thời gian xử lý", "Time taken"),

@@ -40,6 +40,37 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }
 
 
+_WRONG_VI: Mapping[str, str] = {
+    "missing": "thiếu",
+    "int_": "phải là số nguyên",
+    "float_": "phải là số",
+    "finite_number": "phải là số hữu hạn",
+    "date_": "phải là ngày, ví dụ 2025-07-01",
+    "bool_": "phải là true hoặc false",
+    "greater_than_equal": "phải từ {ge} trở lên",
+    "greater_than": "phải lớn hơn {gt}",
+    "less_than_equal": "không được quá {le}",
+    "less_than": "phải nhỏ hơn {lt}",
+    "string_too_long": "dài quá {max_length} ký tự",
+    "string_too_short": "phải có ít nhất {min_length} ký tự",
+    "literal_error": "phải là một trong {expected}",
+    "enum": "phải là một trong {expected}",
+    "json_": "không phải JSON hợp lệ",
+}
+"""What can be wrong with a value of a request, by the beginning of the kind that pydantic gives it."""
+
+
+def _wrong(one: Mapping[str, Any], language: str) -> str:
+    """Which value of a request cannot be used, and why; what has no words here is only named."""
+    if language != "vi":
+        return f"{'.'.join(map(str, one['loc']))}: {one['msg']}"
+    said = next(
+        (words for kind, words in _WRONG_VI.items() if one["type"].startswith(kind)), "không dùng được"
+    )
+    limits = {name: str(value).replace(" or ", " hoặc ") for name, value in one.get("ctx", {}).items()}
+    return f"{one['loc'][-1]}: {said.format_map(limits)}"
+
+
 class SignInRequired(FlycamError):
     """Nobody who may come in; the words to say are under `word`."""
 
@@ -112,7 +143,7 @@ def install(app: FastAPI) -> None:
     def respond(request: Request, error: Exception) -> JSONResponse:
         language = language_of(request.scope["query_string"])
         if isinstance(error, RequestValidationError):
-            where = ", ".join(".".join(map(str, one["loc"])) + ": " + one["msg"] for one in error.errors())
+            where = "; ".join(_wrong(one, language) for one in error.errors())
             body = {"error": "BadRequest", "message": f"{words('bad_request', language)}: {where}"}
             return JSONResponse(body, 422)
         if isinstance(error, HTTPException):

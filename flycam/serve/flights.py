@@ -13,6 +13,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.outdated import outdated_said
+from flycam.pipeline.readout import readouts_said
 from flycam.serve.guard import viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
@@ -157,7 +158,14 @@ def _flight(
         "operator": flight.operator,
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
-        "warnings": [_warning(kept) for kept in (*flight.warnings, *outdated_said(catalog, mosaics))],
+        "warnings": [
+            _warning(kept)
+            for kept in (
+                *flight.warnings,
+                *outdated_said(catalog, mosaics),
+                *readouts_said(catalog, mosaics),
+            )
+        ],
         "mosaics": [_mosaic(catalog, mosaic) for mosaic in mosaics],
         "communes": [
             {

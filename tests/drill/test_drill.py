@@ -11,10 +11,11 @@ import pytest
 import rasterio
 from PIL import Image
 
+from flycam.answers.rehearsal import of_drill
 from flycam.drill import drill as drill_module
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
-from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageTrouble
 from flycam.geodata.camera_file import load_camera_file
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
@@ -110,6 +111,13 @@ def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "mine").iterdir()] == ["letter.txt"]
 
 
+def test_a_place_where_no_folder_can_be_made_is_said_in_both_languages(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StorageTrouble, match="cannot be made") as caught:
+        write_drill(tmp_path / "file" / "drill", **TINY)
+    assert "có một tệp ở chỗ của thư mục" in str(caught.value.vi)
+
+
 def test_a_failure_half_way_leaves_nothing(tmp_path: Path) -> None:
     def stop(done: int, count: int) -> None:
         raise KeyboardInterrupt
@@ -163,7 +171,12 @@ def test_a_rolling_shutter_is_in_the_truth_and_in_the_camera_file(tmp_path: Path
     assert truth.camera == drill.camera and truth.camera.readout_s == 0.04
     assert [truth.exteriors[n] for n in drill.names] == [e.exterior for e in drill.exposures]
     assert all(e.motion is not None for e in truth.exteriors.values())
-    given = load_camera_file(tmp_path / "rolling" / "camera.json")
+    assert report.camera == tmp_path / "rolling" / "camera.json"
+    given = load_camera_file(report.camera)
+    for language in ("en", "vi"):
+        answer, lines = of_drill(report, language)
+        assert answer["camera"] == str(report.camera)
+        assert f"--camera {report.camera}" in lines[1]
     assert replace(given, calibration_id="drill:truth", sigma_focal_rel=0.0) == truth.camera
     assert b'ShutterType="Electronic"' in (report.photos / "DJI_0001.JPG").read_bytes()
     # the same flight with a global shutter: the same places, other pictures, no trace of a readout

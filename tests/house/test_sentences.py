@@ -7,6 +7,8 @@ import inspect
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from flycam import errors
 
 HOUSE = Path(errors.__file__).parent
@@ -21,16 +23,61 @@ _NOBODY_MEETS = {
 """Errors without Vietnamese by module, and how many."""
 
 
-def _without_vietnamese(path: Path) -> Iterator[int]:
-    kinds = {name for name, kind in vars(errors).items() if inspect.isclass(kind)}
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        is_error = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
-        if is_error and node.args and not any(word.arg == "vi" for word in node.keywords):
+_KINDS = frozenset(name for name, kind in vars(errors).items() if inspect.isclass(kind))
+
+
+def _kinds_in(expression: ast.expr, kinds: frozenset[str]) -> bool:
+    """Whether an expression is an error's class, or a choice between some: `(A if … else B)`, `errors.A`."""
+    match expression:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name in kinds
+        case ast.IfExp(body=one, orelse=other):
+            return _kinds_in(one, kinds) or _kinds_in(other, kinds)
+        case ast.BoolOp(values=several):
+            return any(_kinds_in(one, kinds) for one in several)
+        case ast.NamedExpr(value=one):
+            return _kinds_in(one, kinds)
+        case ast.Subscript(value=ast.Dict(values=several)) | ast.Subscript(value=ast.Tuple(elts=several)):
+            return any(_kinds_in(one, kinds) for one in several)
+    return False
+
+
+def _without_vietnamese(source: str) -> Iterator[int]:
+    """Lines that make an error without `vi`, by its class or by a name that a class was given."""
+    nodes = list(ast.walk(ast.parse(source)))
+    given = {
+        target.id
+        for node in nodes
+        if isinstance(node, ast.Assign) and _kinds_in(node.value, _KINDS)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    kinds = _KINDS | given
+    for node in nodes:
+        is_error = isinstance(node, ast.Call) and node.args and _kinds_in(node.func, kinds)
+        if is_error and not any(word.arg == "vi" for word in node.keywords):
             yield node.lineno
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "raise DiskFull('full')",
+        "raise errors.DiskFull('full')",
+        "raise (DiskFull if full else StorageTrouble)('full')",
+        "kind = DiskFull if full else StorageTrouble; raise kind('full')",
+        "raise (kind := DiskFull)('full')",
+        "raise {True: DiskFull, False: StorageTrouble}[full]('full')",
+    ],
+)
+def test_no_way_to_make_an_error_hides_that_it_has_no_vietnamese(line: str) -> None:
+    assert list(_without_vietnamese(line)) == [1]
+    assert not list(_without_vietnamese(line.replace("('full')", "('full', vi='đầy')")))
 
 
 def test_every_error_has_vietnamese_of_its_own() -> None:
     found = {
-        path.relative_to(HOUSE).as_posix(): list(_without_vietnamese(path)) for path in HOUSE.rglob("*.py")
+        path.relative_to(HOUSE).as_posix(): list(_without_vietnamese(path.read_text(encoding="utf-8")))
+        for path in HOUSE.rglob("*.py")
     }
     assert {name: len(lines) for name, lines in found.items() if lines} == _NOBODY_MEETS, found

@@ -48,13 +48,21 @@ def test_fifteen_metres_off_is_within_what_receivers_do_and_terrain_wins_on_flat
     heights, problems = settle(photos, flat())
     np.testing.assert_allclose(heights.height_m, GROUND_M + 100.0)
     assert "difference +15.0" in the(problems, "takeoff_estimated").sentence_en
+    said = the(problems, "takeoff_estimated")
+    assert said.sentence_en.endswith("they agree within their errors; taken from the terrain: 300.0 ± 3.0 m.")
+    assert said.sentence_vi.endswith("lấy theo địa hình: 300.0 ± 3.0 m.")
 
 
 def test_on_a_mountainside_the_aircraft_knows_its_takeoff_better_than_the_first_photo_does():
     photos = strips(heading_deg=90.0, relative_m=260.0)  # took off at 300, first photo already over the slope
     photos = [replace(p, lat_deg=p.lat_deg + 120.0 / M_PER_DEG) for p in photos]
-    heights, _ = settle(photos, slope)
+    heights, problems = settle(photos, slope)
     assert heights.takeoffs[0].how == "altitude"
+    said = the(problems, "takeoff_estimated")
+    assert "agree" not in said.sentence_en, "at such a sigma agreement is no word"
+    assert said.sentence_en.endswith("confirm the other; taken from the altitudes: 300.0 ± 8.0 m.")
+    assert "khớp" not in said.sentence_vi
+    assert said.sentence_vi.endswith("lấy theo độ cao đã ghi: 300.0 ± 8.0 m.")
     assert not heights.on_terrain.any(), "the aircraft's own altitude knows nothing of the terrain's error"
     np.testing.assert_allclose(heights.height_m, 560.0)
     assert heights.takeoffs[0].sigma_m == pytest.approx(8.0)

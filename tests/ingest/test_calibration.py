@@ -177,6 +177,13 @@ def test_nothing_known_names_the_file_and_the_cure() -> None:
         interior_for(photo(maker="Acme", model="Flyer"))
 
 
+def test_a_camera_that_no_tag_names_is_unknown_in_vietnamese_too() -> None:
+    with pytest.raises(CalibrationMissing) as caught:
+        interior_for(photo(maker="", model=""))
+    assert "(an unknown camera)" in str(caught.value)
+    assert "(máy ảnh chưa rõ)" in str(caught.value.vi)
+
+
 @given(st.floats(15, 200), st.sampled_from([(4000, 3000), (3000, 4000), (6000, 4000), (4000, 2250)]))
 def test_the_35mm_equivalent_is_a_ratio_of_diagonals(f35: float, size: tuple[int, int]) -> None:
     interior = interior_for(photo(image_size_px=size, focal35_mm=f35))

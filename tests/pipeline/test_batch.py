@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import cv2
@@ -13,12 +14,14 @@ import rasterio
 from numpy.typing import NDArray
 from PIL import Image
 
+from flycam.answers.flights import of_ingest
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import (
     FlightBusy,
     NameTaken,
+    NotFound,
     OutsideTerrain,
     PositionMissing,
     SourceUnreadable,
@@ -27,11 +30,14 @@ from flycam.errors import (
     TerrainMissing,
 )
 from flycam.frame.flight import FlightState
-from flycam.frame.warning import MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
+from flycam.frame.warning import BOUNDARIES_LATER, MAYBE_INFRARED, NO_TERRAIN, code_of, sentence
 from flycam.geodata.dem_info import read_dem_info
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
+from flycam.pipeline.boundaries import register_communes
+from flycam.pipeline.coverage import flown_on
+from flycam.pipeline.export import export_flight
 from flycam.pipeline.inspection import inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.survey import SurveyRequest
@@ -59,6 +65,37 @@ def test_flight_becomes_tiles_communes_and_evidence(drill: DrillReport, make_hou
     mosaic = house.workspace.catalog.tiles.mosaics(report.flight.flight_id)[0]
     zooms = {record.tile_id.z for record in house.workspace.catalog.tiles.heads(mosaic.mosaic_id, 0)}
     assert zooms == set(range(mosaic.min_zoom, mosaic.base_zoom + 1))
+
+
+def test_a_flight_before_the_first_boundaries_has_the_communes_of_today_and_says_their_date(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    register_dem(house.workspace, drill.dem)
+    register_communes(house.workspace, drill.communes, date(2050, 7, 1))
+    report = house.ingest(drill.photos)
+    assert [code_of(note) for note in report.notes] == [BOUNDARIES_LATER]
+    assert "01/07/2050" in sentence(report.notes[0], "vi") and "2050-07-01" in sentence(report.notes[0])
+    answer, _ = of_ingest(report, house.workspace.catalog)
+    (first, *_) = answer["communes"]
+    assert first["name"] and first["clip"]
+    exported = export_flight(house.workspace, report.flight.name, tmp_path / "a.tif", commune=first["code"])
+    assert [code_of(note) for note in exported.notes] == [BOUNDARIES_LATER]
+    # boundaries of an older day end the exception
+    flown = flown_on(report.flight)
+    register_communes(house.workspace, drill.communes, flown)
+    assert BOUNDARIES_LATER not in {code_of(note) for note in house.ingest(drill.photos).notes}
+
+
+def test_a_code_of_another_day_is_refused_with_its_date(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    boundaries = house.workspace.catalog.boundaries
+    code = boundaries.communes()[0].code
+    with pytest.raises(NotFound, match="from 2025-07-01 on and not for 2024-09-10") as caught:
+        boundaries.commune(code, date(2024, 9, 10))
+    assert "10/09/2024" in str(caught.value.vi)
+    with pytest.raises(NotFound, match="no such commune"):
+        boundaries.commune("99999", date(2024, 9, 10))
 
 
 def test_each_pixel_names_its_frame(drill: DrillReport, make_house: MakeHouse) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ from flycam.catalog.geometry_json import exterior_from_json, exterior_to_json
 from flycam.catalog.records import FrameStatus, RevisionFrame
 from flycam.drill.drill import write_drill
 from flycam.drill.truth import DrillTruth, read_truth
+from flycam.frame.warning import READOUT_UNKNOWN, code_of
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.opening import Labels
+from flycam.pipeline.readout import readouts_said
 from flycam.pipeline.rectification import patch_of
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import recorded_terrain, register_dem
@@ -29,6 +32,7 @@ OFF = replace(QUICK, rolling_shutter=False)
 class Flown:
     workspace: Workspace
     truth: DrillTruth
+    photos: Path
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +55,7 @@ def flown(tmp_path_factory: pytest.TempPathFactory) -> Flown:
     register_dem(workspace, drill.dem)
     camera = folder / "drill" / "camera.json"
     ingest(workspace, SurveyRequest(paths=(drill.photos,), camera=camera), Labels(name=NAME))
-    return Flown(workspace, read_truth(folder / "drill"))
+    return Flown(workspace, read_truth(folder / "drill"), drill.photos)
 
 
 def finished(flown: Flown, request: FinishRequest) -> tuple[list[RevisionFrame], object]:
@@ -95,6 +99,22 @@ def test_the_motion_is_found_recorded_and_said_and_the_flight_lies_better(flown:
     assert errors_m(flown, frames) < errors_m(flown, plain)
     held = [one.main.stats["held_out_px"] for one in (report, other)]  # type: ignore[attr-defined]
     assert held[0] < held[1]
+
+
+def test_a_readout_that_nobody_knows_is_said_and_stays_said(tmp_path: Path, flown: Flown) -> None:
+    workspace = open_workspace(tmp_path)
+    ingest(workspace, SurveyRequest(paths=(flown.photos,)), Labels(name=NAME))
+    report = finish(workspace, NAME, QUICK)
+    assert report.main is not None and report.main.stats["rolling_shutter"]["unknown"] == 15
+    for language, key in (("en", "warnings"), ("vi", "warnings_vi")):
+        answer, lines = of_finish(report, language)
+        (said,) = [one for one in answer[key] if "readout_s" in one]
+        assert "15" in said and "--relay" in said and f"  ! {said}" in lines
+    shown = [workspace.catalog.tiles.mosaic(report.main.mosaic_id)]
+    assert [code_of(one) for one in readouts_said(workspace.catalog, shown)] == [READOUT_UNKNOWN]
+    assert readouts_said(workspace.catalog, [replace(shown[0], revision=0)]) == ()
+    left_out = finish(workspace, NAME, OFF)
+    assert not [one for one in of_finish(left_out)[0]["warnings"] if "readout_s" in one], "as asked"
 
 
 def test_what_is_recorded_makes_the_same_bytes_again(flown: Flown) -> None:

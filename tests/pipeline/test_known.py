@@ -14,7 +14,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import DiskFull
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import Layer
-from flycam.frame.warning import EVENT_KEPT, LAYER_MOVED, code_of, sentence
+from flycam.frame.warning import EVENT_KEPT, LAID_AS_BEFORE, LAYER_MOVED, RENAMED, code_of, sentence
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.coverage import main_mosaic
@@ -183,6 +183,38 @@ def test_withdrawn_photos_are_said_when_they_are_ingested_again(
     said = [sentence(note, "vi") for note in again.notes]
     assert said[0].startswith("1 ảnh đã bị rút") and "nhà dân" in said[0]
     assert said[1].startswith(f"{drill.frames - 1} ảnh đã bị rút") and "test flight (Ban chỉ huy, " in said[1]
+
+
+@pytest.mark.parametrize("height_mode", ["auto", "absolute"])
+def test_options_that_come_too_late_are_said_until_the_flight_is_laid_by_them(
+    drill: DrillReport, make_house: MakeHouse, height_mode: str
+) -> None:
+    house = make_house(drill)
+    flight = house.ingest(drill.photos).flight
+    late = SurveyRequest(paths=(drill.photos,), takeoff=250.0, height_mode=height_mode)
+    (note,) = ingest(house.workspace, late, Labels()).notes
+    assert code_of(note) == LAID_AS_BEFORE
+    for language in ("vi", "en"):
+        said = sentence(note, language)
+        assert said.startswith("--takeoff") and "--relay" in said and str(drill.frames) in said
+        assert ("--height" in said) == (height_mode != "auto")
+    laid = ingest(house.workspace, late, Labels(), relay=True)
+    assert laid.relaid == drill.frames and LAID_AS_BEFORE not in map(code_of, laid.notes)
+    assert laid.flight.flight_id == flight.flight_id
+    assert ingest(house.workspace, late, Labels()).notes == (), "they lie as asked now"
+
+
+def test_another_name_is_said_with_the_old_one(drill: DrillReport, make_house: MakeHouse) -> None:
+    house = make_house(drill)
+    request = SurveyRequest(paths=(drill.photos,))
+    ingest(house.workspace, request, Labels(name="sáng"))
+    for same in ("sáng", unicodedata.normalize("NFD", "sáng"), None):
+        assert ingest(house.workspace, request, Labels(name=same)).notes == ()
+    later = ingest(house.workspace, request, Labels(name="chiều"))
+    assert [code_of(note) for note in later.notes] == [RENAMED] and later.flight.name == "chiều"
+    for language in ("vi", "en"):
+        said = sentence(later.notes[0], language)
+        assert "sáng" in said and said.startswith("--name chiều")
 
 
 def test_an_event_that_comes_too_late_is_said(drill: DrillReport, make_house: MakeHouse) -> None:

@@ -303,6 +303,18 @@ def test_why_a_rolling_shutter_was_left_alone_is_said_and_nothing_of_a_global_on
         assert said == ([] if key is None else [words.say(key, language)])
 
 
+def test_photos_of_an_unknown_readout_are_said_beside_those_that_were_corrected(
+    gathered: tuple[ReportFigures, MapPlanes],
+) -> None:
+    told = {"asked": True, "frames": 5, "unknown": 3, "readout_ms": 33.0, "most_px": 1.5}
+    figures, planes = _changed(gathered[0], rolling_shutter=told), gathered[1]
+    for language in words.LANGUAGES:
+        blocks = document(figures, planes, draw(figures, planes), language).blocks
+        rows = [row for block in blocks for row in getattr(block, "rows", ())]
+        (said,) = [row[1] for row in rows if row[0] == words.say("shutter", language)]
+        assert said.endswith(words.say("shutter_others", language, count=3))
+
+
 def _changed(figures: ReportFigures, error: ErrorFigures | None = None, **stats: object) -> ReportFigures:
     return replace(figures, error=error or figures.error, stats={**STATS, **stats})
 

@@ -55,3 +55,23 @@ def test_the_extent_holds_all_boundaries_in_force(client: httpx.Client) -> None:
     assert (west, south) == pytest.approx((min(b[0] for b in boxes), min(b[1] for b in boxes)))
     assert (east, north) == pytest.approx((max(b[2] for b in boxes), max(b[3] for b in boxes)))
     assert client.get("/api/communes/extent", params={"on": "2024-06-30"}).json() is None
+
+
+@pytest.mark.parametrize(
+    ("route", "given", "said"),
+    [
+        ("/api/pixel", {}, "flight: thiếu"),
+        ("/api/communes", {"on": "hôm qua"}, "on: phải là ngày, ví dụ 2025-07-01"),
+        ("/api/communes", {"tolerance_m": "9999"}, "tolerance_m: không được quá 5000"),
+        ("/api/communes", {"tolerance_m": "xa"}, "tolerance_m: phải là số"),
+        ("/api/communes", {"q": "x" * 101}, "q: dài quá 100 ký tự"),
+    ],
+)
+def test_what_is_wrong_with_a_request_is_said_in_vietnamese(
+    client: httpx.Client, route: str, given: dict[str, str], said: str
+) -> None:
+    response = client.get(route, params=given)
+    message = response.json()["message"]
+    assert response.status_code == 422
+    assert message.startswith("Yêu cầu không hợp lệ: ") and said in message
+    assert not {"Field", "required", "Input", "should"} & set(message.replace(":", " ").split())

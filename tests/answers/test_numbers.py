@@ -1,0 +1,47 @@
+"""Numbers in what commands say: decimal comma in Vietnamese, point in English."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flycam.answers.exported import of_export
+from flycam.answers.ground import of_communes, of_dems
+from flycam.catalog.records import DemRecord
+from flycam.geodata.communes import CommuneImport
+from flycam.mosaic.export import Exported
+
+DEM = DemRecord(
+    dem_id="a" * 16,
+    name="dem.tif",
+    path="dem.tif",
+    sha256="a" * 64,
+    crs="EPSG:32648",
+    bounds_lonlat_deg=(104.0, 21.0, 105.0, 22.0),
+    post_spacing_m=(12.5, 12.5),
+    vertical_datum="EGM2008",
+    added_ns=0,
+)
+EXPORTED = Exported(
+    path=Path("map.tif"), crs="EPSG:32648", gsd_m=0.0172, bounds=(0.0, 0.0, 1.0, 1.0), shape_px=(58, 58)
+)
+IMPORTED = CommuneImport(
+    communes=(),
+    repaired=(),
+    removed=(),
+    remarks=(),
+    overlaps_km2=1.25,
+    overlaps_left_km2=0.0,
+    contested=(),
+)
+
+
+def test_vietnamese_has_the_decimal_comma() -> None:
+    assert "0,0172 m mỗi điểm ảnh" in of_export(EXPORTED, "vi")[1][0]
+    assert "điểm cách 12,5 m" in of_dems([DEM], "vi")[1][0]
+    assert "1,25 km² chồng lấn" in of_communes(IMPORTED, "vi")[1][0]
+
+
+def test_english_keeps_the_point() -> None:
+    assert "0.0172 m a pixel" in of_export(EXPORTED)[1][0]
+    assert "posts every 12.5 m" in of_dems([DEM])[1][0]
+    assert "1.25 km² claimed twice" in of_communes(IMPORTED)[1][0]
