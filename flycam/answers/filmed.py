@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -24,7 +25,9 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "name": flight.name,
         "frames": report.used,
         "new": report.new,
+        "relaid": report.relaid,
         "decoded": report.decoded,
+        "chosen": report.chosen,
         "latency_ms": {"p50": half, "p95": most},
         "dropped": report.dropped,
         "clock_offset_s": round(clock.offset_s, 4) if clock.is_known else None,
@@ -47,11 +50,13 @@ def _lines(report: LiveReport, language: str) -> list[str]:
         if vi
         else f"{report.used} frames on the map, {report.new} new, of {report.decoded} pictures"
     )
+    if report.relaid:
+        counts += f", {report.relaid} trải lại" if vi else f", {report.relaid} laid again"
     lines = [f"{flight.name} ({flight.flight_id}): {counts}, {report.seconds:.1f} s"]
     if clock.is_known:
         said = "đồng hồ nhật ký trừ đồng hồ video" if vi else "log's clock minus video's"
         lines.append(f"  {said}: {clock.offset_s:+.3f} ± {clock.sigma_s:.3f} s")
-    lost = ", ".join(f"{count} {reason}" for reason, count in report.dropped.items() if count)
+    lost = left_out_said(report.dropped, language)
     if lost:
         lines.append(f"  {'bỏ qua' if vi else 'left out'}: {lost}")
     lines += [f"  * {vietnamese if vi else english}" for english, vietnamese in report.remarks]

@@ -78,6 +78,11 @@ def picture_name(video: str, pts_ns: int) -> str:
     return f"{video.rpartition('.')[0] or video}-{round(pts_ns / 1e6):08d}.jpg"
 
 
+def picture_pts_ns(name: str) -> int:
+    """The time in its video of a picture with such a name, to the millisecond."""
+    return int(name.removesuffix(".jpg").rpartition("-")[2]) * 1_000_000
+
+
 def flight_id_of(frame_ids: list[str]) -> str:
     """Flight id from the set of its first frames: 16 hex digits, independent of their order."""
     return hashlib.sha256("\n".join(sorted(set(frame_ids))).encode()).hexdigest()[:16]

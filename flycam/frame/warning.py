@@ -49,12 +49,14 @@ _WORDS: Mapping[str, _Words] = {
         sentence_vi=(
             "Khu vực này chưa có mô hình độ cao: mặt đất được coi là mặt phẳng ở độ cao cất cánh, nên chỗ cao"
             " hoặc thấp hơn bị lệch vị trí theo chênh cao. Thêm mô hình độ cao bằng 'flycam dem add' rồi"
-            " nạp lại các ảnh này: chúng sẽ được trải lại trên mô hình đó."
+            " đưa lại chính các ảnh này (ingest) hoặc tệp video này (live): chúng sẽ được trải lại trên mô"
+            " hình đó; riêng luồng trực tiếp thì không trải lại được."
         ),
         sentence_en=(
             "No terrain is registered here: the ground was taken as a plane at take-off height, so slopes are"
-            " misplaced by their height; add a DEM with 'flycam dem add' and ingest the photos again: they"
-            " are laid anew on it."
+            " misplaced by their height; add a DEM with 'flycam dem add' and ingest the photos again, or give"
+            " the film to 'flycam live' again: they are laid anew on it (what came from a live stream is"
+            " not)."
         ),
     ),
     MAYBE_INFRARED: _Words(
@@ -100,11 +102,12 @@ _WORDS: Mapping[str, _Words] = {
         brief_en="{percent} % of the ground photographed has no height and stays empty",
         sentence_vi=(
             "{files}: không có độ cao cho {percent} % vùng đã chụp, phần đó để trống trên bản đồ; thêm mô"
-            " hình độ cao của nơi đó bằng 'flycam dem add' rồi nạp lại các ảnh này."
+            " hình độ cao của nơi đó bằng 'flycam dem add' rồi đưa lại chính các ảnh hoặc tệp video này."
         ),
         sentence_en=(
             "{files}: has no height under {percent} % of the ground photographed, which stays empty on the"
-            " map; add terrain of that place with 'flycam dem add' and ingest the photos again."
+            " map; add terrain of that place with 'flycam dem add' and ingest the photos again, or give the"
+            " film to 'flycam live' again."
         ),
     ),
     RELAID: _Words(

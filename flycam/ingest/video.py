@@ -94,6 +94,11 @@ class VideoSource:
         return self.url if self.is_stream else Path(self.url).name
 
     @property
+    def is_undated(self) -> bool:
+        """Whether this is a file without a time of creation: then a log alone tells when it was filmed."""
+        return not self.is_stream and self.created_ns is None
+
+    @property
     def decoder_pid(self) -> int | None:
         """Of the process that decodes now, or did last."""
         return self._decoder.pid if self._decoder else None

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from flycam.ingest.flight_log import FlightLog
-from flycam.ingest.subtitles import looks_like_subtitles, read_subtitles
+from flycam.ingest.subtitles import Subtitles, looks_like_subtitles, read_subtitles
 from flycam.ingest.telemetry_files import read_flight_log
 from flycam.ingest.video_clock import REACH_S, ClockOffset
 
@@ -20,6 +22,8 @@ class VideoLog:
     zero_ns    the log's stamp that would belong to PTS 0 if the clocks agreed: the video's time of creation;
                of a video that states none the log's first stamp; 0 for subtitles, on the video's own time
     is_shared  the log is timed by the video itself
+    utc_base_ns  UTC ns of the log's zero: 0 where its stamps are UTC; of subtitles the aircraft's clock at
+               PTS 0, which may be local time; None where they name no date
     base_s     what is added to an offset against zero_ns to report it against the video's time
     """
 
@@ -27,6 +31,32 @@ class VideoLog:
     zero_ns: int
     is_shared: bool
     base_s: float
+    utc_base_ns: int | None = 0
+
+    def utc_ns(self, t_ns: int) -> int:
+        """UTC of a time of the log's clock; where it names no date since 1970 as if the film began then."""
+        return t_ns + (self.utc_base_ns or 0)
+
+    def dated(self, video: str) -> tuple[str, str]:
+        """How the pictures of a video that states no time of creation are dated, (English, Vietnamese)."""
+        if self.utc_base_ns is None:
+            return (
+                f"{video}: neither it nor {self.log.name} says on what day it was filmed: its pictures bear "
+                "no date; give the flight log",
+                f"{video}: cả video lẫn {self.log.name} đều không ghi ngày quay nên ảnh không có ngày giờ "
+                "đúng; hãy đưa nhật ký bay",
+            )
+        if self.is_shared:
+            return (
+                f"{video}: states no time of creation: its pictures are dated by the aircraft's clock in "
+                f"{self.log.name}, which may be local time",
+                f"{video}: không ghi giờ quay nên ảnh lấy giờ theo đồng hồ máy bay trong {self.log.name}, có "
+                "thể là giờ địa phương",
+            )
+        return (
+            f"{video}: states no time of creation: its pictures are dated by {self.log.name}",
+            f"{video}: không ghi giờ quay nên ảnh lấy giờ theo {self.log.name}",
+        )
 
     def search(self, video_s: float) -> tuple[float, float]:
         """(middle, reach) of the offsets to look among, for a video of so many seconds (0: not known)."""
@@ -56,12 +86,20 @@ def read_video_log(path: Path, created_ns: int | None) -> VideoLog:
             home=table.home,
             remarks=table.remarks(),
         )
-        return VideoLog(log=log, zero_ns=0, is_shared=True, base_s=0.0)
+        return VideoLog(log=log, zero_ns=0, is_shared=True, base_s=0.0, utc_base_ns=_began_ns(table))
     log = read_flight_log(path)
     if created_ns is not None:
         return VideoLog(log=log, zero_ns=created_ns, is_shared=False, base_s=0.0)
     first_ns = log.track.samples[0].t_utc_ns if log.track.samples else 0
     return VideoLog(log=log, zero_ns=first_ns, is_shared=False, base_s=first_ns / 1e9)
+
+
+def _began_ns(table: Subtitles) -> int | None:
+    """The aircraft's clock at PTS 0; cues come late or early by a picture or two, their median does not."""
+    dated = table.wall_ns > 0
+    if not dated.any():
+        return None
+    return int(np.median(table.wall_ns[dated] - table.video_ms[dated] * 1_000_000))
 
 
 def _is_subtitles(path: Path) -> bool:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import PoseRejected, PositionMissing
+from flycam.frame.left_out import left_out_said
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geodata.crs import convergence_and_scale, to_work, work_crs_for
 from flycam.geodata.geoid import convert_height
@@ -143,8 +144,9 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     if len(kept) < 2:
         raise PositionMissing(
             f"{log.name}: no two of its {len(log.track.samples)} positions can be believed "
-            f"({_counted(left_out)}): give the log of this flight, with a GNSS fix",
-            vi=f"{log.name}: không có vị trí nào dùng được; hãy đưa nhật ký của chuyến bay này, "
+            f"({left_out_said(left_out) or 'there are none'}): give the log of this flight, with a GNSS fix",
+            vi=f"{log.name}: không có vị trí nào dùng được "
+            f"({left_out_said(left_out, 'vi') or 'không có mẫu nào'}); hãy đưa nhật ký của chuyến bay này, "
             "có tín hiệu GPS",
         )
     lonlat = _places(kept)
@@ -263,7 +265,3 @@ def _metres(samples: Sequence[TelemetrySample]) -> Floats:
     scale = 6_371_008.8 * np.radians(1.0) * np.array([np.cos(np.radians(np.median(lonlat[:, 1]))), 1.0])
     metres: Floats = (lonlat - np.median(lonlat, axis=0)) * scale
     return metres
-
-
-def _counted(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())) or "there are none"

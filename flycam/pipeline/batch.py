@@ -20,7 +20,7 @@ import numpy as np
 
 from flycam.catalog.records import Coverage, FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import InputUnusable
-from flycam.frame.flight import Flight, FlightState
+from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of
 from flycam.frame.warning import MAYBE_INFRARED, MENDED, warning
 from flycam.geodata.dem_info import DemInfo
@@ -43,6 +43,7 @@ from flycam.pipeline.opening import (
     close_flight,
     open_flight,
     open_mosaic,
+    state_of,
 )
 from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
@@ -129,7 +130,7 @@ def ingest(
         show_layers_in_use(workspace, flight_id)
         changed = new > 0 or plan.again.is_due or refolded.lines > 0
         communes = cover_communes(workspace, opened.flight, progress, changed=changed)
-        flight = close_flight(workspace, opened.flight, _state(workspace, flight_id))
+        flight = close_flight(workspace, opened.flight, state_of(workspace, flight_id))
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "ingest", flight_id, f"{new} new frames", at_ns=started_ns
         )
@@ -183,7 +184,9 @@ def _plan(
     if not frames:
         raise nothing_seen(seen, refused, names)
     frames = in_their_layers(workspace, flight_id, frames, request.layer)
-    again = plan_relay(workspace, flight_id, seen.diagnosis, frames, refused, terrain, names, asked=asked)
+    again = plan_relay(
+        workspace, flight_id, seen.diagnosis.rejected, frames, refused, terrain, names, asked=asked
+    )
     return _Plan(
         terrain=terrain,
         terrain_names=names,
@@ -231,13 +234,6 @@ def _notes(workspace: Workspace, seen: Survey, opened: Opened, refolded: Refolde
     shown = [one for one in workspace.catalog.tiles.mosaics(flight_id) if one.published]
     older = outdated_said(workspace.catalog, shown)
     return tuple(dict.fromkeys((*withdrawn, *opened.notes, *mended, *older)))
-
-
-def _state(workspace: Workspace, flight_id: str) -> FlightState:
-    """A flight that was withdrawn whole is not shown again because its card was read once more."""
-    statuses = {record.status for record in workspace.catalog.frames.of_flight(flight_id)}
-    is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
-    return FlightState.WITHDRAWN if is_gone else FlightState.READY
 
 
 def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:

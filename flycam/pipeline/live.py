@@ -1,6 +1,7 @@
 """From an aircraft's video and its log to a flight on the map, picture by picture.
 
-    open video and log -> camera -> poses -> terrain -> clock -> select -> lay -> communes -> ready
+    open video and log -> camera -> poses -> terrain -> clock -> complete, re-lay -> select -> lay -> communes
+    -> ready
 
 A file is looked through for its clock first, then worked through as fast as it goes, and nothing of it is
 dropped. Played at its own speed (`--realtime`) it is what a stream would be: who is late loses the oldest,
@@ -11,24 +12,25 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from flycam.errors import (
-    Cancelled,
-    OutsideTerrain,
-)
+from flycam.catalog.records import FrameStatus
+from flycam.errors import Cancelled, OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of, frame_id_of
-from flycam.frame.warning import CLOCK_UNKNOWN, warning
+from flycam.frame.left_out import left_out_said
+from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
+from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoSource
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
+from flycam.pipeline.known import withdrawals_said
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, pictures_in
 from flycam.pipeline.live_given import (
@@ -40,7 +42,9 @@ from flycam.pipeline.live_given import (
     keep_heard,
     open_given,
 )
+from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_standing import PoseAt, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.terrain import registered_dems
@@ -55,7 +59,9 @@ def _never() -> bool:
 class LiveReport:
     """What became of a video.
 
-    decoded, used, new  pictures decoded; frames on the map; those of them laid by this run
+    decoded, chosen     pictures decoded; of them those for the map
+    used, new           frames on the map; those of them laid by this run
+    relaid              frames that were on the map and were laid again
     latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
@@ -71,6 +77,8 @@ class LiveReport:
     clock: ClockOffset
     remarks: tuple[tuple[str, str], ...]
     seconds: float
+    relaid: int = 0
+    chosen: int = 0
 
 
 def live(
@@ -101,6 +109,15 @@ def live(
         stack.enter_context(workspace.catalog.flights.lock(flight_id))
         ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
         folder = _made(scratch / Path(film.name).stem)
+        standing = settle_standing(
+            workspace,
+            flight_id,
+            film,
+            _poses(telemetry, clock),
+            ground if clock.is_settled and isinstance(ground, FixedGround) else None,
+            _warnings(clock, telemetry.poses),
+            progress,
+        )
         laying = LiveLaying(workspace, flight_id, film, ground, labels, folder)
         keep_given(workspace, request)
         drops = request.is_realtime or source.is_stream
@@ -116,13 +133,20 @@ def live(
         return LiveReport(
             flight=flight,
             decoded=flow.decoded,
-            used=laying.used,
+            used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
             new=laying.new,
             latency_ms=flow.latency_ms,
             dropped=dict(sorted((flow.dropped + telemetry.left_out()).items())),
             clock=telemetry.as_reported(clock.offset),
-            remarks=(*source.health.remarks, *telemetry.remarks()),
+            remarks=(
+                *source.health.remarks,
+                *telemetry.remarks(),
+                *([telemetry.dated(film.name)] if source.is_undated else []),
+                *_said([*standing.notes, *withdrawals_said(workspace, flight_id, laying.withdrawn)]),
+            ),
             seconds=(workspace.clock_ns() - started_ns) / 1e9,
+            relaid=standing.relaid,
+            chosen=flow.chosen,
         )
 
 
@@ -165,16 +189,31 @@ def _warnings(clock: LiveClock, poses: VideoPoses) -> list[str]:
     return [warning(CLOCK_UNKNOWN, sigma=f"{sigma_s:.1f}", metres=metres)]
 
 
+def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:
+    """Poses by the time of a picture in its film (ns)."""
+
+    def pose_at(pts_ns: int) -> ExteriorOrientation:
+        t_ns = telemetry.zero_ns + round(clock.log_s(pts_ns) * 1e9)
+        return telemetry.poses.exterior_at(t_ns, clock.offset.sigma_s)
+
+    return pose_at
+
+
+def _said(notes: Sequence[str]) -> list[tuple[str, str]]:
+    return [(sentence(one), sentence(one, "vi")) for one in notes]
+
+
 def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str]) -> OutsideTerrain:
-    said = ", ".join(f"{count} {reason}" for reason, count in sorted(dropped.items()) if count)
+    said, said_vi = left_out_said(dropped), left_out_said(dropped, "vi")
     first = next((error for _, error in laying.rejections.errors), None)
     why = f"; the first: {first}" if first else ""
     name = Path(request.video).name
     return OutsideTerrain(
         f"{name}: none of its pictures can be laid ({said or 'none was chosen'}){why}: check that the log is "
         "of this flight, and --clock-offset",
-        vi=f"{name}: không khung hình nào trải được lên bản đồ ({said}); hãy kiểm tra nhật ký có đúng "
-        "chuyến bay này không, và --clock-offset",
+        vi=f"{name}: không khung hình nào trải được lên bản đồ "
+        f"({said_vi or 'chưa chọn được hình nào'}); hãy kiểm tra nhật ký có đúng chuyến bay này không, và "
+        "--clock-offset",
     )
 
 

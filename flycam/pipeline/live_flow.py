@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,7 +31,7 @@ class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
     drops        who is late loses the oldest; else all wait for each other
-    dropped      pictures not laid, by reason; decoded: pictures that came
+    dropped      pictures not laid, by reason; decoded: pictures that came; chosen: of them those for the map
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class LiveFlow:
         self._late_ms: list[float] = []
         self._error: BaseException | None = None
         self.dropped: Counter[str] = Counter()
-        self.decoded = 0
+        self.decoded = self.chosen = 0
         self._over = threading.Event()
 
     @property
@@ -93,7 +94,7 @@ class LiveFlow:
             raise self._error
         self.dropped += self._source.health.dropped + self._selector.passed_over
         self.dropped["overrun"] += self._to_lay.dropped
-        self.dropped += Counter(error.reason for _, error in self._laying.rejections.errors)
+        self.dropped += self._laying.left_out
 
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
@@ -112,8 +113,7 @@ class LiveFlow:
 
     def _choose(self, picture: VideoPicture) -> None:
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
-        if chosen is not None:
-            self._waiting.append(chosen)
+        self._keep(chosen)
         if self._clock.is_settled:
             self._pass_on()
         elif self._drops and len(self._waiting) > _WAITING_FOR_CLOCK:
@@ -132,10 +132,13 @@ class LiveFlow:
         self._clock.settle()
         for picture in self._uncovered:
             self._choose(picture)
-        last = self._selector.last()
-        if last is not None:
-            self._waiting.append(last)
+        self._keep(self._selector.last())
         self._pass_on()
+
+    def _keep(self, chosen: VideoPicture | None) -> None:
+        if chosen is not None:
+            self._waiting.append(chosen)
+            self.chosen += 1
 
     def _pass_on(self) -> None:
         while self._waiting and self._to_lay.put(self._waiting[0]):
@@ -156,6 +159,8 @@ class LiveFlow:
         except FrameRejected as error:
             self.dropped[error.reason] += 1
             return
+        if self._source.is_undated:
+            picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
         if self._laying.lay(picture, pose):
             self._late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
 

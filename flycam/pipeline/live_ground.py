@@ -20,11 +20,11 @@ class FixedGround:
     """One terrain under all of a flight."""
 
     def __init__(self, terrain: TerrainGrid, names: str) -> None:
-        self._terrain, self.names = terrain, names
+        self.terrain, self.names = terrain, names
 
     def under(self, _centre_m: tuple[float, float, float]) -> TerrainGrid:
         """The same everywhere."""
-        return self._terrain
+        return self.terrain
 
 
 class MovingGround:

@@ -7,6 +7,7 @@ laid, with the pose and terrain on record. So replay, withdrawal, finish and exp
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, FrameUnreadable
-from flycam.frame.flight import Flight, FlightState
+from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
@@ -29,8 +30,9 @@ from flycam.ingest.pixels import open_pixels
 from flycam.ingest.video import VideoPicture
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.evidence import keep_bytes, local_copy
+from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
+from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.opening import (
     Labels,
@@ -39,11 +41,11 @@ from flycam.pipeline.opening import (
     flight_on_record,
     open_flight,
     open_mosaic,
+    state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose
 from flycam.pipeline.refolding import amendments_of
-from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
 JPEG_QUALITY = 95
@@ -77,8 +79,12 @@ class Ground(Protocol):
 class LiveLaying:
     """Lays pictures into the flight of one film, which is opened by the first that can be laid.
 
-    used, new  frames on the map, and those of them that this run laid
+    Frames that are on the map stay as they lie: `flycam.pipeline.live_standing` has seen to them before.
+
+    new         frames that this run laid
     rejections  frames that could not be laid
+    withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
+                frames on record show
     """
 
     def __init__(
@@ -96,19 +102,24 @@ class LiveLaying:
         self._open: _Open | None = None
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        self._before = flight_on_record(workspace, flight_id)
+        self._filmed = Filmed(standing)
         self.rejections = Rejections()
-        self.used = 0
+        self.withdrawn: set[str] = set()
+        self.filmed_before = 0
         self.new = 0
 
     def lay(self, picture: VideoPicture, pose: ExteriorOrientation) -> bool:
-        """Rectify, record and merge one picture; whether it is on the map now. Raises what storage raises."""
+        """Rectify, record and merge one picture; whether it is new on the map. Raises what storage does."""
         frame_id = frame_id_of(self._film.stream_id, f"pts:{picture.pts_ns}")
         record = self._standing.get(frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
+            self.withdrawn.add(frame_id)
             return False
         if record is not None and record.status is FrameStatus.USED:
-            return self._lay_again(record)
+            return False
+        if record is None and self._filmed.covers(picture.pts_ns):
+            self.filmed_before += 1
+            return False
         name = picture_name(self._film.name, picture.pts_ns)
         path, sha256 = self._kept(name, picture.pixels)
         header = FrameHeader(
@@ -130,13 +141,19 @@ class LiveLaying:
             return False
         finally:
             path.unlink(missing_ok=True)
-        self.used, self.new = self.used + 1, self.new + 1
+        self.new += 1
         return True
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Chosen pictures that are not laid, by reason."""
+        reasons = Counter(error.reason for _, error in self.rejections.errors)
+        return reasons + Counter(withdrawn=len(self.withdrawn), filmed_before=self.filmed_before)
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
         if self._open is None:
-            return self._before
+            return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
         opened.stack.close()
         catalog = self._workspace.catalog
@@ -146,26 +163,13 @@ class LiveLaying:
         flight = opened.flight.flight
         flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
         cover_communes(self._workspace, flight, progress, changed=self.new > 0)
-        return close_flight(self._workspace, flight, FlightState.READY)
+        return close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
 
     def abandon(self) -> None:
         """Let go of the writer without writing what waits in it: an error is on its way."""
         if self._open is not None:
             error = RuntimeError("abandoned")
             self._open.stack.__exit__(RuntimeError, error, None)
-
-    def _lay_again(self, record: FrameRecord) -> bool:
-        """A frame on record is merged as recorded, unless all that was recorded had been merged."""
-        self.used += 1
-        if self._before is None or self._before.state is FlightState.INGESTING:
-            provenance, exterior = record.header.provenance, record.exterior or record.header.exterior_prior
-            path = local_copy(self._workspace, provenance.source_sha256, provenance.source_name)
-            header = replace(record.header, exterior_prior=exterior)
-            terrain = recorded_terrain(self._workspace, recorded_pose(record)[2])
-            view = ground_view(header, terrain)
-            opened = self._opened(Planned(header=header, view=view, path=path), terrain)
-            self._merge(opened, record, open_pixels(path), terrain)
-        return True
 
     def _kept(self, name: str, pixels: NDArray[np.uint8]) -> tuple[Path, str]:
         """The picture as a JPEG on disk and in the evidence store: its path and SHA-256."""

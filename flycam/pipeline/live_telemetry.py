@@ -44,6 +44,12 @@ class Telemetry(Protocol):
     def from_reported(self, offset_s: float) -> float:
         """The offset against zero_ns of one that is given as reported."""
 
+    def utc_ns(self, t_ns: int) -> int:
+        """UTC of a time of the log's clock."""
+
+    def dated(self, video: str) -> tuple[str, str]:
+        """How the pictures of a video without a time of creation are dated, (English, Vietnamese)."""
+
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """What was noticed, (English, Vietnamese)."""
 
@@ -59,6 +65,7 @@ class Recorded:
         self.poses = settle(log.log, terrain_at)
         self.told = self.poses.told(log.zero_ns)
         self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
+        self.utc_ns, self.dated = log.utc_ns, log.dated
         self.search, self.as_reported, self.from_reported = log.search, log.as_reported, log.from_reported
 
     def refresh(self) -> None:
@@ -123,6 +130,14 @@ class Linked:
     def from_reported(self, offset_s: float) -> float:
         """As it is."""
         return offset_s
+
+    def utc_ns(self, t_ns: int) -> int:
+        """As it is: the receiver's clock is UTC."""
+        return t_ns
+
+    def dated(self, video: str) -> tuple[str, str]:
+        """By the receiver."""
+        return f"{video}: dated by this machine's clock", f"{video}: ảnh lấy giờ theo đồng hồ máy này"
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """Of the log as it stands."""

@@ -252,6 +252,14 @@ def close_flight(workspace: Workspace, flight: Flight, state: FlightState = Flig
     return closed
 
 
+def state_of(workspace: Workspace, flight_id: str) -> FlightState:
+    """What a flight is once all was done: one that was withdrawn whole is not shown again because its card or
+    its film was read once more."""
+    statuses = {record.status for record in workspace.catalog.frames.of_flight(flight_id)}
+    is_gone = FrameStatus.WITHDRAWN in statuses and FrameStatus.USED not in statuses
+    return FlightState.WITHDRAWN if is_gone else FlightState.READY
+
+
 def event_for(workspace: Workspace, ref: str | None, *, is_drill: bool) -> Event:
     """The event of this id or name, made if it is new. A drill never joins a real event, nor the reverse.
 

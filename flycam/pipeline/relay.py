@@ -23,7 +23,7 @@ from flycam.frame.warning import (
 )
 from flycam.geometry.grid import TileRange
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.diagnosis import LOCAL_DATUM, Diagnosis
+from flycam.ingest.diagnosis import LOCAL_DATUM, Rejection
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.planning import Planned, frame_record
 from flycam.pipeline.refolding import live_mosaics
@@ -75,7 +75,7 @@ NO_RELAY = Relay()
 def plan_relay(
     workspace: Workspace,
     flight_id: str,
-    diagnosis: Diagnosis,
+    rejected: Sequence[Rejection],
     planned: Sequence[Planned],
     refused: Iterable[tuple[FrameHeader, FrameRejected]],
     terrain: TerrainGrid,
@@ -88,6 +88,8 @@ def plan_relay(
     Without being asked: those on a plane where there is terrain now, those on terrain with holes where there
     are fewer now; all of the run or none, and none if ground or frames would be lost by it. Raises
     InputUnusable if asked to lay frames off their terrain onto a plane.
+
+    rejected  what the doctor left out of this run; refused  frames that see no ground, each with its error
     """
     records = {one.frame_id: one for one in workspace.catalog.frames.of_flight(flight_id)}
     views = {frame.header.frame_id: frame for frame in planned}
@@ -95,7 +97,7 @@ def plan_relay(
     here = [one for one in on_map if one.frame_id in views]
     back = [one for one in records.values() if one.reason == SET_ASIDE and one.frame_id in views]
     held = frozenset(one.frame_id for one in back)
-    lost = _lost(on_map, views, diagnosis, refused)
+    lost = _lost(on_map, views, rejected, refused)
     if not (here or back) or (not asked and not back and {r.dem_id for r in here} == {terrain.dem_id}):
         return Relay(held=held)
     gain = _gain(workspace, here, views, terrain)
@@ -191,12 +193,12 @@ def _unknown_on(workspace: Workspace, dem_id: str, outlines: Sequence[Floats]) -
 def _lost(
     on_map: Iterable[FrameRecord],
     views: Mapping[str, Planned],
-    diagnosis: Diagnosis,
+    rejected: Iterable[Rejection],
     refused: Iterable[tuple[FrameHeader, FrameRejected]],
 ) -> dict[str, str]:
     """Frames of this run that are on the map and cannot be laid now, with the reason."""
     by_id = {header.frame_id: str(error) for header, error in refused}
-    by_name = {one.name: one.message for one in diagnosis.rejected if one.reason in _POSE_REASONS}
+    by_name = {one.name: one.message for one in rejected if one.reason in _POSE_REASONS}
     found = {}
     for record in on_map:
         why = by_id.get(record.frame_id) or by_name.get(record.header.provenance.source_name)

@@ -114,7 +114,7 @@ def test_no_fix_a_jump_and_a_frozen_receiver_are_left_out_and_counted() -> None:
     told[50:70] = [replace(s, lat_deg=told[50].lat_deg) for s in told[50:70]]  # 2 s on one spot at 10 m/s
     kept, left_out = believed(told)
     assert left_out == {"no_fix": 4, "jump": 3, "frozen": 19} and len(kept) == 74
-    with pytest.raises(PositionMissing, match="no_fix"):
+    with pytest.raises(PositionMissing, match="100 samples without a GNSS fix"):
         settle(log(samples(fix="none")), terrain)
 
 

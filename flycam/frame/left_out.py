@@ -1,0 +1,37 @@
+"""What was left out of a film, by reason, in words: keys are counted, people read this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "overrun": ("came faster than they could be laid", "đến nhanh hơn tốc độ xử lý"),
+    "pts_backwards": ("bear a time that goes backwards", "có mốc thời gian lùi lại"),
+    "torn": ("torn", "bị vỡ hình"),
+    "clock_unknown": ("waited in vain for the clock", "chờ mãi chưa biết độ lệch đồng hồ"),
+    "filmed_before": ("show what is on the map already", "chụp chỗ đã có trên bản đồ"),
+    "withdrawn": ("withdrawn", "đã bị rút"),
+    "telemetry_gap": ("the log says nothing of", "không có số liệu trong nhật ký bay"),
+    "pose_rejected": ("position or attitude cannot be right", "có vị trí hoặc hướng không hợp lý"),
+    "horizon_in_view": ("look at the horizon", "nhìn vào chân trời"),
+    "outside_terrain": ("outside the terrain that is known", "nằm ngoài địa hình đã biết"),
+    "no_height": ("no usable height", "không có độ cao dùng được"),
+    "no_position": ("no usable position", "không có vị trí dùng được"),
+    "calibration_missing": ("lens unknown", "chưa biết ống kính"),
+    "too_blurred": ("too blurred", "quá mờ"),
+    "lens_covered": ("black, or the lens covered", "ảnh đen hoặc ống kính bị che"),
+    "unreadable": ("unreadable", "không đọc được"),
+    "no_fix": ("samples without a GNSS fix", "mẫu nhật ký chưa bắt được GNSS"),
+    "jump": ("samples that jump", "mẫu nhật ký nhảy vị trí"),
+    "frozen": ("samples that stand still in flight", "mẫu nhật ký đứng yên khi đang bay"),
+    "bad_signature": ("packets without a valid signature", "gói tin không có chữ ký đúng"),
+    "noise": ("bytes that are no packet", "byte không phải gói tin"),
+    "damaged": ("packets damaged", "gói tin hỏng"),
+}
+
+
+def left_out_said(counts: Mapping[str, int], language: str = "en") -> str:
+    """Counts by reason as a list in "vi" or "en", "" of nothing; a reason without words stands as it is."""
+    column = language == "vi"
+    said = ((count, _WORDS.get(reason, (reason, reason))[column]) for reason, count in sorted(counts.items()))
+    return ", ".join(f"{count} {words}" for count, words in said if count)

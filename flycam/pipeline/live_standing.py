@@ -1,0 +1,162 @@
+"""Frames of a film that are on the map already: completed where a run was cut off, laid again where more is
+known now.
+
+A film is read again in full, but what is on the map lies where it lies: it is replayed from its own recorded
+pose and terrain, and is laid again by the rules of any flight (`flycam.pipeline.relay`). Besides, a film
+whose clocks' difference was unknown is laid again, all of it, by a run that knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.errors import FrameRejected
+from flycam.frame.flight import Flight, FlightState
+from flycam.frame.frame import FrameHeader, picture_pts_ns
+from flycam.frame.warning import CLOCK_UNKNOWN, COMPLETED, code_of, warning
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.diagnosis import LOCAL_DATUM
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.live_ground import FixedGround
+from flycam.pipeline.live_laying import Film
+from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
+from flycam.pipeline.planning import Planned
+from flycam.pipeline.rectification import ground_views
+from flycam.pipeline.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.relay import NO_RELAY, Relay, carry_out, plan_relay
+from flycam.pipeline.workspace import Progress, Workspace
+
+PoseAt = Callable[[int], ExteriorOrientation]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What became of the frames that were on the map.
+
+    relaid  frames laid again; notes: what is to be said, as `flycam.frame.warning` keeps it
+    """
+
+    relaid: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def settle_standing(
+    workspace: Workspace,
+    flight_id: str,
+    film: Film,
+    pose_at: PoseAt,
+    ground: FixedGround | None,
+    clock_warnings: Sequence[str],
+    progress: Progress,
+) -> Standing:
+    """Complete and lay again what is on the map of a film, on the terrain and by the log of this run.
+
+    pose_at         the pose at a PTS (ns) of the film; raises FrameRejected where there is none
+    ground          under the film; None: nothing is laid again, for the clock is not known yet
+    clock_warnings  what this run has to say of the clock; empty where it is known
+
+    Raises InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
+    """
+    before = flight_on_record(workspace, flight_id)
+    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    if before is None or not used:
+        return Standing()
+    at_ns = workspace.clock_ns()
+    was_cut = before.state is FlightState.INGESTING
+    seen = _Seen() if ground is None else _seen(used, film, pose_at, ground.terrain)
+    again = NO_RELAY if ground is None else _relay(workspace, before, used, seen, ground, clock_warnings)
+    if not again.is_due and not was_cut:
+        return Standing(notes=again.notes)
+    flight = before
+    if again.is_due and ground is not None:
+        flight = _opened(workspace, flight_id, film, seen.planned, ground, again)
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *clock_warnings))))
+        carry_out(workspace, flight_id, again, at_ns)
+    _fold(workspace, flight_id, again, was_cut=was_cut, progress=progress)
+    cover_communes(workspace, flight, progress, changed=True)
+    close_flight(workspace, flight, state_of(workspace, flight_id))
+    completed = (warning(COMPLETED, frames=len(used)),) if was_cut else ()
+    return Standing(relaid=len(again.frames), notes=(*again.notes, *completed))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Frames on the map as this run would lay them; those it could not, each with its error."""
+
+    planned: list[Planned] = field(default_factory=list)
+    refused: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
+
+
+def _relay(
+    workspace: Workspace,
+    before: Flight,
+    used: Sequence[FrameRecord],
+    seen: _Seen,
+    ground: FixedGround,
+    clock_warnings: Sequence[str],
+) -> Relay:
+    """What is to be laid again. Poses of a known clock are not given up for those of an unknown one: it is
+    said what is missing."""
+    was_unknown = any(code_of(one) == CLOCK_UNKNOWN for one in before.warnings)
+    terrain = ground.terrain
+    if clock_warnings and not was_unknown:
+        is_other = {record.dem_id for record in used} != {terrain.dem_id}
+        return Relay(notes=tuple(clock_warnings) if is_other else ())
+    onto_plane = terrain.vertical_datum == LOCAL_DATUM and before.vertical_datum != LOCAL_DATUM
+    asked = was_unknown and not clock_warnings and not onto_plane
+    return plan_relay(
+        workspace, before.flight_id, (), seen.planned, seen.refused, terrain, ground.names, asked=asked
+    )
+
+
+def _seen(used: Iterable[FrameRecord], film: Film, pose_at: PoseAt, terrain: TerrainGrid) -> _Seen:
+    headers: list[FrameHeader] = []
+    seen = _Seen()
+    for record in used:
+        try:
+            pose = pose_at(picture_pts_ns(record.header.provenance.source_name))
+        except FrameRejected as error:
+            seen.refused.append((record.header, error))
+            continue
+        headers.append(replace(record.header, interior=film.interior, exterior_prior=pose))
+    for header, view in zip(headers, ground_views(headers, terrain) if headers else (), strict=True):
+        if isinstance(view, FrameRejected):
+            seen.refused.append((header, view))
+        else:
+            name = header.provenance.source_name
+            seen.planned.append(Planned(header=header, view=view, path=Path(film.name).parent / name))
+    return seen
+
+
+def _opened(
+    workspace: Workspace,
+    flight_id: str,
+    film: Film,
+    planned: Sequence[Planned],
+    ground: FixedGround,
+    again: Relay,
+) -> Flight:
+    opened = open_flight(
+        workspace,
+        flight_id,
+        planned,
+        ground.terrain,
+        Labels(),
+        ground.names,
+        again,
+        work_crs=film.work_crs,
+        is_drill=film.is_drill,
+    )
+    return opened.flight
+
+
+def _fold(workspace: Workspace, flight_id: str, again: Relay, *, was_cut: bool, progress: Progress) -> None:
+    """The tiles made what the recorded frames make them; after a cut nobody knows which are, so all."""
+    everywhere = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED) if was_cut else []
+    for mosaic in live_mosaics(workspace, flight_id):
+        also = [r.tiles for r in everywhere if r.tiles is not None and r.header.layer == mosaic.layer]
+        refold_mosaic(workspace, mosaic, progress, also=[*also, *again.tiles(mosaic.layer)], check=True)
