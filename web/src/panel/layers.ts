@@ -63,11 +63,8 @@ export class LayerPanel {
 
   private legend(layer: DataLayer): HTMLElement {
     if (!this.legends) {
-      void api.legends().then((legends) => {
-        this.legends = legends;
-        this.render(this.store.state);
-      });
-      return el("p", { class: "empty" }, t("loading"));
+      void this.readLegends();
+      return el("p", { class: "empty" }, this.store.state.online ? t("loading") : t("noAnswer"));
     }
     const { title, title_vi, classes } = this.legends[layer];
     const swatch = (colour: string): HTMLElement => {
@@ -90,10 +87,20 @@ export class LayerPanel {
     );
   }
 
+  /** Every drawing of the panel asks while they are not there, so also the one when the server is back. */
+  private async readLegends(): Promise<void> {
+    const legends = await api.legends().catch(() => null);
+    if (!legends || this.legends) return;
+    this.legends = legends;
+    this.render(this.store.state);
+  }
+
   private row(state: State, layer: LayerName, word: Word, name: string): HTMLElement {
     const change = (): void =>
       this.store.set({ layers: { ...this.store.state.layers, [layer]: !this.store.state.layers[layer] } });
     const since = layer === "communes" ? state.boundariesFrom : null;
+    const small = (said: Word, ...values: string[]): HTMLElement => el("small", {}, t(said, ...values));
+    const unread = state.layers[layer] && state.unread.includes(layer);
     return el(
       "li",
       {},
@@ -102,7 +109,7 @@ export class LayerPanel {
         {},
         el("input", { type: "checkbox", checked: state.layers[layer], change, "data-layer": layer }),
         sign(name),
-        el("span", {}, t(word), since && el("small", {}, t("communesFrom", formatDate(since)))),
+        el("span", {}, t(word), since && small("communesFrom", formatDate(since)), unread && small("layerUnread")),
       ),
     );
   }

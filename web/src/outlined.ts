@@ -1,0 +1,41 @@
+/** Footprints and gaps of the flights they are asked for, and whether all of them were answered. */
+
+import { api, type FeatureCollection } from "./api";
+import { visibleFlights, type LayerName, type State } from "./state";
+
+type Outlined = Extract<LayerName, "footprints" | "gaps">;
+
+export interface Outlines {
+  drawn: Record<Outlined, FeatureCollection>;
+  /** Layers of which a flight was not answered: an empty one does not say that nothing is missing. */
+  unread: Outlined[];
+}
+
+/** The flight that is open in the list, else all on the screen. */
+function outlinedFlights(state: State): string[] {
+  return state.selectedFlight ? [state.selectedFlight] : visibleFlights(state).map((flight) => flight.flight_id);
+}
+
+/** When this changes, other outlines are wanted. */
+export function outlinesWanted(state: State): string {
+  return `${state.selectedFlight}/${state.layers.footprints}/${state.layers.gaps}/${state.eventId}`;
+}
+
+export async function readOutlined(state: State): Promise<Outlines> {
+  const [footprints, gaps] = await Promise.all([gather(state, "footprints"), gather(state, "gaps")]);
+  const all = { footprints, gaps };
+  const names = Object.keys(all) as Outlined[];
+  return {
+    drawn: { footprints: collected(footprints), gaps: collected(gaps) },
+    unread: names.filter((name) => all[name].includes(null)),
+  };
+}
+
+async function gather(state: State, layer: Outlined): Promise<(FeatureCollection | null)[]> {
+  if (!state.layers[layer]) return [];
+  return Promise.all(outlinedFlights(state).map((id) => api[layer](id).catch(() => null)));
+}
+
+function collected(answers: (FeatureCollection | null)[]): FeatureCollection {
+  return { type: "FeatureCollection", features: answers.flatMap((one) => one?.features ?? []) };
+}
