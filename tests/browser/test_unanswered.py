@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, Request, expect
 
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
@@ -109,3 +109,32 @@ def test_an_open_flight_and_a_legend_say_that_they_wait(open_page: OpenPage, wor
     with running(services, _port(url)):
         expect(detail).not_to_contain_text("máy chủ không trả lời", timeout=BACK_MS)
         expect(page.locator(".data-legend .swatch").first).to_be_attached(timeout=BACK_MS)
+
+
+def test_tiles_that_failed_are_fetched_when_the_server_is_back(open_page: OpenPage, world: World) -> None:
+    services = Services(workspace=world.workspace, follow_s=0.2)
+    failed: set[str] = set()
+    came: set[str] = set()
+
+    def note(request: Request) -> None:
+        if "/tiles/" in request.url:
+            came.add(request.url)
+
+    with running(services) as url:
+        page: Page = open_page(link=f"lang=vi&event={REAL}&map=15/{LAT - 0.0015}/{LON + 0.0042}", url=url)
+        settled(page)
+    page.on("requestfailed", lambda request: failed.add(request.url) if "/tiles/" in request.url else None)
+    page.on("requestfinished", note)
+    for _ in range(2):  # nearer: finer tiles, none of which was loaded
+        page.locator(".ol-zoom-in").click()
+        settled(page)
+    assert failed, "tiles were asked for while nobody was there"
+    with running(services, _port(url)):
+        expect(page.locator(".notice")).to_be_hidden(timeout=BACK_MS)
+        settled(page)
+        last_level = {one for one in failed if _level(one) == max(map(_level, failed))}
+        assert last_level <= came
+
+
+def _level(tile_url: str) -> int:
+    return int(urlsplit(tile_url).path.split("/")[3])

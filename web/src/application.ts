@@ -159,6 +159,8 @@ export class Application {
   private askAgain(state: State): void {
     this.search.askAgain();
     this.communes.askAgain();
+    this.ground.askAgain();
+    this.mosaics.askAgain();
     if (state.unread.length) void this.drawOutlines(state);
   }
 
