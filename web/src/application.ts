@@ -107,7 +107,11 @@ export class Application {
     this.store.set({ events, flights, eventId });
     if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
-    if (linked) await this.pickAt(...linked);
+    if (linked) {
+      await this.pickAt(...linked);
+      this.map.renderSync();
+      this.keepInSight(fromLonLat([...linked]));
+    }
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
