@@ -117,7 +117,7 @@ export class Application {
   }
 
   private lay(): void {
-    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
+    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);

@@ -112,6 +112,10 @@ const words = {
     "Máy chủ không trả lời: chưa tìm được. Trang sẽ tự tìm lại.",
     "The server does not answer: nothing was searched. The page tries again.",
   ],
+  outlinedAsIngested: [
+    "theo vị trí ảnh khi nạp, không phải của bản hoàn thiện đang hiện",
+    "as the photos were ingested, not as the finished revision on show places them",
+  ],
   layerUnread: ["chưa đủ: máy chủ không trả lời", "not complete: the server does not answer"],
   photo: ["Tệp ảnh", "Photo file"],
   time: ["Giờ chụp", "Taken (UTC+7)"],
