@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,7 +10,7 @@ from playwright.sync_api import Page, Request, expect
 
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
-from tests.browser.pages import click_map, settled
+from tests.browser.pages import click_map, on_screen, settled
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World
 
@@ -47,6 +48,26 @@ def test_a_click_while_the_server_is_down_is_no_word_on_what_was_flown(
     with running(services, _port(url)):
         expect(card).to_contain_text(known, timeout=BACK_MS)
         expect(page.locator(".notice")).to_be_hidden()
+
+
+def test_a_network_that_was_off_is_noticed_by_a_click_and_the_answer_covers_no_point(
+    open_page: OpenPage,
+) -> None:
+    page = open_page("phone", f"lang=vi&event={REAL}&{FLOWN}")
+    settled(page)
+    page.context.set_offline(True)
+    click_map(page, 0.5, 0.65)
+    card = page.locator(".card")
+    expect(card).to_contain_text("Máy chủ không trả lời")
+    expect(page.locator(".notice")).to_contain_text("Mất kết nối")
+    page.context.set_offline(False)
+    expect(card).to_contain_text("Ảnh gốc tại điểm này", timeout=BACK_MS)
+    settled(page)
+    at = re.search(r"at=([\d.]+)%2F([\d.]+)", page.url)
+    box = card.bounding_box()
+    assert at is not None and box is not None
+    _, y = on_screen(page, float(at[2]), float(at[1]))
+    assert y < box["y"] - 8, "the answer is taller than the question was"
 
 
 @pytest.mark.parametrize(

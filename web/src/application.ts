@@ -107,11 +107,7 @@ export class Application {
     this.store.set({ events, flights, eventId });
     if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
-    if (linked) {
-      await this.pickAt(...linked);
-      this.map.renderSync();
-      this.keepInSight(fromLonLat([...linked]));
-    }
+    if (linked) await this.pickInSight(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
@@ -156,7 +152,8 @@ export class Application {
     const drawn = (s: State): unknown[] => [s.revisions, s.spectral, s.hidden];
     const otherPicture = drawn(state).some((part, n) => part !== drawn(before)[n]);
     const mayBeKnown = this.card.isUnanswered && (isBack || moved);
-    if ((otherPicture || mayBeKnown) && state.picked) void this.pickAt(...state.picked);
+    if (mayBeKnown && state.picked) void this.pickInSight(...state.picked);
+    else if (otherPicture && state.picked) void this.pickAt(...state.picked);
   }
 
   /** The server is back: what it did not answer is asked again. */
@@ -296,8 +293,13 @@ export class Application {
       this.goTo(small);
       return;
     }
+    await this.pickInSight(lon, lat);
+  }
+
+  private async pickInSight(lon: number, lat: number): Promise<void> {
     await this.pickAt(lon, lat);
-    this.keepInSight(event.coordinate);
+    this.map.renderSync();
+    this.keepInSight(fromLonLat([lon, lat]));
   }
 
   private async pickAt(lon: number, lat: number): Promise<void> {
