@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from playwright.sync_api import Page
 
+from flycam.geometry.grid import lonlat_to_mercator
+
 
 def settled(page: Page) -> np.ndarray:
     """RGB screenshot of the page once the map has drawn all it asked for and two in a row are equal."""
@@ -37,3 +39,14 @@ def wait_for_zoom(page: Page, least: float) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError(f"the map did not zoom beyond {least}: {page.url}")
+
+
+def on_screen(page: Page, lon: float, lat: float) -> tuple[float, float]:
+    """Where a place is drawn, pixels from the page's upper left corner; the view is the address bar's."""
+    found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
+    box = page.locator(".map").bounding_box()
+    assert found is not None and box is not None
+    zoom, lat0, lon0 = map(float, found.groups())
+    centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))
+    east, north = (place - centre) * 256 * 2**zoom / (2 * np.pi * 6378137.0)
+    return box["x"] + box["width"] / 2 + east, box["y"] + box["height"] / 2 - north

@@ -50,6 +50,50 @@ def test_final_or_live_and_the_error_layer_with_its_legend(
         cv2.imwrite(str(screenshots / "error.png"), settled(page)[..., ::-1])
 
 
+def test_the_legend_stands_in_sight_however_long_an_open_flight_is(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    finish_by_hand(world.workspace, world.after)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        for size in ("office", "wall"):
+            page = open_page(size, f"event={REAL}&lang=vi&data=error", url=url)
+            page.locator(".flight button[aria-expanded]").nth(1).click()
+            expect(page.locator(".flight-detail")).to_contain_text("chưa có mô hình độ cao")
+            rows = page.locator(".data-legend li")
+            expect(rows).to_have_count(len(LEGENDS[DataLayer.ERROR].classes))
+            expect(page.locator(".data-legend h3")).to_be_in_viewport(ratio=1)
+            for row in rows.all():
+                expect(row).to_be_in_viewport(ratio=1)
+            # what lies above it can still be reached
+            last = page.locator(".layers:not(.data-legend) li").last
+            last.scroll_into_view_if_needed()
+            page.locator(".panel").evaluate("e => e.scrollTo(0, e.scrollHeight)")
+            lowest, legend = last.bounding_box(), page.locator(".data-legend").bounding_box()
+            assert lowest is not None and legend is not None
+            assert lowest["y"] + lowest["height"] <= legend["y"] + 1
+
+
+def test_outlines_of_photos_say_that_they_are_not_those_of_the_finished_revision(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    finish_by_hand(world.workspace, world.after)
+    hidden = f"hidden={world.before}"
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"event={REAL}&lang=vi&{hidden}", url=url)
+        for layer in ("footprints", "gaps"):
+            row = page.locator(".layers li", has=page.locator(f'[data-layer="{layer}"]'))
+            said = re.compile("không phải của bản hoàn thiện đang hiện")
+            expect(row).not_to_have_text(said)
+            page.locator(f'[data-layer="{layer}"]').check()
+            expect(row).to_have_text(said)
+            page.locator("select.revision").select_option("0")
+            expect(row).not_to_have_text(said)
+            page.locator("select.revision").select_option("1")
+            expect(row).to_have_text(said)
+
+
 def test_a_shared_link_shows_the_same_layer_revision_switches_and_point(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from flycam.frame.flight import Event, EventKind
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, settled, wait_for_zoom
+from tests.browser.pages import click_map, on_screen, settled, wait_for_zoom
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -206,6 +206,19 @@ def test_the_phone_list_opens_and_closes(open_page: OpenPage) -> None:
     settled(page)
     click_map(page, y=0.55)
     expect(page.locator(".card")).to_be_visible()
+
+
+def test_the_card_that_a_link_opens_leaves_its_point_in_sight(open_page: OpenPage) -> None:
+    low_on_the_map = f"map=17/{LAT - 0.0003}/{LON + 0.0042}&at={LAT - 0.0015}/{LON + 0.0042}"
+    page = open_page("phone", f"lang=vi&event={REAL}&{low_on_the_map}")
+    expect(page.locator(".card")).to_contain_text("Ảnh gốc tại điểm này")
+    picture = settled(page).astype(int)
+    x, y = on_screen(page, LON + 0.0042, LAT - 0.0015)
+    card, stage = page.locator(".card").bounding_box(), page.locator(".map").bounding_box()
+    assert card is not None and stage is not None
+    assert stage["y"] < y < card["y"] - 8, "the point is not under the card"
+    around = picture[int(y) - 3 : int(y) + 4, int(x) - 3 : int(x) + 4]
+    assert np.ptp(around, axis=-1).mean() > 60, "and its coloured dot is drawn there"
 
 
 def test_a_dot_seen_from_afar_leads_to_its_flight(open_page: OpenPage) -> None:

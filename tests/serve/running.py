@@ -13,10 +13,11 @@ from flycam.serve.services import Services
 
 
 @contextmanager
-def running(services: Services) -> Iterator[str]:
-    """The server's address, "http://127.0.0.1:PORT"."""
+def running(services: Services, port: int = 0) -> Iterator[str]:
+    """The server's address, "http://127.0.0.1:PORT"; a port given is that of a server started again."""
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
     listener.listen(64)
     port = listener.getsockname()[1]
     server = server_for(services, "127.0.0.1", port)

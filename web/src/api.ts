@@ -140,30 +140,50 @@ export class ApiError extends Error {
   }
 }
 
+/** Nobody answered, or something between here and the server did in its place: nothing is known of what was asked. */
+export class NoAnswer extends Error {}
+
+let onNoAnswer = (): void => undefined;
+
+/** Who hears of every request that is not answered. */
+export function whenNotAnswered(listener: () => void): void {
+  onNoAnswer = listener;
+}
+
 async function get<T>(path: string, params: Record<string, string | number> = {}): Promise<T> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) query.set(name, String(value));
   query.set("lang", document.documentElement.lang);
-  return read<T>(await fetch(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } }));
+  return ask<T>(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } });
 }
 
 async function post<T>(path: string, body: object): Promise<T> {
-  return read<T>(
-    await fetch(`${path}?lang=${document.documentElement.lang}`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify(body),
-    }),
-  );
+  return ask<T>(`${path}?lang=${document.documentElement.lang}`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  });
 }
 
-async function read<T>(response: Response): Promise<T> {
-  const body: unknown = await response.json().catch(() => null);
-  if (!response.ok) {
-    const message = (body as { message?: string } | null)?.message ?? `HTTP ${response.status}`;
-    throw new ApiError(response.status, message);
+async function ask<T>(address: string, request: RequestInit): Promise<T> {
+  try {
+    return await read<T>(await fetch(address, request));
+  } catch (error) {
+    if (error instanceof ApiError) throw error;
+    onNoAnswer();
+    throw new NoAnswer(String(error));
   }
-  return body as T;
+}
+
+/** What a gateway says while the server behind it is down. */
+const GATEWAY = [502, 503, 504];
+
+/** A null that was not sent would read as "there is nothing": a body cut off or not JSON is no answer. */
+async function read<T>(response: Response): Promise<T> {
+  if (response.ok) return (await response.json()) as T;
+  const body = (await response.json().catch(() => null)) as { message?: string } | null;
+  if (!body?.message && GATEWAY.includes(response.status)) throw new NoAnswer(`HTTP ${response.status}`);
+  throw new ApiError(response.status, body?.message ?? `HTTP ${response.status}`);
 }
 
 /** Boundaries of a day; today's where none is recorded for that day (they carry the day they hold from). */

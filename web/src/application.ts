@@ -9,7 +9,7 @@ import { inLanguage, setLanguage, t } from "./i18n";
 import { Live } from "./live";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
-import { chosenMosaic, MosaicLayers } from "./map/mosaics";
+import { MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
 import { Elsewhere } from "./panel/elsewhere";
@@ -19,13 +19,14 @@ import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
+import { imagedAt } from "./imaged";
+import { outlinesWanted, readOutlined } from "./outlined";
 import {
   currentEvent,
   defaultEvent,
   flightsShown,
   linkOf,
   newestDay,
-  revisionOf,
   visibleFlights,
   writeLink,
   type State,
@@ -106,13 +107,13 @@ export class Application {
     this.store.set({ events, flights, eventId });
     if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
-    if (linked) await this.pickAt(...linked);
+    if (linked) await this.pickInSight(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     new Live(this.store).follow();
   }
 
   private lay(): void {
-    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element);
+    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
@@ -145,11 +146,23 @@ export class Application {
     this.sayOfSight(state);
     const moved = state.eventId !== before.eventId || state.flights !== before.flights;
     if (moved) void this.readOutlines(state.eventId);
-    const wants = (s: State): string => `${s.selectedFlight}/${s.layers.footprints}/${s.layers.gaps}/${s.eventId}`;
-    if (wants(state) !== wants(before)) void this.drawOutlines(state);
+    if (outlinesWanted(state) !== outlinesWanted(before)) void this.drawOutlines(state);
+    const isBack = state.online && !before.online;
+    if (isBack) this.askAgain(state);
     const drawn = (s: State): unknown[] => [s.revisions, s.spectral, s.hidden];
     const otherPicture = drawn(state).some((part, n) => part !== drawn(before)[n]);
-    if (otherPicture && state.picked) void this.pickAt(...state.picked);
+    const mayBeKnown = this.card.isUnanswered && (isBack || moved);
+    if (mayBeKnown && state.picked) void this.pickInSight(...state.picked);
+    else if (otherPicture && state.picked) void this.pickAt(...state.picked);
+  }
+
+  /** The server is back: what it did not answer is asked again. */
+  private askAgain(state: State): void {
+    this.search.askAgain();
+    this.communes.askAgain();
+    this.ground.askAgain();
+    this.mosaics.askAgain();
+    if (state.unread.length) void this.drawOutlines(state);
   }
 
   private speak(state: State): void {
@@ -254,13 +267,11 @@ export class Application {
   }
 
   private async drawOutlines(state: State): Promise<void> {
-    const wanted = state.selectedFlight ? [state.selectedFlight] : visibleFlights(state).map((f) => f.flight_id);
-    const gather = async (on: boolean, read: typeof api.footprints) => {
-      const all = on ? await Promise.all(wanted.map((id) => read(id).catch(() => null))) : [];
-      return { type: "FeatureCollection" as const, features: all.flatMap((one) => one?.features ?? []) };
-    };
-    this.overlays.setFootprints(await gather(state.layers.footprints, api.footprints));
-    this.overlays.setGaps(await gather(state.layers.gaps, api.gaps));
+    const { drawn, unread } = await readOutlined(state);
+    if (outlinesWanted(state) !== outlinesWanted(this.store.state)) return;
+    this.overlays.setFootprints(drawn.footprints);
+    this.overlays.setGaps(drawn.gaps);
+    if (unread.join() !== this.store.state.unread.join()) this.store.set({ unread });
   }
 
   /** Whether the searched commune was imaged; nothing is said where flights over it were not measured yet. */
@@ -273,7 +284,6 @@ export class Application {
     if (seen.length || above.every((flight) => flight.communes.length)) this.card.showCommune(name, seen);
   }
 
-  /** Asks the shown flights from the newest down until one of them imaged this point. */
   private async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
     const state = this.store.state;
@@ -283,8 +293,13 @@ export class Application {
       this.goTo(small);
       return;
     }
+    await this.pickInSight(lon, lat);
+  }
+
+  private async pickInSight(lon: number, lat: number): Promise<void> {
     await this.pickAt(lon, lat);
-    this.keepInSight(event.coordinate);
+    this.map.renderSync();
+    this.keepInSight(fromLonLat([lon, lat]));
   }
 
   private async pickAt(lon: number, lat: number): Promise<void> {
@@ -292,22 +307,11 @@ export class Application {
     if (this.store.state.picked?.join() !== [lon, lat].join()) this.store.set({ picked: [lon, lat] });
     const state = this.store.state;
     // the boundaries may come while the pixel is asked for
-    const found = () => ({ lon, lat, commune: this.communes.nameAt(coordinate), flight: null, pixel: null });
-    for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
-      const mosaic = chosenMosaic(state, flight);
-      if (!mosaic) continue;
-      const revision = revisionOf(state, mosaic);
-      const pixel = await api.pixel(flight.flight_id, mosaic.layer, revision, lon, lat).catch(() => null);
-      if (!pixel) continue;
-      if (this.store.state.picked !== state.picked) return;
-      this.overlays.setPicked(lon, lat, pixel);
-      this.card.show({ ...found(), flight, pixel }, state.nowMs);
-      this.communes.placeNames();
-      return;
-    }
+    const imaged = await imagedAt(state, lon, lat);
     if (this.store.state.picked !== state.picked) return;
-    this.overlays.setPicked(lon, lat, null);
-    this.card.show(found(), state.nowMs);
+    this.overlays.setPicked(lon, lat, imaged.pixel);
+    // the boundaries may have come while the pixel was asked for
+    this.card.show({ lon, lat, commune: this.communes.nameAt(coordinate), ...imaged }, this.store.state.nowMs);
     this.communes.placeNames();
   }
 
@@ -323,8 +327,4 @@ export class Application {
     const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];
     this.map.getView().centerOn(coordinate, size, to);
   }
-}
-
-function holds(bounds: FlightInfo["bounds"], lon: number, lat: number): boolean {
-  return bounds !== null && lon >= bounds[0] && lon <= bounds[2] && lat >= bounds[1] && lat <= bounds[3];
 }

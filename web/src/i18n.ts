@@ -93,6 +93,11 @@ const words = {
     "Điểm này không có ảnh trong các chuyến bay đang hiện. Không suy ra được là ở đó không có gì.",
     "No shown flight imaged this point. It does not follow that nothing is there.",
   ],
+  serverError: ["Máy chủ báo lỗi", "The server reports an error"],
+  evidenceUnknown: [
+    "Chưa biết điểm này có ảnh hay không. Trang sẽ tự hỏi lại khi máy chủ trả lời.",
+    "Whether this point was imaged is not known. The page asks again when the server answers.",
+  ],
   communeNone: [
     "Chưa bay chụp: các chuyến bay đang hiện không có ảnh xã, phường này. Không suy ra được là ở đó không có gì.",
     "Not flown: no shown flight imaged this commune. It does not follow that nothing is there.",
@@ -103,6 +108,16 @@ const words = {
     "The map cannot be loaded: {0}. Check the connection to the server; the page tries again by itself.",
   ],
   noAnswer: ["máy chủ không trả lời", "the server does not answer"],
+  noAnswerTitle: ["Máy chủ không trả lời", "The server does not answer"],
+  searchUnknown: [
+    "Máy chủ không trả lời: chưa tìm được. Trang sẽ tự tìm lại.",
+    "The server does not answer: nothing was searched. The page tries again.",
+  ],
+  outlinedAsIngested: [
+    "theo vị trí ảnh khi nạp, không phải của bản hoàn thiện đang hiện",
+    "as the photos were ingested, not as the finished revision on show places them",
+  ],
+  layerUnread: ["chưa đủ: máy chủ không trả lời", "not complete: the server does not answer"],
   photo: ["Tệp ảnh", "Photo file"],
   time: ["Giờ chụp", "Taken (UTC+7)"],
   camera: ["Máy ảnh", "Camera"],

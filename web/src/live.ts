@@ -1,19 +1,28 @@
-/** Follows the tile log: a line for a mosaic moves its version, which makes the map fetch the new tiles. */
+/**
+ * Follows the tile log: a line for a mosaic moves its version, which makes the map fetch the new tiles. The stream is
+ * also the one judge of whether the server is there: who hears no answer to a request has it opened anew.
+ */
 
-import { api, type TilesMoved } from "./api";
+import { api, whenNotAnswered, type TilesMoved } from "./api";
 import { debounced } from "./dom";
 import type { Store } from "./state";
 import * as versions from "./versions";
 
-const RETRY_MS = 10_000;
+const RETRY_MS = 5_000;
 
 export class Live {
   private readonly refresh = debounced((missed: boolean) => void this.readFlights(missed), 1500);
+  private stream: EventSource | null = null;
+  private retry = 0;
 
-  constructor(private readonly store: Store) {}
+  constructor(private readonly store: Store) {
+    whenNotAnswered(() => this.reopen());
+  }
 
   follow(): void {
+    this.retry = 0;
     const stream = new EventSource("/events");
+    this.stream = stream;
     stream.addEventListener("open", () => {
       // What moved while nobody was listening is in the list, not in the stream.
       if (!this.store.state.online) this.refresh(true);
@@ -27,8 +36,16 @@ export class Live {
     stream.addEventListener("error", () => {
       this.setOnline(false);
       // The browser reconnects by itself unless the server said no; then it is asked again, slowly.
-      if (stream.readyState === EventSource.CLOSED) window.setTimeout(() => this.follow(), RETRY_MS);
+      if (stream.readyState === EventSource.CLOSED) this.reopen();
     });
+  }
+
+  /** A network that went away leaves a stream that looks open: only a new one tells whether the server is there. */
+  private reopen(): void {
+    if (this.retry) return;
+    this.stream?.close();
+    this.retry = window.setTimeout(() => this.follow(), RETRY_MS);
+    this.setOnline(false);
   }
 
   private setOnline(online: boolean): void {

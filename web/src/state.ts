@@ -26,6 +26,8 @@ export interface State {
   /** Day from which the boundaries on the map hold; null before any are drawn. */
   boundariesFrom: string | null;
   online: boolean;
+  /** Layers of which something was not answered: what is drawn of them is not all. */
+  unread: readonly LayerName[];
   /** Point whose card is open: longitude, latitude. */
   picked: readonly [number, number] | null;
   nowMs: number;
@@ -79,6 +81,7 @@ export function initialState(): State {
     language: (link.lang ?? saved) === "en" ? "en" : "vi",
     boundariesFrom: null,
     online: true,
+    unread: [],
     nowMs: Date.now(),
   };
 }

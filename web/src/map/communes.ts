@@ -57,6 +57,11 @@ export class Communes {
     }
   }
 
+  /** The server is back: boundaries it did not answer for are asked for where the map stands now. */
+  askAgain(): void {
+    if (!this.loaded) void this.load();
+  }
+
   /** Marks one commune (a search hit) until another is chosen. */
   highlight(code: string | null): void {
     this.highlighted = code;

@@ -12,20 +12,20 @@ import Style from "ol/style/Style";
 import { transformExtent } from "ol/proj";
 import type { State } from "../state";
 import { COLOURS, hatchTile } from "./colours";
+import { FailedTiles } from "./failed";
 import { unionBounds, Z } from "./view";
 
 const WORLD = [-20037508, -20037508, 20037508, 20037508];
 
 export class Ground {
   private readonly hillshade: TileLayer<XYZ>;
+  private readonly failed: FailedTiles;
   private readonly notFlown: VectorLayer;
 
   constructor(private readonly map: Map) {
-    this.hillshade = new TileLayer({
-      source: new XYZ({ url: "/api/hillshade/{z}/{x}/{y}", minZoom: 6, maxZoom: 16, transition: 0 }),
-      zIndex: Z.hillshade,
-      visible: false,
-    });
+    const source = new XYZ({ url: "/api/hillshade/{z}/{x}/{y}", minZoom: 6, maxZoom: 16, transition: 0 });
+    this.hillshade = new TileLayer({ source, zIndex: Z.hillshade, visible: false });
+    this.failed = new FailedTiles(source);
     const pen = document.createElement("canvas").getContext("2d");
     const pattern = pen?.createPattern(hatchTile(COLOURS.notFlownLine, 11, 1.1), "repeat");
     this.notFlown = new VectorLayer({
@@ -42,6 +42,11 @@ export class Ground {
     const union = unionBounds(bounds);
     this.hillshade.setExtent(union ? transformExtent(union, "EPSG:4326", "EPSG:3857") : [0, 0, 0, 0]);
     this.hillshade.set("known", Boolean(union));
+  }
+
+  /** The server is back: shading it did not answer for is asked for again. */
+  askAgain(): void {
+    this.failed.askAgain();
   }
 
   update(state: State): void {

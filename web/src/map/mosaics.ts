@@ -9,6 +9,7 @@ import { transformExtent } from "ol/proj";
 import { askedTileUrl, tileUrl, type DataLayer, type FlightInfo, type MosaicInfo } from "../api";
 import { revisionOf, visibleFlights, type State } from "../state";
 import * as versions from "../versions";
+import { FailedTiles } from "./failed";
 import { Z } from "./view";
 
 /** One drawn layer: a mosaic's picture, or what is known about its pixels on top of it. */
@@ -23,6 +24,7 @@ interface Wanted {
 
 interface Shown {
   layer: TileLayer<XYZ>;
+  failed: FailedTiles;
   seq: number;
 }
 
@@ -94,7 +96,12 @@ export class MosaicLayers {
       cacheSize: 256,
     });
     this.map.addLayer(layer);
-    return { layer, seq };
+    return { layer, failed: new FailedTiles(source), seq };
+  }
+
+  /** The server is back: tiles it did not answer are asked for again. */
+  askAgain(): void {
+    for (const shown of Object.values(this.shown)) shown.failed.askAgain();
   }
 }
 

@@ -28,6 +28,13 @@ export interface Picked {
   commune: string | null;
   flight: FlightInfo | null;
   pixel: PixelSource | null;
+  /** Why nothing is known of the point although it was asked for; null where it is known. */
+  unknown: Unknown | null;
+}
+
+/** What the server said is wrong; null where it said nothing at all. */
+export interface Unknown {
+  message: string | null;
 }
 
 export class EvidenceCard {
@@ -42,6 +49,11 @@ export class EvidenceCard {
     this.element.hidden = false;
     this.element.scrollTop = 0;
     this.render(nowMs);
+  }
+
+  /** Whether the card stands for a question that was not answered. */
+  get isUnanswered(): boolean {
+    return Boolean(this.picked?.unknown);
   }
 
   /** A commune that was searched: how much of it the shown flights imaged, which may be nothing. */
@@ -79,12 +91,15 @@ export class EvidenceCard {
 
   render(nowMs: number): void {
     if (!this.picked) return;
-    const { pixel, flight } = this.picked;
+    const { pixel, flight, unknown } = this.picked;
     replace(
       this.element,
-      this.head(pixel ? t("evidenceTitle") : t("evidenceNone")),
+      this.head(pixel ? t("evidenceTitle") : unknown ? unansweredTitle(unknown) : t("evidenceNone")),
       flight?.is_drill && el("p", { class: "drill-line" }, `${t("drill")}: ${t("drillNote")}`),
-      pixel && flight ? this.photo(pixel, flight, nowMs) : el("p", {}, t("evidenceNoneText")),
+      pixel && flight && this.photo(pixel, flight, nowMs),
+      unknown?.message && el("p", {}, unknown.message),
+      unknown && el("p", { class: "warning" }, t("evidenceUnknown")),
+      !pixel && !unknown && el("p", {}, t("evidenceNoneText")),
       !pixel && el("dl", {}, ...terms(this.place())),
     );
   }
@@ -151,6 +166,10 @@ export class EvidenceCard {
     const place: Fact[] = commune ? [[t("commune"), commune]] : [];
     return [...place, [t("location"), formatLonLat(lon, lat, "\n")]];
   }
+}
+
+function unansweredTitle({ message }: Unknown): string {
+  return message === null ? t("noAnswerTitle") : t("serverError");
 }
 
 /** What a finished revision knows beside: the shift that is the same everywhere, and whose ground this is. */

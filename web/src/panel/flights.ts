@@ -139,6 +139,8 @@ export class FlightList {
 
   private detail(flight: FlightInfo): HTMLElement {
     const frames = this.details[flight.flight_id]?.frames;
+    if (!frames) void this.readDetail(flight.flight_id);
+    const coming = this.store.state.online ? t("loading") : t("noAnswer");
     const rejected = Object.entries(frames?.rejected ?? {});
     const rejectedTotal = rejected.reduce((sum, [, n]) => sum + n, 0);
     const why = rejected.map(([reason, n]) => `${tOr(`reason_${reason}`, reason)} ${n}`).join(", ");
@@ -148,7 +150,7 @@ export class FlightList {
       el(
         "dl",
         {},
-        ...pair(t("framesUsed"), frames ? String(frames.used) : t("loading")),
+        ...pair(t("framesUsed"), frames ? String(frames.used) : coming),
         ...(rejectedTotal ? pair(t("framesRejected"), `${rejectedTotal} (${why})`) : []),
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
@@ -169,11 +171,14 @@ export class FlightList {
 
   private select(flight: FlightInfo, open: boolean): void {
     this.store.set({ selectedFlight: open ? null : flight.flight_id });
-    if (open || this.details[flight.flight_id]) return;
-    void api.flight(flight.flight_id).then((detail) => {
-      this.details[flight.flight_id] = detail;
-      this.render(this.store.state);
-    });
+  }
+
+  /** Every drawing of an open flight asks while its details are not there, so also the one when the server is back. */
+  private async readDetail(flightId: string): Promise<void> {
+    const detail = await api.flight(flightId).catch(() => null);
+    if (!detail || this.details[flightId]) return;
+    this.details[flightId] = detail;
+    this.render(this.store.state);
   }
 }
 

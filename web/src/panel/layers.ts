@@ -4,6 +4,7 @@ import { api, type DataLayer, type Legend } from "../api";
 import { el, replace } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
 import { COLOURS } from "../map/colours";
+import { OUTLINED, showsFinished } from "../outlined";
 import type { LayerName, State, Store } from "../state";
 import { formatDate } from "../time";
 
@@ -30,6 +31,8 @@ const EXPLAINED: { word: Word; sign: string }[] = [
 
 export class LayerPanel {
   readonly element = el("section", { class: "layers" });
+  /** Colours of what is painted over the imagery; stands at the foot of the panel however long the lists are. */
+  readonly legend = el("section", { class: "layers data-legend", hidden: true });
 
   private legends: Record<DataLayer, Legend> | null = null;
 
@@ -41,10 +44,11 @@ export class LayerPanel {
       el("h2", {}, t("layers")),
       el("ul", {}, ...SWITCHES.map((item) => this.row(state, item.layer, item.word, item.sign))),
       this.dataChoice(state),
-      state.dataLayer && this.legend(state.dataLayer),
       el("h2", {}, t("legend")),
       el("ul", {}, ...EXPLAINED.map((item) => el("li", {}, sign(item.sign), el("span", {}, t(item.word))))),
     );
+    this.legend.hidden = !state.dataLayer;
+    replace(this.legend, ...(state.dataLayer ? this.explained(state.dataLayer) : []));
   }
 
   /** What is painted over the imagery about its pixels: nothing, or one of three. */
@@ -61,13 +65,10 @@ export class LayerPanel {
     );
   }
 
-  private legend(layer: DataLayer): HTMLElement {
+  private explained(layer: DataLayer): (HTMLElement | false)[] {
     if (!this.legends) {
-      void api.legends().then((legends) => {
-        this.legends = legends;
-        this.render(this.store.state);
-      });
-      return el("p", { class: "empty" }, t("loading"));
+      void this.readLegends();
+      return [el("p", { class: "empty" }, this.store.state.online ? t("loading") : t("noAnswer"))];
     }
     const { title, title_vi, classes } = this.legends[layer];
     const swatch = (colour: string): HTMLElement => {
@@ -75,25 +76,31 @@ export class LayerPanel {
       box.style.backgroundColor = colour;
       return box;
     };
-    return el(
-      "div",
-      { class: "data-legend" },
-      el("h3", {}, inLanguage(title_vi, title)),
-      el(
-        "ul",
-        {},
-        ...classes.map((one) =>
-          el("li", {}, swatch(one.colour), el("span", {}, inLanguage(one.label_vi, one.label))),
-        ),
-      ),
-      layer === "error" && el("small", {}, t("errorNote")),
+    const rows = classes.map((one) =>
+      el("li", {}, swatch(one.colour), el("span", {}, inLanguage(one.label_vi, one.label))),
     );
+    return [
+      el("h3", {}, inLanguage(title_vi, title)),
+      el("ul", {}, ...rows),
+      layer === "error" && el("small", {}, t("errorNote")),
+    ];
+  }
+
+  /** Every drawing of the panel asks while they are not there, so also the one when the server is back. */
+  private async readLegends(): Promise<void> {
+    const legends = await api.legends().catch(() => null);
+    if (!legends || this.legends) return;
+    this.legends = legends;
+    this.render(this.store.state);
   }
 
   private row(state: State, layer: LayerName, word: Word, name: string): HTMLElement {
     const change = (): void =>
       this.store.set({ layers: { ...this.store.state.layers, [layer]: !this.store.state.layers[layer] } });
     const since = layer === "communes" ? state.boundariesFrom : null;
+    const small = (said: Word, ...values: string[]): HTMLElement => el("small", {}, t(said, ...values));
+    const older = state.layers[layer] && OUTLINED.includes(layer) && showsFinished(state);
+    const unread = state.layers[layer] && state.unread.includes(layer);
     return el(
       "li",
       {},
@@ -102,7 +109,7 @@ export class LayerPanel {
         {},
         el("input", { type: "checkbox", checked: state.layers[layer], change, "data-layer": layer }),
         sign(name),
-        el("span", {}, t(word), since && el("small", {}, t("communesFrom", formatDate(since)))),
+        el("span", {}, t(word), since && small("communesFrom", formatDate(since)), older && small("outlinedAsIngested"), unread && small("layerUnread")),
       ),
     );
   }

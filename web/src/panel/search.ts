@@ -12,6 +12,7 @@ export class CommuneSearch {
   private readonly list = el("ul", { class: "search-hits", role: "listbox", hidden: true });
   private hits: Hit[] = [];
   private asked = "";
+  private unanswered = false;
 
   constructor(
     private readonly day: () => string | null,
@@ -55,7 +56,12 @@ export class CommuneSearch {
       return;
     }
     const found = await api.searchCommunes(text, this.day()).catch(() => null);
-    if (!found || this.asked !== text) return;
+    if (this.asked !== text) return;
+    this.unanswered = !found;
+    if (!found) {
+      this.say(t("searchUnknown"));
+      return;
+    }
     this.hits = found.features.slice(0, 8);
     const items = this.hits.map((hit) =>
       el(
@@ -69,8 +75,19 @@ export class CommuneSearch {
         ),
       ),
     );
-    replace(this.list, ...(items.length ? items : [el("li", { class: "none" }, t("searchNone"))]));
+    if (!items.length) this.say(t("searchNone"));
+    else replace(this.list, ...items);
     this.list.hidden = false;
+  }
+
+  private say(sentence: string): void {
+    replace(this.list, el("li", { class: "none" }, sentence));
+    this.list.hidden = false;
+  }
+
+  /** The server is back: what it did not answer is asked again while the reader still waits for it. */
+  askAgain(): void {
+    if (this.unanswered && !this.list.hidden) void this.find();
   }
 
   private take(hit: Hit): void {

@@ -1,0 +1,32 @@
+/** Which of the flights on the screen imaged a point: asked from the newest down, as they lie on each other. */
+
+import { api, ApiError, type FlightInfo, type PixelSource } from "./api";
+import { chosenMosaic } from "./map/mosaics";
+import type { Unknown } from "./panel/evidence";
+import { revisionOf, visibleFlights, type State } from "./state";
+
+export interface Imaged {
+  flight: FlightInfo | null;
+  pixel: PixelSource | null;
+  unknown: Unknown | null;
+}
+
+/** A flight that is not answered for ends the search: an older one below it is not what lies on top. */
+export async function imagedAt(state: State, lon: number, lat: number): Promise<Imaged> {
+  for (const flight of visibleFlights(state).filter((one) => holds(one.bounds, lon, lat))) {
+    const mosaic = chosenMosaic(state, flight);
+    if (!mosaic) continue;
+    try {
+      const pixel = await api.pixel(flight.flight_id, mosaic.layer, revisionOf(state, mosaic), lon, lat);
+      if (pixel) return { flight, pixel, unknown: null };
+    } catch (error) {
+      const message = error instanceof ApiError ? error.message : null;
+      return { flight: null, pixel: null, unknown: { message } };
+    }
+  }
+  return { flight: null, pixel: null, unknown: null };
+}
+
+function holds(bounds: FlightInfo["bounds"], lon: number, lat: number): boolean {
+  return bounds !== null && lon >= bounds[0] && lon <= bounds[2] && lat >= bounds[1] && lat <= bounds[3];
+}
