@@ -88,10 +88,10 @@ _SAID: Mapping[str, _Words] = {
         "{name}: revision {revision} from {used} frames, {seconds} s",
     ),
     "ties": _Words(
-        "  {ties} điểm liên kết, sai số chiếu lại {error} (điểm giữ lại {held_out}); trong khối ± {plan} mặt "
-        "bằng, ± {height} độ cao",
-        "  {ties} tie points, reprojection {error} (held out {held_out}); within the block ± {plan} in plan, "
-        "± {height} in height",
+        "  {ties} điểm liên kết, sai số chiếu lại {error} (điểm giữ lại {held_out}); vị trí máy ảnh trong "
+        "khối ± {plan} mặt bằng, ± {height} độ cao (sai số của bản đồ: xem báo cáo)",
+        "  {ties} tie points, reprojection {error} (held out {held_out}); the cameras within the "
+        "block ± {plan} in plan, ± {height} in height (what a place on the map is off by: see the report)",
     ),
     "shift": _Words(
         "  cả khối đã dời {shift} m (đông; bắc; cao); độ lệch chung còn chưa biết: ± {unknown} m",

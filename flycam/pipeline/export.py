@@ -11,7 +11,7 @@ import shapely
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
-from flycam.frame.flight import Flight, is_plane
+from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.warning import CRS_OUTSIDE, warning
 from flycam.geodata.crs import describe_crs, valid_area
@@ -76,9 +76,9 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     """Write the ground that a finished revision lies on: heights, and where they are the flight's own.
 
     Two float32 bands on the posts of the surface, in the flight's work CRS: height in metres (the flight's
-    datum), and 1 where it is the flight's own surface, 0 where it is the terrain model, or
-    the plane that stood in for one. A post is the centre of a pixel. Raises NotFound (no finished revision,
-    or none with a surface), InputUnusable, DiskFull.
+    datum), and 1 where it is the flight's own surface, 0 where it was carried on from that or is the terrain
+    (or the plane that stood in for one) as the flight corrected it. A post is the centre of a pixel. Raises
+    NotFound (no finished revision, or none with a surface), InputUnusable, DiskFull.
     """
     flight = workspace.catalog.flights.flight(ref)
     _require_place(out)
@@ -87,7 +87,6 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     heights = terrain.heights_m
     own = np.isfinite(support.heights_m)
     known = np.isfinite(heights)
-    beside = "a plane, no terrain is known" if is_plane(terrain.vertical_datum) else "terrain model"
     bands = np.stack([np.where(known, heights, np.float32(0)), own.astype(np.float32)], axis=-1)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     write_cog(
@@ -98,7 +97,8 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
         terrain.work_crs,
         tags={
             **tags_of(workspace, flight, mosaic),
-            "FLYCAM_BANDS": f"1: height, m, {terrain.vertical_datum}; 2: 1 = own surface, 0 = {beside}",
+            "FLYCAM_BANDS": f"1: height, m, {terrain.vertical_datum}; 2: 1 = own surface, 0 = carried on or "
+            "corrected from the flight",
         },
     )
     rows, cols = heights.shape
