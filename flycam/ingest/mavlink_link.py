@@ -9,7 +9,6 @@ Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over 
 from __future__ import annotations
 
 import hashlib
-import select
 import socket
 import struct
 import threading
@@ -137,11 +136,12 @@ class MavlinkLink:
         """Everything that comes over one opened link, until it ends; whether anything came."""
         self.health.connections += 1
         parser, heard = _parser(self._key), False
+        link.settimeout(_LOOK_S)
         while not self._stopped.is_set():
-            if not select.select([link], [], [], _LOOK_S)[0]:
-                continue
             try:
                 data = link.recv(_DATAGRAM_BYTES)
+            except TimeoutError:
+                continue
             except OSError:
                 data = b""
             if data:

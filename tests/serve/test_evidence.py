@@ -71,7 +71,7 @@ def test_the_footprint_of_a_finished_pixel_is_the_photos_as_the_revision_laid_it
     asked = {"flight": world.after, "lon": lon, "lat": lat}
     with running(Services(workspace=world.workspace)) as url:
         recorded = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]
-        plane = with_content_id(flat_terrain(100.0, "EPSG:32648", "EGM96", (260e3, 2410e3, 290e3, 2440e3)))
+        plane = with_content_id(flat_terrain(100.0, "EPSG:32648", "EGM96", (465e3, 2410e3, 495e3, 2440e3)))
         world.workspace.store.put(keys.terrain(plane.dem_id), encode_terrain(plane))
         catalog.revisions.publish(replace(catalog.revisions.get(mosaic, number), dem_id=plane.dem_id))
         laid = httpx.get(f"{url}/api/pixel", params=asked).json()["footprint"]

@@ -32,6 +32,7 @@ from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of
 from flycam.frame.tile import OrthoPatch
 from flycam.frame.warning import NO_TERRAIN, warning
+from flycam.geodata.crs import to_work
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import (
     TileRange,
@@ -292,8 +293,10 @@ def _record(
     operator: str | None,
     datum: str = "EGM96",
 ) -> FrameRecord:
+    middle = outline.centroid
+    x, y = to_work(np.array([[middle.x, middle.y]]), "EPSG:32648")[0].tolist()
     pose = ExteriorOrientation(
-        projection_centre_m=(272000.0, 2423000.0, 620.0),
+        projection_centre_m=(x, y, 620.0),
         rotation=((1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, -1.0)),
         work_crs="EPSG:32648",
         vertical_datum=datum,
