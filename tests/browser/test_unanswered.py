@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, Request, Route, expect
 
 from flycam.serve.services import Services
 from tests.browser.conftest import OpenPage
@@ -155,6 +155,24 @@ def test_tiles_that_failed_are_fetched_when_the_server_is_back(open_page: OpenPa
         settled(page)
         last_level = {one for one in failed if _level(one) == max(map(_level, failed))}
         assert last_level <= came
+
+
+def test_a_single_tile_that_got_lost_is_fetched_again_while_all_else_is_answered(open_page: OpenPage) -> None:
+    lost: list[str] = []
+
+    def lose_the_first(route: Route) -> None:
+        if not lost:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page = open_page(link=f"lang=vi&event={REAL}&map=15/{LAT - 0.0015}/{LON + 0.0042}")
+    settled(page)
+    page.route("**/tiles/**", lose_the_first)
+    with page.expect_response(lambda answer: answer.url in lost and answer.ok, timeout=BACK_MS):
+        page.locator(".ol-zoom-in").click()
+    expect(page.locator(".notice")).to_be_hidden()
 
 
 def _level(tile_url: str) -> int:
