@@ -14,6 +14,7 @@ from flycam.frame.agreement import agreed
 NO_TERRAIN = "no_terrain"
 TERRAIN_HOLES = "terrain_holes"
 RELAID = "relaid"
+RELAID_FLAT = "relaid_flat"
 SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
@@ -120,6 +121,18 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "{frames} frames re-laid on {files}: heights and positions were settled again and the map was"
             " folded anew from the photos; the old placements are kept on record."
+        ),
+    ),
+    RELAID_FLAT: _Words(
+        brief_vi="đã trải lại {frames} ảnh trên mặt phẳng",
+        brief_en="{frames} frames re-laid on a plane",
+        sentence_vi=(
+            "Đã trải lại {frames} ảnh trên mặt phẳng ở độ cao cất cánh: vị trí được xác định lại, bản đồ"
+            " được dựng lại từ ảnh gốc; vị trí cũ được giữ trong cơ sở dữ liệu."
+        ),
+        sentence_en=(
+            "{frames} frames re-laid on a plane at take-off height: positions were settled again and the map"
+            " was folded anew from the photos; the old placements are kept on record."
         ),
     ),
     SET_ASIDE_FRAMES: _Words(

@@ -148,6 +148,7 @@ class CogWriter:
             blocksize=BLOCK_PX,
             overview_resampling=self._overviews,
             bigtiff="IF_SAFER",
+            num_threads="ALL_CPUS",
             **({"predictor": "YES"} if self._compress in ("DEFLATE", "ZSTD") else {"quality": 90}),
         )
         _check_last_block(self._partial)

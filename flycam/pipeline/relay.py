@@ -17,6 +17,7 @@ from flycam.frame.frame import FrameHeader, Layer
 from flycam.frame.warning import (
     FINISHED_OLDER,
     RELAID,
+    RELAID_FLAT,
     SET_ASIDE_FRAMES,
     TERRAIN_WAITS,
     warning,
@@ -251,7 +252,8 @@ def _said(
     frames: Sequence[FrameRecord], aside: Sequence[FrameRecord], names: str, on_show: int
 ) -> Iterable[str]:
     if frames:
-        yield warning(RELAID, frames=len(frames), files=names or "-")
+        on = warning(RELAID, frames=len(frames), files=names) if names else None
+        yield on or warning(RELAID_FLAT, frames=len(frames))
     if aside:
         names = ", ".join(record.header.provenance.source_name for record in aside)
         yield warning(SET_ASIDE_FRAMES, frames=len(aside), names=names)

@@ -31,7 +31,7 @@ from flycam.frame.flight import Flight, is_plane
 from flycam.frame.frame import Layer
 from flycam.frame.terraincodec import decode_terrain
 from flycam.geometry.grid import ground_pixel_m
-from flycam.pipeline.coverage import communes_of, flown_on, main_mosaic
+from flycam.pipeline.coverage import boundaries_said, communes_of, flown_on, main_mosaic
 from flycam.pipeline.report_maps import gather_maps
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -195,6 +195,7 @@ def gather_figures(
         stats=record.stats,
         frames=_frame_lines(record, records, kept),
         communes=_communes(workspace, flight, [one for one in records if one.frame_id in held]),
+        boundaries=boundaries_said(workspace.catalog, flight),
         frame_gsd_m=(min(gsds), float(np.median(gsds)), max(gsds)),
         pixel_m=ground_pixel_m(mosaic.base_zoom, _latitude(flight)),
         post_m=None if terrain is None or is_bare_plane else terrain.post_spacing_m[0],

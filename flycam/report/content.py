@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from flycam.frame.flight import is_plane
+from flycam.frame.warning import brief
 from flycam.report import pictures
 from flycam.report.blocks import Block, Document, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.figures import (
@@ -155,7 +156,8 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
     if figures.operator:
         yield fact("operator", figures.operator)
     if figures.communes:
-        yield fact("communes", listed(figures.communes, language))
+        remarks = "".join(f" ({brief(one, language)})" for one in figures.boundaries)
+        yield fact("communes", listed(figures.communes, language) + remarks)
     datum = say_or(f"datum_{figures.vertical_datum}", language, figures.vertical_datum)
     yield fact("crs", f"{figures.work_crs}, {datum}")
     used, out = figures.count(*_HELD), figures.count(*_OUT)

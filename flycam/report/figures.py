@@ -79,6 +79,7 @@ class ReportFigures:
     stats        the revision's record, as `finish` wrote it: JSON values, None where something is not known
     frames       every photo of the layer, used or not, by name
     communes     names, the largest share first
+    boundaries   what must be said of where they lie, as coded warnings (`frame.warning`)
     frame_gsd_m  finest, median and coarsest ground sample of the used photos; pixel_m: of the map
     post_m       distance of the posts of the ground that the map lies on; own_pct: share of the map's
                  ground that lies on the flight's own surface
@@ -105,6 +106,7 @@ class ReportFigures:
     stats: Mapping[str, Any]
     frames: tuple[FrameLine, ...]
     communes: tuple[str, ...]
+    boundaries: tuple[str, ...]
     frame_gsd_m: tuple[float, float, float]
     pixel_m: float
     post_m: float | None

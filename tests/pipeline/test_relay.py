@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from PIL import Image
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameRecord, FrameStatus
@@ -20,9 +22,11 @@ from flycam.frame.warning import (
     GSD_KEPT,
     NO_TERRAIN,
     RELAID,
+    RELAID_FLAT,
     SET_ASIDE_FRAMES,
     TERRAIN_HOLES,
     TERRAIN_WAITS,
+    brief,
     code_of,
 )
 from flycam.mosaic.tilelog import read_tile
@@ -222,6 +226,21 @@ def test_a_flight_does_not_leave_its_terrain_for_a_plane(drill: DrillReport, mak
     assert (stays.relaid, stays.new, stays.flight.dem_id, stays.flight.warnings) == (0, 0, flight.dem_id, ())
     with pytest.raises(InputUnusable, match="flycam dem add"):
         again(house, drill.photos, relay=True)
+
+
+def test_a_plane_is_called_one_when_its_photos_are_laid_again(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house(name="flat")
+    flat = house.ingest(drill.photos).flight
+    camera = tmp_path / "camera.json"
+    with Image.open(next(drill.photos.glob("*.JPG"))) as photo:
+        camera.write_text(json.dumps({"width": photo.width, "height": photo.height, "focal_px": photo.width}))
+    by_camera = SurveyRequest(paths=(drill.photos,), camera=camera)
+    laid = ingest(house.workspace, by_camera, Labels(), relay=True)
+    assert (laid.relaid, codes(laid.notes)) == (drill.frames, [RELAID_FLAT])
+    assert "mặt phẳng" in brief(laid.notes[0], "vi")
+    assert flat.warnings == laid.flight.warnings
 
 
 def test_frames_withdrawn_before_or_after_stay_out(drill: DrillReport, make_house: MakeHouse) -> None:

@@ -19,6 +19,7 @@ from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.warning import BOUNDARIES_LATER, warning
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
 from flycam.pipeline.report import make_reports, report_of, write_report
@@ -475,3 +476,25 @@ def test_a_withdrawn_frame_takes_its_report_along(house: Reported, tmp_path: Pat
     workspace.catalog.revisions.retire_holding([used[-1].frame_id], "a face")
     with pytest.raises(NotFound):
         report_of(workspace, house.real, "en", "pdf", 1)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("vi", "(ranh giới xã từ 01/07/2025, sau ngày bay)"),
+        ("en", "(commune boundaries of 2025-07-01, later than the flight)"),
+    ],
+)
+def test_communes_by_boundaries_of_a_later_day_say_so(
+    gathered: tuple[ReportFigures, MapPlanes], language: str, said: str
+) -> None:
+    figures, planes = gathered
+    later = warning(
+        BOUNDARIES_LATER, day="2024-09-10", day_vi="10/09/2024", since="2025-07-01", since_vi="01/07/2025"
+    )
+    for boundaries in ((), (later,)):
+        asked = replace(figures, communes=("Nậm Lúc",), boundaries=boundaries)
+        blocks = document(asked, planes, draw(asked, planes), language).blocks
+        rows = next(block for block in blocks if isinstance(block, Facts)).rows
+        (line,) = [value for _, value in rows if "Nậm Lúc" in value]
+        assert (said in line) == bool(boundaries)
