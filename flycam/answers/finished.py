@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flycam.answers.answered import Answered
+from flycam.frame.warning import NO_TERRAIN, brief, code_of
 from flycam.frame.warning import sentence as warned
 from flycam.report.heard import translated
 from flycam.report.numbers import listed, number
@@ -28,8 +29,8 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
         "revision": main.revision if main else None,
         "new": report.layers[0].new,
         **{key: stats.get(key) for key in _FINISH_FIGURES},
-        "warnings": [*(translated(one, "en") for one in _doubts(stats)), *_readout(stats, "en")],
-        "warnings_vi": [*(translated(one, "vi") for one in _doubts(stats)), *_readout(stats, "vi")],
+        "warnings": [*(translated(one, "en") for one in _doubts(stats)), *_warnings(report, "en")],
+        "warnings_vi": [*(translated(one, "vi") for one in _doubts(stats)), *_warnings(report, "vi")],
         "layers": [
             {
                 "layer": one.layer,
@@ -149,6 +150,7 @@ def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> lis
         *_placed(stats, language),
         *_surface(stats, language),
         *_shutter(stats, language),
+        *(f"  ! {one}" for one in _warnings(report, language)),
         *notes,
         *left_out,
         *skipped,
@@ -192,13 +194,18 @@ def _shutter(stats: Mapping[str, Any], language: str) -> Iterator[str]:
     if (rows := stats.get("rolling_shutter")) and rows["frames"]:
         most = _metric(rows["most_px"], "px", language)
         yield _say("shutter", language, frames=rows["frames"], most=most)
-    yield from (f"  ! {one}" for one in _readout(stats, language))
 
 
-def _readout(stats: Mapping[str, Any], language: str) -> list[str]:
+def _warnings(report: FinishReport, language: str) -> list[str]:
+    """What the revision could not know: the ground beside its own surface, how its rows were read out."""
     from flycam.pipeline.readout import readout_said  # noqa: PLC0415  the recipe has loaded it
 
-    return [warned(one, language) for one in readout_said(stats)]
+    ground = [one for one in report.flight.warnings if code_of(one) == NO_TERRAIN]
+    readout = readout_said(report.main.stats) if report.main else ()
+    return [
+        *(brief(one, language, finished=True) for one in ground),
+        *(warned(one, language) for one in readout),
+    ]
 
 
 def _heard(sentence: str, language: str) -> str:

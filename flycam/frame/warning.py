@@ -35,12 +35,17 @@ BOUNDARIES_LATER = "boundaries_later"
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """`brief` fits on the map; `sentence` says what it means and the cure. {names} are filled in."""
+    """`brief` fits on the map; `sentence` says what it means and the cure. {names} are filled in.
+
+    `finished` is `brief` for a finished revision, where that needs other words.
+    """
 
     brief_vi: str
     brief_en: str
     sentence_vi: str
     sentence_en: str
+    finished_vi: str = ""
+    finished_en: str = ""
 
 
 _WORDS: Mapping[str, _Words] = {
@@ -59,6 +64,8 @@ _WORDS: Mapping[str, _Words] = {
             " the film to 'flycam live' again: they are laid anew on it (what came from a live stream is"
             " not)."
         ),
+        finished_vi="không có mô hình độ cao: ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng",
+        finished_en="no terrain model: beside the surface measured from the flight, laid on a flat plane",
     ),
     MAYBE_INFRARED: _Words(
         brief_vi="có thể là ảnh cận hồng ngoại: màu trên bản đồ có thể không phải màu thật",
@@ -308,14 +315,16 @@ def sentence(kept: str, language: str = "en") -> str:
     return agreed(words.sentence_en.format_map(values))
 
 
-def brief(kept: str, language: str = "en") -> str:
-    """A few words for the map itself; text that is no known code is said as it stands."""
+def brief(kept: str, language: str = "en", *, finished: bool = False) -> str:
+    """A few words for the map itself, live or finished; text that is no known code is said as it stands."""
     words, values = _read(kept)
     if words is None:
         return kept
-    return (
-        words.brief_vi.format_map(values) if language == "vi" else agreed(words.brief_en.format_map(values))
-    )
+    live_vi, live_en = words.brief_vi, words.brief_en
+    said_vi, said_en = words.finished_vi or live_vi, words.finished_en or live_en
+    if language == "vi":
+        return (said_vi if finished else live_vi).format_map(values)
+    return agreed((said_en if finished else live_en).format_map(values))
 
 
 def code_of(kept: str) -> str | None:

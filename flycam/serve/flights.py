@@ -189,6 +189,8 @@ def _warning(kept: str) -> Json:
         "sentence_vi": sentence(kept, "vi"),
         "brief": brief(kept),
         "brief_vi": brief(kept, "vi"),
+        "finished": brief(kept, finished=True),
+        "finished_vi": brief(kept, "vi", finished=True),
     }
 
 

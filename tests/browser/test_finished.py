@@ -50,6 +50,23 @@ def test_final_or_live_and_the_error_layer_with_its_legend(
         cv2.imwrite(str(screenshots / "error.png"), settled(page)[..., ::-1])
 
 
+def test_a_finished_revision_without_a_dem_tells_where_it_lies_on_a_plane(
+    open_page: OpenPage, tmp_path: Path
+) -> None:
+    world = make_world(tmp_path)
+    finish_by_hand(world.workspace, world.before)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        page = open_page(link=f"event={REAL}&lang=vi", url=url)
+        beside = re.compile("ngoài bề mặt đo từ chính chuyến bay, ảnh trải trên mặt phẳng")
+        places = [page.locator(".map-warnings"), page.locator(f'[data-flight="{world.before}"] .warning')]
+        for place in places:
+            expect(place).to_have_text(beside)
+        page.locator("select.revision").select_option("0")
+        for place in places:
+            expect(place).to_contain_text("ảnh trải trên mặt phẳng: vị trí trên sườn dốc bị lệch")
+            expect(place).not_to_have_text(beside)
+
+
 def test_the_legend_stands_in_sight_however_long_an_open_flight_is(
     open_page: OpenPage, tmp_path: Path
 ) -> None:

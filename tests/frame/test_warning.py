@@ -18,6 +18,14 @@ def test_each_language_has_its_own_words() -> None:
     assert len(brief(kept, "vi")) < 90
 
 
+def test_a_finished_revision_has_words_of_its_own_where_it_needs_them() -> None:
+    assert "bề mặt đo từ chính chuyến bay" in brief(warning(NO_TERRAIN), "vi", finished=True)
+    assert "measured from the flight" in brief(warning(NO_TERRAIN), finished=True)
+    holes = warning(TERRAIN_HOLES, files="a.tif", percent=12)
+    for language in ("vi", "en"):
+        assert brief(holes, language, finished=True) == brief(holes, language)
+
+
 @given(st.text(min_size=1))
 def test_any_file_name_comes_back_in_the_sentence(files: str) -> None:
     kept = warning(TERRAIN_HOLES, files=files, percent=12)

@@ -29,6 +29,7 @@ from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import content_hash
+from flycam.frame.warning import NO_TERRAIN, warning
 from flycam.geodata.crs import transform_points
 from flycam.geometry.exterior import PoseSource
 from flycam.geometry.terrain import heights_at
@@ -168,6 +169,15 @@ def test_the_answer_is_said_in_the_terminals_language_and_names_what_could_not_b
     assert "Vị trí mặt bằng tản mát gấp 3,2 lần" in vietnamese and "[bỏ] DJI_0001.JPG: vì sao" in vietnamese
     for word in ("tie points", "reprojection", "cameras", "surface", "frames", "left out", "posts"):
         assert word in english and word not in vietnamese
+
+
+def test_a_flight_without_terrain_is_told_where_it_lies_on_a_plane(finished: Finished) -> None:
+    flat = replace(finished.report, flight=replace(finished.report.flight, warnings=(warning(NO_TERRAIN),)))
+    for language, words in (("vi", "ảnh trải trên mặt phẳng"), ("en", "laid on a flat plane")):
+        answer, lines = of_finish(flat, language)
+        assert any(line.startswith("  ! ") and words in line for line in lines)
+        assert words in answer["warnings_vi" if language == "vi" else "warnings"][0]
+        assert not any(words in line for line in of_finish(finished.report, language)[1])
 
 
 def test_the_same_inputs_and_options_make_nothing_new(finished: Finished, tmp_path: Path) -> None:

@@ -68,13 +68,18 @@ export interface CommuneCoverage {
   covered_m2: number;
 }
 
-/** Something that must be said beside a flight's map, in both languages; `brief` fits on the map. */
+/**
+ * Something that must be said beside a flight's map, in both languages; `brief` fits on the live map, `finished` on
+ * a finished revision.
+ */
 export interface Warning {
   code: string | null;
   sentence: string;
   sentence_vi: string;
   brief: string;
   brief_vi: string;
+  finished: string;
+  finished_vi: string;
 }
 
 export interface FlightInfo {

@@ -5,11 +5,11 @@ import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import { api, type FlightInfo } from "./api";
 import { el, replace } from "./dom";
-import { inLanguage, setLanguage, t } from "./i18n";
+import { setLanguage, t, warned } from "./i18n";
 import { Live } from "./live";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
-import { MosaicLayers } from "./map/mosaics";
+import { isDrawnFinished, MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
 import { Elsewhere } from "./panel/elsewhere";
@@ -238,14 +238,14 @@ export class Application {
     const placed = visibleFlights(state).filter((flight) => flight.bounds);
     const inSight = placed.filter((flight) => flight.bounds && intersects(flight.bounds, lonlat));
     this.moves.render(placed.filter((flight) => !inSight.includes(flight)));
-    this.sayWarnings(inSight);
+    this.sayWarnings(state, inSight);
   }
 
-  private sayWarnings(inSight: FlightInfo[]): void {
+  private sayWarnings(state: State, inSight: FlightInfo[]): void {
     const flightsBySentence: Record<string, string[]> = {};
     for (const flight of inSight) {
       for (const one of flight.warnings) {
-        (flightsBySentence[inLanguage(one.brief_vi, one.brief)] ??= []).push(flight.name);
+        (flightsBySentence[warned(one, isDrawnFinished(state, flight))] ??= []).push(flight.name);
       }
     }
     // what is said of the same flights stands in one paragraph: a phone has little room

@@ -1,5 +1,7 @@
 /** Vietnamese first, English by one click. Every sentence of the page is here. */
 
+import type { Warning } from "./api";
+
 export type Language = "vi" | "en";
 
 const words = {
@@ -195,6 +197,11 @@ export function t(word: Word, ...values: (string | number)[]): string {
 /** For what the server says in both languages. */
 export function inLanguage(vietnamese: string, english: string): string {
   return current === "vi" ? vietnamese : english;
+}
+
+/** What a warning says of the revision that is drawn. */
+export function warned(one: Warning, isFinished: boolean): string {
+  return isFinished ? inLanguage(one.finished_vi, one.finished) : inLanguage(one.brief_vi, one.brief);
 }
 
 /** For words whose key comes from the server: falls back to the server's own spelling. */

@@ -1,8 +1,8 @@
 /** Footprints and gaps of the flights they are asked for, and whether all of them were answered. */
 
 import { api, type FeatureCollection, type FlightInfo } from "./api";
-import { chosenMosaic } from "./map/mosaics";
-import { revisionOf, visibleFlights, type LayerName, type State } from "./state";
+import { isDrawnFinished } from "./map/mosaics";
+import { visibleFlights, type LayerName, type State } from "./state";
 
 type Outlined = Extract<LayerName, "footprints" | "gaps">;
 
@@ -23,10 +23,7 @@ function outlinedFlights(state: State): FlightInfo[] {
 
 /** Whether imagery of an outlined flight is drawn as a finished revision. */
 export function showsFinished(state: State): boolean {
-  return outlinedFlights(state).some((flight) => {
-    const mosaic = chosenMosaic(state, flight);
-    return mosaic !== null && revisionOf(state, mosaic) > 0;
-  });
+  return outlinedFlights(state).some((flight) => isDrawnFinished(state, flight));
 }
 
 /** When this changes, other outlines are wanted. */

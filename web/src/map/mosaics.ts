@@ -34,6 +34,12 @@ export function chosenMosaic(state: State, flight: FlightInfo): MosaicInfo | nul
   return flight.mosaics.find((mosaic) => mosaic.layer === wanted) ?? flight.mosaics[0] ?? null;
 }
 
+/** Whether a finished revision of the flight is drawn. */
+export function isDrawnFinished(state: State, flight: FlightInfo): boolean {
+  const mosaic = chosenMosaic(state, flight);
+  return mosaic !== null && revisionOf(state, mosaic) > 0;
+}
+
 export class MosaicLayers {
   private shown: Record<string, Shown> = {};
 

@@ -2,7 +2,7 @@
 
 import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../api";
 import { el, replace, write } from "../dom";
-import { inLanguage, t, type Word } from "../i18n";
+import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
 import { formatAge, formatTime } from "../time";
 
@@ -143,7 +143,7 @@ export class EvidenceCard {
       "div",
       {},
       el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
-      ...flight.warnings.map((one) => el("p", { class: "warning" }, inLanguage(one.brief_vi, one.brief))),
+      ...flight.warnings.map((one) => el("p", { class: "warning" }, warned(one, pixel.revision > 0))),
       el("dl", {}, ...terms(facts)),
       pixel.settled.length > 0 &&
         el(

@@ -2,9 +2,9 @@
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace, write } from "../dom";
-import { inLanguage, language, t, tOr } from "../i18n";
+import { inLanguage, language, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
-import { chosenMosaic } from "../map/mosaics";
+import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { flightsShown, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 
@@ -64,7 +64,7 @@ export class FlightList {
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
       ...flight.warnings.map((one) =>
-        el("p", { class: "warning" }, inLanguage(one.brief_vi, one.brief)),
+        el("p", { class: "warning" }, warned(one, isDrawnFinished(state, flight))),
       ),
       this.spectralChoice(state, flight),
       this.revisionChoice(state, flight),
