@@ -1,9 +1,9 @@
-"""Lines with one attribute into GeoPackage or GeoJSON, whole or not at all."""
+"""Lines with numbers into GeoPackage or GeoJSON, whole or not at all."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,14 +17,17 @@ from flycam.errors import InputUnusable, StorageTrouble
 from flycam.geodata.crs import WGS84, transform_points
 
 Floats = NDArray[np.float64]
+Numbers = NDArray[np.float64] | NDArray[np.int32]
 
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 
 
 def write_lines(
-    path: Path, lines: Sequence[Floats], values: Sequence[float], *, crs: str, layer: str, field: str
+    path: Path, lines: Sequence[Floats], fields: Mapping[str, Numbers], *, crs: str, layer: str
 ) -> None:
-    """Write lines (each K×2 in `crs`) with a number each. GeoJSON is written in WGS 84, as its standard asks.
+    """Write lines (each K×2 in `crs`) with a number each of every field, by its name.
+
+    GeoJSON is written in WGS 84, as its standard asks.
 
     Raises InputUnusable for another suffix than .gpkg or .geojson, StorageTrouble, CrsMissing.
     """
@@ -44,8 +47,8 @@ def write_lines(
         pyogrio.raw.write(
             partial,
             np.asarray(shapely.to_wkb(shapes), dtype=object),
-            [np.asarray(values, dtype=np.float64)],
-            [field],
+            list(fields.values()),
+            list(fields),
             geometry_type="LineString",
             crs=crs,
             driver=driver,

@@ -73,9 +73,12 @@ class CogWriter:
         dtype: str = "uint8",
         compress: str = "DEFLATE",
         tags: Mapping[str, str] | None = None,
+        descriptions: Sequence[str] = (),
         overview_resampling: str = "AVERAGE",
     ) -> None:
         """Open for `shape_px` = (rows, cols). `compress`: DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy).
+
+        descriptions  what each band holds, as other programs list it
 
         Raises CrsMissing for an unknown `crs`, StorageTrouble or DiskFull if the folder cannot be written.
         """
@@ -106,6 +109,8 @@ class CogWriter:
             with rasterio.Env(**_ENV):
                 self._target = rasterio.open(self._scratch, "w", **profile)
                 self._target.update_tags(**(tags or {}))
+                for band, words in enumerate(descriptions, start=1):
+                    self._target.set_band_description(band, words)
         except _WRITE_ERRORS as error:
             self._leave()
             raise _trouble(self.path, error) from error
@@ -176,11 +181,12 @@ def write_cog(
     crs: str,
     *,
     tags: Mapping[str, str] | None = None,
+    descriptions: Sequence[str] = (),
     compress: str = "DEFLATE",
 ) -> None:
     """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
 
-    Raises CrsMissing, DiskFull, StorageTrouble.
+    `descriptions` as in `CogWriter`. Raises CrsMissing, DiskFull, StorageTrouble.
     """
     rows, cols, bands = rgb.shape
     with CogWriter(
@@ -192,6 +198,7 @@ def write_cog(
         dtype=str(rgb.dtype),
         compress=compress,
         tags=tags,
+        descriptions=descriptions,
     ) as writer:
         for top in range(0, rows, BLOCK_PX):
             writer.write(top, 0, rgb[top : top + BLOCK_PX], mask[top : top + BLOCK_PX])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
@@ -14,11 +15,13 @@ from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.warning import CRS_OUTSIDE, warning
-from flycam.geodata.crs import describe_crs, valid_area
-from flycam.geodata.line_file import write_lines
+from flycam.geodata.crs import WEB_MERCATOR, describe_crs, point_transform, valid_area
+from flycam.geodata.line_file import Numbers, write_lines
 from flycam.geodata.raster import write_cog
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
+from flycam.mosaic.outline import Outline
+from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
 from flycam.pipeline.terrain import recorded_terrain
@@ -77,8 +80,9 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
 
     Two float32 bands on the posts of the surface, in the flight's work CRS: height in metres (the flight's
     datum), and 1 where it is the flight's own surface, 0 where it was carried on from that or is the terrain
-    (or the plane that stood in for one) as the flight corrected it. A post is the centre of a pixel. Raises
-    NotFound (no finished revision, or none with a surface), InputUnusable, DiskFull.
+    (or the plane that stood in for one) as the flight corrected it. No data where the revision shows no
+    ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a surface),
+    InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
     """
     flight = workspace.catalog.flights.flight(ref)
     _require_place(out)
@@ -86,7 +90,7 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     terrain, support, mosaic = _surface_of(workspace, flight, revision)
     heights = terrain.heights_m
     own = np.isfinite(support.heights_m)
-    known = np.isfinite(heights)
+    known = np.isfinite(heights) & (own | _flown(workspace, mosaic, terrain))
     bands = np.stack([np.where(known, heights, np.float32(0)), own.astype(np.float32)], axis=-1)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
     write_cog(
@@ -95,11 +99,11 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
         known,
         (step_e, 0.0, west - step_e / 2.0, 0.0, -step_s, north + step_s / 2.0),
         terrain.work_crs,
-        tags={
-            **tags_of(workspace, flight, mosaic),
-            "FLYCAM_BANDS": f"1: height, m, {terrain.vertical_datum}; 2: 1 = own surface, 0 = carried on or "
-            "corrected from the flight",
-        },
+        tags=tags_of(workspace, flight, mosaic),
+        descriptions=(
+            f"height, m, {terrain.vertical_datum}",
+            "1 = own surface, 0 = carried on or corrected from the flight",
+        ),
     )
     rows, cols = heights.shape
     left, top = west - step_e / 2.0, north + step_s / 2.0
@@ -115,11 +119,11 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
 def export_contours(
     workspace: Workspace, ref: str, out: Path, interval_m: float, *, revision: str | None = None
 ) -> int:
-    """Write contour lines of the ground that a finished revision lies on; how many.
+    """Write contour lines of the ground that a finished revision shows; how many.
 
-    GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attribute
-    "height_m" (the flight's datum). Raises NotFound as `export_surface`, OptionUnusable, InputUnusable,
-    StorageTrouble.
+    GeoPackage in the flight's work CRS or GeoJSON, by the file's suffix; layer "contours", attributes
+    "height_m" (the flight's datum) and "own", 1 along the flight's own surface and 0 where it was carried on
+    or corrected. Raises as `export_surface`, OptionUnusable, StorageTrouble.
     """
     flight = workspace.catalog.flights.flight(ref)
     _require_place(out)
@@ -128,18 +132,31 @@ def export_contours(
             f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000",
             vi=f"--contour-interval {interval_m:g}: hãy ghi số mét, trên 0 và không quá 1000",
         )
-    terrain, support, _ = _surface_of(workspace, flight, revision)
+    terrain, support, mosaic = _surface_of(workspace, flight, revision)
     sigma = support.heights_m
-    lines = contours(Surface(terrain=terrain, support=np.isfinite(sigma), sigma_m=sigma), interval_m)
-    write_lines(
-        out,
-        [line.points_m for line in lines],
-        [line.height_m for line in lines],
-        crs=terrain.work_crs,
-        layer="contours",
-        field="height_m",
-    )
-    return len(lines)
+    own = np.isfinite(sigma)
+    within = own | _flown(workspace, mosaic, terrain)
+    pieces = contours(Surface(terrain=terrain, support=own, sigma_m=sigma), interval_m, within=within)
+    fields: dict[str, Numbers] = {
+        "height_m": np.array([line.height_m for line, _ in pieces], dtype=np.float64),
+        "own": np.array([is_own for _, is_own in pieces], dtype=np.int32),
+    }
+    write_lines(out, [line.points_m for line, _ in pieces], fields, crs=terrain.work_crs, layer="contours")
+    return len(pieces)
+
+
+def _flown(workspace: Workspace, mosaic: MosaicInfo, terrain: TerrainGrid) -> NDArray[np.bool_]:
+    """Posts at which the revision shows ground, rows×cols."""
+    ground, _ = shown_ground(workspace.store, workspace.catalog.tiles, mosaic)
+    to_work = point_transform(WEB_MERCATOR, terrain.work_crs)
+    (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+
+    def to_pixels(mercator: NDArray[np.float64]) -> NDArray[np.float64]:
+        east_m, north_m = np.moveaxis(to_work(mercator), -1, 0)
+        return np.stack([(east_m - west) / step_e + 0.5, (north - north_m) / step_s + 0.5], axis=-1)
+
+    rows, cols = terrain.heights_m.shape
+    return Outline.of(ground, to_pixels).mask(0, 0, (rows, cols))
 
 
 def _surface_of(

@@ -8,7 +8,7 @@ it looks (Wyllie 1979), without walking from point to point.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -53,6 +53,18 @@ class ContourLine:
     height_m: float
     points_m: Floats
     closed: bool
+
+    def split(self, is_own: NDArray[np.bool_]) -> list[tuple[ContourLine, bool]]:
+        """Pieces along which `is_own` (K, of every point) is the same; neighbours share the point between."""
+        changes = np.flatnonzero(is_own[1:] != is_own[:-1]) + 1
+        if not changes.size:
+            return [(self, bool(is_own[0]))]
+        starts, stops = [0, *changes.tolist()], [*(changes + 1).tolist(), len(self.points_m)]
+        return [
+            (replace(self, points_m=self.points_m[i:j], closed=False), bool(is_own[i]))
+            for i, j in zip(starts, stops, strict=True)
+            if j - i > 1
+        ]
 
 
 def contour_lines(terrain: TerrainGrid, interval_m: float, least_points: int = 2) -> list[ContourLine]:

@@ -19,6 +19,7 @@ Singles = NDArray[np.float32]
 _STRAIGHTEN_POSTS = 0.7
 # Lines of a few points are stones and leaves.
 _LEAST_LINE_POINTS = 8
+_HALF = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,14 +58,36 @@ class Surface:
         return _with_heights(self.terrain, _straightened(self.terrain.heights_m))
 
 
-def contours(surface: Surface, interval_m: float, smooth_m: float = 1.0) -> list[ContourLine]:
-    """Contour lines of the surface, smoothed by a Gaussian of `smooth_m` (0: not); see `contour_lines`."""
-    terrain = surface.terrain
+def contours(
+    surface: Surface, interval_m: float, smooth_m: float = 1.0, within: NDArray[np.bool_] | None = None
+) -> list[tuple[ContourLine, bool]]:
+    """Contour lines (`contour_lines`), each with whether it runs on the heights of the flight itself.
+
+    smooth_m  of a Gaussian over the heights (0: not); what is own is told by most of the posts around
+    within    rows×cols: posts elsewhere are not contoured. None: all
+    """
+    terrain, own = surface.terrain, surface.support
     if smooth_m > 0.0:
         sigma = smooth_m / terrain.post_spacing_m[0]
-        smooth = cv2.GaussianBlur(terrain.heights_m, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        terrain = _with_heights(terrain, np.asarray(smooth, np.float32))
-    return contour_lines(terrain, interval_m, _LEAST_LINE_POINTS)
+        smooth, share = (
+            cv2.GaussianBlur(np.asarray(grid, np.float32), (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+            for grid in (terrain.heights_m, own)
+        )
+        terrain, own = _with_heights(terrain, np.asarray(smooth, np.float32)), np.asarray(share) > _HALF
+    if within is not None:
+        terrain = _with_heights(terrain, np.where(within, terrain.heights_m, np.float32(np.nan)))
+    lines = contour_lines(terrain, interval_m, _LEAST_LINE_POINTS)
+    return [piece for line in lines for piece in line.split(_at_posts(own, terrain, line.points_m))]
+
+
+def _at_posts(
+    grid: NDArray[np.bool_], terrain: TerrainGrid, points_m: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """Values of the posts nearest to points K×2."""
+    (east, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    col = np.rint((points_m[:, 0] - east) / step_e).astype(np.int64)
+    row = np.rint((north - points_m[:, 1]) / step_s).astype(np.int64)
+    return np.asarray(grid[row, col], np.bool_)
 
 
 def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: Finished) -> Surface:

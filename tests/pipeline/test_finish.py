@@ -228,11 +228,14 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
         assert (dsm.count, dsm.dtypes) == (2, ("float32", "float32"))
         assert dsm.crs.to_string() == finished.report.flight.work_crs == exported.crs
         assert tuple(dsm.bounds) == pytest.approx(exported.bounds)
+        assert dsm.descriptions[0].startswith("height, m, ") and dsm.descriptions[1].startswith("1 = own")
         heights, own = dsm.read()
         known = dsm.dataset_mask() > 0
     assert set(np.unique(own)) == {0.0, 1.0}
     assert known[own == 1].all()
     assert 0.1 < own.mean() < 1.0
+    # the corners of the rectangle were not flown over: the terrain there is none of this flight's
+    assert 0.3 < known.mean() < 0.97
     assert 50.0 < np.median(heights[known]) < 2000.0
     with pytest.raises(NotFound, match="run 'flycam finish'"):
         export_surface(finished.workspace, NAME, out, revision="live")
@@ -242,7 +245,8 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
 def test_its_contours_lie_on_the_heights_they_say(finished: Finished, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"lines.{suffix}"
     count = export_contours(finished.workspace, NAME, out, 10.0)
-    info, _, shapes, (heights,) = pyogrio.raw.read(out)
+    info, _, shapes, (heights, own) = pyogrio.raw.read(out)
+    assert list(info["fields"]) == ["height_m", "own"] and set(np.unique(own)) == {0, 1}
     assert len(shapes) == count > 5
     assert set(np.asarray(heights) % 10.0) == {0.0}
     work = finished.report.flight.work_crs

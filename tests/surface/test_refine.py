@@ -131,7 +131,7 @@ def test_for_rectification_draws_edges_straight_and_moves_nothing(found):
 
 def test_contours_rise_by_the_interval_and_circle_the_house(found):
     _, surface = found
-    lines = contours(surface, 2.0)
+    lines = [line for line, _ in contours(replace(surface, support=np.ones_like(surface.support)), 2.0)]
     assert {line.height_m % 2.0 for line in lines} == {0.0}
     easts, norths, _ = HOUSE
     middle = ((easts.start + easts.stop) / 2, (norths.start + norths.stop) / 2)
@@ -141,6 +141,32 @@ def test_contours_rise_by_the_interval_and_circle_the_house(found):
         if line.closed and cv2.pointPolygonTest(line.points_m.astype(np.float32), middle, False) > 0
     ]
     assert around
+
+
+def test_contours_tell_where_they_run_on_own_heights_and_keep_within_the_ground_flown(found):
+    _, surface = found
+    rows, cols = surface.support.shape
+    support = np.zeros((rows, cols), bool)
+    support[:, : cols // 2] = True
+    within = np.zeros((rows, cols), bool)
+    within[rows // 4 :] = True
+    (east, north), (step_e, step_s) = surface.terrain.origin_m, surface.terrain.post_spacing_m
+    halves = replace(surface, support=support)
+    told = set()
+    for line, own in contours(halves, 2.0, within=within):
+        told.add(own)
+        col = (line.points_m[:, 0] - east) / step_e
+        assert (col < cols // 2 + 0.5 if own else col > cols // 2 - 1.5).all()
+        assert ((north - line.points_m[:, 1]) / step_s >= rows // 4 - 1e-6).all()
+    assert told == {True, False}
+
+    def length_m(of):
+        pieces = contours(replace(surface, support=of), 2.0, within=within)
+        steps = (np.linalg.norm(np.diff(line.points_m, axis=0), axis=1).sum() for line, _ in pieces)
+        return len(pieces), sum(steps)
+
+    (cut, cut_m), (whole, whole_m) = length_m(support), length_m(np.ones_like(support))
+    assert cut > whole and cut_m == pytest.approx(whole_m)
 
 
 def test_unknown_terrain_is_filled_where_the_pictures_show_it_and_stays_unknown_elsewhere():
