@@ -119,6 +119,16 @@ def test_a_link_without_an_event_keeps_its_view(open_page: OpenPage) -> None:
     assert "map=13.00%2F21.500000%2F104.500000" in page.url
 
 
+def test_another_link_pasted_over_this_one_is_gone_to(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&map=15/21.5/104.5")
+    settled(page)
+    there = f"map=16.00/{LAT:.6f}/{LON:.6f}"
+    page.goto(page.url.split("#")[0] + f"#lang=en&event={REAL}&{there}")
+    expect(page.locator("button.language")).to_have_text("Tiếng Việt")
+    settled(page)
+    assert there.replace("/", "%2F") in page.url
+
+
 def test_without_flights_the_whole_is_the_communes(open_page: OpenPage, tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     add_communes(workspace)

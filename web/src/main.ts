@@ -23,6 +23,9 @@ async function start(): Promise<void> {
   await new Application(root, store).start();
 }
 
+// another link pasted over this one: a browser alone would change nothing, and its reader look at the wrong place
+window.addEventListener("hashchange", () => window.location.reload());
+
 const RETRY_MS = 10_000;
 
 start().catch((error: unknown) => {
