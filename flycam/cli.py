@@ -8,7 +8,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import filming, flights, ground, products, showing, upkeep
+from flycam.commands import filming, flights, ground, products, rehearsing, showing, upkeep
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -43,7 +43,7 @@ for _command in (
     products.report,
     products.export,
     showing.serve,
-    showing.drill,
+    rehearsing.drill,
     ground.dem,
     ground.communes,
     upkeep.collect,

@@ -309,6 +309,11 @@ def test_a_drill_is_of_photos_or_a_film_and_says_what_does_not_belong(run: Run, 
         said = run("drill", "--out", tmp_path / "d", *wrong)
         assert said.exit_code == 2 and "--video" in said.json["sentence"], wrong
     assert run("drill", "--out", tmp_path / "d", "--video", "--seconds", "1").exit_code == 2
+    for wrong in (["--resend"], ["--stream", "5600"], ["--link", "127.0.0.1:0"]):
+        said = run("drill", "--out", tmp_path / "d", "--video", *wrong)
+        assert said.exit_code == 2 and wrong[0] in said.json["sentence"], wrong
+    nobody = run("drill", "--out", tmp_path / "d", "--video", "--resend", "--link", "127.0.0.1:14999")
+    assert nobody.exit_code == 3 and "write a drill into this folder first" in nobody.json["sentence"]
     assert not (tmp_path / "d").exists()
 
 

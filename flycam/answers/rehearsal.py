@@ -10,6 +10,7 @@ from flycam.report.numbers import number
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.drill.drill import DrillReport
     from flycam.drill.video import VideoDrillReport
+    from flycam.drill.video_stream import StreamReport
     from flycam.pipeline.demo import DemoReport
 
 
@@ -49,6 +50,17 @@ def of_video_drill(report: VideoDrillReport, language: str = "en") -> Answered:
     }
     pictures = "khung hình trong" if language == "vi" else "pictures in"
     return answer, [f"{report.frames} {pictures} {report.video}"]
+
+
+def of_stream(report: StreamReport, language: str = "en") -> Answered:
+    """sent: packets, video_s, whole (false where it was stopped)."""
+    answer = {"sent": {"packets": report.packets, "video_s": round(report.video_s, 1), "whole": report.whole}}
+    seconds = number(report.video_s, 0, language)
+    if language == "vi":
+        said = f"đã phát {seconds} giây video và {report.packets} gói MAVLink"
+        return answer, [said if report.whole else f"{said}, rồi dừng theo yêu cầu"]
+    said = f"sent {seconds} s of video and {report.packets} MAVLink packets"
+    return answer, [said if report.whole else f"{said}, then stopped as asked"]
 
 
 def of_demo(report: DemoReport, url: str, language: str = "en") -> Answered:

@@ -46,6 +46,7 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.interior import InteriorOrientation
 
 VIDEO_NAME = "flight.mp4"
+TELEMETRY_NAME = "flight.tlog"
 _FIRST_PICTURE_S = 60.0  # after take-off
 _MOST_OFFSET_S = 2.0
 _LARGEST_PX = 4096
@@ -177,7 +178,7 @@ def write_video_drill(
         frames=drill.plan.frames,
         video=out / VIDEO_NAME,
         subtitles=(out / VIDEO_NAME).with_suffix(".srt"),
-        telemetry=(out / VIDEO_NAME).with_suffix(".tlog"),
+        telemetry=out / TELEMETRY_NAME,
         camera=out / "camera.json",
         dem=out / "dem.tif",
         communes=out / "communes.geojson",
@@ -208,7 +209,7 @@ def _write_telemetry(drill: VideoDrill, folder: Path) -> None:
     video = folder / VIDEO_NAME
     write_subtitles(video.with_suffix(".srt"), drill.told, drill.plan.frame_s, drill.start)
     write_tlog(
-        video.with_suffix(".tlog"),
+        folder / TELEMETRY_NAME,
         drill.told,
         drill.start,
         drill.clock_offset_s,

@@ -41,7 +41,7 @@ class VideoEncoder:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603  the program found on the path, no shell
             [
-                *(_program(), "-q", "fdsrc", "fd=0", "!", "rawvideoparse", "format=i420"),
+                *(program(), "-q", "fdsrc", "fd=0", "!", "rawvideoparse", "format=i420"),
                 *(f"width={width}", f"height={height}", f"framerate={fps}/1"),
                 *("!", "openh264enc", "complexity=low", "usage-type=camera", "rate-control=quality"),
                 *(f"bitrate={round(_BITS_PER_PIXEL * width * height * fps)}", f"gop-size={fps}"),
@@ -102,12 +102,13 @@ def has_encoder() -> bool:
     return shutil.which(PROGRAM) is not None
 
 
-def _program() -> str:
+def program(option: str = "--video") -> str:
+    """Where the program lies. Raises InputUnusable, naming the option that needs it."""
     found = shutil.which(PROGRAM)
     if found is None:
         raise InputUnusable(
-            f"--video: needs the program {PROGRAM}, which is not here: install {PACKAGES}",
-            vi=f"--video: cần chương trình {PROGRAM} nhưng máy này chưa có; hãy cài {PACKAGES}",
+            f"{option}: needs the program {PROGRAM}, which is not here: install {PACKAGES}",
+            vi=f"{option}: cần chương trình {PROGRAM} nhưng máy này chưa có; hãy cài {PACKAGES}",
         )
     return found
 

@@ -18,6 +18,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
+from flycam.drill.video_stream import stream_drill
 from flycam.errors import OptionUnusable, PositionMissing
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_name
@@ -84,6 +85,31 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     off_m = _off(house, report, exact_film)
     assert len(off_m) == report.used and np.median(off_m) < 0.5
+
+
+@pytest.mark.slow
+def test_a_command_room_rehearses_on_what_the_drill_sends(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house = make_house(exact_film)
+    video_port, link_port = (free_port(socket.SOCK_DGRAM) for _ in range(2))
+    sender = threading.Thread(
+        target=stream_drill,
+        args=(exact_film.truth.parent, ("127.0.0.1", video_port), ("127.0.0.1", link_port)),
+    )
+    began_s = time.monotonic()
+    sender.start()
+    request = LiveRequest(
+        video=f"udp://127.0.0.1:{video_port}",
+        telemetry=f"udp://127.0.0.1:{link_port}",
+        camera=exact_film.camera,
+        is_drill=True,
+    )
+    report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 32.0)
+    sender.join(20.0)
+    assert report.flight.state is FlightState.READY and report.used >= 6
+    assert report.clock.is_known
+    assert np.median(_off(house, report, exact_film)) < 0.5
 
 
 def _start_s(facts: dict) -> float:

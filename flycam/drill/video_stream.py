@@ -1,0 +1,210 @@
+"""A filmed drill sent as an aircraft sends it, at its own speed: MPEG-TS and MAVLink, both over UDP.
+
+A command room rehearses on it with the very command of the real flight. The telemetry begins before the
+first picture, as on an aircraft that stands ready; a packet leaves when the tlog's clock says so: the streams
+lie apart as the drill's clocks do.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from flycam.drill.truth import read_truth
+from flycam.drill.video import TELEMETRY_NAME, VIDEO_NAME
+from flycam.drill.video_encoder import program
+from flycam.errors import NotFound, OptionUnusable, SourceUnreadable
+
+Address = tuple[str, int]
+
+_STAMP_BYTES = 8
+_MAVLINK_2, _SIGNED = 0xFD, 0x01
+_FRAME_BYTES = {0xFE: 8, _MAVLINK_2: 12}  # of a packet besides its payload
+_SIGNATURE_BYTES = 13
+_LOOK_S = 0.5  # a wait is at most this long before a stop is noticed
+_END_S = 20.0
+_SAID_BYTES = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StreamReport:
+    """What was sent: packets of telemetry, seconds of video (0 where none was asked for), and whether all."""
+
+    packets: int
+    video_s: float
+    whole: bool
+
+
+def address_of(option: str, text: str) -> Address:
+    """ "HOST:PORT" as socket address. Raises OptionUnusable."""
+    host, _, port = text.removeprefix("udp://").rpartition(":")
+    try:
+        number = int(port)
+        if not host or not 0 < number < 65_536:
+            raise ValueError
+        socket.getaddrinfo(host, number, socket.AF_INET, socket.SOCK_DGRAM)
+    except (ValueError, OSError) as error:
+        raise OptionUnusable(
+            f"{option} {text}: give where to send as HOST:PORT, such as 127.0.0.1:5600",
+            vi=f"{option} {text}: hãy ghi nơi nhận dạng MÁY:CỔNG, ví dụ 127.0.0.1:5600",
+        ) from error
+    return host, number
+
+
+def stream_drill(
+    folder: Path,
+    video_to: Address | None,
+    telemetry_to: Address | None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> StreamReport:
+    """Send the film of a drill and its telemetry, from beginning to end, at the film's own speed.
+
+    folder  as `write_video_drill` wrote it
+    progress(seconds of the flight gone, all) is called about every second.
+    Raises NotFound where there is no filmed drill, InputUnusable without the sending program,
+    SourceUnreadable where nothing can be sent there.
+    """
+    start_s, seconds = _told(folder)
+    packets = list(_packets((folder / TELEMETRY_NAME).read_bytes()))
+    lead_s = max(0.0, start_s - packets[0][0]) if packets else 0.0
+    begun_s = time.monotonic() + lead_s
+    sent = 0
+    with _Film(folder / VIDEO_NAME, video_to) as film, _Link(telemetry_to) as link:
+        moments = [*((stamp_s - start_s, packet) for stamp_s, packet in packets), (seconds, b"")]
+        for at_s, packet in sorted(moments, key=lambda one: one[0]):
+            while (wait_s := begun_s + at_s - time.monotonic()) > 0.0 and not stopped():
+                film.start_once(begun_s)
+                time.sleep(min(wait_s, _LOOK_S, max(begun_s - time.monotonic(), 0.0) or _LOOK_S))
+                if progress is not None:
+                    progress(round(lead_s + min(at_s, seconds)), round(lead_s + seconds))
+            if stopped():
+                return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), whole=False)
+            film.start_once(begun_s)
+            if packet:
+                link.send(packet)
+                sent += 1
+        film.finish()
+    return StreamReport(packets=sent, video_s=film.shown_s(begun_s, seconds), whole=True)
+
+
+def _told(folder: Path) -> tuple[float, float]:
+    """What the tlog's clock shows at film time 0 (UTC seconds), and the film's length in seconds."""
+    truth = read_truth(folder)
+    facts = truth.facts
+    if "video" not in facts:
+        raise NotFound(
+            f"{folder}: holds a drill of photos: write one with --video",
+            vi=f"{folder}: là chuyến diễn tập bằng ảnh; hãy tạo lại với --video",
+        )
+    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+    return start_s, len(truth.exteriors) / facts["video"]["fps"]
+
+
+def _packets(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """(stamp in UTC seconds, packet) of a tlog: 8 bytes of microseconds, big end first, then the packet."""
+    at = 0
+    while at + _STAMP_BYTES + 2 < len(data):
+        (stamp,) = struct.unpack_from(">Q", data, at)
+        at += _STAMP_BYTES
+        length = _FRAME_BYTES[data[at]] + data[at + 1]
+        if data[at] == _MAVLINK_2 and data[at + 2] & _SIGNED:
+            length += _SIGNATURE_BYTES
+        yield stamp / 1e6, data[at : at + length]
+        at += length
+
+
+class _Link:
+    """Where packets go; nowhere without an address."""
+
+    def __init__(self, to: Address | None) -> None:
+        self._to = to
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+
+    def __enter__(self) -> _Link:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, packet: bytes) -> None:
+        """One packet. A receiver that is not there yet loses it, as a radio does."""
+        if self._to is None:
+            return
+        try:
+            self._socket.sendto(packet, self._to)
+        except OSError as error:
+            host, port = self._to
+            raise SourceUnreadable(
+                f"{host}:{port}: nothing can be sent there ({error.strerror}): check address and network",
+                vi=f"{host}:{port}: không gửi tới đó được; hãy kiểm tra địa chỉ và đường mạng",
+            ) from error
+
+
+class _Film:
+    """A program that sends the film as MPEG-TS, from the moment it is started."""
+
+    def __init__(self, path: Path, to: Address | None) -> None:
+        self._path, self._to = path, to
+        self._program = program("--stream") if to is not None else ""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115  lives as long as the process
+
+    def __enter__(self) -> _Film:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+        self._said.close()
+
+    def start_once(self, at_s: float) -> None:
+        """Start it when its moment (monotonic) has come; looks whether it still runs."""
+        if self._to is None or time.monotonic() < at_s:
+            return
+        if self._process is None:
+            host, port = self._to
+            self._process = subprocess.Popen(  # noqa: S603  the program found on the path, no shell
+                [
+                    *(self._program, "-q", "filesrc", f"location={self._path}", "!", "qtdemux", "!"),
+                    *("h264parse", "config-interval=-1", "!", "mpegtsmux", "alignment=7", "!"),
+                    *("udpsink", f"host={host}", f"port={port}", "sync=true"),
+                ],
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+            )
+        elif self._process.poll() not in (None, 0):
+            raise self._failed()
+
+    def finish(self) -> None:
+        """Wait until the last picture has left."""
+        if self._process is None:
+            return
+        try:
+            code = self._process.wait(_END_S)
+        except subprocess.TimeoutExpired as error:
+            raise self._failed() from error
+        if code != 0:
+            raise self._failed()
+
+    def shown_s(self, begun_s: float, seconds: float) -> float:
+        """How much of it was sent."""
+        return 0.0 if self._process is None else min(max(time.monotonic() - begun_s, 0.0), seconds)
+
+    def _failed(self) -> SourceUnreadable:
+        self._said.seek(0)
+        said = " ".join(self._said.read(_SAID_BYTES).decode(errors="replace").split())
+        return SourceUnreadable(
+            f"{self._path.name}: sending it stopped ({said or 'without a word'}): check --stream and the "
+            "network",
+            vi=f"{self._path.name}: việc phát video đã dừng; hãy kiểm tra --stream và đường mạng",
+        )
