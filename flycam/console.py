@@ -23,8 +23,10 @@ from flycam.outcomes import exit_code, sentence
 
 Answer = Mapping[str, Any]
 _BAR_CHARS = 24
+_ENDLESS_STEP = 1000  # pictures of a stream: about every half minute
 _STAGES_VI = {
     "render": "dựng ảnh",
+    "stream": "phát video",
     "look": "xem ảnh",
     "rectify": "nắn ảnh",
     "live": "video lên bản đồ",
@@ -178,21 +180,28 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
 
 
 class ProgressBar:
-    """One line on a terminal; one line a stage in a log. Listens as `Progress`."""
+    """One line on a terminal; in a log one line a stage, and one now and then of a stage without an end.
+
+    Listens as `Progress`.
+    """
 
     def __init__(self) -> None:
         self._stage = ""
+        self._last = ("", -1, -1)
         self._terminal = sys.stderr.isatty()
         self._words = _STAGES_VI if language() == "vi" else {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if not self._terminal:
-            if stage != self._stage or done == total:
-                click.echo(f"{self._words.get(stage, stage)} {done}/{total}", err=True)
-            self._stage = stage
+        if (stage, done, total) == self._last:
             return
-        filled = _BAR_CHARS * done // max(total, 1)
-        bar = "█" * filled + "·" * (_BAR_CHARS - filled)
-        end = "\n" if done == total else ""
-        click.echo(f"\r{self._words.get(stage, stage):<12} {bar} {done}/{total}{end}", nl=False, err=True)
+        self._last = stage, done, total
+        words, of = self._words.get(stage, stage), f"{done}/{total}" if total else str(done)
+        if not self._terminal:
+            if stage != self._stage or done == total or (not total and done % _ENDLESS_STEP == 0):
+                click.echo(f"{words} {of}", err=True)
+        else:
+            filled = _BAR_CHARS * done // max(total, 1) if total else 0
+            bar = "█" * filled + "·" * (_BAR_CHARS - filled)
+            end = "\n" if done == total else ""
+            click.echo(f"\r{words:<12} {bar} {of}{end}", nl=False, err=True)
         self._stage = stage

@@ -7,14 +7,18 @@ from pathlib import Path
 
 import pytest
 
+import flycam.commands
 import flycam.pipeline
 from flycam.console import ProgressBar
 
 STAGES = sorted(
     {
         stage
-        for source in Path(flycam.pipeline.__file__).parent.glob("*.py")
-        for stage in re.findall(r'(?:\bprogress\(|\.stage\()"(\w+)"', source.read_text(encoding="utf-8"))
+        for room in (flycam.pipeline, flycam.commands)
+        for source in Path(room.__file__).parent.glob("*.py")
+        for stage in re.findall(
+            r'(?:\bprogress\(|\bbar\(|\.stage\()"(\w+)"', source.read_text(encoding="utf-8")
+        )
     }
 )
 
@@ -33,4 +37,13 @@ def test_every_stage_is_named_in_the_language_of_the_terminal(
 
 
 def test_the_stages_are_found() -> None:
-    assert {"look", "rectify", "ties", "blend", "communes", "report", "render"} <= set(STAGES)
+    assert {"look", "rectify", "ties", "blend", "communes", "report", "render", "stream"} <= set(STAGES)
+
+
+def test_a_stage_without_an_end_fills_no_log(capsys: pytest.CaptureFixture[str]) -> None:
+    bar = ProgressBar()
+    for done in range(1, 2501):
+        bar("live", done, 0)
+    bar("communes", 4, 4)
+    bar("communes", 4, 4)
+    assert capsys.readouterr().err.splitlines() == ["live 1", "live 1000", "live 2000", "communes 4/4"]

@@ -80,7 +80,7 @@ class LiveFlow:
             for picture in self._source.pictures():
                 self.decoded += 1
                 self._take(picture)
-                progress("live", self.decoded, max(self.decoded, self._expected))
+                progress("live", self.decoded, self._expected and max(self.decoded, self._expected))
                 if self._error is not None or stopped():
                     break
             self._end()

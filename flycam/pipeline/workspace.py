@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not
     from flycam.store.base import ObjectStore
 
 Progress = Callable[[str, int, int], None]
+"""Stage, how much of it is done, and of how much; 0 where nobody knows yet, as of a stream."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
