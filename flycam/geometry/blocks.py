@@ -7,6 +7,7 @@ tight, because quality changes slowly.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.grid import TILE_SIZE_PX, TileRange
-from flycam.geometry.lattice import QUARTERS, FrameLattices, TileLattices, lattices_of
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.lattice import QUARTERS, FrameLattices, TileLattices, lattices_together
 from flycam.geometry.posts import PostView, posts_are_fine
-from flycam.geometry.sight import View
+from flycam.geometry.sight import View, alike
 from flycam.geometry.viewing import QUALITY_MAX
 
 Floats = NDArray[np.float64]
@@ -50,23 +52,61 @@ def quality_bounds(
 ) -> tuple[QualityBounds, FrameLattices | None]:
     """Bounds of what `rectify` makes of a frame on `tiles` with this lattice tolerance, and the lattices that
     they come from (None over fine posts), so that it need not make them again."""
-    shape = (len(tiles), BLOCKS, BLOCKS)
-    lowest, highest = np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
-    if posts_are_fine(view.interior, view.exterior, view.terrain):
-        posts = PostView(view.interior, view.exterior, view.terrain, view.to_work, view.reach_m)
-        for tile in posts.tiles(tiles):
-            pixels = tile.quality.reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
-            lowest[tile.index], highest[tile.index] = pixels.min(axis=(1, 3)), pixels.max(axis=(1, 3))
-        return _seen(lowest, highest), None
-    lattices = lattices_of(view, tiles, tolerance_px)
+    (found,) = quality_bounds_of([view], [tiles], tolerance_px)
+    return found
+
+
+def quality_bounds_of(
+    views: Sequence[View], tiles: Sequence[TileRange], tolerance_px: float
+) -> list[tuple[QualityBounds, FrameLattices | None]]:
+    """As `quality_bounds` of each of some frames over its tiles (all of one zoom), to the same bits; much
+    faster for frames that are alike (`sight.alike`).
+
+    The lattices of frames that are alike share their memory until they are copied.
+    """
+    found: list[tuple[QualityBounds, FrameLattices | None]] = []
+    for run in alike(views):
+        ranges = tiles[len(found) : len(found) + len(run)]
+        fine = [posts_are_fine(view.interior, view.exterior, view.terrain) for view in run]
+        coarse = [number for number, is_fine in enumerate(fine) if not is_fine]
+        on_lattices = _on_lattices([run[n] for n in coarse], [ranges[n] for n in coarse], tolerance_px)
+        for view, one, is_fine in zip(run, ranges, fine, strict=True):
+            found.append((_over_posts(view, one), None) if is_fine else next(on_lattices))
+    return found
+
+
+def _over_posts(view: View, tiles: TileRange) -> QualityBounds:
+    lowest, highest = _nothing_seen(len(tiles))
+    posts = PostView(view.interior, view.exterior, view.terrain, view.to_work, view.reach_m)
+    for tile in posts.tiles(tiles):
+        pixels = tile.quality.reshape(BLOCKS, BLOCK_PX, BLOCKS, BLOCK_PX)
+        lowest[tile.index], highest[tile.index] = pixels.min(axis=(1, 3)), pixels.max(axis=(1, 3))
+    return _seen(lowest, highest)
+
+
+def _on_lattices(
+    views: Sequence[View], tiles: Sequence[TileRange], tolerance_px: float
+) -> Iterator[tuple[QualityBounds, FrameLattices]]:
+    """Of frames that are alike."""
+    counts = [len(one) for one in tiles]
+    lowest, highest = _nothing_seen(sum(counts))
+    lattices = lattices_together(views, tiles, tolerance_px)
     for one in lattices.tiles:
-        lowest[one.index], highest[one.index] = _bounds_of(view, one)
+        lowest[one.index], highest[one.index] = _bounds_of(views[0].interior, one)
     for one in lattices.quarters:
-        place = np.unravel_index(one.index, (len(tiles), QUARTERS, QUARTERS))
-        for bound, found in zip((lowest, highest), _bounds_of(view, one), strict=True):
+        place = np.unravel_index(one.index, (sum(counts), QUARTERS, QUARTERS))
+        for bound, found in zip((lowest, highest), _bounds_of(views[0].interior, one), strict=True):
             per_quarter = bound.reshape(-1, QUARTERS, _PER_QUARTER, QUARTERS, _PER_QUARTER).swapaxes(2, 3)
             per_quarter[place] = found
-    return _seen(lowest, highest), lattices
+    first = 0
+    for count, own in zip(counts, lattices.apart(counts), strict=True):
+        yield _seen(lowest[first : first + count], highest[first : first + count]), own
+        first += count
+
+
+def _nothing_seen(count: int) -> tuple[Words, Words]:
+    shape = (count, BLOCKS, BLOCKS)
+    return np.zeros(shape, dtype=np.uint16), np.zeros(shape, dtype=np.uint16)
 
 
 def _seen(lowest: Words, highest: Words) -> QualityBounds:
@@ -104,8 +144,8 @@ def _per_tile(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return wanted.reshape(rows, BLOCKS, cols, BLOCKS).swapaxes(1, 2).reshape(-1, BLOCKS, BLOCKS)
 
 
-def _bounds_of(view: View, lattices: TileLattices) -> tuple[Words, Words]:
-    width, height = view.interior.image_size_px
+def _bounds_of(interior: InteriorOrientation, lattices: TileLattices) -> tuple[Words, Words]:
+    width, height = interior.image_size_px
     count = lattices.side_px // BLOCK_PX
     nodes = np.empty((3, *lattices.quality.shape), dtype=np.float32)
     nodes[0], nodes[1], nodes[2] = lattices.quality, lattices.map_uv[..., 0], lattices.map_uv[..., 1]

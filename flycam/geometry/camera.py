@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.shutter import is_rolling, point_rates, row_seconds
 
 Floats = NDArray[np.float64]
+Scalars = float | Floats
+"""One number, or one for each of many frames, of a shape that broadcasts against the points."""
 
 _NEWTON_STEPS = 20
 _NEWTON_TOLERANCE = 1e-12
@@ -29,6 +32,19 @@ _UNBOUNDED = float("inf")
 _ROWS_BESIDE = 1.0
 # Where a point outruns the rows by more than this, its row is not sought further.
 _STEADY_ROW = 0.5
+
+
+class Posed(Protocol):
+    """A pose as far as it places points: an `ExteriorOrientation`, or many frames' in arrays."""
+
+    @property
+    def projection_centre_m(self) -> tuple[Scalars, Scalars, Scalars]: ...
+
+    @property
+    def rotation(self) -> tuple[tuple[Scalars, Scalars, Scalars], ...]: ...
+
+    @property
+    def grid_scale(self) -> Scalars: ...
 
 
 def project(
@@ -51,7 +67,7 @@ def project(
 
 
 def camera_coordinates(
-    exterior: ExteriorOrientation, east: Floats, north: Floats, height: Floats
+    exterior: Posed, east: Floats, north: Floats, height: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """World coordinates (any equal shape S, work CRS metres) to camera axes (x right, y down, z forward).
 

@@ -1,4 +1,4 @@
-"""The lattice of one frame over the tiles: exact where its nodes are, measured in between.
+"""The lattice of a frame over the tiles: exact where its nodes are, measured in between.
 
 Every tile has a lattice of its own, so that its bytes do not depend on which other tiles are asked for.
 Its nodes are the corners of cells of step×step pixels, which fill the tile: bilinear interpolation between
@@ -14,7 +14,7 @@ finer lattice.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, grid_pixel_m
-from flycam.geometry.sight import View
+from flycam.geometry.sight import Sights, View
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -75,8 +75,8 @@ class TileLattices:
     hidden: NDArray[np.bool_]
     error_px: Floats
 
-    def take(self, which: NDArray[np.bool_], index: Indices) -> TileLattices:
-        """Some of them, under other numbers."""
+    def take(self, which: NDArray[np.bool_] | slice, index: Indices) -> TileLattices:
+        """Some of them, under other numbers; of a slice views."""
         arrays = {name: getattr(self, name)[which] for name in _ARRAYS}
         return TileLattices(step_px=self.step_px, side_px=self.side_px, index=index, **arrays)
 
@@ -84,32 +84,43 @@ class TileLattices:
 @dataclass(frozen=True, slots=True)
 class TilePlaces:
     """Tiles of one zoom, or quarters of them: their columns and rows in the world's grid of squares of this
-    side, and the caller's number of each (T)."""
+    side, the caller's number of each, and that of the frame which looks at it (T)."""
 
     z: int
     side_px: int
     x: Indices
     y: Indices
     index: Indices
+    frame: Indices
 
     def __len__(self) -> int:
         return int(self.index.size)
 
     def take(self, which: NDArray[np.bool_] | slice) -> TilePlaces:
         """Some of the tiles."""
-        return TilePlaces(self.z, self.side_px, self.x[which], self.y[which], self.index[which])
+        x, y, index, frame = (one[which] for one in (self.x, self.y, self.index, self.frame))
+        return TilePlaces(self.z, self.side_px, x, y, index, frame)
 
     def quarters(self, which: NDArray[np.bool_]) -> TilePlaces:
         """Some of the tiles' quarters, T×4×4."""
         tile, row, column = np.nonzero(which)
         x, y = self.x[tile] * QUARTERS + column, self.y[tile] * QUARTERS + row
         index = (self.index[tile] * QUARTERS + row) * QUARTERS + column
-        return TilePlaces(self.z, QUARTER_PX, x, y, index)
+        return TilePlaces(self.z, QUARTER_PX, x, y, index, self.frame[tile])
 
     def joined(self, other: TilePlaces) -> TilePlaces:
-        """These and others of the same zoom and side."""
-        x, y = np.concatenate([self.x, other.x]), np.concatenate([self.y, other.y])
-        return TilePlaces(self.z, self.side_px, x, y, np.concatenate([self.index, other.index]))
+        """These and others of the same zoom and side, by their numbers."""
+        order = np.argsort(np.concatenate([self.index, other.index]), kind="stable")
+        x, y, index, frame = (
+            np.concatenate(pair)[order]
+            for pair in (
+                (self.x, other.x),
+                (self.y, other.y),
+                (self.index, other.index),
+                (self.frame, other.frame),
+            )
+        )
+        return TilePlaces(self.z, self.side_px, x, y, index, frame)
 
     def mercator(self, offset_px: Floats) -> tuple[Floats, Floats]:
         """EPSG:3857 abscissae T×1×N and ordinates T×N×1 at offsets from their north-west corners."""
@@ -165,6 +176,25 @@ class FrameLattices:
         every = (*self.tiles, *self.quarters)
         return sum(one.index.nbytes + sum(getattr(one, a).nbytes for a in _ARRAYS) for one in every)
 
+    def apart(self, counts: Sequence[int]) -> Iterator[FrameLattices]:
+        """Those of each frame, numbered in its own tiles, of lattices of several frames numbered through.
+
+        counts  how many tiles each frame has. Each shares the memory of all.
+        """
+        stops = np.cumsum(counts)
+        for first, stop in zip((stops - counts).tolist(), stops.tolist(), strict=True):
+
+            def some(lattices: list[TileLattices], parts: int, first: int, stop: int) -> list[TileLattices]:
+                found = []
+                for one in lattices:
+                    here = slice(*np.searchsorted(one.index, (first * parts, stop * parts)).tolist())
+                    if here.start < here.stop:
+                        found.append(one.take(here, one.index[here] - first * parts))
+                return found
+
+            quarters = some(self.quarters, QUARTERS * QUARTERS, first, stop)
+            yield FrameLattices(some(self.tiles, 1, first, stop), quarters)
+
     def within(self, of: TileRange, tiles: TileRange, wanted: NDArray[np.bool_]) -> FrameLattices:
         """Lattices that were made for the range `of`, less all but the wanted tiles (row by row) of another
         range, and numbered in that one."""
@@ -193,23 +223,50 @@ def lattices_of(
 
     wanted  which of the tiles (row by row) are asked for; None: all
     """
-    columns = tiles.shape_tiles[1]
-    index = np.arange(len(tiles)) if wanted is None else np.flatnonzero(wanted)
-    x, y = tiles.x_start + index % columns, tiles.y_start + index // columns
-    due = {step: TilePlaces(tiles.z, TILE_SIZE_PX, x[:0], y[:0], index[:0]) for step in STEPS_PX}
-    due[STEPS_PX[0]] = TilePlaces(tiles.z, TILE_SIZE_PX, x, y, index)
+    return _lattices_at(Sights([view]), _places_in([tiles], [wanted]), tolerance_px)
+
+
+def lattices_together(
+    views: Sequence[View], tiles: Sequence[TileRange], tolerance_px: float
+) -> FrameLattices:
+    """As `lattices_of` each of some frames that are alike (`sight.alike`) over tiles of one zoom.
+
+    Numbered through the tiles of the first frame, then those of the second, and so on: see
+    `FrameLattices.apart`.
+    """
+    return _lattices_at(Sights(views), _places_in(tiles, [None] * len(tiles)), tolerance_px)
+
+
+def _places_in(tiles: Sequence[TileRange], wanted: Sequence[NDArray[np.bool_] | None]) -> TilePlaces:
+    """The tiles asked for of some frames' ranges, numbered through."""
+    x, y, index, frame, first = [], [], [], [], 0
+    for number, (one, asked) in enumerate(zip(tiles, wanted, strict=True)):
+        within = np.arange(len(one)) if asked is None else np.flatnonzero(asked)
+        row, column = np.divmod(within, one.shape_tiles[1])
+        x.append(one.x_start + column)
+        y.append(one.y_start + row)
+        index.append(first + within)
+        frame.append(np.full(within.size, number))
+        first += len(one)
+    every = (np.concatenate(parts) for parts in (x, y, index, frame))
+    return TilePlaces(tiles[0].z, TILE_SIZE_PX, *every)
+
+
+def _lattices_at(sights: Sights, tiles: TilePlaces, tolerance_px: float) -> FrameLattices:
+    due = dict.fromkeys(STEPS_PX, tiles.take(slice(0)))
+    due[STEPS_PX[0]] = tiles
     due_quarters = {step: due[step].quarters(np.zeros((0, QUARTERS, QUARTERS), bool)) for step in STEPS_PX}
     found = FrameLattices([], [])
     for step in STEPS_PX:
         for places in _chunks(due[step], step):
-            good, verdict = lattice_of(view, places, step, tolerance_px)
+            good, verdict = lattice_of(sights, places, step, tolerance_px)
             found.tiles.extend([good] if good.index.size else [])
             for finer in _steps_in(verdict.next_step):
                 due[finer] = due[finer].joined(places.take(verdict.next_step == finer))
             for finer in _steps_in(verdict.quarters):
                 due_quarters[finer] = due_quarters[finer].joined(places.quarters(verdict.quarters == finer))
         for places in _chunks(due_quarters[step], step):
-            good, verdict = lattice_of(view, places, step, tolerance_px)
+            good, verdict = lattice_of(sights, places, step, tolerance_px)
             found.quarters.extend([good] if good.index.size else [])
             for finer in _steps_in(verdict.next_step):
                 due_quarters[finer] = due_quarters[finer].joined(places.take(verdict.next_step == finer))
@@ -228,19 +285,19 @@ def _chunks(places: TilePlaces, step_px: int) -> Iterator[TilePlaces]:
 
 
 def lattice_of(
-    view: View, places: TilePlaces, step_px: int, tolerance_px: float
+    sights: Sights, places: TilePlaces, step_px: int, tolerance_px: float
 ) -> tuple[TileLattices, _Verdict]:
     """Lattices at one step of the places that touch the picture and are good enough, and what to do with each
     place."""
     count = places.side_px // step_px
     # offsets are of pixel corners: half a pixel less than those of pixel centres
     corner: Floats = np.arange(count + 1, dtype=np.float64) * step_px + (0.5 if step_px == 1 else 0.0)
-    nodes = view.image_of(*places.mercator(corner))
-    centres = view.image_of(*places.mercator(corner[:-1] + 0.5 * step_px))
+    nodes = sights.image_of(*places.mercator(corner), places.frame)
+    centres = sights.image_of(*places.mercator(corner[:-1] + 0.5 * step_px), places.frame)
     u, v = np.clip(nodes.u, -_FAR_PX, _FAR_PX), np.clip(nodes.v, -_FAR_PX, _FAR_PX)
-    margin = view.margin(nodes)
+    margin = sights.margin(nodes)
     scale = _Scale(step_px, places.side_px, step_px * grid_pixel_m(places.z), tolerance_px)
-    verdict = _judge(view, scale, (u, v), (centres.u, centres.v), margin)
+    verdict = _judge(sights, scale, (u, v), (centres.u, centres.v), margin)
     keep = np.flatnonzero(verdict.keep)
     u, v, margin = u[keep], v[keep], margin[keep]
     lattices = TileLattices(
@@ -248,7 +305,7 @@ def lattice_of(
         side_px=places.side_px,
         index=places.index[keep],
         map_uv=np.stack([u, v], axis=-1, dtype=np.float32, casting="same_kind"),
-        quality=view.quality(nodes.take(keep)),
+        quality=sights.quality(nodes.take(keep)),
         margin=margin.astype(np.float32),
         box=_box(verdict.touches[keep]),
         reach_uv=_reach(u, v),
@@ -260,13 +317,13 @@ def lattice_of(
 
 
 def _judge(
-    view: View,
+    sights: Sights,
     scale: _Scale,
     nodes: tuple[Floats, Floats],
     centres: tuple[Floats, Floats],
     margin: Floats,
 ) -> _Verdict:
-    width, height = view.interior.image_size_px
+    width, height = sights.interior.image_size_px
     du, dv = (c - _mean4(n) for n, c in zip(nodes, centres, strict=True))
     error = np.sqrt(du * du + dv * dv)
     known = np.isfinite(error)
@@ -279,7 +336,7 @@ def _judge(
     if margin.min(initial=0.0) < 0.0:
         low_margin, high_margin = _extremes4(margin)
         counts &= high_margin >= 0.0
-        if scale.cell_m > 0.5 * min(view.terrain.post_spacing_m):
+        if scale.cell_m > 0.5 * min(sights.terrain.post_spacing_m):
             broken |= touches & (low_margin < 0.0) & (high_margin >= 0.0)
     if scale.step_px > _HOLE_STEP_PX:
         broken |= touches & ~known

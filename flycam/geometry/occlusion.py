@@ -78,8 +78,12 @@ class SteepSlopes:
         sight, distance = sight[unsure], distance[unsure]
         near = (sight > self._sight) & (distance <= self._reach_m)
         if self._steepest is not None:
-            ring = np.minimum(distance * (1.0 / self._ring_m), len(self._steepest) - 1.0).astype(np.int64)
-            near &= sight > self._steepest[ring, _sector(de[unsure], dn[unsure])]
+            doubted = near & (sight <= self._steepest.max())
+            if doubted.any():
+                rings = distance[doubted] * (1.0 / self._ring_m)
+                ring = np.minimum(rings, len(self._steepest) - 1.0).astype(np.int64)
+                sector = _sector(de[unsure][doubted], dn[unsure][doubted])
+                near[doubted] = sight[doubted] > self._steepest[ring, sector]
         free[unsure] = near
         return free
 

@@ -1,22 +1,34 @@
-"""One frame over one terrain: from any ground point of the tile grid into the picture.
+"""Frames over one terrain: from any ground point of the tile grid into the picture.
 
-All arithmetic is element by element: no result depends on what else is asked with it.
+All arithmetic is element by element: no result depends on what else is asked with it. So the places of
+several frames can be asked together (`Sights`): on the few thousand nodes of one frame much of the time goes
+into calling numpy, not into its arithmetic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.camera import as_read, camera_coordinates, distort, image_rays, valid_radius
+from flycam.geometry.camera import (
+    Scalars,
+    as_read,
+    camera_coordinates,
+    distort,
+    image_rays,
+    valid_radius,
+)
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import view_range
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.occlusion import HorizonScan, SteepSlopes
 from flycam.geometry.planar import PlanarMap
+from flycam.geometry.shutter import is_rolling
 from flycam.geometry.terrain import TerrainGrid, lowest_height, surface_heights
 from flycam.geometry.viewing import pixel_quality
 
@@ -32,7 +44,7 @@ _FLATTEST = 0.2
 
 
 class View:
-    """One frame over one terrain: looks from any ground point of the tile grid into the picture."""
+    """One frame over one terrain, with what could hide ground from it."""
 
     def __init__(
         self,
@@ -47,7 +59,6 @@ class View:
         self.reach_m = view_range(interior, exterior, terrain) if max_range_m is None else max_range_m
         self._horizon: HorizonScan | None = None
         self._slopes: SteepSlopes | None = None
-        self._mean_focal = 0.5 * (interior.focal_length_px[0] + interior.focal_length_px[1])
 
     @property
     def horizon(self) -> HorizonScan:
@@ -88,14 +99,55 @@ class View:
             distance = np.where(rays[:, 2] < 0.0, drop * level / -rays[:, 2], np.inf)
         return float(np.fmin(distance, self.reach_m).max())
 
-    def image_of(self, x: Floats, y: Floats) -> Looks:
-        """Image points of ground at mercator abscissae and ordinates that broadcast."""
-        east, north = self.to_work.mesh(x, y)
+    def margin(self, east: Floats, north: Floats, height: Floats) -> Floats:
+        """Visibility margins of points on the terrain (equal shapes N); 0 where no slope can hide them."""
+        margin = np.zeros(east.shape)
+        unsure = ~self.slopes.spare(east, north, height)
+        if unsure.any():
+            margin[unsure] = self.horizon.margin(east[unsure], north[unsure], height[unsure])
+        return margin
+
+
+@dataclass(frozen=True, slots=True)
+class _Poses:
+    """Poses for `camera_coordinates` and the ranges up to which they see: numbers of one frame, or arrays
+    T×1×1 of the frames that look at T places."""
+
+    projection_centre_m: tuple[Scalars, Scalars, Scalars]
+    rotation: tuple[tuple[Scalars, Scalars, Scalars], ...]
+    grid_scale: Scalars
+    reach_m: Scalars
+
+
+class Sights:
+    """Frames that are alike, together: the same lens, terrain and map, and no shutter that rolls.
+
+    One frame by itself may be anything. Places that are asked lie frame by frame.
+    """
+
+    def __init__(self, views: Sequence[View]) -> None:
+        """Raises ValueError for frames that are not alike (see `alike`)."""
+        if len(views) > 1 and len(list(alike(views))) > 1:
+            raise ValueError("only frames of one lens over one terrain can be looked from together")
+        self._views = views
+        first = views[0]
+        self.interior, self.terrain, self._to_work = first.interior, first.terrain, first.to_work
+        self._exterior = first.exterior
+        self._table = np.array([_numbers_of(view) for view in views])
+        self._mean_focal = 0.5 * sum(first.interior.focal_length_px)
+
+    def image_of(self, x: Floats, y: Floats, frame: Indices) -> Looks:
+        """Image points of ground at mercator abscissae T×1×N and ordinates T×M×1, place by place in the
+        picture of the frame of this number (T)."""
+        poses = self._poses(frame)
+        east, north = self._to_work.mesh(x, y)
         height = surface_heights(self.terrain, east, north)
-        place = camera_coordinates(self.exterior, east, north, height)
-        xc, yc, depth = as_read(self.interior, self.exterior, *place)
+        place = camera_coordinates(poses, east, north, height)
+        if len(self._views) == 1:
+            place = as_read(self.interior, self._exterior, *place)
+        xc, yc, depth = place
         distance2 = xc * xc + yc * yc + depth * depth
-        seen = (depth > 0.0) & (distance2 <= self.reach_m * self.reach_m)
+        seen = (depth > 0.0) & (distance2 <= poses.reach_m * poses.reach_m)
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = 1.0 / depth
             xn, yn = xc * inverse, yc * inverse
@@ -105,12 +157,13 @@ class View:
             if not seen.all():
                 xn = np.where(seen, xn, np.nan)
             u, v = distort(self.interior, xn, yn)
-        return Looks(east, north, height, distance2, u, v)
+        return Looks(frame, east, north, height, distance2, u, v)
 
     def quality(self, looks: Looks) -> NDArray[np.uint16]:
         """Quality 1..65535 of the looks (see `viewing.pixel_quality`)."""
+        poses = self._poses(looks.frame)
         distance = np.sqrt(looks.distance2)
-        drop = (self.exterior.projection_centre_m[2] - looks.height) * self.exterior.grid_scale
+        drop = (poses.projection_centre_m[2] - looks.height) * poses.grid_scale
         with np.errstate(invalid="ignore"):
             return pixel_quality(
                 self.interior, looks.u, looks.v, drop / distance, distance * (1.0 / self._mean_focal)
@@ -126,21 +179,46 @@ class View:
             & (looks.v < height + _BESIDE_PX)
         )
         margin = np.zeros(looks.u.shape)
-        if asked.any():
-            points = (looks.east[asked], looks.north[asked], looks.height[asked])
-            unsure = ~self.slopes.spare(*points)
-            if unsure.any():
-                found = np.zeros(unsure.shape)
-                found[unsure] = self.horizon.margin(*(one[unsure] for one in points))
-                margin[asked] = found
+        starts = np.flatnonzero(np.diff(looks.frame, prepend=-1)).tolist()
+        for first, stop in pairwise([*starts, len(looks.frame)]):
+            here = asked[first:stop]
+            if here.any():
+                points = (one[first:stop][here] for one in (looks.east, looks.north, looks.height))
+                margin[first:stop][here] = self._views[looks.frame[first]].margin(*points)
         return margin
+
+    def _poses(self, frame: Indices) -> _Poses:
+        """Of the frames that look at T places; of one frame alone its numbers, for whatever it looks at."""
+        values = self._table[frame].T[..., None, None] if len(self._views) > 1 else self._table[0]
+        east, north, up, *turns, scale, reach = values
+        rows = tuple((turns[k], turns[k + 1], turns[k + 2]) for k in (0, 3, 6))
+        return _Poses((east, north, up), rows, scale, reach)
+
+
+def alike(views: Sequence[View]) -> Iterator[list[View]]:
+    """Runs of frames, in their order, that can be looked from together (`Sights`)."""
+    for _, run in groupby(enumerate(views), lambda one: _kind(*one)):
+        yield [view for _, view in run]
+
+
+def _kind(number: int, view: View) -> tuple[object, ...]:
+    """What frames that can be looked from together have in common."""
+    alone = number if is_rolling(view.interior, view.exterior) else None
+    return view.interior, id(view.terrain), id(view.to_work), alone
+
+
+def _numbers_of(view: View) -> tuple[float, ...]:
+    exterior = view.exterior
+    turns = (number for row in exterior.rotation for number in row)
+    return (*exterior.projection_centre_m, *turns, exterior.grid_scale, view.reach_m)
 
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Ground points of equal shapes and where a frame sees them: work CRS metres, squared distances in true
-    metres, image coordinates (NaN: not seen)."""
+    """Ground points T×M×N and where the frames that look at the T places see them: work CRS metres, squared
+    distances in true metres, image coordinates (NaN: not seen)."""
 
+    frame: Indices
     east: Floats
     north: Floats
     height: Floats
@@ -151,6 +229,7 @@ class Looks:
     def take(self, tiles: Indices) -> Looks:
         """The looks of some of the tiles."""
         return Looks(
+            self.frame[tiles],
             self.east[tiles],
             self.north[tiles],
             self.height[tiles],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,14 @@ from flycam.ingest.pixels import open_pixels
 from flycam.pipeline.claims import Claim
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map
-from flycam.pipeline.rectification import bounds_of, parts_of, patch_of, recorded_pose
+from flycam.pipeline.rectification import Seen, bounds_of, parts_of, patch_of, recorded_pose
 from flycam.pipeline.workspace import Workspace
 
 Pixels = NDArray[np.uint8]
+
+# Tiles whose lattices are made together: with less than some hundred, calling numpy costs as much as its
+# arithmetic; with more, intermediate arrays leave the cache.
+_TILES_TOGETHER = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,8 @@ class Maker:
 
     def bounds(self, frames: Sequence[Frame]) -> Iterator[tuple[QualityBounds, FrameLattices | None]]:
         """Bounds of each frame's qualities on its tiles, and the lattices they come from."""
-        return ordered_map(self._bounds, frames, self._workers, in_flight=4 * self._workers)
+        batches = ordered_map(self._bounds, _batches(frames), self._workers, in_flight=self._workers + 1)
+        return chain.from_iterable(batches)
 
     def make(self, due: Iterable[Due]) -> Iterator[tuple[Part, Made]]:
         """Read every frame and make what it claims, part by part; no more than is under way is asked of
@@ -102,9 +108,13 @@ class Maker:
         parts = (part for one in due for part in _parts(one))
         return ordered_map(self._made, parts, self._workers, in_flight=self._workers + 1)
 
-    def _bounds(self, frame: Frame) -> tuple[QualityBounds, FrameLattices | None]:
-        exterior, tiles, dem_id = recorded_pose(frame.record)
-        return bounds_of(frame.record.header, exterior, frame.size_px, self._terrains[dem_id], tiles)
+    def _bounds(self, frames: Sequence[Frame]) -> list[tuple[QualityBounds, FrameLattices | None]]:
+        seen = []
+        for frame in frames:
+            exterior, tiles, dem_id = recorded_pose(frame.record)
+            terrain = self._terrains[dem_id]
+            seen.append(Seen(frame.record.header, exterior, frame.size_px, terrain, tiles))
+        return bounds_of(seen)
 
     def _made(self, part: Part) -> tuple[Part, Made]:
         header = part.frame.record.header
@@ -121,6 +131,20 @@ class Maker:
         return part, patch_of(
             header, exterior, pixels, terrain, tiles, part.tiles, part.blocks, part.lattices
         )
+
+
+def _batches(frames: Sequence[Frame]) -> Iterator[list[Frame]]:
+    """Neighbours in the order they come, some hundreds of tiles together."""
+    batch: list[Frame] = []
+    tiles = 0
+    for frame in frames:
+        if batch and tiles + len(frame.tiles) > _TILES_TOGETHER:
+            yield batch
+            batch, tiles = [], 0
+        batch.append(frame)
+        tiles += len(frame.tiles)
+    if batch:
+        yield batch
 
 
 def _parts(due: Due) -> list[Part]:

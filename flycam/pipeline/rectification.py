@@ -19,7 +19,7 @@ from flycam.errors import CatalogUnavailable, FrameRejected, PoseRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work, to_lonlat
-from flycam.geometry.blocks import QualityBounds, quality_bounds, tiles_with
+from flycam.geometry.blocks import QualityBounds, quality_bounds_of, tiles_with
 from flycam.geometry.camera import scaled
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import Footprint, footprints
@@ -189,17 +189,32 @@ def posts_of(
     return post_view(interior, exterior, terrain, plane, coarse_too=coarse_too)
 
 
-def bounds_of(
-    header: FrameHeader,
-    exterior: ExteriorOrientation,
-    size_px: tuple[int, int],
-    terrain: TerrainGrid,
-    frame_tiles: TileRange,
-) -> tuple[QualityBounds, FrameLattices | None]:
-    """Bounds of the qualities that `patch_of` gives with pixels of a size (width, height), from geometry
-    alone, and the lattices that it can use again."""
-    view = View(_interior_at(header, size_px), exterior, terrain, _plane_of(exterior, frame_tiles), None)
-    return quality_bounds(view, frame_tiles, MAX_LATTICE_ERROR_PX)
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A frame as it is seen from before its pixels are read: size_px (width, height) of the pixels expected,
+    tiles that it may touch."""
+
+    header: FrameHeader
+    exterior: ExteriorOrientation
+    size_px: tuple[int, int]
+    terrain: TerrainGrid
+    tiles: TileRange
+
+
+def bounds_of(frames: Sequence[Seen]) -> list[tuple[QualityBounds, FrameLattices | None]]:
+    """Bounds of the qualities that `patch_of` gives each frame, from geometry alone, and the lattices that it
+    can use again. Frames of one flight together cost half of what they cost one by one."""
+    views = [
+        View(
+            _interior_at(one.header, one.size_px),
+            one.exterior,
+            one.terrain,
+            _plane_of(one.exterior, one.tiles),
+            None,
+        )
+        for one in frames
+    ]
+    return quality_bounds_of(views, [one.tiles for one in frames], MAX_LATTICE_ERROR_PX)
 
 
 def _interior_at(header: FrameHeader, size_px: tuple[int, int]) -> InteriorOrientation:

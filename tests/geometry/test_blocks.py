@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from flycam.geometry.blocks import BLOCKS, quality_bounds, tiles_with, wanted_extents, whole_tiles
+from flycam.geometry.blocks import (
+    BLOCKS,
+    quality_bounds,
+    quality_bounds_of,
+    tiles_with,
+    wanted_extents,
+    whole_tiles,
+)
+from flycam.geometry.exterior import Motion
 from flycam.geometry.footprint import footprint
 from flycam.geometry.grid import TileRange
+from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.rectify import MAX_LATTICE_ERROR_PX, rectify
-from flycam.geometry.sight import View
+from flycam.geometry.sight import Sights, View, alike
 from tests.geometry.scenes import camera, hills, mercator_map, pose, tiles_around
 
 TO_WORK = mercator_map()
@@ -82,6 +93,52 @@ def test_what_is_wanted_has_the_same_bytes(seed: int, pitch_deg: float, share: f
     )  # fmt: skip
     np.testing.assert_array_equal(again.quality, part.quality[256:, 256:])
     np.testing.assert_array_equal(again.rgb, part.rgb[256:, 256:])
+
+
+def bits_of(lattices: FrameLattices) -> dict[tuple[str, int], tuple[object, ...]]:
+    """Every array of every tile and quarter, by its number."""
+    names = ("map_uv", "quality", "margin", "box", "reach_uv", "known", "hidden", "error_px")
+    return {
+        (kind, index): (one.step_px, *(getattr(one, name)[row].tobytes() for name in names))
+        for kind, every in (("tile", lattices.tiles), ("quarter", lattices.quarters))
+        for one in every
+        for row, index in enumerate(one.index.tolist())
+    }
+
+
+@given(st.integers(0, 500), st.sampled_from([-90.0, -65.0, -40.0]))
+@settings(max_examples=6, deadline=None)
+def test_frames_together_have_the_bits_of_each_alone(seed: int, pitch_deg: float) -> None:
+    terrain = hills(seed=seed, relief_m=450.0, roughness=1.9)
+    rolling = replace(SMALL, readout_s=0.03)
+    motion = Motion(velocity_mps=(9.0, -8.0, 1.5), turn_radps=(0.02, -0.015, 0.03))
+    views, tiles = [], []
+    for number in range(7):
+        exterior = pose(
+            terrain, agl_m=90.0 + 25.0 * number, pitch_deg=pitch_deg, yaw_deg=float(number * 50 + seed)
+        )
+        # the third and fourth read their rows one after the other, the last has another lens
+        lens = rolling if number in (2, 3) else camera(480, 360, 300.0) if number == 6 else SMALL
+        moving = replace(exterior, motion=motion) if number in (2, 3) else exterior
+        views.append(View(lens, moving, terrain, TO_WORK, None))
+        tiles.append(tiles_around(footprint(lens, exterior, terrain).bounds_m, 19, TO_WORK))
+    assert [len(run) for run in alike(views)] == [2, 1, 1, 2, 1]
+    together = quality_bounds_of(views, tiles, MAX_LATTICE_ERROR_PX)
+    for view, one, (bounds, lattices) in zip(views, tiles, together, strict=True):
+        own = View(view.interior, view.exterior, terrain, TO_WORK, None)
+        alone, alone_lattices = quality_bounds(own, one, MAX_LATTICE_ERROR_PX)
+        for name in ("index", "lowest", "highest"):
+            np.testing.assert_array_equal(getattr(bounds, name), getattr(alone, name))
+        assert (lattices is None) == (alone_lattices is None)
+        if lattices is not None and alone_lattices is not None:
+            assert bits_of(lattices) == bits_of(alone_lattices)
+
+
+def test_frames_of_two_lenses_are_not_looked_from_together() -> None:
+    terrain, exterior, _ = scene(1, -90.0, 60.0)
+    lenses = (SMALL, camera(480, 360, 300.0))
+    with pytest.raises(ValueError, match="one lens"):
+        Sights([View(lens, exterior, terrain, TO_WORK, None) for lens in lenses])
 
 
 def test_extents_hold_the_wanted_blocks() -> None:
