@@ -27,7 +27,7 @@ bench: $(VENV)/test.stamp  ## ratios against the floor and the peers, in one run
 	$(BIN)/python -m tests.bench
 
 soak: $(VENV)/test.stamp  ## the longer trials; their record goes to docs/evidence
-	$(BIN)/python -m pytest -m soak --timeout 7200
+	$(BIN)/python -m pytest -m soak -s --timeout 7200
 
 map: $(STATIC)
 

@@ -8,7 +8,7 @@ pairs that see a common point are ever computed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from flycam.adjust.block import Floats
 from flycam.adjust.ground_shift import ground_functional
 from flycam.adjust.normals import Model
 from flycam.adjust.reduction import Reduction
+from flycam.adjust.shared_heights import shared_errors
 from flycam.adjust.unknowns import POSE_UNKNOWNS, Unknowns
 
 _CHUNK_PAIRS = 200_000
@@ -29,7 +30,8 @@ _CHUNK_ROWS = 20_000
 class Covariance:
     """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; shift
     3×3 of that mean; points Q×3 variances relative to it; on_ground n×6×6 as frames, but east and north
-    relative to the mean of the ground shown.
+    relative to the mean of the ground shown. In all but the points is what squares of the terrain err by
+    together (`shared_heights`).
     """
 
     frames: Floats
@@ -73,11 +75,21 @@ def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> C
     )
     with_ground = _of_poses(reduction, _columns(reduction, ground)[0])
     of_ground = np.einsum("nij,nik->jk", ground, with_ground)
-    return Covariance(
+    found = Covariance(
         frames=_relative(frames, with_mean, shift),
         shift=shift,
         points=_points(reduction, model, shift),
         on_ground=_relative(frames, with_ground, of_ground),
+    )
+    shared = shared_errors(reduction, model, unknowns)
+    if shared is None:
+        return found
+    mean = _mean_centre(reduction)
+    return replace(
+        found,
+        frames=found.frames + shared.beside(mean),
+        shift=found.shift + shared.of(mean),
+        on_ground=found.on_ground + shared.beside(ground),
     )
 
 
@@ -94,10 +106,15 @@ def _frames(reduction: Reduction) -> Floats:
 
 def _mean_columns(reduction: Reduction) -> tuple[Floats, Floats]:
     """Covariance of all frame unknowns (n·k×3) and border unknowns (m×3) with the mean centre."""
+    return _columns(reduction, _mean_centre(reduction))
+
+
+def _mean_centre(reduction: Reduction) -> Floats:
+    """Derivatives n×6×3 of the mean centre by the poses."""
     count = reduction.factor.count
     mean = np.zeros((count, POSE_UNKNOWNS, 3))
     mean[:, :3] = np.eye(3) / count
-    return _columns(reduction, mean)
+    return mean
 
 
 def _columns(reduction: Reduction, by_pose: Floats) -> tuple[Floats, Floats]:

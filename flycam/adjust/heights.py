@@ -3,7 +3,8 @@
     height of the point = DEM(east - shift_e, north - shift_n) + shift_h + error
 
 Where the ground rises, a horizontal shift shows in heights: the DEM's slope is in the derivatives. Errors of
-a DEM are alike over a distance, so a thousand points in one square of that size are one observation of it.
+a DEM are alike over a distance, so a thousand points in one square are one observation of it; how alike two
+squares err is left to the covariance (`shared_heights`).
 Where the DEM bends from post to post (house walls, crowns, cliffs, a coarse grid over rough ground) it errs
 by about as much as it bends: there a few posts that stand a metre off would pull the block sideways, and with
 it the flight's scale. This is Koppe's rule, that a height's error grows with the slope, for a grid of posts:
@@ -16,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats, TerrainPrior
 from flycam.adjust.robust import Loss, above_ground
@@ -26,12 +28,17 @@ HEIGHT_BEND = 1.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeightPrior:
-    """The terrain with the origin of the local coordinates and the sigma that is believed now."""
+    """The terrain with the origin of the local coordinates and the sigma that is believed now.
+
+    correlation_m  side of the squares that count as one observation
+    length_m       distance at which the correlation of the terrain's errors has fallen to 1/e
+    """
 
     prior: TerrainPrior
     origin: Floats
     sigma_m: float
     correlation_m: float
+    length_m: float
 
     def residuals(self, point: Floats, shift: Floats) -> Floats:
         """Heights above the shifted DEM in sigmas, N; NaN where the DEM is not known."""
@@ -51,10 +58,14 @@ class HeightPrior:
         share: Floats = self.sigma_m**2 / (self.sigma_m**2 + bend * bend)
         return share
 
+    def squares(self, point: Floats) -> NDArray[np.int64]:
+        """Numbers (east, north) of the square that each point lies in, N×2."""
+        cell: NDArray[np.int64] = np.floor(point[:, :2] / self.correlation_m).astype(np.int64)
+        return cell
+
     def shares(self, point: Floats, shift: Floats) -> Floats:
         """How much of one observation of the DEM each point is, N: smoothness / (points in its square)."""
-        cell = np.floor(point[:, :2] / self.correlation_m).astype(np.int64)
-        _, number, count = np.unique(cell, axis=0, return_inverse=True, return_counts=True)
+        _, number, count = np.unique(self.squares(point), axis=0, return_inverse=True, return_counts=True)
         share: Floats = self.smoothness(point, shift) / count[number.reshape(-1)]
         return share
 

@@ -28,6 +28,8 @@ class AdjustOptions:
     focal_floor_rel       no focal length is believed better than this, whatever its metadata say
     dem_correlation_m     errors of the DEM are alike within this distance: all tie points within a square of
                           this side count as one observation of its height
+    dem_length_m          distance at which the correlation of those errors has fallen to 1/e: what it makes
+                          squares err together by is in the covariance (`shared_heights`)
     min_parallax_deg      tracks whose rays meet at less are left out: they fix no point
     min_ties_tied         a frame with fewer used ties, or ties in fewer than min_cells of its 8×8 grid, is
     min_cells             WEAK
@@ -44,6 +46,7 @@ class AdjustOptions:
     boresight_sigma_rad: float = 0.009
     focal_floor_rel: float = 0.002
     dem_correlation_m: float = 100.0
+    dem_length_m: float = 200.0
     min_parallax_deg: float = 1.5
     min_ties_tied: int = 20
     min_cells: int = 7

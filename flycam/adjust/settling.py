@@ -208,4 +208,5 @@ def _heights(block: Block, problem: Problem, options: AdjustOptions) -> HeightPr
         origin=problem.origin,
         sigma_m=block.terrain.sigma_height_m,
         correlation_m=options.dem_correlation_m,
+        length_m=options.dem_length_m,
     )

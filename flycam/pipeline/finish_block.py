@@ -19,7 +19,7 @@ from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import InputUnusable
 from flycam.pipeline.rectification import recorded_pose
 
-RECIPE_VERSION = 5
+RECIPE_VERSION = 6
 """Counts up when the same inputs would give another result: what was made before is then not taken for it."""
 
 

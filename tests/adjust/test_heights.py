@@ -25,7 +25,11 @@ def grid(heights) -> TerrainGrid:
 
 def prior_on(heights) -> HeightPrior:
     return HeightPrior(
-        prior=TerrainPrior(terrain=grid(heights)), origin=np.zeros(3), sigma_m=1.0, correlation_m=1000.0
+        prior=TerrainPrior(terrain=grid(heights)),
+        origin=np.zeros(3),
+        sigma_m=1.0,
+        correlation_m=1000.0,
+        length_m=200.0,
     )
 
 

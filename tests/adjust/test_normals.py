@@ -38,7 +38,9 @@ def linearised(request):
     placed = triangulate(problem, start, problem.observations, refine=False)
     good = np.isfinite(placed.point[:, 0])
     seen = problem.observations.take(good[problem.observations.point])
-    heights = HeightPrior(prior=block.terrain, origin=problem.origin, sigma_m=3.0, correlation_m=50.0)
+    heights = HeightPrior(
+        prior=block.terrain, origin=problem.origin, sigma_m=3.0, correlation_m=50.0, length_m=200.0
+    )
     random = np.random.default_rng(2)
     border = random.normal(size=start.layout.size) * 1e-3
     unknowns = replace(start, point=placed.point).moved(
@@ -110,6 +112,28 @@ def dense_system(model, unknowns):
     return upper + np.triu(upper, 1).T, np.concatenate(gradient)
 
 
+def with_shared_errors(model, unknowns, inverse):
+    """The covariance of all unknowns where squares of the terrain err alike instead of alone."""
+    heights, n, m = model.heights, len(unknowns.centre), unknowns.layout.size
+    own = model.problem.frames.unknowns
+    points = unknowns.point[model.seen.point[model.starts]]
+    residual = heights.residuals(points, unknowns.dem)
+    weight = heights.loss(residual).weight * model.shares
+    heard = np.flatnonzero(weight > 0.0)
+    square, of = np.unique(np.floor(points[heard, :2] / heights.correlation_m), axis=0, return_inverse=True)
+    slope = heights.slopes(points, unknowns.dem)
+    pulls, middle = np.zeros((len(inverse), len(square))), np.zeros((len(square), 2))
+    for point, number in zip(heard, of.reshape(-1), strict=True):
+        row, pull = own * n + m + 3 * point, weight[point] * slope[point]
+        pulls[row : row + 3, number] += pull
+        pulls[own * n + unknowns.layout.dem.start : own * n + unknowns.layout.dem.stop, number] -= pull
+        middle[number] += points[point, :2] / np.count_nonzero(of == number)
+    apart = np.linalg.norm(middle[:, None] - middle[None], axis=-1)
+    alike = np.exp(-np.square(apart / heights.length_m)) - np.eye(len(square))
+    moved = inverse @ pulls
+    return inverse + moved @ alike @ moved.T
+
+
 def test_step_and_covariance_are_those_of_the_whole_system(linearised):
     model, unknowns = linearised
     n, m, own = len(unknowns.centre), unknowns.layout.size, model.problem.frames.unknowns
@@ -127,12 +151,13 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
     for axis in range(3):
         mean[axis, np.arange(n) * own + axis] = 1.0 / n
     covariance = full_covariance(reduction, model, unknowns)
-    np.testing.assert_allclose(covariance.shift, mean @ inverse @ mean.T, rtol=1e-5, atol=1e-9)
+    whole = with_shared_errors(model, unknowns, inverse)
+    np.testing.assert_allclose(covariance.shift, mean @ whole @ mean.T, rtol=1e-5, atol=1e-9)
     for k in range(n):
         pick = np.zeros((6, len(matrix)))
         pick[np.arange(6), own * k + np.arange(6)] = 1.0
         pick[:3] -= mean
-        np.testing.assert_allclose(covariance.frames[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(covariance.frames[k], pick @ whole @ pick.T, rtol=1e-4, atol=1e-9)
     functional = ground_functional(
         unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
     )
@@ -143,7 +168,7 @@ def test_step_and_covariance_are_those_of_the_whole_system(linearised):
         pick = np.zeros((6, len(matrix)))
         pick[np.arange(6), own * k + np.arange(6)] = 1.0
         pick[:3] -= ground
-        np.testing.assert_allclose(covariance.on_ground[k], pick @ inverse @ pick.T, rtol=1e-4, atol=1e-9)
+        np.testing.assert_allclose(covariance.on_ground[k], pick @ whole @ pick.T, rtol=1e-4, atol=1e-9)
     by_frame, by_border = noise_slopes(model.problem, unknowns)
     seen_again = adjusted_variance(reduction, by_frame, by_border)
     for k in range(n):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -47,6 +49,39 @@ class Kill:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A kill at any moment of a whole run, and the next run, which completed it.
+
+    share   of an undisturbed run that was meant to be done; kill: where that was, and what was there then
+    spent_s processor seconds by stage that the next run took for itself
+    """
+
+    share: float
+    kill: Kill
+    spent_s: Mapping[str, float]
+
+    @property
+    def before(self) -> tuple[str, ...]:
+        """The stages that were complete when it was killed."""
+        return STAGES[: STAGES.index(self.kill.stage)] if self.kill.stage in STAGES else ()
+
+    @property
+    def again_s(self) -> float:
+        """What the next run took for stages that were complete."""
+        return sum(self.spent_s.get(stage, 0.0) for stage in self.before)
+
+    def __str__(self) -> str:
+        rest = sum(self.spent_s.values()) - self.again_s
+        return (
+            f"killed at {self.share:3.0%}, in {self.kill.stage:<10} {self.kill.after_s:5.2f} s after "
+            f"{self.kill.wanted} began; revision "
+            f"{self.kill.shown} on show, {self.kill.tiles:3d} tiles of the new one in the log, all whole; "
+            f"the next run took {self.again_s:5.2f} s of processor for the {len(self.before)} stages before, "
+            f"{rest:5.2f} s for the rest"
+        )
+
+
+@dataclass(frozen=True)
 class Revision:
     """A finished revision as it lies in the store: bytes of each base tile and parent by its id."""
 
@@ -79,23 +114,59 @@ def kill_in_each_stage(
     """One kill at a random moment of each stage, each of a run that goes on where the last was killed."""
     for stage in STAGES:
         child = operator.start("finish", NAME)
-        assert child.stderr is not None
-        last = ""
-        for line in child.stderr:
-            last = line.split(" ")[0]
-            if last == stage:
-                break
+        last = _told_until(child, stage)
         wait = chance.random() * seconds[stage]
         time.sleep(wait)
-        child.send_signal(signal.SIGKILL)
-        child.wait(_LONGEST_S)
-        told = [line.split(" ")[0] for line in child.stderr.read().splitlines()]
-        child.stderr.close()
-        if child.stdout is not None:
-            child.stdout.close()
-        reached = [one for one in (last, *told) if one in STAGES]
+        reached = [one for one in (last, *_killed(child)) if one in STAGES]
         shown, tiles = inspect(operator)
         yield Kill(stage, reached[-1] if reached else "(done)", wait, shown, tiles)
+
+
+def kill_and_go_on(operator: Operator, seconds: Mapping[str, float], share: float, calm: Revision) -> Moment:
+    """A run killed after this share (0 … 1) of an undisturbed run's stages; the next one completes it.
+
+    It is waited for the stage in which that moment lies: a machine that is faster than it was before would
+    else be through with all of it.
+    """
+    left = share * sum(seconds[stage] for stage in STAGES)
+    for wanted in STAGES:
+        if left < seconds[wanted] or wanted == STAGES[-1]:
+            break
+        left -= seconds[wanted]
+    child = operator.start("finish", NAME)
+    last = _told_until(child, wanted)
+    time.sleep(left)
+    done = child.poll() is not None
+    reached = [one for one in (last, *_killed(child)) if one in STAGES]
+    shown, tiles = inspect(operator)
+    stage = "(done)" if done else reached[-1]
+    answer = completed(operator, calm)
+    # of a revision that was on show before the kill, the seconds are those of the killed run
+    spent = {name: cpu for name, (_, cpu) in answer["stage_seconds"].items()} if answer["new"] else {}
+    return Moment(share, Kill(wanted, stage, left, shown, tiles), spent)
+
+
+def _told_until(child: subprocess.Popen[str], stage: str) -> str:
+    """Read what the child tells until it begins this stage, or ends; the last first word."""
+    assert child.stderr is not None
+    last = ""
+    for line in child.stderr:
+        last = line.split(" ")[0]
+        if last == stage:
+            break
+    return last
+
+
+def _killed(child: subprocess.Popen[str]) -> list[str]:
+    """The first words of what the child still had to tell when it was killed."""
+    child.send_signal(signal.SIGKILL)
+    child.wait(_LONGEST_S)
+    assert child.stderr is not None
+    told = [line.split(" ")[0] for line in child.stderr.read().splitlines()]
+    child.stderr.close()
+    if child.stdout is not None:
+        child.stdout.close()
+    return told
 
 
 def inspect(operator: Operator) -> tuple[int, int]:
@@ -135,12 +206,15 @@ def store_of(operator: Operator) -> Iterator[ObjectStore]:
         yield open_store(operator.environment.get("FLYCAM_STORE", (operator.data / "store").as_uri()))
 
 
-def completed(operator: Operator, calm: Revision) -> None:
-    """The next run completes it: the tiles of an undisturbed one to the last byte, nothing left over."""
+def completed(operator: Operator, calm: Revision) -> dict[str, Any]:
+    """The next run completes it: the tiles of an undisturbed one to the last byte, nothing left over. What
+    it answered."""
     child = operator.start("finish", NAME)
     out, err = child.communicate(timeout=_LONGEST_S)
     assert child.returncode == 0, err
-    assert json.loads(out.splitlines()[-1])["revision"] == calm.number
+    answer: dict[str, Any] = json.loads(out.splitlines()[-1])
+    assert answer["revision"] == calm.number
     assert revision_of(operator) == calm
     left = [path for path in (operator.data / "cache" / "finish").rglob("*") if path.is_file()]
     assert not left, "scratch of a clip that was cut is for `collect`, stages are not"
+    return answer

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Callable
 
 import pytest
 
 from flycam.drill.drill import DrillReport
 from tests.attack.commands import Operator
-from tests.attack.killing import STAGES, Revision, calm_run, completed, kill_in_each_stage, with_flight
+from tests.attack.killing import (
+    STAGES,
+    Revision,
+    calm_run,
+    completed,
+    kill_and_go_on,
+    kill_in_each_stage,
+    with_flight,
+)
 from tests.servers import S3Server
 
 MakeOperator = Callable[..., Operator]
 
 pytestmark = pytest.mark.slow
+
+MOST_AGAIN = 0.3  # of a whole run's processor time: ties alone are more
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +85,27 @@ def test_killed_ten_times_in_every_stage(
         operator = with_flight(make_operator(f"lượt {place} {number}", **environment), drill)
         session(operator, calm, 100 + number, place)
     assert len(STAGES) == 9
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_killed_at_ten_random_moments(
+    make_operator: MakeOperator, drill: DrillReport, calm: tuple[Revision, dict[str, float]]
+) -> None:
+    """Ten moments spread over the stages of a run; after each the next run goes on and completes.
+
+    One moment in each tenth of an undisturbed run's time, so that no ten draws leave half of it out.
+    """
+    revision, seconds = calm
+    chance = random.Random(10)
+    print("undisturbed:", ", ".join(f"{stage} {took:.1f} s" for stage, took in seconds.items()), flush=True)
+    ingested, moments = with_flight(make_operator("trước"), drill), []
+    for number in range(10):
+        operator = make_operator(f"lần {number}")
+        shutil.copytree(ingested.data, operator.data)
+        moments.append(kill_and_go_on(operator, seconds, (number + chance.random()) / 10.0, revision))
+        tiles = len(revision.tiles)
+        print(f"{number + 1:2d}: {moments[-1]}; {tiles} tiles equal to the last byte", flush=True)
+    most = max(sum(moment.spent_s.values()) for moment in moments)
+    assert all(moment.again_s < MOST_AGAIN * most for moment in moments), "what was done is not done again"
+    assert sum(moment.kill.stage in STAGES for moment in moments) >= 8, "runs were through before their kills"

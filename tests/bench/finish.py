@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench import finish_blocks, finish_pixels, finish_poses, finish_truth
+from tests.bench import finish_blocks, finish_pixels, finish_poses, finish_published, finish_truth
 from tests.bench.draped import draped_flight
 from tests.bench.finish_flights import (
     FLIGHTS,
@@ -35,6 +35,7 @@ STEEP_M = 400.0
 LEAST_COVERED = 0.98
 OFF_ONE, OFF_TWO = 0.075, 0.03  # 60-75 % within one sigma, 92-98 % within two
 BLOCKS, CLAIMED_BLOCKS = 30, 90
+SHAPES, SHAPE_SEEDS = ((1, 12), (3, 6), (5, 7), (2, 18)), 64
 FASTER_THAN_3D, SLOWER_THAN_2D = 3.0, 1.2
 MOST_GB = 2.5
 MOST_SEAM, LEAST_DETAIL = 1.2, 0.95
@@ -134,13 +135,7 @@ def sigma() -> list[Row]:
 
 
 def _small_flights(count: int, what: str, *, as_claimed: bool) -> list[Row]:
-    flights = [
-        finish_blocks.fly_and_adjust(
-            seed, (60.0, 180.0, 400.0)[seed % 3], (10.0, 30.0)[seed // 3 % 2], as_claimed=as_claimed
-        )
-        for seed in range(1, count + 1)
-    ]
-    kept = [one for one in flights if one is not None]
+    kept = _flown(range(1, count + 1), (finish_blocks.STRIPS, finish_blocks.PER_STRIP), as_claimed)
     size = np.sqrt(np.mean(np.concatenate([one.error_m for one in kept]) ** 2, axis=0))
     notes = (
         f"{len(kept)} of {count} flights of {finish_blocks.STRIPS * finish_blocks.PER_STRIP} photos were "
@@ -156,6 +151,43 @@ def _small_flights(count: int, what: str, *, as_claimed: bool) -> list[Row]:
             np.concatenate([one.ground for one in kept])[:, None],
         ),
     ]
+
+
+def shapes() -> list[Row]:
+    """The same law by the shape of the block, over seeds of its own: frames axis by axis and all together,
+    places on the ground by poses alone, with only the common shift taken out. A flight's frames share one
+    draw of the block's turn, tilt and scale: how far whole flights over- and under-run is in the notes."""
+    found: list[Row] = []
+    for shape in SHAPES:
+        kept = _flown(range(1001, 1001 + SHAPE_SEEDS), shape, as_claimed=True)
+        what = f"{len(kept)} flights of {shape[0]} × {shape[1]} photos that err as they claim"
+        inside = [[float(np.mean(np.abs(one.frames) < limit)) for one in kept] for limit in (1.0, 2.0)]
+        notes = tuple(
+            f"within {limit}, flight by flight: {np.min(share):.2f} at worst, "
+            f"{', '.join(f'{part:.2f}' for part in np.percentile(share, (10, 50, 90)))} at 10, 50 and 90 %"
+            for limit, share in zip((1, 2), inside, strict=True)
+        )
+        frames = np.concatenate([one.frames for one in kept])
+        ground = np.concatenate([one.ground for one in kept])
+        found += _shares(f"sigma of frames, {what}", frames, notes)
+        found += _shares(f"sigma of frames, all axes together, {what}", frames.reshape(-1, 1))
+        found += _shares(f"sigma of places on the ground by poses alone, {what}", ground[:, None])
+    return found
+
+
+def _flown(seeds: range, shape: tuple[int, int], as_claimed: bool) -> list[finish_blocks.Agreement]:
+    """Flights over relief and posts that change with the seed; those that were adjusted."""
+    flights = [
+        finish_blocks.fly_and_adjust(
+            seed,
+            (60.0, 180.0, 400.0)[seed % 3],
+            (10.0, 30.0)[seed // 3 % 2],
+            shape=shape,
+            as_claimed=as_claimed,
+        )
+        for seed in seeds
+    ]
+    return [one for one in flights if one is not None]
 
 
 def _shares(what: str, in_sigmas: np.ndarray, notes: tuple[str, ...] = ()) -> list[Row]:
@@ -378,7 +410,9 @@ ROWS: dict[str, Callable[[int], list[Row]]] = {
     "finish-accuracy": lambda _photos: accuracy(),
     "finish-poses": lambda _photos: finish_poses.poses(),
     "finish-sigma": lambda _photos: sigma(),
+    "finish-shapes": lambda _photos: shapes(),
     "finish-pixels": lambda _photos: finish_pixels.rows(),
+    "finish-published": lambda _photos: finish_published.rows(),
     "finish-time": lambda _photos: times(),
     "finish-memory": memory,
     "finish-seams": lambda _photos: seams(),

@@ -119,20 +119,31 @@ def _met(exterior: ExteriorOrientation, rays: np.ndarray, level_m: float) -> np.
 
 
 def fly_and_adjust(
-    seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
+    seed: int,
+    relief_m: float,
+    dem_post_m: float,
+    *,
+    shape: tuple[int, int] = (STRIPS, PER_STRIP),
+    as_claimed: bool = False,
 ) -> Agreement | None:
     """One flight; None where the priors were kept."""
-    block, true = drill_block(seed, relief_m, dem_post_m, as_claimed=as_claimed)
+    block, true = drill_block(seed, relief_m, dem_post_m, shape=shape, as_claimed=as_claimed)
     adjustment = adjust_block(block)
     return agreement(block, adjustment, true) if adjustment.accepted else None
 
 
 def drill_block(
-    seed: int, relief_m: float, dem_post_m: float, *, as_claimed: bool = False
+    seed: int,
+    relief_m: float,
+    dem_post_m: float,
+    *,
+    shape: tuple[int, int] = (STRIPS, PER_STRIP),
+    as_claimed: bool = False,
 ) -> tuple[Block, list[ExteriorOrientation]]:
-    """The block of a flight, and its true poses."""
+    """The block of a flight of (strips, photos in each), and its true poses."""
     valley, camera = Valley(seed=seed, relief_m=relief_m), drill_camera(SIZE_PX)
-    plan = FlightPlan(strips=STRIPS, per_strip=PER_STRIP, gsd_m=GSD_M)
+    strips, per_strip = shape
+    plan = FlightPlan(strips=strips, per_strip=per_strip, gsd_m=GSD_M)
     exposures = fly(valley, plan, camera, seed, after=False)
     bounds = block_bounds(valley, exposures, camera)
     world = drill_world(bounds, _WORLD_CELL_M, seed=seed, relief_m=relief_m)
