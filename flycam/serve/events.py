@@ -1,4 +1,5 @@
-"""`/events`: server-sent events from the tile log, so that a screen learns what moved without asking."""
+"""`/events`: server-sent events from the tile log and from live flights, so that a screen learns what moved
+without asking."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
+from flycam.serve.airborne import LOOK_S, Sky, Standing, in_words, news_of
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
@@ -25,7 +27,8 @@ _WAITING = 1000
 
 @router.get("/events")
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
-    """Events `tiles` (tiles of a mosaic moved) and `flights` (a mosaic or another revision appeared)."""
+    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared) and
+    `airborne` (all live flights, as `/api/airborne` has them but for their tracks)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -34,6 +37,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     services: Services = request.app.state.services
     follower: Follower = request.app.state.follower
     door: Door = request.app.state.door
+    sky: Sky = request.app.state.sky
     catalog = services.workspace.catalog
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[Moved] = asyncio.Queue(_WAITING)
@@ -43,25 +47,42 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
-    silent_s = 0.0
+    flying: object = frozenset()
+    said_s = followed_s = loop.time()
     try:
         yield "retry: 3000\n\n: here\n\n"
         while door.visitor(request.scope["headers"]) is not None:
-            await asyncio.sleep(services.follow_s)
-            silent_s += services.follow_s
-            now = await asyncio.to_thread(_watch_all, catalog, follower)
-            await asyncio.to_thread(follower.read_if_due)
-            if now != known:
-                known, silent_s = now, 0.0
-                yield "event: flights\ndata: {}\n\n"
+            await asyncio.sleep(min(services.follow_s, LOOK_S))
+            words: list[str] = []
+            seen = await asyncio.to_thread(sky.look)
+            now_s = sky.now_s()
+            if (flies := news_of(seen, now_s)) != flying:
+                flying = flies
+                words.append(_event("airborne", [in_words(one, now_s) for one in seen]))
+            if loop.time() - followed_s >= services.follow_s:
+                followed_s = loop.time()
+                now = await asyncio.to_thread(_watch_all, catalog, follower)
+                if now != known:
+                    known = now
+                    words.append(_event("flights", {}))
+            # over a flight in the air people wait for its tiles
+            is_up = any(one.standing(now_s) in (Standing.FLYING, Standing.CLOSING) for one in seen)
+            await asyncio.to_thread(follower.read_if_due, LOOK_S if is_up else None)
             while not news.empty():
-                silent_s = 0.0
-                yield f"event: tiles\ndata: {json.dumps(_words(news.get_nowait()))}\n\n"
-            if silent_s >= _KEEP_ALIVE_S:
-                silent_s = 0.0
-                yield ": still here\n\n"
+                words.append(_event("tiles", _words(news.get_nowait())))
+            if words:
+                said_s = loop.time()
+            elif loop.time() - said_s >= _KEEP_ALIVE_S:
+                said_s = loop.time()
+                words.append(": still here\n\n")
+            for one in words:
+                yield one
     finally:
         stop()
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:
