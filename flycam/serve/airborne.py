@@ -58,6 +58,10 @@ class Sighted:
             return Standing.SILENT
         return Standing(self.told.phase.value)
 
+    def is_up(self, now_s: float) -> bool:
+        """Whether more is to be heard of it at any moment."""
+        return self.standing(now_s) in (Standing.FLYING, Standing.CLOSING)
+
     def is_shown(self, now_s: float) -> bool:
         """Whether it is still news."""
         has_ended = self.told.phase is Phase.ENDED
@@ -98,8 +102,8 @@ class Sky:
         return self._clock_s()
 
     def _period_s(self, now_s: float) -> float:
-        flies = any(one.standing(now_s) is not Standing.ENDED for one in self._sighted.values())
-        return min(LOOK_S, self._idle_s) if flies else self._idle_s
+        is_busy = any(one.is_up(now_s) for one in self._sighted.values())
+        return min(LOOK_S, self._idle_s) if is_busy else self._idle_s
 
     def _read(self, now_s: float) -> dict[str, Sighted]:
         now_ns = self._clock_ns()

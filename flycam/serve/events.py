@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
-from flycam.serve.airborne import LOOK_S, Sky, Standing, in_words, news_of
+from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
@@ -23,6 +23,7 @@ router = APIRouter()
 _TILES_IN_ONE_EVENT = 2000
 _KEEP_ALIVE_S = 15.0
 _WAITING = 1000
+_SOON_S = 0.05
 
 
 @router.get("/events")
@@ -49,25 +50,27 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     known = await asyncio.to_thread(_watch_all, catalog, follower)
     flying: object = frozenset()
     said_s = followed_s = loop.time()
+    pace_s = services.follow_s
     try:
         yield "retry: 3000\n\n: here\n\n"
         while door.visitor(request.scope["headers"]) is not None:
-            await asyncio.sleep(min(services.follow_s, LOOK_S))
+            await asyncio.sleep(pace_s)
             words: list[str] = []
             seen = await asyncio.to_thread(sky.look)
             now_s = sky.now_s()
+            # over a flight in the air people wait for its tiles, and for word that it is lost
+            is_up = any(one.is_up(now_s) for one in seen)
+            pace_s = min(services.follow_s, LOOK_S) if is_up else services.follow_s
             if (flies := news_of(seen, now_s)) != flying:
                 flying = flies
                 words.append(_event("airborne", [in_words(one, now_s) for one in seen]))
-            if loop.time() - followed_s >= services.follow_s:
+            if loop.time() - followed_s >= services.follow_s - _SOON_S:
                 followed_s = loop.time()
                 now = await asyncio.to_thread(_watch_all, catalog, follower)
                 if now != known:
                     known = now
                     words.append(_event("flights", {}))
-            # over a flight in the air people wait for its tiles
-            is_up = any(one.standing(now_s) in (Standing.FLYING, Standing.CLOSING) for one in seen)
-            await asyncio.to_thread(follower.read_if_due, LOOK_S if is_up else None)
+            await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
                 words.append(_event("tiles", _words(news.get_nowait())))
             if words:

@@ -164,7 +164,7 @@ const words = {
   aloftLostTelemetry: ["MẤT SỐ LIỆU BAY", "TELEMETRY LOST"],
   aloftLostProgram: ["MẤT LIÊN LẠC với máy nhận hình", "NO NEWS from the receiving computer"],
   aloftLostServer: ["KHÔNG CÓ TIN từ máy chủ", "NO NEWS from the server"],
-  aloftLinks: ["Đường hình: {0} · số liệu bay: {1}", "Video: {0} · telemetry: {1}"],
+  aloftLinks: ["Hình: {0} · số liệu bay: {1}", "Video: {0} · telemetry: {1}"],
   aloftLinkGood: ["tốt", "good"],
   aloftLinkLost: ["mất {0}", "lost {0}"],
   aloftLinkNever: ["chưa có", "none yet"],

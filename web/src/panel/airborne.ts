@@ -153,7 +153,8 @@ function rowsOf(one: Aloft, nowMs: number): string[] {
   const ageS = countedS(said.picture_s, one, nowMs);
   if (said.picture) {
     const taken = t("aloftLastPicture", formatSeconds(said.picture));
-    rows.push(trouble && ageS !== null ? `${taken} (${t("aloftPicture", formatAgo(ageS))})` : taken);
+    const isUnsaid = trouble !== null && trouble !== "video"; // how long the video is lost is its age
+    rows.push(isUnsaid && ageS !== null ? `${taken} (${t("aloftPicture", formatAgo(ageS))})` : taken);
   }
   if (said.state !== "flying" || trouble === "server") return rows;
   const linkOf = (link: LinkInfo): string => {
