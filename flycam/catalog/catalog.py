@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 
 from flycam.catalog.accounts import Accounts
+from flycam.catalog.airborne import AirborneFlights
 from flycam.catalog.audit import Audit
 from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.database import Database
@@ -25,6 +26,7 @@ class Catalog:
         self.frames = Frames(database)
         self.placements = Placements(database)
         self.tiles = Tiles(database)
+        self.airborne = AirborneFlights(database)
         self.revisions = Revisions(database)
         self.terrain = Terrain(database)
         self.boundaries = Boundaries(database)

@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -297,10 +297,25 @@ dem_sigmas = Table(
     Column("horizontal_m", Float(53)),
 )
 
+# -- since schema 5 ---------------------------------------------------------------------------------
+
+airborne = Table(
+    "airborne",
+    metadata,
+    _key("flight_id"),
+    Column("event_id", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+    Column("told_ns", BigInteger, nullable=False),
+    Column("report", Text, nullable=False),
+)
+
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
     3: (placements,),
     4: (dem_sigmas,),
+    5: (airborne,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

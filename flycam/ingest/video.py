@@ -52,11 +52,13 @@ class VideoHealth:
     """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
 
     reasons: "overrun" (nobody took it in time), "pts_backwards"
+    arrived_ns  monotonic time at which the last picture came, None: none yet
     """
 
     dropped: Counter[str] = field(default_factory=Counter)
     remarks: list[tuple[str, str]] = field(default_factory=list)
     connections: int = 0
+    arrived_ns: int | None = None
 
 
 class VideoSource:
@@ -164,8 +166,10 @@ class VideoSource:
                     self.health.dropped["pts_backwards"] += 1
                     continue
                 self._last_pts_ns = pts_ns
+                self.health.arrived_ns = time.monotonic_ns()
                 if not self._queue.put(self._picture(pts_ns, decoded.pixels)):
                     return count > 0
+                self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
                     return True
         finally:

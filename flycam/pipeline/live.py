@@ -44,6 +44,7 @@ from flycam.pipeline.live_given import (
 )
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_news import LiveNews
 from flycam.pipeline.live_standing import PoseAt, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
@@ -109,6 +110,11 @@ def live(
         stack.enter_context(workspace.catalog.flights.lock(flight_id))
         ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
         folder = _made(scratch / Path(film.name).stem)
+        drops = request.is_realtime or source.is_stream
+        news = None  # of a file that is read as fast as it goes no aircraft is in the air
+        if drops:
+            news = LiveNews(workspace, flight_id, film, labels, source, telemetry, clock, ground)
+            stack.enter_context(news)
         standing = settle_standing(
             workspace,
             flight_id,
@@ -120,12 +126,15 @@ def live(
         )
         laying = LiveLaying(workspace, flight_id, film, ground, labels, folder)
         keep_given(workspace, request)
-        drops = request.is_realtime or source.is_stream
         flow = LiveFlow(source, telemetry, clock, interior, laying, drops=drops)
+        if news is not None:
+            news.follow(flow, laying, standing.notes)
         flow.run(progress, stopped)
+        if news is not None:
+            news.close()
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
         if flight is None:
-            raise _nothing_laid(request, laying, flow.dropped)
+            raise _nothing_laid(request, laying, flow.left_out)
         keep_heard(workspace, scratch)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
@@ -136,13 +145,19 @@ def live(
             used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
             new=laying.new,
             latency_ms=flow.latency_ms,
-            dropped=dict(sorted((flow.dropped + telemetry.left_out()).items())),
+            dropped=dict(sorted((flow.left_out + telemetry.left_out()).items())),
             clock=telemetry.as_reported(clock.offset),
             remarks=(
                 *source.health.remarks,
                 *telemetry.remarks(),
                 *([telemetry.dated(film.name)] if source.is_undated else []),
-                *_said([*standing.notes, *withdrawals_said(workspace, flight_id, laying.withdrawn)]),
+                *_said(
+                    [
+                        *standing.notes,
+                        *laying.notes,
+                        *withdrawals_said(workspace, flight_id, laying.withdrawn),
+                    ]
+                ),
             ),
             seconds=(workspace.clock_ns() - started_ns) / 1e9,
             relaid=standing.relaid,
@@ -200,7 +215,7 @@ def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:
 
 
 def _said(notes: Sequence[str]) -> list[tuple[str, str]]:
-    return [(sentence(one), sentence(one, "vi")) for one in notes]
+    return [(sentence(one), sentence(one, "vi")) for one in dict.fromkeys(notes)]
 
 
 def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str]) -> OutsideTerrain:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,11 +27,21 @@ _ASK_S = 0.2
 _WAITING_TO_BE_LAID = 32  # chosen pictures are new ground: they are the last to be dropped
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A picture without its pixels: its times, as `VideoPicture` has them."""
+
+    pts_ns: int
+    t_utc_ns: int
+    arrived_ns: int
+
+
 class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
     drops        who is late loses the oldest; else all wait for each other
-    dropped      pictures not laid, by reason; decoded: pictures that came; chosen: of them those for the map
+    decoded      pictures that came; chosen: of them those for the map
+    newest       the picture that came last; covered: the last one of whose moment the log tells
     """
 
     def __init__(
@@ -55,8 +65,10 @@ class LiveFlow:
         self._expected = pictures_in(source)
         self._late_ms: list[float] = []
         self._error: BaseException | None = None
-        self.dropped: Counter[str] = Counter()
+        self._dropped: Counter[str] = Counter()
         self.decoded = self.chosen = 0
+        self.newest: Seen | None = None
+        self.covered: Seen | None = None
         self._over = threading.Event()
 
     @property
@@ -66,6 +78,14 @@ class LiveFlow:
             return float("nan"), float("nan")
         half, most = np.percentile(self._late_ms, [50, 95])
         return float(half), float(most)
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Pictures not laid by now, by reason. Safe to ask from any thread."""
+        late = Counter(overrun=self._to_lay.dropped)
+        counts = (late, self._dropped, self._source.health.dropped, self._selector.passed_over)
+        # copies first, in one step each: their own threads go on counting
+        return sum((Counter(dict(one)) for one in counts), self._laying.left_out)
 
     def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         """Until the video ends, or somebody asks to stop: what was chosen by then is laid all the same.
@@ -92,12 +112,10 @@ class LiveFlow:
         if self._error is not None:
             self._laying.abandon()
             raise self._error
-        self.dropped += self._source.health.dropped + self._selector.passed_over
-        self.dropped["overrun"] += self._to_lay.dropped
-        self.dropped += self._laying.left_out
 
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
+        self.newest = _seen(picture)
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
         if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:
@@ -109,16 +127,17 @@ class LiveFlow:
             self._choose(self._uncovered.popleft())
         if len(self._uncovered) > _WAITING_FOR_LOG:
             self._uncovered.popleft()
-            self.dropped["telemetry_gap"] += 1
+            self._dropped["telemetry_gap"] += 1
 
     def _choose(self, picture: VideoPicture) -> None:
+        self.covered = _seen(picture)
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         self._keep(chosen)
         if self._clock.is_settled:
             self._pass_on()
         elif self._drops and len(self._waiting) > _WAITING_FOR_CLOCK:
             self._waiting.popleft()
-            self.dropped["clock_unknown"] += 1
+            self._dropped["clock_unknown"] += 1
 
     def _stop_when(self, stopped: Callable[[], bool]) -> None:
         while not self._over.wait(_ASK_S):
@@ -157,12 +176,16 @@ class LiveFlow:
         try:
             pose = self._telemetry.poses.exterior_at(t_ns, self._clock.offset.sigma_s)
         except FrameRejected as error:
-            self.dropped[error.reason] += 1
+            self._dropped[error.reason] += 1
             return
         if self._source.is_undated:
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
         if self._laying.lay(picture, pose):
             self._late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
+
+
+def _seen(picture: VideoPicture) -> Seen:
+    return Seen(picture.pts_ns, picture.t_utc_ns, picture.arrived_ns)
 
 
 def pictures_in(source: VideoSource) -> int:

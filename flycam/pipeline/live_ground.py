@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -28,17 +29,21 @@ class FixedGround:
 
 
 class MovingGround:
-    """names: of the terrain files under the first place."""
+    """names: of the terrain files under the first place. Safe to ask from several threads."""
 
     def __init__(self, workspace: Workspace, dems: Sequence[DemInfo], poses: VideoPoses) -> None:
         self._workspace, self._dems, self._poses = workspace, dems, poses
         self._terrain: TerrainGrid | None = None
         self._loaded_at = (0.0, 0.0)
+        self._loading = threading.Lock()
         self.names = ""
 
     def under(self, centre_m: tuple[float, float, float]) -> TerrainGrid:
         """The terrain for a camera at (east, north, height)."""
-        east, north = centre_m[:2]
+        with self._loading:
+            return self._under(*centre_m[:2])
+
+    def _under(self, east: float, north: float) -> TerrainGrid:
         if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
             self._loaded_at = (east, north)
             self._terrain = terrain_for_flight(

@@ -82,6 +82,8 @@ class LiveLaying:
     Frames that are on the map stay as they lie: `flycam.pipeline.live_standing` has seen to them before.
 
     new         frames that this run laid
+    laid_ns     when the newest picture on the map was taken, UTC; None: there is none
+    notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
     rejections  frames that could not be laid
     withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
                 frames on record show
@@ -107,6 +109,9 @@ class LiveLaying:
         self.withdrawn: set[str] = set()
         self.filmed_before = 0
         self.new = 0
+        self.notes: tuple[str, ...] = ()
+        on_map = (one.header.captured_ns for one in standing if one.status is FrameStatus.USED)
+        self.laid_ns = max(on_map, default=None)
 
     def lay(self, picture: VideoPicture, pose: ExteriorOrientation) -> bool:
         """Rectify, record and merge one picture; whether it is new on the map. Raises what storage does."""
@@ -142,6 +147,7 @@ class LiveLaying:
         finally:
             path.unlink(missing_ok=True)
         self.new += 1
+        self.laid_ns = max(picture.t_utc_ns, self.laid_ns or picture.t_utc_ns)
         return True
 
     @property
@@ -202,6 +208,7 @@ class LiveLaying:
                 is_drill=self._film.is_drill,
             )
             self._open = _Open.of(self._workspace, flight, planned)
+            self.notes = flight.notes
         return self._open
 
     def _record(self, planned: Planned, opened: _Open, dem_id: str) -> FrameRecord:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from flycam.errors import PositionMissing
+from flycam.errors import PositionMissing, TelemetryGap
+from flycam.frame.telemetry import TelemetrySample
 from flycam.ingest.diagnosis import TerrainAt
 from flycam.ingest.mavlink_link import MavlinkLink
 from flycam.ingest.video_clock import REACH_S, ClockOffset
@@ -19,6 +23,21 @@ from flycam.ingest.video_poses import VideoPoses, settle
 
 _REFRESH_S = 0.5
 _FIRST_POSITION_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """The log's last word.
+
+    sample       the newest place that can be believed, None: none by then; age_s: seconds since
+    silent_s     seconds since anything came that is of this log, None: nothing yet
+    connections  times that its link was opened
+    """
+
+    sample: TelemetrySample | None
+    age_s: float
+    silent_s: float | None
+    connections: int
 
 
 class Telemetry(Protocol):
@@ -34,6 +53,9 @@ class Telemetry(Protocol):
 
     def covers(self, log_s: float) -> bool:
         """Whether all that will be known of a moment is known."""
+
+    def heard(self, log_s: float | None) -> Heard:
+        """What is known of the aircraft by a moment of the film, which a link does not ask for: by now."""
 
     def search(self, video_s: float) -> tuple[float, float]:
         """(middle, reach) of the clock offsets to look among."""
@@ -75,6 +97,21 @@ class Recorded:
         """Always: what is not there never will be."""
         return True
 
+    def heard(self, log_s: float | None) -> Heard:
+        """As if it came with the film: the last sample before that moment, or the place between two."""
+        if log_s is None:
+            return Heard(sample=None, age_s=0.0, silent_s=None, connections=1)
+        t_ns, track = self.zero_ns + round(log_s * 1e9), self.poses.track
+        before = bisect_right(track.samples, t_ns, key=lambda one: one.t_utc_ns)
+        if before == 0:
+            return Heard(sample=None, age_s=0.0, silent_s=None, connections=1)
+        age_s = (t_ns - track.samples[before - 1].t_utc_ns) / 1e9
+        try:
+            sample = track.pose_at(t_ns)
+        except TelemetryGap:
+            return Heard(sample=track.samples[before - 1], age_s=age_s, silent_s=age_s, connections=1)
+        return Heard(sample=sample, age_s=0.0, silent_s=age_s, connections=1)
+
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """The reader's."""
         return self._log.log.remarks
@@ -92,6 +129,7 @@ class Linked:
     def __init__(self, link: MavlinkLink, terrain_at: TerrainAt | None, zero_ns: int) -> None:
         self._link, self._terrain_at, self.zero_ns = link, terrain_at, zero_ns
         self._refreshed_s = float("-inf")
+        self._settling = threading.Lock()
         self.poses: VideoPoses
         self.told: ToldPoses
 
@@ -111,13 +149,27 @@ class Linked:
             time.sleep(_REFRESH_S)
 
     def refresh(self) -> None:
-        """Settle anew what is remembered, now and then."""
-        if time.monotonic() - self._refreshed_s >= _REFRESH_S:
-            self._settled()
+        """Settle anew what is remembered, now and then; not while another thread does."""
+        if time.monotonic() - self._refreshed_s >= _REFRESH_S and self._settling.acquire(blocking=False):
+            try:
+                self._settled()
+            finally:
+                self._settling.release()
 
     def covers(self, log_s: float) -> bool:
         """Whether a later sample has come."""
         return bool(len(self.told.time_s) and log_s <= self.told.time_s[-1])
+
+    def heard(self, _log_s: float | None) -> Heard:
+        """By now: its samples bear this machine's time."""
+        sample = self.poses.track.samples[-1]
+        silent_s = self._link.silent_s
+        return Heard(
+            sample=sample,
+            age_s=max(0.0, time.time() - sample.t_utc_ns / 1e9),
+            silent_s=silent_s if np.isfinite(silent_s) else None,
+            connections=self._link.health.connections,
+        )
 
     def search(self, video_s: float) -> tuple[float, float]:
         """Both clocks are the receiver's: the difference is how late the video comes."""
@@ -146,7 +198,8 @@ class Linked:
 
     def left_out(self) -> Counter[str]:
         """Packets that were refused, and samples of the last minutes."""
-        return self._link.health.refused + self.poses.left_out
+        # a copy first, in one step: the link's own thread goes on counting
+        return Counter(dict(self._link.health.refused)) + self.poses.left_out
 
     def _settled(self) -> bool:
         self._refreshed_s = time.monotonic()

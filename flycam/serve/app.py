@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from flycam import __version__
 from flycam.serve import (
     accounts,
+    airborne,
     communes,
     coordinates,
     events,
@@ -36,6 +37,7 @@ from flycam.serve.views import ViewCache
 
 _ROUTERS = (
     accounts,
+    airborne,
     communes,
     coordinates,
     events,
@@ -71,6 +73,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower
+    api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
     api.state.grounds = grounds
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)

@@ -1,4 +1,5 @@
-"""`/events`: server-sent events from the tile log, so that a screen learns what moved without asking."""
+"""`/events`: server-sent events from the tile log and from live flights, so that a screen learns what moved
+without asking."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
+from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
@@ -21,11 +23,13 @@ router = APIRouter()
 _TILES_IN_ONE_EVENT = 2000
 _KEEP_ALIVE_S = 15.0
 _WAITING = 1000
+_SOON_S = 0.05
 
 
 @router.get("/events")
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
-    """Events `tiles` (tiles of a mosaic moved) and `flights` (a mosaic or another revision appeared)."""
+    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared) and
+    `airborne` (all live flights, as `/api/airborne` has them but for their tracks)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -34,6 +38,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     services: Services = request.app.state.services
     follower: Follower = request.app.state.follower
     door: Door = request.app.state.door
+    sky: Sky = request.app.state.sky
     catalog = services.workspace.catalog
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[Moved] = asyncio.Queue(_WAITING)
@@ -43,25 +48,44 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
-    silent_s = 0.0
+    flying: object = frozenset()
+    said_s = followed_s = loop.time()
+    pace_s = services.follow_s
     try:
         yield "retry: 3000\n\n: here\n\n"
         while door.visitor(request.scope["headers"]) is not None:
-            await asyncio.sleep(services.follow_s)
-            silent_s += services.follow_s
-            now = await asyncio.to_thread(_watch_all, catalog, follower)
-            await asyncio.to_thread(follower.read_if_due)
-            if now != known:
-                known, silent_s = now, 0.0
-                yield "event: flights\ndata: {}\n\n"
+            await asyncio.sleep(pace_s)
+            words: list[str] = []
+            seen = await asyncio.to_thread(sky.look)
+            now_s = sky.now_s()
+            # over a flight in the air people wait for its tiles, and for word that it is lost
+            is_up = any(one.is_up(now_s) for one in seen)
+            pace_s = min(services.follow_s, LOOK_S) if is_up else services.follow_s
+            if (flies := news_of(seen, now_s)) != flying:
+                flying = flies
+                words.append(_event("airborne", [in_words(one, now_s) for one in seen]))
+            if loop.time() - followed_s >= services.follow_s - _SOON_S:
+                followed_s = loop.time()
+                now = await asyncio.to_thread(_watch_all, catalog, follower)
+                if now != known:
+                    known = now
+                    words.append(_event("flights", {}))
+            await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
-                silent_s = 0.0
-                yield f"event: tiles\ndata: {json.dumps(_words(news.get_nowait()))}\n\n"
-            if silent_s >= _KEEP_ALIVE_S:
-                silent_s = 0.0
-                yield ": still here\n\n"
+                words.append(_event("tiles", _words(news.get_nowait())))
+            if words:
+                said_s = loop.time()
+            elif loop.time() - said_s >= _KEEP_ALIVE_S:
+                said_s = loop.time()
+                words.append(": still here\n\n")
+            for one in words:
+                yield one
     finally:
         stop()
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
 def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:

@@ -85,18 +85,19 @@ class Follower:
         """The object that stands for a tile now; None where nothing was flown."""
         return self._catalog.tiles.head(watched.info.mosaic_id, watched.info.revision, tile_id)
 
-    def read_if_due(self) -> None:
-        """Look at the logs of all watched mosaics unless that was done a moment ago."""
-        if self.is_due:
-            self.read(only_if_due=True)
+    def read_if_due(self, within_s: float | None = None) -> None:
+        """Look at the logs of all watched mosaics unless that was done a moment ago, or within_s seconds."""
+        within_s = self._period_s if within_s is None else within_s
+        if time.monotonic() - self._read_at > within_s:
+            self.read(unless_within_s=within_s)
 
-    def read(self, *, only_if_due: bool = False) -> None:
+    def read(self, *, unless_within_s: float | None = None) -> None:
         """Look at the logs of all watched mosaics now. Raises CatalogUnavailable."""
         news: list[Moved] = []
         with self._lock:
-            if only_if_due and not self.is_due:
-                return
             began = time.monotonic()
+            if unless_within_s is not None and began - self._read_at <= unless_within_s:
+                return
             for mosaic_id, watched in self._watched.items():
                 moved = self._news_of(mosaic_id, watched)
                 if moved is not None:

@@ -40,6 +40,7 @@ def bearer(token: str) -> dict[str, str]:
 
 EVERYWHERE = (
     "/api/session",
+    "/api/airborne",
     "/api/events",
     "/api/flights",
     "/api/flights/x",

@@ -42,6 +42,7 @@ from flycam.catalog.records import (
     Withdrawal,
 )
 from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
+from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
 from flycam.frame.tile import TileRecord
@@ -134,6 +135,25 @@ def flight(flight_id: str = "f1", name: str = "Bản Lầu sáng", **changes: ob
     return Flight(**(values | changes))  # type: ignore[arg-type]
 
 
+AIRBORNE = Airborne(
+    flight_id="f1",
+    event_id="e-asked",
+    name="Bay trực tiếp",
+    is_drill=False,
+    is_recording=False,
+    run="a1",
+    beat=7,
+    told_ns=STORM_NS + 1,
+    aircraft=Aircraft(lonlat_deg=(104.8, 21.9), heading_deg=359.5, above_m=120.0, age_s=0.1),
+    track=((104.79, 21.9), (104.8, 21.9)),
+    footprint=((104.79, 21.89), (104.81, 21.89), (104.8, 21.91), (104.79, 21.89)),
+    picture_ns=STORM_NS,
+    picture_age_s=0.2,
+    video=LinkState(silent_s=0.1, connections=2),
+    telemetry=LinkState(is_lost=True),
+    left_out={"overrun": 3},
+    remarks=(("the stream ended", "luồng đã dừng"),),
+)
 MOSAIC = MosaicInfo(mosaic_id="m1", flight_id="f1", layer=Layer.COLOUR, base_zoom=20, min_zoom=8)
 
 
@@ -524,6 +544,7 @@ class CatalogSuite(ABC):
             "DROP TABLE revision_frames",
             "DROP TABLE placements",
             "DROP TABLE dem_sigmas",
+            "DROP TABLE airborne",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -533,6 +554,7 @@ class CatalogSuite(ABC):
             assert newer.revisions.open(MOSAIC, "hash-a", {}, STORM_NS) == 1
             assert newer.placements.of_flight("f1") == []
             assert newer.terrain.dems() == []
+            assert newer.airborne.since(0) == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -554,6 +576,36 @@ class CatalogSuite(ABC):
             assert newer.placements.of_flight("f1") == before
             layers = {(one.frame_id, one.layer) for one in before}
             assert layers == {(thermal.frame_id, Layer.THERMAL), (frame(2).frame_id, Layer.COLOUR)}
+
+    def test_a_report_of_a_live_flight_takes_the_place_of_the_one_before(self, catalog: Catalog) -> None:
+        catalog.airborne.put(AIRBORNE)
+        assert catalog.airborne.since(AIRBORNE.told_ns) == [AIRBORNE]
+        newer = replace(
+            AIRBORNE,
+            beat=8,
+            told_ns=AIRBORNE.told_ns + SECOND,
+            phase=Phase.ENDED,
+            aircraft=None,
+            footprint=(),
+            failure=("disk full", "đầy ổ đĩa"),
+        )
+        other = replace(AIRBORNE, flight_id="f2", name="Bay 2", told_ns=AIRBORNE.told_ns - SECOND)
+        catalog.airborne.put(other)
+        catalog.airborne.put(newer)
+        assert catalog.airborne.since(0) == [newer, other]
+        assert catalog.airborne.since(AIRBORNE.told_ns) == [newer]
+        catalog.airborne.forget_before(AIRBORNE.told_ns)
+        assert catalog.airborne.since(0) == [newer]
+
+    def test_a_live_flight_bears_the_name_on_record_and_is_gone_once_it_is_withdrawn(
+        self, catalog: Catalog
+    ) -> None:
+        catalog.airborne.put(AIRBORNE)
+        catalog.flights.put_flight(flight("f1"))
+        (told,) = catalog.airborne.since(0)
+        assert (told.name, told.event_id) == (flight("f1").name, flight("f1").event_id)
+        catalog.flights.put_flight(flight("f1", state=FlightState.WITHDRAWN))
+        assert catalog.airborne.since(0) == []
 
     def test_a_first_append_makes_heads_and_log_lines(self, catalog: Catalog) -> None:
         catalog.tiles.put_mosaic(MOSAIC)

@@ -136,6 +136,48 @@ export interface FeatureCollection {
   }[];
 }
 
+export type LonLat = [number, number];
+
+/** One of a live flight's links; `silent_s`: since the last that came over it. */
+export interface LinkInfo {
+  lost: boolean;
+  silent_s: number | null;
+  connections: number;
+}
+
+export interface Said {
+  sentence: string;
+  sentence_vi: string;
+}
+
+/** A live flight; durations (`…_s`) are counted by the server up to the moment it says them. */
+export interface AirborneFlight {
+  flight_id: string;
+  event_id: string;
+  name: string;
+  is_drill: boolean;
+  /** A film played again: its aircraft is not there now. */
+  is_recording: boolean;
+  run: string;
+  /** "silent": the program that lays it died, or cannot be heard. */
+  state: "flying" | "closing" | "silent" | "ended";
+  told_s: number;
+  aircraft: { lonlat: LonLat; heading_deg: number | null; above_m: number | null; age_s: number } | null;
+  /** Outline of the ground in the newest picture. */
+  footprint: LonLat[] | null;
+  picture: string | null;
+  picture_s: number | null;
+  laid: string | null;
+  video: LinkInfo;
+  telemetry: LinkInfo;
+  left_out_said: string;
+  left_out_said_vi: string;
+  remarks: Said[];
+  failure: Said | null;
+  /** Only in the answer to a request; events go on from there. */
+  track?: LonLat[];
+}
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -203,6 +245,7 @@ export const api = {
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
+  airborne: () => get<AirborneFlight[]>("/api/airborne"),
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
   gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),

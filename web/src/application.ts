@@ -3,15 +3,18 @@
 import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { heard, type Aloft } from "./airborne";
 import { api, type FlightInfo } from "./api";
 import { el, replace } from "./dom";
 import { setLanguage, t, warned } from "./i18n";
 import { Live } from "./live";
+import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
 import { isDrawnFinished, MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
+import { AirborneCards, flyingHere } from "./panel/airborne";
 import { Elsewhere } from "./panel/elsewhere";
 import { EvidenceCard } from "./panel/evidence";
 import { FlightList } from "./panel/flights";
@@ -34,6 +37,8 @@ import {
 } from "./state";
 
 const CLOCK_MS = 20_000;
+const AIRBORNE_MS = 250;
+const AIRCRAFT_ZOOM = 16;
 
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
@@ -46,12 +51,17 @@ export class Application {
     () => this.leaveFor(() => void this.showWhole()),
     (flight) => this.goTo(flight),
   );
+  private readonly airborne = new AirborneCards(
+    (one) => this.leaveFor(() => this.showAircraft(one)),
+    (id) => this.chooseEvent(id),
+  );
   private terrain: number[][] = [];
   private readonly map;
   private readonly ground;
   private readonly mosaics;
   private readonly communes;
   private readonly overlays;
+  private readonly aircraft;
   private readonly header;
   private readonly search;
   private readonly flights;
@@ -88,6 +98,7 @@ export class Application {
       if (boundariesFrom !== before) this.store.set({ boundariesFrom });
     });
     this.overlays = new Overlays(this.map);
+    this.aircraft = new AircraftLayer(this.map);
     this.map.on("singleclick", (event) => void this.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
@@ -98,30 +109,39 @@ export class Application {
 
   async start(): Promise<void> {
     this.store.subscribe((state, before) => this.render(state, before));
-    const [events, flights, terrain] = await Promise.all([api.events(), api.flights(), api.terrain()]);
+    const asking = [api.events(), api.flights(), api.terrain(), api.airborne()] as const;
+    const [events, flights, terrain, said] = await Promise.all(asking);
+    const airborne = heard([], said, performance.now());
     this.terrain = terrain.map((dem) => dem.bounds);
     this.ground.setTerrain(this.terrain);
     const asked = this.store.state.eventId;
     const found = events.some((event) => event.event_id === asked);
-    const eventId = found ? asked : defaultEvent(events, flights);
-    this.store.set({ events, flights, eventId });
+    const eventId = found ? asked : defaultEvent(events, flights, airborne);
+    this.store.set({ events, flights, eventId, airborne });
     if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
     if (linked) await this.pickInSight(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
+    window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
     new Live(this.store).follow();
   }
 
   private lay(): void {
     const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.position.element, this.card.element];
+    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
 
   private render(state: State, before: State): void {
     if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
+    if (state.airborne !== before.airborne) this.drawAirborne(state);
+    if (state.moved !== before.moved) {
+      this.mosaics.update(state);
+      return;
+    }
+    if (sameBesides(state, before, "airborne")) return;
     if (state.nowMs !== before.nowMs) {
       this.header.tick(state);
       this.flights.tick(state);
@@ -136,6 +156,7 @@ export class Application {
     this.mosaics.update(state);
     this.communes.update(state);
     this.card.render(state.nowMs);
+    this.drawAirborne(state);
     this.notice.hidden = state.online;
     this.notice.textContent = t("offline");
     const drill = currentEvent(state)?.is_drill ?? false;
@@ -208,11 +229,27 @@ export class Application {
     go();
   }
 
+  /** The page's own clock goes on between two words of the server. */
+  private drawAirborne(state: State): void {
+    const nowMs = performance.now();
+    this.airborne.update(state, nowMs);
+    this.aircraft.update(flyingHere(state), nowMs);
+  }
+
+  private showAircraft({ said }: Aloft): void {
+    if (!said.aircraft) return;
+    const view = this.map.getView();
+    view.setCenter(fromLonLat(said.aircraft.lonlat));
+    if ((view.getZoom() ?? 0) < AIRCRAFT_ZOOM) view.setZoom(AIRCRAFT_ZOOM);
+  }
+
   /** The newest flight of the event, and what lies near it; the rest is offered (`moves`). */
   private async showNewest(): Promise<void> {
     const bounds = visibleFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
     const opening = openingBounds(this.map, bounds, SMALL_PX);
+    const flying = flyingHere(this.store.state).find(({ said }) => said.aircraft);
     if (opening) this.showAll(opening);
+    else if (flying) this.showAircraft(flying);
     else await this.showWhole();
   }
 
@@ -327,4 +364,9 @@ export class Application {
     const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];
     this.map.getView().centerOn(coordinate, size, to);
   }
+}
+
+/** Whether nothing but this changed: what comes twice a second must not write lists anew under the reader's hand. */
+function sameBesides(state: State, before: State, part: keyof State): boolean {
+  return (Object.keys(state) as (keyof State)[]).every((name) => name === part || state[name] === before[name]);
 }

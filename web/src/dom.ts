@@ -30,6 +30,24 @@ export function write(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/** Calls `action` now, and at most every `everyMs`; the last call is never lost. */
+export function throttled(action: () => void, everyMs: number): () => void {
+  let timer = 0;
+  let again = false;
+  const run = (): void => {
+    action();
+    timer = window.setTimeout(() => {
+      timer = 0;
+      if (again) run();
+    }, everyMs);
+    again = false;
+  };
+  return () => {
+    if (timer) again = true;
+    else run();
+  };
+}
+
 /** Calls `action` once the caller has been quiet for `delayMs`. */
 export function debounced<A extends unknown[]>(action: (...args: A) => void, delayMs: number) {
   let timer = 0;

@@ -1,17 +1,23 @@
 /**
- * Follows the tile log: a line for a mosaic moves its version, which makes the map fetch the new tiles. The stream is
- * also the one judge of whether the server is there: who hears no answer to a request has it opened anew.
+ * Follows the tile log: a line for a mosaic moves its version, which makes the map fetch the new tiles; and the flights in
+ * the air. The stream is also the one judge of whether the server is there: who hears no answer to a request has it
+ * opened anew.
  */
 
-import { api, whenNotAnswered, type TilesMoved } from "./api";
-import { debounced } from "./dom";
+import { heard, type Aloft } from "./airborne";
+import { api, whenNotAnswered, type AirborneFlight, type TilesMoved } from "./api";
+import { throttled } from "./dom";
 import type { Store } from "./state";
 import * as versions from "./versions";
 
 const RETRY_MS = 5_000;
+const LIST_MS = 1500;
 
 export class Live {
-  private readonly refresh = debounced((missed: boolean) => void this.readFlights(missed), 1500);
+  /** A flight in the air moves tiles all the time: the list is read at once, and then as often as one reads it. */
+  private readonly refresh = throttled(() => void this.readFlights(), LIST_MS);
+  private missed = false;
+  private readonly asked = new Set<string>();
   private stream: EventSource | null = null;
   private retry = 0;
 
@@ -25,19 +31,44 @@ export class Live {
     this.stream = stream;
     stream.addEventListener("open", () => {
       // What moved while nobody was listening is in the list, not in the stream.
-      if (!this.store.state.online) this.refresh(true);
+      if (!this.store.state.online) {
+        this.missed = true;
+        this.refresh();
+      }
       this.setOnline(true);
+      void this.readAirborne();
     });
-    stream.addEventListener("flights", () => this.refresh(false));
+    stream.addEventListener("flights", () => this.refresh());
     stream.addEventListener("tiles", (event) => {
       versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
-      this.refresh(false);
+      this.store.set({ moved: this.store.state.moved + 1 });
+      this.refresh();
+    });
+    stream.addEventListener("airborne", (event) => {
+      this.setAirborne(JSON.parse((event as MessageEvent<string>).data) as AirborneFlight[]);
     });
     stream.addEventListener("error", () => {
       this.setOnline(false);
       // The browser reconnects by itself unless the server said no; then it is asked again, slowly.
       if (stream.readyState === EventSource.CLOSED) this.reopen();
     });
+  }
+
+  /** Whole tracks: events go on from them. */
+  private async readAirborne(): Promise<void> {
+    const said = await api.airborne().catch(() => null);
+    if (said) this.setAirborne(said);
+  }
+
+  private setAirborne(said: AirborneFlight[]): void {
+    const { airborne, events } = this.store.state;
+    this.store.set({ airborne: heard(airborne, said, performance.now()) });
+    const isNew = (id: string): boolean => !this.asked.has(id) && !events.some((event) => event.event_id === id);
+    const unknown = said.map((one) => one.event_id).filter(isNew);
+    unknown.forEach((id) => this.asked.add(id));
+    // that a flight is complete, or has its first picture, is in the list
+    const standing = (all: readonly Aloft[]): string => all.map((one) => one.said.flight_id + one.said.state).join();
+    if (unknown.length || standing(this.store.state.airborne) !== standing(airborne)) this.refresh();
   }
 
   /** A network that went away leaves a stream that looks open: only a new one tells whether the server is there. */
@@ -52,10 +83,12 @@ export class Live {
     if (this.store.state.online !== online) this.store.set({ online });
   }
 
-  private async readFlights(missed: boolean): Promise<void> {
+  private async readFlights(): Promise<void> {
+    const { missed } = this;
     const [events, flights] = await Promise.all([api.events(), api.flights()]).catch(() => [null, null]);
     if (!events || !flights) return;
     if (missed) flights.forEach((flight) => flight.mosaics.forEach(versions.catchUp));
+    this.missed = false;
     const eventId = this.store.state.eventId ?? flights[0]?.event_id ?? null;
     this.store.set({ events, flights, eventId });
   }

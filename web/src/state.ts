@@ -1,5 +1,6 @@
 /** What the page shows, in one value; views subscribe to it. The address bar carries what a link must keep. */
 
+import type { Aloft } from "./airborne";
 import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
 import type { Language } from "./i18n";
 import { dayOf } from "./time";
@@ -31,6 +32,10 @@ export interface State {
   /** Point whose card is open: longitude, latitude. */
   picked: readonly [number, number] | null;
   nowMs: number;
+  /** Live flights of all events. */
+  airborne: readonly Aloft[];
+  /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
+  moved: number;
 }
 
 type Listener = (state: State, before: State) => void;
@@ -83,6 +88,8 @@ export function initialState(): State {
     online: true,
     unread: [],
     nowMs: Date.now(),
+    airborne: [],
+    moved: 0,
   };
 }
 
@@ -103,9 +110,10 @@ export function flightsShown(state: State): FlightInfo[] {
   return state.flights.filter((flight) => flight.event_id === state.eventId);
 }
 
-/** The event opened without a link: the one flown last, a real one before a drill. */
-export function defaultEvent(events: EventInfo[], flights: FlightInfo[]): string | null {
-  const ranked = [...flights].sort((a, b) => b.last.localeCompare(a.last));
+/** The event opened without a link: one that is flown now, else flown last; a real one before a drill. */
+export function defaultEvent(events: EventInfo[], flights: FlightInfo[], airborne: readonly Aloft[] = []): string | null {
+  const flying = airborne.flatMap(({ said }) => (said.state === "flying" ? [{ event_id: said.event_id }] : []));
+  const ranked = [...flying, ...[...flights].sort((a, b) => b.last.localeCompare(a.last))];
   const isDrill = (id: string): boolean => events.find((event) => event.event_id === id)?.is_drill ?? false;
   const real = ranked.find((flight) => !isDrill(flight.event_id));
   return (real ?? ranked[0])?.event_id ?? events[0]?.event_id ?? null;

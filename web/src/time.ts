@@ -29,6 +29,18 @@ export function formatTime(iso: string | number): string {
   return `${formatDate(iso)} ${formatClock(iso)}`;
 }
 
+/** "10/09/2024 10:15:03": where a second matters. */
+export function formatSeconds(iso: string | number): string {
+  return `${formatTime(iso)}:${two(local(iso).getUTCSeconds())}`;
+}
+
+/** A duration in whole seconds, rounded up so that nothing looks newer than it is; in minutes, in hours. */
+export function formatAgo(seconds: number): string {
+  if (seconds < 120) return t("seconds", Math.max(1, Math.ceil(seconds)));
+  if (seconds < 7200) return t("minutes", Math.floor(seconds / 60));
+  return t("hours", Math.floor(seconds / 3600));
+}
+
 /** "10/09/2024 10:15–10:32", or both dates where a flight crosses midnight. */
 export function formatPeriod(first: string, last: string): string {
   if (formatTime(first) === formatTime(last)) return formatTime(first);

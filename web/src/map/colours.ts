@@ -8,6 +8,8 @@ export const COLOURS = {
   footprint: "#00e5ff",
   gap: "#d3190f",
   picked: "#ffd400",
+  aircraft: "#ff8a00",
+  aircraftLost: "#8d969e",
   notFlownLine: "rgba(60, 70, 80, 0.34)",
   ground: "#e4e2da",
 } as const;

@@ -22,7 +22,7 @@ import { COLOURS, hatchTile } from "./colours";
 import { chosenMosaic } from "./mosaics";
 import { Z } from "./view";
 
-const FONT = '700 16px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
+export const FONT = '700 16px "Segoe UI", Roboto, "Noto Sans", "Liberation Sans", Arial, sans-serif';
 /** Smaller than this on screen, a flight is a labelled dot: an outline of four pixels tells nobody anything. */
 export const SMALL_PX = 70;
 /** A name of more letters is broken between words: a phone is 390 pixels wide. */

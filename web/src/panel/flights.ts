@@ -2,7 +2,7 @@
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace, write } from "../dom";
-import { inLanguage, language, t, tOr, warned } from "../i18n";
+import { inLanguage, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { flightsShown, revisionOf, type State, type Store } from "../state";
@@ -10,6 +10,8 @@ import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
   readonly element = el("section", { class: "flights" });
+  private waits = false;
+  private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
 
   constructor(
@@ -17,7 +19,18 @@ export class FlightList {
     private readonly goTo: (flight: FlightInfo) => void,
   ) {}
 
+  /** A choice that is open under the reader's hand stays: what is only newer is written when it is left. */
   render(state: State): void {
+    const held = document.activeElement;
+    const { revisions, spectral, hidden, selectedFlight, language, eventId } = state;
+    const chosen = [revisions, spectral, hidden, selectedFlight, language, eventId];
+    const isOnlyNewer = chosen.every((one, n) => one === this.chosen[n]);
+    this.chosen = chosen;
+    if (isOnlyNewer && held instanceof HTMLSelectElement && this.element.contains(held)) {
+      if (!this.waits) held.addEventListener("blur", () => this.renderLate(), { once: true });
+      this.waits = true;
+      return;
+    }
     const flights = flightsShown(state);
     replace(
       this.element,
@@ -26,6 +39,11 @@ export class FlightList {
         ? el("ol", {}, ...flights.map((flight) => this.item(state, flight)))
         : el("p", { class: "empty" }, t("noFlights")),
     );
+  }
+
+  private renderLate(): void {
+    this.waits = false;
+    window.setTimeout(() => this.render(this.store.state), 0); // the focus is still where it was
   }
 
   /** Only the ages move with the clock: a list that is open under the reader's hand stays. */
@@ -127,10 +145,10 @@ export class FlightList {
   private report(state: State, flight: FlightInfo): HTMLElement | null {
     const mosaic = chosenMosaic(state, flight);
     const drawn = mosaic?.revisions.find((one) => one.revision === revisionOf(state, mosaic));
-    const kinds = (["html", "pdf"] as const).filter((kind) => drawn?.reports[`${language()}.${kind}`]);
+    const kinds = (["html", "pdf"] as const).filter((kind) => drawn?.reports[`${languageNow()}.${kind}`]);
     if (!mosaic || !drawn || !kinds.length) return null;
     const address = (kind: "html" | "pdf"): string =>
-      reportUrl(flight.flight_id, mosaic.layer, drawn.revision, kind, language());
+      reportUrl(flight.flight_id, mosaic.layer, drawn.revision, kind, languageNow());
     const link = (kind: "html" | "pdf"): HTMLElement =>
       el("a", { href: address(kind), target: "_blank", rel: "noopener" }, kind.toUpperCase());
     const links = kinds.flatMap((kind, n) => (n ? [" · ", link(kind)] : [link(kind)]));

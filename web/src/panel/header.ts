@@ -8,6 +8,7 @@ import { formatTime } from "../time";
 
 export class Header {
   readonly element = el("header", { class: "top" });
+  private said = "";
   private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
 
   constructor(
@@ -24,6 +25,9 @@ export class Header {
   render(state: State): void {
     const event = currentEvent(state);
     this.tick(state);
+    const said = JSON.stringify([state.language, state.eventId, state.events, state.session]);
+    if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
+    this.said = said;
     replace(
       this.element,
       el("div", { class: "brand" }, "flycam"),

@@ -27,6 +27,7 @@ const EXPLAINED: { word: Word; sign: string }[] = [
   { word: "legendNoTerrain", sign: "no-terrain" },
   { word: "legendFlight", sign: "flight" },
   { word: "legendPicked", sign: "picked" },
+  { word: "legendAircraft", sign: "aircraft" },
 ];
 
 export class LayerPanel {
@@ -145,6 +146,10 @@ function drawing(name: string): string {
   }
   if (name === "picked") {
     return `${open}${back("#6f7f5f")}<rect x="4" y="4" width="26" height="14" fill="none" stroke="${COLOURS.picked}" stroke-width="2"/><circle cx="17" cy="11" r="4" fill="${COLOURS.picked}" stroke="#14202b" stroke-width="1.6"/></svg>`;
+  }
+  if (name === "aircraft") {
+    const way = `<path d="M2 19 13 13" fill="none" stroke="${COLOURS.aircraft}" stroke-width="2"/>`;
+    return `${open}${back("#6f7f5f")}${way}<path d="M20 4l-1 13-4-4-5-1z" fill="${COLOURS.aircraft}" stroke="#fff" stroke-width="1.4"/></svg>`;
   }
   const line = LINES[name] ?? { colour: "#fff", width: 1 };
   const hatch =

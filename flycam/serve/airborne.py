@@ -1,0 +1,183 @@
+"""`/api/airborne`: aircraft of which films are laid now; the same, as it changes, goes to `/events`.
+
+How old a report is, is measured here from when it was first seen, so that the clocks of two machines need not
+agree; only a report that was there before this server began is as old as the two clocks say.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request
+
+from flycam.catalog.catalog import Catalog
+from flycam.frame.airborne import Airborne, LinkState, Phase
+from flycam.frame.left_out import left_out_said
+from flycam.serve.guard import viewer
+from flycam.serve.wording import Json, iso, iso_or_none
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+SILENT_S = 1.25
+"""A flight reports more than twice a second: after so long without a report nothing is known of it."""
+
+LOOK_S = 0.2
+_SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
+
+
+class Standing(StrEnum):
+    """How a flight stands for whoever looks: SILENT is one whose program died, or cannot be heard."""
+
+    FLYING = "flying"
+    CLOSING = "closing"
+    SILENT = "silent"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """A report, and when (monotonic seconds) it was told, as far as that is known here."""
+
+    told: Airborne
+    at_s: float
+
+    def age_s(self, now_s: float) -> float:
+        """Seconds since it was told."""
+        return max(0.0, now_s - self.at_s)
+
+    def standing(self, now_s: float) -> Standing:
+        """What the report means by now."""
+        if self.told.phase is Phase.ENDED:
+            return Standing.ENDED
+        if self.age_s(now_s) > SILENT_S:
+            return Standing.SILENT
+        return Standing(self.told.phase.value)
+
+    def is_up(self, now_s: float) -> bool:
+        """Whether more is to be heard of it at any moment."""
+        return self.standing(now_s) in (Standing.FLYING, Standing.CLOSING)
+
+    def is_shown(self, now_s: float) -> bool:
+        """Whether it is still news."""
+        has_ended = self.told.phase is Phase.ENDED
+        return self.age_s(now_s) <= (_SHOWN_ENDED_S if has_ended else _SHOWN_SILENT_S)
+
+
+class Sky:
+    """What is in the air, read from the catalogue for all readers of this process. Safe to use from several
+    threads.
+
+    idle_s  how often it is looked for a first aircraft; while there are any it is every LOOK_S
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        idle_s: float,
+        clock_ns: Callable[[], int] = time.time_ns,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._catalog, self._idle_s = catalog, idle_s
+        self._clock_ns, self._clock_s = clock_ns, clock_s
+        self._lock = threading.Lock()
+        self._sighted: dict[str, Sighted] = {}
+        self._read_s = float("-inf")
+
+    def look(self) -> list[Sighted]:
+        """The flights that are news, by id. Raises CatalogUnavailable."""
+        with self._lock:
+            now_s = self._clock_s()
+            if now_s - self._read_s >= self._period_s(now_s):
+                self._sighted = self._read(now_s)
+                self._read_s = now_s
+            return [one for _, one in sorted(self._sighted.items()) if one.is_shown(now_s)]
+
+    def now_s(self) -> float:
+        """By the clock that reports are dated with here."""
+        return self._clock_s()
+
+    def _period_s(self, now_s: float) -> float:
+        is_busy = any(one.is_up(now_s) for one in self._sighted.values())
+        return min(LOOK_S, self._idle_s) if is_busy else self._idle_s
+
+    def _read(self, now_s: float) -> dict[str, Sighted]:
+        now_ns = self._clock_ns()
+        reports = self._catalog.airborne.since(now_ns - round(_SHOWN_SILENT_S * 1e9))
+        return {told.flight_id: self._sight(told, now_s, now_ns) for told in reports}
+
+    def _sight(self, told: Airborne, now_s: float, now_ns: int) -> Sighted:
+        before = self._sighted.get(told.flight_id)
+        if before is None:
+            return Sighted(told, now_s - max(0.0, (now_ns - told.told_ns) / 1e9))
+        if (before.told.run, before.told.beat) == (told.run, told.beat):
+            return Sighted(told, before.at_s)  # its name may be another by now
+        return Sighted(told, now_s)
+
+
+def sky_of(request: Request) -> Sky:
+    """The sky behind a request."""
+    sky: Sky = request.app.state.sky
+    return sky
+
+
+@router.get("/api/airborne")
+def airborne(sky: Annotated[Sky, Depends(sky_of)]) -> list[Json]:
+    """Live flights, those that ended or fell silent a while ago too, each with its track."""
+    return [{**in_words(one, sky.now_s()), "track": one.told.track} for one in sky.look()]
+
+
+def in_words(sighted: Sighted, now_s: float) -> Json:
+    """A flight without its track; every `…_s` counts up to this moment."""
+    told, since_s = sighted.told, sighted.age_s(now_s)
+    aircraft = told.aircraft
+    return {
+        "flight_id": told.flight_id,
+        "event_id": told.event_id,
+        "name": told.name,
+        "is_drill": told.is_drill,
+        "is_recording": told.is_recording,
+        "run": told.run,
+        "state": sighted.standing(now_s).value,
+        "told": iso(told.told_ns),
+        "told_s": round(since_s, 2),
+        "aircraft": aircraft
+        and {
+            "lonlat": aircraft.lonlat_deg,
+            "heading_deg": aircraft.heading_deg,
+            "above_m": aircraft.above_m,
+            "age_s": round(aircraft.age_s + since_s, 2),
+        },
+        "footprint": told.footprint or None,
+        "picture": iso_or_none(told.picture_ns),
+        "picture_s": _since(told.picture_age_s, since_s),
+        "laid": iso_or_none(told.laid_ns),
+        "video": _link(told.video, since_s),
+        "telemetry": _link(told.telemetry, since_s),
+        "left_out": dict(told.left_out),
+        "left_out_said": left_out_said(told.left_out),
+        "left_out_said_vi": left_out_said(told.left_out, "vi"),
+        "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
+        "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
+    }
+
+
+def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing]]:
+    """What makes a screen's picture of the sky another one."""
+    return frozenset((one.told.flight_id, one.told.run, one.told.beat, one.standing(now_s)) for one in seen)
+
+
+def _link(link: LinkState, since_s: float) -> Json:
+    return {
+        "lost": link.is_lost,
+        "silent_s": _since(link.silent_s, since_s),
+        "connections": link.connections,
+    }
+
+
+def _since(told_s: float | None, since_s: float) -> float | None:
+    return None if told_s is None else round(told_s + since_s, 2)

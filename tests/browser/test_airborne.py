@@ -1,0 +1,346 @@
+"""Aircraft in the air on a real screen: told while they fly, and honest once nothing is told any more."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from flycam.catalog.catalog import Catalog
+from flycam.drill.video import VideoDrillReport
+from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
+from flycam.pipeline.live import live
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.workspace import silent
+from flycam.serve.services import Services
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import settled
+from tests.houses import House
+from tests.ingest.streaming import free_port, rtsp_server
+from tests.pipeline.test_live_news import log_start_s
+from tests.pipeline.test_live_stream import replayed
+from tests.serve.running import running
+from tests.serve.test_tiles import write
+from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world
+
+pytestmark = pytest.mark.browser
+
+SAID_WITHIN_S = 2.0
+HERE = f"event={REAL}&map=16/{LAT - 0.02}/{LON + 0.03}"  # nothing was flown here: only an aircraft is orange
+PLACE = (LON + 0.03, LAT - 0.02)
+TAKEN_NS = 1_788_574_380_000_000_000  # 05/09/2026 09:13:00 in Việt Nam
+_ORANGE = np.array([255, 138, 0])
+
+
+def told(flight_id: str = "bay1", name: str = "Bay 1", place: LonLat = PLACE, **changes: object) -> Airborne:
+    values: dict[str, object] = {
+        "flight_id": flight_id,
+        "event_id": REAL,
+        "name": name,
+        "is_drill": False,
+        "is_recording": False,
+        "run": "a",
+        "beat": 1,
+        "told_ns": time.time_ns(),
+        "aircraft": Aircraft(lonlat_deg=place, heading_deg=45.0, above_m=120.0, age_s=0.1),
+        "track": (place, (place[0] + 0.001, place[1])),
+        "picture_ns": TAKEN_NS,
+        "picture_age_s": 0.1,
+        "video": LinkState(silent_s=0.1, connections=1),
+        "telemetry": LinkState(silent_s=0.1, connections=1),
+    }
+    return Airborne(**(values | changes))  # type: ignore[arg-type]
+
+
+class Teller:
+    """Tells of flights as often as a live flight does; `say` changes what is told of one."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog, self._told = catalog, dict[str, Airborne]()
+        self._lock, self._over = threading.Lock(), threading.Event()
+        self._thread = threading.Thread(target=self._tell, daemon=True)
+
+    def __enter__(self) -> Teller:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def say(self, report: Airborne) -> None:
+        with self._lock:
+            self._told[report.flight_id] = report
+
+    def kill(self, flight_id: str) -> None:
+        with self._lock:
+            del self._told[flight_id]
+
+    def _tell(self) -> None:
+        beat = 1
+        while not self._over.wait(0.4):
+            beat += 1
+            with self._lock:
+                for report in self._told.values():
+                    self._catalog.airborne.put(replace(report, beat=beat, told_ns=time.time_ns()))
+
+
+@pytest.fixture
+def own_world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+@pytest.fixture
+def teller(own_world: World) -> Iterator[Teller]:
+    with Teller(own_world.workspace.catalog) as one:
+        yield one
+
+
+@pytest.fixture
+def own_address(own_world: World) -> Iterator[str]:
+    with running(Services(workspace=own_world.workspace)) as url:
+        yield url
+
+
+def card_of(page: Page, flight_id: str) -> Locator:
+    return page.locator(f'[data-airborne="{flight_id}"]')
+
+
+def orange_near_the_middle(page: Page) -> int:
+    """How many pixels of an aircraft's colour lie about the middle of the map."""
+    picture, box = settled(page), page.locator(".map").bounding_box()
+    assert box is not None
+    x, y = round(box["x"] + box["width"] / 2), round(box["y"] + box["height"] / 2)
+    part = picture[y - 25 : y + 25, x - 25 : x + 25].astype(int)
+    return int((np.abs(part - _ORANGE).max(axis=-1) < 12).sum())
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ended(
+    open_page: OpenPage, own_address: str, teller: Teller, size: str
+) -> None:
+    page = open_page(size, f"lang=vi&{HERE}", url=own_address)
+    assert orange_near_the_middle(page) == 0
+    teller.say(told())
+    card = card_of(page, "bay1")
+    expect(card).to_contain_text(re.compile("hình cách đây [12] giây", re.IGNORECASE))
+    expect(card).to_contain_text("Hình cuối: 05/09/2026 09:13:00")
+    expect(card).to_contain_text("Hình: tốt · số liệu bay: tốt")
+    assert orange_near_the_middle(page) > 100
+    box, width = card.bounding_box(), page.viewport_size
+    assert box is not None and width is not None and box["x"] + box["width"] <= width["width"]
+    teller.say(told(phase=Phase.CLOSING))
+    expect(card).to_contain_text("đang trải nốt")
+    teller.say(told(phase=Phase.ENDED))
+    expect(card).to_contain_text("Đã bay xong")
+    expect(card).not_to_contain_text("cách đây")
+    assert orange_near_the_middle(page) == 0
+
+
+@pytest.mark.parametrize(
+    ("language", "video", "telemetry", "last"),
+    [
+        ("vi", "Mất hình", "Mất số liệu bay", "Hình cuối: 05/09/2026 09:13:00"),
+        ("en", "Video lost", "Telemetry lost", "Last picture: 05/09/2026 09:13:00"),
+    ],
+)
+def test_each_lost_link_is_named_with_the_time_of_the_last_picture(
+    open_page: OpenPage,
+    own_address: str,
+    teller: Teller,
+    language: str,
+    video: str,
+    telemetry: str,
+    last: str,
+) -> None:
+    page = open_page(link=f"lang={language}&{HERE}", url=own_address)
+    lost = LinkState(silent_s=7.0, is_lost=True, connections=1)
+    card = card_of(page, "bay1")
+    teller.say(told(video=lost))
+    expect(card).to_contain_text(re.compile(video, re.IGNORECASE))
+    expect(card).to_contain_text(last)
+    assert orange_near_the_middle(page) == 0  # grey: it may be elsewhere by now
+    teller.say(told(telemetry=lost))
+    expect(card).to_contain_text(re.compile(telemetry, re.IGNORECASE))
+    teller.say(told())
+    expect(card).not_to_have_class(re.compile("lost"))
+
+
+def test_of_two_flights_at_once_only_the_one_that_is_silent_is_lost(
+    open_page: OpenPage, own_address: str, teller: Teller
+) -> None:
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told())
+    teller.say(told("bay2", "Bay 2", (PLACE[0] + 0.002, PLACE[1])))
+    first, second = card_of(page, "bay1"), card_of(page, "bay2")
+    expect(first).to_contain_text("Bay 1")
+    expect(second).to_contain_text("Bay 2")
+    teller.kill("bay2")
+    expect(second).to_contain_text("MẤT LIÊN LẠC với máy nhận hình")
+    expect(second).to_contain_text("Hình cuối: 05/09/2026 09:13:00 (hình cách đây")
+    expect(first).not_to_have_class(re.compile("lost"))
+
+
+def test_a_page_that_hears_nothing_from_the_server_says_so_and_counts_on(
+    open_page: OpenPage, own_world: World, teller: Teller
+) -> None:
+    with running(Services(workspace=own_world.workspace)) as url:
+        page = open_page(link=f"lang=vi&{HERE}", url=url)
+        teller.say(told())
+        card = card_of(page, "bay1")
+        expect(card).to_contain_text("Hình: tốt")
+        page.context.set_offline(True)
+        page.wait_for_timeout(200)
+    expect(card).to_contain_text("KHÔNG CÓ TIN từ máy chủ", timeout=8000)
+    expect(card).not_to_contain_text("Hình: ")
+    expect(card).to_contain_text(re.compile("hình cách đây [4-9] giây"), timeout=8000)
+
+
+def test_a_real_flight_elsewhere_is_offered_and_a_drill_is_not(
+    open_page: OpenPage, own_address: str, teller: Teller
+) -> None:
+    page = open_page(link=f"lang=vi&event={DRILL}", url=own_address)
+    teller.say(told())
+    page.get_by_role("button", name="Đang bay ở sự kiện khác: Bay 1").click()
+    expect(card_of(page, "bay1")).to_be_visible()
+    teller.say(told("tap", "Bay tập", event_id=DRILL, is_drill=True))
+    page.wait_for_timeout(1500)
+    expect(page.locator(".airborne")).not_to_contain_text("Bay tập")
+
+
+def test_a_recording_and_a_drill_are_never_taken_for_an_aircraft_in_the_air(
+    open_page: OpenPage, own_address: str, teller: Teller
+) -> None:
+    page = open_page(link=f"lang=vi&event={DRILL}", url=own_address)
+    teller.say(told(event_id=DRILL, is_drill=True, is_recording=True))
+    card = card_of(page, "bay1")
+    expect(card).to_contain_text("DIỄN TẬP · PHÁT LẠI")
+    card.locator("summary").click()
+    expect(card).to_contain_text("lúc này máy bay không ở đó")
+
+
+def test_notes_and_what_was_left_out_are_told_in_the_language_of_the_page(
+    open_page: OpenPage, own_address: str, teller: Teller
+) -> None:
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    note = ("the event is kept", "sự kiện được giữ nguyên")
+    teller.say(told(left_out={"overrun": 12, "too_blurred": 3}, remarks=(note,), laid_ns=TAKEN_NS))
+    card = card_of(page, "bay1")
+    card.locator("summary").click()
+    expect(card).to_contain_text("Không dùng: 12 đến nhanh hơn tốc độ xử lý, 3 quá mờ")
+    expect(card).to_contain_text("sự kiện được giữ nguyên")
+    expect(card).to_contain_text("Mới nhất trên bản đồ: 05/09/2026 09:13:00")
+    page.wait_for_timeout(1500)
+    expect(card.locator("details")).to_have_attribute("open", "")  # news do not close it
+    page.locator(".language").click()
+    expect(card).to_contain_text("Not used: 12 came faster than they could be laid, 3 too blurred")
+
+
+def test_who_types_is_not_interrupted_by_the_news(
+    open_page: OpenPage, own_address: str, own_world: World, teller: Teller
+) -> None:
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told())
+    expect(card_of(page, "bay1")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda one: asked.append(one.url) if "/api/flights" in one.url else None)
+    box = page.locator(".search input")
+    box.click()
+    for number, letter in enumerate("nam luc thuong"):
+        write(own_world.workspace, 100 + number, 10 + number)  # tiles of a flight move all the time
+        page.keyboard.type(letter)
+        page.wait_for_timeout(250)
+    expect(box).to_have_value("nam luc thuong")
+    expect(box).to_be_focused()
+    assert len(asked) >= 2  # there were news
+
+
+@contextmanager
+def flying(house: House, film: VideoDrillReport) -> Iterator[subprocess.Popen[bytes]]:
+    """`flycam live --realtime` in a process of its own."""
+    given = ["--video", film.video, "--telemetry", film.subtitles, "--camera", film.camera]
+    words = [sys.executable, "-m", "flycam", "live", *given, "--realtime", "--data", house.root]
+    with subprocess.Popen([str(word) for word in words], stderr=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_killed_flight_is_said_to_be_lost_in_two_seconds_and_its_tiles_came_while_it_flew(
+    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house = make_house(film)
+    versions: set[str] = set()
+    with running(Services(workspace=house.workspace)) as url:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        page.on("request", lambda asked: versions.update(re.findall(r"/tiles/.*[?&]v=(\d+)", asked.url)))
+        with flying(house, film) as process:
+            card = page.locator(".airborne-card")
+            expect(card).to_contain_text("Hình: tốt", timeout=60_000)
+            expect(page.locator(".flight")).to_be_attached(timeout=20_000)
+            page.wait_for_timeout(7_000)
+            assert len(versions) > 5, versions  # tiles are asked for as they come
+            os.kill(process.pid, signal.SIGKILL)
+            lost_s = seconds_until_lost(page)
+        expect(card).to_contain_text(re.compile(r"Hình cuối: \d\d/\d\d/\d{4} \d\d:\d\d:\d\d \(hình cách đây"))
+        expect(page.locator(".flight")).to_contain_text("chưa đủ ảnh")
+    assert lost_s < SAID_WITHIN_S
+
+
+@pytest.mark.slow
+def test_a_video_link_that_is_cut_is_on_the_screen_in_two_seconds(
+    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    """A real RTSP server, real UDP packets, a real browser."""
+    house, over = make_house(film), threading.Event()
+    link_port = free_port(socket.SOCK_DGRAM)
+    with running(Services(workspace=house.workspace)) as url, ExitStack() as stack:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        server = stack.enter_context(ExitStack())
+        stream = server.enter_context(rtsp_server(film.video, free_port()))
+        packets = (film.telemetry, link_port, time.monotonic() + 1.0, log_start_s(film), over)
+        request = LiveRequest(
+            video=stream,
+            telemetry=f"udp://127.0.0.1:{link_port}",
+            camera=film.camera,
+            is_drill=True,
+            clock_offset_s=0.0,
+        )
+        arguments = (house.workspace, request, Labels(), silent, over.is_set)
+        for target, given in ((replayed, packets), (live, arguments)):
+            thread = threading.Thread(target=target, args=given)
+            thread.start()
+            stack.callback(thread.join, 30.0)
+        stack.callback(over.set)
+        card = page.locator(".airborne-card")
+        expect(card).to_contain_text("Hình: tốt", timeout=30_000)
+        expect(page.locator(".flight")).to_be_attached(timeout=20_000)
+        server.close()
+        lost_s = seconds_until_lost(page)
+        expect(card).to_contain_text("MẤT HÌNH")
+        expect(card).to_contain_text("số liệu bay: tốt")
+    assert lost_s < SAID_WITHIN_S
+
+
+def seconds_until_lost(page: Page) -> float:
+    began_s = time.monotonic()
+    page.wait_for_selector(".airborne-card.lost", timeout=20_000)
+    lost_s = time.monotonic() - began_s
+    print(f"said to be lost after {lost_s:.2f} s")
+    return lost_s

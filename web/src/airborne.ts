@@ -1,0 +1,61 @@
+/**
+ * Live flights as this page knows them. The server counts every duration up to the moment it speaks; from then on the
+ * page's own clock counts, so that neither a wrong clock nor a silent server makes an old picture look new.
+ */
+
+import type { AirborneFlight, LonLat } from "./api";
+
+export interface Aloft {
+  said: AirborneFlight;
+  /** Where it has been as far as this page was told, oldest first. */
+  track: LonLat[];
+  /** `performance.now()` when the server said it. */
+  heardMs: number;
+}
+
+/** What is wrong, the worst first: who knows nothing of the flight need not say that a link of it is lost. */
+export type Trouble = "server" | "program" | "video" | "telemetry";
+
+/** A server that tells of a flight tells twice a second. */
+const SERVER_SILENT_S = 1.5;
+const MOST_TRACK = 1200;
+
+/** The flights as the server said them now, each with the track it had. */
+export function heard(before: readonly Aloft[], said: AirborneFlight[], heardMs: number): Aloft[] {
+  return said.map((one) => {
+    const known = before.find(({ said: old }) => old.flight_id === one.flight_id && old.run === one.run);
+    return { said: one, track: one.track ?? grown(known?.track ?? [], one.aircraft?.lonlat), heardMs };
+  });
+}
+
+function grown(track: LonLat[], place: LonLat | undefined): LonLat[] {
+  const last = track[track.length - 1];
+  if (!place || (last && last[0] === place[0] && last[1] === place[1])) return track;
+  const half = MOST_TRACK / 2;
+  const kept = track.length < MOST_TRACK ? track : [...track.slice(0, half).filter((_, n) => n % 2 === 0), ...track.slice(half)];
+  return [...kept, place];
+}
+
+/** Seconds since the server spoke of a flight. */
+export function sinceHeardS(one: Aloft, nowMs: number): number {
+  return Math.max(0, (nowMs - one.heardMs) / 1000);
+}
+
+/** A duration of the server's, counted on; null stays null. */
+export function countedS(saidS: number | null, one: Aloft, nowMs: number): number | null {
+  return saidS === null ? null : saidS + sinceHeardS(one, nowMs);
+}
+
+export function troubleOf(one: Aloft, nowMs: number): Trouble | null {
+  const { state, video, telemetry } = one.said;
+  if (state === "silent") return "program";
+  if (state === "ended") return null;
+  if (sinceHeardS(one, nowMs) > SERVER_SILENT_S) return "server";
+  if (video.lost) return "video";
+  return telemetry.lost ? "telemetry" : null;
+}
+
+/** Whether an aircraft is to be seen: of one that has landed nothing is known any more. */
+export function isUp(one: Aloft): boolean {
+  return one.said.state === "flying" || one.said.state === "silent";
+}

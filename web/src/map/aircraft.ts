@@ -1,0 +1,130 @@
+/** Aircraft in the air: where each is, which way it heads, its track, and the ground in its newest picture. */
+
+import type Map from "ol/Map";
+import Feature from "ol/Feature";
+import LineString from "ol/geom/LineString";
+import Point from "ol/geom/Point";
+import Polygon from "ol/geom/Polygon";
+import VectorLayer from "ol/layer/Vector";
+import VectorSource from "ol/source/Vector";
+import Fill from "ol/style/Fill";
+import Icon from "ol/style/Icon";
+import Stroke from "ol/style/Stroke";
+import Style from "ol/style/Style";
+import Text from "ol/style/Text";
+import { fromLonLat } from "ol/proj";
+import { countedS, isUp, troubleOf, type Aloft } from "../airborne";
+import type { LonLat } from "../api";
+import { t } from "../i18n";
+import { formatAgo } from "../time";
+import { COLOURS } from "./colours";
+import { FONT } from "./overlays";
+import { Z } from "./view";
+
+const SIZE_PX = 44;
+const LABEL_PX = 30;
+
+export class AircraftLayer {
+  private readonly source = new VectorSource();
+  private readonly signs: Record<string, HTMLCanvasElement> = {};
+  private drawn = "";
+
+  constructor(map: Map) {
+    map.addLayer(new VectorLayer({ source: this.source, zIndex: Z.aircraft, updateWhileInteracting: true }));
+  }
+
+  /** Draws these; a page on which nothing moved and no age changed is not painted again. */
+  update(aloft: readonly Aloft[], nowMs: number): void {
+    const up = aloft.filter(isUp);
+    const labels = up.map((one) => labelOf(one, nowMs, up.length > 1));
+    const drawn = JSON.stringify(
+      up.map((one, n) => [one.said.aircraft, one.said.footprint, one.track.length, troubleOf(one, nowMs), labels[n]]),
+      (key, value: unknown) => (key === "age_s" ? undefined : value),
+    );
+    if (drawn === this.drawn) return;
+    this.drawn = drawn;
+    this.source.clear(true);
+    this.source.addFeatures(up.flatMap((one, n) => this.features(one, labels[n] ?? "", nowMs)));
+  }
+
+  private features(one: Aloft, label: string, nowMs: number): Feature[] {
+    const lost = troubleOf(one, nowMs) !== null;
+    const colour = lost ? COLOURS.aircraftLost : COLOURS.aircraft;
+    const { footprint, aircraft } = one.said;
+    const features: Feature[] = [];
+    const add = (geometry: LineString | Polygon | Point, styles: Style[]): void => {
+      const feature = new Feature(geometry);
+      feature.setStyle(styles);
+      features.push(feature);
+    };
+    if (one.track.length > 1) add(new LineString(projected(one.track)), cased(colour, 2));
+    if (footprint) add(new Polygon([projected(footprint)]), cased(colour, 2.5, lost ? [8, 6] : undefined));
+    if (aircraft) add(new Point(fromLonLat(aircraft.lonlat)), [this.symbol(aircraft.heading_deg, colour, label)]);
+    return features;
+  }
+
+  private symbol(headingDeg: number | null, colour: string, label: string): Style {
+    const key = `${headingDeg === null}${colour}`;
+    return new Style({
+      image: new Icon({
+        img: (this.signs[key] ??= sign(headingDeg !== null, colour)),
+        rotation: ((headingDeg ?? 0) * Math.PI) / 180,
+      }),
+      text: new Text({
+        text: label,
+        font: FONT,
+        textBaseline: "top",
+        offsetY: LABEL_PX,
+        fill: new Fill({ color: "#14202b" }),
+        backgroundFill: new Fill({ color: "rgba(255,255,255,0.94)" }),
+        backgroundStroke: new Stroke({ color: colour, width: 2 }),
+        padding: [3, 6, 2, 6],
+      }),
+    });
+  }
+}
+
+/** The age of its newest picture; its name too, where there are others. */
+function labelOf(one: Aloft, nowMs: number, named: boolean): string {
+  const ageS = countedS(one.said.picture_s, one, nowMs);
+  const age = ageS === null ? t("aloftNoPicture") : t("aloftPicture", formatAgo(ageS));
+  return named ? `${one.said.name}\n${age}` : age;
+}
+
+function projected(places: LonLat[]): number[][] {
+  return places.map((place) => fromLonLat(place));
+}
+
+function cased(colour: string, width: number, dash?: number[]): Style[] {
+  return [
+    new Style({ stroke: new Stroke({ color: "rgba(10, 22, 32, 0.75)", width: width + 2.5 }) }),
+    new Style({ stroke: new Stroke({ color: colour, width, lineDash: dash }) }),
+  ];
+}
+
+/** An arrowhead that points north, or a disc where nobody says which way the aircraft heads. */
+function sign(isHeaded: boolean, colour: string): HTMLCanvasElement {
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = SIZE_PX;
+  const pen = canvas.getContext("2d");
+  if (!pen) return canvas;
+  const middle = SIZE_PX / 2;
+  pen.beginPath();
+  if (isHeaded) {
+    pen.moveTo(middle, 4);
+    pen.lineTo(SIZE_PX - 8, SIZE_PX - 6);
+    pen.lineTo(middle, SIZE_PX - 14);
+    pen.lineTo(8, SIZE_PX - 6);
+    pen.closePath();
+  } else pen.arc(middle, middle, 12, 0, 2 * Math.PI);
+  pen.lineJoin = "round";
+  pen.lineWidth = 6;
+  pen.strokeStyle = "#14202b";
+  pen.stroke();
+  pen.lineWidth = 3;
+  pen.strokeStyle = "#ffffff";
+  pen.stroke();
+  pen.fillStyle = colour;
+  pen.fill();
+  return canvas;
+}

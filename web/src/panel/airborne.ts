@@ -1,0 +1,183 @@
+/** A card for each live flight, on the map: how old its picture is, whether its links hold, what was left out. */
+
+import { countedS, sinceHeardS, troubleOf, type Aloft } from "../airborne";
+import type { LinkInfo } from "../api";
+import { el, replace, write } from "../dom";
+import { inLanguage, t, type Word } from "../i18n";
+import { currentEvent, type State } from "../state";
+import { formatAgo, formatSeconds } from "../time";
+
+/** A place older than this is no longer where the aircraft is. */
+const PLACE_OLD_S = 3;
+
+interface Shown {
+  element: HTMLElement;
+  name: HTMLElement;
+  marks: HTMLElement;
+  state: HTMLElement;
+  rows: HTMLElement;
+  more: HTMLElement;
+  summary: HTMLElement;
+  list: HTMLElement;
+}
+
+export class AirborneCards {
+  readonly element = el("section", { class: "airborne", hidden: true });
+  private readonly elsewhere = el("div", { class: "airborne-elsewhere" });
+  private shown: Record<string, Shown> = {};
+  private elsewhereSaid = "";
+
+  constructor(
+    private readonly goTo: (one: Aloft) => void,
+    private readonly chooseEvent: (eventId: string) => void,
+  ) {}
+
+  /** Words are changed where they stand: a card that is open, or in focus, stays so. */
+  update(state: State, nowMs: number): void {
+    const here = flyingHere(state);
+    const away = flyingElsewhere(state);
+    this.element.hidden = !here.length && !away.length;
+    this.element.setAttribute("aria-label", t("aloftTitle"));
+    const ids = here.map((one) => one.said.flight_id);
+    for (const id of Object.keys(this.shown)) {
+      if (ids.includes(id)) continue;
+      this.shown[id]?.element.remove();
+      delete this.shown[id];
+    }
+    for (const one of here) this.fill((this.shown[one.said.flight_id] ??= this.card(one.said.flight_id, state)), one, nowMs);
+    this.sayElsewhere(away);
+  }
+
+  private card(flightId: string, state: State): Shown {
+    const go = (): void => {
+      const now = state.airborne.find((one) => one.said.flight_id === flightId);
+      if (now) this.goTo(now);
+    };
+    const name = el("strong");
+    const marks = el("span", { class: "drill-badge small" });
+    const head = el("button", { type: "button", class: "airborne-name", click: go }, name, marks);
+    const status = el("p", { class: "airborne-state", role: "status" });
+    const rows = el("div", { class: "airborne-rows" });
+    const summary = el("summary");
+    const list = el("ul");
+    const more = el("details", { hidden: true }, summary, list);
+    const element = el("article", { class: "airborne-card", "data-airborne": flightId }, head, status, rows, more);
+    this.element.insertBefore(element, this.elsewhere.parentElement ? this.elsewhere : null);
+    return { element, name, marks, state: status, rows, more, summary, list };
+  }
+
+  private fill(card: Shown, one: Aloft, nowMs: number): void {
+    const { said } = one;
+    const trouble = troubleOf(one, nowMs);
+    card.element.className = `airborne-card ${said.state} ${trouble ? "lost" : ""}`;
+    write(card.name, said.name);
+    write(card.marks, [...(said.is_drill ? [t("drillMark")] : []), ...(said.is_recording ? [t("aloftReplay")] : [])].join(" · "));
+    card.marks.className = said.is_drill ? "drill-badge small" : "drill-badge small replay";
+    card.marks.hidden = !said.is_drill && !said.is_recording;
+    write(card.state, stateOf(one, nowMs));
+    const rows = rowsOf(one, nowMs);
+    while (card.rows.children.length > rows.length) card.rows.lastChild?.remove();
+    rows.forEach((row, n) => write(card.rows.children[n] ?? card.rows.appendChild(el("p")), row));
+    this.fold(card, one);
+  }
+
+  private fold(card: Shown, one: Aloft): void {
+    const lines = foldedOf(one);
+    card.more.hidden = !lines.length;
+    write(card.summary, t("aloftMore"));
+    while (card.list.children.length > lines.length) card.list.lastChild?.remove();
+    lines.forEach((line, n) => write(card.list.children[n] ?? card.list.appendChild(el("li")), line));
+  }
+
+  private sayElsewhere(away: Aloft[]): void {
+    const all = away.map(({ said }) => [said.event_id, said.name].join()).join("\n") + t("aloftElsewhere", "");
+    if (all === this.elsewhereSaid) return;
+    this.elsewhereSaid = all;
+    this.element.append(this.elsewhere);
+    replace(
+      this.elsewhere,
+      ...away.map(({ said }) =>
+        el("button", { type: "button", click: () => this.chooseEvent(said.event_id) }, t("aloftElsewhere", said.name)),
+      ),
+    );
+  }
+}
+
+/** Live flights of the event on the screen. */
+export function flyingHere(state: State): Aloft[] {
+  return state.airborne.filter((one) => one.said.event_id === state.eventId);
+}
+
+/** Those of other real events: a drill is no news on a screen that shows something else. */
+function flyingElsewhere(state: State): Aloft[] {
+  const known = (id: string): boolean => state.events.some((event) => event.event_id === id);
+  if (!currentEvent(state)) return [];
+  return state.airborne.filter(
+    ({ said }) => said.event_id !== state.eventId && !said.is_drill && said.state === "flying" && known(said.event_id),
+  );
+}
+
+/** The one thing to be known first: how old the picture is, or what is lost. */
+function stateOf(one: Aloft, nowMs: number): string {
+  const trouble = troubleOf(one, nowMs);
+  const { said } = one;
+  const ageS = countedS(said.picture_s, one, nowMs);
+  const picture = ageS === null ? t("aloftNoPicture") : t("aloftPicture", formatAgo(ageS));
+  if (trouble) {
+    const lost: Record<typeof trouble, Word> = {
+      server: "aloftLostServer",
+      program: "aloftLostProgram",
+      video: "aloftLostVideo",
+      telemetry: "aloftLostTelemetry",
+    };
+    const sinceS = {
+      server: sinceHeardS(one, nowMs),
+      program: countedS(said.told_s, one, nowMs),
+      video: countedS(said.video.silent_s, one, nowMs),
+      telemetry: countedS(said.telemetry.silent_s, one, nowMs),
+    }[trouble];
+    return sinceS === null ? t(lost[trouble]) : `${t(lost[trouble])} ${t("aloftSince", formatAgo(sinceS))}`;
+  }
+  if (said.state === "closing") return t("aloftClosing");
+  if (said.state === "ended") {
+    return said.failure ? t("aloftFailed", inLanguage(said.failure.sentence_vi, said.failure.sentence)) : t("aloftEnded");
+  }
+  return picture;
+}
+
+/** What else everybody must see at a glance: when the last picture was taken, and how each link is. */
+function rowsOf(one: Aloft, nowMs: number): string[] {
+  const { said } = one;
+  const trouble = troubleOf(one, nowMs);
+  const rows: string[] = [];
+  const ageS = countedS(said.picture_s, one, nowMs);
+  if (said.picture) {
+    const taken = t("aloftLastPicture", formatSeconds(said.picture));
+    const isUnsaid = trouble !== null && trouble !== "video"; // how long the video is lost is its age
+    rows.push(isUnsaid && ageS !== null ? `${taken} (${t("aloftPicture", formatAgo(ageS))})` : taken);
+  }
+  if (said.state !== "flying" || trouble === "server") return rows;
+  const linkOf = (link: LinkInfo): string => {
+    const silentS = countedS(link.silent_s, one, nowMs);
+    if (!link.lost) return t("aloftLinkGood");
+    return silentS === null ? t("aloftLinkNever") : t("aloftLinkLost", formatAgo(silentS));
+  };
+  rows.push(t("aloftLinks", linkOf(said.video), linkOf(said.telemetry)));
+  const { aircraft } = said;
+  const placeS = aircraft ? countedS(aircraft.age_s, one, nowMs) : null;
+  if (placeS === null) rows.push(t("aloftNoPlace"));
+  else if (placeS > PLACE_OLD_S) rows.push(t("aloftPlaceOld", formatAgo(placeS)));
+  return rows;
+}
+
+/** What stands behind the fold: more of the flight, what of it was not used and why, what else is to be said. */
+function foldedOf({ said }: Aloft): string[] {
+  const leftOut = inLanguage(said.left_out_said_vi, said.left_out_said);
+  return [
+    ...(said.is_recording ? [t("aloftRecording")] : []),
+    ...(said.laid ? [t("aloftLaid", formatSeconds(said.laid))] : []),
+    ...(said.aircraft?.above_m != null ? [t("aloftHeight", Math.round(said.aircraft.above_m))] : []),
+    ...(leftOut ? [`${t("aloftLeftOut")}: ${leftOut}`] : []),
+    ...said.remarks.map((one) => inLanguage(one.sentence_vi, one.sentence)),
+  ];
+}
