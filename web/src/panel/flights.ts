@@ -2,7 +2,7 @@
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
 import { el, replace, write } from "../dom";
-import { inLanguage, t, tOr, warned } from "../i18n";
+import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
 import { flightsShown, revisionOf, type State, type Store } from "../state";
