@@ -53,7 +53,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     pace_s = services.follow_s
     try:
         yield "retry: 3000\n\n: here\n\n"
-        while door.visitor(request.scope["headers"]) is not None:
+        while not services.stopping.is_set() and door.visitor(request.scope["headers"]) is not None:
             await asyncio.sleep(pace_s)
             words: list[str] = []
             seen = await asyncio.to_thread(sky.look)

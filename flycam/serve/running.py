@@ -11,6 +11,22 @@ from flycam.serve.app import create_app
 from flycam.serve.services import Services
 
 
+class _Server(uvicorn.Server):
+    """Ends open event streams before it waits for its connections to close."""
+
+    def __init__(self, config: uvicorn.Config, services: Services) -> None:
+        super().__init__(config)
+        self._services = services
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.stopping.clear()  # the same house may be served again
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._services.stopping.set()
+        await super().shutdown(sockets)
+
+
 def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
     """A uvicorn server of one process. Tiles are too many for an access log: `/metrics` counts them."""
     config = uvicorn.Config(
@@ -22,7 +38,7 @@ def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=3,
     )
-    return uvicorn.Server(config)
+    return _Server(config, services)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Services:
     static_dir        the built map
     view_cache_bytes  memory for encoded tiles
     follow_s          how often the tile log is looked at for news
+    stopping          set once the server is asked to stop: streams that would never end then end
     """
 
     workspace: Workspace
@@ -36,3 +38,4 @@ class Services:
     static_dir: Path = STATIC_DIR
     view_cache_bytes: int = 128 << 20
     follow_s: float = 1.0
+    stopping: threading.Event = field(default_factory=threading.Event, repr=False)
