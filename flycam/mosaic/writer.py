@@ -132,13 +132,7 @@ class MosaicWriter:
             self._leaving = {t: self._canvases[t] for t in sorted(here) if t in self._dirty}
             made_from = {tile_id: self._made_from[tile_id] for tile_id in self._leaving}
             self._forget(here)
-            self._under_way = self._behind.submit(self._write_leaving, self._leaving, made_from)
-
-    def _write_leaving(self, leaving: dict[TileId, TileCanvas], made_from: dict[TileId, str | None]) -> int:
-        """Write a group that was given away; what is in the log need not stay in memory."""
-        lines = self._write_states(leaving, made_from)
-        leaving.clear()
-        return lines
+            self._under_way = self._behind.submit(self._write_states, self._leaving, made_from)
 
     def _wait(self) -> None:
         """Until the group that was given away is in the log; raises what kept it out."""

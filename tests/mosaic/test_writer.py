@@ -133,16 +133,6 @@ def test_memory_is_bounded_by_the_cache(catalog: Catalog) -> None:
         assert len(one._canvases) <= 2
 
 
-def test_what_is_in_the_log_is_let_go(catalog: Catalog) -> None:
-    with writer(MemoryStore(), catalog) as one:
-        one.add(flat(1, 1, 10))
-        one.write(flat(1, 1, 10).tiles)
-        under_way = one._under_way
-        assert under_way is not None
-        under_way.result()
-        assert not one._leaving
-
-
 def test_a_patch_of_another_zoom_is_refused(catalog: Catalog) -> None:
     coarse = dataclasses.replace(patch(0).tiles, z=ZOOM - 1)
     with pytest.raises(StoreConflict, match="base zoom"):
