@@ -186,22 +186,20 @@ class ProgressBar:
     """
 
     def __init__(self) -> None:
-        self._stage = ""
         self._last = ("", -1, -1)
         self._terminal = sys.stderr.isatty()
         self._words = _STAGES_VI if language() == "vi" else {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if (stage, done, total) == self._last:
+        before, self._last = self._last, (stage, done, total)
+        if before == self._last:
             return
-        self._last = stage, done, total
         words, of = self._words.get(stage, stage), f"{done}/{total}" if total else str(done)
         if not self._terminal:
-            if stage != self._stage or done == total or (not total and done % _ENDLESS_STEP == 0):
+            if stage != before[0] or done == total or (not total and done % _ENDLESS_STEP == 0):
                 click.echo(f"{words} {of}", err=True)
         else:
             filled = _BAR_CHARS * done // max(total, 1) if total else 0
             bar = "█" * filled + "·" * (_BAR_CHARS - filled)
             end = "\n" if done == total else ""
             click.echo(f"\r{words:<12} {bar} {of}{end}", nl=False, err=True)
-        self._stage = stage

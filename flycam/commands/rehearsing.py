@@ -107,8 +107,7 @@ def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: Progr
             "--resend: say where to: add --stream HOST:PORT, --link HOST:PORT or both",
             vi="--resend: hãy ghi nơi nhận bằng --stream MÁY:CỔNG, --link MÁY:CỔNG hoặc cả hai",
         )
-    answer: dict[str, Any] = {}
-    lines: list[str] = []
+    answers = []
     if not resend:
         report = write_video_drill(
             out,
@@ -118,13 +117,12 @@ def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: Progr
             clock_offset_s=filmed["clock_offset_s"],
             **{name: options[name] for name in ("seed", "after", "relief_m", "noise")},
         )
-        told, said = of_video_drill(report, language())
-        answer, lines = {**answer, **told}, [*lines, *said]
+        answers.append(of_video_drill(report, language()))
     if video_to or telemetry_to:
         with stop_requests() as stopped:
             sent = stream_drill(
                 out, video_to, telemetry_to, progress=lambda n, m: bar("stream", n, m), stopped=stopped
             )
-        told, said = of_stream(sent, language())
-        answer, lines = {**answer, **told}, [*lines, *said]
-    return answer, lines
+        answers.append(of_stream(sent, language()))
+    told = {name: value for answer, _ in answers for name, value in answer.items()}
+    return told, [line for _, lines in answers for line in lines]

@@ -75,6 +75,18 @@ def heights_at(terrain: TerrainGrid, xy_m: Floats) -> Floats:
     return surface_heights(terrain, xy[..., 0], xy[..., 1])
 
 
+def nearest_posts(terrain: TerrainGrid, east: Floats, north: Floats) -> tuple[Indices, NDArray[np.bool_]]:
+    """(post nearest to each place, counted row by row; whether it lies on the grid), of the arrays' shape.
+
+    east, north  metres of the work CRS, two arrays of one shape. Beside the grid the post is 0.
+    """
+    rows, cols = terrain.heights_m.shape
+    col = np.rint((east - terrain.origin_m[0]) / terrain.post_spacing_m[0])
+    row = np.rint((terrain.origin_m[1] - north) / terrain.post_spacing_m[1])
+    inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
+    return np.where(inside, row * cols + col, 0).astype(np.int64), inside
+
+
 def surface_heights(terrain: TerrainGrid, east: Floats, north: Floats) -> Floats:
     """As `heights_at`, for coordinates in two arrays of any equal shape S (no copies of the points)."""
     heights = terrain.heights_m

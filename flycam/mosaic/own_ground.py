@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, pixel_centres, single_tile_range, tile_bounds
-from flycam.geometry.terrain import TerrainGrid
+from flycam.geometry.terrain import TerrainGrid, nearest_posts
 from flycam.mosaic.tilelog import TileLog, read_tile
 from flycam.store.base import ObjectStore
 
@@ -24,11 +24,7 @@ def is_own(support: TerrainGrid, east: Floats, north: Floats) -> NDArray[np.bool
     It was where the nearest post of `support` has a height: the same rule for a pixel of the map, of the
     report and of the exported surface, whose pixels are those posts. False outside the posts.
     """
-    rows, cols = support.heights_m.shape
-    col = np.rint((east - support.origin_m[0]) / support.post_spacing_m[0])
-    row = np.rint((support.origin_m[1] - north) / support.post_spacing_m[1])
-    inside = (col >= 0) & (col < cols) & (row >= 0) & (row < rows)
-    post = np.where(inside, row * cols + col, 0).astype(np.int64)
+    post, inside = nearest_posts(support, east, north)
     return np.asarray(inside & np.isfinite(support.heights_m.reshape(-1).take(post)), dtype=np.bool_)
 
 

@@ -185,7 +185,7 @@ def _look_through(video: Path, clock: LiveClock, progress: Progress, stopped: Ca
     with VideoSource(str(video)) as source:
         for done, picture in enumerate(source.pictures(), start=1):
             clock.add(picture)
-            progress("clock", done, max(done, pictures_in(source)))
+            progress("clock", done, pictures_in(source, done))
             if stopped():
                 raise Cancelled(
                     f"{video.name}: stopped before anything was laid; the same command begins again",

@@ -62,7 +62,6 @@ class LiveFlow:
         self._waiting: deque[VideoPicture] = deque()
         self._to_lay: Latest[VideoPicture] = Latest(_WAITING_TO_BE_LAID, waits=not drops)
         self._drops = drops
-        self._expected = pictures_in(source)
         self._late_ms: list[float] = []
         self._error: BaseException | None = None
         self._dropped: Counter[str] = Counter()
@@ -100,7 +99,7 @@ class LiveFlow:
             for picture in self._source.pictures():
                 self.decoded += 1
                 self._take(picture)
-                progress("live", self.decoded, self._expected and max(self.decoded, self._expected))
+                progress("live", self.decoded, pictures_in(self._source, self.decoded))
                 if self._error is not None or stopped():
                     break
             self._end()
@@ -188,6 +187,7 @@ def _seen(picture: VideoPicture) -> Seen:
     return Seen(picture.pts_ns, picture.t_utc_ns, picture.arrived_ns)
 
 
-def pictures_in(source: VideoSource) -> int:
-    """How many pictures the container announces; one more than none where it does not say."""
-    return max(1, round(source.duration_s * source.fps))
+def pictures_in(source: VideoSource, came: int) -> int:
+    """How many pictures the container announces, no fewer than came; 0 where it is silent, as of a stream."""
+    announced = round(source.duration_s * source.fps)
+    return max(came, announced) if announced > 0 else 0

@@ -54,7 +54,11 @@ class Follower:
     @property
     def is_due(self) -> bool:
         """Whether the logs should be looked at before anything kept in memory is believed."""
-        return time.monotonic() - self._read_at > self._period_s
+        return self._is_older(self._period_s)
+
+    def _is_older(self, seconds: float) -> bool:
+        """Whether the logs were last looked at longer ago."""
+        return time.monotonic() - self._read_at > seconds
 
     def seen(self, mosaic_id: str) -> int:
         """Last log line seen of a mosaic; -1 if it is not watched."""
@@ -88,7 +92,7 @@ class Follower:
     def read_if_due(self, within_s: float | None = None) -> None:
         """Look at the logs of all watched mosaics unless that was done a moment ago, or within_s seconds."""
         within_s = self._period_s if within_s is None else within_s
-        if time.monotonic() - self._read_at > within_s:
+        if self._is_older(within_s):
             self.read(unless_within_s=within_s)
 
     def read(self, *, unless_within_s: float | None = None) -> None:
@@ -96,7 +100,7 @@ class Follower:
         news: list[Moved] = []
         with self._lock:
             began = time.monotonic()
-            if unless_within_s is not None and began - self._read_at <= unless_within_s:
+            if unless_within_s is not None and not self._is_older(unless_within_s):
                 return
             for mosaic_id, watched in self._watched.items():
                 moved = self._news_of(mosaic_id, watched)

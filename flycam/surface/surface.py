@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.geometry.terrain import TerrainGrid
+from flycam.geometry.terrain import TerrainGrid, nearest_posts
 from flycam.surface.blocks import Posts
 from flycam.surface.contours import ContourLine, contour_lines
 from flycam.surface.filling import Finished, pull_push
@@ -77,17 +77,12 @@ def contours(
     if within is not None:
         terrain = _with_heights(terrain, np.where(within, terrain.heights_m, np.float32(np.nan)))
     lines = contour_lines(terrain, interval_m, _LEAST_LINE_POINTS)
-    return [piece for line in lines for piece in line.split(_at_posts(own, terrain, line.points_m))]
-
-
-def _at_posts(
-    grid: NDArray[np.bool_], terrain: TerrainGrid, points_m: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Values of the posts nearest to points K×2."""
-    (east, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
-    col = np.rint((points_m[:, 0] - east) / step_e).astype(np.int64)
-    row = np.rint((north - points_m[:, 1]) / step_s).astype(np.int64)
-    return np.asarray(grid[row, col], np.bool_)
+    own_posts = np.asarray(own, np.bool_).reshape(-1)
+    pieces: list[tuple[ContourLine, bool]] = []
+    for line in lines:
+        post, _ = nearest_posts(terrain, line.points_m[:, 0], line.points_m[:, 1])
+        pieces += line.split(own_posts[post])
+    return pieces
 
 
 def surface_of(terrain: TerrainGrid, posts: Posts, ground_m: Singles, finished: Finished) -> Surface:

@@ -99,16 +99,24 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
     )
     began_s = time.monotonic()
     sender.start()
+    totals: set[int] = set()
     request = LiveRequest(
         video=f"udp://127.0.0.1:{video_port}",
         telemetry=f"udp://127.0.0.1:{link_port}",
         camera=exact_film.camera,
         is_drill=True,
     )
-    report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 32.0)
+    report = live(
+        house.workspace,
+        request,
+        Labels(),
+        lambda stage, _, total: totals.add(total) if stage == "live" else None,
+        lambda: time.monotonic() > began_s + 32.0,
+    )
     sender.join(20.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known
+    assert totals == {0}, "nobody knows how long a stream will be"
     assert np.median(_off(house, report, exact_film)) < 0.5
 
 
