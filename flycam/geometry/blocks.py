@@ -134,6 +134,13 @@ def wanted_extents(tiles: TileRange, wanted: NDArray[np.bool_]) -> Indices:
     return extents
 
 
+def blocks_within(tiles: TileRange, wanted: NDArray[np.bool_], part: TileRange) -> NDArray[np.bool_]:
+    """The wanted blocks of a range that lie in a part of it, as blocks of that part."""
+    top, left = BLOCKS * (part.y_start - tiles.y_start), BLOCKS * (part.x_start - tiles.x_start)
+    rows, cols = part.shape_tiles
+    return wanted[top : top + BLOCKS * rows, left : left + BLOCKS * cols]
+
+
 def tiles_with(tiles: TileRange, wanted: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """T: which of the tiles, row by row, have a wanted block."""
     return np.asarray(_per_tile(tiles, wanted).any(axis=(1, 2)), dtype=np.bool_)

@@ -26,6 +26,7 @@ HALF_WORLD_M = math.pi * SPHERE_RADIUS_M
 MAX_ZOOM = 26
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
@@ -220,3 +221,16 @@ def pixel_centres(tiles: TileRange, rows_px: Floats, cols_px: Floats) -> Floats:
     x = -HALF_WORLD_M + (tiles.x_start * TILE_SIZE_PX + np.asarray(cols_px) + 0.5) * res
     y = HALF_WORLD_M - (tiles.y_start * TILE_SIZE_PX + np.asarray(rows_px) + 0.5) * res
     return np.stack([x, y], axis=-1)
+
+
+def along_the_ground(rows: Indices, cols: Indices) -> Indices:
+    """The order in which places of non-negative row and column lie along Morton's curve: neighbours come
+    together, and each quadrant of a pyramid after the other."""
+    return np.argsort(_spread_bits(rows) << 1 | _spread_bits(cols), kind="stable")
+
+
+def _spread_bits(value: Indices) -> Indices:
+    spread = np.zeros_like(value)
+    for bit in range(24):
+        spread |= (value >> bit & 1) << 2 * bit
+    return spread

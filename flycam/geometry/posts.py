@@ -43,20 +43,25 @@ _MARGIN_CUT_POSTS = 2.0
 _RINGS_PER_POST = 2.0
 _OPEN = np.float32(-1.0e6)
 _U, _V, _MARGIN, _QUALITY = range(4)
+_WHOLE = [0, TILE_SIZE_PX, 0, TILE_SIZE_PX]
 
 
 @dataclass(frozen=True, slots=True)
 class PostTile:
-    """What a frame sees of one tile (256×256 each); buffers that are used again.
+    """What a frame sees of one tile, or of the rectangle of it that is asked for (rows×cols each).
 
-    index     of the tile in its range, row by row
-    map_uv    2 float32 channels, image coordinates; NaN where nothing is known
-    quality   uint16
-    inside    bool: in the picture; seen: and not hidden
+    index       of the tile in its range, row by row
+    rows, cols  of the tile's pixels
+    u, v        float32 image coordinates; NaN where nothing is known
+    quality     uint16
+    inside      bool: in the picture; seen: and not hidden
     """
 
     index: int
-    map_uv: Singles
+    rows: slice
+    cols: slice
+    u: Singles
+    v: Singles
     quality: NDArray[np.uint16]
     inside: NDArray[np.bool_]
     seen: NDArray[np.bool_]
@@ -106,36 +111,39 @@ class PostView:
         other._through = True
         return other
 
-    def tiles(self, tiles: TileRange) -> Iterator[PostTile]:
-        """The tiles of a range that the frame sees something of, row by row."""
+    def tiles(self, tiles: TileRange, extents: NDArray[np.int64] | None = None) -> Iterator[PostTile]:
+        """The tiles of a range that the frame sees something of, row by row.
+
+        extents  T×4 as `blocks.whole_tiles`: the rectangle of each tile that is asked for; None: all of it
+        """
         if self.window is None:
             return
         width, height = self.interior.image_size_px
         columns = tiles.shape_tiles[1]
-        for index in range(len(tiles)):
+        wanted = [_WHOLE] * len(tiles) if extents is None else extents.tolist()
+        for index, (top, bottom, left, right) in enumerate(wanted):
             y, x = divmod(index, columns)
-            at = self._posts_at(tiles.z, tiles.x_start + x, tiles.y_start + y)
+            at = None
+            if top < bottom:
+                at = self._posts_at(tiles.z, tiles.x_start + x, tiles.y_start + y)
             if at is None:
                 continue
-            nodes = np.asarray(
-                cv2.remap(
-                    self.nodes,
-                    *at,
-                    cv2.INTER_LINEAR,
-                    borderMode=cv2.BORDER_CONSTANT,
-                    borderValue=[np.nan] * 4,
-                ),
-                np.float32,
+            rows, cols = slice(top, bottom), slice(left, right)
+            nodes = cv2.remap(
+                self.nodes,
+                at[0][rows, cols],
+                at[1][rows, cols],
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_CONSTANT,
+                borderValue=[np.nan] * 4,
             )
-            u, v = nodes[..., _U], nodes[..., _V]
+            u, v, margin, graded = (np.asarray(plane, np.float32) for plane in cv2.split(nodes))
             inside = (u >= 0.0) & (u <= width - 1.0) & (v >= 0.0) & (v <= height - 1.0)
-            seen = inside if self._through else inside & (nodes[..., _MARGIN] >= 0.0)
+            seen = inside if self._through else inside & (margin >= 0.0)
             if not seen.any():
                 continue
-            quality = np.where(seen, nodes[..., _QUALITY] + np.float32(0.5), np.float32(0.0))
-            yield PostTile(
-                index, np.ascontiguousarray(nodes[..., :2]), quality.astype(np.uint16), inside, seen
-            )
+            quality = np.where(seen, graded + np.float32(0.5), np.float32(0.0)).astype(np.uint16)
+            yield PostTile(index, rows, cols, u, v, quality, inside, seen)
 
     def _posts_at(self, z: int, x: int, y: int) -> tuple[Singles, Singles] | None:
         """Columns and rows among the window's posts of a tile's pixels; None if it lies beside them."""

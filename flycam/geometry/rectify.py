@@ -151,8 +151,8 @@ def source_coordinates(
     if posts_are_fine(interior, exterior, terrain):
         for tile in PostView(interior, exterior, terrain, to_work, view.reach_m).tiles(tiles):
             place = tile_window(tiles, tile.index)
-            u[place] = np.where(tile.seen, tile.map_uv[..., 0], np.float32(np.nan))
-            v[place] = np.where(tile.seen, tile.map_uv[..., 1], np.float32(np.nan))
+            u[place] = np.where(tile.seen, tile.u, np.float32(np.nan))
+            v[place] = np.where(tile.seen, tile.v, np.float32(np.nan))
         valid = np.isfinite(u)
         return SourceCoordinates(
             u=u, v=v, valid=valid, lattice_step_px=1 if valid.any() else 0, lattice_error_px=0.0
@@ -184,20 +184,20 @@ def _rectify_over_posts(
 ) -> Rectified:
     """Fill rgb and quality (zero before) tile by tile; see `posts`."""
     inside_px = seen_px = 0
-    for tile in posts.tiles(tiles):
-        inside_px += int(tile.inside.sum())
-        seen_px += int(tile.seen.sum())
-        if not extents[tile.index].any():
-            continue
-        window = tile_window(tiles, tile.index)
+    for tile in posts.tiles(tiles, extents):
+        inside_px += int(np.count_nonzero(tile.inside))
+        seen_px += int(np.count_nonzero(tile.seen))
         seen = tile.seen.view(np.uint8)
-        rows, cols = _shown(tile.map_uv, seen, pixels.shape)
+        height, width = pixels.shape[:2]
+        rows, cols = _shown(tile.v, seen, height), _shown(tile.u, seen, width)
         # the patch is a small part of the picture: no more than it shows is copied
         rgba = cv2.cvtColor(pixels[rows, cols], cv2.COLOR_RGB2RGBA)
-        cv2.patchNaNs(tile.map_uv, NOWHERE_PX)
-        map_uv = tile.map_uv - np.array((cols.start, rows.start), dtype=np.float32)
-        sampled = cv2.remap(  # type: ignore[call-overload]  # the stubs do not know that one map may hold both
-            rgba, map_uv, None, interpolation, borderMode=cv2.BORDER_REPLICATE
+        u, v = (_counted_from(shown.start, plane) for plane, shown in ((tile.u, cols), (tile.v, rows)))
+        sampled = cv2.remap(rgba, u, v, interpolation, borderMode=cv2.BORDER_REPLICATE)
+        whole_rows, whole_cols = tile_window(tiles, tile.index)
+        window = (
+            slice(whole_rows.start + tile.rows.start, whole_rows.start + tile.rows.stop),
+            slice(whole_cols.start + tile.cols.start, whole_cols.start + tile.cols.stop),
         )
         cv2.copyTo(cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), seen, rgb[window])
         quality[window] = tile.quality
@@ -210,13 +210,13 @@ def _rectify_over_posts(
     )
 
 
-def _shown(
-    map_uv: NDArray[np.float32], seen: NDArray[np.uint8], shape: tuple[int, ...]
-) -> tuple[slice, slice]:
-    """Rows and columns of a picture that a map's seen pixels are interpolated from."""
-    spans = []
-    for band, size in ((1, shape[0]), (0, shape[1])):
-        low, high, _, _ = cv2.minMaxLoc(np.ascontiguousarray(map_uv[..., band]), seen)
-        spans.append(slice(max(int(low) - _INTERPOLATED_PX, 0), min(int(high) + _INTERPOLATED_PX + 2, size)))
-    rows, cols = spans
-    return rows, cols
+def _shown(coordinate: NDArray[np.float32], seen: NDArray[np.uint8], size: int) -> slice:
+    """Rows or columns of a picture of `size` of them that a map's seen pixels are interpolated from."""
+    low, high, _, _ = cv2.minMaxLoc(coordinate, seen)
+    return slice(max(int(low) - _INTERPOLATED_PX, 0), min(int(high) + _INTERPOLATED_PX + 2, size))
+
+
+def _counted_from(start: int, coordinate: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image coordinate in a part of the picture that begins at `start`; nowhere in it instead of NaN."""
+    cv2.patchNaNs(coordinate, NOWHERE_PX)
+    return coordinate - np.float32(start)

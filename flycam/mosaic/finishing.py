@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.frame.tile import FIRST_EPOCH, NO_SOURCE, MosaicTile
-from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
-from flycam.mosaic.blend import ALIGN_PX, REACH_PX, Blender, Mask
+from flycam.geometry.blocks import BLOCK_PX
+from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange, along_the_ground
+from flycam.mosaic.blend import REACH_PX, Blender, Mask
 from flycam.mosaic.hidden import ErrorOf, Hidden, PatchOf, owners_within
 from flycam.mosaic.merge import sorted_sources
 from flycam.mosaic.overview import Box, Bytes, Words
@@ -68,27 +69,37 @@ def finish_tiles(
 ) -> Iterator[MosaicTile]:
     """The finished tiles (all planned ones, or those of `tiles` that have data), block by block.
 
-    patch_of(frame_id, tiles)  the frame rectified onto `tiles` or the part of them it has, from pixels that
-                               `Radiometry.corrected` gave; None if it has none. A frame is asked for at
-                               places near the ground it owns. Called from `workers` threads.
-    error_of(frame_id, tile)   expected error of its pixels there, 256×256 float32 metres
-    hidden                     what stands in for ground inside the mosaic that every frame believes hidden;
-                               None: it stays empty
-    block_tiles                side of a block: only memory and time depend on it
+    patch_of(frame_id, tiles, wanted)  the frame rectified onto `tiles` or the part of them it has, from
+        pixels that `Radiometry.corrected` gave; None if it has none. wanted as in `geometry.rectify`: what
+        is not asked for may be left out. A frame is asked for at places near the ground it owns. Called
+        from `workers` threads.
+    error_of(frame_id, tile)  expected error of its pixels there, 256×256 float32 metres
+    hidden       what stands in for ground inside the mosaic that every frame believes hidden; None: it stays
+                 empty
+    block_tiles  side of a block: only memory and time depend on it
     """
     ground = np.zeros_like(plan.owner) if hidden is None else owners_within(plan)
     wanted = planned_tiles(plan, base_zoom) if tiles is None else list(tiles)
-    blocks: dict[tuple[int, int], list[TileId]] = {}
-    for tile in wanted:
-        blocks.setdefault((tile.y // block_tiles, tile.x // block_tiles), []).append(tile)
+    blocks = _blocks(wanted, block_tiles)
 
     def work(members: list[TileId]) -> list[MosaicTile]:
         return _block(plan, base_zoom, members, patch_of, error_of, hidden, ground)
 
-    results = _in_order(work, [blocks[key] for key in sorted(blocks)], workers)
+    results = _in_order(work, blocks, workers)
     for done, finished in enumerate(results, start=1):
         yield from finished
         progress(done, len(blocks))
+
+
+def _blocks(tiles: Sequence[TileId], side: int) -> list[list[TileId]]:
+    """Tiles by squares of side×side, neighbouring squares one after the other: they ask for the same photos,
+    and parents are made of tiles that came lately."""
+    blocks: dict[tuple[int, int], list[TileId]] = {}
+    for tile in tiles:
+        blocks.setdefault((tile.y // side, tile.x // side), []).append(tile)
+    members = list(blocks.values())
+    places = np.array(list(blocks), dtype=np.int64).reshape(-1, 2)
+    return [members[number] for number in along_the_ground(places[:, 0], places[:, 1])]
 
 
 def _in_order(
@@ -167,7 +178,7 @@ def _tile(
     for part, error_of in parts:
         for label in _present(part):
             own = part == label
-            quality[own] = quality_of_error(error_of(frames[label - 1], tile)[own])
+            np.copyto(quality, quality_of_error(error_of(frames[label - 1], tile)), where=own)
     return MosaicTile(
         tile_id=tile,
         rgb=np.ascontiguousarray(rgb),
@@ -203,7 +214,7 @@ def _settle(owner: Words, wanted: Words, pictures: _Pictures) -> None:
         asked = wanted == label
         picture = pictures.of(label, asked)
         at = picture.box.within(pictures.window)
-        owner[at][asked[at] & picture.seen] = label
+        np.copyto(owner[at], np.uint16(label), where=asked[at] & picture.seen)
 
 
 def _through(plan: SeamPlan, base_zoom: int, holes: Mask, nearest: Words, pictures: _Pictures) -> Words:
@@ -233,33 +244,32 @@ def _settle_nearby(owner: Words, plan: SeamPlan, base_zoom: int, holes: Mask, pi
 
 def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
     """Labels on and around a tile, ascending: a function of the plan and the tile alone."""
-    shift = base_zoom - plan.z
-    box = _box_of(tile)
-    near = Box(
-        row=box.row >> shift,
-        col=box.col >> shift,
-        row_stop=-(-box.row_stop >> shift),
-        col_stop=-(-box.col_stop >> shift),
-    )
+    near = _coarse(_box_of(tile), 1 << (base_zoom - plan.z))
     at = near.grown(_NEARBY_PX).intersection(plan.box).within(plan.box)
     return sorted({*_present(plan.owner[at]), *_present(plan.second[at])})
 
 
 def _enlarged(plan: SeamPlan, plane: Words, base_zoom: int, window: Box) -> Words:
     """A plane of the plan over a window of base pixels, each label pixel a square."""
-    shift = base_zoom - plan.z
-    rows, row_ok = _label_places(window.row, window.row_stop, shift, plan.box.row, plan.box.row_stop)
-    cols, col_ok = _label_places(window.col, window.col_stop, shift, plan.box.col, plan.box.col_stop)
-    large = plane[np.ix_(rows, cols)]
-    large[~(row_ok[:, None] & col_ok[None])] = NO_SOURCE
-    return large
+    step = 1 << (base_zoom - plan.z)
+    coarse = _coarse(window, step)
+    labels = np.zeros(coarse.shape, dtype=np.uint16)
+    inside = coarse.intersection(plan.box)
+    if not inside.is_empty:
+        labels[inside.within(coarse)] = plane[inside.within(plan.box)]
+    large = labels.repeat(step, axis=0).repeat(step, axis=1)
+    top, left = window.row - coarse.row * step, window.col - coarse.col * step
+    return np.ascontiguousarray(large[top : top + window.shape[0], left : left + window.shape[1]])
 
 
-def _label_places(start: int, stop: int, shift: int, first: int, last: int) -> tuple[NDArray[np.int64], Mask]:
-    """Index into the plan of each base pixel, clamped, and whether it lies inside."""
-    places = (np.arange(start, stop, dtype=np.int64) >> shift) - first
-    size = last - first
-    return places.clip(0, size - 1), (places >= 0) & (places < size)
+def _coarse(box: Box, step: int) -> Box:
+    """The label pixels that a box of base pixels touches."""
+    return Box(
+        row=box.row // step,
+        col=box.col // step,
+        row_stop=-(-box.row_stop // step),
+        col_stop=-(-box.col_stop // step),
+    )
 
 
 def _rounded(plan: SeamPlan, base_zoom: int, window: Box) -> Words:
@@ -269,12 +279,7 @@ def _rounded(plan: SeamPlan, base_zoom: int, window: Box) -> Words:
     """
     step = 1 << (base_zoom - plan.z)
     margin = _SMOOTH_PX + 1
-    coarse = Box(
-        row=window.row // step - margin,
-        col=window.col // step - margin,
-        row_stop=-(-window.row_stop // step) + margin,
-        col_stop=-(-window.col_stop // step) + margin,
-    )
+    coarse = _coarse(window, step).grown(margin)
     labels = np.zeros(coarse.shape, dtype=np.uint16)
     inside = coarse.intersection(plan.box)
     if not inside.is_empty:
@@ -303,7 +308,9 @@ def _rounded(plan: SeamPlan, base_zoom: int, window: Box) -> Words:
 
 def _present(labels: Words) -> list[int]:
     """The labels in a plane, ascending, without 0."""
-    return [int(label) for label in np.flatnonzero(np.bincount(labels.ravel())) if label != NO_SOURCE]
+    most = int(labels.max()) + 1
+    counts = cv2.calcHist([labels], [0], None, [most], [0, most])
+    return [int(label) for label in np.flatnonzero(counts) if label != NO_SOURCE]
 
 
 # -- pictures of a window -----------------------------------------------------------------------
@@ -311,13 +318,16 @@ def _present(labels: Words) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
+    """blocks: of the whole window, those that were asked for."""
+
     box: Box
     rgb: Bytes
     seen: Mask
+    blocks: Mask
 
 
 class _Pictures:
-    """What frames show in a window: asked for where needed, and again only where that was too little."""
+    """What frames show in a window: asked for block by block where needed, and no block twice."""
 
     def __init__(self, window: Box, base_zoom: int, patch_of: PatchOf, frames: tuple[str, ...]) -> None:
         self.window = window
@@ -327,32 +337,65 @@ class _Pictures:
         self._kept: dict[int, _Picture] = {}
 
     def of(self, label: int, where: Mask) -> _Picture:
-        """The frame over a box that reaches REACH_PX beyond `where` (H×W of the window), inside that."""
-        needed = self._reach(where)
+        """The frame over a box with all that lies within REACH_PX of `where` (H×W of the window); what is
+        farther off may be missing."""
+        needed = _blocks_around(where)
         kept = self._kept.get(label)
-        if kept is None or kept.box.intersection(needed) != needed:
-            if kept is not None:
-                needed = needed.union(kept.box)
-            kept = self._kept[label] = self._made(label, needed)
+        if kept is None or (needed & ~kept.blocks).any():
+            kept = self._kept[label] = self._made(label, needed, kept)
         return kept
 
-    def _reach(self, where: Mask) -> Box:
-        left, top, width, height = cv2.boundingRect(where.view(np.uint8))
-        row, col = self.window.row + top, self.window.col + left
-        box = Box(row=row, col=col, row_stop=row + height, col_stop=col + width)
-        return box.grown(REACH_PX).aligned(ALIGN_PX).intersection(self.window)
-
-    def _made(self, label: int, box: Box) -> _Picture:
+    def _made(self, label: int, needed: Mask, kept: _Picture | None) -> _Picture:
+        blocks = needed if kept is None else needed | kept.blocks
+        box = self._box_of(blocks)
         rgb = np.zeros((*box.shape, 3), dtype=np.uint8)
         seen = np.zeros(box.shape, dtype=np.bool_)
-        patch = self._patch_of(self._frames[label - 1], _tiles_around(box, self._zoom))
+        if kept is not None:
+            needed = needed & ~kept.blocks
+            rgb[kept.box.within(box)] = kept.rgb
+            seen[kept.box.within(box)] = kept.seen
+        asked = self._box_of(needed)
+        tiles = _tiles_around(asked, self._zoom)
+        around = _box_of_range(tiles)
+        wanted = np.zeros(tuple(n // BLOCK_PX for n in around.shape), dtype=np.bool_)
+        wanted[_in_blocks(asked.within(around))] = needed[_in_blocks(asked.within(self.window))]
+        patch = self._patch_of(self._frames[label - 1], tiles, wanted)
         if patch is not None and not patch.tiles.is_empty:
             there = _box_of_range(patch.tiles)
-            both = there.intersection(box)
+            both = there.intersection(asked)
             if not both.is_empty:
-                rgb[both.within(box)] = patch.rgb[both.within(there)]
-                seen[both.within(box)] = patch.quality[both.within(there)] > 0
-        return _Picture(box, rgb, seen)
+                # what was there stays: a patch may or may not have more than it was asked for
+                new = _pixels_of(needed[_in_blocks(both.within(self.window))])
+                at, part = both.within(box), both.within(there)
+                cv2.copyTo(patch.rgb[part], new, rgb[at])
+                seen[at] |= (patch.quality[part] > 0) & (new > 0)
+        return _Picture(box, rgb, seen, blocks)
+
+    def _box_of(self, blocks: Mask) -> Box:
+        left, top, width, height = cv2.boundingRect(blocks.view(np.uint8))
+        row, col = self.window.row + top * BLOCK_PX, self.window.col + left * BLOCK_PX
+        return Box(row=row, col=col, row_stop=row + height * BLOCK_PX, col_stop=col + width * BLOCK_PX)
+
+
+def _blocks_around(where: Mask) -> Mask:
+    """Blocks of a window with pixels of `where`, and all within REACH_PX of them."""
+    height, width = where.shape
+    eights = where.view(np.uint64).reshape(height // BLOCK_PX, BLOCK_PX, width // 8)
+    rows = np.bitwise_or.reduce(eights, axis=1)
+    held = rows.reshape(-1, width // BLOCK_PX, BLOCK_PX // 8).any(axis=2).astype(np.uint8)
+    reach = REACH_PX // BLOCK_PX
+    around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return np.asarray(cv2.dilate(held, around)) > 0
+
+
+def _in_blocks(window: tuple[slice, slice]) -> tuple[slice, slice]:
+    rows, cols = (slice(part.start // BLOCK_PX, part.stop // BLOCK_PX) for part in window)
+    return rows, cols
+
+
+def _pixels_of(blocks: Mask) -> Bytes:
+    """Blocks as pixels: 1 where one is."""
+    return np.repeat(np.repeat(blocks.view(np.uint8), BLOCK_PX, axis=0), BLOCK_PX, axis=1)
 
 
 def _tiles_around(box: Box, zoom: int) -> TileRange:

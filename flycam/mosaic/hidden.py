@@ -19,7 +19,7 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.overview import Words
 from flycam.mosaic.seamline import SeamPlan
 
-PatchOf = Callable[[str, TileRange], OrthoPatch | None]
+PatchOf = Callable[[str, TileRange, NDArray[np.bool_]], OrthoPatch | None]
 ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 
 

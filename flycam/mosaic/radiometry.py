@@ -42,7 +42,7 @@ _TUKEY = 4.685  # Beaton and Tukey 1974: 95 % efficient for normal errors
 _INDEPENDENT = 0.1  # cells beside each other err alike: a sample counts as a tenth of one
 _PAIRS_PER_FRAME = 400  # more would not make a gain more certain, only slower
 _BLOCK_PX = 16  # the full-size gain is interpolated between nodes this far apart
-_BAND_ROWS = 256
+_BAND_ROWS = 32  # a band of floats and what is made of it stay in the cache
 _LOOK_PIXELS = 4096  # of each frame, to see how much of the block is saturated
 
 

@@ -24,9 +24,9 @@ from functools import partial
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
+from flycam.geometry.grid import along_the_ground
 from flycam.mosaic.labels import Costs, LabelMap, View, energy, quality_of, try_frame, view_of
 from flycam.mosaic.overview import Box, Overviews, Words
 from flycam.mosaic.radiometry import Radiometry
@@ -191,15 +191,7 @@ def _along_the_ground(boxes: Sequence[Box]) -> list[int]:
     """Frame numbers so that neighbours come together: along Morton's curve through the boxes' middles."""
     rows = np.array([(b.row + b.row_stop) // 2 for b in boxes], dtype=np.int64)
     cols = np.array([(b.col + b.col_stop) // 2 for b in boxes], dtype=np.int64)
-    key = _spread_bits(rows - rows.min()) << 1 | _spread_bits(cols - cols.min())
-    return [int(n) for n in np.argsort(key, kind="stable")]
-
-
-def _spread_bits(value: NDArray[np.int64]) -> NDArray[np.int64]:
-    spread = np.zeros_like(value)
-    for bit in range(24):
-        spread |= (value >> bit & 1) << 2 * bit
-    return spread
+    return [int(n) for n in along_the_ground(rows - rows.min(), cols - cols.min())]
 
 
 def _take_over(coarse: LabelMap, fine: LabelMap, overviews: Overviews, order: Sequence[int]) -> None:

@@ -13,6 +13,7 @@ from flycam.adjust.block import TerrainPrior
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
+from flycam.geometry.blocks import blocks_within
 from flycam.geometry.expected_error import ground_at_large, tile_error, tile_sigma
 from flycam.geometry.grid import TileId, TileRange, range_bounds
 from flycam.geometry.posts import PostView
@@ -137,18 +138,23 @@ class _Maker:
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)
 
-    def patch(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
-        """The frame over these tiles, evened out; None where it has no ground there."""
-        return self._patch(frame_id, tiles, through=False)
+    def patch(self, frame_id: str, tiles: TileRange, wanted: NDArray[np.bool_]) -> OrthoPatch | None:
+        """The wanted blocks of a frame over these tiles, evened out; None where it has no ground there."""
+        return self._patch(frame_id, tiles, wanted, through=False)
 
-    def patch_through(self, frame_id: str, tiles: TileRange) -> OrthoPatch | None:
+    def patch_through(self, frame_id: str, tiles: TileRange, wanted: NDArray[np.bool_]) -> OrthoPatch | None:
         """The same as if nothing hid the ground."""
-        return self._patch(frame_id, tiles, through=True)
+        return self._patch(frame_id, tiles, wanted, through=True)
 
-    def _patch(self, frame_id: str, tiles: TileRange, *, through: bool) -> OrthoPatch | None:
+    def _patch(
+        self, frame_id: str, tiles: TileRange, wanted: NDArray[np.bool_], *, through: bool
+    ) -> OrthoPatch | None:
         one = self._placed[frame_id]
-        wanted = one.tiles.intersection(tiles)
-        if wanted.is_empty:
+        own = one.tiles.intersection(tiles)
+        if own.is_empty:
+            return None
+        blocks = blocks_within(tiles, wanted, own)
+        if not blocks.any():
             return None
         pixels = self._developed.pixels(frame_id)
         size = (pixels.shape[1], pixels.shape[0])
@@ -158,7 +164,7 @@ class _Maker:
                 return None
         else:
             posts = self._views(frame_id, size)
-        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, wanted, posts=posts)
+        return patch_of(one.header, one.exterior, pixels, self._terrain, one.tiles, own, blocks, posts=posts)
 
     def _view(self, frame_id: str, size_px: tuple[int, int]) -> PostView | None:
         """A frame is asked for block by block; what it sees of the terrain is worked out once."""

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from flycam.frame.tile import OrthoPatch
+from flycam.geometry.blocks import BLOCK_PX, blocks_within
 from flycam.geometry.grid import TILE_SIZE_PX, TileId, TileRange
 from flycam.mosaic.overview import Box, Overview, Overviews, overview_from
 
@@ -102,10 +103,12 @@ class Block:
     def overviews(self) -> Overviews:
         return Overviews(list(self.shots), self.overview)
 
-    def patch(self, name: str, tiles: TileRange, correct=lambda name, rgb: rgb) -> OrthoPatch | None:
-        """The frame over `tiles`, cut to what it touches."""
+    def patch(
+        self, name: str, tiles: TileRange, correct=lambda name, rgb: rgb, wanted: np.ndarray | None = None
+    ) -> OrthoPatch | None:
+        """The frame over `tiles`, cut to what it touches; nothing but the wanted blocks."""
         self.asked.append((name, tiles))
-        tiles = tiles.intersection(self.tiles())
+        asked, tiles = tiles, tiles.intersection(self.tiles())
         if tiles.is_empty:
             return None
         shot = self.shots[name]
@@ -115,10 +118,14 @@ class Block:
         quality[self.window(shot)] = self.quality(shot)
         top, left = (tiles.y_start - CORNER.y) * TILE_SIZE_PX, (tiles.x_start - CORNER.x) * TILE_SIZE_PX
         part = np.s_[top : top + tiles.shape_px[0], left : left + tiles.shape_px[1]]
+        rgb, quality = rgb[part], quality[part]
+        if wanted is not None:
+            left_out = ~blocks_within(asked, wanted, tiles).repeat(BLOCK_PX, 0).repeat(BLOCK_PX, 1)
+            rgb[left_out], quality[left_out] = 0, 0
         return OrthoPatch(
             tiles=tiles,
-            rgb=rgb[part],
-            quality=quality[part],
+            rgb=rgb,
+            quality=quality,
             frame_id=name,
             exterior_version=1,
             dem_id="d",

@@ -10,6 +10,7 @@ import pytest
 
 from flycam.frame.tile import FIRST_EPOCH, MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
+from flycam.geometry.blocks import blocks_within
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.finishing import error_of_quality, finish_tiles, planned_tiles, quality_of_error
 from flycam.mosaic.hidden import Hidden, owners_within
@@ -45,7 +46,7 @@ def made(block: Block, planned: tuple[Radiometry, SeamPlan], **options: object) 
         finish_tiles(
             plan,
             BASE_ZOOM,
-            lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+            lambda name, tiles, wanted: block.patch(name, tiles, radiometry.corrected, wanted),
             error_of,
             **options,  # type: ignore[arg-type]
         )
@@ -87,6 +88,24 @@ def test_a_tile_made_alone_is_the_same(
 ) -> None:
     (alone,) = made(block, planned, tiles=[tiles[5].tile_id])
     assert content_hash(alone) == content_hash(tiles[5])
+
+
+def test_what_was_not_asked_for_is_not_looked_at(
+    block: Block, planned: tuple[Radiometry, SeamPlan], tiles: list[MosaicTile]
+) -> None:
+    """Blocks that a patch may leave out are as good as any; those it is asked for come once."""
+    radiometry, plan = planned
+    asked = {name: np.zeros([n // 32 for n in block.tiles().shape_px], int) for name in ERROR_M}
+
+    def whole_patch(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
+        here = tiles.intersection(block.tiles())
+        top, left = 8 * (here.y_start - CORNER.y), 8 * (here.x_start - CORNER.x)
+        rows, cols = here.shape_tiles
+        asked[frame_id][top : top + 8 * rows, left : left + 8 * cols] += blocks_within(tiles, wanted, here)
+        return block.patch(frame_id, tiles, radiometry.corrected)
+
+    assert hashes(list(finish_tiles(plan, BASE_ZOOM, whole_patch, error_of, block_tiles=4))) == hashes(tiles)
+    assert all(counts.max() == 1 and counts.min() == 0 for counts in asked.values())
 
 
 def test_every_pixel_that_a_frame_sees_has_a_colour(block: Block, tiles: list[MosaicTile]) -> None:
@@ -155,8 +174,8 @@ def test_where_the_owner_sees_nothing_another_frame_steps_in(
     owner = int(before.source[120, 120])
     name = before.frames[owner - 1]
 
-    def holed(frame_id: str, tiles: object):
-        patch = block.patch(frame_id, tiles, radiometry.corrected)  # type: ignore[arg-type]
+    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
+        patch = block.patch(frame_id, tiles, radiometry.corrected, wanted)
         if patch is not None and frame_id == name and target in patch.tiles:
             rows, cols = patch.tiles.window_px(target)
             patch.quality[rows, cols][118:123, 118:123] = 0
@@ -184,8 +203,8 @@ def test_the_last_holes_are_filled_by_whoever_sees_them(
     blind = {plan.frames[plan.owner[at] - 1], plan.frames[plan.second[at] - 1]}
     spot = np.s_[row * 4 - 6 : row * 4 + 7, col * 4 - 6 : col * 4 + 7]
 
-    def holed(frame_id: str, tiles: TileRange) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.corrected)
+    def holed(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
+        patch = block.patch(frame_id, tiles, radiometry.corrected, wanted)
         if patch is not None and frame_id in blind:
             plane = np.zeros((*block.tiles().shape_px,), bool)
             plane[spot] = True
@@ -208,8 +227,8 @@ SPOT = np.s_[300:340, 380:430]  # base pixels of the block's ground, over a tile
 def blinded(block: Block, radiometry: Radiometry):
     """patch_of of frames that all believe SPOT hidden."""
 
-    def patch_of(frame_id: str, tiles: TileRange) -> OrthoPatch | None:
-        patch = block.patch(frame_id, tiles, radiometry.corrected)
+    def patch_of(frame_id: str, tiles: TileRange, wanted: np.ndarray) -> OrthoPatch | None:
+        patch = block.patch(frame_id, tiles, radiometry.corrected, wanted)
         if patch is not None:
             plane = np.zeros(block.tiles().shape_px, bool)
             plane[SPOT] = True
@@ -228,7 +247,7 @@ def test_ground_that_every_frame_believes_hidden_is_shown_with_the_error_of_that
     """Before there was a hole where the live mosaic has pixels."""
     radiometry, plan = planned
     hidden = Hidden(
-        patch_of=lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.corrected, wanted),
         error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
     )
     blind = blinded(block, radiometry)
@@ -255,7 +274,7 @@ def test_the_error_of_a_pixel_is_worked_out_once(block: Block, planned: tuple[Ra
         return error_of(name, tile)
 
     hidden = Hidden(
-        patch_of=lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.corrected, wanted),
         error_of=lambda name, tile: counted("through", name, tile),
     )
     seen = lambda name, tile: counted("seen", name, tile)  # noqa: E731 - beside its twin
@@ -270,7 +289,7 @@ def test_nothing_stands_in_where_a_frame_sees_the_ground(
 ) -> None:
     radiometry, _ = planned
     hidden = Hidden(
-        patch_of=lambda name, tiles: block.patch(name, tiles, radiometry.corrected),
+        patch_of=lambda name, tiles, wanted: block.patch(name, tiles, radiometry.corrected, wanted),
         error_of=lambda name, tile: error_of(name, tile) + np.float32(4.0),
     )
     after = made(block, planned, hidden=hidden)
