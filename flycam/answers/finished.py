@@ -62,6 +62,7 @@ _FINISH_FIGURES = (
     "shift_m",
     "shift_sigma_m",
     "check_m",
+    "map_error_m",
     "control",
     "surface",
     "rolling_shutter",
@@ -90,9 +91,13 @@ _SAID: Mapping[str, _Words] = {
     ),
     "ties": _Words(
         "  {ties} điểm liên kết, sai số chiếu lại {error} (điểm giữ lại {held_out}); vị trí máy ảnh trong "
-        "khối ± {plan} mặt bằng, ± {height} độ cao (sai số của bản đồ: xem báo cáo)",
+        "khối ± {plan} mặt bằng, ± {height} độ cao",
         "  {ties} tie points, reprojection {error} (held out {held_out}); the cameras within the "
-        "block ± {plan} in plan, ± {height} in height (what a place on the map is off by: see the report)",
+        "block ± {plan} in plan, ± {height} in height",
+    ),
+    "map": _Words(
+        "  một điểm trên bản đồ lệch khoảng {median} (95 % diện tích: dưới {p95}), chưa kể độ lệch chung",
+        "  a place on the map is off by about {median} (95 % of it: under {p95}), the common shift apart",
     ),
     "shift": _Words(
         "  cả khối đã dời {shift} m (đông; bắc; cao); độ lệch chung còn chưa biết: ± {unknown} m",
@@ -148,6 +153,7 @@ def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> lis
     return [
         made,
         *_placed(stats, language),
+        *_map_error(stats, language),
         *_surface(stats, language),
         *_shutter(stats, language),
         *(f"  ! {one}" for one in _warnings(report, language)),
@@ -179,6 +185,14 @@ def _placed(stats: Mapping[str, Any], language: str) -> Iterator[str]:
     yield _say("shift", language, shift=shift, unknown=unknown)
     if carried := stats["frames"].get("carried_names"):
         yield _say("carried", language, names=listed(carried, language))
+
+
+def _map_error(stats: Mapping[str, Any], language: str) -> Iterator[str]:
+    """What a place is off by, where the report has measured it over the map."""
+    error = stats.get("map_error_m")
+    if error and error["median"] is not None:
+        median, p95 = (_metric(error[key], "m", language) for key in ("median", "p95"))
+        yield _say("map", language, median=median, p95=p95)
 
 
 def _surface(stats: Mapping[str, Any], language: str) -> Iterator[str]:

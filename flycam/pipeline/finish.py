@@ -33,7 +33,7 @@ from flycam.pipeline.finish_made import Made, keep_terrain, parents_mended, supp
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import place_frames
 from flycam.pipeline.finish_progress import FinishProgress, cost_of_communes
-from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics, with_seconds
+from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics, with_report
 from flycam.pipeline.finish_request import FinishRequest, check_request
 from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
@@ -151,8 +151,9 @@ def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRec
     record = _described(workspace, run, made, revisions.get(mosaic.mosaic_id, number))
     if job.request.report:
         with run.progress.stage("report") as told:
-            record = replace(record, reports=make_reports(workspace, run.flight, mosaic, record, told))
-        record = replace(record, stats=with_seconds(record.stats, run.progress.seconds))
+            reports, error = make_reports(workspace, run.flight, mosaic, record, told)
+        stats = with_report(record.stats, error, run.progress.seconds)
+        record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
     run.folder.remove()
     return shown

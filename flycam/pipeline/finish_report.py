@@ -19,7 +19,7 @@ from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.pipeline.finish_block import RECIPE_VERSION
 from flycam.pipeline.finish_placing import Placed, Placing
-from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS
+from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS, ErrorFigures
 from flycam.surface.surface import Surface
 
 
@@ -145,9 +145,16 @@ def _name(frame: Placed) -> str:
     return frame.header.provenance.source_name
 
 
-def with_seconds(stats: Mapping[str, Any], seconds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
-    """Statistics with what stages took, those after them included."""
-    return {**stats, "seconds": _seconds(seconds)}
+def with_report(
+    stats: Mapping[str, Any], error: ErrorFigures, seconds: Mapping[str, tuple[float, float]]
+) -> dict[str, Any]:
+    """Statistics with what the report's maps found, and with what stages took, the report's included.
+
+    map_error_m  median and 95th percentile of the expected error over all the map shows (radial, 1 sigma,
+                 within the block)
+    """
+    found = {"median": _number(error.median_m), "p95": _number(error.p95_m)}
+    return {**stats, "map_error_m": found, "seconds": _seconds(seconds)}
 
 
 def _seconds(seconds: Mapping[str, tuple[float, float]]) -> dict[str, list[float]]:

@@ -111,7 +111,7 @@ def write_report(
         )
     flight = workspace.catalog.flights.flight(ref)
     record, mosaic = _finished(workspace, flight, revision, layer)
-    reports = make_reports(workspace, flight, mosaic, record)
+    reports, _ = make_reports(workspace, flight, mosaic, record)
     workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, reports)
     for key in set(record.reports.values()) - set(reports.values()):
         workspace.store.delete(key)
@@ -132,8 +132,9 @@ def make_reports(
     mosaic: MosaicInfo,
     record: RevisionRecord,
     progress: Progress = silent,
-) -> dict[str, str]:
-    """Make all reports of a revision and keep them; store keys by language and kind ("vi.html")."""
+) -> tuple[dict[str, str], ErrorFigures]:
+    """Make all reports of a revision and keep them: store keys by language and kind ("vi.html"), and the
+    expected error over the map that they state."""
     kept = workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)
     records = [
         one
@@ -153,7 +154,7 @@ def make_reports(
             if not workspace.store.exists(key):
                 workspace.store.put(key, data, durable=True)
             made[f"{language}.{kind}"] = key
-    return made
+    return made, figures.error
 
 
 def gather_figures(

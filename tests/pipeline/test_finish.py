@@ -133,6 +133,11 @@ def test_every_pixel_says_how_far_off_it_may_be(finished: Finished) -> None:
     error = np.concatenate(errors)
     assert 0.05 < np.median(error) < 3.0
     assert error.max() <= 65.0
+    answer, lines = of_finish(finished.report)
+    median, p95 = np.percentile(error, [50.0, 95.0])  # the report looks at every so many pixels
+    assert answer["map_error_m"]["median"] == pytest.approx(median, rel=0.03)
+    assert answer["map_error_m"]["p95"] == pytest.approx(p95, rel=0.03)
+    assert any(f"off by about {answer['map_error_m']['median']:.2f} m" in line for line in lines)
 
 
 def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:

@@ -230,8 +230,8 @@ def test_the_same_revision_has_the_same_bytes(house: Reported, tmp_path: Path) -
     workspace = house.workspace
     flight = workspace.catalog.flights.flight(house.real)
     record, mosaic = report._finished(workspace, flight, None)
-    made = make_reports(workspace, flight, mosaic, record)
-    assert made == make_reports(workspace, flight, mosaic, record)
+    made, error = make_reports(workspace, flight, mosaic, record)
+    assert (made, error) == make_reports(workspace, flight, mosaic, record)
     assert set(made) == {"vi.html", "vi.pdf", "en.html", "en.pdf"}
     for name, key in made.items():
         assert key.startswith(f"products/{mosaic.mosaic_id}/r{mosaic.revision}/report-")
