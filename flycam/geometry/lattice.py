@@ -21,6 +21,15 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.cells import (
+    any_of,
+    extremes_of_four,
+    mean_of_four,
+    per_square,
+    per_tile,
+    reach_of,
+    touching_box,
+)
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileRange, grid_pixel_m
 from flycam.geometry.sight import Sights, View
 
@@ -307,10 +316,10 @@ def lattice_of(
         map_uv=np.stack([u, v], axis=-1, dtype=np.float32, casting="same_kind"),
         quality=sights.quality(nodes.take(keep)),
         margin=margin.astype(np.float32),
-        box=_box(verdict.touches[keep]),
-        reach_uv=_reach(u, v),
-        known=~_any(np.isnan(u)),
-        hidden=_per_tile(margin).min(axis=1) < 0.0,
+        box=touching_box(verdict.touches[keep]),
+        reach_uv=reach_of(u, v),
+        known=~any_of(np.isnan(u)),
+        hidden=per_tile(margin).min(axis=1) < 0.0,
         error_px=verdict.error_px[keep],
     )
     return lattices, verdict
@@ -324,17 +333,17 @@ def _judge(
     margin: Floats,
 ) -> _Verdict:
     width, height = sights.interior.image_size_px
-    du, dv = (c - _mean4(n) for n, c in zip(nodes, centres, strict=True))
+    du, dv = (c - mean_of_four(n) for n, c in zip(nodes, centres, strict=True))
     error = np.sqrt(du * du + dv * dv)
     known = np.isfinite(error)
     slack = np.where(known, 2.0 * error, 0.0) + _TOUCH_PX
-    low_u, high_u = _extremes4(nodes[0])
-    low_v, high_v = _extremes4(nodes[1])
+    low_u, high_u = extremes_of_four(nodes[0])
+    low_v, high_v = extremes_of_four(nodes[1])
     touches = (low_u <= width - 1.0 + slack) & (high_u >= -slack)
     touches &= (low_v <= height - 1.0 + slack) & (high_v >= -slack)
     counts, broken = touches & known, np.zeros(touches.shape, dtype=bool)
     if margin.min(initial=0.0) < 0.0:
-        low_margin, high_margin = _extremes4(margin)
+        low_margin, high_margin = extremes_of_four(margin)
         counts &= high_margin >= 0.0
         if scale.cell_m > 0.5 * min(sights.terrain.post_spacing_m):
             broken |= touches & (low_margin < 0.0) & (high_margin >= 0.0)
@@ -351,30 +360,21 @@ def _verdict(
 ) -> _Verdict:
     """From cells to tiles: refine the whole if many quarters need it, else only those."""
     count = scale.side_px // QUARTER_PX
-    worst = _per_square(error_px, count, np.maximum)
-    torn = _per_square(broken, count, np.logical_or)
+    worst = per_square(error_px, count, np.maximum)
+    torn = per_square(broken, count, np.logical_or)
     wanting = np.where(torn, np.maximum(worst, np.nextafter(scale.tolerance_px, np.inf)), worst)
     if count == 1:
         next_step = _next_step(scale, wanting[:, 0, 0])
         quarters = np.zeros(wanting.shape, dtype=np.int64)
         keep = next_step == 0  # also one that sees nothing after all: its tile must learn that
     else:
-        ranked = np.sort(_per_tile(wanting), axis=1)
+        ranked = np.sort(per_tile(wanting), axis=1)
         next_step = np.maximum(_next_step(scale, ranked[:, -1 - _MOST_QUARTERS]), _TILE_STEP_PX)
         next_step[(ranked[:, -1 - _MOST_QUARTERS] <= scale.tolerance_px) | (next_step >= scale.step_px)] = 0
         quarters = np.where((next_step == 0)[:, None, None], _next_step(scale, wanting), 0)
-        keep = _any(touches) & (next_step == 0)
-    error = _per_tile(np.where(quarters > 0, 0.0, worst)).max(axis=1)
+        keep = any_of(touches) & (next_step == 0)
+    error = per_tile(np.where(quarters > 0, 0.0, worst)).max(axis=1)
     return _Verdict(next_step, quarters, keep, error, touches)
-
-
-def _per_square(cells: NDArray[_Scalar], count: int, extreme: np.ufunc) -> NDArray[_Scalar]:
-    """Extremes of T×n×n cells over count×count squares."""
-    tiles, side = cells.shape[:2]
-    m = side // count
-    rows = extreme.reduce(cells.reshape(tiles, count, m, side), axis=2)
-    found: NDArray[_Scalar] = extreme.reduce(rows.reshape(tiles, count, count, m), axis=3)
-    return found
 
 
 def _next_step(scale: _Scale, error_px: Floats) -> Indices:
@@ -386,37 +386,3 @@ def _next_step(scale: _Scale, error_px: Floats) -> Indices:
         best_case = error_px * (coarser / scale.step_px) ** 2
         next_step = np.where(best_case > scale.tolerance_px, step, next_step)
     return next_step
-
-
-def _box(touches: NDArray[np.bool_]) -> Indices:
-    """Smallest block of cells that touches the picture: T×4 (first row, last row, first and last column)."""
-    rows, cols = (np.asarray(touches.any(axis=a), dtype=np.bool_) for a in (2, 1))
-    last = touches.shape[1] - 1
-    ends = [(a.argmax(axis=1), last - a[:, ::-1].argmax(axis=1)) for a in (rows, cols)]
-    return np.stack([*ends[0], *ends[1]], axis=-1)
-
-
-def _reach(u: Floats, v: Floats) -> NDArray[np.float32]:
-    ends = [[extreme.reduce(_per_tile(a), axis=1) for a in (u, v)] for extreme in (np.fmin, np.fmax)]
-    return np.moveaxis(np.array(ends, dtype=np.float32), 2, 0)
-
-
-def _any(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    return np.asarray(_per_tile(cells).any(axis=1), dtype=np.bool_)
-
-
-def _per_tile(cells: NDArray[_Scalar]) -> NDArray[_Scalar]:
-    """T×rows×columns to T×(rows·columns): the reductions along the last axis are the fast ones."""
-    return cells.reshape(cells.shape[0], cells.shape[1] * cells.shape[2])
-
-
-def _mean4(nodes: Floats) -> Floats:
-    rows = nodes[:, :-1] + nodes[:, 1:]
-    mean: Floats = 0.25 * (rows[:, :, :-1] + rows[:, :, 1:])
-    return mean
-
-
-def _extremes4(nodes: Floats) -> tuple[Floats, Floats]:
-    """Smallest and largest known of the four nodes of each cell."""
-    low, high = np.fmin(nodes[:, :-1], nodes[:, 1:]), np.fmax(nodes[:, :-1], nodes[:, 1:])
-    return np.fmin(low[:, :, :-1], low[:, :, 1:]), np.fmax(high[:, :, :-1], high[:, :, 1:])

@@ -14,12 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileId, TileRange
+from flycam.geometry.grid import TileId
 from flycam.mosaic.overview import Words
 from flycam.mosaic.seamline import SeamPlan
+from flycam.mosaic.window_pictures import PatchOf
 
-PatchOf = Callable[[str, TileRange, NDArray[np.bool_]], OrthoPatch | None]
 ErrorOf = Callable[[str, TileId], NDArray[np.float32]]
 
 

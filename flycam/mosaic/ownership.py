@@ -1,0 +1,142 @@
+"""Which frame owns each base pixel of a window: the plan at full size, seams rounded, holes filled.
+
+A function of the plan, the tile and what the frames see there; never of the window that a pixel is made in.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from flycam.frame.tile import NO_SOURCE
+from flycam.geometry.grid import TileId
+from flycam.mosaic.blend import Mask
+from flycam.mosaic.overview import Box, Words
+from flycam.mosaic.seamline import SeamPlan
+from flycam.mosaic.window_pictures import WindowPictures, box_of_tile, tiles_around
+
+_NEARBY_PX = 12  # label pixels around a tile whose owners may fill its last holes
+_SMOOTH_PX = 5  # label pixels over which a seam's corners are rounded
+
+
+def owners_of(plan: SeamPlan, base_zoom: int, window: Box, pictures: WindowPictures, nearest: Words) -> Words:
+    """H×W labels of a window: the plan's owner, its seams rounded; where that frame sees nothing, the owner
+    with its corners, then who stands second, then the nearest owner inside the mosaic, then, where some
+    overview saw it, whoever owns ground nearby; else nobody."""
+    owner = np.zeros(window.shape, dtype=np.uint16)
+    second = enlarged(plan, plan.second, base_zoom, window)
+    _settle(owner, _rounded(plan, base_zoom, window), pictures)
+    _settle(owner, enlarged(plan, plan.owner, base_zoom, window), pictures)
+    _settle(owner, second, pictures)
+    _settle(owner, nearest, pictures)
+    holes = (owner == NO_SOURCE) & (second > 0)  # ground that some frames' overviews saw
+    _settle_nearby(owner, plan, base_zoom, holes, pictures)
+    return owner
+
+
+def _settle(owner: Words, wanted: Words, pictures: WindowPictures) -> None:
+    """Give what nobody owns yet to those who are wanted there, where they see it."""
+    wanted = np.where(owner == NO_SOURCE, wanted, NO_SOURCE).astype(np.uint16)
+    for label in labels_present(wanted):
+        asked = wanted == label
+        picture = pictures.of(label, asked)
+        at = picture.box.within(pictures.window)
+        np.copyto(owner[at], np.uint16(label), where=asked[at] & picture.seen)
+
+
+def stand_ins(plan: SeamPlan, base_zoom: int, holes: Mask, nearest: Words, pictures: WindowPictures) -> Words:
+    """H×W labels of the frames that stand in at holes: whoever owns the ground next to them, else whoever
+    owns ground nearby; 0 where none has it in its picture."""
+    result = np.zeros_like(nearest)
+    if holes.any():
+        _settle(result, np.where(holes, nearest, NO_SOURCE).astype(np.uint16), pictures)
+        _settle_nearby(result, plan, base_zoom, holes & (result == NO_SOURCE), pictures)
+    return result
+
+
+def _settle_nearby(
+    owner: Words, plan: SeamPlan, base_zoom: int, holes: Mask, pictures: WindowPictures
+) -> None:
+    """Give the holes of each tile to whoever owns ground near it: the lowest label that sees them."""
+    parts: dict[int, list[tuple[slice, slice]]] = {}
+    for tile in tiles_around(pictures.window, base_zoom) if holes.any() else ():
+        part = box_of_tile(tile).intersection(pictures.window).within(pictures.window)
+        if holes[part].any():
+            for label in _nearby(plan, base_zoom, tile):
+                parts.setdefault(label, []).append(part)
+    for label in sorted(parts):
+        wanted = np.zeros_like(owner)
+        for part in parts[label]:
+            wanted[part][holes[part]] = label
+        _settle(owner, wanted, pictures)
+
+
+def _nearby(plan: SeamPlan, base_zoom: int, tile: TileId) -> list[int]:
+    """Labels on and around a tile, ascending: a function of the plan and the tile alone."""
+    near = _coarse(box_of_tile(tile), 1 << (base_zoom - plan.z))
+    at = near.grown(_NEARBY_PX).intersection(plan.box).within(plan.box)
+    return sorted({*labels_present(plan.owner[at]), *labels_present(plan.second[at])})
+
+
+def enlarged(plan: SeamPlan, plane: Words, base_zoom: int, window: Box) -> Words:
+    """A plane of the plan over a window of base pixels, each label pixel a square."""
+    step = 1 << (base_zoom - plan.z)
+    coarse = _coarse(window, step)
+    labels = np.zeros(coarse.shape, dtype=np.uint16)
+    inside = coarse.intersection(plan.box)
+    if not inside.is_empty:
+        labels[inside.within(coarse)] = plane[inside.within(plan.box)]
+    large = labels.repeat(step, axis=0).repeat(step, axis=1)
+    top, left = window.row - coarse.row * step, window.col - coarse.col * step
+    return np.ascontiguousarray(large[top : top + window.shape[0], left : left + window.shape[1]])
+
+
+def _coarse(box: Box, step: int) -> Box:
+    """The label pixels that a box of base pixels touches."""
+    return Box(
+        row=box.row // step,
+        col=box.col // step,
+        row_stop=-(-box.row_stop // step),
+        col_stop=-(-box.col_stop // step),
+    )
+
+
+def _rounded(plan: SeamPlan, base_zoom: int, window: Box) -> Words:
+    """The owners over a window, with seams as smooth curves instead of the squares of label pixels.
+
+    Each owner's ground is blurred a little and enlarged; the largest share wins (of equals the lower label).
+    """
+    step = 1 << (base_zoom - plan.z)
+    margin = _SMOOTH_PX + 1
+    coarse = _coarse(window, step).grown(margin)
+    labels = np.zeros(coarse.shape, dtype=np.uint16)
+    inside = coarse.intersection(plan.box)
+    if not inside.is_empty:
+        labels[inside.within(coarse)] = plan.owner[inside.within(plan.box)]
+    result = np.zeros(window.shape, dtype=np.uint16)
+    share = np.zeros(window.shape, dtype=np.uint8)
+    for label in labels_present(labels):
+        mask = (labels == label).view(np.uint8) * np.uint8(255)
+        left, top, width, height = cv2.boundingRect(mask)
+        near = Box(row=coarse.row + top, col=coarse.col + left, row_stop=coarse.row + top + height,
+                   col_stop=coarse.col + left + width).grown(margin).intersection(coarse)  # fmt: skip
+        soft = cv2.GaussianBlur(mask[near.within(coarse)], (_SMOOTH_PX, _SMOOTH_PX), 0)
+        large = cv2.resize(soft, None, fx=step, fy=step, interpolation=cv2.INTER_LINEAR)
+        reach = Box(row=near.row * step, col=near.col * step, row_stop=near.row_stop * step,
+                    col_stop=near.col_stop * step)  # fmt: skip
+        here = reach.intersection(window)
+        if here.is_empty:
+            continue
+        at, part = here.within(window), np.asarray(large)[here.within(reach)]
+        wins = part > share[at]
+        share[at][wins] = part[wins]
+        result[at][wins] = label
+    result[enlarged(plan, plan.owner, base_zoom, window) == NO_SOURCE] = NO_SOURCE
+    return result
+
+
+def labels_present(labels: Words) -> list[int]:
+    """The labels in a plane, ascending, without 0."""
+    most = int(labels.max()) + 1
+    counts = cv2.calcHist([labels], [0], None, [most], [0, most])
+    return [int(label) for label in np.flatnonzero(counts) if label != NO_SOURCE]
