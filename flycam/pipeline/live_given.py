@@ -21,9 +21,11 @@ from flycam.ingest.photos import sha256_of
 from flycam.ingest.video import VideoSource, is_stream, says_drill
 from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
+from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.live_ground import FixedGround, MovingGround
 from flycam.pipeline.live_laying import Film, Ground
+from flycam.pipeline.live_recording import KEEP_GB
 from flycam.pipeline.live_telemetry import Linked, Recorded, Telemetry
 from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around
 from flycam.pipeline.workspace import Workspace
@@ -43,6 +45,7 @@ class LiveRequest:
     clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
                       the first picture); None: found from the pictures
     is_realtime       play the file at its own speed
+    is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
     """
 
     video: str
@@ -53,6 +56,8 @@ class LiveRequest:
     is_realtime: bool = False
     mavlink_key: Path | None = None
     is_drill: bool = False
+    is_recorded: bool = True
+    keep_gb: float = KEEP_GB
 
 
 def open_given(
@@ -61,6 +66,7 @@ def open_given(
     scratch: Path,
     stack: ExitStack,
     stopped: Callable[[], bool],
+    recording: RecordingOrder | None = None,
 ) -> tuple[VideoSource, Telemetry]:
     """The video and what tells where it was filmed: both recorded, or both live."""
     is_link = "://" in request.telemetry
@@ -77,7 +83,7 @@ def open_given(
         return source, Recorded(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
     link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / _HEARD))
-    source = stack.enter_context(VideoSource(request.video))
+    source = stack.enter_context(VideoSource(request.video, recording=recording))
     linked = Linked(link, terrain_at, source.began_ns)
     linked.wait(stopped)
     return source, linked

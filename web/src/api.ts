@@ -245,6 +245,8 @@ export const api = {
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
+  /** Recorded pieces of a live flight's last seconds, oldest first. */
+  video: (flightId: string, lastS: number) => get<VideoPiece[]>(`/api/video/${encodeURIComponent(flightId)}?last_s=${lastS}`),
   airborne: () => get<AirborneFlight[]>("/api/airborne"),
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
