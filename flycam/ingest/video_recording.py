@@ -8,6 +8,7 @@ which are counted, and nothing else.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import threading
@@ -32,7 +33,8 @@ _PAUSE_S = 10.0
 class RecordingOrder:
     """Where and how to record.
 
-    folder        gets the pieces, `<UTC ns of the first picture's arrival>.mp4`
+    folder        gets the pieces, `<UTC ns of the first picture's arrival>.mp4`; who records into it holds a
+                  shared lock on it, which dies with the process
     piece_s, piece_bytes  about how long and how large one is
     leave_bytes   nothing is recorded while the disk has less free: the map needs it
     """
@@ -75,6 +77,7 @@ class Recorder:
         self._lost = self._told_lost = 0
         self._not_before_s = 0.0
         self._in_trouble = False
+        self._lock_fd: int | None = None
         self._thread = threading.Thread(target=self._write_all, name="recording", daemon=True)
         self._thread.start()
 
@@ -100,6 +103,8 @@ class Recorder:
         except OSError as error:
             self._give_up(error.strerror or str(error))
         self._tell(None)
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
 
     def _add(self, packet: Packet) -> None:
         if self._is_due(packet):
@@ -139,6 +144,9 @@ class Recorder:
             return False
         order = self._order
         order.folder.mkdir(parents=True, exist_ok=True)
+        if self._lock_fd is None:
+            self._lock_fd = os.open(order.folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         if shutil.disk_usage(order.folder).free < order.leave_bytes:
             self._give_up("the disk is nearly full")
             return False

@@ -82,7 +82,7 @@ class StreamRecording:
         try:
             self._folder.mkdir(parents=True)
             self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
         except OSError as error:
             self.order = None
             self._trouble = _said(error, self._folder)
