@@ -52,7 +52,6 @@ def bytes_answer(
     name: str,
     etag: str,
     media_type: str,
-    cache: str = "private, no-cache",
 ) -> Response:
     """An object of the store, or the part of it (start, stop) that was `wanted`."""
     start, stop = part
@@ -60,7 +59,7 @@ def bytes_answer(
         "Accept-Ranges": "bytes",
         "Content-Length": str(stop - start),
         "Content-Disposition": f'inline; filename="{_plain(name)}"',
-        "Cache-Control": cache,
+        "Cache-Control": "private, no-cache",
         "ETag": f'"{etag}"',
         "X-Content-Type-Options": "nosniff",
     }

@@ -100,7 +100,6 @@ def piece(
         name=f"{iso(found.began_ns)}.mp4",
         etag=sha256,
         media_type="video/mp4",
-        cache="private, max-age=3600, immutable",
     )
 
 
