@@ -15,7 +15,10 @@ from flycam.errors import OptionUnusable
 @click.command()
 @click.option("--video", required=True, metavar="FILE|URL", help="Video, or rtsp:// or udp:// stream.")
 @click.option(
-    "--telemetry", required=True, metavar="FILE|URL", help="Log or subtitles; of a stream udp:// or tcp://."
+    "--telemetry",
+    required=True,
+    metavar="FILE|URL",
+    help="Log or subtitles; of a stream udp://, tcp://, serial:/dev/…",
 )
 @click.option("--dem", type=FILE, help="Terrain to register first.")
 @click.option("--datum", type=DATUM, help="Height datum of --dem.")

@@ -16,7 +16,7 @@ from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.mavlink_link import MavlinkLink, key_of
+from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
 from flycam.ingest.photos import sha256_of
 from flycam.ingest.video import VideoSource, is_stream, says_drill
 from flycam.ingest.video_log import read_video_log
@@ -69,8 +69,8 @@ def open_given(
     recording: RecordingOrder | None = None,
 ) -> tuple[VideoSource, Telemetry]:
     """The video and what tells where it was filmed: both recorded, or both live."""
-    is_link = "://" in request.telemetry
-    if is_link != is_stream(request.video):
+    has_link = is_link(request.telemetry)
+    if has_link != is_stream(request.video):
         raise OptionUnusable(
             f"--video {request.video} --telemetry {request.telemetry}: one is live, the other recorded: give "
             "a stream with a link, or two files",
@@ -78,7 +78,7 @@ def open_given(
             "hãy đưa cả hai trực tiếp hoặc cả hai tệp",
         )
     terrain_at = TerrainLookup(dems) if dems else None
-    if not is_link:
+    if not has_link:
         source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
         return source, Recorded(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
@@ -126,7 +126,7 @@ def ground_of(
 def keep_given(workspace: Workspace, request: LiveRequest) -> None:
     """The files given, as evidence."""
     for given in (request.video, request.telemetry):
-        if "://" not in given:
+        if not is_link(given):
             keep(workspace, Path(given))
 
 
