@@ -32,6 +32,12 @@ class ParameterSets:
     sets: tuple[bytes, ...]
 
     @property
+    def sequence(self) -> tuple[bytes, ...]:
+        """Those that say what video this is: size, profile. Another set of them is another video."""
+        picture = _H264_PPS if self.coding is Coding.H264 else _H265_PPS
+        return tuple(unit for unit in self.sets if kind_of(unit, self.coding) != picture)
+
+    @property
     def configuration(self) -> bytes:
         """The content of the `avcC` or `hvcC` box."""
         return _avcc(self.sets) if self.coding is Coding.H264 else _hvcc(self.sets)

@@ -178,7 +178,8 @@ class VideoSource:
             for decoded in decoder.pictures():
                 self._note_lost(decoder)
                 if count == 0 and self.is_stream:
-                    base_ns = self._since_begin_ns(decoded.arrived_ns) - decoded.pts_ns
+                    after_ns = max(self._last_pts_ns + 1, self._since_begin_ns(decoded.arrived_ns))
+                    base_ns = after_ns - decoded.pts_ns
                 count += 1
                 pts_ns = decoded.pts_ns + (base_ns if self.is_stream else 0)
                 if pts_ns <= self._last_pts_ns:

@@ -123,7 +123,10 @@ class Recorder:
         if piece is None:
             return False
         last = self._waiting[-1] if self._waiting else piece.created
-        if abs(packet.pts_ns - last.pts_ns) > _GAP_NS or packet.parameters != piece.created.parameters:
+        if (
+            abs(packet.pts_ns - last.pts_ns) > _GAP_NS
+            or packet.parameters.sequence != piece.created.parameters.sequence
+        ):
             return True
         if packet.number != last.number + 1:  # pictures between were dropped
             return True

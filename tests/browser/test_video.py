@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -14,15 +15,20 @@ from playwright.sync_api import Locator, Page, expect
 
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.airborne import Phase
-from flycam.ingest.video_recording import Recorder
+from flycam.ingest.video_recording import Recorder, RecordingOrder
+from flycam.pipeline.live import live
 from flycam.pipeline.live_picture import small_jpeg
 from flycam.pipeline.live_recording import StreamRecording
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.workspace import silent
 from flycam.serve.services import Services
 from flycam.store import keys
 from tests.browser.conftest import OpenPage
 from tests.browser.pages import settled
 from tests.browser.test_airborne import HERE, Teller, card_of, told
+from tests.houses import House
 from tests.ingest.test_video_recording import packets_of
+from tests.pipeline.test_live_recording import on_air
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 
@@ -187,3 +193,36 @@ def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
     expect(other).to_contain_text("Chưa ghi được đoạn video nào")
     page.locator(".language").click()
     expect(other).to_contain_text("No video is recorded yet")
+
+
+@pytest.mark.slow
+def test_a_real_stream_is_seen_and_played_again_while_it_flies(
+    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House],
+    monkeypatch: pytest.MonkeyPatch, screenshots: Path,
+) -> None:  # fmt: skip
+    """A real RTSP server, a real UDP link, a real browser."""
+    monkeypatch.setattr(
+        "flycam.pipeline.live_recording.RecordingOrder",
+        lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
+    )
+    house, over = make_house(film), threading.Event()
+    with running(Services(workspace=house.workspace)) as url, on_air(film) as request:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        arguments = (house.workspace, request, Labels(), silent, over.is_set)
+        flight = threading.Thread(target=live, args=arguments)
+        flight.start()
+        try:
+            card = page.locator(".airborne-card")
+            expect(card.locator("img")).to_be_visible(timeout=40_000)
+            first = card.locator("img").get_attribute("src")
+            card.get_by_role("button", name="Xem lại video").click(timeout=40_000)
+            expect(card.locator("video")).to_be_visible()
+            assert soon(lambda: seconds_of(card) > 0, page)
+            began = seconds_of(card)
+            assert soon(lambda: seconds_of(card) >= began + 3, page)
+            page.screenshot(path=screenshots / "flying.png")
+            card.get_by_role("button", name="Đóng video").click()
+            assert soon(lambda: card.locator("img").get_attribute("src") != first, page)
+        finally:
+            over.set()
+            flight.join(40.0)

@@ -293,3 +293,40 @@ def test_times_that_jump_begin_a_new_piece(film: Path, tmp_path: Path) -> None:
     pieces = pieces_in(tmp_path)
     assert [piece.pictures for piece in pieces] == [60, 60, 60]
     np.testing.assert_allclose([piece.seconds for piece in pieces], 2.0, atol=0.05)
+
+
+def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:
+    """An MPEG-TS file over UDP at its own speed, with datagrams lost and damaged on the way."""
+    rng = np.random.default_rng(5)
+    data = path.read_bytes()
+    datagrams = [data[at : at + 7 * 188] for at in range(0, len(data), 7 * 188)]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        for datagram in datagrams:
+            if over.wait(seconds / len(datagrams)):
+                return
+            torn, luck = bytearray(datagram), rng.random()
+            if luck < 0.04:
+                continue
+            if luck < 0.08:
+                torn[int(rng.integers(10, len(torn)))] ^= 0xFF
+            out.sendto(bytes(torn), ("127.0.0.1", port))
+
+
+def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp_path: Path) -> None:
+    stream = streaming.as_transport_stream(film, tmp_path / "film.ts")
+    port, over = streaming.free_port(socket.SOCK_DGRAM), threading.Event()
+    sender = threading.Thread(target=send_torn, args=(stream, port, over))
+    sender.start()
+    order = RecordingOrder(folder=tmp_path / "rec", piece_s=2.0)
+    with VideoSource(f"udp://127.0.0.1:{port}", stall_s=3.0, recording=order) as source:
+        count = 0
+        for _ in source.pictures():
+            count += 1
+            if source.health.connections > 1 or not sender.is_alive():
+                break
+    over.set()
+    sender.join(10.0)
+    pieces = pieces_in(tmp_path / "rec")
+    assert count >= 90 and source.health.connections == 1
+    assert sum(piece.pictures for piece in pieces) >= 90
+    assert all(len(numbers(piece.path)) >= 0.5 * piece.pictures for piece in pieces)
