@@ -203,7 +203,7 @@ class VideoSource:
         """What was lost before it came here, of this connection and those before it."""
         for reason, count in decoder.lost.items():
             self.health.dropped[reason] = self._lost_before[reason] + count
-        self.health.remarks += decoder.remarks
+        self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
         decoder.remarks.clear()
 
     def _picture(self, pts_ns: int, decoded: Decoded) -> VideoPicture:

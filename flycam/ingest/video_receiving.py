@@ -100,19 +100,25 @@ class Receiving:
 
     def _receive(self) -> None:
         number, began_s = 0, time.monotonic()
-        there, coded = self._video.read()
-        while there:
-            packet = self._packet(number, coded)
-            is_late = time.monotonic() - began_s > _PATIENCE_S
-            if packet is not None and (number or packet.is_key or is_late):
-                number += 1
-                self._to_decode.put(packet)
-                if self._recorder is not None:
-                    self._recorder.put(packet)
-                if self._to_decode.dropped:
-                    self._told("undecoded", self._to_decode.dropped, None)
+        try:
             there, coded = self._video.read()
-        self._to_decode.close()
+            while there:
+                packet = self._packet(number, coded)
+                is_late = time.monotonic() - began_s > _PATIENCE_S
+                if packet is not None and (number or packet.is_key or is_late):
+                    number += 1
+                    self._give(packet)
+                there, coded = self._video.read()
+        finally:
+            self._to_decode.close()
+
+    def _give(self, packet: Packet) -> None:
+        dropped = self._to_decode.dropped
+        self._to_decode.put(packet)
+        if self._recorder is not None:
+            self._recorder.put(packet)
+        if self._to_decode.dropped != dropped:
+            self._told("undecoded", self._to_decode.dropped, None)
 
     def _packet(self, number: int, coded: np.ndarray) -> Packet | None:
         """None before anything tells how it is to be decoded."""
