@@ -38,6 +38,13 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "warnings_vi": [sentence(one, "vi") for one in flight.warnings],
         "remarks": [english for english, _ in report.remarks],
         "remarks_vi": [vietnamese for _, vietnamese in report.remarks],
+        "recorded": report.recorded
+        and {
+            "pieces": report.recorded.pieces,
+            "seconds": round(report.recorded.seconds, 2),
+            "bytes": report.recorded.size_bytes,
+            "let_go": report.recorded.let_go,
+        },
         "seconds": round(report.seconds, 3),
     }
     return answer, _lines(report, language)
@@ -56,6 +63,13 @@ def _lines(report: LiveReport, language: str) -> list[str]:
     if clock.is_known:
         said = "đồng hồ nhật ký trừ đồng hồ video" if vi else "log's clock minus video's"
         lines.append(f"  {said}: {clock.offset_s:+.3f} ± {clock.sigma_s:.3f} s")
+    if report.recorded is not None:
+        kept, many = report.recorded, round(report.recorded.size_bytes / 1e6, 1)
+        lines.append(
+            f"  video đã ghi: {kept.seconds:.0f} s, {many} MB"
+            if vi
+            else f"  video recorded: {kept.seconds:.0f} s, {many} MB"
+        )
     lost = left_out_said(report.dropped, language)
     if lost:
         lines.append(f"  {'bỏ qua' if vi else 'left out'}: {lost}")

@@ -12,6 +12,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
 from flycam.catalog.placements import Placements
+from flycam.catalog.recordings import Recordings
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
@@ -27,6 +28,7 @@ class Catalog:
         self.placements = Placements(database)
         self.tiles = Tiles(database)
         self.airborne = AirborneFlights(database)
+        self.recordings = Recordings(database)
         self.revisions = Revisions(database)
         self.terrain = Terrain(database)
         self.boundaries = Boundaries(database)

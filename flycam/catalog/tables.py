@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -311,11 +311,28 @@ airborne = Table(
     Column("report", Text, nullable=False),
 )
 
+# -- since schema 6 ---------------------------------------------------------------------------------
+
+recordings = Table(
+    "recordings",
+    metadata,
+    _key("sha256"),
+    Column("flight_id", Text, nullable=False),
+    Column("began_ns", BigInteger, nullable=False),
+    Column("seconds", Float(53), nullable=False),
+    Column("pictures", Integer, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("codec", Text, nullable=False),
+    Column("let_go_ns", BigInteger),
+    Index("recordings_of_flight", "flight_id", "began_ns"),
+)
+
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
     3: (placements,),
     4: (dem_sigmas,),
     5: (airborne,),
+    6: (recordings,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

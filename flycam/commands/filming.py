@@ -15,7 +15,10 @@ from flycam.errors import OptionUnusable
 @click.command()
 @click.option("--video", required=True, metavar="FILE|URL", help="Video, or rtsp:// or udp:// stream.")
 @click.option(
-    "--telemetry", required=True, metavar="FILE|URL", help="Log or subtitles; of a stream udp:// or tcp://."
+    "--telemetry",
+    required=True,
+    metavar="FILE|URL",
+    help="Log or subtitles; of a stream udp://, tcp://, serial:/dev/…",
 )
 @click.option("--dem", type=FILE, help="Terrain to register first.")
 @click.option("--datum", type=DATUM, help="Height datum of --dem.")
@@ -29,6 +32,16 @@ from flycam.errors import OptionUnusable
 )
 @click.option("--mavlink-key", type=FILE, help="File with the key that the link is signed with.")
 @click.option("--drill", "is_drill", is_flag=True, help="This stream is a rehearsal.")
+@click.option(
+    "--record/--no-record", "is_recorded", default=True, help="Keep a stream as it comes (default: yes)."
+)
+@click.option(
+    "--keep-video",
+    "keep_gb",
+    type=float,
+    default=40.0,
+    help="Recorded video kept in all, gigabytes (default: 40).",
+)
 @click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")

@@ -53,6 +53,9 @@ def inspect(
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the flight's).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the folder's name).")
+@click.option(
+    "--flight", "into", metavar="ID|NAME|auto", help="Flight that the photos join, such as one filmed live."
+)
 @click.option("--relay", is_flag=True, help="Lay a flight on the map again on the terrain known now.")
 @command
 def ingest(*, data_dir: str | None, **options: Any) -> Result:
@@ -81,6 +84,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
                 Labels(name=options["name"], event=options["event"], gsd_m=options["gsd_m"]),
                 ProgressBar(),
                 relay=options["relay"],
+                into=options["into"],
                 early=early,
             )
             return of_ingest(report, workspace.catalog, language())

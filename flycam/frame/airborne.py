@@ -58,6 +58,8 @@ class Airborne:
     laid_ns        when the newest picture on the map was taken, None: none yet
     left_out       pictures and samples not used, by reason
     remarks        what is to be said besides, (English, Vietnamese)
+    recorded_s     seconds of the stream that are kept as it came; None: it is not recorded
+    picture_key    where its newest picture lies in the store, small; None: none is shown
     failure        why it ended, if not in peace, (English, Vietnamese)
     """
 
@@ -81,3 +83,5 @@ class Airborne:
     left_out: Mapping[str, int] = field(default_factory=dict)
     remarks: tuple[tuple[str, str], ...] = ()
     failure: tuple[str, str] | None = None
+    recorded_s: float | None = None
+    picture_key: str | None = None

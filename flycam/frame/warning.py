@@ -18,6 +18,7 @@ RELAID_FLAT = "relaid_flat"
 SET_ASIDE_FRAMES = "set_aside_frames"
 TERRAIN_WAITS = "terrain_waits"
 GSD_KEPT = "gsd_kept"
+FINER_PHOTOS = "finer_photos"
 EVENT_KEPT = "event_kept"
 RENAMED = "renamed"
 LAID_AS_BEFORE = "laid_as_before"
@@ -218,6 +219,18 @@ _WORDS: Mapping[str, _Words] = {
         sentence_en=(
             "--gsd {asked}: ignored, for this flight is on the map at {kept} m already; use 'flycam export"
             " --gsd', or ingest into a new data folder (--data)."
+        ),
+    ),
+    FINER_PHOTOS: _Words(
+        brief_vi="ảnh rõ hơn bản đồ này ({photos} m so với {kept} m)",
+        brief_en="photos finer than this map ({photos} m against {kept} m)",
+        sentence_vi=(
+            "Ảnh rõ tới {photos} m, nhưng bản đồ trực tiếp của chuyến bay giữ {kept} m; muốn rõ hơn, hãy chạy"
+            " 'flycam finish --gsd {photos}'."
+        ),
+        sentence_en=(
+            "The photos resolve {photos} m, but the flight's live map stays at {kept} m; 'flycam finish --gsd"
+            " {photos}' shows them sharper."
         ),
     ),
     EVENT_KEPT: _Words(

@@ -1,8 +1,8 @@
-"""A live MAVLink link over UDP or TCP: bytes to messages to every aircraft's log of the last minutes.
+"""A live MAVLink link over UDP, TCP or a serial line: bytes to messages to every aircraft's recent log.
 
 With a key only packets that are signed with it, and newer than the last of their stream, are believed;
-unsigned, forged and replayed ones are counted. A TCP link that breaks is opened again with growing pauses;
-UDP just waits. Old messages are forgotten, so that a link may stay open for a day.
+unsigned, forged and replayed ones are counted. A TCP link or a serial line that breaks is opened again with
+growing pauses; UDP just waits. Old messages are forgotten, so that a link may stay open for a day.
 Source: MAVLink 2 message signing (signature: the first 48 bits of SHA-256 over key and packet).
 """
 
@@ -25,12 +25,14 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.mavlink import Link
+from flycam.ingest.serial_line import DEFAULT_BAUD, SerialLine, is_speed
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2
 _FORGET_EVERY_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 6
+_SERIAL = "serial:"
 
 
 @dataclass(slots=True)
@@ -48,10 +50,29 @@ class LinkHealth:
     heard_ns: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Udp:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Tcp:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Serial:
+    path: Path
+    baud: int
+
+
 class MavlinkLink:
     """Listens in a thread of its own, inside the context.
 
-    url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address) or tcp://HOST:PORT
+    url     udp://HOST:PORT (packets that are sent here; an empty HOST is every address), tcp://HOST:PORT, or
+            serial:/dev/ttyUSB0:57600 (a radio; the speed may be left out)
     key     32 bytes (`key_of`); None: every packet is believed
     keep_s  how long messages are remembered
     record  a tlog to which every believed packet is added
@@ -67,13 +88,13 @@ class MavlinkLink:
         clock_s: Callable[[], float] = time.time,
     ) -> None:
         self._url, self._keep_s, self._clock_s = url, keep_s, clock_s
-        self._scheme, self._address = _parsed(url)
+        self._address = _parsed(url)
         self._key = key
         self._record = record
         self._link = Link()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
-        self._socket: socket.socket | None = None
+        self._socket: socket.socket | SerialLine | None = None
         self._thread = threading.Thread(target=self._listen, name="mavlink", daemon=True)
         self._forgot_s = 0.0
         self.health = LinkHealth()
@@ -83,6 +104,13 @@ class MavlinkLink:
         try:
             self._socket = self._opened()
         except OSError as error:
+            if isinstance(self._address, _Serial):
+                raise SourceUnreadable(
+                    f"{self._url}: cannot be opened ({error.strerror or error}): check that the radio is "
+                    "plugged in, that this user may read it (group dialout), and that no other program does",
+                    vi=f"{self._url}: không mở được; hãy kiểm tra đã cắm bộ thu phát, người dùng có quyền "
+                    "đọc (nhóm dialout), và không chương trình nào khác đang dùng",
+                ) from error
             raise SourceUnreadable(
                 f"{self._url}: cannot be opened ({error.strerror or error}): check address and port, and "
                 "that no other program holds it",
@@ -132,11 +160,10 @@ class MavlinkLink:
                 pause_s = _FIRST_PAUSE_S
         self._close()
 
-    def _drain(self, link: socket.socket) -> bool:
+    def _drain(self, link: socket.socket | SerialLine) -> bool:
         """Everything that comes over one opened link, until it ends; whether anything came."""
         self.health.connections += 1
         parser, heard = _parser(self._key), False
-        link.settimeout(_LOOK_S)
         while not self._stopped.is_set():
             try:
                 data = link.recv(_DATAGRAM_BYTES)
@@ -147,7 +174,7 @@ class MavlinkLink:
             if data:
                 heard = True
                 self._take(parser, data)
-            elif self._scheme == "tcp":
+            elif not isinstance(self._address, _Udp):
                 break
         self._close()
         return heard
@@ -176,16 +203,21 @@ class MavlinkLink:
             with self._record.open("ab") as file:
                 file.write(struct.pack(">Q", round(arrival_s * 1e6)) + bytes(message.get_msgbuf()))
 
-    def _opened(self) -> socket.socket:
-        if self._scheme == "udp":
+    def _opened(self) -> socket.socket | SerialLine:
+        address = self._address
+        if isinstance(address, _Serial):
+            return SerialLine(address.path, address.baud, _LOOK_S)
+        if isinstance(address, _Udp):
             link = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             try:
-                link.bind(self._address)
+                link.bind((address.host, address.port))
             except OSError:
                 link.close()
                 raise
-            return link
-        return socket.create_connection(self._address, timeout=_LONGEST_PAUSE_S)
+        else:
+            link = socket.create_connection((address.host, address.port), timeout=_LONGEST_PAUSE_S)
+        link.settimeout(_LOOK_S)
+        return link
 
     def _reopen(self) -> None:
         try:
@@ -235,17 +267,36 @@ def _reason(message: Any) -> str:
     return "noise" if "prefix" in said else "damaged"
 
 
-def _parsed(url: str) -> tuple[str, tuple[str, int]]:
-    """Scheme and (host, port). Raises OptionUnusable."""
+def is_link(given: str) -> bool:
+    """Whether this is the address of a link, not a file."""
+    return "://" in given or given.startswith(_SERIAL)
+
+
+def _parsed(url: str) -> _Udp | _Tcp | _Serial:
+    """Raises OptionUnusable."""
+    if url.startswith(_SERIAL):
+        return _serial(url)
     parts = urlsplit(url)
     try:
         port = parts.port
     except ValueError:
         port = None
     if parts.scheme not in ("udp", "tcp") or port is None or (parts.scheme == "tcp" and not parts.hostname):
-        raise OptionUnusable(
-            f"{url}: is no MAVLink link: give udp://:14550 or tcp://HOST:5760 (a serial port is forwarded by "
-            "mavlink-router)",
-            vi=f"{url}: không phải đường truyền MAVLink; hãy ghi udp://:14550 hoặc tcp://MÁY:5760",
-        )
-    return parts.scheme, (parts.hostname or "", port)
+        raise _no_link(url)
+    return (_Udp if parts.scheme == "udp" else _Tcp)(parts.hostname or "", port)
+
+
+def _serial(url: str) -> _Serial:
+    path, colon, baud = url.removeprefix(_SERIAL).partition(":")
+    path = "/" + path.lstrip("/") if path.startswith("/") else path
+    if not path or (colon and not (baud.isdecimal() and is_speed(int(baud)))):
+        raise _no_link(url)
+    return _Serial(Path(path), int(baud) if baud else DEFAULT_BAUD)
+
+
+def _no_link(url: str) -> OptionUnusable:
+    return OptionUnusable(
+        f"{url}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
+        vi=f"{url}: không phải đường truyền MAVLink; hãy ghi udp://:14550, tcp://MÁY:5760 hoặc "
+        "serial:/dev/ttyUSB0:57600",
+    )

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
-from flycam.ingest.video_decoder import OPEN_S, STALL_S, Decoder
+from flycam.ingest.video_decoder import OPEN_S, STALL_S, Decoded, Decoder
 from flycam.ingest.video_decoding import DecodingOrder
+from flycam.ingest.video_recording import RecordingOrder
 
 _QUEUE = 8
 _MOST_MOOV_BYTES = 64 << 20
@@ -51,7 +52,8 @@ class VideoPicture:
 class VideoHealth:
     """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
 
-    reasons: "overrun" (nobody took it in time), "pts_backwards"
+    reasons: "overrun" (nobody took it in time), "undecoded" (came faster than it could be decoded),
+    "pts_backwards"; "unrecorded" is only missing in the recording
     arrived_ns  monotonic time at which the last picture came, None: none yet
     """
 
@@ -66,24 +68,36 @@ class VideoSource:
 
     url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
     is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
+    recording      how a stream is recorded as it comes; None: it is not
     size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
     began_ns       UTC at which it was opened here
     created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
     """
 
     def __init__(
-        self, url: str, *, is_realtime: bool = False, open_s: float = OPEN_S, stall_s: float = STALL_S
+        self,
+        url: str,
+        *,
+        is_realtime: bool = False,
+        open_s: float = OPEN_S,
+        stall_s: float = STALL_S,
+        recording: RecordingOrder | None = None,
     ) -> None:
         self.url, self.is_stream = url, is_stream(url)
         self._open_s, self._stall_s = open_s, stall_s
         self._drops = is_realtime or self.is_stream
-        self._order = DecodingOrder(url=url, is_paced=is_realtime and not self.is_stream)
+        self._order = DecodingOrder(
+            url=url,
+            is_paced=is_realtime and not self.is_stream,
+            recording=recording if self.is_stream else None,
+        )
         self._queue: Latest[VideoPicture] = Latest(_QUEUE, waits=not self._drops)
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
         self._decoder: Decoder | None = None
         self._error: BaseException | None = None
         self._last_pts_ns = -1
+        self._lost_before: Counter[str] = Counter()
         self.began_ns = 0
         self.health = VideoHealth()
         self.size_px = (0, 0)
@@ -111,12 +125,16 @@ class VideoSource:
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
         self.duration_s = decoder.duration_s
-        self.began_ns = time.time_ns()
+        self.began_ns = time.time_ns() - (time.monotonic_ns() - decoder.opened_ns)
         self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop, and wait until the decoder's process is gone."""
         self.stop()
         if self._thread is not None:
             self._thread.join()
@@ -158,8 +176,10 @@ class VideoSource:
         count, base_ns = 0, 0
         try:
             for decoded in decoder.pictures():
+                self._note_lost(decoder)
                 if count == 0 and self.is_stream:
-                    base_ns = self._since_begin_ns() - decoded.pts_ns
+                    after_ns = max(self._last_pts_ns + 1, self._since_begin_ns(decoded.arrived_ns))
+                    base_ns = after_ns - decoded.pts_ns
                 count += 1
                 pts_ns = decoded.pts_ns + (base_ns if self.is_stream else 0)
                 if pts_ns <= self._last_pts_ns:
@@ -167,25 +187,35 @@ class VideoSource:
                     continue
                 self._last_pts_ns = pts_ns
                 self.health.arrived_ns = time.monotonic_ns()
-                if not self._queue.put(self._picture(pts_ns, decoded.pixels)):
+                if not self._queue.put(self._picture(pts_ns, decoded)):
                     return count > 0
                 self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
                     return True
         finally:
             decoder.__exit__(None, None, None)
+            self._note_lost(decoder)
+            self._lost_before += decoder.lost
         self._remark(decoder.ending, count)
         return count > 0
 
-    def _picture(self, pts_ns: int, pixels: NDArray[np.uint8]) -> VideoPicture:
+    def _note_lost(self, decoder: Decoder) -> None:
+        """What was lost before it came here, of this connection and those before it."""
+        for reason, count in decoder.lost.items():
+            self.health.dropped[reason] = self._lost_before[reason] + count
+        self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
+        decoder.remarks.clear()
+
+    def _picture(self, pts_ns: int, decoded: Decoded) -> VideoPicture:
         begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
+        arrived_ns = decoded.arrived_ns if self.is_stream else time.monotonic_ns()
         return VideoPicture(
-            pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=time.monotonic_ns(), pixels=pixels
+            pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=arrived_ns, pixels=decoded.pixels
         )
 
-    def _since_begin_ns(self) -> int:
+    def _since_begin_ns(self, arrived_ns: int) -> int:
         """Receiver's time since the stream was opened: the PTS of every connection begins anew."""
-        return time.time_ns() - self.began_ns
+        return time.time_ns() - (time.monotonic_ns() - arrived_ns) - self.began_ns
 
     def _opened_again(self) -> Decoder | None:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)

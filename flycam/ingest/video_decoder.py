@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.shared_memory import SharedMemory
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
-from flycam.ingest.video_decoding import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS, DecodingOrder, decode
+from flycam.ingest.video_decoding import DecodingOrder, decode
+from flycam.ingest.video_receiving import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS
 
 _SLOTS = 4
 _LOOK_S = 0.2
@@ -24,9 +26,15 @@ OPEN_S, STALL_S = OPEN_TIMEOUT_MS / 1e3 + 12.0, READ_TIMEOUT_MS / 1e3 + 4.0
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """pts_ns: the container's time of the picture; pixels H×W×3 uint8 RGB, the caller's own."""
+    """One picture.
+
+    pts_ns      the container's time of it
+    arrived_ns  monotonic time at which it came; of a stream's, before it was decoded
+    pixels      H×W×3 uint8 RGB, the caller's own
+    """
 
     pts_ns: int
+    arrived_ns: int
     pixels: NDArray[np.uint8]
 
 
@@ -35,7 +43,10 @@ class Decoder:
 
     open_s, stall_s  how long the process may take to open the video, and for one picture
     size_px          (width, height); fps and duration_s as the container states them, 0 unknown
+    opened_ns        monotonic time at which its first picture came
     ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
+    lost             pictures lost by now before they were decoded, or recorded, by reason
+    remarks          what is to be said of it, (English, Vietnamese)
     """
 
     def __init__(
@@ -50,7 +61,10 @@ class Decoder:
         self._ring: SharedMemory | None = None
         self.size_px = (0, 0)
         self.fps, self.duration_s = 0.0, 0.0
+        self.opened_ns = 0
         self.ending = ""
+        self.lost: Counter[str] = Counter()
+        self.remarks: list[tuple[str, str]] = []
         context = multiprocessing.get_context("spawn")
         self._pipe, far = context.Pipe()
         self._process = context.Process(target=decode, args=(order, far), daemon=True, name="flycam-decoder")
@@ -68,7 +82,7 @@ class Decoder:
             said = self._heard(self._open_s)
             if said is None or said[0] != "opened":
                 raise self._unreadable(self.ending or str(said[1]) if said else self.ending)
-            _, width, height, self.fps, self.duration_s = said
+            _, width, height, self.fps, self.duration_s, self.opened_ns = said
             self.size_px = (width, height)
             self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
             self._pipe.send(self._ring.name)
@@ -94,11 +108,11 @@ class Decoder:
             if kind != "picture":
                 self.ending = str(rest[0])
                 return
-            slot, pts_ns = rest
+            slot, pts_ns, arrived_ns = rest
             shared = np.ndarray(
                 (height, width, 3), np.uint8, self._ring.buf, offset=slot * width * height * 3
             )
-            decoded = Decoded(pts_ns, shared.copy())
+            decoded = Decoded(pts_ns, arrived_ns, shared.copy())
             del shared
             self._told(slot)
             yield decoded
@@ -116,13 +130,21 @@ class Decoder:
             until_s = time.monotonic() + seconds
             while time.monotonic() < until_s and not self._stopped.is_set():
                 if self._pipe.poll(min(_LOOK_S, max(until_s - time.monotonic(), 0.0))):
-                    return tuple(self._pipe.recv())
+                    said = tuple(self._pipe.recv())
+                    if said[0] != "lost":
+                        return said
+                    self._note(*said[1:])
             if self._stopped.is_set():
                 return None
             self.ending = f"it gave no picture for {seconds:.0f} s"
         except (EOFError, OSError):
             self.ending = "its decoder died"
         return None
+
+    def _note(self, reason: str, count: int, said: tuple[str, str] | None) -> None:
+        self.lost[reason] = count
+        if said is not None:
+            self.remarks.append(said)
 
     def _unreadable(self, why: str) -> SourceUnreadable:
         return SourceUnreadable(

@@ -29,6 +29,7 @@ from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.joining import finer_said, joined
 from flycam.pipeline.known import in_their_layers, options_unused_said, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
 from flycam.pipeline.moving import (
@@ -92,11 +93,13 @@ def ingest(
     progress: Progress = silent,
     *,
     relay: bool = False,
+    into: str | None = None,
     early: EarlyLooks = NO_EARLY_LOOKS,
 ) -> IngestReport:
     """Photos to a published live-quality mosaic; see the recipe above. Idempotent.
 
     relay  lay frames that are on the map again on the terrain of today, whatever it is
+    into   the flight that the photos join (id, name, or "auto"; see `flycam.pipeline.joining`)
     early  looks at the photos that were begun before
 
     Raises InputUnusable when nothing of the input can be used, NameTaken, FlightBusy when another process
@@ -107,7 +110,7 @@ def ingest(
     dems = registered_dems(workspace)
     seen = survey(request, dems, checks_of=lambda photos: look_at(photos, progress, early))
     _refuse_feet(seen.diagnosis, dems)
-    flight_id = _flight_id(workspace, seen.diagnosis)
+    flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):
         plan = _plan(workspace, request, seen, dems, flight_id, asked=relay)
         opened = open_flight(
@@ -147,6 +150,7 @@ def ingest(
         mended=refolded.mended,
         notes=(
             *_notes(workspace, seen, opened, refolded),
+            *(finer_said(flight, plan.frames) if into is not None else ()),
             *options_unused_said(workspace, flight_id, request, plan.frames),
             *boundaries_said(workspace.catalog, flight),
         ),
@@ -246,10 +250,14 @@ def _refuse_feet(diagnosis: Diagnosis, dems: Sequence[DemInfo]) -> None:
             raise InputUnusable(f"{names}: {problem.sentence_en}", vi=f"{names}: {problem.sentence_vi}")
 
 
-def _flight_id(workspace: Workspace, diagnosis: Diagnosis) -> str:
-    """The flight that already holds one of these frames (a card completed later), else a new id."""
+def _flight_id(workspace: Workspace, diagnosis: Diagnosis, into: str | None) -> str:
+    """The flight asked for, the one that already holds one of these frames (a card completed later), or a
+    new id."""
     frame_ids = [header.frame_id for header in diagnosis.headers]
-    return workspace.catalog.flights.flight_of_frames(frame_ids) or flight_id_of(frame_ids)
+    standing = workspace.catalog.flights.flight_of_frames(frame_ids)
+    if into is not None:
+        return joined(workspace, into, diagnosis, standing)
+    return standing or flight_id_of(frame_ids)
 
 
 def _doubted(seen: Survey) -> frozenset[str]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flycam.catalog.records import RevisionRecord, RevisionState
+from flycam.pipeline.live_recording import FOLDER as RECORDINGS
 from flycam.pipeline.workspace import Workspace
 
 
@@ -52,13 +53,13 @@ def old_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iter
 
 def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
     """Local copies fetched before `old_ns` that nothing reads again and again: of photos, and those that a
-    killed process left half-way. Copies of registered terrain stay."""
+    killed process left half-way. Copies of registered terrain stay, and video that waits to be kept."""
     in_use = {record.sha256 for record in workspace.catalog.terrain.dems()}
     for folder in _older(workspace.cache_dir / "evidence", old_ns):
         if folder.name not in in_use:
             yield folder
     for path in _older(workspace.cache_dir, old_ns):
-        if path.name not in ("evidence", "finish"):
+        if path.name not in ("evidence", "finish", RECORDINGS):
             yield path
 
 

@@ -27,7 +27,7 @@ from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video import VideoSource, is_stream
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
 from flycam.pipeline.known import withdrawals_said
@@ -45,6 +45,7 @@ from flycam.pipeline.live_given import (
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_news import LiveNews
+from flycam.pipeline.live_recording import Recorded, StreamRecording
 from flycam.pipeline.live_standing import PoseAt, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
@@ -67,6 +68,7 @@ class LiveReport:
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
+    recorded            what is kept of a stream as it came; None: it was not recorded
     """
 
     flight: Flight
@@ -80,6 +82,7 @@ class LiveReport:
     seconds: float
     relaid: int = 0
     chosen: int = 0
+    recorded: Recorded | None = None
 
 
 def live(
@@ -100,7 +103,8 @@ def live(
     dems = registered_dems(workspace)
     with ExitStack() as stack:
         scratch = stack.enter_context(_scratch(workspace))
-        source, telemetry = open_given(request, dems, scratch, stack, stopped)
+        recording = stack.enter_context(_recording(workspace, request))
+        source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
         interior = camera_of(request, telemetry.poses, source.size_px)
         film = film_of(request, source, interior, telemetry.poses.work_crs)
         flight_id = flight_id_of([frame_id_of(film.stream_id, "stream")])
@@ -108,12 +112,13 @@ def live(
         if not (clock.is_settled or request.is_realtime or source.is_stream):
             _look_through(Path(request.video), clock, progress, stopped)
         stack.enter_context(workspace.catalog.flights.lock(flight_id))
+        recording.of_flight(flight_id)
         ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
         folder = _made(scratch / Path(film.name).stem)
         drops = request.is_realtime or source.is_stream
         news = None  # of a file that is read as fast as it goes no aircraft is in the air
         if drops:
-            news = LiveNews(workspace, flight_id, film, labels, source, telemetry, clock, ground)
+            news = LiveNews(workspace, flight_id, film, labels, source, telemetry, clock, ground, recording)
             stack.enter_context(news)
         standing = settle_standing(
             workspace,
@@ -132,6 +137,8 @@ def live(
         flow.run(progress, stopped)
         if news is not None:
             news.close()
+        source.close()
+        recorded = recording.close() if recording.is_on else None
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
         if flight is None:
             raise _nothing_laid(request, laying, flow.left_out)
@@ -149,6 +156,7 @@ def live(
             clock=telemetry.as_reported(clock.offset),
             remarks=(
                 *source.health.remarks,
+                *recording.remarks,
                 *telemetry.remarks(),
                 *([telemetry.dated(film.name)] if source.is_undated else []),
                 *_said(
@@ -162,7 +170,14 @@ def live(
             seconds=(workspace.clock_ns() - started_ns) / 1e9,
             relaid=standing.relaid,
             chosen=flow.chosen,
+            recorded=recorded,
         )
+
+
+def _recording(workspace: Workspace, request: LiveRequest) -> StreamRecording:
+    """Of a stream; a file is evidence itself."""
+    wanted = request.is_recorded and is_stream(request.video)
+    return StreamRecording(workspace, request.keep_gb if wanted else 0.0)
 
 
 def _clock(

@@ -41,7 +41,8 @@ class LiveFlow:
 
     drops        who is late loses the oldest; else all wait for each other
     decoded      pictures that came; chosen: of them those for the map
-    newest       the picture that came last; covered: the last one of whose moment the log tells
+    newest       the picture that came last; newest_picture is it with its pixels
+    covered      the last one of whose moment the log tells
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class LiveFlow:
         self._dropped: Counter[str] = Counter()
         self.decoded = self.chosen = 0
         self.newest: Seen | None = None
+        self.newest_picture: VideoPicture | None = None
         self.covered: Seen | None = None
         self._over = threading.Event()
 
@@ -114,7 +116,7 @@ class LiveFlow:
 
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
-        self.newest = _seen(picture)
+        self.newest, self.newest_picture = _seen(picture), picture
         self._telemetry.refresh()
         last_ns = self._last_pts_ns
         if self._source.is_stream and last_ns is not None and picture.pts_ns - last_ns < _OFTEN_NS:

@@ -16,14 +16,16 @@ from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.mavlink_link import MavlinkLink, key_of
+from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
 from flycam.ingest.photos import sha256_of
 from flycam.ingest.video import VideoSource, is_stream, says_drill
 from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
+from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.live_ground import FixedGround, MovingGround
 from flycam.pipeline.live_laying import Film, Ground
+from flycam.pipeline.live_recording import KEEP_GB
 from flycam.pipeline.live_telemetry import Linked, Recorded, Telemetry
 from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around
 from flycam.pipeline.workspace import Workspace
@@ -43,6 +45,7 @@ class LiveRequest:
     clock_offset_s    telemetry stamp minus video time (container's creation + PTS; without creation: since
                       the first picture); None: found from the pictures
     is_realtime       play the file at its own speed
+    is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
     """
 
     video: str
@@ -53,6 +56,8 @@ class LiveRequest:
     is_realtime: bool = False
     mavlink_key: Path | None = None
     is_drill: bool = False
+    is_recorded: bool = True
+    keep_gb: float = KEEP_GB
 
 
 def open_given(
@@ -61,10 +66,11 @@ def open_given(
     scratch: Path,
     stack: ExitStack,
     stopped: Callable[[], bool],
+    recording: RecordingOrder | None = None,
 ) -> tuple[VideoSource, Telemetry]:
     """The video and what tells where it was filmed: both recorded, or both live."""
-    is_link = "://" in request.telemetry
-    if is_link != is_stream(request.video):
+    has_link = is_link(request.telemetry)
+    if has_link != is_stream(request.video):
         raise OptionUnusable(
             f"--video {request.video} --telemetry {request.telemetry}: one is live, the other recorded: give "
             "a stream with a link, or two files",
@@ -72,12 +78,12 @@ def open_given(
             "hãy đưa cả hai trực tiếp hoặc cả hai tệp",
         )
     terrain_at = TerrainLookup(dems) if dems else None
-    if not is_link:
+    if not has_link:
         source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
         return source, Recorded(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
     link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / _HEARD))
-    source = stack.enter_context(VideoSource(request.video))
+    source = stack.enter_context(VideoSource(request.video, recording=recording))
     linked = Linked(link, terrain_at, source.began_ns)
     linked.wait(stopped)
     return source, linked
@@ -120,7 +126,7 @@ def ground_of(
 def keep_given(workspace: Workspace, request: LiveRequest) -> None:
     """The files given, as evidence."""
     for given in (request.video, request.telemetry):
-        if "://" not in given:
+        if not is_link(given):
             keep(workspace, Path(given))
 
 

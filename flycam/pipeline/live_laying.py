@@ -32,6 +32,7 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
+from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.opening import (
@@ -49,7 +50,6 @@ from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
 
 JPEG_QUALITY = 95
-_CAMERA = "video"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,13 +104,15 @@ class LiveLaying:
         self._open: _Open | None = None
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        self._filmed = Filmed(standing)
+        self._filmed = Filmed(record for record in standing if is_of_film(record))
         self.rejections = Rejections()
         self.withdrawn: set[str] = set()
         self.filmed_before = 0
         self.new = 0
         self.notes: tuple[str, ...] = ()
-        on_map = (one.header.captured_ns for one in standing if one.status is FrameStatus.USED)
+        on_map = (
+            one.header.captured_ns for one in standing if one.status is FrameStatus.USED and is_of_film(one)
+        )
         self.laid_ns = max(on_map, default=None)
 
     def lay(self, picture: VideoPicture, pose: ExteriorOrientation) -> bool:
@@ -133,7 +135,7 @@ class LiveLaying:
             layer=Layer.COLOUR,
             interior=self._film.interior,
             exterior_prior=pose,
-            provenance=Provenance(source_name=name, source_sha256=sha256, camera=_CAMERA),
+            provenance=Provenance(source_name=name, source_sha256=sha256, camera=FILM_CAMERA),
         )
         try:
             terrain = self._ground.under(pose.projection_centre_m)

@@ -22,10 +22,12 @@ from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
 from flycam.frame.frame import FrameHeader, Layer, Provenance
 from flycam.frame.telemetry import TelemetrySample
 from flycam.frame.warning import sentence
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, Seen
 from flycam.pipeline.live_laying import Film, Ground, LiveLaying
+from flycam.pipeline.live_picture import NewestPicture
+from flycam.pipeline.live_recording import StreamRecording
 from flycam.pipeline.live_telemetry import Heard, Telemetry
 from flycam.pipeline.opening import Labels, event_for, flight_on_record
 from flycam.pipeline.rectification import ground_view
@@ -60,6 +62,7 @@ class LiveNews:
         telemetry: Telemetry,
         clock: LiveClock,
         ground: Ground,
+        recording: StreamRecording,
     ) -> None:
         before = flight_on_record(workspace, flight_id)
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
@@ -70,6 +73,7 @@ class LiveNews:
         )
         self._name = labels.name or (before.name if before else film.name.rpartition(".")[0] or film.name)
         self._source, self._telemetry, self._clock, self._ground = source, telemetry, clock, ground
+        self._recording = recording
         self._flow: LiveFlow | None = None
         self._laying: LiveLaying | None = None
         self._remarks: tuple[tuple[str, str], ...] = ()
@@ -81,15 +85,18 @@ class LiveNews:
         self._footprint: tuple[LonLat, ...] = ()
         self._outlined: Seen | None = None
         self._over = threading.Event()
+        self._picture = NewestPicture(workspace, flight_id, self._newest)
         self._thread = threading.Thread(target=self._tell, name="news", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
+        self._picture.__enter__()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        self._picture.__exit__(None, None, None)
         self._over.set()
         self._thread.join()
         self._phase = Phase.ENDED
@@ -108,7 +115,7 @@ class LiveNews:
 
     def _tell(self) -> None:
         told_s, told = float("-inf"), (False, False)
-        self._workspace_forgets()
+        self._forget_old()
         while not self._over.is_set():
             video, telemetry = self._links(self._heard())
             lost = (video.is_lost, telemetry.is_lost)
@@ -117,7 +124,7 @@ class LiveNews:
                 self._report()
             self._over.wait(_LOOK_S)
 
-    def _workspace_forgets(self) -> None:
+    def _forget_old(self) -> None:
         try:
             self._workspace.catalog.airborne.forget_before(self._workspace.clock_ns() - _KEPT_NS)
         except StorageTrouble:
@@ -162,7 +169,12 @@ class LiveNews:
             left_out=dict(sorted(left_out.items())),
             remarks=self._all_remarks(),
             failure=self._failure,
+            recorded_s=round(self._recording.kept.seconds, 1) if self._recording.is_on else None,
+            picture_key=self._picture.key,
         )
+
+    def _newest(self) -> VideoPicture | None:
+        return self._flow.newest_picture if self._flow else None
 
     def _heard(self) -> Heard:
         newest = self._flow.newest if self._flow else None
@@ -230,7 +242,7 @@ class LiveNews:
 
     def _all_remarks(self) -> tuple[tuple[str, str], ...]:
         opened = _sentences(self._laying.notes) if self._laying else ()
-        said = (*self._remarks, *opened, *self._source.health.remarks)
+        said = (*self._remarks, *opened, *self._source.health.remarks, *self._recording.remarks)
         return tuple(dict.fromkeys(said))[-_REMARKS:]
 
 

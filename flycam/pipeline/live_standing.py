@@ -21,6 +21,7 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.film_frames import is_of_film
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film
 from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
@@ -67,8 +68,9 @@ def settle_standing(
         return Standing()
     at_ns = workspace.clock_ns()
     was_cut = before.state is FlightState.INGESTING
-    seen = _Seen() if ground is None else _seen(used, film, pose_at, ground.terrain)
-    again = NO_RELAY if ground is None else _relay(workspace, before, used, seen, ground, clock_warnings)
+    filmed = [record for record in used if is_of_film(record)]  # photos of the card may lie beside them
+    seen = _Seen() if ground is None else _seen(filmed, film, pose_at, ground.terrain)
+    again = NO_RELAY if ground is None else _relay(workspace, before, filmed, seen, ground, clock_warnings)
     if not again.is_due and not was_cut:
         return Standing(notes=again.notes)
     flight = before

@@ -35,9 +35,11 @@ from flycam.pipeline.workspace import Workspace
 
 MIN_ZOOM = 8
 DRILL_MARK = "DIỄN TẬP"
+FINEST_SHARE = 0.25
+"""Of what photos resolve: finer pixels hold no more."""
+
 _DEFAULT_EVENTS = {True: f"{DRILL_MARK} (drill)", False: "Bay chụp (survey)"}
 _MOST_UNKNOWN = 0.005
-_FINEST_SHARE = 0.25
 _COARSEST_TIMES = 16.0
 _SAME_GSD = 0.01
 
@@ -206,7 +208,7 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
             f"--gsd {gsd_m:g}: the ground sample distance is a positive number of metres",
             vi=f"--gsd {gsd_m:g}: độ phân giải mặt đất (GSD) là số mét lớn hơn 0",
         )
-    finest_m = _FINEST_SHARE * native_m
+    finest_m = FINEST_SHARE * native_m
     if gsd_m < finest_m:
         times = (native_m / gsd_m) ** 2
         raise OptionUnusable(

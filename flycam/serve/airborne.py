@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flycam.catalog.catalog import Catalog
+from flycam.errors import NotFound
 from flycam.frame.airborne import Airborne, LinkState, Phase
 from flycam.frame.left_out import left_out_said
 from flycam.serve.guard import viewer
+from flycam.serve.ranges import StoreHere
 from flycam.serve.wording import Json, iso, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -131,6 +133,20 @@ def airborne(sky: Annotated[Sky, Depends(sky_of)]) -> list[Json]:
     return [{**in_words(one, sky.now_s()), "track": one.told.track} for one in sky.look()]
 
 
+@router.get("/api/airborne/{flight_id}/picture", response_class=Response)
+def newest_picture(
+    flight_id: Annotated[str, Path(max_length=200)], sky: Annotated[Sky, Depends(sky_of)], store: StoreHere
+) -> Response:
+    """What a live flight saw last, as a small JPEG."""
+    key = next((one.told.picture_key for one in sky.look() if one.told.flight_id == flight_id), None)
+    if key is None or not store.exists(key):
+        raise NotFound(
+            f"{flight_id}: no picture of this flight is shown now; see /api/airborne",
+            vi=f"{flight_id}: hiện không có hình của chuyến bay này",
+        )
+    return Response(store.get(key), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+
+
 def in_words(sighted: Sighted, now_s: float) -> Json:
     """A flight without its track; every `…_s` counts up to this moment."""
     told, since_s = sighted.told, sighted.age_s(now_s)
@@ -161,6 +177,8 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
         "left_out": dict(told.left_out),
         "left_out_said": left_out_said(told.left_out),
         "left_out_said_vi": left_out_said(told.left_out, "vi"),
+        "picture_url": _picture_url(told),
+        "recorded_s": told.recorded_s,
         "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
         "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
     }
@@ -169,6 +187,13 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
 def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing]]:
     """What makes a screen's picture of the sky another one."""
     return frozenset((one.told.flight_id, one.told.run, one.told.beat, one.standing(now_s)) for one in seen)
+
+
+def _picture_url(told: Airborne) -> str | None:
+    """Where its newest picture is; another picture has another address."""
+    if told.picture_key is None:
+        return None
+    return f"/api/airborne/{told.flight_id}/picture?{told.picture_key.rpartition('/')[2]}"
 
 
 def _link(link: LinkState, since_s: float) -> Json:

@@ -23,6 +23,7 @@ from flycam.serve import (
     site,
     stac,
     terrain,
+    video,
     wmts,
 )
 from flycam.serve.asked import AskedViews
@@ -49,6 +50,7 @@ _ROUTERS = (
     reports,
     stac,
     terrain,
+    video,
     wmts,
 )
 

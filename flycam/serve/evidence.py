@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated
 
@@ -11,7 +9,6 @@ import cv2
 import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import (
@@ -40,14 +37,12 @@ from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
 from flycam.serve.live_error import live_error_m
 from flycam.serve.openings import Openings
-from flycam.serve.services import Services
+from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json, geometry, iso
 from flycam.store import keys
-from flycam.store.base import ObjectStore
 
 router = APIRouter()
 
-_CHUNK_BYTES = 1 << 20
 _PREVIEW_SIDE_PX = 720
 _PREVIEW_LIMIT_BYTES = 64 << 20
 _TYPES = {
@@ -56,13 +51,7 @@ _TYPES = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
-_SHA256 = Path(pattern="^[0-9a-f]{64}$")
-
-
-def _store_of(request: Request) -> ObjectStore:
-    services: Services = request.app.state.services
-    return services.workspace.store
+_SHA256 = Path(pattern=SHA256)
 
 
 def _grounds_of(request: Request) -> Grounds:
@@ -70,7 +59,6 @@ def _grounds_of(request: Request) -> Grounds:
     return grounds
 
 
-StoreHere = Annotated[ObjectStore, Depends(_store_of)]
 GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
 Here = Annotated[Visitor, Depends(viewer)]
 
@@ -135,25 +123,18 @@ def photo(
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
     size = store.size(key)
-    start, stop = _wanted(range_header, size)
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Content-Length": str(stop - start),
-        "Content-Disposition": f'inline; filename="{_plain(frame.header.provenance.source_name)}"',
-        "Cache-Control": "private, no-cache",
-        "ETag": f'"{sha256}"',
-        "X-Content-Type-Options": "nosniff",
-    }
+    start, stop = wanted(range_header, size)
     if start >= stop:
-        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+        return beyond_the_end(size)
     openings: Openings = request.app.state.openings
     openings.note(catalog.audit, visitor.name, frame)
-    if (start, stop) != (0, size):
-        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
-    return StreamingResponse(
-        _bytes_of(store, key, start, stop),
-        status_code=206 if (start, stop) != (0, size) else 200,
-        headers=headers,
+    return bytes_answer(
+        store,
+        key,
+        size,
+        (start, stop),
+        name=frame.header.provenance.source_name,
+        etag=sha256,
         media_type=_media_type(store.get_range(key, 0, 4)),
     )
 
@@ -295,30 +276,6 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
     return frame
 
 
-def _wanted(header: str | None, size: int) -> tuple[int, int]:
-    """(start, stop) in bytes; a header that is not one plain range asks for everything (RFC 9110, 14.2)."""
-    match = _RANGE.fullmatch(header.strip()) if header else None
-    if match is None or match.groups() == ("", ""):
-        return 0, size
-    first, last = match.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    return int(first), min(size, int(last) + 1 if last else size)
-
-
-def _bytes_of(store: ObjectStore, key: str, start: int, stop: int) -> Iterator[bytes]:
-    while start < stop:
-        chunk = store.get_range(key, start, min(_CHUNK_BYTES, stop - start))
-        if not chunk:
-            return
-        start += len(chunk)
-        yield chunk
-
-
 def _media_type(head: bytes) -> str:
     found = (kind for magic, kind in _TYPES.items() if head.startswith(magic))
     return next(found, "application/octet-stream")
-
-
-def _plain(name: str) -> str:
-    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)

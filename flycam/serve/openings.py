@@ -1,4 +1,4 @@
-"""Who opened which photo, once a minute: a download in many ranges is one line of the audit log."""
+"""Who opened which photo, or whose video, once a minute: many ranges are one line of the audit log."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from flycam.catalog.audit import Audit
-from flycam.catalog.records import FrameRecord
+from flycam.catalog.records import FrameRecord, RecordedPiece
 
 WINDOW_S = 60.0
 _KEPT = 4096  # one forgotten is written twice, never left out
@@ -21,20 +21,27 @@ class Openings:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._written: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._written: OrderedDict[tuple[str, str, str], float] = OrderedDict()
 
     def note(self, audit: Audit, who: str, frame: FrameRecord) -> None:
         """Write that `who` opens this photo, unless that was written less than WINDOW_S ago.
 
         Raises CatalogUnavailable when it cannot be written: then the photo must not be handed out.
         """
-        key = (who, frame.frame_id)
+        self._once(audit, who, "photo opened", frame.frame_id, frame.header.provenance.source_name)
+
+    def note_video(self, audit: Audit, who: str, piece: RecordedPiece) -> None:
+        """Write that `who` opens a flight's video at this piece; what follows soon belongs to it."""
+        self._once(audit, who, "video opened", piece.flight_id, piece.sha256)
+
+    def _once(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> None:
+        key = (who, what, subject)
         with self._lock:
             now = self._clock()
             last = self._written.get(key)
             if last is not None and now - last < WINDOW_S:
                 return
-            audit.append(who, "photo opened", frame.frame_id, frame.header.provenance.source_name)
+            audit.append(who, what, subject, detail)
             self._written[key] = now
             self._written.move_to_end(key)
             while len(self._written) > _KEPT:

@@ -20,7 +20,7 @@ _POLICY = (
     b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
     b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
-_ALREADY_SMALL = ("/api/evidence/", "/api/hillshade/", "/events")
+_ALREADY_SMALL = ("/api/evidence/", "/api/video/", "/api/airborne/", "/api/hillshade/", "/events")
 _NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
 <h1>Chưa dựng bản đồ / The map is not built</h1>
 <p>Chạy: <code>make map</code>. API: <a href="/api/docs">/api/docs</a></p></html>"""

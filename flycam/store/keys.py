@@ -23,6 +23,21 @@ def terrain(dem_id: str) -> str:
     return f"terrain/{dem_id}.terrain"
 
 
+def newest_picture(flight_id: str, taken_ns: int) -> str:
+    """What a live flight saw last, small; no evidence, gone with the next one."""
+    return f"{newest_picture_prefix()}{flight_id}/{taken_ns}.jpg"
+
+
+def newest_picture_prefix() -> str:
+    """The newest pictures of all live flights."""
+    return "newest/"
+
+
+def flight_of_newest_picture(key: str) -> str:
+    """The flight whose newest picture lies under this key."""
+    return key.split("/")[1]
+
+
 def mosaic_prefix(mosaic_id: str) -> str:
     """Everything that belongs to a mosaic."""
     return f"mosaics/{mosaic_id}/"

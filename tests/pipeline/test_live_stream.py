@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import threading
@@ -46,15 +47,26 @@ def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
     )
 
 
-def replayed(tlog: Path, port: int, film_at_s: float, start_s: float, over: threading.Event) -> None:
-    """Send a tlog's packets over UDP, the one of film time 0 at film_at_s (monotonic)."""
+def replayed(
+    tlog: Path,
+    to: int | Callable[[bytes], object],
+    film_at_s: float,
+    start_s: float,
+    over: threading.Event,
+) -> None:
+    """Send a tlog's packets to a UDP port, or to what takes them, the one of film time 0 at film_at_s
+    (monotonic)."""
     data, at = tlog.read_bytes(), 0
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
         while at < len(data) and not over.is_set():
             (stamp,) = struct.unpack_from(">Q", data, at)
             length = 12 + data[at + 9]
             time.sleep(max(0.0, film_at_s + stamp / 1e6 - start_s - time.monotonic()))
-            out.sendto(data[at + 8 : at + 8 + length], ("127.0.0.1", port))
+            packet = data[at + 8 : at + 8 + length]
+            if isinstance(to, int):
+                out.sendto(packet, ("127.0.0.1", to))
+            else:
+                to(packet)
             at += 8 + length
 
 
@@ -85,6 +97,36 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     off_m = _off(house, report, exact_film)
     assert len(off_m) == report.used and np.median(off_m) < 0.5
+
+
+@pytest.mark.slow
+def test_a_radio_on_a_serial_line_tells_of_a_stream(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house, over = make_house(exact_film), threading.Event()
+    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
+    far, near = os.openpty()
+    with rtsp_server(exact_film.video, free_port()) as url:
+        began_s = time.monotonic()
+        sender = threading.Thread(
+            target=replayed,
+            args=(exact_film.telemetry, lambda data: os.write(far, data), began_s + 1.0, start_s, over),
+        )
+        sender.start()
+        request = LiveRequest(
+            video=url,
+            telemetry=f"serial:{os.ttyname(near)}:57600",
+            camera=exact_film.camera,
+            is_drill=True,
+            clock_offset_s=0.0,
+        )
+        report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 14.0)
+        over.set()
+        sender.join(10.0)
+    for end in (far, near):
+        os.close(end)
+    assert report.flight.state is FlightState.READY and report.used >= 3
+    assert not {"damaged", "noise"} & set(report.dropped)
 
 
 @pytest.mark.slow

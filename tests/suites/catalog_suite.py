@@ -35,6 +35,7 @@ from flycam.catalog.records import (
     FrameRecord,
     FrameStatus,
     MosaicInfo,
+    RecordedPiece,
     RevisionFrame,
     RevisionRecord,
     RevisionState,
@@ -545,6 +546,7 @@ class CatalogSuite(ABC):
             "DROP TABLE placements",
             "DROP TABLE dem_sigmas",
             "DROP TABLE airborne",
+            "DROP TABLE recordings",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -555,6 +557,7 @@ class CatalogSuite(ABC):
             assert newer.placements.of_flight("f1") == []
             assert newer.terrain.dems() == []
             assert newer.airborne.since(0) == []
+            assert newer.recordings.of_flight("f1") == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -596,6 +599,32 @@ class CatalogSuite(ABC):
         assert catalog.airborne.since(AIRBORNE.told_ns) == [newer]
         catalog.airborne.forget_before(AIRBORNE.told_ns)
         assert catalog.airborne.since(0) == [newer]
+
+    def test_recorded_video_is_named_with_its_flight_and_the_oldest_goes_first(
+        self, catalog: Catalog
+    ) -> None:
+        first = RecordedPiece(
+            sha256="a" * 64,
+            flight_id="f1",
+            began_ns=STORM_NS,
+            seconds=10.0,
+            pictures=300,
+            size_bytes=5_000_000_000,
+            codec="avc1.64001F",
+        )
+        second = replace(first, sha256="b" * 64, began_ns=STORM_NS + 10 * SECOND)
+        other = replace(first, sha256="c" * 64, flight_id="f2", began_ns=STORM_NS + 5 * SECOND)
+        for piece in (second, other, first, second):
+            catalog.recordings.put(piece)
+        assert catalog.recordings.of_flight("f1") == [first, second]
+        assert catalog.recordings.beyond(15_000_000_000) == []
+        assert catalog.recordings.beyond(14_999_999_999) == [first]
+        assert catalog.recordings.beyond(0) == [first, other, second]
+        catalog.recordings.let_go(first.sha256, STORM_NS + 60 * SECOND)
+        catalog.recordings.let_go(first.sha256, STORM_NS + 90 * SECOND)
+        assert catalog.recordings.of_flight("f1")[0] == replace(first, let_go_ns=STORM_NS + 60 * SECOND)
+        assert catalog.recordings.beyond(9_999_999_999) == [other]
+        assert first.ended_ns == second.began_ns
 
     def test_a_live_flight_bears_the_name_on_record_and_is_gone_once_it_is_withdrawn(
         self, catalog: Catalog

@@ -172,10 +172,24 @@ export interface AirborneFlight {
   telemetry: LinkInfo;
   left_out_said: string;
   left_out_said_vi: string;
+  /** Address of its newest picture; another picture has another address. */
+  picture_url: string | null;
+  /** Seconds of its video that are kept; null: it is not recorded. */
+  recorded_s: number | null;
   remarks: Said[];
   failure: Said | null;
   /** Only in the answer to a request; events go on from there. */
   track?: LonLat[];
+}
+
+/** A stretch of recorded video, playable alone. `url` is null for one that is not kept, or not shown to this visitor. */
+export interface VideoPiece {
+  began: string;
+  seconds: number;
+  codec: string;
+  let_go: boolean;
+  withheld: boolean;
+  url: string | null;
 }
 
 export class ApiError extends Error {
@@ -245,6 +259,8 @@ export const api = {
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
+  /** Recorded pieces of a live flight's last seconds, oldest first. */
+  video: (flightId: string, lastS: number) => get<VideoPiece[]>(`/api/video/${encodeURIComponent(flightId)}`, { last_s: lastS }),
   airborne: () => get<AirborneFlight[]>("/api/airborne"),
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),

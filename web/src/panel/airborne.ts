@@ -6,6 +6,7 @@ import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
 import { currentEvent, type State } from "../state";
 import { formatAgo, formatSeconds } from "../time";
+import { VideoPlayer } from "./video";
 
 /** A place older than this is no longer where the aircraft is. */
 const PLACE_OLD_S = 3;
@@ -19,6 +20,10 @@ interface Shown {
   more: HTMLElement;
   summary: HTMLElement;
   list: HTMLElement;
+  view: HTMLElement;
+  picture: HTMLImageElement;
+  play: HTMLButtonElement;
+  player: VideoPlayer;
 }
 
 export class AirborneCards {
@@ -26,6 +31,7 @@ export class AirborneCards {
   private readonly elsewhere = el("div", { class: "airborne-elsewhere" });
   private shown: Record<string, Shown> = {};
   private elsewhereSaid = "";
+  private flying: ReadonlySet<string> = new Set();
 
   constructor(
     private readonly goTo: (one: Aloft) => void,
@@ -38,9 +44,11 @@ export class AirborneCards {
     const away = flyingElsewhere(state);
     this.element.hidden = !here.length && !away.length;
     this.element.setAttribute("aria-label", t("aloftTitle"));
+    this.flying = new Set(here.filter(({ said }) => said.state === "flying").map(({ said }) => said.flight_id));
     const ids = here.map((one) => one.said.flight_id);
     for (const id of Object.keys(this.shown)) {
       if (ids.includes(id)) continue;
+      this.shown[id]?.player.close();
       this.shown[id]?.element.remove();
       delete this.shown[id];
     }
@@ -61,9 +69,14 @@ export class AirborneCards {
     const summary = el("summary");
     const list = el("ul");
     const more = el("details", { hidden: true }, summary, list);
-    const element = el("article", { class: "airborne-card", "data-airborne": flightId }, head, status, rows, more);
+    const picture = el("img", { class: "airborne-picture", hidden: true, error: () => (picture.hidden = true) });
+    picture.addEventListener("load", () => (picture.hidden = false));
+    const player = new VideoPlayer(flightId, () => this.isFlying(flightId));
+    const play = el("button", { type: "button", class: "airborne-play", click: () => player.toggle() });
+    const view = el("div", { class: "airborne-view" }, picture, player.element, play);
+    const element = el("article", { class: "airborne-card", "data-airborne": flightId }, head, status, rows, view, more);
     this.element.insertBefore(element, this.elsewhere.parentElement ? this.elsewhere : null);
-    return { element, name, marks, state: status, rows, more, summary, list };
+    return { element, name, marks, state: status, rows, more, summary, list, view, picture, play, player };
   }
 
   private fill(card: Shown, one: Aloft, nowMs: number): void {
@@ -78,7 +91,26 @@ export class AirborneCards {
     const rows = rowsOf(one, nowMs);
     while (card.rows.children.length > rows.length) card.rows.lastChild?.remove();
     rows.forEach((row, n) => write(card.rows.children[n] ?? card.rows.appendChild(el("p")), row));
+    this.see(card, one);
     this.fold(card, one);
+  }
+
+  /** The newest picture, in whose place the recorded video is played when asked for. */
+  private see(card: Shown, { said }: Aloft): void {
+    const { picture, player } = card;
+    card.element.classList.toggle("playing", player.isOpen);
+    picture.alt = t("aloftNewest");
+    const isNew = said.picture_url !== null && picture.getAttribute("src") !== said.picture_url;
+    if (isNew && !player.isOpen) picture.src = said.picture_url ?? "";
+    if (said.picture_url === null) picture.hidden = true;
+    card.play.hidden = !said.recorded_s && !player.isOpen;
+    write(card.play, t(player.isOpen ? "videoClose" : "videoPlay"));
+    card.view.hidden = said.picture_url === null && card.play.hidden;
+    player.relabel();
+  }
+
+  private isFlying(flightId: string): boolean {
+    return this.flying.has(flightId);
   }
 
   private fold(card: Shown, one: Aloft): void {
@@ -176,6 +208,7 @@ function foldedOf({ said }: Aloft): string[] {
   return [
     ...(said.is_recording ? [t("aloftRecording")] : []),
     ...(said.laid ? [t("aloftLaid", formatSeconds(said.laid))] : []),
+    ...(said.recorded_s ? [t("aloftRecorded", formatAgo(said.recorded_s))] : []),
     ...(said.aircraft?.above_m != null ? [t("aloftHeight", Math.round(said.aircraft.above_m))] : []),
     ...(leftOut ? [`${t("aloftLeftOut")}: ${leftOut}`] : []),
     ...said.remarks.map((one) => inLanguage(one.sentence_vi, one.sentence)),

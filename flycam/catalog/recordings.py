@@ -1,0 +1,55 @@
+"""Recorded video of live flights, piece by piece: when, how long, under which hash. Bytes are the store's.
+
+A piece that was let go because room was needed keeps its line: what it was, and its hash, stay known.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import func, select, update
+
+from flycam.catalog import tables
+from flycam.catalog.database import Database
+from flycam.catalog.records import RecordedPiece
+
+_mine = tables.recordings
+
+
+class Recordings:
+    """Pieces by their hash."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, piece: RecordedPiece) -> None:
+        """Name a piece whose bytes are kept; again, it changes nothing. CatalogUnavailable, DiskFull."""
+        row = {name: getattr(piece, name) for name in _mine.columns.keys()}  # noqa: SIM118  no mapping
+        with self._database.write() as connection:
+            connection.execute(self._database.insert(_mine).on_conflict_do_nothing(), row)
+
+    def of_flight(self, flight_id: str) -> list[RecordedPiece]:
+        """All pieces of a flight, oldest first, those let go too."""
+        query = select(_mine).where(_mine.c.flight_id == flight_id).order_by(_mine.c.began_ns, _mine.c.sha256)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
+    def beyond(self, most_bytes: int) -> list[RecordedPiece]:
+        """The oldest pieces of all flights, so many that without them no more than this is kept."""
+        kept = _mine.c.let_go_ns.is_(None)
+        newest_first = (_mine.c.began_ns.desc(), _mine.c.sha256.desc())
+        total = func.sum(_mine.c.size_bytes).over(order_by=newest_first)
+        counted = select(_mine, total.label("total")).where(kept).subquery()
+        query = select(counted).where(counted.c.total > most_bytes).order_by(counted.c.began_ns)
+        with self._database.read() as connection:
+            return [_piece(row) for row in connection.execute(query)]
+
+    def let_go(self, sha256: str, at_ns: int) -> None:
+        """Say that a piece's bytes are kept no longer."""
+        change = update(_mine).where(_mine.c.sha256 == sha256, _mine.c.let_go_ns.is_(None))
+        with self._database.write() as connection:
+            connection.execute(change.values(let_go_ns=at_ns))
+
+
+def _piece(row: Any) -> RecordedPiece:
+    return RecordedPiece(**{name: getattr(row, name) for name in _mine.columns.keys()})  # noqa: SIM118

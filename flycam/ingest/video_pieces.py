@@ -1,0 +1,66 @@
+"""Pieces of a recording, ended and understood: also those whose recorder died while it wrote them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from flycam.frame.fragments import TICKS, Content, configuration_of, content_of, ended
+from flycam.frame.nal import codec_name
+from flycam.ingest.video_recording import FINISHED, UNFINISHED
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Piece:
+    """A whole file of a recording. began_ns: UTC at which its first picture came; codec: browsers' name."""
+
+    path: Path
+    began_ns: int
+    seconds: float
+    pictures: int
+    codec: str
+
+
+def finished_pieces(folder: Path) -> list[Path]:
+    """Pieces that their recorder has closed, oldest first. Raises OSError."""
+    return sorted(folder.glob(f"*{FINISHED}"), key=lambda path: int(path.stem))
+
+
+def end_unfinished(folder: Path) -> None:
+    """Close what a recorder that is gone has left open, up to its last whole fragment. Raises OSError."""
+    for path in folder.glob(f"*{UNFINISHED}"):
+        path.rename(path.with_suffix(FINISHED))
+
+
+def understood(path: Path) -> Piece | None:
+    """What a closed piece holds, after it was cut to what is whole and says how long it lasts; None: nothing.
+
+    Done again, it changes nothing. Raises OSError.
+    """
+    with path.open("r+b") as file:
+        content = _content(file)
+        file.seek(0)
+        head = file.read(content.head_bytes)
+        found = configuration_of(head)
+        if not content.pictures or found is None:
+            return None
+        file.truncate(content.whole_bytes)
+        file.seek(0)
+        file.write(ended(head, content.ticks))
+    return Piece(
+        path=path,
+        began_ns=int(path.stem),
+        seconds=content.ticks / TICKS,
+        pictures=content.pictures,
+        codec=codec_name(*found),
+    )
+
+
+def _content(file: BinaryIO) -> Content:
+    def read_at(at: int, count: int) -> bytes:
+        file.seek(at)
+        return file.read(count)
+
+    return content_of(read_at, os.fstat(file.fileno()).st_size)

@@ -1,0 +1,228 @@
+"""The recording of a stream: pieces that the receiver writes, kept as evidence and named with their flight.
+
+A thread takes each piece when it is whole: hashed, synced into the store, in the catalogue, and then off the
+receiver's folder. What it cannot keep now (a full store, a slow one) waits there, and is said; what a killed
+program left there is kept by the next `live`. When more is kept than asked for, the oldest video goes; its
+hash and its times stay known.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from flycam.catalog.records import RecordedPiece
+from flycam.errors import FlycamError, OptionUnusable
+from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
+from flycam.ingest.video_recording import RecordingOrder
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+
+FOLDER = "recording"
+"""Of the cache folder: what lies there is not yet kept, and so is not thrown away."""
+
+KEEP_GB = 40.0
+"""About eleven hours of an aircraft's 8 Mbit/s."""
+
+_FLIGHT = "flight"
+_LOOK_S, _AGAIN_S = 0.5, 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What is kept of a stream: pieces, seconds and bytes of it; pieces of any flight let go for it."""
+
+    pieces: int = 0
+    seconds: float = 0.0
+    size_bytes: int = 0
+    let_go: int = 0
+
+
+class StreamRecording:
+    """Entered before the stream is opened with `order`; told its flight; left after the stream is closed.
+
+    keep_gb  how much recorded video is kept, of all flights together; 0: nothing is recorded
+
+    Raises OptionUnusable for an amount that is none.
+    """
+
+    def __init__(
+        self, workspace: Workspace, keep_gb: float = KEEP_GB, order: RecordingOrder | None = None
+    ) -> None:
+        if not 0.0 <= keep_gb < float("inf"):
+            raise OptionUnusable(
+                f"--keep-video {keep_gb:g}: give gigabytes, 0 or more",
+                vi=f"--keep-video {keep_gb:g}: hãy ghi số gigabyte, từ 0 trở lên",
+            )
+        self._workspace, self._most_bytes = workspace, round(keep_gb * 1e9)
+        folder = workspace.cache_dir / FOLDER / secrets.token_hex(8)
+        planned = replace(order, folder=folder) if order is not None else RecordingOrder(folder=folder)
+        self.order = planned if self._most_bytes else None
+        self._folder = folder
+        self._flight_id: str | None = None
+        self._lock_fd = -1
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep_on, name="recording", daemon=True)
+        self._trouble: tuple[str, str] | None = None
+        self.kept = Recorded()
+
+    def __enter__(self) -> Self:
+        """Make the folder; where it cannot be made nothing is recorded, and that is said."""
+        if self.order is None:
+            return self
+        try:
+            self._folder.mkdir(parents=True)
+            self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
+        except OSError as error:
+            self.order = None
+            self._trouble = _said(error, self._folder)
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the stream is recorded."""
+        return self.order is not None
+
+    @property
+    def remarks(self) -> tuple[tuple[str, str], ...]:
+        """What keeps it from being kept at this moment."""
+        return () if self._trouble is None else (self._trouble,)
+
+    def of_flight(self, flight_id: str) -> None:
+        """From now on pieces are kept, as this flight's."""
+        if self.order is None:
+            return
+        self._flight_id = flight_id
+        with suppress(OSError):  # then nobody could tell whose it is after a kill
+            (self._folder / _FLIGHT).write_text(flight_id, encoding="utf-8")
+        self._thread.start()
+
+    def close(self) -> Recorded:
+        """The stream is closed: keep the rest. Done again, it changes nothing."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        if self._lock_fd >= 0:
+            with suppress(OSError):
+                end_unfinished(self._folder)
+            self._keep_all()
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+        return self.kept
+
+    def _keep_on(self) -> None:
+        left_before(self._workspace)
+        while not self._over.wait(_LOOK_S):
+            if not self._keep_all():
+                self._over.wait(_AGAIN_S)
+
+    def _keep_all(self) -> bool:
+        """Keep every whole piece, then let go what is too much; False, and said, where that is not possible
+        now."""
+        try:
+            if self._flight_id is not None:
+                for piece in _kept(self._workspace, self._folder, self._flight_id):
+                    self.kept = Recorded(
+                        self.kept.pieces + 1,
+                        self.kept.seconds + piece.seconds,
+                        self.kept.size_bytes + piece.size_bytes,
+                        self.kept.let_go + self._let_go(),
+                    )
+            if self._over.is_set():
+                _cleared(self._folder)
+        except (OSError, FlycamError) as error:
+            self._trouble = _said(error, self._folder)
+            return False
+        self._trouble = None
+        return True
+
+    def _let_go(self) -> int:
+        """Give the room of the oldest pieces back; how many there were."""
+        too_much = self._workspace.catalog.recordings.beyond(self._most_bytes)
+        for piece in too_much:
+            # the line first: a reader is told, and finds no object missing
+            self._workspace.catalog.recordings.let_go(piece.sha256, self._workspace.clock_ns())
+            self._workspace.store.delete(keys.evidence(piece.sha256))
+        return len(too_much)
+
+
+def left_before(workspace: Workspace) -> int:
+    """Keep what programs that died have left; how many pieces. What cannot be kept waits."""
+    count = 0
+    root = workspace.cache_dir / FOLDER
+    for folder in sorted(root.iterdir()) if root.is_dir() else ():
+        with suppress(OSError, FlycamError), _nobody_in(folder) as free:
+            if not free:
+                continue
+            flight = folder / _FLIGHT
+            if flight.is_file():
+                end_unfinished(folder)
+                count += sum(1 for _ in _kept(workspace, folder, flight.read_text(encoding="utf-8").strip()))
+            _cleared(folder)
+    return count
+
+
+def _kept(workspace: Workspace, folder: Path, flight_id: str) -> Iterator[RecordedPiece]:
+    for path in finished_pieces(folder):
+        piece = understood(path)
+        if piece is not None:
+            recorded = RecordedPiece(
+                sha256=keep(workspace, path),
+                flight_id=flight_id,
+                began_ns=piece.began_ns,
+                seconds=piece.seconds,
+                pictures=piece.pictures,
+                size_bytes=path.stat().st_size,
+                codec=piece.codec,
+            )
+            workspace.catalog.recordings.put(recorded)
+            yield recorded
+        path.unlink()
+
+
+def _cleared(folder: Path) -> None:
+    """Remove a folder whose pieces are kept, or belong to no flight."""
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+@contextmanager
+def _nobody_in(folder: Path) -> Iterator[bool]:
+    """Whether no process that lives records into it; while this is open none keeps it either."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)
+
+
+def _said(error: Exception, folder: Path) -> tuple[str, str]:
+    if isinstance(error, FlycamError):
+        why, why_vi = str(error), error.vi or str(error)
+    else:
+        why = why_vi = str(error)
+    return (
+        f"the recorded video waits in {folder} and is not kept yet: {why}",
+        f"video đã ghi còn chờ trong {folder}, chưa lưu được: {why_vi}",
+    )

@@ -1,0 +1,87 @@
+"""Evidence byte for byte, with the ranges that a browser asks for (RFC 9110, 14.2)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request, Response
+from fastapi.responses import StreamingResponse
+
+from flycam.serve.services import Services
+from flycam.store.base import ObjectStore
+
+SHA256 = "^[0-9a-f]{64}$"
+"""What a path parameter that is a hash looks like."""
+
+_CHUNK_BYTES = 1 << 20
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+
+
+def _store_of(request: Request) -> ObjectStore:
+    services: Services = request.app.state.services
+    return services.workspace.store
+
+
+StoreHere = Annotated[ObjectStore, Depends(_store_of)]
+
+
+def wanted(header: str | None, size: int) -> tuple[int, int]:
+    """(start, stop) in bytes; a header that is not one plain range asks for everything (RFC 9110, 14.2)."""
+    match = _RANGE.fullmatch(header.strip()) if header else None
+    if match is None or match.groups() == ("", ""):
+        return 0, size
+    first, last = match.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1 if last else size)
+
+
+def beyond_the_end(size: int) -> Response:
+    """The answer to a range that holds no byte."""
+    return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+
+
+def bytes_answer(
+    store: ObjectStore,
+    key: str,
+    size: int,
+    part: tuple[int, int],
+    *,
+    name: str,
+    etag: str,
+    media_type: str,
+) -> Response:
+    """An object of the store, or the part of it (start, stop) that was `wanted`."""
+    start, stop = part
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Length": str(stop - start),
+        "Content-Disposition": f'inline; filename="{_plain(name)}"',
+        "Cache-Control": "private, no-cache",
+        "ETag": f'"{etag}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    is_whole = (start, stop) == (0, size)
+    if not is_whole:
+        headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return StreamingResponse(
+        _bytes_of(store, key, start, stop),
+        status_code=200 if is_whole else 206,
+        headers=headers,
+        media_type=media_type,
+    )
+
+
+def _bytes_of(store: ObjectStore, key: str, start: int, stop: int) -> Iterator[bytes]:
+    while start < stop:
+        chunk = store.get_range(key, start, min(_CHUNK_BYTES, stop - start))
+        if not chunk:
+            return
+        start += len(chunk)
+        yield chunk
+
+
+def _plain(name: str) -> str:
+    return "".join(c if c.isascii() and c.isprintable() and c not in '"\\' else "_" for c in name)

@@ -1,0 +1,117 @@
+"""`/api/video`: the recorded video of live flights, in pieces that play alone.
+
+Who may look at the map may look at it. Video of a withdrawn flight, and pieces in which a withdrawn picture
+was taken, are for administrators: they were withdrawn for what can be seen in them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameStatus, RecordedPiece, Role
+from flycam.errors import AccessDenied, NotFound
+from flycam.frame.flight import FlightState
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.openings import Openings
+from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.wording import Json, iso
+from flycam.store import keys
+
+router = APIRouter()
+
+Here = Annotated[Visitor, Depends(viewer)]
+_FLIGHT_ID = Path(max_length=200)
+_SLACK_NS = 2 * 10**9  # by so much a picture's time and its piece's may differ
+
+
+@router.get("/api/video/{flight_id}")
+def pieces(
+    flight_id: Annotated[str, _FLIGHT_ID],
+    catalog: CatalogHere,
+    visitor: Here,
+    *,
+    last_s: Annotated[float | None, Query(gt=0)] = None,
+) -> list[Json]:
+    """Recorded pieces of a live flight, oldest first: of its last seconds, else all.
+
+    `url` is null for one that was let go for room, or is not shown to this visitor (`withheld`).
+    """
+    found = catalog.recordings.of_flight(flight_id)
+    if found and last_s is not None:
+        since_ns = found[-1].ended_ns - round(last_s * 1e9)
+        found = [piece for piece in found if piece.ended_ns > since_ns]
+    withheld = _withheld(catalog, flight_id, found) if not visitor.may(Role.ADMIN) else set()
+    return [
+        {
+            "began": iso(piece.began_ns),
+            "seconds": round(piece.seconds, 3),
+            "pictures": piece.pictures,
+            "bytes": piece.size_bytes,
+            "codec": piece.codec,
+            "sha256": piece.sha256,
+            "let_go": piece.let_go_ns is not None,
+            "withheld": piece.sha256 in withheld,
+            "url": None
+            if piece.let_go_ns is not None or piece.sha256 in withheld
+            else f"/api/video/{flight_id}/{piece.sha256}.mp4",
+        }
+        for piece in found
+    ]
+
+
+@router.get("/api/video/{flight_id}/{sha256}.mp4", response_class=Response)
+def piece(
+    flight_id: Annotated[str, _FLIGHT_ID],
+    sha256: Annotated[str, SHA256],
+    request: Request,
+    catalog: CatalogHere,
+    store: StoreHere,
+    visitor: Here,
+    range_header: Annotated[str | None, Header(alias="range")] = None,
+) -> Response:
+    """One piece, byte for byte as it was recorded; ranges are honoured, and who opened it is audited."""
+    found = next((one for one in catalog.recordings.of_flight(flight_id) if one.sha256 == sha256), None)
+    if found is None or found.let_go_ns is not None:
+        raise NotFound(
+            f"{sha256}: this video is not kept (any more); take one from the flight's list",
+            vi=f"{sha256}: không còn giữ đoạn video này; hãy chọn đoạn khác của chuyến bay",
+        )
+    if not visitor.may(Role.ADMIN) and sha256 in _withheld(catalog, flight_id, [found]):
+        raise AccessDenied(
+            f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
+            vi=f"{sha256}: nội dung đoạn video này đã bị rút; hãy hỏi quản trị viên",
+        )
+    key = keys.evidence(sha256)
+    start, stop = wanted(range_header, found.size_bytes)
+    if start >= stop:
+        return beyond_the_end(found.size_bytes)
+    openings: Openings = request.app.state.openings
+    openings.note_video(catalog.audit, visitor.name, found)
+    return bytes_answer(
+        store,
+        key,
+        found.size_bytes,
+        (start, stop),
+        name=f"{iso(found.began_ns)}.mp4",
+        etag=sha256,
+        media_type="video/mp4",
+    )
+
+
+def _withheld(catalog: Catalog, flight_id: str, found: list[RecordedPiece]) -> set[str]:
+    """Hashes of the pieces that show what was withdrawn."""
+    states = [one.state for one in catalog.flights.flights() if one.flight_id == flight_id]
+    if FlightState.WITHDRAWN in states:
+        return {piece.sha256 for piece in found}
+    gone = catalog.frames.of_flight(flight_id, FrameStatus.WITHDRAWN)
+    times = [record.header.captured_ns for record in gone]
+    return {
+        piece.sha256
+        for piece in found
+        if any(piece.began_ns - _SLACK_NS <= at <= piece.ended_ns + _SLACK_NS for at in times)
+    }

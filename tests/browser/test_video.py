@@ -1,0 +1,228 @@
+"""What an aircraft filmed, beside the map: its newest picture, and its recorded video in a real browser."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from flycam.drill.video import VideoDrillReport
+from flycam.frame.airborne import Phase
+from flycam.ingest.video_recording import Recorder, RecordingOrder
+from flycam.pipeline.live import live
+from flycam.pipeline.live_picture import small_jpeg
+from flycam.pipeline.live_recording import StreamRecording
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.workspace import silent
+from flycam.serve.services import Services
+from flycam.store import keys
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import settled
+from tests.browser.test_airborne import HERE, Teller, card_of, told
+from tests.houses import House
+from tests.ingest.test_video_recording import packets_of
+from tests.pipeline.test_live_recording import on_air
+from tests.serve.running import running
+from tests.serve.world import World, make_world
+
+pytestmark = pytest.mark.browser
+
+SIZE_PX = (320, 180)
+
+
+@pytest.fixture
+def own_world(tmp_path: Path) -> World:
+    return make_world(tmp_path)
+
+
+@pytest.fixture
+def own_address(own_world: World) -> Iterator[str]:
+    with running(Services(workspace=own_world.workspace, follow_s=0.2)) as url:
+        yield url
+
+
+@pytest.fixture
+def teller(own_world: World) -> Iterator[Teller]:
+    with Teller(own_world.workspace.catalog) as one:
+        yield one
+
+
+def record(world: World, film: Path, pictures: int, piece_s: float = 4.0, flight_id: str = "bay1") -> None:
+    """A film's pictures recorded as a stream that ends now."""
+    with StreamRecording(world.workspace) as recording:
+        assert recording.order is not None
+        recorder = Recorder(replace(recording.order, piece_s=piece_s), SIZE_PX, lambda *_: None)
+        packets = packets_of(film, pictures)
+        began_ns = time.time_ns() - packets[-1].pts_ns
+        for packet in packets:
+            recorder.put(replace(packet, arrived_utc_ns=began_ns + packet.pts_ns))
+        recorder.close(20.0)
+        recording.of_flight(flight_id)
+
+
+def newest(world: World, film: Path, number: int, flight_id: str = "bay1") -> str:
+    """A picture of the film shown as the newest; its key."""
+    video = cv2.VideoCapture(str(film))
+    for _ in range(number + 1):
+        _, bgr = video.read()
+    key = keys.newest_picture(flight_id, number)
+    world.workspace.store.put(key, small_jpeg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)))
+    return key
+
+
+def seconds_of(card: Locator) -> int:
+    """What the player says of when its picture was taken: seconds of the day."""
+    found = re.search(r"(\d\d):(\d\d):(\d\d)", card.locator(".video-pieces span").inner_text())
+    return (
+        sum(int(part) * each for part, each in zip(found.groups(), (3600, 60, 1), strict=True))
+        if found
+        else -1
+    )
+
+
+def soon(happened: Callable[[], bool], page: Page, within_s: float = 30.0) -> bool:
+    until_s = time.monotonic() + within_s
+    while not happened():
+        if time.monotonic() > until_s:
+            return False
+        page.wait_for_timeout(100)
+    return True
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_the_newest_picture_is_beside_the_map_and_changes(
+    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
+    size: str, screenshots: Path,
+) -> None:  # fmt: skip
+    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
+    card = card_of(page, "bay1")
+    if size == "phone":
+        expect(card.locator("img")).to_be_hidden()  # the map goes first
+        card.locator("summary").click()
+    expect(card.locator("img")).to_be_visible()
+    first = card.locator("img").get_attribute("src")
+    seen = card.locator("img").screenshot()
+    teller.say(told(picture_key=newest(own_world, film.video, 150), recorded_s=14.0))
+    assert soon(lambda: card.locator("img").get_attribute("src") != first, page)
+    assert soon(lambda: card.locator("img").screenshot() != seen, page)
+    expect(card.get_by_role("button", name="Xem lại video")).to_be_visible()
+    box, view = card.bounding_box(), page.viewport_size
+    assert box is not None and view is not None and box["x"] >= 0 and box["x"] + box["width"] <= view["width"]
+    settled(page)
+    page.screenshot(path=screenshots / f"newest-{size}.png")
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_the_recorded_video_plays_on_from_piece_to_piece(
+    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport,
+    size: str, screenshots: Path,
+) -> None:  # fmt: skip
+    record(own_world, film.video, pictures=120)
+    page = open_page(size=size, link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told(picture_key=newest(own_world, film.video, 20), recorded_s=12.0))
+    card = card_of(page, "bay1")
+    if size == "phone":
+        card.locator("summary").click()
+    card.get_by_role("button", name="Xem lại video").click()
+    expect(card.locator("video")).to_be_visible()
+    expect(card.locator("img")).to_be_hidden()
+    slider = card.locator(".video-pieces input")
+    expect(slider).to_have_attribute("max", "2")
+    assert soon(lambda: seconds_of(card) > 0, page)
+    began = seconds_of(card)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=screenshots / f"video-{size}.png")
+    assert soon(lambda: seconds_of(card) >= began + 6, page)  # over the end of the first piece
+    assert int(slider.input_value()) >= 1
+    # at its end it waits, and goes on once there is more
+    expect(card).to_contain_text("đang chờ đoạn mới", timeout=20_000)
+    record(own_world, film.video, pictures=60, piece_s=60.0)
+    expect(slider).to_have_attribute("max", "3", timeout=15_000)
+    assert soon(lambda: slider.input_value() == "3", page)
+    card.get_by_role("button", name="Đóng video").click()
+    expect(card.locator("video")).to_be_hidden()
+    expect(card.locator("img")).to_be_visible()
+
+
+def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_ended_is_over(
+    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport
+) -> None:
+    record(own_world, film.video, pictures=120)
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told(phase=Phase.ENDED, recorded_s=12.0))
+    card = card_of(page, "bay1")
+    card.get_by_role("button", name="Xem lại video").click()
+    slider = card.locator(".video-pieces input")
+    expect(slider).to_have_attribute("max", "2")
+    slider.fill("2")
+    assert soon(lambda: seconds_of(card) > 0, page)
+    late = seconds_of(card)
+    slider.fill("0")
+    assert soon(lambda: late - 12 <= seconds_of(card) <= late - 6, page)
+    slider.fill("2")
+    expect(card).to_contain_text("Hết video", timeout=20_000)
+
+
+def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
+    open_page: OpenPage, own_address: str, own_world: World, teller: Teller, film: VideoDrillReport
+) -> None:
+    record(own_world, film.video, pictures=40)
+    (piece,) = own_world.workspace.catalog.recordings.of_flight("bay1")
+    own_world.workspace.catalog.recordings.put(
+        replace(piece, sha256="0" * 64, flight_id="bay2", codec="hvc1.1.6.L120.90")
+    )
+    page = open_page(link=f"lang=vi&{HERE}", url=own_address)
+    teller.say(told("bay2", "Bay 2", recorded_s=4.0))
+    teller.say(told("bay3", "Bay 3", recorded_s=4.0))
+    card = card_of(page, "bay2")
+    card.get_by_role("button", name="Xem lại video").click()
+    expect(card).to_contain_text("Trình duyệt này không phát được video H.265")
+    expect(card.get_by_role("link", name="Tải đoạn này")).to_have_attribute(
+        "href", re.compile("bay2/0{64}.mp4")
+    )
+    other = card_of(page, "bay3")
+    other.get_by_role("button", name="Xem lại video").click()
+    expect(other).to_contain_text("Chưa ghi được đoạn video nào")
+    page.locator(".language").click()
+    expect(other).to_contain_text("No video is recorded yet")
+
+
+@pytest.mark.slow
+def test_a_real_stream_is_seen_and_played_again_while_it_flies(
+    open_page: OpenPage, film: VideoDrillReport, make_house: Callable[..., House],
+    monkeypatch: pytest.MonkeyPatch, screenshots: Path,
+) -> None:  # fmt: skip
+    """A real RTSP server, a real UDP link, a real browser."""
+    monkeypatch.setattr(
+        "flycam.pipeline.live_recording.RecordingOrder",
+        lambda folder: RecordingOrder(folder=folder, piece_s=2.0),
+    )
+    house, over = make_house(film), threading.Event()
+    with running(Services(workspace=house.workspace)) as url, on_air(film) as request:
+        page = open_page(link="lang=vi", url=url, wait=False)
+        arguments = (house.workspace, request, Labels(), silent, over.is_set)
+        flight = threading.Thread(target=live, args=arguments)
+        flight.start()
+        try:
+            card = page.locator(".airborne-card")
+            expect(card.locator("img")).to_be_visible(timeout=40_000)
+            first = card.locator("img").get_attribute("src")
+            card.get_by_role("button", name="Xem lại video").click(timeout=40_000)
+            expect(card.locator("video")).to_be_visible()
+            assert soon(lambda: seconds_of(card) > 0, page)
+            began = seconds_of(card)
+            assert soon(lambda: seconds_of(card) >= began + 3, page)
+            page.screenshot(path=screenshots / "flying.png")
+            card.get_by_role("button", name="Đóng video").click()
+            assert soon(lambda: card.locator("img").get_attribute("src") != first, page)
+        finally:
+            over.set()
+            flight.join(40.0)
