@@ -46,6 +46,9 @@ _LEAST_FIT = 0.5
 _SIGMAS = 4.0
 
 
+_NONE = Found(landmark=np.empty(0, dtype=np.int32), uv_px=np.empty((0, 2)))
+
+
 class Refusal(StrEnum):
     """Why a frame was not registered.
 
@@ -120,13 +123,14 @@ class Registrar:
         grey = _grey(pixels, self._size)
         frame = self._entered(told, seconds)
         spot = self._spot(frame)
-        found = Found(landmark=np.empty(0, dtype=np.int32), uv_px=np.empty((0, 2)))
+        found = _NONE
         if len(self._landmarks):
             oldest = self._frames[-_ACTIVE].number if len(self._frames) >= _ACTIVE else 0
             found = self._landmarks.seek(grey, spot, terrain, oldest, _SOUGHT)
         registered, used = self._registered(frame, found, terrain)
         frame.laid = registered.pose
         self._frames.append(frame)
+        self._next += 1
         self._landmarks.observe(frame.number, used)
         self._begin(frame, grey, used, terrain)
         self._forget()
@@ -135,6 +139,12 @@ class Registrar:
     def laid(self, pose: ExteriorOrientation) -> None:
         """Say that the newest frame lies on the map by another pose than the answer's."""
         self._frames[-1].laid = pose
+
+    def expected(self, told: ExteriorOrientation, seconds: float) -> ExteriorOrientation:
+        """The pose for the map of a picture nobody looks at: its log's, corrected as the frame before was."""
+        if not self._frames or not _alike(self._frames[-1].told, told):
+            return told
+        return self._for_the_map(self._entered(told, seconds), _NONE)
 
     def _entered(self, told: ExteriorOrientation, seconds: float) -> _Keyframe:
         """A frame whose pose is expected to be wrong as the one before was."""
@@ -145,31 +155,30 @@ class Registrar:
             error = errors_of(told_of(np.zeros(1), [last.told]), last.centre[None], last.rotation[None])[0]
             both = told_of(np.array([last.seconds, seconds]), [last.told, told])
             centre, rotation = with_error(centre, rotation, carried(both, error, self._wander))
-        number, self._next = self._next, self._next + 1
-        return _Keyframe(number, seconds, told, centre, rotation, told)
+        return _Keyframe(self._next, seconds, told, centre, rotation, told)
 
     def _registered(self, frame: _Keyframe, found: Found, terrain: TerrainGrid) -> tuple[Registered, Found]:
         """The frame's answer, and the observations that bear it (none where it is refused)."""
-        none = Found(landmark=found.landmark[:0], uv_px=found.uv_px[:0])
         if not self._frames:
-            return Registered(pose=frame.told, refusal=Refusal.FIRST), none
+            return Registered(pose=frame.told, refusal=Refusal.FIRST), _NONE
         if _thin(found, self._size):
             why = Refusal.FEW if len(found.landmark) else Refusal.FIRST
-            return Registered(pose=self._for_the_map(frame, none), refusal=why), none
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=why), _NONE
         chosen = [*self._chosen(found), frame]
         window, numbers = self._window(chosen, found, terrain)
         settled = settle_window(window, self._wander, self._options)
         used = _borne(window, numbers, settled, found)
         refusal = self._objection(window, settled, used, found)
         if refusal is not None:
-            return Registered(pose=self._for_the_map(frame, none), refusal=refusal), none
-        before = [(one.centre, one.rotation) for one in chosen], self._landmarks.point[numbers]
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=refusal), _NONE
+        centre = np.stack([one.centre for one in chosen])
+        rotation, point = np.stack([one.rotation for one in chosen]), self._landmarks.point[numbers]
         self._believe(chosen, numbers, settled.centre, settled.rotation, settled.point)
         pose = self._for_the_map(frame, used)
         seam = self._seam(frame.told, used), self._seam(pose, used)
         if seam[1] > seam[0] + self._tolerated_m(frame, used):
-            self._believe(chosen, numbers, *map(np.stack, zip(*before[0], strict=True)), before[1])
-            return Registered(pose=self._for_the_map(frame, none), refusal=Refusal.WORSE), none
+            self._believe(chosen, numbers, centre, rotation, point)
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=Refusal.WORSE), _NONE
         return Registered(pose=pose, refusal=None, seam_m=seam), used
 
     def _objection(self, window: Window, settled: Settled, used: Found, found: Found) -> Refusal | None:

@@ -36,7 +36,8 @@ class WindowOptions:
 
     held_m, held_rad  sigma of frames that were settled before
     image_px          sigma of an observation
-    height_m          sigma of the terrain, alike within squares of square_m: all landmarks in one count once
+    height_m          sigma of the terrain, alike within squares of square_m: all landmarks in one count once;
+                      plane_m of a plane that was taken for want of terrain
     rounds            linearisations
     """
 
@@ -44,6 +45,7 @@ class WindowOptions:
     held_rad: float = 0.0018
     image_px: float = 0.5
     height_m: float = 2.0
+    plane_m: float = 15.0
     square_m: float = 50.0
     rounds: int = 3
 
@@ -176,7 +178,7 @@ def _step(
 ) -> tuple[Floats, Floats]:
     """Changes of frames n×6 and landmarks Q×3."""
     count, points = len(window.told), len(point)
-    seen: NDArray[np.bool_] = np.isfinite(sighted.residual).all(axis=1)
+    seen = np.asarray(np.isfinite(sighted.residual).all(axis=1), dtype=bool)
     residual = np.where(seen[:, None], sighted.residual, 0.0)
     squared = np.square(residual).sum(axis=1) / options.image_px**2
     weight = np.where(seen, cauchy(squared, _IMAGE_BEND).weight, 0.0) / options.image_px**2
@@ -210,6 +212,7 @@ def _step(
 
 def _add_heights(window: Window, point: Floats, blocks: Floats, pull: Floats, options: WindowOptions) -> None:
     """The terrain under every landmark; what stands high above it may be a tree and pulls little."""
+    sigma_m = options.plane_m if window.terrain.dem_id.startswith("flat:") else options.height_m
     above = point[:, 2] - heights_at(window.terrain, point[:, :2])
     normal = normals_at(window.terrain, point[:, :2])
     known = np.isfinite(above) & np.isfinite(normal).all(axis=1)
@@ -217,8 +220,8 @@ def _add_heights(window: Window, point: Floats, blocks: Floats, pull: Floats, op
     slope = np.where(known[:, None], normal / np.where(known, normal[:, 2], 1.0)[:, None], 0.0)
     square = np.floor(point[:, :2] / options.square_m).astype(np.int64)
     _, number, among = np.unique(square, axis=0, return_inverse=True, return_counts=True)
-    weight = above_ground(above / options.height_m, _HEIGHT_BEND, covered=True).weight
-    weight = np.where(known, weight / options.height_m**2 / among[number.reshape(-1)], 0.0)
+    weight = above_ground(above / sigma_m, _HEIGHT_BEND, covered=True).weight
+    weight = np.where(known, weight / sigma_m**2 / among[number.reshape(-1)], 0.0)
     blocks += weight[:, None, None] * slope[:, :, None] * slope[:, None, :] + _LOOSE * np.eye(3)
     pull += slope * (weight * above)[:, None]
 

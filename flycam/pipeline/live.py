@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +67,8 @@ class LiveReport:
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
+    fitted              frames laid by this run that were fitted to those before by their own evidence
+    by_log              those that were not, by reason (see `flycam.pipeline.live_registration`)
     """
 
     flight: Flight
@@ -80,6 +82,8 @@ class LiveReport:
     seconds: float
     relaid: int = 0
     chosen: int = 0
+    fitted: int = 0
+    by_log: Mapping[str, int] = field(default_factory=dict)
 
 
 def live(
@@ -162,6 +166,8 @@ def live(
             seconds=(workspace.clock_ns() - started_ns) / 1e9,
             relaid=standing.relaid,
             chosen=flow.chosen,
+            fitted=laying.registration.fitted,
+            by_log=dict(sorted(laying.registration.by_log.items())),
         )
 
 
