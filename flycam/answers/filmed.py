@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
-from flycam.frame.left_out import left_out_said
+from flycam.frame.left_out import left_out_said, unfitted_said
 from flycam.frame.warning import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -28,6 +28,8 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "relaid": report.relaid,
         "decoded": report.decoded,
         "chosen": report.chosen,
+        "fitted": report.fitted,
+        "by_log": dict(report.by_log),
         "latency_ms": {"p50": half, "p95": most},
         "dropped": report.dropped,
         "clock_offset_s": round(clock.offset_s, 4) if clock.is_known else None,
@@ -70,9 +72,22 @@ def _lines(report: LiveReport, language: str) -> list[str]:
             if vi
             else f"  video recorded: {kept.seconds:.0f} s, {many} MB"
         )
+    if report.new:
+        lines.append(f"  {_fitted(report, language)}")
     lost = left_out_said(report.dropped, language)
     if lost:
         lines.append(f"  {'bỏ qua' if vi else 'left out'}: {lost}")
     lines += [f"  * {vietnamese if vi else english}" for english, vietnamese in report.remarks]
     lines += [f"  ! {sentence(one, language)}" for one in flight.warnings]
     return lines
+
+
+def _fitted(report: LiveReport, language: str) -> str:
+    """How many frames were fitted to those before, and why the others were not."""
+    count = sum(report.by_log.values())
+    why = unfitted_said(report.by_log, language)
+    if language == "vi":
+        said = f"{report.fitted} khung hình khớp với các khung hình trước"
+        return f"{said}, {count} đặt theo nhật ký: {why}" if count else said
+    said = f"{report.fitted} frames fitted to those before"
+    return f"{said}, {count} laid by the log: {why}" if count else said

@@ -24,6 +24,7 @@ from flycam.catalog.geometry_json import (
 )
 from flycam.catalog.records import FrameRecord, FrameStatus, Placement
 from flycam.frame.frame import Layer
+from flycam.geometry.exterior import PoseSource
 
 SET_ASIDE = "set_aside"
 """Reason of a frame that was on the map and cannot be laid on the ground that is known now."""
@@ -93,6 +94,8 @@ def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameReco
     header = replace(record.header, layer=best.layer)
     if best.exterior is not None and best.interior is not None:
         prior = replace(best.exterior, version=header.exterior_prior.version)
+        if best.exterior.source is PoseSource.REGISTERED:
+            prior = header.exterior_prior  # what a log told is not what its neighbours made of it
         header = replace(header, interior=best.interior, exterior_prior=prior)
     changes["header"] = header
     return replace(record, **changes)

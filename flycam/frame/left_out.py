@@ -31,9 +31,27 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "damaged": ("packets damaged", "gói tin hỏng"),
 }
 
+_UNFITTED: Mapping[str, tuple[str, str]] = {
+    "first": ("show ground that no frame before showed", "chụp chỗ chưa có khung hình nào trước đó"),
+    "few": ("have too little in common with those before", "có quá ít điểm chung với các khung hình trước"),
+    "unclear": ("agree with those before on no pose", "không khớp rõ với các khung hình trước"),
+    "far": ("would lie farther off than the log allows", "sẽ lệch xa hơn mức nhật ký cho phép"),
+    "worse": ("would fit worse than by the log", "sẽ khớp kém hơn so với nhật ký"),
+    "hurried": ("came too fast to be fitted", "đến quá nhanh, không kịp khớp"),
+}
+
+
+def unfitted_said(counts: Mapping[str, int], language: str = "en") -> str:
+    """Frames of a film that were not fitted to those before, by reason, as `left_out_said`."""
+    return _said(_UNFITTED, counts, language)
+
 
 def left_out_said(counts: Mapping[str, int], language: str = "en") -> str:
     """Counts by reason as a list in "vi" or "en", "" of nothing; a reason without words stands as it is."""
+    return _said(_WORDS, counts, language)
+
+
+def _said(words: Mapping[str, tuple[str, str]], counts: Mapping[str, int], language: str) -> str:
     column = language == "vi"
-    said = ((count, _WORDS.get(reason, (reason, reason))[column]) for reason, count in sorted(counts.items()))
-    return ", ".join(f"{count} {words}" for count, words in said if count)
+    said = ((count, words.get(reason, (reason, reason))[column]) for reason, count in sorted(counts.items()))
+    return ", ".join(f"{count} {what}" for count, what in said if count)

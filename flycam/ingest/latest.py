@@ -19,6 +19,10 @@ class Latest(Generic[Item]):
         self._changed = threading.Condition()
         self.dropped = 0
 
+    def __len__(self) -> int:
+        """How many wait by now."""
+        return len(self._items)
+
     def put(self, item: Item) -> bool:
         """Add the newest item; False once the queue is closed."""
         with self._changed:

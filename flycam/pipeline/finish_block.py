@@ -17,6 +17,7 @@ from flycam.adjust.strips import strips_of
 from flycam.catalog.geometry_json import exterior_to_json, interior_to_json
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import InputUnusable
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.pipeline.rectification import recorded_pose
 
 RECIPE_VERSION = 6
@@ -24,14 +25,14 @@ RECIPE_VERSION = 6
 
 
 def block_frames(records: Sequence[FrameRecord], *, rolling_shutter: bool = True) -> tuple[BlockFrame, ...]:
-    """The frames in the order of `records`, with the poses recorded for them as priors.
+    """The frames in the order of `records`, with what `prior_pose` says of each.
 
     Frames of one calibration, picture size and camera share an interior orientation. rolling_shutter: where
     the camera's readout is known and the aircraft moved enough in it to matter, poses have the motion that
     all later stages project their rows with (`adjust.motion`, decision 0017).
     """
     cameras = [_camera_of(record) for record in records]
-    poses = [recorded_pose(record)[0] for record in records]
+    poses = [prior_pose(record) for record in records]
     centres = np.array([pose.projection_centre_m for pose in poses], dtype=np.float64).reshape(-1, 3)
     times = [record.header.captured_ns for record in records]
     strips = strips_of(times, centres, cameras)
@@ -63,6 +64,16 @@ def terrain_id(records: Sequence[FrameRecord], preferred: str | None) -> str:
     return max(sorted(ids), key=lambda dem_id: ids[dem_id])
 
 
+def prior_pose(record: FrameRecord) -> ExteriorOrientation:
+    """The pose that the adjustment begins from, with its sigmas: of a film's frame that was fitted to its
+    neighbours what its log told, for those fits are made of the ties that the adjustment will weigh itself.
+
+    Raises CatalogUnavailable for a record without a pose.
+    """
+    exterior = recorded_pose(record)[0]
+    return record.header.exterior_prior if exterior.source is PoseSource.REGISTERED else exterior
+
+
 def one_system(records: Sequence[FrameRecord]) -> None:
     """Raise InputUnusable, naming a photo, unless all poses share one work CRS and height datum."""
     first = recorded_pose(records[0])[0]
@@ -87,12 +98,12 @@ def inputs_hash(
     head = [RECIPE_VERSION, mosaic.mosaic_id, mosaic.base_zoom, mosaic.min_zoom, dem_id, dict(options)]
     digest.update(json.dumps(head, sort_keys=True, ensure_ascii=False).encode())
     for record in sorted(records, key=lambda one: one.frame_id):
-        exterior, tiles, own_dem = recorded_pose(record)
+        _, tiles, own_dem = recorded_pose(record)
         parts = (
             record.frame_id,
             str(record.header.captured_ns),
             interior_to_json(record.header.interior),
-            exterior_to_json(exterior),
+            exterior_to_json(prior_pose(record)),
             own_dem,
             str(tiles),
         )

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +69,8 @@ class LiveReport:
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
     recorded            what is kept of a stream as it came; None: it was not recorded
+    fitted              frames laid by this run that were fitted to those before by their own evidence
+    by_log              those that were not, by reason (see `flycam.pipeline.live_registration`)
     """
 
     flight: Flight
@@ -83,6 +85,8 @@ class LiveReport:
     relaid: int = 0
     chosen: int = 0
     recorded: Recorded | None = None
+    fitted: int = 0
+    by_log: Mapping[str, int] = field(default_factory=dict)
 
 
 def live(
@@ -171,6 +175,8 @@ def live(
             relaid=standing.relaid,
             chosen=flow.chosen,
             recorded=recorded,
+            fitted=laying.registration.fitted,
+            by_log=dict(sorted(laying.registration.by_log.items())),
         )
 
 

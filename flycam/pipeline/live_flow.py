@@ -24,6 +24,7 @@ _WAITING_FOR_CLOCK = 48
 _WAITING_FOR_LOG = 30  # three seconds of what a link brings late
 _OFTEN_NS = 90_000_000
 _ASK_S = 0.2
+_HURRY = 6  # chosen pictures that wait: from here on there is no time to fit each to its neighbours
 _WAITING_TO_BE_LAID = 32  # chosen pictures are new ground: they are the last to be dropped
 
 
@@ -181,7 +182,7 @@ class LiveFlow:
             return
         if self._source.is_undated:
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
-        if self._laying.lay(picture, pose):
+        if self._laying.lay(picture, pose, hurried=self._drops and len(self._to_lay) >= _HURRY):
             self._late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
 
 

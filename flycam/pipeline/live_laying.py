@@ -1,7 +1,8 @@
 """Pictures of a video laid as they come: into one flight, through the one write path, for every reader.
 
 A picture becomes a frame like any photo: a JPEG kept as evidence under its SHA-256, read back before it is
-laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference.
+laid, with the pose and terrain on record. So replay, withdrawal, finish and export know no difference. It is
+laid by the pose that fits it to those before (`live_registration`); its prior is what the log tells.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +35,7 @@ from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
 from flycam.pipeline.live_filmed import Filmed
+from flycam.pipeline.live_registration import LiveRegistration
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.opening import (
     Labels,
@@ -85,6 +87,7 @@ class LiveLaying:
     laid_ns     when the newest picture on the map was taken, UTC; None: there is none
     notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
     rejections  frames that could not be laid
+    registration  what fits frames to each other, and counts
     withdrawn   ids of chosen pictures that were withdrawn; filmed_before: how many chosen pictures show what
                 frames on record show
     """
@@ -106,6 +109,7 @@ class LiveLaying:
         self._standing = {record.frame_id: record for record in standing}
         self._filmed = Filmed(record for record in standing if is_of_film(record))
         self.rejections = Rejections()
+        self.registration = LiveRegistration(film.interior)
         self.withdrawn: set[str] = set()
         self.filmed_before = 0
         self.new = 0
@@ -115,14 +119,18 @@ class LiveLaying:
         )
         self.laid_ns = max(on_map, default=None)
 
-    def lay(self, picture: VideoPicture, pose: ExteriorOrientation) -> bool:
-        """Rectify, record and merge one picture; whether it is new on the map. Raises what storage does."""
+    def lay(self, picture: VideoPicture, told: ExteriorOrientation, *, hurried: bool = False) -> bool:
+        """Rectify, record and merge one picture; whether it is new on the map. Raises what storage does.
+
+        told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
+        """
         frame_id = frame_id_of(self._film.stream_id, f"pts:{picture.pts_ns}")
         record = self._standing.get(frame_id)
         if record is not None and record.status is FrameStatus.WITHDRAWN:
             self.withdrawn.add(frame_id)
             return False
         if record is not None and record.status is FrameStatus.USED:
+            self._recall(picture, told, record)
             return False
         if record is None and self._filmed.covers(picture.pts_ns):
             self.filmed_before += 1
@@ -134,14 +142,16 @@ class LiveLaying:
             captured_ns=picture.t_utc_ns,
             layer=Layer.COLOUR,
             interior=self._film.interior,
-            exterior_prior=pose,
+            exterior_prior=told,
             provenance=Provenance(source_name=name, source_sha256=sha256, camera=FILM_CAMERA),
         )
         try:
-            terrain = self._ground.under(pose.projection_centre_m)
-            planned = Planned(header=header, view=ground_view(header, terrain), path=path)
+            terrain = self._ground.under(told.projection_centre_m)
+            pose = self.registration.pose(picture, told, terrain, hurried=hurried)
+            view = ground_view(replace(header, exterior_prior=pose), terrain)
+            planned = Planned(header=header, view=view, path=path)
             opened = self._opened(planned, terrain)
-            record = self._record(planned, opened, terrain.dem_id)
+            record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
             self._merge(opened, record, open_pixels(path), terrain)
         except FrameRejected as error:
             self.rejections.errors.append((header, error))
@@ -151,6 +161,12 @@ class LiveLaying:
         self.new += 1
         self.laid_ns = max(picture.t_utc_ns, self.laid_ns or picture.t_utc_ns)
         return True
+
+    def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
+        """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
+        with suppress(FrameRejected):
+            terrain = self._ground.under(told.projection_centre_m)
+            self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
 
     @property
     def left_out(self) -> Counter[str]:

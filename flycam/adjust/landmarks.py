@@ -1,0 +1,159 @@
+"""Places on the ground that frames of a film have shown, each with the look it had when first seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Floats, Indices
+from flycam.geometry.features import cell_of, even_choice
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.projection import image_points_with_slopes, lens_vector
+from flycam.geometry.seeking import TEMPLATE_PX, seek, templates_at
+from flycam.geometry.terrain import TerrainGrid, normals_at
+
+Bytes = NDArray[np.uint8]
+
+REACH_PX = 9
+_LEAST_LIKE, _LEAST_MARGIN = 0.7, 0.1
+_RIM_PX = 12.0
+_CORNERS, _CORNER_QUALITY = 500, 0.01
+_APART = 40  # corners stand at least this part of the picture's width apart
+_CELLS = 8
+_STEEPEST = 1.5
+_MOST_STRETCH, _LEAST_STRETCH = 3.0, 0.33
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spot:
+    """Where a picture was taken: centre 3, rotation 3×3 (world to camera), scale of vertical differences."""
+
+    interior: InteriorOrientation
+    centre: Floats
+    rotation: Floats
+    scale: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """N landmarks found again in a picture: their numbers, rising, and where, N×2."""
+
+    landmark: Indices
+    uv_px: Floats
+
+
+class Landmarks:
+    """All landmarks that remembered frames see, and which frame sees which, where. Frames are numbered by
+    the caller, rising.
+
+    point  Q×3; frame, landmark N, uv_px N×2: observations
+    """
+
+    def __init__(self) -> None:
+        self.point = np.empty((0, 3))
+        self._template: Bytes = np.empty((0, TEMPLATE_PX, TEMPLATE_PX), dtype=np.uint8)
+        self._jacobian = np.empty((0, 2, 2))
+        self.frame = np.empty(0, dtype=np.int32)
+        self.landmark = np.empty(0, dtype=np.int32)
+        self.uv_px = np.empty((0, 2))
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+    def seek(self, grey: Bytes, spot: Spot, terrain: TerrainGrid, recent: int, most: int) -> Found:
+        """Landmarks found again in a picture, of up to `most` looked for: half of them last seen by frames
+        numbered `recent` or higher, half of those that only earlier frames saw.
+        """
+        uv, jacobian = _seen(spot, terrain, self.point)
+        width, height = spot.interior.image_size_px
+        last = np.full(len(self), -1)
+        np.maximum.at(last, self.landmark, self.frame)
+        affine = jacobian @ np.linalg.inv(self._jacobian)
+        with np.errstate(invalid="ignore"):
+            inside = ((uv > _RIM_PX) & (uv < np.array([width, height]) - 1.0 - _RIM_PX)).all(axis=1)
+            stretch = np.abs(np.linalg.det(affine))
+            inside &= (stretch < _MOST_STRETCH) & (stretch > _LEAST_STRETCH)
+        parts = []
+        for group in (inside & (last >= recent), inside & (last < recent)):
+            rows = np.flatnonzero(group)
+            # the newest first: what was seen just before looks most alike
+            parts.append(rows[even_choice(uv[rows], last[rows] * 1.0, (width, height), _CELLS, most // 2)])
+        rows = np.sort(np.concatenate(parts))
+        sought = seek(grey, uv[rows], affine[rows], self._template[rows], REACH_PX)
+        good = (sought.likeness >= _LEAST_LIKE) & (sought.margin >= _LEAST_MARGIN)
+        return Found(landmark=rows[good].astype(np.int32), uv_px=sought.uv_px[good])
+
+    def observe(self, frame: int, found: Found) -> None:
+        """Enter observations of a frame."""
+        self.frame = np.concatenate([self.frame, np.full(len(found.landmark), frame, dtype=np.int32)])
+        self.landmark = np.concatenate([self.landmark, found.landmark])
+        self.uv_px = np.concatenate([self.uv_px, found.uv_px])
+
+    def begin(
+        self, frame: int, grey: Bytes, spot: Spot, terrain: TerrainGrid, uv: Floats, point: Floats
+    ) -> None:
+        """New landmarks of a frame, seen at uv N×2, that stand at `point` N×3 as far as is known."""
+        _, jacobian = _seen(spot, terrain, point)
+        with np.errstate(invalid="ignore"):
+            good = np.isfinite(jacobian).all(axis=(1, 2)) & (np.abs(np.linalg.det(jacobian)) > 1e-9)
+        # the template's own middle is a whole pixel: what is found later is where that pixel went
+        at = np.rint(uv[good])
+        numbers = np.arange(len(self), len(self) + len(at), dtype=np.int32)
+        self.point = np.concatenate([self.point, point[good]])
+        self._template = np.concatenate([self._template, templates_at(grey, at)])
+        self._jacobian = np.concatenate([self._jacobian, jacobian[good]])
+        self.observe(frame, Found(landmark=numbers, uv_px=at))
+
+    def forget(self, before: int) -> None:
+        """Let go of frames numbered less, and of landmarks that no other frame sees."""
+        kept = self.frame >= before
+        if kept.all():
+            return
+        still = np.unique(self.landmark[kept])
+        self.point, self._template = self.point[still], self._template[still]
+        self._jacobian = self._jacobian[still]
+        self.frame, self.uv_px = self.frame[kept], self.uv_px[kept]
+        self.landmark = np.searchsorted(still, self.landmark[kept]).astype(np.int32)
+
+
+def corners(grey: Bytes, taken_px: Floats, most: int) -> Floats:
+    """Up to `most` corners of a picture N×2 (whole pixels), spread evenly, away from places already taken."""
+    height, width = grey.shape
+    apart = max(width // _APART, TEMPLATE_PX // 2)
+    mask = np.zeros_like(grey)
+    rim = int(_RIM_PX)
+    mask[rim:-rim, rim:-rim] = 255
+    for column, row in np.rint(taken_px).astype(int).tolist():
+        cv2.circle(mask, (column, row), apart, 0, -1)
+    found = cv2.goodFeaturesToTrack(grey, _CORNERS, _CORNER_QUALITY, apart, mask=mask)
+    if found is None:
+        return np.empty((0, 2))
+    uv = np.rint(found[:, 0]).astype(np.float64)
+    # cells that hold landmarks already are served last
+    load = np.bincount(cell_of(taken_px, (width, height), _CELLS), minlength=_CELLS**2)
+    cell = cell_of(uv, (width, height), _CELLS)
+    order = np.lexsort((np.arange(len(uv)), load[cell]))
+    uv = uv[order]
+    chosen = even_choice(uv, -np.arange(len(uv), dtype=np.float64), (width, height), _CELLS, most)
+    return uv[chosen]
+
+
+def _seen(spot: Spot, terrain: TerrainGrid, point: Floats) -> tuple[Floats, Floats]:
+    """Where landmarks N×3 lie in a picture, N×2, and how a step over the ground (east, north, along its
+    slope) moves them, N×2×2 pixels a metre; NaN where they are not before the camera."""
+    offset = point - spot.centre
+    offset[:, 2] *= spot.scale
+    uv, by_camera = image_points_with_slopes(
+        spot.interior, lens_vector(spot.interior), offset @ spot.rotation.T
+    )
+    stretched = spot.rotation.copy()
+    stretched[:, 2] *= spot.scale
+    by_point = by_camera @ stretched
+    normal = normals_at(terrain, point[:, :2])
+    with np.errstate(invalid="ignore"):
+        rise = np.nan_to_num(-normal[:, :2] / normal[:, 2:])
+    rise = np.clip(rise, -_STEEPEST, _STEEPEST)
+    return uv, by_point[:, :, :2] + by_point[:, :, 2:] * rise[:, None, :]

@@ -1,0 +1,393 @@
+"""Frames of a film registered one after the other, each as it comes, against those before it.
+
+A frame's pose is first told by its log, corrected by what the frame before was wrong by. Landmarks are looked
+for where that pose puts them, and the newest frames are adjusted together (`window`). The estimate of the
+whole improves while the flight goes on, but what is on the map does not move: so a frame is laid where it
+fits what its neighbours were *laid* by, moved as a whole by what the estimate has moved since. The map stays
+consistent with itself; where it is as a whole stays the log's affair.
+
+Work is bounded by counts, not by a clock: the same pictures give the same poses on every machine. Where the
+evidence is weak the frame is refused, and laid by its log corrected by what its neighbours showed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.adjust.block import Floats
+from flycam.adjust.landmarks import Found, Landmarks, Spot, corners
+from flycam.adjust.wander import Told, Wander, carried, errors_of, told_of, with_error
+from flycam.adjust.window import Settled, Window, WindowOptions, settle_window
+from flycam.geometry.camera import scaled, sight_lines, undistorted_directions
+from flycam.geometry.exterior import ExteriorOrientation, PoseSource
+from flycam.geometry.features import cell_of
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.rotation import as_mat3
+from flycam.geometry.terrain import TerrainGrid, cast_rays
+
+Bytes = NDArray[np.uint8]
+
+WIDTH_PX = 960
+"""Landmarks are looked for in pictures no wider than this."""
+
+_ACTIVE, _HELD = 12, 12
+_REMEMBERED = 240
+_SOUGHT, _WANTED = 320, 180
+_MOST_LANDMARKS = 700
+_SHARED = 8  # landmarks that an earlier frame must see too to be held beside the window
+_LEAST, _LEAST_CELLS, _CELLS = 15, 5, 4
+_FITS_PX = 2.0
+_LEAST_FIT = 0.5
+_SIGMAS = 4.0
+
+
+_NONE = Found(landmark=np.empty(0, dtype=np.int32), uv_px=np.empty((0, 2)))
+
+
+class Refusal(StrEnum):
+    """Why a frame was not registered.
+
+    FIRST  nothing on record shows its ground yet; FEW: too few landmarks were found again, or in one corner
+    UNCLEAR  they agree on no pose; FAR: on one that the log's sigmas rule out; WORSE: the steps between it
+    and what is on the map would be larger than by the log's pose
+    """
+
+    FIRST = "first"
+    FEW = "few"
+    UNCLEAR = "unclear"
+    FAR = "far"
+    WORSE = "worse"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registered:
+    """A frame's pose for the map.
+
+    pose     source REGISTERED where evidence or neighbours corrected it, else the log's own
+    refusal  None: by its own evidence
+    seam_m   (by the log's pose, by this one): median step on the ground between this frame and those on the
+             map at the landmarks they share; NaN where there are none
+    """
+
+    pose: ExteriorOrientation
+    refusal: Refusal | None
+    seam_m: tuple[float, float] = (float("nan"), float("nan"))
+
+
+@dataclass(slots=True)
+class _Keyframe:
+    """told: by the log; centre, rotation: as estimated now; laid: as it lies on the map."""
+
+    number: int
+    seconds: float
+    told: ExteriorOrientation
+    centre: Floats
+    rotation: Floats
+    laid: ExteriorOrientation
+
+
+class Registrar:
+    """Fed frames in order of time. Remembers the last `_REMEMBERED` of them, as poses and landmarks."""
+
+    def __init__(
+        self,
+        interior: InteriorOrientation,
+        *,
+        wander: Wander | None = None,
+        options: WindowOptions | None = None,
+    ) -> None:
+        width, height = interior.image_size_px
+        share = min(1.0, WIDTH_PX / width)
+        self._size = (max(round(width * share), 1), max(round(height * share), 1))
+        self._interior = scaled(interior, self._size)
+        self._wander = wander or Wander()
+        self._options = options or WindowOptions()
+        self._landmarks = Landmarks()
+        self._frames: list[_Keyframe] = []
+        self._next = 0
+
+    def add(
+        self, pixels: Bytes, told: ExteriorOrientation, seconds: float, terrain: TerrainGrid
+    ) -> Registered:
+        """Register a picture (H×W×3 RGB) with the pose its log tells; it counts as laid by the answer's pose.
+
+        Frames in another work CRS or height datum than the one before begin anew.
+        """
+        if self._frames and not _alike(self._frames[-1].told, told):
+            self._landmarks, self._frames = Landmarks(), []
+        grey = _grey(pixels, self._size)
+        frame = self._entered(told, seconds)
+        spot = self._spot(frame)
+        found = _NONE
+        if len(self._landmarks):
+            oldest = self._frames[-_ACTIVE].number if len(self._frames) >= _ACTIVE else 0
+            found = self._landmarks.seek(grey, spot, terrain, oldest, _SOUGHT)
+        registered, used = self._registered(frame, found, terrain)
+        frame.laid = registered.pose
+        self._frames.append(frame)
+        self._next += 1
+        self._landmarks.observe(frame.number, used)
+        self._begin(frame, grey, used, terrain)
+        self._forget()
+        return registered
+
+    def laid(self, pose: ExteriorOrientation) -> None:
+        """Say that the newest frame lies on the map by another pose than the answer's."""
+        self._frames[-1].laid = pose
+
+    def expected(self, told: ExteriorOrientation, seconds: float) -> ExteriorOrientation:
+        """The pose for the map of a picture nobody looks at: its log's, corrected as the frame before was."""
+        if not self._frames or not _alike(self._frames[-1].told, told):
+            return told
+        return self._for_the_map(self._entered(told, seconds), _NONE)
+
+    def _entered(self, told: ExteriorOrientation, seconds: float) -> _Keyframe:
+        """A frame whose pose is expected to be wrong as the one before was."""
+        centre = np.array(told.projection_centre_m, dtype=np.float64)
+        rotation = np.array(told.rotation, dtype=np.float64)
+        if self._frames:
+            last = self._frames[-1]
+            error = errors_of(told_of(np.zeros(1), [last.told]), last.centre[None], last.rotation[None])[0]
+            both = told_of(np.array([last.seconds, seconds]), [last.told, told])
+            centre, rotation = with_error(centre, rotation, carried(both, error, self._wander))
+        return _Keyframe(self._next, seconds, told, centre, rotation, told)
+
+    def _registered(self, frame: _Keyframe, found: Found, terrain: TerrainGrid) -> tuple[Registered, Found]:
+        """The frame's answer, and the observations that bear it (none where it is refused)."""
+        if not self._frames:
+            return Registered(pose=frame.told, refusal=Refusal.FIRST), _NONE
+        if _thin(found, self._size):
+            why = Refusal.FEW if len(found.landmark) else Refusal.FIRST
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=why), _NONE
+        chosen = [*self._chosen(found), frame]
+        window, numbers = self._window(chosen, found, terrain)
+        settled = settle_window(window, self._wander, self._options)
+        used = _borne(window, numbers, settled, found)
+        refusal = self._objection(window, settled, used, found)
+        if refusal is not None:
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=refusal), _NONE
+        centre = np.stack([one.centre for one in chosen])
+        rotation, point = np.stack([one.rotation for one in chosen]), self._landmarks.point[numbers]
+        self._believe(chosen, numbers, settled.centre, settled.rotation, settled.point)
+        pose = self._for_the_map(frame, used)
+        seam = self._seam(frame.told, used), self._seam(pose, used)
+        if seam[1] > seam[0] + self._tolerated_m(frame, used):
+            self._believe(chosen, numbers, centre, rotation, point)
+            return Registered(pose=self._for_the_map(frame, _NONE), refusal=Refusal.WORSE), _NONE
+        return Registered(pose=pose, refusal=None, seam_m=seam), used
+
+    def _objection(self, window: Window, settled: Settled, used: Found, found: Found) -> Refusal | None:
+        if len(used.landmark) < _LEAST_FIT * len(found.landmark) or _thin(used, self._size):
+            return Refusal.UNCLEAR
+        return Refusal.FAR if _far(window.told, settled) else None
+
+    def _believe(
+        self,
+        frames: list[_Keyframe],
+        numbers: NDArray[np.int64],
+        centre: Floats,
+        rotation: Floats,
+        point: Floats,
+    ) -> None:
+        for one, place, attitude in zip(frames, centre, rotation, strict=True):
+            one.centre, one.rotation = place, attitude
+        self._landmarks.point[numbers] = point
+
+    def _tolerated_m(self, frame: _Keyframe, used: Found) -> float:
+        """Steps smaller than this are no evidence: what two observations may be off by, on the ground."""
+        height = float(frame.centre[2] - np.median(self._landmarks.point[used.landmark, 2]))
+        return _FITS_PX * max(height, 0.0) / float(np.mean(self._interior.focal_length_px))
+
+    def _sees_old_ground(self, found: Found) -> bool:
+        return bool(len(found.landmark))
+
+    def _chosen(self, found: Found) -> list[_Keyframe]:
+        """The newest frames, and of those before the ones that share most landmarks with this one."""
+        active = self._frames[-(_ACTIVE - 1) :]
+        marks = self._landmarks
+        common = np.isin(marks.landmark, found.landmark)
+        numbers, shared = np.unique(marks.frame[common], return_counts=True)
+        old = (numbers < active[0].number) & (shared >= _SHARED)
+        best = numbers[old][np.argsort(-shared[old], kind="stable")[:_HELD]]
+        before = set(best.tolist()) | {active[0].number - 1}
+        return [one for one in self._frames if one.number in before or one.number >= active[0].number]
+
+    def _window(
+        self, frames: list[_Keyframe], found: Found, terrain: TerrainGrid
+    ) -> tuple[Window, NDArray[np.int64]]:
+        """The window's arrays, and the numbers of its landmarks."""
+        marks = self._landmarks
+        numbers = np.array([one.number for one in frames])
+        frame = np.concatenate([marks.frame, np.full(len(found.landmark), frames[-1].number)])
+        landmark = np.concatenate([marks.landmark, found.landmark])
+        uv = np.concatenate([marks.uv_px, found.uv_px])
+        here = np.isin(frame, numbers)
+        frame, landmark, uv = frame[here], landmark[here], uv[here]
+        count = np.bincount(landmark, minlength=len(marks))
+        newest = np.zeros(len(marks), dtype=bool)
+        newest[found.landmark] = True
+        active = self._frames[-(_ACTIVE - 1) :][0].number
+        moving = np.zeros(len(marks), dtype=bool)
+        moving[landmark[frame >= active]] = True
+        usable = np.flatnonzero((count >= 2) & moving)
+        worth = count[usable] + 1000 * newest[usable]
+        kept = np.sort(usable[np.argsort(-worth, kind="stable")[:_MOST_LANDMARKS]])
+        mine = np.isin(landmark, kept)
+        window = Window(
+            interior=self._interior,
+            scale=frames[-1].told.grid_scale,
+            terrain=terrain,
+            told=told_of(np.array([one.seconds for one in frames]), [one.told for one in frames]),
+            centre=np.stack([one.centre for one in frames]),
+            rotation=np.stack([one.rotation for one in frames]),
+            held=numbers < active,
+            frame=np.searchsorted(numbers, frame[mine]).astype(np.int32),
+            landmark=np.searchsorted(kept, landmark[mine]).astype(np.int32),
+            uv_px=uv[mine],
+            point=marks.point[kept],
+        )
+        return window, kept
+
+    def _for_the_map(self, frame: _Keyframe, used: Found) -> ExteriorOrientation:
+        """The estimated pose, moved as what it meets on the map was laid off the estimate of today."""
+        moved = self._moved(used)
+        east, north, height = (frame.centre + np.array([*moved, 0.0])).tolist()
+        return replace(
+            frame.told,
+            projection_centre_m=(east, north, height),
+            rotation=as_mat3(frame.rotation),
+            source=PoseSource.REGISTERED,
+        )
+
+    def _moved(self, used: Found) -> Floats:
+        """Median (east, north) by which the ground lies on the map off where it is now believed to be."""
+        by, uv, point, _ = self._shared(used)
+        if not by.size:
+            last = self._frames[-1]
+            by, uv, point = np.array([len(self._frames) - 1]), self._middle, self._below(last)
+        frames, by = _few(self._frames, by)
+        laid = np.stack([_pose(one.laid) for one in frames])[by]
+        now = np.stack([np.r_[one.centre, one.rotation.ravel()] for one in frames])[by]
+        scale = frames[0].told.grid_scale
+        off = self._met(laid, uv, point, scale) - self._met(now, uv, point, scale)
+        moved: Floats = np.nan_to_num(np.nanmedian(off, axis=0))
+        return moved
+
+    def _seam(self, pose: ExteriorOrientation, used: Found) -> float:
+        """Median step (m) between the ground by `pose` and as laid before, at the landmarks in `used`."""
+        by, uv, point, own = self._shared(used)
+        frames, by = _few(self._frames, by)
+        laid = np.stack([_pose(one.laid) for one in frames])[by]
+        here = np.broadcast_to(_pose(pose), laid.shape)
+        step = self._met(laid, uv, point, pose.grid_scale) - self._met(here, own, point, pose.grid_scale)
+        return float(np.nanmedian(np.hypot(*step.T)))
+
+    def _shared(self, used: Found) -> tuple[NDArray[np.int64], Floats, Floats, Floats]:
+        """All observations by remembered frames of the landmarks in `used`: which of the frames, where they
+        see them, where those stand, and where the newest frame sees them."""
+        marks = self._landmarks
+        rows = np.flatnonzero(np.isin(marks.landmark, used.landmark))
+        numbers = np.array([one.number for one in self._frames])
+        at = np.searchsorted(used.landmark, marks.landmark[rows])
+        by = np.searchsorted(numbers, marks.frame[rows])
+        return by, marks.uv_px[rows], marks.point[marks.landmark[rows]], used.uv_px[at]
+
+    def _met(self, poses: Floats, uv: Floats, point: Floats, scale: float) -> Floats:
+        """Where rays of N poses (12 numbers) through uv N×2 meet the levels of landmarks N×3, N×2 metres."""
+        rays = np.stack(undistorted_directions(self._interior, uv[:, 0], uv[:, 1]), axis=-1)
+        world = np.einsum("nji,nj->ni", poses[:, 3:].reshape(-1, 3, 3), rays)
+        fall = (point[:, 2] - poses[:, 2]) * scale
+        met: Floats = poses[:, :2] + world[:, :2] * (fall / world[:, 2])[:, None]
+        return met
+
+    @property
+    def _middle(self) -> Floats:
+        return np.array([[(self._size[0] - 1) / 2.0, (self._size[1] - 1) / 2.0]])
+
+    def _below(self, frame: _Keyframe) -> Floats:
+        """The place under a frame, 1×3, at the height of the landmarks it sees, else 100 m below it."""
+        marks = self._landmarks
+        mine = marks.point[marks.landmark[marks.frame == frame.number], 2]
+        height = float(np.median(mine)) if mine.size else float(frame.centre[2]) - 100.0
+        return np.array([[*frame.centre[:2], height]])
+
+    def _begin(self, frame: _Keyframe, grey: Bytes, used: Found, terrain: TerrainGrid) -> None:
+        """New landmarks where this frame has few."""
+        wanted = _WANTED - len(used.landmark)
+        if wanted <= 0:
+            return
+        uv = corners(grey, used.uv_px, wanted)
+        pose = self._posed(frame)
+        stood, along = sight_lines(self._interior, pose, uv)
+        sighted = np.isfinite(along).all(axis=1)
+        point = np.full((len(uv), 3), np.nan)
+        if sighted.any():
+            point[sighted] = cast_rays(terrain, stood[sighted], along[sighted])
+        known = np.isfinite(point).all(axis=1)
+        self._landmarks.begin(frame.number, grey, self._spot(frame), terrain, uv[known], point[known])
+
+    def _posed(self, frame: _Keyframe) -> ExteriorOrientation:
+        east, north, height = frame.centre.tolist()
+        return replace(
+            frame.told, projection_centre_m=(east, north, height), rotation=as_mat3(frame.rotation)
+        )
+
+    def _spot(self, frame: _Keyframe) -> Spot:
+        return Spot(
+            interior=self._interior,
+            centre=frame.centre,
+            rotation=frame.rotation,
+            scale=frame.told.grid_scale,
+        )
+
+    def _forget(self) -> None:
+        if len(self._frames) > _REMEMBERED:
+            self._frames = self._frames[-_REMEMBERED:]
+            self._landmarks.forget(self._frames[0].number)
+
+
+def _grey(pixels: Bytes, size: tuple[int, int]) -> Bytes:
+    small = pixels
+    if (pixels.shape[1], pixels.shape[0]) != size:
+        small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+
+
+def _alike(one: ExteriorOrientation, other: ExteriorOrientation) -> bool:
+    return (one.work_crs, one.vertical_datum) == (other.work_crs, other.vertical_datum)
+
+
+def _pose(exterior: ExteriorOrientation) -> Floats:
+    """Centre and rotation in one row of 12."""
+    return np.array([*exterior.projection_centre_m, *np.ravel(exterior.rotation)])
+
+
+def _thin(found: Found, size: tuple[int, int]) -> bool:
+    """Whether observations are too few, or too near each other, to hold a pose."""
+    cells = np.unique(cell_of(found.uv_px, size, _CELLS))
+    return len(found.landmark) < _LEAST or len(cells) < _LEAST_CELLS
+
+
+def _few(frames: list[_Keyframe], by: NDArray[np.int64]) -> tuple[list[_Keyframe], NDArray[np.int64]]:
+    """Those of the frames that are meant, and which of these each means."""
+    meant, which = np.unique(by, return_inverse=True)
+    return [frames[k] for k in meant.tolist()], which
+
+
+def _borne(window: Window, numbers: NDArray[np.int64], settled: Settled, found: Found) -> Found:
+    """The newest frame's observations that the settled pose explains."""
+    mine = window.frame == len(window.told) - 1
+    fits = settled.miss_px[mine] <= _FITS_PX
+    at = np.searchsorted(found.landmark, numbers[window.landmark[mine]])[fits]
+    return Found(landmark=found.landmark[at], uv_px=found.uv_px[at])
+
+
+def _far(told: Told, settled: Settled) -> bool:
+    """Whether the newest frame ended farther from its log than that may be wrong."""
+    error = errors_of(told, settled.centre, settled.rotation)[-1]
+    return bool((np.abs(error) > _SIGMAS * told.sigma[-1]).any())

@@ -1,0 +1,64 @@
+"""How pictures of a film are fitted to those laid before, and what is counted of it.
+
+What the log tells stays on record as a frame's prior, with its sigmas: `finish` begins from it. The pose
+that a frame is laid by is recorded as its exterior, so that replay gives the same tiles. Nobody waits for
+this: its work is bounded by counts, and where pictures queue up frames are laid by their neighbours'
+correction alone.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from flycam.adjust.registration import Registered, Registrar
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.terrain import TerrainGrid
+from flycam.ingest.video import VideoPicture
+
+HURRIED = "hurried"
+"""Why a frame has no evidence of its own: pictures queued up behind it."""
+
+
+class LiveRegistration:
+    """Asked for the pose of each picture in order of time, and told how it lies on the map.
+
+    fitted    frames laid by their own evidence; by_log: those that were not, by reason
+    """
+
+    def __init__(self, interior: InteriorOrientation) -> None:
+        self._registrar = Registrar(interior)
+        self.fitted = 0
+        self.by_log: Counter[str] = Counter()
+
+    def pose(
+        self,
+        picture: VideoPicture,
+        told: ExteriorOrientation,
+        terrain: TerrainGrid,
+        lies: ExteriorOrientation | None = None,
+        *,
+        hurried: bool = False,
+    ) -> ExteriorOrientation:
+        """The pose to lay a picture by.
+
+        told     by the log
+        lies     how it lies on the map already: what comes later is fitted to that, and nothing is counted
+        hurried  no time for its own evidence
+        """
+        seconds = picture.pts_ns / 1e9
+        if hurried:
+            self.by_log[HURRIED] += 1
+            return self._registrar.expected(told, seconds)
+        registered = self._registrar.add(picture.pixels, told, seconds, terrain)
+        if lies is not None:
+            self._registrar.laid(lies)
+            return lies
+        self._count(registered)
+        return registered.pose
+
+    def _count(self, registered: Registered) -> None:
+        if registered.refusal is None:
+            self.fitted += 1
+        else:
+            self.by_log[registered.refusal.value] += 1
