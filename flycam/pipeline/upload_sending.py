@@ -1,0 +1,361 @@
+"""`flycam upload`: a card to a server, heads first, each byte until it is acknowledged.
+
+Nothing is kept on this side. The server knows the card by its files' names, sizes and times, so the same
+command goes on where an earlier one ended, whatever ended it, also when the server has another address now.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import struct
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
+from flycam.ingest.container import head_of, opened
+from flycam.ingest.photo_search import search
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.upload_line import Line, LineDown, Reply
+from flycam.pipeline.workspace import Progress, silent
+
+HEAD_BYTES = 64 << 10
+MOST_HEAD_BYTES = 256 << 10
+_HEADS_AT_ONCE = 1 << 20
+_FIRST_CHUNK, _SMALLEST_CHUNK, _LARGEST_CHUNK = 512 << 10, 64 << 10, 8 << 20
+_QUICK_S, _SLOW_S = 1.5, 6.0
+_SENDERS = 4
+_POLL_S = 1.0
+_RECORD = struct.Struct(">II")
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """What is to be sent where.
+
+    telemetry   a flight log to send along
+    patience_s  how long a line may be dead
+    language    in which the server says what is wrong
+    """
+
+    url: str
+    paths: tuple[Path, ...]
+    token: str | None = None
+    name: str | None = None
+    event: str | None = None
+    telemetry: Path | None = None
+    patience_s: float = 3600.0
+    language: str = "en"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What came of it. sent_bytes: acknowledged in this run; laid: as `flycam ingest` answers."""
+
+    upload_id: str
+    files: int
+    bytes: int
+    sent_bytes: int
+    skipped: tuple[tuple[Path, str], ...]
+    laid: Answer
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """A file here, and how far it is there."""
+
+    number: int
+    path: Path
+    size: int
+    offset: int
+
+
+def send(
+    sending: Sending,
+    progress: Progress = silent,
+    told: Callable[[Answer], None] = lambda _look: None,
+) -> Sent:
+    """Send a card and wait until it is on the map there. `told` gets what the heads say, once, early.
+
+    Raises SourceUnreadable where no photo is found, AccessDenied, InputUnusable (also where the flight cannot
+    be laid: then the photos are safe there), StoreUnavailable when the line stays dead.
+    """
+    began = time.monotonic()
+    card = _Card(sending)
+    line = Line(sending.url, sending.token, sending.patience_s, sending.language)
+    said = line.ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").json
+    upload_id = str(said["upload_id"])
+    parts = card.parts(said)
+    here = sum(part.offset for part in parts)
+    if not said["saved"]:
+        parts = _send_heads(line, upload_id, parts, progress)
+        tell = _Teller(line, upload_id, told)
+        _send_rest(line, upload_id, parts, progress, tell)
+        _check_saved(line, upload_id, parts, progress)
+        tell()
+    laid = _wait_for_map(line, upload_id, progress)
+    total = sum(part.size for part in parts)
+    return Sent(
+        upload_id=upload_id,
+        files=len(parts),
+        bytes=total,
+        sent_bytes=total - here if not said["saved"] else 0,
+        skipped=card.skipped,
+        laid=laid,
+        seconds=time.monotonic() - began,
+    )
+
+
+def read_token(path: Path) -> str:
+    """The token in a file. Raises OptionUnusable."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OptionUnusable(
+            f"{path}: the access token cannot be read; write it there as one line",
+            vi=f"{path}: không đọc được mã truy cập; hãy ghi mã thành một dòng trong tệp",
+        ) from error
+
+
+class _Card:
+    """The files to send and what they are called there."""
+
+    def __init__(self, sending: Sending) -> None:
+        found = search(sending.paths)
+        self.skipped = found.skipped
+        self._sending = sending
+        self._files: dict[str, Path] = {}
+        roots = [path.resolve() for path in sending.paths if path.is_dir()]
+        for path in found.photos:
+            if path.stat().st_size:
+                self._add(_name_below(path, roots), path)
+            else:
+                self.skipped += ((path, "empty (0 bytes)"),)
+        if not self._files:
+            names = ", ".join(map(str, sending.paths))
+            raise SourceUnreadable(
+                f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
+                vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+            )
+        self._folder = roots[0].name if len(roots) == 1 else ""
+        self._telemetry: str | None = None
+        if sending.telemetry is not None:
+            self._telemetry = f"flight-log/{sending.telemetry.name}"
+            self._add(self._telemetry, sending.telemetry)
+
+    def announcement(self) -> bytes:
+        """The body of `POST /api/uploads`."""
+        files = []
+        for name, path in self._files.items():
+            found = path.stat()
+            files.append(
+                {"path": name, "size": found.st_size, "modified_ms": max(found.st_mtime_ns // 1_000_000, 0)}
+            )
+        return json.dumps(
+            {
+                "files": files,
+                "folder": self._folder,
+                "name": self._sending.name,
+                "event": self._sending.event,
+                "telemetry": self._telemetry,
+            }
+        ).encode()
+
+    def parts(self, said: Answer) -> list[_Part]:
+        """The files as the server numbers them."""
+        return [
+            _Part(number=one["number"], path=self._files[one["path"]], size=one["size"], offset=one["offset"])
+            for one in said["parts"]
+        ]
+
+    def _add(self, name: str, path: Path) -> None:
+        if self._files.setdefault(name, path) != path:
+            raise InputUnusable(
+                f"{path}: another file has the same name; send the folders one by one",
+                vi=f"{path}: có tệp khác trùng tên; hãy gửi từng thư mục một",
+            )
+
+
+def _name_below(path: Path, roots: list[Path]) -> str:
+    """A photo's path in its folder; with the folder's name in front where there are several."""
+    whole = path.resolve()
+    for root in roots:
+        if whole.is_relative_to(root):
+            return (whole.relative_to(root.parent if len(roots) > 1 else root)).as_posix()
+    return path.name
+
+
+def _send_heads(line: Line, upload_id: str, parts: list[_Part], progress: Progress) -> list[_Part]:
+    """The first bytes of all files that have none there, many in one request."""
+    reached: dict[int, int] = {}
+    done = sum(part.offset > 0 for part in parts)
+    for numbers, body in _packed_heads([part for part in parts if not part.offset]):
+        reply = line.ask(
+            "POST", f"/api/uploads/{upload_id}/heads", body, Content_Type="application/vnd.flycam.heads"
+        )
+        reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
+        done += len(numbers)
+        progress("heads", done, len(parts))
+    return [
+        _Part(number=p.number, path=p.path, size=p.size, offset=reached.get(p.number, p.offset))
+        for p in parts
+    ]
+
+
+def _packed_heads(parts: Iterable[_Part]) -> Iterator[tuple[list[int], bytes]]:
+    numbers: list[int] = []
+    body = bytearray()
+    for part in parts:
+        with opened(part.path) as file:
+            head = os.pread(file.fileno(), _head_length(part.path), 0)
+        if numbers and len(body) + len(head) > _HEADS_AT_ONCE:
+            yield numbers, bytes(body)
+            numbers, body = [], bytearray()
+        numbers.append(part.number)
+        body += _RECORD.pack(part.number, len(head)) + head
+    if numbers:
+        yield numbers, bytes(body)
+
+
+def _head_length(path: Path) -> int:
+    """Bytes of a photo up to its pixels, where that is known and not much."""
+    try:
+        with opened(path) as file:
+            begins = head_of(file, path).scan_offset
+    except SourceUnreadable:
+        begins = 0
+    return min(begins, MOST_HEAD_BYTES) or HEAD_BYTES
+
+
+def _send_rest(
+    line: Line, upload_id: str, parts: list[_Part], progress: Progress, tell: Callable[[], None]
+) -> None:
+    """All other bytes, several files at a time, in order of their numbers."""
+    total = sum(part.size for part in parts)
+    reached = {part.number: part.offset for part in parts}
+    with ThreadPoolExecutor(_SENDERS, thread_name_prefix="send") as pool:
+        running: set[Future[None]] = {
+            pool.submit(_send_file, line, upload_id, part, reached)
+            for part in parts
+            if part.offset < part.size
+        }
+        try:
+            while True:
+                done, running = wait(running, _POLL_S)
+                for one in done:
+                    one.result()
+                progress("send", sum(reached.values()) >> 10, total >> 10)
+                tell()
+                if not running:
+                    return
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+class _Teller:
+    """Tells what the heads say as soon as the server knows, once."""
+
+    def __init__(self, line: Line, upload_id: str, told: Callable[[Answer], None]) -> None:
+        self._line = line
+        self._where = f"/api/uploads/{upload_id}/look"
+        self._told = told
+        self._is_told = False
+
+    def __call__(self) -> None:
+        if self._is_told:
+            return
+        try:
+            look = self._line.once("GET", self._where)
+        except (LineDown, NotFound):
+            return
+        if look.status == 200:
+            self._is_told = True
+            self._told(look.json)
+
+
+def _send_file(line: Line, upload_id: str, part: _Part, reached: dict[int, int]) -> None:
+    """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
+    where = f"/files/{upload_id}/{part.number}"
+    chunk, at = _FIRST_CHUNK, part.offset
+    with opened(part.path) as file:
+        while at < part.size:
+            data = os.pread(file.fileno(), min(chunk, part.size - at), at)
+            if not data:
+                raise SourceUnreadable(
+                    f"{part.path}: became shorter while it was sent; run the same command again",
+                    vi=f"{part.path}: tệp bị ngắn lại trong khi gửi; hãy chạy lại cùng lệnh",
+                )
+            began = time.monotonic()
+            try:
+                reply: Reply | None = _patch(line, where, data, at)
+            except LineDown:
+                reply = None
+            took = time.monotonic() - began
+            if reply is not None and reply.status == 204:
+                at = int(reply.headers["Upload-Offset"])
+                chunk = min(2 * chunk, _LARGEST_CHUNK) if took < _QUICK_S else chunk
+            else:
+                at = int(line.ask("HEAD", where).headers["Upload-Offset"])
+            if reply is None or took > _SLOW_S:
+                chunk = max(chunk // 2, _SMALLEST_CHUNK)
+            elif reply.status == 423:
+                time.sleep(_POLL_S)  # an older connection of ours that the server still believes in
+            elif reply.status not in (204, 409, 460):
+                line.patiently(lambda: line.once("HEAD", where))
+                time.sleep(_POLL_S)
+            reached[part.number] = at
+
+
+def _patch(line: Line, where: str, data: bytes, at: int) -> Reply:
+    digest = base64.b64encode(hashlib.sha256(data).digest()).decode()
+    return line.once(
+        "PATCH",
+        where,
+        data,
+        Content_Type="application/offset+octet-stream",
+        Upload_Offset=str(at),
+        Upload_Checksum=f"sha256 {digest}",
+    )
+
+
+def _check_saved(line: Line, upload_id: str, parts: list[_Part], progress: Progress) -> None:
+    """Wait until all is in the evidence store there, and compare its hashes with the files here."""
+    while not (said := line.ask("GET", f"/api/uploads/{upload_id}").json)["saved"]:
+        progress("keep", said["stored"], len(parts))
+        time.sleep(_POLL_S)
+    progress("keep", len(parts), len(parts))
+    kept = line.ask("GET", f"/api/uploads/{upload_id}/files").json["parts"]
+    for part, there in zip(parts, kept, strict=True):
+        if sha256_of(part.path) != there["sha256"]:
+            raise InputUnusable(
+                f"{part.path}: changed while it was sent: the server holds other bytes; check the card and "
+                "send the folder again",
+                vi=f"{part.path}: tệp thay đổi trong khi gửi nên máy chủ giữ dữ liệu khác; hãy kiểm tra thẻ "
+                "nhớ rồi gửi lại",
+            )
+
+
+def _wait_for_map(line: Line, upload_id: str, progress: Progress) -> Answer:
+    while True:
+        said: Answer = line.ask("GET", f"/api/uploads/{upload_id}").json
+        laid = said["laid"]
+        if said["stage"] == "laid":
+            return dict(laid or {})
+        if said["stage"] == "failed":
+            raise InputUnusable(
+                f"all photos are safe on the server, but: {laid['sentence']}",
+                vi=f"mọi ảnh đã an toàn trên máy chủ, nhưng: {laid['sentence_vi']}",
+            )
+        if at := said["progress"]:
+            progress(at["stage"], at["done"], at["total"])
+        time.sleep(_POLL_S)

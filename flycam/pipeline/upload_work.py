@@ -1,0 +1,123 @@
+"""What is done with an upload: a look at its heads, its files to the evidence store, its flight to the map.
+
+`look` and `lay` run in a process of their own (`flycam upload-work`) and leave what they found in files
+beside the upload, so that a picture that kills a decoder kills no server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.pipeline.batch import IngestReport, ingest
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.inspection import InspectionReport, inspect_flight
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.planning import Planned, ground_under, planned_on
+from flycam.pipeline.survey import SurveyRequest
+from flycam.pipeline.terrain import registered_dems
+from flycam.pipeline.upload import PROGRESS, Manifest, Upload, write_json
+from flycam.pipeline.workspace import Workspace
+
+SMEARED_PX = 1.5
+"""Smear from which small things on the ground (a person, a wire) are lost."""
+
+_PROGRESS_S = 0.5
+_LONGEST_STEP_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Looked:
+    """What the heads of a card's photos say.
+
+    planned   photos that see ground, with it
+    smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
+    """
+
+    inspection: InspectionReport
+    planned: tuple[Planned, ...]
+    smear_px: dict[str, float]
+
+
+def look(workspace: Workspace, folder: Path) -> Looked:
+    """Read the heads that are there. Raises what `inspect_flight` raises; writes nothing."""
+    request = _request(folder)
+    dems = registered_dems(workspace)
+    inspection = inspect_flight(replace(request, telemetry=None), dems, check_pixels=False)
+    diagnosis = inspection.survey.diagnosis
+    planned, _ = planned_on(diagnosis, ground_under(None, diagnosis, dems))
+    photos = {str(photo.path): photo for photo in inspection.survey.photos}
+    return Looked(
+        inspection=inspection,
+        planned=tuple(planned),
+        smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
+    )
+
+
+def lay(workspace: Workspace, folder: Path) -> IngestReport:
+    """The card to the map, as `flycam ingest` does it, in the sender's name. Raises what that raises."""
+    manifest = Manifest.read(folder)
+    labels = Labels(name=manifest.name, event=manifest.event)
+    mine = replace(workspace, operator=manifest.owner)
+    return ingest(mine, _request(folder), labels, FileProgress(folder))
+
+
+def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
+    """A whole file to the evidence store, under its hash. Raises StorageTrouble, SourceUnreadable.
+
+    Bytes that lie there already, put there by another process that has not flushed, are safe all the same:
+    the upload's own copy is synced, and stays until the flight is on the map.
+    """
+    upload.note_stored(number, keep(workspace, upload.path(number)))
+
+
+def smears_px(planned: Sequence[Planned], photos: Sequence[PhotoMetadata]) -> dict[str, float]:
+    """Speed over ground × exposure / GSD, pixels, by frame id.
+
+    The speed is the aircraft's own where the photo states it, else the way to the next photo by the time it
+    took, if that was less than half a minute. Turning is not counted, so it is at least this.
+    """
+    if not planned:
+        return {}
+    places = np.array([one.header.exterior_prior.projection_centre_m[:2] for one in planned])
+    seconds = np.array([one.header.captured_ns for one in planned]) / 1e9
+    way = np.hypot(*np.diff(places, axis=0, append=places[-1:]).T)
+    took = np.diff(seconds, append=seconds[-1:])
+    is_step = (took > 0.0) & (took < _LONGEST_STEP_S)
+    between = np.where(is_step, way / np.where(is_step, took, 1.0), np.nan)
+    stated = np.array([np.hypot(*p.speed_mps[:2]) if p.speed_mps else np.nan for p in photos])
+    exposure = np.array([p.exposure_s or np.nan for p in photos])
+    gsd = np.array([one.view.footprint.gsd_m for one in planned])
+    smear = np.where(np.isfinite(stated), stated, between) * exposure / gsd
+    known = np.flatnonzero(np.isfinite(smear)).tolist()
+    return {planned[i].header.frame_id: float(smear[i]) for i in known}
+
+
+class FileProgress:
+    """Tells how far a recipe is in a file that is looked at now and then. Listens as `Progress`."""
+
+    def __init__(self, folder: Path, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._path = folder / PROGRESS
+        self._clock_s = clock_s
+        self._said = ("", -np.inf)
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = self._clock_s()
+        if stage == self._said[0] and now - self._said[1] < _PROGRESS_S:
+            return
+        self._said = (stage, now)
+        with suppress(OSError):  # on a full disk the flight matters, not the word of it
+            write_json(self._path, {"stage": stage, "done": done, "total": total})
+
+
+def _request(folder: Path) -> SurveyRequest:
+    manifest = Manifest.read(folder)
+    card = folder / "card" / manifest.label
+    telemetry = card / manifest.telemetry if manifest.telemetry else None
+    return SurveyRequest(paths=(card,), telemetry=telemetry)
