@@ -39,7 +39,8 @@ def upload(
 ) -> Result:
     """Photos to a server over any line. Cut off or stopped, the same command goes on."""
     from flycam.answers.uploaded import look_lines, of_upload
-    from flycam.pipeline.upload_sending import Sending, read_token, send
+    from flycam.pipeline.upload_card import Sending
+    from flycam.pipeline.upload_sending import read_token, send
 
     del data_dir  # nothing is kept on this side
     sending = Sending(
@@ -67,7 +68,7 @@ def upload(
 def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
     """Look at an upload's heads, or lay its card on the map; what came of it goes into a file beside it."""
     from flycam.answers.uploaded import of_failure, of_laying, of_look
-    from flycam.pipeline.upload import LAID, LOOK, held_for_work, write_answer
+    from flycam.pipeline.upload_files import LAID, LOOK, held_for_work, write_answer
     from flycam.pipeline.upload_work import SMEARED_PX, lay, look
 
     with opened(data_dir) as (workspace, settings):

@@ -8,52 +8,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import os
-import struct
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
-from flycam.ingest.container import head_of, opened
-from flycam.ingest.photo_search import search
+from flycam.ingest.container import opened
 from flycam.ingest.photos import sha256_of
+from flycam.pipeline.upload_card import Answer, Card, Part, Sending, packed_heads
 from flycam.pipeline.upload_line import Line, LineDown, Reply
 from flycam.pipeline.workspace import Progress, silent
 
-HEAD_BYTES = 64 << 10
-MOST_HEAD_BYTES = 256 << 10
-_HEADS_AT_ONCE = 1 << 20
 _FIRST_CHUNK, _SMALLEST_CHUNK, _LARGEST_CHUNK = 512 << 10, 64 << 10, 8 << 20
 _QUICK_S, _SLOW_S = 1.5, 6.0
 _SENDERS = 4
 _POLL_S = 1.0
-_RECORD = struct.Struct(">II")
-
-Answer = Mapping[str, Any]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sending:
-    """What is to be sent where.
-
-    telemetry   a flight log to send along
-    patience_s  how long a line may be dead
-    language    in which the server says what is wrong
-    """
-
-    url: str
-    paths: tuple[Path, ...]
-    token: str | None = None
-    name: str | None = None
-    event: str | None = None
-    telemetry: Path | None = None
-    patience_s: float = 3600.0
-    language: str = "en"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,16 +41,6 @@ class Sent:
     seconds: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Part:
-    """A file here, and how far it is there."""
-
-    number: int
-    path: Path
-    size: int
-    offset: int
-
-
 def send(
     sending: Sending,
     progress: Progress = silent,
@@ -90,7 +52,7 @@ def send(
     be laid: then the photos are safe there), StoreUnavailable when the line stays dead.
     """
     began = time.monotonic()
-    card = _Card(sending)
+    card = Card(sending)
     line = Line(sending.url, sending.token, sending.patience_s, sending.language)
     said = line.ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").json
     upload_id = str(said["upload_id"])
@@ -126,79 +88,11 @@ def read_token(path: Path) -> str:
         ) from error
 
 
-class _Card:
-    """The files to send and what they are called there."""
-
-    def __init__(self, sending: Sending) -> None:
-        found = search(sending.paths)
-        self.skipped = found.skipped
-        self._sending = sending
-        self._files: dict[str, Path] = {}
-        roots = [path.resolve() for path in sending.paths if path.is_dir()]
-        for path in found.photos:
-            if path.stat().st_size:
-                self._add(_name_below(path, roots), path)
-            else:
-                self.skipped += ((path, "empty (0 bytes)"),)
-        if not self._files:
-            names = ", ".join(map(str, sending.paths))
-            raise SourceUnreadable(
-                f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
-                vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
-            )
-        self._folder = roots[0].name if len(roots) == 1 else ""
-        self._telemetry: str | None = None
-        if sending.telemetry is not None:
-            self._telemetry = f"flight-log/{sending.telemetry.name}"
-            self._add(self._telemetry, sending.telemetry)
-
-    def announcement(self) -> bytes:
-        """The body of `POST /api/uploads`."""
-        files = []
-        for name, path in self._files.items():
-            found = path.stat()
-            files.append(
-                {"path": name, "size": found.st_size, "modified_ms": max(found.st_mtime_ns // 1_000_000, 0)}
-            )
-        return json.dumps(
-            {
-                "files": files,
-                "folder": self._folder,
-                "name": self._sending.name,
-                "event": self._sending.event,
-                "telemetry": self._telemetry,
-            }
-        ).encode()
-
-    def parts(self, said: Answer) -> list[_Part]:
-        """The files as the server numbers them."""
-        return [
-            _Part(number=one["number"], path=self._files[one["path"]], size=one["size"], offset=one["offset"])
-            for one in said["parts"]
-        ]
-
-    def _add(self, name: str, path: Path) -> None:
-        if self._files.setdefault(name, path) != path:
-            raise InputUnusable(
-                f"{path}: another file has the same name; send the folders one by one",
-                vi=f"{path}: có tệp khác trùng tên; hãy gửi từng thư mục một",
-            )
-
-
-def _name_below(path: Path, roots: list[Path]) -> str:
-    """A photo's path in its folder; with the folder's name in front where there are several."""
-    whole = path.resolve()
-    for root in roots:
-        if whole.is_relative_to(root):
-            return (whole.relative_to(root.parent if len(roots) > 1 else root)).as_posix()
-    return path.name
-
-
-def _send_heads(line: Line, upload_id: str, parts: list[_Part], progress: Progress) -> list[_Part]:
+def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> list[Part]:
     """The first bytes of all files that have none there, many in one request."""
     reached: dict[int, int] = {}
     done = sum(part.offset > 0 for part in parts)
-    for numbers, body in _packed_heads([part for part in parts if not part.offset]):
+    for numbers, body in packed_heads([part for part in parts if not part.offset]):
         reply = line.ask(
             "POST", f"/api/uploads/{upload_id}/heads", body, Content_Type="application/vnd.flycam.heads"
         )
@@ -206,38 +100,12 @@ def _send_heads(line: Line, upload_id: str, parts: list[_Part], progress: Progre
         done += len(numbers)
         progress("heads", done, len(parts))
     return [
-        _Part(number=p.number, path=p.path, size=p.size, offset=reached.get(p.number, p.offset))
-        for p in parts
+        Part(number=p.number, path=p.path, size=p.size, offset=reached.get(p.number, p.offset)) for p in parts
     ]
 
 
-def _packed_heads(parts: Iterable[_Part]) -> Iterator[tuple[list[int], bytes]]:
-    numbers: list[int] = []
-    body = bytearray()
-    for part in parts:
-        with opened(part.path) as file:
-            head = os.pread(file.fileno(), _head_length(part.path), 0)
-        if numbers and len(body) + len(head) > _HEADS_AT_ONCE:
-            yield numbers, bytes(body)
-            numbers, body = [], bytearray()
-        numbers.append(part.number)
-        body += _RECORD.pack(part.number, len(head)) + head
-    if numbers:
-        yield numbers, bytes(body)
-
-
-def _head_length(path: Path) -> int:
-    """Bytes of a photo up to its pixels, where that is known and not much."""
-    try:
-        with opened(path) as file:
-            begins = head_of(file, path).scan_offset
-    except SourceUnreadable:
-        begins = 0
-    return min(begins, MOST_HEAD_BYTES) or HEAD_BYTES
-
-
 def _send_rest(
-    line: Line, upload_id: str, parts: list[_Part], progress: Progress, tell: Callable[[], None]
+    line: Line, upload_id: str, parts: list[Part], progress: Progress, tell: Callable[[], None]
 ) -> None:
     """All other bytes, several files at a time, in order of their numbers."""
     total = sum(part.size for part in parts)
@@ -283,7 +151,7 @@ class _Teller:
             self._told(look.json)
 
 
-def _send_file(line: Line, upload_id: str, part: _Part, reached: dict[int, int]) -> None:
+def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) -> None:
     """One file from where it is to its end, in pieces as large as the line carries in some seconds."""
     where = f"/files/{upload_id}/{part.number}"
     chunk, at = _FIRST_CHUNK, part.offset
@@ -328,7 +196,7 @@ def _patch(line: Line, where: str, data: bytes, at: int) -> Reply:
     )
 
 
-def _check_saved(line: Line, upload_id: str, parts: list[_Part], progress: Progress) -> None:
+def _check_saved(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> None:
     """Wait until all is in the evidence store there, and compare its hashes with the files here."""
     while not (said := line.ask("GET", f"/api/uploads/{upload_id}").json)["saved"]:
         progress("keep", said["stored"], len(parts))

@@ -22,7 +22,8 @@ from flycam.pipeline.opening import Labels
 from flycam.pipeline.planning import Planned, ground_under, planned_on
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import registered_dems
-from flycam.pipeline.upload import PROGRESS, Manifest, Upload, write_json
+from flycam.pipeline.upload import Manifest, Upload
+from flycam.pipeline.upload_files import PROGRESS, write_json
 from flycam.pipeline.workspace import Workspace
 
 SMEARED_PX = 1.5

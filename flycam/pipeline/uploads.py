@@ -24,7 +24,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
-from flycam.pipeline.upload import MANIFEST, Manifest, Upload, UploadFile, no_such_upload, storage_trouble
+from flycam.pipeline.upload import Manifest, Upload, UploadFile
+from flycam.pipeline.upload_files import MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload_names import check_all_fit, checked_path, checked_photo_path, label_of
 from flycam.store.syncing import sync_path
 

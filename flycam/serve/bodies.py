@@ -73,25 +73,41 @@ class Bounded:
             for message in answer_to(too_large(MAX_BYTES), scope):
                 await send(message)
             return
-        taken = 0
-        has_begun = False
+        bound = _Bound(scope, receive, send)
+        await self._app(scope, bound.receive, bound.send)
 
-        async def receive_bounded() -> Message:
-            nonlocal taken
-            if has_begun:
-                return await receive()  # the wait for a listener to leave has no end
-            try:
-                message = await asyncio.wait_for(receive(), IDLE_S)
-            except TimeoutError as error:
-                raise too_slow() from error
-            taken += len(message.get("body", b""))
-            if taken > MAX_BYTES:
-                raise too_large(MAX_BYTES)
-            return message
 
-        async def send_noting(message: Message) -> None:
-            nonlocal has_begun
-            has_begun = True
-            await send(message)
+class _Bound:
+    """One request whose body is counted and waited for. Frameworks answer a body that cannot be read with a
+    word of their own: what is wrong is said in its place."""
 
-        await self._app(scope, receive_bounded, send_noting)
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._taken = 0
+        self._has_answered = False
+        self._refusal: Refused | None = None
+
+    async def receive(self) -> Message:
+        """The next part. Raises Refused 408, 413."""
+        if self._has_answered:
+            return await self._receive()  # the wait for a listener to leave has no end
+        try:
+            message = await asyncio.wait_for(self._receive(), IDLE_S)
+        except TimeoutError as error:
+            self._refusal = too_slow()
+            raise self._refusal from error
+        self._taken += len(message.get("body", b""))
+        if self._taken > MAX_BYTES:
+            self._refusal = too_large(MAX_BYTES)
+            raise self._refusal
+        return message
+
+    async def send(self, message: Message) -> None:
+        """The answer, or why there is none."""
+        if self._refusal is None:
+            self._has_answered = True
+            await self._send(message)
+        elif not self._has_answered:
+            self._has_answered = True
+            for said in answer_to(self._refusal, self._scope):
+                await self._send(said)

@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
 
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
-from flycam.pipeline.upload import LAID, LOOK, Upload, UploadFile, Writer
-from flycam.pipeline.uploads import MAX_FILES
+from flycam.pipeline.upload import UploadFile, Writer
+from flycam.pipeline.upload_files import LOOK
 from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import operator
-from flycam.serve.reception import Reception, progress_of, said_in
+from flycam.serve.reception import Reception
 from flycam.serve.services import Services
-from flycam.serve.wording import iso
+from flycam.serve.upload_words import Card, Opened, Standing, opened_of, stage_of, standing_of
 
 HEADS = "application/vnd.flycam.heads"
 _RECORD = struct.Struct(">II")
@@ -34,82 +33,8 @@ _HEADS_BODY = {
 }
 
 Uploader = Annotated[Visitor, Depends(operator)]
-Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]
 
 router = APIRouter(dependencies=[Depends(operator)])
-
-
-class Announced(BaseModel):
-    """A file of a card. modified_ms tells two cards with the same names apart."""
-
-    path: Annotated[str, Field(min_length=1, max_length=1000)]
-    size: Annotated[int, Field(ge=0, le=1 << 40)]
-    modified_ms: Annotated[int, Field(ge=0, le=1 << 52)] = 0
-
-
-class Card(BaseModel):
-    """What is to be uploaded. folder: what the photos' folder is called; telemetry: the flight log's path."""
-
-    files: Annotated[list[Announced], Field(min_length=1, max_length=MAX_FILES)]
-    folder: Annotated[str, Field(max_length=500)] = ""
-    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    event: Annotated[str | None, Field(min_length=1, max_length=200)] = None
-    telemetry: Annotated[str | None, Field(max_length=1000)] = None
-
-
-class Said(BaseModel):
-    """A sentence in both languages."""
-
-    sentence: str
-    sentence_vi: str
-
-
-class Standing(BaseModel):
-    """How far an upload is.
-
-    heads           files of which something is here
-    stored          files that are whole, hashed and in the evidence store
-    saved           all of them are: the card may be taken out
-    looked          the heads were looked at: ask for `look`
-    laid            what came of it, as `flycam ingest` answers; or why nothing
-    waits_for       what holds it up at the moment
-    """
-
-    upload_id: str
-    label: str
-    name: str | None
-    owner: str
-    began: str
-    expires: str
-    stage: Stage
-    files: int
-    heads: int
-    received: int
-    stored: int
-    bytes: int
-    bytes_received: int
-    bytes_stored: int
-    saved: bool
-    looked: bool
-    progress: dict[str, Any] | None
-    laid: dict[str, Any] | None
-    waits_for: Said | None
-
-
-class FileStanding(BaseModel):
-    """How far a file is: bytes go to `/files/{upload_id}/{number}` from `offset`; sha256 once stored."""
-
-    number: int
-    path: str
-    size: int
-    offset: int
-    sha256: str | None
-
-
-class Opened(Standing):
-    """An upload with its files, in the order of their numbers."""
-
-    parts: list[FileStanding]
 
 
 @router.post("/api/uploads")
@@ -130,7 +55,7 @@ def announce(card: Card, request: Request, visitor: Uploader) -> Opened:
         services: Services = request.app.state.services
         said = f"{len(files)} files, {sum(one.size for one in files)} bytes"
         services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
-    return _opened(reception, upload)
+    return opened_of(reception, upload)
 
 
 @router.get("/api/uploads")
@@ -142,21 +67,21 @@ def uploads(request: Request, visitor: Uploader) -> list[Standing]:
         for one in reception.uploads.all()
         if one.manifest.owner == visitor.name or visitor.may(Role.ADMIN)
     ]
-    return [_standing(reception, one) for one in mine]
+    return [standing_of(reception, one) for one in mine]
 
 
 @router.get("/api/uploads/{upload_id}")
 def upload(upload_id: str, request: Request, visitor: Uploader) -> Standing:
     """How far it is."""
     reception = _reception(request)
-    return _standing(reception, reception.of(upload_id, visitor))
+    return standing_of(reception, reception.of(upload_id, visitor))
 
 
 @router.get("/api/uploads/{upload_id}/files")
 def files(upload_id: str, request: Request, visitor: Uploader) -> Opened:
     """How far it is, file by file."""
     reception = _reception(request)
-    return _opened(reception, reception.of(upload_id, visitor))
+    return opened_of(reception, reception.of(upload_id, visitor))
 
 
 @router.get("/api/uploads/{upload_id}/look", response_class=FileResponse)
@@ -194,7 +119,7 @@ def lay(upload_id: str, request: Request, visitor: Uploader) -> Standing:
     reception = _reception(request)
     found = reception.of(upload_id, visitor)
     reception.lay_again(found)
-    return _standing(reception, found)
+    return standing_of(reception, found)
 
 
 @router.delete("/api/uploads/{upload_id}", status_code=204, response_class=Response)
@@ -202,7 +127,7 @@ def remove(upload_id: str, request: Request, visitor: Uploader) -> Response:
     """Give an upload up, but not while it is laid. What is in the evidence store stays there."""
     reception = _reception(request)
     found = reception.of(upload_id, visitor)
-    if _stage(found) == "laying":
+    if stage_of(found) == "laying":
         raise Refused(409, "it is being laid on the map", "đang được đưa lên bản đồ")
     services: Services = request.app.state.services
     services.workspace.catalog.audit.append(visitor.name, "upload removed", upload_id)
@@ -254,57 +179,4 @@ def _bad_heads() -> Refused:
         400,
         f"heads: at most {_MOST_HEADS} records of number, length and as many bytes, {MAX_BYTES} bytes in all",
         f"phần đầu ảnh: tối đa {_MOST_HEADS} mục gồm số thứ tự, độ dài và dữ liệu, tổng tới {MAX_BYTES} byte",
-    )
-
-
-def _stage(upload: Upload) -> Stage:
-    if upload.is_laid:
-        return "laid"
-    if "error" in (said_in(upload, LAID) or {}):
-        return "failed"
-    if upload.is_saved:
-        return "laying"
-    return "keeping" if upload.is_received else "receiving"
-
-
-def _standing(reception: Reception, upload: Upload) -> Standing:
-    manifest = upload.manifest
-    trouble = reception.trouble(upload)
-    sizes = [file.size for file in manifest.files]
-    return Standing(
-        upload_id=upload.upload_id,
-        label=manifest.label,
-        name=manifest.name,
-        owner=manifest.owner,
-        began=iso(int(manifest.created_s * 1e9)),
-        expires=iso(int(reception.uploads.expires_s(upload) * 1e9)),
-        stage=_stage(upload),
-        files=len(sizes),
-        heads=sum(at > 0 for at in upload.offsets),
-        received=sum(at == size for at, size in zip(upload.offsets, sizes, strict=True)),
-        stored=len(upload.stored),
-        bytes=sum(sizes),
-        bytes_received=sum(upload.offsets),
-        bytes_stored=sum(sizes[number] for number in list(upload.stored)),
-        saved=upload.is_saved,
-        looked=(upload.folder / LOOK).exists(),
-        progress=progress_of(upload),
-        laid=said_in(upload, LAID),
-        waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
-    )
-
-
-def _opened(reception: Reception, upload: Upload) -> Opened:
-    return Opened(
-        **_standing(reception, upload).model_dump(),
-        parts=[
-            FileStanding(
-                number=n,
-                path=one.path,
-                size=one.size,
-                offset=upload.offsets[n],
-                sha256=upload.stored.get(n),
-            )
-            for n, one in enumerate(upload.manifest.files)
-        ],
     )
