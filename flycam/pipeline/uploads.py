@@ -194,7 +194,7 @@ class Uploads:
             )
 
     def _dated(self) -> str:
-        return time.strftime("upload %Y-%m-%d %H%M", time.gmtime(self._clock_s() + 7 * 3600))
+        return time.strftime("Tải lên %Y-%m-%d %Hh%M", time.gmtime(self._clock_s() + 7 * 3600))
 
 
 def _check_amount(files: Sequence[UploadFile]) -> None:
