@@ -66,15 +66,20 @@ def choose(page: Page, card: Path) -> None:
 
 
 def slowed(page: Page, bytes_s: int = SLOW_BYTES_S) -> None:
-    line: dict[str, Any] = {
-        "offline": False,
-        "latency": 50,
-        "downloadThroughput": -1,
-        "uploadThroughput": bytes_s,
-    }
+    line: dict[str, Any] = {"offline": False, "latency": 50, "downloadThroughput": -1}
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", line)
+    session.send("Network.emulateNetworkConditions", {**line, "uploadThroughput": bytes_s})
+
+
+def until_sent(page: Page, percent: int) -> None:
+    """Until more than so much of the originals was acknowledged. No script: the page forbids it."""
+    bar = page.locator(".stage progress").nth(1)
+    for _ in range(300):
+        if float(bar.get_attribute("value") or 0) > percent:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"less than {percent} % were sent")
 
 
 def standing(server: ServerProcess) -> dict[str, Any]:
