@@ -58,7 +58,10 @@ def upload(
         for said in look_lines(look, language()):
             click.echo(said, err=True)
 
-    return of_upload(send(sending, ProgressBar(), tell), language())
+    def note(why: str) -> None:
+        click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
+
+    return of_upload(send(sending, ProgressBar(), tell, note), language())
 
 
 @click.command("upload-work", hidden=True)

@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from flycam.pipeline.upload_files import MANIFEST, no_such_upload, storage_trouble, write_json
+from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble, write_json
 from flycam.pipeline.upload_journal import Journal
 
-_JOURNAL = "journal"
-_ARRIVED, _STORED, _LAID = "at", "stored", "laid"
+ARRIVED, _STORED, _LAID = "at", "stored", "laid"
 _STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
 
 
@@ -66,13 +65,13 @@ class Upload:
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.lock = threading.RLock()
-        self._journal = Journal(folder / _JOURNAL)
+        self._journal = Journal(folder / JOURNAL)
         self._writers: dict[int, Writer] = {}
         self.offsets = [0] * len(self.manifest.files)
         self.stored: dict[int, str] = {}
         self.is_laid = False
         for word, number, value in self._journal.lines:
-            if word == _ARRIVED:
+            if word == ARRIVED:
                 self.offsets[number] = int(value)
             elif word == _STORED:
                 self.stored[number] = value
@@ -81,7 +80,7 @@ class Upload:
         self._journal.lines.clear()
         self.touched_s = self.manifest.created_s  # when something arrived last
         with suppress(FileNotFoundError):
-            self.touched_s = max(self.touched_s, (folder / _JOURNAL).stat().st_mtime)
+            self.touched_s = max(self.touched_s, (folder / JOURNAL).stat().st_mtime)
 
     @property
     def upload_id(self) -> str:
@@ -122,6 +121,21 @@ class Upload:
         sizes = [file.size for file in self.manifest.files]
         return [n for n, size in enumerate(sizes) if self.offsets[n] == size and n not in self.stored]
 
+    def relabel(self, name: str | None, event: str | None) -> None:
+        """The flight's name and event as they are wished now, if they are and it is not on the map yet.
+        Raises StorageTrouble."""
+        with self.lock:
+            wished = replace(
+                self.manifest, name=name or self.manifest.name, event=event or self.manifest.event
+            )
+            if self.is_laid or wished == self.manifest:
+                return
+            try:
+                wished.write(self.folder)
+            except OSError as error:
+                raise storage_trouble(self.folder, error) from error
+            self.manifest = wished
+
     def note_stored(self, number: int, sha256: str) -> None:
         """Write that a file is in the evidence store. Raises StorageTrouble."""
         self._note([(_STORED, number, sha256)])
@@ -136,7 +150,7 @@ class Upload:
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
         """Acknowledge (number, offset) of files whose bytes are synced. Raises StorageTrouble."""
         with self.lock:
-            self._note([(_ARRIVED, number, str(offset)) for number, offset in offsets])
+            self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
             for number, offset in offsets:
                 self.offsets[number] = offset
             self.touched_s = time.time()

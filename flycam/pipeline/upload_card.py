@@ -77,6 +77,11 @@ class Card:
             self._telemetry = f"flight-log/{sending.telemetry.name}"
             self._add(self._telemetry, sending.telemetry)
 
+    @property
+    def log(self) -> Path | None:
+        """The flight's log on this side."""
+        return self._sending.telemetry
+
     def announcement(self) -> bytes:
         """The body of `POST /api/uploads`."""
         files = []

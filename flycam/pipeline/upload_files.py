@@ -15,6 +15,7 @@ from flycam.pipeline.evidence import FULL
 from flycam.store.syncing import sync_path
 
 MANIFEST, LOOK, LAID, PROGRESS = "manifest.json", "look.json", "laid.json", "progress.json"
+JOURNAL = "journal"
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -20,6 +20,9 @@ _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 _CONNECTIONS = 8
 
 
+Note = Callable[[str], None]
+
+
 class LineDown(Exception):
     """No answer came; what became of the request is not known."""
 
@@ -44,8 +47,9 @@ class Reply:
 class Line:
     """Requests to one server. Safe between threads."""
 
-    def __init__(self, url: str, token: str | None, patience_s: float, language: str) -> None:
-        """language: in which the server is to say what is wrong. Raises OptionUnusable for no address."""
+    def __init__(self, url: str, token: str | None, patience_s: float, language: str, note: Note) -> None:
+        """language: in which the server is to say what is wrong; note: hears why it waits, each reason
+        once. Raises OptionUnusable for no address."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise OptionUnusable(
@@ -55,6 +59,8 @@ class Line:
         self.url = url.rstrip("/")
         self._patience_s = patience_s
         self._language = language
+        self._note = note
+        self._noted = ""
         self._heard_s = time.monotonic()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(
@@ -78,11 +84,11 @@ class Line:
         self._heard_s = time.monotonic()
         reply = Reply(answer.status, answer.headers, answer.data)
         if reply.status in (401, 403):
-            raise AccessDenied(self._said(reply), vi=self._said(reply))
+            raise AccessDenied(self.said(reply), vi=self.said(reply))
         if reply.status == 404:
-            raise NotFound(self._said(reply), vi=self._said(reply))
+            raise NotFound(self.said(reply), vi=self.said(reply))
         if reply.status in (400, 405, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
-            raise InputUnusable(self._said(reply), vi=self._said(reply))
+            raise InputUnusable(self.said(reply), vi=self.said(reply))
         return reply
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
@@ -98,9 +104,10 @@ class Line:
                 reply = send()
                 if reply.status not in _LATER:
                     return reply
-                why = self._said(reply)
+                why = self.said(reply)
             except LineDown as error:
-                why = str(error)
+                why = f"{self.url}: {_short(error)}"
+            self.say(why)
             if time.monotonic() - self._heard_s > self._patience_s:
                 raise StoreUnavailable(
                     f"{self.url}: no answer for {self._patience_s:.0f} s ({why}); what was sent is kept "
@@ -111,7 +118,19 @@ class Line:
             time.sleep(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
 
-    def _said(self, reply: Reply) -> str:
+    def say(self, why: str) -> None:
+        """Note why it is waited, unless that was the last thing said."""
+        if why != self._noted:
+            self._noted = why
+            self._note(why)
+
+    def said(self, reply: Reply) -> str:
+        """The server's own sentence."""
         said = reply.json
         message = said.get("message") if isinstance(said, dict) else None
         return f"{self.url}: {message or f'HTTP {reply.status}'}"
+
+
+def _short(error: LineDown) -> str:
+    """The reason without the objects that the library names before it."""
+    return str(error).rpartition(": ")[2].strip("\"') ") or "no answer"

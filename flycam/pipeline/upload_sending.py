@@ -10,9 +10,9 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
@@ -45,20 +45,23 @@ def send(
     sending: Sending,
     progress: Progress = silent,
     told: Callable[[Answer], None] = lambda _look: None,
+    note: Callable[[str], None] = lambda _why: None,
 ) -> Sent:
-    """Send a card and wait until it is on the map there. `told` gets what the heads say, once, early.
+    """Send a card and wait until it is on the map there. `told` gets what the heads say, once,
+    early; `note` why it is waited.
 
     Raises SourceUnreadable where no photo is found, AccessDenied, InputUnusable (also where the flight cannot
     be laid: then the photos are safe there), StoreUnavailable when the line stays dead.
     """
     began = time.monotonic()
     card = Card(sending)
-    line = Line(sending.url, sending.token, sending.patience_s, sending.language)
+    line = Line(sending.url, sending.token, sending.patience_s, sending.language, note)
     said = line.ask("POST", "/api/uploads", card.announcement(), Content_Type="application/json").json
     upload_id = str(said["upload_id"])
     parts = card.parts(said)
     here = sum(part.offset for part in parts)
     if not said["saved"]:
+        parts = _send_log(line, upload_id, card, parts)
         parts = _send_heads(line, upload_id, parts, progress)
         tell = _Teller(line, upload_id, told)
         _send_rest(line, upload_id, parts, progress, tell)
@@ -88,6 +91,19 @@ def read_token(path: Path) -> str:
         ) from error
 
 
+def _send_log(line: Line, upload_id: str, card: Card, parts: list[Part]) -> list[Part]:
+    """The flight's log before all else, whole: without it photos may have no place to be looked at."""
+    reached: dict[int, int] = {}
+    for part in parts:
+        if part.path == card.log:
+            _send_file(line, upload_id, part, reached)
+    return [_at(part, reached) for part in parts]
+
+
+def _at(part: Part, reached: Mapping[int, int]) -> Part:
+    return replace(part, offset=reached.get(part.number, part.offset))
+
+
 def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> list[Part]:
     """The first bytes of all files that have none there, many in one request."""
     reached: dict[int, int] = {}
@@ -99,9 +115,7 @@ def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progres
         reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
         done += len(numbers)
         progress("heads", done, len(parts))
-    return [
-        Part(number=p.number, path=p.path, size=p.size, offset=reached.get(p.number, p.offset)) for p in parts
-    ]
+    return [_at(part, reached) for part in parts]
 
 
 def _send_rest(
@@ -179,7 +193,7 @@ def _send_file(line: Line, upload_id: str, part: Part, reached: dict[int, int]) 
             elif reply.status == 423:
                 time.sleep(_POLL_S)  # an older connection of ours that the server still believes in
             elif reply.status not in (204, 409, 460):
-                line.patiently(lambda: line.once("HEAD", where))
+                line.say(line.said(reply))  # such as a full disk, which somebody there must mend
                 time.sleep(_POLL_S)
             reached[part.number] = at
 

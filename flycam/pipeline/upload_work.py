@@ -22,8 +22,9 @@ from flycam.pipeline.opening import Labels
 from flycam.pipeline.planning import Planned, ground_under, planned_on
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import registered_dems
-from flycam.pipeline.upload import Manifest, Upload
-from flycam.pipeline.upload_files import PROGRESS, write_json
+from flycam.pipeline.upload import ARRIVED, Manifest, Upload
+from flycam.pipeline.upload_files import JOURNAL, PROGRESS, write_json
+from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.workspace import Workspace
 
 SMEARED_PX = 1.5
@@ -47,10 +48,13 @@ class Looked:
 
 
 def look(workspace: Workspace, folder: Path) -> Looked:
-    """Read the heads that are there. Raises what `inspect_flight` raises; writes nothing."""
+    """Read the heads that are there, and the flight's log if it is whole. Raises what `inspect_flight`
+    raises; writes nothing."""
     request = _request(folder)
+    if not _has_log(folder):
+        request = replace(request, telemetry=None)
     dems = registered_dems(workspace)
-    inspection = inspect_flight(replace(request, telemetry=None), dems, check_pixels=False)
+    inspection = inspect_flight(request, dems, check_pixels=False)
     diagnosis = inspection.survey.diagnosis
     planned, _ = planned_on(diagnosis, ground_under(None, diagnosis, dems))
     photos = {str(photo.path): photo for photo in inspection.survey.photos}
@@ -115,6 +119,15 @@ class FileProgress:
         self._said = (stage, now)
         with suppress(OSError):  # on a full disk the flight matters, not the word of it
             write_json(self._path, {"stage": stage, "done": done, "total": total})
+
+
+def _has_log(folder: Path) -> bool:
+    manifest = Manifest.read(folder)
+    reached = {number: value for word, number, value in Journal(folder / JOURNAL).lines if word == ARRIVED}
+    return any(
+        one.path == manifest.telemetry and reached.get(n) == str(one.size)
+        for n, one in enumerate(manifest.files)
+    )
 
 
 def _request(folder: Path) -> SurveyRequest:

@@ -106,11 +106,17 @@ class Uploads:
             for one in sorted(files, key=lambda one: one.path)
         )
         _check_amount(checked)
+        if telemetry is not None and telemetry not in {one.path for one in files}:
+            raise InputUnusable(
+                "the flight log is not among the files of the upload; announce it too",
+                vi="nhật ký bay không nằm trong các tệp tải lên; hãy khai báo cả tệp đó",
+            )
         check_all_fit(one.path for one in checked)
         upload_id = _id_of(owner, checked)
         with self._lock:
             known = self._uploads.get(upload_id)
             if known is not None:
+                known.relabel(name, event)
                 return known
             self._check_room(owner, checked)
             manifest = Manifest(

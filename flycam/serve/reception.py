@@ -8,6 +8,7 @@ after a kill they go on where they were.
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import threading
 import time
@@ -28,6 +29,7 @@ from flycam.serve.failures import Refused
 from flycam.serve.services import Services
 
 MOST_WRITERS = 32
+_LOG = logging.getLogger("flycam.serve")
 _LOOK_ABOUT_S = 1.0
 _AGAIN_S = 5.0
 _EXPIRE_S = 3600.0
@@ -148,7 +150,9 @@ class Reception:
                     continue
                 try:
                     is_busy |= work(upload)
-                except (FlycamError, OSError) as error:
+                except Exception as error:  # noqa: BLE001  one upload's trouble must not end the work on the others
+                    if not isinstance(error, (FlycamError, OSError)):
+                        _LOG.exception("upload %s, %s", upload.upload_id, name)
                     self._put_off(upload, name, sentence(error), sentence(error, "vi"))
             if not is_busy:
                 self._news[name].wait(_LOOK_ABOUT_S)

@@ -51,6 +51,8 @@ def announce(card: Card, request: Request, visitor: Uploader) -> Opened:
         event=card.event,
         telemetry=card.telemetry,
     )
+    if stage_of(upload) == "failed":
+        reception.lay_again(upload)  # offered again, perhaps for another event
     if upload.upload_id not in known:
         services: Services = request.app.state.services
         said = f"{len(files)} files, {sum(one.size for one in files)} bytes"

@@ -216,6 +216,17 @@ def test_a_card_of_which_nothing_can_be_laid_is_safe_all_the_same(ready: Operato
     assert_kept(ready, folder)
 
 
+def test_a_flight_log_goes_first(ready: Operator, drill: DrillReport, card: Path) -> None:
+    """Photos without places are looked at with the log that gives them."""
+    with serving(ready) as server:
+        log = card.parent / "poses.csv"
+        log.write_text("this is no log\n")
+        said = ready("upload", server.url, card, "--telemetry", log)
+        assert said.exit_code == 3 and "poses.csv" in said.sentence
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
+
+
 def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_path: Path) -> None:
     token = ready("user", "add", "Lan", "--role", "viewer").json["token"]
     (tmp_path / "mã").write_text(token + "\n")

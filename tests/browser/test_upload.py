@@ -58,6 +58,7 @@ def upload_page(browser: Browser, url: str, size: str = "office", language: str 
 
 
 def choose(page: Page, card: Path) -> None:
+    page.wait_for_selector(".picker")
     folder = page.locator("input[webkitdirectory]")
     if folder.count():
         folder.set_input_files(card)

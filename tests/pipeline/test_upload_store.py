@@ -105,6 +105,21 @@ def test_the_same_card_is_the_same_upload_also_after_a_restart(tmp_path: Path) -
     assert same.card.name == "Bản Lầu"
 
 
+def test_a_card_offered_again_may_have_another_name_and_event(tmp_path: Path) -> None:
+    store = Uploads(tmp_path)
+    upload = store.open("Lan", FILES, event="Bão số 3")
+    assert store.open("Lan", FILES).manifest.event == "Bão số 3"
+    assert store.open("Lan", FILES, name="Nậm Lúc", event="Bão số 4") is upload
+    store.close()
+    manifest = Uploads(tmp_path).get(upload.upload_id).manifest
+    assert (manifest.name, manifest.event, manifest.label) == ("Nậm Lúc", "Bão số 4", upload.manifest.label)
+
+
+def test_a_log_that_is_not_announced(tmp_path: Path) -> None:
+    with pytest.raises(InputUnusable, match="log"):
+        Uploads(tmp_path).open("Lan", FILES, telemetry="log.csv")
+
+
 def test_only_the_end_of_a_file_is_added_to_and_by_one_at_a_time(tmp_path: Path) -> None:
     upload = Uploads(tmp_path).open("Lan", FILES)
     first = upload.writer(0, 0)
