@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 import urllib3
 
-from flycam.errors import AccessDenied, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
+from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
 
 TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
@@ -61,6 +62,7 @@ class Line:
         self._language = language
         self._note = note
         self._noted = ""
+        self._stopped = threading.Event()
         self._heard_s = time.monotonic()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(
@@ -68,8 +70,10 @@ class Line:
         )
 
     def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        """One request. Raises LineDown; and for what asking again does not mend AccessDenied, NotFound,
-        InputUnusable."""
+        """One request. Raises LineDown; Cancelled after `stop`; and for what asking again does not mend
+        AccessDenied, NotFound, InputUnusable."""
+        if self._stopped.is_set():
+            raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             answer = self._pool.request(
@@ -115,8 +119,12 @@ class Line:
                     vi=f"{self.url}: không trả lời đã {self._patience_s:.0f} giây ({why}); phần đã gửi vẫn "
                     "được giữ ở đó: hãy chạy lại cùng lệnh",
                 )
-            time.sleep(wait_s)
+            self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def stop(self) -> None:
+        """No more requests: those that wait for another try give up."""
+        self._stopped.set()
 
     def say(self, why: str) -> None:
         """Note why it is waited, unless that was the last thing said."""

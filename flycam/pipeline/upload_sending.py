@@ -110,7 +110,11 @@ def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progres
     done = sum(part.offset > 0 for part in parts)
     for numbers, body in packed_heads([part for part in parts if not part.offset]):
         reply = line.ask(
-            "POST", f"/api/uploads/{upload_id}/heads", body, Content_Type="application/vnd.flycam.heads"
+            "POST",
+            f"/api/uploads/{upload_id}/heads",
+            body,
+            Content_Type="application/vnd.flycam.heads",
+            Content_Encoding="gzip",
         )
         reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
         done += len(numbers)
@@ -140,6 +144,7 @@ def _send_rest(
                 if not running:
                     return
         except BaseException:
+            line.stop()  # else the pool would wait for whole files
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+import zlib
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -17,7 +18,7 @@ from flycam.catalog.records import Role
 from flycam.errors import NotFound
 from flycam.pipeline.upload import UploadFile, Writer
 from flycam.pipeline.upload_files import LOOK
-from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of
+from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import operator
@@ -28,6 +29,7 @@ from flycam.serve.upload_words import Card, Opened, Standing, opened_of, stage_o
 HEADS = "application/vnd.flycam.heads"
 _RECORD = struct.Struct(">II")
 _MOST_HEADS = 256
+_GZIP = 31  # zlib's window bits of a gzip stream
 _HEADS_BODY = {
     "requestBody": {"content": {HEADS: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
 }
@@ -101,7 +103,8 @@ def look(upload_id: str, request: Request, visitor: Uploader) -> Response:
 @router.post("/api/uploads/{upload_id}/heads", openapi_extra=_HEADS_BODY)
 async def heads(upload_id: str, request: Request, visitor: Uploader) -> dict[str, list[int]]:
     """First bytes of many files: for each its number and length (two big-endian uint32), then the bytes. A
-    file that has some already is left alone. Answers `numbers` and `offsets` of all that were named."""
+    file that has some already is left alone. `Content-Encoding: gzip` is understood.
+    Answers `numbers` and `offsets` of all that were named."""
     if request.headers.get("content-type") != HEADS:
         raise Refused(415, f"send the heads as {HEADS}", f"hãy gửi phần đầu ảnh dạng {HEADS}")
     reception = _reception(request)
@@ -112,7 +115,8 @@ async def heads(upload_id: str, request: Request, visitor: Uploader) -> dict[str
     except LineCut:
         return {"numbers": [], "offsets": []}  # nobody is there to read it
     with reception.place(visitor):
-        return await asyncio.to_thread(_take_heads, reception, upload_id, visitor, bytes(body))
+        plain = await asyncio.to_thread(_unpacked, bytes(body), request.headers.get("content-encoding"))
+        return await asyncio.to_thread(_take_heads, reception, upload_id, visitor, plain)
 
 
 @router.post("/api/uploads/{upload_id}/lay")
@@ -158,6 +162,22 @@ def _take_heads(reception: Reception, upload_id: str, visitor: Visitor, body: by
                 writer.close()
     reception.wake()
     return {"numbers": numbers, "offsets": [found.offsets[number] for number in numbers]}
+
+
+def _unpacked(body: bytes, encoding: str | None) -> bytes:
+    """The body as it was before it was packed, never more than MAX_BYTES of it. Raises Refused."""
+    if encoding is None:
+        return body
+    if encoding != "gzip":
+        raise Refused(415, "heads may be packed with gzip only", "phần đầu ảnh chỉ được nén bằng gzip")
+    unpacker = zlib.decompressobj(_GZIP)
+    try:
+        plain = unpacker.decompress(body, MAX_BYTES)
+    except zlib.error as error:
+        raise _bad_heads() from error
+    if not unpacker.eof:
+        raise too_large(MAX_BYTES) if unpacker.unconsumed_tail else _bad_heads()
+    return plain
 
 
 def _records(body: bytes) -> list[tuple[int, bytes]]:

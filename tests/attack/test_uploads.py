@@ -227,6 +227,25 @@ def test_a_flight_log_goes_first(ready: Operator, drill: DrillReport, card: Path
         assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
 
 
+def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, card: Path) -> None:
+    """Ctrl-C over a thin line waits for a piece, not for whole photos."""
+    padded(card, 8_000_000)
+    with serving(ready) as server:
+        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=1_000_000)
+        sender = ready.start("upload", f"http://127.0.0.1:{proxy.port}", card)
+        _until(server, "heads", 6)
+        time.sleep(2.0)
+        sender.send_signal(signal.SIGINT)
+        stopped = time.monotonic()
+        sender.communicate(timeout=30)
+        assert (sender.returncode, time.monotonic() - stopped < 12) == (130, True)
+        proxy.close()
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
+        assert said.json["sent_bytes"] < said.json["bytes"]
+    assert_each_byte_once(ready, card)
+
+
 def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_path: Path) -> None:
     token = ready("user", "add", "Lan", "--role", "viewer").json["token"]
     (tmp_path / "mã").write_text(token + "\n")

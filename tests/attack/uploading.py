@@ -70,8 +70,10 @@ def serving(operator: Operator) -> Iterator[ServerProcess]:
 class CuttingProxy:
     """Hands bytes on to a server and cuts all lines after a random number of bytes sent, `cuts` times."""
 
-    def __init__(self, port: int, total: int, cuts: int, seed: int) -> None:
-        """total: about how many bytes will go through in all."""
+    def __init__(self, port: int, total: int, cuts: int, seed: int, bytes_s: float = 1e12) -> None:
+        """total: about how many bytes will go through in all; bytes_s: how many a second of them at most."""
+        self._bytes_s = bytes_s
+        self._free_s = 0.0
         self._to = port
         self._lock = threading.Lock()
         self._at = sorted(random.Random(seed).sample(range(1, total), cuts))
@@ -106,10 +108,19 @@ class CuttingProxy:
                     sink.sendall(data[:kept])
                     self._cut()
                     return
+                if counted:
+                    time.sleep(self._due_s(len(data)))
                 sink.sendall(data)
         for one in (source, sink):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
+
+    def _due_s(self, length: int) -> float:
+        """How long these bytes wait for those before them."""
+        with self._lock:
+            now = time.monotonic()
+            self._free_s = max(self._free_s, now) + length / self._bytes_s
+            return self._free_s - now
 
     def _kept(self, length: int) -> int | None:
         """How many of the next bytes pass before the cut that falls among them; None without one."""

@@ -130,9 +130,9 @@ def test_a_killed_tab_and_another_address_send_no_byte_twice(
     browser: Browser, server: ServerProcess, operator: Operator, card: Path
 ) -> None:
     page = upload_page(browser, server.url)
-    slowed(page)
+    slowed(page, 400_000)
     choose(page, card)
-    until_sent(page, 25)
+    until_sent(page, 8)
     page.close()
     before = standing(server)
     server.end()

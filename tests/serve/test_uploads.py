@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import socket
 import struct
@@ -140,6 +141,16 @@ def test_heads_come_together_and_count_as_first_bytes(url: str) -> None:
             assert client.post(where, content=bad, headers=kind).status_code == 400
         assert client.post(where, content=struct.pack(">II", 9, 1) + b"x", headers=kind).status_code == 404
         assert client.post(where, content=heads).status_code == 415
+        packed = {**kind, "Content-Encoding": "gzip"}
+        assert client.post(where, content=gzip.compress(heads), headers=packed).json()["offsets"][2] == 12
+        for bad, status in (
+            (gzip.compress(b"\0" * 200_000_000), 413),  # 200 kB that become 200 MB
+            (gzip.compress(heads)[:-9], 400),
+            (heads, 400),
+        ):
+            assert client.post(where, content=bad, headers=packed).status_code == status
+        brotli = {**kind, "Content-Encoding": "br"}
+        assert client.post(where, content=heads, headers=brotli).status_code == 415
 
 
 def test_every_role_and_every_other_person(url: str) -> None:
