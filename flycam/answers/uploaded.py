@@ -18,8 +18,9 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_look(looked: Looked, smeared_px: float) -> Answer:
-    """frames, usable, problems[], rejections[], gaps[] as `flycam inspect` has them; photos[] with outline
-    (lon, lat ring), gsd_m, smear_px; smeared: how many lose small things to the aircraft's own motion."""
+    """As `flycam inspect` answers, and: photos[] with outline (lon, lat ring), gsd_m, smear_px; preview: bounds
+    of its picture, photos shown in it; smeared: how many lose small things to the aircraft's own motion.
+    """
     answer, _ = of_inspection(looked.inspection)
     photos: list[dict[str, Any]] = []
     for one in looked.planned:
@@ -37,6 +38,9 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     return {
         **{key: value for key, value in answer.items() if key != "refly"},
         "photos": photos,
+        "preview": None
+        if looked.preview is None
+        else {"bounds": looked.preview.bounds, "shown": looked.preview.shown},
         "smeared": sum(smear > smeared_px for smear in smears),
         "smear_known": len(smears),
         "worst_smear_px": max(smears, default=None),

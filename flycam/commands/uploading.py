@@ -71,7 +71,7 @@ def upload(
 def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
     """Look at an upload's heads, or lay its card on the map; what came of it goes into a file beside it."""
     from flycam.answers.uploaded import of_failure, of_laying, of_look
-    from flycam.pipeline.upload_files import LAID, LOOK, held_for_work, write_answer
+    from flycam.pipeline.upload_files import LAID, LOOK, PREVIEW, held_for_work, write_answer, write_bytes
     from flycam.pipeline.upload_work import SMEARED_PX, lay, look
 
     with opened(data_dir) as (workspace, settings):
@@ -82,7 +82,10 @@ def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
                 return {}, []
             try:
                 if what == "look":
-                    answer = of_look(look(workspace, folder), SMEARED_PX)
+                    looked = look(workspace, folder)
+                    if looked.preview is not None:
+                        write_bytes(folder / PREVIEW, looked.preview.webp())
+                    answer = of_look(looked, SMEARED_PX)
                 else:
                     answer = of_laying(lay(workspace, folder), workspace.catalog)
             except StorageTrouble:

@@ -15,7 +15,7 @@ from flycam.pipeline.evidence import FULL
 from flycam.store.syncing import sync_path
 
 MANIFEST, LOOK, LAID, PROGRESS = "manifest.json", "look.json", "laid.json", "progress.json"
-JOURNAL = "journal"
+JOURNAL, PREVIEW = "journal", "preview.webp"
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -27,6 +27,16 @@ def write_json(path: Path, value: Any) -> None:
         os.fsync(out.fileno())
     partial.replace(path)
     sync_path(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """A file that appears complete or not at all. Raises StorageTrouble."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise storage_trouble(path.parent, error) from error
 
 
 def write_answer(path: Path, answer: Any) -> None:

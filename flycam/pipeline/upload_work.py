@@ -1,4 +1,4 @@
-"""What is done with an upload: a look at its heads, its files to the evidence store, its flight to the map.
+"""What is done with an upload: a look at its heads, and its flight to the map.
 
 `look` and `lay` run in a process of their own (`flycam upload-work`) and leave what they found in files
 beside the upload, so that a picture that kills a decoder kills no server.
@@ -16,15 +16,15 @@ import numpy as np
 
 from flycam.ingest.metadata import PhotoMetadata
 from flycam.pipeline.batch import IngestReport, ingest
-from flycam.pipeline.evidence import keep
 from flycam.pipeline.inspection import InspectionReport, inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.planning import Planned, ground_under, planned_on
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import registered_dems
-from flycam.pipeline.upload import ARRIVED, Manifest, Upload
+from flycam.pipeline.upload import ARRIVED, Manifest
 from flycam.pipeline.upload_files import JOURNAL, PROGRESS, write_json
 from flycam.pipeline.upload_journal import Journal
+from flycam.pipeline.upload_preview import Preview, preview
 from flycam.pipeline.workspace import Workspace
 
 SMEARED_PX = 1.5
@@ -39,12 +39,14 @@ class Looked:
     """What the heads of a card's photos say.
 
     planned   photos that see ground, with it
+    preview   their thumbnails on the ground; None where they have none
     smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
     """
 
     inspection: InspectionReport
     planned: tuple[Planned, ...]
     smear_px: dict[str, float]
+    preview: Preview | None
 
 
 def look(workspace: Workspace, folder: Path) -> Looked:
@@ -62,6 +64,7 @@ def look(workspace: Workspace, folder: Path) -> Looked:
         inspection=inspection,
         planned=tuple(planned),
         smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
+        preview=preview(planned),
     )
 
 
@@ -71,15 +74,6 @@ def lay(workspace: Workspace, folder: Path) -> IngestReport:
     labels = Labels(name=manifest.name, event=manifest.event)
     mine = replace(workspace, operator=manifest.owner)
     return ingest(mine, _request(folder), labels, FileProgress(folder))
-
-
-def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
-    """A whole file to the evidence store, under its hash. Raises StorageTrouble, SourceUnreadable.
-
-    Bytes that lie there already, put there by another process that has not flushed, are safe all the same:
-    the upload's own copy is synced, and stays until the flight is on the map.
-    """
-    upload.note_stored(number, keep(workspace, upload.path(number)))
 
 
 def smears_px(planned: Sequence[Planned], photos: Sequence[PhotoMetadata]) -> dict[str, float]:

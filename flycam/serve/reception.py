@@ -22,7 +22,7 @@ from flycam.errors import FlycamError, StorageTrouble
 from flycam.outcomes import EXIT_STORAGE, sentence
 from flycam.pipeline.upload import Upload
 from flycam.pipeline.upload_files import LAID, LOOK, PROGRESS, no_such_upload, write_json
-from flycam.pipeline.upload_work import keep_file
+from flycam.pipeline.upload_keeping import keep_file
 from flycam.pipeline.uploads import Uploads
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused

@@ -17,7 +17,7 @@ from fastapi.responses import FileResponse
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
 from flycam.pipeline.upload import UploadFile, Writer
-from flycam.pipeline.upload_files import LOOK
+from flycam.pipeline.upload_files import LOOK, PREVIEW
 from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
@@ -98,6 +98,18 @@ def look(upload_id: str, request: Request, visitor: Uploader) -> Response:
             vi="chưa xem xong phần đầu của các ảnh; hãy hỏi lại khi đã nhận đủ",
         )
     return FileResponse(found, media_type="application/json")
+
+
+@router.get("/api/uploads/{upload_id}/preview", response_class=FileResponse)
+def preview(upload_id: str, request: Request, visitor: Uploader) -> Response:
+    """The thumbnails of the heads on the ground (WebP); `look` has its bounds. 404 where there is none."""
+    found = _reception(request).of(upload_id, visitor).folder / PREVIEW
+    if not found.exists():
+        raise NotFound(
+            "there is no preview of these photos: their heads hold no thumbnails, or were not looked at yet",
+            vi="chưa có ảnh xem trước: phần đầu ảnh không chứa ảnh nhỏ, hoặc chưa xem xong",
+        )
+    return FileResponse(found, media_type="image/webp")
 
 
 @router.post("/api/uploads/{upload_id}/heads", openapi_extra=_HEADS_BODY)

@@ -212,7 +212,7 @@ export class UploadPage {
   private drawLook(): void {
     const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
     const waits = this.standing && !this.standing.saved ? el("p", { class: "hint" }, t("lookWaits", this.standing.files)) : null;
-    replace(this.seen, this.look ? lookPanel(this.look) : waits, left);
+    replace(this.seen, this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`) : waits, left);
   }
 
   /** From the acknowledged bytes of the last seconds. */

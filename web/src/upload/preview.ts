@@ -8,12 +8,13 @@ import { t } from "./words";
 
 const SMEARED_PX = 1.5;
 const WIDTH = 640;
-const HEIGHT = 300;
+const HEIGHT = 400;
 const MARGIN = 8;
 const MOST_SENTENCES = 6;
 const SVG = "http://www.w3.org/2000/svg";
 
-export function lookPanel(look: Look): HTMLElement {
+/** `picture`: address of the thumbnails on the ground. */
+export function lookPanel(look: Look, picture: string): HTMLElement {
   if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, inLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
   const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
   return el(
@@ -21,7 +22,7 @@ export function lookPanel(look: Look): HTMLElement {
     { class: "look" },
     title(),
     el("ul", { class: "look-facts" }, ...facts.map((fact) => el("li", {}, fact))),
-    sketch(look),
+    sketch(look, picture),
     key(look),
     sentences(look),
   );
@@ -57,7 +58,7 @@ function sentences(look: Look): HTMLElement {
 }
 
 /** North up; a degree of longitude is shorter than one of latitude by the cosine of the latitude. */
-function sketch(look: Look): Element {
+function sketch(look: Look, picture: string): Element {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
   svg.setAttribute("class", "sketch");
@@ -76,6 +77,16 @@ function sketch(look: Look): Element {
   const scale = Math.min((WIDTH - 2 * MARGIN) / broad, (HEIGHT - 2 * MARGIN) / (north - south || 1e-6));
   const left = (WIDTH - broad * scale) / 2;
   const top = (HEIGHT - (north - south) * scale) / 2;
+  if (look.preview) {
+    const [w, s, e, n] = look.preview.bounds;
+    const image = document.createElementNS(SVG, "image");
+    const box = { x: left + (w - west) * shrink * scale, y: top + (north - n) * scale, width: (e - w) * shrink * scale, height: (n - s) * scale };
+    for (const [name, value] of Object.entries(box)) image.setAttribute(name, value.toFixed(1));
+    image.setAttribute("preserveAspectRatio", "none");
+    image.setAttribute("href", picture);
+    svg.append(image);
+    svg.classList.add("pictured");
+  }
   for (const { kind, ring } of rings) {
     const polygon = document.createElementNS(SVG, "polygon");
     const place = ([lon = 0, lat = 0]: number[]): string =>

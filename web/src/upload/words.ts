@@ -20,7 +20,7 @@ const words = {
   sending: ["ĐANG TẢI – CHƯA RÚT THẺ", "SENDING – LEAVE THE CARD IN"],
   stopped: ["ĐÃ TẠM DỪNG – CHƯA RÚT THẺ", "PAUSED – LEAVE THE CARD IN"],
   keeping: ["ĐANG LƯU – CHƯA RÚT THẺ", "BEING SAVED – LEAVE THE CARD IN"],
-  saved: ["ĐÃ LƯU, CÓ THỂ RÚT THẺ", "SAVED: THE CARD MAY BE TAKEN OUT"],
+  saved: ["ĐÃ LƯU, CÓ THỂ RÚT THẺ", "SAVED – THE CARD MAY COME OUT"],
   refused: ["MÁY CHỦ KHÔNG NHẬN – CHƯA RÚT THẺ", "THE SERVER WILL NOT TAKE IT – LEAVE THE CARD IN"],
   onMap: ["ĐÃ LÊN BẢN ĐỒ", "ON THE MAP"],
   view: ["Xem", "View"],
