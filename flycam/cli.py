@@ -9,7 +9,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import filming, flights, ground, products, rehearsing, showing, upkeep
+from flycam.commands import filming, flights, ground, products, rehearsing, showing, upkeep, uploading
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -46,6 +46,8 @@ for _command in (
     products.report,
     products.export,
     showing.serve,
+    uploading.upload,
+    uploading.upload_work,
     rehearsing.drill,
     ground.dem,
     ground.communes,

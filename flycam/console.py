@@ -44,6 +44,9 @@ _STAGES_VI = {
     "blend": "ghép ảnh",
     "report": "báo cáo",
     "collect": "dọn kho",
+    "heads": "gửi phần đầu ảnh",
+    "send": "gửi ảnh gốc",
+    "keep": "lưu ảnh",
 }
 """The stages that recipes report, as a Vietnamese terminal shows them."""
 

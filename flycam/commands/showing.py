@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import webbrowser
 from typing import TYPE_CHECKING
 
 import click
 
 from flycam.commands.house import Result, opened
+from flycam.commands.uploading import UPLOADS
 from flycam.console import ProgressBar, command, language
 from flycam.settings import Settings
 
@@ -60,5 +62,11 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
     stops = "bấm Ctrl-C để dừng" if vi else "Ctrl-C stops"
     click.echo(f"{'bản đồ' if vi else 'map'}: http://{host}:{port}/   ({stops})", err=True)
     key = read_key(settings.data_dir / "session.key")
-    services = Services(workspace=workspace, bound_to_loopback=is_loopback(host), session_key=key)
+    services = Services(
+        workspace=workspace,
+        bound_to_loopback=is_loopback(host),
+        session_key=key,
+        uploads_dir=settings.data_dir / UPLOADS,
+        upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
+    )
     serve_map(services, listener)

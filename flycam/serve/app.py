@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 from fastapi import FastAPI
@@ -23,15 +25,19 @@ from flycam.serve import (
     site,
     stac,
     terrain,
+    tus,
+    uploads,
     video,
     wmts,
 )
 from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
+from flycam.serve.bodies import Bounded
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
 from flycam.serve.openings import Openings
+from flycam.serve.reception import Reception
 from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
 from flycam.serve.views import ViewCache
@@ -51,27 +57,41 @@ _ROUTERS = (
     stac,
     terrain,
     video,
+    tus,
+    uploads,
     wmts,
 )
 
 
 def create_app(services: Services) -> TileRoute:
     """The ASGI application for these services: tiles first, everything else behind them."""
+    reception = Reception(services)
+
+    @asynccontextmanager
+    async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
+        reception.start()
+        yield
+        reception.stop()
+
     api = FastAPI(
         title="flycam",
         version=__version__,
         docs_url=None,
         openapi_url="/api/openapi.json",
         redoc_url=None,
+        lifespan=lifespan,
     )
     door = Door(services)
     follower = Follower(services.workspace.catalog, services.follow_s)
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = Grounds(services.workspace.store)
     asked = AskedViews(services.workspace, follower, cache, grounds)
-    route = TileRoute(site.Wrapping(cast(App, api)), door, follower, services.workspace.store, cache, asked)
+    route = TileRoute(
+        site.Wrapping(Bounded(cast(App, api))), door, follower, services.workspace.store, cache, asked
+    )
     api.state.services = services
     api.state.door = door
+    api.state.reception = reception
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower

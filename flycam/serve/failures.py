@@ -91,6 +91,15 @@ class TooManyAttempts(FlycamError):
         return words("too_many", language).format(minutes=-(-self.wait_s // 60))
 
 
+class Refused(FlycamError):
+    """An answer that only HTTP has a number for: the body too large, the offset not the file's end, …"""
+
+    def __init__(self, status: int, message: str, vi: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message, vi)
+        self.status = status
+        self.headers = dict(headers or {})
+
+
 def language_of(query_string: bytes) -> str:
     """ "vi" unless the query says lang=en."""
     return "en" if parse_qs(query_string.decode("latin-1")).get("lang") == ["en"] else "vi"
@@ -107,6 +116,9 @@ def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
         return 401, {"error": "SignInRequired", "message": words(error.word, language)}
     if isinstance(error, TooManyAttempts):
         return 429, {"error": "TooManyAttempts", "message": error.words(language)}
+    if isinstance(error, Refused):
+        said = str(error) if language == "en" or not error.vi else error.vi
+        return error.status, {"error": type(error).__name__, "message": said}
     if isinstance(error, FlycamError):
         return http_status(error), {"error": type(error).__name__, "message": sentence(error, language)}
     return 500, {"error": "Internal", "message": words("internal", language)}
@@ -155,6 +167,8 @@ def install(app: FastAPI) -> None:
         headers = {"Cache-Control": "no-store"}
         if isinstance(error, TooManyAttempts):
             headers["Retry-After"] = str(error.wait_s)
+        if isinstance(error, Refused):
+            headers.update(error.headers)
         return JSONResponse(body, status, headers=headers)
 
     for kind in (FlycamError, RequestValidationError, HTTPException, Exception):

@@ -31,4 +31,5 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
 
 
 viewer = visitor_with(Role.VIEWER)
+operator = visitor_with(Role.OPERATOR)
 admin = visitor_with(Role.ADMIN)

@@ -29,6 +29,9 @@ class Services:
     static_dir        the built map
     view_cache_bytes  memory for encoded tiles
     follow_s          how often the tile log is looked at for news
+    uploads_dir       where uploads lie while they arrive; None: this server takes none
+    upload_work       command that looks at an upload or lays it, before the upload's id and "look" or "lay";
+                      empty: what arrives is kept and not worked on
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -38,4 +41,6 @@ class Services:
     static_dir: Path = STATIC_DIR
     view_cache_bytes: int = 128 << 20
     follow_s: float = 1.0
+    uploads_dir: Path | None = None
+    upload_work: tuple[str, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -67,6 +67,8 @@ class Wrapping:
 def _missing(path: str, message: MutableMapping[str, Any]) -> list[tuple[bytes, bytes]]:
     wanted = {b"x-content-type-options": b"nosniff", b"referrer-policy": b"no-referrer"}
     wanted[b"content-security-policy"] = _POLICY
+    if path.startswith("/files"):
+        wanted[b"tus-resumable"] = b"1.0.0"
     if path.startswith("/assets/") and message["status"] == 200:
         wanted[b"cache-control"] = b"public, max-age=31536000, immutable"
     else:

@@ -142,6 +142,7 @@ const words = {
   ],
   loginToken: ["Mã truy cập", "Access token"],
   loginButton: ["Vào bản đồ", "Open the map"],
+  upload: ["Tải ảnh lên", "Upload"],
   logout: ["Thoát", "Sign out"],
   openAccess: ["Chỉ máy này, chưa đặt tài khoản", "This computer only, no accounts yet"],
   offline: [

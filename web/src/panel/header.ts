@@ -36,6 +36,7 @@ export class Header {
       event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
       this.search,
       this.clock,
+      this.upload(state),
       this.languageChoice(state),
       this.account(state),
     );
@@ -67,6 +68,11 @@ export class Header {
       },
       other === "vi" ? "Tiếng Việt" : "English",
     );
+  }
+
+  private upload(state: State): HTMLElement | null {
+    if (state.session?.account?.role === "viewer") return null;
+    return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
   }
 
   private account(state: State): HTMLElement | null {

@@ -1,0 +1,96 @@
+"""A card to a server: `upload`; and the server's own hand, `upload-work`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from flycam.commands.house import FILE, Result, opened
+from flycam.console import Answer, ProgressBar, command, language
+from flycam.errors import FlycamError, StorageTrouble
+
+UPLOADS = "uploads"
+TOKEN = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
+
+
+@click.command()
+@click.argument("url")
+@click.argument("paths", nargs=-1, required=True, type=FILE)
+@click.option("--name", help="Label of the flight (default: the folder's name).")
+@click.option("--event", help="Storm, flood or drill this flight belongs to.")
+@click.option("--telemetry", type=FILE, help="Flight log, or poses, of these photos.")
+@click.option("--token-file", type=FILE, help=f"File that holds the access token (default: {TOKEN}).")
+@click.option(
+    "--patience", "patience_s", type=float, default=3600.0, help="Give up after so long without a line, s."
+)
+@command
+def upload(
+    *,
+    data_dir: str | None,
+    url: str,
+    paths: tuple[Path, ...],
+    name: str | None,
+    event: str | None,
+    telemetry: Path | None,
+    token_file: Path | None,
+    patience_s: float,
+) -> Result:
+    """Photos to a server over any line. Cut off or stopped, the same command goes on."""
+    from flycam.answers.uploaded import look_lines, of_upload
+    from flycam.pipeline.upload_card import Sending
+    from flycam.pipeline.upload_sending import read_token, send
+
+    del data_dir  # nothing is kept on this side
+    sending = Sending(
+        url=url,
+        paths=paths,
+        token=read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None,
+        name=name,
+        event=event,
+        telemetry=telemetry,
+        patience_s=patience_s,
+        language=language(),
+    )
+
+    def tell(look: Answer) -> None:
+        for said in look_lines(look, language()):
+            click.echo(said, err=True)
+
+    def note(why: str) -> None:
+        click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
+
+    return of_upload(send(sending, ProgressBar(), tell, note), language())
+
+
+@click.command("upload-work", hidden=True)
+@click.argument("upload_id")
+@click.argument("what", type=click.Choice(["look", "lay"]))
+@command
+def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
+    """Look at an upload's heads, or lay its card on the map; what came of it goes into a file beside it."""
+    from flycam.answers.uploaded import of_failure, of_laying, of_look
+    from flycam.pipeline.upload_files import LAID, LOOK, PREVIEW, held_for_work, write_answer, write_bytes
+    from flycam.pipeline.upload_work import SMEARED_PX, lay, look
+
+    with opened(data_dir) as (workspace, settings):
+        folder = settings.data_dir / UPLOADS / upload_id
+        with held_for_work(folder):
+            result = folder / (LOOK if what == "look" else LAID)
+            if result.exists():
+                return {}, []
+            try:
+                if what == "look":
+                    looked = look(workspace, folder)
+                    if looked.preview is not None:
+                        write_bytes(folder / PREVIEW, looked.preview.webp())
+                    answer = of_look(looked, SMEARED_PX)
+                else:
+                    answer = of_laying(lay(workspace, folder), workspace.catalog)
+            except StorageTrouble:
+                raise  # tried again by the server
+            except FlycamError as error:
+                answer = of_failure(error)
+            write_answer(result, answer)
+            return {}, []

@@ -1,0 +1,154 @@
+"""The files of a card on this side: what they are called there, and their first bytes packed together."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import InputUnusable, SourceUnreadable
+from flycam.ingest.container import head_of, opened
+from flycam.ingest.photo_search import search
+
+HEAD_BYTES = 64 << 10
+MOST_HEAD_BYTES = 256 << 10
+_HEADS_AT_ONCE = 1 << 20
+_RECORD = struct.Struct(">II")
+
+Answer = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sending:
+    """What is to be sent where.
+
+    telemetry   a flight log to send along
+    patience_s  how long a line may be dead
+    language    in which the server says what is wrong
+    """
+
+    url: str
+    paths: tuple[Path, ...]
+    token: str | None = None
+    name: str | None = None
+    event: str | None = None
+    telemetry: Path | None = None
+    patience_s: float = 3600.0
+    language: str = "en"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """A file here, and its number and how far it is there."""
+
+    number: int
+    path: Path
+    size: int
+    offset: int
+
+
+class Card:
+    """The files to send and what they are called there."""
+
+    def __init__(self, sending: Sending) -> None:
+        found = search(sending.paths)
+        self.skipped = found.skipped
+        self._sending = sending
+        self._files: dict[str, Path] = {}
+        roots = [path.resolve() for path in sending.paths if path.is_dir()]
+        for path in found.photos:
+            if path.stat().st_size:
+                self._add(_name_below(path, roots), path)
+            else:
+                self.skipped += ((path, "empty (0 bytes)"),)
+        if not self._files:
+            names = ", ".join(map(str, sending.paths))
+            raise SourceUnreadable(
+                f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
+                vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+            )
+        self._folder = roots[0].name if len(roots) == 1 else ""
+        self._telemetry: str | None = None
+        if sending.telemetry is not None:
+            self._telemetry = f"flight-log/{sending.telemetry.name}"
+            self._add(self._telemetry, sending.telemetry)
+
+    @property
+    def log(self) -> Path | None:
+        """The flight's log on this side."""
+        return self._sending.telemetry
+
+    def announcement(self) -> bytes:
+        """The body of `POST /api/uploads`."""
+        files = []
+        for name, path in self._files.items():
+            found = path.stat()
+            files.append(
+                {"path": name, "size": found.st_size, "modified_ms": max(found.st_mtime_ns // 1_000_000, 0)}
+            )
+        return json.dumps(
+            {
+                "files": files,
+                "folder": self._folder,
+                "name": self._sending.name,
+                "event": self._sending.event,
+                "telemetry": self._telemetry,
+            }
+        ).encode()
+
+    def parts(self, said: Answer) -> list[Part]:
+        """The files as the server numbers them."""
+        return [
+            Part(number=one["number"], path=self._files[one["path"]], size=one["size"], offset=one["offset"])
+            for one in said["parts"]
+        ]
+
+    def _add(self, name: str, path: Path) -> None:
+        if self._files.setdefault(name, path) != path:
+            raise InputUnusable(
+                f"{path}: another file has the same name; send the folders one by one",
+                vi=f"{path}: có tệp khác trùng tên; hãy gửi từng thư mục một",
+            )
+
+
+def _name_below(path: Path, roots: list[Path]) -> str:
+    """A photo's path in its folder; with the folder's name in front where there are several."""
+    whole = path.resolve()
+    for root in roots:
+        if whole.is_relative_to(root):
+            return (whole.relative_to(root.parent if len(roots) > 1 else root)).as_posix()
+    return path.name
+
+
+def packed_heads(parts: Iterable[Part]) -> Iterator[tuple[list[int], bytes]]:
+    """(numbers, packed body of one `heads` request), as many as it takes. Raises SourceUnreadable.
+
+    Makers pad their notes with zeros: packed, a head is a fifth.
+    """
+    numbers: list[int] = []
+    body = bytearray()
+    for part in parts:
+        with opened(part.path) as file:
+            head = os.pread(file.fileno(), _head_length(part.path), 0)
+        if numbers and len(body) + len(head) > _HEADS_AT_ONCE:
+            yield numbers, gzip.compress(body, 6)
+            numbers, body = [], bytearray()
+        numbers.append(part.number)
+        body += _RECORD.pack(part.number, len(head)) + head
+    if numbers:
+        yield numbers, gzip.compress(body, 6)
+
+
+def _head_length(path: Path) -> int:
+    """Bytes of a photo up to its pixels, where that is known and not much."""
+    try:
+        with opened(path) as file:
+            begins = head_of(file, path).scan_offset
+    except SourceUnreadable:
+        begins = 0
+    return min(begins, MOST_HEAD_BYTES) or HEAD_BYTES

@@ -1,0 +1,87 @@
+"""The small files beside an upload's bytes, and what is said when a disk does not take them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import DiskFull, NotFound, StorageTrouble
+from flycam.pipeline.evidence import FULL
+from flycam.store.syncing import sync_path
+
+MANIFEST, LOOK, LAID, PROGRESS = "manifest.json", "look.json", "laid.json", "progress.json"
+JOURNAL, PREVIEW = "journal", "preview.webp"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A file that appears complete or not at all, and stays through a power cut. Raises OSError."""
+    partial = path.with_name(f".{path.name}.part")
+    with partial.open("w", encoding="utf-8") as out:
+        json.dump(value, out, ensure_ascii=False)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(path)
+    sync_path(path.parent)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """A file that appears complete or not at all. Raises StorageTrouble."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError as error:
+        raise storage_trouble(path.parent, error) from error
+
+
+def write_answer(path: Path, answer: Any) -> None:
+    """As `write_json`, without the name of the folder that the files lie in. Raises StorageTrouble."""
+    card = str(path.parent / "card") + "/"
+    text = json.dumps(answer, ensure_ascii=False).replace(json.dumps(card, ensure_ascii=False)[1:-1], "")
+    try:
+        write_json(path, json.loads(text))
+    except OSError as error:
+        raise storage_trouble(path.parent, error) from error
+
+
+@contextmanager
+def held_for_work(folder: Path) -> Iterator[None]:
+    """One process at a time works on an upload, also when the server that began it was killed and another
+    begins anew. Raises NotFound, StorageTrouble."""
+    if not (folder / MANIFEST).is_file():
+        raise no_such_upload()
+    try:
+        fd = os.open(folder / "work.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise storage_trouble(folder, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def no_such_upload() -> NotFound:
+    """Also what those hear whom it does not concern."""
+    return NotFound(
+        "there is no such upload here (any more); choose the same photos again to go on",
+        vi="không có (hoặc không còn) lượt tải lên này; hãy chọn lại đúng các ảnh đó để tải tiếp",
+    )
+
+
+def storage_trouble(place: Path, error: OSError) -> StorageTrouble:
+    """What a disk did not do, with the cure."""
+    if error.errno in FULL:
+        return DiskFull(
+            f"{place}: no space left on the server for this upload; free some, then it goes on by itself",
+            vi=f"{place}: máy chủ hết chỗ cho lượt tải lên này; hãy giải phóng bớt, sau đó sẽ tự tải tiếp",
+        )
+    return StorageTrouble(
+        f"{place}: the upload cannot be written ({error.strerror}); check the server's disk",
+        vi=f"{place}: không ghi được dữ liệu tải lên ({error.strerror}); hãy kiểm tra ổ đĩa máy chủ",
+    )

@@ -1,0 +1,16 @@
+"""Files of an upload into the evidence store. The server does it itself, so it loads no recipe for it."""
+
+from __future__ import annotations
+
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.upload import Upload
+from flycam.pipeline.workspace import Workspace
+
+
+def keep_file(workspace: Workspace, upload: Upload, number: int) -> None:
+    """A whole file to the evidence store, under its hash. Raises StorageTrouble, SourceUnreadable.
+
+    Bytes that lie there already, put there by another process that has not flushed, are safe all the same:
+    the upload's own copy is synced, and stays until the flight is on the map.
+    """
+    upload.note_stored(number, keep(workspace, upload.path(number)))

@@ -1,0 +1,144 @@
+"""A line to a server that is cut, silent, or under another address in a minute: ask until it answers."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import urllib3
+
+from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
+
+TUS = {"Tus-Resumable": "1.0.0"}
+_TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
+_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
+_LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+_CONNECTIONS = 8
+
+
+Note = Callable[[str], None]
+
+
+class LineDown(Exception):
+    """No answer came; what became of the request is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON; None where it is none."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            return None
+
+
+class Line:
+    """Requests to one server. Safe between threads."""
+
+    def __init__(self, url: str, token: str | None, patience_s: float, language: str, note: Note) -> None:
+        """language: in which the server is to say what is wrong; note: hears why it waits, each reason
+        once. Raises OptionUnusable for no address."""
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise OptionUnusable(
+                f"{url}: give the server's address as in its map, such as http://192.168.1.20:8000",
+                vi=f"{url}: hãy ghi địa chỉ máy chủ như khi mở bản đồ, ví dụ http://192.168.1.20:8000",
+            )
+        self.url = url.rstrip("/")
+        self._patience_s = patience_s
+        self._language = language
+        self._note = note
+        self._noted = ""
+        self._stopped = threading.Event()
+        self._heard_s = time.monotonic()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._pool = urllib3.PoolManager(
+            maxsize=_CONNECTIONS, retries=False, timeout=_TIMEOUT, headers={**headers, **TUS}
+        )
+
+    def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        """One request. Raises LineDown; Cancelled after `stop`; and for what asking again does not mend
+        AccessDenied, NotFound, InputUnusable."""
+        if self._stopped.is_set():
+            raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        try:
+            answer = self._pool.request(
+                method,
+                f"{self.url}{path}?lang={self._language}",
+                body=body,
+                headers={**self._pool.headers, **named},
+                redirect=False,
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise LineDown(str(error)) from error
+        self._heard_s = time.monotonic()
+        reply = Reply(answer.status, answer.headers, answer.data)
+        if reply.status in (401, 403):
+            raise AccessDenied(self.said(reply), vi=self.said(reply))
+        if reply.status == 404:
+            raise NotFound(self.said(reply), vi=self.said(reply))
+        if reply.status in (400, 405, 411, 412, 413, 415, 422) or 300 <= reply.status < 400:
+            raise InputUnusable(self.said(reply), vi=self.said(reply))
+        return reply
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        """As `once`, again and again until an answer comes. Raises StoreUnavailable when patience ends."""
+        return self.patiently(lambda: self.once(method, path, body, **headers))
+
+    def patiently(self, send: Callable[[], Reply]) -> Reply:
+        """Call `send` until it gives an answer that is not "later"."""
+        wait_s = _FIRST_WAIT_S
+        while True:
+            why = ""
+            try:
+                reply = send()
+                if reply.status not in _LATER:
+                    return reply
+                why = self.said(reply)
+            except LineDown as error:
+                why = f"{self.url}: {_short(error)}"
+            self.say(why)
+            if time.monotonic() - self._heard_s > self._patience_s:
+                raise StoreUnavailable(
+                    f"{self.url}: no answer for {self._patience_s:.0f} s ({why}); what was sent is kept "
+                    "there: run the same command again",
+                    vi=f"{self.url}: không trả lời đã {self._patience_s:.0f} giây ({why}); phần đã gửi vẫn "
+                    "được giữ ở đó: hãy chạy lại cùng lệnh",
+                )
+            self._stopped.wait(wait_s)
+            wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def stop(self) -> None:
+        """No more requests: those that wait for another try give up."""
+        self._stopped.set()
+
+    def say(self, why: str) -> None:
+        """Note why it is waited, unless that was the last thing said."""
+        if why != self._noted:
+            self._noted = why
+            self._note(why)
+
+    def said(self, reply: Reply) -> str:
+        """The server's own sentence."""
+        said = reply.json
+        message = said.get("message") if isinstance(said, dict) else None
+        return f"{self.url}: {message or f'HTTP {reply.status}'}"
+
+
+def _short(error: LineDown) -> str:
+    """The reason without the objects that the library names before it."""
+    return str(error).rpartition(": ")[2].strip("\"') ") or "no answer"

@@ -1,0 +1,80 @@
+"""Which files an upload may bring, and under which names: nothing a client says becomes a path unread."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from flycam.errors import InputUnusable
+from flycam.ingest.photo_search import PHOTO_SUFFIXES
+
+MAX_NAME_BYTES = 200
+MAX_DEPTH = 8
+_MAX_PATH_BYTES = 800
+_MAX_LABEL_CHARS = 80
+_SHOWN_CHARS = 60
+
+
+def checked_path(text: str) -> str:
+    """A file's path inside its upload as it will lie on the disk: NFC, parts joined by "/".
+
+    Raises InputUnusable for whatever could mean a place outside the upload, a hidden file, or a name that a
+    disk cannot hold. Names are refused, not mended: two that are mended alike would be one file.
+    """
+    path = unicodedata.normalize("NFC", text)
+    parts = path.split("/")
+    if len(parts) > MAX_DEPTH or len(path.encode("utf-8", "replace")) > _MAX_PATH_BYTES:
+        raise _refused(text, "is too long or too deep", "quá dài hoặc nằm quá sâu")
+    for part in parts:
+        if not part or part.startswith(".") or part != part.strip():
+            raise _refused(text, "holds an empty or hidden part", "có phần trống hoặc ẩn")
+        if len(part.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+            raise _refused(text, "is too long", "quá dài")
+        if any(_is_unsafe(letter) for letter in part):
+            raise _refused(text, "holds a sign no file name may hold", "có ký tự không được phép")
+    return path
+
+
+def checked_photo_path(text: str) -> str:
+    """As `checked_path`, of a photo. Raises InputUnusable for what is no JPEG, PNG or TIFF by its name."""
+    path = checked_path(text)
+    if PurePosixPath(path).suffix.lower() not in PHOTO_SUFFIXES:
+        raise _refused(
+            text,
+            "is no JPEG, PNG or TIFF photo (archives are not unpacked)",
+            "không phải ảnh JPEG, PNG hay TIFF (tệp nén không được giải nén)",
+        )
+    return path
+
+
+def label_of(text: str) -> str:
+    """A folder's name made of what the operator calls the flight, or of a folder's name; may be empty."""
+    letters = (" " if _is_unsafe(c) or c == "/" else c for c in unicodedata.normalize("NFC", text))
+    return " ".join("".join(letters).split()).strip(". ")[:_MAX_LABEL_CHARS].strip()
+
+
+def check_all_fit(paths: Iterable[str]) -> None:
+    """Raise InputUnusable where two files would be one, or a file would be another's folder."""
+    seen: set[str] = set()
+    folders: set[str] = set()
+    for path in paths:
+        if path in seen:
+            raise _refused(path, "is named twice", "bị ghi hai lần")
+        seen.add(path)
+        folders.update(str(parent) for parent in PurePosixPath(path).parents)
+    if both := seen & folders:
+        raise _refused(min(both), "is a file and a folder", "vừa là tệp vừa là thư mục")
+
+
+def _is_unsafe(letter: str) -> bool:
+    """Control, format (also what turns the reading direction), surrogate, private; what Windows forbids."""
+    return letter in '\\:*?"<>|' or unicodedata.category(letter) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _refused(text: str, why: str, why_vi: str) -> InputUnusable:
+    shown = "".join(" " if _is_unsafe(letter) else letter for letter in text[:_SHOWN_CHARS])
+    return InputUnusable(
+        f"{shown}: this name {why}; rename the file or leave it out",
+        vi=f"{shown}: tên tệp này {why_vi}; hãy đổi tên hoặc bỏ tệp ra",
+    )

@@ -1,0 +1,243 @@
+"""Where uploads are received while the server runs, and what goes on behind them.
+
+Three threads: one brings whole files into the evidence store, one has heads looked at, one has cards laid on
+the map. The last two start a process for each piece of work. All three find their work on the disk, so that
+after a kill they go on where they were.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from flycam.catalog.records import Role
+from flycam.errors import FlycamError, StorageTrouble
+from flycam.outcomes import EXIT_STORAGE, sentence
+from flycam.pipeline.upload import Upload
+from flycam.pipeline.upload_files import LAID, LOOK, PROGRESS, no_such_upload, write_json
+from flycam.pipeline.upload_keeping import keep_file
+from flycam.pipeline.uploads import Uploads
+from flycam.serve.door import Visitor
+from flycam.serve.failures import Refused
+from flycam.serve.services import Services
+
+MOST_WRITERS = 32
+_LOG = logging.getLogger("flycam.serve")
+_LOOK_ABOUT_S = 1.0
+_AGAIN_S = 5.0
+_EXPIRE_S = 3600.0
+_MOST_TRIES = 3
+_END_S = 5.0
+
+
+class Reception:
+    """Uploads of one server. `start` before, `stop` after serving."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._uploads: Uploads | None = None
+        self._refusal: FlycamError | None = None
+        self._stop = threading.Event()
+        self._news = {name: threading.Event() for name in ("keep", "look", "lay")}
+        self._threads: list[threading.Thread] = []
+        self._writers: Counter[str] = Counter()
+        self._tries: Counter[tuple[str, str]] = Counter()
+        self._not_before: dict[tuple[str, str], float] = {}
+        self._troubles: dict[str, tuple[str, str]] = {}
+
+    @property
+    def uploads(self) -> Uploads:
+        """Raises StorageTrouble, with the reason, where none are received."""
+        if self._uploads is not None:
+            return self._uploads
+        raise self._refusal or StorageTrouble(
+            "this server receives no uploads; start it with 'flycam serve'",
+            vi="máy chủ này không nhận tải lên; hãy chạy bằng 'flycam serve'",
+        )
+
+    def start(self) -> None:
+        """Begin to receive. Where that cannot be the rest is served all the same."""
+        if self._services.uploads_dir is None:
+            return
+        self._stop.clear()
+        try:
+            self._uploads = Uploads(self._services.uploads_dir)
+        except StorageTrouble as error:
+            self._refusal = error
+            return
+        lanes: list[tuple[str, Callable[[Upload], bool]]] = [("keep", self._keep)]
+        if self._services.upload_work:
+            lanes += [("look", self._look), ("lay", self._lay)]
+        for name, work in lanes:
+            thread = threading.Thread(target=self._run, args=(name, work), name=f"upload-{name}", daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """End the work and let another process receive."""
+        self._stop.set()
+        self.wake()
+        for thread in self._threads:
+            thread.join(_END_S)
+        self._threads.clear()
+        if self._uploads is not None:
+            self._uploads.close()
+            self._uploads = None
+
+    def wake(self) -> None:
+        """Something arrived."""
+        for news in self._news.values():
+            news.set()
+
+    def of(self, upload_id: str, visitor: Visitor) -> Upload:
+        """An upload of the visitor's own, or any for an administrator. Raises NotFound for all others."""
+        upload = self.uploads.get(upload_id)
+        if upload.manifest.owner != visitor.name and not visitor.may(Role.ADMIN):
+            raise no_such_upload()
+        return upload
+
+    @contextmanager
+    def place(self, visitor: Visitor) -> Iterator[None]:
+        """One of the places for bodies on their way, for each visitor. Raises Refused 429."""
+        if self._writers[visitor.name] >= MOST_WRITERS:
+            raise Refused(
+                429,
+                f"{MOST_WRITERS} files are being sent at once already: send fewer at a time",
+                f"đang gửi {MOST_WRITERS} tệp cùng lúc: hãy gửi ít hơn",
+                {"Retry-After": "2"},
+            )
+        self._writers[visitor.name] += 1
+        try:
+            yield
+        finally:
+            self._writers[visitor.name] -= 1
+
+    def lay_again(self, upload: Upload) -> None:
+        """Try once more what failed."""
+        if "error" in (said_in(upload, LAID) or {}):
+            with suppress(FileNotFoundError):
+                (upload.folder / LAID).unlink()
+            self._tries.pop((upload.upload_id, "lay"), None)
+        self._not_before.pop((upload.upload_id, "lay"), None)
+        self.wake()
+
+    def trouble(self, upload: Upload) -> tuple[str, str] | None:
+        """What holds an upload up at the moment, in English and Vietnamese."""
+        return self._troubles.get(upload.upload_id)
+
+    # -- the threads ----------------------------------------------------------------------------
+
+    def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
+        expired_s = 0.0
+        while not self._stop.is_set():
+            self._news[name].clear()
+            if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
+                expired_s = time.monotonic()
+                self.uploads.expire()
+            is_busy = False
+            for upload in reversed(self.uploads.all()):
+                if self._stop.is_set():
+                    return
+                key = (upload.upload_id, name)
+                if self._not_before.get(key, 0.0) > time.monotonic():
+                    continue
+                try:
+                    is_busy |= work(upload)
+                except Exception as error:  # noqa: BLE001  one upload's trouble must not end the work on the others
+                    if not isinstance(error, (FlycamError, OSError)):
+                        _LOG.exception("upload %s, %s", upload.upload_id, name)
+                    self._put_off(upload, name, sentence(error), sentence(error, "vi"))
+            if not is_busy:
+                self._news[name].wait(_LOOK_ABOUT_S)
+
+    def _put_off(self, upload: Upload, name: str, why: str, why_vi: str) -> None:
+        key = (upload.upload_id, name)
+        self._not_before[key] = time.monotonic() + _AGAIN_S
+        self._troubles[upload.upload_id] = (why, why_vi)
+
+    def _keep(self, upload: Upload) -> bool:
+        """Whole files to the evidence store."""
+        waiting = upload.unstored() if not upload.is_laid else []
+        for number in waiting:
+            keep_file(self._services.workspace, upload, number)
+            self._troubles.pop(upload.upload_id, None)
+        if waiting and upload.is_saved:
+            self._news["lay"].set()
+        return bool(waiting)
+
+    def _look(self, upload: Upload) -> bool:
+        if not upload.has_heads or upload.is_laid or (upload.folder / LOOK).exists():
+            return False
+        return self._work(upload, "look", LOOK)
+
+    def _lay(self, upload: Upload) -> bool:
+        if not upload.is_saved or upload.is_laid:
+            return False
+        said = said_in(upload, LAID)
+        if said is None:
+            self._work(upload, "lay", LAID)
+            said = said_in(upload, LAID)
+        if said is None or "flight_id" not in said:
+            return False
+        upload.note_laid()
+        self._troubles.pop(upload.upload_id, None)
+        return True
+
+    def _work(self, upload: Upload, what: str, result: str) -> bool:
+        """Let a process do it, to its end or to the server's."""
+        command = [*self._services.upload_work, upload.upload_id, what]
+        with (upload.folder / "work.log").open("ab") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
+        try:
+            while process.poll() is None and not self._stop.wait(0.1):
+                pass
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_END_S)
+        if self._stop.is_set() or (upload.folder / result).exists():
+            return True
+        key = (upload.upload_id, what)
+        if process.returncode == EXIT_STORAGE:
+            self._put_off(upload, what, *_STORAGE)
+            return False
+        self._tries[key] += 1
+        if self._tries[key] >= _MOST_TRIES:
+            write_json(
+                upload.folder / result, {"error": "Ended", "sentence": _ENDED[0], "sentence_vi": _ENDED[1]}
+            )
+        else:
+            self._put_off(upload, what, *_ENDED)
+        return False
+
+
+_STORAGE = (
+    "store or database did not answer while the flight was laid; it is tried again by itself",
+    "kho lưu trữ hoặc cơ sở dữ liệu không trả lời khi đưa chuyến bay lên bản đồ; sẽ tự thử lại",
+)
+_ENDED = (
+    "the program that worked on it ended without a word; the photos are safe: see work.log of the upload",
+    "chương trình xử lý dừng đột ngột; ảnh vẫn an toàn: xem work.log của lượt tải lên",
+)
+
+
+def said_in(upload: Upload, name: str) -> dict[str, Any] | None:
+    """What a file beside the upload says; None if it is not there."""
+    try:
+        said = json.loads((upload.folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+def progress_of(upload: Upload) -> dict[str, Any] | None:
+    """How far the laying is."""
+    return None if upload.is_laid else said_in(upload, PROGRESS)

@@ -1,0 +1,144 @@
+"""What clients say and hear of uploads, as JSON."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
+
+from flycam.pipeline.upload import Upload
+from flycam.pipeline.upload_files import LAID, LOOK
+from flycam.pipeline.uploads import MAX_FILES
+from flycam.serve.reception import Reception, progress_of, said_in
+from flycam.serve.wording import iso
+
+Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]
+
+
+class Announced(BaseModel):
+    """A file of a card. modified_ms tells two cards with the same names apart."""
+
+    path: Annotated[str, Field(min_length=1, max_length=1000)]
+    size: Annotated[int, Field(ge=0, le=1 << 40)]
+    modified_ms: Annotated[int, Field(ge=0, le=1 << 52)] = 0
+
+
+class Card(BaseModel):
+    """What is to be uploaded. folder: what the photos' folder is called; telemetry: the flight log's path."""
+
+    files: Annotated[list[Announced], Field(min_length=1, max_length=MAX_FILES)]
+    folder: Annotated[str, Field(max_length=500)] = ""
+    name: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    event: Annotated[str | None, Field(min_length=1, max_length=200)] = None
+    telemetry: Annotated[str | None, Field(max_length=1000)] = None
+
+
+class Said(BaseModel):
+    """A sentence in both languages."""
+
+    sentence: str
+    sentence_vi: str
+
+
+class Standing(BaseModel):
+    """How far an upload is.
+
+    heads           files of which something is here
+    stored          files that are whole, hashed and in the evidence store
+    saved           all of them are: the card may be taken out
+    looked          the heads were looked at: ask for `look`
+    laid            what came of it, as `flycam ingest` answers; or why nothing
+    waits_for       what holds it up at the moment
+    """
+
+    upload_id: str
+    label: str
+    name: str | None
+    owner: str
+    began: str
+    expires: str
+    stage: Stage
+    files: int
+    heads: int
+    received: int
+    stored: int
+    bytes: int
+    bytes_received: int
+    bytes_stored: int
+    saved: bool
+    looked: bool
+    progress: dict[str, Any] | None
+    laid: dict[str, Any] | None
+    waits_for: Said | None
+
+
+class FileStanding(BaseModel):
+    """How far a file is: bytes go to `/files/{upload_id}/{number}` from `offset`; sha256 once stored."""
+
+    number: int
+    path: str
+    size: int
+    offset: int
+    sha256: str | None
+
+
+class Opened(Standing):
+    """An upload with its files, in the order of their numbers."""
+
+    parts: list[FileStanding]
+
+
+def stage_of(upload: Upload) -> Stage:
+    """Where it stands."""
+    if upload.is_laid:
+        return "laid"
+    if "error" in (said_in(upload, LAID) or {}):
+        return "failed"
+    if upload.is_saved:
+        return "laying"
+    return "keeping" if upload.is_received else "receiving"
+
+
+def standing_of(reception: Reception, upload: Upload) -> Standing:
+    """How far an upload is."""
+    manifest = upload.manifest
+    trouble = reception.trouble(upload)
+    sizes = [file.size for file in manifest.files]
+    return Standing(
+        upload_id=upload.upload_id,
+        label=manifest.label,
+        name=manifest.name,
+        owner=manifest.owner,
+        began=iso(int(manifest.created_s * 1e9)),
+        expires=iso(int(reception.uploads.expires_s(upload) * 1e9)),
+        stage=stage_of(upload),
+        files=len(sizes),
+        heads=sum(at > 0 for at in upload.offsets),
+        received=sum(at == size for at, size in zip(upload.offsets, sizes, strict=True)),
+        stored=len(upload.stored),
+        bytes=sum(sizes),
+        bytes_received=sum(upload.offsets),
+        bytes_stored=sum(sizes[number] for number in list(upload.stored)),
+        saved=upload.is_saved,
+        looked=(upload.folder / LOOK).exists(),
+        progress=progress_of(upload),
+        laid=said_in(upload, LAID),
+        waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
+    )
+
+
+def opened_of(reception: Reception, upload: Upload) -> Opened:
+    """As `standing_of`, with its files."""
+    return Opened(
+        **standing_of(reception, upload).model_dump(),
+        parts=[
+            FileStanding(
+                number=n,
+                path=one.path,
+                size=one.size,
+                offset=upload.offsets[n],
+                sha256=upload.stored.get(n),
+            )
+            for n, one in enumerate(upload.manifest.files)
+        ],
+    )

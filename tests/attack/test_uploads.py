@@ -1,0 +1,280 @@
+"""Uploads over lines that break, programs that are killed, disks that fill up, and cards full of traps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import shutil
+import signal
+import struct
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.drill.drill import DrillReport
+from flycam.pipeline import upload_sending
+from flycam.pipeline.upload_card import Card, Sending
+from flycam.pipeline.upload_journal import Journal
+from flycam.store import keys
+from tests.attack.commands import Operator, remounted
+from tests.attack.uploading import CuttingProxy, NotingLine, ServerProcess, serving
+
+InRam = Callable[..., Path]
+
+
+def padded(card: Path, bytes_each: int) -> int:
+    """Make photos as heavy as real ones: random bytes after the end marker, which no decoder reads."""
+    maker = random.Random(7)
+    for path in sorted(card.iterdir()):
+        path.write_bytes(path.read_bytes() + maker.randbytes(bytes_each))
+    return sum(path.stat().st_size for path in card.iterdir())
+
+
+def assert_kept(operator: Operator, card: Path) -> None:
+    """Every photo is in the evidence store, byte for byte."""
+    for path in card.iterdir():
+        data = path.read_bytes()
+        kept = operator.data / "store" / keys.evidence(hashlib.sha256(data).hexdigest())
+        assert kept.read_bytes() == data, path.name
+
+
+def assert_each_byte_once(operator: Operator, card: Path) -> None:
+    """The journal acknowledges every byte of every file, each once and in order."""
+    (folder,) = [path for path in (operator.data / "uploads").iterdir() if path.is_dir()]
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    reached = [0] * len(files)
+    for word, number, value in Journal(folder / "journal").lines:
+        if word == "at":
+            assert int(value) > reached[number]
+            reached[number] = int(value)
+    assert reached == [one["size"] for one in files] and len(files) == len(list(card.iterdir()))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_cut_twenty_times_at_random(
+    ready: Operator, card: Path, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    total = padded(card, 3_000_000)
+    monkeypatch.setattr(upload_sending, "Line", NotingLine)
+    monkeypatch.setattr(NotingLine, "acknowledged", {})
+    monkeypatch.setattr(NotingLine, "sent_again", 0)
+    monkeypatch.setattr(upload_sending, "_LARGEST_CHUNK", 512 << 10)
+    with serving(ready) as server:
+        proxy = CuttingProxy(server.port, total, cuts=20, seed=seed)
+        try:
+            sent = upload_sending.send(Sending(url=f"http://127.0.0.1:{proxy.port}", paths=(card,)))
+        finally:
+            proxy.close()
+    assert proxy.cuts == 20
+    assert sent.sent_bytes == sum(NotingLine.acknowledged.values()) == total
+    assert NotingLine.sent_again == 0
+    assert_each_byte_once(ready, card)
+    assert_kept(ready, card)
+    assert sent.laid["frames"]["used"] == 6
+
+
+def test_server_and_sender_killed_in_the_middle(ready: Operator, card: Path) -> None:
+    """kill -9 of one or the other at random moments; the last sender finds another address."""
+    padded(card, 6_000_000)
+    chance = random.Random(3)
+    server = ServerProcess(ready)
+    server.start()
+    try:
+        for number in range(8):
+            sender = ready.start("upload", server.url, card)
+            time.sleep(chance.uniform(0.6, 2.0))
+            if number % 2:
+                server.end(signal.SIGKILL)
+                time.sleep(chance.uniform(0.0, 0.5))
+                server.start()
+                time.sleep(chance.uniform(0.0, 1.0))
+            sender.send_signal(signal.SIGKILL)
+            sender.communicate()
+        server.end(signal.SIGKILL)
+        server = ServerProcess(ready)
+        server.start()
+        last = ready.start("upload", server.url, card)
+        stdout, stderr = last.communicate(timeout=200)
+        assert last.returncode == 0, stderr
+        assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
+        again = ready("upload", server.url, card)
+        assert (again.exit_code, again.json["sent_bytes"]) == (0, 0)
+    finally:
+        server.end()
+    assert_each_byte_once(ready, card)
+    assert_kept(ready, card)
+    assert len(ready.flights()) == 1
+
+
+def test_server_killed_while_it_lays_the_flight(ready: Operator, drill: DrillReport) -> None:
+    with serving(ready) as server:
+        sender = ready.start("upload", server.url, drill.photos)
+        (saved,) = _until(server, "saved", True)
+        server.end(signal.SIGKILL)
+        server.start()
+        stdout, stderr = sender.communicate(timeout=200)
+        assert sender.returncode == 0, stderr
+        assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
+        assert saved["stage"] in ("laying", "laid")
+
+
+def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Path) -> None:
+    """Only the first bytes of each photo are there, and the doctor speaks; terrain and gaps included."""
+    padded(card, 2_000_000)
+    with serving(ready) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+        photos = sorted(card.iterdir())
+        files = [{"path": path.name, "size": path.stat().st_size} for path in photos]
+        upload_id = client.post("/api/uploads", json={"files": files}).json()["upload_id"]
+        heads = b"".join(
+            struct.pack(">II", n, 40_000) + path.read_bytes()[:40_000] for n, path in enumerate(photos)
+        )
+        began = time.monotonic()
+        kind = {"Content-Type": "application/vnd.flycam.heads"}
+        assert client.post(f"/api/uploads/{upload_id}/heads", content=heads, headers=kind).is_success
+        while (look := client.get(f"/api/uploads/{upload_id}/look")).status_code == 404:
+            time.sleep(0.1)
+            assert time.monotonic() - began < 60
+        said = look.json()
+        print(f"look at {len(photos)} heads: {time.monotonic() - began:.1f} s")
+    assert (said["frames"], said["usable"], said["is_drill"]) == (6, 6, True)
+    assert all(len(one["outline"]) >= 4 for one in said["photos"])
+    assert (said["smear_known"], said["vertical_datum"] != "LOCAL") == (5, True)  # the last has no next photo
+    assert str(ready.data) not in json.dumps(said)
+
+
+def test_the_disk_fills_up_and_has_room_again(
+    in_ram: InRam, drill: DrillReport, card: Path, tmp_path: Path
+) -> None:
+    """What was acknowledged stays, the sender waits, and with more room all goes on by itself."""
+    total = padded(card, 1_000_000)
+    disk = in_ram("1200m")
+    elsewhere = {
+        "FLYCAM_STORE": (tmp_path / "store").as_uri(),
+        "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'catalog.sqlite'}",
+    }
+    operator = Operator(disk, elsewhere).with_ground(drill)
+    sending = Sending(url="", paths=(card,))
+    with serving(operator) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+        kind = {"Content-Type": "application/json"}
+        body = Card(sending).announcement()
+        assert client.post("/api/uploads", content=body, headers=kind).status_code == 200
+        remounted(disk, "size=4m")
+        more = json.dumps({"files": [{"path": "other.jpg", "size": 1_000_000}]})
+        refused = client.post("/api/uploads", content=more, headers=kind)
+        assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
+        sender = operator.start("upload", server.url, card)
+        received = [0]
+        while len(received) < 5 or len(set(received[-5:])) > 1:
+            time.sleep(1.0)
+            (one,) = client.get("/api/uploads").json()
+            received.append(one["bytes_received"])
+        assert 0 < received[-1] < total and sender.poll() is None
+        assert received == sorted(received)
+        remounted(disk, "size=60m")
+        stdout, stderr = sender.communicate(timeout=120)
+        assert sender.returncode == 0, stderr
+        assert json.loads(stdout.splitlines()[-1])["frames"]["used"] == 6
+    assert_each_byte_once(operator, card)
+    for path in card.iterdir():
+        key = keys.evidence(hashlib.sha256(path.read_bytes()).hexdigest())
+        assert (tmp_path / "store" / key).read_bytes() == path.read_bytes()
+
+
+def test_cards_full_of_traps(ready: Operator, card: Path) -> None:
+    """Archives and bombs under a photo's name, half photos, text: kept as they are, not unpacked, said."""
+    with zipfile.ZipFile(card / "a_zip.jpg", "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("zeros", b"\0" * 50_000_000)
+    (card / "bomb.png").write_bytes(_png_bomb())
+    first = sorted(card.glob("*.[jJ][pP][gG]"))[1]
+    (card / "half.jpg").write_bytes(first.read_bytes()[: first.stat().st_size // 2])
+    (card / "text.jpg").write_text("<script>alert(1)</script>")
+    shutil.copy(first, card / "copy.jpg")
+    with serving(ready) as server:
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
+        assert said.json["frames"]["rejected"]["unreadable"] >= 3
+        assert httpx.get(f"{server.url}/healthz").status_code == 200
+    assert_kept(ready, card)
+
+
+def test_a_card_of_which_nothing_can_be_laid_is_safe_all_the_same(ready: Operator, tmp_path: Path) -> None:
+    folder = tmp_path / "trống"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"\xff\xd8\xff\xd9")
+    with serving(ready) as server:
+        said = ready("upload", server.url, folder)
+        assert said.exit_code == 3
+        assert "safe" in said.sentence and str(ready.data) not in said.sentence
+        (one,) = httpx.get(f"{server.url}/api/uploads").json()
+        assert (one["saved"], one["stage"]) == (True, "failed")
+    assert_kept(ready, folder)
+
+
+def test_a_flight_log_goes_first(ready: Operator, drill: DrillReport, card: Path) -> None:
+    """Photos without places are looked at with the log that gives them."""
+    with serving(ready) as server:
+        log = card.parent / "poses.csv"
+        log.write_text("this is no log\n")
+        said = ready("upload", server.url, card, "--telemetry", log)
+        assert said.exit_code == 3 and "poses.csv" in said.sentence
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
+
+
+def test_a_sender_that_is_stopped_ends_soon_and_goes_on_later(ready: Operator, card: Path) -> None:
+    """Ctrl-C over a thin line waits for a piece, not for whole photos."""
+    padded(card, 8_000_000)
+    with serving(ready) as server:
+        proxy = CuttingProxy(server.port, 60_000_000, cuts=0, seed=1, bytes_s=1_000_000)
+        sender = ready.start("upload", f"http://127.0.0.1:{proxy.port}", card)
+        _until(server, "heads", 6)
+        time.sleep(2.0)
+        sender.send_signal(signal.SIGINT)
+        stopped = time.monotonic()
+        sender.communicate(timeout=30)
+        assert (sender.returncode, time.monotonic() - stopped < 12) == (130, True)
+        proxy.close()
+        said = ready("upload", server.url, card)
+        assert (said.exit_code, said.json["frames"]["used"]) == (0, 6)
+        assert said.json["sent_bytes"] < said.json["bytes"]
+    assert_each_byte_once(ready, card)
+
+
+def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_path: Path) -> None:
+    token = ready("user", "add", "Lan", "--role", "viewer").json["token"]
+    (tmp_path / "mã").write_text(token + "\n")
+    with serving(ready) as server:
+        assert ready("upload", server.url, card).exit_code == 2  # nobody may come in without a token
+        viewer = ready("upload", server.url, card, "--token-file", tmp_path / "mã")
+        assert viewer.exit_code == 2 and "operator" in viewer.sentence
+    for url in ("ftp://x", "x", "http://", "http://x?y"):
+        assert ready("upload", url, card).exit_code == 2
+    gone = ready("upload", "http://127.0.0.1:9", card, "--patience", "1")
+    assert gone.exit_code == 4 and "again" in gone.sentence
+    assert ready("upload", "http://127.0.0.1:9", tmp_path / "none").exit_code == 3
+
+
+def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, object]]:
+    for _ in range(300):
+        found: list[dict[str, object]] = httpx.get(f"{server.url}/api/uploads", timeout=20).json()
+        if found and all(one[key] == value for one in found):
+            return found
+        time.sleep(0.1)
+    raise AssertionError(found)
+
+
+def _png_bomb() -> bytes:
+    """60,000 × 60,000 pixels in a few kilobytes."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    pixels = zlib.compress(b"\0" * 1_000_000)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")

@@ -1,0 +1,224 @@
+"""An operator with a card: a laptop, a phone, a line that goes away, a killed tab, another address."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flycam.drill.drill import DrillReport
+from flycam.serve.services import STATIC_DIR
+from tests.attack.commands import Operator
+from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
+from tests.attack.uploading import ServerProcess
+from tests.browser.conftest import SIZES
+
+pytestmark = pytest.mark.browser
+
+SLOW_BYTES_S = 900_000
+_FLAT = """Math.min(...[...document.querySelectorAll('#app *')].filter(e => e.offsetParent && e.innerText)
+           .map(e => parseFloat(getComputedStyle(e).fontSize)))"""
+
+
+@pytest.fixture
+def operator(drill: DrillReport, tmp_path: Path) -> Operator:
+    if not (STATIC_DIR / "upload.html").is_file():
+        pytest.skip("the map is not built: make map")
+    return Operator(tmp_path / "dữ liệu", {}).with_ground(drill)
+
+
+@pytest.fixture
+def server(operator: Operator) -> Iterator[ServerProcess]:
+    server = ServerProcess(operator)
+    server.start()
+    yield server
+    server.end()
+
+
+@pytest.fixture
+def card(drill: DrillReport, tmp_path: Path) -> Path:
+    folder = tmp_path / "Bản Lầu"
+    shutil.copytree(drill.photos, folder)
+    padded(folder, 2_000_000)
+    return folder
+
+
+def upload_page(browser: Browser, url: str, size: str = "office", language: str = "vi") -> Page:
+    width, height = SIZES[size]
+    phone = size == "phone"
+    page = browser.new_page(viewport={"width": width, "height": height}, has_touch=phone, is_mobile=phone)
+    page.goto(f"{url}/upload.html#lang={language}")
+    page.wait_for_selector(".picker, .login")
+    return page
+
+
+def choose(page: Page, card: Path) -> None:
+    page.wait_for_selector(".picker")
+    folder = page.locator("input[webkitdirectory]")
+    if folder.count():
+        folder.set_input_files(card)
+    else:
+        page.locator("input[type=file]").set_input_files(sorted(card.iterdir()))
+
+
+def slowed(page: Page, bytes_s: int = SLOW_BYTES_S) -> None:
+    line: dict[str, Any] = {"offline": False, "latency": 50, "downloadThroughput": -1}
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    session.send("Network.emulateNetworkConditions", {**line, "uploadThroughput": bytes_s})
+
+
+def until_sent(page: Page, percent: int) -> None:
+    """Until more than so much of the originals was acknowledged. No script: the page forbids it."""
+    bar = page.locator(".stage progress").nth(1)
+    for _ in range(300):
+        if float(bar.get_attribute("value") or 0) > percent:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"less than {percent} % were sent")
+
+
+def standing(server: ServerProcess) -> dict[str, Any]:
+    (one,) = httpx.get(f"{server.url}/api/uploads", timeout=20).json()
+    return dict(one)
+
+
+@pytest.mark.parametrize(("size", "language"), [("office", "vi"), ("phone", "en")])
+def test_a_card_from_its_first_byte_to_the_map(
+    browser: Browser,
+    server: ServerProcess,
+    operator: Operator,
+    card: Path,
+    screenshots: Path,
+    size: str,
+    language: str,
+) -> None:
+    (card / "ghi chú.txt").write_text("not sent")
+    (card / "._DJI_0001.JPG").write_bytes(b"macOS")
+    page = upload_page(browser, server.url, size, language)
+    slowed(page)
+    choose(page, card)
+    banner = page.locator(".banner")
+    said = "ĐANG TẢI – CHƯA RÚT THẺ" if language == "vi" else "SENDING – LEAVE THE CARD IN"
+    expect(banner).to_have_text(said)
+    # the doctor speaks while the originals are on their way
+    facts = page.locator(".look-facts")
+    expect(facts).to_contain_text("6 / 6", timeout=30_000)
+    assert not standing(server)["saved"]
+    assert page.locator(".sketch polygon.photo").count() == 6
+    page.screenshot(path=screenshots / f"upload-{language}-{size}.png")
+    width, _ = SIZES[size]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(_FLAT) >= 14
+    expect(banner).to_have_class("banner saved", timeout=60_000)
+    assert standing(server)["saved"]
+    map_link = page.locator("a.button.large")
+    map_link.wait_for(timeout=90_000)
+    page.screenshot(path=screenshots / f"uploaded-{language}-{size}.png")
+    map_link.click()
+    name = "Bản Lầu" if size == "office" else "Tải lên"  # photos chosen one by one name no folder
+    expect(page.locator(".flight-name strong")).to_contain_text(name)
+    page.close()
+
+
+def test_a_killed_tab_and_another_address_send_no_byte_twice(
+    browser: Browser, server: ServerProcess, operator: Operator, card: Path
+) -> None:
+    page = upload_page(browser, server.url)
+    slowed(page, 400_000)
+    choose(page, card)
+    until_sent(page, 8)
+    page.close()
+    before = standing(server)
+    server.end()
+    moved = ServerProcess(operator)
+    moved.start()
+    try:
+        assert standing(moved)["bytes_received"] >= before["bytes_received"] > 0
+        page = upload_page(browser, moved.url)
+        expect(page.locator(".upload")).to_contain_text("Chọn lại đúng các ảnh này")
+        sent: list[int] = []
+        page.on("request", lambda r: sent.append(_at(r.headers)) if r.method == "PATCH" else None)
+        choose(page, card)
+        expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+        page.locator("a.button.large").wait_for(timeout=90_000)
+        page.close()
+        assert sent and min(sent) > 0
+    finally:
+        moved.end()
+    assert_each_byte_once(operator, card)
+    assert_kept(operator, card)
+
+
+def test_the_line_goes_away_and_comes_back(browser: Browser, server: ServerProcess, card: Path) -> None:
+    page = upload_page(browser, server.url)
+    slowed(page)
+    choose(page, card)
+    until_sent(page, 20)
+    page.context.set_offline(True)
+    notice = page.locator(".upload-body > .warning")
+    expect(notice).to_contain_text("Mất kết nối với máy chủ", timeout=15_000)
+    expect(page.locator(".banner")).to_contain_text("CHƯA RÚT THẺ")
+    page.context.set_offline(False)
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+
+
+def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) -> None:
+    page = upload_page(browser, server.url)
+    slowed(page)
+    choose(page, card)
+    until_sent(page, 10)
+    page.get_by_role("button", name="Tạm dừng").click()
+    expect(page.locator(".banner")).to_contain_text("TẠM DỪNG")
+    page.get_by_role("button", name="Tải tiếp").click()
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+
+
+def test_a_plain_http_address_has_no_subtle_crypto(
+    browser: Browser, server: ServerProcess, operator: Operator, card: Path
+) -> None:
+    """The page's own SHA-256 is what the server checks every piece against."""
+    width, height = SIZES["office"]
+    page = browser.new_page(viewport={"width": width, "height": height})
+    page.add_init_script("Object.defineProperty(Crypto.prototype, 'subtle', {get: () => undefined})")
+    page.goto(f"{server.url}/upload.html")
+    page.wait_for_selector(".picker")
+    choose(page, card)
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+    assert_kept(operator, card)
+
+
+def test_who_may_not_upload_is_told_and_who_signs_in_goes_on(
+    browser: Browser, server: ServerProcess, operator: Operator, card: Path
+) -> None:
+    tokens = {
+        role: operator("user", "add", role, "--role", role).json["token"] for role in ("viewer", "operator")
+    }
+    page = upload_page(browser, server.url)
+    page.locator("#token").fill(tokens["viewer"])
+    page.locator(".login button").click()
+    expect(page.locator(".warning")).to_contain_text("không có quyền")
+    page.close()
+    page = upload_page(browser, server.url)
+    page.locator("#token").fill(tokens["operator"])
+    page.locator(".login button").click()
+    slowed(page)
+    choose(page, card)
+    until_sent(page, 10)
+    fresh = operator("user", "add", "operator", "--role", "operator").json["token"]  # ends the session
+    page.locator("#token").fill(fresh)
+    page.locator(".login button").click()
+    expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+
+
+def _at(headers: dict[str, str]) -> int:
+    return int(headers["upload-offset"])

@@ -1,0 +1,388 @@
+"""Uploads over HTTP: the protocol, who may do what, and what attackers send."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flycam.catalog.records import Role
+from flycam.pipeline import upload as upload_module
+from flycam.pipeline.workspace import Workspace
+from flycam.serve import bodies
+from flycam.serve.services import Services
+from flycam.store import keys
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+TUS = {"Tus-Resumable": "1.0.0"}
+PATCH = {**TUS, "Content-Type": "application/offset+octet-stream"}
+LAN, MINH, ADMIN, VIEWER = "lan-token", "minh-token", "admin-token", "viewer-token"
+DATA = bytes(range(256)) * 40
+CARD = {"files": [{"path": "DCIM/DJI_0001.JPG", "size": len(DATA)}], "folder": "Bản Lầu"}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = make_workspace(tmp_path)
+    add_account(workspace, "Lan", Role.OPERATOR, LAN)
+    add_account(workspace, "Minh", Role.ANALYST, MINH)
+    add_account(workspace, "Quản trị", Role.ADMIN, ADMIN)
+    add_account(workspace, "Khách", Role.VIEWER, VIEWER)
+    return workspace
+
+
+@pytest.fixture
+def services(workspace: Workspace, tmp_path: Path) -> Services:
+    return Services(workspace=workspace, uploads_dir=tmp_path / "uploads")
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    with running(services) as url:
+        yield url
+
+
+def as_(url: str, token: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {token}"})
+
+
+def opened(client: httpx.Client, card: dict[str, Any] = CARD) -> str:
+    answer = client.post("/api/uploads", json=card)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["upload_id"])
+
+
+def patch(client: httpx.Client, path: str, data: bytes, at: int, **headers: str) -> httpx.Response:
+    return client.patch(path, content=data, headers={**PATCH, "Upload-Offset": str(at), **headers})
+
+
+def offset(client: httpx.Client, path: str) -> int:
+    return int(client.head(path, headers=TUS).headers["upload-offset"])
+
+
+def until(client: httpx.Client, upload_id: str, key: str, value: object) -> dict[str, Any]:
+    for _ in range(100):
+        said: dict[str, Any] = client.get(f"/api/uploads/{upload_id}").json()
+        if said[key] == value:
+            return said
+        time.sleep(0.05)
+    raise AssertionError(said)
+
+
+def checksum(data: bytes, name: str = "sha256") -> str:
+    return f"{name} {base64.b64encode(hashlib.new(name, data).digest()).decode()}"
+
+
+def test_a_file_in_two_pieces_is_saved_under_its_hash(url: str, workspace: Workspace) -> None:
+    with as_(url, LAN) as client:
+        upload_id = opened(client)
+        path = f"/files/{upload_id}/0"
+        first = patch(client, path, DATA[:1000], 0)
+        assert (first.status_code, first.headers["upload-offset"]) == (204, "1000")
+        assert first.headers["tus-resumable"] == "1.0.0" and "upload-expires" in first.headers
+        said = client.get(f"/api/uploads/{upload_id}").json()
+        assert (said["stage"], said["saved"], said["bytes_received"]) == ("receiving", False, 1000)
+        assert patch(client, path, DATA[500:], 500).status_code == 409
+        assert patch(client, path, DATA[1000:], 1000, **{"Upload-Checksum": checksum(DATA[1000:])}).is_success
+        said = until(client, upload_id, "saved", True)
+        assert (said["bytes_stored"], said["stage"]) == (len(DATA), "laying")
+        digest = hashlib.sha256(DATA).hexdigest()
+        assert client.get(f"/api/uploads/{upload_id}/files").json()["parts"][0]["sha256"] == digest
+    assert workspace.store.get(keys.evidence(digest)) == DATA
+
+
+@pytest.mark.parametrize("name", ["sha256", "sha1"])
+def test_bytes_that_came_changed_do_not_count(url: str, name: str) -> None:
+    with as_(url, LAN) as client:
+        path = f"/files/{opened(client)}/0"
+        changed = patch(client, path, b"x" + DATA[1:], 0, **{"Upload-Checksum": checksum(DATA, name)})
+        assert changed.status_code == 460
+        assert offset(client, path) == 0
+        assert patch(client, path, DATA, 0, **{"Upload-Checksum": checksum(DATA, name)}).status_code == 204
+
+
+def test_a_plain_tus_client_announces_its_file(url: str) -> None:
+    with as_(url, LAN) as client:
+        able = client.options("/files")
+        assert able.headers["tus-extension"] == "creation,checksum,expiration"
+        name = base64.b64encode("ảnh 1.jpg".encode()).decode()
+        said = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name},filetype aW1n"}
+        made = client.post("/files", headers=said)
+        assert made.status_code == 201
+        assert patch(client, made.headers["location"], b"12345", 0).headers["upload-offset"] == "5"
+        upload_id = opened(client)
+        name = base64.b64encode(b"DCIM/DJI_0001.JPG").decode()
+        of = base64.b64encode(upload_id.encode()).decode()
+        said = {**TUS, "Upload-Length": str(len(DATA)), "Upload-Metadata": f"filename {name},upload {of}"}
+        assert client.post("/files", headers=said).headers["location"] == f"/files/{upload_id}/0"
+
+
+def test_heads_come_together_and_count_as_first_bytes(url: str) -> None:
+    card = {"files": [{"path": f"{n}.jpg", "size": 100} for n in range(3)]}
+    with as_(url, LAN) as client:
+        upload_id = opened(client, card)
+        heads = b"".join(struct.pack(">II", n, 10 + n) + bytes([n]) * (10 + n) for n in range(3))
+        where, kind = f"/api/uploads/{upload_id}/heads", {"Content-Type": "application/vnd.flycam.heads"}
+        said = client.post(where, content=heads, headers=kind)
+        assert said.json() == {"numbers": [0, 1, 2], "offsets": [10, 11, 12]}
+        assert client.post(where, content=heads, headers=kind).json()["offsets"] == [10, 11, 12]
+        for bad in (heads[:-1], heads + b"\0", struct.pack(">II", 0, 101) + b"x" * 101):
+            assert client.post(where, content=bad, headers=kind).status_code == 400
+        assert client.post(where, content=struct.pack(">II", 9, 1) + b"x", headers=kind).status_code == 404
+        assert client.post(where, content=heads).status_code == 415
+        packed = {**kind, "Content-Encoding": "gzip"}
+        assert client.post(where, content=gzip.compress(heads), headers=packed).json()["offsets"][2] == 12
+        for bad, status in (
+            (gzip.compress(b"\0" * 200_000_000), 413),  # 200 kB that become 200 MB
+            (gzip.compress(heads)[:-9], 400),
+            (heads, 400),
+        ):
+            assert client.post(where, content=bad, headers=packed).status_code == status
+        brotli = {**kind, "Content-Encoding": "br"}
+        assert client.post(where, content=heads, headers=brotli).status_code == 415
+
+
+def test_every_role_and_every_other_person(url: str) -> None:
+    with as_(url, LAN) as lan, as_(url, MINH) as minh, as_(url, ADMIN) as admin:
+        upload_id = opened(lan)
+        own = {"method": "HEAD", "url": f"/files/{upload_id}/0", "headers": TUS}
+        calls: list[dict[str, Any]] = [
+            own,
+            {"method": "PATCH", "url": f"/files/{upload_id}/0", "headers": {**PATCH, "Upload-Offset": "0"}},
+            {"method": "GET", "url": f"/api/uploads/{upload_id}"},
+            {"method": "GET", "url": f"/api/uploads/{upload_id}/files"},
+            {"method": "GET", "url": f"/api/uploads/{upload_id}/look"},
+            {"method": "POST", "url": f"/api/uploads/{upload_id}/lay"},
+            {
+                "method": "POST",
+                "url": f"/api/uploads/{upload_id}/heads",
+                "headers": {"Content-Type": "application/vnd.flycam.heads"},
+                "content": struct.pack(">II", 0, 1) + b"x",
+            },
+            {"method": "DELETE", "url": f"/api/uploads/{upload_id}"},
+        ]
+        anybody = [
+            {"method": "GET", "url": "/api/uploads"},
+            {"method": "POST", "url": "/api/uploads", "json": CARD},
+            {"method": "POST", "url": "/files", "headers": {**TUS, "Upload-Length": "5"}},
+        ]
+        with as_(url, VIEWER) as viewer, as_(url, "wrong") as wrong, httpx.Client(base_url=url) as nobody:
+            for call in (*calls, *anybody):
+                assert viewer.request(**call).status_code == 403, call
+                assert wrong.request(**call).status_code == 401, call
+                assert nobody.request(**call).status_code == 401, call
+        assert [minh.request(**call).status_code for call in calls] == [404] * len(calls)
+        assert minh.get("/api/uploads").json() == []
+        assert admin.request(**own).status_code == 200
+        assert [one["upload_id"] for one in admin.get("/api/uploads").json()] == [upload_id]
+        assert opened(minh) != upload_id
+        assert lan.request(**own).headers["upload-offset"] == "0"
+        assert lan.request(**calls[-1]).status_code == 204
+        assert lan.request(**own).status_code == 404
+
+
+def test_a_token_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspace) -> None:
+    """What was acknowledged stays; the next piece is refused."""
+    size = 40 << 20
+    with as_(url, LAN) as client:
+        upload_id = opened(client, {"files": [{"path": "a.jpg", "size": size}]})
+
+        def slowly() -> Iterator[bytes]:
+            for n in range(40):
+                if n == 2:
+                    workspace.catalog.accounts.remove("Lan")
+                yield b"x" * (1 << 20)
+                time.sleep(0.25)
+
+        with suppress(httpx.WriteError):  # the server may have closed the line
+            refused = client.patch(
+                f"/files/{upload_id}/0", content=slowly(), headers={**PATCH, "Upload-Offset": "0"}
+            )
+            assert refused.status_code == 401
+    with as_(url, ADMIN) as admin:
+        assert 0 < offset(admin, f"/files/{upload_id}/0") < size
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x.jpg", "/etc/x.jpg", "a/../../x.jpg", "x.zip", "a\x00.jpg", ".x.jpg"]
+)
+def test_names_that_lead_elsewhere(url: str, services: Services, name: str) -> None:
+    with as_(url, LAN) as client:
+        assert client.post("/api/uploads", json={"files": [{"path": name, "size": 1}]}).status_code == 422
+        encoded = base64.b64encode(name.encode()).decode()
+        said = {**TUS, "Upload-Length": "1", "Upload-Metadata": f"filename {encoded}"}
+        assert client.post("/files", headers=said).status_code == 422
+        folder = {**CARD, "folder": name, "telemetry": None}
+        upload_id = opened(client, folder)
+    assert services.uploads_dir is not None
+    places = [path for path in services.uploads_dir.rglob("*") if path.is_file()]
+    assert all(path.is_relative_to(services.uploads_dir) for path in places)
+    assert {path.name for path in (services.uploads_dir / upload_id).iterdir()} >= {"manifest.json", "card"}
+
+
+@pytest.mark.parametrize("where", ["/files/../../etc/passwd/0", "/files/x/0", f"/files/{'0' * 32}/0"])
+def test_uploads_that_do_not_exist(url: str, where: str) -> None:
+    with as_(url, LAN) as client:
+        assert client.head(where, headers=TUS).status_code == 404
+
+
+def test_words_that_make_no_sense(url: str) -> None:
+    with as_(url, LAN) as client:
+        path = f"/files/{opened(client)}/0"
+        assert client.head(path).status_code == 412
+        assert client.head(path, headers={"Tus-Resumable": "0.2.2"}).status_code == 412
+        assert client.patch(path, content=b"x", headers=TUS).status_code == 415
+        for at in ("-1", "x", "1e3", "٣", "9" * 30):
+            headers = {**PATCH, "Upload-Offset": at}
+            answer = client.patch(path, content=b"x", headers={k: v.encode() for k, v in headers.items()})
+            assert answer.status_code == 400, at
+        for text in ("md5 AAAA", "sha256", "sha256 ***"):
+            assert patch(client, path, b"x", 0, **{"Upload-Checksum": text}).status_code == 400
+        assert client.head(f"{path[:-1]}7", headers=TUS).status_code == 404
+        assert client.head(f"{path[:-1]}-1", headers=TUS).status_code == 404
+        for said in ({"Upload-Metadata": "filename ***"}, {"Upload-Length": "9" * 14}, {}):
+            assert client.post("/files", headers={**TUS, **said}).status_code in (400, 413, 422)
+
+
+def test_bodies_larger_than_was_announced(url: str) -> None:
+    with as_(url, LAN) as client:
+        path = f"/files/{opened(client)}/0"
+        assert patch(client, path, DATA + b"x", 0).status_code == 413
+
+        def unsaid() -> Iterator[bytes]:
+            for _ in range(4):
+                yield DATA
+
+        assert patch(client, path, unsaid(), 0).status_code == 413  # type: ignore[arg-type]
+        assert offset(client, path) <= len(DATA)
+        huge = b'{"files": [' + b" " * bodies.MAX_BYTES + b"]}"
+        kind = {"Content-Type": "application/json"}
+        assert client.post("/api/uploads", content=huge, headers=kind).status_code == 413
+        chunks = iter([huge])
+        assert client.post("/api/login", content=chunks, headers=kind).status_code == 413
+        many = {"files": [{"path": f"{n}.jpg", "size": 1} for n in range(5001)]}
+        assert client.post("/api/uploads", json=many).status_code == 422
+
+
+def test_a_line_cut_in_a_body_keeps_what_came_and_the_next_goes_on(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    with as_(url, LAN) as client:
+        path = f"/files/{opened(client)}/0"
+        with socket.create_connection((host, int(port))) as line:
+            line.sendall(_request(path, len(DATA)) + DATA[:3000])
+            time.sleep(0.5)
+        for _ in range(100):
+            if (at := offset(client, path)) == 3000:
+                break
+            time.sleep(0.05)
+        assert at == 3000
+        assert patch(client, path, DATA[at:], at).status_code == 204
+
+
+def test_a_line_that_died_unseen_is_given_up_for_the_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old connection stays open, as when a laptop changed its address."""
+    monkeypatch.setattr(upload_module, "_STALE_S", 0.5)
+    host, port = url.removeprefix("http://").split(":")
+    with as_(url, LAN) as client, socket.create_connection((host, int(port))) as dead:
+        path = f"/files/{opened(client)}/0"
+        dead.sendall(_request(path, len(DATA)) + DATA[:3000])
+        time.sleep(0.2)
+        assert patch(client, path, DATA, 0).status_code == 423
+        time.sleep(0.6)
+        at = offset(client, path)
+        assert patch(client, path, DATA[at:], at).headers["upload-offset"] == str(len(DATA))
+
+
+def test_slow_clients_are_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "IDLE_S", 0.5)
+    host, port = url.removeprefix("http://").split(":")
+    with as_(url, LAN) as client:
+        path = f"/files/{opened(client)}/0"
+        for request in (_request(path, len(DATA)) + b"x", _slow_json()):
+            with socket.create_connection((host, int(port))) as line:
+                line.sendall(request)
+                line.settimeout(10)
+                assert b" 408 " in line.recv(4000).split(b"\r\n")[0]
+        assert offset(client, path) == 1
+
+
+def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    card = {"files": [{"path": f"{n}.jpg", "size": 1000} for n in range(40)]}
+    with as_(url, LAN) as client:
+        upload_id = opened(client, card)
+        lines = [socket.create_connection((host, int(port))) for _ in range(32)]
+        try:
+            for n, line in enumerate(lines):
+                line.sendall(_request(f"/files/{upload_id}/{n}", 1000) + b"x")
+            time.sleep(1.0)
+            busy = patch(client, f"/files/{upload_id}/35", b"y", 0)
+            assert (busy.status_code, busy.headers["retry-after"]) == (429, "2")
+        finally:
+            for line in lines:
+                line.close()
+        for _ in range(50):
+            if patch(client, f"/files/{upload_id}/36", b"y", 0).status_code == 204:
+                return
+            time.sleep(0.1)
+        raise AssertionError("the places were not given back")
+
+
+def test_a_page_of_another_site_cannot_upload(tmp_path: Path) -> None:
+    """Open access on loopback: what a form may send without being asked first is refused."""
+    services = Services(workspace=make_workspace(tmp_path), uploads_dir=tmp_path / "uploads")
+    with running(services) as url:
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+            answer = httpx.post(f"{url}/api/uploads", content=b'{"files":[]}', headers={"Content-Type": kind})
+            assert answer.status_code == 422
+            assert httpx.post(f"{url}/files", headers={"Content-Type": kind}).status_code == 412
+        assert "access-control-allow-origin" not in httpx.options(f"{url}/files").headers
+
+
+def test_a_server_without_a_place_for_uploads_says_so(tmp_path: Path) -> None:
+    with running(Services(workspace=make_workspace(tmp_path))) as url:
+        answer = httpx.get(f"{url}/api/uploads")
+        assert (answer.status_code, "flycam serve" in answer.json()["message"]) == (503, True)
+
+
+def test_the_api_tells_of_uploads(url: str) -> None:
+    with as_(url, LAN) as client:
+        paths = client.get("/api/openapi.json").json()["paths"]
+    assert {"get", "post"} <= set(paths["/api/uploads"])
+    kinds = paths["/files/{upload_id}/{number}"]["patch"]["requestBody"]["content"]
+    assert list(kinds) == ["application/offset+octet-stream"]
+
+
+def _request(path: str, length: int) -> bytes:
+    lines = [
+        f"PATCH {path} HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {LAN}",
+        "Tus-Resumable: 1.0.0",
+        "Content-Type: application/offset+octet-stream",
+        "Upload-Offset: 0",
+        f"Content-Length: {length}",
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _slow_json() -> bytes:
+    lines = [
+        "POST /api/uploads HTTP/1.1",
+        "Host: 127.0.0.1",
+        f"Authorization: Bearer {LAN}",
+        "Content-Type: application/json",
+        "Content-Length: 100",
+    ]
+    return "\r\n".join([*lines, "", "{"]).encode()

@@ -1,0 +1,52 @@
+/** The photos that were chosen, what they are called on the server, and where their pixels begin. */
+
+export interface CardFile {
+  path: string;
+  file: File;
+}
+
+export interface Card {
+  folder: string;
+  files: CardFile[];
+  /** Files that are no photo, or empty. */
+  left: number;
+}
+
+const PHOTO = /\.(jpe?g|jpe|mpo|png|tiff?)$/i;
+const HEAD_BYTES = 64 * 1024;
+const MOST_HEAD_BYTES = 256 * 1024;
+
+/** A folder's files lie below it; photos chosen one by one have only their names. */
+export function cardOf(list: Iterable<File>): Card {
+  const card: Card = { folder: "", files: [], left: 0 };
+  const taken = new Set<string>();
+  for (const file of list) {
+    const parts = (file.webkitRelativePath || file.name).normalize("NFC").split("/");
+    if (parts.length > 1) card.folder = parts.shift() ?? "";
+    const path = parts.join("/");
+    const isHidden = parts.some((part) => part.startsWith(".") || part.startsWith("@"));
+    if (isHidden || !PHOTO.test(path) || !file.size || taken.has(path)) card.left++;
+    else card.files.push({ path, file });
+    taken.add(path);
+  }
+  return card;
+}
+
+/** The first bytes of a photo that hold all but its pixels: of a JPEG up to its scan, of others a fixed share. */
+export async function headOf(file: File): Promise<Uint8Array<ArrayBuffer>> {
+  const data = new Uint8Array(await file.slice(0, MOST_HEAD_BYTES).arrayBuffer());
+  return data.subarray(0, Math.min(headLength(data), data.length));
+}
+
+function headLength(data: Uint8Array): number {
+  if (data[0] !== 0xff || data[1] !== 0xd8) return HEAD_BYTES;
+  let at = 2;
+  while (at + 4 <= data.length && data[at] === 0xff) {
+    const code = data[at + 1] ?? 0;
+    const length = ((data[at + 2] ?? 0) << 8) | (data[at + 3] ?? 0);
+    if (length < 2) break;
+    at += 2 + length;
+    if (code === 0xda) return at;
+  }
+  return at > HEAD_BYTES ? MOST_HEAD_BYTES : HEAD_BYTES;
+}

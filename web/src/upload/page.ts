@@ -1,0 +1,249 @@
+/** The page: choose photos, see how much of them is safe, what their heads say, and when they are on the map. */
+
+import { api } from "../api";
+import { el, replace, write } from "../dom";
+import { inLanguage, language, setLanguage } from "../i18n";
+import { formatNumber } from "../numbers";
+import { formatAgo } from "../time";
+import { cardOf, type Card } from "./card";
+import { Choosing } from "./choosing";
+import { lookPanel } from "./preview";
+import { Sender } from "./sender";
+import { size } from "./size";
+import { Refused, Server, type Look, type Standing } from "./server";
+import { t } from "./words";
+
+const POLL_MS = 2000;
+const SPEED_OVER_MS = 20_000;
+const MOST_FILES = 5000;
+
+type State = "choosing" | "sending" | "paused" | "refused" | "sent";
+
+export class UploadPage {
+  private readonly server = new Server();
+  private readonly choosing: Choosing;
+  private readonly body = el("main", { class: "upload-body" });
+  private readonly banner = el("p", { class: "banner", role: "status" });
+  private readonly notice = el("p", { class: "warning", role: "alert", hidden: true });
+  private readonly stages = el("ol", { class: "stages" });
+  private readonly actions = el("div", { class: "upload-actions" });
+  private readonly seen = el("div", {});
+  private state: State = "choosing";
+  private card: Card | null = null;
+  private sender: Sender | null = null;
+  private standing: Standing | null = null;
+  private look: Look | null = null;
+  private problem = "";
+  private names: [string, string] = ["", ""];
+  private speeds: { ms: number; bytes: number }[] = [];
+
+  constructor(
+    private readonly root: HTMLElement,
+    signIn: () => Promise<void>,
+  ) {
+    this.server.signIn = signIn;
+    this.server.onWait = (why) => this.waits(why);
+    this.choosing = new Choosing(
+      this.server,
+      (files, name, event) => void this.chosen(files, name, event),
+      (standing) => this.show(standing),
+    );
+  }
+
+  async start(): Promise<void> {
+    const session = await api.session();
+    this.speak();
+    if (session.account && session.account.role === "viewer") {
+      replace(this.body, el("p", { class: "warning" }, t("needsRole")));
+      return;
+    }
+    this.choosing.events = await api.events().catch(() => []);
+    this.draw();
+    window.setInterval(() => void this.poll(), POLL_MS);
+  }
+
+  private speak(): void {
+    const other = language() === "vi" ? "en" : "vi";
+    const turn = (): void => {
+      setLanguage(other);
+      localStorage.setItem("flycam.language", other);
+      this.speak();
+      this.draw();
+    };
+    document.title = `flycam – ${t("title")}`;
+    const turnButton = el("button", { type: "button", class: "language", lang: other, click: turn }, other === "vi" ? "Tiếng Việt" : "English");
+    const map = el("a", { class: "button to-map", href: "./" }, t("toMap"));
+    const header = el("header", { class: "top" }, el("div", { class: "brand" }, "flycam"), el("h1", {}, t("title")), map, turnButton);
+    replace(this.root, header, this.body);
+  }
+
+  private draw(): void {
+    if (this.state === "choosing") {
+      replace(this.body, this.choosing.element);
+      this.choosing.draw();
+      return;
+    }
+    replace(this.body, this.banner, this.notice, this.stages, this.actions, this.seen);
+    this.drawState();
+    this.drawLook();
+  }
+
+  private async chosen(list: Iterable<File>, name: string, event: string): Promise<void> {
+    this.card = cardOf(list);
+    if (!this.card.files.length) return this.choosing.say(t("noPhotos"));
+    if (this.card.files.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
+    this.names = [name, event];
+    this.look = null;
+    await this.send();
+  }
+
+  private async send(): Promise<void> {
+    if (!this.card) return;
+    this.server.isStopped = false;
+    this.problem = "";
+    this.speeds = [];
+    this.state = "sending";
+    this.draw();
+    const sender = (this.sender = new Sender(this.server, this.card, () => this.drawState()));
+    try {
+      const opened = await sender.announce(...this.names);
+      this.standing = opened;
+      if (!opened.saved) await sender.send(opened);
+      this.state = "sent";
+    } catch (error) {
+      if (this.state !== "sending") return;
+      this.state = "refused";
+      const why = error instanceof Error ? error.message || error.name : String(error);
+      this.problem = error instanceof Refused ? why : t("readFailed", why);
+    }
+    await this.poll();
+    this.draw();
+  }
+
+  private show(standing: Standing): void {
+    [this.state, this.standing, this.look, this.card, this.sender] = ["sent", standing, null, null, null];
+    this.draw();
+    void this.poll();
+  }
+
+  private pause(): void {
+    this.state = "paused";
+    this.server.isStopped = true;
+    this.draw();
+  }
+
+  private leave(): void {
+    [this.state, this.standing, this.look, this.sender, this.card] = ["choosing", null, null, null, null];
+    this.server.isStopped = false;
+    this.notice.hidden = true;
+    this.draw();
+    void this.poll();
+  }
+
+  private async poll(): Promise<void> {
+    if (this.state === "paused") return;
+    if (this.state === "choosing") return this.choosing.read();
+    const id = this.standing?.upload_id;
+    if (!id) return;
+    try {
+      const answer = await this.server.once(`/api/uploads/${id}`);
+      if (!answer || this.standing?.upload_id !== id) return;
+      this.standing = (await answer.json()) as Standing;
+      if (this.standing.looked && !this.look) {
+        const look = await this.server.once(`/api/uploads/${id}/look`);
+        this.look = look ? ((await look.json()) as Look) : null;
+        this.drawLook();
+      }
+    } catch (error) {
+      if (error instanceof Refused && error.status === 404 && this.state === "sent") return this.leave();
+      return; // who sends says what is wrong
+    }
+    this.drawState();
+  }
+
+  private waits(why: string | null): void {
+    if (this.state === "choosing") return;
+    this.notice.hidden = why === null;
+    write(this.notice, why || t("noLine"));
+  }
+
+  private drawState(): void {
+    const now = this.standing;
+    if (this.state === "choosing") return;
+    const saved = now?.saved ?? false;
+    const word = saved ? "saved" : this.state === "sent" ? "keeping" : this.state === "paused" ? "stopped" : this.state;
+    this.banner.className = `banner ${word}`;
+    write(this.banner, t(word as "saved"));
+    if (this.state === "refused") {
+      this.notice.hidden = false;
+      write(this.notice, this.problem);
+    }
+    if (!now) return;
+    const bytes = saved ? now.bytes : (this.sender?.bytes ?? now.bytes_received);
+    const heads = saved ? now.files : (this.sender?.heads ?? now.heads);
+    const [laidShare, laidText] = laidOf(now);
+    const trouble = now.waits_for ? inLanguage(now.waits_for.sentence_vi, now.waits_for.sentence) : "";
+    const why = now.stage === "failed" ? inLanguage(now.laid?.sentence_vi ?? "", now.laid?.sentence ?? "") : trouble;
+    replace(
+      this.stages,
+      stage(t("stageHeads"), heads / now.files, t("photosOf", heads, now.files)),
+      stage(t("stageBytes"), bytes / now.bytes, `${t("bytesOf", size(bytes), size(now.bytes))}${this.timeLeft(bytes, now.bytes)}`),
+      stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("photosOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
+      stage(t("stageLaid"), laidShare, laidText, why),
+    );
+    this.drawActions(now);
+  }
+
+  private drawActions(now: Standing): void {
+    const button = (word: "stop" | "goOn" | "again" | "another", click: () => void): HTMLElement =>
+      el("button", { type: "button", click }, t(word));
+    const again = (): void => void this.server.once(`/api/uploads/${now.upload_id}/lay`, { method: "POST" }).then(() => this.poll());
+    const flight = now.laid?.event_id;
+    replace(
+      this.actions,
+      now.stage === "laid" && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
+      this.state === "sending" && button("stop", () => this.pause()),
+      (this.state === "paused" || (this.state === "refused" && this.card)) && button("goOn", () => void this.send()),
+      now.stage === "failed" && button("again", again),
+      this.state !== "sending" && button("another", () => this.leave()),
+    );
+  }
+
+  private drawLook(): void {
+    const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
+    const waits = this.standing && !this.standing.saved ? el("p", { class: "hint" }, t("lookWaits", this.standing.files)) : null;
+    replace(this.seen, this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`) : waits, left);
+  }
+
+  /** From the acknowledged bytes of the last seconds. */
+  private timeLeft(bytes: number, total: number): string {
+    const ms = performance.now();
+    this.speeds = [...this.speeds.filter((one) => ms - one.ms < SPEED_OVER_MS), { ms, bytes }];
+    const first = this.speeds[0];
+    const rate = first ? (bytes - first.bytes) / (ms - first.ms) : 0;
+    if (this.state !== "sending" || !(rate > 0) || bytes >= total) return "";
+    return ` · ${t("left", formatAgo((total - bytes) / rate / 1000))}`;
+  }
+}
+
+function laidOf(now: Standing): [number, string] {
+  if (now.stage === "laid") {
+    const frames = now.laid?.frames;
+    return [1, frames ? t("laidUsed", frames.used, frames.read) : t("done")];
+  }
+  if (now.stage === "failed") return [0, t("failed")];
+  if (now.stage !== "laying") return [0, t("waiting")];
+  const at = now.progress;
+  return [at?.total ? at.done / at.total : 0, at ? `${t("laying")} ${at.done}/${at.total}` : t("laying")];
+}
+
+function stage(name: string, share: number, text: string, why = ""): HTMLElement {
+  const percent = Math.floor(100 * Math.min(1, share || 0));
+  return el(
+    "li",
+    { class: percent === 100 ? "stage full" : "stage" },
+    el("div", { class: "stage-head" }, el("strong", {}, name), el("span", {}, text)),
+    el("progress", { max: 100, value: percent, "aria-label": name }),
+    why && el("p", { class: "warning" }, why),
+  );
+}

@@ -1,0 +1,101 @@
+/** What the heads say: a sketch of the ground each photo sees, with gaps, and the sentences of the doctor. */
+
+import { el } from "../dom";
+import { inLanguage } from "../i18n";
+import { formatNumber } from "../numbers";
+import type { Look, Said } from "./server";
+import { t } from "./words";
+
+const SMEARED_PX = 1.5;
+const WIDTH = 640;
+const HEIGHT = 400;
+const MARGIN = 8;
+const MOST_SENTENCES = 6;
+const SVG = "http://www.w3.org/2000/svg";
+
+/** `picture`: address of the thumbnails on the ground. */
+export function lookPanel(look: Look, picture: string): HTMLElement {
+  if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, inLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
+  const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
+  return el(
+    "section",
+    { class: "look" },
+    title(),
+    el("ul", { class: "look-facts" }, ...facts.map((fact) => el("li", {}, fact))),
+    sketch(look, picture),
+    key(look),
+    sentences(look),
+  );
+}
+
+const title = (): HTMLElement => el("h2", {}, t("look"));
+
+function smearOf(look: Look): string {
+  if (!look.smear_known) return t("lookNoSmear");
+  return look.smeared ? t("lookSmeared", look.smeared, formatNumber(look.worst_smear_px ?? 0, 1)) : t("lookSharp");
+}
+
+function key(look: Look): HTMLElement {
+  const one = (kind: string, text: string): HTMLElement => el("li", {}, el("span", { class: `key ${kind}` }), text);
+  return el(
+    "ul",
+    { class: "look-key" },
+    one("photo", t("keyPhoto")),
+    look.smeared > 0 && one("smeared", t("keySmeared")),
+    look.gaps.length > 0 && one("gap", t("keyGap")),
+  );
+}
+
+function sentences(look: Look): HTMLElement {
+  const said: Said[] = [...look.problems.filter((one) => one.severity !== "info"), ...look.gaps, ...look.rejections];
+  const rest = said.length - MOST_SENTENCES;
+  return el(
+    "ul",
+    { class: "look-said" },
+    ...said.slice(0, MOST_SENTENCES).map((one) => el("li", {}, inLanguage(one.sentence_vi, one.sentence))),
+    rest > 0 && el("li", {}, t("more", rest)),
+  );
+}
+
+/** North up; a degree of longitude is shorter than one of latitude by the cosine of the latitude. */
+function sketch(look: Look, picture: string): Element {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", `0 0 ${WIDTH} ${HEIGHT}`);
+  svg.setAttribute("class", "sketch");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", t("lookMap"));
+  const rings: { kind: string; ring: number[][] }[] = [
+    ...look.photos.map(({ outline, smear_px }) => ({ kind: (smear_px ?? 0) > SMEARED_PX ? "smeared" : "photo", ring: outline })),
+    ...look.gaps.map(({ polygon }) => ({ kind: "gap", ring: polygon.coordinates[0] ?? [] })),
+  ];
+  const points = rings.flatMap(({ ring }) => ring);
+  const lons = points.map((point) => point[0] ?? 0);
+  const lats = points.map((point) => point[1] ?? 0);
+  const [west, south, north] = [least(lons), least(lats), -least(lats.map((lat) => -lat))];
+  const shrink = Math.cos((((south + north) / 2) * Math.PI) / 180);
+  const broad = (-least(lons.map((lon) => -lon)) - west) * shrink || 1e-6;
+  const scale = Math.min((WIDTH - 2 * MARGIN) / broad, (HEIGHT - 2 * MARGIN) / (north - south || 1e-6));
+  const left = (WIDTH - broad * scale) / 2;
+  const top = (HEIGHT - (north - south) * scale) / 2;
+  if (look.preview) {
+    const [w, s, e, n] = look.preview.bounds;
+    const image = document.createElementNS(SVG, "image");
+    const box = { x: left + (w - west) * shrink * scale, y: top + (north - n) * scale, width: (e - w) * shrink * scale, height: (n - s) * scale };
+    for (const [name, value] of Object.entries(box)) image.setAttribute(name, value.toFixed(1));
+    image.setAttribute("preserveAspectRatio", "none");
+    image.setAttribute("href", picture);
+    svg.append(image);
+    svg.classList.add("pictured");
+  }
+  for (const { kind, ring } of rings) {
+    const polygon = document.createElementNS(SVG, "polygon");
+    const place = ([lon = 0, lat = 0]: number[]): string =>
+      `${(left + (lon - west) * shrink * scale).toFixed(1)},${(top + (north - lat) * scale).toFixed(1)}`;
+    polygon.setAttribute("points", ring.map(place).join(" "));
+    polygon.setAttribute("class", kind);
+    svg.append(polygon);
+  }
+  return svg;
+}
+
+const least = (values: number[]): number => values.reduce((a, b) => Math.min(a, b), Infinity);

@@ -1,0 +1,140 @@
+/** What the server says of uploads, and requests that are made again until they are answered. */
+
+export interface Said {
+  sentence: string;
+  sentence_vi: string;
+}
+
+export interface Standing {
+  upload_id: string;
+  label: string;
+  name: string | null;
+  began: string;
+  expires: string;
+  stage: "receiving" | "keeping" | "laying" | "laid" | "failed";
+  files: number;
+  heads: number;
+  received: number;
+  stored: number;
+  bytes: number;
+  bytes_received: number;
+  bytes_stored: number;
+  saved: boolean;
+  looked: boolean;
+  progress: { stage: string; done: number; total: number } | null;
+  laid: (Partial<Said> & { flight_id?: string; event_id?: string; name?: string; frames?: { read: number; used: number } }) | null;
+  waits_for: Said | null;
+}
+
+export interface Part {
+  number: number;
+  path: string;
+  size: number;
+  offset: number;
+}
+
+export interface Opened extends Standing {
+  parts: Part[];
+}
+
+export interface Look extends Partial<Said> {
+  error?: string;
+  frames: number;
+  usable: number;
+  problems: (Said & { severity: string })[];
+  rejections: Said[];
+  gaps: (Said & { polygon: { type: string; coordinates: number[][][] } })[];
+  photos: { name: string; outline: [number, number][]; gsd_m: number; smear_px: number | null }[];
+  preview: { bounds: [number, number, number, number]; shown: number } | null;
+  smeared: number;
+  smear_known: number;
+  worst_smear_px: number | null;
+}
+
+/** The server will not take it, however often it is asked. */
+export class Refused extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 10_000;
+const LATER = new Set([408, 423, 425, 429, 500, 502, 503, 504, 507]);
+const PATIENCE_MS = 180_000; // a small piece over the thinnest line; a line that is cut is noticed sooner
+
+export const pause = (ms: number): Promise<void> => new Promise((done) => window.setTimeout(done, ms));
+
+export class Server {
+  /** Called with the reason while nothing gets through, and with null when it does again. */
+  onWait: (why: string | null) => void = () => undefined;
+  /** Called when a sign-in is needed; resolves when it is done. */
+  signIn: () => Promise<void> = () => Promise.reject(new Refused(401, ""));
+  isStopped = false;
+
+  /** One request; null if the line is down or the server says "later". Throws Refused. */
+  async once(path: string, init: RequestInit = {}): Promise<Response | null> {
+    if (this.isStopped) throw new Refused(0, "");
+    const stop = new AbortController();
+    const timer = window.setTimeout(() => stop.abort(), PATIENCE_MS);
+    try {
+      const language = document.documentElement.lang;
+      const headers = { "Tus-Resumable": "1.0.0", ...init.headers };
+      const answer = await fetch(`${path}?lang=${language}`, { ...init, headers, signal: stop.signal });
+      if (answer.status === 401) {
+        await this.signIn();
+        return null;
+      }
+      if (LATER.has(answer.status)) {
+        this.onWait(answer.status === 423 ? null : await messageOf(answer));
+        return null;
+      }
+      this.onWait(null);
+      if (answer.ok || answer.status === 409 || answer.status === 460) return answer;
+      throw new Refused(answer.status, await messageOf(answer));
+    } catch (error) {
+      if (error instanceof Refused) throw error;
+      this.onWait("");
+      return null;
+    } finally {
+      window.clearTimeout(timer);
+    }
+  }
+
+  /** The same until it is answered. */
+  async ask(path: string, init: RequestInit = {}): Promise<Response> {
+    for (let waitMs = FIRST_WAIT_MS; ; waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS)) {
+      const answer = await this.once(path, init);
+      if (answer) return answer;
+      await online(waitMs);
+    }
+  }
+
+  async json<T>(path: string, init: RequestInit = {}): Promise<T> {
+    for (;;) {
+      const text = await this.ask(path, init).then((answer) => answer.text().catch(() => null));
+      if (text !== null) return JSON.parse(text) as T;
+    }
+  }
+}
+
+/** Wait, but not longer than until the machine has a network again. */
+function online(ms: number): Promise<void> {
+  return new Promise((done) => {
+    const go = (): void => {
+      window.removeEventListener("online", go);
+      window.clearTimeout(timer);
+      done();
+    };
+    const timer = window.setTimeout(go, ms);
+    window.addEventListener("online", go);
+  });
+}
+
+async function messageOf(answer: Response): Promise<string> {
+  const said = (await answer.json().catch(() => null)) as { message?: string } | null;
+  return said?.message ?? `HTTP ${answer.status}`;
+}
