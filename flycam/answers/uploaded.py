@@ -18,8 +18,8 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_look(looked: Looked, smeared_px: float) -> Answer:
-    """As `flycam inspect` answers, and: photos[] with outline (lon, lat ring), gsd_m, smear_px; preview: bounds
-    of its picture, photos shown in it; smeared: how many lose small things to the aircraft's own motion.
+    """As `flycam inspect` answers, and: photos[] with outline (lon, lat ring), gsd_m, smear_px; preview:
+    bounds of its picture, photos shown in it; smeared: how many lose small things to the aircraft's motion.
     """
     answer, _ = of_inspection(looked.inspection)
     photos: list[dict[str, Any]] = []
