@@ -34,6 +34,12 @@ class Recordings:
         with self._database.read() as connection:
             return [_piece(row) for row in connection.execute(query)]
 
+    def seconds_kept(self, flight_id: str) -> float:
+        """How much video of a flight is kept; 0 where none is."""
+        kept = _mine.c.flight_id == flight_id, _mine.c.let_go_ns.is_(None)
+        with self._database.read() as connection:
+            return float(connection.execute(select(func.sum(_mine.c.seconds)).where(*kept)).scalar() or 0.0)
+
     def beyond(self, most_bytes: int) -> list[RecordedPiece]:
         """The oldest pieces of all flights, so many that without them no more than this is kept."""
         kept = _mine.c.let_go_ns.is_(None)

@@ -78,6 +78,8 @@ class Upload:
             elif word == _LAID:
                 self.is_laid = True
         self._journal.lines.clear()
+        if self.is_laid:
+            shutil.rmtree(folder / "card", ignore_errors=True)  # what a kill left
         self.touched_s = self.manifest.created_s  # when something arrived last
         with suppress(FileNotFoundError):
             self.touched_s = max(self.touched_s, (folder / JOURNAL).stat().st_mtime)

@@ -84,18 +84,20 @@ class _Bound:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._taken = 0
+        self._is_whole = False
         self._has_answered = False
         self._refusal: Refused | None = None
 
     async def receive(self) -> Message:
         """The next part. Raises Refused 408, 413."""
-        if self._has_answered:
+        if self._is_whole or self._has_answered:
             return await self._receive()  # the wait for a listener to leave has no end
         try:
             message = await asyncio.wait_for(self._receive(), IDLE_S)
         except TimeoutError as error:
             self._refusal = too_slow()
             raise self._refusal from error
+        self._is_whole = not message.get("more_body", False)
         self._taken += len(message.get("body", b""))
         if self._taken > MAX_BYTES:
             self._refusal = too_large(MAX_BYTES)

@@ -156,6 +156,7 @@ def _flight(
         "last": iso(flight.last_ns),
         "bounds": flight.bounds_lonlat_deg,
         "operator": flight.operator,
+        "recorded_s": round(catalog.recordings.seconds_kept(flight.flight_id), 1),
         "work_crs": flight.work_crs,
         "vertical_datum": flight.vertical_datum,
         "warnings": [

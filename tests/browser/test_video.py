@@ -226,3 +226,29 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
         finally:
             over.set()
             flight.join(40.0)
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_the_video_of_a_flight_that_has_landed_is_played_from_the_list(
+    open_page: OpenPage, own_address: str, own_world: World, film: VideoDrillReport, size: str,
+    screenshots: Path,
+) -> None:  # fmt: skip
+    record(own_world, film.video, pictures=120, flight_id=own_world.after)
+    page = open_page(size=size, link="lang=vi", url=own_address)
+    if size == "phone":
+        page.get_by_role("button", name="Danh sách").click()
+    listed = page.locator(f'[data-flight="{own_world.after}"]')
+    expect(page.locator(".flight-actions").get_by_role("button", name="Video")).to_have_count(1)
+    listed.get_by_role("button", name="Video").click()
+    card = page.locator(".film-card")
+    expect(card.locator("video")).to_be_visible()
+    expect(card).to_contain_text("Thung lũng Nậm Lúc – sau bão")
+    assert soon(lambda: seconds_of(card) > 0, page)
+    began = seconds_of(card)
+    assert soon(lambda: seconds_of(card) >= began + 5, page)  # from its beginning over the first piece's end
+    box, view = card.bounding_box(), page.viewport_size
+    assert box is not None and view is not None and box["x"] >= 0 and box["y"] >= 0
+    assert box["x"] + box["width"] <= view["width"] and box["y"] + box["height"] <= view["height"]
+    page.screenshot(path=screenshots / f"landed-{size}.png")
+    card.get_by_role("button", name="Đóng video").click()
+    expect(card).to_be_hidden()

@@ -317,6 +317,18 @@ def test_slow_clients_are_let_go(url: str, monkeypatch: pytest.MonkeyPatch) -> N
         assert offset(client, path) == 1
 
 
+def test_who_listens_is_not_a_slow_client(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "IDLE_S", 0.3)
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as line:
+        line.sendall(f"GET /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {LAN}\r\n\r\n".encode())
+        line.settimeout(2.0)
+        assert b" 200 " in line.recv(4000)
+        with pytest.raises(TimeoutError):  # it stays open, and has nothing to say
+            while line.recv(4000):
+                pass
+
+
 def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
     card = {"files": [{"path": f"{n}.jpg", "size": 1000} for n in range(40)]}

@@ -625,6 +625,7 @@ class CatalogSuite(ABC):
         assert catalog.recordings.of_flight("f1")[0] == replace(first, let_go_ns=STORM_NS + 60 * SECOND)
         assert catalog.recordings.beyond(9_999_999_999) == [other]
         assert first.ended_ns == second.began_ns
+        assert [catalog.recordings.seconds_kept(one) for one in ("f1", "f2", "f3")] == [10.0, 10.0, 0.0]
 
     def test_a_live_flight_bears_the_name_on_record_and_is_gone_once_it_is_withdrawn(
         self, catalog: Catalog

@@ -93,6 +93,8 @@ export interface FlightInfo {
   last: string;
   bounds: [number, number, number, number] | null;
   operator: string | null;
+  /** Seconds of its video that are kept; 0 of a flight with photos only. */
+  recorded_s: number;
   vertical_datum: string;
   work_crs: string;
   warnings: Warning[];
@@ -259,8 +261,9 @@ export const api = {
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),
   flights: () => get<FlightInfo[]>("/api/flights"),
-  /** Recorded pieces of a live flight's last seconds, oldest first. */
-  video: (flightId: string, lastS: number) => get<VideoPiece[]>(`/api/video/${encodeURIComponent(flightId)}`, { last_s: lastS }),
+  /** Recorded pieces of a live flight's last seconds, null: all of it, oldest first. */
+  video: (flightId: string, lastS: number | null) =>
+    get<VideoPiece[]>(`/api/video/${encodeURIComponent(flightId)}`, lastS === null ? {} : { last_s: lastS }),
   airborne: () => get<AirborneFlight[]>("/api/airborne"),
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),

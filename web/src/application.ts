@@ -18,6 +18,7 @@ import { AirborneCards, flyingHere } from "./panel/airborne";
 import { Elsewhere } from "./panel/elsewhere";
 import { EvidenceCard } from "./panel/evidence";
 import { FlightList } from "./panel/flights";
+import { FilmCard } from "./panel/video";
 import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
 import { Readout } from "./panel/readout";
@@ -51,6 +52,7 @@ export class Application {
     () => this.leaveFor(() => void this.showWhole()),
     (flight) => this.goTo(flight),
   );
+  private readonly film = new FilmCard();
   private readonly airborne = new AirborneCards(
     (one) => this.leaveFor(() => this.showAircraft(one)),
     (id) => this.chooseEvent(id),
@@ -81,7 +83,11 @@ export class Application {
       if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
     });
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id));
-    this.flights = new FlightList(store, (flight) => this.goTo(flight));
+    this.flights = new FlightList(
+      store,
+      (flight) => this.goTo(flight),
+      (flight) => this.playFilm(flight),
+    );
     this.layers = new LayerPanel(store);
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
@@ -129,7 +135,7 @@ export class Application {
   private lay(): void {
     const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.position.element, this.card.element];
+    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.film.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
@@ -192,6 +198,7 @@ export class Application {
     writeLink({ lang: state.language === "en" ? "en" : "" });
     labelControls(this.map);
     this.search.relabel();
+    this.film.relabel();
     this.openPanel(this.root.classList.contains("panel-open"));
     this.showPosition(this.map.getView().getCenter());
   }
@@ -205,8 +212,15 @@ export class Application {
   private chooseEvent(eventId: string): void {
     writeLink({ event: eventId });
     this.card.close();
+    this.film.close();
     this.store.set({ eventId, selectedFlight: null });
     void this.showNewest();
+  }
+
+  private playFilm(flight: FlightInfo): void {
+    this.openPanel(false);
+    this.card.close();
+    this.film.show(flight.flight_id, flight.name);
   }
 
   private goTo(flight: FlightInfo): void {

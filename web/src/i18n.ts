@@ -183,6 +183,7 @@ const words = {
   aloftRecorded: ["Video đã ghi: {0}", "Video recorded: {0}"],
   aloftNewest: ["Hình mới nhất từ máy bay", "The newest picture from the aircraft"],
   videoPlay: ["Xem lại video", "Play the video"],
+  videoOfFlight: ["Video", "Video"],
   videoClose: ["Đóng video", "Close the video"],
   videoNone: ["Chưa ghi được đoạn video nào", "No video is recorded yet"],
   videoWithheld: ["Video này đã bị rút, chỉ quản trị viên xem được", "This video was withdrawn: administrators only"],

@@ -17,6 +17,7 @@ export class FlightList {
   constructor(
     private readonly store: Store,
     private readonly goTo: (flight: FlightInfo) => void,
+    private readonly play: (flight: FlightInfo) => void,
   ) {}
 
   /** A choice that is open under the reader's hand stays: what is only newer is written when it is left. */
@@ -100,6 +101,8 @@ export class FlightList {
           { type: "button", "aria-expanded": String(open), click: () => this.select(flight, open) },
           open ? t("hideDetails") : t("details"),
         ),
+        flight.recorded_s > 0 &&
+          el("button", { type: "button", click: () => this.play(flight) }, t("videoOfFlight")),
       ),
       open && this.detail(flight),
     );

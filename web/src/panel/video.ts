@@ -1,6 +1,6 @@
 /**
- * The recorded video of a live flight: its last minutes, one piece after the other, each a whole MP4 that any browser
- * with H.264 plays. While the flight is in the air new pieces are asked for as they come.
+ * The recorded video of a live flight, one piece after the other, each a whole MP4 that any browser with H.264 plays: of
+ * one in the air its last minutes, and new pieces as they come; of one that has landed all, in a card of its own.
  */
 
 import { api, type VideoPiece } from "../api";
@@ -36,6 +36,7 @@ export class VideoPlayer {
   constructor(
     private readonly flightId: string,
     private readonly isFlying: () => boolean,
+    private readonly isWhole = false,
   ) {
     this.video.muted = true;
     this.video.addEventListener("ended", () => this.go(this.at + 1));
@@ -78,16 +79,15 @@ export class VideoPlayer {
     this.element.hidden = false;
     this.say(null);
     if (!(await this.ask())) return;
-    const first = this.pieces.length - 1;
     let back = 0;
-    let start = first;
+    let start = this.isWhole ? 0 : this.pieces.length - 1;
     while (start > 0 && (back += this.pieces[start]?.seconds ?? 0) < BACK_S) start -= 1;
     this.go(Math.max(0, start));
   }
 
   /** The list anew; what is played stays what it is. */
   private async ask(): Promise<boolean> {
-    const all = await api.video(this.flightId, LAST_S).catch(() => null);
+    const all = await api.video(this.flightId, this.isWhole ? null : LAST_S).catch(() => null);
     if (!this.isOpen) return false;
     if (!all) {
       this.say("videoFailed");
@@ -157,5 +157,39 @@ export class VideoPlayer {
     write(this.when, piece ? formatSeconds(new Date(piece.began).getTime() + this.video.currentTime * 1000) : "");
     this.download.hidden = !piece;
     this.slider.hidden = this.pieces.length < 2;
+  }
+}
+
+/** The video of a flight that is in the list, beside the map. */
+export class FilmCard {
+  private readonly name = el("h2");
+  private readonly shut = el("button", { type: "button", class: "close", click: () => this.close() }, "×");
+  private readonly place = el("div");
+  readonly element = el(
+    "aside",
+    { class: "film-card", hidden: true },
+    el("div", { class: "card-head" }, this.name, this.shut),
+    this.place,
+  );
+  private player: VideoPlayer | null = null;
+
+  show(flightId: string, name: string): void {
+    this.player?.close();
+    this.player = new VideoPlayer(flightId, () => false, true);
+    this.place.replaceChildren(this.player.element);
+    write(this.name, name);
+    this.element.hidden = false;
+    this.player.toggle();
+    this.relabel();
+  }
+
+  close(): void {
+    this.player?.close();
+    this.element.hidden = true;
+  }
+
+  relabel(): void {
+    this.shut.setAttribute("aria-label", t("videoClose"));
+    this.player?.relabel();
   }
 }
