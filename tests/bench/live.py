@@ -1,7 +1,9 @@
 """A filmed drill laid by `flycam live` as a process: keeping up, how late tiles are, the clock, the places.
 
 Films of three seeds with turns and a straight, steady one, 640×360 at 15 pictures a second; the first again
-at its own speed. Processor time beside the floor: bare decoding of the same film in this process.
+at its own speed. Processor time beside the floor: bare decoding of the same film in this process. Beside the
+places: the same frames laid by the log alone, and by the exact poses (what is left then is trees and houses
+that lean, which no pose mends).
 """
 
 from __future__ import annotations
@@ -9,17 +11,30 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
 
+from flycam.catalog.catalog import open_catalog
 from flycam.drill.truth import read_truth
 from flycam.drill.video import VIDEO_NAME, write_video_drill
 from flycam.drill.video_course import VideoPlan
+from flycam.frame.frame import picture_name
+from flycam.geometry.exterior import ExteriorOrientation
+from flycam.ingest.video import VideoPicture
+from flycam.pipeline.export import export_flight
+from flycam.pipeline.live import live
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.live_registration import LiveRegistration
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.workspace import Workspace
+from flycam.store.opening import open_store
 from tests.bench.flights import ROOT
 from tests.bench.processes import FLYCAM, Finished, run_process
 from tests.bench.table import Row
@@ -43,14 +58,20 @@ def measure() -> list[Row]:
     films = [_film(seed) for seed in SEEDS]
     with _flown(films[0], "--realtime", log="srt") as paced:
         pace = paced.answer
-    clocks, places, throughput = [], [], None
+    clocks, throughput = [], None
+    places: dict[str, list[np.ndarray]] = {"fitted": [], "by the log": [], "exact poses": []}
     for film in films:
         with _flown(film, log="tlog") as flown:
             true_s = read_truth(film).facts["clock_offset_s"]
             found = flown.answer["clock_offset_s"]
             clocks.append(abs(found - true_s) * 1e3 if found is not None else float("inf"))
-            places.append(patch_errors(flown.mosaic, read_truth(film)).errors_m(after_shift=True))
+            places["fitted"].append(_errors_m(flown.mosaic, film))
             throughput = throughput or flown
+        places["by the log"].append(_laid_by(film, found, lambda told, _name: told))
+        exact = read_truth(film).exteriors
+        places["exact poses"].append(
+            _laid_by(film, found, lambda told, name, all_=exact: _at(told, all_[name]))
+        )
     with _flown(_film(1, strips=1, is_steady=True), log="tlog") as straight:
         sigma_s = straight.answer["clock_sigma_s"]
     decode_s = _bare_decode_s(films[0] / VIDEO_NAME)
@@ -105,17 +126,56 @@ def _late_row(pace: dict, which: str, limit_ms: float) -> Row:
     )
 
 
-def _place_row(places: list[np.ndarray], share: int, limit_m: float) -> Row:
-    each = [float(np.percentile(errors, share)) for errors in places]
+def _place_row(places: dict[str, list[np.ndarray]], share: int, limit_m: float) -> Row:
+    each = {how: [float(np.percentile(one, share)) for one in errors] for how, errors in places.items()}
+    worst = max(each["fitted"])
     return Row(
         what=f"live mosaic after one shift, {share} % (worst of three)",
-        measured=f"{max(each):.2f} m",
-        peer="the truth",
-        ratio=max(each),
+        measured=f"{worst:.2f} m",
+        peer=f"by the log alone {max(each['by the log']):.2f} m",
+        ratio=worst,
         required=limit_m,
         sense="at most",
-        notes=(", ".join(f"{m:.2f} m" for m in each),),
+        notes=tuple(f"{how}: {', '.join(f'{m:.2f} m' for m in found)}" for how, found in each.items()),
     )
+
+
+def _errors_m(mosaic: Path, film: Path) -> np.ndarray:
+    return patch_errors(mosaic, read_truth(film)).errors_m(after_shift=True)
+
+
+def _at(told: ExteriorOrientation, true: ExteriorOrientation) -> ExteriorOrientation:
+    return replace(told, projection_centre_m=true.projection_centre_m, rotation=true.rotation)
+
+
+def _laid_by(
+    film: Path, clock_offset_s: float, pose_of: Callable[[ExteriorOrientation, str], ExteriorOrientation]
+) -> np.ndarray:
+    """Errors of the same film laid in this process by poses of our own: pose_of(told, picture's name)."""
+
+    def pose(
+        _self: LiveRegistration, picture: VideoPicture, told: ExteriorOrientation, *_: object, **__: object
+    ):
+        return pose_of(told, picture_name(VIDEO_NAME, picture.pts_ns))
+
+    with tempfile.TemporaryDirectory() as scratch, mock.patch.object(LiveRegistration, "pose", pose):
+        root, video = Path(scratch), film / VIDEO_NAME
+        workspace = Workspace(
+            store=open_store((root / "store").as_uri()),
+            catalog=open_catalog(f"sqlite:///{root / 'catalog.sqlite'}"),
+            box="bench",
+            cache_dir=root / "cache",
+        )
+        register_dem(workspace, film / "dem.tif")
+        request = LiveRequest(
+            video=str(video),
+            telemetry=str(video.with_suffix(".tlog")),
+            camera=film / "camera.json",
+            clock_offset_s=clock_offset_s,
+        )
+        flight_id = live(workspace, request, Labels()).flight.flight_id
+        export_flight(workspace, flight_id, root / "live.tif")
+        return _errors_m(root / "live.tif", film)
 
 
 def _throughput_row(flown: _Flown, decode_s: float) -> Row:

@@ -1,0 +1,115 @@
+"""A film's frames on the map fitted to each other: what is recorded, replayed, said, and begun from later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from flycam.answers.filmed import of_live
+from flycam.catalog.placement_rows import as_placed, placement_of
+from flycam.catalog.records import FrameRecord, FrameStatus
+from flycam.drill.video import VideoDrillReport
+from flycam.frame.left_out import unfitted_said
+from flycam.geometry.exterior import PoseSource
+from flycam.ingest.video import VideoPicture
+from flycam.pipeline.finish_block import block_frames, prior_pose
+from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_registration import HURRIED, LiveRegistration
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.workspace import silent
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+def flown(house: House, film: VideoDrillReport) -> LiveReport:
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    return live(house.workspace, request, Labels(), silent)
+
+
+def used(house: House, report: LiveReport) -> list[FrameRecord]:
+    return house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+
+
+@pytest.fixture
+def laid(film: VideoDrillReport, make_house: MakeHouse) -> tuple[House, LiveReport]:
+    house = make_house(film)
+    return house, flown(house, film)
+
+
+def test_a_frame_lies_where_it_fits_and_keeps_what_the_log_told(laid: tuple[House, LiveReport]) -> None:
+    house, report = laid
+    records = used(house, report)
+    fitted = [one for one in records if one.exterior.source is PoseSource.REGISTERED]
+    assert len(fitted) >= report.fitted >= 0.7 * len(records)
+    assert report.fitted + sum(report.by_log.values()) == report.new == len(records)
+    for record in records:
+        assert record.header.exterior_prior.source is PoseSource.GNSS
+        assert prior_pose(record) == record.header.exterior_prior  # what `finish` begins from
+    assert any(one.exterior.rotation != one.header.exterior_prior.rotation for one in fitted)
+    priors = [frame.exterior.projection_centre_m for frame in block_frames(records)]
+    assert priors == [one.header.exterior_prior.projection_centre_m for one in records]
+
+
+def test_replay_from_the_records_gives_the_same_tiles(laid: tuple[House, LiveReport]) -> None:
+    house, report = laid
+    (mosaic,) = live_mosaics(house.workspace, report.flight.flight_id)
+    before = house.tiles(mosaic.mosaic_id)
+    everywhere = [one.tiles for one in used(house, report)]
+    assert refold_mosaic(house.workspace, mosaic, silent, also=everywhere, check=True).lines == 0
+    assert house.tiles(mosaic.mosaic_id) == before
+
+
+def test_a_placement_learned_elsewhere_leaves_the_log_s_pose(laid: tuple[House, LiveReport]) -> None:
+    house, report = laid
+    record = next(one for one in used(house, report) if one.exterior.source is PoseSource.REGISTERED)
+    assert as_placed(record, [placement_of(record)]) == record
+    again = replace(record, exterior=replace(record.header.exterior_prior, version=1))
+    placed = as_placed(record, [placement_of(record), placement_of(again)])
+    assert placed.exterior == again.exterior and prior_pose(placed).version == 1
+
+
+def test_it_is_said_how_many_were_fitted_and_why_others_were_not(laid: tuple[House, LiveReport]) -> None:
+    _, report = laid
+    answer, lines = of_live(report)
+    assert (answer["fitted"], answer["by_log"]) == (report.fitted, report.by_log)
+    assert any(f"{report.fitted} frames fitted to those before" in line for line in lines)
+    _, lines_vi = of_live(replace(report, by_log={"few": 2, HURRIED: 1}), "vi")
+    said = unfitted_said({"few": 2, HURRIED: 1}, "vi")
+    assert any(said in line and "đặt theo nhật ký" in line for line in lines_vi)
+    assert "few" not in said and HURRIED not in said
+
+
+def test_hurried_pictures_are_laid_without_a_look_and_counted(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay = LiveLaying.lay
+
+    def hurried(self: LiveLaying, picture: VideoPicture, told, **_: bool) -> bool:
+        return lay(self, picture, told, hurried=True)
+
+    monkeypatch.setattr(LiveLaying, "lay", hurried)
+    house = make_house(film)
+    report = flown(house, film)
+    assert report.fitted == 0 and report.by_log == {HURRIED: report.new}
+    assert all(one.exterior == one.header.exterior_prior for one in used(house, report))
+
+
+def test_what_lies_on_the_map_is_not_counted_again(laid: tuple[House, LiveReport]) -> None:
+    house, report = laid
+    record = used(house, report)[0]
+    registration = LiveRegistration(record.header.interior)
+    width, height = record.header.interior.image_size_px
+    picture = VideoPicture(
+        pts_ns=0, t_utc_ns=0, arrived_ns=0, pixels=np.zeros((height, width, 3), dtype=np.uint8)
+    )
+    terrain = recorded_terrain(house.workspace, record.dem_id)
+    lies = registration.pose(picture, prior_pose(record), terrain, record.exterior)
+    assert lies == record.exterior and registration.fitted == 0 and not registration.by_log
