@@ -14,7 +14,8 @@ if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of
 
 
 def of_live(report: LiveReport, language: str = "en") -> Answered:
-    """flight_id, frames, latency_ms{p50,p95}, dropped{reason:n}, clock_offset_s, clock_sigma_s, and more.
+    """flight_id, frames, latency_ms{p50,p95}, first_tile_s, dropped{reason:n}, clock_offset_s, clock_sigma_s,
+    and more.
 
     clock_offset_s is null where it is not known: its sigma says how little.
     """
@@ -31,6 +32,7 @@ def of_live(report: LiveReport, language: str = "en") -> Answered:
         "fitted": report.fitted,
         "by_log": dict(report.by_log),
         "latency_ms": {"p50": half, "p95": most},
+        "first_tile_s": None if math.isnan(report.first_tile_s) else round(report.first_tile_s, 3),
         "dropped": report.dropped,
         "clock_offset_s": round(clock.offset_s, 4) if clock.is_known else None,
         "clock_sigma_s": round(clock.sigma_s, 4),

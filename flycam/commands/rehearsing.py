@@ -19,6 +19,7 @@ _PHOTO_ONLY = {
     "pitch_deg": "--pitch",
     "yaw_step_deg": "--yaw-step",
     "dem_error": "--dem-error",
+    "readout_ms": "--readout-ms",
 }
 _VIDEO_ONLY = {
     "seconds": "--seconds",
@@ -112,7 +113,12 @@ def _film(out: Path, filmed: dict[str, Any], options: dict[str, Any], bar: Progr
         report = write_video_drill(
             out,
             progress=lambda n, m: bar("render", n, m),
-            plan=VideoPlan(seconds=filmed["seconds"], strips=filmed["strips"], gsd_m=options["gsd_m"]),
+            plan=VideoPlan(
+                seconds=filmed["seconds"],
+                strips=filmed["strips"],
+                gsd_m=options["gsd_m"],
+                speed_mps=options["speed_mps"],
+            ),
             size_px=filmed["size"],
             clock_offset_s=filmed["clock_offset_s"],
             **{name: options[name] for name in ("seed", "after", "relief_m", "noise")},

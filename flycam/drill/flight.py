@@ -56,6 +56,17 @@ class Exposure:
     strip: int
 
 
+def require_speed(speed_mps: float) -> None:
+    """Raises OptionUnusable for a speed at which no drill flies."""
+    if not _SLOWEST_MPS <= speed_mps <= _FASTEST_MPS:
+        raise OptionUnusable(
+            f"speed {speed_mps:g}: a drill flies at {_SLOWEST_MPS:g} to {_FASTEST_MPS:g} m/s: "
+            "choose a speed in between",
+            vi=f"speed {speed_mps:g}: chuyến bay diễn tập bay {_SLOWEST_MPS:g} đến {_FASTEST_MPS:g} "
+            "m/s; hãy chọn trong khoảng đó",
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightPlan:
     """Strips along the valley.
@@ -83,13 +94,7 @@ class FlightPlan:
                 vi=f"pitch {self.pitch_deg:g}: máy ảnh diễn tập nhìn xuống từ {NADIR_DEG:g} (thẳng đứng) đến "
                 f"{FLATTEST_DEG:g} độ; hãy chọn trong khoảng đó",
             )
-        if not _SLOWEST_MPS <= self.speed_mps <= _FASTEST_MPS:
-            raise OptionUnusable(
-                f"speed {self.speed_mps:g}: a drill flies at {_SLOWEST_MPS:g} to {_FASTEST_MPS:g} m/s: "
-                "choose a speed in between",
-                vi=f"speed {self.speed_mps:g}: chuyến bay diễn tập bay {_SLOWEST_MPS:g} đến {_FASTEST_MPS:g} "
-                "m/s; hãy chọn trong khoảng đó",
-            )
+        require_speed(self.speed_mps)
         if not (1 <= self.strips <= _MOST_PHOTOS and 1 <= self.per_strip <= _MOST_PHOTOS):
             raise OptionUnusable(
                 f"photos {self.strips} {self.per_strip}: a drill has 1 to {_MOST_PHOTOS} strips of 1 to "

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from flycam.drill.flight import SPEED_MPS, Exposure, mean_ground, true_exposure
+from flycam.drill.flight import SPEED_MPS, Exposure, mean_ground, require_speed, true_exposure
 from flycam.drill.noise import Floats, noise_of_time
 from flycam.drill.relief import WORK_CRS, Valley, valley_fields
 from flycam.errors import OptionUnusable
@@ -37,7 +37,8 @@ _NOD_DEG = 1.0  # the gimbal's mean nod from nadir: its wobble never takes it pa
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoPlan:
-    """seconds of video at `fps` pictures a second; strips None: as many as fit well; gsd_m as in FlightPlan.
+    """seconds of video at `fps` pictures a second; strips None: as many as fit well; gsd_m, speed_mps as in
+    FlightPlan.
 
     is_steady  no gusts, no wobble: with one strip nothing in the pictures tells one moment from another
     """
@@ -47,6 +48,7 @@ class VideoPlan:
     strips: int | None = None
     gsd_m: float = 0.2
     is_steady: bool = False
+    speed_mps: float = SPEED_MPS
 
     def __post_init__(self) -> None:
         if not SHORTEST_S <= self.seconds <= LONGEST_S:
@@ -56,6 +58,7 @@ class VideoPlan:
                 vi=f"--seconds {self.seconds:g}: chuyến diễn tập quay từ {SHORTEST_S:g} đến {LONGEST_S:g} "
                 "giây; hãy chọn trong khoảng đó",
             )
+        require_speed(self.speed_mps)
 
     @property
     def frames(self) -> int:
@@ -144,10 +147,11 @@ def _flown(
     plan: VideoPlan, camera: InteriorOrientation, time_s: Floats
 ) -> tuple[Floats, Floats, Floats, NDArray[np.intp]]:
     """Valley coordinates (along, across), course from the azimuth, and strip number at times (N each)."""
-    way_m, spacing = SPEED_MPS * plan.seconds, plan.gsd_m * camera.image_size_px[0] * (1.0 - _SIDE_OVERLAP)
-    strips = plan.strips or max(1, round((way_m + spacing) / (spacing * (1.0 + _STRIP_PER_SPACING))))
+    speed = plan.speed_mps
+    way_m, spacing = speed * plan.seconds, plan.gsd_m * camera.image_size_px[0] * (1.0 - _SIDE_OVERLAP)
+    strips = plan.strips or _strips_that_fit_well(way_m, spacing, speed)
     length = (way_m - (strips - 1) * spacing) / strips
-    if length < SPEED_MPS * _SMOOTH_S:
+    if length < speed * _SMOOTH_S:
         raise OptionUnusable(
             f"--strips {strips}: so many do not fit into {plan.seconds:g} s: give fewer or more seconds",
             vi=f"--strips {strips}: không đủ {plan.seconds:g} giây cho ngần ấy dải; hãy giảm số dải hoặc "
@@ -158,14 +162,14 @@ def _flown(
     is_strip = np.arange(legs) % 2 == 0
     turned = -np.array([(0, 1, 2, 1)[leg % 4] for leg in range(legs)]) * (math.pi / 2.0)
     metres = np.where(is_strip, length, spacing)
-    metres[0] += _PAD_S * SPEED_MPS
-    metres[-1] += _PAD_S * SPEED_MPS
+    metres[0] += _PAD_S * speed
+    metres[-1] += _PAD_S * speed
     corners = np.concatenate([[0.0], np.cumsum(metres)])
     steps = metres[:, None] * np.stack([np.cos(turned), -np.sin(turned)], axis=1)
     places = np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
-    middle = (_PAD_S * SPEED_MPS + length / 2.0, (strips - 1) * spacing / 2.0 - _BLOCK_MIDDLE_ACROSS_M)
+    middle = (_PAD_S * speed + length / 2.0, (strips - 1) * spacing / 2.0 - _BLOCK_MIDDLE_ACROSS_M)
     places -= middle
-    way = (time_s + _PAD_S) * SPEED_MPS
+    way = (time_s + _PAD_S) * speed
     along, across = (np.interp(way, corners, column) for column in places.T)
     leg = np.clip(np.searchsorted(corners, way, side="right") - 1, 0, legs - 1)
     smooth = [
@@ -174,6 +178,13 @@ def _flown(
     ]
     # beyond its samples the line is straight, which "nearest" is not: the pad is longer than the kernel
     return smooth[0], smooth[1], smooth[2], (leg // 2).astype(np.intp)
+
+
+def _strips_that_fit_well(way_m: float, spacing_m: float, speed_mps: float) -> int:
+    """As many as make strips of `_STRIP_PER_SPACING`, if each is long enough to be flown straight."""
+    well = round((way_m + spacing_m) / (spacing_m * (1.0 + _STRIP_PER_SPACING)))
+    at_most = int((way_m + spacing_m) / (speed_mps * _SMOOTH_S + spacing_m))
+    return max(1, min(well, at_most))
 
 
 def _ground_below(valley: Valley, time_s: Floats, along: Floats, across: Floats) -> Floats:

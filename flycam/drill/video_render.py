@@ -1,4 +1,7 @@
-"""Pictures of a video, rendered faster than photos: rays are cast for every second pixel of every second row.
+"""Pictures of a video, rendered faster than photos: rays are cast for every `step_px`-th pixel of every
+`step_px`-th row.
+
+A plain picture, of far fewer rays, has the ground's colours without light, haze and lens.
 
 Between them the ground points are interpolated, which is exact to a fraction of a cell on open ground and
 smears the ground over two pixels at edges that hide something (crowns, eaves); colours are read for every
@@ -20,16 +23,18 @@ from flycam.drill.world import DrillWorld
 from flycam.geometry.camera import undistorted_directions
 from flycam.geometry.interior import InteriorOrientation
 
-STEP_PX = 2
+STEP_PX, _PLAIN_STEP_PX = 2, 24
 _LENS_BLUR_PX = 0.45
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRenderer:
-    """coarse: rays at image points (STEP_PX column, STEP_PX row); size_px (width, height) of the pictures."""
+    """coarse: rays at image points (step_px column, step_px row); size_px (width, height) of the pictures."""
 
     coarse: Renderer
     size_px: tuple[int, int]
+    step_px: int
+    is_plain: bool
 
     def picture(self, exposure: Exposure) -> NDArray[np.uint8]:
         """H×W×3 uint8, RGB."""
@@ -43,6 +48,8 @@ class VideoRenderer:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
+        if self.is_plain:
+            return np.asarray(colour)
         light, clear = self.coarse.light(exposure, points)
         linear = LINEAR[colour]
         linear *= self._filled(light * clear)[..., None]
@@ -55,12 +62,12 @@ class VideoRenderer:
         """Values of the lattice carried to every pixel: H×W float32."""
         width, height = self.size_px
         rows, cols = coarse.shape
-        # a lattice point lies on pixel (STEP_PX k): resize keeps centres, so the map is written out
-        turn = np.array([[STEP_PX, 0.0, 0.0], [0.0, STEP_PX, 0.0]])
+        # a lattice point lies on pixel (step_px k): resize keeps centres, so the map is written out
+        turn = np.array([[self.step_px, 0.0, 0.0], [0.0, self.step_px, 0.0]])
         out = cv2.warpAffine(
             coarse.astype(np.float32),
             turn,
-            (STEP_PX * cols, STEP_PX * rows),
+            (self.step_px * cols, self.step_px * rows),
             flags=cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
@@ -68,12 +75,18 @@ class VideoRenderer:
 
 
 def prepare_video_renderer(
-    world: DrillWorld, camera: InteriorOrientation, seed: int, weather: Weather | None = None
+    world: DrillWorld,
+    camera: InteriorOrientation,
+    seed: int,
+    weather: Weather | None = None,
+    *,
+    plain: bool = False,
 ) -> VideoRenderer:
     """Everything that does not depend on the picture."""
+    step_px = _PLAIN_STEP_PX if plain else STEP_PX
     width, height = camera.image_size_px
-    cols, rows = width // STEP_PX + 1, height // STEP_PX + 1
-    u, v = (STEP_PX * index.astype(np.float64) for index in np.meshgrid(np.arange(cols), np.arange(rows)))
+    cols, rows = width // step_px + 1, height // step_px + 1
+    u, v = (step_px * index.astype(np.float64) for index in np.meshgrid(np.arange(cols), np.arange(rows)))
     base = prepare_renderer(world, camera, seed, weather)
     directions = np.stack(undistorted_directions(camera, u, v), -1)
-    return VideoRenderer(replace(base, directions=directions), camera.image_size_px)
+    return VideoRenderer(replace(base, directions=directions), camera.image_size_px, step_px, plain)

@@ -8,6 +8,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "overrun": ("came faster than they could be laid", "đến nhanh hơn tốc độ xử lý"),
     "undecoded": ("came faster than they could be decoded", "đến nhanh hơn tốc độ giải mã"),
     "unrecorded": ("are not in the recording of the video", "không có trong bản ghi video"),
+    "thinned": ("left out when late, their neighbours show it", "bỏ bớt khi xử lý chậm, ảnh kề bên đã có"),
+    "no_time": ("show new ground there was no time to lay", "chụp chỗ mới nhưng không kịp trải"),
     "pts_backwards": ("bear a time that goes backwards", "có mốc thời gian lùi lại"),
     "torn": ("torn", "bị vỡ hình"),
     "clock_unknown": ("waited in vain for the clock", "chờ mãi chưa biết độ lệch đồng hồ"),

@@ -6,6 +6,7 @@ file feeds everything and asks once. Both get the same samples from the same mes
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -79,6 +80,14 @@ class Aircraft:
                 rows[-_LASTING_KEPT:] if name in _LASTING else [r for r in rows if r[0] >= arrival_s]
             )
 
+    def since(self, arrival_s: float) -> Aircraft:
+        """A copy of what arrived from then on; home, camera and clock whole."""
+        rows = {
+            name: rows[0 if name in _LASTING else bisect_left(rows, arrival_s, key=_arrival_s) :]
+            for name, rows in self.rows.items()
+        }
+        return Aircraft(self.system, rows)
+
     @property
     def positions(self) -> int:
         """How many positions it has sent."""
@@ -116,6 +125,10 @@ class Aircraft:
             home=_home(rows["HOME_POSITION"]),
             remarks=tuple(remarks),
         )
+
+
+def _arrival_s(row: Row) -> float:
+    return row[0]
 
 
 def _samples(

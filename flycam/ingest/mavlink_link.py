@@ -136,16 +136,18 @@ class MavlinkLink:
         heard_ns = self.health.heard_ns
         return float("inf") if heard_ns is None else (time.monotonic_ns() - heard_ns) / 1e9
 
-    def log(self, system: int | None = None) -> FlightLog | None:
-        """The log of one aircraft (default: the busiest) over what is remembered; None: no position yet."""
+    def log(self, system: int | None = None, last_s: float = float("inf")) -> FlightLog | None:
+        """The log of one aircraft (default: the busiest) over what is remembered, or of the last seconds of
+        it; None: no position yet."""
         with self._lock:
             flying = [one for one in self._link.flying() if system in (None, one.system)]
             if not flying:
                 return None
-            try:
-                return flying[0].flight_log(self._url)
-            except SourceUnreadable:
-                return None  # all of it was replayed from a buffer
+            aircraft = flying[0].since(self._clock_s() - last_s)
+        try:
+            return aircraft.flight_log(self._url)
+        except SourceUnreadable:
+            return None  # none came, or all of it was replayed from a buffer
 
     def _listen(self) -> None:
         pause_s = _FIRST_PAUSE_S

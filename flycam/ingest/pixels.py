@@ -44,6 +44,22 @@ def open_pixels(path: Path, orientation: int = 1, bands: tuple[int, int, int] | 
     return _turned(np.ascontiguousarray(_three_bands(picture, bands, path)), orientation)
 
 
+def decoded_jpeg(data: bytes, path: Path) -> Pixels:
+    """Pixels of a JPEG that was made here: the same as `open_pixels` gives of a file of these bytes.
+
+    path  names it in errors. Raises FrameUnreadable.
+    """
+    picture = cv2.imdecode(
+        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    )
+    if picture is None:
+        raise FrameUnreadable(
+            f"{path}: what was made of it does not read: lay the film again",
+            vi=f"{path}: ảnh vừa tạo không đọc lại được; hãy chạy lại video này",
+        )
+    return np.asarray(picture, np.uint8)
+
+
 def _load(path: Path) -> tuple[PhotoHead, NDArray[np.uint8]]:
     """Head and all bytes of a photo that is complete."""
     try:

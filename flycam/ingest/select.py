@@ -22,6 +22,7 @@ OPENS_AT, CLOSES_AT = 0.12, 0.22
 """Shares of the view that are new: from the first on a picture may be chosen, at the second one is."""
 
 _LONGEST_WINDOW_S = 0.25
+_TRIED_EVERY_S = 1.0  # of a view that meets no ground: where it is laid it is said why not
 _REMEMBERED = 60
 _TOO_BLURRED = 0.25  # of the flight's median sharpness, as of photos
 _GREEN = np.array([0, 135, 0])
@@ -30,23 +31,27 @@ _GREEN_WITHIN, _GREEN_SHARE = 6, 0.03
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A picture that may be chosen."""
+    """A picture that may be chosen. share: of its view that is new."""
 
     picture: VideoPicture
     log_s: float
     sharpness: float
+    share: float
 
 
 class KeyframeSelector:
     """Fed every picture in order, gives back those to be laid.
 
     passed_over  pictures in an open window that were not chosen for what they show, by reason: "torn",
-                 "lens_covered", "too_blurred"
+                 "lens_covered", "too_blurred"; and all of whose moment the log is silent: "telemetry_gap"
+    opens_at, closes_at  shares of the view that are new, as the constants; may be changed at any time
+    share        of the view that was new of the picture chosen last
     """
 
-    def __init__(self, interior: InteriorOrientation, opens_at: float = OPENS_AT) -> None:
+    def __init__(self, interior: InteriorOrientation) -> None:
         self._interior = interior
-        self._opens_at = opens_at
+        self.opens_at, self.closes_at = OPENS_AT, CLOSES_AT
+        self.share = 1.0
         self._last_s: float | None = None
         self._opened_s: float | None = None
         self._best: Candidate | None = None
@@ -59,12 +64,14 @@ class KeyframeSelector:
         log_s  the picture's time on the clock of `told`
         """
         share = self._new_share(told, log_s)
-        if share is None or share < self._opens_at:
+        if share is None or share < self.opens_at:
             return None
         if self._opened_s is None:
             self._opened_s = log_s
-        self._consider(picture, log_s)
-        closes = share >= CLOSES_AT or log_s - self._opened_s >= _LONGEST_WINDOW_S or self._last_s is None
+        self._consider(picture, log_s, share)
+        closes = (
+            share >= self.closes_at or log_s - self._opened_s >= _LONGEST_WINDOW_S or self._last_s is None
+        )
         return self._chosen() if closes else None
 
     def last(self) -> VideoPicture | None:
@@ -80,14 +87,18 @@ class KeyframeSelector:
             return None
         rate = told_rates(told, self._interior, np.array([self._last_s]), np.array([log_s]))[0]
         if not np.isfinite(rate).all():
-            return self._after_silence(told, log_s)
+            return self._after_silence(told, log_s, elapsed)
         return new_share(rate * elapsed, self._interior.image_size_px)
 
-    def _after_silence(self, told: ToldPoses, log_s: float) -> float | None:
-        """All is new once the log speaks again after a gap that the last choice lies behind."""
-        return 1.0 if np.isfinite(told.at(np.array([log_s]))[0]).all() else None
+    def _after_silence(self, told: ToldPoses, log_s: float, elapsed: float) -> float | None:
+        """All is new once the log speaks again after a gap that the last choice lies behind, or the view
+        comes back from the horizon."""
+        if not np.isfinite(told.at(np.array([log_s]))[0]).all():
+            self.passed_over["telemetry_gap"] += 1
+            return None
+        return 1.0 if elapsed >= _TRIED_EVERY_S else None
 
-    def _consider(self, picture: VideoPicture, log_s: float) -> None:
+    def _consider(self, picture: VideoPicture, log_s: float, share: float) -> None:
         if is_torn(picture.pixels):
             self.passed_over["torn"] += 1
             return
@@ -100,14 +111,14 @@ class KeyframeSelector:
             self.passed_over["too_blurred"] += 1
             return
         if self._best is None or checks.sharpness > self._best.sharpness:
-            self._best = Candidate(picture, log_s, checks.sharpness)
+            self._best = Candidate(picture, log_s, checks.sharpness, share)
 
     def _chosen(self) -> VideoPicture | None:
         """The best of the window, which is closed; none good enough: the window stays open."""
         best = self._best
         if best is None:
             return None
-        self._last_s = best.log_s
+        self._last_s, self.share = best.log_s, best.share
         self._opened_s, self._best = None, None
         return best.picture
 

@@ -111,19 +111,38 @@ class ToldPoses:
     above_m: Floats
     max_gap_s: float
 
+    def followed_by(self, later: ToldPoses) -> ToldPoses:
+        """These and later ones."""
+        return ToldPoses(
+            time_s=np.concatenate([self.time_s, later.time_s]),
+            centre_m=np.concatenate([self.centre_m, later.centre_m]),
+            rotation=np.concatenate([self.rotation, later.rotation]),
+            above_m=np.concatenate([self.above_m, later.above_m]),
+            max_gap_s=self.max_gap_s,
+        )
+
     def at(self, time_s: Floats) -> tuple[Floats, Floats, Floats]:
         """Centres M×3, rotations M×3×3 and heights above ground M at M times; NaN where nothing is told.
 
         Rotations are interpolated entry by entry: between samples a tenth of a second apart that is exact to
         the square of the turn over eight.
         """
-        columns = np.concatenate([self.centre_m, self.rotation.reshape(-1, 9), self.above_m[:, None]], axis=1)
-        found = np.stack(
-            [np.interp(time_s, self.time_s, c, left=np.nan, right=np.nan) for c in columns.T], axis=1
-        )
+        if len(self.time_s) < 2:
+            unknown = np.full((len(time_s), 13), np.nan)
+            return unknown[:, :3], unknown[:, 3:12].reshape(-1, 3, 3), unknown[:, 12]
+        # only the rows at hand: a log of an hour has a hundred thousand, and every picture asks
         right = np.clip(np.searchsorted(self.time_s, time_s), 1, len(self.time_s) - 1)
-        found[self.time_s[right] - self.time_s[right - 1] > self.max_gap_s] = np.nan
-        return found[:, :3], found[:, 3:12].reshape(-1, 3, 3), found[:, 12]
+        left = right - 1
+        step = self.time_s[right] - self.time_s[left]
+        share = (time_s - self.time_s[left]) / step
+        share[~((share >= 0.0) & (share <= 1.0)) | (step > self.max_gap_s)] = np.nan
+
+        def between(values: Floats) -> Floats:
+            first = values[left]
+            found: Floats = first + share.reshape(-1, *[1] * (values.ndim - 1)) * (values[right] - first)
+            return found
+
+        return between(self.centre_m), between(self.rotation), between(self.above_m)
 
 
 def told_rates(poses: ToldPoses, interior: InteriorOrientation, first_s: Floats, second_s: Floats) -> Floats:

@@ -8,9 +8,11 @@ Angles: the gimbal's; else the aircraft's, for a camera that looks out of its be
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +38,7 @@ Floats = NDArray[np.float64]
 SIGMA_GIMBAL_YAW_DEG = 1.5
 _FASTEST_MPS = 90.0
 _FROZEN_S, _MOVING_MPS = 1.5, 3.0
+_GIMBAL_LATE_S = 1.0
 _NEAR_GROUND_M = 15.0
 _BEYOND_M = 500.0
 _NO_FIX = ("none", "no_fix")
@@ -49,7 +52,7 @@ class VideoPoses:
     work_crs, vertical_datum  of the poses; home_m the height that relative heights count from, NaN: absolute
                  heights are used
     sigma_home_m of that height; ground_m of the ground below each sample, NaN unknown
-    left_out     samples not believed, by reason: "no_fix", "jump", "frozen"
+    not_believed  samples that are not, by their time: "no_fix", "jump", "frozen"; left_out counts them
     """
 
     track: TelemetryTrack
@@ -58,7 +61,25 @@ class VideoPoses:
     home_m: float
     sigma_home_m: float
     ground_m: Floats
-    left_out: Counter[str]
+    not_believed: Mapping[int, str]
+
+    @property
+    def left_out(self) -> Counter[str]:
+        """Samples not believed, by reason."""
+        return Counter(self.not_believed.values())
+
+    def remarks(self, name: str) -> tuple[tuple[str, str], ...]:
+        """What is to be said of the log of this name, (English, Vietnamese)."""
+        if any(_has_gimbal(sample) for sample in self.track.samples):
+            return ()
+        return (
+            (
+                f"{name}: says nothing of a gimbal: the camera is taken to look straight down out of the "
+                "aircraft, and its places are worth less",
+                f"{name}: không ghi góc gimbal: coi như máy ảnh gắn cứng dưới bụng, nhìn thẳng xuống, nên vị "
+                "trí ảnh kém chính xác hơn",
+            ),
+        )
 
     def exterior_at(self, t_ns: int, sigma_t_s: float) -> ExteriorOrientation:
         """The pose at a time of the log's clock, known to sigma_t_s seconds.
@@ -123,6 +144,30 @@ class VideoPoses:
             max_gap_s=self.track.max_gap_s,
         )
 
+    def followed_by(self, samples: Sequence[TelemetrySample], terrain_at: TerrainAt | None) -> VideoPoses:
+        """With those samples of the last seconds that are newer, and that an aircraft can have reached.
+
+        What is left out here is not counted, for it is not settled: a longer look at the log may believe it.
+        """
+        kept, _ = believed(samples)
+        newer: list[TelemetrySample] = []
+        last = self.track.samples[-1]
+        for sample in kept:
+            if sample.t_utc_ns > last.t_utc_ns and _follows(last, sample):
+                newer.append(sample)
+                last = sample
+        if not newer:
+            return self
+        ground = terrain_at(_places(newer))[0] if terrain_at else np.full(len(newer), np.nan)
+        track = TelemetryTrack(samples=(*self.track.samples, *newer), max_gap_s=self.track.max_gap_s)
+        return replace(self, track=track, ground_m=np.concatenate([self.ground_m, ground]))
+
+    def since(self, t_ns: int) -> VideoPoses:
+        """The samples after a time of the log's clock."""
+        first = bisect_right(self.track.samples, t_ns, key=lambda one: one.t_utc_ns)
+        track = TelemetryTrack(samples=self.track.samples[first:], max_gap_s=self.track.max_gap_s)
+        return replace(self, track=track, ground_m=self.ground_m[first:])
+
     def _height_of(self, sample: TelemetrySample) -> tuple[float, float]:
         """Height in vertical_datum and its sigma, metres."""
         if np.isfinite(self.home_m):
@@ -140,8 +185,9 @@ class VideoPoses:
 def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
     """Poses of a log on the terrain known. Raises PositionMissing where it has no place that can be believed,
     or no height."""
-    kept, left_out = believed(log.track.samples)
+    kept, not_believed = believed(log.track.samples)
     if len(kept) < 2:
+        left_out = Counter(not_believed.values())
         raise PositionMissing(
             f"{log.name}: no two of its {len(log.track.samples)} positions can be believed "
             f"({left_out_said(left_out) or 'there are none'}): give the log of this flight, with a GNSS fix",
@@ -168,30 +214,51 @@ def settle(log: FlightLog, terrain_at: TerrainAt | None) -> VideoPoses:
         home_m=home_m,
         sigma_home_m=sigma_m,
         ground_m=ground,
-        left_out=left_out,
+        not_believed=not_believed,
     )
 
 
-def believed(samples: Iterable[TelemetrySample]) -> tuple[list[TelemetrySample], Counter[str]]:
-    """Samples with a fix, that neither jump nor stand still while they say they move; the others by reason.
+def finished(samples: Sequence[TelemetrySample]) -> Sequence[TelemetrySample]:
+    """Of a log that is still being told: less the newest samples whose gimbal's word has yet to come.
+
+    They would be taken for a camera that is fixed to the aircraft. A gimbal silent for longer has fallen
+    silent.
+    """
+    for back in range(len(samples), 0, -1):
+        if _has_gimbal(samples[back - 1]):
+            waited_s = (samples[-1].t_utc_ns - samples[back - 1].t_utc_ns) / 1e9
+            return samples[:back] if waited_s <= _GIMBAL_LATE_S else samples
+    return samples
+
+
+def believed(samples: Iterable[TelemetrySample]) -> tuple[list[TelemetrySample], dict[int, str]]:
+    """Samples with a fix, that neither jump nor stand still while they say they move; why not the others, by
+    their time.
 
     Of two places that no aircraft flies between in time, the one nearer to most of the flight is believed.
     """
-    left_out: Counter[str] = Counter()
+    why: dict[int, str] = {}
     fixed = []
     for sample in samples:
-        if sample.fix in _NO_FIX or not np.isfinite((sample.lon_deg, sample.lat_deg)).all():
-            left_out["no_fix"] += 1
+        if sample.fix in _NO_FIX or not (isfinite(sample.lon_deg) and isfinite(sample.lat_deg)):
+            why[sample.t_utc_ns] = "no_fix"
         else:
             fixed.append(sample)
     if not fixed:
-        return [], left_out
+        return [], why
     metres, times = _metres(fixed), np.array([s.t_utc_ns for s in fixed]) / 1e9
     jumps = _jumps(metres, times)
-    left_out["jump"] += int(jumps.sum())
     frozen = _frozen(metres, times, np.array([s.speed_mps for s in fixed])) & ~jumps
-    left_out["frozen"] += int(frozen.sum())
-    return [s for s, out in zip(fixed, jumps | frozen, strict=True) if not out], +left_out
+    for reason, out in (("jump", jumps), ("frozen", frozen)):
+        why.update((fixed[k].t_utc_ns, reason) for k in np.flatnonzero(out))
+    return [s for s, out in zip(fixed, jumps | frozen, strict=True) if not out], why
+
+
+def _follows(first: TelemetrySample, second: TelemetrySample) -> bool:
+    """Whether an aircraft can fly from one place to the other in time."""
+    metres = _metres((first, second))
+    seconds = max((second.t_utc_ns - first.t_utc_ns) / 1e9, 1e-3)
+    return float(np.linalg.norm(metres[1] - metres[0])) <= _FASTEST_MPS * seconds
 
 
 def _jumps(metres: Floats, times: Floats) -> NDArray[np.bool_]:
@@ -234,11 +301,12 @@ def _home(
     return float(ground[0]), SIGMA_TERRAIN_M
 
 
+def _has_gimbal(sample: TelemetrySample) -> bool:
+    return all(map(isfinite, (sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg)))
+
+
 def _has_angles(sample: TelemetrySample) -> bool:
-    return bool(
-        np.isfinite((sample.gimbal_yaw_deg, sample.gimbal_pitch_deg, sample.gimbal_roll_deg)).all()
-        or np.isfinite((sample.yaw_deg, sample.pitch_deg, sample.roll_deg)).all()
-    )
+    return bool(_has_gimbal(sample) or np.isfinite((sample.yaw_deg, sample.pitch_deg, sample.roll_deg)).all())
 
 
 def _angles_of(sample: TelemetrySample) -> tuple[Floats, tuple[float, float], bool]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
@@ -19,6 +19,7 @@ from flycam.frame.tilecodec import content_hash, encode
 from flycam.geometry.grid import TileId
 from flycam.mosaic.heads import Heads
 from flycam.mosaic.mending import parent_state
+from flycam.mosaic.merge import TileCanvas
 from flycam.mosaic.pyramid import Quadrant, quadrant_of, with_quadrants
 from flycam.mosaic.tilelog import TileLog
 from flycam.store import keys
@@ -35,6 +36,19 @@ class Change:
     tile: MosaicTile
     content_hash: str
     made_from: str | None
+
+
+@dataclass(slots=True)
+class Published:
+    """Copies of tiles being written while patches go on being merged into the tiles themselves.
+
+    made_from  the heads they were made from, brought up to date as they are written
+    others     states of other writers that were merged into the copies, and have to be into the tiles
+    """
+
+    canvases: dict[TileId, TileCanvas]
+    made_from: dict[TileId, str | None]
+    others: list[MosaicTile] = field(default_factory=list)
 
 
 class GroupWriter:

@@ -51,6 +51,10 @@ class TileCanvas:
         canvas._source, canvas._frames = tile.source.copy(), list(tile.frames)
         return canvas
 
+    def copy(self) -> TileCanvas:
+        """The same state, to go another way."""
+        return TileCanvas.of(self.borrow(), self.epoch)
+
     def lay(self, rgb: Bytes, quality: Words, frame_id: str) -> bool:
         """Merge one frame's 256×256×3 `rgb` and 256×256 `quality`; True if a pixel changed."""
         wins = self._contest(rgb, quality, (frame_id,), None)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import islice
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
-from flycam.mosaic.group import Change, GroupWriter
+from flycam.mosaic.group import Change, GroupWriter, Published
 from flycam.mosaic.merge import TileCanvas, require_zoom
 from flycam.mosaic.tilelog import TileLog, read_tile
 from flycam.store.base import ObjectStore
@@ -83,6 +83,7 @@ class MosaicWriter:
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
         self._leaving: dict[TileId, TileCanvas] = {}
         self._under_way: Future[int] | None = None
+        self._published: Published | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -134,14 +135,54 @@ class MosaicWriter:
             self._forget(here)
             self._under_way = self._behind.submit(self._write_states, self._leaving, made_from)
 
+    def publish(self) -> int:
+        """Write every merged tile that is not in the log yet, as `flush`, while other threads go on merging:
+        a copy of the tiles is written, and readers see them when this returns. The log lines appended.
+
+        What keeps them out is raised here, and by whoever needs the group to be done before.
+        """
+        with self._lock:
+            self._wait()
+            if not self._dirty:
+                return 0
+            published = Published(
+                {tile_id: self._canvases[tile_id].copy() for tile_id in sorted(self._dirty)},
+                {tile_id: self._made_from[tile_id] for tile_id in self._dirty},
+            )
+            self._dirty.clear()
+            self._published = published
+            under_way = self._under_way = self._behind.submit(
+                self._write_states, published.canvases, published.made_from, also=published.others
+            )
+        wait([under_way])
+        with self._lock:
+            if self._under_way is under_way:
+                self._wait()
+        return under_way.result()
+
     def _wait(self) -> None:
         """Until the group that was given away is in the log; raises what kept it out."""
         under_way, self._under_way = self._under_way, None
+        published, self._published = self._published, None
         try:
             if under_way is not None:
                 under_way.result()
+        except BaseException:
+            if published is not None:
+                self._dirty.update(published.canvases)
+            raise
+        else:
+            if published is not None:
+                self._take_over(published)
         finally:
             self._leaving = {}
+
+    def _take_over(self, published: Published) -> None:
+        """Go on from what was published: its heads, and what other writers had merged into its tiles."""
+        self._made_from.update(published.made_from)
+        for tile in published.others:
+            if self._canvases[tile.tile_id].lay_tile(tile):
+                self._dirty.add(tile.tile_id)
 
     def flush(self) -> int:
         """Write every merged tile that is not in the log yet; the number of log lines appended."""
@@ -302,11 +343,15 @@ class MosaicWriter:
         made_from: dict[TileId, str | None],
         *,
         replacing: bool = False,
+        also: list[MosaicTile] | None = None,
     ) -> int:
-        """As `_write`; made_from is brought up to date. Nothing else may be under way."""
+        """As `_write`; made_from is brought up to date. Nothing else may be under way.
+
+        also  gets the states of other writers that were merged in on the way
+        """
         written = self._groups.committed(
             lambda: self._group(canvases, made_from),
-            lambda: self._reconcile(canvases, made_from, replacing),
+            lambda: self._reconcile(canvases, made_from, replacing, [] if also is None else also),
         )
         base = (change for change in written if change.tile.tile_id.z == self._mosaic.base_zoom)
         made_from.update((change.tile.tile_id, change.content_hash) for change in base)
@@ -324,6 +369,7 @@ class MosaicWriter:
         canvases: Mapping[TileId, TileCanvas],
         made_from: dict[TileId, str | None],
         replacing: bool,
+        also: list[MosaicTile],
     ) -> None:
         """After a refused append: look at the heads again and merge what others wrote into our tiles."""
         self._groups.heads.forget(_with_ancestors(canvases, self._mosaic.min_zoom))
@@ -336,7 +382,9 @@ class MosaicWriter:
                     f"tile {tile_id}: frames were added to its old epoch while it was refolded; run again",
                     vi=f"mảnh {tile_id}: có ảnh được thêm vào khi đang dựng lại; hãy chạy lại",
                 )
-            canvas.lay_tile(read_tile(self._store, head))
+            theirs = read_tile(self._store, head)
+            canvas.lay_tile(theirs)
+            also.append(theirs)
             made_from[tile_id] = head.content_hash
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,7 +99,7 @@ class Claims:
             row, column = divmod(place, columns)
             tile = TileId(z=tiles.z, x=tiles.x_start + column, y=tiles.y_start + row)
             highest[tile] = high
-            self._promised[tile] = np.maximum(self._promised.get(tile, _NOTHING), low)
+            self._promised[tile] = np.maximum(self._promised.pop(tile, _NOTHING), low)
         self._fresh.append(frame_id)
         if len(self._fresh) >= _FORGET_EVERY:
             self._forget_outdone(self._fresh)
@@ -107,6 +108,12 @@ class Claims:
     def forget(self, frame_id: str) -> None:
         """Let go of a frame's bounds; what it promised stands."""
         self._highest.pop(frame_id, None)
+
+    def forget_tiles(self, most: int) -> None:
+        """Let go of what was promised on all but the `most` tiles that were promised last: a frame that comes
+        there claims more than it can win."""
+        for tile in list(islice(self._promised, max(len(self._promised) - most, 0))):
+            del self._promised[tile]
 
     def of(self, frame_id: str) -> Claim:
         """What a frame can win against the frames entered so far."""

@@ -35,7 +35,6 @@ from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, pictures_in
 from flycam.pipeline.live_given import (
     LiveRequest,
-    camera_of,
     film_of,
     ground_of,
     keep_given,
@@ -44,6 +43,7 @@ from flycam.pipeline.live_given import (
 )
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_lens import lens_of
 from flycam.pipeline.live_news import LiveNews
 from flycam.pipeline.live_recording import Recorded, StreamRecording
 from flycam.pipeline.live_standing import PoseAt, settle_standing
@@ -65,6 +65,7 @@ class LiveReport:
     used, new           frames on the map; those of them laid by this run
     relaid              frames that were on the map and were laid again
     latency_ms          (p50, p95) from a picture's arrival to its tiles in the log; NaN if nothing was laid
+    first_tile_s        from the first picture whose pose could be told to the first tiles in the log
     dropped             pictures and samples left out, by reason
     clock               the offset as reported: against the video's own time
     remarks             what was noticed on the way, (English, Vietnamese)
@@ -82,6 +83,7 @@ class LiveReport:
     clock: ClockOffset
     remarks: tuple[tuple[str, str], ...]
     seconds: float
+    first_tile_s: float = float("nan")
     relaid: int = 0
     chosen: int = 0
     recorded: Recorded | None = None
@@ -109,7 +111,7 @@ def live(
         scratch = stack.enter_context(_scratch(workspace))
         recording = stack.enter_context(_recording(workspace, request))
         source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
-        interior = camera_of(request, telemetry.poses, source.size_px)
+        interior, lens_remarks = lens_of(request, source, telemetry, dems, progress, stopped)
         film = film_of(request, source, interior, telemetry.poses.work_crs)
         flight_id = flight_id_of([frame_id_of(film.stream_id, "stream")])
         clock = _clock(request, telemetry, interior, source)
@@ -156,9 +158,11 @@ def live(
             used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
             new=laying.new,
             latency_ms=flow.latency_ms,
+            first_tile_s=flow.first_tile_s,
             dropped=dict(sorted((flow.left_out + telemetry.left_out()).items())),
             clock=telemetry.as_reported(clock.offset),
             remarks=(
+                *lens_remarks,
                 *source.health.remarks,
                 *recording.remarks,
                 *telemetry.remarks(),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,20 +11,18 @@ import numpy as np
 
 from flycam.errors import FrameRejected
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.latest import Latest
 from flycam.ingest.select import KeyframeSelector
 from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_queue import LayingQueue, spacing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 
-_WAITING_FOR_CLOCK = 48
 _WAITING_FOR_LOG = 30  # three seconds of what a link brings late
 _OFTEN_NS = 90_000_000
 _ASK_S = 0.2
-_HURRY = 6  # chosen pictures that wait: from here on there is no time to fit each to its neighbours
-_WAITING_TO_BE_LAID = 32  # chosen pictures are new ground: they are the last to be dropped
+_HURRY_S = 0.5  # pictures that wait longer: there is no time to fit each to its neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,7 @@ class Seen:
 class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
-    drops        who is late loses the oldest; else all wait for each other
+    drops        who is late lays fewer pictures, and loses new ground last (`live_queue`); else all wait
     decoded      pictures that came; chosen: of them those for the map
     newest       the picture that came last; newest_picture is it with its pixels
     covered      the last one of whose moment the log tells
@@ -61,31 +58,43 @@ class LiveFlow:
         self._uncovered: deque[VideoPicture] = deque()
         self._last_pts_ns: int | None = None
         self._selector = KeyframeSelector(interior)
-        self._waiting: deque[VideoPicture] = deque()
-        self._to_lay: Latest[VideoPicture] = Latest(_WAITING_TO_BE_LAID, waits=not drops)
+        self._to_lay = LayingQueue(drops=drops)
         self._drops = drops
-        self._late_ms: list[float] = []
         self._error: BaseException | None = None
         self._dropped: Counter[str] = Counter()
         self.decoded = self.chosen = 0
         self.newest: Seen | None = None
         self.newest_picture: VideoPicture | None = None
         self.covered: Seen | None = None
+        self._posed_ns: int | None = None
         self._over = threading.Event()
 
     @property
     def latency_ms(self) -> tuple[float, float]:
         """p50 and p95 of arrival to tiles; NaN of nothing."""
-        if not self._late_ms:
+        late_ms = self._laying.late_ms
+        if not late_ms:
             return float("nan"), float("nan")
-        half, most = np.percentile(self._late_ms, [50, 95])
+        half, most = np.percentile(late_ms, [50, 95])
         return float(half), float(most)
+
+    @property
+    def first_tile_s(self) -> float:
+        """From the first picture whose pose could be told to the first tiles in the log; NaN of none."""
+        shown_ns = self._laying.first_shown_ns
+        if shown_ns is None or self._posed_ns is None:
+            return float("nan")
+        return (shown_ns - self._posed_ns) / 1e9
 
     @property
     def left_out(self) -> Counter[str]:
         """Pictures not laid by now, by reason. Safe to ask from any thread."""
-        late = Counter(overrun=self._to_lay.dropped)
-        counts = (late, self._dropped, self._source.health.dropped, self._selector.passed_over)
+        counts = (
+            self._to_lay.dropped,
+            self._dropped,
+            self._source.health.dropped,
+            self._selector.passed_over,
+        )
         # copies first, in one step each: their own threads go on counting
         return sum((Counter(dict(one)) for one in counts), self._laying.left_out)
 
@@ -133,13 +142,13 @@ class LiveFlow:
 
     def _choose(self, picture: VideoPicture) -> None:
         self.covered = _seen(picture)
+        if self._drops:
+            self._selector.opens_at, self._selector.closes_at = spacing(self._to_lay.late_s)
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         self._keep(chosen)
         if self._clock.is_settled:
-            self._pass_on()
-        elif self._drops and len(self._waiting) > _WAITING_FOR_CLOCK:
-            self._waiting.popleft()
-            self._dropped["clock_unknown"] += 1
+            self._posed_ns = self._posed_ns or picture.arrived_ns
+            self._to_lay.release()
 
     def _stop_when(self, stopped: Callable[[], bool]) -> None:
         while not self._over.wait(_ASK_S):
@@ -151,19 +160,15 @@ class LiveFlow:
         """The video is over: the clock has all the evidence there will be, and what waits is laid."""
         self._telemetry.refresh()
         self._clock.settle()
+        self._to_lay.release()
         for picture in self._uncovered:
             self._choose(picture)
         self._keep(self._selector.last())
-        self._pass_on()
 
     def _keep(self, chosen: VideoPicture | None) -> None:
         if chosen is not None:
-            self._waiting.append(chosen)
             self.chosen += 1
-
-    def _pass_on(self) -> None:
-        while self._waiting and self._to_lay.put(self._waiting[0]):
-            self._waiting.popleft()
+            self._to_lay.put(chosen, self._selector.share)
 
     def _lay_all(self) -> None:
         try:
@@ -182,8 +187,8 @@ class LiveFlow:
             return
         if self._source.is_undated:
             picture = replace(picture, t_utc_ns=self._telemetry.utc_ns(t_ns))
-        if self._laying.lay(picture, pose, hurried=self._drops and len(self._to_lay) >= _HURRY):
-            self._late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
+        hurried = self._drops and self._to_lay.late_s > _HURRY_S
+        self._laying.lay(picture, pose, hurried=hurried)
 
 
 def _seen(picture: VideoPicture) -> Seen:

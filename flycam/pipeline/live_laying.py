@@ -8,8 +8,9 @@ laid by the pose that fits it to those before (`live_registration`); its prior i
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,14 +28,16 @@ from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, pict
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.pixels import open_pixels
+from flycam.ingest.pixels import decoded_jpeg
 from flycam.ingest.video import VideoPicture
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
 from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
+from flycam.pipeline.live_claims import LiveClaims
 from flycam.pipeline.live_filmed import Filmed
+from flycam.pipeline.live_publishing import Publisher
 from flycam.pipeline.live_registration import LiveRegistration
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.opening import (
@@ -47,7 +50,7 @@ from flycam.pipeline.opening import (
     state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import ground_view, parts_of, patch_of, recorded_pose
+from flycam.pipeline.rectification import ground_view, recorded_pose
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
 
@@ -83,7 +86,8 @@ class LiveLaying:
 
     Frames that are on the map stay as they lie: `flycam.pipeline.live_standing` has seen to them before.
 
-    new         frames that this run laid
+    new         frames that this run laid, and readers see
+    late_ms     of each, from its arrival until readers see it; first_shown_ns: when the first was (monotonic)
     laid_ns     when the newest picture on the map was taken, UTC; None: there is none
     notes       what is to be said of the way the flight was opened, as `flycam.frame.warning` keeps it
     rejections  frames that could not be laid
@@ -113,6 +117,8 @@ class LiveLaying:
         self.withdrawn: set[str] = set()
         self.filmed_before = 0
         self.new = 0
+        self.late_ms: list[float] = []
+        self.first_shown_ns: int | None = None
         self.notes: tuple[str, ...] = ()
         on_map = (
             one.header.captured_ns for one in standing if one.status is FrameStatus.USED and is_of_film(one)
@@ -120,7 +126,8 @@ class LiveLaying:
         self.laid_ns = max(on_map, default=None)
 
     def lay(self, picture: VideoPicture, told: ExteriorOrientation, *, hurried: bool = False) -> bool:
-        """Rectify, record and merge one picture; whether it is new on the map. Raises what storage does.
+        """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
+        Raises what storage does.
 
         told     its pose by the log; hurried: others wait, so it is not fitted by its own evidence
         """
@@ -136,30 +143,30 @@ class LiveLaying:
             self.filmed_before += 1
             return False
         name = picture_name(self._film.name, picture.pts_ns)
-        path, sha256 = self._kept(name, picture.pixels)
+        path = self._folder / name
         header = FrameHeader(
             frame_id=frame_id,
             captured_ns=picture.t_utc_ns,
             layer=Layer.COLOUR,
             interior=self._film.interior,
             exterior_prior=told,
-            provenance=Provenance(source_name=name, source_sha256=sha256, camera=FILM_CAMERA),
+            provenance=Provenance(source_name=name, source_sha256="", camera=FILM_CAMERA),
         )
         try:
             terrain = self._ground.under(told.projection_centre_m)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             view = ground_view(replace(header, exterior_prior=pose), terrain)
+            # only now: who sees no ground need not be kept
+            sha256, pixels = self._kept(path, picture.pixels)
+            header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
             planned = Planned(header=header, view=view, path=path)
             opened = self._opened(planned, terrain)
             record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
-            self._merge(opened, record, open_pixels(path), terrain)
+            self._merge(opened, record, pixels, terrain)
         except FrameRejected as error:
             self.rejections.errors.append((header, error))
             return False
-        finally:
-            path.unlink(missing_ok=True)
-        self.new += 1
-        self.laid_ns = max(picture.t_utc_ns, self.laid_ns or picture.t_utc_ns)
+        opened.publisher.add(_Laid(record, picture.arrived_ns))
         return True
 
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
@@ -179,6 +186,7 @@ class LiveLaying:
         if self._open is None:
             return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
+        opened.publisher.close()
         opened.stack.close()
         catalog = self._workspace.catalog
         on_map = {record.frame_id for record in catalog.frames.of_flight(self._flight_id, FrameStatus.USED)}
@@ -192,11 +200,12 @@ class LiveLaying:
     def abandon(self) -> None:
         """Let go of the writer without writing what waits in it: an error is on its way."""
         if self._open is not None:
+            self._open.publisher.abandon()
             error = RuntimeError("abandoned")
             self._open.stack.__exit__(RuntimeError, error, None)
 
-    def _kept(self, name: str, pixels: NDArray[np.uint8]) -> tuple[Path, str]:
-        """The picture as a JPEG on disk and in the evidence store: its path and SHA-256."""
+    def _kept(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[str, NDArray[np.uint8]]:
+        """The picture as a JPEG in the evidence store: its SHA-256, and its pixels as they are read back."""
         there, coded = cv2.imencode(
             ".jpg",
             cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
@@ -204,14 +213,12 @@ class LiveLaying:
         )
         if not there:
             raise FrameUnreadable(
-                f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG"
+                f"{path.name}: cannot be kept as a JPEG", vi=f"{path.name}: không lưu được thành JPEG"
             )
         data = coded.tobytes()
         sha256 = hashlib.sha256(data).hexdigest()
         keep_bytes(self._workspace, data, sha256)
-        path = self._folder / name
-        path.write_bytes(data)
-        return path, sha256
+        return sha256, decoded_jpeg(data, path)
 
     def _opened(self, planned: Planned, terrain: TerrainGrid) -> _Open:
         if self._open is None:
@@ -225,7 +232,7 @@ class LiveLaying:
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )
-            self._open = _Open.of(self._workspace, flight, planned)
+            self._open = _Open.of(self._workspace, flight, planned, self._shown)
             self.notes = flight.notes
         return self._open
 
@@ -236,31 +243,51 @@ class LiveLaying:
     def _merge(
         self, opened: _Open, record: FrameRecord, pixels: NDArray[np.uint8], terrain: TerrainGrid
     ) -> None:
-        """Merge a frame's patch and write its tiles: readers see them when this returns."""
-        exterior, tiles, _ = recorded_pose(record)
+        """Merge a frame where it can win; its tiles are written by the publisher."""
         opened.records.add(record)
-        for part in parts_of(tiles):
-            opened.writer.add(patch_of(record.header, exterior, pixels, terrain, tiles, part))
-        opened.writer.flush()
-        opened.records.write()  # where no tile changed, nothing was appended and nothing written before it
-        opened.grow(self._workspace, record)
+        for patch in opened.claims.patches(record, pixels, terrain):
+            opened.writer.add(patch)
+
+    def _shown(self, laid: Sequence[_Laid]) -> None:
+        """In the publisher's thread: readers see these now."""
+        assert self._open is not None  # noqa: S101  its publisher calls
+        self._open.grow(self._workspace, [one.record for one in laid])
+        now_ns = time.monotonic_ns()
+        self.first_shown_ns = self.first_shown_ns or now_ns
+        self.late_ms.extend((now_ns - one.arrived_ns) / 1e6 for one in laid)
+        self.new += len(laid)
+        taken_ns = max(one.record.header.captured_ns for one in laid)
+        self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)
 
 
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
+@dataclass(frozen=True, slots=True)
+class _Laid:
+    """A picture that is merged, and when it arrived (monotonic)."""
+
+    record: FrameRecord
+    arrived_ns: int
+
+
 @dataclass(slots=True)
 class _Open:
-    """The flight, its mosaic's writer, and the records written before the log names their tiles."""
+    """The flight, its mosaic's writer, the records written before the log names their tiles, and who writes
+    them."""
 
     flight: Opened
     base_zoom: int
     writer: MosaicWriter
     records: Records
+    claims: LiveClaims
+    publisher: Publisher[_Laid]
     stack: ExitStack
 
     @staticmethod
-    def of(workspace: Workspace, flight: Opened, first: Planned) -> _Open:
+    def of(
+        workspace: Workspace, flight: Opened, first: Planned, shown: Callable[[Sequence[_Laid]], None]
+    ) -> _Open:
         mosaic = open_mosaic(workspace, flight.flight, Layer.COLOUR, [first])
         records = Records(workspace)
         stack = ExitStack()
@@ -276,14 +303,21 @@ class _Open:
                 workers=workers_here(),
             )
         )
-        return _Open(flight, mosaic.base_zoom, writer, records, stack)
 
-    def grow(self, workspace: Workspace, record: FrameRecord) -> None:
-        """Make the flight on record hold a frame: a map goes there, and tells how old its picture is."""
-        flight, captured_ns = self.flight.flight, record.header.captured_ns
+        def publish() -> None:
+            writer.publish()
+            records.write()  # where no tile changed, nothing was appended and nothing written before it
+
+        publisher = Publisher(publish, shown)
+        return _Open(flight, mosaic.base_zoom, writer, records, LiveClaims(), publisher, stack)
+
+    def grow(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:
+        """Make the flight on record hold frames: a map goes there, and tells how old its picture is."""
+        flight = self.flight.flight
+        captured_ns = [record.header.captured_ns for record in records]
         bounds = flight.bounds_lonlat_deg
-        if record.footprint_wkb is not None:
-            frame = shapely.from_wkb(record.footprint_wkb).bounds
+        for wkb in (record.footprint_wkb for record in records if record.footprint_wkb is not None):
+            frame = shapely.from_wkb(wkb).bounds
             old = bounds or frame
             west, south = (min(a, b) for a, b in zip(old[:2], frame[:2], strict=True))
             east, north = (max(a, b) for a, b in zip(old[2:], frame[2:], strict=True))
@@ -291,8 +325,8 @@ class _Open:
         flight = replace(
             flight,
             bounds_lonlat_deg=bounds,
-            first_ns=min(flight.first_ns, captured_ns),
-            last_ns=max(flight.last_ns, captured_ns),
+            first_ns=min(flight.first_ns, *captured_ns),
+            last_ns=max(flight.last_ns, *captured_ns),
         )
         workspace.catalog.flights.put_flight(flight)
         self.flight = replace(self.flight, flight=flight)

@@ -242,7 +242,13 @@ class LiveNews:
 
     def _all_remarks(self) -> tuple[tuple[str, str], ...]:
         opened = _sentences(self._laying.notes) if self._laying else ()
-        said = (*self._remarks, *opened, *self._source.health.remarks, *self._recording.remarks)
+        said = (
+            *self._remarks,
+            *opened,
+            *self._telemetry.remarks(),
+            *self._source.health.remarks,
+            *self._recording.remarks,
+        )
         return tuple(dict.fromkeys(said))[-_REMARKS:]
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,13 +16,16 @@ import numpy as np
 from flycam.errors import PositionMissing, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample
 from flycam.ingest.diagnosis import TerrainAt
+from flycam.ingest.flight_log import Home
 from flycam.ingest.mavlink_link import MavlinkLink
 from flycam.ingest.video_clock import REACH_S, ClockOffset
 from flycam.ingest.video_log import VideoLog
 from flycam.ingest.video_motion import ToldPoses
-from flycam.ingest.video_poses import VideoPoses, settle
+from flycam.ingest.video_poses import VideoPoses, finished, settle
 
-_REFRESH_S = 0.5
+_SETTLE_S, _FOLLOW_S = 2.0, 0.1
+_NUMBERS = re.compile(r"[\d.,]+")  # remarks that differ in these alone are of one kind
+_RECENT_S = 8.0  # of which the last is the same as of the whole log: clocks are settled within a second
 _FIRST_POSITION_S = 30.0
 
 
@@ -113,8 +117,8 @@ class Recorded:
         return Heard(sample=sample, age_s=0.0, silent_s=age_s, connections=1)
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """The reader's."""
-        return self._log.log.remarks
+        """The reader's, and of its poses."""
+        return (*self._log.log.remarks, *self.poses.remarks(self._log.log.name))
 
     def left_out(self) -> Counter[str]:
         """Of the whole log."""
@@ -122,14 +126,23 @@ class Recorded:
 
 
 class Linked:
-    """The last minutes of a link. `wait` first: there is no pose before the aircraft is heard."""
+    """The last minutes of a link. `wait` first: there is no pose before the aircraft is heard.
+
+    All that is remembered is settled every `_SETTLE_S`, which says what can be believed; in between what
+    comes follows on it at once, or pictures would wait for their pose.
+    """
 
     is_shared = False
 
     def __init__(self, link: MavlinkLink, terrain_at: TerrainAt | None, zero_ns: int) -> None:
         self._link, self._terrain_at, self.zero_ns = link, terrain_at, zero_ns
-        self._refreshed_s = float("-inf")
+        self._settled_s = self._followed_s = float("-inf")
         self._settling = threading.Lock()
+        self._not_believed: Mapping[int, str] = {}
+        self._forgotten: Counter[str] = Counter()  # samples not believed that the link has forgotten
+        self._noticed: dict[str, tuple[str, str]] = {}
+        self._home: Home | None = None
+        self._name = ""
         self.poses: VideoPoses
         self.told: ToldPoses
 
@@ -146,15 +159,20 @@ class Linked:
                     vi="đường truyền MAVLink chưa cho vị trí nào; hãy kiểm tra đường truyền, khoá ký và tín "
                     "hiệu GPS của máy bay",
                 )
-            time.sleep(_REFRESH_S)
+            time.sleep(_FOLLOW_S)
 
     def refresh(self) -> None:
-        """Settle anew what is remembered, now and then; not while another thread does."""
-        if time.monotonic() - self._refreshed_s >= _REFRESH_S and self._settling.acquire(blocking=False):
-            try:
+        """Take in what came since; not while another thread does."""
+        now_s = time.monotonic()
+        if now_s - self._followed_s < _FOLLOW_S or not self._settling.acquire(blocking=False):
+            return
+        try:
+            if now_s - self._settled_s >= _SETTLE_S:
                 self._settled()
-            finally:
-                self._settling.release()
+            else:
+                self._follow()
+        finally:
+            self._settling.release()
 
     def covers(self, log_s: float) -> bool:
         """Whether a later sample has come."""
@@ -192,20 +210,35 @@ class Linked:
         return f"{video}: dated by this machine's clock", f"{video}: ảnh lấy giờ theo đồng hồ máy này"
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """Of the log as it stands."""
-        log = self._link.log()
-        return log.remarks if log is not None else ()
+        """All that was noticed so far, of a kind the newest."""
+        return (*dict(self._noticed).values(), *self.poses.remarks(self._name))
 
     def left_out(self) -> Counter[str]:
-        """Packets that were refused, and samples of the last minutes."""
-        # a copy first, in one step: the link's own thread goes on counting
-        return Counter(dict(self._link.health.refused)) + self.poses.left_out
+        """Packets that were refused, and samples that were not believed, those forgotten included."""
+        # copies first, in one step: their own threads go on counting
+        forgotten, refused = dict(self._forgotten), dict(self._link.health.refused)
+        return Counter(refused) + Counter(forgotten) + self.poses.left_out
+
+    def _follow(self) -> None:
+        self._followed_s = time.monotonic()
+        log = self._link.log(last_s=_RECENT_S)
+        if log is None:
+            return
+        last_ns = self.poses.track.samples[-1].t_utc_ns
+        poses = self.poses.followed_by(finished(log.track.samples), self._terrain_at)
+        if poses is not self.poses:
+            told = self.told.followed_by(poses.since(last_ns).told(self.zero_ns))
+            self.poses, self.told = poses, told
 
     def _settled(self) -> bool:
-        self._refreshed_s = time.monotonic()
+        self._settled_s = self._followed_s = time.monotonic()
         log = self._link.log()
-        if log is None or len(log.track.samples) < 2:
+        if log is None:
             return False
+        samples = tuple(finished(log.track.samples))
+        if len(samples) < 2:
+            return False
+        log = replace(log, track=replace(log.track, samples=samples), home=log.home or self._home)
         try:
             poses = settle(log, self._terrain_at)
         except PositionMissing:
@@ -213,5 +246,12 @@ class Linked:
         told = poses.told(self.zero_ns)
         if not np.isfinite(told.centre_m).any():
             return False
-        self.poses, self.told = poses, told
+        if log.home is None and np.isfinite(poses.home_m):  # it stood there, which the link will forget
+            first = poses.track.samples[0]
+            self._home = Home(lon_deg=first.lon_deg, lat_deg=first.lat_deg, height_m=float("nan"))
+        first_ns = samples[0].t_utc_ns
+        self._forgotten.update(why for t_ns, why in self._not_believed.items() if t_ns < first_ns)
+        self._not_believed = poses.not_believed
+        self._noticed.update((_NUMBERS.sub("#", english), (english, vi)) for english, vi in log.remarks)
+        self.poses, self.told, self._name = poses, told, log.name
         return True

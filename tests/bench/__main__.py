@@ -2,10 +2,10 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles live adjust, and of a finished revision finish-accuracy
-finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference finish-brighton (all,
-unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only if something did
-not run.
+Rows: rectify ingest position memory inspect tiles live live-speed live-memory adjust, and of a finished
+revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference
+finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only
+if something did not run.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ from tests.bench import (
     ingest,
     inspect_photos,
     live,
+    live_memory,
+    live_speed,
     memory,
     position,
 )
@@ -98,6 +100,8 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "inspect": lambda o: inspect_photos.measure(o.strips, o.per_strip, o.photos, o.pictures),
     "tiles": tile_rows,
     "live": lambda _: live.measure(),
+    "live-speed": lambda _: live_speed.measure(),
+    "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
@@ -116,6 +120,7 @@ def main() -> int:
     parser.add_argument("--per-strip", type=int, default=19, help="photos a strip")
     parser.add_argument("--photos", type=int, default=1000, help="of the long flight (memory, inspect)")
     parser.add_argument("--pictures", type=int, default=40, help="9 MP JPEGs (inspect)")
+    parser.add_argument("--minutes", type=int, default=live_memory.MINUTES, help="of film (live-memory)")
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
     parser.add_argument("--json", type=Path, help="write the table for programs too")

@@ -65,6 +65,15 @@ def test_the_aircraft_flies_strips_and_turns_smoothly() -> None:
     assert np.median(np.abs(off)) < 3.0
 
 
+def test_a_film_is_flown_at_the_speed_that_was_asked_for() -> None:
+    plan = VideoPlan(seconds=30.0, strips=1, speed_mps=18.0)
+    course = video_course(Valley(seed=1), plan, drill_camera((1280, 720)), 1, False)
+    velocity = course.velocity_mps(np.arange(0.0, 30.0, 0.5))[:, :2]
+    assert np.median(np.linalg.norm(velocity, axis=1)) == pytest.approx(18.0, abs=0.6)
+    with pytest.raises(OptionUnusable, match="speed"):
+        VideoPlan(speed_mps=-1.0)
+
+
 def test_a_steady_straight_flight_never_changes() -> None:
     plan = VideoPlan(seconds=30.0, strips=1, is_steady=True)
     course = video_course(Valley(seed=1), plan, drill_camera((1280, 720)), 1, False)

@@ -105,6 +105,31 @@ def test_after_a_silent_log_the_ground_is_new() -> None:
     assert not [t for t in times if 10.0 < t <= 20.0] and [t for t in times if 20.0 < t < 21.0]
 
 
+@pytest.mark.parametrize("silent_s", [0.5, 5.0, 60.0])
+def test_pictures_of_a_silent_log_are_counted_unless_it_is_bridged(silent_s: float) -> None:
+    told, sharp = north(8.0, 100.0), texture()
+    keep = (told.time_s <= 10.0) | (told.time_s > 10.0 + silent_s)
+    gappy = replace(
+        told, **{name: getattr(told, name)[keep] for name in ("time_s", "centre_m", "rotation", "above_m")}
+    )
+    times, selector = chosen(gappy, lambda _: sharp, seconds=90.0)
+    silent = selector.passed_over["telemetry_gap"]
+    assert silent == 0 if silent_s < 1.0 else silent == pytest.approx(10 * silent_s, abs=3)
+    assert [t for t in times if t > 11.0 + silent_s] and [t for t in times if t < 9.0]
+
+
+def test_a_view_of_the_horizon_is_tried_once_a_second_and_comes_back() -> None:
+    told, sharp = north(8.0), texture()
+    zero = np.zeros_like(told.time_s)
+    up = (told.time_s > 10.0) & (told.time_s < 20.0)
+    pitch = np.where(up, 0.1, -np.pi / 2)
+    swept = replace(told, rotation=rotation_from_gimbal(zero, pitch, zero))
+    times, _ = chosen(swept, lambda _: sharp)
+    tried = [t for t in times if 10.2 < t < 19.8]
+    assert 6 <= len(tried) <= 11
+    assert np.diff([t for t in times if t > 22.0]).max() < 2.5
+
+
 def test_what_waits_at_the_end_is_given() -> None:
     selector, told, sharp = KeyframeSelector(CAMERA), north(5.0), texture()
     assert selector.add(picture(0.0, sharp), told, 0.0) is not None

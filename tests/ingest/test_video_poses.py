@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from flycam.errors import PoseRejected, PositionMissing, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.flight_log import FlightLog, Home
-from flycam.ingest.video_poses import believed, settle
+from flycam.ingest.video_poses import believed, finished, settle
 
 NAN = float("nan")
 GROUND_M = 612.5
@@ -99,6 +100,44 @@ def test_without_a_gimbal_the_camera_looks_out_of_the_belly_with_a_larger_sigma(
     assert len(settle(log(none), terrain).told(0).time_s) == 0
 
 
+def test_what_follows_on_a_settled_log_tells_the_same_poses_as_all_of_it() -> None:
+    every = samples(120)
+    whole, early = settle(log(every), terrain), settle(log(every[:90]), terrain)
+    grown = early.followed_by(every[60:], terrain)
+    assert grown.track == whole.track and (grown.ground_m == whole.ground_m).all()
+    assert grown.exterior_at(11_050_000_000, 0.05) == whole.exterior_at(11_050_000_000, 0.05)
+    with pytest.raises(TelemetryGap):
+        early.exterior_at(11_050_000_000, 0.05)
+    told = early.told(0).followed_by(grown.since(every[89].t_utc_ns).told(0))
+    wanted = whole.told(0)
+    for one, other in ((told.time_s, wanted.time_s), (told.centre_m, wanted.centre_m)):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+    np.testing.assert_allclose(told.rotation, wanted.rotation, atol=1e-6)
+    assert early.followed_by(every[60:90], terrain) is early
+
+
+def test_what_jumps_or_has_no_fix_does_not_follow() -> None:
+    every = samples(120)
+    early = settle(log(every[:90]), terrain)
+    away = [replace(s, lat_deg=s.lat_deg + 0.09) for s in every[90:]]  # 10 km
+    assert early.followed_by(every[60:90] + away, terrain) is early
+    blind = [replace(s, fix="none") for s in every[90:]]
+    assert early.followed_by(every[60:90] + blind, terrain) is early
+    mixed = [away[k] if k % 3 else s for k, s in enumerate(every[90:])]
+    assert len(early.followed_by(every[60:90] + mixed, terrain).track.samples) == 100
+
+
+def test_the_newest_samples_wait_for_their_gimbal_but_not_for_one_that_fell_silent() -> None:
+    every = samples(60)
+    bare = {"gimbal_yaw_deg": NAN, "gimbal_pitch_deg": NAN, "gimbal_roll_deg": NAN}
+    late = every[:57] + [replace(s, **bare) for s in every[57:]]
+    assert list(finished(late)) == every[:57]
+    silent = every[:40] + [replace(s, **bare) for s in every[40:]]
+    assert list(finished(silent)) == silent
+    none = samples(60, **bare)
+    assert list(finished(none)) == none and list(finished([])) == []
+
+
 def test_a_log_that_is_silent_gives_no_pose() -> None:
     poses = settle(log([*samples()[:30], *samples()[90:]]), terrain)
     with pytest.raises(TelemetryGap):
@@ -112,15 +151,16 @@ def test_no_fix_a_jump_and_a_frozen_receiver_are_left_out_and_counted() -> None:
     told[10:14] = [replace(s, fix="none") for s in told[10:14]]
     told[30:33] = [replace(s, lat_deg=s.lat_deg + 0.09) for s in told[30:33]]  # 10 km away and back
     told[50:70] = [replace(s, lat_deg=told[50].lat_deg) for s in told[50:70]]  # 2 s on one spot at 10 m/s
-    kept, left_out = believed(told)
-    assert left_out == {"no_fix": 4, "jump": 3, "frozen": 19} and len(kept) == 74
+    kept, why = believed(told)
+    assert Counter(why.values()) == {"no_fix": 4, "jump": 3, "frozen": 19} and len(kept) == 74
+    assert why.keys() == {s.t_utc_ns for s in told} - {s.t_utc_ns for s in kept}
     with pytest.raises(PositionMissing, match="100 samples without a GNSS fix"):
         settle(log(samples(fix="none")), terrain)
 
 
 def test_a_hover_is_no_frozen_receiver() -> None:
-    kept, left_out = believed(samples(lat_deg=21.9, speed_mps=0.1))
-    assert len(kept) == 100 and not left_out
+    kept, why = believed(samples(lat_deg=21.9, speed_mps=0.1))
+    assert len(kept) == 100 and not why
 
 
 def test_told_poses_are_those_of_the_pictures() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -124,6 +126,68 @@ def test_what_went_wrong_behind_is_raised_and_nothing_half_written_is_named(cata
         one.add(flat(1, 1, 10))
         one.write(flat(1, 1, 10).tiles)
     assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
+
+
+class Gated(MemoryStore):
+    """Lets objects in only when its gate is open; `asked` once one waits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.gate, self.broken = threading.Event(), threading.Event(), False
+
+    def flush(self) -> None:
+        self.asked.set()
+        assert self.gate.wait(30.0)
+        if self.broken:
+            raise StoreUnavailable("store: does not answer; start it and run again")
+
+
+def test_patches_are_merged_while_a_group_is_published_and_none_is_lost(catalog: Catalog) -> None:
+    store = Gated()
+    patches = [flat(1, 1, 10), flat(2, 1, 20), flat(3, 2, 10)]
+    with writer(store, catalog) as one, ThreadPoolExecutor(1) as pool:
+        one.add(patches[0])
+        published = pool.submit(one.publish)
+        assert store.asked.wait(30.0)
+        for late in patches[1:]:
+            one.add(late)  # returns although the group is not in the log yet
+        assert catalog.tiles.last_seq(MOSAIC.mosaic_id) == 0
+        store.gate.set()
+        lines = published.result(30.0)
+        assert lines == catalog.tiles.last_seq(MOSAIC.mosaic_id) == ZOOM - MOSAIC.min_zoom + 1
+        assert stored(store, catalog) == folded(patches[:1])
+        assert one.publish() > 0
+        assert stored(store, catalog) == folded(patches)
+        assert one.publish() == 0
+
+
+def test_a_group_that_could_not_be_published_is_written_by_the_next(catalog: Catalog) -> None:
+    store = Gated()
+    store.broken = True
+    store.gate.set()
+    one = writer(store, catalog)
+    one.add(flat(1, 1, 10))
+    with pytest.raises(StoreUnavailable):
+        one.publish()
+    store.broken = False
+    one.add(flat(2, 2, 10))
+    assert one.publish() > 0
+    assert stored(store, catalog) == folded([flat(1, 1, 10), flat(2, 2, 10)])
+
+
+def test_what_another_wrote_meanwhile_is_kept_by_who_publishes(catalog: Catalog) -> None:
+    """Its tile is merged into the copy that is written, and has to be into the tile that goes on."""
+    store = MemoryStore()
+    a, b = writer(store, catalog), writer(store, catalog)
+    a.add(flat(1, 1, 10))
+    a.publish()
+    b.add(flat(2, 1, 30))
+    b.publish()
+    a.add(flat(3, 1, 20))
+    a.publish()
+    a.add(flat(4, 1, 25))
+    a.publish()
+    assert stored(store, catalog) == folded([flat(2, 1, 30)])
 
 
 def test_memory_is_bounded_by_the_cache(catalog: Catalog) -> None:

@@ -56,6 +56,25 @@ def test_what_is_outdone_is_not_claimed() -> None:
     assert found[1].all()
 
 
+@given(st.lists(st.integers(0, 10_000), min_size=1, max_size=40, unique=True), st.integers(0, len(TILES)))
+def test_settled_against_what_came_before_every_winner_has_a_claim(seeds: list[int], kept: int) -> None:
+    """As a film is laid: what comes is not known, and far tiles are forgotten, which only makes more."""
+    claims, best = Claims(), np.zeros((len(TILES), BLOCKS, BLOCKS), dtype=np.uint16)
+    for seed in seeds:
+        found, quality = bounds(seed)
+        claims.enter(f"{seed}", TILES, found)
+        claim = claims.of(f"{seed}")
+        claims.forget(f"{seed}")
+        claims.forget_tiles(kept)
+        assert len(claims._promised) <= kept
+        wins = np.zeros(best.shape, dtype=bool)
+        wins[found.index] = (quality > 0) & (quality >= best[found.index])
+        best[found.index] = np.maximum(best[found.index], quality)
+        for place, tile in enumerate(TILES):
+            claimed = claim.blocks.get(tile, np.zeros((BLOCKS, BLOCKS), dtype=bool))
+            assert not (wins[place] & ~claimed).any()
+
+
 @given(st.integers(0, 1000), st.integers(0, 1000))
 def test_claims_join_and_part_like_sets(one: int, other: int) -> None:
     def claim(seed: int) -> Claim:

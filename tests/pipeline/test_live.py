@@ -76,6 +76,7 @@ def test_a_film_is_a_flight_like_any_other(
     answer, _ = of_live(report)
     assert json.loads(json.dumps(answer))["frames"] == report.used
     assert set(answer["latency_ms"]) == {"p50", "p95"} and answer["latency_ms"]["p50"] > 0
+    assert 0.0 < answer["first_tile_s"] < 60.0
     assert (answer["clock_offset_s"], answer["clock_sigma_s"]) == (0.0, 0.02)  # subtitles share the clock
 
 
@@ -168,7 +169,13 @@ def test_at_its_own_speed_every_picture_is_laid_or_counted(
         report.chosen - report.new,
     )  # lost on the way here; before they were laid
     assert unseen >= 0 and unlaid >= 0
-    counted = ("overrun", "telemetry_gap", *(error.reason for error in FrameRejected.__subclasses__()))
+    counted = (
+        "overrun",
+        "thinned",
+        "no_time",
+        "telemetry_gap",
+        *(error.reason for error in FrameRejected.__subclasses__()),
+    )
     assert unseen + unlaid == sum(report.dropped.get(reason, 0) for reason in sorted(set(counted)))
     half, most = report.latency_ms
     assert 0.0 < half <= most
@@ -214,7 +221,7 @@ def test_what_cannot_be_used_is_said_and_leaves_no_flight(
 ) -> None:
     house = make_house(film)
     with pytest.raises(CalibrationMissing, match="--hfov"):
-        flown(house, film, camera=None)
+        flown(house, film, camera=None, telemetry=str(film.telemetry), clock_offset_s=5000.0)
     square = tmp_path / "square.json"
     square.write_text(json.dumps({"width": 300, "height": 300, "fx": 200.0}))
     with pytest.raises(CalibrationMissing, match=r"square\.json"):
@@ -242,6 +249,22 @@ def test_the_lens_may_be_said_in_degrees_and_for_another_size(
     (tmp_path / "double.json").write_text(json.dumps(double))
     scaled = flown(make_house(film, "scaled"), film, camera=tmp_path / "double.json")
     assert scaled.used >= 8
+
+
+def test_a_lens_nobody_names_is_seen_in_the_motion_and_said_with_its_doubt(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    report = flown(house, film, camera=None)
+    true_px = json.loads(film.camera.read_text())["fx"]
+    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    lens = records[0].header.interior
+    off = lens.focal_length_px[0] / true_px - 1.0
+    assert lens.calibration_id == "estimated:motion" and abs(off) < 2.5 * lens.sigma_focal_rel < 0.2
+    assert report.used >= 8
+    said = [pair for pair in report.remarks if "field of view was estimated" in pair[0]]
+    assert said and "góc nhìn ngang được ước lượng" in said[0][1] and "--camera" in said[0][0]
+    print(f"focal length off by {100 * off:+.1f} %, sigma {100 * lens.sigma_focal_rel:.1f} %")
 
 
 def codes(report: LiveReport) -> list[str | None]:

@@ -1,0 +1,116 @@
+"""Chosen pictures on their way to be laid: bounded, and new ground is the last thing that is dropped.
+
+Who is late chooses more seldom first (`spacing`): pictures farther apart show the same ground in fewer
+views. Where the queue is full all the same, that picture goes whose neighbours show most of what it shows:
+"thinned". Only where no neighbours do is new ground lost: "no_time".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from flycam.ingest.select import CLOSES_AT, OPENS_AT
+from flycam.ingest.video import VideoPicture
+
+MOST_WAITING = 24
+"""Pictures in memory: 150 MB of 1920×1080."""
+
+_LATE_S, _VERY_LATE_S = 0.5, 2.0
+_WIDEST = (0.55, 0.7)
+_SHOWN_BY_NEIGHBOURS = 0.85
+
+
+def spacing(late_s: float) -> tuple[float, float]:
+    """Shares of the view that are new, from which a picture may be chosen and at which one is, for who is so
+    late: the usual ones up to half a second, from two seconds on those that leave a third of the view in
+    common."""
+    late = float(np.clip((late_s - _LATE_S) / (_VERY_LATE_S - _LATE_S), 0.0, 1.0))
+    opens, closes = (
+        usual + late * (widest - usual) for usual, widest in zip((OPENS_AT, CLOSES_AT), _WIDEST, strict=True)
+    )
+    return opens, closes
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """share: of the view that is new against the picture chosen, and kept, before; at most 1."""
+
+    picture: VideoPicture
+    share: float
+
+
+class LayingQueue:
+    """Between the thread that chooses and the one that lays.
+
+    drops    a full queue drops; else `put` waits for room
+    dropped  by reason: "thinned", "no_time"; until `release` "clock_unknown" in place of the latter
+    """
+
+    def __init__(self, most: int = MOST_WAITING, *, drops: bool) -> None:
+        self._most, self._drops = most, drops
+        self._items: list[_Chosen] = []
+        self._is_released = self._is_closed = False
+        self._changed = threading.Condition()
+        self.dropped: Counter[str] = Counter()
+
+    @property
+    def late_s(self) -> float:
+        """Seconds since the picture arrived that has waited longest; 0 if none waits, or none may go yet."""
+        with self._changed:
+            if not self._items or not self._is_released:
+                return 0.0
+            return (time.monotonic_ns() - self._items[0].picture.arrived_ns) / 1e9
+
+    def put(self, picture: VideoPicture, share: float) -> bool:
+        """Add the newest picture; False once the queue is closed."""
+        with self._changed:
+            while not self._drops and len(self._items) >= self._most and not self._is_closed:
+                self._changed.wait()
+            if self._is_closed:
+                return False
+            if len(self._items) >= self._most:
+                self._drop()
+            self._items.append(_Chosen(picture, min(share, 1.0)))
+            self._changed.notify_all()
+            return True
+
+    def get(self) -> VideoPicture | None:
+        """The oldest picture, waited for; None once the queue is closed and empty."""
+        with self._changed:
+            while not (self._items and self._is_released) and not self._is_closed:
+                self._changed.wait()
+            if not self._items:
+                return None
+            item = self._items.pop(0)
+            self._changed.notify_all()
+            return item.picture
+
+    def release(self) -> None:
+        """Pictures can be laid from now on."""
+        with self._changed:
+            self._is_released = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more pictures come; those that wait can still be taken."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _drop(self) -> None:
+        """The picture least missed: the next one is then so much newer against the one before it."""
+        joined = [
+            min(1.0, a.share + b.share) for a, b in zip(self._items[:-1], self._items[1:], strict=True)
+        ] or [1.0]
+        least = int(np.argmin(joined))
+        del self._items[least]
+        if least < len(self._items):
+            self._items[least] = replace(self._items[least], share=joined[least])
+        is_shown = joined[least] <= _SHOWN_BY_NEIGHBOURS
+        lost = "no_time" if self._is_released else "clock_unknown"
+        self.dropped["thinned" if is_shown else lost] += 1
