@@ -9,7 +9,7 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import filming, flights, ground, products, rehearsing, showing, upkeep, uploading
+from flycam.commands import filming, flights, ground, layers, products, rehearsing, showing, upkeep, uploading
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -51,6 +51,7 @@ for _command in (
     rehearsing.drill,
     ground.dem,
     ground.communes,
+    layers.layers,
     upkeep.collect,
     upkeep.user,
 ):

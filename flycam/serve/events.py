@@ -28,8 +28,9 @@ _SOON_S = 0.05
 
 @router.get("/events")
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
-    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared) and
-    `airborne` (all live flights, as `/api/airborne` has them but for their tracks)."""
+    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
+    `airborne` (all live flights, as `/api/airborne` has them but for their tracks) and `layers` (a specialist
+    layer came, went or was read again)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -48,6 +49,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
+    layers = await asyncio.to_thread(catalog.layers.stamp)
     flying: object = frozenset()
     said_s = followed_s = loop.time()
     pace_s = services.follow_s
@@ -70,6 +72,9 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 if now != known:
                     known = now
                     words.append(_event("flights", {}))
+                if (stamp := await asyncio.to_thread(catalog.layers.stamp)) != layers:
+                    layers = stamp
+                    words.append(_event("layers", {}))
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
                 words.append(_event("tiles", _words(news.get_nowait())))
