@@ -9,7 +9,18 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import filming, flights, ground, layers, products, rehearsing, showing, upkeep, uploading
+from flycam.commands import (
+    filming,
+    flights,
+    ground,
+    layers,
+    marks,
+    products,
+    rehearsing,
+    showing,
+    upkeep,
+    uploading,
+)
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -52,6 +63,7 @@ for _command in (
     ground.dem,
     ground.communes,
     layers.layers,
+    marks.marks,
     upkeep.collect,
     upkeep.user,
 ):

@@ -12,6 +12,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
 from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.revisions import Revisions
@@ -34,6 +35,7 @@ class Catalog:
         self.terrain = Terrain(database)
         self.boundaries = Boundaries(database)
         self.layers = SpecialistLayers(database)
+        self.marks = Marks(database)
         self.accounts = Accounts(database)
         self.audit = Audit(database)
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from flycam.frame.frame import FrameHeader, Layer
+from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import Condition, LayerKind
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
@@ -340,5 +341,29 @@ class LayerFeatureRecord:
     status: str
     condition: Condition
     valid_ns: int | None
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkLine:
+    """One line of a field mark's history; the last is how the mark stands.
+
+    version       1, 2, … : who changes a mark says which line was seen
+    event_id      the storm or drill it belongs to: a drill's marks never stand beside real ones
+    photo_sha256  of the photo as kept (re-encoded), in the store's evidence
+    author        whoever wrote this line, at `at_ns`
+    wkb           a point, or the outline of a sector
+    """
+
+    mark_id: str
+    version: int
+    event_id: str
+    kind: MarkKind
+    status: MarkStatus
+    note: str
+    photo_sha256: str | None
+    author: str
+    at_ns: int
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat

@@ -364,7 +364,24 @@ layer_features = Table(
     Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
 )
 
+marks = Table(
+    "marks",
+    metadata,
+    _key("mark_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("photo_sha256", Text),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *_box(),
+)
+
 _derive_postgis_geometry(layer_features, "wkb")
+_derive_postgis_geometry(marks, "wkb")
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -373,6 +390,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     5: (airborne,),
     6: (recordings,),
     7: (layers, layer_features),
+    7: (layers, layer_features, marks),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

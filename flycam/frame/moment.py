@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 VIETNAM = timezone(timedelta(hours=7))
 
 _NS = 1_000_000_000
+_MOST_DAYS = 106_000
 _DAY_FIRST = re.compile(
     r"(\d{1,2})[/.-](\d{1,2})[/.-](\d{4})(?:[ T,]+(\d{1,2})[:h](\d{2})(?::(\d{2}))?)?", re.ASCII
 )
@@ -17,9 +18,11 @@ _HOUR_FIRST = re.compile(
 
 
 def ns_of(moment: datetime) -> int:
-    """UTC nanoseconds; a time without a zone is Vietnam's (UTC+7)."""
+    """UTC nanoseconds; a time without a zone is Vietnam's (UTC+7). OverflowError outside 1678 to 2262."""
     aware = moment if moment.tzinfo is not None else moment.replace(tzinfo=VIETNAM)
     since = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    if not -_MOST_DAYS < since.days < _MOST_DAYS:
+        raise OverflowError(f"{moment}: nanoseconds of 64 bits end before")
     return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
 
 

@@ -114,7 +114,7 @@ def _checked(address: str, allowed: Collection[str]) -> SplitResult:
 
 
 def _suffix(path: str, content_type: str) -> str:
-    """What the file is called decides how it is opened: by the address, else by what the server says it is."""
+    """What the file is called decides how it is opened: by its address, else by the server's word."""
     suffix = Path(path).suffix.lower()
     if suffix in _SUFFIXES:
         return suffix

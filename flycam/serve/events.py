@@ -29,8 +29,8 @@ _SOON_S = 0.05
 @router.get("/events")
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
-    `airborne` (all live flights, as `/api/airborne` has them but for their tracks) and `layers` (a specialist
-    layer came, went or was read again)."""
+    `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
+    layer came, went or was read again) and `marks` (somebody wrote a mark)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -49,7 +49,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
-    layers = await asyncio.to_thread(catalog.layers.stamp)
+    board = await asyncio.to_thread(_board, catalog)
     flying: object = frozenset()
     said_s = followed_s = loop.time()
     pace_s = services.follow_s
@@ -72,9 +72,9 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 if now != known:
                     known = now
                     words.append(_event("flights", {}))
-                if (stamp := await asyncio.to_thread(catalog.layers.stamp)) != layers:
-                    layers = stamp
-                    words.append(_event("layers", {}))
+                stamps = await asyncio.to_thread(_board, catalog)
+                words += [_event(name, {}) for name, stamp in stamps.items() if stamp != board[name]]
+                board = stamps
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
                 words.append(_event("tiles", _words(news.get_nowait())))
@@ -99,6 +99,11 @@ def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int
     for mosaic in shown:
         follower.watch(mosaic.mosaic_id)
     return frozenset((mosaic.mosaic_id, mosaic.revision) for mosaic in shown)
+
+
+def _board(catalog: Catalog) -> dict[str, object]:
+    """What people and other services put on the map; another value under a name: it is to be read again."""
+    return {"layers": catalog.layers.stamp(), "marks": catalog.marks.stamp()}
 
 
 def _words(moved: Moved) -> dict[str, object]:

@@ -1,5 +1,7 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
+import type { SpecialistLayer } from "./specialist";
+
 export interface Session {
   account: { name: string; role: string } | null;
   open: boolean;
@@ -255,6 +257,12 @@ async function inForce(query: Record<string, string | number>, on: string | null
   return then?.features.length ? then : get<FeatureCollection>("/api/communes", query);
 }
 
+/** GeoJSON of a layer; what is in trouble comes first where not all is sent. */
+export interface LayerFeatures extends FeatureCollection {
+  numberMatched: number;
+  numberReturned: number;
+}
+
 export const api = {
   session: () => get<Session>("/api/session"),
   login: (token: string) => post<Session>("/api/login", { token }),
@@ -277,6 +285,9 @@ export const api = {
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),
+  layers: () => get<SpecialistLayer[]>("/api/layers"),
+  layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>
+    get<LayerFeatures>(`/api/layers/${id}/features`, { bounds: bounds.join(","), limit, tolerance_m: Math.min(toleranceM, 5000) }),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 

@@ -14,6 +14,7 @@ import { Ground } from "./map/ground";
 import { isDrawnFinished, MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
+import { SpecialistLayers } from "./map/specialist";
 import { AirborneCards, flyingHere } from "./panel/airborne";
 import { Elsewhere } from "./panel/elsewhere";
 import { EvidenceCard } from "./panel/evidence";
@@ -23,6 +24,7 @@ import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
+import { SpecialistPanel, thingSaid } from "./panel/specialist";
 import { imagedAt } from "./imaged";
 import { outlinesWanted, readOutlined } from "./outlined";
 import {
@@ -64,6 +66,8 @@ export class Application {
   private readonly communes;
   private readonly overlays;
   private readonly aircraft;
+  private readonly specialist;
+  private readonly special;
   private readonly header;
   private readonly search;
   private readonly flights;
@@ -89,6 +93,7 @@ export class Application {
       (flight) => this.playFilm(flight),
     );
     this.layers = new LayerPanel(store);
+    this.special = new SpecialistPanel(store);
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
@@ -105,6 +110,7 @@ export class Application {
     });
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
+    this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
     this.map.on("singleclick", (event) => void this.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
@@ -133,7 +139,7 @@ export class Application {
   }
 
   private lay(): void {
-    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
+    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.special.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
     const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.film.element, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
@@ -158,9 +164,11 @@ export class Application {
     this.header.render(state);
     this.flights.render(state);
     this.layers.render(state);
+    this.special.render(state);
     this.ground.update(state);
     this.mosaics.update(state);
     this.communes.update(state);
+    this.specialist.update(state);
     this.card.render(state.nowMs);
     this.drawAirborne(state);
     this.notice.hidden = state.online;
@@ -342,6 +350,13 @@ export class Application {
     const small = visibleFlights(state).find((flight) => flight.flight_id === dot);
     if (small) {
       this.goTo(small);
+      return;
+    }
+    const thing = this.specialist.at(event.pixel);
+    if (thing) {
+      this.card.close();
+      this.card.tell(() => thingSaid(thing, this.store.state));
+      this.keepInSight(event.coordinate);
       return;
     }
     await this.pickInSight(lon, lat);

@@ -37,8 +37,10 @@ export class Live {
       }
       this.setOnline(true);
       void this.readAirborne();
+      void this.readLayers();
     });
     stream.addEventListener("flights", () => this.refresh());
+    stream.addEventListener("layers", () => void this.readLayers());
     stream.addEventListener("tiles", (event) => {
       versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
       this.store.set({ moved: this.store.state.moved + 1 });
@@ -52,6 +54,11 @@ export class Live {
       // The browser reconnects by itself unless the server said no; then it is asked again, slowly.
       if (stream.readyState === EventSource.CLOSED) this.reopen();
     });
+  }
+
+  private async readLayers(): Promise<void> {
+    const specialist = await api.layers().catch(() => null);
+    if (specialist) this.store.set({ specialist });
   }
 
   /** Whole tracks: events go on from them. */

@@ -3,6 +3,7 @@
 import type { Aloft } from "./airborne";
 import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
 import type { Language } from "./i18n";
+import type { SpecialistLayer } from "./specialist";
 import { dayOf } from "./time";
 
 export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown";
@@ -34,6 +35,9 @@ export interface State {
   nowMs: number;
   /** Live flights of all events. */
   airborne: readonly Aloft[];
+  /** Specialist layers of other services, and the ids of those that are drawn. */
+  specialist: readonly SpecialistLayer[];
+  shownLayers: ReadonlySet<string>;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -89,6 +93,8 @@ export function initialState(): State {
     unread: [],
     nowMs: Date.now(),
     airborne: [],
+    specialist: [],
+    shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
     moved: 0,
   };
 }
@@ -132,7 +138,8 @@ export function newestDay(state: State): string | null {
   return newest ? dayOf(newest.last) : null;
 }
 
-/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; at: lat/lon. */
+/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
+ * other services; at: lat/lon. */
 export interface Link {
   map?: string;
   event?: string;
@@ -142,6 +149,7 @@ export interface Link {
   rev?: string;
   band?: string;
   turned?: string;
+  special?: string;
   at?: string;
 }
 
@@ -158,6 +166,7 @@ export function linkOf(state: State): Link {
     band: joined(state.spectral),
     turned: names.filter((name) => state.layers[name] !== SWITCHED_ON[name]).join(","),
     hidden: [...state.hidden].join(","),
+    special: [...state.shownLayers].join(","),
     at: state.picked ? `${state.picked[1].toFixed(7)}/${state.picked[0].toFixed(7)}` : "",
   };
 }
