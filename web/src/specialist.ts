@@ -37,13 +37,17 @@ export function isTrouble(condition: Condition): boolean {
   return TROUBLE.includes(condition);
 }
 
+/** Two clocks may differ by so much without anybody having to hear of it. */
+const AHEAD_MS = 10 * 60_000;
+
 /** By the page's own clock, so that a page left open does not go on calling it new. */
 export function isStale(valid: string | null, staleAfterS: number, nowMs: number): boolean {
   return valid === null || nowMs - new Date(valid).getTime() > staleAfterS * 1000;
 }
 
 export function ageOf(valid: string | null, nowMs: number): string {
-  return valid === null ? t("validUnknown") : formatAge(valid, nowMs);
+  if (valid === null) return t("validUnknown");
+  return new Date(valid).getTime() - nowMs > AHEAD_MS ? t("validFuture") : formatAge(valid, Math.max(nowMs, new Date(valid).getTime()));
 }
 
 /** The owner's words first; what they come to beside them, where that says more. */

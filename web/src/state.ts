@@ -3,10 +3,11 @@
 import type { Aloft } from "./airborne";
 import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
 import type { Language } from "./i18n";
+import type { MarkLine } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 import { dayOf } from "./time";
 
-export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown";
+export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks";
 
 export interface State {
   session: Session | null;
@@ -38,6 +39,8 @@ export interface State {
   /** Specialist layers of other services, and the ids of those that are drawn. */
   specialist: readonly SpecialistLayer[];
   shownLayers: ReadonlySet<string>;
+  /** Field marks of the event, the newest first. */
+  marks: readonly MarkLine[];
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -70,6 +73,7 @@ const SWITCHED_ON: State["layers"] = {
   footprints: false,
   gaps: false,
   notFlown: true,
+  marks: true,
 };
 
 export function initialState(): State {
@@ -94,6 +98,7 @@ export function initialState(): State {
     nowMs: Date.now(),
     airborne: [],
     specialist: [],
+    marks: [],
     shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
     moved: 0,
   };

@@ -86,6 +86,7 @@ export class EvidenceCard {
   private retell(): void {
     if (!this.says) return;
     const [title, said] = this.says();
+    if (said.every((node) => node.parentNode === this.element)) return;
     replace(this.element, this.head(title), ...said);
   }
 
