@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
 from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
+from flycam.serve.board import Board
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
@@ -49,7 +50,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
-    board = await asyncio.to_thread(_board, catalog)
+    board: Board = request.app.state.board
+    stamps = await asyncio.to_thread(board.look)
     flying: object = frozenset()
     said_s = followed_s = loop.time()
     pace_s = services.follow_s
@@ -72,9 +74,9 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 if now != known:
                     known = now
                     words.append(_event("flights", {}))
-                stamps = await asyncio.to_thread(_board, catalog)
-                words += [_event(name, {}) for name, stamp in stamps.items() if stamp != board[name]]
-                board = stamps
+                newer = await asyncio.to_thread(board.look)
+                words += [_event(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
+                stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
                 words.append(_event("tiles", _words(news.get_nowait())))
@@ -99,11 +101,6 @@ def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int
     for mosaic in shown:
         follower.watch(mosaic.mosaic_id)
     return frozenset((mosaic.mosaic_id, mosaic.revision) for mosaic in shown)
-
-
-def _board(catalog: Catalog) -> dict[str, object]:
-    """What people and other services put on the map; another value under a name: it is to be read again."""
-    return {"layers": catalog.layers.stamp(), "marks": catalog.marks.stamp()}
 
 
 def _words(moved: Moved) -> dict[str, object]:

@@ -62,7 +62,8 @@ def marks(
     bounds is west,south,east,north in degrees; with `vn2000` each has its VN-2000 coordinates too.
     """
     found = catalog.marks.current(event, parse_bounds(bounds), with_removed=removed)
-    return mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
+    answer = mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
+    return {**answer, "numberMatched": len(found), "numberReturned": min(len(found), _MOST)}
 
 
 @router.get("/api/marks/{mark_id}", dependencies=[Depends(viewer)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,8 @@ from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
 router = APIRouter(dependencies=[Depends(viewer)])
 
 MOST_FEATURES = 5000
+MOST_OUTLINE_BYTES = 32 << 20
+"""Of one answer: two million corners."""
 
 
 def _now_ns(request: Request) -> int:
@@ -51,6 +54,8 @@ def features(
     """
     layer = catalog.layers.get(layer_id)
     found, matched = catalog.layers.features(layer.layer_id, parse_bounds(bounds), limit)
+    sizes = accumulate(len(one.wkb) for one in found)
+    found = [one for one, size in zip(found, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
     answer = collection(feature(one.wkb, _properties(layer, one, now_ns), tolerance_m) for one in found)
     return {**answer, "numberMatched": matched, "numberReturned": len(found)}
 

@@ -238,6 +238,7 @@ const words = {
   layerShare: ["đang vẽ {0} trong {1}: phóng to để thấy hết", "{0} of {1} drawn: zoom in to see all"],
   legendTrouble: ["Đang gặp sự cố (mất điện, mất sóng, hư hỏng)", "In trouble (no power, no signal, damaged)"],
   legendTroubleLine: ["Tuyến bị tắc, mất điện hoặc hư hỏng", "Line blocked, without power, or damaged"],
+  legendOld: ["Đồng hồ: số liệu cũ hoặc không rõ thời điểm", "Clock: old, or nobody says of when"],
   validTime: ["Số liệu lúc", "As of"],
   validUnknown: ["không rõ thời điểm", "time not known"],
   validFuture: ["ghi giờ ở tương lai", "dated in the future"],

@@ -34,15 +34,18 @@ const GLYPHS: Readonly<Record<LayerKind, string>> = {
   other: "M12 6a6 6 0 1 1 0 12 6 6 0 0 1 0-12z",
 };
 
+/** At the foot of a sign: what it says was so some time ago. */
+const CLOCK = `<circle cx="21.5" cy="21.5" r="5.7" fill="#fff" stroke="${INK}" stroke-width="1.4"/><path d="M21.5 18v3.8l2.6 1.6" fill="none" stroke="${INK}" stroke-width="1.5"/>`;
+
 /** The sign as SVG; a legend and the map draw the same. */
-export function signSvg(kind: LayerKind, condition: Condition): string {
+export function signSvg(kind: LayerKind, condition: Condition, old = false): string {
   const bad = isTrouble(condition);
   const plate = bad
     ? `<rect x="2" y="2" width="24" height="24" fill="${TROUBLE}" stroke="#fff" stroke-width="3"/><rect x="1" y="1" width="26" height="26" fill="none" stroke="${INK}" stroke-width="1.6"/>`
     : `<circle cx="14" cy="14" r="12" fill="${KIND_COLOURS[kind]}" stroke="#fff" stroke-width="2"/><circle cx="14" cy="14" r="13" fill="none" stroke="${INK}" stroke-width="1.6"/>`;
   const bar = bad ? `<path d="M4 24 24 4" stroke="#fff" stroke-width="4.5"/><path d="M4 24 24 4" stroke="${INK}" stroke-width="2.2"/>` : "";
   const glyph = `<path transform="translate(4.7 4.7) scale(0.775)" d="${GLYPHS[kind]}" fill="${bad ? "#fff" : INK}" fill-rule="evenodd"/>`;
-  return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIZE}" height="${SIZE}" viewBox="0 0 ${SIZE} ${SIZE}">${plate}${glyph}${bar}</svg>`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" width="${SIZE}" height="${SIZE}" viewBox="0 0 ${SIZE} ${SIZE}">${plate}${glyph}${bar}${old ? CLOCK : ""}</svg>`;
 }
 
 /** A line of the kind, as the legend shows it. */
@@ -55,19 +58,19 @@ export function lineSvg(kind: LayerKind, bad: boolean): string {
 const kept: Record<string, Style[]> = {};
 
 /** How a thing is drawn; `far`: so far out that a drawing would be a blot, a dot is drawn. */
-export function styleOf(kind: LayerKind, condition: Condition, far: boolean): Style[] {
+export function styleOf(kind: LayerKind, condition: Condition, old: boolean, far: boolean): Style[] {
   const bad = isTrouble(condition);
-  return (kept[`${kind}/${bad}/${far}`] ??= made(kind, bad, far));
+  return (kept[`${kind}/${bad}/${old}/${far}`] ??= made(kind, bad, old, far));
 }
 
-function made(kind: LayerKind, bad: boolean, far: boolean): Style[] {
+function made(kind: LayerKind, bad: boolean, old: boolean, far: boolean): Style[] {
   const colour = bad ? TROUBLE : KIND_COLOURS[kind];
   const width = (far ? 1.5 : 3) + (bad ? 1 : 0);
   // what is in trouble lies over what is not
   const zIndex = bad ? 2 : 0;
   const image = far
     ? new CircleStyle({ radius: bad ? 5 : 3.5, fill: new Fill({ color: colour }), stroke: new Stroke({ color: INK, width: 1.5 }) })
-    : new Icon({ src: `data:image/svg+xml;utf8,${encodeURIComponent(signSvg(kind, bad ? "damaged" : "unknown"))}` });
+    : new Icon({ src: `data:image/svg+xml;utf8,${encodeURIComponent(signSvg(kind, bad ? "damaged" : "unknown", old))}` });
   // a pole painted in two colours is seen on forest, on mud and by everybody
   const pole = new Style({ zIndex, stroke: new Stroke({ color: "#ffffff", width }) });
   return [

@@ -71,7 +71,7 @@ export class SpecialistLayers {
   private made(kind: LayerKind): Drawn {
     const source = new VectorSource();
     const style = (feature: FeatureLike, resolution: number) =>
-      styleOf(feature.get("kind"), feature.get("condition"), resolution > FAR_RESOLUTION);
+      styleOf(feature.get("kind"), feature.get("condition"), feature.get("stale"), resolution > FAR_RESOLUTION);
     const layer = new VectorLayer({ source, style, zIndex: Z.specialist + ORDER.indexOf(kind) / 10, updateWhileInteracting: false });
     this.map.addLayer(layer);
     return { layer, source, loaded: null };

@@ -62,7 +62,7 @@ export class SpecialistPanel {
 
 function explained(): HTMLElement[] {
   const row = (svg: string, word: string): HTMLElement => el("li", {}, drawing(svg), el("span", {}, word));
-  return [row(signSvg("mast", "no_signal"), t("legendTrouble")), row(lineSvg("road", true), t("legendTroubleLine"))];
+  return [row(signSvg("mast", "no_signal"), t("legendTrouble")), row(lineSvg("road", true), t("legendTroubleLine")), row(signSvg("mast", "unknown", true), t("legendOld"))];
 }
 
 /** Markup of our own making only: nothing that was read from a file comes here. */
