@@ -389,7 +389,6 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     4: (dem_sigmas,),
     5: (airborne,),
     6: (recordings,),
-    7: (layers, layer_features),
     7: (layers, layer_features, marks),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from flycam.errors import SourceUnreadable
 
-MOST_BYTES = 16 << 20
+MOST_BYTES = 4 << 20
 _MOST_PIXELS = {"JPEG": 64_000_000, "PNG": 24_000_000, "WEBP": 24_000_000}
 """By format: a JPEG can be decoded at an eighth of its size, the others only whole."""
 
@@ -28,13 +28,13 @@ def as_kept(data: bytes) -> bytes:
     of JPEG, PNG and WebP, or cut off.
     """
     if len(data) > MOST_BYTES:
-        raise too_large()
+        raise _too_large()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata, which is thrown away
             with Image.open(io.BytesIO(data), formats=tuple(_MOST_PIXELS)) as photo:
                 if photo.width * photo.height > _MOST_PIXELS[photo.format or "PNG"]:
-                    raise too_large()
+                    raise _too_large()
                 photo.draft("RGB", (_SIDE_PX, _SIDE_PX))  # a JPEG is decoded no finer than is kept
                 upright = ImageOps.exif_transpose(photo)
                 upright.thumbnail((_SIDE_PX, _SIDE_PX))
@@ -48,7 +48,7 @@ def as_kept(data: bytes) -> bytes:
     return kept.getvalue()
 
 
-def too_large() -> SourceUnreadable:
+def _too_large() -> SourceUnreadable:
     """A photo of more bytes or pixels than are taken."""
     most, pixels = MOST_BYTES >> 20, _MOST_PIXELS["PNG"] // 10**6
     return SourceUnreadable(

@@ -34,8 +34,8 @@ from flycam.serve import (
 )
 from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
-from flycam.serve.bodies import Bounded
 from flycam.serve.board import Board
+from flycam.serve.bodies import Bounded
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds

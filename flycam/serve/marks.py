@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 
 from flycam.errors import NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
-from flycam.pipeline.mark_photo import MOST_BYTES, too_large
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
 from flycam.serve.communes import parse_bounds
@@ -99,14 +98,8 @@ async def put_photo(
     based_on: Annotated[int, Query(ge=1, le=1_000_000)],
 ) -> Json:
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
-    data = bytearray()
-    async for block in request.stream():
-        data += block
-        if len(data) > MOST_BYTES:
-            raise too_large()
-    line = await asyncio.to_thread(
-        add_photo, services.workspace, mark_id, based_on, bytes(data), visitor.name
-    )
+    data = await request.body()  # which the server bounds for every route
+    line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
     return mark_feature(line, None)
 
 

@@ -142,8 +142,8 @@ def test_other_ids_photos_and_events_are_refused(client: httpx.Client) -> None:
     assert client.put(f"{MARK}/photo?based_on=1", content=photo(), headers=OPERATOR).status_code == 404
     client.put(MARK, json=SAID, headers=OPERATOR)
     assert client.put(f"{MARK}/photo?based_on=1", content=b"<svg/>", headers=OPERATOR).status_code == 422
-    large = bytes((16 << 20) + 1)
-    assert client.put(f"{MARK}/photo?based_on=1", content=large, headers=OPERATOR).status_code == 422
+    large = bytes((4 << 20) + 1)
+    assert client.put(f"{MARK}/photo?based_on=1", content=large, headers=OPERATOR).status_code == 413
     assert len(client.get(MARK, headers=VIEWER).json()["features"]) == 1
 
 
