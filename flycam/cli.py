@@ -9,7 +9,18 @@ import os
 import click
 
 from flycam import __version__
-from flycam.commands import filming, flights, ground, products, rehearsing, showing, upkeep, uploading
+from flycam.commands import (
+    filming,
+    flights,
+    ground,
+    layers,
+    marks,
+    products,
+    rehearsing,
+    showing,
+    upkeep,
+    uploading,
+)
 from flycam.console import CommandGroup
 
 _OBJECTS_BEFORE_COLLECTION = 10_000
@@ -51,6 +62,8 @@ for _command in (
     rehearsing.drill,
     ground.dem,
     ground.communes,
+    layers.layers,
+    marks.marks,
     upkeep.collect,
     upkeep.user,
 ):

@@ -57,6 +57,10 @@ class BoundaryInvalid(InputUnusable):
     """A boundary file has no usable polygon."""
 
 
+class LayerInvalid(InputUnusable):
+    """A specialist layer has nothing in it, or nothing that can be of its kind."""
+
+
 class NotFound(InputUnusable):
     """A flight, frame, commune, revision or tile that was asked for does not exist."""
 

@@ -37,6 +37,7 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.CrsMissing: Outcome(EXIT_INPUT, 422, "No coordinate system", "Tệp không ghi hệ toạ độ"),
     e.DatumUnknown: Outcome(EXIT_INPUT, 422, "Height datum not known", "Chưa rõ hệ độ cao"),
     e.BoundaryInvalid: Outcome(EXIT_INPUT, 422, "No usable boundary", "Không có ranh giới dùng được"),
+    e.LayerInvalid: Outcome(EXIT_INPUT, 422, "No usable layer", "Không có lớp dữ liệu dùng được"),
     e.NotFound: Outcome(EXIT_INPUT, 404, "Not found", "Không tìm thấy"),
     e.NameTaken: Outcome(EXIT_INPUT, 409, "The name is taken", "Tên đã được dùng"),
     e.FrameRejected: Outcome(EXIT_INPUT, 422, "No frame can be used", "Không dùng được ảnh nào"),

@@ -5,6 +5,7 @@ FLYCAM_STORE     file:///… or s3://bucket/prefix?endpoint=http://… (default:
 FLYCAM_DATABASE  postgresql+psycopg://… (default: SQLite in the data folder)
 FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
+FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Settings:
     database_url: str
     box: str
     operator: str | None
+    layer_hosts: frozenset[str] = frozenset()
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -37,4 +39,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
         box=environment.get("FLYCAM_BOX") or socket.gethostname(),
         operator=environment.get("FLYCAM_OPERATOR") or None,
+        layer_hosts=frozenset(
+            filter(None, map(str.strip, environment.get("FLYCAM_LAYER_HOSTS", "").split(",")))
+        ),
     )

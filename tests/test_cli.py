@@ -329,3 +329,54 @@ def test_a_live_flight_says_what_it_was_not_given_right(run: Run, tmp_path: Path
     assert gone.exit_code == 3 and "gone.mp4" in gone.json["sentence"]
     both = run("live", *video, "--camera", "c.json", "--hfov", "80")
     assert both.exit_code == 2
+
+
+def _masts(path: Path, status: str) -> Path:
+    mast = {
+        "type": "Feature",
+        "properties": {"ten": "Trạm A", "tinh_trang": status},
+        "geometry": {"type": "Point", "coordinates": [104.8, 21.9]},
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [mast]}), encoding="utf-8")
+    return path
+
+
+def test_a_layer_is_added_listed_refreshed_and_removed(run: Run, tmp_path: Path) -> None:
+    path = _masts(tmp_path / "masts.geojson", "mất sóng")
+    added = run(
+        "layers", "add", path, "--kind", "mast", "--owner", "Viettel", "--valid-time", "10/09/2024 10:15"
+    )
+    assert added.exit_code == 0
+    assert (added.json["added"], added.json["troubles"], added.json["stale"]) == (1, 1, True)
+    assert added.json["valid_ns"] == 1_725_938_100 * 10**9
+    _masts(path, "hoạt động")
+    assert run("layers", "refresh", "masts").json["troubles"] == 0
+    assert [one["owner"] for one in run("layers", "list").json["layers"]] == ["Viettel"]
+    assert run("layers", "remove", "masts").exit_code == 0
+    assert run("layers", "list").json == {"layers": []}
+
+
+def test_a_layer_that_cannot_be_says_so_with_its_code(run: Run, tmp_path: Path) -> None:
+    path = _masts(tmp_path / "masts.geojson", "")
+    assert run("layers", "add", path, "--kind", "masts").exit_code == 2
+    assert run("layers", "add", path, "--kind", "mast", "--valid-time", "hôm qua").exit_code == 2
+    wrong = run("layers", "add", path, "--kind", "road")
+    assert (wrong.exit_code, wrong.json["error"]) == (3, "LayerInvalid")
+    vietnamese = run("layers", "add", path, "--kind", "road", LC_ALL="vi_VN.UTF-8").stderr
+    assert "chỉ có điểm, nhưng --kind road phải là vùng hoặc đường" in vietnamese
+    far = run("layers", "add", "http://127.0.0.1:9/a.geojson", "--kind", "mast")
+    assert (far.exit_code, far.json["error"]) == (3, "SourceUnreadable")
+    assert "FLYCAM_LAYER_HOSTS" in far.stderr
+    listed = run(
+        "layers", "add", "http://127.0.0.1:9/a.geojson", "--kind", "mast", FLYCAM_LAYER_HOSTS="127.0.0.1:9"
+    )
+    assert "does not answer" in listed.stderr
+    assert run("layers", "refresh", "none").exit_code == 3
+
+
+def test_marks_are_listed_and_exported(run: Run, tmp_path: Path) -> None:
+    assert run("marks", "list").json == {"marks": []}
+    assert run("marks", "export", tmp_path / "a.geojson").json["lines"] == 0
+    assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
+    assert run("marks", "export", tmp_path / "a.txt").exit_code == 2
+    assert run("marks", "list", "--event", "không có").exit_code == 3

@@ -11,6 +11,8 @@ from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
+from flycam.catalog.layers import SpecialistLayers
+from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.revisions import Revisions
@@ -32,6 +34,8 @@ class Catalog:
         self.revisions = Revisions(database)
         self.terrain = Terrain(database)
         self.boundaries = Boundaries(database)
+        self.layers = SpecialistLayers(database)
+        self.marks = Marks(database)
         self.accounts = Accounts(database)
         self.audit = Audit(database)
 

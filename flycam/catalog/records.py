@@ -13,6 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from flycam.frame.frame import FrameHeader, Layer
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.specialist import Condition, LayerKind
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileRange
 from flycam.geometry.interior import InteriorOrientation
@@ -299,3 +301,69 @@ class RevisionFrame:
     ties: int = 0
     rms_px: float = math.nan
     cells_pct: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerRecord:
+    """A specialist layer as it was read last.
+
+    owner         who answers for it; empty: not said
+    source        the file's path or the address that it is refreshed from
+    sha256        of the bytes it was read from, which are kept as evidence
+    valid_ns      when it stood so; None: nobody said
+    added_ns      when it came first; `refreshed_ns`: when it was read last
+    features      how many it has, `troubles` of them with a status that is trouble
+    has_status    whether it says of anything how it stands
+    """
+
+    layer_id: str
+    name: str
+    kind: LayerKind
+    owner: str
+    source: str
+    sha256: str
+    valid_ns: int | None
+    added_ns: int
+    refreshed_ns: int
+    features: int
+    troubles: int
+    has_status: bool
+    bounds_lonlat_deg: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerFeatureRecord:
+    """One thing of a specialist layer; empty text and None: its own file does not say, the layer may."""
+
+    number: int
+    name: str
+    owner: str
+    status: str
+    condition: Condition
+    valid_ns: int | None
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkLine:
+    """One line of a field mark's history; the last is how the mark stands.
+
+    version       1, 2, … : who changes a mark says which line was seen
+    event_id      the storm or drill it belongs to: a drill's marks never stand beside real ones
+    photo_sha256  of the photo as kept (re-encoded), in the store's evidence
+    author        whoever wrote this line, at `at_ns`
+    wkb           a point, or the outline of a sector
+    """
+
+    mark_id: str
+    version: int
+    event_id: str
+    kind: MarkKind
+    status: MarkStatus
+    note: str
+    photo_sha256: str | None
+    author: str
+    at_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat

@@ -23,7 +23,7 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
@@ -327,12 +327,69 @@ recordings = Table(
     Index("recordings_of_flight", "flight_id", "began_ns"),
 )
 
+# -- since schema 7 ---------------------------------------------------------------------------------
+
+layers = Table(
+    "layers",
+    metadata,
+    _key("layer_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("added_ns", BigInteger, nullable=False),
+    Column("refreshed_ns", BigInteger, nullable=False),
+    Column("features", Integer, nullable=False),
+    Column("troubles", Integer, nullable=False),
+    Column("has_status", Boolean, nullable=False),
+    *_box(),
+)
+
+layer_features = Table(
+    "layer_features",
+    metadata,
+    _key("layer_id"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("is_trouble", Boolean, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("wkb", LargeBinary, nullable=False),
+    *_box(),
+    # what a search by rectangle asks for is all in the index: outlines are read only of what is answered
+    Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    _key("mark_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("photo_sha256", Text),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *_box(),
+)
+
+_derive_postgis_geometry(layer_features, "wkb")
+_derive_postgis_geometry(marks, "wkb")
+
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
     3: (placements,),
     4: (dem_sigmas,),
     5: (airborne,),
     6: (recordings,),
+    7: (layers, layer_features, marks),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 
-_NOUNS = "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
+_NOUNS = (
+    "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
+    "|feature|mark"
+)
 _VERBS = {
     "are": "is",
     "were": "was",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import BoundaryInvalid
 from flycam.frame.spelling import search_key
+from flycam.geodata.vector_fields import column_key, has_text, texts, unscrambled
 
 _CODE_COLUMNS = (
     "maxa", "maxaphuong", "maphuongxa", "madvhc", "macode", "code", "wardcode", "communecode", "adm3pcode",
@@ -37,12 +37,12 @@ class BoundaryFields:
 
 def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFields:
     """Pick the columns. Raises BoundaryInvalid if neither a code nor a name can be found, listing them."""
-    by_key = {_column_key(column): column for column in reversed(list(columns))}
+    by_key = {column_key(column): column for column in reversed(list(columns))}
     code_column, name_column, area_column = (
-        next((by_key[key] for key in wanted if key in by_key and _has_text(columns[by_key[key]])), None)
+        next((by_key[key] for key in wanted if key in by_key and has_text(columns[by_key[key]])), None)
         for wanted in (_CODE_COLUMNS, _NAME_COLUMNS, _AREA_COLUMNS)
     )
-    if code_column is None and "id" in by_key and all(t.isdigit() for t in _texts(columns[by_key["id"]])):
+    if code_column is None and "id" in by_key and all(t.isdigit() for t in texts(columns[by_key["id"]])):
         code_column = by_key["id"]  # a number may be the official code; "a.1" is a feature's serial
     remarks: list[str] = []
     if code_column is None and name_column is None:
@@ -52,10 +52,10 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
             vi=f"{path.name}: không có cột tên xã hay mã xã (các cột: {listed_vi}); hãy đặt tên cột là "
             "code và name",
         )
-    codes = _texts(columns[code_column]) if code_column is not None else None
-    names = _texts(columns[name_column]) if name_column is not None else None
+    codes = texts(columns[code_column]) if code_column is not None else None
+    names = texts(columns[name_column]) if name_column is not None else None
     if names is not None:
-        names = _unscrambled(names, remarks, path)
+        names = unscrambled(names, remarks, path)
     if codes is None:
         codes = tuple(search_key(name).replace(" ", "-") for name in names or ())
         remarks.append(f"{path.name}: has no column of codes; codes were made from the names")
@@ -64,49 +64,6 @@ def find_fields(columns: Mapping[str, NDArray[Any]], path: Path) -> BoundaryFiel
     return BoundaryFields(
         codes=codes, names=names, declared=_numbers(columns, area_column, len(codes)), remarks=tuple(remarks)
     )
-
-
-def _column_key(column: str) -> str:
-    return "".join(c for c in search_key(column) if c.isalnum())
-
-
-def _has_text(values: NDArray[Any]) -> bool:
-    return any(_texts(values))
-
-
-def _texts(values: NDArray[Any]) -> tuple[str, ...]:
-    return tuple(_text(value) for value in values.tolist())
-
-
-def _text(value: object) -> str:
-    if value is None or (isinstance(value, float) and np.isnan(value)):
-        return ""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return " ".join(unicodedata.normalize("NFC", str(value)).split())
-
-
-def _unscrambled(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
-    """Undo UTF-8 that was read as Latin-1, which a Shapefile without .cpg always is."""
-    mended = []
-    for name in names:
-        try:
-            mended.append(unicodedata.normalize("NFC", b"".join(map(_single_byte, name)).decode("utf-8")))
-        except UnicodeError:
-            mended.append(name)
-    if tuple(mended) != tuple(names):
-        remarks.append(
-            f"{path.name}: names were UTF-8 although the file does not say so, and were read as such"
-        )
-    return tuple(mended)
-
-
-def _single_byte(character: str) -> bytes:
-    """The byte that Windows-1252 shows as this character; its five undefined bytes come as controls."""
-    try:
-        return character.encode("cp1252")
-    except UnicodeEncodeError:
-        return character.encode("latin-1")
 
 
 def _numbers(columns: Mapping[str, NDArray[Any]], column: str | None, count: int) -> tuple[float | None, ...]:

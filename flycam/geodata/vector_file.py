@@ -1,4 +1,4 @@
-"""Polygons and their attributes out of GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
+"""Geometries and their attributes out of GeoJSON, GeoPackage, Shapefile or KML, in WGS 84 degrees."""
 
 from __future__ import annotations
 
@@ -15,14 +15,18 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.vector_kind import check_vector_file
 
 Geometries = NDArray[np.object_]
-_READ_ERRORS = (DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError)
+_READ_ERRORS = (
+    DataSourceError, DataLayerError, FeatureError, FieldError, UnicodeDecodeError, OSError,
+    shapely.GEOSException,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VectorLayer:
-    """One layer of a file that holds polygons.
+    """One layer of a file.
 
     geometries  N shapely geometries in WGS 84 degrees, None where the feature has none; not yet repaired
     fields      column name to N values
@@ -38,24 +42,10 @@ class VectorLayer:
 def read_polygon_layers(path: Path) -> list[VectorLayer]:
     """Every layer of a vector file that may hold polygons, in the file's order.
 
-    Raises SourceUnreadable, CrsMissing (not stated, or coordinates that cannot be degrees although degrees
-    are stated), BoundaryInvalid if no layer holds a polygon.
+    Raises what `read_vector_layers` raises, and BoundaryInvalid if no layer holds a polygon.
     """
-    path = Path(path)
-    if not path.exists():
-        raise SourceUnreadable(
-            f"{path}: there is no such file: check the path",
-            vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
-        )
-    try:
-        names = [str(name) for name, kind in pyogrio.list_layers(path) if _may_hold_polygons(kind)]
-        layers = [_read_layer(path, name) for name in names]
-    except _READ_ERRORS as error:
-        raise SourceUnreadable(
-            f"{path.name}: cannot be read: give boundaries as GeoJSON, GeoPackage, Shapefile or KML",
-            vi=f"{path.name}: không đọc được; hãy đưa ranh giới dạng GeoJSON, GeoPackage, Shapefile hoặc KML",
-        ) from error
-    layers = [layer for layer in layers if layer is not None and _polygonal(layer.geometries).any()]
+    layers = read_vector_layers(path, passing_over=("Point", "Line"))
+    layers = [layer for layer in layers if _polygonal(layer.geometries).any()]
     if not layers:
         raise BoundaryInvalid(
             f"{path.name}: holds no polygon: give a file of commune areas",
@@ -64,14 +54,49 @@ def read_polygon_layers(path: Path) -> list[VectorLayer]:
     return layers
 
 
-def _may_hold_polygons(kind: str | None) -> bool:
-    return kind is not None and not any(word in kind for word in ("Point", "Line"))
+def read_vector_layers(
+    path: Path, *, passing_over: tuple[str, ...] = (), most_features: int | None = None
+) -> list[VectorLayer]:
+    """Every layer with geometry, in the file's order, but for those whose geometry type has one of the words
+    `passing_over`.
+
+    Raises SourceUnreadable (also for more than `most_features` in all, told before any is read), CrsMissing
+    (not stated, or coordinates that cannot be degrees although degrees are stated).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceUnreadable(
+            f"{path}: there is no such file: check the path",
+            vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
+        )
+    check_vector_file(path)
+    try:
+        kinds = {str(name): kind for name, kind in pyogrio.list_layers(path) if kind is not None}
+        names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
+        if most_features is not None:
+            _check_count(path, names, most_features)
+        return [_read_layer(path, name) for name in names]
+    except _READ_ERRORS as error:
+        raise SourceUnreadable(
+            f"{path.name}: cannot be read: give GeoJSON, GeoPackage, Shapefile or KML",
+            vi=f"{path.name}: không đọc được; hãy đưa tệp GeoJSON, GeoPackage, Shapefile hoặc KML",
+        ) from error
+
+
+def _check_count(path: Path, names: list[str], most: int) -> None:
+    count = sum(pyogrio.read_info(path, layer=name, force_feature_count=True)["features"] for name in names)
+    if count > most:
+        raise SourceUnreadable(
+            f"{path.name}: holds {count} features, more than the {most} taken: cut it to the province",
+            vi=f"{path.name}: có {count} đối tượng, nhiều hơn mức {most}; hãy cắt theo địa bàn tỉnh",
+        )
 
 
 def _read_layer(path: Path, name: str) -> VectorLayer:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # heights and measures are dropped on purpose
-        meta, _, wkb, values = pyogrio.raw.read(path, layer=name, force_2d=True)
+        # times as text: as numbers they would lose their zone
+        meta, _, wkb, values = pyogrio.raw.read(path, layer=name, force_2d=True, datetime_as_string=True)
     geometries = shapely.from_wkb(wkb, on_invalid="fix")
     crs = meta["crs"]
     if crs is None:

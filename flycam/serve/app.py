@@ -20,9 +20,11 @@ from flycam.serve import (
     flights,
     health,
     imaged,
+    marks,
     reference,
     reports,
     site,
+    specialist,
     stac,
     terrain,
     tus,
@@ -32,6 +34,7 @@ from flycam.serve import (
 )
 from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
+from flycam.serve.board import Board
 from flycam.serve.bodies import Bounded
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
@@ -52,8 +55,10 @@ _ROUTERS = (
     flights,
     health,
     imaged,
+    marks,
     reference,
     reports,
+    specialist,
     stac,
     terrain,
     video,
@@ -96,6 +101,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.openings = Openings()
     api.state.follower = follower
     api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Depends, Query
 
-from flycam.geodata.crs import wgs84_points_to_vn2000
-from flycam.geodata.vn2000 import central_meridian_deg, nearest_zone, province_of_commune, zone_of_meridian
+from flycam.pipeline.national import national_place
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.wording import Json
 
 router = APIRouter(dependencies=[Depends(viewer)])
-
-# the mainland, its islands and Hoang Sa and Truong Sa: beyond, VN-2000 is not used
-_WEST, _SOUTH, _EAST, _NORTH = 102.0, 6.0, 118.0, 23.5
 
 
 @router.get("/api/vn2000")
@@ -30,17 +26,5 @@ def vn2000(
     The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
     known, or its province's meridian is not, that of the nearest meridian, and `province` is null.
     """
-    if not (_WEST <= lon <= _EAST and _SOUTH <= lat <= _NORTH):
-        return None
-    commune = catalog.boundaries.at(lon, lat)
-    province = province_of_commune(commune.code) if commune else None
-    zone = zone_of_meridian(province.meridian_deg) if province else nearest_zone(lon)
-    points, _ = wgs84_points_to_vn2000(np.array([[lon, lat]]), zone)
-    east, north = points[0].tolist()
-    return {
-        "x_north_m": round(north, 2),
-        "y_east_m": round(east, 2),
-        "crs": zone,
-        "central_meridian_deg": central_meridian_deg(zone),
-        "province": province.name if province else None,
-    }
+    place = national_place(catalog.boundaries, lon, lat)
+    return None if place is None else asdict(place)

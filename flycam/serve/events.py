@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
 from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
+from flycam.serve.board import Board
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
@@ -28,8 +29,9 @@ _SOON_S = 0.05
 
 @router.get("/events")
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
-    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared) and
-    `airborne` (all live flights, as `/api/airborne` has them but for their tracks)."""
+    """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
+    `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
+    layer came, went or was read again) and `marks` (somebody wrote a mark)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -48,6 +50,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
 
     stop = follower.listen(hear)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
+    board: Board = request.app.state.board
+    stamps = await asyncio.to_thread(board.look)
     flying: object = frozenset()
     said_s = followed_s = loop.time()
     pace_s = services.follow_s
@@ -70,6 +74,9 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 if now != known:
                     known = now
                     words.append(_event("flights", {}))
+                newer = await asyncio.to_thread(board.look)
+                words += [_event(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
+                stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
                 words.append(_event("tiles", _words(news.get_nowait())))

@@ -58,7 +58,7 @@ class Wrapping:
                 message["headers"] = [*message["headers"], *_missing(path, message)]
             await send(message)
 
-        if path.startswith(_ALREADY_SMALL):
+        if path.startswith(_ALREADY_SMALL) or path.endswith("/photo"):
             await self._plain(scope, receive, send_with_headers)
         else:
             await self._compressed(scope, receive, send_with_headers)

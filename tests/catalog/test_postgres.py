@@ -8,6 +8,7 @@ import shapely
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
+from tests.suites.board_suite import BoardSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.placement_suite import PlacementSuite
 
@@ -24,6 +25,10 @@ def url(postgres_url: str) -> str:
 
 
 class TestPostgresPlacements(PlacementSuite):
+    pass
+
+
+class TestPostgresBoard(BoardSuite):
     pass
 
 
@@ -47,11 +52,11 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
         indexed = connection.execute(
             f"SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%gist (geom)%' AND schemaname = {here}"
         )
-        assert sorted(indexed.fetchall()) == [("communes",), ("frames",)]
+        assert sorted(indexed.fetchall()) == [("communes",), ("frames",), ("layer_features",), ("marks",)]
         srids = connection.execute(
             f"SELECT f_table_name, srid FROM geometry_columns WHERE f_table_schema = {here} ORDER BY 1"
         ).fetchall()
-        assert srids == [("communes", 4326), ("frames", 4326)]
+        assert srids == [(name, 4326) for name in ("communes", "frames", "layer_features", "marks")]
 
 
 def test_a_new_database_gets_postgis_with_its_tables(postgres_server: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull
+from tests.suites.board_suite import BoardSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.placement_suite import PlacementSuite
 
@@ -21,6 +22,10 @@ def url(tmp_path: Path) -> str:
 
 
 class TestSqlitePlacements(PlacementSuite):
+    pass
+
+
+class TestSqliteBoard(BoardSuite):
     pass
 
 

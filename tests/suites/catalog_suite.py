@@ -547,6 +547,9 @@ class CatalogSuite(ABC):
             "DROP TABLE dem_sigmas",
             "DROP TABLE airborne",
             "DROP TABLE recordings",
+            "DROP TABLE layers",
+            "DROP TABLE layer_features",
+            "DROP TABLE marks",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -558,6 +561,7 @@ class CatalogSuite(ABC):
             assert newer.terrain.dems() == []
             assert newer.airborne.since(0) == []
             assert newer.recordings.of_flight("f1") == []
+            assert newer.layers.all() == newer.marks.current() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 

@@ -1,5 +1,8 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
+import type { MarkAsked, MarkLine, MarkLines } from "./marks";
+import type { SpecialistLayer } from "./specialist";
+
 export interface Session {
   account: { name: string; role: string } | null;
   open: boolean;
@@ -228,6 +231,16 @@ async function post<T>(path: string, body: object): Promise<T> {
   });
 }
 
+async function put<T>(path: string, body: object | Blob, params: Record<string, string | number> = {}): Promise<T> {
+  const query = new URLSearchParams({ ...params, lang: document.documentElement.lang } as Record<string, string>);
+  const isFile = body instanceof Blob;
+  return ask<T>(`${path}?${query.toString()}`, {
+    method: "PUT",
+    headers: { "Content-Type": isFile ? body.type || "image/jpeg" : "application/json" },
+    body: isFile ? body : JSON.stringify(body),
+  });
+}
+
 async function ask<T>(address: string, request: RequestInit): Promise<T> {
   try {
     return await read<T>(await fetch(address, request));
@@ -255,6 +268,12 @@ async function inForce(query: Record<string, string | number>, on: string | null
   return then?.features.length ? then : get<FeatureCollection>("/api/communes", query);
 }
 
+/** GeoJSON of a layer; what is in trouble comes first where not all is sent. */
+export interface LayerFeatures extends FeatureCollection {
+  numberMatched: number;
+  numberReturned: number;
+}
+
 export const api = {
   session: () => get<Session>("/api/session"),
   login: (token: string) => post<Session>("/api/login", { token }),
@@ -277,6 +296,13 @@ export const api = {
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),
+  layers: () => get<SpecialistLayer[]>("/api/layers"),
+  layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>
+    get<LayerFeatures>(`/api/layers/${id}/features`, { bounds: bounds.join(","), limit, tolerance_m: Math.min(toleranceM, 5000) }),
+  marks: (eventId: string) => get<MarkLines>("/api/marks", { event: eventId }),
+  markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
+  putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
+  putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 
@@ -311,6 +337,10 @@ export function askedTileUrl(
   layer: DataLayer | null,
 ): string {
   return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}`;
+}
+
+export function markPhotoUrl(id: string, version: number): string {
+  return `/api/marks/${id}/photo?version=${version}`;
 }
 
 export function evidenceUrl(sha256: string): string {

@@ -3,6 +3,7 @@
 import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
 import { api, type FlightInfo } from "./api";
 import { el, replace } from "./dom";
@@ -11,9 +12,11 @@ import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
+import { MarkLayer } from "./map/marks";
 import { isDrawnFinished, MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
+import { SpecialistLayers } from "./map/specialist";
 import { AirborneCards, flyingHere } from "./panel/airborne";
 import { Elsewhere } from "./panel/elsewhere";
 import { EvidenceCard } from "./panel/evidence";
@@ -21,8 +24,10 @@ import { FlightList } from "./panel/flights";
 import { FilmCard } from "./panel/video";
 import { Header } from "./panel/header";
 import { LayerPanel } from "./panel/layers";
+import { Marks } from "./panel/marks";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
+import { SpecialistPanel, thingSaid } from "./panel/specialist";
 import { imagedAt } from "./imaged";
 import { outlinesWanted, readOutlined } from "./outlined";
 import {
@@ -64,6 +69,10 @@ export class Application {
   private readonly communes;
   private readonly overlays;
   private readonly aircraft;
+  private readonly specialist;
+  private readonly special;
+  private readonly marks;
+  private readonly board;
   private readonly header;
   private readonly search;
   private readonly flights;
@@ -89,13 +98,18 @@ export class Application {
       (flight) => this.playFilm(flight),
     );
     this.layers = new LayerPanel(store);
+    this.special = new SpecialistPanel(store);
+    this.board = new Board(store);
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
       this.communes.placeNames();
     });
+    const markLayer = new MarkLayer();
+    this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());
     this.lay();
     this.map = createMap(this.mapElement);
+    markLayer.addTo(this.map);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
@@ -105,6 +119,7 @@ export class Application {
     });
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
+    this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
     this.map.on("singleclick", (event) => void this.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
@@ -129,13 +144,13 @@ export class Application {
     if (linked) await this.pickInSight(...linked);
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
-    new Live(this.store).follow();
+    new Live(this.store, this.board).follow();
   }
 
   private lay(): void {
-    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.layers.element, this.layers.legend);
+    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.marks.element, this.special.element, this.layers.element, this.layers.legend);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.film.element, this.position.element, this.card.element];
+    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.film.element, this.marks.tool, this.position.element, this.card.element];
     const stage = el("main", { class: "stage" }, this.mapElement, ...over);
     replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
   }
@@ -158,9 +173,12 @@ export class Application {
     this.header.render(state);
     this.flights.render(state);
     this.layers.render(state);
+    this.special.render(state);
+    this.marks.render(state);
     this.ground.update(state);
     this.mosaics.update(state);
     this.communes.update(state);
+    this.specialist.update(state);
     this.card.render(state.nowMs);
     this.drawAirborne(state);
     this.notice.hidden = state.online;
@@ -257,6 +275,14 @@ export class Application {
     if ((view.getZoom() ?? 0) < AIRCRAFT_ZOOM) view.setZoom(AIRCRAFT_ZOOM);
   }
 
+  private lookAt(place: [number, number]): void {
+    this.openPanel(false);
+    const coordinate = fromLonLat(place);
+    this.map.getView().setCenter(coordinate);
+    this.map.renderSync();
+    window.setTimeout(() => this.keepInSight(coordinate)); // the card is there by then
+  }
+
   /** The newest flight of the event, and what lies near it; the rest is offered (`moves`). */
   private async showNewest(): Promise<void> {
     const bounds = visibleFlights(this.store.state).flatMap((flight) => (flight.bounds ? [flight.bounds] : []));
@@ -337,6 +363,21 @@ export class Application {
 
   private async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
+    if (this.marks.takes([lon, lat])) {
+      if (this.card.element.hidden) return;
+      this.overlays.setPicked(lon, lat, null);
+      this.keepInSight(event.coordinate);
+      return;
+    }
+    const mark = this.marks.at(event.pixel);
+    const thing = mark ? null : this.specialist.at(event.pixel);
+    if (mark || thing) {
+      this.card.close();
+      if (mark) this.marks.show(mark);
+      if (thing) this.card.tell(() => thingSaid(thing, this.store.state));
+      this.keepInSight(event.coordinate);
+      return;
+    }
     const state = this.store.state;
     const dot = this.overlays.dotAt(event.pixel);
     const small = visibleFlights(state).find((flight) => flight.flight_id === dot);

@@ -6,6 +6,7 @@
 
 import { heard, type Aloft } from "./airborne";
 import { api, whenNotAnswered, type AirborneFlight, type TilesMoved } from "./api";
+import type { Board } from "./board";
 import { throttled } from "./dom";
 import type { Store } from "./state";
 import * as versions from "./versions";
@@ -21,7 +22,10 @@ export class Live {
   private stream: EventSource | null = null;
   private retry = 0;
 
-  constructor(private readonly store: Store) {
+  constructor(
+    private readonly store: Store,
+    private readonly board: Board,
+  ) {
     whenNotAnswered(() => this.reopen());
   }
 
@@ -37,8 +41,11 @@ export class Live {
       }
       this.setOnline(true);
       void this.readAirborne();
+      this.board.read();
     });
     stream.addEventListener("flights", () => this.refresh());
+    stream.addEventListener("layers", () => void this.board.readLayers());
+    stream.addEventListener("marks", () => void this.board.readMarks());
     stream.addEventListener("tiles", (event) => {
       versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
       this.store.set({ moved: this.store.state.moved + 1 });

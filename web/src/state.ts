@@ -3,9 +3,11 @@
 import type { Aloft } from "./airborne";
 import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
 import type { Language } from "./i18n";
+import type { MarkLine } from "./marks";
+import type { SpecialistLayer } from "./specialist";
 import { dayOf } from "./time";
 
-export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown";
+export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks";
 
 export interface State {
   session: Session | null;
@@ -34,6 +36,11 @@ export interface State {
   nowMs: number;
   /** Live flights of all events. */
   airborne: readonly Aloft[];
+  /** Specialist layers of other services, and the ids of those that are drawn. */
+  specialist: readonly SpecialistLayer[];
+  shownLayers: ReadonlySet<string>;
+  /** Field marks of the event, the newest first. */
+  marks: readonly MarkLine[];
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -66,6 +73,7 @@ const SWITCHED_ON: State["layers"] = {
   footprints: false,
   gaps: false,
   notFlown: true,
+  marks: true,
 };
 
 export function initialState(): State {
@@ -89,6 +97,9 @@ export function initialState(): State {
     unread: [],
     nowMs: Date.now(),
     airborne: [],
+    specialist: [],
+    marks: [],
+    shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
     moved: 0,
   };
 }
@@ -132,7 +143,8 @@ export function newestDay(state: State): string | null {
   return newest ? dayOf(newest.last) : null;
 }
 
-/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; at: lat/lon. */
+/** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
+ * other services; at: lat/lon. */
 export interface Link {
   map?: string;
   event?: string;
@@ -142,6 +154,7 @@ export interface Link {
   rev?: string;
   band?: string;
   turned?: string;
+  special?: string;
   at?: string;
 }
 
@@ -158,6 +171,7 @@ export function linkOf(state: State): Link {
     band: joined(state.spectral),
     turned: names.filter((name) => state.layers[name] !== SWITCHED_ON[name]).join(","),
     hidden: [...state.hidden].join(","),
+    special: [...state.shownLayers].join(","),
     at: state.picked ? `${state.picked[1].toFixed(7)}/${state.picked[0].toFixed(7)}` : "",
   };
 }

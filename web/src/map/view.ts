@@ -10,7 +10,7 @@ import type { Extent } from "ol/extent";
 import { t } from "../i18n";
 import { readLink, writeLink } from "../state";
 
-export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, names: 925, flights: 930, picked: 940, aircraft: 950 };
+export const Z = { hillshade: 1, notFlown: 5, mosaics: 100, gaps: 900, footprints: 910, communes: 920, names: 925, flights: 930, specialist: 935, marks: 938, picked: 940, aircraft: 950 };
 
 /** Where Web Mercator ends. */
 const FARTHEST_LAT = 85;

@@ -40,12 +40,14 @@ export interface Unknown {
 export class EvidenceCard {
   readonly element = el("aside", { class: "card", hidden: true, "aria-live": "polite" });
   private picked: Picked | null = null;
+  private says: (() => [string, HTMLElement[]]) | null = null;
   private readonly age = el("span", {});
 
   constructor(private readonly onClose: () => void) {}
 
   show(picked: Picked, nowMs: number): void {
     this.picked = picked;
+    this.says = null;
     this.element.hidden = false;
     this.element.scrollTop = 0;
     this.render(nowMs);
@@ -59,6 +61,7 @@ export class EvidenceCard {
   /** A commune that was searched: how much of it the shown flights imaged, which may be nothing. */
   showCommune(name: string, seen: [string, number][]): void {
     this.picked = null;
+    this.says = null;
     const shares = seen.map(([flight, percent]): [string, string] => [flight, formatPercent(percent)]);
     replace(
       this.element,
@@ -69,6 +72,22 @@ export class EvidenceCard {
       seen.length > 0 && el("dl", {}, ...terms(shares)),
     );
     this.element.hidden = false;
+  }
+
+  /** What something else on the map has to say for itself; written anew with the page, in its language. */
+  tell(says: () => [string, HTMLElement[]]): void {
+    this.picked = null;
+    this.says = says;
+    this.element.hidden = false;
+    this.element.scrollTop = 0;
+    this.retell();
+  }
+
+  private retell(): void {
+    if (!this.says) return;
+    const [title, said] = this.says();
+    if (said.every((node) => node.parentNode === this.element)) return;
+    replace(this.element, this.head(title), ...said);
   }
 
   /** For a card that was opened by a link, before the boundaries were there. */
@@ -85,11 +104,13 @@ export class EvidenceCard {
 
   close(): void {
     this.picked = null;
+    this.says = null;
     this.element.hidden = true;
     this.onClose();
   }
 
   render(nowMs: number): void {
+    this.retell();
     if (!this.picked) return;
     const { pixel, flight, unknown } = this.picked;
     replace(

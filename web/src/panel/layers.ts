@@ -10,6 +10,7 @@ import { formatDate } from "../time";
 
 const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: boolean }[] = [
   { layer: "communes", word: "layerCommunes", sign: "commune" },
+  { layer: "marks", word: "marks", sign: "mark" },
   { layer: "notFlown", word: "layerNotFlown", sign: "not-flown" },
   { layer: "hillshade", word: "layerHillshade", sign: "hillshade" },
   { layer: "footprints", word: "layerFootprints", sign: "footprint" },
@@ -146,6 +147,9 @@ function drawing(name: string): string {
   }
   if (name === "picked") {
     return `${open}${back("#6f7f5f")}<rect x="4" y="4" width="26" height="14" fill="none" stroke="${COLOURS.picked}" stroke-width="2"/><circle cx="17" cy="11" r="4" fill="${COLOURS.picked}" stroke="#14202b" stroke-width="1.6"/></svg>`;
+  }
+  if (name === "mark") {
+    return `${open}${back("#6f7f5f")}<path d="M17 2l9 9-9 9-9-9z" fill="#d55e00" stroke="#fff" stroke-width="1.6"/></svg>`;
   }
   if (name === "aircraft") {
     const way = `<path d="M2 19 13 13" fill="none" stroke="${COLOURS.aircraft}" stroke-width="2"/>`;

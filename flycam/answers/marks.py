@@ -1,0 +1,69 @@
+"""Field marks: what there is, what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flycam.answers.answered import Answered
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.moment import VIETNAM
+
+if TYPE_CHECKING:
+    from flycam.catalog.records import MarkLine
+
+_KINDS = {
+    MarkKind.RESCUE: ("người cần cứu", "people to rescue"),
+    MarkKind.BLOCKED: ("đường tắc", "road blocked"),
+    MarkKind.CRACK: ("vết nứt", "crack"),
+    MarkKind.LANDING: ("bãi đáp", "landing place"),
+    MarkKind.ASSEMBLY: ("điểm tập kết", "assembly point"),
+    MarkKind.OTHER: ("dấu khác", "other"),
+    MarkKind.SECTOR: ("khu vực tìm kiếm", "search sector"),
+}
+_STATUSES = {
+    MarkStatus.OPEN: ("mới báo", "open"),
+    MarkStatus.DOING: ("đang xử lý", "being dealt with"),
+    MarkStatus.DONE: ("đã xong", "done"),
+    MarkStatus.REMOVED: ("đã gỡ", "removed"),
+}
+
+
+def of_marks(lines: Sequence[MarkLine], language: str = "en") -> Answered:
+    """marks[]: as they stand, the newest first."""
+    answer = {
+        "marks": [
+            {
+                "mark_id": one.mark_id,
+                "version": one.version,
+                "event_id": one.event_id,
+                "kind": one.kind.value,
+                "status": one.status.value,
+                "note": one.note,
+                "author": one.author,
+                "at_ns": one.at_ns,
+                "bounds": list(one.bounds_lonlat_deg),
+            }
+            for one in lines
+        ]
+    }
+    vi = language == "vi"
+    none = "chưa có dấu nào; đánh dấu ngay trên bản đồ" if vi else "no marks yet; they are made on the map"
+    return answer, [_line(one, 0 if vi else 1) for one in lines] or [none]
+
+
+def of_exported_marks(out: Path, count: int, language: str = "en") -> Answered:
+    """path, lines."""
+    said = f"{out}: {count} dấu" if language == "vi" else f"{out}: {count} marks"
+    return {"path": str(out), "lines": count}, [said]
+
+
+def _line(one: MarkLine, k: int) -> str:
+    at = datetime.fromtimestamp(one.at_ns // 10**9, VIETNAM)
+    west, south, east, north = one.bounds_lonlat_deg
+    place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
+    note = one.note.replace("\n", " ")
+    words = f"{one.mark_id}  {at:%d/%m/%Y %H:%M}  {_KINDS[one.kind][k]} ({_STATUSES[one.status][k]})  {place}"
+    return f"{words}  {one.author}" + (f": {note}" if note else "")

@@ -1,0 +1,150 @@
+"""Specialist layers: each as it was read last, replaced as a whole, asked for by rectangle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, delete, func, or_, select
+
+from flycam.catalog import tables
+from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.database import Database
+from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
+from flycam.errors import NotFound
+from flycam.frame.specialist import Condition, LayerKind
+
+_ROWS_AT_ONCE = 5000
+
+
+class SpecialistLayers:
+    """Layers by id or name. Readers see a layer as it was or as it is, never between."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, layer: LayerRecord, features: Sequence[LayerFeatureRecord]) -> None:
+        """Write a layer in place of the one with its id, in one step."""
+        with self._database.write() as connection:
+            _drop_features(connection, layer.layer_id)
+            connection.execute(self._database.upsert(tables.layers), _layer_row(layer))
+            for start in range(0, len(features), _ROWS_AT_ONCE):
+                some = features[start : start + _ROWS_AT_ONCE]
+                rows = [_feature_row(layer.layer_id, feature) for feature in some]
+                connection.execute(tables.layer_features.insert(), rows)
+
+    def all(self) -> list[LayerRecord]:
+        """Every layer, by kind and name."""
+        c = tables.layers.c
+        with self._database.read() as connection:
+            return [_layer(row) for row in connection.execute(select(tables.layers).order_by(c.kind, c.name))]
+
+    def get(self, ref: str) -> LayerRecord:
+        """The layer of this id or name. Raises NotFound."""
+        c = tables.layers.c
+        query = select(tables.layers).where(or_(c.layer_id == ref, c.name == ref))
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(
+                f"{ref}: there is no such layer; see 'flycam layers list'",
+                vi=f"{ref}: không có lớp nào như vậy; xem 'flycam layers list'",
+            )
+        return _layer(row)
+
+    def remove(self, layer_id: str) -> None:
+        """Forget a layer; the file that it was read from stays as evidence."""
+        with self._database.write() as connection:
+            _drop_features(connection, layer_id)
+            connection.execute(delete(tables.layers).where(tables.layers.c.layer_id == layer_id))
+
+    def features(
+        self, layer_id: str, bounds: BoundsLonLat | None, limit: int
+    ) -> tuple[list[LayerFeatureRecord], int]:
+        """Features whose box touches `bounds`, at most `limit`, trouble first; and how many."""
+        c = tables.layer_features.c
+        wanted = c.layer_id == layer_id
+        if bounds is not None:
+            wanted = and_(wanted, touches(tables.layer_features, bounds))
+        query = select(tables.layer_features).where(wanted).order_by(c.is_trouble.desc(), c.number.desc())
+        with self._database.read() as connection:
+            matched = connection.execute(
+                select(func.count()).select_from(tables.layer_features).where(wanted)
+            )
+            rows = connection.execute(query.limit(limit))
+            return [_feature(row) for row in rows], int(matched.scalar_one())
+
+    def stamp(self) -> tuple[tuple[str, int], ...]:
+        """Another value whenever a layer came, went or was read again."""
+        c = tables.layers.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.layer_id, c.refreshed_ns).order_by(c.layer_id))
+            return tuple((row.layer_id, row.refreshed_ns) for row in rows)
+
+
+def _drop_features(connection: Connection, layer_id: str) -> None:
+    connection.execute(delete(tables.layer_features).where(tables.layer_features.c.layer_id == layer_id))
+
+
+def _layer_row(layer: LayerRecord) -> dict[str, Any]:
+    return {
+        "layer_id": layer.layer_id,
+        "name": layer.name,
+        "kind": layer.kind.value,
+        "owner": layer.owner,
+        "source": layer.source,
+        "sha256": layer.sha256,
+        "valid_ns": layer.valid_ns,
+        "added_ns": layer.added_ns,
+        "refreshed_ns": layer.refreshed_ns,
+        "features": layer.features,
+        "troubles": layer.troubles,
+        "has_status": layer.has_status,
+        **box_values(layer.bounds_lonlat_deg),
+    }
+
+
+def _layer(row: Row[Any]) -> LayerRecord:
+    return LayerRecord(
+        layer_id=row.layer_id,
+        name=row.name,
+        kind=LayerKind(row.kind),
+        owner=row.owner,
+        source=row.source,
+        sha256=row.sha256,
+        valid_ns=row.valid_ns,
+        added_ns=row.added_ns,
+        refreshed_ns=row.refreshed_ns,
+        features=row.features,
+        troubles=row.troubles,
+        has_status=row.has_status,
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+    )
+
+
+def _feature_row(layer_id: str, feature: LayerFeatureRecord) -> dict[str, Any]:
+    return {
+        "layer_id": layer_id,
+        "number": feature.number,
+        "name": feature.name,
+        "owner": feature.owner,
+        "status": feature.status,
+        "condition": feature.condition.value,
+        "is_trouble": feature.condition.is_trouble,
+        "valid_ns": feature.valid_ns,
+        "wkb": feature.wkb,
+        **box_values(feature.bounds_lonlat_deg),
+    }
+
+
+def _feature(row: Row[Any]) -> LayerFeatureRecord:
+    return LayerFeatureRecord(
+        number=row.number,
+        name=row.name,
+        owner=row.owner,
+        status=row.status,
+        condition=Condition(row.condition),
+        valid_ns=row.valid_ns,
+        wkb=row.wkb,
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+    )

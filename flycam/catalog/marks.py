@@ -1,0 +1,100 @@
+"""Field marks: every change is a line of its own, nothing is overwritten; a mark is its last line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.exc import IntegrityError
+
+from flycam.catalog import tables
+from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.database import Database
+from flycam.catalog.records import BoundsLonLat, MarkLine
+from flycam.errors import NotFound, StoreConflict
+from flycam.frame.mark import MarkKind, MarkStatus
+
+
+class Marks:
+    """Lines by mark and version. A line is on disk when `append` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, line: MarkLine) -> None:
+        """Add a line; version 1 is the first. Raises StoreConflict if somebody else has added that one."""
+        try:
+            with self._database.write() as connection:
+                connection.execute(tables.marks.insert(), _row(line))
+        except IntegrityError as error:
+            raise StoreConflict(
+                f"{line.mark_id}: somebody changed this mark a moment ago; look at it again",
+                vi=f"{line.mark_id}: dấu này vừa được người khác sửa; hãy xem lại rồi sửa tiếp",
+            ) from error
+
+    def current(
+        self, event_id: str | None = None, bounds: BoundsLonLat | None = None, *, with_removed: bool = False
+    ) -> list[MarkLine]:
+        """The last line of every mark, the newest first; those that were removed only if asked for."""
+        c = tables.marks.c
+        last = select(c.mark_id, func.max(c.version).label("last")).group_by(c.mark_id).subquery()
+        query = select(tables.marks).join(last, (c.mark_id == last.c.mark_id) & (c.version == last.c.last))
+        if event_id is not None:
+            query = query.where(c.event_id == event_id)
+        if bounds is not None:
+            query = query.where(touches(tables.marks, bounds))
+        if not with_removed:
+            query = query.where(c.status != MarkStatus.REMOVED.value)
+        return self._fetch(query.order_by(c.at_ns.desc(), c.mark_id))
+
+    def history(self, mark_id: str) -> list[MarkLine]:
+        """All lines of a mark, the first first. Raises NotFound."""
+        c = tables.marks.c
+        found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
+        if not found:
+            raise NotFound(
+                f"{mark_id[:40]}: there is no such mark; see 'flycam marks list'",
+                vi=f"{mark_id[:40]}: không có dấu nào như vậy; xem 'flycam marks list'",
+            )
+        return found
+
+    def stamp(self) -> int:
+        """Grows with every line."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(tables.marks)).scalar_one())
+
+    def _fetch(self, query: Select[Any]) -> list[MarkLine]:
+        with self._database.read() as connection:
+            return [_line(row) for row in connection.execute(query)]
+
+
+def _row(line: MarkLine) -> dict[str, Any]:
+    return {
+        "mark_id": line.mark_id,
+        "version": line.version,
+        "event_id": line.event_id,
+        "kind": line.kind.value,
+        "status": line.status.value,
+        "note": line.note,
+        "photo_sha256": line.photo_sha256,
+        "author": line.author,
+        "at_ns": line.at_ns,
+        "wkb": line.wkb,
+        **box_values(line.bounds_lonlat_deg),
+    }
+
+
+def _line(row: Row[Any]) -> MarkLine:
+    return MarkLine(
+        mark_id=row.mark_id,
+        version=row.version,
+        event_id=row.event_id,
+        kind=MarkKind(row.kind),
+        status=MarkStatus(row.status),
+        note=row.note,
+        photo_sha256=row.photo_sha256,
+        author=row.author,
+        at_ns=row.at_ns,
+        wkb=row.wkb,
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+    )

@@ -1,0 +1,59 @@
+"""Columns of a vector file as text, however they are called and encoded."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.frame.spelling import search_key
+
+
+def column_key(column: str) -> str:
+    """How columns are compared: "Mã xã", "ma_xa" and "MAXA" are one."""
+    return "".join(c for c in search_key(column) if c.isalnum())
+
+
+def has_text(values: NDArray[Any]) -> bool:
+    """Whether any of a column's values says something."""
+    return any(texts(values))
+
+
+def texts(values: NDArray[Any]) -> tuple[str, ...]:
+    """A column's values as text, NFC, single spaces; empty where there is none."""
+    return tuple(_text(value) for value in values.tolist())
+
+
+def _text(value: object) -> str:
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return " ".join(unicodedata.normalize("NFC", str(value)).split())
+
+
+def unscrambled(names: Sequence[str], remarks: list[str], path: Path) -> tuple[str, ...]:
+    """Undo UTF-8 that was read as Latin-1, which a Shapefile without .cpg always is."""
+    mended = []
+    for name in names:
+        try:
+            mended.append(unicodedata.normalize("NFC", b"".join(map(_single_byte, name)).decode("utf-8")))
+        except UnicodeError:
+            mended.append(name)
+    if tuple(mended) != tuple(names):
+        remarks.append(
+            f"{path.name}: names were UTF-8 although the file does not say so, and were read as such"
+        )
+    return tuple(mended)
+
+
+def _single_byte(character: str) -> bytes:
+    """The byte that Windows-1252 shows as this character; its five undefined bytes come as controls."""
+    try:
+        return character.encode("cp1252")
+    except UnicodeEncodeError:
+        return character.encode("latin-1")

@@ -1,0 +1,154 @@
+"""Fetching a file from an address that the settings allow, and from no other.
+
+Whoever can name an address must not be able to make this machine ask its own network. So only hosts that an
+administrator listed are asked, over http(s), without a redirect, a proxy, a password or a packed body, and
+for so long and so much only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import urllib3
+from urllib3.exceptions import HTTPError
+
+from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
+from flycam.frame.moment import ns_of
+from flycam.geodata.vector_kind import MOST_BYTES
+from flycam.pipeline.evidence import FULL
+
+MOST_SECONDS = 60.0
+_CONNECT_S = 10.0
+_BLOCK_BYTES = 1 << 20
+_MIME_SUFFIX = {
+    "application/geo+json": ".geojson",
+    "application/json": ".geojson",
+    "application/geopackage+sqlite3": ".gpkg",
+    "application/vnd.google-earth.kml+xml": ".kml",
+    "application/vnd.google-earth.kmz": ".kmz",
+    "application/zip": ".zip",
+}
+_SUFFIXES = frozenset({".geojson", ".json", ".gpkg", ".kml", ".kmz", ".zip"})
+
+
+def is_address(source: str) -> bool:
+    """Whether a layer comes from the network, not from a file."""
+    return source.lower().startswith(("http://", "https://"))
+
+
+def fetch(
+    address: str,
+    allowed: Collection[str],
+    folder: Path,
+    *,
+    most_bytes: int = MOST_BYTES,
+    most_seconds: float = MOST_SECONDS,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> tuple[Path, int | None]:
+    """Fetch an address into a new file in `folder`: (file, UTC nanoseconds of Last-Modified or None).
+
+    `allowed` holds hosts, "host" or "host:port", as FLYCAM_LAYER_HOSTS lists them. Raises SourceUnreadable
+    for one that is not listed, a redirect, any answer but 200, and more than `most_bytes` or `most_seconds`.
+    """
+    place = _checked(address, allowed)
+    shown = f"{place.scheme}://{place.netloc}{place.path}"  # a query may hold a key
+    until_s = clock_s() + most_seconds
+    pool = urllib3.PoolManager(
+        retries=False, timeout=urllib3.Timeout(connect=min(_CONNECT_S, most_seconds), read=_CONNECT_S)
+    )
+    try:
+        answer = pool.request(
+            "GET",
+            address,
+            redirect=False,
+            preload_content=False,
+            headers={"Accept-Encoding": "identity", "User-Agent": "flycam"},
+        )
+        try:
+            if answer.status != 200:
+                raise _refused(shown, answer.status)
+            target = folder / f"layer{_suffix(place.path, answer.headers.get('Content-Type', ''))}"
+            size = 0
+            with target.open("wb") as out:
+                while block := answer.read1(_BLOCK_BYTES, decode_content=False):
+                    size += len(block)
+                    if size > most_bytes or clock_s() > until_s:
+                        raise _too_much(shown, most_bytes, most_seconds)
+                    out.write(block)
+            return target, _modified_ns(answer.headers.get("Last-Modified"))
+        finally:
+            answer.close()
+    except HTTPError as error:
+        raise SourceUnreadable(
+            f"{shown}: does not answer ({type(error).__name__}): check the line and the address",
+            vi=f"{shown}: không trả lời; hãy kiểm tra đường truyền và địa chỉ",
+        ) from error
+    except OSError as error:
+        kind = DiskFull if error.errno in FULL else StorageTrouble
+        raise kind(
+            f"{folder}: cannot be written ({error.strerror}); make room and run again",
+            vi=f"{folder}: không ghi được; hãy giải phóng chỗ rồi chạy lại",
+        ) from error
+    finally:
+        pool.clear()
+
+
+def _checked(address: str, allowed: Collection[str]) -> SplitResult:
+    try:
+        place = urlsplit(address)
+        port = place.port
+    except ValueError as error:
+        raise _not_allowed(address[:80]) from error
+    host = (place.hostname or "").lower()
+    named = {one.strip().lower() for one in allowed if one.strip()}
+    usual = {"http": 80, "https": 443}.get(place.scheme)
+    listed = f"{host}:{port or usual}" in named or (host in named and port in (None, usual))
+    plain = address.isprintable() and not any(c.isspace() or c == "\\" for c in address)
+    if usual is None or not host or not listed or not plain or "@" in place.netloc:
+        raise _not_allowed(f"{place.scheme}://{host}"[:80])
+    return place
+
+
+def _suffix(path: str, content_type: str) -> str:
+    """What the file is called decides how it is opened: by its address, else by the server's word."""
+    suffix = Path(path).suffix.lower()
+    if suffix in _SUFFIXES:
+        return suffix
+    return _MIME_SUFFIX.get(content_type.partition(";")[0].strip().lower(), ".geojson")
+
+
+def _modified_ns(header: str | None) -> int | None:
+    try:
+        return None if header is None else ns_of(parsedate_to_datetime(header))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _not_allowed(shown: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{shown}: this host may not be asked: an administrator lists hosts in FLYCAM_LAYER_HOSTS",
+        vi=f"{shown}: chưa được phép; quản trị viên ghi tên máy chủ vào FLYCAM_LAYER_HOSTS",
+    )
+
+
+def _refused(shown: str, status: int) -> SourceUnreadable:
+    if 300 <= status < 400:
+        return SourceUnreadable(
+            f"{shown}: sends on to another address ({status}), which is not followed: give the last address",
+            vi=f"{shown}: chuyển sang địa chỉ khác ({status}), flycam không theo; hãy ghi địa chỉ cuối cùng",
+        )
+    return SourceUnreadable(
+        f"{shown}: answers {status}: check the address with its owner",
+        vi=f"{shown}: trả lời {status}; hãy hỏi lại đơn vị chủ quản về địa chỉ này",
+    )
+
+
+def _too_much(shown: str, most_bytes: int, most_seconds: float) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{shown}: over {most_bytes >> 20} MB, or longer than {most_seconds:.0f} s: ask its owner for less",
+        vi=f"{shown}: quá {most_bytes >> 20} MB, hoặc quá {most_seconds:.0f} giây; hãy xin tệp nhỏ hơn",
+    )

@@ -1,0 +1,192 @@
+"""Specialist layers into the catalogue, again from where they came, and out of it."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import shapely
+
+from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.specialist import LayerKind
+from flycam.geodata.layers import LayerFeature, LayerImport, Remark, read_layer
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.fetching import fetch, is_address
+from flycam.pipeline.workspace import Workspace
+
+_FAR_DEG = 0.5
+_NAME_LETTERS = 100
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerAsked:
+    """What is asked of a layer.
+
+    source    a file's path, or an http(s) address
+    name      None: as the file is called; the same name again replaces what is there
+    owner     None: as it was before, else not said
+    valid_ns  when it stood so; None: as its features, else the address's answer, say
+    """
+
+    source: str
+    kind: LayerKind
+    name: str | None = None
+    owner: str | None = None
+    valid_ns: int | None = None
+
+
+def add_layer(
+    workspace: Workspace, asked: LayerAsked, who: str, allowed_hosts: Collection[str] = ()
+) -> tuple[LayerRecord, LayerImport]:
+    """Read a layer and enter it; the same name again takes the place of what was there.
+
+    Raises what `read_layer` and `fetch` raise.
+    """
+    name = " ".join((asked.name or Path(asked.source.partition("?")[0]).stem).split())
+    if not 0 < len(name) <= _NAME_LETTERS or not name.isprintable():
+        raise OptionUnusable(
+            f"--name {name[:40]!r}: give a name of 1 to {_NAME_LETTERS} letters",
+            vi=f"--name {name[:40]!r}: hãy đặt tên từ 1 đến {_NAME_LETTERS} ký tự",
+        )
+    return _enter(workspace, replace(asked, name=name), who, allowed_hosts, "layer add")
+
+
+def refresh_layer(
+    workspace: Workspace,
+    ref: str,
+    who: str,
+    *,
+    source: str | None = None,
+    valid_ns: int | None = None,
+    allowed_hosts: Collection[str] = (),
+) -> tuple[LayerRecord, LayerImport]:
+    """Read a layer again, from where it came or from another `source`; owner and kind stay.
+
+    What cannot be read leaves the layer as it was. Raises NotFound, and what `add_layer` raises.
+    """
+    before = workspace.catalog.layers.get(ref)
+    asked = LayerAsked(
+        source=source or before.source,
+        kind=before.kind,
+        name=before.name,
+        owner=before.owner,
+        valid_ns=valid_ns,
+    )
+    return _enter(workspace, asked, who, allowed_hosts, "layer refresh")
+
+
+def remove_layer(workspace: Workspace, ref: str, who: str) -> LayerRecord:
+    """Take a layer off the map; its file stays as evidence. Raises NotFound."""
+    layer = workspace.catalog.layers.get(ref)
+    workspace.catalog.layers.remove(layer.layer_id)
+    workspace.catalog.audit.append(
+        who, "layer remove", layer.layer_id, layer.name, at_ns=workspace.clock_ns()
+    )
+    return layer
+
+
+def _enter(
+    workspace: Workspace, asked: LayerAsked, who: str, allowed_hosts: Collection[str], what: str
+) -> tuple[LayerRecord, LayerImport]:
+    name = asked.name or ""
+    with _local(workspace, asked.source, allowed_hosts) as (path, modified_ns):
+        found = read_layer(path, asked.kind)
+        sha256 = keep(workspace, path)
+    now_ns = workspace.clock_ns()
+    features = [_feature(number, one) for number, one in enumerate(found.features)]
+    before = _known(workspace, name)
+    moments = [one.valid_ns for one in found.features if one.valid_ns is not None]
+    boxes = shapely.total_bounds([one.geometry for one in found.features])
+    west, south, east, north = (float(side) for side in boxes)
+    fetched_ns = (modified_ns or now_ns) if is_address(asked.source) else None
+    layer = LayerRecord(
+        layer_id=before.layer_id if before else _id_of(name),
+        name=name,
+        kind=asked.kind,
+        owner=asked.owner if asked.owner is not None else (before.owner if before else ""),
+        source=asked.source if is_address(asked.source) else str(Path(asked.source).resolve()),
+        sha256=sha256,
+        valid_ns=asked.valid_ns or max(moments, default=fetched_ns),
+        added_ns=before.added_ns if before else now_ns,
+        refreshed_ns=now_ns,
+        features=len(features),
+        troubles=sum(one.condition.is_trouble for one in features),
+        has_status=any(one.status for one in features),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+    workspace.catalog.layers.put(layer, features)
+    detail = f"{layer.name}: {layer.kind}, {layer.features} from {_shown(asked.source)}, sha256 {sha256}"
+    workspace.catalog.audit.append(who, what, layer.layer_id, detail, at_ns=now_ns)
+    return layer, replace(found, remarks=(*found.remarks, *_remarks(workspace, layer)))
+
+
+@contextmanager
+def _local(
+    workspace: Workspace, source: str, allowed_hosts: Collection[str]
+) -> Iterator[tuple[Path, int | None]]:
+    """The source as a local file, and when its server says it was changed."""
+    if not is_address(source):
+        yield Path(source), None
+        return
+    workspace.cache_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workspace.cache_dir, prefix="layer-") as folder:
+        yield fetch(source, allowed_hosts, Path(folder))
+
+
+def _known(workspace: Workspace, name: str) -> LayerRecord | None:
+    try:
+        return workspace.catalog.layers.get(name)
+    except NotFound:
+        return None
+
+
+def _id_of(name: str) -> str:
+    return f"layer-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+
+
+def _feature(number: int, one: LayerFeature) -> LayerFeatureRecord:
+    west, south, east, north = one.geometry.bounds
+    return LayerFeatureRecord(
+        number=number,
+        name=one.name,
+        owner=one.owner,
+        status=one.status,
+        condition=one.condition,
+        valid_ns=one.valid_ns,
+        wkb=shapely.to_wkb(one.geometry),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+
+
+def _shown(source: str) -> str:
+    """A source without the query, which may hold a key."""
+    return source.partition("?")[0] if is_address(source) else Path(source).name
+
+
+def _remarks(workspace: Workspace, layer: LayerRecord) -> list[Remark]:
+    """What the person should know of where and when."""
+    said: list[Remark] = []
+    if layer.valid_ns is None:
+        en = "nobody says when it stood so; the map shows it as old: give --valid-time"
+        vi = "không rõ số liệu ở thời điểm nào, bản đồ sẽ ghi là cũ; hãy ghi --valid-time"
+        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
+    home = workspace.catalog.boundaries.extent()
+    if home is not None and not _near(layer.bounds_lonlat_deg, home):
+        en = "lies far from the communes known here: is it of another place, or in another CRS than it says?"
+        vi = "nằm xa các xã đã nạp; có thể là tệp của nơi khác, hoặc sai hệ toạ độ"
+        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
+    return said
+
+
+def _near(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return (
+        one[0] <= other[2] + _FAR_DEG
+        and one[2] >= other[0] - _FAR_DEG
+        and one[1] <= other[3] + _FAR_DEG
+        and one[3] >= other[1] - _FAR_DEG
+    )

@@ -1,0 +1,58 @@
+"""Marks into a file that QGIS opens."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from flycam.catalog.records import MarkLine
+from flycam.errors import DiskFull, NotFound, OptionUnusable, StorageTrouble
+from flycam.pipeline.evidence import FULL
+from flycam.pipeline.mark_words import mark_features
+from flycam.pipeline.workspace import Workspace
+
+_SUFFIXES = (".geojson", ".json")
+
+
+def marks_of(workspace: Workspace, event: str | None, *, with_removed: bool = False) -> list[MarkLine]:
+    """Marks as they stand, the newest first; of one event (name or id). Raises NotFound."""
+    return workspace.catalog.marks.current(_event_id(workspace, event), with_removed=with_removed)
+
+
+def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
+    """Write marks, with `history` every line of them, as GeoJSON; how many lines.
+
+    Raises NotFound, OptionUnusable (a name that does not end in .geojson), StorageTrouble.
+    """
+    if out.suffix.lower() not in _SUFFIXES:
+        raise OptionUnusable(
+            f"{out}: give a name that ends in .geojson", vi=f"{out}: hãy đặt tên tệp có đuôi .geojson"
+        )
+    lines = marks_of(workspace, event, with_removed=history)
+    if history:
+        lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
+    collection = mark_features(lines, workspace.catalog.boundaries)
+    part = out.with_name(f"{out.name}.part")
+    try:
+        part.write_text(json.dumps(collection, ensure_ascii=False), encoding="utf-8")
+        part.replace(out)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        kind = DiskFull if error.errno in FULL else StorageTrouble
+        raise kind(
+            f"{out}: cannot be written ({error.strerror}); choose another place",
+            vi=f"{out}: không ghi được; hãy chọn chỗ khác",
+        ) from error
+    return len(lines)
+
+
+def _event_id(workspace: Workspace, event: str | None) -> str | None:
+    if event is None:
+        return None
+    found = next((e for e in workspace.catalog.flights.events() if event in (e.event_id, e.name)), None)
+    if found is None:
+        raise NotFound(
+            f"{event}: there is no such event; the map's list has their names",
+            vi=f"{event}: không có sự kiện này; xem tên trong danh sách trên bản đồ",
+        )
+    return found.event_id

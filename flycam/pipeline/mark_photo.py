@@ -1,0 +1,57 @@
+"""A photo that somebody sends with a mark: its pixels are kept, and nothing else of the file.
+
+It is decoded and written anew, so that no script, bomb, position of a home or second picture that was in the
+file stays in the house.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from flycam.errors import SourceUnreadable
+
+MOST_BYTES = 4 << 20
+_MOST_PIXELS = {"JPEG": 64_000_000, "PNG": 24_000_000, "WEBP": 24_000_000}
+"""By format: a JPEG can be decoded at an eighth of its size, the others only whole."""
+
+_SIDE_PX = 1920
+_JPEG_QUALITY = 82
+
+
+def as_kept(data: bytes) -> bytes:
+    """The photo as JPEG, upright, no side longer than 1920 pixels, no metadata.
+
+    Raises SourceUnreadable: over MOST_BYTES, too many pixels (told by its head, before any is decoded), none
+    of JPEG, PNG and WebP, or cut off.
+    """
+    if len(data) > MOST_BYTES:
+        raise _too_large()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata, which is thrown away
+            with Image.open(io.BytesIO(data), formats=tuple(_MOST_PIXELS)) as photo:
+                if photo.width * photo.height > _MOST_PIXELS[photo.format or "PNG"]:
+                    raise _too_large()
+                photo.draft("RGB", (_SIDE_PX, _SIDE_PX))  # a JPEG is decoded no finer than is kept
+                upright = ImageOps.exif_transpose(photo)
+                upright.thumbnail((_SIDE_PX, _SIDE_PX))
+                kept = io.BytesIO()
+                upright.convert("RGB").save(kept, "JPEG", quality=_JPEG_QUALITY)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        raise SourceUnreadable(
+            "photo: cannot be read: send a JPEG, PNG or WebP",
+            vi="ảnh: không đọc được; hãy gửi ảnh JPEG, PNG hoặc WebP",
+        ) from error
+    return kept.getvalue()
+
+
+def _too_large() -> SourceUnreadable:
+    """A photo of more bytes or pixels than are taken."""
+    most, pixels = MOST_BYTES >> 20, _MOST_PIXELS["PNG"] // 10**6
+    return SourceUnreadable(
+        f"photo: larger than {most} MB, or of more than {pixels} million pixels: send a smaller one",
+        vi=f"ảnh: lớn hơn {most} MB, hoặc quá {pixels} triệu điểm ảnh; hãy gửi ảnh nhỏ hơn",
+    )

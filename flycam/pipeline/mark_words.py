@@ -1,0 +1,56 @@
+"""Marks as GeoJSON for other programs: WGS 84, and VN-2000 beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import shapely
+
+from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.records import MarkLine
+from flycam.pipeline.national import national_place
+
+_DECIMALS = 7
+
+
+def mark_features(lines: Sequence[MarkLine], boundaries: Boundaries | None) -> dict[str, Any]:
+    """A FeatureCollection of lines; with `boundaries` each has its VN-2000 (a sector: of a point in it)."""
+    return {"type": "FeatureCollection", "features": [mark_feature(line, boundaries) for line in lines]}
+
+
+def mark_feature(line: MarkLine, boundaries: Boundaries | None) -> dict[str, Any]:
+    """One line. `vn2000` null: outside Vietnam; not there: not asked for."""
+    shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
+    said: dict[str, Any] = {
+        "mark_id": line.mark_id,
+        "version": line.version,
+        "event_id": line.event_id,
+        "kind": line.kind.value,
+        "status": line.status.value,
+        "note": line.note,
+        "author": line.author,
+        "time": _iso(line.at_ns),
+        "photo": line.photo_sha256,
+    }
+    if boundaries is not None:
+        inside = shape.representative_point()
+        place = national_place(boundaries, inside.x, inside.y)
+        said["vn2000"] = place and {
+            "x_north_m": place.x_north_m,
+            "y_east_m": place.y_east_m,
+            "crs": place.crs,
+            "central_meridian_deg": place.central_meridian_deg,
+        }
+    return {
+        "type": "Feature",
+        "id": line.mark_id,
+        "geometry": json.loads(shapely.to_geojson(shape)),
+        "properties": said,
+    }
+
+
+def _iso(ns: int) -> str:
+    return datetime.fromtimestamp(ns // 10**9, UTC).isoformat().replace("+00:00", "Z")

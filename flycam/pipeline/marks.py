@@ -1,0 +1,146 @@
+"""Writing field marks: what may be written, by whom it was, and the line in the audit log."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import shapely
+
+from flycam.catalog.records import MarkLine
+from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.evidence import keep_bytes
+from flycam.pipeline.mark_photo import as_kept
+from flycam.pipeline.workspace import Workspace
+
+MOST_CORNERS = 500
+NOTE_LETTERS = 1000
+
+_MARK_ID = re.compile(r"mark-[0-9a-f]{8,40}")
+_LAT = 85.0
+
+LonLat = tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MarkAsked:
+    """A mark as somebody wants it to be from now on.
+
+    mark_id   made by whoever asks ("mark-" and 8 to 40 hex digits), so that asking twice writes once
+    based_on  the version that was seen; 0 for a new mark
+    places    (longitude, latitude) degrees: one of a point, the corners of a sector in order
+    """
+
+    mark_id: str
+    based_on: int
+    event_id: str
+    kind: MarkKind
+    status: MarkStatus
+    note: str
+    places: Sequence[LonLat]
+
+
+def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
+    """Add a line to a mark. The same asked again by the same person changes nothing.
+
+    Raises InputUnusable (a place, an outline or an id that cannot be), NotFound (its event), StoreConflict
+    (the mark is not as it was seen).
+    """
+    shape = _shape(asked)
+    note = _text(asked.note)
+    lines = _lines(workspace, asked.mark_id)
+    last = lines[-1] if lines else None
+    if last is None and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
+        raise NotFound(
+            f"{asked.event_id[:40]}: there is no such event; a mark belongs to one",
+            vi=f"{asked.event_id[:40]}: không có sự kiện này; mỗi dấu phải thuộc một sự kiện",
+        )
+    west, south, east, north = (float(side) for side in shape.bounds)
+    line = MarkLine(
+        mark_id=asked.mark_id,
+        version=asked.based_on + 1,
+        event_id=last.event_id if last else asked.event_id,
+        kind=asked.kind,
+        status=asked.status,
+        note=note,
+        photo_sha256=last.photo_sha256 if last else None,
+        author=who,
+        at_ns=workspace.clock_ns(),
+        wkb=shapely.to_wkb(shape),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+    return _append(workspace, line, lines)
+
+
+def add_photo(workspace: Workspace, mark_id: str, based_on: int, data: bytes, who: str) -> MarkLine:
+    """Add a photo to a mark, as a line of its own. Raises NotFound, StoreConflict, SourceUnreadable."""
+    lines = workspace.catalog.marks.history(mark_id)
+    kept = as_kept(data)
+    sha256 = hashlib.sha256(kept).hexdigest()
+    keep_bytes(workspace, kept, sha256)
+    workspace.store.flush()
+    line = replace(
+        lines[-1], version=based_on + 1, photo_sha256=sha256, author=who, at_ns=workspace.clock_ns()
+    )
+    return _append(workspace, line, lines)
+
+
+def _append(workspace: Workspace, line: MarkLine, lines: Sequence[MarkLine]) -> MarkLine:
+    there = next((one for one in lines if one.version == line.version), None)
+    if there is not None and replace(there, at_ns=line.at_ns) == line:
+        return there  # an answer got lost on the way, and the same was sent again
+    if line.version != len(lines) + 1:
+        raise StoreConflict(
+            f"{line.mark_id}: somebody changed this mark meanwhile; look at it again",
+            vi=f"{line.mark_id}: dấu này đã được người khác sửa; hãy xem lại rồi sửa tiếp",
+        )
+    workspace.catalog.marks.append(line)
+    detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
+    workspace.catalog.audit.append(line.author, "mark", line.mark_id, detail, at_ns=line.at_ns)
+    return line
+
+
+def _lines(workspace: Workspace, mark_id: str) -> list[MarkLine]:
+    if not _MARK_ID.fullmatch(mark_id):
+        raise InputUnusable(
+            f"{mark_id[:40]!r}: a mark's id is 'mark-' and 8 to 40 hex digits",
+            vi=f"{mark_id[:40]!r}: mã của dấu phải là 'mark-' và 8 đến 40 chữ số hex",
+        )
+    try:
+        return workspace.catalog.marks.history(mark_id)
+    except NotFound:
+        return []
+
+
+def _shape(asked: MarkAsked) -> shapely.Geometry:
+    is_area = asked.kind is MarkKind.SECTOR
+    fits = 3 <= len(asked.places) <= MOST_CORNERS if is_area else len(asked.places) == 1
+    if not fits or not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in asked.places):
+        raise InputUnusable(
+            f"places: a sector has 3 to {MOST_CORNERS} corners, another mark one place: longitude, latitude",
+            vi=f"places: khu vực có từ 3 đến {MOST_CORNERS} đỉnh, dấu khác có một điểm: kinh độ, vĩ độ",
+        )
+    if not is_area:
+        return shapely.Point(*asked.places[0])
+    outline = shapely.Polygon(asked.places)
+    if not outline.is_valid or outline.area == 0.0:
+        raise InputUnusable(
+            "places: the outline of the sector crosses itself; draw it again",
+            vi="places: đường bao của khu vực tự cắt nhau; hãy vẽ lại",
+        )
+    return outline
+
+
+def _text(note: str) -> str:
+    """Lines of printable text."""
+    lines = ("".join(c for c in line if c.isprintable()).strip() for line in note.splitlines())
+    text = "\n".join(lines).strip()
+    if len(text) > NOTE_LETTERS:
+        raise InputUnusable(
+            f"note: is longer than {NOTE_LETTERS} letters; shorten it",
+            vi=f"note: ghi chú dài quá {NOTE_LETTERS} ký tự; hãy viết ngắn lại",
+        )
+    return text

@@ -1,0 +1,122 @@
+"""Field marks: seen by everybody, written by operators and above. Every change is a new line.
+
+Changes come by PUT with JSON or a picture: no page of another site can make a browser send that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, Field
+
+from flycam.errors import NotFound
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.mark_words import mark_feature, mark_features
+from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
+from flycam.serve.communes import parse_bounds
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import operator, viewer
+from flycam.serve.services import Services
+from flycam.serve.wording import Json
+from flycam.store import keys
+
+router = APIRouter()
+
+_MOST = 5000
+Writer = Annotated[Visitor, Depends(operator)]
+
+
+class Mark(BaseModel):
+    """A mark as it is to be. places: [longitude, latitude] of a point, or the corners of a sector."""
+
+    based_on: Annotated[int, Field(ge=0, le=1_000_000)]
+    event_id: Annotated[str, Field(max_length=200)]
+    kind: MarkKind
+    status: MarkStatus = MarkStatus.OPEN
+    note: Annotated[str, Field(max_length=NOTE_LETTERS * 2)] = ""
+    places: Annotated[list[tuple[float, float]], Field(min_length=1, max_length=MOST_CORNERS)]
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesHere = Annotated[Services, Depends(_services)]
+
+
+@router.get("/api/marks", dependencies=[Depends(viewer)])
+def marks(
+    catalog: CatalogHere,
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    bounds: Annotated[str | None, Query(max_length=120)] = None,
+    removed: bool = False,
+    vn2000: bool = False,
+) -> Json:
+    """Marks as they stand (GeoJSON), the newest first; with `removed` also those taken off the map.
+
+    bounds is west,south,east,north in degrees; with `vn2000` each has its VN-2000 coordinates too.
+    """
+    found = catalog.marks.current(event, parse_bounds(bounds), with_removed=removed)
+    answer = mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
+    return {**answer, "numberMatched": len(found), "numberReturned": min(len(found), _MOST)}
+
+
+@router.get("/api/marks/{mark_id}", dependencies=[Depends(viewer)])
+def history(mark_id: str, catalog: CatalogHere) -> Json:
+    """Every line of a mark, the first first: who wrote what, and when."""
+    return mark_features(catalog.marks.history(mark_id), catalog.boundaries)
+
+
+@router.put("/api/marks/{mark_id}")
+def put_mark(mark_id: str, mark: Mark, visitor: Writer, services: ServicesHere) -> Json:
+    """Write a mark: new with based_on 0, else a change of the version that was seen (409: there is a newer).
+
+    The caller makes the id, "mark-" and 8 to 40 hex digits: the same sent twice is written once.
+    """
+    asked = MarkAsked(mark_id=mark_id, **mark.model_dump())
+    return mark_feature(write_mark(services.workspace, asked, visitor.name), None)
+
+
+@router.put(
+    "/api/marks/{mark_id}/photo",
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
+async def put_photo(
+    mark_id: str,
+    request: Request,
+    visitor: Writer,
+    services: ServicesHere,
+    based_on: Annotated[int, Query(ge=1, le=1_000_000)],
+) -> Json:
+    """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
+    data = await request.body()  # which the server bounds for every route
+    line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
+    return mark_feature(line, None)
+
+
+@router.get("/api/marks/{mark_id}/photo", dependencies=[Depends(viewer)])
+def photo(
+    mark_id: str,
+    catalog: CatalogHere,
+    services: ServicesHere,
+    version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
+) -> Response:
+    """The photo of a mark, of its last line or an older version."""
+    lines = catalog.marks.history(mark_id)
+    line = next((one for one in lines if one.version == version), None) if version else lines[-1]
+    if line is None or line.photo_sha256 is None:
+        raise NotFound(
+            f"{mark_id}: has no photo there; see its history",
+            vi=f"{mark_id}: không có ảnh; xem các lần sửa của dấu này",
+        )
+    jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
+    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})

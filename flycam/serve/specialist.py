@@ -1,0 +1,94 @@
+"""Specialist layers (power lines, masts, roads …): what there is, and features by rectangle as GeoJSON."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.frame.specialist import is_stale, stale_after_s
+from flycam.pipeline.fetching import is_address
+from flycam.serve.communes import parse_bounds
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.services import Services
+from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+MOST_FEATURES = 5000
+MOST_OUTLINE_BYTES = 32 << 20
+"""Of one answer: two million corners."""
+
+
+def _now_ns(request: Request) -> int:
+    services: Services = request.app.state.services
+    return services.workspace.clock_ns()
+
+
+Now = Annotated[int, Depends(_now_ns)]
+
+
+@router.get("/api/layers")
+def layers(catalog: CatalogHere, now_ns: Now) -> list[Json]:
+    """Every layer: whose, of what, of when (`valid`), whether that counts as old by now (`stale`)."""
+    return [_in_words(layer, now_ns) for layer in catalog.layers.all()]
+
+
+@router.get("/api/layers/{layer_id}/features")
+def features(
+    layer_id: str,
+    catalog: CatalogHere,
+    now_ns: Now,
+    bounds: Annotated[str | None, Query(max_length=120)] = None,
+    limit: Annotated[int, Query(ge=1, le=MOST_FEATURES)] = 2000,
+    tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
+) -> Json:
+    """Features of a layer (id or name) as GeoJSON, those in trouble first.
+
+    bounds is west,south,east,north in degrees. `numberMatched` says how many there are, `numberReturned` how
+    many of them are in the answer.
+    """
+    layer = catalog.layers.get(layer_id)
+    found, matched = catalog.layers.features(layer.layer_id, parse_bounds(bounds), limit)
+    sizes = accumulate(len(one.wkb) for one in found)
+    found = [one for one, size in zip(found, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
+    answer = collection(feature(one.wkb, _properties(layer, one, now_ns), tolerance_m) for one in found)
+    return {**answer, "numberMatched": matched, "numberReturned": len(found)}
+
+
+def _in_words(layer: LayerRecord, now_ns: int) -> Json:
+    return {
+        "layer_id": layer.layer_id,
+        "name": layer.name,
+        "kind": layer.kind.value,
+        "owner": layer.owner or None,
+        # neither the folders of this machine nor a key in an address is anybody's business
+        "source": layer.source.partition("?")[0] if is_address(layer.source) else Path(layer.source).name,
+        "valid": iso_or_none(layer.valid_ns),
+        "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
+        "stale_after_s": stale_after_s(has_status=layer.has_status),
+        "refreshed": iso(layer.refreshed_ns),
+        "features": layer.features,
+        "troubles": layer.troubles,
+        "bounds": layer.bounds_lonlat_deg,
+    }
+
+
+def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Json:
+    """What a feature does not say itself, its layer says."""
+    valid_ns = layer.valid_ns if one.valid_ns is None else one.valid_ns
+    return {
+        "layer_id": layer.layer_id,
+        "number": one.number,
+        "kind": layer.kind.value,
+        "name": one.name or None,
+        "owner": one.owner or layer.owner or None,
+        "status": one.status or None,
+        "condition": one.condition.value,
+        "valid": iso_or_none(valid_ns),
+        "stale": is_stale(valid_ns, now_ns, has_status=layer.has_status),
+    }

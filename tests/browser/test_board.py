@@ -1,0 +1,232 @@
+"""What others put on the map: layers of other services under their switches, marks from desk and phone."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import MarkLine, Role
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.layers import LayerAsked, add_layer, refresh_layer
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import click_map, on_screen, settled
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+VIEW = f"map=17/{LAT - 0.0015}/{LON + 0.0042}"
+MAST = (LON + 0.0042, LAT - 0.0015)
+HOUR = 3600 * 10**9
+SCRIPT = "<script>alert(1)</script>"
+
+
+@dataclass(frozen=True)
+class Board:
+    """A server of the test's own, and what it works with."""
+
+    url: str
+    workspace: Workspace
+    folder: Path
+
+
+@pytest.fixture
+def board(tmp_path: Path) -> Iterator[Board]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = make_world(tmp_path / "world")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield Board(url, world.workspace, tmp_path)
+
+
+def put_masts(board: Board, status: str, age_ns: int = 0) -> None:
+    """One mast, through the file and the recipe that a person uses."""
+    feature = {
+        "type": "Feature",
+        "properties": {"ten_tram": f"YBI0123 {SCRIPT}", "tinh_trang": status},
+        "geometry": {"type": "Point", "coordinates": list(MAST)},
+    }
+    path = board.folder / "masts.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    valid_ns = board.workspace.clock_ns() - age_ns
+    asked = LayerAsked(
+        source=str(path), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=valid_ns
+    )
+    add_layer(board.workspace, asked, "Lan")
+
+
+def around(page: Page, place: tuple[float, float], reach: int = 14) -> np.ndarray:
+    """RGB of the map around a place, once it has come to rest."""
+    picture = settled(page)
+    x, y = (round(v) for v in on_screen(page, *place))
+    return picture[y - reach : y + reach, x - reach : x + reach].astype(int)
+
+
+def is_vermilion(picture: np.ndarray) -> np.ndarray:
+    return np.abs(picture - (213, 94, 0)).max(-1) < 12
+
+
+def tap_place(page: Page, place: tuple[float, float]) -> None:
+    page.mouse.click(*on_screen(page, *place))
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_a_layer_is_switched_on_clicked_and_known_to_be_old(
+    board: Board, open_page: OpenPage, size: str
+) -> None:
+    put_masts(board, "Mất sóng từ 14:35", 9 * HOUR)
+    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    assert not is_vermilion(around(page, MAST)).any()
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    row = page.locator(".specialist li", has_text="Trạm BTS")
+    expect(row).to_contain_text(re.compile("1 sự cố.*Viettel · 9 giờ trước.*CŨ", re.DOTALL))
+    row.locator("input").check()
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    assert is_vermilion(around(page, MAST)).mean() > 0.1
+    tap_place(page, MAST)
+    card = page.locator(".card")
+    expect(card).to_contain_text(f"YBI0123 {SCRIPT}")
+    expect(card).to_contain_text(re.compile("Mất sóng từ 14:35.*Viettel", re.DOTALL))
+    expect(card).to_contain_text("Số liệu cũ")
+    assert "special=layer-" in page.url
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+def test_a_link_keeps_the_layers_and_news_is_drawn_without_a_reload(
+    board: Board, open_page: OpenPage
+) -> None:
+    put_masts(board, "mất điện")
+    (layer,) = board.workspace.catalog.layers.all()
+    page = open_page(link=f"lang=en&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
+    expect(page.locator(".specialist li input")).to_be_checked()
+    assert is_vermilion(around(page, MAST)).mean() > 0.1
+    put_masts(board, "hoạt động")
+    refresh_layer(board.workspace, layer.layer_id, "Lan", valid_ns=board.workspace.clock_ns())
+    expect(page.locator(".specialist .troubles")).to_have_count(0)
+    page.wait_for_timeout(500)
+    assert not is_vermilion(around(page, MAST)).any()
+
+
+def test_the_sign_of_trouble_is_told_without_its_colour(board: Board, open_page: OpenPage) -> None:
+    """In grey, as whoever sees no red sees it: another shape and a bar, not only another tone."""
+    put_masts(board, "mất sóng")
+    (layer,) = board.workspace.catalog.layers.all()
+    page = open_page(link=f"event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
+    bad = around(page, MAST).mean(-1)
+    put_masts(board, "hoạt động")
+    expect(page.locator(".specialist .troubles")).to_have_count(0)
+    page.wait_for_timeout(500)
+    good = around(page, MAST).mean(-1)
+    assert (np.abs(bad - good) > 60).mean() > 0.2
+
+
+def _only(board: Board, event_id: str = REAL) -> MarkLine:
+    (line,) = board.workspace.catalog.marks.current(event_id)
+    return line
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_a_mark_is_made_with_a_photo_changed_and_taken_off(
+    board: Board, open_page: OpenPage, size: str
+) -> None:
+    page = open_page(size, f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    expect(page.locator(".mark-tool")).to_contain_text("Bấm lên bản đồ")
+    click_map(page, 0.45, 0.5)
+    form = page.locator(".mark-form")
+    form.locator("[name=kind]").select_option(label="Người cần cứu")
+    form.locator("[name=note]").fill(f"3 người {SCRIPT}")
+    photo = io.BytesIO()
+    Image.new("RGB", (2400, 1600), (10, 120, 200)).save(photo, "JPEG")
+    file = {"name": "a.jpg", "mimeType": "image/jpeg", "buffer": photo.getvalue()}
+    form.locator("[name=photo]").set_input_files(file)  # type: ignore[arg-type]
+    form.locator(".save").click()
+    card = page.locator(".card")
+    expect(card).to_contain_text(f"3 người {SCRIPT}")
+    expect(card).to_contain_text("VN-2000 KTT")
+    expect(card.locator("img")).to_be_visible()
+    line = _only(board)
+    assert (line.version, line.kind.value, line.note) == (2, "rescue", f"3 người {SCRIPT}")
+    card.get_by_role("button", name="Sửa").click()
+    form.locator("[name=status]").select_option(label="đang xử lý")
+    form.locator(".save").click()
+    expect(card).to_contain_text("3 lần ghi")
+    card.get_by_role("button", name="Sửa").click()
+    form.locator("[name=status]").select_option(label="gỡ khỏi bản đồ")
+    form.locator(".save").click()
+    expect(card).to_contain_text("Dấu này không còn trên bản đồ")
+    assert board.workspace.catalog.marks.current(REAL) == []
+    assert len(board.workspace.catalog.marks.history(line.mark_id)) == 4
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_a_sector_is_drawn_corner_by_corner(board: Board, open_page: OpenPage, size: str) -> None:
+    page = open_page(size, f"lang=en&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    page.get_by_role("button", name="Draw a search sector").click()
+    for x, y in ((0.3, 0.5), (0.6, 0.5), (0.6, 0.7), (0.3, 0.65)):
+        click_map(page, x, y)
+        page.wait_for_timeout(350)  # two taps sooner are a double tap, which ends it
+    page.get_by_role("button", name="Done").click()
+    expect(page.locator(".mark-form")).to_contain_text("Sector with 4 corners")
+    page.locator(".mark-form .save").click()
+    expect(page.locator(".marks")).to_contain_text("Search sector")
+    assert _only(board).kind.value == "sector"
+
+
+def test_a_mark_appears_on_another_screen_and_not_in_another_event(board: Board, open_page: OpenPage) -> None:
+    watching = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    page = open_page("phone", f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    click_map(page, 0.5, 0.6)
+    page.locator(".mark-form [name=note]").fill("đường đứt")
+    page.locator(".mark-form .save").click()
+    expect(watching.locator(".marks")).to_contain_text("đường đứt")
+    watching.locator("select.event").select_option(DRILL)
+    expect(watching.locator(".marks")).to_be_hidden()
+    watching.locator("select.event").select_option(REAL)
+    watching.locator(".mark-row").click()
+    expect(watching.locator(".card")).to_contain_text("đường đứt")
+
+
+def test_what_somebody_else_changed_meanwhile_is_not_overwritten(board: Board, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    click_map(page, 0.45, 0.5)
+    page.locator(".mark-form [name=note]").fill("bản của tôi")
+    page.locator(".mark-form .save").click()
+    page.locator(".card").get_by_role("button", name="Sửa").click()
+    line = _only(board)
+    board.workspace.catalog.marks.append(replace(line, version=2, note="bản của Minh", author="Minh"))
+    expect(page.locator(".marks")).to_contain_text("bản của Minh")
+    expect(page.locator(".mark-form [name=note]")).to_have_value("bản của tôi")  # not taken from the writer
+    page.locator(".mark-form .save").click()
+    expect(page.locator(".mark-form .warning")).to_contain_text("người khác sửa")
+    assert _only(board).author == "Minh"
+
+
+def test_a_viewer_sees_marks_and_cannot_make_them(board: Board, open_page: OpenPage) -> None:
+    add_account(board.workspace, "Lan", Role.VIEWER, "viewer-token")
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url, wait=False)
+    page.locator(".login input").fill("viewer-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.locator(".mark-tool")).to_be_hidden()

@@ -1,0 +1,213 @@
+"""Specialist layers from every format and CRS, and everything that can be wrong with them."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+
+from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
+from flycam.frame.specialist import Condition, LayerKind
+from flycam.geodata import vector_kind
+from flycam.geodata.crs import WGS84, transform_points
+from flycam.geodata.layers import read_layer
+
+LON, LAT = 104.8, 21.9
+MASTS = [("Trạm Nậm Lúc", "mất sóng", LON, LAT), ("Trạm Bản Liền", "hoạt động", LON + 0.02, LAT)]
+KML = '<?xml version="1.0"?><kml xmlns="http://www.opengis.net/kml/2.2"><Document>{}</Document></kml>'
+LINK = "<NetworkLink><Link><href>http://127.0.0.1:9/x.kml</href></Link></NetworkLink>"
+PLACEMARK = (
+    "<Placemark><name>Trạm A</name><TimeStamp><when>2024-09-10T03:15:00Z</when></TimeStamp>"
+    "<Point><coordinates>104.8,21.9,7</coordinates></Point></Placemark>"
+)
+
+
+def geojson(path: Path, features: list[tuple[dict[str, Any], Any]]) -> Path:
+    items = [{"type": "Feature", "properties": said, "geometry": shape} for said, shape in features]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}), encoding="utf-8")
+    return path
+
+
+def point(lon: float = LON, lat: float = LAT) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": [lon, lat]}
+
+
+def masts(path: Path, driver: str, crs: str | None) -> Path:
+    places = np.array([[lon, lat] for _, _, lon, lat in MASTS])
+    if crs not in (None, WGS84):
+        places = transform_points(places, WGS84, str(crs))
+    columns = [np.array([one[k] for one in MASTS], object) for k in (0, 1)]
+    pyogrio.raw.write(
+        path,
+        geometry=shapely.to_wkb(shapely.points(places)),
+        field_data=columns,
+        fields=["Name" if driver == "KML" else "ten_tram", "tinh_trang"],
+        geometry_type="Point",
+        crs=crs,
+        driver=driver,
+        encoding=None if driver == "KML" else "UTF-8",
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "driver", "crs"),
+    [
+        ("a.geojson", "GeoJSON", WGS84),
+        ("a.gpkg", "GPKG", "EPSG:9208"),
+        ("a.shp", "ESRI Shapefile", "EPSG:32648"),
+        ("a.kml", "KML", WGS84),
+    ],
+)
+def test_every_format_and_crs_says_the_same(tmp_path: Path, name: str, driver: str, crs: str) -> None:
+    found = read_layer(masts(tmp_path / name, driver, crs), LayerKind.MAST).features
+    assert [one.name for one in found] == [name for name, *_ in MASTS]
+    if driver != "KML":  # its writer keeps extended data only with LIBKML
+        assert [one.condition for one in found] == [Condition.NO_SIGNAL, Condition.WORKING]
+    assert shapely.get_coordinates([one.geometry for one in found]) == pytest.approx(
+        np.array([[lon, lat] for *_, lon, lat in MASTS]), abs=1e-7
+    )
+
+
+def test_a_zipped_shapefile_is_read(tmp_path: Path) -> None:
+    masts(tmp_path / "a.shp", "ESRI Shapefile", "EPSG:32648")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for part in sorted(tmp_path.glob("a.[sdcp]*")):
+            archive.write(part, part.name)
+    assert len(read_layer(tmp_path / "a.zip", LayerKind.MAST).features) == 2
+
+
+def test_owner_status_and_time_are_found_whatever_the_columns_are_called(tmp_path: Path) -> None:
+    said = {
+        "Tên đối tượng": "ĐT160",
+        "Đơn vị quản lý": "Sở Xây dựng",
+        "Hiện trạng": "tắc",
+        "Cập nhật": "10:15 10/09/2024",
+    }
+    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
+    (one,) = read_layer(geojson(tmp_path / "r.geojson", [(said, line)]), LayerKind.ROAD).features
+    assert (one.name, one.owner, one.status, one.condition) == (
+        "ĐT160",
+        "Sở Xây dựng",
+        "tắc",
+        Condition.BLOCKED,
+    )
+    assert one.valid_ns == 1_725_938_100 * 10**9
+
+
+def test_a_time_keeps_its_zone(tmp_path: Path) -> None:
+    path = tmp_path / "a.kml"
+    path.write_text(KML.format(PLACEMARK), encoding="utf-8")
+    (one,) = read_layer(path, LayerKind.MAST).features
+    assert one.valid_ns == 1_725_938_100 * 10**9
+
+
+def test_a_script_in_a_name_stays_text_and_controls_are_dropped(tmp_path: Path) -> None:
+    said = {"name": "<script>alert(1)</script>\u0000\u202e", "status": "x" * 5000}
+    (one,) = read_layer(geojson(tmp_path / "a.geojson", [(said, point())]), LayerKind.MAST).features
+    assert one.name == "<script>alert(1)</script>"
+    assert len(one.status) == 200
+
+
+def test_broken_geometry_is_repaired_or_left_out_and_said(tmp_path: Path) -> None:
+    bow = [[LON, LAT], [LON + 0.01, LAT + 0.01], [LON + 0.01, LAT], [LON, LAT + 0.01], [LON, LAT]]
+    features = [
+        ({"name": "nơ"}, {"type": "Polygon", "coordinates": [bow]}),
+        ({"name": "không hình"}, None),
+        ({"name": "tốt"}, point()),
+        ({"name": "một điểm"}, {"type": "LineString", "coordinates": [[LON, LAT], [LON, LAT]]}),
+    ]
+    found = read_layer(geojson(tmp_path / "a.geojson", features), LayerKind.OTHER)
+    assert [one.name for one in found.features] == ["nơ", "tốt"]
+    assert all(one.geometry.is_valid for one in found.features)
+    assert (found.repaired, found.removed) == (1, 2)
+    english, vietnamese = zip(*found.remarks, strict=True)
+    assert english[0] == "1 feature with edges that cross: repaired (nơ)"
+    assert "2 đối tượng không có hình dùng được" in vietnamese[1]
+
+
+@pytest.mark.parametrize("kind", [LayerKind.MAST, LayerKind.HOUSE, LayerKind.SCHOOL])
+def test_a_file_of_another_kind_is_refused(tmp_path: Path, kind: LayerKind) -> None:
+    line = {"type": "LineString", "coordinates": [[LON, LAT], [LON + 0.01, LAT]]}
+    with pytest.raises(LayerInvalid, match=rf"^a\.geojson: holds lines only, but --kind {kind} "):
+        read_layer(geojson(tmp_path / "a.geojson", [({}, line)]), kind)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LayerInvalid, match=r"^a\.geojson: holds no feature"):
+        read_layer(geojson(tmp_path / "a.geojson", []), LayerKind.OTHER)
+    (tmp_path / "b.geojson").write_bytes(b"")
+    with pytest.raises(SourceUnreadable, match=r"^b\.geojson"):
+        read_layer(tmp_path / "b.geojson", LayerKind.OTHER)
+
+
+def test_a_file_without_crs_is_refused(tmp_path: Path) -> None:
+    path = masts(tmp_path / "a.shp", "ESRI Shapefile", "EPSG:32648")
+    path.with_suffix(".prj").unlink()
+    with pytest.raises(CrsMissing, match=r"^a\.shp: .*\.prj"):
+        read_layer(path, LayerKind.MAST)
+    with pytest.raises(CrsMissing, match=r"^m\.geojson: coordinates such as"):
+        read_layer(geojson(tmp_path / "m.geojson", [({}, point(417000.0, 2422000.0))]), LayerKind.MAST)
+
+
+def test_a_network_link_is_not_followed_and_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.kml"
+    path.write_text(KML.format(LINK), encoding="utf-8")
+    with pytest.raises(LayerInvalid, match="NetworkLink"):
+        read_layer(path, LayerKind.MAST)
+    path.write_text(KML.format(LINK + PLACEMARK), encoding="utf-8")
+    found = read_layer(path, LayerKind.MAST)
+    assert len(found.features) == 1
+    assert "NetworkLink" in found.remarks[0][0]
+
+
+def test_more_features_than_are_taken_is_told_before_they_are_read(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "a.geojson", [({}, point(LON + k / 1000)) for k in range(11)])
+    assert len(read_layer(path, LayerKind.MAST, most_features=11).features) == 11
+    with pytest.raises(SourceUnreadable, match="holds 11 features, more than the 10"):
+        read_layer(path, LayerKind.MAST, most_features=10)
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("a.geojson", "w") as out:
+        for _ in range(1 + (vector_kind.MOST_BYTES >> 24)):
+            out.write(bytes(1 << 24))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(SourceUnreadable, match="would unpack to"):
+        read_layer(path, LayerKind.OTHER)
+
+
+VRT = (
+    '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>{}</SrcDataSource></OGRVRTLayer>'
+    "</OGRVRTDataSource>"
+)
+
+
+def test_formats_that_name_other_files_are_not_opened_whatever_they_are_called(tmp_path: Path) -> None:
+    secret = geojson(tmp_path / "secret.geojson", [({"name": "bí mật"}, point())])
+    for name in ("a.vrt", "a.geojson", "a.kml", "a.gpkg"):
+        (tmp_path / name).write_text(VRT.format(secret), encoding="utf-8")
+        with pytest.raises(SourceUnreadable, match=rf"^{name}: cannot be read"):
+            read_layer(tmp_path / name, LayerKind.OTHER)
+    for inner in ("a.vrt", "a.kml"):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+            archive.writestr(inner, VRT.format(secret))
+        with pytest.raises(SourceUnreadable, match=rf"^a\.zip/{inner}|^a\.zip"):
+            read_layer(tmp_path / "a.zip", LayerKind.OTHER)
+
+
+@pytest.mark.parametrize(
+    "content", [b"PK\x03\x04 broken", b"\x89PNG\r\n", b"ten,lon,lat\nA,104,21", b"{", b'{"a":1}']
+)
+def test_what_is_none_of_the_formats_is_said_to_be_unreadable(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.geojson").write_bytes(content)
+    with pytest.raises(SourceUnreadable, match=r"^a\.geojson") as failure:
+        read_layer(tmp_path / "a.geojson", LayerKind.OTHER)
+    assert failure.value.vi and "không đọc được" in failure.value.vi

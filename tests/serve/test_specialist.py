@@ -1,0 +1,91 @@
+"""Layers over the API: by rectangle, with limits, and without what is nobody's business."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.layers import LayerAsked, add_layer, remove_layer
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, make_workspace
+
+SCRIPT = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    one = make_workspace(tmp_path / "house")
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"ten": f"{SCRIPT} {k}", "tinh_trang": "mất sóng" if k == 7 else ""},
+            "geometry": {"type": "Point", "coordinates": [LON + k / 100, LAT]},
+        }
+        for k in range(20)
+    ]
+    path = tmp_path / "mật" / "masts.geojson"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    add_layer(
+        one,
+        LayerAsked(source=str(path), kind=LayerKind.MAST, owner="Viettel", valid_ns=one.clock_ns()),
+        "Lan",
+    )
+    return one
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    with running(Services(workspace=workspace, follow_s=0.1)) as url, httpx.Client(base_url=url) as one:
+        yield one
+
+
+def test_layers_are_listed_with_owner_age_and_trouble(client: httpx.Client) -> None:
+    (layer,) = client.get("/api/layers").json()
+    assert (layer["name"], layer["kind"], layer["owner"]) == ("masts", "mast", "Viettel")
+    assert (layer["features"], layer["troubles"], layer["stale"]) == (20, 1, False)
+    assert layer["stale_after_s"] == 6 * 3600
+    assert layer["source"] == "masts.geojson"  # not where it lies on this machine
+    assert "sha256" not in layer
+
+
+def test_features_come_by_rectangle_with_what_their_layer_says(client: httpx.Client) -> None:
+    (layer,) = client.get("/api/layers").json()
+    where = f"{LON + 0.065},{LAT - 1},{LON + 0.085},{LAT + 1}"
+    answer = client.get(f"/api/layers/{layer['layer_id']}/features", params={"bounds": where})
+    found = answer.json()
+    assert answer.headers["content-type"] == "application/json"
+    assert (found["type"], found["numberMatched"], found["numberReturned"]) == ("FeatureCollection", 2, 2)
+    first = found["features"][0]["properties"]
+    assert first["name"] == f"{SCRIPT} 7"
+    assert (first["status"], first["condition"], first["owner"]) == ("mất sóng", "no_signal", "Viettel")
+    assert first["valid"] == layer["valid"]
+
+
+def test_an_answer_is_limited_and_says_so(client: httpx.Client) -> None:
+    found = client.get("/api/layers/masts/features", params={"limit": 3}).json()
+    assert (found["numberMatched"], found["numberReturned"], len(found["features"])) == (20, 3, 3)
+    assert found["features"][0]["properties"]["condition"] == "no_signal"
+
+
+@pytest.mark.parametrize(
+    "params", [{"limit": 5001}, {"limit": 0}, {"bounds": "a"}, {"bounds": "2,1,1,2"}, {"bounds": "1,1,nan,2"}]
+)
+def test_what_cannot_be_asked_is_said(client: httpx.Client, params: dict[str, object]) -> None:
+    assert client.get("/api/layers/masts/features", params=params).status_code == 422  # type: ignore[arg-type]
+    assert client.get("/api/layers/none/features").status_code == 404
+
+
+def test_news_of_a_layer_reaches_open_screens(client: httpx.Client, workspace: Workspace) -> None:
+    with client.stream("GET", "/events", timeout=20) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry")
+        remove_layer(workspace, "masts", "Lan")
+        assert any(line == "event: layers" for line in lines)

@@ -1,0 +1,118 @@
+/** Specialist layers on the map: fetched for the view, as fine as the view shows them. */
+
+import type Map from "ol/Map";
+import type Feature from "ol/Feature";
+import type { FeatureLike } from "ol/Feature";
+import GeoJSON from "ol/format/GeoJSON";
+import VectorLayer from "ol/layer/Vector";
+import VectorSource from "ol/source/Vector";
+import { containsExtent, getHeight, getWidth } from "ol/extent";
+import { transformExtent } from "ol/proj";
+import { api } from "../api";
+import { debounced } from "../dom";
+import type { LayerKind, SpecialistLayer, SpecialistThing } from "../specialist";
+import type { State } from "../state";
+import { styleOf } from "./signs";
+import { Z } from "./view";
+
+const FAR_RESOLUTION = 30;
+/** As many as an old PC draws without a pause. */
+const MOST = 1500;
+const HIT_PX = 8;
+
+/** Which kind lies over which: what is small over what is long. */
+const ORDER: readonly LayerKind[] = ["hydrology", "road", "power", "other", "house", "school", "mast"];
+
+interface Drawn {
+  layer: VectorLayer;
+  source: VectorSource;
+  /** What was fetched: where, how fine, of which reading; null before, and after no answer. */
+  loaded: { extent: number[]; resolution: number; refreshed: string; whole: boolean } | null;
+}
+
+/** How many of a layer's things in sight are drawn; all of them where it is not in here. */
+export type Shares = Readonly<Record<string, { drawn: number; of: number }>>;
+
+export class SpecialistLayers {
+  private readonly drawn: Record<string, Drawn> = {};
+  private wanted: SpecialistLayer[] = [];
+  private shares: Shares = {};
+
+  constructor(
+    private readonly map: Map,
+    private readonly onShares: (shares: Shares) => void,
+  ) {
+    map.on("moveend", debounced(() => this.load(), 200));
+  }
+
+  update(state: State): void {
+    this.wanted = state.specialist.filter((one) => state.shownLayers.has(one.layer_id));
+    const ids = this.wanted.map((one) => one.layer_id);
+    for (const [id, { layer }] of Object.entries(this.drawn)) {
+      if (ids.includes(id)) continue;
+      this.map.removeLayer(layer);
+      delete this.drawn[id];
+    }
+    for (const { layer_id: id, kind } of this.wanted) this.drawn[id] ??= this.made(kind);
+    this.load();
+  }
+
+  /** The thing under the pointer; of several, one in trouble before others. */
+  at(pixel: number[]): SpecialistThing | null {
+    const layers = Object.values(this.drawn).map(({ layer }) => layer);
+    const hits: SpecialistThing[] = [];
+    this.map.forEachFeatureAtPixel(pixel, (feature) => void hits.push((feature as Feature).getProperties() as SpecialistThing), {
+      layerFilter: (layer) => layers.includes(layer as VectorLayer),
+      hitTolerance: HIT_PX,
+    });
+    return hits.sort((a, b) => rank(a) - rank(b))[0] ?? null;
+  }
+
+  private made(kind: LayerKind): Drawn {
+    const source = new VectorSource();
+    const style = (feature: FeatureLike, resolution: number) =>
+      styleOf(feature.get("kind"), feature.get("condition"), feature.get("stale"), resolution > FAR_RESOLUTION);
+    const layer = new VectorLayer({ source, style, zIndex: Z.specialist + ORDER.indexOf(kind) / 10, updateWhileInteracting: false });
+    this.map.addLayer(layer);
+    return { layer, source, loaded: null };
+  }
+
+  private load(): void {
+    for (const one of this.wanted) void this.fetch(one);
+  }
+
+  private async fetch({ layer_id: id, refreshed }: SpecialistLayer): Promise<void> {
+    const view = this.map.getView();
+    const resolution = view.getResolution() ?? FAR_RESOLUTION;
+    const extent = view.calculateExtent(this.map.getSize());
+    const drawn = this.drawn[id];
+    if (!drawn || has(drawn.loaded, extent, resolution, refreshed)) return;
+    const [w, h] = [getWidth(extent) / 4, getHeight(extent) / 4];
+    const [x0 = 0, y0 = 0, x1 = 0, y1 = 0] = extent;
+    const wide = [x0 - w, y0 - h, x1 + w, y1 + h];
+    const loading = { extent: wide, resolution, refreshed, whole: true };
+    drawn.loaded = loading;
+    const answer = await api.layerFeatures(id, transformExtent(wide, "EPSG:3857", "EPSG:4326"), MOST, resolution).catch(() => null);
+    if (drawn.loaded !== loading) return; // the view went on
+    if (!answer) {
+      drawn.loaded = null;
+      return;
+    }
+    loading.whole = answer.numberReturned === answer.numberMatched;
+    drawn.source.clear(true);
+    drawn.source.addFeatures(new GeoJSON().readFeatures(answer, { featureProjection: "EPSG:3857" }));
+    const { [id]: before, ...others } = this.shares;
+    this.shares = loading.whole ? others : { ...others, [id]: { drawn: answer.numberReturned, of: answer.numberMatched } };
+    if (before || !loading.whole) this.onShares(this.shares);
+  }
+}
+
+/** What was not wholly sent is asked for again as soon as the view is smaller. */
+function has(loaded: Drawn["loaded"], extent: number[], resolution: number, refreshed: string): boolean {
+  if (!loaded || loaded.refreshed !== refreshed || !containsExtent(loaded.extent, extent)) return false;
+  return loaded.resolution < resolution * (loaded.whole ? 2 : 1.01);
+}
+
+function rank(thing: SpecialistThing): number {
+  return thing.condition === "unknown" || thing.condition === "working" ? 1 : 0;
+}

@@ -1,0 +1,94 @@
+/** Specialist layers in the list: a switch each, whose they are, how old, and how many things are in trouble. */
+
+import { el, replace } from "../dom";
+import { t } from "../i18n";
+import type { Shares } from "../map/specialist";
+import { lineSvg, signSvg } from "../map/signs";
+import { formatNumber } from "../numbers";
+import { ageOf, isStale, statusOf, type SpecialistLayer, type SpecialistThing } from "../specialist";
+import type { State, Store } from "../state";
+import { formatTime } from "../time";
+
+export class SpecialistPanel {
+  readonly element = el("section", { class: "layers specialist", hidden: true });
+  private shares: Shares = {};
+
+  constructor(private readonly store: Store) {}
+
+  setShares(shares: Shares): void {
+    this.shares = shares;
+    this.render(this.store.state);
+  }
+
+  render(state: State): void {
+    this.element.hidden = state.specialist.length === 0;
+    replace(
+      this.element,
+      el("h2", {}, t("specialist")),
+      el("ul", {}, ...state.specialist.map((one) => this.row(state, one))),
+      ...(state.shownLayers.size ? [el("ul", {}, ...explained())] : []),
+    );
+  }
+
+  private row(state: State, one: SpecialistLayer): HTMLElement {
+    const shown = state.shownLayers.has(one.layer_id);
+    const change = (): void => {
+      const next = new Set(this.store.state.shownLayers);
+      if (!next.delete(one.layer_id)) next.add(one.layer_id);
+      this.store.set({ shownLayers: next });
+    };
+    const old = isStale(one.valid, one.stale_after_s, state.nowMs);
+    const share = shown ? this.shares[one.layer_id] : undefined;
+    return el(
+      "li",
+      {},
+      el(
+        "label",
+        {},
+        el("input", { type: "checkbox", checked: shown, change, "data-specialist": one.layer_id }),
+        drawing(signSvg(one.kind, "unknown")),
+        el(
+          "span",
+          {},
+          one.name,
+          one.troubles > 0 && el("strong", { class: "troubles" }, t("troubles", formatNumber(one.troubles))),
+          el("small", {}, one.owner && `${one.owner} · `, ageOf(one.valid, state.nowMs), old && el("b", { class: "old" }, t("old"))),
+          share && el("small", {}, t("layerShare", formatNumber(share.drawn), formatNumber(share.of))),
+        ),
+      ),
+    );
+  }
+}
+
+function explained(): HTMLElement[] {
+  const row = (svg: string, word: string): HTMLElement => el("li", {}, drawing(svg), el("span", {}, word));
+  return [row(signSvg("mast", "no_signal"), t("legendTrouble")), row(lineSvg("road", true), t("legendTroubleLine")), row(signSvg("mast", "unknown", true), t("legendOld"))];
+}
+
+/** Markup of our own making only: nothing that was read from a file comes here. */
+function drawing(svg: string): HTMLElement {
+  const holder = el("span", { class: "sign-plain", "aria-hidden": "true" });
+  holder.innerHTML = svg;
+  return holder;
+}
+
+/** What the card says of one thing. */
+export function thingSaid(thing: SpecialistThing, state: State): [string, HTMLElement[]] {
+  const layer = state.specialist.find((one) => one.layer_id === thing.layer_id);
+  const old = isStale(thing.valid, layer?.stale_after_s ?? 0, state.nowMs);
+  const when = thing.valid ? `${formatTime(thing.valid)}\n${ageOf(thing.valid, state.nowMs)}` : t("validUnknown");
+  const facts: [string, string][] = [
+    [t("status"), statusOf(thing)],
+    [t("validTime"), when],
+    [t("owner"), thing.owner ?? t("ownerUnknown")],
+    [t("layerOf"), layer?.name ?? ""],
+  ];
+  return [
+    thing.name ?? t(`kind_${thing.kind}`),
+    [
+      ...(thing.name ? [el("p", {}, t(`kind_${thing.kind}`))] : []),
+      ...(old ? [el("p", { class: "warning" }, t(thing.valid ? "oldNote" : "oldUnknownNote"))] : []),
+      el("dl", {}, ...facts.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
+    ],
+  ];
+}
