@@ -210,7 +210,7 @@ class Registrar:
         """The newest frames, and of those before the ones that share most landmarks with this one."""
         active = self._frames[-(_ACTIVE - 1) :]
         marks = self._landmarks
-        common = np.isin(marks.landmark, found.landmark)
+        common = _among(found.landmark, len(marks))[marks.landmark]
         numbers, shared = np.unique(marks.frame[common], return_counts=True)
         old = (numbers < active[0].number) & (shared >= _SHARED)
         best = numbers[old][np.argsort(-shared[old], kind="stable")[:_HELD]]
@@ -226,18 +226,16 @@ class Registrar:
         frame = np.concatenate([marks.frame, np.full(len(found.landmark), frames[-1].number)])
         landmark = np.concatenate([marks.landmark, found.landmark])
         uv = np.concatenate([marks.uv_px, found.uv_px])
-        here = np.isin(frame, numbers)
+        here = _among(numbers, self._next + 1)[frame]
         frame, landmark, uv = frame[here], landmark[here], uv[here]
         count = np.bincount(landmark, minlength=len(marks))
-        newest = np.zeros(len(marks), dtype=bool)
-        newest[found.landmark] = True
+        newest = _among(found.landmark, len(marks))
         active = self._frames[-(_ACTIVE - 1) :][0].number
-        moving = np.zeros(len(marks), dtype=bool)
-        moving[landmark[frame >= active]] = True
+        moving = _among(landmark[frame >= active], len(marks))
         usable = np.flatnonzero((count >= 2) & moving)
         worth = count[usable] + 1000 * newest[usable]
         kept = np.sort(usable[np.argsort(-worth, kind="stable")[:_MOST_LANDMARKS]])
-        mine = np.isin(landmark, kept)
+        mine = _among(kept, len(marks))[landmark]
         window = Window(
             interior=self._interior,
             scale=frames[-1].told.grid_scale,
@@ -291,7 +289,7 @@ class Registrar:
         """All observations by remembered frames of the landmarks in `used`: which of the frames, where they
         see them, where those stand, and where the newest frame sees them."""
         marks = self._landmarks
-        rows = np.flatnonzero(np.isin(marks.landmark, used.landmark))
+        rows = np.flatnonzero(_among(used.landmark, len(marks))[marks.landmark])
         numbers = np.array([one.number for one in self._frames])
         at = np.searchsorted(used.landmark, marks.landmark[rows])
         by = np.searchsorted(numbers, marks.frame[rows])
@@ -371,6 +369,13 @@ def _thin(found: Found, size: tuple[int, int]) -> bool:
     """Whether observations are too few, or too near each other, to hold a pose."""
     cells = np.unique(cell_of(found.uv_px, size, _CELLS))
     return len(found.landmark) < _LEAST or len(cells) < _LEAST_CELLS
+
+
+def _among(chosen: NDArray[np.integer], size: int) -> NDArray[np.bool_]:
+    """Mask over 0 … size - 1 of the numbers chosen."""
+    mask = np.zeros(size, dtype=bool)
+    mask[chosen] = True
+    return mask
 
 
 def _few(frames: list[_Keyframe], by: NDArray[np.int64]) -> tuple[list[_Keyframe], NDArray[np.int64]]:

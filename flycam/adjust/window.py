@@ -43,7 +43,7 @@ class WindowOptions:
 
     held_m: float = 0.3
     held_rad: float = 0.0018
-    image_px: float = 0.3
+    image_px: float = 0.5
     height_m: float = 2.0
     plane_m: float = 15.0
     square_m: float = 50.0
