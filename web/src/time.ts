@@ -50,7 +50,7 @@ export function formatPeriod(first: string, last: string): string {
 
 export function formatAge(iso: string, nowMs: number): string {
   const minutes = Math.floor((nowMs - new Date(iso).getTime()) / 60000);
-  if (minutes < 0) return t("ageFuture");
+  if (minutes < -1) return t("ageFuture"); // a picture of now is newer than the page's last look at the clock
   if (minutes < 1) return t("ageNow");
   if (minutes < 120) return t("ageMinutes", minutes);
   if (minutes < 48 * 60) return t("ageHours", Math.round(minutes / 60));
