@@ -87,9 +87,9 @@ class Recorded:
     """A whole log."""
 
     def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
-        self._log = log
         self.poses = settle(log.log, terrain_at)
         self.told = self.poses.told(log.zero_ns)
+        self._remarks = (*log.log.remarks, *self.poses.remarks(log.log.name))
         self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
         self.utc_ns, self.dated = log.utc_ns, log.dated
         self.search, self.as_reported, self.from_reported = log.search, log.as_reported, log.from_reported
@@ -118,7 +118,7 @@ class Recorded:
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """The reader's, and of its poses."""
-        return (*self._log.log.remarks, *self.poses.remarks(self._log.log.name))
+        return self._remarks
 
     def left_out(self) -> Counter[str]:
         """Of the whole log."""
@@ -142,7 +142,7 @@ class Linked:
         self._forgotten: Counter[str] = Counter()  # samples not believed that the link has forgotten
         self._noticed: dict[str, tuple[str, str]] = {}
         self._home: Home | None = None
-        self._name = ""
+        self._of_poses: tuple[tuple[str, str], ...] = ()
         self.poses: VideoPoses
         self.told: ToldPoses
 
@@ -211,7 +211,7 @@ class Linked:
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """All that was noticed so far, of a kind the newest."""
-        return (*dict(self._noticed).values(), *self.poses.remarks(self._name))
+        return (*dict(self._noticed).values(), *self._of_poses)
 
     def left_out(self) -> Counter[str]:
         """Packets that were refused, and samples that were not believed, those forgotten included."""
@@ -253,5 +253,5 @@ class Linked:
         self._forgotten.update(why for t_ns, why in self._not_believed.items() if t_ns < first_ns)
         self._not_believed = poses.not_believed
         self._noticed.update((_NUMBERS.sub("#", english), (english, vi)) for english, vi in log.remarks)
-        self.poses, self.told, self._name = poses, told, log.name
+        self.poses, self.told, self._of_poses = poses, told, poses.remarks(log.name)
         return True

@@ -113,7 +113,8 @@ def measure() -> list[Row]:
 
 def plain_film(name: str, plan: VideoPlan, size_px: tuple[int, int]) -> Path:
     """The folder of a film that nobody looks at, rendered if it is not there."""
-    folder = ROOT / f"film-{name}-{size_px[1]}p{plan.fps}-{plan.seconds:.0f}s"
+    what = f"{size_px[1]}p{plan.fps}-{plan.seconds:.0f}s-{100.0 * plan.gsd_m:g}cm-{plan.speed_mps:g}mps"
+    folder = ROOT / f"film-{name}-{what}"
     if not (folder / "truth" / "truth.json").is_file():
         print(f"rendering a film into {folder} …", flush=True)
         write_video_drill(folder, seed=1, plan=plan, size_px=size_px, truth_rasters=False, plain=True)
