@@ -9,7 +9,7 @@ import { t, type Word } from "./words";
 
 const MOST_SHOWN = 20;
 const NAMED: Record<Standing["stage"], Word> = {
-  receiving: "stopped",
+  receiving: "unfinished",
   keeping: "keeping",
   laying: "saved",
   laid: "onMap",

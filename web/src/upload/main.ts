@@ -12,7 +12,16 @@ async function start(root: HTMLElement): Promise<void> {
   const linked = new URLSearchParams(window.location.hash.slice(1)).get("lang");
   setLanguage((linked ?? localStorage.getItem("flycam.language")) === "en" ? "en" : "vi");
   let asking: Promise<void> | null = null;
-  const signIn = (): Promise<void> => (asking ??= askForToken(document.body).finally(() => (asking = null)));
+  const signIn = (): Promise<void> => {
+    if (asking) return asking;
+    const over = el("div", { class: "sign-in-over" });
+    document.body.append(over);
+    asking = askForToken(over).finally(() => {
+      over.remove();
+      asking = null;
+    });
+    return asking;
+  };
   const isIn = await api.session().then(
     () => true,
     (error: unknown) => {

@@ -74,18 +74,21 @@ export class Server {
   /** Called when a sign-in is needed; resolves when it is done. */
   signIn: () => Promise<void> = () => Promise.reject(new Refused(401, ""));
   isStopped = false;
+  private signedInMs = -1;
 
   /** One request; null if the line is down or the server says "later". Throws Refused. */
   async once(path: string, init: RequestInit = {}): Promise<Response | null> {
     if (this.isStopped) throw new Refused(0, "");
     const stop = new AbortController();
     const timer = window.setTimeout(() => stop.abort(), PATIENCE_MS);
+    const beganMs = performance.now();
     try {
       const language = document.documentElement.lang;
       const headers = { "Tus-Resumable": "1.0.0", ...init.headers };
       const answer = await fetch(`${path}?lang=${language}`, { ...init, headers, signal: stop.signal });
       if (answer.status === 401) {
-        await this.signIn();
+        if (beganMs >= this.signedInMs) await this.signIn(); // else it went with what was valid before
+        this.signedInMs = performance.now();
         return null;
       }
       if (LATER.has(answer.status)) {

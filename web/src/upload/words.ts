@@ -19,6 +19,7 @@ const words = {
   tooMany: ["Mỗi lượt nhiều nhất {0} ảnh: hãy chia nhỏ ra.", "At most {0} photos at once: choose fewer."],
   sending: ["ĐANG TẢI – CHƯA RÚT THẺ", "SENDING – LEAVE THE CARD IN"],
   stopped: ["ĐÃ TẠM DỪNG – CHƯA RÚT THẺ", "PAUSED – LEAVE THE CARD IN"],
+  unfinished: ["CHƯA XONG – CHƯA RÚT THẺ", "NOT COMPLETE – LEAVE THE CARD IN"],
   keeping: ["ĐANG LƯU – CHƯA RÚT THẺ", "BEING SAVED – LEAVE THE CARD IN"],
   saved: ["ĐÃ LƯU, CÓ THỂ RÚT THẺ", "SAVED – THE CARD MAY COME OUT"],
   refused: ["MÁY CHỦ KHÔNG NHẬN – CHƯA RÚT THẺ", "THE SERVER WILL NOT TAKE IT – LEAVE THE CARD IN"],
