@@ -363,8 +363,9 @@ export class Application {
 
   private async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
-    if (this.marks.takes([lon, lat])) {
-      if (this.card.element.hidden) return;
+    const taken = this.marks.takes([lon, lat]);
+    if (taken) {
+      if (taken === "sector") return;
       this.overlays.setPicked(lon, lat, null);
       this.keepInSight(event.coordinate);
       return;

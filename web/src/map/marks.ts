@@ -1,13 +1,17 @@
 /** Field marks on the map, and putting a new one there: a tap for a point, corners for a sector. */
 
 import type Map from "ol/Map";
-import type Feature from "ol/Feature";
+import Feature from "ol/Feature";
 import GeoJSON from "ol/format/GeoJSON";
-import type Polygon from "ol/geom/Polygon";
-import Draw from "ol/interaction/Draw";
+import LineString from "ol/geom/LineString";
+import MultiPoint from "ol/geom/MultiPoint";
 import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
 import { toLonLat } from "ol/proj";
+import CircleStyle from "ol/style/Circle";
+import Fill from "ol/style/Fill";
+import Stroke from "ol/style/Stroke";
+import Style from "ol/style/Style";
 import type { LonLat } from "../api";
 import type { MarkLine } from "../marks";
 import type { State } from "../state";
@@ -15,6 +19,13 @@ import { markStyle } from "./markSigns";
 import { Z } from "./view";
 
 const HIT_PX = 8;
+const SKETCH = [
+  new Style({ stroke: new Stroke({ color: "#ffffff", width: 6 }) }),
+  new Style({
+    stroke: new Stroke({ color: "#0072b2", width: 3 }),
+    image: new CircleStyle({ radius: 7, fill: new Fill({ color: "#0072b2" }), stroke: new Stroke({ color: "#fff", width: 2 }) }),
+  }),
+];
 
 export class MarkLayer {
   private readonly source = new VectorSource();
@@ -24,13 +35,20 @@ export class MarkLayer {
     style: (feature) => markStyle(feature.get("kind"), feature.get("status")),
   });
   private drawn: readonly MarkLine[] = [];
-  private draw: Draw | null = null;
+  private readonly sketch = new VectorSource();
+  /** Corners tapped so far, in the map's metres; null while no sector is drawn. */
+  private corners: number[][] | null = null;
+  private onCorner: (count: number) => void = () => undefined;
 
   private map: Map | null = null;
 
   addTo(map: Map): void {
     this.map = map;
     map.addLayer(this.layer);
+    map.addLayer(new VectorLayer({ source: this.sketch, zIndex: Z.marks, style: SKETCH, updateWhileInteracting: true }));
+    // a click is heard at once and never lost; a tap that comes soon after another must not zoom the map away
+    map.on("click", (event) => this.addCorner(event.coordinate));
+    map.on("dblclick", () => this.corners === null);
   }
 
   update(state: State): void {
@@ -53,26 +71,28 @@ export class MarkLayer {
     return hit ? String(hit.get("mark_id")) : null;
   }
 
-  /** Lets a sector be drawn, corner by corner; the last is tapped twice, or the first again. */
-  drawSector(onDrawn: (corners: LonLat[]) => void): void {
-    this.stopDrawing();
-    const draw = new Draw({ type: "Polygon", stopClick: true });
-    draw.on("drawend", ({ feature }) => {
-      const ring = (feature.getGeometry() as Polygon).getCoordinates()[0] ?? [];
-      this.stopDrawing();
-      onDrawn(ring.slice(0, -1).map((place) => toLonLat(place) as LonLat));
-    });
-    this.draw = draw;
-    this.map?.addInteraction(draw);
+  /** Lets a sector be drawn, a corner with every tap; `onCorner` hears how many there are. */
+  drawSector(onCorner: (count: number) => void): void {
+    this.corners = [];
+    this.onCorner = onCorner;
+    this.sketch.clear(true);
   }
 
-  /** On a phone a double tap is hard to hit: a button ends the outline, too. */
-  finishSector(): void {
-    this.draw?.finishDrawing();
+  /** Ends the drawing: the corners in order, longitude and latitude. */
+  stopDrawing(): LonLat[] {
+    const places = (this.corners ?? []).map((corner) => toLonLat(corner) as LonLat);
+    this.corners = null;
+    this.sketch.clear(true);
+    return places;
   }
 
-  stopDrawing(): void {
-    if (this.draw) this.map?.removeInteraction(this.draw);
-    this.draw = null;
+  private addCorner(corner: number[]): void {
+    if (!this.corners) return;
+    this.corners.push(corner);
+    const [first = corner] = this.corners;
+    this.sketch.clear(true);
+    this.sketch.addFeature(new Feature(new MultiPoint(this.corners)));
+    this.sketch.addFeature(new Feature(new LineString([...this.corners, first])));
+    this.onCorner(this.corners.length);
   }
 }

@@ -25,6 +25,10 @@ import type { State, Store } from "../state";
 import { formatAge, formatTime } from "../time";
 import type { EvidenceCard } from "./evidence";
 
+const LEAST_CORNERS = 3;
+/** As long as the map waits whether a tap becomes a double one, on a slow machine. */
+const TAP_MS = 700;
+
 /** What the next tap on the map is for. */
 type Placing = "point" | "sector" | null;
 
@@ -34,6 +38,7 @@ export class Marks {
   /** On the map: begin a mark, and what to do next. */
   readonly tool = el("div", { class: "mark-tool", hidden: true });
   private placing: Placing = null;
+  private quietUntilMs = 0;
   private history: MarkLine[] = [];
   private said = "";
 
@@ -56,13 +61,14 @@ export class Marks {
     this.place(null);
   }
 
-  /** Whether a tap on the map was for a mark. */
-  takes(place: LonLat): boolean {
-    if (this.placing === "sector") return true; // the outline hears it itself
-    if (this.placing !== "point") return false;
+  /** What a tap on the map was for, if it was for a mark; the form of a point is open by then. */
+  takes(place: LonLat): Placing {
+    // a corner is heard by the outline itself, and the last one comes here after "Done"
+    if (this.placing === "sector" || performance.now() < this.quietUntilMs) return "sector";
+    if (this.placing !== "point") return null;
     this.place(null);
     this.edit(null, [place]);
-    return true;
+    return "point";
   }
 
   /** The mark under the pointer. */
@@ -136,15 +142,18 @@ export class Marks {
   private place(placing: Placing): void {
     this.placing = placing;
     this.layer.stopDrawing();
-    if (placing === "sector") this.layer.drawSector((corners) => {
-      // the tap that ended the outline still reaches the map
-      window.setTimeout(() => this.place(null), 300);
+    const done = button(t("markSectorDone"), () => {
+      const corners = this.layer.stopDrawing();
+      this.quietUntilMs = performance.now() + TAP_MS;
+      this.place(null);
       this.edit(null, corners);
     });
+    done.disabled = true;
+    if (placing === "sector") this.layer.drawSector((count) => (done.disabled = count < LEAST_CORNERS));
     if (placing) this.card.close();
     const cancel = button(t("cancel"), () => this.place(null));
     if (placing === "point") replace(this.tool, el("p", {}, t("markTapPoint")), button(t("markDrawSector"), () => this.place("sector")), cancel);
-    else if (placing === "sector") replace(this.tool, el("p", {}, t("markTapSector")), button(t("markSectorDone"), () => this.layer.finishSector()), cancel);
+    else if (placing === "sector") replace(this.tool, el("p", {}, t("markTapSector")), done, cancel);
     else replace(this.tool, this.beginButton());
     this.tool.classList.toggle("placing", placing !== null);
   }
