@@ -198,6 +198,7 @@ export class Marks {
       const file = photo.files?.[0];
       if (file) version = (await api.putMarkPhoto(id, version, await reduced(file))).properties.version;
       await this.readAgain();
+      this.card.close(); // and with it the dot where the mark is now
       this.show(id);
     };
     const submit = (event: Event): void => {
