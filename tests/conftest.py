@@ -1,12 +1,16 @@
 """What every test may use."""
 
-from __future__ import annotations
+from __future__ import signal
 
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+# where the tests were started in the background a shell has Ctrl-C ignored, and commands under test inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # In CI a law is tried on the same examples every time; by hand it goes on exploring. No law has a time limit:
 # a busy machine breaks none.
