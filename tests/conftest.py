@@ -1,14 +1,15 @@
 """What every test may use."""
 
-from __future__ import signal
+from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-# where the tests were started in the background a shell has Ctrl-C ignored, and commands under test inherit that
+# Where tests are started in the background the shell has Ctrl-C ignored, and commands under test would too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
