@@ -61,7 +61,7 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
         except OSError as error:
             kind = DiskFull if error.errno in FULL else StorageTrouble
             raise kind(
-                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); make room there and "
+                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); free some there and "
                 "run again",
                 vi=f"{name}: không lưu được bản sao vào {folder}; hãy giải phóng chỗ ở đó rồi chạy lại",
             ) from error
