@@ -8,12 +8,11 @@ hash and its times stay known.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +23,7 @@ from flycam.errors import FlycamError, OptionUnusable
 from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -81,8 +81,7 @@ class StreamRecording:
             return self
         try:
             self._folder.mkdir(parents=True)
-            self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
+            self._lock_fd = hold(self._folder)
         except OSError as error:
             self.order = None
             self._trouble = _said(error, self._folder)
@@ -166,7 +165,7 @@ def left_before(workspace: Workspace) -> int:
     count = 0
     root = workspace.cache_dir / FOLDER
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        with suppress(OSError, FlycamError), _nobody_in(folder) as free:
+        with suppress(OSError, FlycamError), nobody_in(folder) as free:
             if not free:
                 continue
             flight = folder / _FLIGHT
@@ -200,21 +199,6 @@ def _cleared(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-
-
-@contextmanager
-def _nobody_in(folder: Path) -> Iterator[bool]:
-    """Whether no process that lives records into it; while this is open none keeps it either."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)
 
 
 def _said(error: Exception, folder: Path) -> tuple[str, str]:
