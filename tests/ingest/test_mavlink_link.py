@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
@@ -178,3 +179,14 @@ def test_addresses_that_are_none_and_ports_that_are_taken_are_said() -> None:
 def test_a_key_is_hex_or_a_passphrase() -> None:
     assert key_of("00" * 32) == bytes(32)
     assert len(KEY) == 32 and key_of("ab") != bytes.fromhex("ab")
+
+
+def test_a_disk_that_takes_nothing_does_not_stop_the_link(tmp_path: Path) -> None:
+    link, port = udp_link(record=tmp_path / "gone" / "heard.tlog")
+    aircraft = Aircraft()
+    with link:
+        for k in range(3):
+            sent_to(port, [aircraft.position(k)])
+            assert soon(lambda k=k: link.health.messages == k + 1, 5.0)
+        assert link.aircraft == [1] and soon(lambda: link.health.unwritten == 3)
+    assert len(link.health.remarks) == 1 and str(tmp_path) in link.health.remarks[0][1]
