@@ -14,7 +14,7 @@ from flycam.ingest.video_recording import FINISHED, UNFINISHED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A whole file of a recording. began_ns: UTC at which its first picture came; codec: browsers' name."""
+    """A whole file of a recording. began_ns: UTC of its first picture; codec: browsers' name."""
 
     path: Path
     began_ns: int
