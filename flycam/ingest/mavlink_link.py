@@ -33,6 +33,14 @@ _FORGET_EVERY_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 6
 _SERIAL = "serial:"
+# a peer that lost its power says no goodbye: after five seconds of silence it is asked three times, so that
+# the link is opened again some ten seconds after
+_ASK_WHETHER_THERE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 
 
 @dataclass(slots=True)
@@ -174,8 +182,10 @@ class MavlinkLink:
         while not self._stopped.is_set():
             try:
                 data = link.recv(_DATAGRAM_BYTES)
-            except TimeoutError:
-                continue
+            except TimeoutError as error:
+                if error.errno is None:  # only nothing for a while; ETIMEDOUT: nobody is there any more
+                    continue
+                data = b""
             except OSError:
                 data = b""
             if data:
@@ -227,6 +237,8 @@ class MavlinkLink:
                 raise
         else:
             link = socket.create_connection((address.host, address.port), timeout=_LONGEST_PAUSE_S)
+            for level, option, value in _ASK_WHETHER_THERE:
+                link.setsockopt(level, option, value)
         link.settimeout(_LOOK_S)
         return link
 
