@@ -1,4 +1,4 @@
-"""The recording of a stream: pieces that the receiver writes, kept as evidence and named with their flight.
+"""The recording of a stream: pieces that the receiver writes, kept by their hash and named with their flight.
 
 A thread takes each piece when it is whole: hashed, synced into the store, in the catalogue, and then off the
 receiver's folder. What it cannot keep now (a full store, a slow one) waits there, and is said; what a killed
@@ -156,7 +156,7 @@ class StreamRecording:
         for piece in too_much:
             # the line first: a reader is told, and finds no object missing
             self._workspace.catalog.recordings.let_go(piece.sha256, self._workspace.clock_ns())
-            self._workspace.store.delete(keys.evidence(piece.sha256))
+            self._workspace.store.delete(keys.recording(piece.sha256))
         return len(too_much)
 
 
@@ -181,7 +181,7 @@ def _kept(workspace: Workspace, folder: Path, flight_id: str) -> Iterator[Record
         piece = understood(path)
         if piece is not None:
             recorded = RecordedPiece(
-                sha256=keep(workspace, path),
+                sha256=keep(workspace, path, key_of=keys.recording),
                 flight_id=flight_id,
                 began_ns=piece.began_ns,
                 seconds=piece.seconds,

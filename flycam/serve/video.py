@@ -85,7 +85,7 @@ def piece(
             f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
             vi=f"{sha256}: nội dung đoạn video này đã bị rút; hãy hỏi quản trị viên",
         )
-    key = keys.evidence(sha256)
+    key = keys.recording(sha256)
     start, stop = wanted(range_header, found.size_bytes)
     if start >= stop:
         return beyond_the_end(found.size_bytes)

@@ -13,6 +13,14 @@ def evidence(sha256: str) -> str:
     return f"evidence/{sha256[:2]}/{sha256}"
 
 
+def recording(sha256: str) -> str:
+    """A piece of a live flight's video under its hex SHA-256.
+
+    Evidence is never deleted, pieces are let go for room: the same bytes given as a file stay under `evidence`.
+    """
+    return f"recordings/{sha256[:2]}/{sha256}"
+
+
 def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> str:
     """One immutable tile state."""
     return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}-{content_hash}.tile"

@@ -24,7 +24,7 @@ SECOND = 1_000_000_000
 
 def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> RecordedPiece:
     sha256 = hashlib.sha256(data).hexdigest()
-    world.workspace.store.put(keys.evidence(sha256), data)
+    world.workspace.store.put(keys.recording(sha256), data)
     piece = RecordedPiece(
         sha256=sha256,
         flight_id=flight_id,
