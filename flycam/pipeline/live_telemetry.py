@@ -83,7 +83,7 @@ class Telemetry(Protocol):
         """Samples and packets not believed, by reason."""
 
 
-class Recorded:
+class WholeLog:
     """A whole log."""
 
     def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:

@@ -16,7 +16,7 @@ def evidence(sha256: str) -> str:
 def recording(sha256: str) -> str:
     """A piece of a live flight's video under its hex SHA-256.
 
-    Evidence is never deleted, pieces are let go for room: the same bytes given as a file stay under `evidence`.
+    Evidence is never deleted, pieces are let go for room; the same bytes given as a file are evidence too.
     """
     return f"recordings/{sha256[:2]}/{sha256}"
 
