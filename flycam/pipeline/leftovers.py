@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flycam.catalog.records import RevisionRecord, RevisionState
+from flycam.pipeline.live_recording import DAMAGED
 from flycam.pipeline.live_recording import FOLDER as RECORDINGS
 from flycam.pipeline.live_scratch import PREFIX as FLIGHTS
 from flycam.pipeline.workspace import Workspace
@@ -61,7 +62,7 @@ def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
         if folder.name not in in_use:
             yield folder
     for path in _older(workspace.cache_dir, old_ns):
-        if path.name not in ("evidence", "finish", RECORDINGS) and not path.name.startswith(FLIGHTS):
+        if path.name not in ("evidence", "finish", RECORDINGS, DAMAGED) and not path.name.startswith(FLIGHTS):
             yield path
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Self
 
 from flycam.catalog.records import RecordedPiece
-from flycam.errors import FlycamError, OptionUnusable
+from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
@@ -29,6 +29,9 @@ from flycam.store import keys
 
 FOLDER = "recording"
 """Of the cache folder: what lies there is not yet kept, and so is not thrown away."""
+
+DAMAGED = "recording-damaged"
+"""Of the cache folder: pieces that a power cut left damaged, `<flight>-<UTC ns>.mp4`; they stay there."""
 
 KEEP_GB = 40.0
 """About eleven hours of an aircraft's 8 Mbit/s."""
@@ -73,6 +76,7 @@ class StreamRecording:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_on, name="recording", daemon=True)
         self._trouble: tuple[str, str] | None = None
+        self._damaged: list[tuple[str, str]] = []
         self.kept = Recorded()
 
     def __enter__(self) -> Self:
@@ -99,8 +103,8 @@ class StreamRecording:
 
     @property
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What keeps it from being kept at this moment."""
-        return () if self._trouble is None else (self._trouble,)
+        """What is damaged, and what keeps the rest from being kept at this moment."""
+        return (*self._damaged, *([] if self._trouble is None else [self._trouble]))
 
     def of_flight(self, flight_id: str) -> None:
         """From now on pieces are kept, as this flight's."""
@@ -125,7 +129,7 @@ class StreamRecording:
         return self.kept
 
     def _keep_on(self) -> None:
-        left_before(self._workspace)
+        left_before(self._workspace, self._damaged)
         while not self._over.wait(_LOOK_S):
             if not self._keep_all():
                 self._over.wait(_AGAIN_S)
@@ -135,7 +139,7 @@ class StreamRecording:
         now."""
         try:
             if self._flight_id is not None:
-                for piece in _kept(self._workspace, self._folder, self._flight_id):
+                for piece in _kept(self._workspace, self._folder, self._flight_id, self._damaged):
                     self.kept = Recorded(
                         self.kept.pieces + 1,
                         self.kept.seconds + piece.seconds,
@@ -160,9 +164,12 @@ class StreamRecording:
         return len(too_much)
 
 
-def left_before(workspace: Workspace) -> int:
-    """Keep what programs that died have left; how many pieces. What cannot be kept waits."""
-    count = 0
+def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
+    """Keep what programs that died have left; how many pieces. What cannot be kept waits.
+
+    damaged  gets a sentence (English, Vietnamese) on each piece that is, which is set aside
+    """
+    count, said = 0, [] if damaged is None else damaged
     root = workspace.cache_dir / FOLDER
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         with suppress(OSError, FlycamError), nobody_in(folder) as free:
@@ -171,14 +178,25 @@ def left_before(workspace: Workspace) -> int:
             flight = folder / _FLIGHT
             if flight.is_file():
                 end_unfinished(folder)
-                count += sum(1 for _ in _kept(workspace, folder, flight.read_text(encoding="utf-8").strip()))
+                flight_id = flight.read_text(encoding="utf-8").strip()
+                count += sum(1 for _ in _kept(workspace, folder, flight_id, said))
             _cleared(folder)
     return count
 
 
-def _kept(workspace: Workspace, folder: Path, flight_id: str) -> Iterator[RecordedPiece]:
+def _kept(
+    workspace: Workspace, folder: Path, flight_id: str, damaged: list[tuple[str, str]]
+) -> Iterator[RecordedPiece]:
     for path in finished_pieces(folder):
-        piece = understood(path)
+        try:
+            piece = understood(path)
+        except SourceUnreadable as error:
+            aside = workspace.cache_dir / DAMAGED / f"{flight_id}-{path.name}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(aside)
+            english, vi = (one.replace(str(path), str(aside)) for one in (str(error), error.vi or str(error)))
+            damaged.append((english, vi))
+            continue
         if piece is not None:
             recorded = RecordedPiece(
                 sha256=keep(workspace, path, key_of=keys.recording),

@@ -33,7 +33,7 @@ from flycam.pipeline.collect import collect
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_picture import NewestPicture
-from flycam.pipeline.live_recording import FOLDER, StreamRecording, left_before
+from flycam.pipeline.live_recording import DAMAGED, FOLDER, StreamRecording, left_before
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
@@ -271,6 +271,31 @@ def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
     (kept,) = house.workspace.catalog.recordings.of_flight("f7")
     assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
     assert kept.seconds == pytest.approx(1.5, abs=0.01)
+    assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
+
+
+def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    for name, flight_id in (("a", "f7"), ("b", "f8")):
+        left(house, name, flight_id, BEGUN_S * 10**9, film)
+    (path,) = (house.workspace.cache_dir / FOLDER / "a").glob("*.part")
+    whole = path.read_bytes()
+    at = whole.index(b"trun")
+    damaged = whole[:at] + bytes(40) + whole[at + 40 :]
+    path.write_bytes(damaged)
+    said: list[tuple[str, str]] = []
+    assert left_before(house.workspace, said) == 1 and left_before(house.workspace, said) == 0
+    assert house.workspace.catalog.recordings.of_flight("f7") == []
+    assert len(house.workspace.catalog.recordings.of_flight("f8")) == 1
+    aside = house.workspace.cache_dir / DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
+    os.utime(aside, (0, 0))
+    collect(house.workspace, grace_s=0.0)
+    assert aside.read_bytes() == damaged
+    ((english, vietnamese),) = said
+    assert str(aside) in english and str(aside) in vietnamese
     assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
 
 
