@@ -34,6 +34,7 @@ from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_picture import NewestPicture
 from flycam.pipeline.live_recording import DAMAGED, FOLDER, StreamRecording, left_before
+from flycam.pipeline.live_scratch import left_heard
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
@@ -146,10 +147,12 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
                 time.sleep(0.1)
             time.sleep(4.0)
             assert left_before(house.workspace) == 0, "somebody records there"
+            assert left_heard(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
     until_s = time.monotonic() + 20.0
     while left_before(house.workspace) == 0 and time.monotonic() < until_s:
         time.sleep(0.2)  # its decoder has not noticed yet that it is alone
+    assert left_heard(house.workspace) == 1  # and what the aircraft said
     (told,) = house.workspace.catalog.airborne.since(0)
     (piece,) = house.workspace.catalog.recordings.of_flight(told.flight_id)
     assert piece.seconds > 2.0 and house.workspace.store.exists(keys.recording(piece.sha256))
