@@ -224,7 +224,7 @@ class AuditLine:
 class RecordedPiece:
     """A stretch of a live flight's video as it was received, whole and playable alone.
 
-    began_ns   UTC at which its first picture came
+    began_ns   UTC of its first picture, as frames of the stream are dated
     codec      as browsers name it (RFC 6381)
     let_go_ns  since when its bytes are kept no longer, UTC; None: they are kept
     """

@@ -18,6 +18,7 @@ TICKS = 90_000
 _MATRIX = struct.pack(">9i", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _KEY, _NO_KEY = 0x02000000, 0x01010000  # sample_depends_on, sample_is_non_sync_sample
 _HEAD = 8
+_LONGEST = 3600 * TICKS  # no fragment is half as long; what says so is damaged
 _DURATION_AT = {b"mvhd": 16, b"tkhd": 20, b"mdhd": 16, b"mehd": 4}
 _INSIDE = (b"moov", b"trak", b"mdia", b"mvex", b"minf", b"stbl")
 
@@ -128,7 +129,10 @@ def fragment_of(number: int, samples: Sequence[Sample], end: int) -> bytes:
 
 
 def content_of(read_at: ReadAt, size: int) -> Content:
-    """What is whole of a file that may be cut off anywhere; nothing where not even its head is."""
+    """What is whole of a file that may be cut off anywhere; nothing where not even its head is.
+
+    Raises ValueError where what is there is damaged, as by a power cut.
+    """
     at = head = whole = ticks = pictures = 0
     first: int | None = None
     moof: bytes | None = None
@@ -144,12 +148,17 @@ def content_of(read_at: ReadAt, size: int) -> Content:
         elif name == b"mdat" and moof is not None:
             begin, end, count = _times(moof)
             first = begin if first is None else first
+            if not first <= begin <= first + ticks + _LONGEST:
+                raise ValueError("the times of a fragment are damaged")
             ticks, pictures, whole, moof = end - first, pictures + count, at, None
     return Content(ticks, pictures, head, whole)
 
 
 def ended(head: bytes, ticks: int) -> bytes:
-    """A head that says how long the pictures last. head: the file's beginning up to its first fragment."""
+    """A head that says how long the pictures last. head: the file's beginning up to its first fragment.
+
+    Raises ValueError where it is damaged.
+    """
     patched = bytearray(head)
 
     def walk(start: int, end: int) -> None:
@@ -158,9 +167,12 @@ def ended(head: bytes, ticks: int) -> bytes:
             if length < _HEAD:
                 return
             if name in _DURATION_AT:
-                struct.pack_into(">I", patched, start + _HEAD + _DURATION_AT[name], min(ticks, 0xFFFFFFFF))
+                at = start + _HEAD + _DURATION_AT[name]
+                if at + 4 > end:
+                    raise ValueError(f"its {name.decode()} box is damaged")
+                struct.pack_into(">I", patched, at, min(ticks, 0xFFFFFFFF))
             elif name in _INSIDE:
-                walk(start + _HEAD, start + length)
+                walk(start + _HEAD, min(end, start + length))
             start += length
 
     walk(0, len(patched))
@@ -178,13 +190,21 @@ def configuration_of(head: bytes) -> tuple[Coding, bytes] | None:
 
 
 def _times(moof: bytes) -> tuple[int, int, int]:
-    """(begin, end) in ticks and the count of pictures of a fragment that `fragment_of` made."""
-    at = moof.index(b"tfdt") + 8
-    (begin,) = struct.unpack_from(">Q", moof, at)
-    at = moof.index(b"trun", at) + 8
-    (count,) = struct.unpack_from(">I", moof, at)
-    lasting = (struct.unpack_from(">I", moof, at + 8 + 16 * k)[0] for k in range(count))
-    return begin, begin + sum(lasting), count
+    """(begin, end) in ticks and the count of pictures of a fragment that `fragment_of` made.
+
+    Raises ValueError where it is damaged.
+    """
+    try:
+        at = moof.index(b"tfdt") + 8
+        (begin,) = struct.unpack_from(">Q", moof, at)
+        at = moof.index(b"trun", at) + 8
+        (count,) = struct.unpack_from(">I", moof, at)
+        lasting = sum(struct.unpack_from(">I", moof, at + 8 + 16 * k)[0] for k in range(count))
+    except (ValueError, struct.error) as error:
+        raise ValueError("the boxes of a fragment are damaged") from error
+    if lasting > _LONGEST:
+        raise ValueError("the times of a fragment are damaged")
+    return begin, begin + lasting, count
 
 
 def _box(kind: bytes, *content: bytes) -> bytes:

@@ -31,6 +31,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "bad_signature": ("packets without a valid signature", "gói tin không có chữ ký đúng"),
     "noise": ("bytes that are no packet", "byte không phải gói tin"),
     "damaged": ("packets damaged", "gói tin hỏng"),
+    "unwritten": (
+        "packets are not in the recording of the telemetry",
+        "gói tin không có trong bản ghi dữ liệu",
+    ),
 }
 
 _UNFITTED: Mapping[str, tuple[str, str]] = {

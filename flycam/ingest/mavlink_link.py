@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import socket
-import struct
 import threading
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from pymavlink.dialects.v20 import ardupilotmega as mavlink
 from flycam.errors import OptionUnusable, SourceUnreadable
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.mavlink import Link
+from flycam.ingest.mavlink_record import MavlinkRecord
 from flycam.ingest.serial_line import DEFAULT_BAUD, SerialLine, is_speed
 
 _DATAGRAM_BYTES = 65_536
@@ -33,6 +33,14 @@ _FORGET_EVERY_S = 5.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 _KEY_BYTES, _SIGNATURE_BYTES = 32, 6
 _SERIAL = "serial:"
+# a peer that lost its power says no goodbye: after five seconds of silence it is asked three times, so that
+# the link is opened again some ten seconds after
+_ASK_WHETHER_THERE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 2),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
 
 
 @dataclass(slots=True)
@@ -42,12 +50,15 @@ class LinkHealth:
     messages  packets believed; refused: others, by reason: "bad_signature" (unsigned, forged, replayed),
               "damaged" (checksum or length), "noise" (bytes between packets)
     connections  times the link was opened; heard_ns: monotonic time of the last believed packet, None: never
+    unwritten  believed packets missing in the record; remarks: why, (English, Vietnamese)
     """
 
     messages: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     connections: int = 0
     heard_ns: int | None = None
+    unwritten: int = 0
+    remarks: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +86,7 @@ class MavlinkLink:
             serial:/dev/ttyUSB0:57600 (a radio; the speed may be left out)
     key     32 bytes (`key_of`); None: every packet is believed
     keep_s  how long messages are remembered
-    record  a tlog to which every believed packet is added
+    record  a tlog to which every believed packet is added; a disk that is full stops nothing else
     """
 
     def __init__(
@@ -90,7 +101,7 @@ class MavlinkLink:
         self._url, self._keep_s, self._clock_s = url, keep_s, clock_s
         self._address = _parsed(url)
         self._key = key
-        self._record = record
+        self._record = None if record is None else MavlinkRecord(record, self._not_written)
         self._link = Link()
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -161,6 +172,8 @@ class MavlinkLink:
             if self._drain(self._socket):
                 pause_s = _FIRST_PAUSE_S
         self._close()
+        if self._record is not None:
+            self._record.close()
 
     def _drain(self, link: socket.socket | SerialLine) -> bool:
         """Everything that comes over one opened link, until it ends; whether anything came."""
@@ -169,8 +182,10 @@ class MavlinkLink:
         while not self._stopped.is_set():
             try:
                 data = link.recv(_DATAGRAM_BYTES)
-            except TimeoutError:
-                continue
+            except TimeoutError as error:
+                if error.errno is None:  # only nothing for a while; ETIMEDOUT: nobody is there any more
+                    continue
+                data = b""
             except OSError:
                 data = b""
             if data:
@@ -185,6 +200,7 @@ class MavlinkLink:
         """Parse bytes and give the messages to their aircraft."""
         arrival_s = self._clock_s()
         messages = parser.parse_buffer(bytearray(data)) or []
+        believed = []
         with self._lock:
             for message in messages:
                 if message.get_type() == "BAD_DATA":
@@ -193,17 +209,20 @@ class MavlinkLink:
                 self.health.messages += 1
                 self.health.heard_ns = time.monotonic_ns()
                 self._link.add(arrival_s, message)
-                self._write(arrival_s, message)
+                believed.append(message)
             if arrival_s - self._forgot_s > _FORGET_EVERY_S:
                 self._forgot_s = arrival_s
                 for one in self._link.aircraft.values():
                     one.forget_before(arrival_s - self._keep_s)
 
-    def _write(self, arrival_s: float, message: Any) -> None:
-        """A believed packet to the record, as ground stations write it."""
-        if self._record is not None:
-            with self._record.open("ab") as file:
-                file.write(struct.pack(">Q", round(arrival_s * 1e6)) + bytes(message.get_msgbuf()))
+        if self._record is not None:  # a slow disk keeps nobody who asks for the log
+            for message in believed:
+                self._record.write(arrival_s, bytes(message.get_msgbuf()))
+
+    def _not_written(self, lost: int, said: tuple[str, str] | None) -> None:
+        self.health.unwritten = lost
+        if said is not None and said not in self.health.remarks:
+            self.health.remarks.append(said)
 
     def _opened(self) -> socket.socket | SerialLine:
         address = self._address
@@ -218,6 +237,8 @@ class MavlinkLink:
                 raise
         else:
             link = socket.create_connection((address.host, address.port), timeout=_LONGEST_PAUSE_S)
+            for level, option, value in _ASK_WHETHER_THERE:
+                link.setsockopt(level, option, value)
         link.settimeout(_LOOK_S)
         return link
 

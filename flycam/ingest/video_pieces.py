@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from flycam.errors import SourceUnreadable
 from flycam.frame.fragments import TICKS, Content, configuration_of, content_of, ended
 from flycam.frame.nal import codec_name
 from flycam.ingest.video_recording import FINISHED, UNFINISHED
@@ -14,7 +16,7 @@ from flycam.ingest.video_recording import FINISHED, UNFINISHED
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A whole file of a recording. began_ns: UTC at which its first picture came; codec: browsers' name."""
+    """A whole file of a recording. began_ns: UTC of its first picture; codec: browsers' name."""
 
     path: Path
     began_ns: int
@@ -37,24 +39,34 @@ def end_unfinished(folder: Path) -> None:
 def understood(path: Path) -> Piece | None:
     """What a closed piece holds, after it was cut to what is whole and says how long it lasts; None: nothing.
 
-    Done again, it changes nothing. Raises OSError.
+    Done again, it changes nothing. Raises OSError; SourceUnreadable for one that is damaged, which is left as
+    it is.
     """
     with path.open("r+b") as file:
-        content = _content(file)
-        file.seek(0)
-        head = file.read(content.head_bytes)
-        found = configuration_of(head)
-        if not content.pictures or found is None:
-            return None
+        try:
+            content = _content(file)
+            file.seek(0)
+            head = file.read(content.head_bytes)
+            found = configuration_of(head)
+            if not content.pictures or found is None:
+                return None
+            codec, head = codec_name(*found), ended(head, content.ticks)
+        except (ValueError, IndexError, struct.error) as error:
+            raise SourceUnreadable(
+                f"{path}: this recorded video is damaged, as by a power cut ({error}): a program that "
+                "repairs MP4 may save pictures of it",
+                vi=f"{path}: đoạn video đã ghi này bị hỏng, có thể do mất điện; có thể cứu ảnh bằng chương "
+                "trình sửa tệp MP4",
+            ) from error
         file.truncate(content.whole_bytes)
         file.seek(0)
-        file.write(ended(head, content.ticks))
+        file.write(head)
     return Piece(
         path=path,
         began_ns=int(path.stem),
         seconds=content.ticks / TICKS,
         pictures=content.pictures,
-        codec=codec_name(*found),
+        codec=codec,
     )
 
 

@@ -33,8 +33,8 @@ _PAUSE_S = 10.0
 class RecordingOrder:
     """Where and how to record.
 
-    folder        gets the pieces, `<UTC ns of the first picture's arrival>.mp4`; who records into it holds a
-                  shared lock on it, which dies with the process
+    folder        gets the pieces, `<UTC ns of the first picture>.mp4`, as `VideoPicture` dates pictures; who
+                  records into it holds a shared lock on it, which dies with the process
     piece_s, piece_bytes  about how long and how large one is
     leave_bytes   nothing is recorded while the disk has less free: the map needs it
     """
@@ -51,6 +51,7 @@ class _Piece:
     path: Path
     first_ns: int
     created: Packet
+    is_again: bool
     size: int = 0
     fragments: int = 0
     end_ns: int = 0
@@ -72,6 +73,9 @@ class Recorder:
         self._order, self._size_px, self._told = order, size_px, told
         self._packets = Packets(_WAITING_BYTES, keeps_newest=False)
         self._piece: _Piece | None = None
+        self._zero_ns: int | None = None  # UTC at which the stream's own time was 0
+        self._newest_ns = 0
+        self._is_again = False
         self._waiting: list[Packet] = []
         self._reordered = False
         self._lost = self._told_lost = 0
@@ -107,6 +111,7 @@ class Recorder:
             os.close(self._lock_fd)
 
     def _add(self, packet: Packet) -> None:
+        self._place(packet)
         if self._is_due(packet):
             self._end(packet)
         if self._piece is None and not self._begin(packet):
@@ -116,6 +121,24 @@ class Recorder:
             self._flush(packet.pts_ns)
         self._reordered |= bool(self._waiting) and packet.pts_ns < self._waiting[-1].pts_ns
         self._waiting.append(packet)
+
+    def _place(self, packet: Packet) -> None:
+        """In the stream's own time."""
+        if self._zero_ns is None:
+            self._zero_ns, self._newest_ns = packet.arrived_utc_ns - packet.pts_ns, packet.pts_ns - 1
+        if packet.is_key:  # others may be shown before those that came before them
+            self._is_again = packet.pts_ns <= self._newest_ns
+        self._newest_ns = max(self._newest_ns, packet.pts_ns)
+
+    def _dated(self, packet: Packet) -> int:
+        """UTC of a picture, as frames of the stream are dated (`flycam.ingest.video`): by the arrival of the
+        connection's first one, and the stream's own time since. When each came would be another time after
+        every stall, and a piece would be taken for one that shows a withdrawn picture which its neighbour
+        shows. While time runs again that has been no frame is made: those are dated by their arrival.
+        """
+        if self._zero_ns is None or self._is_again:
+            return packet.arrived_utc_ns
+        return self._zero_ns + packet.pts_ns
 
     def _is_due(self, packet: Packet) -> bool:
         """Whether a new piece begins with this picture."""
@@ -130,8 +153,8 @@ class Recorder:
             return True
         if packet.number != last.number + 1:  # pictures between were dropped
             return True
-        if packet.is_key and packet.pts_ns <= last.pts_ns:  # a film that begins anew
-            return True
+        if packet.is_key and (packet.pts_ns <= last.pts_ns or piece.is_again != self._is_again):
+            return True  # a film that begins anew, or has come to where it was
         order, lasted_s = self._order, (packet.pts_ns - piece.first_ns) / 1e9
         size = piece.size + sum(len(one.data) for one in self._waiting)
         times = 1 if packet.is_key else _HARD
@@ -153,10 +176,13 @@ class Recorder:
         if shutil.disk_usage(order.folder).free < order.leave_bytes:
             self._give_up("the disk is nearly full")
             return False
-        path = order.folder / f"{packet.arrived_utc_ns}{UNFINISHED}"
+        began_ns = self._dated(packet)
+        while any((order.folder / f"{began_ns}{suffix}").exists() for suffix in (UNFINISHED, FINISHED)):
+            began_ns += 1  # time that ran twice
+        path = order.folder / f"{began_ns}{UNFINISHED}"
         file = path.open("wb", buffering=0)
-        self._piece = _Piece(file, path, packet.pts_ns, packet)
-        self._write(head_of(packet.parameters, self._size_px, packet.arrived_utc_ns // 10**9))
+        self._piece = _Piece(file, path, packet.pts_ns, packet, self._is_again)
+        self._write(head_of(packet.parameters, self._size_px, began_ns // 10**9))
         self._in_trouble = False
         return True
 

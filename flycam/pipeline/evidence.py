@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
@@ -19,7 +19,14 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BLOCK_BYTES = 16 << 20
 
 
-def keep(workspace: Workspace, path: Path, sha256: str | None = None, *, durable: bool = True) -> str:
+def keep(
+    workspace: Workspace,
+    path: Path,
+    sha256: str | None = None,
+    *,
+    durable: bool = True,
+    key_of: Callable[[str], str] = keys.evidence,
+) -> str:
     """Store the file's bytes and return their SHA-256. Nothing is written twice.
 
     durable=False: they survive a power cut only after `store.flush`, which the caller owes before anything
@@ -27,7 +34,7 @@ def keep(workspace: Workspace, path: Path, sha256: str | None = None, *, durable
     """
     try:
         digest = sha256 or sha256_of(path)
-        key = keys.evidence(digest)
+        key = key_of(digest)
         if not workspace.store.exists(key):
             workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:

@@ -9,7 +9,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from flycam.catalog.records import RevisionRecord, RevisionState
+from flycam.pipeline.live_recording import DAMAGED
 from flycam.pipeline.live_recording import FOLDER as RECORDINGS
+from flycam.pipeline.live_scratch import PREFIX as FLIGHTS
 from flycam.pipeline.workspace import Workspace
 
 
@@ -53,13 +55,14 @@ def old_stage_folders(workspace: Workspace, flight_id: str, old_ns: int) -> Iter
 
 def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
     """Local copies fetched before `old_ns` that nothing reads again and again: of photos, and those that a
-    killed process left half-way. Copies of registered terrain stay, and video that waits to be kept."""
+    killed process left half-way. Copies of registered terrain stay, and what of live flights waits to be
+    kept: video, telemetry."""
     in_use = {record.sha256 for record in workspace.catalog.terrain.dems()}
     for folder in _older(workspace.cache_dir / "evidence", old_ns):
         if folder.name not in in_use:
             yield folder
     for path in _older(workspace.cache_dir, old_ns):
-        if path.name not in ("evidence", "finish", RECORDINGS):
+        if path.name not in ("evidence", "finish", RECORDINGS, DAMAGED) and not path.name.startswith(FLIGHTS):
             yield path
 
 

@@ -10,10 +10,9 @@ counted by reason, and pictures chosen before the clocks' difference is known wa
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +37,6 @@ from flycam.pipeline.live_given import (
     film_of,
     ground_of,
     keep_given,
-    keep_heard,
     open_given,
 )
 from flycam.pipeline.live_ground import FixedGround
@@ -46,6 +44,7 @@ from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_lens import lens_of
 from flycam.pipeline.live_news import LiveNews
 from flycam.pipeline.live_recording import Recorded, StreamRecording
+from flycam.pipeline.live_scratch import scratch_of
 from flycam.pipeline.live_standing import PoseAt, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
@@ -108,7 +107,7 @@ def live(
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
     with ExitStack() as stack:
-        scratch = stack.enter_context(_scratch(workspace))
+        scratch = stack.enter_context(scratch_of(workspace))
         recording = stack.enter_context(_recording(workspace, request))
         source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
         interior, lens_remarks = lens_of(request, source, telemetry, dems, progress, stopped)
@@ -148,7 +147,6 @@ def live(
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
         if flight is None:
             raise _nothing_laid(request, laying, flow.left_out)
-        keep_heard(workspace, scratch)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
         )
@@ -255,13 +253,6 @@ def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str
         f"({said_vi or 'chưa chọn được hình nào'}); hãy kiểm tra nhật ký có đúng chuyến bay này không, và "
         "--clock-offset",
     )
-
-
-@contextmanager
-def _scratch(workspace: Workspace) -> Iterator[Path]:
-    """A folder that goes when the flight is over."""
-    with tempfile.TemporaryDirectory(prefix="live-", dir=_made(workspace.cache_dir)) as folder:
-        yield Path(folder)
 
 
 def _made(folder: Path) -> Path:

@@ -13,7 +13,7 @@ from flycam.frame.tile import OrthoPatch
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.judging import Pixels
 from flycam.pipeline.claims import Claims
-from flycam.pipeline.rectification import Seen, bounds_of, parts_of, patch_of, recorded_pose
+from flycam.pipeline.rectification import Prospect, bounds_of, parts_of, patch_of, recorded_pose
 
 _MOST_TILES = 8192  # whose promises are remembered: 5 MB
 
@@ -30,7 +30,7 @@ class LiveClaims:
         merged."""
         exterior, tiles, _ = recorded_pose(record)
         size_px = (pixels.shape[1], pixels.shape[0])
-        ((bounds, lattices),) = bounds_of([Seen(record.header, exterior, size_px, terrain, tiles)])
+        ((bounds, lattices),) = bounds_of([Prospect(record.header, exterior, size_px, terrain, tiles)])
         self._claims.enter(record.frame_id, tiles, bounds)
         claim = self._claims.of(record.frame_id)
         self._claims.forget(record.frame_id)

@@ -26,11 +26,11 @@ from flycam.pipeline.evidence import keep
 from flycam.pipeline.live_ground import FixedGround, MovingGround
 from flycam.pipeline.live_laying import Film, Ground
 from flycam.pipeline.live_recording import KEEP_GB
-from flycam.pipeline.live_telemetry import Linked, Recorded, Telemetry
+from flycam.pipeline.live_scratch import HEARD
+from flycam.pipeline.live_telemetry import Linked, Telemetry, WholeLog
 from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around
 from flycam.pipeline.workspace import Workspace
 
-_HEARD = "heard.tlog"
 _SAME_SHAPE = 0.02
 
 
@@ -80,9 +80,9 @@ def open_given(
     terrain_at = TerrainLookup(dems) if dems else None
     if not has_link:
         source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
-        return source, Recorded(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
+        return source, WholeLog(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
-    link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / _HEARD))
+    link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / HEARD))
     source = stack.enter_context(VideoSource(request.video, recording=recording))
     linked = Linked(link, terrain_at, source.began_ns)
     linked.wait(stopped)
@@ -128,13 +128,6 @@ def keep_given(workspace: Workspace, request: LiveRequest) -> None:
     for given in (request.video, request.telemetry):
         if not is_link(given):
             keep(workspace, Path(given))
-
-
-def keep_heard(workspace: Workspace, scratch: Path) -> None:
-    """What the link said, as a tlog among the evidence."""
-    heard = scratch / _HEARD
-    if heard.is_file() and heard.stat().st_size:
-        keep(workspace, heard)
 
 
 def _secret(path: Path) -> str:

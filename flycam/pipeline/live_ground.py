@@ -45,7 +45,6 @@ class MovingGround:
 
     def _under(self, east: float, north: float) -> TerrainGrid:
         if self._terrain is None or math.dist(self._loaded_at, (east, north)) > _LEAVES_M:
-            self._loaded_at = (east, north)
             self._terrain = terrain_for_flight(
                 self._workspace,
                 self._dems,
@@ -54,5 +53,6 @@ class MovingGround:
                 datum=self._poses.vertical_datum,
                 plane_height_m=float(np.nan_to_num(self._poses.home_m)),
             )
+            self._loaded_at = (east, north)  # where it cannot be loaded, the next picture asks again
             self.names = self.names or names_here(self._dems, self._terrain.bounds_m, self._terrain.work_crs)
         return self._terrain

@@ -1,4 +1,4 @@
-"""The recording of a stream: pieces that the receiver writes, kept as evidence and named with their flight.
+"""The recording of a stream: pieces that the receiver writes, kept by their hash and named with their flight.
 
 A thread takes each piece when it is whole: hashed, synced into the store, in the catalogue, and then off the
 receiver's folder. What it cannot keep now (a full store, a slow one) waits there, and is said; what a killed
@@ -8,27 +8,30 @@ hash and its times stay known.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from flycam.catalog.records import RecordedPiece
-from flycam.errors import FlycamError, OptionUnusable
+from flycam.errors import FlycamError, OptionUnusable, SourceUnreadable
 from flycam.ingest.video_pieces import end_unfinished, finished_pieces, understood
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.held_folder import hold, nobody_in
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
 FOLDER = "recording"
 """Of the cache folder: what lies there is not yet kept, and so is not thrown away."""
+
+DAMAGED = "recording-damaged"
+"""Of the cache folder: pieces that a power cut left damaged, `<flight>-<UTC ns>.mp4`; they stay there."""
 
 KEEP_GB = 40.0
 """About eleven hours of an aircraft's 8 Mbit/s."""
@@ -73,6 +76,7 @@ class StreamRecording:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_on, name="recording", daemon=True)
         self._trouble: tuple[str, str] | None = None
+        self._damaged: list[tuple[str, str]] = []
         self.kept = Recorded()
 
     def __enter__(self) -> Self:
@@ -81,8 +85,7 @@ class StreamRecording:
             return self
         try:
             self._folder.mkdir(parents=True)
-            self._lock_fd = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-            fcntl.flock(self._lock_fd, fcntl.LOCK_SH)
+            self._lock_fd = hold(self._folder)
         except OSError as error:
             self.order = None
             self._trouble = _said(error, self._folder)
@@ -100,8 +103,8 @@ class StreamRecording:
 
     @property
     def remarks(self) -> tuple[tuple[str, str], ...]:
-        """What keeps it from being kept at this moment."""
-        return () if self._trouble is None else (self._trouble,)
+        """What is damaged, and what keeps the rest from being kept at this moment."""
+        return (*self._damaged, *([] if self._trouble is None else [self._trouble]))
 
     def of_flight(self, flight_id: str) -> None:
         """From now on pieces are kept, as this flight's."""
@@ -126,7 +129,7 @@ class StreamRecording:
         return self.kept
 
     def _keep_on(self) -> None:
-        left_before(self._workspace)
+        left_before(self._workspace, self._damaged)
         while not self._over.wait(_LOOK_S):
             if not self._keep_all():
                 self._over.wait(_AGAIN_S)
@@ -136,7 +139,7 @@ class StreamRecording:
         now."""
         try:
             if self._flight_id is not None:
-                for piece in _kept(self._workspace, self._folder, self._flight_id):
+                for piece in _kept(self._workspace, self._folder, self._flight_id, self._damaged):
                     self.kept = Recorded(
                         self.kept.pieces + 1,
                         self.kept.seconds + piece.seconds,
@@ -157,32 +160,46 @@ class StreamRecording:
         for piece in too_much:
             # the line first: a reader is told, and finds no object missing
             self._workspace.catalog.recordings.let_go(piece.sha256, self._workspace.clock_ns())
-            self._workspace.store.delete(keys.evidence(piece.sha256))
+            self._workspace.store.delete(keys.recording(piece.sha256))
         return len(too_much)
 
 
-def left_before(workspace: Workspace) -> int:
-    """Keep what programs that died have left; how many pieces. What cannot be kept waits."""
-    count = 0
+def left_before(workspace: Workspace, damaged: list[tuple[str, str]] | None = None) -> int:
+    """Keep what programs that died have left; how many pieces. What cannot be kept waits.
+
+    damaged  gets a sentence (English, Vietnamese) on each piece that is, which is set aside
+    """
+    count, said = 0, [] if damaged is None else damaged
     root = workspace.cache_dir / FOLDER
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
-        with suppress(OSError, FlycamError), _nobody_in(folder) as free:
+        with suppress(OSError, FlycamError), nobody_in(folder) as free:
             if not free:
                 continue
             flight = folder / _FLIGHT
             if flight.is_file():
                 end_unfinished(folder)
-                count += sum(1 for _ in _kept(workspace, folder, flight.read_text(encoding="utf-8").strip()))
+                flight_id = flight.read_text(encoding="utf-8").strip()
+                count += sum(1 for _ in _kept(workspace, folder, flight_id, said))
             _cleared(folder)
     return count
 
 
-def _kept(workspace: Workspace, folder: Path, flight_id: str) -> Iterator[RecordedPiece]:
+def _kept(
+    workspace: Workspace, folder: Path, flight_id: str, damaged: list[tuple[str, str]]
+) -> Iterator[RecordedPiece]:
     for path in finished_pieces(folder):
-        piece = understood(path)
+        try:
+            piece = understood(path)
+        except SourceUnreadable as error:
+            aside = workspace.cache_dir / DAMAGED / f"{flight_id}-{path.name}"
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(aside)
+            english, vi = (one.replace(str(path), str(aside)) for one in (str(error), error.vi or str(error)))
+            damaged.append((english, vi))
+            continue
         if piece is not None:
             recorded = RecordedPiece(
-                sha256=keep(workspace, path),
+                sha256=keep(workspace, path, key_of=keys.recording),
                 flight_id=flight_id,
                 began_ns=piece.began_ns,
                 seconds=piece.seconds,
@@ -200,21 +217,6 @@ def _cleared(folder: Path) -> None:
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
-
-
-@contextmanager
-def _nobody_in(folder: Path) -> Iterator[bool]:
-    """Whether no process that lives records into it; while this is open none keeps it either."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
-    finally:
-        os.close(fd)
 
 
 def _said(error: Exception, folder: Path) -> tuple[str, str]:

@@ -83,7 +83,7 @@ class Telemetry(Protocol):
         """Samples and packets not believed, by reason."""
 
 
-class Recorded:
+class WholeLog:
     """A whole log."""
 
     def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
@@ -211,13 +211,15 @@ class Linked:
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """All that was noticed so far, of a kind the newest."""
-        return (*dict(self._noticed).values(), *self._of_poses)
+        return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks)
 
     def left_out(self) -> Counter[str]:
-        """Packets that were refused, and samples that were not believed, those forgotten included."""
+        """Packets that were refused, or are missing in the record, and samples that were not believed, those
+        forgotten included."""
         # copies first, in one step: their own threads go on counting
-        forgotten, refused = dict(self._forgotten), dict(self._link.health.refused)
-        return Counter(refused) + Counter(forgotten) + self.poses.left_out
+        forgotten, health = dict(self._forgotten), self._link.health
+        refused = Counter(dict(health.refused)) + Counter(unwritten=health.unwritten)
+        return refused + Counter(forgotten) + self.poses.left_out
 
     def _follow(self) -> None:
         self._followed_s = time.monotonic()

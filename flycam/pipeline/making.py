@@ -22,7 +22,7 @@ from flycam.ingest.pixels import open_pixels
 from flycam.pipeline.claims import Claim
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map
-from flycam.pipeline.rectification import Seen, bounds_of, parts_of, patch_of, recorded_pose
+from flycam.pipeline.rectification import Prospect, bounds_of, parts_of, patch_of, recorded_pose
 from flycam.pipeline.workspace import Workspace
 
 Pixels = NDArray[np.uint8]
@@ -113,7 +113,7 @@ class Maker:
         for frame in frames:
             exterior, tiles, dem_id = recorded_pose(frame.record)
             terrain = self._terrains[dem_id]
-            seen.append(Seen(frame.record.header, exterior, frame.size_px, terrain, tiles))
+            seen.append(Prospect(frame.record.header, exterior, frame.size_px, terrain, tiles))
         return bounds_of(seen)
 
     def _made(self, part: Part) -> tuple[Part, Made]:

@@ -190,7 +190,7 @@ def posts_of(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class Prospect:
     """A frame as it is seen from before its pixels are read: size_px (width, height) of the pixels expected,
     tiles that it may touch."""
 
@@ -201,7 +201,7 @@ class Seen:
     tiles: TileRange
 
 
-def bounds_of(frames: Sequence[Seen]) -> list[tuple[QualityBounds, FrameLattices | None]]:
+def bounds_of(frames: Sequence[Prospect]) -> list[tuple[QualityBounds, FrameLattices | None]]:
     """Bounds of the qualities that `patch_of` gives each frame, from geometry alone, and the lattices that it
     can use again. Frames of one flight together cost half of what they cost one by one."""
     views = [

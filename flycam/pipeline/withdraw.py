@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
+from flycam.catalog.withheld import withheld
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
 from flycam.mosaic.mending import DAMAGE
@@ -18,6 +19,7 @@ from flycam.pipeline.opening import close_flight
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.retired import drop_retired_reports
 from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store import keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +74,18 @@ def withdraw(
         flight = workspace.catalog.flights.flight(flight.flight_id)
         tiles = _written(workspace, flight, progress)
         flight = close_flight(workspace, flight, _state_after(workspace, flight))
+        _forget_pictures(workspace, flight.flight_id)
     numbers = tuple(sorted({one.revision for one in retired}))
     return WithdrawReport(flight=flight, frames=len(new), tiles=tiles, retired=numbers)
+
+
+def _forget_pictures(workspace: Workspace, flight_id: str) -> None:
+    """What a live flight saw last is a copy of what was withdrawn, and no evidence."""
+    gone = withheld(workspace.catalog, flight_id)
+    for key in list(workspace.store.list(keys.newest_picture_prefix(flight_id))):
+        taken_ns = keys.taken_of_newest_picture(key)
+        if gone.shows(taken_ns, taken_ns):
+            workspace.store.delete(key)
 
 
 def _written(workspace: Workspace, flight: Flight, progress: Progress) -> int:

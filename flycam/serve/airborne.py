@@ -16,12 +16,17 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import NotFound
+from flycam.catalog.records import Role
+from flycam.catalog.withheld import withheld
+from flycam.errors import AccessDenied, NotFound
 from flycam.frame.airborne import Airborne, LinkState, Phase
 from flycam.frame.left_out import left_out_said
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.ranges import StoreHere
 from flycam.serve.wording import Json, iso, iso_or_none
+from flycam.store import keys
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
@@ -135,14 +140,24 @@ def airborne(sky: Annotated[Sky, Depends(sky_of)]) -> list[Json]:
 
 @router.get("/api/airborne/{flight_id}/picture", response_class=Response)
 def newest_picture(
-    flight_id: Annotated[str, Path(max_length=200)], sky: Annotated[Sky, Depends(sky_of)], store: StoreHere
+    flight_id: Annotated[str, Path(max_length=200)],
+    sky: Annotated[Sky, Depends(sky_of)],
+    catalog: CatalogHere,
+    store: StoreHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
 ) -> Response:
-    """What a live flight saw last, as a small JPEG."""
+    """What a live flight saw last, a small JPEG; withdrawn, it is for administrators, as video is."""
     key = next((one.told.picture_key for one in sky.look() if one.told.flight_id == flight_id), None)
     if key is None or not store.exists(key):
         raise NotFound(
             f"{flight_id}: no picture of this flight is shown now; see /api/airborne",
             vi=f"{flight_id}: hiện không có hình của chuyến bay này",
+        )
+    taken_ns = keys.taken_of_newest_picture(key)
+    if not visitor.may(Role.ADMIN) and withheld(catalog, flight_id).shows(taken_ns, taken_ns):
+        raise AccessDenied(
+            f"{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
+            vi=f"{flight_id}: nội dung hình mới nhất đã bị rút; hãy hỏi quản trị viên",
         )
     return Response(store.get(key), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
 

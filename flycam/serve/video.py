@@ -11,9 +11,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, RecordedPiece, Role
+from flycam.catalog.records import RecordedPiece, Role
+from flycam.catalog.withheld import withheld
 from flycam.errors import AccessDenied, NotFound
-from flycam.frame.flight import FlightState
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
@@ -26,7 +26,6 @@ router = APIRouter()
 
 Here = Annotated[Visitor, Depends(viewer)]
 _FLIGHT_ID = Path(max_length=200)
-_SLACK_NS = 2 * 10**9  # by so much a picture's time and its piece's may differ
 
 
 @router.get("/api/video/{flight_id}")
@@ -45,7 +44,7 @@ def pieces(
     if found and last_s is not None:
         since_ns = found[-1].ended_ns - round(last_s * 1e9)
         found = [piece for piece in found if piece.ended_ns > since_ns]
-    withheld = _withheld(catalog, flight_id, found) if not visitor.may(Role.ADMIN) else set()
+    hidden = set() if visitor.may(Role.ADMIN) else _hidden(catalog, flight_id, found)
     return [
         {
             "began": iso(piece.began_ns),
@@ -55,9 +54,9 @@ def pieces(
             "codec": piece.codec,
             "sha256": piece.sha256,
             "let_go": piece.let_go_ns is not None,
-            "withheld": piece.sha256 in withheld,
+            "withheld": piece.sha256 in hidden,
             "url": None
-            if piece.let_go_ns is not None or piece.sha256 in withheld
+            if piece.let_go_ns is not None or piece.sha256 in hidden
             else f"/api/video/{flight_id}/{piece.sha256}.mp4",
         }
         for piece in found
@@ -81,12 +80,12 @@ def piece(
             f"{sha256}: this video is not kept (any more); take one from the flight's list",
             vi=f"{sha256}: không còn giữ đoạn video này; hãy chọn đoạn khác của chuyến bay",
         )
-    if not visitor.may(Role.ADMIN) and sha256 in _withheld(catalog, flight_id, [found]):
+    if not visitor.may(Role.ADMIN) and sha256 in _hidden(catalog, flight_id, [found]):
         raise AccessDenied(
             f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
             vi=f"{sha256}: nội dung đoạn video này đã bị rút; hãy hỏi quản trị viên",
         )
-    key = keys.evidence(sha256)
+    key = keys.recording(sha256)
     start, stop = wanted(range_header, found.size_bytes)
     if start >= stop:
         return beyond_the_end(found.size_bytes)
@@ -103,15 +102,7 @@ def piece(
     )
 
 
-def _withheld(catalog: Catalog, flight_id: str, found: list[RecordedPiece]) -> set[str]:
+def _hidden(catalog: Catalog, flight_id: str, found: list[RecordedPiece]) -> set[str]:
     """Hashes of the pieces that show what was withdrawn."""
-    states = [one.state for one in catalog.flights.flights() if one.flight_id == flight_id]
-    if FlightState.WITHDRAWN in states:
-        return {piece.sha256 for piece in found}
-    gone = catalog.frames.of_flight(flight_id, FrameStatus.WITHDRAWN)
-    times = [record.header.captured_ns for record in gone]
-    return {
-        piece.sha256
-        for piece in found
-        if any(piece.began_ns - _SLACK_NS <= at <= piece.ended_ns + _SLACK_NS for at in times)
-    }
+    gone = withheld(catalog, flight_id)
+    return {piece.sha256 for piece in found if gone.shows(piece.began_ns, piece.ended_ns)}

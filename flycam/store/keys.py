@@ -13,6 +13,14 @@ def evidence(sha256: str) -> str:
     return f"evidence/{sha256[:2]}/{sha256}"
 
 
+def recording(sha256: str) -> str:
+    """A piece of a live flight's video under its hex SHA-256.
+
+    Evidence is never deleted, pieces are let go for room; the same bytes given as a file are evidence too.
+    """
+    return f"recordings/{sha256[:2]}/{sha256}"
+
+
 def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> str:
     """One immutable tile state."""
     return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}-{content_hash}.tile"
@@ -25,17 +33,22 @@ def terrain(dem_id: str) -> str:
 
 def newest_picture(flight_id: str, taken_ns: int) -> str:
     """What a live flight saw last, small; no evidence, gone with the next one."""
-    return f"{newest_picture_prefix()}{flight_id}/{taken_ns}.jpg"
+    return f"{newest_picture_prefix(flight_id)}{taken_ns}.jpg"
 
 
-def newest_picture_prefix() -> str:
-    """The newest pictures of all live flights."""
-    return "newest/"
+def newest_picture_prefix(flight_id: str | None = None) -> str:
+    """The newest pictures of a live flight; of all live flights."""
+    return "newest/" if flight_id is None else f"newest/{flight_id}/"
 
 
 def flight_of_newest_picture(key: str) -> str:
     """The flight whose newest picture lies under this key."""
     return key.split("/")[1]
+
+
+def taken_of_newest_picture(key: str) -> int:
+    """When the newest picture that lies under this key was taken, UTC ns."""
+    return int(key.rpartition("/")[2].removesuffix(".jpg"))
 
 
 def mosaic_prefix(mosaic_id: str) -> str:

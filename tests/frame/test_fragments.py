@@ -107,6 +107,27 @@ def test_a_file_cut_off_at_any_byte_is_whole_up_to_its_last_fragment(
     assert numbers(tmp_path / "cut.mp4") == list(range(45))
 
 
+@pytest.mark.parametrize("box", [b"tfdt", b"trun"])
+@pytest.mark.parametrize("junk", [b"\0" * 12, b"\xff" * 12, b"tfdt" + b"\xff" * 8, b"trun" + b"\xff" * 8])
+def test_a_fragment_whose_boxes_are_damaged_is_none(
+    coded: tuple[ParameterSets, list[Sample]], box: bytes, junk: bytes
+) -> None:
+    data, ends = written(coded, [0, 30, 60])
+    at = data.index(box, ends[1])
+    damaged = data[:at] + junk + data[at + len(junk) :]
+    with pytest.raises(ValueError, match="damaged"):
+        content(damaged)
+
+
+def test_a_head_whose_boxes_are_damaged_is_none(coded: tuple[ParameterSets, list[Sample]]) -> None:
+    data, ends = written(coded, [0, 30])
+    head = bytearray(data[: ends[0]])
+    at = head.index(b"mehd") - 4
+    head[at : at + 8] = b"\0\0\0\x08mvhd"  # a box without content at the end of its parent
+    with pytest.raises(ValueError, match="damaged"):
+        ended(bytes(head[: at + 8]), 90_000)
+
+
 def test_pictures_shown_in_another_order_than_decoded_keep_their_times() -> None:
     """As B pictures come: 0 3 1 2."""
     samples = [Sample(at * _STEP, at == 0, bytes([at])) for at in (0, 3, 1, 2)]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
@@ -153,6 +156,41 @@ def test_a_tcp_link_that_breaks_is_opened_again() -> None:
         thread.join(10.0)
 
 
+def test_a_tcp_peer_that_is_gone_without_a_word_is_connected_to_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What Linux says of a peer that does not answer whether it is there; here nobody can pull a cable."""
+    opened: list[Silent] = []
+
+    class Silent:
+        """A connection over which nothing comes, then an error."""
+
+        def __init__(self, real: socket.socket) -> None:
+            self.real, self.asked = real, 0
+            opened.append(self)
+
+        def recv(self, _most: int) -> bytes:
+            self.asked += 1
+            if self.asked < 3:
+                time.sleep(0.01)
+                raise TimeoutError("timed out")
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+
+        def close(self) -> None:
+            self.real.close()
+
+    port, open_one = free_port(), MavlinkLink._opened
+    monkeypatch.setattr(MavlinkLink, "_opened", lambda self: Silent(open_one(self)))
+    with socket.create_server(("127.0.0.1", port)), MavlinkLink(f"tcp://127.0.0.1:{port}") as link:
+        assert opened[0].real.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        waits_s = [
+            opened[0].real.getsockopt(socket.IPPROTO_TCP, option)
+            for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+        assert waits_s[0] + waits_s[1] * waits_s[2] <= 12
+        assert soon(lambda: link.health.connections >= 2, 5.0)
+
+
 def test_what_is_old_is_forgotten() -> None:
     now = [1_790_000_000.0]
     link, port = udp_link(keep_s=20.0, clock_s=lambda: now[0])
@@ -178,3 +216,14 @@ def test_addresses_that_are_none_and_ports_that_are_taken_are_said() -> None:
 def test_a_key_is_hex_or_a_passphrase() -> None:
     assert key_of("00" * 32) == bytes(32)
     assert len(KEY) == 32 and key_of("ab") != bytes.fromhex("ab")
+
+
+def test_a_disk_that_takes_nothing_does_not_stop_the_link(tmp_path: Path) -> None:
+    link, port = udp_link(record=tmp_path / "gone" / "heard.tlog")
+    aircraft = Aircraft()
+    with link:
+        for k in range(3):
+            sent_to(port, [aircraft.position(k)])
+            assert soon(lambda k=k: link.health.messages == k + 1, 5.0)
+        assert link.aircraft == [1] and soon(lambda: link.health.unwritten == 3)
+    assert len(link.health.remarks) == 1 and str(tmp_path) in link.health.remarks[0][1]

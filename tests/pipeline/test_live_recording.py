@@ -33,7 +33,8 @@ from flycam.pipeline.collect import collect
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_picture import NewestPicture
-from flycam.pipeline.live_recording import FOLDER, StreamRecording, left_before
+from flycam.pipeline.live_recording import DAMAGED, FOLDER, StreamRecording, left_before
+from flycam.pipeline.live_scratch import left_heard
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from flycam.store import keys
@@ -97,14 +98,14 @@ def test_the_video_of_a_live_flight_is_evidence_named_with_the_flight(
     assert report.recorded.seconds == pytest.approx(sum(one.seconds for one in pieces))
     assert report.recorded.seconds > 7.0 and report.recorded.let_go == 0
     for piece in pieces:
-        data = workspace.store.get(keys.evidence(piece.sha256))
+        data = workspace.store.get(keys.recording(piece.sha256))
         assert hashlib.sha256(data).hexdigest() == piece.sha256 and len(data) == piece.size_bytes
     frames = workspace.catalog.frames.of_flight(report.flight.flight_id)
     times = [one.header.captured_ns for one in frames]
     assert min(times) > pieces[0].began_ns - 0.3e9 and max(times) < pieces[-1].ended_ns + 1e9
     assert list((workspace.cache_dir / FOLDER).iterdir()) == []
     collect(workspace, grace_s=0.0)
-    assert all(workspace.store.exists(keys.evidence(piece.sha256)) for piece in pieces)
+    assert all(workspace.store.exists(keys.recording(piece.sha256)) for piece in pieces)
 
 
 @pytest.mark.slow
@@ -146,13 +147,15 @@ def test_what_a_killed_program_recorded_is_kept_by_the_next(
                 time.sleep(0.1)
             time.sleep(4.0)
             assert left_before(house.workspace) == 0, "somebody records there"
+            assert left_heard(house.workspace) == 0, "somebody flies there"
             os.kill(process.pid, signal.SIGKILL)
     until_s = time.monotonic() + 20.0
     while left_before(house.workspace) == 0 and time.monotonic() < until_s:
         time.sleep(0.2)  # its decoder has not noticed yet that it is alone
+    assert left_heard(house.workspace) == 1  # and what the aircraft said
     (told,) = house.workspace.catalog.airborne.since(0)
     (piece,) = house.workspace.catalog.recordings.of_flight(told.flight_id)
-    assert piece.seconds > 2.0 and house.workspace.store.exists(keys.evidence(piece.sha256))
+    assert piece.seconds > 2.0 and house.workspace.store.exists(keys.recording(piece.sha256))
 
 
 BEFORE_S = 4.0
@@ -239,7 +242,9 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     catalog, store = house.workspace.catalog, house.workspace.store
     for number in (1, 2, 3):
         catalog.recordings.put(piece(number, size=4_000))
-        store.put(keys.evidence(piece(number).sha256), b"x" * 4_000)
+        store.put(keys.recording(piece(number).sha256), b"x" * 4_000)
+    given = keys.evidence(piece(1).sha256)  # what somebody downloaded and gave to `live --video`
+    store.put(given, b"x" * 4_000)
     film = write_film(tmp_path / "film.mp4", pictures=60)
     recording = StreamRecording(house.workspace, keep_gb=14_000 / 1e9)
     with recording:
@@ -253,7 +258,8 @@ def test_more_than_is_to_be_kept_lets_the_oldest_of_all_flights_go(
     assert 1_000 < new.size_bytes < 9_000 and recording.kept.let_go == 1 and recording.remarks == ()
     old = catalog.recordings.of_flight("f1")
     assert [one.let_go_ns is None for one in old] == [False, True, True]
-    assert [store.exists(keys.evidence(one.sha256)) for one in old] == [False, True, True]
+    assert [store.exists(keys.recording(one.sha256)) for one in old] == [False, True, True]
+    assert store.exists(given)
     assert replace(old[0], let_go_ns=None) == piece(1, size=4_000)  # what it was stays known
 
 
@@ -268,6 +274,31 @@ def test_what_was_left_is_kept_once_and_what_belongs_to_no_flight_goes(
     (kept,) = house.workspace.catalog.recordings.of_flight("f7")
     assert (kept.began_ns, kept.pictures) == (BEGUN_S * 10**9, 45)  # the last fragment was torn
     assert kept.seconds == pytest.approx(1.5, abs=0.01)
+    assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
+
+
+def test_a_piece_that_a_power_cut_damaged_is_set_aside_and_said_and_the_others_are_kept(
+    make_house: MakeHouse, tmp_path: Path
+) -> None:
+    house = make_house()
+    film = write_film(tmp_path / "film.mp4", pictures=60)
+    for name, flight_id in (("a", "f7"), ("b", "f8")):
+        left(house, name, flight_id, BEGUN_S * 10**9, film)
+    (path,) = (house.workspace.cache_dir / FOLDER / "a").glob("*.part")
+    whole = path.read_bytes()
+    at = whole.index(b"trun")
+    damaged = whole[:at] + bytes(40) + whole[at + 40 :]
+    path.write_bytes(damaged)
+    said: list[tuple[str, str]] = []
+    assert left_before(house.workspace, said) == 1 and left_before(house.workspace, said) == 0
+    assert house.workspace.catalog.recordings.of_flight("f7") == []
+    assert len(house.workspace.catalog.recordings.of_flight("f8")) == 1
+    aside = house.workspace.cache_dir / DAMAGED / f"f7-{BEGUN_S * 10**9}.mp4"
+    os.utime(aside, (0, 0))
+    collect(house.workspace, grace_s=0.0)
+    assert aside.read_bytes() == damaged
+    ((english, vietnamese),) = said
+    assert str(aside) in english and str(aside) in vietnamese
     assert list((house.workspace.cache_dir / FOLDER).iterdir()) == []
 
 

@@ -12,6 +12,7 @@ from flycam.drill.drill import DrillReport
 from flycam.frame.flight import FlightState
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.withdraw import withdraw
+from flycam.store import keys
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -52,6 +53,23 @@ def test_a_frame_withdrawn_equals_never_having_flown_it(
     assert poses[0].keys() == poses[1].keys()
     if poses[0] == poses[1]:
         assert pixels(house, flight_id) == pixels(never, other)
+
+
+def test_what_a_live_flight_saw_last_goes_with_what_was_withdrawn(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    store, record = house.workspace.store, house.workspace.catalog.frames.of_flight(flight_id)[2]
+    taken_ns = [record.header.captured_ns + seconds * 10**9 for seconds in (-30, -1, 1, 30)]
+    pictures = [keys.newest_picture(flight_id, at) for at in taken_ns]
+    other = keys.newest_picture("other", record.header.captured_ns)
+    for key in (*pictures, other):
+        store.put(key, b"jpeg")
+    withdraw(house.workspace, record.frame_id, "nhà dân", "UBND")
+    assert [store.exists(key) for key in pictures] == [True, False, False, True]
+    withdraw(house.workspace, flight_id, "nhà dân", "UBND")
+    assert not any(store.exists(key) for key in pictures) and store.exists(other)
 
 
 def test_a_withdrawal_cut_half_way_is_completed_by_the_same_command(

@@ -24,7 +24,7 @@ SECOND = 1_000_000_000
 
 def keep_piece(world: World, flight_id: str, began_ns: int, data: bytes) -> RecordedPiece:
     sha256 = hashlib.sha256(data).hexdigest()
-    world.workspace.store.put(keys.evidence(sha256), data)
+    world.workspace.store.put(keys.recording(sha256), data)
     piece = RecordedPiece(
         sha256=sha256,
         flight_id=flight_id,
@@ -135,6 +135,30 @@ def test_what_shows_a_withdrawn_picture_is_for_administrators(
     said = client.get(f"/api/video/{world.after}", headers=LAN).json()
     assert all(one["withheld"] for one in said)
     assert all(one["url"] for one in client.get(f"/api/video/{world.after}", headers=ADMIN).json())
+
+
+def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
+    client: httpx.Client, filmed: tuple[World, list[RecordedPiece]]
+) -> None:
+    world, _ = filmed
+    workspace, catalog = world.workspace, world.workspace.catalog
+    frame = catalog.frames.of_flight(world.after)[0]
+    told = replace(TOLD, flight_id=world.after, told_ns=workspace.clock_ns())
+    catalog.frames.withdraw(
+        [
+            Withdrawal(
+                frame_id=frame.frame_id, flight_id=world.after, reason="victim", authority="UBND",
+                withdrawn_ns=1,
+            )
+        ]
+    )  # fmt: skip
+    for beat, (after_s, seen) in enumerate(((-5, 200), (-1, 403), (0, 403), (1, 403), (5, 200))):
+        key = keys.newest_picture(world.after, frame.header.captured_ns + after_s * SECOND)
+        workspace.store.put(key, b"\xff\xd8")
+        catalog.airborne.put(replace(told, beat=beat, picture_key=key))
+        time.sleep(1.2)  # the sky is looked at once a second
+        path = f"/api/airborne/{world.after}/picture"
+        assert [client.get(path, headers=who).status_code for who in (LAN, ADMIN)] == [seen, 200]
 
 
 def test_the_newest_picture_has_another_address_each_time_and_goes_with_its_flight(

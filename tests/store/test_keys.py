@@ -11,13 +11,14 @@ _TILE = TileId(z=20, x=1, y=2)
 def test_every_key_that_is_spelled_is_one_that_every_store_holds() -> None:
     spelled = [
         keys.evidence("ab" * 32),
+        keys.recording("ab" * 32),
         keys.tile("m1", 3, _TILE, "cd" * 16),
         keys.product("m1", 0, "90001-Bản Đôn.tif", "ef" * 16),
         keys.product("m1", 0, "README", "ef" * 16),
     ]
     for key in spelled:
         keys.check_key(key)
-    assert len(set(spelled)) == 4
+    assert len(set(spelled)) == 5
 
 
 def test_a_tile_and_a_product_end_in_their_content_hash() -> None:
