@@ -164,7 +164,7 @@ class LiveLaying:
             record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
             self._merge(opened, record, pixels, terrain)
         except FrameRejected as error:
-            self.rejections.errors.append((header, error))
+            self.rejections.add(header, error)
             return False
         opened.publisher.add(_Laid(record, picture.arrived_ns))
         return True

@@ -42,6 +42,12 @@ class Rejections:
 
     errors: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
 
+    def add(self, header: FrameHeader, error: FrameRejected) -> None:
+        """Keep what an error says, and not where it came from: its frames hold the picture and its terrain,
+        which over an hour's flight fill the memory."""
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        self.errors.append((header, error))
+
     def records(self, flight_id: str) -> list[FrameRecord]:
         return [
             FrameRecord(
@@ -119,7 +125,7 @@ class _Merging:
             if isinstance(made, FrameRejected):
                 kept = False
                 if good.pop(frame.frame_id, None):
-                    rejections.errors.append((frame.record.header, made))
+                    rejections.add(frame.record.header, made)
             elif isinstance(made, Resized):
                 kept = False
                 good[frame.frame_id] = replace(frame, size_px=made.size_px)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +13,12 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
-from flycam.errors import FrameUnreadable
+from flycam.errors import FrameRejected, FrameUnreadable
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
 from flycam.pipeline import making, merging
 from flycam.pipeline.claims import Claims
+from flycam.pipeline.merging import Rejections
 from flycam.store import keys
 from tests.houses import House
 
@@ -159,3 +162,32 @@ def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
     monkeypatch.setattr(type(catalog.tiles), "append", checked)
     house.ingest(drill.photos)
     assert named[-1] == drill.frames
+
+
+def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    class Picture:
+        pass
+
+    def refused() -> FrameRejected:
+        picture = Picture()
+        alive.append(weakref.ref(picture))
+        try:
+            try:
+                raise ValueError("of the lens")
+            except ValueError as error:
+                raise FrameUnreadable("its name: cannot be read", vi="không đọc được") from error
+        except FrameRejected as error:
+            return error
+
+    alive: list[weakref.ref[Picture]] = []
+    rejections = Rejections()
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    header = house.workspace.catalog.frames.of_flight(flight_id)[0].header
+    rejections.add(header, refused())
+    gc.collect()
+    assert alive[0]() is None, "the frames of a traceback hold the picture"
+    (said,) = rejections.records(flight_id)
+    assert said.message == "its name: cannot be read" and said.reason == "unreadable"
