@@ -103,7 +103,8 @@ def live(
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; OutsideTerrain where no
-    picture could be laid; FlightBusy, StorageTrouble.
+    picture could be laid; FlightBusy, StorageTrouble. SourceUnreadable also where a stream came back with
+    pictures of another size: what was seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
@@ -147,11 +148,13 @@ def live(
         recorded = recording.close() if recording.is_on else None
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
         if flight is None:
-            raise _nothing_laid(request, laying, flow.left_out)
+            raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
         keep_heard(workspace, scratch)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
         )
+        if flow.broken_by is not None:
+            raise flow.broken_by  # the flight is complete as far as it was seen
         return LiveReport(
             flight=flight,
             decoded=flow.decoded,

@@ -102,6 +102,13 @@ class LayingQueue:
             self._is_closed = True
             self._changed.notify_all()
 
+    def abandon(self) -> None:
+        """No more pictures come, and none that waits is laid."""
+        with self._changed:
+            self._items.clear()
+            self._is_closed = True
+            self._changed.notify_all()
+
     def _drop(self) -> None:
         """The picture least missed: the next one is then so much newer against the one before it."""
         joined = [
