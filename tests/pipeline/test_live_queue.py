@@ -101,7 +101,7 @@ class _Laying:
         self.late_ms: list[float] = []
         self.left_out: Counter[str] = Counter()
 
-    def lay(self, picture: VideoPicture, _pose: object) -> bool:
+    def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
         time.sleep(self.seconds)
         self.laid_s.append(picture.pts_ns / 1e9)
         self.late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
