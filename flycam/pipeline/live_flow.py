@@ -120,9 +120,14 @@ class LiveFlow:
             self._laying.abandon()
             raise
         self._close(thread)
-        if self._error is not None:
+        if (error := self._failed) is not None:
             self._laying.abandon()
-            raise self._error
+            raise error
+
+    @property
+    def _failed(self) -> BaseException | None:
+        """What the laying, or the publishing behind it, went wrong with."""
+        return self._error or self._laying.error
 
     def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
         try:
@@ -130,7 +135,7 @@ class LiveFlow:
                 self.decoded += 1
                 self._take(picture)
                 progress("live", self.decoded, pictures_in(self._source, self.decoded))
-                if self._error is not None or stopped():
+                if self._failed is not None or stopped():
                     return
         except SourceUnreadable as error:
             self.broken_by = error
@@ -170,7 +175,7 @@ class LiveFlow:
 
     def _stop_when(self, stopped: Callable[[], bool]) -> None:
         while not self._over.wait(_ASK_S):
-            if stopped():
+            if self._failed is not None or stopped():
                 self._source.stop()
                 return
 

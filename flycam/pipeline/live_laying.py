@@ -194,6 +194,11 @@ class LiveLaying:
             self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
 
     @property
+    def error(self) -> BaseException | None:
+        """What went wrong with what is merged already, as soon as it did; None: nothing."""
+        return self._open.publisher.error if self._open is not None else None
+
+    @property
     def left_out(self) -> Counter[str]:
         """Chosen pictures that are not laid, by reason."""
         reasons = Counter(error.reason for _, error in self.rejections.errors)
