@@ -71,6 +71,20 @@ def test_while_the_clock_is_unknown_pictures_wait_and_what_is_lost_is_lost_to_it
     assert queue.late_s > 0.0
 
 
+def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock() -> None:
+    queue, long_ago_ns = LayingQueue(3, drops=True), time.monotonic_ns() - 5_000_000_000
+    queue.put(picture(0, arrived_ns=long_ago_ns), 0.7)
+    time.sleep(0.6)
+    queue.release()
+    assert queue.late_s < 0.5
+    time.sleep(0.6)
+    queue.release()  # said with every picture from then on
+    assert 0.5 < queue.late_s < 5.0
+    queue.get()
+    queue.put(picture(1, arrived_ns=long_ago_ns), 0.7)  # of a link that decodes late
+    assert queue.late_s < 0.5
+
+
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
     queue, done = LayingQueue(2, drops=False), threading.Event()
     queue.release()
