@@ -145,8 +145,8 @@ def live(
         if news is not None:
             news.close()
         source.close()
-        recorded = recording.close() if recording.is_on else None
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
+        recorded = recording.close() if recording.is_on else None  # after the map, which is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
         keep_heard(workspace, scratch)
