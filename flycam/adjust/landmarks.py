@@ -109,7 +109,14 @@ class Landmarks:
 
     def forget(self, before: int) -> None:
         """Let go of frames numbered less, and of landmarks that no other frame sees."""
-        kept = self.frame >= before
+        self._keep(self.frame >= before)
+
+    def forget_newest(self, frame: int) -> None:
+        """Let go of this frame and those after it, and of landmarks that no other frame sees."""
+        self._keep(self.frame < frame)
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        """Of the observations these, and of the landmarks those that they see."""
         if kept.all():
             return
         still = np.unique(self.landmark[kept])

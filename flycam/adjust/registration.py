@@ -137,8 +137,16 @@ class Registrar:
         return registered
 
     def laid(self, pose: ExteriorOrientation) -> None:
-        """Say that the newest frame lies on the map by another pose than the answer's."""
-        self._frames[-1].laid = pose
+        """Say that the newest frame lies on the map by another pose than the answer's. In another work CRS or
+        height datum it says nothing of where those to come would lie: the frame is forgotten."""
+        if _alike(self._frames[-1].told, pose):
+            self._frames[-1].laid = pose
+        else:
+            self.take_back()
+
+    def take_back(self) -> None:
+        """Forget the newest frame, which does not lie on the map, and what only it shows."""
+        self._landmarks.forget_newest(self._frames.pop().number)
 
     def expected(self, told: ExteriorOrientation, seconds: float) -> ExteriorOrientation:
         """The pose for the map of a picture nobody looks at: its log's, corrected as the frame before was."""
@@ -203,9 +211,6 @@ class Registrar:
         height = float(frame.centre[2] - np.median(self._landmarks.point[used.landmark, 2]))
         return _FITS_PX * max(height, 0.0) / float(np.mean(self._interior.focal_length_px))
 
-    def _sees_old_ground(self, found: Found) -> bool:
-        return bool(len(found.landmark))
-
     def _chosen(self, found: Found) -> list[_Keyframe]:
         """The newest frames, and of those before the ones that share most landmarks with this one."""
         active = self._frames[-(_ACTIVE - 1) :]
@@ -252,8 +257,11 @@ class Registrar:
         return window, kept
 
     def _for_the_map(self, frame: _Keyframe, used: Found) -> ExteriorOrientation:
-        """The estimated pose, moved as what it meets on the map was laid off the estimate of today."""
+        """The estimated pose, moved as what it meets on the map was laid off the estimate of today. By more
+        than the log's sigmas allow it is not moved: what lies so far off is no neighbour of this frame."""
         moved = self._moved(used)
+        if np.hypot(*moved) > self._allowed_m(frame):
+            moved = np.zeros(2)
         east, north, height = (frame.centre + np.array([*moved, 0.0])).tolist()
         return replace(
             frame.told,
@@ -261,6 +269,13 @@ class Registrar:
             rotation=as_mat3(frame.rotation),
             source=PoseSource.REGISTERED,
         )
+
+    def _allowed_m(self, frame: _Keyframe) -> float:
+        """How far the log's sigmas let the ground of a frame lie off its place, level metres."""
+        height = float(frame.centre[2] - self._below(self._frames[-1])[0, 2])
+        sigma_m = np.hypot(*frame.told.sigma_position_m[:2])
+        sigma_rad = np.hypot(*frame.told.sigma_attitude_rad[:2])
+        return _SIGMAS * float(np.hypot(sigma_m, max(height, 0.0) * sigma_rad))
 
     def _moved(self, used: Found) -> Floats:
         """Median (east, north) by which the ground lies on the map off where it is now believed to be."""

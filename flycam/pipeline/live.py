@@ -102,7 +102,8 @@ def live(
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
 
     Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; OutsideTerrain where no
-    picture could be laid; FlightBusy, StorageTrouble.
+    picture could be laid; FlightBusy, StorageTrouble. SourceUnreadable also where a stream came back with
+    pictures of another size: what was seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     dems = registered_dems(workspace)
@@ -143,13 +144,15 @@ def live(
         if news is not None:
             news.close()
         source.close()
-        recorded = recording.close() if recording.is_on else None
         flight = laying.close(_warnings(clock, telemetry.poses), progress)
+        recorded = recording.close() if recording.is_on else None  # after the map, which is waited for
         if flight is None:
-            raise _nothing_laid(request, laying, flow.left_out)
+            raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
         workspace.catalog.audit.append(
             workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
         )
+        if flow.broken_by is not None:
+            raise flow.broken_by  # the flight is complete as far as it was seen
         return LiveReport(
             flight=flight,
             decoded=flow.decoded,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flycam.errors import FrameRejected
+from flycam.errors import FrameRejected, SourceUnreadable
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.select import KeyframeSelector
 from flycam.ingest.video import VideoPicture, VideoSource
@@ -41,6 +41,7 @@ class LiveFlow:
     decoded      pictures that came; chosen: of them those for the map
     newest       the picture that came last; newest_picture is it with its pixels
     covered      the last one of whose moment the log tells
+    broken_by    what the source ended with before its time; None: nothing
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class LiveFlow:
         self.newest: Seen | None = None
         self.newest_picture: VideoPicture | None = None
         self.covered: Seen | None = None
+        self.broken_by: SourceUnreadable | None = None
         self._posed_ns: int | None = None
         self._over = threading.Event()
 
@@ -99,30 +101,51 @@ class LiveFlow:
         return sum((Counter(dict(one)) for one in counts), self._laying.left_out)
 
     def run(self, progress: Progress, stopped: Callable[[], bool]) -> None:
-        """Until the video ends, or somebody asks to stop: what was chosen by then is laid all the same.
+        """Until the video ends, or breaks off, or somebody asks to stop: what was chosen by then is laid all
+        the same.
 
-        Raises what the laying raises.
+        Raises what the laying raises. What the source breaks off with is kept in `broken_by`: the flight is
+        closed first.
         """
         thread = threading.Thread(target=self._lay_all, name="laying", daemon=True)
         thread.start()
         if self._source.is_stream:  # a silent stream gives no picture with which to ask
             threading.Thread(target=self._stop_when, args=(stopped,), name="stop", daemon=True).start()
         try:
+            self._take_all(progress, stopped)
+            self._end()
+        except BaseException:
+            self._to_lay.abandon()  # the clock may not be known
+            self._close(thread)
+            self._laying.abandon()
+            raise
+        self._close(thread)
+        if (error := self._failed) is not None:
+            self._laying.abandon()
+            raise error
+
+    @property
+    def _failed(self) -> BaseException | None:
+        """What the laying, or the publishing behind it, went wrong with."""
+        return self._error or self._laying.error
+
+    def _take_all(self, progress: Progress, stopped: Callable[[], bool]) -> None:
+        try:
             for picture in self._source.pictures():
                 self.decoded += 1
                 self._take(picture)
                 progress("live", self.decoded, pictures_in(self._source, self.decoded))
-                if self._error is not None or stopped():
-                    break
-            self._end()
-        finally:
-            self._over.set()
-            self._source.stop()
-            self._to_lay.close()
-            thread.join()
-        if self._error is not None:
-            self._laying.abandon()
-            raise self._error
+                if self._failed is not None or stopped():
+                    return
+        except SourceUnreadable as error:
+            self.broken_by = error
+
+    def _close(self, thread: threading.Thread) -> None:
+        """Lay what may be laid, in the thread that does."""
+        self._over.set()
+        self._source.stop()
+        self._to_lay.close()
+        thread.join()
 
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""
@@ -152,7 +175,7 @@ class LiveFlow:
 
     def _stop_when(self, stopped: Callable[[], bool]) -> None:
         while not self._over.wait(_ASK_S):
-            if stopped():
+            if self._failed is not None or stopped():
                 self._source.stop()
                 return
 

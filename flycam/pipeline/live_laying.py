@@ -154,26 +154,49 @@ class LiveLaying:
         )
         try:
             terrain = self._ground.under(told.projection_centre_m)
+            ground_view(header, terrain)  # who sees no ground need not be fitted to it
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
-            view = ground_view(replace(header, exterior_prior=pose), terrain)
-            # only now: who sees no ground need not be kept
-            sha256, pixels = self._kept(path, picture.pixels)
-            header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
-            planned = Planned(header=header, view=view, path=path)
-            opened = self._opened(planned, terrain)
-            record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
-            self._merge(opened, record, pixels, terrain)
+            try:
+                opened, record = self._laid_by(pose, header, path, picture.pixels, terrain)
+            except FrameRejected:
+                self.registration.left_out()
+                raise
         except FrameRejected as error:
-            self.rejections.errors.append((header, error))
+            self.rejections.add(header, error)
             return False
+        self.registration.laid()
         opened.publisher.add(_Laid(record, picture.arrived_ns))
         return True
+
+    def _laid_by(
+        self,
+        pose: ExteriorOrientation,
+        header: FrameHeader,
+        path: Path,
+        pixels: NDArray[np.uint8],
+        terrain: TerrainGrid,
+    ) -> tuple[_Open, FrameRecord]:
+        """Record a picture by its pose for the map and merge it. Raises FrameRejected."""
+        view = ground_view(replace(header, exterior_prior=pose), terrain)
+        # only now: who sees no ground need not be kept
+        sha256, kept = self._kept(path, pixels)
+        header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
+        planned = Planned(header=header, view=view, path=path)
+        opened = self._opened(planned, terrain)
+        record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
+        self._merge(opened, record, kept, terrain)
+        return opened, record
 
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
         """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""
         with suppress(FrameRejected):
             terrain = self._ground.under(told.projection_centre_m)
             self.registration.pose(picture, told, terrain, recorded_pose(record)[0])
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong with what is merged already, as soon as it did; None: nothing."""
+        return self._open.publisher.error if self._open is not None else None
 
     @property
     def left_out(self) -> Counter[str]:

@@ -18,7 +18,8 @@ MOST_WAITING = 8
 class Publisher(Generic[Merged]):
     """publish  writes what is merged; shown: told of the pictures that readers see from now on, oldest first
 
-    Both are called in this one's thread; what they raise is raised by the next `add`, or `close`.
+    Both are called in this one's thread; what they raise is raised by the next `add`, or `close`, and is
+    `error` until then.
     """
 
     def __init__(
@@ -31,14 +32,14 @@ class Publisher(Generic[Merged]):
         self._waiting: list[Merged] = []
         self._changed = threading.Condition()
         self._is_closed = False
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="publishing", daemon=True)
         self._thread.start()
 
     def add(self, merged: Merged) -> None:
         """A picture that is merged; waits while too many are. Raises what went wrong before."""
         with self._changed:
-            while len(self._waiting) >= self._most and self._error is None:
+            while len(self._waiting) >= self._most and self.error is None:
                 self._changed.wait()
             self._raise()
             self._waiting.append(merged)
@@ -62,8 +63,8 @@ class Publisher(Generic[Merged]):
         self._thread.join()
 
     def _raise(self) -> None:
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
 
     def _run(self) -> None:
         while group := self._next():
@@ -72,7 +73,7 @@ class Publisher(Generic[Merged]):
                 self._shown(group)
             except BaseException as error:  # noqa: BLE001  raised where the pictures come from
                 with self._changed:
-                    self._error = error
+                    self.error = error
                     self._changed.notify_all()
                 return
 

@@ -38,10 +38,13 @@ def spacing(late_s: float) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """share: of the view that is new against the picture chosen, and kept, before; at most 1."""
+    """share: of the view that is new against the picture chosen, and kept, before; at most 1
+    since_ns  monotonic time from which on it could have been laid
+    """
 
     picture: VideoPicture
     share: float
+    since_ns: int
 
 
 class LayingQueue:
@@ -60,11 +63,14 @@ class LayingQueue:
 
     @property
     def late_s(self) -> float:
-        """Seconds since the picture arrived that has waited longest; 0 if none waits, or none may go yet."""
+        """Seconds that the picture has waited which waits longest; 0 if none does, or none may go yet.
+
+        For who lays, alone: what decoding, the log and the clock took before is no fault of theirs, and
+        choosing fewer pictures would not mend it."""
         with self._changed:
             if not self._items or not self._is_released:
                 return 0.0
-            return (time.monotonic_ns() - self._items[0].picture.arrived_ns) / 1e9
+            return (time.monotonic_ns() - self._items[0].since_ns) / 1e9
 
     def put(self, picture: VideoPicture, share: float) -> bool:
         """Add the newest picture; False once the queue is closed."""
@@ -75,7 +81,7 @@ class LayingQueue:
                 return False
             if len(self._items) >= self._most:
                 self._drop()
-            self._items.append(_Chosen(picture, min(share, 1.0)))
+            self._items.append(_Chosen(picture, min(share, 1.0), time.monotonic_ns()))
             self._changed.notify_all()
             return True
 
@@ -93,12 +99,22 @@ class LayingQueue:
     def release(self) -> None:
         """Pictures can be laid from now on."""
         with self._changed:
+            if not self._is_released:
+                now_ns = time.monotonic_ns()
+                self._items = [replace(item, since_ns=now_ns) for item in self._items]
             self._is_released = True
             self._changed.notify_all()
 
     def close(self) -> None:
         """No more pictures come; those that wait can still be taken."""
         with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def abandon(self) -> None:
+        """No more pictures come, and none that waits is laid."""
+        with self._changed:
+            self._items.clear()
             self._is_closed = True
             self._changed.notify_all()
 

@@ -21,7 +21,7 @@ HURRIED = "hurried"
 
 
 class LiveRegistration:
-    """Asked for the pose of each picture in order of time, and told how it lies on the map.
+    """Asked for the pose of each picture in order of time, and told what became of it: `laid` or `left_out`.
 
     fitted    frames laid by their own evidence; by_log: those that were not, by reason
     """
@@ -30,6 +30,7 @@ class LiveRegistration:
         self._registrar = Registrar(interior)
         self.fitted = 0
         self.by_log: Counter[str] = Counter()
+        self._newest: Registered | None = None
 
     def pose(
         self,
@@ -48,17 +49,24 @@ class LiveRegistration:
         """
         seconds = picture.pts_ns / 1e9
         if hurried:
-            self.by_log[HURRIED] += 1
+            self._newest = None
             return self._registrar.expected(told, seconds)
-        registered = self._registrar.add(picture.pixels, told, seconds, terrain)
+        self._newest = registered = self._registrar.add(picture.pixels, told, seconds, terrain)
         if lies is not None:
             self._registrar.laid(lies)
             return lies
-        self._count(registered)
         return registered.pose
 
-    def _count(self, registered: Registered) -> None:
-        if registered.refusal is None:
+    def laid(self) -> None:
+        """The picture asked for last lies on the map by its answer."""
+        if self._newest is None:
+            self.by_log[HURRIED] += 1
+        elif self._newest.refusal is None:
             self.fitted += 1
         else:
-            self.by_log[registered.refusal.value] += 1
+            self.by_log[self._newest.refusal.value] += 1
+
+    def left_out(self) -> None:
+        """The picture asked for last does not come onto the map: nothing is fitted to it."""
+        if self._newest is not None:
+            self._registrar.take_back()

@@ -42,6 +42,12 @@ class Rejections:
 
     errors: list[tuple[FrameHeader, FrameRejected]] = field(default_factory=list)
 
+    def add(self, header: FrameHeader, error: FrameRejected) -> None:
+        """Keep what an error says, and not where it came from: its frames hold the picture and its terrain,
+        which over an hour's flight fill the memory."""
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        self.errors.append((header, error))
+
     def records(self, flight_id: str) -> list[FrameRecord]:
         return [
             FrameRecord(
@@ -119,7 +125,7 @@ class _Merging:
             if isinstance(made, FrameRejected):
                 kept = False
                 if good.pop(frame.frame_id, None):
-                    rejections.errors.append((frame.record.header, made))
+                    rejections.add(frame.record.header, made)
             elif isinstance(made, Resized):
                 kept = False
                 good[frame.frame_id] = replace(frame, size_px=made.size_px)
@@ -213,13 +219,15 @@ def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLatti
 class Records:
     """Records of frames that were made, written before the log names a tile that holds one of them.
 
-    Added by one thread and written by another.
+    Added by one thread and written by others. Once `write` returns, what was added before it was called is on
+    record, whoever wrote it; what could not be written waits for the next one.
     """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._waiting: list[FrameRecord] = []
         self._lock = threading.Lock()
+        self._writing = threading.Lock()
 
     def add(self, record: FrameRecord) -> None:
         with self._lock:
@@ -227,8 +235,12 @@ class Records:
 
     def write(self) -> None:
         """Evidence to the disk, then the records that name it."""
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-        if waiting:
+        with self._writing:
+            with self._lock:
+                waiting = list(self._waiting)
+            if not waiting:
+                return
             self._workspace.store.flush()
             self._workspace.catalog.frames.put(waiting)
+            with self._lock:
+                del self._waiting[: len(waiting)]

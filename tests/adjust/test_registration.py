@@ -182,3 +182,42 @@ def test_without_terrain_frames_still_fit_each_other(film: Film) -> None:
     assert sum(one.refusal is None for one in answers) >= len(answers) - 2
     by_log, fitted = np.nanmedian([one.seam_m for one in answers], axis=0)
     assert fitted < 0.7 * by_log
+
+
+def test_what_lies_by_another_height_datum_says_nothing_of_where_the_next_lies(film: Film) -> None:
+    registrar = Registrar(camera())
+    registrar.add(film.pictures[0], film.told[0], 0.0, film.terrain)
+    east, north, _ = film.told[0].projection_centre_m
+    registrar.laid(
+        replace(film.told[0], projection_centre_m=(east + 500.0, north, 125.0), vertical_datum="LOCAL")
+    )
+    following = registrar.add(film.pictures[1], film.told[1], EVERY_S, film.terrain)
+    assert following == Registered(pose=film.told[1], refusal=Refusal.FIRST)
+
+
+def test_what_lies_farther_off_than_the_log_may_be_wrong_draws_nothing_with_it(film: Film) -> None:
+    registrar, usual = Registrar(camera()), [one.pose for one in film.registered()]
+    for k in range(5):
+        registrar.add(film.pictures[k], film.told[k], EVERY_S * k, film.terrain)
+        east, north, height = usual[k].projection_centre_m
+        registrar.laid(replace(usual[k], projection_centre_m=(east + 500.0, north, height)))
+    expected = registrar.expected(film.told[5], EVERY_S * 5)
+    drawn = registrar.add(film.pictures[5], film.told[5], EVERY_S * 5, film.terrain).pose
+    for one in (expected, drawn):
+        assert np.hypot(*np.subtract(one.projection_centre_m, film.exact[5].projection_centre_m)[:2]) < 5.0
+
+
+def test_a_frame_taken_back_leaves_what_was_before_it(film: Film) -> None:
+    usual = film.registered()[4].pose
+    registrar = Registrar(camera())
+    for k in range(4):
+        registrar.add(film.pictures[k], film.told[k], EVERY_S * k, film.terrain)
+    frames, observed = len(registrar._frames), len(registrar._landmarks.frame)
+    glitter = np.random.default_rng(4).integers(0, 255, film.pictures[4].shape, dtype=np.uint8)
+    registrar.add(glitter, film.told[4], EVERY_S * 4, film.terrain)
+    assert len(registrar._landmarks.frame) > observed
+    registrar.take_back()
+    assert (len(registrar._frames), len(registrar._landmarks.frame)) == (frames, observed)
+    again = registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain)
+    assert again.refusal is None
+    np.testing.assert_allclose(again.pose.projection_centre_m, usual.projection_centre_m, atol=0.01)

@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -26,11 +27,13 @@ from flycam.errors import (
     NotFound,
     OptionUnusable,
     OutsideTerrain,
+    SourceUnreadable,
     StorageTrouble,
 )
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of
 from flycam.ingest.pixels import open_pixels
+from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.export import export_flight
@@ -400,3 +403,49 @@ def test_without_terrain_a_film_lies_on_a_plane_and_says_so(
 ) -> None:
     report = flown(make_house(None), film)
     assert report.used >= 8 and "no_terrain" in report.flight.warnings
+
+
+def breaking(error: Exception, after: int) -> Callable[[VideoSource], Iterator[VideoPicture]]:
+    """`VideoSource.pictures` that ends with an error."""
+    pictures = VideoSource.pictures
+
+    def broken(self: VideoSource) -> Iterator[VideoPicture]:
+        yield from islice(pictures(self), after)
+        raise error
+
+    return broken
+
+
+def test_a_source_that_breaks_off_leaves_a_flight_complete_as_far_as_it_was_seen(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "pictures", breaking(SourceUnreadable("another size: start again"), 120))
+    with pytest.raises(SourceUnreadable, match="another size"):
+        flown(house, film)
+    (flight,) = house.workspace.catalog.flights.flights()
+    frames = house.workspace.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    assert flight.state is FlightState.READY and len(frames) >= 4
+    assert house.workspace.catalog.boundaries.coverage(flight.flight_id)
+    assert replays(house, flight.flight_id)
+
+
+def test_a_source_that_breaks_off_before_the_clock_is_known_says_so_of_what_is_laid(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "pictures", breaking(SourceUnreadable("another size: start again"), 20))
+    with pytest.raises(SourceUnreadable, match="another size"):
+        flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
+    (flight,) = house.workspace.catalog.flights.flights()
+    assert flight.state is FlightState.READY and CLOCK_UNKNOWN in map(code_of, flight.warnings)
+
+
+def test_an_error_on_the_way_lays_nothing_that_waits_for_the_clock(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    monkeypatch.setattr(VideoSource, "pictures", breaking(RuntimeError("unforeseen"), 40))
+    with pytest.raises(RuntimeError, match="unforeseen"):
+        flown(house, film, telemetry=str(film.telemetry), is_realtime=True)
+    assert house.workspace.catalog.flights.flights() == []

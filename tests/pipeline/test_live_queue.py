@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.errors import StorageTrouble
 from flycam.ingest.select import CLOSES_AT, OPENS_AT
 from flycam.ingest.video import VideoHealth, VideoPicture
 from flycam.pipeline.live_flow import LiveFlow
@@ -70,6 +71,20 @@ def test_while_the_clock_is_unknown_pictures_wait_and_what_is_lost_is_lost_to_it
     assert queue.late_s > 0.0
 
 
+def test_who_lays_is_late_by_what_waits_for_the_laying_not_for_the_link_or_the_clock() -> None:
+    queue, long_ago_ns = LayingQueue(3, drops=True), time.monotonic_ns() - 5_000_000_000
+    queue.put(picture(0, arrived_ns=long_ago_ns), 0.7)
+    time.sleep(0.6)
+    queue.release()
+    assert queue.late_s < 0.5
+    time.sleep(0.6)
+    queue.release()  # said with every picture from then on
+    assert 0.5 < queue.late_s < 5.0
+    queue.get()
+    queue.put(picture(1, arrived_ns=long_ago_ns), 0.7)  # of a link that decodes late
+    assert queue.late_s < 0.5
+
+
 def test_of_a_file_nothing_is_dropped_who_chooses_waits() -> None:
     queue, done = LayingQueue(2, drops=False), threading.Event()
     queue.release()
@@ -100,8 +115,9 @@ class _Laying:
         self.seconds, self.laid_s = seconds, []
         self.late_ms: list[float] = []
         self.left_out: Counter[str] = Counter()
+        self.error: BaseException | None = None
 
-    def lay(self, picture: VideoPicture, _pose: object) -> bool:
+    def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
         time.sleep(self.seconds)
         self.laid_s.append(picture.pts_ns / 1e9)
         self.late_ms.append((time.monotonic_ns() - picture.arrived_ns) / 1e6)
@@ -109,6 +125,25 @@ class _Laying:
 
     def abandon(self) -> None:
         raise AssertionError("nothing went wrong")
+
+
+def flow_of(source: object, told: object, laying: object) -> LiveFlow:
+    """A flow from a source whose clock is the log's to a laying."""
+    telemetry = SimpleNamespace(
+        told=told,
+        zero_ns=0,
+        refresh=lambda: None,
+        covers=lambda _log_s: True,
+        poses=SimpleNamespace(exterior_at=lambda _t_ns, _sigma_s: None),
+    )
+    clock = SimpleNamespace(
+        add=lambda _picture: None,
+        settle=lambda: None,
+        log_s=lambda pts_ns: pts_ns / 1e9,
+        is_settled=True,
+        offset=SimpleNamespace(sigma_s=0.0),
+    )
+    return LiveFlow(source, telemetry, clock, CAMERA, laying, drops=True)  # type: ignore[arg-type]
 
 
 def flown(laying: _Laying, speed_mps: float, seconds: float, faster: float) -> LiveFlow:
@@ -131,21 +166,7 @@ def flown(laying: _Laying, speed_mps: float, seconds: float, faster: float) -> L
         health=VideoHealth(),
         stop=lambda: None,
     )
-    telemetry = SimpleNamespace(
-        told=told,
-        zero_ns=0,
-        refresh=lambda: None,
-        covers=lambda _log_s: True,
-        poses=SimpleNamespace(exterior_at=lambda _t_ns, _sigma_s: None),
-    )
-    clock = SimpleNamespace(
-        add=lambda _picture: None,
-        settle=lambda: None,
-        log_s=lambda pts_ns: pts_ns / 1e9,
-        is_settled=True,
-        offset=SimpleNamespace(sigma_s=0.0),
-    )
-    flow = LiveFlow(source, telemetry, clock, CAMERA, laying, drops=True)
+    flow = flow_of(source, told, laying)
     flow.run(silent, lambda: False)
     return flow
 
@@ -175,3 +196,40 @@ def test_far_too_slow_a_laying_loses_ground_counted_as_that_and_the_newest_is_la
     assert flow.left_out["no_time"] > 0
     assert flow.chosen == len(laying.laid_s) + flow.left_out["thinned"] + flow.left_out["no_time"]
     assert laying.laid_s[-1] > 140.0
+
+
+@pytest.mark.parametrize("by", ["laying", "publishing"])
+def test_what_goes_wrong_behind_a_stream_that_fell_silent_is_heard_at_once(by: str) -> None:
+    told, pixels, over = north(9.0, 60.0), texture(), threading.Event()
+
+    class Failing(_Laying):
+        def lay(self, picture: VideoPicture, _pose: object, **_: bool) -> bool:
+            assert quiet.wait(20.0)
+            if by == "laying":
+                raise StorageTrouble("the disk went away: run again")
+            self.error = StorageTrouble("the disk went away: run again")
+            return True
+
+        def abandon(self) -> None:
+            self.abandoned = True
+
+    def pictures() -> Iterator[VideoPicture]:
+        for ns in range(0, 10_000_000_000, 100_000_000):
+            yield VideoPicture(pts_ns=ns, t_utc_ns=ns, arrived_ns=time.monotonic_ns(), pixels=pixels)
+        quiet.set()
+        heard.append(over.wait(20.0))
+
+    quiet, heard = threading.Event(), []
+    source = SimpleNamespace(
+        pictures=pictures,
+        is_stream=True,
+        is_undated=False,
+        duration_s=0.0,
+        fps=10.0,
+        health=VideoHealth(),
+        stop=over.set,
+    )
+    laying = Failing(0.0)
+    with pytest.raises(StorageTrouble, match="disk"):
+        flow_of(source, told, laying).run(silent, lambda: False)
+    assert laying.abandoned and heard == [True]

@@ -12,9 +12,11 @@ from flycam.answers.filmed import of_live
 from flycam.catalog.placement_rows import as_placed, placement_of
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.drill.video import VideoDrillReport
+from flycam.errors import FrameUnreadable, HorizonInView, OutsideTerrain
 from flycam.frame.left_out import unfitted_said
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.video import VideoPicture
+from flycam.pipeline import live_laying
 from flycam.pipeline.finish_block import block_frames, prior_pose
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
@@ -113,3 +115,41 @@ def test_what_lies_on_the_map_is_not_counted_again(laid: tuple[House, LiveReport
     terrain = recorded_terrain(house.workspace, record.dem_id)
     lies = registration.pose(picture, prior_pose(record), terrain, record.exterior)
     assert lies == record.exterior and registration.fitted == 0 and not registration.by_log
+
+
+def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep, registrars, numbers = LiveLaying._kept, [], iter(range(1000))
+
+    def unreadable(self: LiveLaying, *arguments: object) -> object:
+        registrars[:] = [self.registration._registrar]
+        if next(numbers) % 3 == 2:
+            raise FrameUnreadable("cannot be kept as a JPEG", vi="không lưu được thành JPEG")
+        return keep(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LiveLaying, "_kept", unreadable)
+    report = flown(make_house(film), film)
+    assert report.dropped["unreadable"] >= 2 and report.fitted
+    assert report.fitted + sum(report.by_log.values()) == report.new
+    assert len(registrars[0]._frames) == report.new
+
+
+def test_who_looks_at_the_sky_is_not_fitted_to_anything(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    pose = LiveRegistration.pose
+
+    def counted(self: LiveRegistration, *arguments: object, **named: object) -> object:
+        looked.append(1)
+        return pose(self, *arguments, **named)  # type: ignore[arg-type]
+
+    def horizon(*_: object) -> object:
+        raise HorizonInView("of the sky", vi="trời")
+
+    monkeypatch.setattr(LiveRegistration, "pose", counted)
+    monkeypatch.setattr(live_laying, "ground_view", horizon)
+    with pytest.raises(OutsideTerrain, match="sky"):
+        flown(make_house(film), film)
+    assert not looked

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import threading
+import weakref
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,11 +15,12 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
-from flycam.errors import FrameUnreadable
+from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
 from flycam.pipeline import making, merging
 from flycam.pipeline.claims import Claims
+from flycam.pipeline.merging import Records, Rejections
 from flycam.store import keys
 from tests.houses import House
 
@@ -159,3 +164,86 @@ def test_no_tile_is_named_before_the_records_and_originals_of_its_frames(
     monkeypatch.setattr(type(catalog.tiles), "append", checked)
     house.ingest(drill.photos)
     assert named[-1] == drill.frames
+
+
+def test_what_a_rejection_keeps_of_its_frame_is_the_sentence(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    class Picture:
+        pass
+
+    def refused() -> FrameRejected:
+        picture = Picture()
+        alive.append(weakref.ref(picture))
+        try:
+            try:
+                raise ValueError("of the lens")
+            except ValueError as error:
+                raise FrameUnreadable("its name: cannot be read", vi="không đọc được") from error
+        except FrameRejected as error:
+            return error
+
+    alive: list[weakref.ref[Picture]] = []
+    rejections = Rejections()
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    header = house.workspace.catalog.frames.of_flight(flight_id)[0].header
+    rejections.add(header, refused())
+    gc.collect()
+    assert alive[0]() is None, "the frames of a traceback hold the picture"
+    (said,) = rejections.records(flight_id)
+    assert said.message == "its name: cannot be read" and said.reason == "unreadable"
+
+
+class _Keeping:
+    """A store and catalogue of frames that wait at a gate, and refuse as often as told."""
+
+    def __init__(self, refusals: int = 0) -> None:
+        self.begun, self.gate, self.kept = threading.Event(), threading.Event(), []
+        self.store = self
+        self.catalog = SimpleNamespace(frames=self)
+        self._refusals = refusals
+
+    def flush(self) -> None:
+        self.begun.set()
+        assert self.gate.wait(30.0)
+
+    def put(self, records: list[object]) -> None:
+        if self._refusals:
+            self._refusals -= 1
+            raise StorageTrouble("the disk went away: run again")
+        self.kept += records
+
+
+def test_who_finds_a_record_being_written_waits_until_it_is() -> None:
+    keeping = _Keeping()
+    records, on_record = Records(keeping), []  # type: ignore[arg-type]
+    records.add("X")  # type: ignore[arg-type]
+    first = threading.Thread(target=records.write, daemon=True)
+    first.start()
+    assert keeping.begun.wait(30.0)
+
+    def append() -> None:
+        records.write()
+        on_record.append(list(keeping.kept))
+
+    second = threading.Thread(target=append, daemon=True)
+    second.start()
+    second.join(0.3)
+    assert on_record == [], "the log would name a frame without a record"
+    keeping.gate.set()
+    first.join(30.0)
+    second.join(30.0)
+    assert on_record == [["X"]] and keeping.kept == ["X"]
+
+
+def test_records_that_could_not_be_written_are_written_next() -> None:
+    keeping = _Keeping(refusals=1)
+    keeping.gate.set()
+    records = Records(keeping)  # type: ignore[arg-type]
+    records.add("X")  # type: ignore[arg-type]
+    with pytest.raises(StorageTrouble):
+        records.write()
+    records.add("Y")  # type: ignore[arg-type]
+    records.write()
+    assert keeping.kept == ["X", "Y"]
