@@ -70,6 +70,7 @@ class Upload:
         self.offsets = [0] * len(self.manifest.files)
         self.stored: dict[int, str] = {}
         self.is_laid = False
+        self.is_gone = False  # given up: its folder may be another upload's by now
         for word, number, value in self._journal.lines:
             if word == ARRIVED:
                 self.offsets[number] = int(value)
@@ -139,7 +140,7 @@ class Upload:
             self.manifest = wished
 
     def note_stored(self, number: int, sha256: str) -> None:
-        """Write that a file is in the evidence store. Raises StorageTrouble."""
+        """Write that a file is in the evidence store. Raises NotFound, StorageTrouble."""
         self._note([(_STORED, number, sha256)])
         self.stored[number] = sha256
 
@@ -150,15 +151,26 @@ class Upload:
         shutil.rmtree(self.folder / "card", ignore_errors=True)
 
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
-        """Acknowledge (number, offset) of files whose bytes are synced. Raises StorageTrouble."""
+        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageTrouble."""
         with self.lock:
             self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
             for number, offset in offsets:
                 self.offsets[number] = offset
             self.touched_s = time.time()
 
+    def end(self) -> None:
+        """Nothing is written any more, by whoever still holds this upload: its folder is about to go, and the
+        same card announced again makes another upload in the same place."""
+        with self.lock:
+            self.is_gone = True
+            writers = list(self._writers.values())
+        for writer in writers:  # without the lock: a writer is locked first, the upload after it
+            writer.drop()
+
     def _note(self, lines: Sequence[tuple[str, int, str]]) -> None:
         with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
             try:
                 self._journal.append(lines)
             except OSError as error:
@@ -168,10 +180,13 @@ class Upload:
         """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
 
         One that went silent (its line was cut and nobody told this end) keeps what it brought and is let go.
+        Raises NotFound, also once the upload is given up, StorageTrouble.
         """
         path = self.path(number)
         self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
         with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
             if number in self._writers or self.offsets[number] != offset:
                 return None
             writer = self._writers[number] = Writer(self, number, path, offset)
@@ -241,12 +256,13 @@ class Writer:
             return True
 
     def commit(self) -> int:
-        """Sync and acknowledge what was written; the file's offset. Raises StorageTrouble."""
+        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageTrouble."""
         with self._lock:
             return self._commit()
 
     def close(self) -> None:
-        """Let the file go, keeping what was written unless it had to be whole. Raises StorageTrouble."""
+        """Let the file go, keeping what was written unless it had to be whole. Raises NotFound,
+        StorageTrouble."""
         with self._lock:
             if not self._open:
                 return

@@ -134,10 +134,14 @@ class Uploads:
             return upload
 
     def remove(self, upload: Upload) -> None:
-        """Forget an upload; what is in the evidence store stays there."""
+        """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
+        Raises StorageTrouble where it cannot be taken away."""
         with self._lock:
+            if upload.is_gone:
+                return  # its folder may be another's by now
+            upload.end()
             self._uploads.pop(upload.upload_id, None)
-            shutil.rmtree(upload.folder, ignore_errors=True)
+            self._erase(upload.folder)
 
     def expires_s(self, upload: Upload) -> float:
         """When an upload is forgotten if nothing more happens, seconds since 1970."""
@@ -149,6 +153,17 @@ class Uploads:
         for one in late:
             self.remove(one)
         return [one.upload_id for one in late]
+
+    def _erase(self, folder: Path) -> None:
+        """Take an upload off the disk, the manifest first: what is left of it never was. Raises StorageTrouble."""
+        try:
+            (folder / MANIFEST).unlink(missing_ok=True)
+            sync_path(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_trouble(folder, error) from error
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _make(self, manifest: Manifest) -> Upload:
         """Files of their full size without bytes, so that a head says as much as the whole file; then the

@@ -189,6 +189,32 @@ def test_what_nobody_goes_on_with_is_forgotten(tmp_path: Path) -> None:
         store.get(upload.upload_id)
 
 
+def test_who_still_holds_an_upload_given_up_cannot_touch_the_next_one(tmp_path: Path) -> None:
+    store = Uploads(tmp_path)
+    old = store.open("Lan", FILES)
+    number = next(n for n, one in enumerate(old.manifest.files) if one.path == "b.jpg")
+    late = old.writer(number, 0)
+    assert late is not None and late.write(b"ab")
+    store.remove(old)
+    new = store.open("Lan", FILES)
+    assert (new.folder, new is old) == (old.folder, False)
+    writer = new.writer(number, 0)
+    assert writer is not None and writer.write(b"abcd") and writer.commit() == 4
+    assert not late.is_open and not late.write(b"cd") and late.commit() == 0
+    for touch in (
+        lambda: old.writer(number, 0),
+        lambda: old.note_arrived([(number, 2)]),
+        lambda: old.note_stored(number, "0" * 64),
+        old.note_laid,
+    ):
+        with pytest.raises(NotFound):
+            touch()
+    store.remove(old)  # once more, late: the new one stays
+    store.close()
+    again = Uploads(tmp_path).get(new.upload_id)
+    assert again.offsets[number] == 4 and again.path(number).read_bytes() == b"abcd"
+
+
 def test_a_damaged_upload_does_not_stop_the_others(tmp_path: Path) -> None:
     store = Uploads(tmp_path)
     kept, lost = store.open("Lan", FILES), store.open("Lan", FILES[:1])
