@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from flycam.drill.drill import DrillReport
 from flycam.serve.services import STATIC_DIR
@@ -178,6 +179,35 @@ def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) ->
     expect(page.locator(".banner")).to_contain_text("TẠM DỪNG")
     page.get_by_role("button", name="Tải tiếp").click()
     expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
+    page.close()
+
+
+def test_what_an_older_card_still_hears_says_nothing_of_the_next(
+    browser: Browser, server: ServerProcess, card: Path, tmp_path: Path
+) -> None:
+    """A's announcement is answered "saved" when B is on its way: its banner must not let B's card out."""
+    page = upload_page(browser, server.url)
+    other = tmp_path / "thẻ A"
+    shutil.copytree(card, other)
+    held: list[Route] = []
+    page.route(
+        "**/api/uploads?*",
+        lambda route: (
+            held.append(route) if route.request.method == "POST" and not held else route.continue_()
+        ),
+    )
+    choose(page, other)
+    page.get_by_role("button", name="Tạm dừng").click()
+    page.get_by_role("button", name="Tải chuyến khác").click()
+    slowed(page, 300_000)
+    choose(page, card)
+    until_sent(page, 5)
+    with suppress(Error):  # the page may have let go of it
+        answer = held[0].fetch()
+        held[0].fulfill(response=answer, json={**answer.json(), "saved": True})
+    for _ in range(20):
+        assert "CHƯA RÚT THẺ" in page.locator(".banner").inner_text()
+        page.wait_for_timeout(100)
     page.close()
 
 
