@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.outcomes import EXIT_STORAGE, sentence
-from flycam.pipeline.upload import Upload
+from flycam.pipeline.upload import Upload, UploadFile
 from flycam.pipeline.upload_files import LAID, LOOK, PROGRESS, no_such_upload, write_json
 from flycam.pipeline.upload_keeping import keep_file
 from flycam.pipeline.uploads import Uploads
@@ -41,8 +41,8 @@ _END_S = 5.0
 
 @dataclass(slots=True)
 class _Hold:
-    """What holds one piece of work on an upload up. It is forgotten with the upload: the same card announced again
-    begins anew."""
+    """What holds one piece of work on an upload up; forgotten with the upload: the same card announced
+    again begins anew."""
 
     tries: int = 0
     not_before_s: float = 0.0
@@ -106,6 +106,34 @@ class Reception:
         for news in self._news.values():
             news.set()
 
+    def open(
+        self,
+        visitor: Visitor,
+        files: Sequence[UploadFile],
+        *,
+        folder: str = "",
+        name: str | None = None,
+        event: str | None = None,
+        telemetry: str | None = None,
+        is_new: bool = False,
+    ) -> Upload:
+        """As `Uploads.open`, with a line in the audit log where an upload begins."""
+
+        def began(upload: Upload) -> None:
+            said = f"{len(files)} files, {sum(one.size for one in files)} bytes"
+            self._services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
+
+        return self.uploads.open(
+            visitor.name,
+            files,
+            folder=folder,
+            name=name,
+            event=event,
+            telemetry=telemetry,
+            is_new=is_new,
+            began=began,
+        )
+
     def of(self, upload_id: str, visitor: Visitor) -> Upload:
         """An upload of the visitor's own, or any for an administrator. Raises NotFound for all others."""
         upload = self.uploads.get(upload_id)
@@ -149,12 +177,12 @@ class Reception:
     # -- the threads ----------------------------------------------------------------------------
 
     def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
-        expired_s = 0.0
+        expired_s = time.monotonic()  # not at once: the clock of a machine that just started may be set yet
         while not self._stop.is_set():
             self._news[name].clear()
             if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
                 expired_s = time.monotonic()
-                self.uploads.expire()
+                self._expire()
             is_busy = False
             for upload in reversed(self.uploads.all()):
                 if self._stop.is_set():
@@ -173,6 +201,19 @@ class Reception:
                     self._put_off(upload, name, sentence(error), sentence(error, "vi"))
             if not is_busy:
                 self._news[name].wait(_LOOK_ABOUT_S)
+
+    def _expire(self) -> None:
+        audit = self._services.workspace.catalog.audit
+
+        def note(upload: Upload) -> None:
+            manifest = upload.manifest
+            said = f"{manifest.owner}: {manifest.label}, {len(upload.stored)} of {len(manifest.files)} files"
+            audit.append("flycam", "upload expired", upload.upload_id, said)
+
+        try:
+            self.uploads.expire(note)
+        except Exception:  # noqa: BLE001  it is looked at again in an hour; what arrives must be kept meanwhile
+            _LOG.exception("uploads that nobody went on with could not be forgotten")
 
     def _put_off(self, upload: Upload, name: str, why: str, why_vi: str) -> None:
         hold = self._hold(upload, name)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from flycam.catalog.audit import Audit
 from flycam.errors import StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile
 from flycam.serve import reception as reception_module
@@ -68,6 +69,32 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     assert reception.trouble(again) is None
 
 
+def test_what_expires_is_in_the_audit_log(reception: Reception, services: Services) -> None:
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES, folder="Bản Lầu")
+    upload.touch(1.0)
+    reception._expire()
+    assert not reception.uploads.all()
+    lines = services.workspace.catalog.audit.lines()
+    assert [(one.what, one.subject, one.detail) for one in lines] == [
+        ("upload expired", upload.upload_id, "Lan: Bản Lầu, 0 of 1 files")
+    ]
+
+
+def test_a_database_that_is_away_stops_no_work(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing expires without a line in the audit log."""
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES)
+    upload.touch(1.0)
+
+    def away(*_: object) -> None:
+        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+
+    monkeypatch.setattr(Audit, "append", away)
+    reception._expire()
+    assert reception.uploads.all() == [upload]
+
+
 def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
     services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -88,7 +115,7 @@ def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
         upload = filled(reception, b"ab")
         until(lambda: reception.trouble(upload))
         (tmp_path / "mended").touch()
-        until(lambda: (upload.folder / "look.json").exists())
+        until((upload.folder / "look.json").exists)
         until(lambda: reception.trouble(upload) is None)
     finally:
         reception.stop()
