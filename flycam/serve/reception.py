@@ -268,6 +268,7 @@ class Reception:
         hold = self._hold(upload, what)
         hold.tries += 1
         if hold.tries >= _MOST_TRIES:
+            hold.why = None  # it is no longer waited for
             write_json(
                 upload.folder / result, {"error": "Ended", "sentence": _ENDED[0], "sentence_vi": _ENDED[1]}
             )

@@ -49,6 +49,15 @@ def card(drill: DrillReport, tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.fixture
+def older(drill: DrillReport, tmp_path: Path) -> Path:
+    """Another card, of fewer bytes."""
+    folder = tmp_path / "Nậm Lúc"
+    shutil.copytree(drill.photos, folder)
+    padded(folder, 700_000)
+    return folder
+
+
 def upload_page(browser: Browser, url: str, size: str = "office", language: str = "vi") -> Page:
     width, height = SIZES[size]
     phone = size == "phone"
@@ -182,21 +191,21 @@ def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) ->
     page.close()
 
 
-def test_what_an_older_card_still_hears_says_nothing_of_the_next(
-    browser: Browser, server: ServerProcess, card: Path, tmp_path: Path
+def test_a_late_announcement_of_an_older_card_says_nothing_of_the_next(
+    browser: Browser, server: ServerProcess, card: Path, older: Path
 ) -> None:
-    """A's announcement is answered "saved" when B is on its way: its banner must not let B's card out."""
+    """It is answered "saved" when the next card is on its way, which must not come out."""
     page = upload_page(browser, server.url)
-    other = tmp_path / "thẻ A"
-    shutil.copytree(card, other)
     held: list[Route] = []
-    page.route(
-        "**/api/uploads?*",
-        lambda route: (
-            held.append(route) if route.request.method == "POST" and not held else route.continue_()
-        ),
-    )
-    choose(page, other)
+
+    def hold_the_first(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/uploads?*", hold_the_first)
+    choose(page, older)
     page.get_by_role("button", name="Tạm dừng").click()
     page.get_by_role("button", name="Tải chuyến khác").click()
     slowed(page, 300_000)
@@ -205,10 +214,51 @@ def test_what_an_older_card_still_hears_says_nothing_of_the_next(
     with suppress(Error):  # the page may have let go of it
         answer = held[0].fetch()
         held[0].fulfill(response=answer, json={**answer.json(), "saved": True})
-    for _ in range(20):
-        assert "CHƯA RÚT THẺ" in page.locator(".banner").inner_text()
-        page.wait_for_timeout(100)
+    assert_goes_on_sending(page)
     page.close()
+
+
+def test_bytes_of_an_older_card_end_with_it(
+    browser: Browser, server: ServerProcess, card: Path, older: Path
+) -> None:
+    page = upload_page(browser, server.url)
+    held: list[Route] = []
+    sent: list[str] = []
+
+    def hold_three(route: Route) -> None:
+        if len(held) < 3:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/files/**", hold_three)
+    page.on("request", lambda one: sent.append(one.url) if one.method == "PATCH" else None)
+    choose(page, older)
+    for _ in range(200):
+        if len(held) == 3:
+            break
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="Tạm dừng").click()
+    page.get_by_role("button", name="Tải chuyến khác").click()
+    slowed(page, 300_000)
+    choose(page, card)
+    until_sent(page, 5)
+    before = len(sent)
+    older_id = held[0].request.url.split("/")[4]
+    for route in held:
+        at = _at(route.request.headers) + len(route.request.post_data_buffer or b"")
+        with suppress(Error):  # the page may have let go of it
+            route.fulfill(status=204, headers={"Upload-Offset": str(at)})
+    assert_goes_on_sending(page)
+    page.close()
+    assert len(held) == 3 and not [url for url in sent[before:] if older_id in url]
+
+
+def assert_goes_on_sending(page: Page) -> None:
+    """For two seconds."""
+    for _ in range(20):
+        assert page.locator(".banner").inner_text() == "ĐANG TẢI – CHƯA RÚT THẺ"
+        page.wait_for_timeout(100)
 
 
 def test_a_plain_http_address_has_no_subtle_crypto(

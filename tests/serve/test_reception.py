@@ -57,6 +57,7 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     def broken(*_: object) -> None:
         raise StorageTrouble("the store is away; mend it", vi="kho không trả lời; hãy sửa")
 
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 60.0)
     monkeypatch.setattr(reception_module, "keep_file", broken)
     reception.start()
     upload = filled(reception)
