@@ -16,6 +16,7 @@ from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, stor
 from flycam.pipeline.upload_journal import Journal
 
 ARRIVED, _STORED, _LAID = "at", "stored", "laid"
+_HEADS_AT_ONCE = 16  # files open at once for one request
 _STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
 
 
@@ -25,7 +26,7 @@ class UploadFile:
 
     path: str
     size: int
-    modified_ms: int = 0
+    modified_ms: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +71,7 @@ class Upload:
         self.offsets = [0] * len(self.manifest.files)
         self.stored: dict[int, str] = {}
         self.is_laid = False
+        self.is_gone = False  # given up: its folder may be another upload's by now
         for word, number, value in self._journal.lines:
             if word == ARRIVED:
                 self.offsets[number] = int(value)
@@ -139,7 +141,7 @@ class Upload:
             self.manifest = wished
 
     def note_stored(self, number: int, sha256: str) -> None:
-        """Write that a file is in the evidence store. Raises StorageTrouble."""
+        """Write that a file is in the evidence store. Raises NotFound, StorageTrouble."""
         self._note([(_STORED, number, sha256)])
         self.stored[number] = sha256
 
@@ -150,15 +152,32 @@ class Upload:
         shutil.rmtree(self.folder / "card", ignore_errors=True)
 
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
-        """Acknowledge (number, offset) of files whose bytes are synced. Raises StorageTrouble."""
+        """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageTrouble."""
         with self.lock:
             self._note([(ARRIVED, number, str(offset)) for number, offset in offsets])
             for number, offset in offsets:
                 self.offsets[number] = offset
             self.touched_s = time.time()
 
+    def touch(self, now_s: float) -> None:
+        """Begin the time anew after which it is forgotten, also after a restart. now_s: since 1970."""
+        self.touched_s = now_s
+        with suppress(OSError):
+            os.utime(self.folder / JOURNAL, (now_s, now_s))
+
+    def end(self) -> None:
+        """Nothing is written any more, by whoever still holds this upload: its folder is about to go, and the
+        same card announced again makes another upload in the same place."""
+        with self.lock:
+            self.is_gone = True
+            writers = list(self._writers.values())
+        for writer in writers:  # without the lock: a writer is locked first, the upload after it
+            writer.drop()
+
     def _note(self, lines: Sequence[tuple[str, int, str]]) -> None:
         with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
             try:
                 self._journal.append(lines)
             except OSError as error:
@@ -168,18 +187,45 @@ class Upload:
         """Whoever adds to a file from now on; None while another does, or where `offset` is not its end.
 
         One that went silent (its line was cut and nobody told this end) keeps what it brought and is let go.
+        Raises NotFound, also once the upload is given up, StorageTrouble.
         """
         path = self.path(number)
         self.release_stale(number)  # before the lock: a writer is locked first, the upload after it
         with self.lock:
+            if self.is_gone:
+                raise no_such_upload()
             if number in self._writers or self.offsets[number] != offset:
                 return None
             writer = self._writers[number] = Writer(self, number, path, offset)
             return writer
 
+    def add_heads(self, heads: Sequence[tuple[int, bytes]]) -> None:
+        """First bytes (number, bytes) of files that have none; others are left alone. The journal is synced
+        once for many of them. Raises NotFound, StorageTrouble."""
+        for start in range(0, len(heads), _HEADS_AT_ONCE):
+            writers: list[Writer] = []
+            try:
+                for number, head in heads[start : start + _HEADS_AT_ONCE]:
+                    writer = self.writer(number, 0) if head else None
+                    if writer is not None:
+                        writers.append(writer)
+                        writer.keeps_parts = False
+                        writer.write(head)
+                sealed = [(one.number, one.seal()) for one in writers]
+                self.note_arrived([(number, offset) for number, offset in sealed if offset])
+            finally:
+                for one in writers:
+                    one.drop()
+                    self.forget(one)
+
     def is_written(self, number: int) -> bool:
         """Whether somebody adds to a file at this moment."""
         return number in self._writers
+
+    @property
+    def has_writers(self) -> bool:
+        """Whether somebody adds to any file at this moment."""
+        return bool(self._writers)
 
     def release_stale(self, number: int) -> None:
         """Let a writer go that has brought nothing for a while. Raises StorageTrouble."""
@@ -241,12 +287,13 @@ class Writer:
             return True
 
     def commit(self) -> int:
-        """Sync and acknowledge what was written; the file's offset. Raises StorageTrouble."""
+        """Sync and acknowledge what was written; the file's offset. Raises NotFound, StorageTrouble."""
         with self._lock:
             return self._commit()
 
     def close(self) -> None:
-        """Let the file go, keeping what was written unless it had to be whole. Raises StorageTrouble."""
+        """Let the file go, keeping what was written unless it had to be whole. Raises NotFound,
+        StorageTrouble."""
         with self._lock:
             if not self._open:
                 return
@@ -257,6 +304,20 @@ class Writer:
                 self._open = False
                 os.close(self._fd)
                 self._upload.forget(self)
+
+    def seal(self) -> int:
+        """Sync what was written and let the file itself go, but not its place: nobody else adds before this
+        is acknowledged and forgotten. The file's offset; 0 where another took over. Raises StorageTrouble."""
+        with self._lock:
+            if not self._open:
+                return 0
+            try:
+                os.fsync(self._fd)
+            except OSError as error:
+                raise storage_trouble(self._upload.folder, error) from error
+            self._open = False
+            os.close(self._fd)
+            return self._at
 
     def drop(self) -> None:
         """Let the file go, and what was written since the last commit."""

@@ -132,6 +132,11 @@ class Line:
             self._noted = why
             self._note(why)
 
+    def say_wait(self, standing: Mapping[str, Any]) -> None:
+        """Note what holds an upload up on the server, if something does."""
+        if waits_for := standing["waits_for"]:
+            self.say(f"{self.url}: {waits_for['sentence_vi' if self._language == 'vi' else 'sentence']}")
+
     def said(self, reply: Reply) -> str:
         """The server's own sentence."""
         said = reply.json

@@ -12,7 +12,6 @@ from flycam.ingest.photo_search import PHOTO_SUFFIXES
 MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
 _MAX_PATH_BYTES = 800
-_MAX_LABEL_CHARS = 80
 _SHOWN_CHARS = 60
 
 
@@ -51,7 +50,8 @@ def checked_photo_path(text: str) -> str:
 def label_of(text: str) -> str:
     """A folder's name made of what the operator calls the flight, or of a folder's name; may be empty."""
     letters = (" " if _is_unsafe(c) or c == "/" else c for c in unicodedata.normalize("NFC", text))
-    return " ".join("".join(letters).split()).strip(". ")[:_MAX_LABEL_CHARS].strip()
+    whole = " ".join("".join(letters).split()).strip(". ")
+    return whole.encode()[:MAX_NAME_BYTES].decode(errors="ignore").strip(". ")
 
 
 def check_all_fit(paths: Iterable[str]) -> None:

@@ -219,6 +219,7 @@ def _check_saved(line: Line, upload_id: str, parts: list[Part], progress: Progre
     """Wait until all is in the evidence store there, and compare its hashes with the files here."""
     while not (said := line.ask("GET", f"/api/uploads/{upload_id}").json)["saved"]:
         progress("keep", said["stored"], len(parts))
+        line.say_wait(said)
         time.sleep(_POLL_S)
     progress("keep", len(parts), len(parts))
     kept = line.ask("GET", f"/api/uploads/{upload_id}/files").json["parts"]
@@ -245,4 +246,5 @@ def _wait_for_map(line: Line, upload_id: str, progress: Progress) -> Answer:
             )
         if at := said["progress"]:
             progress(at["stage"], at["done"], at["total"])
+        line.say_wait(said)
         time.sleep(_POLL_S)

@@ -14,18 +14,20 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
+import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.pipeline.upload import Manifest, Upload, UploadFile
-from flycam.pipeline.upload_files import MANIFEST, no_such_upload, storage_trouble
+from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
+from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_names import check_all_fit, checked_path, checked_photo_path, label_of
 from flycam.store.syncing import sync_path
 
@@ -35,18 +37,40 @@ MAX_UPLOAD_BYTES = 500 << 30
 MAX_UNFINISHED = 50
 UNFINISHED_S = 14 * 86_400.0
 FINISHED_S = 30 * 86_400.0
+PROMISE_S = 3600.0
+"""Room is kept free for what an upload has not brought yet until nothing came for so long."""
+
+_JUMP_S = 60.0
+_LOG = logging.getLogger("flycam.uploads")
 _SPARE_BYTES = 1 << 30
 _COPIES = 2  # a file lies here and in the evidence store until it is on the map
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
+def uptime_s() -> float:
+    """Seconds since the machine started, those asleep too where the system counts them."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
 class Uploads:
     """Opens, finds and forgets uploads. One process at a time receives; the others are told so."""
 
-    def __init__(self, folder: Path, clock_s: Callable[[], float] = time.time) -> None:
-        """Raises StorageTrouble when another process receives here, or the folder cannot be used."""
+    def __init__(
+        self,
+        folder: Path,
+        clock_s: Callable[[], float] = time.time,
+        uptime_s: Callable[[], float] = uptime_s,
+    ) -> None:
+        """clock_s: seconds since 1970, which may jump; uptime_s: since some moment, which never does.
+
+        Raises StorageTrouble when another process receives here, or the folder cannot be used.
+        """
         self.folder = folder
         self._clock_s = clock_s
+        self._uptime_s = uptime_s
+        self._booted_s = clock_s() - uptime_s()
         self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -61,10 +85,14 @@ class Uploads:
         except OSError as error:
             raise storage_trouble(folder, error) from error
         self._uploads: dict[str, Upload] = {}
-        for found in sorted(folder.iterdir()):
-            if _ID.match(found.name) and (found / MANIFEST).is_file():
-                with suppress(OSError, ValueError, KeyError, TypeError, IndexError):
-                    self._uploads[found.name] = Upload(found)
+        self._unread: set[str] = set()  # they lie here and cannot be opened: their bytes are not to be erased
+        try:
+            there = sorted(one.name for one in folder.iterdir() if _ID.match(one.name))
+        except OSError as error:
+            os.close(self._fd)
+            raise storage_trouble(folder, error) from error
+        for name in there:
+            self._read(name)
 
     def close(self) -> None:
         """Let another process receive."""
@@ -75,8 +103,11 @@ class Uploads:
         return sorted(self._uploads.values(), key=lambda one: -one.manifest.created_s)
 
     def get(self, upload_id: str) -> Upload:
-        """Raises NotFound."""
+        """Raises NotFound; StorageTrouble for one that lies here and cannot be opened."""
         found = self._uploads.get(upload_id)
+        if found is None and upload_id in self._unread:
+            with self._lock:
+                found = self._known(upload_id)
         if found is None:
             raise no_such_upload()
         return found
@@ -90,10 +121,14 @@ class Uploads:
         name: str | None = None,
         event: str | None = None,
         telemetry: str | None = None,
+        is_new: bool = False,
+        began: Callable[[Upload], None] = lambda _upload: None,
     ) -> Upload:
         """The upload of these files by this person, begun if it is new.
 
         folder  what the files' folder is called; telemetry: which of the files is the flight's log
+        is_new  it is another one even if files of these names, sizes and times are known
+        began   hears of an upload that begins
 
         Raises InputUnusable for names, sizes or numbers that cannot be meant, DiskFull, StorageTrouble.
         """
@@ -112,9 +147,9 @@ class Uploads:
                 vi="nhật ký bay không nằm trong các tệp tải lên; hãy khai báo cả tệp đó",
             )
         check_all_fit(one.path for one in checked)
-        upload_id = _id_of(owner, checked)
+        upload_id = _id_of(owner, checked, secrets.token_hex(16) if is_new else "")
         with self._lock:
-            known = self._uploads.get(upload_id)
+            known = self._known(upload_id)
             if known is not None:
                 known.relabel(name, event)
                 return known
@@ -131,24 +166,79 @@ class Uploads:
             )
             upload = self._make(manifest)
             self._uploads[upload_id] = upload
-            return upload
+        began(upload)
+        return upload
 
     def remove(self, upload: Upload) -> None:
-        """Forget an upload; what is in the evidence store stays there."""
+        """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
+        Raises StorageTrouble where it cannot be taken away."""
         with self._lock:
-            self._uploads.pop(upload.upload_id, None)
-            shutil.rmtree(upload.folder, ignore_errors=True)
+            if upload.is_gone:
+                return  # its folder may be another's by now
+            upload.end()
+            del self._uploads[upload.upload_id]
+            self._unread.add(upload.upload_id)
+            self._erase(upload.folder)
+            self._unread.discard(upload.upload_id)
 
-    def expires_s(self, upload: Upload) -> float:
-        """When an upload is forgotten if nothing more happens, seconds since 1970."""
+    def expires_s(self, upload: Upload) -> float | None:
+        """When an upload is forgotten if nothing more happens, seconds since 1970. None: never, while it is
+        saved and not on the map: the card may have been wiped since."""
+        if upload.is_saved and not upload.is_laid:
+            return None
         return upload.touched_s + (FINISHED_S if upload.is_laid else UNFINISHED_S)
 
-    def expire(self) -> list[str]:
-        """Forget what nobody went on with; the ids."""
-        late = [one for one in self.all() if self.expires_s(one) < self._clock_s()]
+    def expire(self, note: Callable[[Upload], None] = lambda _upload: None) -> list[str]:
+        """Forget what nobody went on with; the ids. `note` hears of each before it goes.
+
+        Where the clock was set since it was looked at last, nobody knows how long anything lies here: the
+        time of all begins anew. Raises StorageTrouble, and what `note` raises.
+        """
+        now_s = self._clock_s()
+        booted_s = now_s - self._uptime_s()
+        if abs(booted_s - self._booted_s) > _JUMP_S:
+            _LOG.warning("the clock jumped by %.0f s: no upload expires by it", booted_s - self._booted_s)
+            self._booted_s = booted_s
+            for one in self.all():
+                one.touch(now_s)
+        late = [one for one in self.all() if not one.has_writers and (self.expires_s(one) or now_s) < now_s]
         for one in late:
+            note(one)
             self.remove(one)
         return [one.upload_id for one in late]
+
+    def _known(self, upload_id: str) -> Upload | None:
+        """An upload that lies here, also one that could not be opened before. Raises StorageTrouble."""
+        if upload_id in self._unread:
+            self._read(upload_id)
+        if upload_id in self._unread:
+            raise _unread(self.folder / upload_id)
+        return self._uploads.get(upload_id)
+
+    def _read(self, upload_id: str) -> None:
+        """Open what lies in a folder. What has no manifest never was and goes; what cannot be opened (a
+        failing disk, too many open files, another's file) stays, and is said."""
+        folder = self.folder / upload_id
+        self._unread.discard(upload_id)
+        try:
+            self._uploads[upload_id] = Upload(folder)
+        except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+            if _never_was(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+                return
+            _LOG.error("upload %s cannot be opened and stays as it is: %r", folder, error)
+            self._unread.add(upload_id)
+
+    def _erase(self, folder: Path) -> None:
+        """Off the disk, the manifest first: what is left without one never was. Raises StorageTrouble."""
+        try:
+            (folder / MANIFEST).unlink(missing_ok=True)
+            sync_path(folder)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise storage_trouble(folder, error) from error
+        shutil.rmtree(folder, ignore_errors=True)
 
     def _make(self, manifest: Manifest) -> Upload:
         """Files of their full size without bytes, so that a head says as much as the whole file; then the
@@ -167,6 +257,7 @@ class Uploads:
                 fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
                 os.ftruncate(fd, one.size)
                 os.close(fd)
+            Journal(folder / JOURNAL).append(())  # later lines sync its bytes, and not its name
             for path in made:
                 sync_path(path)
             manifest.write(folder)
@@ -183,12 +274,9 @@ class Uploads:
                 f"{owner}: {MAX_UNFINISHED} uploads are begun and not ended; go on with them or delete some",
                 vi=f"{owner}: đã có {MAX_UNFINISHED} lượt tải lên dở dang; hãy tải tiếp hoặc xoá bớt",
             )
-        promised = sum(
-            file.size - at
-            for one in unfinished
-            for file, at in zip(one.manifest.files, one.offsets, strict=True)
-        )
-        needed = _COPIES * (promised + sum(one.size for one in files)) + _SPARE_BYTES
+        alive_s = self._clock_s() - PROMISE_S
+        promised = sum(_still_needed(one, one.touched_s > alive_s) for one in unfinished)
+        needed = promised + _COPIES * sum(one.size for one in files) + _SPARE_BYTES
         free = shutil.disk_usage(self.folder).free
         if needed > free:
             gb, gb_free = needed / 1e9, free / 1e9
@@ -201,6 +289,35 @@ class Uploads:
 
     def _dated(self) -> str:
         return time.strftime("Tải lên %Y-%m-%d %Hh%M", time.gmtime(self._clock_s() + 7 * 3600))
+
+
+def _still_needed(upload: Upload, is_alive: bool) -> int:
+    """Bytes that an upload will still take here and in the evidence store. What it has not brought yet counts
+    while it is alive; the copy in the store of what is whole counts until it is there."""
+    total = 0
+    for number, (file, at) in enumerate(zip(upload.manifest.files, upload.offsets, strict=True)):
+        if is_alive or at == file.size:
+            total += file.size - at + (0 if number in upload.stored else file.size)
+    return total
+
+
+def _never_was(folder: Path) -> bool:
+    """Whether an upload was cut off before its manifest was written, as far as anybody can tell."""
+    try:
+        return MANIFEST not in os.listdir(folder)  # noqa: PTH208  a name that lies there unreadable counts too
+    except FileNotFoundError:
+        return True  # somebody took it away
+    except OSError:
+        return False
+
+
+def _unread(folder: Path) -> StorageTrouble:
+    return StorageTrouble(
+        f"{folder}: this upload lies here and cannot be opened; check the server's disk and its log; what it "
+        "brought is not touched",
+        vi=f"{folder}: lượt tải lên này có ở đây nhưng không mở được; hãy kiểm tra ổ đĩa và nhật ký máy chủ; "
+        "dữ liệu đã nhận vẫn giữ nguyên",
+    )
 
 
 def _check_amount(files: Sequence[UploadFile]) -> None:
@@ -222,6 +339,7 @@ def _check_amount(files: Sequence[UploadFile]) -> None:
         )
 
 
-def _id_of(owner: str, files: Sequence[UploadFile]) -> str:
-    said = json.dumps([owner, [[one.path, one.size, one.modified_ms] for one in files]], ensure_ascii=True)
+def _id_of(owner: str, files: Sequence[UploadFile], nonce: str = "") -> str:
+    listed = [[one.path, one.size, one.modified_ms] for one in files]
+    said = json.dumps([owner, listed, nonce] if nonce else [owner, listed], ensure_ascii=True)
     return hashlib.sha256(said.encode()).hexdigest()[:32]

@@ -13,14 +13,16 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
 from flycam.outcomes import EXIT_STORAGE, sentence
-from flycam.pipeline.upload import Upload
+from flycam.pipeline.upload import Upload, UploadFile
 from flycam.pipeline.upload_files import LAID, LOOK, PROGRESS, no_such_upload, write_json
 from flycam.pipeline.upload_keeping import keep_file
 from flycam.pipeline.uploads import Uploads
@@ -37,6 +39,16 @@ _MOST_TRIES = 3
 _END_S = 5.0
 
 
+@dataclass(slots=True)
+class _Hold:
+    """What holds one piece of work on an upload up; forgotten with the upload: the same card announced
+    again begins anew."""
+
+    tries: int = 0
+    not_before_s: float = 0.0
+    why: tuple[str, str] | None = None  # in English and Vietnamese
+
+
 class Reception:
     """Uploads of one server. `start` before, `stop` after serving."""
 
@@ -48,9 +60,7 @@ class Reception:
         self._news = {name: threading.Event() for name in ("keep", "look", "lay")}
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
-        self._tries: Counter[tuple[str, str]] = Counter()
-        self._not_before: dict[tuple[str, str], float] = {}
-        self._troubles: dict[str, tuple[str, str]] = {}
+        self._holds: WeakKeyDictionary[Upload, dict[str, _Hold]] = WeakKeyDictionary()
 
     @property
     def uploads(self) -> Uploads:
@@ -96,6 +106,34 @@ class Reception:
         for news in self._news.values():
             news.set()
 
+    def open(
+        self,
+        visitor: Visitor,
+        files: Sequence[UploadFile],
+        *,
+        folder: str = "",
+        name: str | None = None,
+        event: str | None = None,
+        telemetry: str | None = None,
+        is_new: bool = False,
+    ) -> Upload:
+        """As `Uploads.open`, with a line in the audit log where an upload begins."""
+
+        def began(upload: Upload) -> None:
+            said = f"{len(files)} files, {sum(one.size for one in files)} bytes"
+            self._services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
+
+        return self.uploads.open(
+            visitor.name,
+            files,
+            folder=folder,
+            name=name,
+            event=event,
+            telemetry=telemetry,
+            is_new=is_new,
+            began=began,
+        )
+
     def of(self, upload_id: str, visitor: Visitor) -> Upload:
         """An upload of the visitor's own, or any for an administrator. Raises NotFound for all others."""
         upload = self.uploads.get(upload_id)
@@ -124,50 +162,70 @@ class Reception:
         if "error" in (said_in(upload, LAID) or {}):
             with suppress(FileNotFoundError):
                 (upload.folder / LAID).unlink()
-            self._tries.pop((upload.upload_id, "lay"), None)
-        self._not_before.pop((upload.upload_id, "lay"), None)
+            self._hold(upload, "lay").tries = 0
+        self._hold(upload, "lay").not_before_s = 0.0
         self.wake()
 
     def trouble(self, upload: Upload) -> tuple[str, str] | None:
         """What holds an upload up at the moment, in English and Vietnamese."""
-        return self._troubles.get(upload.upload_id)
+        whys = (self._hold(upload, name).why for name in ("lay", "keep", "look"))
+        return next(filter(None, whys), None)
+
+    def _hold(self, upload: Upload, name: str) -> _Hold:
+        return self._holds.setdefault(upload, {}).setdefault(name, _Hold())
 
     # -- the threads ----------------------------------------------------------------------------
 
     def _run(self, name: str, work: Callable[[Upload], bool]) -> None:
-        expired_s = 0.0
+        expired_s = time.monotonic()  # not at once: the clock of a machine that just started may be set yet
         while not self._stop.is_set():
             self._news[name].clear()
             if name == "keep" and time.monotonic() - expired_s > _EXPIRE_S:
                 expired_s = time.monotonic()
-                self.uploads.expire()
+                self._expire()
             is_busy = False
             for upload in reversed(self.uploads.all()):
                 if self._stop.is_set():
                     return
-                key = (upload.upload_id, name)
-                if self._not_before.get(key, 0.0) > time.monotonic():
+                hold = self._hold(upload, name)
+                if hold.not_before_s > time.monotonic():
                     continue
                 try:
-                    is_busy |= work(upload)
+                    if work(upload):
+                        is_busy, hold.why = True, None
                 except Exception as error:  # noqa: BLE001  one upload's trouble must not end the work on the others
+                    if upload.is_gone:
+                        continue
                     if not isinstance(error, (FlycamError, OSError)):
                         _LOG.exception("upload %s, %s", upload.upload_id, name)
                     self._put_off(upload, name, sentence(error), sentence(error, "vi"))
             if not is_busy:
                 self._news[name].wait(_LOOK_ABOUT_S)
 
+    def _expire(self) -> None:
+        audit = self._services.workspace.catalog.audit
+
+        def note(upload: Upload) -> None:
+            manifest = upload.manifest
+            said = f"{manifest.owner}: {manifest.label}, {len(upload.stored)} of {len(manifest.files)} files"
+            audit.append("flycam", "upload expired", upload.upload_id, said)
+
+        try:
+            self.uploads.expire(note)
+        except Exception:  # noqa: BLE001  it is looked at again in an hour; what arrives must be kept meanwhile
+            _LOG.exception("uploads that nobody went on with could not be forgotten")
+
     def _put_off(self, upload: Upload, name: str, why: str, why_vi: str) -> None:
-        key = (upload.upload_id, name)
-        self._not_before[key] = time.monotonic() + _AGAIN_S
-        self._troubles[upload.upload_id] = (why, why_vi)
+        hold = self._hold(upload, name)
+        hold.not_before_s = time.monotonic() + _AGAIN_S
+        hold.why = (why, why_vi)
 
     def _keep(self, upload: Upload) -> bool:
         """Whole files to the evidence store."""
         waiting = upload.unstored() if not upload.is_laid else []
         for number in waiting:
             keep_file(self._services.workspace, upload, number)
-            self._troubles.pop(upload.upload_id, None)
+            self._hold(upload, "keep").why = None
         if waiting and upload.is_saved:
             self._news["lay"].set()
         return bool(waiting)
@@ -187,7 +245,6 @@ class Reception:
         if said is None or "flight_id" not in said:
             return False
         upload.note_laid()
-        self._troubles.pop(upload.upload_id, None)
         return True
 
     def _work(self, upload: Upload, what: str, result: str) -> bool:
@@ -196,21 +253,22 @@ class Reception:
         with (upload.folder / "work.log").open("ab") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)  # noqa: S603  our own
         try:
-            while process.poll() is None and not self._stop.wait(0.1):
+            while process.poll() is None and not (upload.is_gone or self._stop.wait(0.1)):
                 pass
         finally:
             if process.poll() is None:
                 process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(_END_S)
-        if self._stop.is_set() or (upload.folder / result).exists():
+        if upload.is_gone or self._stop.is_set() or (upload.folder / result).exists():
             return True
-        key = (upload.upload_id, what)
         if process.returncode == EXIT_STORAGE:
             self._put_off(upload, what, *_STORAGE)
             return False
-        self._tries[key] += 1
-        if self._tries[key] >= _MOST_TRIES:
+        hold = self._hold(upload, what)
+        hold.tries += 1
+        if hold.tries >= _MOST_TRIES:
+            hold.why = None  # it is no longer waited for
             write_json(
                 upload.folder / result, {"error": "Ended", "sentence": _ENDED[0], "sentence_vi": _ENDED[1]}
             )

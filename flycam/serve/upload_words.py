@@ -20,7 +20,7 @@ class Announced(BaseModel):
 
     path: Annotated[str, Field(min_length=1, max_length=1000)]
     size: Annotated[int, Field(ge=0, le=1 << 40)]
-    modified_ms: Annotated[int, Field(ge=0, le=1 << 52)] = 0
+    modified_ms: Annotated[int, Field(ge=0, le=1 << 52)]
 
 
 class Card(BaseModel):
@@ -47,7 +47,8 @@ class Standing(BaseModel):
     stored          files that are whole, hashed and in the evidence store
     saved           all of them are: the card may be taken out
     looked          the heads were looked at: ask for `look`
-    laid            what came of it, as `flycam ingest` answers; or why nothing
+    expires         when it is forgotten if nothing more comes; null: never
+    laid            what came of it, as `flycam ingest` answers; or why nothing; not in the list of all
     waits_for       what holds it up at the moment
     """
 
@@ -56,7 +57,7 @@ class Standing(BaseModel):
     name: str | None
     owner: str
     began: str
-    expires: str
+    expires: str | None
     stage: Stage
     files: int
     heads: int
@@ -99,9 +100,10 @@ def stage_of(upload: Upload) -> Stage:
     return "keeping" if upload.is_received else "receiving"
 
 
-def standing_of(reception: Reception, upload: Upload) -> Standing:
-    """How far an upload is."""
+def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) -> Standing:
+    """How far an upload is. has_laid: with what came of it, which may be long."""
     manifest = upload.manifest
+    expires_s = reception.uploads.expires_s(upload)
     trouble = reception.trouble(upload)
     sizes = [file.size for file in manifest.files]
     return Standing(
@@ -110,7 +112,7 @@ def standing_of(reception: Reception, upload: Upload) -> Standing:
         name=manifest.name,
         owner=manifest.owner,
         began=iso(int(manifest.created_s * 1e9)),
-        expires=iso(int(reception.uploads.expires_s(upload) * 1e9)),
+        expires=None if expires_s is None else iso(int(expires_s * 1e9)),
         stage=stage_of(upload),
         files=len(sizes),
         heads=sum(at > 0 for at in upload.offsets),
@@ -122,7 +124,7 @@ def standing_of(reception: Reception, upload: Upload) -> Standing:
         saved=upload.is_saved,
         looked=(upload.folder / LOOK).exists(),
         progress=progress_of(upload),
-        laid=said_in(upload, LAID),
+        laid=said_in(upload, LAID) if has_laid else None,
         waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
     )
 

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse
 
 from flycam.catalog.records import Role
 from flycam.errors import NotFound
-from flycam.pipeline.upload import UploadFile, Writer
+from flycam.pipeline.upload import UploadFile
 from flycam.pipeline.upload_files import LOOK, PREVIEW
 from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
@@ -44,9 +44,8 @@ def announce(card: Card, request: Request, visitor: Uploader) -> Opened:
     """Begin the upload of a card, or go on with it: the same files by the same person are the same upload."""
     reception = _reception(request)
     files = [UploadFile(**one.model_dump()) for one in card.files]
-    known = {one.upload_id for one in reception.uploads.all()}
-    upload = reception.uploads.open(
-        visitor.name,
+    upload = reception.open(
+        visitor,
         files,
         folder=card.folder,
         name=card.name,
@@ -55,23 +54,20 @@ def announce(card: Card, request: Request, visitor: Uploader) -> Opened:
     )
     if stage_of(upload) == "failed":
         reception.lay_again(upload)  # offered again, perhaps for another event
-    if upload.upload_id not in known:
-        services: Services = request.app.state.services
-        said = f"{len(files)} files, {sum(one.size for one in files)} bytes"
-        services.workspace.catalog.audit.append(visitor.name, "upload", upload.upload_id, said)
     return opened_of(reception, upload)
 
 
 @router.get("/api/uploads")
 def uploads(request: Request, visitor: Uploader) -> list[Standing]:
-    """The visitor's own uploads, the newest first; for administrators everybody's."""
+    """The visitor's own uploads, the newest first; for administrators everybody's. Without `laid`: a page
+    asks for this every other second."""
     reception = _reception(request)
     mine = [
         one
         for one in reception.uploads.all()
         if one.manifest.owner == visitor.name or visitor.may(Role.ADMIN)
     ]
-    return [standing_of(reception, one) for one in mine]
+    return [standing_of(reception, one, has_laid=False) for one in mine]
 
 
 @router.get("/api/uploads/{upload_id}")
@@ -160,18 +156,13 @@ def _reception(request: Request) -> Reception:
 
 def _take_heads(reception: Reception, upload_id: str, visitor: Visitor, body: bytes) -> dict[str, list[int]]:
     found = reception.of(upload_id, visitor)
-    numbers: list[int] = []
-    for number, head in _records(body):
+    records = _records(body)
+    for number, head in records:
         found.path(number)
         if len(head) > found.size(number):
             raise _bad_heads()
-        numbers.append(number)
-        writer: Writer | None = found.writer(number, 0) if head else None
-        if writer is not None:
-            try:
-                writer.write(head)
-            finally:
-                writer.close()
+    found.add_heads(records)
+    numbers = [number for number, _ in records]
     reception.wake()
     return {"numbers": numbers, "offsets": [found.offsets[number] for number in numbers]}
 

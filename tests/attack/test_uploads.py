@@ -129,7 +129,7 @@ def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Pa
     padded(card, 2_000_000)
     with serving(ready) as server, httpx.Client(base_url=server.url, timeout=20) as client:
         photos = sorted(card.iterdir())
-        files = [{"path": path.name, "size": path.stat().st_size} for path in photos]
+        files = [{"path": path.name, "size": path.stat().st_size, "modified_ms": 1} for path in photos]
         upload_id = client.post("/api/uploads", json={"files": files}).json()["upload_id"]
         heads = b"".join(
             struct.pack(">II", n, 40_000) + path.read_bytes()[:40_000] for n, path in enumerate(photos)
@@ -165,7 +165,7 @@ def test_the_disk_fills_up_and_has_room_again(
         body = Card(sending).announcement()
         assert client.post("/api/uploads", content=body, headers=kind).status_code == 200
         remounted(disk, "size=4m")
-        more = json.dumps({"files": [{"path": "other.jpg", "size": 1_000_000}]})
+        more = json.dumps({"files": [{"path": "other.jpg", "size": 1_000_000, "modified_ms": 1}]})
         refused = client.post("/api/uploads", content=more, headers=kind)
         assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
         sender = operator.start("upload", server.url, card)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Error, Page, Route, expect
 
 from flycam.drill.drill import DrillReport
 from flycam.serve.services import STATIC_DIR
@@ -45,6 +46,15 @@ def card(drill: DrillReport, tmp_path: Path) -> Path:
     folder = tmp_path / "Bản Lầu"
     shutil.copytree(drill.photos, folder)
     padded(folder, 2_000_000)
+    return folder
+
+
+@pytest.fixture
+def older(drill: DrillReport, tmp_path: Path) -> Path:
+    """Another card, of fewer bytes."""
+    folder = tmp_path / "Nậm Lúc"
+    shutil.copytree(drill.photos, folder)
+    padded(folder, 700_000)
     return folder
 
 
@@ -179,6 +189,76 @@ def test_pause_and_go_on(browser: Browser, server: ServerProcess, card: Path) ->
     page.get_by_role("button", name="Tải tiếp").click()
     expect(page.locator(".banner")).to_have_class("banner saved", timeout=60_000)
     page.close()
+
+
+def test_a_late_announcement_of_an_older_card_says_nothing_of_the_next(
+    browser: Browser, server: ServerProcess, card: Path, older: Path
+) -> None:
+    """It is answered "saved" when the next card is on its way, which must not come out."""
+    page = upload_page(browser, server.url)
+    held: list[Route] = []
+
+    def hold_the_first(route: Route) -> None:
+        if route.request.method == "POST" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/api/uploads?*", hold_the_first)
+    choose(page, older)
+    page.get_by_role("button", name="Tạm dừng").click()
+    page.get_by_role("button", name="Tải chuyến khác").click()
+    slowed(page, 300_000)
+    choose(page, card)
+    until_sent(page, 5)
+    with suppress(Error):  # the page may have let go of it
+        answer = held[0].fetch()
+        held[0].fulfill(response=answer, json={**answer.json(), "saved": True})
+    assert_goes_on_sending(page)
+    page.close()
+
+
+def test_bytes_of_an_older_card_end_with_it(
+    browser: Browser, server: ServerProcess, card: Path, older: Path
+) -> None:
+    page = upload_page(browser, server.url)
+    held: list[Route] = []
+    sent: list[str] = []
+
+    def hold_three(route: Route) -> None:
+        if len(held) < 3:
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/files/**", hold_three)
+    page.on("request", lambda one: sent.append(one.url) if one.method == "PATCH" else None)
+    choose(page, older)
+    for _ in range(200):
+        if len(held) == 3:
+            break
+        page.wait_for_timeout(50)
+    page.get_by_role("button", name="Tạm dừng").click()
+    page.get_by_role("button", name="Tải chuyến khác").click()
+    slowed(page, 300_000)
+    choose(page, card)
+    until_sent(page, 5)
+    before = len(sent)
+    older_id = held[0].request.url.split("/")[4]
+    for route in held:
+        at = _at(route.request.headers) + len(route.request.post_data_buffer or b"")
+        with suppress(Error):  # the page may have let go of it
+            route.fulfill(status=204, headers={"Upload-Offset": str(at)})
+    assert_goes_on_sending(page)
+    page.close()
+    assert len(held) == 3 and not [url for url in sent[before:] if older_id in url]
+
+
+def assert_goes_on_sending(page: Page) -> None:
+    """For two seconds."""
+    for _ in range(20):
+        assert page.locator(".banner").inner_text() == "ĐANG TẢI – CHƯA RÚT THẺ"
+        page.wait_for_timeout(100)
 
 
 def test_a_plain_http_address_has_no_subtle_crypto(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,12 +14,17 @@ from hypothesis import strategies as st
 
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageTrouble
 from flycam.pipeline import uploads as uploads_module
-from flycam.pipeline.upload import UploadFile
+from flycam.pipeline.upload import Manifest, UploadFile
 from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_names import checked_path, checked_photo_path, label_of
 from flycam.pipeline.uploads import Uploads
 
-FILES = [UploadFile(path="DCIM/100MEDIA/DJI_0001.JPG", size=10), UploadFile(path="b.jpg", size=4)]
+
+def file(path: str, size: int) -> UploadFile:
+    return UploadFile(path=path, size=size, modified_ms=0)
+
+
+FILES = [file("DCIM/100MEDIA/DJI_0001.JPG", 10), file("b.jpg", 4)]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,8 @@ def test_a_label_is_one_plain_folder() -> None:
     assert label_of("../../x/..") == "x"
     assert label_of("Bản Lầu\n2") == "Bản Lầu 2"
     assert label_of("..") == ""
+    longest = label_of("🛩" * 90)
+    assert longest == "🛩" * 50 and label_of("ộ" * 90) == "ộ" * 66  # 200 bytes: a disk takes 255
 
 
 @pytest.mark.parametrize("torn", [b"", b"0000", b"\x00" * 64, b"12345678 at 0 9\n", b"zz at 0 x\nzz\n"])
@@ -146,23 +156,56 @@ def test_what_must_be_whole_is_dropped_when_its_line_goes_dead(tmp_path: Path) -
     assert upload.writer(0, 0) is not None and upload.offsets[0] == 0
 
 
+def test_many_heads_are_one_line_up_of_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload = Uploads(tmp_path).open("Lan", [file(f"{n:02}.jpg", 9) for n in range(16)])
+    busy = upload.writer(3, 0)
+    assert busy is not None
+    appended: list[int] = []
+    append = Journal.append
+    monkeypatch.setattr(Journal, "append", lambda self, lines: appended.append(1) or append(self, lines))
+    upload.add_heads([(n, bytes([n]) * 5) for n in range(16)])
+    assert len(appended) == 1
+    assert upload.offsets == [5] * 3 + [0] + [5] * 12 and upload.is_written(3)
+    assert upload.path(7).read_bytes()[:6] == b"\x07" * 5 + b"\0"
+    busy.close()
+    assert not upload.has_writers
+    upload.add_heads([(3, b"abc"), (7, b"late"), (3, b"xyz")])  # who has bytes is left alone
+    assert upload.offsets[3] == 3 and upload.path(3).read_bytes()[:3] == b"abc" and not upload.has_writers
+
+
+def test_heads_on_their_way_keep_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that syncs slowly: another who comes meanwhile would write under what is acknowledged."""
+    upload = Uploads(tmp_path).open("Lan", FILES)
+    note = upload.note_arrived
+    found: list[object] = []
+
+    def slowly(offsets: list[tuple[int, int]]) -> None:
+        upload._writers[0].heard_s -= 60.0
+        found.append(upload.writer(0, 0))
+        note(offsets)
+
+    monkeypatch.setattr(upload, "note_arrived", slowly)
+    upload.add_heads([(0, b"abc")])
+    assert found == [None] and upload.offsets[0] == 3 and not upload.has_writers
+
+
 def test_two_files_that_would_be_one(tmp_path: Path) -> None:
     store = Uploads(tmp_path)
     for paths in (["a.jpg", "a.jpg"], ["a.jpg", "a.jpg/b.jpg"], ["é.jpg", "e\u0301.jpg"]):
         with pytest.raises(InputUnusable):
-            store.open("Lan", [UploadFile(path=path, size=1) for path in paths])
+            store.open("Lan", [file(path, 1) for path in paths])
     assert not store.all()
 
 
 @pytest.mark.parametrize("size", [0, 3 << 30])
 def test_sizes_that_no_photo_has(tmp_path: Path, size: int) -> None:
     with pytest.raises(InputUnusable, match=r"a\.jpg"):
-        Uploads(tmp_path).open("Lan", [UploadFile(path="a.jpg", size=size)])
+        Uploads(tmp_path).open("Lan", [file("a.jpg", size)])
 
 
 def test_a_card_that_does_not_fit_is_refused_before_a_byte_goes(tmp_path: Path) -> None:
     store = Uploads(tmp_path)
-    huge = [UploadFile(path=f"{n}.jpg", size=2 << 30) for n in range(249)]
+    huge = [file(f"{n}.jpg", 2 << 30) for n in range(249)]
     with pytest.raises(DiskFull):
         store.open("Lan", huge)
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
@@ -178,20 +221,170 @@ def test_one_process_receives(tmp_path: Path) -> None:
 
 def test_what_nobody_goes_on_with_is_forgotten(tmp_path: Path) -> None:
     now = [1.8e9]
-    store = Uploads(tmp_path, clock_s=lambda: now[0])
+    store = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
     upload = store.open("Lan", FILES)
     now[0] += uploads_module.UNFINISHED_S - 60
     assert not store.expire()
     now[0] += 120
-    assert store.expire() == [upload.upload_id]
+    told: list[str] = []
+    assert store.expire(lambda one: told.append(one.upload_id)) == [upload.upload_id] == told
     assert not upload.folder.exists()
     with pytest.raises(NotFound):
         store.get(upload.upload_id)
 
 
-def test_a_damaged_upload_does_not_stop_the_others(tmp_path: Path) -> None:
+def test_who_still_holds_an_upload_given_up_cannot_touch_the_next_one(tmp_path: Path) -> None:
+    store = Uploads(tmp_path)
+    old = store.open("Lan", FILES)
+    number = next(n for n, one in enumerate(old.manifest.files) if one.path == "b.jpg")
+    late = old.writer(number, 0)
+    assert late is not None and late.write(b"ab")
+    store.remove(old)
+    new = store.open("Lan", FILES)
+    assert (new.folder, new is old) == (old.folder, False)
+    writer = new.writer(number, 0)
+    assert writer is not None and writer.write(b"abcd") and writer.commit() == 4
+    assert not late.is_open and not late.write(b"cd") and late.commit() == 0
+    for touch in (
+        lambda: old.writer(number, 0),
+        lambda: old.note_arrived([(number, 2)]),
+        lambda: old.note_stored(number, "0" * 64),
+        old.note_laid,
+    ):
+        with pytest.raises(NotFound):
+            touch()
+    store.remove(old)  # once more, late: the new one stays
+    store.close()
+    again = Uploads(tmp_path).get(new.upload_id)
+    assert again.offsets[number] == 4 and again.path(number).read_bytes() == b"abcd"
+
+
+def test_what_is_saved_and_not_on_the_map_never_expires(tmp_path: Path) -> None:
+    now = [1.8e9]
+    store = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
+    upload = store.open("Lan", FILES)
+    for number in range(len(FILES)):
+        upload.note_stored(number, "0" * 64)
+    assert store.expires_s(upload) is None
+    now[0] += 10 * uploads_module.FINISHED_S
+    assert not store.expire()
+    upload.note_laid()
+    assert store.expire() == [upload.upload_id]
+
+
+def test_what_somebody_adds_to_does_not_expire(tmp_path: Path) -> None:
+    now = [1.8e9]
+    store = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
+    upload = store.open("Lan", FILES)
+    writer = upload.writer(0, 0)
+    assert writer is not None
+    now[0] += 2 * uploads_module.UNFINISHED_S
+    assert not store.expire()
+    writer.close()
+    assert store.expire() == [upload.upload_id]
+
+
+@pytest.mark.parametrize("jump_s", [40 * 365 * 86_400.0, -40 * 365 * 86_400.0])
+def test_a_clock_that_is_set_forgets_nothing(tmp_path: Path, jump_s: float) -> None:
+    now, uptime = [1.8e9], [100.0]
+    store = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: uptime[0])
+    upload = store.open("Lan", FILES)
+    now[0] += jump_s
+    uptime[0] += 3600.0
+    assert not store.expire() and store.expires_s(upload) == now[0] + uploads_module.UNFINISHED_S
+    store.close()
+    if jump_s > 0:  # also after a restart
+        assert Uploads(tmp_path).get(upload.upload_id).touched_s == pytest.approx(now[0], abs=1.0)
+    for clock in (now, uptime):
+        clock[0] += uploads_module.UNFINISHED_S + 60.0
+    assert store.expire() == [upload.upload_id]
+
+
+def test_a_damaged_upload_stops_no_other_and_is_not_erased(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     store = Uploads(tmp_path)
     kept, lost = store.open("Lan", FILES), store.open("Lan", FILES[:1])
     store.close()
     (lost.folder / "manifest.json").write_text('{"files": 3}')
-    assert [one.upload_id for one in Uploads(tmp_path).all()] == [kept.upload_id]
+    again = Uploads(tmp_path)
+    assert [one.upload_id for one in again.all()] == [kept.upload_id]
+    assert str(lost.folder) in caplog.text
+    with pytest.raises(StorageTrouble, match="cannot be opened"):
+        again.open("Lan", FILES[:1])
+    assert lost.path(0).is_file()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.EACCES])
+def test_a_disk_that_fails_at_start_erases_nothing_and_may_be_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store = Uploads(tmp_path)
+    upload = store.open("Lan", FILES)
+    writer = upload.writer(0, 0)
+    assert writer is not None and writer.write(b"abc")
+    writer.close()
+    store.close()
+
+    def fails(_folder: Path) -> Manifest:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Manifest, "read", fails)
+        again = Uploads(tmp_path)
+        assert not again.all()
+        for ask in (lambda: again.get(upload.upload_id), lambda: again.open("Lan", FILES)):
+            with pytest.raises(StorageTrouble):
+                ask()
+    assert again.open("Lan", FILES).offsets[0] == 3
+
+
+def test_an_upload_cut_off_before_its_manifest_goes_at_the_next_start(tmp_path: Path) -> None:
+    (tmp_path / ("0" * 32) / "card").mkdir(parents=True)
+    assert not Uploads(tmp_path).all()
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+
+def test_a_resource_of_its_own_is_another_each_time(tmp_path: Path) -> None:
+    store = Uploads(tmp_path)
+    began: list[str] = []
+    found = [
+        store.open("Lan", FILES, is_new=True, began=lambda one: began.append(one.upload_id)) for _ in "ab"
+    ]
+    assert len({one.upload_id for one in found}) == 2 and began == [one.upload_id for one in found]
+    store.open("Lan", FILES)
+    assert store.open("Lan", FILES, began=lambda one: began.append("again")) and len(began) == 2
+
+
+def test_room_is_kept_for_what_an_upload_will_still_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 bytes each: "part" brought 40, "whole" all, "stored" is in the evidence store too."""
+    now, free = [time.time()], [10 << 30]
+    monkeypatch.setattr(uploads_module.shutil, "disk_usage", lambda _: SimpleNamespace(free=free[0]))
+    store = Uploads(tmp_path, clock_s=lambda: now[0], uptime_s=lambda: now[0])
+    upload = store.open("Lan", [file(f"{name}.jpg", 100) for name in ("part", "stored", "whole")])
+    upload.note_arrived([(0, 40), (1, 100), (2, 100)])
+    upload.note_stored(1, "0" * 64)
+    spare = 1 << 30
+    free[0] = spare + (60 + 100) + 100 + 2 * 10 - 1
+    with pytest.raises(DiskFull):
+        store.open("Lan", [file("a.jpg", 10)])
+    free[0] += 1
+    store.remove(store.open("Lan", [file("a.jpg", 10)]))
+    now[0] += 3700.0  # nothing came for an hour: only the copy of what is whole still counts
+    free[0] = spare + 100 + 2 * 10 - 1
+    with pytest.raises(DiskFull):
+        store.open("Lan", [file("a.jpg", 10)])
+    free[0] += 1
+    store.open("Lan", [file("a.jpg", 10)])
+
+
+def test_the_journal_is_there_before_its_folder_is_synced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file made later would lose its name in a power cut, and with it what was acknowledged."""
+    seen: list[bool] = []
+    monkeypatch.setattr(uploads_module, "sync_path", lambda path: seen.append((path / "journal").exists()))
+    Uploads(tmp_path).open("Lan", FILES)
+    assert any(seen)

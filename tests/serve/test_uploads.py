@@ -29,7 +29,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 PATCH = {**TUS, "Content-Type": "application/offset+octet-stream"}
 LAN, MINH, ADMIN, VIEWER = "lan-token", "minh-token", "admin-token", "viewer-token"
 DATA = bytes(range(256)) * 40
-CARD = {"files": [{"path": "DCIM/DJI_0001.JPG", "size": len(DATA)}], "folder": "Bản Lầu"}
+CARD = {"files": [{"path": "DCIM/DJI_0001.JPG", "size": len(DATA), "modified_ms": 1}], "folder": "Bản Lầu"}
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_a_plain_tus_client_announces_its_file(url: str) -> None:
 
 
 def test_heads_come_together_and_count_as_first_bytes(url: str) -> None:
-    card = {"files": [{"path": f"{n}.jpg", "size": 100} for n in range(3)]}
+    card = {"files": [{"path": f"{n}.jpg", "size": 100, "modified_ms": 1} for n in range(3)]}
     with as_(url, LAN) as client:
         upload_id = opened(client, card)
         heads = b"".join(struct.pack(">II", n, 10 + n) + bytes([n]) * (10 + n) for n in range(3))
@@ -196,7 +196,7 @@ def test_a_token_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspa
     """What was acknowledged stays; the next piece is refused."""
     size = 40 << 20
     with as_(url, LAN) as client:
-        upload_id = opened(client, {"files": [{"path": "a.jpg", "size": size}]})
+        upload_id = opened(client, {"files": [{"path": "a.jpg", "size": size, "modified_ms": 1}]})
 
         def slowly() -> Iterator[bytes]:
             for n in range(40):
@@ -214,12 +214,67 @@ def test_a_token_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspa
         assert 0 < offset(admin, f"/files/{upload_id}/0") < size
 
 
+def test_a_role_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspace) -> None:
+    size = 16 << 20
+    with as_(url, LAN) as client:
+        upload_id = opened(client, {"files": [{"path": "a.jpg", "size": size, "modified_ms": 1}]})
+
+        def slowly() -> Iterator[bytes]:
+            for n in range(16):
+                if n == 2:
+                    workspace.catalog.accounts.remove("Lan")
+                    add_account(workspace, "Lan", Role.VIEWER, LAN)
+                yield b"x" * (1 << 20)
+                time.sleep(0.25)
+
+        with suppress(httpx.WriteError):  # the server may have closed the line
+            refused = client.patch(
+                f"/files/{upload_id}/0", content=slowly(), headers={**PATCH, "Upload-Offset": "0"}
+            )
+            assert refused.status_code == 403
+    with as_(url, ADMIN) as admin:
+        assert 0 < offset(admin, f"/files/{upload_id}/0") < size
+
+
+def test_two_photos_of_one_name_and_size_are_two(url: str, workspace: Workspace) -> None:
+    """A tus client says no time: the second creation is another resource. Both are in the audit log."""
+    name = base64.b64encode(b"DJI_0001.JPG").decode()
+    said = {**TUS, "Upload-Length": "5", "Upload-Metadata": f"filename {name}"}
+    with as_(url, LAN) as client:
+        places = [client.post("/files", headers=said).headers["location"] for _ in range(2)]
+        assert len(set(places)) == 2
+        assert patch(client, places[0], b"12345", 0).is_success
+        assert offset(client, places[1]) == 0
+        assert patch(client, places[1], b"abcde", 0).is_success
+        timeless = {"files": [{"path": "DJI_0001.JPG", "size": 5}]}
+        assert client.post("/api/uploads", json=timeless).status_code == 422
+        upload_id = opened(client)
+        assert opened(client) == upload_id
+    begun = [one.subject for one in workspace.catalog.audit.lines() if one.what == "upload"]
+    assert begun == [*(place.split("/")[2] for place in places), upload_id]
+
+
+def test_the_list_of_all_is_short(url: str, services: Services) -> None:
+    with as_(url, LAN) as client:
+        upload_id = opened(client)
+        assert services.uploads_dir is not None
+        (services.uploads_dir / upload_id / "laid.json").write_text('{"error": "Ended", "sentence": "x"}')
+        assert client.get(f"/api/uploads/{upload_id}").json()["laid"]["sentence"] == "x"
+        (listed,) = client.get("/api/uploads").json()
+        assert (listed["stage"], listed["laid"]) == ("failed", None)
+
+
 @pytest.mark.parametrize(
     "name", ["../../x.jpg", "/etc/x.jpg", "a/../../x.jpg", "x.zip", "a\x00.jpg", ".x.jpg"]
 )
 def test_names_that_lead_elsewhere(url: str, services: Services, name: str) -> None:
     with as_(url, LAN) as client:
-        assert client.post("/api/uploads", json={"files": [{"path": name, "size": 1}]}).status_code == 422
+        assert (
+            client.post(
+                "/api/uploads", json={"files": [{"path": name, "size": 1, "modified_ms": 1}]}
+            ).status_code
+            == 422
+        )
         encoded = base64.b64encode(name.encode()).decode()
         said = {**TUS, "Upload-Length": "1", "Upload-Metadata": f"filename {encoded}"}
         assert client.post("/files", headers=said).status_code == 422
@@ -271,7 +326,7 @@ def test_bodies_larger_than_was_announced(url: str) -> None:
         assert client.post("/api/uploads", content=huge, headers=kind).status_code == 413
         chunks = iter([huge])
         assert client.post("/api/login", content=chunks, headers=kind).status_code == 413
-        many = {"files": [{"path": f"{n}.jpg", "size": 1} for n in range(5001)]}
+        many = {"files": [{"path": f"{n}.jpg", "size": 1, "modified_ms": 1} for n in range(5001)]}
         assert client.post("/api/uploads", json=many).status_code == 422
 
 
@@ -331,7 +386,7 @@ def test_who_listens_is_not_a_slow_client(url: str, monkeypatch: pytest.MonkeyPa
 
 def test_a_flood_of_open_bodies_is_bounded(url: str) -> None:
     host, port = url.removeprefix("http://").split(":")
-    card = {"files": [{"path": f"{n}.jpg", "size": 1000} for n in range(40)]}
+    card = {"files": [{"path": f"{n}.jpg", "size": 1000, "modified_ms": 1} for n in range(40)]}
     with as_(url, LAN) as client:
         upload_id = opened(client, card)
         lines = [socket.create_connection((host, int(port))) for _ in range(32)]

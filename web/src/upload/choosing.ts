@@ -88,7 +88,7 @@ export class Choosing {
       el("strong", {}, one.name ?? one.label),
       el("span", { class: "upload-state" }, t(NAMED[one.stage])),
       el("span", { class: "hint" }, `${formatTime(one.began)} · ${t("photosOf", one.stored, one.files)} · ${size(one.bytes)}`),
-      one.stage === "receiving" && el("span", {}, `${t("goOnHint", size(one.bytes - one.bytes_received))} ${t("expires", formatTime(one.expires))}.`),
+      one.stage === "receiving" && el("span", {}, `${t("goOnHint", size(one.bytes - one.bytes_received))} ${one.expires ? `${t("expires", formatTime(one.expires))}.` : ""}`),
       one.stage === "failed" && el("span", { class: "warning" }, t("failed")),
       el(
         "div",

@@ -31,6 +31,8 @@ export class UploadPage {
   private state: State = "choosing";
   private card: Card | null = null;
   private sender: Sender | null = null;
+  /** What sends at the moment. Whatever an older one still hears changes nothing here. */
+  private run: AbortController | null = null;
   private standing: Standing | null = null;
   private look: Look | null = null;
   private problem = "";
@@ -39,7 +41,7 @@ export class UploadPage {
 
   constructor(
     private readonly root: HTMLElement,
-    signIn: () => Promise<void>,
+    private readonly signIn: () => Promise<void>,
   ) {
     this.server.signIn = signIn;
     this.server.onWait = (why) => this.waits(why);
@@ -59,7 +61,13 @@ export class UploadPage {
     }
     this.choosing.events = await api.events().catch(() => []);
     this.draw();
-    window.setInterval(() => void this.poll(), POLL_MS);
+    await this.watch();
+  }
+
+  /** A line that is slower than the clock is asked once at a time. */
+  private async watch(): Promise<void> {
+    await this.poll().catch(() => undefined);
+    window.setTimeout(() => void this.watch(), POLL_MS);
   }
 
   private speak(): void {
@@ -93,25 +101,33 @@ export class UploadPage {
     if (!this.card.files.length) return this.choosing.say(t("noPhotos"));
     if (this.card.files.length > MOST_FILES) return this.choosing.say(t("tooMany", formatNumber(MOST_FILES)));
     this.names = [name, event];
-    this.look = null;
+    [this.standing, this.look] = [null, null];
     await this.send();
   }
 
   private async send(): Promise<void> {
     if (!this.card) return;
-    this.server.isStopped = false;
+    this.end();
+    const run = (this.run = new AbortController());
+    const isOver = (): boolean => this.run !== run;
     this.problem = "";
     this.speeds = [];
     this.state = "sending";
     this.draw();
-    const sender = (this.sender = new Sender(this.server, this.card, () => this.drawState()));
+    const server = new Server(run.signal);
+    server.signIn = this.signIn;
+    server.onWait = (why) => isOver() || this.waits(why);
+    const sender = (this.sender = new Sender(server, this.card, () => isOver() || this.drawState()));
     try {
       const opened = await sender.announce(...this.names);
+      if (isOver()) return;
       this.standing = opened;
       if (!opened.saved) await sender.send(opened);
+      if (isOver()) return;
       this.state = "sent";
     } catch (error) {
-      if (this.state !== "sending") return;
+      if (isOver()) return;
+      this.end();
       this.state = "refused";
       const why = error instanceof Error ? error.message || error.name : String(error);
       this.problem = error instanceof Refused ? why : t("readFailed", why);
@@ -120,21 +136,28 @@ export class UploadPage {
     this.draw();
   }
 
+  /** Nothing more is sent, and what is on its way is not waited for. */
+  private end(): void {
+    this.run?.abort();
+    this.run = null;
+  }
+
   private show(standing: Standing): void {
+    this.end();
     [this.state, this.standing, this.look, this.card, this.sender] = ["sent", standing, null, null, null];
     this.draw();
     void this.poll();
   }
 
   private pause(): void {
+    this.end();
     this.state = "paused";
-    this.server.isStopped = true;
     this.draw();
   }
 
   private leave(): void {
+    this.end();
     [this.state, this.standing, this.look, this.sender, this.card] = ["choosing", null, null, null, null];
-    this.server.isStopped = false;
     this.notice.hidden = true;
     this.draw();
     void this.poll();
@@ -145,16 +168,21 @@ export class UploadPage {
     if (this.state === "choosing") return this.choosing.read();
     const id = this.standing?.upload_id;
     if (!id) return;
+    const isOther = (): boolean => this.standing?.upload_id !== id;
     try {
       const answer = await this.server.once(`/api/uploads/${id}`);
-      if (!answer || this.standing?.upload_id !== id) return;
-      this.standing = (await answer.json()) as Standing;
-      if (this.standing.looked && !this.look) {
-        const look = await this.server.once(`/api/uploads/${id}/look`);
-        this.look = look ? ((await look.json()) as Look) : null;
+      const standing = answer && ((await answer.json()) as Standing);
+      if (!standing || isOther()) return;
+      this.standing = standing;
+      if (standing.looked && !this.look) {
+        const answered = await this.server.once(`/api/uploads/${id}/look`);
+        const look = answered && ((await answered.json()) as Look);
+        if (isOther()) return;
+        this.look = look;
         this.drawLook();
       }
     } catch (error) {
+      if (isOther()) return;
       if (error instanceof Refused && error.status === 404 && this.state === "sent") return this.leave();
       return; // who sends says what is wrong
     }
@@ -178,7 +206,8 @@ export class UploadPage {
       this.notice.hidden = false;
       write(this.notice, this.problem);
     }
-    if (!now) return;
+    this.drawActions(now);
+    if (!now) return this.stages.replaceChildren();
     const bytes = saved ? now.bytes : (this.sender?.bytes ?? now.bytes_received);
     const heads = saved ? now.files : (this.sender?.heads ?? now.heads);
     const [laidShare, laidText] = laidOf(now);
@@ -191,20 +220,19 @@ export class UploadPage {
       stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("photosOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
       stage(t("stageLaid"), laidShare, laidText, why),
     );
-    this.drawActions(now);
   }
 
-  private drawActions(now: Standing): void {
+  private drawActions(now: Standing | null): void {
     const button = (word: "stop" | "goOn" | "again" | "another", click: () => void): HTMLElement =>
       el("button", { type: "button", click }, t(word));
-    const again = (): void => void this.server.once(`/api/uploads/${now.upload_id}/lay`, { method: "POST" }).then(() => this.poll());
-    const flight = now.laid?.event_id;
+    const again = (id: string): void => void this.server.once(`/api/uploads/${id}/lay`, { method: "POST" }).then(() => this.poll());
+    const flight = now?.laid?.event_id;
     replace(
       this.actions,
-      now.stage === "laid" && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
+      now?.stage === "laid" && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
       this.state === "sending" && button("stop", () => this.pause()),
       (this.state === "paused" || (this.state === "refused" && this.card)) && button("goOn", () => void this.send()),
-      now.stage === "failed" && button("again", again),
+      now?.stage === "failed" && button("again", () => again(now.upload_id)),
       this.state !== "sending" && button("another", () => this.leave()),
     );
   }

@@ -10,7 +10,7 @@ export interface Standing {
   label: string;
   name: string | null;
   began: string;
-  expires: string;
+  expires: string | null; // null: never
   stage: "receiving" | "keeping" | "laying" | "laid" | "failed";
   files: number;
   heads: number;
@@ -61,6 +61,9 @@ export class Refused extends Error {
   }
 }
 
+/** Nobody waits for the answer any more. */
+export class Ended extends Error {}
+
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 10_000;
 const LATER = new Set([408, 423, 425, 429, 500, 502, 503, 504, 507]);
@@ -73,19 +76,24 @@ export class Server {
   onWait: (why: string | null) => void = () => undefined;
   /** Called when a sign-in is needed; resolves when it is done. */
   signIn: () => Promise<void> = () => Promise.reject(new Refused(401, ""));
-  isStopped = false;
   private signedInMs = -1;
 
-  /** One request; null if the line is down or the server says "later". Throws Refused. */
+  /** until: ends what is asked here, also what is on its way */
+  constructor(private readonly until: AbortSignal | null = null) {}
+
+  /** One request; null if the line is down or the server says "later". Throws Refused; Ended once it is over. */
   async once(path: string, init: RequestInit = {}): Promise<Response | null> {
-    if (this.isStopped) throw new Refused(0, "");
+    this.check();
     const stop = new AbortController();
-    const timer = window.setTimeout(() => stop.abort(), PATIENCE_MS);
+    const end = (): void => stop.abort();
+    const timer = window.setTimeout(end, PATIENCE_MS);
+    this.until?.addEventListener("abort", end);
     const beganMs = performance.now();
     try {
       const language = document.documentElement.lang;
       const headers = { "Tus-Resumable": "1.0.0", ...init.headers };
       const answer = await fetch(`${path}?lang=${language}`, { ...init, headers, signal: stop.signal });
+      this.check();
       if (answer.status === 401) {
         if (beganMs >= this.signedInMs) await this.signIn(); // else it went with what was valid before
         this.signedInMs = performance.now();
@@ -99,12 +107,18 @@ export class Server {
       if (answer.ok || answer.status === 409 || answer.status === 460) return answer;
       throw new Refused(answer.status, await messageOf(answer));
     } catch (error) {
+      this.check();
       if (error instanceof Refused) throw error;
       this.onWait("");
       return null;
     } finally {
       window.clearTimeout(timer);
+      this.until?.removeEventListener("abort", end);
     }
+  }
+
+  private check(): void {
+    if (this.until?.aborted) throw new Ended();
   }
 
   /** The same until it is answered. */

@@ -1,0 +1,44 @@
+"""What the sender of a card says while it waits."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from flycam.pipeline import upload_sending
+from flycam.pipeline.upload_line import Line, Reply
+
+
+class AnsweringLine(Line):
+    """Hears the answers it is given, one after the other."""
+
+    def __init__(self, language: str, answers: list[dict[str, object]]) -> None:
+        self.noted: list[str] = []
+        super().__init__("http://server", None, 10.0, language, self.noted.append)
+        self._answers = answers
+
+    def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
+        return Reply(200, {}, json.dumps(self._answers.pop(0)).encode())
+
+
+@pytest.mark.parametrize(("language", "said"), [("en", "the store is away"), ("vi", "kho không trả lời")])
+def test_what_holds_a_card_up_on_the_server_is_said_once(
+    language: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upload_sending, "_POLL_S", 0.0)
+    held = {"sentence": "the store is away", "sentence_vi": "kho không trả lời"}
+    waits = {
+        "saved": False,
+        "stored": 0,
+        "stage": "laying",
+        "laid": None,
+        "progress": None,
+        "waits_for": held,
+    }
+    goes_on = {**waits, "waits_for": None}
+    keeping = AnsweringLine(language, [waits, waits, goes_on, {**goes_on, "saved": True}, {"parts": []}])
+    upload_sending._check_saved(keeping, "x", [], lambda *_: None)
+    laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
+    assert upload_sending._wait_for_map(laying, "x", lambda *_: None) == {"used": 1}
+    assert keeping.noted == laying.noted == [f"http://server: {said}"]

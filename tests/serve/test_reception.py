@@ -1,0 +1,122 @@
+"""The work behind uploads: what holds one up, and what is forgotten with it."""
+
+from __future__ import annotations
+
+import stat
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flycam.catalog.audit import Audit
+from flycam.errors import StorageTrouble
+from flycam.pipeline.upload import Upload, UploadFile
+from flycam.serve import reception as reception_module
+from flycam.serve.reception import Reception
+from flycam.serve.services import Services
+from tests.serve.world import make_workspace
+
+FILES = [UploadFile(path="a.jpg", size=4, modified_ms=1)]
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    return Services(workspace=make_workspace(tmp_path), uploads_dir=tmp_path / "uploads")
+
+
+@pytest.fixture
+def reception(services: Services) -> Iterator[Reception]:
+    reception = Reception(services)
+    yield reception
+    reception.stop()
+
+
+def filled(reception: Reception, data: bytes = b"abcd") -> Upload:
+    upload = reception.uploads.open("Lan", FILES)
+    writer = upload.writer(0, 0)
+    assert writer is not None and writer.write(data)
+    writer.close()
+    reception.wake()
+    return upload
+
+
+def until(is_so: Callable[[], object]) -> None:
+    for _ in range(200):
+        if is_so():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it never came")
+
+
+def test_what_held_an_upload_up_is_forgotten_with_it(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise StorageTrouble("the store is away; mend it", vi="kho không trả lời; hãy sửa")
+
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 60.0)
+    monkeypatch.setattr(reception_module, "keep_file", broken)
+    reception.start()
+    upload = filled(reception)
+    until(lambda: reception.trouble(upload))
+    reception.uploads.remove(upload)
+    monkeypatch.undo()
+    again = filled(reception)
+    assert again.upload_id == upload.upload_id
+    until(lambda: again.is_saved)  # at once: nothing of the old one's waiting is left
+    assert reception.trouble(again) is None
+
+
+def test_what_expires_is_in_the_audit_log(reception: Reception, services: Services) -> None:
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES, folder="Bản Lầu")
+    upload.touch(1.0)
+    reception._expire()
+    assert not reception.uploads.all()
+    lines = services.workspace.catalog.audit.lines()
+    assert [(one.what, one.subject, one.detail) for one in lines] == [
+        ("upload expired", upload.upload_id, "Lan: Bản Lầu, 0 of 1 files")
+    ]
+
+
+def test_a_database_that_is_away_stops_no_work(reception: Reception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing expires without a line in the audit log."""
+    reception.start()
+    upload = reception.uploads.open("Lan", FILES)
+    upload.touch(1.0)
+
+    def away(*_: object) -> None:
+        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+
+    monkeypatch.setattr(Audit, "append", away)
+    reception._expire()
+    assert reception.uploads.all() == [upload]
+
+
+def test_a_look_that_succeeds_ends_the_trouble_of_a_look(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first look ends without a word, the second says something."""
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 0.1)
+    program = tmp_path / "work"
+    program.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\n"
+        f"here = pathlib.Path({str(tmp_path)!r})\n"
+        "if (here / 'mended').exists():\n"
+        "    (here / 'uploads' / sys.argv[1] / 'look.json').write_text('{}')\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(reception_module, "_MOST_TRIES", 1000)
+    reception = Reception(replace(services, upload_work=(str(program),)))
+    reception.start()
+    try:
+        upload = filled(reception, b"ab")
+        until(lambda: reception.trouble(upload))
+        (tmp_path / "mended").touch()
+        until((upload.folder / "look.json").exists)
+        until(lambda: reception.trouble(upload) is None)
+    finally:
+        reception.stop()
