@@ -66,6 +66,9 @@ class Upload:
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.lock = threading.RLock()
+        self.reading = (
+            threading.Lock()
+        )  # held while a file goes to the evidence store: its path must not change
         self._journal = Journal(folder / JOURNAL)
         self._writers: dict[int, Writer] = {}
         self.offsets = [0] * len(self.manifest.files)
@@ -147,9 +150,10 @@ class Upload:
 
     def note_laid(self) -> None:
         """Write that the flight is on the map; its bytes are in the evidence store and go from here."""
-        self._note([(_LAID, 0, "-")])
-        self.is_laid = True
-        shutil.rmtree(self.folder / "card", ignore_errors=True)
+        with self.lock:  # also around the folder: given up and announced again, it would be another's
+            self._note([(_LAID, 0, "-")])
+            self.is_laid = True
+            shutil.rmtree(self.folder / "card", ignore_errors=True)
 
     def note_arrived(self, offsets: Sequence[tuple[int, int]]) -> None:
         """Acknowledge (number, offset) of files whose bytes are synced. Raises NotFound, StorageTrouble."""

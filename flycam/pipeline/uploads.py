@@ -41,6 +41,7 @@ PROMISE_S = 3600.0
 """Room is kept free for what an upload has not brought yet until nothing came for so long."""
 
 _JUMP_S = 60.0
+_READ_S = 10.0
 _LOG = logging.getLogger("flycam.uploads")
 _SPARE_BYTES = 1 << 30
 _COPIES = 2  # a file lies here and in the evidence store until it is on the map
@@ -166,20 +167,32 @@ class Uploads:
             )
             upload = self._make(manifest)
             self._uploads[upload_id] = upload
-        began(upload)
+        try:
+            began(upload)
+        except BaseException:
+            self.remove(upload)  # what nobody heard of did not begin
+            raise
         return upload
 
     def remove(self, upload: Upload) -> None:
         """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
-        Raises StorageTrouble where it cannot be taken away."""
-        with self._lock:
-            if upload.is_gone:
-                return  # its folder may be another's by now
-            upload.end()
-            del self._uploads[upload.upload_id]
-            self._unread.add(upload.upload_id)
-            self._erase(upload.folder)
-            self._unread.discard(upload.upload_id)
+        Raises StorageTrouble where it cannot be taken away, or not while the evidence store takes so long."""
+        if not upload.reading.acquire(timeout=_READ_S):
+            raise StorageTrouble(
+                f"{upload.manifest.label}: a file of it is being kept in the evidence store; delete it later",
+                vi=f"{upload.manifest.label}: một tệp đang được đưa vào kho lưu trữ; hãy xoá lại sau ít phút",
+            )
+        try:
+            with self._lock:
+                if upload.is_gone:
+                    return  # its folder may be another's by now
+                upload.end()
+                del self._uploads[upload.upload_id]
+                self._unread.add(upload.upload_id)
+                self._erase(upload.folder)
+                self._unread.discard(upload.upload_id)
+        finally:
+            upload.reading.release()
 
     def expires_s(self, upload: Upload) -> float | None:
         """When an upload is forgotten if nothing more happens, seconds since 1970. None: never, while it is

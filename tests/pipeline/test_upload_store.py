@@ -7,17 +7,20 @@ import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import DiskFull, InputUnusable, NotFound, StorageTrouble
+from flycam.pipeline import upload_keeping
 from flycam.pipeline import uploads as uploads_module
 from flycam.pipeline.upload import Manifest, UploadFile
 from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_names import checked_path, checked_photo_path, label_of
 from flycam.pipeline.uploads import Uploads
+from flycam.pipeline.workspace import Workspace
 
 
 def file(path: str, size: int) -> UploadFile:
@@ -298,6 +301,39 @@ def test_a_clock_that_is_set_forgets_nothing(tmp_path: Path, jump_s: float) -> N
     for clock in (now, uptime):
         clock[0] += uploads_module.UNFINISHED_S + 60.0
     assert store.expire() == [upload.upload_id]
+
+
+def test_what_is_read_into_the_evidence_store_is_not_given_up_under_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hashed before and copied after, zeros of the same card announced again would lie under its hash."""
+    monkeypatch.setattr(uploads_module, "_READ_S", 0.05)
+    store = Uploads(tmp_path)
+    upload = store.open("Lan", FILES)
+
+    def slow_keep(_workspace: object, path: Path) -> str:
+        with pytest.raises(StorageTrouble):
+            store.remove(upload)
+        assert path.is_file()
+        return "0" * 64
+
+    monkeypatch.setattr(upload_keeping, "keep", slow_keep)
+    upload_keeping.keep_file(cast("Workspace", None), upload, 0)
+    assert upload.stored
+    store.remove(upload)
+    with pytest.raises(NotFound):
+        upload_keeping.keep_file(cast("Workspace", None), upload, 1)
+
+
+def test_an_upload_that_nobody_could_note_did_not_begin(tmp_path: Path) -> None:
+    store = Uploads(tmp_path)
+
+    def away(_upload: object) -> None:
+        raise StorageTrouble("the database is away; mend it", vi="cơ sở dữ liệu không trả lời; hãy sửa")
+
+    with pytest.raises(StorageTrouble):
+        store.open("Lan", FILES, began=away)
+    assert not store.all() and [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
 def test_a_damaged_upload_stops_no_other_and_is_not_erased(
