@@ -79,8 +79,8 @@ def _in_words(layer: LayerRecord, now_ns: int) -> Json:
 
 
 def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Json:
-    """What a feature does not say itself, its layer says."""
-    valid_ns = layer.valid_ns if one.valid_ns is None else one.valid_ns
+    """Whose a thing is its layer says where its file does not; of when it is, only what was read with it: the
+    layer's own time is that of its newest thing."""
     return {
         "layer_id": layer.layer_id,
         "number": one.number,
@@ -89,6 +89,6 @@ def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Jso
         "owner": one.owner or layer.owner or None,
         "status": one.status or None,
         "condition": one.condition.value,
-        "valid": iso_or_none(valid_ns),
-        "stale": is_stale(valid_ns, now_ns, has_status=layer.has_status),
+        "valid": iso_or_none(one.valid_ns),
+        "stale": is_stale(one.valid_ns, now_ns, has_status=layer.has_status),
     }
