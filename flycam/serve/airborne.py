@@ -19,9 +19,10 @@ from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
 from flycam.frame.airborne import Airborne, LinkState, Phase
 from flycam.frame.left_out import left_out_said
+from flycam.frame.moment import iso
 from flycam.serve.guard import viewer
 from flycam.serve.ranges import StoreHere
-from flycam.serve.wording import Json, iso, iso_or_none
+from flycam.serve.wording import Json, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

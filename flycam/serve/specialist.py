@@ -9,13 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.frame.moment import iso
 from flycam.frame.specialist import is_stale, stale_after_s
 from flycam.pipeline.fetching import is_address
-from flycam.serve.communes import parse_bounds
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
-from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
+from flycam.serve.wording import Json, collection, feature, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
