@@ -310,7 +310,7 @@ class LayerRecord:
     owner         who answers for it; empty: not said
     source        the file's path or the address that it is refreshed from
     sha256        of the bytes it was read from, which are kept as evidence
-    valid_ns      when it stood so; None: nobody said
+    valid_ns      when it stood so, or its newest feature did; None: nobody said
     added_ns      when it came first; `refreshed_ns`: when it was read last
     features      how many it has, `troubles` of them with a status that is trouble
     has_status    whether it says of anything how it stands
@@ -333,7 +333,8 @@ class LayerRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerFeatureRecord:
-    """One thing of a specialist layer; empty text and None: its own file does not say, the layer may."""
+    """One thing of a specialist layer. Empty text: its own file does not say, the layer may; `valid_ns` None:
+    nobody says when it stood so."""
 
     number: int
     name: str

@@ -26,6 +26,13 @@ def ns_of(moment: datetime) -> int:
     return (since.days * 86_400 + since.seconds) * _NS + since.microseconds * 1000
 
 
+def iso(ns: int, timespec: str = "milliseconds") -> str:
+    """UTC nanoseconds as "2024-09-10T03:15:00.000Z"; `timespec` as of `datetime.isoformat`. What is finer is
+    cut off."""
+    moment = datetime.fromtimestamp(ns // 1_000_000 / 1000, UTC)
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
+
+
 def parse_moment(text: str) -> int | None:
     """UTC nanoseconds of "2024-09-10T03:15Z", "2024-09-10 10:15", "10/09/2024", "10/09/2024 10:15" or
     "10:15 10/09/2024"; without a zone it is Vietnam's (UTC+7). None if it is none of them."""

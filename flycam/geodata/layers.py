@@ -97,12 +97,13 @@ def read_layer(path: Path, kind: LayerKind, *, most_features: int = MOST_FEATURE
     features: list[LayerFeature] = []
     repaired: list[str] = []
     removed: list[str] = []
-    linked = holds_network_link(path)
+    layers = read_vector_layers(path, most_features=most_features)
+    linked = holds_network_link(path)  # only now: nothing is unpacked before it was looked at
     if linked:
         en = f"{path.name}: points elsewhere (NetworkLink), which is not followed: what lies there is missing"
         vi = f"{path.name}: tệp trỏ tới nơi khác (NetworkLink); flycam không tải theo, phần đó chưa có"
         remarks.append((en, vi))
-    for layer in read_vector_layers(path, most_features=most_features):
+    for layer in layers:
         features += _features_of(layer, path, repaired, removed, remarks)
     if not features:
         raise _empty(path, linked=linked)

@@ -15,6 +15,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError, FieldE
 
 from flycam.errors import BoundaryInvalid, CrsMissing, SourceUnreadable
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.vector_drivers import DRIVERS, confine
 from flycam.geodata.vector_kind import check_vector_file
 
 Geometries = NDArray[np.object_]
@@ -70,11 +71,15 @@ def read_vector_layers(
             vi=f"{path}: không có tệp này; hãy kiểm tra đường dẫn",
         )
     check_vector_file(path)
+    confine()
     try:
         kinds = {str(name): kind for name, kind in pyogrio.list_layers(path) if kind is not None}
         names = [name for name, kind in kinds.items() if not any(word in kind for word in passing_over)]
+        infos = [pyogrio.read_info(path, layer=name, force_feature_count=True) for name in names]
+        if strange := {str(info["driver"]) for info in infos} - DRIVERS:
+            raise DataSourceError(f"taken for {', '.join(sorted(strange))}")
         if most_features is not None:
-            _check_count(path, names, most_features)
+            _check_count(path, sum(info["features"] for info in infos), most_features)
         return [_read_layer(path, name) for name in names]
     except _READ_ERRORS as error:
         raise SourceUnreadable(
@@ -83,8 +88,7 @@ def read_vector_layers(
         ) from error
 
 
-def _check_count(path: Path, names: list[str], most: int) -> None:
-    count = sum(pyogrio.read_info(path, layer=name, force_feature_count=True)["features"] for name in names)
+def _check_count(path: Path, count: int, most: int) -> None:
     if count > most:
         raise SourceUnreadable(
             f"{path.name}: holds {count} features, more than the {most} taken: cut it to the province",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +13,8 @@ import shapely
 
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
 from flycam.errors import NotFound, OptionUnusable
-from flycam.frame.specialist import LayerKind
+from flycam.frame.agreement import agreed
+from flycam.frame.specialist import AHEAD_NS, LayerKind
 from flycam.geodata.layers import LayerFeature, LayerImport, Remark, read_layer
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.fetching import fetch, is_address
@@ -30,7 +31,8 @@ class LayerAsked:
     source    a file's path, or an http(s) address
     name      None: as the file is called; the same name again replaces what is there
     owner     None: as it was before, else not said
-    valid_ns  when it stood so; None: as its features, else the address's answer, say
+    valid_ns  when it stood so; None: as its features, else the address's answer, say. A feature without a
+              time of its own takes this or the address's, never another feature's
     """
 
     source: str
@@ -98,12 +100,13 @@ def _enter(
         found = read_layer(path, asked.kind)
         sha256 = keep(workspace, path)
     now_ns = workspace.clock_ns()
-    features = [_feature(number, one) for number, one in enumerate(found.features)]
+    fetched_ns = (modified_ns or now_ns) if is_address(asked.source) else None
+    said_ns = fetched_ns if asked.valid_ns is None else asked.valid_ns
+    features = [_feature(number, one, said_ns) for number, one in enumerate(found.features)]
     before = _known(workspace, name)
     moments = [one.valid_ns for one in found.features if one.valid_ns is not None]
     boxes = shapely.total_bounds([one.geometry for one in found.features])
     west, south, east, north = (float(side) for side in boxes)
-    fetched_ns = (modified_ns or now_ns) if is_address(asked.source) else None
     layer = LayerRecord(
         layer_id=before.layer_id if before else _id_of(name),
         name=name,
@@ -111,7 +114,7 @@ def _enter(
         owner=asked.owner if asked.owner is not None else (before.owner if before else ""),
         source=asked.source if is_address(asked.source) else str(Path(asked.source).resolve()),
         sha256=sha256,
-        valid_ns=asked.valid_ns or max(moments, default=fetched_ns),
+        valid_ns=max(moments, default=said_ns) if asked.valid_ns is None else asked.valid_ns,
         added_ns=before.added_ns if before else now_ns,
         refreshed_ns=now_ns,
         features=len(features),
@@ -122,7 +125,7 @@ def _enter(
     workspace.catalog.layers.put(layer, features)
     detail = f"{layer.name}: {layer.kind}, {layer.features} from {_shown(asked.source)}, sha256 {sha256}"
     workspace.catalog.audit.append(who, what, layer.layer_id, detail, at_ns=now_ns)
-    return layer, replace(found, remarks=(*found.remarks, *_remarks(workspace, layer)))
+    return layer, replace(found, remarks=(*found.remarks, *_remarks(workspace, layer, features)))
 
 
 @contextmanager
@@ -149,7 +152,8 @@ def _id_of(name: str) -> str:
     return f"layer-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
 
 
-def _feature(number: int, one: LayerFeature) -> LayerFeatureRecord:
+def _feature(number: int, one: LayerFeature, said_ns: int | None) -> LayerFeatureRecord:
+    """A feature as it is kept; `said_ns` is when all that say nothing stood so."""
     west, south, east, north = one.geometry.bounds
     return LayerFeatureRecord(
         number=number,
@@ -157,7 +161,7 @@ def _feature(number: int, one: LayerFeature) -> LayerFeatureRecord:
         owner=one.owner,
         status=one.status,
         condition=one.condition,
-        valid_ns=one.valid_ns,
+        valid_ns=said_ns if one.valid_ns is None else one.valid_ns,
         wkb=shapely.to_wkb(one.geometry),
         bounds_lonlat_deg=(west, south, east, north),
     )
@@ -168,12 +172,22 @@ def _shown(source: str) -> str:
     return source.partition("?")[0] if is_address(source) else Path(source).name
 
 
-def _remarks(workspace: Workspace, layer: LayerRecord) -> list[Remark]:
+def _remarks(
+    workspace: Workspace, layer: LayerRecord, features: Sequence[LayerFeatureRecord]
+) -> list[Remark]:
     """What the person should know of where and when."""
     said: list[Remark] = []
     if layer.valid_ns is None:
         en = "nobody says when it stood so; the map shows it as old: give --valid-time"
         vi = "không rõ số liệu ở thời điểm nào, bản đồ sẽ ghi là cũ; hãy ghi --valid-time"
+        said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
+    elif undated := sum(one.valid_ns is None for one in features):
+        en = agreed(f"{undated} features do not say when they stood so; the map shows them as old")
+        vi = f"{undated} đối tượng không ghi thời điểm, bản đồ sẽ ghi là cũ; hãy ghi --valid-time"
+        said.append((f"{layer.name}: {en}: give --valid-time", f"{layer.name}: {vi}"))
+    if layer.valid_ns is not None and layer.valid_ns - workspace.clock_ns() > AHEAD_NS:
+        en = "says of a time that is still to come, and the map shows it as old: check the time and its zone"
+        vi = "ghi thời điểm chưa tới, bản đồ sẽ ghi là cũ; hãy kiểm tra giờ và múi giờ"
         said.append((f"{layer.name}: {en}", f"{layer.name}: {vi}"))
     home = workspace.catalog.boundaries.extent()
     if home is not None and not _near(layer.bounds_lonlat_deg, home):

@@ -33,7 +33,8 @@ def as_kept(data: bytes) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # odd metadata, which is thrown away
             with Image.open(io.BytesIO(data), formats=tuple(_MOST_PIXELS)) as photo:
-                if photo.width * photo.height > _MOST_PIXELS[photo.format or "PNG"]:
+                # a JPEG with more pictures behind the first (MPO, of phones) is one: the first is kept
+                if photo.width * photo.height > _MOST_PIXELS.get(photo.format or "PNG", _MOST_PIXELS["JPEG"]):
                     raise _too_large()
                 photo.draft("RGB", (_SIDE_PX, _SIDE_PX))  # a JPEG is decoded no finer than is kept
                 upright = ImageOps.exif_transpose(photo)

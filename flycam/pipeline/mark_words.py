@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 import shapely
 
 from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.records import MarkLine
+from flycam.frame.moment import iso
 from flycam.pipeline.national import national_place
 
 _DECIMALS = 7
@@ -32,7 +32,7 @@ def mark_feature(line: MarkLine, boundaries: Boundaries | None) -> dict[str, Any
         "status": line.status.value,
         "note": line.note,
         "author": line.author,
-        "time": _iso(line.at_ns),
+        "time": iso(line.at_ns, "seconds"),
         "photo": line.photo_sha256,
     }
     if boundaries is not None:
@@ -50,7 +50,3 @@ def mark_feature(line: MarkLine, boundaries: Boundaries | None) -> dict[str, Any
         "geometry": json.loads(shapely.to_geojson(shape)),
         "properties": said,
     }
-
-
-def _iso(ns: int) -> str:
-    return datetime.fromtimestamp(ns // 10**9, UTC).isoformat().replace("+00:00", "Z")

@@ -52,8 +52,8 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     shape = _shape(asked)
     note = _text(asked.note)
     lines = _lines(workspace, asked.mark_id)
-    last = lines[-1] if lines else None
-    if last is None and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
+    seen = _seen(lines, asked.based_on)
+    if not lines and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
         raise NotFound(
             f"{asked.event_id[:40]}: there is no such event; a mark belongs to one",
             vi=f"{asked.event_id[:40]}: không có sự kiện này; mỗi dấu phải thuộc một sự kiện",
@@ -62,11 +62,11 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     line = MarkLine(
         mark_id=asked.mark_id,
         version=asked.based_on + 1,
-        event_id=last.event_id if last else asked.event_id,
+        event_id=lines[0].event_id if lines else asked.event_id,
         kind=asked.kind,
         status=asked.status,
         note=note,
-        photo_sha256=last.photo_sha256 if last else None,
+        photo_sha256=seen.photo_sha256 if seen else None,
         author=who,
         at_ns=workspace.clock_ns(),
         wkb=shapely.to_wkb(shape),
@@ -83,24 +83,43 @@ def add_photo(workspace: Workspace, mark_id: str, based_on: int, data: bytes, wh
     keep_bytes(workspace, kept, sha256)
     workspace.store.flush()
     line = replace(
-        lines[-1], version=based_on + 1, photo_sha256=sha256, author=who, at_ns=workspace.clock_ns()
+        _seen(lines, based_on) or lines[-1],
+        version=based_on + 1,
+        photo_sha256=sha256,
+        author=who,
+        at_ns=workspace.clock_ns(),
     )
     return _append(workspace, line, lines)
 
 
+def _seen(lines: Sequence[MarkLine], based_on: int) -> MarkLine | None:
+    """The line that somebody saw who changes a mark; None of a new one."""
+    return next((one for one in lines if one.version == based_on), None)
+
+
 def _append(workspace: Workspace, line: MarkLine, lines: Sequence[MarkLine]) -> MarkLine:
-    there = next((one for one in lines if one.version == line.version), None)
-    if there is not None and replace(there, at_ns=line.at_ns) == line:
+    if there := _written(line, lines):
         return there  # an answer got lost on the way, and the same was sent again
     if line.version != len(lines) + 1:
         raise StoreConflict(
             f"{line.mark_id}: somebody changed this mark meanwhile; look at it again",
             vi=f"{line.mark_id}: dấu này đã được người khác sửa; hãy xem lại rồi sửa tiếp",
         )
-    workspace.catalog.marks.append(line)
+    try:
+        workspace.catalog.marks.append(line)
+    except StoreConflict:
+        # the same, sent twice, may have been under way at the same time
+        if there := _written(line, workspace.catalog.marks.history(line.mark_id)):
+            return there
+        raise
     detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
     workspace.catalog.audit.append(line.author, "mark", line.mark_id, detail, at_ns=line.at_ns)
     return line
+
+
+def _written(line: MarkLine, lines: Sequence[MarkLine]) -> MarkLine | None:
+    """The line that says the same, whenever it came."""
+    return next((one for one in lines if replace(one, at_ns=line.at_ns) == line), None)
 
 
 def _lines(workspace: Workspace, mark_id: str) -> list[MarkLine]:

@@ -21,11 +21,12 @@ from flycam.catalog.withheld import withheld
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.airborne import Airborne, LinkState, Phase
 from flycam.frame.left_out import left_out_said
+from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.ranges import StoreHere
-from flycam.serve.wording import Json, iso, iso_or_none
+from flycam.serve.wording import Json, iso_or_none
 from flycam.store import keys
 
 router = APIRouter(dependencies=[Depends(viewer)])

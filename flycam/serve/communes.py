@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 
 from flycam.catalog.records import BoundsLonLat, CommuneRecord
-from flycam.errors import InputUnusable
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.rectangle import parse_bounds
 from flycam.serve.wording import Json, collection, feature
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -38,25 +38,6 @@ def communes(
 def extent(catalog: CatalogHere, on: date | None = None) -> BoundsLonLat | None:
     """(west, south, east, north) in degrees of all boundaries in force; null where none is known."""
     return catalog.boundaries.extent(on)
-
-
-def parse_bounds(text: str | None) -> BoundsLonLat | None:
-    """ "west,south,east,north" in degrees; InputUnusable if it is anything else."""
-    if text is None:
-        return None
-    try:
-        west, south, east, north = (float(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputUnusable(
-            f"bounds={text}: give west,south,east,north in degrees",
-            vi=f"bounds={text}: hãy ghi tây,nam,đông,bắc bằng độ",
-        ) from error
-    if not (west <= east and south <= north):
-        raise InputUnusable(
-            f"bounds={text}: west must not exceed east, nor south north",
-            vi=f"bounds={text}: phía tây không được lớn hơn phía đông, phía nam không lớn hơn phía bắc",
-        )
-    return west, south, east, north
 
 
 def _feature(commune: CommuneRecord, tolerance_m: float) -> Json:

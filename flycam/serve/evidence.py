@@ -24,6 +24,7 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound
 from flycam.frame.flight import is_plane
 from flycam.frame.frame import Layer, frame_id_of
+from flycam.frame.moment import iso
 from flycam.frame.tile import NO_SOURCE
 from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
@@ -38,7 +39,7 @@ from flycam.serve.guard import viewer
 from flycam.serve.live_error import live_error_m
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
-from flycam.serve.wording import Json, geometry, iso
+from flycam.serve.wording import Json, geometry
 from flycam.store import keys
 
 router = APIRouter()

@@ -11,6 +11,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
+from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.readout import readouts_said
@@ -18,7 +19,7 @@ from flycam.serve.guard import viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
 from flycam.serve.services import Services
-from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
+from flycam.serve.wording import Json, collection, feature, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

@@ -15,10 +15,10 @@ from flycam.errors import NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
-from flycam.serve.communes import parse_bounds
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator, viewer
+from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
 from flycam.serve.wording import Json
 from flycam.store import keys

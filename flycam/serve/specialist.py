@@ -9,13 +9,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.frame.moment import iso
 from flycam.frame.specialist import is_stale, stale_after_s
 from flycam.pipeline.fetching import is_address
-from flycam.serve.communes import parse_bounds
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
-from flycam.serve.wording import Json, collection, feature, iso, iso_or_none
+from flycam.serve.wording import Json, collection, feature, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
@@ -79,8 +80,8 @@ def _in_words(layer: LayerRecord, now_ns: int) -> Json:
 
 
 def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Json:
-    """What a feature does not say itself, its layer says."""
-    valid_ns = layer.valid_ns if one.valid_ns is None else one.valid_ns
+    """Whose a thing is its layer says where its file does not; of when it is, only what was read with it: the
+    layer's own time is that of its newest thing."""
     return {
         "layer_id": layer.layer_id,
         "number": one.number,
@@ -89,6 +90,6 @@ def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Jso
         "owner": one.owner or layer.owner or None,
         "status": one.status or None,
         "condition": one.condition.value,
-        "valid": iso_or_none(valid_ns),
-        "stale": is_stale(valid_ns, now_ns, has_status=layer.has_status),
+        "valid": iso_or_none(one.valid_ns),
+        "stale": is_stale(one.valid_ns, now_ns, has_status=layer.has_status),
     }

@@ -11,10 +11,11 @@ from fastapi.responses import JSONResponse
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.moment import iso
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.imaged import outline_on_show
-from flycam.serve.wording import Json, geometry, iso, iso_or_none
+from flycam.serve.wording import Json, geometry, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Request, Response
 from PIL import Image
 
+from flycam.frame.moment import iso
 from flycam.geodata.hillshade import hillshade_tile, palette
 from flycam.geometry.grid import TileId
 from flycam.pipeline.terrain import registered_dems
@@ -17,7 +18,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.views import EMPTY
-from flycam.serve.wording import Json, iso
+from flycam.serve.wording import Json
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
+from flycam.frame.moment import iso
 from flycam.pipeline.upload import Upload
 from flycam.pipeline.upload_files import LAID, LOOK
 from flycam.pipeline.uploads import MAX_FILES
 from flycam.serve.reception import Reception, progress_of, said_in
-from flycam.serve.wording import iso
 
 Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]
 

@@ -14,12 +14,13 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import RecordedPiece, Role
 from flycam.catalog.withheld import withheld
 from flycam.errors import AccessDenied, NotFound
+from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
-from flycam.serve.wording import Json, iso
+from flycam.serve.wording import Json
 from flycam.store import keys
 
 router = APIRouter()

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.frame.flight import Flight, FlightState
+from flycam.frame.moment import iso
 from flycam.geometry.grid import (
     HALF_WORLD_M,
     TILE_SIZE_PX,
@@ -24,7 +25,6 @@ from flycam.geometry.grid import (
 )
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.wording import iso
 
 router = APIRouter(dependencies=[Depends(viewer)])
 

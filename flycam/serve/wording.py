@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any
 
 import shapely
 
+from flycam.frame.moment import iso
+
 Json = dict[str, Any]
 
 _METRES_PER_DEGREE = 111_320.0
-
-
-def iso(ns: int) -> str:
-    """UTC nanoseconds as "2024-09-10T03:15:00.000Z"."""
-    moment = datetime.fromtimestamp(ns // 1_000_000 / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def iso_or_none(ns: int | None) -> str | None:

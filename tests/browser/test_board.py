@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import APIResponse, Page, Route, expect
 
 from flycam.catalog.records import MarkLine, Role
+from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.layers import LayerAsked, add_layer, refresh_layer
+from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
@@ -30,6 +32,15 @@ VIEW = f"map=17/{LAT - 0.0015}/{LON + 0.0042}"
 MAST = (LON + 0.0042, LAT - 0.0015)
 HOUR = 3600 * 10**9
 SCRIPT = "<script>alert(1)</script>"
+MARK = MarkAsked(
+    mark_id="mark-0123456789abcdef",
+    based_on=0,
+    event_id=REAL,
+    kind=MarkKind.RESCUE,
+    status=MarkStatus.OPEN,
+    note="trên mái",
+    places=[(MAST[0] + 0.001, MAST[1])],
+)
 
 
 @dataclass(frozen=True)
@@ -224,6 +235,74 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(board: Board, o
     page.locator(".mark-form .save").click()
     expect(page.locator(".mark-form .warning")).to_contain_text("người khác sửa")
     assert _only(board).author == "Minh"
+
+
+def test_what_stays_on_the_screen_becomes_old_there(board: Board, open_page: OpenPage) -> None:
+    put_masts(board, "Mất sóng", 6 * HOUR - 60 * 10**9)
+    write_mark(board.workspace, MARK, "Lan")
+    (layer,) = board.workspace.catalog.layers.all()
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}&special={layer.layer_id}", url=board.url)
+    settled(page)
+    row = page.locator(".specialist li", has_text="Trạm BTS")
+    expect(row).not_to_contain_text("CŨ")
+    age = page.locator(".mark-row small").text_content()
+    tap_place(page, MAST)
+    expect(page.locator(".card")).to_contain_text("Mất sóng")
+    fresh = around(page, MAST)
+    # the page's clock alone goes on; it looks at it every 20 s
+    page.evaluate("(() => { const now = Date.now; Date.now = () => now() + 5 * 60_000; })()")
+    expect(row).to_contain_text("CŨ", timeout=30_000)
+    expect(page.locator(".card")).to_contain_text("Số liệu cũ")
+    assert page.locator(".mark-row small").text_content() != age
+    settled(page)
+    assert (around(page, MAST) != fresh).any()
+
+
+def test_what_was_not_answered_is_sent_again_before_the_change(board: Board, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    page.locator(".mark-begin").click()
+    click_map(page, 0.45, 0.5)
+    page.locator(".mark-form [name=note]").fill("lần một")
+
+    def lose(route: Route) -> None:
+        route.fetch()  # written, but the answer gets lost
+        route.abort()
+
+    page.route(re.compile("/api/marks/mark-"), lose)
+    page.locator(".mark-form .save").click()
+    expect(page.locator(".mark-form .warning")).to_be_visible()
+    page.unroute(re.compile("/api/marks/mark-"))
+    page.locator(".mark-form [name=note]").fill("lần hai")
+    page.locator(".mark-form .save").click()
+    expect(page.locator(".card")).to_contain_text("lần hai")
+    history = board.workspace.catalog.marks.history(_only(board).mark_id)
+    assert [line.note for line in history] == ["lần một", "lần hai"]
+
+
+def test_a_late_answer_does_not_take_the_place_of_a_newer_one(board: Board, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{VIEW}", url=board.url)
+    settled(page)
+    late: list[tuple[Route, APIResponse]] = []
+
+    def hold_first(route: Route) -> None:
+        if late:
+            route.continue_()
+        else:
+            late.append((route, route.fetch()))
+
+    page.route(re.compile(r"/api/marks\?"), hold_first)
+    write_mark(board.workspace, MARK, "Lan")
+    for _ in range(100):
+        if late:
+            break
+        page.wait_for_timeout(100)
+    write_mark(board.workspace, replace(MARK, based_on=1, note="mới hơn"), "Lan")
+    expect(page.locator(".marks")).to_contain_text("mới hơn")
+    ((route, answer),) = late
+    route.fulfill(response=answer)
+    page.wait_for_timeout(500)
+    expect(page.locator(".marks")).to_contain_text("mới hơn")
 
 
 def test_a_viewer_sees_marks_and_cannot_make_them(board: Board, open_page: OpenPage) -> None:

@@ -8,9 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.moment import ns_of, parse_moment
+from flycam.frame.moment import iso, ns_of, parse_moment
 
 MORNING = 1_725_938_100 * 10**9  # 10/09/2024 10:15 in Việt Nam
+
+
+def test_a_moment_is_spelled_in_one_way_and_read_back() -> None:
+    assert iso(MORNING + 1_999_999) == "2024-09-10T03:15:00.001Z"
+    assert iso(MORNING + 999_999_999, "seconds") == "2024-09-10T03:15:00Z"
+    assert parse_moment(iso(MORNING)) == MORNING
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
+import subprocess
+import sys
+import textwrap
+import tracemalloc
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +21,10 @@ import shapely
 
 from flycam.errors import CrsMissing, LayerInvalid, SourceUnreadable
 from flycam.frame.specialist import Condition, LayerKind
-from flycam.geodata import vector_kind
+from flycam.geodata import vector_file, vector_kind
 from flycam.geodata.crs import WGS84, transform_points
 from flycam.geodata.layers import read_layer
+from flycam.geodata.vector_drivers import DRIVERS
 
 LON, LAT = 104.8, 21.9
 MASTS = [("Trạm Nậm Lúc", "mất sóng", LON, LAT), ("Trạm Bản Liền", "hoạt động", LON + 0.02, LAT)]
@@ -184,6 +192,43 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
         read_layer(path, LayerKind.OTHER)
 
 
+@pytest.mark.parametrize("name", ["a.kmz", "a.zip"])
+def test_a_bomb_of_kml_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setattr(vector_kind, "MOST_BYTES", 1 << 20)
+    path = tmp_path / name
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("doc.kml", KML.format(PLACEMARK) + " " * (64 << 20))
+    tracemalloc.start()
+    try:
+        with pytest.raises(SourceUnreadable, match="would unpack to"):
+            read_layer(path, LayerKind.OTHER)
+        assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("offset", "value"), [(6, 1), (8, 99)], ids=["encrypted", "packed otherwise"])
+def test_an_archive_that_cannot_be_unpacked_is_said(tmp_path: Path, offset: int, value: int) -> None:
+    path = tmp_path / "a.kmz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("doc.kml", KML.format(PLACEMARK))
+    data = bytearray(path.read_bytes())
+    data[offset] = value
+    data[data.index(b"PK\x01\x02") + offset + 2] = value
+    path.write_bytes(data)
+    with pytest.raises(SourceUnreadable, match=r"^a\.kmz: cannot be read"):
+        read_layer(path, LayerKind.MAST)
+
+
+def test_a_kmz_is_read_and_its_network_link_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.kmz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("doc.kml", KML.format(PLACEMARK + LINK))
+    found = read_layer(path, LayerKind.MAST)
+    assert len(found.features) == 1
+    assert "NetworkLink" in found.remarks[0][0]
+
+
 VRT = (
     '<OGRVRTDataSource><OGRVRTLayer name="x"><SrcDataSource>{}</SrcDataSource></OGRVRTLayer>'
     "</OGRVRTDataSource>"
@@ -201,6 +246,105 @@ def test_formats_that_name_other_files_are_not_opened_whatever_they_are_called(t
             archive.writestr(inner, VRT.format(secret))
         with pytest.raises(SourceUnreadable, match=rf"^a\.zip/{inner}|^a\.zip"):
             read_layer(tmp_path / "a.zip", LayerKind.OTHER)
+
+
+@contextmanager
+def nobody_calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An address of this machine where no call may arrive."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/secret.geojson"
+        with pytest.raises(TimeoutError):
+            listener.accept()
+
+
+VRT_DISGUISED = {
+    "comment.kml": "<OGRVRTDataSource><!-- <kml> -->{}",
+    "prolog.kml": '<?xml version="1.0"?><!-- <kml> --><OGRVRTDataSource>{}',
+    "attribute.kml": '<OGRVRTDataSource a="<kml"><kml/>{}',
+    "inside.kml": "<kml><!-- <OGRVRTDataSource> -->{}",
+    "bom.kml": "\ufeff <OGRVRTDataSource><kml/>{}",
+    "dtd.kml": "<!DOCTYPE kml><OGRVRTDataSource><kml/>{}",
+    "line.geojson": '{{"a":1}}\n<OGRVRTDataSource>{}',
+    "value.json": '{{"a":"<ogrvrtdatasource>"}}<OGRVRTDataSource>{}',
+}
+
+
+@pytest.mark.parametrize("name", VRT_DISGUISED)
+@pytest.mark.parametrize("zipped", [False, True])
+def test_a_vrt_in_disguise_reads_neither_files_nor_addresses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, zipped: bool
+) -> None:
+    secret = geojson(tmp_path / "secret.geojson", [({"name": "bí mật"}, point())])
+    with nobody_calls(monkeypatch) as address:
+        for source in (str(secret), address, f"/vsicurl/{address}"):
+            inner = VRT.removeprefix("<OGRVRTDataSource>").format(source).replace('"x"', '"secret"')
+            text = VRT_DISGUISED[name].format(inner)
+            path = tmp_path / name
+            path.write_text(text, encoding="utf-8")
+            if zipped:
+                path = tmp_path / "a.zip"
+                with zipfile.ZipFile(path, "w") as archive:
+                    archive.writestr(name, text)
+            with pytest.raises(SourceUnreadable, match="cannot be read"):
+                read_layer(path, LayerKind.OTHER)
+
+
+def test_gdal_itself_opens_no_other_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the look at a file's bytes might miss."""
+    secret = geojson(tmp_path / "secret.geojson", [({"name": "bí mật"}, point())])
+    (tmp_path / "a.kml").write_text(VRT.format(secret).replace('"x"', '"secret"'), encoding="utf-8")
+    monkeypatch.setattr(vector_file, "check_vector_file", lambda path: None)
+    with pytest.raises(SourceUnreadable):
+        read_layer(tmp_path / "a.kml", LayerKind.OTHER)
+    script = """
+        import sys
+        from pathlib import Path
+        from flycam.geodata import vector_drivers, vector_file
+        vector_drivers.confine()
+        import pyogrio
+        print(sorted(pyogrio.list_drivers()))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == str(sorted(DRIVERS | {"MEM"}))
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        '"crs":{"type":"link","properties":{"href":"%s"}}',
+        '"CRS" : {"properties":{"url":"%s"},"type":"URL"}',
+        '"c\\u0072s":{"type":"l\\u0069nk","properties":{"href":"%s"}}',
+    ],
+)
+def test_an_address_of_a_crs_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, crs: str) -> None:
+    path = geojson(tmp_path / "a.geojson", [({"name": "a"}, point())])
+    with nobody_calls(monkeypatch) as address:
+        path.write_text(path.read_text()[:-1] + "," + crs % address + "}")
+        if "u0072" in crs:  # not seen by us: GDAL asks nobody, and takes degrees
+            assert len(read_layer(path, LayerKind.MAST).features) == 1
+            return
+        with pytest.raises(SourceUnreadable, match=r"^a\.geojson: states its coordinate .* by an address"):
+            read_layer(path, LayerKind.MAST)
+
+
+def test_a_named_crs_and_an_address_among_properties_are_read(tmp_path: Path) -> None:
+    path = geojson(tmp_path / "a.geojson", [({"name": "a", "url": "http://listed.vn/"}, point())])
+    named = '{"crs":{"type":"name","properties":{"name":"urn:ogc:def:crs:OGC:1.3:CRS84"}},'
+    path.write_text(named + path.read_text()[1:])
+    assert len(read_layer(path, LayerKind.MAST).features) == 1
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", "<!-- of <Google> Earth -->\n"])
+def test_kml_may_begin_with_a_mark_a_prolog_or_a_comment(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "a.kml"
+    text = KML.format(PLACEMARK)
+    path.write_text(before + (text.split("?>")[1] if "!" in before else text), encoding="utf-8")
+    assert len(read_layer(path, LayerKind.MAST).features) == 1
 
 
 @pytest.mark.parametrize(

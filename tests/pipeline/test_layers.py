@@ -152,6 +152,44 @@ def test_a_file_of_another_country_and_one_that_nobody_dated_are_said(
     assert "far from the communes" in english[1] and "nơi khác" in vietnamese[1]
 
 
+def two_things(path: Path, moment: str) -> Path:
+    """One thing with a time, and one without."""
+    layer_file(path)
+    said = json.loads(path.read_text(encoding="utf-8"))
+    first = said["features"][0]
+    first["properties"]["cap_nhat"] = moment
+    second = {**first, "properties": {"ten": "Trạm B", "tinh_trang": "hoạt động"}}
+    path.write_text(json.dumps({**said, "features": [first, second]}), encoding="utf-8")
+    return path
+
+
+def moments(workspace: Workspace) -> list[int | None]:
+    (layer,) = workspace.catalog.layers.all()
+    found, _ = workspace.catalog.layers.features(layer.layer_id, None, 10)
+    return [one.valid_ns for one in sorted(found, key=lambda one: one.number)]
+
+
+def test_a_thing_without_a_time_takes_no_other_things(
+    workspace: Workspace, tmp_path: Path, server: str
+) -> None:
+    path = two_things(tmp_path / "a.geojson", "10:15 10/09/2024")
+    layer, found = add_layer(workspace, asked(path), "Lan")
+    assert (layer.valid_ns, moments(workspace)) == (1_725_938_100 * 10**9, [1_725_938_100 * 10**9, None])
+    english, vietnamese = zip(*found.remarks, strict=True)
+    assert english[0].startswith("a: 1 feature does not say when")
+    assert "--valid-time" in english[0] and "--valid-time" in vietnamese[0]
+    _, found = refresh_layer(workspace, "a", "Lan", valid_ns=7)
+    assert (moments(workspace), found.remarks) == ([1_725_938_100 * 10**9, 7], ())
+    remove_layer(workspace, "a", "Lan")
+    add_layer(workspace, asked(f"http://{server}/layer.geojson"), "Lan", [server])
+    assert moments(workspace) == [1_725_938_100 * 10**9]  # as the address says
+
+
+def test_a_time_that_is_still_to_come_is_said(workspace: Workspace, tmp_path: Path) -> None:
+    _, found = add_layer(workspace, asked(two_things(tmp_path / "a.geojson", "10:15 10/09/2124")), "Lan")
+    assert "still to come" in found.remarks[-1][0] and "múi giờ" in found.remarks[-1][1]
+
+
 @pytest.mark.parametrize("name", ["  ", "x" * 101, "a\u0007"])
 def test_a_name_that_cannot_be_is_refused(workspace: Workspace, tmp_path: Path, name: str) -> None:
     with pytest.raises(OptionUnusable, match="--name"):

@@ -11,6 +11,8 @@ import pytest
 import shapely
 from PIL import Image
 
+from flycam.catalog.marks import Marks
+from flycam.catalog.records import MarkLine
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable, StoreConflict
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
@@ -58,6 +60,38 @@ def test_every_change_is_a_line_and_a_line_in_the_audit_log(workspace: Workspace
 def test_the_same_sent_twice_is_written_once(workspace: Workspace) -> None:
     assert write_mark(workspace, ASKED, "Lan") == write_mark(workspace, ASKED, "Lan")
     assert len(workspace.catalog.marks.history(ASKED.mark_id)) == 1
+
+
+def test_the_same_sent_again_is_known_also_after_other_changes(workspace: Workspace) -> None:
+    first = write_mark(workspace, ASKED, "Lan")
+    photo = add_photo(workspace, ASKED.mark_id, 1, jpeg(64, 64), "Lan")
+    write_mark(workspace, replace(ASKED, based_on=2, note="khác"), "Minh")
+    assert write_mark(workspace, ASKED, "Lan") == first
+    assert add_photo(workspace, ASKED.mark_id, 1, jpeg(64, 64), "Lan") == photo
+    assert len(workspace.catalog.marks.history(ASKED.mark_id)) == 3
+
+
+def test_the_same_sent_twice_at_once_is_written_once(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both look before either writes."""
+    first = write_mark(workspace, ASKED, "Lan")
+    photo = add_photo(workspace, ASKED.mark_id, 1, jpeg(64, 64), "Lan")
+    real = Marks.history
+    behind: list[int] = []
+
+    def late(marks: Marks, mark_id: str) -> list[MarkLine]:
+        return real(marks, mark_id)[: behind.pop() if behind else None]
+
+    monkeypatch.setattr(Marks, "history", late)
+    behind.append(0)
+    assert write_mark(workspace, ASKED, "Lan") == first
+    behind.append(1)
+    assert add_photo(workspace, ASKED.mark_id, 1, jpeg(64, 64), "Lan") == photo
+    behind.append(1)
+    with pytest.raises(StoreConflict):
+        write_mark(workspace, replace(ASKED, based_on=1, note="khác"), "Minh")
+    assert [line.what for line in workspace.catalog.audit.lines()] == ["mark", "mark"]
 
 
 @pytest.mark.parametrize("based_on", [0, 2, 7])
@@ -115,6 +149,18 @@ def test_of_a_photo_only_the_pixels_are_kept(workspace: Workspace) -> None:
         assert (photo.format, photo.size) == ("JPEG", (1280, 1920))
         assert not photo.getexif()
     assert write_mark(workspace, replace(ASKED, based_on=2), "Lan").photo_sha256 == line.photo_sha256
+
+
+def test_of_a_jpeg_of_several_pictures_the_first_is_kept() -> None:
+    out = io.BytesIO()
+    second = Image.new("RGB", (400, 300), (0, 0, 255))
+    Image.new("RGB", (400, 300), (255, 0, 0)).save(out, "MPO", save_all=True, append_images=[second])
+    with Image.open(io.BytesIO(out.getvalue())) as sent:
+        assert sent.format == "MPO"
+    with Image.open(io.BytesIO(as_kept(out.getvalue()))) as kept:
+        assert (kept.format, kept.size, getattr(kept, "n_frames", 1)) == ("JPEG", (400, 300), 1)
+        red, _, blue = kept.getpixel((200, 150))  # type: ignore[misc]
+        assert red > 200 > 50 > blue
 
 
 def _png_head(width: int, height: int) -> bytes:

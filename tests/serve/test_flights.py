@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from flycam.serve.wording import iso
+from flycam.frame.moment import iso
 from tests.serve.world import BASE_ZOOM, DRILL, MIN_ZOOM, REAL, World
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -67,6 +68,29 @@ def test_features_come_by_rectangle_with_what_their_layer_says(client: httpx.Cli
     assert first["name"] == f"{SCRIPT} 7"
     assert (first["status"], first["condition"], first["owner"]) == ("mất sóng", "no_signal", "Viettel")
     assert first["valid"] == layer["valid"]
+
+
+def test_a_thing_that_nobody_dated_is_old_beside_new_ones(
+    client: httpx.Client, workspace: Workspace, tmp_path: Path
+) -> None:
+    now = datetime.fromtimestamp(workspace.clock_ns() / 1e9, UTC)
+    times = {"now": now, "undated": None, "to come": now + timedelta(hours=1)}
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"ten": name, "tinh_trang": "hoạt động", "cap_nhat": moment and moment.isoformat()},
+            "geometry": {"type": "Point", "coordinates": [LON, LAT]},
+        }
+        for name, moment in times.items()
+    ]
+    path = tmp_path / "mixed.geojson"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    add_layer(workspace, LayerAsked(source=str(path), kind=LayerKind.MAST), "Lan")
+    found = client.get("/api/layers/mixed/features").json()["features"]
+    stale = {one["properties"]["name"]: one["properties"]["stale"] for one in found}
+    assert stale == {"now": False, "undated": True, "to come": True}
+    layer = next(one for one in client.get("/api/layers").json() if one["name"] == "mixed")
+    assert layer["stale"]  # its newest word is of a time to come
 
 
 def test_an_answer_is_limited_and_says_so(client: httpx.Client) -> None:

@@ -27,7 +27,7 @@ import { LayerPanel } from "./panel/layers";
 import { Marks } from "./panel/marks";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
-import { SpecialistPanel, thingSaid } from "./panel/specialist";
+import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
 import { imagedAt } from "./imaged";
 import { outlinesWanted, readOutlined } from "./outlined";
 import {
@@ -166,6 +166,9 @@ export class Application {
     if (state.nowMs !== before.nowMs) {
       this.header.tick(state);
       this.flights.tick(state);
+      this.special.tick(state);
+      this.marks.tick(state);
+      this.specialist.tick(state);
       this.card.tick(state.nowMs);
       return;
     }
@@ -375,7 +378,7 @@ export class Application {
     if (mark || thing) {
       this.card.close();
       if (mark) this.marks.show(mark);
-      if (thing) this.card.tell(() => thingSaid(thing, this.store.state));
+      if (thing) this.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
       this.keepInSight(event.coordinate);
       return;
     }

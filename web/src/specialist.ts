@@ -40,9 +40,11 @@ export function isTrouble(condition: Condition): boolean {
 /** Two clocks may differ by so much without anybody having to hear of it. */
 const AHEAD_MS = 10 * 60_000;
 
-/** By the page's own clock, so that a page left open does not go on calling it new. */
+/** By the page's own clock, so that a page left open does not go on calling it new; what is still to come is never fresh. */
 export function isStale(valid: string | null, staleAfterS: number, nowMs: number): boolean {
-  return valid === null || nowMs - new Date(valid).getTime() > staleAfterS * 1000;
+  if (valid === null) return true;
+  const ageMs = nowMs - new Date(valid).getTime();
+  return ageMs > staleAfterS * 1000 || ageMs < -AHEAD_MS;
 }
 
 export function ageOf(valid: string | null, nowMs: number): string {

@@ -10,7 +10,7 @@ import { containsExtent, getHeight, getWidth } from "ol/extent";
 import { transformExtent } from "ol/proj";
 import { api } from "../api";
 import { debounced } from "../dom";
-import type { LayerKind, SpecialistLayer, SpecialistThing } from "../specialist";
+import { isStale, isTrouble, type LayerKind, type SpecialistLayer, type SpecialistThing } from "../specialist";
 import type { State } from "../state";
 import { styleOf } from "./signs";
 import { Z } from "./view";
@@ -26,6 +26,9 @@ const ORDER: readonly LayerKind[] = ["hydrology", "road", "power", "other", "hou
 interface Drawn {
   layer: VectorLayer;
   source: VectorSource;
+  staleAfterS: number;
+  /** How many of its things are drawn as old. */
+  old: number;
   /** What was fetched: where, how fine, of which reading; null before, and after no answer. */
   loaded: { extent: number[]; resolution: number; refreshed: string; whole: boolean } | null;
 }
@@ -37,6 +40,7 @@ export class SpecialistLayers {
   private readonly drawn: Record<string, Drawn> = {};
   private wanted: SpecialistLayer[] = [];
   private shares: Shares = {};
+  private nowMs = 0;
 
   constructor(
     private readonly map: Map,
@@ -53,8 +57,22 @@ export class SpecialistLayers {
       this.map.removeLayer(layer);
       delete this.drawn[id];
     }
-    for (const { layer_id: id, kind } of this.wanted) this.drawn[id] ??= this.made(kind);
+    for (const { layer_id: id, kind, stale_after_s: staleAfterS } of this.wanted) {
+      this.drawn[id] ??= this.made(kind);
+      this.drawn[id].staleAfterS = staleAfterS;
+    }
+    this.tick(state);
     this.load();
+  }
+
+  /** What has become old since is drawn as old; where nothing has, nothing is painted. */
+  tick(state: State): void {
+    this.nowMs = state.nowMs;
+    for (const drawn of Object.values(this.drawn)) {
+      const old = this.countOld(drawn);
+      if (old !== drawn.old) drawn.layer.changed();
+      drawn.old = old;
+    }
   }
 
   /** The thing under the pointer; of several, one in trouble before others. */
@@ -71,10 +89,20 @@ export class SpecialistLayers {
   private made(kind: LayerKind): Drawn {
     const source = new VectorSource();
     const style = (feature: FeatureLike, resolution: number) =>
-      styleOf(feature.get("kind"), feature.get("condition"), feature.get("stale"), resolution > FAR_RESOLUTION);
+      styleOf(feature.get("kind"), feature.get("condition"), this.isOld(feature, drawn), resolution > FAR_RESOLUTION);
     const layer = new VectorLayer({ source, style, zIndex: Z.specialist + ORDER.indexOf(kind) / 10, updateWhileInteracting: false });
     this.map.addLayer(layer);
-    return { layer, source, loaded: null };
+    const drawn: Drawn = { layer, source, staleAfterS: 0, old: 0, loaded: null };
+    return drawn;
+  }
+
+  /** By its own time and the page's clock: what the server said of it was of the moment of asking. */
+  private isOld(feature: FeatureLike, drawn: Drawn): boolean {
+    return isStale(feature.get("valid") as string | null, drawn.staleAfterS, this.nowMs);
+  }
+
+  private countOld(drawn: Drawn): number {
+    return drawn.source.getFeatures().filter((feature) => this.isOld(feature, drawn)).length;
   }
 
   private load(): void {
@@ -101,6 +129,7 @@ export class SpecialistLayers {
     loading.whole = answer.numberReturned === answer.numberMatched;
     drawn.source.clear(true);
     drawn.source.addFeatures(new GeoJSON().readFeatures(answer, { featureProjection: "EPSG:3857" }));
+    drawn.old = this.countOld(drawn);
     const { [id]: before, ...others } = this.shares;
     this.shares = loading.whole ? others : { ...others, [id]: { drawn: answer.numberReturned, of: answer.numberMatched } };
     if (before || !loading.whole) this.onShares(this.shares);
@@ -114,5 +143,5 @@ function has(loaded: Drawn["loaded"], extent: number[], resolution: number, refr
 }
 
 function rank(thing: SpecialistThing): number {
-  return thing.condition === "unknown" || thing.condition === "working" ? 1 : 0;
+  return isTrouble(thing.condition) ? 0 : 1;
 }

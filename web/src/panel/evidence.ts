@@ -41,6 +41,9 @@ export class EvidenceCard {
   readonly element = el("aside", { class: "card", hidden: true, "aria-live": "polite" });
   private picked: Picked | null = null;
   private says: (() => [string, HTMLElement[]]) | null = null;
+  /** What of it changes with the clock alone, and how it read last. */
+  private aged: () => string = () => "";
+  private agedSaid = "";
   private readonly age = el("span", {});
 
   constructor(private readonly onClose: () => void) {}
@@ -74,10 +77,16 @@ export class EvidenceCard {
     this.element.hidden = false;
   }
 
-  /** What something else on the map has to say for itself; written anew with the page, in its language. */
-  tell(says: () => [string, HTMLElement[]]): void {
+  /**
+   * What something else on the map has to say for itself; written anew with the page, in its language, and when what
+   * is `aged` by the clock reads otherwise.
+   */
+  tell(says: () => [string, HTMLElement[]], aged: () => string = () => ""): void {
     this.picked = null;
     this.says = says;
+    this.aged = aged;
+    this.agedSaid = aged();
+    replace(this.element); // nothing of another card stays open
     this.element.hidden = false;
     this.element.scrollTop = 0;
     this.retell();
@@ -87,7 +96,10 @@ export class EvidenceCard {
     if (!this.says) return;
     const [title, said] = this.says();
     if (said.every((node) => node.parentNode === this.element)) return;
+    const open = this.element.querySelector("details[open]") !== null;
     replace(this.element, this.head(title), ...said);
+    const details = this.element.querySelector("details");
+    if (open && details) details.open = true;
   }
 
   /** For a card that was opened by a link, before the boundaries were there. */
@@ -100,6 +112,10 @@ export class EvidenceCard {
   /** The age moves with the clock; the photo is not fetched again. */
   tick(nowMs: number): void {
     if (this.picked?.pixel) write(this.age, formatAge(this.picked.pixel.captured, nowMs));
+    const aged = this.says ? this.aged() : this.agedSaid;
+    if (aged === this.agedSaid) return;
+    this.agedSaid = aged;
+    this.retell();
   }
 
   close(): void {

@@ -1,7 +1,7 @@
 /** Field marks in the list, on their card, and in the form that makes and changes them. */
 
 import { api, ApiError, markPhotoUrl, type LonLat } from "../api";
-import { el, replace } from "../dom";
+import { el, replace, write } from "../dom";
 import { t } from "../i18n";
 import type { MarkLayer } from "../map/marks";
 import { markSvg } from "../map/markSigns";
@@ -61,6 +61,14 @@ export class Marks {
     this.place(null);
   }
 
+  /** Ages move with the clock. */
+  tick(state: State): void {
+    for (const mark of state.marks) {
+      const row = this.element.querySelector(`[data-mark="${CSS.escape(mark.properties.mark_id)}"] small`);
+      if (row) write(row, saidOf(mark, state.nowMs));
+    }
+  }
+
   /** What a tap on the map was for, if it was for a mark; the form of a point is open by then. */
   takes(place: LonLat): Placing {
     // a corner is heard by the outline itself, and the last one comes here after "Done"
@@ -85,16 +93,18 @@ export class Marks {
       const known = this.history[this.history.length - 1]?.properties;
       if (known?.mark_id !== markId || known.version !== mark.properties.version) void this.readHistory(mark);
       return [kindSaid(mark.properties.kind), this.facts(mark)];
+    }, () => {
+      const mark = this.store.state.marks.find((one) => one.properties.mark_id === markId);
+      return mark ? ageOfMark(mark.properties.time, this.store.state.nowMs) : "";
     });
   }
 
   private row(mark: MarkLine, nowMs: number): HTMLElement {
-    const { mark_id, kind, status, note, author, time } = mark.properties;
+    const { mark_id, kind, status, note } = mark.properties;
     const open = (): void => {
       this.goTo(middleOf(mark));
       this.show(mark_id);
     };
-    const said = [statusSaid(status), author, ageOfMark(time, nowMs)].join(" · ");
     return el(
       "li",
       {},
@@ -102,7 +112,7 @@ export class Marks {
         "button",
         { type: "button", class: "mark-row", click: open, "data-mark": mark_id },
         sign(kind, status),
-        el("span", {}, el("strong", {}, kindSaid(kind)), note && ` – ${note.split("\n")[0] ?? ""}`, el("small", {}, said)),
+        el("span", {}, el("strong", {}, kindSaid(kind)), note && ` – ${note.split("\n")[0] ?? ""}`, el("small", {}, saidOf(mark, nowMs))),
       ),
     );
   }
@@ -180,8 +190,24 @@ export class Marks {
     const id = before?.mark_id ?? newMarkId();
     let version = before?.version ?? 0;
     let written: string | null = null;
+    let sent: File | null = null;
+    /** What was sent and not answered: it may have been written or not, and the same again is written once. */
+    let unanswered: (() => Promise<void>) | null = null;
 
+    const put = async (request: () => Promise<MarkLine>, onWritten: () => void): Promise<void> => {
+      unanswered = async () => {
+        const line = await request().catch((error: unknown) => {
+          if (error instanceof ApiError) unanswered = null;
+          throw error;
+        });
+        unanswered = null;
+        version = line.properties.version;
+        onWritten();
+      };
+      await unanswered();
+    };
     const send = async (): Promise<void> => {
+      await unanswered?.(); // before any change: else nobody could tell which of the two was written
       const asked: MarkAsked = {
         based_on: version,
         event_id: before?.event_id ?? this.store.state.eventId ?? "",
@@ -192,11 +218,14 @@ export class Marks {
       };
       const wanted = JSON.stringify({ ...asked, based_on: 0 });
       if (written !== wanted) {
-        version = (await api.putMark(id, asked)).properties.version;
-        written = wanted; // a photo that fails is sent again without another line
+        // a photo that fails is sent again without another line
+        await put(() => api.putMark(id, asked), () => (written = wanted));
       }
       const file = photo.files?.[0];
-      if (file) version = (await api.putMarkPhoto(id, version, await reduced(file))).properties.version;
+      if (file && file !== sent) {
+        const [small, basedOn] = [await reduced(file), version];
+        await put(() => api.putMarkPhoto(id, basedOn, small), () => (sent = file));
+      }
       await this.readAgain();
       this.card.close(); // and with it the dot where the mark is now
       this.show(id);
@@ -227,6 +256,11 @@ export class Marks {
     // the same nodes every time: what is being typed is not written anew under the writer's hand
     this.card.tell(() => [before ? t("markEditTitle") : isSector ? t("mark_sector") : t("markNew"), [form]]);
   }
+}
+
+/** Under a mark in the list. */
+function saidOf({ properties: { status, author, time } }: MarkLine, nowMs: number): string {
+  return [statusSaid(status), author, ageOfMark(time, nowMs)].join(" · ");
 }
 
 /** The page looks at its clock now and then only, and the server's may go a little before it. */

@@ -30,6 +30,15 @@ export class SpecialistPanel {
     );
   }
 
+  /** Ages move with the clock; switches stay as they are under the reader's hand. */
+  tick(state: State): void {
+    for (const one of state.specialist) {
+      const when = this.element.querySelector(`[data-when="${CSS.escape(one.layer_id)}"]`);
+      const said = whenSaid(one, state.nowMs);
+      if (when && when.textContent !== said.textContent) when.replaceWith(said);
+    }
+  }
+
   private row(state: State, one: SpecialistLayer): HTMLElement {
     const shown = state.shownLayers.has(one.layer_id);
     const change = (): void => {
@@ -37,7 +46,6 @@ export class SpecialistPanel {
       if (!next.delete(one.layer_id)) next.add(one.layer_id);
       this.store.set({ shownLayers: next });
     };
-    const old = isStale(one.valid, one.stale_after_s, state.nowMs);
     const share = shown ? this.shares[one.layer_id] : undefined;
     return el(
       "li",
@@ -52,12 +60,18 @@ export class SpecialistPanel {
           {},
           one.name,
           one.troubles > 0 && el("strong", { class: "troubles" }, t("troubles", formatNumber(one.troubles))),
-          el("small", {}, one.owner && `${one.owner} · `, ageOf(one.valid, state.nowMs), old && el("b", { class: "old" }, t("old"))),
+          whenSaid(one, state.nowMs),
           share && el("small", {}, t("layerShare", formatNumber(share.drawn), formatNumber(share.of))),
         ),
       ),
     );
   }
+}
+
+/** Whose it is, and how old. */
+function whenSaid(one: SpecialistLayer, nowMs: number): HTMLElement {
+  const old = isStale(one.valid, one.stale_after_s, nowMs);
+  return el("small", { "data-when": one.layer_id }, one.owner && `${one.owner} · `, ageOf(one.valid, nowMs), old && el("b", { class: "old" }, t("old")));
 }
 
 function explained(): HTMLElement[] {
@@ -70,6 +84,12 @@ function drawing(svg: string): HTMLElement {
   const holder = el("span", { class: "sign-plain", "aria-hidden": "true" });
   holder.innerHTML = svg;
   return holder;
+}
+
+/** What the card says of one thing that changes with the clock. */
+export function thingAged(thing: SpecialistThing, state: State): string {
+  const layer = state.specialist.find((one) => one.layer_id === thing.layer_id);
+  return `${ageOf(thing.valid, state.nowMs)} ${isStale(thing.valid, layer?.stale_after_s ?? 0, state.nowMs)}`;
 }
 
 /** What the card says of one thing. */
