@@ -76,7 +76,7 @@ export class Server {
   onWait: (why: string | null) => void = () => undefined;
   /** Called when a sign-in is needed; resolves when it is done. */
   signIn: () => Promise<void> = () => Promise.reject(new Refused(401, ""));
-  private signedInMs = -1;
+  private static signedInMs = -1; // one sign-in serves all that were on their way
 
   /** until: ends what is asked here, also what is on its way */
   constructor(private readonly until: AbortSignal | null = null) {}
@@ -95,8 +95,8 @@ export class Server {
       const answer = await fetch(`${path}?lang=${language}`, { ...init, headers, signal: stop.signal });
       this.check();
       if (answer.status === 401) {
-        if (beganMs >= this.signedInMs) await this.signIn(); // else it went with what was valid before
-        this.signedInMs = performance.now();
+        if (beganMs >= Server.signedInMs) await this.signIn(); // else it went with what was valid before
+        Server.signedInMs = performance.now();
         return null;
       }
       if (LATER.has(answer.status)) {
