@@ -184,7 +184,7 @@ VIETNAMESE = {"LC_ALL": "vi_VN.UTF-8"}
         (("dem", "add", "dem.txt"), "Không đọc được tệp: dem.txt: không đọc được; hãy đưa mô hình độ cao"),
         (("dem", "add", "map.tif"), "Tệp không ghi hệ toạ độ: map.tif: tệp không ghi hệ toạ độ nên không"),
         (("dem", "remove", "x"), "Không tìm thấy: x: không có mô hình độ cao này; xem danh sách"),
-        (("communes", "add", "dem.txt"), "dem.txt: không đọc được; hãy đưa ranh giới dạng GeoJSON"),
+        (("communes", "add", "dem.txt"), "dem.txt: không đọc được; hãy đưa tệp GeoJSON"),
     ],
 )
 def test_what_goes_wrong_is_said_in_the_language_of_the_terminal(
