@@ -25,7 +25,7 @@ kept = []
 before = heaps()
 if sys.argv[1] == 'one':
     keep_one_heap()
-threads = [threading.Thread(target=work) for _ in range(4)]
+threads = [threading.Thread(daemon=True, target=work) for _ in range(4)]
 [t.start() for t in threads], [t.join() for t in threads]
 print(len(heaps() - before))
 """

@@ -324,7 +324,7 @@ def test_a_video_link_that_is_cut_is_on_the_screen(
         )
         arguments = (house.workspace, request, Labels(), silent, over.is_set)
         for target, given in ((replayed, packets), (live, arguments)):
-            thread = threading.Thread(target=target, args=given)
+            thread = threading.Thread(daemon=True, target=target, args=given)
             thread.start()
             stack.callback(thread.join, 30.0)
         stack.callback(over.set)

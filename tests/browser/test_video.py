@@ -209,7 +209,7 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
     with running(Services(workspace=house.workspace)) as url, on_air(film) as request:
         page = open_page(link="lang=vi", url=url, wait=False)
         arguments = (house.workspace, request, Labels(), silent, over.is_set)
-        flight = threading.Thread(target=live, args=arguments)
+        flight = threading.Thread(daemon=True, target=live, args=arguments)
         flight.start()
         try:
             card = page.locator(".airborne-card")

@@ -31,7 +31,7 @@ class Receiver:
         self._socket.bind(("127.0.0.1", 0))
         self._socket.settimeout(0.2)
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._take)
+        self._thread = threading.Thread(daemon=True, target=self._take)
         self.came: list[tuple[float, bytes]] = []
 
     @property

@@ -125,9 +125,10 @@ def test_a_real_rtsp_server_is_followed_and_followed_again_when_it_returns(film:
         source = VideoSource(url, stall_s=3.0)
         with source:
             thread = threading.Thread(
+                daemon=True,
                 target=lambda: heard.extend(
                     (streaming.number_of(p.pixels), p.t_utc_ns) for p in source.pictures()
-                )
+                ),
             )
             thread.start()
             # the film is two seconds long: the server ends it, and a new connection plays it again

@@ -353,7 +353,7 @@ def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0
 def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp_path: Path) -> None:
     stream = streaming.as_transport_stream(film, tmp_path / "film.ts")
     port, over = streaming.free_port(socket.SOCK_DGRAM), threading.Event()
-    sender = threading.Thread(target=send_torn, args=(stream, port, over))
+    sender = threading.Thread(daemon=True, target=send_torn, args=(stream, port, over))
     sender.start()
     order = RecordingOrder(folder=tmp_path / "rec", piece_s=2.0)
     with VideoSource(f"udp://127.0.0.1:{port}", stall_s=3.0, recording=order) as source:

@@ -185,7 +185,7 @@ def test_a_link_that_is_cut_is_told(
         server = stack.enter_context(ExitStack())
         url = server.enter_context(rtsp_server(film.video, free_port()))
         packets = (film.telemetry, link_port, time.monotonic() + 1.0, log_start_s(film), quiet)
-        sender = threading.Thread(target=replayed, args=packets)
+        sender = threading.Thread(daemon=True, target=replayed, args=packets)
         request = LiveRequest(
             video=url,
             telemetry=f"udp://127.0.0.1:{link_port}",
@@ -194,7 +194,7 @@ def test_a_link_that_is_cut_is_told(
             clock_offset_s=0.0,
         )
         arguments = (house.workspace, request, Labels(), silent, over.is_set)
-        pilot = threading.Thread(target=live, args=arguments)
+        pilot = threading.Thread(daemon=True, target=live, args=arguments)
         for thread in (sender, pilot):
             thread.start()
             stack.callback(thread.join, 30.0)

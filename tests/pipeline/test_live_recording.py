@@ -54,7 +54,7 @@ def on_air(film: VideoDrillReport) -> Iterator[LiveRequest]:
     over, port = threading.Event(), free_port(socket.SOCK_DGRAM)
     with rtsp_server(film.video, free_port()) as url:
         packets = (film.telemetry, port, time.monotonic() + 1.0, log_start_s(film), over)
-        sender = threading.Thread(target=replayed, args=packets)
+        sender = threading.Thread(daemon=True, target=replayed, args=packets)
         sender.start()
         try:
             yield LiveRequest(

@@ -83,7 +83,7 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     with rtsp_server(exact_film.video, rtsp_port) as url:
         began_s = time.monotonic()
         sender = threading.Thread(
-            target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
+            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
         )
         sender.start()
         request = LiveRequest(
@@ -111,6 +111,7 @@ def test_a_radio_on_a_serial_line_tells_of_a_stream(
     with rtsp_server(exact_film.video, free_port()) as url:
         began_s = time.monotonic()
         sender = threading.Thread(
+            daemon=True,
             target=replayed,
             args=(exact_film.telemetry, lambda data: os.write(far, data), began_s + 1.0, start_s, over),
         )
@@ -145,6 +146,7 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
     house = make_house(exact_film)
     video_port, link_port = (free_port(socket.SOCK_DGRAM) for _ in range(2))
     sender = threading.Thread(
+        daemon=True,
         target=stream_drill,
         args=(exact_film.truth.parent, ("127.0.0.1", video_port), ("127.0.0.1", link_port)),
     )

@@ -68,7 +68,7 @@ def test_one_hand_at_a_time(tmp_path: Path) -> None:
             order.append("second")
 
     with held_for_work(tmp_path):
-        thread = threading.Thread(target=second)
+        thread = threading.Thread(daemon=True, target=second)
         thread.start()
         time.sleep(0.2)
         order.append("first")

@@ -67,7 +67,7 @@ def test_never_more_than_ten_failures_in_any_window(moments: list[tuple[str, flo
 
 def test_threads_do_not_lose_failures() -> None:
     attempts = Attempts(Clock())
-    threads = [threading.Thread(target=attempts.failed, args=("a",)) for _ in range(PER_ADDRESS)]
+    threads = [threading.Thread(daemon=True, target=attempts.failed, args=("a",)) for _ in range(PER_ADDRESS)]
     for thread in threads:
         thread.start()
     for thread in threads:

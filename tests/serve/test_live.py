@@ -41,7 +41,7 @@ def test_tiles_reach_a_screen_while_the_aircraft_still_films(
     ):
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
-        thread = threading.Thread(target=fly)
+        thread = threading.Thread(daemon=True, target=fly)
         thread.start()
         while len(heard) < 6:
             if next(lines) != "event: tiles":

@@ -32,7 +32,7 @@ def test_a_screen_that_listens_is_let_go_when_the_server_stops(
         ended.clear()
         begun = threading.Event()
         with running(services) as url, caplog.at_level(logging.INFO):
-            screen = threading.Thread(target=listen, args=(url, begun))
+            screen = threading.Thread(daemon=True, target=listen, args=(url, begun))
             screen.start()
             assert begun.wait(20.0)
         screen.join(20.0)
