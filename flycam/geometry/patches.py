@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.windows import windows_around
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -44,13 +46,7 @@ class PatchFit:
 
 def windows_at(grey: Bytes, uv_px: Floats) -> Bytes:
     """Windows N×33×33 of a grey picture around the pixels nearest to N×2 points; the edge is repeated."""
-    height, width = grey.shape
-    around = np.arange(-_MIDDLE, _MIDDLE + 1)
-    column, row = np.rint(uv_px).astype(np.int64).T
-    rows = np.clip(row[:, None] + around, 0, height - 1)
-    columns = np.clip(column[:, None] + around, 0, width - 1)
-    cut: Bytes = grey[rows[:, :, None], columns[:, None, :]]
-    return cut
+    return windows_around(grey, uv_px, _MIDDLE)
 
 
 def reduced_grey(pixels: Bytes, times: int) -> Bytes:

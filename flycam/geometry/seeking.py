@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geometry.windows import windows_around
+
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -43,13 +45,7 @@ class Sought:
 
 def templates_at(grey: Bytes, uv_px: Floats) -> Bytes:
     """Windows N×17×17 of a grey picture around points N×2 rounded to pixels; the edge is repeated."""
-    height, width = grey.shape
-    around = np.arange(-_HALF, _HALF + 1)
-    column, row = np.rint(uv_px).astype(np.int64).T
-    rows = np.clip(row[:, None] + around, 0, height - 1)
-    columns = np.clip(column[:, None] + around, 0, width - 1)
-    cut: Bytes = grey[rows[:, :, None], columns[:, None, :]]
-    return cut
+    return windows_around(grey, uv_px, _HALF)
 
 
 def seek(grey: Bytes, uv_px: Floats, affine: Floats, templates: Bytes, reach_px: int) -> Sought:
