@@ -120,7 +120,6 @@ def live(
         stack.enter_context(workspace.catalog.flights.lock(flight_id))
         recording.of_flight(flight_id)
         ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
-        folder = _made(scratch / Path(film.name).stem)
         drops = request.is_realtime or source.is_stream
         news = None  # of a file that is read as fast as it goes no aircraft is in the air
         if drops:
@@ -135,7 +134,7 @@ def live(
             _warnings(clock, telemetry.poses),
             progress,
         )
-        laying = LiveLaying(workspace, flight_id, film, ground, labels, folder)
+        laying = LiveLaying(workspace, flight_id, film, ground, labels)
         keep_given(workspace, request)
         flow = LiveFlow(source, telemetry, clock, interior, laying, drops=drops)
         if news is not None:
@@ -256,8 +255,3 @@ def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str
         f"({said_vi or 'chưa chọn được hình nào'}); hãy kiểm tra nhật ký có đúng chuyến bay này không, và "
         "--clock-offset",
     )
-
-
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder

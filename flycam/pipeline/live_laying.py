@@ -103,11 +103,9 @@ class LiveLaying:
         film: Film,
         ground: Ground,
         labels: Labels,
-        folder: Path,
     ) -> None:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
-        self._folder = folder
         self._open: _Open | None = None
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
@@ -143,7 +141,6 @@ class LiveLaying:
             self.filmed_before += 1
             return False
         name = picture_name(self._film.name, picture.pts_ns)
-        path = self._folder / name
         header = FrameHeader(
             frame_id=frame_id,
             captured_ns=picture.t_utc_ns,
@@ -157,7 +154,7 @@ class LiveLaying:
             ground_view(header, terrain)  # who sees no ground need not be fitted to it
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
-                opened, record = self._laid_by(pose, header, path, picture.pixels, terrain)
+                opened, record = self._laid_by(pose, header, picture.pixels, terrain)
             except FrameRejected:
                 self.registration.left_out()
                 raise
@@ -172,13 +169,13 @@ class LiveLaying:
         self,
         pose: ExteriorOrientation,
         header: FrameHeader,
-        path: Path,
         pixels: NDArray[np.uint8],
         terrain: TerrainGrid,
     ) -> tuple[_Open, FrameRecord]:
         """Record a picture by its pose for the map and merge it. Raises FrameRejected."""
         view = ground_view(replace(header, exterior_prior=pose), terrain)
         # only now: who sees no ground need not be kept
+        path = Path(header.provenance.source_name)  # a name: the picture lies in the evidence store alone
         sha256, kept = self._kept(path, pixels)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
         planned = Planned(header=header, view=view, path=path)
