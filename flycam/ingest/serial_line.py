@@ -41,11 +41,12 @@ class SerialLine:
         except BaseException:
             os.close(self._fd)
             raise
+        self._waiting = select.poll()  # select() knows no descriptor above 1,023: a server has more open
+        self._waiting.register(self._fd, select.POLLIN)
 
     def recv(self, most: int) -> bytes:
         """What came, at most so many bytes; b"" once the line is gone. TimeoutError while nothing comes."""
-        ready, _, _ = select.select([self._fd], [], [], self._timeout_s)
-        if not ready:
+        if not self._waiting.poll(1000.0 * self._timeout_s):
             raise TimeoutError
         try:
             return os.read(self._fd, most)

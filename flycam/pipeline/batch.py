@@ -121,6 +121,7 @@ def ingest(
             labels,
             plan.terrain_names,
             plan.again,
+            default_name=plan.frames[0].path.resolve().parent.name,
             work_crs=seen.diagnosis.work_crs,
             is_drill=seen.diagnosis.is_drill,
             doubted=_doubted(seen),

@@ -71,6 +71,11 @@ class Film:
     is_drill: bool
     work_crs: str
 
+    @property
+    def title(self) -> str:
+        """What a flight is called that nobody named: the file's name without its ending."""
+        return self.name.rpartition(".")[0] or self.name
+
 
 class Ground(Protocol):
     """names: of the files that the terrain is made of."""
@@ -249,6 +254,7 @@ class LiveLaying:
                 terrain,
                 self._labels,
                 self._ground.names,
+                default_name=self._film.title,
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )

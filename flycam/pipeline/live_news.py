@@ -71,7 +71,7 @@ class LiveNews:
             if before is not None
             else event_for(workspace, labels.event, is_drill=film.is_drill).event_id
         )
-        self._name = labels.name or (before.name if before else film.name.rpartition(".")[0] or film.name)
+        self._name = labels.name or (before.name if before else film.title)
         self._source, self._telemetry, self._clock, self._ground = source, telemetry, clock, ground
         self._recording = recording
         self._flow: LiveFlow | None = None

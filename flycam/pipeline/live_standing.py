@@ -150,6 +150,7 @@ def _opened(
         Labels(),
         ground.names,
         again,
+        default_name=film.title,
         work_crs=film.work_crs,
         is_drill=film.is_drill,
     )

@@ -74,6 +74,7 @@ def open_flight(
     terrain_names: str = "",
     relay: Relay = NO_RELAY,
     *,
+    default_name: str,
     work_crs: str,
     is_drill: bool,
     doubted: frozenset[str] = frozenset(),
@@ -83,6 +84,7 @@ def open_flight(
 
     terrain_names  the files that `terrain` was made of, for sentences
     relay          which of its frames are going to be laid again
+    default_name   of a new flight that nobody named
     doubted        cameras among them whose colours may be near-infrared
 
     Raises InputUnusable for a GSD that makes no sense here, NameTaken also for a drill in a real event.
@@ -96,7 +98,7 @@ def open_flight(
     gsd_m = labels.gsd_m or native_m
     if before is not None:
         gsd_m = _gsd_after(workspace, before, relay)
-    name = labels.name or (before.name if before else _default_name(workspace, planned[0], flight_id))
+    name = labels.name or (before.name if before else _free_name(workspace, default_name, flight_id))
     ground = _ground_of(workspace, before, planned, terrain, terrain_names, relay)
     flight = Flight(
         flight_id=flight_id,
@@ -298,9 +300,8 @@ def flight_on_record(workspace: Workspace, flight_id: str) -> Flight | None:
         return None
 
 
-def _default_name(workspace: Workspace, first: Planned, flight_id: str) -> str:
-    """The folder's name; with the beginning of the id where another flight has it already."""
-    name = first.path.resolve().parent.name
+def _free_name(workspace: Workspace, name: str, flight_id: str) -> str:
+    """The name; with the beginning of the id where another flight has it already."""
     try:
         taken = workspace.catalog.flights.flight(name)
     except NotFound:
