@@ -178,9 +178,9 @@ def _require_canonical(tile: MosaicTile) -> None:
     for plane, shape, dtype in planes:
         if plane.shape != shape or plane.dtype != dtype:
             raise ValueError(f"{tile.tile_id}: plane {plane.shape} {plane.dtype}, not {shape} {dtype}")
-    if any(a >= b for a, b in zip(tile.frames, tile.frames[1:], strict=False)):
+    if list(tile.frames) != sorted(set(tile.frames)):
         raise ValueError(f"{tile.tile_id}: frame table is not sorted without duplicates")
-    if any("\n" in line for line in (tile.epoch, *tile.frames)):
+    if "\n" in "".join((tile.epoch, *tile.frames)):
         raise ValueError(f"{tile.tile_id}: an epoch or frame id holds a line break")
 
 

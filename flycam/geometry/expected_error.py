@@ -124,8 +124,10 @@ def tile_error(
         _BETWEEN @ np.where(known, part, unknown).reshape(_NODES, _NODES) @ _BETWEEN.T
         for part, unknown in zip(parts, (UNKNOWN_M**2, 0.0), strict=True)
     )
-    error = np.sqrt(variance + lean * np.square(height_sigma_m))
-    return np.where(np.isfinite(error), np.minimum(error, UNKNOWN_M), UNKNOWN_M).astype(np.float32)
+    lean *= np.square(height_sigma_m)
+    lean += variance
+    error = np.sqrt(lean, out=lean)
+    return np.fmin(error, UNKNOWN_M, out=error).astype(np.float32)  # of NaN and a number, the number
 
 
 def ground_at_large(terrain: TerrainGrid) -> TerrainGrid:

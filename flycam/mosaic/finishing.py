@@ -172,11 +172,12 @@ def _tile(
     numbers = np.zeros(len(frames) + 1, dtype=np.uint16)
     numbers[labels] = np.arange(1, len(labels) + 1)
     source, table = sorted_sources(numbers[owner], names)
-    quality = np.zeros(owner.shape, dtype=np.uint16)
+    error_m = np.zeros(owner.shape, dtype=np.float32)
     for part, error_of in parts:
         for label in labels_present(part):
-            own = part == label
-            np.copyto(quality, quality_of_error(error_of(frames[label - 1], tile)), where=own)
+            np.copyto(error_m, error_of(frames[label - 1], tile), where=part == label)
+    quality = quality_of_error(error_m)
+    quality[owner == NO_SOURCE] = 0
     return MosaicTile(
         tile_id=tile,
         rgb=np.ascontiguousarray(rgb),

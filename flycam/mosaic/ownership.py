@@ -36,12 +36,22 @@ def owners_of(plan: SeamPlan, base_zoom: int, window: Box, pictures: WindowPictu
 
 def _settle(owner: Words, wanted: Words, pictures: WindowPictures) -> None:
     """Give what nobody owns yet to those who are wanted there, where they see it."""
-    wanted = np.where(owner == NO_SOURCE, wanted, NO_SOURCE).astype(np.uint16)
+    near = _extent((owner == NO_SOURCE) & (wanted > 0))
+    if near is None:
+        return
+    wanted = np.where(owner[near] == NO_SOURCE, wanted[near], np.uint16(NO_SOURCE))
     for label in labels_present(wanted):
-        asked = wanted == label
+        asked = np.zeros(owner.shape, dtype=np.bool_)
+        np.equal(wanted, label, out=asked[near])
         picture = pictures.of(label, asked)
         at = picture.box.within(pictures.window)
         np.copyto(owner[at], np.uint16(label), where=asked[at] & picture.seen)
+
+
+def _extent(where: Mask) -> tuple[slice, slice] | None:
+    """The rectangle around what is marked."""
+    left, top, width, height = cv2.boundingRect(where.view(np.uint8))
+    return (slice(top, top + height), slice(left, left + width)) if width else None
 
 
 def stand_ins(plan: SeamPlan, base_zoom: int, holes: Mask, nearest: Words, pictures: WindowPictures) -> Words:

@@ -22,6 +22,7 @@ from flycam.mosaic.merge import PARENT_EPOCH, sorted_sources
 
 _HALF = TILE_SIZE_PX // 2
 _SHAPE = (TILE_SIZE_PX, TILE_SIZE_PX)
+_BLOCK_STEPS = (0, 1, TILE_SIZE_PX, TILE_SIZE_PX + 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ class Quadrant:
 
 def quadrant_of(child: MosaicTile) -> Quadrant:
     """Reduce a tile by two in each direction, by the rule at the head of this module."""
-    key = (child.quality.astype(np.uint32) << 16) | child.source
+    key = cv2.merge([child.source, child.quality]).view("<u4")[..., 0]  # (quality << 16) | source
     rows = np.maximum(key[0::2], key[1::2])
     best = np.maximum(rows[:, 0::2], rows[:, 1::2])
     return Quadrant(
@@ -90,18 +91,24 @@ def _renumbered(
 
 
 def _mean_rgb(rgb: NDArray[np.uint8], quality: NDArray[np.uint16]) -> NDArray[np.uint8]:
-    total = _block_sums(np.stack(cv2.split(rgb)).astype(np.uint8, copy=False))
-    count = _block_sums((quality > 0).view(np.uint8)[None])[0]
-    mean = ((total + 2) >> 2).astype(np.uint8)  # no data is rgb 0, so it adds nothing to the sum
+    # of four bytes OpenCV's area mean is (sum + 2) >> 2, in integers
+    mean = np.asarray(cv2.resize(rgb, (_HALF, _HALF), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    if cv2.countNonZero(quality) == quality.size:
+        return mean
+    count = _block_counts(quality > 0)
     rows, cols = np.nonzero((count > 0) & (count < 4))
     if rows.size:
-        n = count[rows, cols]
-        mean[:, rows, cols] = (total[:, rows, cols] + n // 2) // n
-    return np.asarray(cv2.merge(list(mean)), dtype=np.uint8)
+        n = count[rows, cols].astype(np.uint16)[:, None]
+        first = 2 * (rows * TILE_SIZE_PX + cols)
+        pixels = rgb.reshape(-1, 3)
+        # no data is rgb 0, so it adds nothing to the sum
+        total = sum(pixels.take(first + step, axis=0).astype(np.uint16) for step in _BLOCK_STEPS)
+        mean[rows, cols] = (total + n // 2) // n
+    return mean
 
 
-def _block_sums(planes: NDArray[np.uint8]) -> NDArray[np.uint16]:
-    """Sums over 2×2 blocks of B×256×256, as B×128×128."""
-    pairs = planes.view(np.uint16)  # two neighbours in one word: added without a strided loop
-    columns = (pairs & 0xFF) + (pairs >> 8)
-    return np.asarray(columns[:, 0::2] + columns[:, 1::2], dtype=np.uint16)
+def _block_counts(held: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """How many of the pixels of each 2×2 block of 256×256 are marked, 128×128."""
+    pairs = held.view(np.uint16)  # two neighbours in one word: added without a strided loop
+    both = pairs[0::2] + pairs[1::2]
+    return ((both & 0xFF) + (both >> 8)).astype(np.uint8)

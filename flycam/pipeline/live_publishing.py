@@ -1,18 +1,22 @@
 """Merged pictures made visible in a thread of its own, while the next ones are being merged.
 
 One group is written at a time and takes all that was merged by its beginning: where pictures come faster than
-groups are written, groups grow, and share their tiles and the catalogue's commits. A picture waits for two
-groups at most; whoever merges waits once too many pictures are merged and not yet shown.
+groups are written, groups grow, and share their tiles and the catalogue's commits. A group's parents reach to
+the coarsest zoom, and cost as much as its pictures do; so after each group the writing rests as long as that
+took, and takes half of the time at most. Whoever merges waits once too many pictures are merged and not yet
+shown.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 Merged = TypeVar("Merged")
 MOST_WAITING = 8
+_LONGEST_REST_S = 0.5
 
 
 class Publisher(Generic[Merged]):
@@ -27,8 +31,10 @@ class Publisher(Generic[Merged]):
         publish: Callable[[], object],
         shown: Callable[[Sequence[Merged]], None],
         most: int = MOST_WAITING,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._publish, self._shown, self._most = publish, shown, most
+        self._publish, self._shown, self._most, self._clock_s = publish, shown, most, clock_s
+        self._rest_until_s = clock_s()
         self._waiting: list[Merged] = []
         self._changed = threading.Condition()
         self._is_closed = False
@@ -68,8 +74,11 @@ class Publisher(Generic[Merged]):
 
     def _run(self) -> None:
         while group := self._next():
+            began_s = self._clock_s()
             try:
                 self._publish()
+                now_s = self._clock_s()
+                self._rest_until_s = now_s + min(now_s - began_s, _LONGEST_REST_S)
                 self._shown(group)
             except BaseException as error:  # noqa: BLE001  raised where the pictures come from
                 with self._changed:
@@ -78,10 +87,18 @@ class Publisher(Generic[Merged]):
                 return
 
     def _next(self) -> list[Merged]:
-        """All that waits, once there is anything; none at the end."""
+        """All that waits, once there is anything and the rest is over; none at the end."""
         with self._changed:
-            while not self._waiting and not self._is_closed:
-                self._changed.wait()
+            while not self._is_closed and (rest_s := self._rest_s()) != 0.0:
+                self._changed.wait(rest_s)
             group, self._waiting = self._waiting, []
             self._changed.notify_all()
             return group
+
+    def _rest_s(self) -> float | None:
+        """How long to wait before the next group; None: for a picture. Half full, it rests no more."""
+        if not self._waiting:
+            return None
+        if 2 * len(self._waiting) >= self._most:
+            return 0.0
+        return max(self._rest_until_s - self._clock_s(), 0.0)

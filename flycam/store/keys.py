@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 from flycam.geometry.grid import TileId
 
 _KEY_BYTES = 1024
 _SEGMENT_BYTES = 255
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 def evidence(sha256: str) -> str:
@@ -91,7 +94,7 @@ def check_prefix(prefix: str) -> None:
     if (
         prefix.startswith("/")
         or len(prefix.encode()) > _KEY_BYTES
-        or any(ord(c) < ord(" ") or c in "\\\x7f" for c in prefix)
+        or _FORBIDDEN.search(prefix)
         or any(s in ("", ".", "..") for s in prefix.split("/")[:-1])
     ):
         raise ValueError(f"{prefix!r} begins no store key")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import termios
 import time
 import tty
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -141,3 +143,18 @@ def test_the_long_spelling_is_the_same_line(radio: Radio) -> None:
     with MavlinkLink(f"serial://{radio.path}:57600") as link:
         radio_says(radio, [Aircraft().position(0)])
         assert soon(lambda: link.health.messages == 1)
+
+
+def test_a_line_is_heard_by_a_process_with_more_than_a_thousand_files_open(radio: Radio) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    with ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        null = os.open(os.devnull, os.O_RDONLY)
+        stack.callback(os.close, null)
+        for _ in range(1_030):
+            stack.callback(os.close, os.dup(null))
+        line = SerialLine(Path(radio.path), DEFAULT_BAUD, 5.0)
+        stack.callback(line.close)
+        radio.send(b"heard")
+        assert line.recv(16) == b"heard"
