@@ -2,7 +2,7 @@
 
 Each window is looked for in a square around the place where geometry puts it, in the window's own axes, so
 that pictures turned or scaled against each other compare pixel by pixel. Grey values may differ by gain and
-offset. Source: Lewis, Fast Normalized Cross-Correlation, 1995 (the sums by FFT and running totals).
+offset. Source: Lewis, Fast Normalized Cross-Correlation, 1995 (the products by FFT, the sums as box filters).
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _correlation(area: Singles, templates: Bytes) -> Singles:
     template = templates.astype(np.float32)
     template -= template.mean(axis=(1, 2), keepdims=True)
     norm = np.sqrt(np.square(template).sum(axis=(1, 2)))
-    area = area - area.mean(axis=(1, 2), keepdims=True)  # small numbers: the totals below stay exact enough
+    area = area - area.mean(axis=(1, 2), keepdims=True)  # small numbers: the products stay exact enough
     padded = (area.shape[1] + 3) // 4 * 4
     spectrum = np.fft.rfft2(area, s=(padded, padded)) * np.conj(np.fft.rfft2(template, s=(padded, padded)))
     product = np.fft.irfft2(spectrum, s=(padded, padded))[:, :side, :side]
@@ -114,12 +114,16 @@ def _correlation(area: Singles, templates: Bytes) -> Singles:
 
 
 def _boxes(values: Singles, size: int) -> Singles:
-    """Sums over all size × size boxes of N×S×S."""
-    sums = np.zeros((len(values), values.shape[1] + 1, values.shape[2] + 1), dtype=np.float32)
-    sums[:, 1:, 1:] = values.cumsum(axis=1).cumsum(axis=2)
-    boxes: Singles = sums[:, size:, size:] - sums[:, :-size, size:] - sums[:, size:, :-size]
-    boxes += sums[:, :-size, :-size]
-    return boxes
+    """Sums over all size × size boxes of N×S×S, summed in double precision."""
+    count, side, _ = values.shape
+    column = values.reshape(count * side, side)  # one below the other: boxes across two are left out below
+    sums = np.asarray(
+        cv2.boxFilter(
+            column, cv2.CV_32F, (size, size), anchor=(0, 0), normalize=False, borderType=cv2.BORDER_CONSTANT
+        ),
+        dtype=np.float32,
+    )
+    return sums.reshape(values.shape)[:, : side - size + 1, : side - size + 1]
 
 
 def _vertex(left: Singles, middle: Singles, right: Singles) -> Floats:
