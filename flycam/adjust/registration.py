@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import Floats
+from flycam.adjust.keyframes import Keyframe, alike, few, pose_row
 from flycam.adjust.landmarks import Found, Landmarks, Spot, corners
 from flycam.adjust.wander import Told, Wander, carried, errors_of, told_of, with_error
 from flycam.adjust.window import Settled, Window, WindowOptions, settle_window
@@ -79,18 +80,6 @@ class Registered:
     seam_m: tuple[float, float] = (float("nan"), float("nan"))
 
 
-@dataclass(slots=True)
-class _Keyframe:
-    """told: by the log; centre, rotation: as estimated now; laid: as it lies on the map."""
-
-    number: int
-    seconds: float
-    told: ExteriorOrientation
-    centre: Floats
-    rotation: Floats
-    laid: ExteriorOrientation
-
-
 class Registrar:
     """Fed frames in order of time. Remembers the last `_REMEMBERED` of them, as poses and landmarks."""
 
@@ -108,7 +97,7 @@ class Registrar:
         self._wander = wander or Wander()
         self._options = options or WindowOptions()
         self._landmarks = Landmarks()
-        self._frames: list[_Keyframe] = []
+        self._frames: list[Keyframe] = []
         self._next = 0
 
     def add(
@@ -118,7 +107,7 @@ class Registrar:
 
         Frames in another work CRS or height datum than the one before begin anew.
         """
-        if self._frames and not _alike(self._frames[-1].told, told):
+        if self._frames and not alike(self._frames[-1].told, told):
             self._landmarks, self._frames = Landmarks(), []
         grey = _grey(pixels, self._size)
         frame = self._entered(told, seconds)
@@ -139,7 +128,7 @@ class Registrar:
     def laid(self, pose: ExteriorOrientation) -> None:
         """Say that the newest frame lies on the map by another pose than the answer's. In another work CRS or
         height datum it says nothing of where those to come would lie: the frame is forgotten."""
-        if _alike(self._frames[-1].told, pose):
+        if alike(self._frames[-1].told, pose):
             self._frames[-1].laid = pose
         else:
             self.take_back()
@@ -150,11 +139,11 @@ class Registrar:
 
     def expected(self, told: ExteriorOrientation, seconds: float) -> ExteriorOrientation:
         """The pose for the map of a picture nobody looks at: its log's, corrected as the frame before was."""
-        if not self._frames or not _alike(self._frames[-1].told, told):
+        if not self._frames or not alike(self._frames[-1].told, told):
             return told
         return self._for_the_map(self._entered(told, seconds), _NONE)
 
-    def _entered(self, told: ExteriorOrientation, seconds: float) -> _Keyframe:
+    def _entered(self, told: ExteriorOrientation, seconds: float) -> Keyframe:
         """A frame whose pose is expected to be wrong as the one before was."""
         centre = np.array(told.projection_centre_m, dtype=np.float64)
         rotation = np.array(told.rotation, dtype=np.float64)
@@ -163,9 +152,9 @@ class Registrar:
             error = errors_of(told_of(np.zeros(1), [last.told]), last.centre[None], last.rotation[None])[0]
             both = told_of(np.array([last.seconds, seconds]), [last.told, told])
             centre, rotation = with_error(centre, rotation, carried(both, error, self._wander))
-        return _Keyframe(self._next, seconds, told, centre, rotation, told)
+        return Keyframe(self._next, seconds, told, centre, rotation, told)
 
-    def _registered(self, frame: _Keyframe, found: Found, terrain: TerrainGrid) -> tuple[Registered, Found]:
+    def _registered(self, frame: Keyframe, found: Found, terrain: TerrainGrid) -> tuple[Registered, Found]:
         """The frame's answer, and the observations that bear it (none where it is refused)."""
         if not self._frames:
             return Registered(pose=frame.told, refusal=Refusal.FIRST), _NONE
@@ -196,7 +185,7 @@ class Registrar:
 
     def _believe(
         self,
-        frames: list[_Keyframe],
+        frames: list[Keyframe],
         numbers: NDArray[np.int64],
         centre: Floats,
         rotation: Floats,
@@ -206,12 +195,12 @@ class Registrar:
             one.centre, one.rotation = place, attitude
         self._landmarks.point[numbers] = point
 
-    def _tolerated_m(self, frame: _Keyframe, used: Found) -> float:
+    def _tolerated_m(self, frame: Keyframe, used: Found) -> float:
         """Steps smaller than this are no evidence: what two observations may be off by, on the ground."""
         height = float(frame.centre[2] - np.median(self._landmarks.point[used.landmark, 2]))
         return _FITS_PX * max(height, 0.0) / float(np.mean(self._interior.focal_length_px))
 
-    def _chosen(self, found: Found) -> list[_Keyframe]:
+    def _chosen(self, found: Found) -> list[Keyframe]:
         """The newest frames, and of those before the ones that share most landmarks with this one."""
         active = self._frames[-(_ACTIVE - 1) :]
         marks = self._landmarks
@@ -223,7 +212,7 @@ class Registrar:
         return [one for one in self._frames if one.number in before or one.number >= active[0].number]
 
     def _window(
-        self, frames: list[_Keyframe], found: Found, terrain: TerrainGrid
+        self, frames: list[Keyframe], found: Found, terrain: TerrainGrid
     ) -> tuple[Window, NDArray[np.int64]]:
         """The window's arrays, and the numbers of its landmarks."""
         marks = self._landmarks
@@ -256,7 +245,7 @@ class Registrar:
         )
         return window, kept
 
-    def _for_the_map(self, frame: _Keyframe, used: Found) -> ExteriorOrientation:
+    def _for_the_map(self, frame: Keyframe, used: Found) -> ExteriorOrientation:
         """The estimated pose, moved as what it meets on the map was laid off the estimate of today. By more
         than the log's sigmas allow it is not moved: what lies so far off is no neighbour of this frame."""
         moved = self._moved(used)
@@ -270,7 +259,7 @@ class Registrar:
             source=PoseSource.REGISTERED,
         )
 
-    def _allowed_m(self, frame: _Keyframe) -> float:
+    def _allowed_m(self, frame: Keyframe) -> float:
         """How far the log's sigmas let the ground of a frame lie off its place, level metres."""
         height = float(frame.centre[2] - self._below(self._frames[-1])[0, 2])
         sigma_m = np.hypot(*frame.told.sigma_position_m[:2])
@@ -283,8 +272,8 @@ class Registrar:
         if not by.size:
             last = self._frames[-1]
             by, uv, point = np.array([len(self._frames) - 1]), self._middle, self._below(last)
-        frames, by = _few(self._frames, by)
-        laid = np.stack([_pose(one.laid) for one in frames])[by]
+        frames, by = few(self._frames, by)
+        laid = np.stack([pose_row(one.laid) for one in frames])[by]
         now = np.stack([np.r_[one.centre, one.rotation.ravel()] for one in frames])[by]
         scale = frames[0].told.grid_scale
         off = self._met(laid, uv, point, scale) - self._met(now, uv, point, scale)
@@ -294,9 +283,9 @@ class Registrar:
     def _seam(self, pose: ExteriorOrientation, used: Found) -> float:
         """Median step (m) between the ground by `pose` and as laid before, at the landmarks in `used`."""
         by, uv, point, own = self._shared(used)
-        frames, by = _few(self._frames, by)
-        laid = np.stack([_pose(one.laid) for one in frames])[by]
-        here = np.broadcast_to(_pose(pose), laid.shape)
+        frames, by = few(self._frames, by)
+        laid = np.stack([pose_row(one.laid) for one in frames])[by]
+        here = np.broadcast_to(pose_row(pose), laid.shape)
         step = self._met(laid, uv, point, pose.grid_scale) - self._met(here, own, point, pose.grid_scale)
         return float(np.nanmedian(np.hypot(*step.T)))
 
@@ -322,14 +311,14 @@ class Registrar:
     def _middle(self) -> Floats:
         return np.array([[(self._size[0] - 1) / 2.0, (self._size[1] - 1) / 2.0]])
 
-    def _below(self, frame: _Keyframe) -> Floats:
+    def _below(self, frame: Keyframe) -> Floats:
         """The place under a frame, 1×3, at the height of the landmarks it sees, else 100 m below it."""
         marks = self._landmarks
         mine = marks.point[marks.landmark[marks.frame == frame.number], 2]
         height = float(np.median(mine)) if mine.size else float(frame.centre[2]) - 100.0
         return np.array([[*frame.centre[:2], height]])
 
-    def _begin(self, frame: _Keyframe, grey: Bytes, used: Found, terrain: TerrainGrid) -> None:
+    def _begin(self, frame: Keyframe, grey: Bytes, used: Found, terrain: TerrainGrid) -> None:
         """New landmarks where this frame has few."""
         wanted = _WANTED - len(used.landmark)
         if wanted <= 0:
@@ -344,13 +333,13 @@ class Registrar:
         known = np.isfinite(point).all(axis=1)
         self._landmarks.begin(frame.number, grey, self._spot(frame), terrain, uv[known], point[known])
 
-    def _posed(self, frame: _Keyframe) -> ExteriorOrientation:
+    def _posed(self, frame: Keyframe) -> ExteriorOrientation:
         east, north, height = frame.centre.tolist()
         return replace(
             frame.told, projection_centre_m=(east, north, height), rotation=as_mat3(frame.rotation)
         )
 
-    def _spot(self, frame: _Keyframe) -> Spot:
+    def _spot(self, frame: Keyframe) -> Spot:
         return Spot(
             interior=self._interior,
             centre=frame.centre,
@@ -371,15 +360,6 @@ def _grey(pixels: Bytes, size: tuple[int, int]) -> Bytes:
     return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
 
 
-def _alike(one: ExteriorOrientation, other: ExteriorOrientation) -> bool:
-    return (one.work_crs, one.vertical_datum) == (other.work_crs, other.vertical_datum)
-
-
-def _pose(exterior: ExteriorOrientation) -> Floats:
-    """Centre and rotation in one row of 12."""
-    return np.array([*exterior.projection_centre_m, *np.ravel(exterior.rotation)])
-
-
 def _thin(found: Found, size: tuple[int, int]) -> bool:
     """Whether observations are too few, or too near each other, to hold a pose."""
     cells = np.unique(cell_of(found.uv_px, size, _CELLS))
@@ -391,12 +371,6 @@ def _among(chosen: NDArray[np.integer], size: int) -> NDArray[np.bool_]:
     mask = np.zeros(size, dtype=bool)
     mask[chosen] = True
     return mask
-
-
-def _few(frames: list[_Keyframe], by: NDArray[np.int64]) -> tuple[list[_Keyframe], NDArray[np.int64]]:
-    """Those of the frames that are meant, and which of these each means."""
-    meant, which = np.unique(by, return_inverse=True)
-    return [frames[k] for k in meant.tolist()], which
 
 
 def _borne(window: Window, numbers: NDArray[np.int64], settled: Settled, found: Found) -> Found:

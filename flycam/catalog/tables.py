@@ -23,8 +23,6 @@ from sqlalchemy import (
     event,
 )
 
-SCHEMA_VERSION = 7
-
 metadata = MetaData()
 _Big = BigInteger().with_variant(Integer, "sqlite")
 
@@ -382,27 +380,3 @@ marks = Table(
 
 _derive_postgis_geometry(layer_features, "wkb")
 _derive_postgis_geometry(marks, "wkb")
-
-ADDED_IN: dict[int, tuple[Table, ...]] = {
-    2: (revisions, revision_frames),
-    3: (placements,),
-    4: (dem_sigmas,),
-    5: (airborne,),
-    6: (recordings,),
-    7: (layers, layer_features, marks),
-}
-"""Tables that came with a schema version: an older catalogue gets them when it is opened."""
-
-WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
-    4: (
-        "placements",
-        "layer",
-        (
-            "ALTER TABLE placements ADD COLUMN layer TEXT NOT NULL DEFAULT 'colour'",
-            "UPDATE placements SET layer = (SELECT frames.layer FROM frames WHERE frames.frame_id = "
-            "placements.frame_id) WHERE EXISTS (SELECT 1 FROM frames WHERE frames.frame_id = "
-            "placements.frame_id)",
-        ),
-    )
-}
-"""A table and the column that it got with a schema version, and how the rows there get it."""

@@ -52,6 +52,7 @@ def serve(*, data_dir: str | None, host: str, port: int) -> Result:
 
 
 def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> None:
+    from flycam.pipeline.live_abandoned import ending_abandoned
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
     from flycam.serve.services import Services, is_loopback
@@ -69,4 +70,5 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         uploads_dir=settings.data_dir / UPLOADS,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
     )
-    serve_map(services, listener)
+    with ending_abandoned(workspace):
+        serve_map(services, listener)

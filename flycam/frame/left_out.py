@@ -7,6 +7,7 @@ from collections.abc import Mapping
 _WORDS: Mapping[str, tuple[str, str]] = {
     "overrun": ("came faster than they could be laid", "đến nhanh hơn tốc độ xử lý"),
     "undecoded": ("came faster than they could be decoded", "đến nhanh hơn tốc độ giải mã"),
+    "broken": ("could not be decoded", "bị hỏng, không giải mã được"),
     "unrecorded": ("are not in the recording of the video", "không có trong bản ghi video"),
     "thinned": ("left out when late, their neighbours show it", "bỏ bớt khi xử lý chậm, ảnh kề bên đã có"),
     "no_time": ("show new ground there was no time to lay", "chụp chỗ mới nhưng không kịp trải"),

@@ -182,6 +182,13 @@ class _Look:
         )
 
 
+def looks_up(interior: InteriorOrientation, exterior: ExteriorOrientation) -> bool:
+    """Whether half of a frame looks above the level, so that `footprint` can only find ground on a slope that
+    rises before it. Costs next to nothing."""
+    rays = image_rays(interior, exterior, _inner_points(interior))
+    return bool(np.mean(rays[:, 2] >= 0.0) >= MAX_HORIZON_FRACTION)
+
+
 def ground_sample_distance(
     interior: InteriorOrientation, exterior: ExteriorOrientation, points_m: Floats
 ) -> Floats:

@@ -26,6 +26,7 @@ from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.mavlink import Link
 from flycam.ingest.mavlink_record import MavlinkRecord
 from flycam.ingest.serial_line import DEFAULT_BAUD, SerialLine, is_speed
+from flycam.ingest.steady_clock import SteadyClock
 
 _DATAGRAM_BYTES = 65_536
 _LOOK_S = 0.2
@@ -87,6 +88,7 @@ class MavlinkLink:
     key     32 bytes (`key_of`); None: every packet is believed
     keep_s  how long messages are remembered
     record  a tlog to which every believed packet is added; a disk that is full stops nothing else
+    clock_s  UTC seconds, by which packets are dated
     """
 
     def __init__(
@@ -96,9 +98,9 @@ class MavlinkLink:
         key: bytes | None = None,
         keep_s: float = 150.0,
         record: Path | None = None,
-        clock_s: Callable[[], float] = time.time,
+        clock_s: Callable[[], float] | None = None,
     ) -> None:
-        self._url, self._keep_s, self._clock_s = url, keep_s, clock_s
+        self._url, self._keep_s, self._clock_s = url, keep_s, clock_s or SteadyClock().now_s
         self._address = _parsed(url)
         self._key = key
         self._record = None if record is None else MavlinkRecord(record, self._not_written)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from flycam.errors import SourceUnreadable
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
+from flycam.ingest.steady_clock import SteadyClock
+from flycam.ingest.stream_time import StreamTime
 from flycam.ingest.video_decoder import OPEN_S, STALL_S, Decoded, Decoder
 from flycam.ingest.video_decoding import DecodingOrder
 from flycam.ingest.video_recording import RecordingOrder
@@ -27,6 +29,7 @@ from flycam.ingest.video_recording import RecordingOrder
 _QUEUE = 8
 _MOST_MOOV_BYTES = 64 << 20
 _DRILL_MARK = b"urn:flycam:drill:"
+_FIRST_DRONES_S = 1_104_537_600  # 2005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 
@@ -53,7 +56,7 @@ class VideoHealth:
     """What happened on the way, to be shown: pictures dropped by reason, sentences, and connections made.
 
     reasons: "overrun" (nobody took it in time), "undecoded" (came faster than it could be decoded),
-    "pts_backwards"; "unrecorded" is only missing in the recording
+    "broken" (could not be decoded), "pts_backwards"; "unrecorded" is only missing in the recording
     arrived_ns  monotonic time at which the last picture came, None: none yet
     """
 
@@ -69,6 +72,7 @@ class VideoSource:
     url            a file's path, or an address (rtsp://, udp:// with MPEG-TS, …)
     is_realtime    a file is played at its own speed, what is not taken in time is dropped; a stream always
     recording      how a stream is recorded as it comes; None: it is not
+    clock          by which a stream is dated
     size_px        (width, height), known inside the context, as fps and duration_s (0 unknown)
     began_ns       UTC at which it was opened here
     created_ns     UTC of the first picture as the file states it; None where it does not, and for streams
@@ -82,13 +86,16 @@ class VideoSource:
         open_s: float = OPEN_S,
         stall_s: float = STALL_S,
         recording: RecordingOrder | None = None,
+        clock: SteadyClock | None = None,
     ) -> None:
         self.url, self.is_stream = url, is_stream(url)
+        clock = clock or SteadyClock()
         self._open_s, self._stall_s = open_s, stall_s
         self._drops = is_realtime or self.is_stream
         self._order = DecodingOrder(
             url=url,
             is_paced=is_realtime and not self.is_stream,
+            zero_utc_ns=clock.zero_ns,
             recording=recording if self.is_stream else None,
         )
         self._queue: Latest[VideoPicture] = Latest(_QUEUE, waits=not self._drops)
@@ -98,7 +105,8 @@ class VideoSource:
         self._error: BaseException | None = None
         self._last_pts_ns = -1
         self._lost_before: Counter[str] = Counter()
-        self.began_ns = 0
+        self._put_back: deque[VideoPicture] = deque()
+        self.began_ns = self._began_ns = 0
         self.health = VideoHealth()
         self.size_px = (0, 0)
         self.fps, self.duration_s = 0.0, 0.0
@@ -125,7 +133,8 @@ class VideoSource:
         self._decoder = decoder.__enter__()
         self.size_px, self.fps = decoder.size_px, decoder.fps
         self.duration_s = decoder.duration_s
-        self.began_ns = time.time_ns() - (time.monotonic_ns() - decoder.opened_ns)
+        self._began_ns = decoder.opened_ns
+        self.began_ns = self._order.zero_utc_ns + decoder.opened_ns
         self._thread = threading.Thread(target=self._pump, name="video", daemon=True)
         self._thread.start()
         return self
@@ -145,12 +154,19 @@ class VideoSource:
         self._queue.close()
 
     def pictures(self) -> Iterator[VideoPicture]:
-        """Pictures in order of time, until the file ends or `stop` is called."""
-        while (picture := self._queue.get()) is not None:
+        """Pictures in order of time, until the file ends or `stop` is called. Asked again, the next ones."""
+        while (picture := self._next()) is not None:
             yield picture
         self.health.dropped["overrun"] = self._queue.dropped
         if self._error is not None:
             raise self._error
+
+    def put_back(self, pictures: Iterable[VideoPicture]) -> None:
+        """Give these again before those to come; oldest first."""
+        self._put_back.extend(pictures)
+
+    def _next(self) -> VideoPicture | None:
+        return self._put_back.popleft() if self._put_back else self._queue.get()
 
     def _pump(self) -> None:
         """In a thread of its own: from one decoder after the other into the queue."""
@@ -173,15 +189,15 @@ class VideoSource:
 
     def _drain(self, decoder: Decoder) -> bool:
         """All pictures of one run of the decoder; whether there were any."""
-        count, base_ns = 0, 0
+        count, times = 0, StreamTime(self._last_pts_ns)
         try:
             for decoded in decoder.pictures():
                 self._note_lost(decoder)
-                if count == 0 and self.is_stream:
-                    after_ns = max(self._last_pts_ns + 1, self._since_begin_ns(decoded.arrived_ns))
-                    base_ns = after_ns - decoded.pts_ns
                 count += 1
-                pts_ns = decoded.pts_ns + (base_ns if self.is_stream else 0)
+                pts_ns = decoded.pts_ns
+                if self.is_stream:
+                    pts_ns = times.add(decoded.pts_ns, decoded.arrived_ns - self._began_ns)
+                    self._note_jumps(times)
                 if pts_ns <= self._last_pts_ns:
                     self.health.dropped["pts_backwards"] += 1
                     continue
@@ -196,8 +212,16 @@ class VideoSource:
             decoder.__exit__(None, None, None)
             self._note_lost(decoder)
             self._lost_before += decoder.lost
+        self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
         return count > 0
+
+    def _note_broken(self, decoder: Decoder, count: int) -> None:
+        """An MP4 or MOV file says how many pictures it holds: those that never came were damaged."""
+        is_whole = not decoder.ending and not self._stopped.is_set()
+        missing = round(self.duration_s * self.fps) - count
+        if is_whole and missing > 0 and not self.is_stream and _movie_header(Path(self.url)) is not None:
+            self.health.dropped["broken"] = max(self.health.dropped["broken"], missing)
 
     def _note_lost(self, decoder: Decoder) -> None:
         """What was lost before it came here, of this connection and those before it."""
@@ -213,9 +237,13 @@ class VideoSource:
             pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=arrived_ns, pixels=decoded.pixels
         )
 
-    def _since_begin_ns(self, arrived_ns: int) -> int:
-        """Receiver's time since the stream was opened: the PTS of every connection begins anew."""
-        return time.time_ns() - (time.monotonic_ns() - arrived_ns) - self.began_ns
+    def _note_jumps(self, times: StreamTime) -> None:
+        said = (
+            f"{self.name}: the stream's own time jumped; from there on pictures are timed by when they came",
+            f"{self.name}: mốc thời gian trong luồng video bị nhảy; từ đó ảnh lấy giờ theo lúc nhận được",
+        )
+        if times.jumps and said not in self.health.remarks:
+            self.health.remarks.append(said)
 
     def _opened_again(self) -> Decoder | None:
         decoder = Decoder(self._order, self._open_s, self._stall_s, self._stopped)
@@ -249,10 +277,11 @@ def is_stream(url: str) -> bool:
 
 
 def creation_ns(path: Path) -> int | None:
-    """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, or not said."""
+    """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, not said, or before
+    any aircraft filmed: by a camera whose clock was never set."""
     moov = _movie_header(path)
     seconds = creation_s(moov) if moov is not None else None
-    return None if seconds is None else round(seconds * 1e9)
+    return None if seconds is None or seconds < _FIRST_DRONES_S else round(seconds * 1e9)
 
 
 def says_drill(path: Path) -> bool:

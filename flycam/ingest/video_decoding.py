@@ -33,13 +33,17 @@ from flycam.ingest.video_receiving import (
 )
 from flycam.ingest.video_recording import RecordingOrder
 
+_MOST_BROKEN = 300  # pictures in a row: ten seconds
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingOrder:
-    """url: a path or an address; is_paced: no faster than the pictures' own times; recording: of a stream."""
+    """url: a path or an address; is_paced: no faster than the pictures' own times; recording: of a stream;
+    zero_utc_ns: UTC at which the monotonic clock was 0, by which a stream is dated."""
 
     url: str
     is_paced: bool
+    zero_utc_ns: int
     recording: RecordingOrder | None = None
 
 
@@ -76,7 +80,7 @@ def decode(order: DecodingOrder, pipe: Connection) -> None:
 def _decode(order: DecodingOrder, parent: _Parent) -> None:
     is_address = "://" in order.url
     try:
-        received = receive(order.url, order.recording, parent.lost) if is_address else None
+        received = receive(order.url, order.recording, parent.lost, order.zero_utc_ns) if is_address else None
     except ConnectionRefusedError:
         parent.say("failed", "nothing that can be read comes from there")
         return
@@ -116,6 +120,19 @@ def _moment(video: cv2.VideoCapture, received: Receiving | None) -> Moment:
     return Moment(round(pts_ms * 1e6), time.monotonic_ns())
 
 
+def _next(video: cv2.VideoCapture, *, again: bool) -> tuple[bool, np.ndarray, int]:
+    """The next picture; whether there is one, and how often before it none could be decoded.
+
+    again  ask on after a picture that cannot be decoded: bytes that were lost end no film. At its end the
+           reader answers at once; a stream that it reads itself would keep us waiting every time.
+    """
+    for failed in range(_MOST_BROKEN if again else 1):
+        there, bgr = video.read()
+        if there:
+            return True, bgr, failed
+    return False, np.empty(0), 0
+
+
 def _fill(
     order: DecodingOrder,
     parent: _Parent,
@@ -126,7 +143,7 @@ def _fill(
 ) -> None:
     shape, size = bgr.shape, bgr.nbytes
     began_s: float | None = None
-    there = True
+    there, broken = True, 0
     while there:
         moment = _moment(video, received)
         if order.is_paced:
@@ -142,7 +159,10 @@ def _fill(
         rgb = np.ndarray(shape, np.uint8, ring.buf, offset=slot * size)
         cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=rgb)
         parent.say("picture", slot, moment.pts_ns, moment.arrived_ns)
-        there, bgr = video.read()
+        there, bgr, failed = _next(video, again=received is not None or "://" not in order.url)
+        if there and failed:
+            broken += failed
+            parent.lost("broken", broken, None)
     if received is not None:
         received.close()
     parent.say("ended", "")

@@ -48,14 +48,14 @@ class VideoLog:
             )
         if self.is_shared:
             return (
-                f"{video}: states no time of creation: its pictures are dated by the aircraft's clock in "
-                f"{self.log.name}, which may be local time",
-                f"{video}: không ghi giờ quay nên ảnh lấy giờ theo đồng hồ máy bay trong {self.log.name}, có "
-                "thể là giờ địa phương",
+                f"{video}: states no time of creation that can be: its pictures are dated by the aircraft's "
+                f"clock in {self.log.name}, which may be local time",
+                f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo đồng hồ máy bay trong "
+                f"{self.log.name}, có thể là giờ địa phương",
             )
         return (
-            f"{video}: states no time of creation: its pictures are dated by {self.log.name}",
-            f"{video}: không ghi giờ quay nên ảnh lấy giờ theo {self.log.name}",
+            f"{video}: states no time of creation that can be: its pictures are dated by {self.log.name}",
+            f"{video}: không ghi giờ quay hợp lý nên ảnh lấy giờ theo {self.log.name}",
         )
 
     def search(self, video_s: float) -> tuple[float, float]:

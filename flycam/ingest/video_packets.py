@@ -19,7 +19,7 @@ class Packet:
 
     number      counts the pictures of this connection from 0
     pts_ns      the stream's own time of it
-    arrived_ns  monotonic time at which it came here; arrived_utc_ns the same by the clock on the wall
+    arrived_ns  monotonic time at which it came here; arrived_utc_ns the same by the flight's clock
     data        its units behind their lengths
     parameters  what a decoder needs before it
     """

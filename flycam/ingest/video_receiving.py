@@ -25,8 +25,11 @@ from flycam.ingest.video_packets import Packet, Packets
 from flycam.ingest.video_recording import Recorder, RecordingOrder
 
 OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 8_000, 6_000
-STREAM_OPTIONS = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay"
-_PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"  # nothing is waited for to tell how many come a second
+# what is read to tell how a stream is coded is kept (`fflags nobuffer` would lose the key frame that came
+# first, and all up to the next), and nothing is waited for to tell how many pictures come a second
+STREAM_OPTIONS = "rtsp_transport;tcp|flags;low_delay|fpsprobesize;0"
+_PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"
+_MOST_FPS = 240.0  # more says only that the container does not tell
 OPTIONS_NAME = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _CODINGS = {
     **dict.fromkeys(("h264", "avc1", "x264"), Coding.H264),
@@ -55,10 +58,17 @@ class Receiving:
     """One connection. `decoder_path` is what the decoder opens, `moment` tells the times of its pictures."""
 
     def __init__(
-        self, video: cv2.VideoCapture, coding: Coding, recording: RecordingOrder | None, told: Told
+        self,
+        video: cv2.VideoCapture,
+        coding: Coding,
+        recording: RecordingOrder | None,
+        told: Told,
+        zero_utc_ns: int,
     ) -> None:
         self._video, self._coding, self._told = video, coding, told
-        self.fps = float(video.get(cv2.CAP_PROP_FPS))
+        self._zero_utc_ns = zero_utc_ns
+        told_fps = float(video.get(cv2.CAP_PROP_FPS))
+        self.fps = told_fps if told_fps <= _MOST_FPS else 0.0
         self._size_px = (
             round(video.get(cv2.CAP_PROP_FRAME_WIDTH)),
             round(video.get(cv2.CAP_PROP_FRAME_HEIGHT)),
@@ -122,7 +132,7 @@ class Receiving:
 
     def _packet(self, number: int, coded: np.ndarray) -> Packet | None:
         """None before anything tells how it is to be decoded."""
-        arrived_ns, arrived_utc_ns = time.monotonic_ns(), time.time_ns()
+        arrived_ns = time.monotonic_ns()
         units = units_of(coded.tobytes())
         self._parameters = parameter_sets(units, self._coding) or self._parameters
         if self._parameters is None or not units:
@@ -131,7 +141,7 @@ class Receiving:
             number=number,
             pts_ns=round(float(self._video.get(cv2.CAP_PROP_POS_MSEC)) * 1e6),
             arrived_ns=arrived_ns,
-            arrived_utc_ns=arrived_utc_ns,
+            arrived_utc_ns=self._zero_utc_ns + arrived_ns,
             is_key=self._video.get(cv2.CAP_PROP_LRF_HAS_KEY_FRAME) > 0,
             data=with_lengths(units, self._coding),
             parameters=self._parameters,
@@ -163,8 +173,10 @@ class Receiving:
             view = view[os.write(self._write_fd, view) :]
 
 
-def receive(url: str, recording: RecordingOrder | None, told: Told) -> Receiving | None:
+def receive(url: str, recording: RecordingOrder | None, told: Told, zero_utc_ns: int) -> Receiving | None:
     """Open a stream; None where it is coded in a way that only the decoder knows.
+
+    zero_utc_ns  UTC at which the monotonic clock was 0: what is recorded is dated by it
 
     Raises ConnectionRefusedError where nothing readable comes.
     """
@@ -194,4 +206,4 @@ def receive(url: str, recording: RecordingOrder | None, told: Told) -> Receiving
                 ),
             )
         return None
-    return Receiving(video, coding, recording, told)
+    return Receiving(video, coding, recording, told, zero_utc_ns)

@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.frame.fragments import TICKS, Sample, fragment_of, head_of
+from flycam.ingest.stream_time import StreamTime
 from flycam.ingest.video_packets import Packet, Packets
 
 UNFINISHED, FINISHED = ".part", ".mp4"
 _FRAGMENT_NS = 500_000_000
-_GAP_NS = 10 * 10**9  # PTS that jump so far are another clock
+_GAP_NS = 10 * 10**9  # a piece holds no longer a gap
 _HARD = 4  # how many times its length a piece may get where no key frame comes
 _WAITING_BYTES = 32 << 20
 _PAUSE_S = 10.0
@@ -51,6 +52,7 @@ class _Piece:
     path: Path
     first_ns: int
     created: Packet
+    base_ns: int | None
     is_again: bool
     size: int = 0
     fragments: int = 0
@@ -73,8 +75,8 @@ class Recorder:
         self._order, self._size_px, self._told = order, size_px, told
         self._packets = Packets(_WAITING_BYTES, keeps_newest=False)
         self._piece: _Piece | None = None
-        self._zero_ns: int | None = None  # UTC at which the stream's own time was 0
-        self._newest_ns = 0
+        self._time = StreamTime()
+        self._newest_ns: int | None = None
         self._is_again = False
         self._waiting: list[Packet] = []
         self._reordered = False
@@ -123,22 +125,22 @@ class Recorder:
         self._waiting.append(packet)
 
     def _place(self, packet: Packet) -> None:
-        """In the stream's own time."""
-        if self._zero_ns is None:
-            self._zero_ns, self._newest_ns = packet.arrived_utc_ns - packet.pts_ns, packet.pts_ns - 1
+        """In time."""
+        at_ns = self._time.add(packet.pts_ns, packet.arrived_utc_ns)
         if packet.is_key:  # others may be shown before those that came before them
-            self._is_again = packet.pts_ns <= self._newest_ns
-        self._newest_ns = max(self._newest_ns, packet.pts_ns)
+            self._is_again = self._newest_ns is not None and at_ns <= self._newest_ns
+        self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
 
     def _dated(self, packet: Packet) -> int:
         """UTC of a picture, as frames of the stream are dated (`flycam.ingest.video`): by the arrival of the
-        connection's first one, and the stream's own time since. When each came would be another time after
-        every stall, and a piece would be taken for one that shows a withdrawn picture which its neighbour
-        shows. While time runs again that has been no frame is made: those are dated by their arrival.
+        connection's first one, and the stream's own time since, until that jumps. When each came would be
+        another time after every stall, and a piece would be taken for one that shows a withdrawn picture
+        which its neighbour shows. While time runs again that has been no frame is made: those are dated by
+        their arrival.
         """
-        if self._zero_ns is None or self._is_again:
+        if self._time.base_ns is None or self._is_again:
             return packet.arrived_utc_ns
-        return self._zero_ns + packet.pts_ns
+        return self._time.base_ns + packet.pts_ns
 
     def _is_due(self, packet: Packet) -> bool:
         """Whether a new piece begins with this picture."""
@@ -152,6 +154,8 @@ class Recorder:
         ):
             return True
         if packet.number != last.number + 1:  # pictures between were dropped
+            return True
+        if piece.base_ns != self._time.base_ns:  # the stream's own time jumped
             return True
         if packet.is_key and (packet.pts_ns <= last.pts_ns or piece.is_again != self._is_again):
             return True  # a film that begins anew, or has come to where it was
@@ -181,7 +185,7 @@ class Recorder:
             began_ns += 1  # time that ran twice
         path = order.folder / f"{began_ns}{UNFINISHED}"
         file = path.open("wb", buffering=0)
-        self._piece = _Piece(file, path, packet.pts_ns, packet, self._is_again)
+        self._piece = _Piece(file, path, packet.pts_ns, packet, self._time.base_ns, self._is_again)
         self._write(head_of(packet.parameters, self._size_px, began_ns // 10**9))
         self._in_trouble = False
         return True

@@ -1,13 +1,28 @@
-"""Frames that are pictures of a film, among the photos that may have joined their flight."""
+"""Frames that are pictures of a film, among the photos that may have joined their flight; names of films."""
 
 from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
 
 FILM_CAMERA = "video"
 """What a picture of a film is said to be taken by."""
 
+_OF_STREAM = re.compile(r"live-\d{8}-\d{6}Z-\d+\.jpg")
+
 
 def is_of_film(record: FrameRecord) -> bool:
     """Whether a frame is a picture of a film."""
     return record.header.provenance.camera == FILM_CAMERA
+
+
+def stream_name(began_ns: int) -> str:
+    """What a stream is called that was opened then (UTC ns): it has no name of its own."""
+    return f"live-{datetime.fromtimestamp(began_ns / 1e9, UTC):%Y%m%d-%H%M%S}Z.stream"
+
+
+def is_of_stream(record: FrameRecord) -> bool:
+    """Whether a frame is a picture of a stream, which nobody can read again."""
+    return is_of_film(record) and _OF_STREAM.fullmatch(record.header.provenance.source_name) is not None

@@ -24,12 +24,14 @@ from flycam.frame.flight import Flight
 from flycam.frame.frame import flight_id_of, frame_id_of
 from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
+from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoSource, is_stream
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
 from flycam.pipeline.known import withdrawals_said
+from flycam.pipeline.live_abandoned import ending_abandoned
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_flow import LiveFlow, pictures_in
 from flycam.pipeline.live_given import (
@@ -40,12 +42,12 @@ from flycam.pipeline.live_given import (
     open_given,
 )
 from flycam.pipeline.live_ground import FixedGround
-from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_laying import Film, Ground, LiveLaying
 from flycam.pipeline.live_lens import lens_of
 from flycam.pipeline.live_news import LiveNews
 from flycam.pipeline.live_recording import Recorded, StreamRecording
 from flycam.pipeline.live_scratch import scratch_of
-from flycam.pipeline.live_standing import PoseAt, settle_standing
+from flycam.pipeline.live_standing import PoseAt, Standing, settle_standing
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.terrain import registered_dems
@@ -106,82 +108,170 @@ def live(
     pictures of another size: what was seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
-    dems = registered_dems(workspace)
     with ExitStack() as stack:
-        scratch = stack.enter_context(scratch_of(workspace))
-        recording = stack.enter_context(_recording(workspace, request))
-        source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
-        interior, lens_remarks = lens_of(request, source, telemetry, dems, progress, stopped)
-        film = film_of(request, source, interior, telemetry.poses.work_crs)
-        flight_id = flight_id_of([frame_id_of(film.stream_id, "stream")])
-        clock = _clock(request, telemetry, interior, source)
-        if not (clock.is_settled or request.is_realtime or source.is_stream):
-            _look_through(Path(request.video), clock, progress, stopped)
-        stack.enter_context(workspace.catalog.flights.lock(flight_id))
-        recording.of_flight(flight_id)
-        ground = ground_of(workspace, dems, telemetry, is_stream=source.is_stream)
-        drops = request.is_realtime or source.is_stream
-        news = None  # of a file that is read as fast as it goes no aircraft is in the air
-        if drops:
-            news = LiveNews(workspace, flight_id, film, labels, source, telemetry, clock, ground, recording)
-            stack.enter_context(news)
-        standing = settle_standing(
-            workspace,
-            flight_id,
-            film,
-            _poses(telemetry, clock),
-            ground if clock.is_settled and isinstance(ground, FixedGround) else None,
-            _warnings(clock, telemetry.poses),
-            progress,
-        )
-        laying = LiveLaying(workspace, flight_id, film, ground, labels)
+        stack.enter_context(ending_abandoned(workspace))
+        opened = _opened(workspace, request, progress, stopped, stack)
+        if not (opened.clock.is_settled or opened.is_timely):
+            _look_through(Path(request.video), opened.clock, progress, stopped)
+        stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
+        opened.recording.of_flight(opened.flight_id)
+        ground = ground_of(workspace, opened.dems, opened.telemetry, is_stream=opened.source.is_stream)
+        news = _news(workspace, opened, ground, labels, stack)
+        standing = _settled(workspace, opened, ground, progress)
+        laying = LiveLaying(workspace, opened.flight_id, opened.film, ground, labels)
         keep_given(workspace, request)
-        flow = LiveFlow(source, telemetry, clock, interior, laying, drops=drops)
+        flow = opened.flow_to(laying)
         if news is not None:
             news.follow(flow, laying, standing.notes)
         flow.run(progress, stopped)
         if news is not None:
             news.close()
-        source.close()
-        flight = laying.close(_warnings(clock, telemetry.poses), progress)
-        recorded = recording.close() if recording.is_on else None  # after the map, which is waited for
+        opened.source.close()
+        flight = laying.close(_warnings(opened.clock, opened.telemetry.poses), progress)
+        recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
-        workspace.catalog.audit.append(
-            workspace.operator or workspace.box, "live", flight_id, f"{laying.new} frames", at_ns=started_ns
-        )
+        _audit(workspace, opened.flight_id, laying.new, started_ns)
         if flow.broken_by is not None:
             raise flow.broken_by  # the flight is complete as far as it was seen
-        return LiveReport(
-            flight=flight,
-            decoded=flow.decoded,
-            used=len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)),
-            new=laying.new,
-            latency_ms=flow.latency_ms,
-            first_tile_s=flow.first_tile_s,
-            dropped=dict(sorted((flow.left_out + telemetry.left_out()).items())),
-            clock=telemetry.as_reported(clock.offset),
-            remarks=(
-                *lens_remarks,
-                *source.health.remarks,
-                *recording.remarks,
-                *telemetry.remarks(),
-                *([telemetry.dated(film.name)] if source.is_undated else []),
-                *_said(
-                    [
-                        *standing.notes,
-                        *laying.notes,
-                        *withdrawals_said(workspace, flight_id, laying.withdrawn),
-                    ]
-                ),
-            ),
-            seconds=(workspace.clock_ns() - started_ns) / 1e9,
-            relaid=standing.relaid,
-            chosen=flow.chosen,
-            recorded=recorded,
-            fitted=laying.registration.fitted,
-            by_log=dict(sorted(laying.registration.by_log.items())),
-        )
+        return _report(workspace, opened, standing, flow, laying, flight, recorded, started_ns)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Opened:
+    """What a flight is made of before its first picture is laid.
+
+    is_timely    pictures come when they come: who is late loses some
+    lens_said    what is to be said of the lens
+    """
+
+    dems: Sequence[DemInfo]
+    recording: StreamRecording
+    source: VideoSource
+    telemetry: Telemetry
+    film: Film
+    flight_id: str
+    clock: LiveClock
+    is_timely: bool
+    lens_said: tuple[tuple[str, str], ...]
+
+    def flow_to(self, laying: LiveLaying) -> LiveFlow:
+        """Of the pictures, through the clock, to their laying."""
+        interior = self.film.interior
+        return LiveFlow(self.source, self.telemetry, self.clock, interior, laying, drops=self.is_timely)
+
+
+def _opened(
+    workspace: Workspace,
+    request: LiveRequest,
+    progress: Progress,
+    stopped: Callable[[], bool],
+    stack: ExitStack,
+) -> _Opened:
+    dems = registered_dems(workspace)
+    scratch = stack.enter_context(scratch_of(workspace))
+    recording = stack.enter_context(_recording(workspace, request))
+    source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
+    lens = lens_of(request, source, telemetry, dems, progress, stopped)
+    film = film_of(request, source, lens.interior, telemetry.poses.work_crs)
+    clock = _clock(request, telemetry, lens.interior, source)
+    clock.remember(lens.motions)
+    return _Opened(
+        dems=dems,
+        recording=recording,
+        source=source,
+        telemetry=telemetry,
+        film=film,
+        flight_id=flight_id_of([frame_id_of(film.stream_id, "stream")]),
+        clock=clock,
+        is_timely=request.is_realtime or source.is_stream,
+        lens_said=lens.remarks,
+    )
+
+
+def _news(
+    workspace: Workspace, opened: _Opened, ground: Ground, labels: Labels, stack: ExitStack
+) -> LiveNews | None:
+    """What is told of the flight while it flies; of a file that is read as fast as it goes nothing is in the
+    air."""
+    if not opened.is_timely:
+        return None
+    told = LiveNews(
+        workspace,
+        opened.flight_id,
+        opened.film,
+        labels,
+        opened.source,
+        opened.telemetry,
+        opened.clock,
+        ground,
+        opened.recording,
+    )
+    return stack.enter_context(told)
+
+
+def _settled(workspace: Workspace, opened: _Opened, ground: Ground, progress: Progress) -> Standing:
+    """The frames that are on the map already, completed or laid again where more is known now."""
+    fixed = ground if opened.clock.is_settled and isinstance(ground, FixedGround) else None
+    return settle_standing(
+        workspace,
+        opened.flight_id,
+        opened.film,
+        _poses(opened.telemetry, opened.clock),
+        fixed,
+        _warnings(opened.clock, opened.telemetry.poses),
+        progress,
+    )
+
+
+def _report(
+    workspace: Workspace,
+    opened: _Opened,
+    standing: Standing,
+    flow: LiveFlow,
+    laying: LiveLaying,
+    flight: Flight,
+    recorded: Recorded | None,
+    started_ns: int,
+) -> LiveReport:
+    return LiveReport(
+        flight=flight,
+        decoded=flow.decoded,
+        used=len(workspace.catalog.frames.of_flight(opened.flight_id, FrameStatus.USED)),
+        new=laying.new,
+        latency_ms=flow.latency_ms,
+        first_tile_s=flow.first_tile_s,
+        dropped=dict(sorted((flow.left_out + opened.telemetry.left_out()).items())),
+        clock=opened.telemetry.as_reported(opened.clock.offset),
+        remarks=_remarks(workspace, opened, standing, laying),
+        seconds=(workspace.clock_ns() - started_ns) / 1e9,
+        relaid=standing.relaid,
+        chosen=flow.chosen,
+        recorded=recorded,
+        fitted=laying.registration.fitted,
+        by_log=dict(sorted(laying.registration.by_log.items())),
+    )
+
+
+def _audit(workspace: Workspace, flight_id: str, new: int, started_ns: int) -> None:
+    who = workspace.operator or workspace.box
+    workspace.catalog.audit.append(who, "live", flight_id, f"{new} frames", at_ns=started_ns)
+
+
+def _remarks(
+    workspace: Workspace, opened: _Opened, standing: Standing, laying: LiveLaying
+) -> tuple[tuple[str, str], ...]:
+    """What was noticed on the way, (English, Vietnamese)."""
+    source, telemetry = opened.source, opened.telemetry
+    withdrawn = withdrawals_said(workspace, opened.flight_id, laying.withdrawn)
+    return (
+        *opened.lens_said,
+        *source.health.remarks,
+        *opened.recording.remarks,
+        *telemetry.remarks(),
+        *([telemetry.dated(opened.film.name)] if source.is_undated else []),
+        *_said([*standing.notes, *laying.notes, *withdrawn]),
+    )
 
 
 def _recording(workspace: Workspace, request: LiveRequest) -> StreamRecording:

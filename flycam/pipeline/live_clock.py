@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoPicture
@@ -48,6 +48,13 @@ class LiveClock:
         elif is_shared:
             self.offset = ClockOffset(0.0, SHARED_SIGMA_S)
 
+    def remember(self, motions: Iterable[Motion]) -> None:
+        """What was seen of the video before any picture came here."""
+        self._motions.extend(motions)
+        if self._motions and not self._is_fixed:
+            self._began_s = self._motions[0].first_s
+            self._look_at(self._motions[-1].second_s)
+
     def add(self, picture: VideoPicture) -> None:
         """Measure a picture's motion and, now and then, what all of it says."""
         if self._is_fixed:
@@ -59,15 +66,20 @@ class LiveClock:
             self._motions.append(motion)
         every_s = _LOOK_SELDOM_S if self.offset.is_known else _LOOK_EVERY_S
         if now_s - self._began_s >= _FIRST_LOOK_S and now_s - self._looked_s >= every_s:
-            self._looked_s = now_s
-            self._look()
-            self.is_settled |= self.offset.is_known or now_s - self._began_s >= _LONGEST_WAIT_S
+            self._look_at(now_s)
 
     def settle(self) -> None:
         """Estimate from all that was seen, and stay with it."""
         if not self._is_fixed:
             self._look()
         self._is_fixed = self.is_settled = True
+
+    def _look_at(self, now_s: float) -> None:
+        """Estimate at a moment of the video; waiting longer than the longest wait is no use."""
+        self._looked_s = now_s
+        self._look()
+        waited_s = now_s - (now_s if self._began_s is None else self._began_s)
+        self.is_settled |= self.offset.is_known or waited_s >= _LONGEST_WAIT_S
 
     def _look(self) -> None:
         """Estimate from the motions remembered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,12 +17,12 @@ from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.pipeline.live_clock import LiveClock
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_queue import LayingQueue, spacing
+from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 
 _WAITING_FOR_LOG = 30  # three seconds of what a link brings late
 _OFTEN_NS = 90_000_000
-_ASK_S = 0.2
 _HURRY_S = 0.5  # pictures that wait longer: there is no time to fit each to its neighbours
 
 
@@ -69,7 +70,7 @@ class LiveFlow:
         self.covered: Seen | None = None
         self.broken_by: SourceUnreadable | None = None
         self._posed_ns: int | None = None
-        self._over = threading.Event()
+        self._began_ns = 0
 
     @property
     def latency_ms(self) -> tuple[float, float]:
@@ -107,12 +108,12 @@ class LiveFlow:
         Raises what the laying raises. What the source breaks off with is kept in `broken_by`: the flight is
         closed first.
         """
+        self._began_ns = time.monotonic_ns()
         thread = threading.Thread(target=self._lay_all, name="laying", daemon=True)
         thread.start()
-        if self._source.is_stream:  # a silent stream gives no picture with which to ask
-            threading.Thread(target=self._stop_when, args=(stopped,), name="stop", daemon=True).start()
         try:
-            self._take_all(progress, stopped)
+            with stopping(self._source, lambda: self._failed is not None or stopped()):
+                self._take_all(progress, stopped)
             self._end()
         except BaseException:
             self._to_lay.abandon()  # the clock may not be known
@@ -142,7 +143,6 @@ class LiveFlow:
 
     def _close(self, thread: threading.Thread) -> None:
         """Lay what may be laid, in the thread that does."""
-        self._over.set()
         self._source.stop()
         self._to_lay.close()
         thread.join()
@@ -170,14 +170,8 @@ class LiveFlow:
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         self._keep(chosen)
         if self._clock.is_settled:
-            self._posed_ns = self._posed_ns or picture.arrived_ns
+            self._posed_ns = self._posed_ns or max(picture.arrived_ns, self._began_ns)
             self._to_lay.release()
-
-    def _stop_when(self, stopped: Callable[[], bool]) -> None:
-        while not self._over.wait(_ASK_S):
-            if self._failed is not None or stopped():
-                self._source.stop()
-                return
 
     def _end(self) -> None:
         """The video is over: the clock has all the evidence there will be, and what waits is laid."""

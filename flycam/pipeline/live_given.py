@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,13 @@ from flycam.geometry.camera import scaled
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
 from flycam.ingest.photos import sha256_of
+from flycam.ingest.steady_clock import SteadyClock
 from flycam.ingest.video import VideoSource, is_stream, says_drill
 from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
 from flycam.ingest.video_recording import RecordingOrder
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.film_frames import stream_name
 from flycam.pipeline.live_ground import FixedGround, MovingGround
 from flycam.pipeline.live_laying import Film, Ground
 from flycam.pipeline.live_recording import KEEP_GB
@@ -82,9 +83,11 @@ def open_given(
         source = stack.enter_context(VideoSource(request.video, is_realtime=request.is_realtime))
         return source, WholeLog(read_video_log(Path(request.telemetry), source.created_ns), terrain_at)
     key = None if request.mavlink_key is None else key_of(_secret(request.mavlink_key))
-    link = stack.enter_context(MavlinkLink(request.telemetry, key=key, record=scratch / HEARD))
-    source = stack.enter_context(VideoSource(request.video, recording=recording))
-    linked = Linked(link, terrain_at, source.began_ns)
+    clock = SteadyClock()
+    heard = MavlinkLink(request.telemetry, key=key, record=scratch / HEARD, clock_s=clock.now_s)
+    link = stack.enter_context(heard)
+    source = stack.enter_context(VideoSource(request.video, recording=recording, clock=clock))
+    linked = Linked(link, terrain_at, source.began_ns, clock)
     linked.wait(stopped)
     return source, linked
 
@@ -93,7 +96,7 @@ def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrienta
     """What is the same for every picture; a stream has its address and beginning for an id."""
     if source.is_stream:
         stream_id = hashlib.sha256(f"{request.video}|{source.began_ns}".encode()).hexdigest()
-        name = f"live-{datetime.fromtimestamp(source.began_ns / 1e9, UTC):%Y%m%d-%H%M%S}Z.stream"
+        name = stream_name(source.began_ns)
     else:
         stream_id, name = sha256_of(Path(request.video)), Path(request.video).name
     return Film(

@@ -26,6 +26,7 @@ from flycam.errors import FrameRejected, FrameUnreadable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
+from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import decoded_jpeg
@@ -156,7 +157,8 @@ class LiveLaying:
         )
         try:
             terrain = self._ground.under(told.projection_centre_m)
-            ground_view(header, terrain)  # who sees no ground need not be fitted to it
+            if looks_up(self._film.interior, told):
+                ground_view(header, terrain)  # who sees no ground need not be fitted to it
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
                 opened, record = self._laid_by(pose, header, picture.pixels, terrain)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +14,7 @@ from flycam.errors import CalibrationMissing
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.takeoff import SIGMA_GNSS_HEIGHT_M
-from flycam.ingest.video import VideoSource
+from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.ingest.video_clock import ClockOffset, estimate_offset
 from flycam.ingest.video_lens import (
     MOST_SIGMA,
@@ -25,13 +28,27 @@ from flycam.ingest.video_motion import Motion, MotionMeter
 from flycam.pipeline.live_clock import SHARED_SIGMA_S, TOLD_SIGMA_S
 from flycam.pipeline.live_flow import pictures_in
 from flycam.pipeline.live_given import LiveRequest, camera_of
+from flycam.pipeline.live_queue import MOST_WAITING
+from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.terrain import TerrainLookup
 from flycam.pipeline.workspace import Progress
 
 _MOST_MOTIONS = 1500  # two and a half minutes, as the clock remembers
 
+_FIRST_LOOK_S, _LOOK_EVERY_S, _LONGEST_WAIT_S = 15.0, 5.0, 60.0
+
 Remarks = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLens:
+    """The lens for a source's pictures, and what is to be said of it; of a stream that was looked through for
+    it the motions seen, of which its clock can be told too."""
+
+    interior: InteriorOrientation
+    remarks: Remarks = ()
+    motions: Sequence[Motion] = ()
 
 
 def lens_of(
@@ -41,64 +58,124 @@ def lens_of(
     dems: Sequence[DemInfo],
     progress: Progress,
     stopped: Callable[[], bool],
-) -> tuple[InteriorOrientation, Remarks]:
-    """The lens for the source's pictures, and what is to be said of it.
+) -> FoundLens:
+    """The lens that the operator or the log says, else the one that the pictures' motion tells.
 
-    Raises what `camera_of` raises; CalibrationMissing also where a film's motion does not tell its lens. A
-    stream's is not looked for: its pictures do not wait.
+    A file is looked through for it beforehand. Of a stream nothing is laid until it is known: some of the
+    pictures of that time, evenly spaced, are put back to be laid then. Raises what `camera_of` raises, also
+    where the motion does not tell the lens.
     """
     try:
-        return camera_of(request, telemetry.poses, source.size_px), ()
+        return FoundLens(camera_of(request, telemetry.poses, source.size_px))
     except CalibrationMissing:
-        if request.camera is not None or source.is_stream:
+        if request.camera is not None:
             raise
-        seen = _seen(request, source, telemetry, dems, progress, stopped)
-        if seen is None or seen.sigma_rel > MOST_SIGMA:
+        search = _Search(request, source, telemetry, dems)
+        seen = (
+            _watched(search, progress, stopped)
+            if source.is_stream
+            else _looked_through(search, progress, stopped)
+        )
+        if seen is None:
             raise
-    return lens(source.size_px, seen.focal_px, seen.sigma_rel), (_said(source, seen),)
+    interior = lens(source.size_px, seen.focal_px, seen.sigma_rel)
+    return FoundLens(interior, (_said(source, seen),), search.motions if source.is_stream else ())
 
 
-def _seen(
-    request: LiveRequest,
-    source: VideoSource,
-    telemetry: Telemetry,
-    dems: Sequence[DemInfo],
-    progress: Progress,
-    stopped: Callable[[], bool],
-) -> SeenLens | None:
-    motions = _motions(Path(request.video), progress, stopped)
-    told, poses = telemetry.told, telemetry.poses
-    clock = _clock(request, source, telemetry, motions)
-    if not clock.is_known:
-        return None
-    if dems:
-        told = over_the_view(told, poses.work_crs, TerrainLookup(dems))
-    sigma_m = poses.sigma_home_m if np.isfinite(poses.home_m) else SIGMA_GNSS_HEIGHT_M
-    return estimate_lens(motions, told, source.size_px, clock, sigma_m)
+class _Search:
+    """Motions by now, and what they tell."""
+
+    def __init__(
+        self, request: LiveRequest, source: VideoSource, telemetry: Telemetry, dems: Sequence[DemInfo]
+    ) -> None:
+        self.video, self.source, self.telemetry = Path(request.video), source, telemetry
+        self._given_s = request.clock_offset_s
+        self._terrain_at = TerrainLookup(dems) if dems else None
+        self._meter = MotionMeter()
+        self.motions: deque[Motion] = deque(maxlen=_MOST_MOTIONS)
+
+    def add(self, picture: VideoPicture) -> None:
+        """Measure a picture's motion."""
+        motion = self._meter.add(picture.pts_ns / 1e9, picture.pixels)
+        if motion is not None:
+            self.motions.append(motion)
+
+    def seen(self) -> SeenLens | None:
+        """The lens, if it can be told well enough to lay pictures with."""
+        motions, told, poses = list(self.motions), self.telemetry.told, self.telemetry.poses
+        clock = self._clock(motions)
+        if not clock.is_known:
+            return None
+        if self._terrain_at is not None:
+            told = over_the_view(told, poses.work_crs, self._terrain_at)
+        sigma_m = poses.sigma_home_m if np.isfinite(poses.home_m) else SIGMA_GNSS_HEIGHT_M
+        found = estimate_lens(motions, told, self.source.size_px, clock, sigma_m)
+        return found if found is not None and found.sigma_rel <= MOST_SIGMA else None
+
+    def _clock(self, motions: Sequence[Motion]) -> ClockOffset:
+        telemetry = self.telemetry
+        if self._given_s is not None:
+            return ClockOffset(telemetry.from_reported(self._given_s), TOLD_SIGMA_S)
+        if telemetry.is_shared:
+            return ClockOffset(0.0, SHARED_SIGMA_S)
+        around_s, reach_s = telemetry.search(self.source.duration_s)
+        guess = guessed_lens(self.source.size_px)
+        return estimate_offset(motions, telemetry.told, guess, around_s, reach_s)
 
 
-def _clock(
-    request: LiveRequest, source: VideoSource, telemetry: Telemetry, motions: Sequence[Motion]
-) -> ClockOffset:
-    if request.clock_offset_s is not None:
-        return ClockOffset(telemetry.from_reported(request.clock_offset_s), TOLD_SIGMA_S)
-    if telemetry.is_shared:
-        return ClockOffset(0.0, SHARED_SIGMA_S)
-    around_s, reach_s = telemetry.search(source.duration_s)
-    return estimate_offset(motions, telemetry.told, guessed_lens(source.size_px), around_s, reach_s)
-
-
-def _motions(video: Path, progress: Progress, stopped: Callable[[], bool]) -> list[Motion]:
-    """Of the film's beginning."""
-    meter, motions = MotionMeter(), []
-    with VideoSource(str(video)) as source:
+def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> SeenLens | None:
+    """Of a film's beginning, which is opened a second time for it."""
+    with VideoSource(str(search.video)) as source:
         for done, picture in enumerate(source.pictures(), start=1):
-            motion = meter.add(picture.pts_ns / 1e9, picture.pixels)
-            motions += [motion] if motion is not None else []
+            search.add(picture)
             progress("clock", done, pictures_in(source, done))
-            if stopped() or len(motions) >= _MOST_MOTIONS:
+            if stopped() or len(search.motions) >= _MOST_MOTIONS:
                 break
-    return motions
+    return search.seen()
+
+
+def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -> SeenLens | None:
+    """Of a stream's pictures as they come, until they tell it, or a minute is over."""
+    kept = Spaced(MOST_WAITING)
+    began_s: float | None = None
+    looked_s = float("-inf")
+    with stopping(search.source, stopped):
+        for done, picture in enumerate(search.source.pictures(), start=1):
+            search.telemetry.refresh()
+            search.add(picture)
+            kept.add(picture)
+            progress("clock", done, 0)
+            now_s = picture.pts_ns / 1e9
+            began_s = now_s if began_s is None else began_s
+            if now_s - began_s >= _FIRST_LOOK_S and now_s - looked_s >= _LOOK_EVERY_S:
+                looked_s = now_s
+                if (seen := search.seen()) is not None:
+                    search.source.put_back(kept.pictures)
+                    return seen
+            if now_s - began_s >= _LONGEST_WAIT_S:
+                return None
+    return None
+
+
+class Spaced:
+    """Some of all pictures added, no more than `most` (at least 3), evenly spaced in time but for the last.
+
+    pictures  oldest first
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most, self._apart_ns = most, 0
+        self.pictures: list[VideoPicture] = []
+
+    def add(self, picture: VideoPicture) -> None:
+        """The newest picture."""
+        if len(self.pictures) > 1 and self.pictures[-1].pts_ns - self.pictures[-2].pts_ns < self._apart_ns:
+            self.pictures.pop()
+        self.pictures.append(picture)
+        if len(self.pictures) > self._most:
+            self.pictures = self.pictures[:-1:2]
+            self._apart_ns = min(b.pts_ns - a.pts_ns for a, b in pairwise(self.pictures))
+            self.pictures.append(picture)
 
 
 def _said(source: VideoSource, seen: SeenLens) -> tuple[str, str]:

@@ -13,11 +13,12 @@ from typing import Protocol
 
 import numpy as np
 
-from flycam.errors import PositionMissing, TelemetryGap
+from flycam.errors import PositionMissing, SourceUnreadable, TelemetryGap
 from flycam.frame.telemetry import TelemetrySample
 from flycam.ingest.diagnosis import TerrainAt
 from flycam.ingest.flight_log import Home
 from flycam.ingest.mavlink_link import MavlinkLink
+from flycam.ingest.steady_clock import SteadyClock
 from flycam.ingest.video_clock import REACH_S, ClockOffset
 from flycam.ingest.video_log import VideoLog
 from flycam.ingest.video_motion import ToldPoses
@@ -84,11 +85,18 @@ class Telemetry(Protocol):
 
 
 class WholeLog:
-    """A whole log."""
+    """A whole log. Raises PositionMissing, or SourceUnreadable of one that tells no attitude at all."""
 
     def __init__(self, log: VideoLog, terrain_at: TerrainAt | None) -> None:
         self.poses = settle(log.log, terrain_at)
         self.told = self.poses.told(log.zero_ns)
+        if not len(self.told.time_s):
+            raise SourceUnreadable(
+                f"{log.log.name}: tells where the aircraft was, not where its camera looked (no angles of a "
+                "gimbal or of the aircraft): give the flight log (.tlog, .bin, .ulg), or subtitles with them",
+                vi=f"{log.log.name}: chỉ ghi vị trí, không ghi góc gimbal hay góc máy bay; hãy đưa nhật ký "
+                "bay (.tlog, .bin, .ulg) hoặc phụ đề có các góc đó",
+            )
         self._remarks = (*log.log.remarks, *self.poses.remarks(log.log.name))
         self.zero_ns, self.is_shared = log.zero_ns, log.is_shared
         self.utc_ns, self.dated = log.utc_ns, log.dated
@@ -134,8 +142,15 @@ class Linked:
 
     is_shared = False
 
-    def __init__(self, link: MavlinkLink, terrain_at: TerrainAt | None, zero_ns: int) -> None:
+    def __init__(
+        self,
+        link: MavlinkLink,
+        terrain_at: TerrainAt | None,
+        zero_ns: int,
+        clock: SteadyClock | None = None,
+    ) -> None:
         self._link, self._terrain_at, self.zero_ns = link, terrain_at, zero_ns
+        self._clock = clock or SteadyClock()
         self._settled_s = self._followed_s = float("-inf")
         self._settling = threading.Lock()
         self._not_believed: Mapping[int, str] = {}
@@ -184,7 +199,7 @@ class Linked:
         silent_s = self._link.silent_s
         return Heard(
             sample=sample,
-            age_s=max(0.0, time.time() - sample.t_utc_ns / 1e9),
+            age_s=max(0.0, (self._clock.now_ns() - sample.t_utc_ns) / 1e9),
             silent_s=silent_s if np.isfinite(silent_s) else None,
             connections=self._link.health.connections,
         )
@@ -211,7 +226,8 @@ class Linked:
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """All that was noticed so far, of a kind the newest."""
-        return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks)
+        clock = self._clock.remarks()
+        return (*dict(self._noticed).values(), *self._of_poses, *self._link.health.remarks, *clock)
 
     def left_out(self) -> Counter[str]:
         """Packets that were refused, or are missing in the record, and samples that were not believed, those

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
@@ -49,10 +49,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sighted:
-    """A report, and when (monotonic seconds) it was told, as far as that is known here."""
+    """A report, and when (monotonic seconds) it was told, as far as that is known here.
+
+    is_withheld  what its newest picture shows was withdrawn
+    """
 
     told: Airborne
     at_s: float
+    is_withheld: bool = False
 
     def age_s(self, now_s: float) -> float:
         """Seconds since it was told."""
@@ -116,7 +120,13 @@ class Sky:
     def _read(self, now_s: float) -> dict[str, Sighted]:
         now_ns = self._clock_ns()
         reports = self._catalog.airborne.since(now_ns - round(_SHOWN_SILENT_S * 1e9))
-        return {told.flight_id: self._sight(told, now_s, now_ns) for told in reports}
+        return {
+            told.flight_id: replace(self._sight(told, now_s, now_ns), is_withheld=self._is_withheld(told))
+            for told in reports
+        }
+
+    def _is_withheld(self, told: Airborne) -> bool:
+        return told.picture_key is not None and _withheld(self._catalog, told.flight_id, told.picture_key)
 
     def _sight(self, told: Airborne, now_s: float, now_ns: int) -> Sighted:
         before = self._sighted.get(told.flight_id)
@@ -154,8 +164,7 @@ def newest_picture(
             f"{flight_id}: no picture of this flight is shown now; see /api/airborne",
             vi=f"{flight_id}: hiện không có hình của chuyến bay này",
         )
-    taken_ns = keys.taken_of_newest_picture(key)
-    if not visitor.may(Role.ADMIN) and withheld(catalog, flight_id).shows(taken_ns, taken_ns):
+    if not visitor.may(Role.ADMIN) and _withheld(catalog, flight_id, key):
         raise AccessDenied(
             f"{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
             vi=f"{flight_id}: nội dung hình mới nhất đã bị rút; hãy hỏi quản trị viên",
@@ -193,16 +202,25 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
         "left_out": dict(told.left_out),
         "left_out_said": left_out_said(told.left_out),
         "left_out_said_vi": left_out_said(told.left_out, "vi"),
-        "picture_url": _picture_url(told),
+        "picture_url": None if sighted.is_withheld else _picture_url(told),
         "recorded_s": told.recorded_s,
         "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
         "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
     }
 
 
-def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing]]:
+def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing, bool]]:
     """What makes a screen's picture of the sky another one."""
-    return frozenset((one.told.flight_id, one.told.run, one.told.beat, one.standing(now_s)) for one in seen)
+    return frozenset(
+        (one.told.flight_id, one.told.run, one.told.beat, one.standing(now_s), one.is_withheld)
+        for one in seen
+    )
+
+
+def _withheld(catalog: Catalog, flight_id: str, picture_key: str) -> bool:
+    """Whether a picture shows what was withdrawn."""
+    taken_ns = keys.taken_of_newest_picture(picture_key)
+    return withheld(catalog, flight_id).shows(taken_ns, taken_ns)
 
 
 def _picture_url(told: Airborne) -> str | None:

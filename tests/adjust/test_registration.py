@@ -221,3 +221,21 @@ def test_a_frame_taken_back_leaves_what_was_before_it(film: Film) -> None:
     again = registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain)
     assert again.refusal is None
     np.testing.assert_allclose(again.pose.projection_centre_m, usual.projection_centre_m, atol=0.01)
+
+
+@pytest.mark.parametrize("aside_m", [0.0, 100_000.0], ids=["to the horizon", "where no terrain is known"])
+def test_a_frame_that_sees_no_ground_leaves_nothing_behind(film: Film, aside_m: float) -> None:
+    """Whether a picture can be laid is known only once it has its pose."""
+    registrar = Registrar(camera())
+    for k in range(4):
+        registrar.add(film.pictures[k], film.told[k], EVERY_S * k, film.terrain)
+    level = pose((ORIGIN[0] + aside_m, ORIGIN[1], HEIGHT_M), 0.0)
+    if not aside_m:
+        tilted = rotation_from_angle_axis(np.array([np.radians(85.0), 0.0, 0.0])) @ np.array(level.rotation)
+        level = replace(level, rotation=as_mat3(tilted))
+    frames, observed = len(registrar._frames), len(registrar._landmarks.frame)
+    answer = registrar.add(film.pictures[4], level, EVERY_S * 4, film.terrain)
+    assert answer.refusal is not None and np.isfinite(answer.pose.projection_centre_m).all()
+    registrar.take_back()
+    assert (len(registrar._frames), len(registrar._landmarks.frame)) == (frames, observed)
+    assert registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain).refusal is None

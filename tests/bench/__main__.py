@@ -2,10 +2,10 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles live live-speed live-memory adjust, and of a finished
-revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference
-finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only
-if something did not run.
+Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust, and of a
+finished revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams
+finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
+not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from tests.bench import (
     live,
     live_memory,
     live_speed,
+    live_streams,
     memory,
     position,
 )
@@ -101,6 +102,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "tiles": tile_rows,
     "live": lambda _: live.measure(),
     "live-speed": lambda _: live_speed.measure(),
+    "live-streams": lambda _: live_streams.measure(),
     "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},

@@ -14,6 +14,7 @@ from flycam.geometry.footprint import (
     footprint,
     footprints,
     ground_sample_distance,
+    looks_up,
     overlap,
     sight_range,
     view_range,
@@ -82,6 +83,18 @@ def test_horizon_rays_are_cut_at_the_range_and_counted():
 def test_a_picture_of_the_horizon_is_refused():
     with pytest.raises(HorizonInView, match="pitch"):
         footprint(PLAIN, pose(plane(), pitch_deg=2.0), plane())
+
+
+@given(st.floats(-90.0, 60.0), st.floats(-180.0, 180.0))
+@settings(max_examples=60)
+def test_who_looks_up_sees_no_plane(pitch, roll):
+    terrain = plane()
+    exterior = pose(terrain, pitch_deg=pitch, roll_deg=roll)
+    if looks_up(camera(), exterior):
+        with pytest.raises(HorizonInView):
+            footprint(camera(), exterior, terrain)
+    assert not looks_up(camera(), pose(terrain, pitch_deg=-90.0))
+    assert looks_up(camera(), pose(terrain, pitch_deg=4.0))
 
 
 def test_ground_the_terrain_does_not_know_is_refused_and_half_of_it_is_clipped():

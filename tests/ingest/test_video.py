@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import struct
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +160,38 @@ def test_mpeg_ts_over_udp_is_followed(film: Path) -> None:
     steps = np.diff(numbers)
     assert (steps >= 1).all() and np.median(steps) == 1
     np.testing.assert_allclose(np.diff(times)[steps == 1], 1e9 / 30, atol=2e6)
+
+
+def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(film: Path) -> None:
+    """A camera whose encoder begins anew: the same sender's times again, within one connection."""
+    port = streaming.free_port(socket.SOCK_DGRAM)
+    long = streaming.write_film(film.parent / "twelve.mp4", pictures=360)
+    times: list[int] = []
+    with ExitStack() as first, ExitStack() as then:
+        url = first.enter_context(streaming.transport_stream(long, port))
+        source = then.enter_context(VideoSource(url, stall_s=60.0))
+        guard = threading.Timer(60.0, source.stop)
+        guard.start()
+        for picture in source.pictures():
+            times.append(picture.pts_ns)
+            if len(times) == 90:
+                first.close()
+                then.enter_context(streaming.transport_stream(long, port))
+            if len(times) == 180:
+                break
+        guard.cancel()
+        assert len(times) == 180 and source.health.connections == 1
+    assert source.health.dropped["pts_backwards"] < 10
+    assert (np.diff(times) > 0).all() and np.diff(times).max() < 20e9
+    assert any("jumped" in english for english, _ in source.health.remarks)
+
+
+def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: Path) -> None:
+    film = streaming.write_film(tmp_path / "film.mp4", pictures=10)
+    moov = film.read_bytes()
+    at = moov.index(b"mvhd") + 8
+    film.write_bytes(moov[:at] + struct.pack(">I", 2_082_844_800 + 86_400) + moov[at + 4 :])  # 2 Jan 1970
+    assert creation_ns(film) is None
 
 
 def test_addresses_and_paths_are_told_apart(tmp_path: Path, film: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from flycam.answers.filmed import of_live
 from flycam.catalog.placement_rows import as_placed, placement_of
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.drill.video import VideoDrillReport
-from flycam.errors import FrameUnreadable, HorizonInView, OutsideTerrain
+from flycam.errors import FrameUnreadable, OutsideTerrain
 from flycam.frame.left_out import unfitted_said
 from flycam.geometry.exterior import PoseSource
 from flycam.ingest.video import VideoPicture
@@ -136,7 +138,7 @@ def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
 
 
 def test_who_looks_at_the_sky_is_not_fitted_to_anything(
-    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     looked: list[int] = []
     pose = LiveRegistration.pose
@@ -145,11 +147,26 @@ def test_who_looks_at_the_sky_is_not_fitted_to_anything(
         looked.append(1)
         return pose(self, *arguments, **named)  # type: ignore[arg-type]
 
-    def horizon(*_: object) -> object:
-        raise HorizonInView("of the sky", vi="trời")
-
     monkeypatch.setattr(LiveRegistration, "pose", counted)
-    monkeypatch.setattr(live_laying, "ground_view", horizon)
-    with pytest.raises(OutsideTerrain, match="sky"):
-        flown(make_house(film), film)
+    up = tmp_path / "up.srt"
+    told = film.subtitles.read_text(encoding="utf-8")
+    up.write_text(re.sub(r"gb_pitch: [-\d.]+", "gb_pitch: 4.00", told), encoding="utf-8")
+    house = make_house(film)
+    request = LiveRequest(video=str(film.video), telemetry=str(up), camera=film.camera)
+    with pytest.raises(OutsideTerrain, match="look at the horizon"):
+        live(house.workspace, request, Labels(), silent)
     assert not looked
+
+
+def test_the_ground_of_a_picture_is_looked_for_once(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[int] = []
+    view = live_laying.ground_view
+
+    def counted(*arguments: object) -> object:
+        looked.append(1)
+        return view(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(live_laying, "ground_view", counted)
+    assert flown(make_house(film), film).new == len(looked)

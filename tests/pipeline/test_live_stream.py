@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -99,6 +100,35 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     off_m = _off(house, report, exact_film)
     assert len(off_m) == report.used and np.median(off_m) < 0.5
+
+
+@pytest.mark.slow
+def test_a_stream_whose_lens_nobody_names_is_laid_once_its_motion_tells_it(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house, over = make_house(exact_film), threading.Event()
+    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
+    link_port = free_port(socket.SOCK_DGRAM)
+    with rtsp_server(exact_film.video, free_port()) as url:
+        began_s = time.monotonic()
+        sender = threading.Thread(
+            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
+        )
+        sender.start()
+        request = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{link_port}", is_drill=True)
+        report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 29.0)
+        over.set()
+        sender.join(10.0)
+    assert report.flight.state is FlightState.READY and report.used >= 6
+    assert any("field of view was estimated" in english for english, _ in report.remarks)
+    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
+    began_ns = min(one.header.captured_ns for one in records)
+    first_s = (began_ns - report.flight.first_ns) / 1e9
+    lens = records[0].header.interior
+    true_px = json.loads(exact_film.camera.read_text())["fx"]
+    assert abs(lens.focal_length_px[0] / true_px - 1.0) < 2.5 * lens.sigma_focal_rel < 0.2
+    # what was filmed before the lens was known is laid too
+    assert first_s < 3.0 and max(one.header.captured_ns for one in records) - began_ns > 18e9
 
 
 @pytest.mark.slow

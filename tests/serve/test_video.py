@@ -158,6 +158,8 @@ def test_the_newest_picture_that_was_withdrawn_is_for_administrators(
         catalog.airborne.put(replace(told, beat=beat, picture_key=key))
         time.sleep(1.2)  # the sky is looked at once a second
         path = f"/api/airborne/{world.after}/picture"
+        (said,) = client.get("/api/airborne", headers=LAN).json()
+        assert (said["picture_url"] is None) == (seen == 403)
         assert [client.get(path, headers=who).status_code for who in (LAN, ADMIN)] == [seen, 200]
 
 

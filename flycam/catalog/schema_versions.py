@@ -1,0 +1,44 @@
+"""What came to the catalogue's tables with which version of their schema: older catalogues are widened when
+they are opened."""
+
+from __future__ import annotations
+
+from sqlalchemy import Table
+
+from flycam.catalog.tables import (
+    airborne,
+    dem_sigmas,
+    layer_features,
+    layers,
+    marks,
+    placements,
+    recordings,
+    revision_frames,
+    revisions,
+)
+
+SCHEMA_VERSION = 7
+
+ADDED_IN: dict[int, tuple[Table, ...]] = {
+    2: (revisions, revision_frames),
+    3: (placements,),
+    4: (dem_sigmas,),
+    5: (airborne,),
+    6: (recordings,),
+    7: (layers, layer_features, marks),
+}
+"""Tables that came with a schema version: an older catalogue gets them when it is opened."""
+
+WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
+    4: (
+        "placements",
+        "layer",
+        (
+            "ALTER TABLE placements ADD COLUMN layer TEXT NOT NULL DEFAULT 'colour'",
+            "UPDATE placements SET layer = (SELECT frames.layer FROM frames WHERE frames.frame_id = "
+            "placements.frame_id) WHERE EXISTS (SELECT 1 FROM frames WHERE frames.frame_id = "
+            "placements.frame_id)",
+        ),
+    )
+}
+"""A table and the column that it got with a schema version, and how the rows there get it."""

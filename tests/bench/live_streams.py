@@ -1,0 +1,124 @@
+"""`flycam live` on a stream of 1080p30 H.264 and a MAVLink link on this machine: how soon, how late, what is
+lost.
+
+The film of `live-speed` is sent as an aircraft sends it, over UDP as MPEG-TS and by a real RTSP server, its
+telemetry over UDP by `flycam drill --resend`. The clocks' difference is given: how long it takes to be found
+is another matter (15 s of motion at the least).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flycam.drill.video import VIDEO_NAME
+from tests.bench.flights import ROOT
+from tests.bench.live_speed import FPS, PLAN, SECONDS, SIZE_PX, plain_film
+from tests.bench.processes import FLYCAM, BenchBroken
+from tests.bench.table import Row
+from tests.ingest.streaming import free_port, rtsp_server
+
+_BEFORE_S = 4.0  # the receiver is started, as in a command room, before the aircraft is
+_LOADED = "wall time: only worth something on a quiet machine"
+
+
+def measure() -> list[Row]:
+    """Rows of both ways; the film is rendered into `.bench/` once."""
+    film = plain_film("speed", PLAN, SIZE_PX)
+    return [row for how in ("udp", "rtsp") for row in _rows(how, film)]
+
+
+def _rows(how: str, film: Path) -> list[Row]:
+    load = os.getloadavg()[0]
+    told = _flown(how, film)
+    lost = ", ".join(f"{n} {why}" for why, n in told["dropped"].items()) or "none"
+    notes = (f"left out: {lost}", f"load {load:.1f} as it began", _LOADED)
+    what, many = f"1080p30 over {how.upper()}", SECONDS * FPS
+    return [
+        Row(
+            what=f"{what}, first tile after the first picture with a pose",
+            measured=f"{told['first_tile_s']:.2f} s",
+            peer="-",
+            ratio=told["first_tile_s"],
+            required=2.0,
+            sense="at most",
+            notes=notes,
+            figures=told,
+        ),
+        Row(
+            what=f"{what}, pictures of the film that came to be chosen from",
+            measured=f"{told['decoded']} of {many:.0f}, {told['new']} laid",
+            peer="-",
+            ratio=told["decoded"] / many,
+            required=0.9,
+            sense="at least",
+            notes=notes,
+        ),
+        *(
+            Row(
+                what=f"{what}, a picture's arrival to its tiles in the log, {which}",
+                measured=f"{told['latency_ms'][which]:.0f} ms",
+                peer="-",
+                ratio=told["latency_ms"][which],
+                required=limit_ms,
+                sense="at most",
+                notes=notes,
+            )
+            for which, limit_ms in (("p50", 500.0), ("p95", 1000.0))
+        ),
+    ]
+
+
+def _flown(how: str, film: Path) -> dict:
+    """The command's answer; it is stopped as an operator stops it, once all was sent."""
+    link, video = (free_port(socket.SOCK_DGRAM) for _ in range(2))
+    with tempfile.TemporaryDirectory(dir=ROOT) as data, tempfile.TemporaryFile("w+") as said:
+        with _sent(how, film, video, link) as (url, sender):
+            command = [*FLYCAM, "live", "--data", data, "--video", url, "--json", "--drill"]
+            command += ["--telemetry", f"udp://127.0.0.1:{link}", "--clock-offset", "0"]
+            command += ["--camera", film / "camera.json", "--dem", film / "dem.tif"]
+            live = subprocess.Popen([str(part) for part in command], stdout=said)
+            try:
+                sender.wait(SECONDS + 60.0)
+                live.send_signal(signal.SIGINT)
+                live.wait(120.0)
+            finally:
+                live.kill()
+                live.wait()
+        said.seek(0)
+        lines = said.read().splitlines()
+    if live.returncode != 0 or not lines:
+        raise BenchBroken(f"live over {how} ended with {live.returncode}")
+    return json.loads(lines[-1])
+
+
+@contextmanager
+def _sent(how: str, film: Path, video: int, link: int) -> Iterator[tuple[str, subprocess.Popen]]:
+    """The address of the film and the process that sends its telemetry, over UDP the film with it."""
+    resend = [*FLYCAM, "drill", "--video", "--out", str(film), "--resend", "--link", f"127.0.0.1:{link}"]
+    if how == "udp":
+        resend += ["--stream", f"127.0.0.1:{video}"]
+        with _running(resend, after_s=_BEFORE_S) as sender:
+            yield f"udp://127.0.0.1:{video}", sender
+        return
+    # a server plays the film to whoever connects
+    with rtsp_server(film / VIDEO_NAME, free_port()) as url, _running(resend, after_s=0.0) as sender:
+        yield url, sender
+
+
+@contextmanager
+def _running(command: list[str], *, after_s: float) -> Iterator[subprocess.Popen]:
+    """A program that begins after a while, ended by its own number on the way out."""
+    sender = subprocess.Popen(["sh", "-c", f'sleep {after_s}; exec "$@"', "sh", *command])
+    try:
+        yield sender
+    finally:
+        sender.kill()
+        sender.wait()

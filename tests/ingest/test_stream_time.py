@@ -1,0 +1,84 @@
+"""A stream's own time is believed as long as it can be true, and a jump loses no picture after it."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.ingest.steady_clock import SteadyClock
+from flycam.ingest.stream_time import StreamTime
+
+SECOND = 1_000_000_000
+STEP = SECOND // 10
+
+
+def dated(pts_s: list[float], arrived_s: list[float]) -> tuple[list[float], int]:
+    times = StreamTime(-1)
+    at = [times.add(round(p * SECOND), round(a * SECOND)) for p, a in zip(pts_s, arrived_s, strict=True)]
+    return [one / SECOND for one in at], times.jumps
+
+
+def test_a_stall_is_no_jump_and_the_streams_own_time_goes_on() -> None:
+    pts = [0.1 * k for k in range(100)]
+    arrived = [1.0 + p + (5.0 if 3.0 < p < 8.0 else 0.0) for p in pts]  # held up, then all at once
+    at, jumps = dated(pts, sorted(arrived))
+    assert jumps == 0
+    np.testing.assert_allclose(np.diff(at), 0.1, atol=1e-6)
+
+
+def test_what_was_held_back_at_the_beginning_and_comes_in_a_burst_is_no_jump() -> None:
+    pts = [0.1 * k for k in range(100)]
+    at, jumps = dated(pts, [max(6.0 + 0.001 * k, p) for k, p in enumerate(pts)])
+    assert jumps == 0
+    np.testing.assert_allclose(np.diff(at), 0.1, atol=1e-6)
+
+
+def test_an_encoder_that_begins_anew_or_leaps_ahead_loses_no_picture() -> None:
+    for leap_s in (-3600.0, -3.0, 40.0, 3600.0):
+        pts = [0.1 * k + (leap_s if k >= 50 else 0.0) for k in range(100)]
+        arrived = [7.0 + 0.1 * k for k in range(100)]
+        at, jumps = dated(pts, arrived)
+        assert jumps == 1
+        np.testing.assert_allclose(at, arrived, atol=0.11)
+        assert (np.diff(at) > 0.0).all()
+
+
+def test_pictures_a_little_out_of_order_are_no_jump() -> None:
+    at, jumps = dated([0.0, 0.3, 0.1, 0.2, 0.6, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    assert jumps == 0
+    np.testing.assert_allclose(at, [0.0, 0.3, 0.1, 0.2, 0.6, 0.4])
+
+
+STEPS = st.lists(st.tuples(st.integers(-(2**40), 2**40), st.integers(0, 5 * SECOND)), min_size=1)
+
+
+@given(STEPS, st.integers(-(2**50), 2**50))
+def test_wherever_a_streams_time_begins_it_never_goes_far_back(
+    steps: list[tuple[int, int]], begins: int
+) -> None:
+    here, there = StreamTime(-1), StreamTime(-1)
+    pts, arrived, newest = 0, 0, -1
+    for moved, waited in steps:
+        pts, arrived = pts + moved, arrived + waited
+        at = here.add(pts, arrived)
+        assert at == there.add(begins + pts, arrived)
+        assert at >= newest - SECOND
+        newest = max(newest, at)
+
+
+def test_a_clock_that_is_set_moves_nothing_and_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteadyClock()
+    before_ns = clock.now_ns()
+    assert clock.remarks() == ()
+    real = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: real() + 3600 * SECOND)
+    assert 0 <= clock.now_ns() - before_ns < 60 * SECOND
+    ((english, vietnamese),) = clock.remarks()
+    assert "set by +3600 s" in english and "+3600" in vietnamese
+    monkeypatch.setattr(time, "time_ns", lambda: 86_400 * SECOND)
+    ((english, vietnamese),) = SteadyClock().remarks()
+    assert "not set" in english and "chưa đặt đồng hồ" in vietnamese

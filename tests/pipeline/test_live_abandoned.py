@@ -1,0 +1,117 @@
+"""A live program that was killed leaves a flight that nobody goes on with: whoever comes next ends it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from flycam.catalog.records import FrameStatus
+from flycam.drill.video import VideoDrillReport
+from flycam.errors import Cancelled, StorageTrouble
+from flycam.frame.flight import FlightState
+from flycam.pipeline import live as live_recipe
+from flycam.pipeline.film_frames import is_of_stream, stream_name
+from flycam.pipeline.live import live
+from flycam.pipeline.live_abandoned import end_abandoned, ending_abandoned
+from flycam.pipeline.live_given import LiveRequest, film_of
+from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.workspace import silent
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+FRAMES = 6
+BEGAN_NS = 1_790_000_000_000_000_000
+
+
+def killed(
+    house: House, film: VideoDrillReport, monkeypatch: pytest.MonkeyPatch, *, of_stream: bool = True
+) -> str:
+    """The flight of a program that was gone while it laid its seventh picture."""
+    merge, count = LiveLaying._merge, iter(range(1000))
+
+    def dying(self: LiveLaying, *arguments: object) -> None:
+        if next(count) == FRAMES:
+            raise StorageTrouble("gone: as if killed")
+        merge(self, *arguments)  # type: ignore[arg-type]
+
+    def named(*arguments: object) -> object:
+        return replace(film_of(*arguments), name=stream_name(BEGAN_NS))  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LiveLaying, "_merge", dying)
+        if of_stream:
+            patch.setattr(live_recipe, "film_of", named)
+        request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+        with pytest.raises(StorageTrouble, match="as if killed"):
+            live(house.workspace, request, Labels(), silent)
+    (flight,) = house.workspace.catalog.flights.flights()
+    assert flight.state is FlightState.INGESTING
+    return flight.flight_id
+
+
+def test_a_flight_of_a_killed_program_is_made_whole_as_far_as_it_was_seen(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    flight_id = killed(house, film, monkeypatch)
+    catalog = house.workspace.catalog
+    frames = catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    assert frames and all(map(is_of_stream, frames))
+    (ended,) = end_abandoned(house.workspace)
+    assert (ended.flight_id, ended.state) == (flight_id, FlightState.READY)
+    assert catalog.flights.flight(flight_id).bounds_lonlat_deg is not None
+    assert catalog.boundaries.coverage(flight_id)
+    assert [line.what for line in catalog.audit.lines()].count("live ended") == 1
+    (mosaic,) = live_mosaics(house.workspace, flight_id)
+    before = house.tiles(mosaic.mosaic_id)
+    everywhere = [one.tiles for one in frames]
+    assert refold_mosaic(house.workspace, mosaic, silent, also=everywhere, check=True).lines == 0
+    assert house.tiles(mosaic.mosaic_id) == before
+    assert end_abandoned(house.workspace) == []
+
+
+def test_who_is_being_laid_and_who_can_be_given_again_is_left_alone(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film, "laid")
+    flight_id = killed(house, film, monkeypatch)
+    flights = house.workspace.catalog.flights
+    with flights.lock(flight_id):
+        assert end_abandoned(house.workspace) == []
+    assert flights.flight(flight_id).state is FlightState.INGESTING
+    of_file = make_house(film, "film")
+    killed(of_file, film, monkeypatch, of_stream=False)
+    assert end_abandoned(of_file.workspace) == []  # the same command goes on with it
+
+
+def test_what_cannot_be_done_now_is_done_by_the_next_one(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    flight_id = killed(house, film, monkeypatch)
+    flights = house.workspace.catalog.flights
+
+    def full(*_: object, **__: object) -> None:
+        raise StorageTrouble("the disk is full: make room")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flycam.pipeline.live_abandoned.refold_mosaic", full)
+        assert end_abandoned(house.workspace) == []
+
+    def given_up(*_: object) -> None:
+        raise Cancelled("given up")
+
+    with pytest.raises(Cancelled):
+        end_abandoned(house.workspace, given_up)
+    assert flights.flight(flight_id).state is FlightState.INGESTING
+    with ending_abandoned(house.workspace):  # as `serve` and `live` do
+        until_s = time.monotonic() + 60.0
+        while flights.flight(flight_id).state is not FlightState.READY and time.monotonic() < until_s:
+            time.sleep(0.05)
+    assert flights.flight(flight_id).state is FlightState.READY
