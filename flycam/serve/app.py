@@ -12,6 +12,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     airborne,
+    commune_board,
     communes,
     coordinates,
     events,
@@ -48,6 +49,7 @@ from flycam.serve.views import ViewCache
 _ROUTERS = (
     accounts,
     airborne,
+    commune_board,
     communes,
     coordinates,
     events,
