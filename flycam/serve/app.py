@@ -22,6 +22,7 @@ from flycam.serve import (
     health,
     imaged,
     marks,
+    meeting,
     reference,
     reports,
     site,
@@ -58,6 +59,7 @@ _ROUTERS = (
     health,
     imaged,
     marks,
+    meeting,
     reference,
     reports,
     specialist,
@@ -103,6 +105,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.openings = Openings()
     api.state.follower = follower
     api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.outlines = imaged.Outlines(services.workspace)
