@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import cv2
+import httpx
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -76,7 +77,9 @@ def _link(world: World, mode: str, share: int) -> str:
     return f"lang=vi&event={REAL}&{FLOWN}&cmp={mode}~{world.before}~{world.after}~{share}"
 
 
-def test_it_opens_on_the_newest_flight_and_the_one_before(open_page: OpenPage, world: World) -> None:
+def test_it_opens_on_the_newest_flight_and_the_one_before(
+    open_page: OpenPage, world: World, address: str
+) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
     page.locator(".compare-open").click()
     expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
@@ -84,7 +87,10 @@ def test_it_opens_on_the_newest_flight_and_the_one_before(open_page: OpenPage, w
     before, after = (page.locator(f".{which} .compared-caption") for which in ("before", "after"))
     expect(before).to_contain_text(re.compile("Trước: .* – trước bão.*20/08/2024 09:10", re.S))
     expect(after).to_contain_text(re.compile(r"Sau: .*sau bão.*10/09/2024 10:15 · \d+ năm trước", re.S))
-    expect(after).to_contain_text(re.compile(r"Ảnh trực tiếp.*sai số ± [45],\d m"))
+    asked = {"flight": world.after, "layer": "colour", "lon": MIDDLE[0], "lat": MIDDLE[1]}
+    sigma_m = httpx.get(f"{address}/api/pixel", params=asked).json()["sigma_m"]
+    said = f"{sigma_m:.1f}".replace(".", ",")
+    expect(after).to_contain_text(re.compile(rf"Ảnh trực tiếp.*sai số ± {said} m"))
     expect(before).to_contain_text("sai số không rõ")
     expect(before).to_contain_text("không có mô hình độ cao")
     page.keyboard.press("Escape")
@@ -196,6 +202,7 @@ def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, w
     settled(page)
     page.locator(".compare-open").click()
     expect(page.locator(".after .compared-caption .drill-badge")).to_have_text("DIỄN TẬP")
+    expect(page.locator(".before .compared-caption")).to_contain_text("Hai bên là cùng một ảnh")
     values = page.locator(".compare-choice.before option").evaluate_all("all => all.map(o => o.value)")
     assert world.drill in values
     assert not {world.before, world.after} & set(values)
