@@ -12,6 +12,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     airborne,
+    commune_board,
     communes,
     coordinates,
     events,
@@ -21,6 +22,7 @@ from flycam.serve import (
     health,
     imaged,
     marks,
+    meeting,
     reference,
     reports,
     site,
@@ -48,6 +50,7 @@ from flycam.serve.views import ViewCache
 _ROUTERS = (
     accounts,
     airborne,
+    commune_board,
     communes,
     coordinates,
     events,
@@ -56,6 +59,7 @@ _ROUTERS = (
     health,
     imaged,
     marks,
+    meeting,
     reference,
     reports,
     specialist,
@@ -101,6 +105,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.openings = Openings()
     api.state.follower = follower
     api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)
+    api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
     api.state.outlines = imaged.Outlines(services.workspace)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -17,6 +18,8 @@ from flycam.serve.board import Board
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import viewer
+from flycam.serve.meeting import Meeting
+from flycam.serve.meeting import in_words as meeting_in_words
 from flycam.serve.services import Services
 
 router = APIRouter()
@@ -31,7 +34,8 @@ _SOON_S = 0.05
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
     `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
-    layer came, went or was read again) and `marks` (somebody wrote a mark)."""
+    layer came, went or was read again), `marks` (somebody wrote a mark) and `meeting` (what is presented now,
+    as `/api/meeting` has it; at once, and first of all where something is presented already)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -48,7 +52,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     def hear(moved: Moved) -> None:
         loop.call_soon_threadsafe(lambda: None if news.full() else news.put_nowait(moved))
 
-    stop = follower.listen(hear)
+    stop, presented = follower.listen(hear), _Presented(request.app.state.meeting)
     known = await asyncio.to_thread(_watch_all, catalog, follower)
     board: Board = request.app.state.board
     stamps = await asyncio.to_thread(board.look)
@@ -58,7 +62,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     try:
         yield "retry: 3000\n\n: here\n\n"
         while not services.stopping.is_set() and door.visitor(request.scope["headers"]) is not None:
-            await asyncio.sleep(pace_s)
+            async for word in presented.words(pace_s):
+                yield word
             words: list[str] = []
             seen = await asyncio.to_thread(sky.look)
             now_s = sky.now_s()
@@ -89,6 +94,31 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 yield one
     finally:
         stop()
+        presented.stop()
+
+
+class _Presented:
+    """What is presented, for one screen: who follows does not wait for the next look at the log."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting, self._loop = meeting, asyncio.get_running_loop()
+        self._turned = asyncio.Event()
+        self._told: object = None
+        self.stop = meeting.listen(lambda: self._loop.call_soon_threadsafe(self._turned.set))
+
+    async def words(self, seconds: float) -> AsyncIterator[str]:
+        """For so long: what is presented, each time that it is not what was told last."""
+        until_s = self._loop.time() + seconds
+        while True:
+            self._turned.clear()
+            if (shown := self._meeting.look()) is not self._told:
+                self._told = shown
+                yield _event("meeting", meeting_in_words(shown))
+            left_s = until_s - self._loop.time()
+            if left_s <= 0:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._turned.wait(), left_s)
 
 
 def _event(name: str, data: object) -> str:

@@ -41,6 +41,8 @@ def bearer(token: str) -> dict[str, str]:
 EVERYWHERE = (
     "/api/session",
     "/api/airborne",
+    "/api/board?event=x",
+    "/api/meeting",
     "/api/events",
     "/api/flights",
     "/api/flights/x",

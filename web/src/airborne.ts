@@ -55,6 +55,29 @@ export function troubleOf(one: Aloft, nowMs: number): Trouble | null {
   return telemetry.lost ? "telemetry" : null;
 }
 
+/** For how long what is in trouble has been lost; null: it never came. */
+export function lostForS(one: Aloft, trouble: Trouble, nowMs: number): number | null {
+  const { said } = one;
+  switch (trouble) {
+    case "server":
+      return sinceHeardS(one, nowMs);
+    case "program":
+      return countedS(said.told_s, one, nowMs);
+    case "video":
+      return countedS(said.video.silent_s, one, nowMs);
+    case "telemetry":
+      return countedS(said.telemetry.silent_s, one, nowMs);
+  }
+}
+
+/** Since when (by the page's calendar) a flight's signal is lost; NaN: it never came; null: it is not lost. */
+export function lostSinceMs(one: Aloft, nowMs: number, calendarMs: number): number | null {
+  const trouble = troubleOf(one, nowMs);
+  if (!trouble) return null;
+  const sinceS = lostForS(one, trouble, nowMs);
+  return sinceS === null ? NaN : calendarMs - sinceS * 1000;
+}
+
 /** Whether an aircraft is to be seen: of one that has landed nothing is known any more. */
 export function isUp(one: Aloft): boolean {
   return one.said.state === "flying" || one.said.state === "silent";

@@ -1,6 +1,6 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
-import type { MarkAsked, MarkLine, MarkLines } from "./marks";
+import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 
 export interface Session {
@@ -197,6 +197,35 @@ export interface VideoPiece {
   url: string | null;
 }
 
+/** What is presented in the meeting, and by whom. */
+export interface Presented {
+  version: number;
+  presenter: string;
+  screen: string;
+  since: string;
+  view: Record<string, string>;
+  bounds: [number, number, number, number];
+}
+
+/** How a commune stands in an event. */
+export interface CommuneRow {
+  code: string;
+  name: string;
+  bounds: [number, number, number, number];
+  /** Of its area, by all flights together; null: not flown. */
+  imaged_pct: number | null;
+  newest: string | null;
+  newest_flight: string | null;
+  newest_pct: number | null;
+  flights: number;
+  /** Open marks by kind. */
+  marks: Partial<Record<MarkKind, number>>;
+  /** Confirmed changes; null: nobody has said yet. */
+  changes: number | null;
+  /** Flights in the air over it. */
+  aloft: string[];
+}
+
 export class ApiError extends Error {
   constructor(
     readonly status: number,
@@ -239,6 +268,11 @@ async function put<T>(path: string, body: object | Blob, params: Record<string, 
     headers: { "Content-Type": isFile ? body.type || "image/jpeg" : "application/json" },
     body: isFile ? body : JSON.stringify(body),
   });
+}
+
+async function remove<T>(path: string, params: Record<string, string>): Promise<T> {
+  const query = new URLSearchParams({ ...params, lang: document.documentElement.lang });
+  return ask<T>(`${path}?${query.toString()}`, { method: "DELETE" });
 }
 
 async function ask<T>(address: string, request: RequestInit): Promise<T> {
@@ -293,6 +327,11 @@ export const api = {
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),
   searchCommunes: (text: string, on: string | null) => inForce({ q: text, tolerance_m: 50 }, on),
   communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
+  board: (eventId: string, on: string | null, until: string | null) =>
+    get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
+  present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view),
+  meeting: () => get<Presented | null>("/api/meeting"),
+  endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),

@@ -1,24 +1,24 @@
 /** Ties the views to the state: each view draws what the state says and asks for changes, nothing else. */
 
 import { intersects } from "ol/extent";
-import { fromLonLat, toLonLat, transformExtent } from "ol/proj";
-import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { fromLonLat, toLonLat } from "ol/proj";
 import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
-import { api, type FlightInfo } from "./api";
+import { api, type CommuneRow, type FlightInfo } from "./api";
+import { firstComparison } from "./compare/sides";
 import { el, replace } from "./dom";
-import { setLanguage, t, warned } from "./i18n";
+import { setLanguage, t } from "./i18n";
 import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
 import { Ground } from "./map/ground";
 import { MarkLayer } from "./map/marks";
-import { isDrawnFinished, MosaicLayers } from "./map/mosaics";
+import { MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
 import { SpecialistLayers } from "./map/specialist";
 import { AirborneCards, flyingHere } from "./panel/airborne";
-import { Elsewhere } from "./panel/elsewhere";
+import { CommuneBoard } from "./panel/communeBoard";
 import { EvidenceCard } from "./panel/evidence";
 import { FlightList } from "./panel/flights";
 import { FilmCard } from "./panel/video";
@@ -27,15 +27,20 @@ import { LayerPanel } from "./panel/layers";
 import { Marks } from "./panel/marks";
 import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
-import { SpecialistPanel, thingAged, thingSaid } from "./panel/specialist";
-import { imagedAt } from "./imaged";
+import { Tabs } from "./panel/tabs";
+import { Timeline } from "./panel/timeline";
+import { SpecialistPanel } from "./panel/specialist";
+import { Picking } from "./picking";
 import { outlinesWanted, readOutlined } from "./outlined";
+import { Rooms } from "./rooms";
+import { Sight } from "./sight";
 import {
   currentEvent,
   defaultEvent,
   flightsShown,
   linkOf,
   newestDay,
+  readLink,
   visibleFlights,
   writeLink,
   type State,
@@ -49,11 +54,11 @@ const AIRCRAFT_ZOOM = 16;
 export class Application {
   private readonly mapElement = el("div", { class: "map", tabindex: "0" });
   private readonly notice = el("p", { class: "notice", role: "status", hidden: true });
-  private readonly warnings = el("ul", { class: "map-warnings", hidden: true });
   private readonly position = new Readout();
   private readonly drillFrame = el("div", { class: "drill-frame", hidden: true });
   private readonly panelSwitch = el("button", { type: "button", class: "panel-switch" });
-  private readonly moves = new Elsewhere(
+  private readonly stage = el("main", { class: "stage" });
+  private readonly sight = new Sight(
     () => this.leaveFor(() => void this.showWhole()),
     (flight) => this.goTo(flight),
   );
@@ -66,32 +71,34 @@ export class Application {
   private readonly map;
   private readonly ground;
   private readonly mosaics;
-  private readonly communes;
-  private readonly overlays;
+  readonly communes;
+  readonly overlays;
   private readonly aircraft;
-  private readonly specialist;
+  readonly specialist;
   private readonly special;
-  private readonly marks;
+  readonly marks;
   private readonly board;
   private readonly header;
   private readonly search;
   private readonly flights;
   private readonly layers;
-  private readonly card;
+  readonly card;
+  private readonly communeBoard;
+  private readonly tabs;
+  private readonly timeline;
+  private readonly rooms;
+  private readonly picking;
 
   constructor(
     private readonly root: HTMLElement,
     private readonly store: Store,
   ) {
     const day = (): string | null => newestDay(store.state);
-    this.search = new CommuneSearch(day, (hit) => {
-      this.communes.highlight(String(hit.properties["code"]));
-      this.openPanel(false);
-      this.card.close();
-      this.sayCommune(String(hit.properties["code"]), String(hit.properties["name"]), hit.bbox);
-      if (hit.bbox) fitLonLat(this.map, hit.bbox, 17);
+    this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox));
+    this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
+      meet: () => void this.rooms.meet(),
+      list: () => this.foldPanel(),
     });
-    this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id));
     this.flights = new FlightList(
       store,
       (flight) => this.goTo(flight),
@@ -100,6 +107,8 @@ export class Application {
     this.layers = new LayerPanel(store);
     this.special = new SpecialistPanel(store);
     this.board = new Board(store);
+    this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
+    this.timeline = new Timeline(store, () => this.compareHere());
     this.card = new EvidenceCard(() => {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
@@ -107,6 +116,7 @@ export class Application {
     });
     const markLayer = new MarkLayer();
     this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());
+    this.tabs = new Tabs(store, { list: this.listed(), board: this.communeBoard.element });
     this.lay();
     this.map = createMap(this.mapElement);
     markLayer.addTo(this.map);
@@ -120,18 +130,19 @@ export class Application {
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.map.on("singleclick", (event) => void this.pick(event));
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, terrain: () => this.terrain });
+    this.stage.append(this.rooms.notice);
+    this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
+    this.map.on("singleclick", (event) => void this.picking.pick(event));
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
       this.showPosition(this.map.getView().getCenter());
-      this.sayOfSight(this.store.state);
+      this.sight.say(this.store.state, this.map);
     });
   }
 
-  async start(): Promise<void> {
+  async start([events, flights, terrain, said]: Lists): Promise<void> {
     this.store.subscribe((state, before) => this.render(state, before));
-    const asking = [api.events(), api.flights(), api.terrain(), api.airborne()] as const;
-    const [events, flights, terrain, said] = await Promise.all(asking);
     const airborne = heard([], said, performance.now());
     this.terrain = terrain.map((dem) => dem.bounds);
     this.ground.setTerrain(this.terrain);
@@ -141,18 +152,24 @@ export class Application {
     this.store.set({ events, flights, eventId, airborne });
     if (!hasLinkedView() || (asked && !found)) await this.showNewest();
     const linked = this.store.state.picked;
-    if (linked) await this.pickInSight(...linked);
+    if (linked) await this.picking.inSight(...linked);
+    if (readLink().meet) await this.rooms.meet(readLink().meet === "follow");
     window.setInterval(() => this.store.set({ nowMs: Date.now() }), CLOCK_MS);
     window.setInterval(() => this.drawAirborne(this.store.state), AIRBORNE_MS);
     new Live(this.store, this.board).follow();
   }
 
+  private listed(): HTMLElement {
+    return el("div", { class: "listed" }, this.flights.element, this.marks.element, this.special.element, this.layers.element, this.layers.legend);
+  }
+
   private lay(): void {
-    const panel = el("nav", { class: "panel", id: "panel" }, this.flights.element, this.marks.element, this.special.element, this.layers.element, this.layers.legend);
+    const panel = el("nav", { class: "panel", id: "panel" }, this.tabs.element, ...this.tabs.lists);
     this.panelSwitch.addEventListener("click", () => this.openPanel(!this.root.classList.contains("panel-open")));
-    const over = [this.drillFrame, this.notice, this.warnings, this.moves.element, this.airborne.element, this.film.element, this.marks.tool, this.position.element, this.card.element];
-    const stage = el("main", { class: "stage" }, this.mapElement, ...over);
-    replace(this.root, this.header.element, el("div", { class: "body" }, panel, stage), this.panelSwitch);
+    const { moves, warnings } = this.sight;
+    this.stage.append(this.mapElement, this.drillFrame, this.notice, warnings, moves.element, this.airborne.element, this.film.element, this.marks.tool, this.position.element, this.card.element);
+    const column = el("div", { class: "column" }, this.stage, this.timeline.element);
+    replace(this.root, this.header.element, el("div", { class: "body" }, panel, column), this.panelSwitch);
   }
 
   private render(state: State, before: State): void {
@@ -160,6 +177,7 @@ export class Application {
     if (state.airborne !== before.airborne) this.drawAirborne(state);
     if (state.moved !== before.moved) {
       this.mosaics.update(state);
+      this.rooms.tick(state);
       return;
     }
     if (sameBesides(state, before, "airborne")) return;
@@ -170,6 +188,7 @@ export class Application {
       this.marks.tick(state);
       this.specialist.tick(state);
       this.card.tick(state.nowMs);
+      this.rooms.tick(state);
       return;
     }
     writeLink(linkOf(state));
@@ -178,6 +197,12 @@ export class Application {
     this.layers.render(state);
     this.special.render(state);
     this.marks.render(state);
+    this.tabs.render(state);
+    this.communeBoard.render(state);
+    this.timeline.render(state);
+    this.root.classList.toggle("with-board", state.tab === "board");
+    this.root.classList.toggle("with-time", !this.timeline.element.hidden);
+    if (state.tab !== before.tab) this.map.updateSize();
     this.ground.update(state);
     this.mosaics.update(state);
     this.communes.update(state);
@@ -191,7 +216,8 @@ export class Application {
     this.drillFrame.parentElement?.classList.toggle("drill", drill);
     this.drillFrame.textContent = `${t("drill")} – ${t("drillNote")}`;
     this.overlays.setFlights(state);
-    this.sayOfSight(state);
+    this.sight.say(state, this.map);
+    this.rooms.render(state, before);
     const moved = state.eventId !== before.eventId || state.flights !== before.flights;
     if (moved) void this.readOutlines(state.eventId);
     if (outlinesWanted(state) !== outlinesWanted(before)) void this.drawOutlines(state);
@@ -200,8 +226,8 @@ export class Application {
     const drawn = (s: State): unknown[] => [s.revisions, s.spectral, s.hidden];
     const otherPicture = drawn(state).some((part, n) => part !== drawn(before)[n]);
     const mayBeKnown = this.card.isUnanswered && (isBack || moved);
-    if (mayBeKnown && state.picked) void this.pickInSight(...state.picked);
-    else if (otherPicture && state.picked) void this.pickAt(...state.picked);
+    if (mayBeKnown && state.picked) void this.picking.inSight(...state.picked);
+    else if (otherPicture && state.picked) void this.picking.at(...state.picked);
   }
 
   /** The server is back: what it did not answer is asked again. */
@@ -230,11 +256,32 @@ export class Application {
     this.panelSwitch.textContent = open ? t("closeMenu") : t("menu");
   }
 
+  /** On a desk the list is folded away, and out again. */
+  private foldPanel(): void {
+    this.root.classList.toggle("panel-folded");
+    this.map.updateSize();
+  }
+
+  private compareHere(): void {
+    const { store } = this;
+    this.card.close();
+    store.set({ compare: store.state.compare ? null : firstComparison(store.state, this.sight.inSight) });
+  }
+
+  /** A commune that was searched, or chosen on the board. */
+  private showCommune(code: string, name: string, bbox: number[] | undefined): void {
+    this.communes.highlight(code);
+    this.openPanel(false);
+    this.card.close();
+    this.sayCommune(code, name, bbox);
+    if (bbox) fitLonLat(this.map, bbox, 17);
+  }
+
   private chooseEvent(eventId: string): void {
     writeLink({ event: eventId });
     this.card.close();
     this.film.close();
-    this.store.set({ eventId, selectedFlight: null });
+    this.store.set({ eventId, selectedFlight: null, asOf: null, compare: null });
     void this.showNewest();
   }
 
@@ -254,8 +301,9 @@ export class Application {
     if (!bounds) return;
     fitLonLat(this.map, bounds);
     this.map.renderSync();
-    const coveredPx = this.mapElement.offsetHeight - this.warnings.offsetTop;
-    if (!this.warnings.hidden) fitLonLat(this.map, bounds, undefined, coveredPx);
+    const { warnings } = this.sight;
+    const coveredPx = this.mapElement.offsetHeight - warnings.offsetTop;
+    if (!warnings.hidden) fitLonLat(this.map, bounds, undefined, coveredPx);
   }
 
   /** Another place: the card of the point that is left would lie over it. */
@@ -268,7 +316,9 @@ export class Application {
   private drawAirborne(state: State): void {
     const nowMs = performance.now();
     this.airborne.update(state, nowMs);
-    this.aircraft.update(flyingHere(state), nowMs);
+    this.aircraft.update(state.asOf === null ? flyingHere(state) : [], nowMs);
+    this.timeline.tick(state, nowMs);
+    this.communeBoard.tick(state, nowMs);
   }
 
   private showAircraft({ said }: Aloft): void {
@@ -283,7 +333,7 @@ export class Application {
     const coordinate = fromLonLat(place);
     this.map.getView().setCenter(coordinate);
     this.map.renderSync();
-    window.setTimeout(() => this.keepInSight(coordinate)); // the card is there by then
+    window.setTimeout(() => this.picking.keepInSight(coordinate)); // the card is there by then
   }
 
   /** The newest flight of the event, and what lies near it; the rest is offered (`moves`). */
@@ -311,35 +361,6 @@ export class Application {
     this.overlays.setFlights(this.store.state);
   }
 
-  /** What must be said of the imagery in sight, on the map itself, and which imagery is out of sight. */
-  private sayOfSight(state: State): void {
-    const view = this.map.getView().calculateExtent(this.map.getSize());
-    const lonlat = transformExtent(view, "EPSG:3857", "EPSG:4326");
-    const placed = visibleFlights(state).filter((flight) => flight.bounds);
-    const inSight = placed.filter((flight) => flight.bounds && intersects(flight.bounds, lonlat));
-    this.moves.render(placed.filter((flight) => !inSight.includes(flight)));
-    this.sayWarnings(state, inSight);
-  }
-
-  private sayWarnings(state: State, inSight: FlightInfo[]): void {
-    const flightsBySentence: Record<string, string[]> = {};
-    for (const flight of inSight) {
-      for (const one of flight.warnings) {
-        (flightsBySentence[warned(one, isDrawnFinished(state, flight))] ??= []).push(flight.name);
-      }
-    }
-    // what is said of the same flights stands in one paragraph: a phone has little room
-    const sentencesByFlights: Record<string, string[]> = {};
-    for (const [sentence, names] of Object.entries(flightsBySentence)) {
-      (sentencesByFlights[names.join(", ")] ??= []).push(sentence);
-    }
-    const said = Object.entries(sentencesByFlights).map(([names, sentences]) =>
-      el("li", {}, el("strong", {}, names), `: ${sentences.join("; ")}`),
-    );
-    this.warnings.hidden = said.length === 0;
-    replace(this.warnings, ...said);
-  }
-
   private showPosition(coordinate: number[] | undefined): void {
     if (!coordinate) return;
     const [lon = 0, lat = 0] = toLonLat(coordinate);
@@ -363,66 +384,13 @@ export class Application {
     const above = flights.filter((flight) => flight.bounds && bbox && intersects(flight.bounds, bbox));
     if (seen.length || above.every((flight) => flight.communes.length)) this.card.showCommune(name, seen);
   }
+}
 
-  private async pick(event: MapBrowserEvent): Promise<void> {
-    const [lon = 0, lat = 0] = toLonLat(event.coordinate);
-    const taken = this.marks.takes([lon, lat]);
-    if (taken) {
-      if (taken === "sector") return;
-      this.overlays.setPicked(lon, lat, null);
-      this.keepInSight(event.coordinate);
-      return;
-    }
-    const mark = this.marks.at(event.pixel);
-    const thing = mark ? null : this.specialist.at(event.pixel);
-    if (mark || thing) {
-      this.card.close();
-      if (mark) this.marks.show(mark);
-      if (thing) this.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
-      this.keepInSight(event.coordinate);
-      return;
-    }
-    const state = this.store.state;
-    const dot = this.overlays.dotAt(event.pixel);
-    const small = visibleFlights(state).find((flight) => flight.flight_id === dot);
-    if (small) {
-      this.goTo(small);
-      return;
-    }
-    await this.pickInSight(lon, lat);
-  }
+type Lists = Awaited<ReturnType<typeof askLists>>;
 
-  private async pickInSight(lon: number, lat: number): Promise<void> {
-    await this.pickAt(lon, lat);
-    this.map.renderSync();
-    this.keepInSight(fromLonLat([lon, lat]));
-  }
-
-  private async pickAt(lon: number, lat: number): Promise<void> {
-    const coordinate = fromLonLat([lon, lat]);
-    if (this.store.state.picked?.join() !== [lon, lat].join()) this.store.set({ picked: [lon, lat] });
-    const state = this.store.state;
-    // the boundaries may come while the pixel is asked for
-    const imaged = await imagedAt(state, lon, lat);
-    if (this.store.state.picked !== state.picked) return;
-    this.overlays.setPicked(lon, lat, imaged.pixel);
-    // the boundaries may have come while the pixel was asked for
-    this.card.show({ lon, lat, commune: this.communes.nameAt(coordinate), ...imaged }, this.store.state.nowMs);
-    this.communes.placeNames();
-  }
-
-  /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */
-  private keepInSight(coordinate: number[]): void {
-    const size = this.map.getSize();
-    const at = this.map.getPixelFromCoordinate(coordinate);
-    if (!size || !at) return;
-    const [width = 0, height = 0] = size;
-    const { offsetLeft, offsetTop, offsetWidth } = this.card.element;
-    const below = offsetWidth >= width;
-    if (below ? (at[1] ?? 0) < offsetTop - 20 : (at[0] ?? 0) < offsetLeft - 20) return;
-    const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];
-    this.map.getView().centerOn(coordinate, size, to);
-  }
+/** What the page is built of. */
+export function askLists() {
+  return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne()]);
 }
 
 /** Whether nothing but this changed: what comes twice a second must not write lists anew under the reader's hand. */

@@ -1,19 +1,30 @@
-/** What people and other services put on the map: read when it is news, and when another event is chosen. */
+/**
+ * What people and other services put on the map, and how the communes stand: read when it is news, and when another event
+ * is chosen.
+ */
 
 import { api } from "./api";
-import type { Store } from "./state";
+import { newestDay, type State, type Store } from "./state";
+
+/** Who flies over which commune changes while nothing else does. */
+const ALOFT_MS = 10_000;
 
 export class Board {
   /** Answers may overtake each other on a bad line: an older one never takes the place of a newer. */
   private asked = 0;
-  private readonly shown = { specialist: 0, marks: 0 };
+  private readonly shown = { specialist: 0, marks: 0, board: 0 };
 
   constructor(private readonly store: Store) {
     store.subscribe((state, before) => {
-      if (state.eventId === before.eventId) return;
-      store.set({ marks: [] }); // a drill's marks never stand on a real map, also not for a moment
-      void this.readMarks();
+      if (state.eventId !== before.eventId) {
+        store.set({ marks: [], board: null }); // a drill's marks never stand on a real map, also not for a moment
+        void this.readMarks();
+        void this.readCommunes();
+      } else if (othersStand(state, before)) void this.readCommunes();
     });
+    window.setInterval(() => {
+      if (this.store.state.airborne.length) void this.readCommunes();
+    }, ALOFT_MS);
   }
 
   read(): void {
@@ -34,9 +45,24 @@ export class Board {
     if (marks && eventId === this.store.state.eventId && this.isNewer("marks", turn)) this.store.set({ marks: marks.features });
   }
 
-  private isNewer(what: "specialist" | "marks", turn: number): boolean {
+  /** How every commune stands: only for who looks at it. */
+  private async readCommunes(): Promise<void> {
+    const state = this.store.state;
+    if (state.tab !== "board" || !state.eventId) return;
+    const turn = ++this.asked;
+    const said = await api.board(state.eventId, newestDay(state), state.asOf).catch(() => null);
+    if (said && state.eventId === this.store.state.eventId && this.isNewer("board", turn)) this.store.set({ board: said.communes });
+  }
+
+  private isNewer(what: keyof Board["shown"], turn: number): boolean {
     if (turn < this.shown[what]) return false;
     this.shown[what] = turn;
     return true;
   }
+}
+
+/** Whether communes may stand otherwise than they did. */
+function othersStand(state: State, before: State): boolean {
+  const parts: (keyof State)[] = ["flights", "marks", "asOf", "tab"];
+  return parts.some((part) => state[part] !== before[part]) || (state.online && !before.online);
 }

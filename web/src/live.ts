@@ -5,7 +5,7 @@
  */
 
 import { heard, type Aloft } from "./airborne";
-import { api, whenNotAnswered, type AirborneFlight, type TilesMoved } from "./api";
+import { api, whenNotAnswered, type AirborneFlight, type Presented, type TilesMoved } from "./api";
 import type { Board } from "./board";
 import { throttled } from "./dom";
 import type { Store } from "./state";
@@ -41,11 +41,15 @@ export class Live {
       }
       this.setOnline(true);
       void this.readAirborne();
+      if (this.store.state.presented) void this.readMeeting();
       this.board.read();
     });
     stream.addEventListener("flights", () => this.refresh());
     stream.addEventListener("layers", () => void this.board.readLayers());
     stream.addEventListener("marks", () => void this.board.readMarks());
+    stream.addEventListener("meeting", (event) => {
+      this.store.set({ presented: JSON.parse((event as MessageEvent<string>).data) as Presented | null });
+    });
     stream.addEventListener("tiles", (event) => {
       versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
       this.store.set({ moved: this.store.state.moved + 1 });
@@ -65,6 +69,12 @@ export class Live {
   private async readAirborne(): Promise<void> {
     const said = await api.airborne().catch(() => null);
     if (said) this.setAirborne(said);
+  }
+
+  /** A presentation that ended while nobody was listening. */
+  private async readMeeting(): Promise<void> {
+    const presented = await api.meeting().catch(() => undefined);
+    if (presented === null) this.store.set({ presented });
   }
 
   private setAirborne(said: AirborneFlight[]): void {

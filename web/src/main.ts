@@ -3,7 +3,7 @@
 import "ol/ol.css";
 import "./style.css";
 import { api, ApiError } from "./api";
-import { Application } from "./application";
+import { Application, askLists } from "./application";
 import { el } from "./dom";
 import { setLanguage, t } from "./i18n";
 import { askForToken } from "./panel/login";
@@ -14,13 +14,17 @@ async function start(): Promise<void> {
   if (!root) return;
   const store = new Store(initialState());
   setLanguage(store.state.language);
+  const first = askLists(); // with the question who is there: a round trip over a thin line is a third of a second
+  first.catch(() => undefined);
+  let isLet = true;
   const session = await api.session().catch(async (error: unknown) => {
     if (!(error instanceof ApiError) || ![401, 403].includes(error.status)) throw error;
+    isLet = false;
     await askForToken(root);
     return api.session();
   });
   store.set({ session });
-  await new Application(root, store).start();
+  await new Application(root, store).start(await (isLet ? first : askLists()));
 }
 
 // another link pasted over this one: a browser alone would change nothing, and its reader look at the wrong place

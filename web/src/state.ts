@@ -1,12 +1,15 @@
 /** What the page shows, in one value; views subscribe to it. The address bar carries what a link must keep. */
 
 import type { Aloft } from "./airborne";
-import type { DataLayer, EventInfo, FlightInfo, MosaicInfo, Session } from "./api";
+import type { CommuneRow, DataLayer, EventInfo, FlightInfo, MosaicInfo, Presented, Session } from "./api";
+import { readComparison, writeComparison, type Comparison } from "./compare/sides";
 import type { Language } from "./i18n";
 import type { MarkLine } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 import { dayOf } from "./time";
 
+/** What the list beside the map shows: flights and layers, or the board of communes. */
+export type Tab = "list" | "board";
 export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks";
 
 export interface State {
@@ -41,6 +44,15 @@ export interface State {
   shownLayers: ReadonlySet<string>;
   /** Field marks of the event, the newest first. */
   marks: readonly MarkLine[];
+  tab: Tab;
+  /** How every commune stands; null before it was asked for. */
+  board: readonly CommuneRow[] | null;
+  /** Only what was captured by then is shown (ISO, UTC); null: all there is. */
+  asOf: string | null;
+  /** Two pictures beside or over each other; null: none is compared. */
+  compare: Comparison | null;
+  /** What somebody presents in the meeting now. */
+  presented: Presented | null;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -76,20 +88,30 @@ const SWITCHED_ON: State["layers"] = {
   marks: true,
 };
 
-export function initialState(): State {
-  const link = readLink();
-  const saved = localStorage.getItem("flycam.language");
+/** What a link says of the state, whatever page it was made on. */
+export function linkedState(link: Link): Pick<State, "eventId" | "hidden" | "spectral" | "revisions" | "dataLayer" | "layers" | "shownLayers" | "asOf" | "compare"> {
   return {
-    session: null,
-    events: [],
-    flights: [],
     eventId: link.event ?? null,
     hidden: new Set(link.hidden?.split(",").filter(Boolean) ?? []),
     spectral: pairs(link.band),
     revisions: numbers(pairs(link.rev)),
     dataLayer: DATA_LAYERS.find((layer) => layer === link.data) ?? null,
-    selectedFlight: null,
     layers: switched(link.turned),
+    shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
+    asOf: momentOf(link.asof),
+    compare: readComparison(link.cmp),
+  };
+}
+
+export function initialState(): State {
+  const link = readLink();
+  const saved = localStorage.getItem("flycam.language");
+  return {
+    ...linkedState(link),
+    session: null,
+    events: [],
+    flights: [],
+    selectedFlight: null,
     picked: pointOf(link.at),
     language: (link.lang ?? saved) === "en" ? "en" : "vi",
     boundariesFrom: null,
@@ -99,7 +121,9 @@ export function initialState(): State {
     airborne: [],
     specialist: [],
     marks: [],
-    shownLayers: new Set(link.special?.split(",").filter(Boolean) ?? []),
+    tab: link.tab === "board" ? "board" : "list",
+    board: null,
+    presented: null,
     moved: 0,
   };
 }
@@ -133,8 +157,13 @@ export function defaultEvent(events: EventInfo[], flights: FlightInfo[], airborn
 /** Flights whose imagery is on the screen, newest first. */
 export function visibleFlights(state: State): FlightInfo[] {
   return flightsShown(state).filter(
-    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id),
+    (flight) => flight.state !== "withdrawn" && !state.hidden.has(flight.flight_id) && isBy(flight, state.asOf),
   );
+}
+
+/** Whether all of a flight was captured by a moment: a picture that was taken later must not be seen in it. */
+export function isBy(flight: FlightInfo, asOf: string | null): boolean {
+  return asOf === null || Date.parse(flight.last) <= Date.parse(asOf);
 }
 
 /** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
@@ -144,7 +173,8 @@ export function newestDay(state: State): string | null {
 }
 
 /** turned: switches that are not as they are at first; band and rev: chosen by flight and by mosaic; special: layers of
- * other services; at: lat/lon. */
+ * other services; at: lat/lon; asof: a moment, UTC; cmp: see compare/sides.ts; meet: the
+ * meeting is on, or followed. */
 export interface Link {
   map?: string;
   event?: string;
@@ -156,6 +186,10 @@ export interface Link {
   turned?: string;
   special?: string;
   at?: string;
+  tab?: string;
+  asof?: string;
+  cmp?: string;
+  meet?: string;
 }
 
 const DATA_LAYERS: readonly DataLayer[] = ["error", "age", "surface"];
@@ -173,6 +207,9 @@ export function linkOf(state: State): Link {
     hidden: [...state.hidden].join(","),
     special: [...state.shownLayers].join(","),
     at: state.picked ? `${state.picked[1].toFixed(7)}/${state.picked[0].toFixed(7)}` : "",
+    tab: state.tab === "board" ? "board" : "",
+    asof: state.asOf ?? "",
+    cmp: writeComparison(state.compare),
   };
 }
 
@@ -190,6 +227,11 @@ function switched(text: string | undefined): State["layers"] {
   const turned = (text ?? "").split(",");
   const layers = Object.entries(SWITCHED_ON).map(([name, on]) => [name, turned.includes(name) ? !on : on]);
   return Object.fromEntries(layers) as State["layers"];
+}
+
+function momentOf(text: string | undefined): string | null {
+  const ms = text ? Date.parse(text) : NaN;
+  return Number.isNaN(ms) ? null : new Date(ms).toISOString();
 }
 
 function pointOf(text: string | undefined): [number, number] | null {

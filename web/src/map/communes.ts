@@ -45,6 +45,21 @@ export class Communes {
     map.on("moveend", debounced(() => void this.load(), 200));
   }
 
+  /** The same boundaries on another map, which has its own part of the ground in view. */
+  drawOn(map: Map): void {
+    map.addLayer(
+      new VectorImageLayer({
+        source: this.source,
+        zIndex: Z.communes,
+        imageRatio: 1.2,
+        maxResolution: FARTHEST_RESOLUTION,
+        visible: this.layer.getVisible(),
+        style: (feature, resolution) => this.style(feature, resolution),
+      }),
+    );
+    map.on("moveend", debounced(() => void this.fetch(map), 200));
+  }
+
   update(state: State): void {
     const on = newestDay(state);
     const shownNow = state.layers.communes && !this.layer.getVisible();
@@ -84,11 +99,11 @@ export class Communes {
     this.placeNames();
   }
 
-  private async fetch(): Promise<void> {
-    const view = this.map.getView();
+  private async fetch(map = this.map): Promise<void> {
+    const view = map.getView();
     const resolution = view.getResolution() ?? FARTHEST_RESOLUTION;
     if (!this.layer.getVisible() || resolution > FARTHEST_RESOLUTION) return;
-    const extent = view.calculateExtent(this.map.getSize());
+    const extent = view.calculateExtent(map.getSize());
     const enough =
       this.loaded && containsExtent(this.loaded.extent, extent) && this.loaded.resolution < resolution * 2;
     if (enough) return;

@@ -72,7 +72,7 @@ function restoreFromLink(map: Map): boolean {
   return true;
 }
 
-function rememberInLink(map: Map): void {
+export function rememberInLink(map: Map): void {
   const view = map.getView();
   const centre = view.getCenter();
   if (!centre) return;

@@ -1,6 +1,6 @@
 /** A card for each live flight, on the map: how old its picture is, whether its links hold, what was left out. */
 
-import { countedS, sinceHeardS, troubleOf, type Aloft } from "../airborne";
+import { countedS, lostForS, troubleOf, type Aloft } from "../airborne";
 import type { LinkInfo } from "../api";
 import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
@@ -162,12 +162,7 @@ function stateOf(one: Aloft, nowMs: number): string {
       video: "aloftLostVideo",
       telemetry: "aloftLostTelemetry",
     };
-    const sinceS = {
-      server: sinceHeardS(one, nowMs),
-      program: countedS(said.told_s, one, nowMs),
-      video: countedS(said.video.silent_s, one, nowMs),
-      telemetry: countedS(said.telemetry.silent_s, one, nowMs),
-    }[trouble];
+    const sinceS = lostForS(one, trouble, nowMs);
     return sinceS === null ? t(lost[trouble]) : `${t(lost[trouble])} ${t("aloftSince", formatAgo(sinceS))}`;
   }
   if (said.state === "closing") return t("aloftClosing");

@@ -5,7 +5,7 @@ import { el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
-import { flightsShown, revisionOf, type State, type Store } from "../state";
+import { flightsShown, isBy, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
@@ -23,8 +23,8 @@ export class FlightList {
   /** A choice that is open under the reader's hand stays: what is only newer is written when it is left. */
   render(state: State): void {
     const held = document.activeElement;
-    const { revisions, spectral, hidden, selectedFlight, language, eventId } = state;
-    const chosen = [revisions, spectral, hidden, selectedFlight, language, eventId];
+    const { revisions, spectral, hidden, selectedFlight, language, eventId, asOf } = state;
+    const chosen = [revisions, spectral, hidden, selectedFlight, language, eventId, asOf];
     const isOnlyNewer = chosen.every((one, n) => one === this.chosen[n]);
     this.chosen = chosen;
     if (isOnlyNewer && held instanceof HTMLSelectElement && this.element.contains(held)) {
@@ -58,9 +58,10 @@ export class FlightList {
   private item(state: State, flight: FlightInfo): HTMLElement {
     const open = state.selectedFlight === flight.flight_id;
     const withdrawn = flight.state === "withdrawn";
+    const later = !withdrawn && !isBy(flight, state.asOf);
     return el(
       "li",
-      { class: `flight ${open ? "open" : ""} ${withdrawn ? "withdrawn" : ""}`, "data-flight": flight.flight_id },
+      { class: `flight ${open ? "open" : ""} ${withdrawn ? "withdrawn" : ""} ${later ? "later" : ""}`, "data-flight": flight.flight_id },
       el(
         "label",
         { class: "flight-name" },
@@ -82,6 +83,7 @@ export class FlightList {
       ),
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
+      later && el("p", { class: "warning" }, t("capturedLater")),
       ...flight.warnings.map((one) =>
         el("p", { class: "warning" }, warned(one, isDrawnFinished(state, flight))),
       ),

@@ -1,4 +1,4 @@
-/** The strip on top: which event, is it a drill, find a commune, what time it is, which language, who. */
+/** The strip on top: which event, is it a drill, find a commune, what time it is, the meeting, which language, who. */
 
 import { api } from "../api";
 import { el, replace, write } from "../dom";
@@ -15,6 +15,7 @@ export class Header {
     private readonly store: Store,
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
+    private readonly doors: { meet: () => void; list: () => void },
   ) {}
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
@@ -25,17 +26,19 @@ export class Header {
   render(state: State): void {
     const event = currentEvent(state);
     this.tick(state);
-    const said = JSON.stringify([state.language, state.eventId, state.events, state.session]);
+    const said = JSON.stringify([state.language, state.eventId, state.events, state.session, state.presented?.presenter]);
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
     replace(
       this.element,
+      el("button", { type: "button", class: "list-fold", "aria-label": t("foldList"), title: t("foldList"), "aria-controls": "panel", click: this.doors.list }, "☰"),
       el("div", { class: "brand" }, "flycam"),
       this.eventChoice(state),
       event?.is_drill && el("strong", { class: "drill-badge", title: t("drillNote") }, t("drill")),
       event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
       this.search,
       this.clock,
+      this.meeting(state),
       this.upload(state),
       this.languageChoice(state),
       this.account(state),
@@ -68,6 +71,13 @@ export class Header {
       },
       other === "vi" ? "Tiếng Việt" : "English",
     );
+  }
+
+  /** The meeting; when somebody presents it says so to every screen. */
+  private meeting(state: State): HTMLElement {
+    const { presented } = state;
+    const title = presented ? t("meetingOn", presented.presenter) : t("meetingNote");
+    return el("button", { type: "button", class: `meet ${presented ? "on" : ""}`, title, "aria-label": `${t("meeting")}. ${title}`, click: this.doors.meet }, t("meeting"));
   }
 
   private upload(state: State): HTMLElement | null {

@@ -1,0 +1,109 @@
+"""`/api/board`: every commune with what was imaged of it, what is marked in it, and who flies over it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Depends, Query, Request
+
+from flycam.catalog.catalog import Catalog
+from flycam.errors import InputUnusable
+from flycam.frame.flight import FlightState
+from flycam.frame.moment import ns_of
+from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import viewer
+from flycam.serve.imaged import outline_on_show
+from flycam.serve.wording import Json, iso_or_none
+
+router = APIRouter(dependencies=[Depends(viewer)])
+
+_MILLISECOND_NS = 1_000_000
+
+
+@router.get("/api/board")
+def board(
+    request: Request,
+    catalog: CatalogHere,
+    sky: Annotated[Sky, Depends(sky_of)],
+    event: Annotated[str, Query(max_length=200)],
+    on: date | None = None,
+    until: datetime | None = None,
+) -> Json:
+    """The communes in force on a date (those of today where none is known for it), as an event stands.
+
+    `imaged_pct` null: not flown. `changes` null: nobody has said yet what changed there. With `until`
+    (without a zone it is Vietnam's) only flights count whose last picture was taken by then.
+    `aloft` names flights in the air over a commune.
+    """
+    event_id = catalog.flights.event(event).event_id
+    communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
+    flown = _flown(request, catalog, event_id, None if until is None else _end_ns(until))
+    marks = catalog.marks.current(event_id)
+    rows = commune_board(communes, flown, marks, _aloft(sky, event_id))
+    valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
+    return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
+
+
+def _flown(request: Request, catalog: Catalog, event_id: str, until_ns: int | None) -> list[FlownGround]:
+    flights = [
+        one
+        for one in catalog.flights.flights(event_id)
+        if one.state is not FlightState.WITHDRAWN and (until_ns is None or one.last_ns <= until_ns)
+    ]
+    return [
+        FlownGround(
+            flight_id=one.flight_id,
+            last_ns=one.last_ns,
+            work_crs=one.work_crs,
+            outline_wkb=outline_on_show(request, catalog, one),
+            coverage=catalog.boundaries.coverage(one.flight_id),
+        )
+        for one in flights
+    ]
+
+
+def _aloft(sky: Sky, event_id: str) -> dict[str, tuple[float, float]]:
+    """Where live flights of the event look, else are: those too of which nothing is heard any more, and
+    neither those that have landed nor films played again."""
+    now_s = sky.now_s()
+    flights = [one for one in sky.look() if one.told.event_id == event_id and not one.told.is_recording]
+    places = {one.told.flight_id: _place(one) for one in flights if one.standing(now_s) is not Standing.ENDED}
+    return {flight_id: place for flight_id, place in places.items() if place is not None}
+
+
+def _place(one: Sighted) -> tuple[float, float] | None:
+    if len(one.told.footprint) > 2:
+        middle = shapely.Polygon(one.told.footprint).centroid
+        return middle.x, middle.y
+    return one.told.aircraft.lonlat_deg if one.told.aircraft else None
+
+
+def _end_ns(until: datetime) -> int:
+    """The end of the millisecond that was asked for: times are told to the millisecond, cut off."""
+    try:
+        return ns_of(until) // _MILLISECOND_NS * _MILLISECOND_NS + _MILLISECOND_NS - 1
+    except OverflowError as error:
+        raise InputUnusable(
+            f"until={until.isoformat()}: that is too far from now; give a day of the event",
+            vi=f"until={until.isoformat()}: quá xa hiện tại; hãy cho một ngày của sự kiện",
+        ) from error
+
+
+def _row(row: CommuneRow) -> Json:
+    return {
+        "code": row.code,
+        "name": row.name,
+        "bounds": [round(side, 6) for side in row.bounds_lonlat_deg],
+        "imaged_pct": row.imaged_pct,
+        "newest": iso_or_none(row.newest_ns),
+        "newest_flight": row.newest_flight,
+        "newest_pct": row.newest_pct,
+        "flights": row.flights,
+        "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
+        "changes": None,
+        "aloft": row.aloft,
+    }

@@ -1,0 +1,197 @@
+"""`/api/meeting`: who presents, and what everybody who follows looks at. Told at once by `/events`.
+
+It is of this moment and of this server only: nothing of it is kept. A presenter's page says every few seconds
+that it is there; when it has been silent for long, nobody presents any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field, StringConstraints
+
+from flycam.errors import InputUnusable, StoreConflict
+from flycam.frame.moment import iso
+from flycam.serve.door import Visitor
+from flycam.serve.guard import operator, viewer
+from flycam.serve.services import Services
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+GONE_S = 60.0
+"""After so long without a word of the presenter's page the presentation is over."""
+
+_MOST_LETTERS = 8000
+Word = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
+Degrees = Annotated[float, Field(ge=-180.0, le=180.0)]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """What is presented.
+
+    version  grows with every word of a presenter, also of another one
+    screen   the page that presents, by a word of its own making
+    since_ns when this presenter began
+    view     what the page's address says of it: the same words, so that any page can show it
+    bounds   ground on the presenter's screen: west, south, east, north in degrees
+    """
+
+    version: int
+    presenter: str
+    screen: str
+    since_ns: int
+    view: Mapping[str, str]
+    bounds: tuple[float, float, float, float]
+
+
+class Meeting:
+    """The one presentation of a server. Safe to use from several threads."""
+
+    def __init__(self, clock_ns: Callable[[], int], clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._clock_ns, self._clock_s = clock_ns, clock_s
+        self._lock = threading.Lock()
+        self._shown: Shown | None = None
+        self._version = clock_ns() // 1_000_000  # grows beyond what a server said before it was started again
+        self._heard_s = 0.0
+        self._listeners: list[Callable[[], object]] = []
+
+    def look(self) -> Shown | None:
+        """What is presented now; None: nothing."""
+        with self._lock:
+            if self._shown is not None and self._clock_s() - self._heard_s > GONE_S:
+                self._shown = None
+            return self._shown
+
+    def show(
+        self,
+        who: str,
+        screen: str,
+        view: Mapping[str, str],
+        bounds: tuple[float, float, float, float],
+        *,
+        take: bool,
+    ) -> tuple[Shown, bool]:
+        """Show a view; (what is shown now, whether another screen presented until now).
+
+        Raises StoreConflict where another screen presents and it is not taken from it.
+        """
+        before = self.look()
+        with self._lock:
+            is_other = before is not None and before.screen != screen
+            if before is not None and is_other and not take:
+                raise StoreConflict(
+                    f"{before.presenter} presents now; take over first",
+                    vi=f"{before.presenter} đang trình bày; hãy bấm nhận trình bày trước",
+                )
+            self._heard_s = self._clock_s()
+            if before is not None and not is_other and (before.view, before.bounds) == (view, bounds):
+                return before, False
+            self._version += 1
+            began = self._clock_ns() if before is None or is_other else before.since_ns
+            self._shown = Shown(
+                version=self._version, presenter=who, screen=screen, since_ns=began, view=view, bounds=bounds
+            )
+            shown = self._shown
+        self._tell()
+        return shown, is_other or before is None
+
+    def end(self, screen: str) -> bool:
+        """Whether this screen presented until now; nobody does then."""
+        with self._lock:
+            if self._shown is None or self._shown.screen != screen:
+                return False
+            self._shown = None
+        self._tell()
+        return True
+
+    def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Call `listener` when something else is shown; returns what ends it."""
+        with self._lock:
+            self._listeners = [*self._listeners, listener]
+
+        def stop() -> None:
+            with self._lock:
+                self._listeners = [one for one in self._listeners if one is not listener]
+
+        return stop
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+class View(BaseModel):
+    """What a presenter's page shows. view: words of its address; take: although another presents."""
+
+    screen: Annotated[str, Field(min_length=8, max_length=40, pattern=r"^[0-9a-f]+$")]
+    view: Annotated[dict[Word, str], Field(max_length=20)]
+    bounds: tuple[Degrees, Degrees, Degrees, Degrees]
+    take: bool = False
+
+
+def _meeting(request: Request) -> Meeting:
+    meeting: Meeting = request.app.state.meeting
+    return meeting
+
+
+MeetingHere = Annotated[Meeting, Depends(_meeting)]
+Presenter = Annotated[Visitor, Depends(operator)]
+
+
+@router.get("/api/meeting", dependencies=[Depends(viewer)])
+def meeting_now(meeting: MeetingHere) -> Json | None:
+    """What is presented, and by whom since when; null: nothing."""
+    return in_words(meeting.look())
+
+
+@router.put("/api/meeting")
+def present(view: View, meeting: MeetingHere, visitor: Presenter, request: Request) -> Json | None:
+    """Present a view, and go on presenting it (409: somebody else presents, and `take` is not said)."""
+    if sum(map(len, view.view.values())) > _MOST_LETTERS:
+        raise InputUnusable(
+            "view: too long for a view of the map", vi="view: quá dài cho một góc nhìn bản đồ"
+        )
+    shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
+    if is_new:
+        _on_record(request, visitor.name, "presents", view.screen)
+    return in_words(shown)
+
+
+@router.delete("/api/meeting")
+def end(
+    meeting: MeetingHere,
+    visitor: Presenter,
+    request: Request,
+    screen: Annotated[str, Query(min_length=8, max_length=40)],
+) -> dict[str, bool]:
+    """End the presentation of a screen; nothing happens where another presents by now."""
+    ended = meeting.end(screen)
+    if ended:
+        _on_record(request, visitor.name, "presents no more", screen)
+    return {"ended": ended}
+
+
+def in_words(shown: Shown | None) -> Json | None:
+    """As `/api/meeting` and the event `meeting` say it."""
+    if shown is None:
+        return None
+    return {
+        "version": shown.version,
+        "presenter": shown.presenter,
+        "screen": shown.screen,
+        "since": iso(shown.since_ns),
+        "view": dict(shown.view),
+        "bounds": list(shown.bounds),
+    }
+
+
+def _on_record(request: Request, who: str, what: str, screen: str) -> None:
+    services: Services = request.app.state.services
+    services.workspace.catalog.audit.append(who, what, screen)

@@ -1,0 +1,142 @@
+"""The board of communes: what was imaged of each and how old that is, sorted, filtered, gone to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import cv2
+import pytest
+import shapely
+from playwright.sync_api import expect
+
+from flycam.catalog.records import CommuneRecord
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import settled, wait_for_zoom
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL, World, make_world
+
+pytestmark = pytest.mark.browser
+
+FAR = (LON + 0.21, LAT + 0.21)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> World:
+    world = make_world(tmp_path_factory.mktemp("house"))
+    outline = shapely.box(FAR[0] - 0.01, FAR[1] - 0.01, FAR[0] + 0.01, FAR[1] + 0.01)
+    far = CommuneRecord(
+        code="99999",
+        name="Ẩn Đường Xa",
+        valid_from=date(2024, 7, 1),
+        wkb=shapely.to_wkb(outline),
+        area_m2=4e6,
+    )
+    world.workspace.catalog.boundaries.put_communes([far])
+    return world
+
+
+@pytest.fixture(scope="module")
+def url(house: World) -> Iterator[str]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    with running(Services(workspace=house.workspace, follow_s=0.2)) as address:
+        yield address
+
+
+def _mark(world: World, number: int, kind: MarkKind) -> None:
+    asked = MarkAsked(
+        mark_id=f"mark-{number:08x}",
+        based_on=0,
+        event_id=REAL,
+        kind=kind,
+        status=MarkStatus.OPEN,
+        note="",
+        places=[FAR],
+    )
+    write_mark(world.workspace, asked, "Lan")
+
+
+def test_not_flown_is_said_in_words_and_the_newest_comes_first(url: str, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=url)
+    page.get_by_role("tab", name="Bảng xã").click()
+    rows = page.locator(".board tbody tr")
+    expect(rows).to_have_count(5)
+    expect(page.locator(".board-sum")).to_have_text("4 trong 5 xã, phường có ảnh")
+    expect(rows.last.locator("th")).to_have_text("Ẩn Đường Xa")
+    expect(rows.last.locator(".not-flown")).to_have_text("chưa bay chụp")
+    assert "%" not in rows.last.inner_text()
+    assert "0" not in rows.last.inner_text()
+    expect(rows.first.locator(".age")).to_have_text(re.compile("năm trước"))
+    expect(rows.first).to_contain_text("%")
+    assert "Thay đổi" not in page.locator(".board thead").inner_text(), "nobody has looked for changes yet"
+    assert "tab=board" in page.url
+
+
+def test_it_is_sorted_by_its_columns_both_ways(url: str, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    shares = page.locator(".board tbody td:nth-child(3)")
+    expect(shares).to_have_count(5)
+    page.locator('[data-column="imaged"]').click()
+    percents = [int(re.findall(r"\d+", text)[0]) for text in shares.all_inner_texts() if text.strip()]
+    assert percents == sorted(percents, reverse=True)
+    expect(page.locator('th[aria-sort="ascending"]')).to_contain_text("Đã chụp")
+    page.locator('[data-column="imaged"]').click()
+    expect(page.locator(".board tbody th").first).to_have_text("Ẩn Đường Xa")
+    page.locator('[data-column="name"]').click()
+    names = page.locator(".board tbody th").all_inner_texts()
+    assert names[0] == "Ẩn Đường Xa", "Ẩn is read as An, before Bản and Mường"
+
+
+def test_it_is_filtered_without_accents_and_a_click_goes_there(url: str, open_page: OpenPage) -> None:
+    for size in ("office", "phone"):
+        page = open_page(size, f"lang=vi&event={REAL}&tab=board", url=url)
+        if size == "phone":
+            page.locator(".panel-switch").click()
+        page.locator(".board input").fill("an duong")
+        expect(page.locator(".board tbody tr")).to_have_count(1)
+        page.locator(".board tbody button").click()
+        wait_for_zoom(page, 12)
+        lon = float(page.url.partition("map=")[2].split("&")[0].split("%2F")[2])
+        assert abs(lon - FAR[0]) < 0.02
+        expect(page.locator(".card")).to_contain_text("Chưa bay chụp")
+
+
+def test_open_marks_are_counted_as_they_are_written(url: str, house: World, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    cell = page.locator('[data-commune="99999"] .marks')
+    expect(cell).to_have_text("")
+    _mark(house, 1, MarkKind.RESCUE)
+    expect(cell).to_have_text("Người cần cứu 1")
+    _mark(house, 2, MarkKind.BLOCKED)
+    expect(cell).to_contain_text("Đường tắc 1")
+
+
+def test_as_of_an_earlier_time_later_pictures_do_not_count(
+    url: str, house: World, open_page: OpenPage
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof=2024-08-01T00:00:00Z", url=url)
+    expect(page.locator(".board .not-flown")).to_have_count(5)
+    page.locator(".moment.now").click()
+    expect(page.locator(".board .not-flown")).to_have_count(1)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_it_fits_its_screen(
+    url: str, open_page: OpenPage, screenshots: Path, size: str, language: str
+) -> None:
+    page = open_page(size, f"lang={language}&event={REAL}&tab=board", url=url)
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    expect(page.locator(".board tbody tr")).to_have_count(5)
+    cv2.imwrite(str(screenshots / f"board-{language}-{size}.png"), settled(page)[..., ::-1])
+    assert page.locator(".panel").evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    map_box = page.locator(".map").bounding_box()
+    assert map_box is not None and map_box["width"] >= min(390, SIZES[size][0])

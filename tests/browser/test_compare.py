@@ -1,0 +1,224 @@
+"""Before and after: swept over each other, in turns, side by side; by mouse, touch and keys; by link."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flycam.geometry.grid import lonlat_to_mercator
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import settled
+from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
+
+pytestmark = pytest.mark.browser
+
+MIDDLE = (LON + 0.0020, LAT - 0.0015)
+"""Beside the river, which the storm made broader."""
+FLOWN = f"map=18/{MIDDLE[1]}/{MIDDLE[0]}"
+
+
+def _rest(page: Page) -> np.ndarray:
+    expect(page.locator('.compared-map[aria-busy="false"]')).to_have_count(2)
+    return settled_compare(page)
+
+
+def settled_compare(page: Page) -> np.ndarray:
+    """As `settled`, of the two maps of a comparison."""
+    before = b""
+    for _ in range(40):
+        page.wait_for_timeout(150)
+        now = page.screenshot()
+        if now == before:
+            break
+        before = now
+    return cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)[..., ::-1]
+
+
+def _painted(page: Page, picture: np.ndarray, dx: int, dy: int, of: str = ".compared.before") -> np.ndarray:
+    """Mean colour drawn around a place so many pixels from the middle of a map."""
+    box = page.locator(of).bounding_box()
+    assert box is not None
+    x, y = round(box["x"] + box["width"] / 2 + dx), round(box["y"] + box["height"] / 2 + dy)
+    return picture[y - 6 : y + 7, x - 6 : x + 7].reshape(-1, 3).mean(0)
+
+
+def _ground(dx: int, dy: int, *, storm: bool) -> np.ndarray:
+    """What is there in truth, at zoom 18."""
+    pixel_m = 2 * np.pi * 6378137.0 / 256 / 2**18
+    centre = lonlat_to_mercator(np.array([MIDDLE]))[0]
+    offsets = np.linspace(-6, 6, 9) * pixel_m
+    x, y = np.meshgrid(centre[0] + dx * pixel_m + offsets, centre[1] - dy * pixel_m + offsets)
+    return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
+
+
+def _place_that_changed() -> tuple[int, int]:
+    """Pixels from the middle to where before and after differ most, and nothing of the page lies over it."""
+    candidates = [(dx, dy) for dx in range(-40, 171, 20) for dy in range(-80, 81, 20)]
+    apart = [np.abs(_ground(*one, storm=True) - _ground(*one, storm=False)).max() for one in candidates]
+    return candidates[int(np.argmax(apart))]
+
+
+CHANGED = _place_that_changed()
+
+
+def _is(painted: np.ndarray, *, storm: bool) -> bool:
+    gaps = [np.abs(painted - _ground(*CHANGED, storm=one)).max() for one in (True, False)]
+    assert min(gaps) < 25, gaps
+    return (gaps[0] < gaps[1]) == storm
+
+
+def _link(world: World, mode: str, share: int) -> str:
+    return f"lang=vi&event={REAL}&{FLOWN}&cmp={mode}~{world.before}~{world.after}~{share}"
+
+
+def test_it_opens_on_the_newest_flight_and_the_one_before(
+    open_page: OpenPage, world: World, address: str
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    page.locator(".compare-open").click()
+    expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
+    assert f"cmp=swipe~{world.before}~{world.after}~50" in page.url
+    before, after = (page.locator(f".{which} .compared-caption") for which in ("before", "after"))
+    expect(before).to_contain_text(re.compile("Trước: .* – trước bão.*20/08/2024 09:10", re.S))
+    expect(after).to_contain_text(re.compile(r"Sau: .*sau bão.*10/09/2024 10:15 · \d+ năm trước", re.S))
+    asked = {"flight": world.after, "layer": "colour", "lon": MIDDLE[0], "lat": MIDDLE[1]}
+    sigma_m = httpx.get(f"{address}/api/pixel", params=asked).json()["sigma_m"]
+    said = f"{sigma_m:.1f}".replace(".", ",")
+    expect(after).to_contain_text(re.compile(rf"Ảnh trực tiếp.*sai số ± {said} m"))
+    expect(before).to_contain_text("sai số không rõ")
+    expect(before).to_contain_text("không có mô hình độ cao")
+    page.keyboard.press("Escape")
+    expect(page.locator(".compare")).to_have_count(0)
+    settled(page)
+    assert "cmp" not in page.url
+
+
+def test_the_line_is_moved_by_mouse_and_keys_and_shows_the_truth_on_either_side(
+    open_page: OpenPage, world: World
+) -> None:
+    page = open_page(link=_link(world, "swipe", 50))
+    handle = page.locator(".swipe-handle")
+    box = handle.bounding_box()
+    stage = page.locator(".compare").bounding_box()
+    assert box is not None and stage is not None
+    for share, storm in ((90, False), (10, True)):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        page.mouse.down()
+        page.mouse.move(stage["x"] + stage["width"] * share / 100, stage["y"] + 300, steps=4)
+        page.mouse.up()
+        assert _is(_painted(page, _rest(page), *CHANGED), storm=storm)
+        assert re.search(rf"~({share - 1}|{share}|{share + 1})(&|$)", page.url)
+        box = handle.bounding_box()
+        assert box is not None
+    handle.focus()
+    page.keyboard.press("End")
+    assert _is(_painted(page, _rest(page), *CHANGED), storm=False)
+    page.keyboard.press("ArrowLeft")
+    expect(handle).to_have_attribute("aria-valuenow", "98")
+
+
+def test_the_line_is_moved_by_touch(browser: Browser, address: str, world: World) -> None:
+    width, height = SIZES["phone"]
+    context = browser.new_context(viewport={"width": width, "height": height}, has_touch=True)
+    page = context.new_page()
+    page.goto(f"{address}/#{_link(world, 'swipe', 50)}")
+    handle = page.locator(".swipe-handle")
+    box = handle.bounding_box()
+    assert box is not None
+    touch = context.new_cdp_session(page)
+
+    def send(kind: str, x: float) -> None:
+        points = [] if kind == "touchEnd" else [{"x": x, "y": height / 2}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    send("touchStart", box["x"] + box["width"] / 2)
+    for x in (width * 0.6, width * 0.7, width * 0.8):
+        send("touchMove", x)
+    send("touchEnd", 0)
+    expect(handle).to_have_attribute("aria-valuenow", "80")
+    context.close()
+
+
+def test_pictures_change_places_by_the_space_bar(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=_link(world, "swipe", 50))
+    expect(page.locator(".swipe-handle")).to_be_visible()
+    page.keyboard.press("2")
+    expect(page.locator(".compare")).to_have_attribute("data-mode", "flicker")
+    assert _is(_painted(page, _rest(page), *CHANGED), storm=True)
+    page.keyboard.press(" ")
+    assert _is(_painted(page, _rest(page), *CHANGED), storm=False)
+    expect(page.locator(".before .compared-caption")).to_be_visible()
+    expect(page.locator(".after .compared-caption")).to_be_hidden()
+    page.keyboard.press(" ")
+    expect(page.locator(".after .compared-caption")).to_be_visible()
+    expect(page.locator(".before .compared-caption")).to_be_hidden()
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_side_by_side_the_pointer_is_on_the_same_ground(open_page: OpenPage, world: World, size: str) -> None:
+    page = open_page(size, _link(world, "side", 50))
+    _rest(page)
+    one, other = (page.locator(f".compared.{which}").bounding_box() for which in ("before", "after"))
+    assert one is not None and other is not None
+    assert (one["width"], one["height"]) == pytest.approx((other["width"], other["height"]), abs=4)
+    middle = (one["x"] + one["width"] / 2, one["y"] + one["height"] / 2)
+    page.mouse.move(middle[0] + 60, middle[1] - 40)
+    cross = page.locator(".after .cross")
+    expect(cross).to_be_visible()
+    at = cross.bounding_box()
+    assert at is not None
+    assert at["x"] + at["width"] / 2 - (other["x"] + other["width"] / 2) == pytest.approx(60, abs=3)
+    assert at["y"] + at["height"] / 2 - (other["y"] + other["height"] / 2) == pytest.approx(-40, abs=3)
+
+
+def test_a_link_opens_the_same_view(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=_link(world, "swipe", 90))
+    page.locator(".compare-choice.after select").select_option(label="Như lúc 20/08/2024 09:10")
+    _rest(page)
+    again = open_page(link=page.url.partition("#")[2])
+    expect(again.locator(".after .compared-caption")).to_contain_text("Như lúc 20/08/2024 09:10")
+    expect(again.locator(".swipe-handle")).to_have_attribute("aria-valuenow", "90")
+    assert _is(_painted(again, _rest(again), *CHANGED), storm=False)
+
+
+@pytest.mark.parametrize("wrong", ["swipe~nothing~here~50", "swipe~~~", "dance~a~b~50", "swipe~a@x~b~1"])
+def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wrong: str) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp={wrong}")
+    if "nothing" in wrong:
+        expect(page.locator(".before .compared-caption")).to_contain_text("không còn trên bản đồ")
+    else:
+        settled(page)
+        expect(page.locator(".compare")).to_have_count(0)
+
+
+def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={DRILL}")
+    settled(page)
+    page.locator(".compare-open").click()
+    expect(page.locator(".after .compared-caption .drill-badge")).to_have_text("DIỄN TẬP")
+    expect(page.locator(".before .compared-caption")).to_contain_text("Hai bên là cùng một ảnh")
+    values = page.locator(".compare-choice.before option").evaluate_all("all => all.map(o => o.value)")
+    assert world.drill in values
+    assert not {world.before, world.after} & set(values)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("language", ["vi", "en"])
+@pytest.mark.parametrize("mode", ["swipe", "side"])
+def test_it_fits_its_screen(
+    open_page: OpenPage, world: World, screenshots: Path, size: str, language: str, mode: str
+) -> None:
+    page = open_page(size, _link(world, mode, 50).replace("lang=vi", f"lang={language}"))
+    cv2.imwrite(str(screenshots / f"{mode}-{language}-{size}.png"), _rest(page)[..., ::-1])
+    width, height = SIZES[size]
+    for one in page.locator(".compare-bar > *, .compared-caption").all():
+        box = one.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+        assert box["y"] + box["height"] <= height

@@ -1,0 +1,230 @@
+"""The meeting: one caption, one presenter, screens that follow, a walk through places by a remote's keys."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flycam.catalog.records import Role
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import settled
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+FLOWN = f"map=17.50/{LAT - 0.0015:.6f}/{LON + 0.0042:.6f}"
+
+
+Screen = Callable[..., Page]
+
+
+@dataclass(frozen=True)
+class House:
+    """A server with accounts, and what it works with."""
+
+    url: str
+    world: World
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = make_world(tmp_path / "world")
+    for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ANALYST), ("Hoa", Role.VIEWER)):
+        add_account(world.workspace, name, role, f"{name}-token")
+    # the log is looked at every 2 s: who follows is told sooner
+    with running(Services(workspace=world.workspace, follow_s=2.0)) as url:
+        yield House(url, world)
+
+
+@pytest.fixture
+def screen(browser: Browser, house: House) -> Iterator[Screen]:
+    """screen("Lan", link, size) gives that person's signed-in page, on a computer of their own."""
+    contexts, troubles = [], []
+
+    def open_one(name: str, link: str, size: str = "office") -> Page:
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        signed_in = context.request.post(f"{house.url}/api/login", data={"token": f"{name}-token"})
+        assert signed_in.ok
+        page.goto(f"{house.url}/#{link}")
+        page.wait_for_selector(".flight", state="attached")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not troubles
+
+
+def _view(page: Page) -> tuple[float, float, float]:
+    found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
+    assert found is not None
+    return tuple(map(float, found.groups()))  # type: ignore[return-value]
+
+
+def _wait_for(page: Page, what: str) -> None:
+    for _ in range(150):
+        if what in page.url:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"{what} does not come: {page.url}")
+
+
+def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
+    page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}")
+    page.locator("button.meet").click()
+    caption = page.locator(".meeting-caption")
+    expect(caption).to_have_text(
+        re.compile(r"Nậm Lúc.*10/09/2024 10:15 · \d+ năm trước · sai số ± [45],\d m")
+    )
+    for hidden in (".top", ".panel", ".timeline", ".position", ".ol-zoom", ".moves", ".map-warnings"):
+        expect(page.locator(hidden)).to_be_hidden()
+    # letters 25 mm high on a wall of 1.2 m and 1920 pixels are 40 pixels: 56 with what a font leaves free
+    assert caption.evaluate("e => parseFloat(getComputedStyle(e).fontSize)") >= 56
+    page.keyboard.press("Escape")
+    expect(page.locator(".top")).to_be_visible()
+    expect(caption).to_have_count(0)
+    assert "meet" not in page.url
+
+
+def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    page.locator("button.meet").click()
+    page.mouse.move(500, 300)
+    expect(page.locator(".meeting-bar")).to_be_visible()
+    page.locator(".meeting-bar").evaluate("() => document.activeElement.blur()")
+    expect(page.locator(".meeting-bar")).to_be_hidden(timeout=10_000)
+    page.mouse.move(520, 320)
+    expect(page.locator(".meeting-bar")).to_be_visible()
+
+
+def test_a_viewer_follows_what_an_operator_presents(house: House, screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}", "wall")
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_have_text("ĐANG TRÌNH BÀY")
+
+    hoa = screen("Hoa", f"lang=en&event={DRILL}")
+    button = hoa.locator("button.meet")
+    expect(button).to_have_attribute("title", "Lan is presenting")
+    expect(button).to_have_class(re.compile("on"))
+    button.click()
+    _wait_for(hoa, f"event={REAL}")
+    expect(hoa.locator(".meeting-bar")).to_contain_text("Following Lan")
+    expect(hoa.locator(".meeting-caption")).to_contain_text("10/09/2024 10:15")
+    expect(hoa.locator(".meeting-bar .present")).to_have_count(0)
+    assert _view(hoa)[1:] == pytest.approx(_view(lan)[1:], abs=2e-4)
+    assert _view(hoa)[0] <= _view(lan)[0], "all that the presenter sees is seen on the smaller screen"
+
+    # before/after goes with it, wherever its line stands
+    pair = f"{house.world.before}~{house.world.after}"
+    lan.goto(f"{house.url}/#lang=vi&event={REAL}&{FLOWN}&meet=on&cmp=side~{pair}~50")
+    lan.wait_for_selector(".compare")
+    lan.locator(".meeting-bar .present").click()
+    expect(hoa.locator(".compare")).to_have_attribute("data-mode", "side", timeout=15_000)
+    lan.keyboard.press("1")
+    expect(hoa.locator(".compare")).to_have_attribute("data-mode", "swipe")
+
+    lan.locator(".meeting-bar .leave").click()
+    expect(hoa.locator(".meeting-caption")).to_contain_text("Waiting for a presenter")
+
+
+def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House, screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    lan.locator(".places-open").click()
+    link = lan.locator(".places-link").inner_text().split()[-1]
+    assert link == f"{house.url}/#meet=follow"
+    wall = screen("Hoa", link.partition("#")[2], "wall")
+    _wait_for(wall, f"event={REAL}")
+    expect(wall.locator(".top")).to_be_hidden()
+    assert _view(wall)[1:] == pytest.approx(_view(lan)[1:], abs=2e-4)
+    lan.reload()
+    expect(lan.locator(".on-air")).to_be_visible()
+
+
+def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
+    lan, minh = (screen(name, f"lang=vi&event={REAL}&{FLOWN}") for name in ("Lan", "Minh"))
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    expect(minh.locator("button.meet")).to_have_class(re.compile("on"))
+    minh.locator("button.meet").click()
+    expect(minh.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    minh.locator(".meeting-bar .present").click()
+    expect(minh.locator(".on-air")).to_be_visible()
+    expect(lan.locator(".meeting-bar")).to_contain_text("Đang theo Minh")
+    expect(lan.locator(".on-air")).to_have_count(0)
+
+
+def test_places_are_walked_through_with_a_remote(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    page.locator("button.meet").click()
+    expect(page.locator(".meeting-caption")).to_contain_text("Nậm Lúc")
+    first = _view(page)
+    page.locator(".places-open").click()
+    page.locator(".places-new input").fill("Cầu sập")
+    page.locator(".places-new button").click()
+    expect(page.locator(".place-go")).to_have_text("1. Cầu sập")
+    page.keyboard.press("Escape")
+    page.locator(".places-open").evaluate("e => e.blur()")
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.move(box["width"] / 2, box["height"] / 2)
+    page.mouse.wheel(0, 600)
+    settled(page)
+    assert _view(page) != first
+    page.mouse.move(300, 300)  # the controls had gone
+    page.locator(".places-open").click()
+    page.locator(".places-new button").click()
+    expect(page.locator(".place-go")).to_have_count(2)
+    second = _view(page)
+    page.locator(".places-new button").evaluate("e => e.blur()")
+    page.keyboard.press("Escape")
+    page.keyboard.press("PageUp")
+    settled(page)
+    assert _view(page) == pytest.approx(first, abs=1e-4)
+    expect(page.locator(".meeting-caption b")).to_have_text("Cầu sập")
+    page.keyboard.press("PageDown")
+    settled(page)
+    assert _view(page) == pytest.approx(second, abs=1e-4)
+    page.keyboard.press("ArrowLeft")
+    settled(page)
+    assert _view(page) == pytest.approx(first, abs=1e-4)
+    page.reload()  # the list is still there
+    page.wait_for_selector(".meeting-bar")
+    expect(page.locator(".places-open")).to_have_text("Địa điểm (2)")
+
+
+def test_a_drill_is_marked_on_every_picture_of_it(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={DRILL}&meet=on")
+    expect(page.locator(".meeting-caption .drill-badge")).to_have_text("DIỄN TẬP")
+    page = open_page(link=f"lang=vi&event={DRILL}&meet=on&cmp=side~{world.drill}~{world.drill}~50")
+    expect(page.locator(".meeting-caption .drill-badge")).to_have_text("DIỄN TẬP")
+    expect(page.locator(".compared-caption .drill-badge")).to_have_count(2)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_it_fits_its_screen(open_page: OpenPage, screenshots: Path, size: str, language: str) -> None:
+    page = open_page(size, f"lang={language}&event={REAL}&{FLOWN}&meet=on")
+    caption = page.locator(".meeting-caption")
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    cv2.imwrite(str(screenshots / f"meeting-{language}-{size}.png"), settled(page)[..., ::-1])
+    assert caption.evaluate("e => e.scrollWidth <= e.clientWidth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]

@@ -1,0 +1,133 @@
+"""The strip of times: the map as of any flight, and what is in the air."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from flycam.frame.airborne import Airborne, LinkState
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.serve.services import Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import settled
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at, make_world
+
+pytestmark = pytest.mark.browser
+
+FLOWN = f"map=18/{LAT - 0.0015}/{LON + 0.0042}"
+
+
+def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    moments = page.locator(".moments .moment")
+    expect(moments).to_have_text(["20/08/2024 09:10", "10/09/2024 10:15"])
+    expect(page.locator(".pause")).to_have_text("21 ngày")
+    centre = lonlat_to_mercator(np.array([[LON + 0.0042, LAT - 0.0015]]))[0]
+
+    def expected(storm: bool) -> np.ndarray:
+        offsets = np.linspace(-20, 20, 9)
+        x, y = np.meshgrid(centre[0] + offsets, centre[1] + offsets)
+        return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
+
+    def shown() -> np.ndarray:
+        box = page.locator(".map").bounding_box()
+        assert box is not None
+        cx, cy = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+        return settled(page)[cy - 30 : cy + 30, cx - 30 : cx + 30].reshape(-1, 3).mean(0)
+
+    assert np.abs(shown() - expected(storm=True)).max() < 14
+    moments.first.click()
+    assert np.abs(shown() - expected(storm=False)).max() < 14
+    expect(page.locator(".map-warnings")).to_contain_text(
+        "Đang xem như lúc 20/08/2024 09:10: 1 chuyến bay sau đó không hiện"
+    )
+    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text("Chụp sau thời điểm đang xem")
+    assert "asof=2024-08-20" in page.url
+    page.locator(".moment.now").click()
+    assert np.abs(shown() - expected(storm=True)).max() < 14
+    assert "asof" not in page.url
+
+
+def test_keys_go_from_flight_to_flight(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}")
+    now, first = page.locator(".moment.now"), page.locator(".moments .moment").first
+    expect(now).to_have_attribute("aria-pressed", "true")
+    now.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    page.keyboard.press("ArrowLeft")
+    expect(first).to_have_attribute("aria-pressed", "true")
+    first.focus()
+    page.keyboard.press("End")
+    expect(now).to_have_attribute("aria-pressed", "true")
+    expect(now).to_be_focused()
+
+
+def test_a_link_opens_the_map_as_of_then(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=en&event={REAL}&asof=2024-09-01T00:00:00Z")
+    expect(page.locator(".map-warnings")).to_contain_text("As of 01/09/2024 07:00")
+    expect(page.locator(".timeline")).to_have_class(re.compile("past"))
+    page.locator("select.event").select_option(DRILL)
+    expect(page.locator(".timeline")).not_to_have_class(re.compile("past"))
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_it_is_a_strip_of_forty_pixels_under_the_map(open_page: OpenPage, size: str) -> None:
+    page = open_page(size, f"lang=vi&event={REAL}")
+    strip, map_box = page.locator(".timeline").bounding_box(), page.locator(".map").bounding_box()
+    assert strip is not None and map_box is not None
+    assert strip["height"] == 40
+    assert strip["y"] + strip["height"] == SIZES[size][1]
+    assert map_box["y"] + map_box["height"] == strip["y"]
+    bar, panel = page.locator(".top").bounding_box(), page.locator(".panel").bounding_box()
+    assert bar is not None
+    if size == "office":
+        assert bar["height"] == 48
+        assert panel is not None and panel["width"] == 300
+        page.locator(".list-fold").click()
+        expect(page.locator(".panel")).to_be_hidden()
+    if size == "wall":
+        assert panel is not None and panel["width"] == 360
+
+
+def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+
+    def tell(beat: int, video: LinkState) -> None:
+        world.workspace.catalog.airborne.put(
+            Airborne(
+                flight_id="up",
+                event_id=REAL,
+                name="Đang bay",
+                is_drill=False,
+                is_recording=False,
+                run="1",
+                beat=beat,
+                told_ns=time.time_ns(),
+                video=video,
+                telemetry=LinkState(silent_s=0.1),
+            )
+        )
+
+    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
+        page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        badge = page.locator(".live-badge")
+        expect(badge).to_have_count(0)
+        for beat in range(200):
+            tell(beat, LinkState(silent_s=0.1))
+            if badge.count() and badge.inner_text() == "TRỰC TIẾP":
+                break
+            page.wait_for_timeout(100)
+        expect(badge).to_have_class("live-badge")
+        for beat in range(200, 400):
+            tell(beat, LinkState(silent_s=3600.0, is_lost=True))
+            if "lost" in (badge.get_attribute("class") or ""):
+                break
+            page.wait_for_timeout(100)
+        expect(badge).to_have_text(re.compile(r"^mất tín hiệu từ \d\d:\d\d$"))

@@ -1,0 +1,181 @@
+"""A presenter's view goes to every screen that follows, at once."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.records import Role
+from flycam.errors import StoreConflict
+from flycam.serve.meeting import GONE_S, Meeting
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import add_account, make_workspace
+
+HERE = (104.8, 21.9, 104.81, 21.91)
+ONE, OTHER = "11111111", "22222222"
+
+
+def _view(screen: str = ONE, **more: object) -> dict[str, object]:
+    return {"screen": screen, "view": {"map": "15/21.9/104.8"}, "bounds": HERE, **more}
+
+
+@pytest.fixture
+def services(tmp_path: Path) -> Services:
+    workspace = make_workspace(tmp_path)
+    for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ANALYST), ("Hoa", Role.VIEWER)):
+        add_account(workspace, name, role, f"{name}-token")
+    return Services(workspace=workspace, follow_s=3600.0)
+
+
+@pytest.fixture
+def url(services: Services) -> Iterator[str]:
+    with running(services) as address:
+        yield address
+
+
+def _as(url: str, name: str) -> httpx.Client:
+    return httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {name}-token"})
+
+
+def test_who_follows_sees_what_is_presented_and_by_whom(url: str, services: Services) -> None:
+    with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
+        assert hoa.get("/api/meeting").json() is None
+        assert lan.put("/api/meeting", json=_view()).status_code == 200
+        shown = hoa.get("/api/meeting").json()
+        assert (shown["presenter"], shown["view"], tuple(shown["bounds"])) == (
+            "Lan",
+            {"map": "15/21.9/104.8"},
+            HERE,
+        )
+        lan.put("/api/meeting", json=_view())
+        assert lan.delete("/api/meeting", params={"screen": ONE}).json() == {"ended": True}
+        assert hoa.get("/api/meeting").json() is None
+    said = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
+    assert said == [("Lan", "presents"), ("Lan", "presents no more")]
+
+
+def test_a_viewer_follows_and_does_not_present(url: str) -> None:
+    with _as(url, "Hoa") as hoa:
+        assert hoa.put("/api/meeting", json=_view()).status_code == 403
+        assert hoa.delete("/api/meeting", params={"screen": ONE}).status_code == 403
+    assert httpx.get(f"{url}/api/meeting").status_code == 401
+    assert httpx.put(f"{url}/api/meeting", json=_view()).status_code == 401
+
+
+def test_one_presents_until_another_takes_over(url: str) -> None:
+    with _as(url, "Lan") as lan, _as(url, "Minh") as minh:
+        lan.put("/api/meeting", json=_view())
+        refused = minh.put("/api/meeting", json=_view(OTHER))
+        assert refused.status_code == 409
+        assert "Lan" in refused.json()["message"]
+        assert minh.put("/api/meeting", json=_view(OTHER, take=True)).json()["presenter"] == "Minh"
+        assert lan.put("/api/meeting", json=_view()).status_code == 409
+        assert lan.delete("/api/meeting", params={"screen": ONE}).json() == {"ended": False}
+        assert lan.get("/api/meeting").json()["presenter"] == "Minh"
+
+
+def test_followers_are_told_at_once_and_on_joining(url: str) -> None:
+    """The log is looked at once an hour only here: a presenter's word does not wait for that."""
+    with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
+        lan.put("/api/meeting", json=_view())
+        with hoa.stream("GET", "/events") as stream:
+            told = _meetings(stream)
+            assert next(told)["view"] == {"map": "15/21.9/104.8"}
+            move = _view(view={"map": "17/21.9/104.8", "cmp": "swipe~a~b~50"})
+            with _soon(lambda: lan.put("/api/meeting", json=move)):
+                assert next(told)["view"]["map"] == "17/21.9/104.8"
+            with _soon(lambda: lan.delete("/api/meeting", params={"screen": ONE})):
+                assert next(told) is None
+
+
+@contextmanager
+def _soon(deed: Callable[[], object]) -> Iterator[None]:
+    """Does it while the block listens."""
+    thread = threading.Timer(0.2, deed)
+    thread.start()
+    yield
+    thread.join()
+
+
+def _meetings(stream: httpx.Response) -> Iterator[dict | None]:
+    lines = stream.iter_lines()
+    for line in lines:
+        if line == "event: meeting":
+            yield json.loads(next(lines).removeprefix("data: "))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"screen": "<script>"},
+        {"view": {"Map": "x"}},
+        {"view": {f"a{chr(97 + n)}": "" for n in range(25)}},
+        {"view": {"map": "x" * 9000}},
+        {"bounds": [0, 0, 0]},
+        {"bounds": [0, 0, 1e9, 0]},
+        {"bounds": ["nan", 0, 0, 0]},
+    ],
+)
+def test_what_is_no_view_is_refused(url: str, wrong: dict[str, object]) -> None:
+    with _as(url, "Lan") as lan:
+        assert lan.put("/api/meeting", json={**_view(), **wrong}).status_code == 422
+        assert lan.get("/api/meeting").json() is None
+
+
+def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
+    now_s = [0.0]
+    meeting = Meeting(lambda: 0, lambda: now_s[0])
+    meeting.show("Lan", ONE, {}, HERE, take=False)
+    now_s[0] = GONE_S - 1
+    meeting.show("Lan", ONE, {}, HERE, take=False)  # the same again: still there
+    now_s[0] += GONE_S - 1
+    assert meeting.look() is not None
+    now_s[0] += 2
+    assert meeting.look() is None
+    meeting.show("Minh", OTHER, {}, HERE, take=False)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from([ONE, OTHER]),
+            st.sampled_from(["show", "take", "end"]),
+            st.dictionaries(st.sampled_from(["map", "event"]), st.text(max_size=2), max_size=2),
+        ),
+        max_size=20,
+    )
+)
+def test_whatever_screens_do_one_presents_and_every_change_has_a_version_of_its_own(
+    deeds: list[tuple[str, str, dict[str, str]]],
+) -> None:
+    meeting = Meeting(lambda: 0, lambda: 0.0)
+    told = []
+    meeting.listen(lambda: told.append(meeting.look()))
+    presenting: str | None = None
+    view: dict[str, str] = {}
+    for screen, deed, asked in deeds:
+        if deed == "end":
+            if meeting.end(screen):
+                assert presenting == screen
+                presenting = None
+        else:
+            try:
+                meeting.show(screen, screen, asked, HERE, take=deed == "take")
+                presenting, view = screen, asked
+            except StoreConflict:
+                assert deed == "show"
+                assert presenting not in (None, screen)
+        shown = meeting.look()
+        assert (shown.screen if shown else None) == presenting
+        assert shown is None or shown.view == view
+    versions = [one.version for one in told if one is not None]
+    assert versions == sorted(set(versions))

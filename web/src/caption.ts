@@ -1,0 +1,36 @@
+/** What stands under a picture: where it is, when it was taken, how old that is, how far off it may be. */
+
+import type { PixelSource } from "./api";
+import { t } from "./i18n";
+import type { Imaged } from "./imaged";
+import { formatNumber } from "./numbers";
+import { formatAge, formatTime } from "./time";
+
+export interface Caption {
+  name: string;
+  /** In the order in which they are said: time, age, revision, expected error. */
+  facts: string[];
+  isDrill: boolean;
+}
+
+/** Of the picture at a place; `name` is said first: the place, or the flight. */
+export function captionOf(name: string, imaged: Imaged, nowMs: number, withRevision: boolean): Caption {
+  const { flight, pixel, unknown } = imaged;
+  if (unknown) return { name, facts: [unknown.message ?? t("noAnswerTitle")], isDrill: false };
+  if (!pixel || !flight) return { name, facts: [t("evidenceNone")], isDrill: false };
+  const facts = [
+    formatTime(pixel.captured),
+    formatAge(pixel.captured, nowMs),
+    ...(withRevision ? [pixel.revision > 0 ? t("revisionNumber", pixel.revision) : t("revisionLive")] : []),
+    errorSaid(pixel),
+  ];
+  return { name, facts, isDrill: flight.is_drill };
+}
+
+/** The expected error of a pixel, with what the whole revision may be shifted by; nobody may read an unknown one as none. */
+export function errorSaid(pixel: PixelSource): string {
+  if (pixel.sigma_m === null) return t("captionErrorUnknown");
+  const shift = Math.hypot(...(pixel.finished?.shift_sigma_m ?? []).slice(0, 2));
+  const together = Math.hypot(pixel.sigma_m, shift);
+  return t("captionError", formatNumber(together, together < 1 ? 2 : 1));
+}

@@ -1,0 +1,98 @@
+/**
+ * Two pictures to compare, and how. Each is one flight in one revision, or all that was captured by a moment. In a
+ * link: `mode~before~after~share`, a picture as `flight`, `flight@revision` or `until@moment`.
+ */
+
+import type { FlightInfo, MosaicInfo } from "../api";
+import type { State } from "../state";
+
+export const MODES = ["swipe", "flicker", "side"] as const;
+export type Mode = (typeof MODES)[number];
+
+/** `revision` null: the one on show. */
+export type Side = { kind: "flight"; flightId: string; revision: number | null } | { kind: "until"; moment: string };
+
+export interface Comparison {
+  mode: Mode;
+  before: Side;
+  after: Side;
+  /** Where the line stands in percent of the width, left of it the picture before; for flicker 0 shows before, 100 after. */
+  share: number;
+}
+
+const BETWEEN = "~";
+const MIDDLE = 50;
+
+export function writeSide(side: Side): string {
+  if (side.kind === "until") return `until@${side.moment}`;
+  return side.revision === null ? side.flightId : `${side.flightId}@${side.revision}`;
+}
+
+export function readSide(text: string | undefined): Side | null {
+  if (!text) return null;
+  const [name = "", rest] = text.split("@");
+  if (name === "until") {
+    const ms = Date.parse(rest ?? "");
+    return Number.isNaN(ms) ? null : { kind: "until", moment: new Date(ms).toISOString() };
+  }
+  if (rest !== undefined && !/^\d{1,9}$/.test(rest)) return null;
+  return { kind: "flight", flightId: name, revision: rest === undefined ? null : Number(rest) };
+}
+
+export function writeComparison(compare: Comparison | null): string {
+  if (!compare) return "";
+  const { mode, before, after, share } = compare;
+  return [mode, writeSide(before), writeSide(after), Math.round(share)].join(BETWEEN);
+}
+
+/** Null for what is no comparison: a link that was cut shows the map. */
+export function readComparison(text: string | undefined): Comparison | null {
+  const [mode, first, second, share] = (text ?? "").split(BETWEEN);
+  const known = MODES.find((one) => one === mode);
+  const [before, after] = [readSide(first), readSide(second)];
+  if (!known || !before || !after) return null;
+  const percent = share ? Number(share) : MIDDLE;
+  return { mode: known, before, after, share: Number.isFinite(percent) ? Math.min(100, Math.max(0, percent)) : MIDDLE };
+}
+
+/** Flights that may stand beside each other on this screen: those of drills beside drills only. */
+export function comparable(state: State): FlightInfo[] {
+  const isDrill = state.events.find((event) => event.event_id === state.eventId)?.is_drill ?? false;
+  const offered = state.flights.filter((one) => one.is_drill === isDrill && one.state !== "withdrawn" && one.bounds);
+  const here = (one: FlightInfo): number => (one.event_id === state.eventId ? 0 : 1);
+  return [...offered].sort((a, b) => here(a) - here(b));
+}
+
+/** The state as a map draws it that shows one side alone; null where the link names what is not there. */
+export function stateOf(state: State, side: Side): State | null {
+  if (side.kind === "until") return { ...state, asOf: side.moment, hidden: new Set() };
+  const flight = comparable(state).find((one) => one.flight_id === side.flightId);
+  if (!flight) return null;
+  const revision = side.revision;
+  const chosen = (mosaic: MosaicInfo): [string, number] => [mosaic.mosaic_id, revision ?? mosaic.revision];
+  return {
+    ...state,
+    eventId: flight.event_id,
+    flights: [flight],
+    hidden: new Set(),
+    asOf: null,
+    revisions: revision === null ? {} : Object.fromEntries(flight.mosaics.map(chosen)),
+  };
+}
+
+/** What is compared when nobody has chosen: the newest flight in sight, and the newest older one over the same ground. */
+export function firstComparison(state: State, inSight: FlightInfo[]): Comparison | null {
+  const offered = comparable(state);
+  const newest = inSight.find((one) => offered.includes(one)) ?? offered[0];
+  if (!newest) return null;
+  const older = offered.find((one) => one !== newest && Date.parse(one.last) <= Date.parse(newest.last) && overlap(one, newest));
+  const after: Side = { kind: "flight", flightId: newest.flight_id, revision: null };
+  const share = MIDDLE;
+  if (older) return { mode: "swipe", before: { kind: "flight", flightId: older.flight_id, revision: null }, after, share };
+  const isFinished = newest.mosaics.some((mosaic) => mosaic.revision > 0);
+  return { mode: "swipe", before: isFinished ? { ...after, revision: 0 } : after, after, share };
+}
+
+function overlap({ bounds: a }: FlightInfo, { bounds: b }: FlightInfo): boolean {
+  return a !== null && b !== null && a[0] < b[2] && b[0] < a[2] && a[1] < b[3] && b[1] < a[3];
+}

@@ -1,0 +1,139 @@
+/** One of the two maps of a comparison: a side's pictures on the ground, with boundaries and marks over them. */
+
+import Map from "ol/Map";
+import type View from "ol/View";
+import { defaults as defaultInteractions } from "ol/interaction/defaults";
+import { toLonLat } from "ol/proj";
+import { captionOf, type Caption } from "../caption";
+import { el, replace } from "../dom";
+import { t, warned } from "../i18n";
+import { imagedAt, type Imaged } from "../imaged";
+import type { Communes } from "../map/communes";
+import { Ground } from "../map/ground";
+import { MarkLayer } from "../map/marks";
+import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
+import { visibleFlights, type State } from "../state";
+import { formatTime } from "../time";
+import { stateOf, type Side } from "./sides";
+
+export interface Shared {
+  view: View;
+  terrain: number[][];
+  communes: Communes;
+}
+
+const NOTHING: Imaged = { flight: null, pixel: null, unknown: null };
+
+export class ComparedMap {
+  readonly frame: HTMLElement;
+  readonly map: Map;
+  readonly target = el("div", { class: "compared-map" });
+  private readonly ground: Ground;
+  private readonly mosaics: MosaicLayers;
+  private readonly marks = new MarkLayer();
+  private readonly caption: HTMLElement;
+  private readonly cross = el("span", { class: "cross", hidden: true, "aria-hidden": "true" });
+  private imaged: Imaged = NOTHING;
+  private at: number[] | null = null;
+  private asked = 0;
+  private note: string | null = null;
+
+  constructor(
+    private readonly which: "before" | "after",
+    shared: Shared,
+  ) {
+    const { target } = this;
+    this.caption = el("p", { class: "compared-caption", role: "status" });
+    this.frame = el("div", { class: `compared ${which}` }, target, this.cross, this.caption);
+    this.map = new Map({
+      target,
+      controls: [],
+      interactions: defaultInteractions({ altShiftDragRotate: false, pinchRotate: false }),
+      pixelRatio: Math.min(window.devicePixelRatio || 1, 2),
+      maxTilesLoading: 12,
+      view: shared.view,
+    });
+    this.ground = new Ground(this.map);
+    this.ground.setTerrain(shared.terrain);
+    this.mosaics = new MosaicLayers(this.map);
+    shared.communes.drawOn(this.map);
+    this.marks.addTo(this.map);
+    target.setAttribute("aria-busy", "true");
+    this.map.on(["movestart", "loadstart"], () => target.setAttribute("aria-busy", "true"));
+    this.map.on("rendercomplete", () => target.setAttribute("aria-busy", "false"));
+  }
+
+  /**
+   * Draws a side; what it says of the view's middle is asked for anew where the picture or the place is another.
+   * `note`: what is to be said of the comparison itself.
+   */
+  update(state: State, side: Side, isAnew: boolean, note: string | null): void {
+    this.note = note;
+    const own = stateOf(state, side);
+    this.ground.update(state);
+    this.mosaics.update(own ?? { ...state, flights: [] });
+    this.marks.update(state);
+    this.say(state, side);
+    if (isAnew) void this.ask(state, side);
+  }
+
+  /** Where the other map's pointer is; null: nowhere. */
+  point(coordinate: number[] | null): void {
+    this.at = coordinate;
+    const pixel = coordinate && this.map.getPixelFromCoordinate(coordinate);
+    this.cross.hidden = !pixel;
+    if (!pixel) return;
+    this.cross.style.left = `${pixel[0]}px`;
+    this.cross.style.top = `${pixel[1]}px`;
+  }
+
+  /** The view moved: the cross stays on its place. */
+  pointAgain(): void {
+    this.point(this.at);
+  }
+
+  /** The server is back: what it did not answer is asked again. */
+  askAgain(): void {
+    this.ground.askAgain();
+    this.mosaics.askAgain();
+  }
+
+  dispose(): void {
+    this.map.setTarget(undefined);
+    this.map.setLayers([]); // what is shared (boundaries) lives on
+    this.frame.remove();
+  }
+
+  private async ask(state: State, side: Side): Promise<void> {
+    const own = stateOf(state, side);
+    const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
+    const turn = ++this.asked;
+    const imaged = own ? await imagedAt(own, lon, lat) : NOTHING;
+    if (turn !== this.asked) return;
+    this.imaged = imaged;
+    this.say(state, side);
+  }
+
+  private say(state: State, side: Side): void {
+    const own = stateOf(state, side);
+    const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true);
+    const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
+    replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own === null));
+  }
+}
+
+/** The flight's name, whether the middle is imaged or not; of all there was by a moment: that moment, and whose picture it is. */
+function nameOf(state: State, side: Side, { flight }: Imaged): string {
+  if (side.kind === "flight") return state.flights.find((one) => one.flight_id === side.flightId)?.name ?? "";
+  const until = t("untilMoment", formatTime(side.moment));
+  return flight ? `${until}: ${flight.name}` : until;
+}
+
+function lines({ name, facts, isDrill }: Caption, which: string, warnings: string[], isGone: boolean): HTMLElement[] {
+  const said = isGone ? [t("compareGone")] : facts;
+  return [
+    el("b", {}, isDrill && el("span", { class: "drill-badge small" }, t("drillMark")), `${which}: ${name}`),
+    el("span", {}, said.join(" · ")),
+    ...warnings.map((one) => el("span", { class: "warning" }, one)),
+  ];
+}

@@ -1,0 +1,116 @@
+/** The list of places to walk through: made before the meeting, gone through in it. */
+
+import { el, replace, write } from "../dom";
+import { t } from "../i18n";
+import { keepPlaces, readPlaces, type Place } from "./places";
+
+interface Walk {
+  go: (place: Place) => void;
+  /** The view of now under a name; null while there is none. */
+  now: (name: string) => Place | null;
+  suggested: () => string;
+  onChange: () => void;
+}
+
+export class PlaceList {
+  readonly element = el("aside", { class: "places", hidden: true });
+  private readonly list = el("ol");
+  private readonly name = el("input", { type: "text", maxlength: 80 });
+  private readonly add = el("button", { type: "submit" });
+  private readonly title = el("h2");
+  private readonly address = el("p", { class: "places-link" });
+  private places: Place[] = [];
+  private eventId: string | null = null;
+  private at = -1;
+
+  constructor(private readonly walk: Walk) {
+    const submit = (event: Event): void => {
+      event.preventDefault();
+      const place = walk.now(this.name.value.trim() || walk.suggested());
+      if (!place) return;
+      this.name.value = "";
+      this.keep([...this.places, place]);
+      this.at = this.places.length - 1;
+      this.fill();
+    };
+    const form = el("form", { class: "places-new", submit }, this.name, this.add);
+    this.element.append(this.title, this.list, form, this.address);
+  }
+
+  get isOpen(): boolean {
+    return !this.element.hidden;
+  }
+
+  toggle(eventId: string | null): void {
+    this.open(eventId);
+    this.element.hidden = !this.element.hidden;
+    this.fill();
+    if (this.isOpen) this.name.focus();
+  }
+
+  close(): void {
+    this.element.hidden = true;
+  }
+
+  /** The places of an event. */
+  open(eventId: string | null): void {
+    if (eventId === this.eventId) return;
+    this.eventId = eventId;
+    this.places = eventId ? readPlaces(eventId) : [];
+    this.at = -1;
+    this.fill();
+  }
+
+  /** The next or the last one; null at the end of the list. */
+  step(by: number): Place | null {
+    const to = this.at < 0 ? (by > 0 ? 0 : this.places.length - 1) : this.at + by;
+    const place = this.places[to];
+    if (!place) return null;
+    this.at = to;
+    this.fill();
+    return place;
+  }
+
+  private fill(): void {
+    write(this.title, t("placesTitle"));
+    this.name.placeholder = this.walk.suggested() || t("placesName");
+    this.name.setAttribute("aria-label", t("placesName"));
+    write(this.add, t("placesAdd"));
+    write(this.address, `${t("placesLink")} ${window.location.origin}${window.location.pathname}#meet=follow`);
+    replace(this.list, ...this.places.map((place, n) => this.row(place, n)));
+    if (!this.places.length) replace(this.list, el("li", { class: "empty" }, t("placesNone")));
+  }
+
+  private row(place: Place, n: number): HTMLElement {
+    const button = (sign: string, label: string, click: () => void, disabled = false): HTMLElement =>
+      el("button", { type: "button", "aria-label": label, title: label, disabled, click }, sign);
+    const go = (): void => {
+      this.at = n;
+      this.fill();
+      this.walk.go(place);
+    };
+    return el(
+      "li",
+      { class: n === this.at ? "here" : "" },
+      el("button", { type: "button", class: "place-go", "aria-current": n === this.at ? "true" : undefined, click: go }, `${n + 1}. ${place.name}`),
+      button("↑", t("placesUp"), () => this.move(n, n - 1), n === 0),
+      button("↓", t("placesDown"), () => this.move(n, n + 1), n === this.places.length - 1),
+      button("×", t("placesRemove"), () => this.keep(this.places.filter((_, k) => k !== n))),
+    );
+  }
+
+  private move(from: number, to: number): void {
+    const places = [...this.places];
+    const [place] = places.splice(from, 1);
+    if (place) places.splice(to, 0, place);
+    if (this.at === from) this.at = to;
+    this.keep(places);
+  }
+
+  private keep(places: Place[]): void {
+    this.places = places;
+    if (this.eventId) keepPlaces(this.eventId, places);
+    this.fill();
+    this.walk.onChange();
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * The meeting: the picture and one caption that is read from across the room. One screen presents, every other follows
+ * it in hard cuts, or looks around by itself. Keys are those of a presenter's remote.
+ */
+
+import { toLonLat } from "ol/proj";
+import { api, ApiError } from "../api";
+import { captionOf } from "../caption";
+import { debounced, el, replace, write } from "../dom";
+import { t } from "../i18n";
+import { imagedAt, type Imaged } from "../imaged";
+import { look, show, viewOf, type View } from "../linked";
+import { mayWrite } from "../marks";
+import type { House, Rooms } from "../rooms";
+import { currentEvent, readLink, writeLink, type State } from "../state";
+import { formatTime } from "../time";
+import { PlaceList } from "./placeList";
+import { readPlaces, type Place } from "./places";
+
+type Role = "off" | "alone" | "present" | "follow";
+
+const SEND_MS = 150;
+const STILL_HERE_MS = 15_000;
+const IDLE_MS = 4_000;
+const ASK_MS = 200;
+
+export class MeetingRoom {
+  private readonly caption = el("div", { class: "meeting-caption", role: "status" });
+  private readonly bar = el("div", { class: "meeting-bar", role: "toolbar" });
+  private readonly trouble = el("p", { class: "meeting-trouble", role: "alert", hidden: true });
+  private readonly list: PlaceList;
+  private readonly element: HTMLElement;
+  private readonly screen = screenId();
+  private role: Role = "off";
+  private resumes = false;
+  private imaged: Imaged = { flight: null, pixel: null, unknown: null };
+  private commune: string | null = null;
+  private place: Place | null = null;
+  private asked = 0;
+  private applied = 0;
+  private idle = 0;
+  private said = "";
+  private sending: Promise<void> = Promise.resolve();
+  private readonly send = debounced(() => void this.sendNow(), SEND_MS);
+  private readonly ask = debounced(() => void this.askNow(), ASK_MS);
+
+  constructor(
+    private readonly house: House,
+    private readonly rooms: Rooms,
+  ) {
+    this.list = new PlaceList({
+      go: (place) => this.go(place),
+      now: (name) => this.viewHere(name),
+      suggested: () => this.nameHere(),
+      onChange: () => this.render(house.store.state),
+    });
+    this.element = el("section", { class: "meeting" }, this.caption, this.trouble, this.list.element, this.bar);
+    house.map.on("moveend", () => this.moved());
+    window.addEventListener("keydown", (event) => this.onKey(event), true);
+    for (const sign of ["pointermove", "pointerdown", "keydown"]) window.addEventListener(sign, () => this.wake());
+    window.setInterval(() => {
+      if (this.role === "present") void this.sendNow();
+    }, STILL_HERE_MS);
+  }
+
+  enter(): void {
+    if (this.role !== "off") return;
+    const { store, stage } = this.house;
+    this.role = store.state.presented && store.state.presented.screen !== this.screen ? "follow" : "alone";
+    this.resumes = readLink().meet === "present";
+    this.lay(true);
+    stage.append(this.element);
+    this.render(store.state);
+    if (this.role === "follow") void this.apply();
+    this.ask();
+    this.wake();
+  }
+
+  /** Waits for a presenter although nobody presents yet: the wall screen that is switched on before the meeting. */
+  wait(): void {
+    this.turn("follow");
+  }
+
+  render(state: State): void {
+    if (this.role === "off") return;
+    const { presented } = state;
+    if (this.resumes && presented?.screen === this.screen) void this.present(false); // the page was loaded again
+    if (this.role === "present" && presented && presented.screen !== this.screen && presented.version > this.applied) this.turn("follow");
+    if (this.role === "follow" && presented && presented.version !== this.applied) void this.apply();
+    if (this.role === "present") this.send();
+    this.list.open(state.eventId);
+    this.offer(state);
+    this.ask();
+    this.say(state);
+  }
+
+  tick(state: State): void {
+    if (this.role !== "off") this.say(state);
+  }
+
+  /** The view came to rest somewhere else. */
+  moved(): void {
+    if (this.role === "off") return;
+    if (this.role === "present") this.send();
+    this.ask();
+  }
+
+  private lay(isOn: boolean): void {
+    document.documentElement.classList.toggle("in-meeting", isOn);
+    document.documentElement.classList.remove("meeting-idle");
+    document.documentElement.classList.toggle("following", isOn && this.role === "follow");
+    writeLink({ meet: !isOn ? "" : this.role === "alone" ? "on" : this.role });
+    this.rooms.map.updateSize();
+  }
+
+  private turn(role: Role): void {
+    if (this.role === role || this.role === "off") return;
+    this.role = role;
+    this.resumes = false;
+    this.trouble.hidden = true;
+    this.lay(true);
+    if (role === "follow") void this.apply();
+    this.render(this.house.store.state);
+  }
+
+  private leave(): void {
+    if (this.role === "present") this.stop();
+    this.role = "off";
+    this.list.close();
+    this.lay(false);
+    this.element.remove();
+  }
+
+  private stop(): void {
+    void api.endMeeting(this.screen).catch(() => undefined); // silent for a minute it ends by itself
+    this.turn("alone");
+  }
+
+  /** What is presented, in one cut. */
+  private async apply(): Promise<void> {
+    const { store } = this.house;
+    const { presented } = store.state;
+    if (!presented) return;
+    this.applied = presented.version;
+    show(store, presented.view);
+    await this.rooms.settled();
+    if (this.role !== "follow" || store.state.presented?.version !== presented.version) return;
+    look(this.rooms.map, presented.bounds);
+    const { title } = presented.view;
+    this.place = title ? { ...presented, name: title } : null;
+    this.say(store.state);
+  }
+
+  private async present(take: boolean): Promise<void> {
+    this.applied = this.house.store.state.presented?.version ?? 0;
+    const sent = this.sendNow(take, true);
+    this.turn("present");
+    await sent;
+  }
+
+  /** One after the other: what is sent later must not arrive before who presents is settled. */
+  private sendNow(take = false, isFirst = false): Promise<void> {
+    this.sending = this.sending.then(() => (isFirst || this.role === "present" ? this.sendOne(take) : undefined));
+    return this.sending;
+  }
+
+  private async sendOne(take: boolean): Promise<void> {
+    const here = this.viewHere(this.place?.name ?? "");
+    if (!here) return;
+    const title = this.isAt(this.place, here) ? this.place?.name : undefined;
+    const view = title ? { ...here.view, title } : here.view;
+    try {
+      const shown = await api.present({ screen: this.screen, view, bounds: here.bounds, take });
+      this.applied = Math.max(this.applied, shown?.version ?? 0);
+      this.tell(null);
+    } catch (error) {
+      if (this.role !== "present") return;
+      if (error instanceof ApiError && error.status === 409) this.turn("follow");
+      else if (error instanceof ApiError) this.turn("alone");
+      this.tell(error instanceof ApiError ? error.message : t("meetingNotSent"));
+    }
+  }
+
+  private tell(trouble: string | null): void {
+    this.trouble.hidden = trouble === null;
+    write(this.trouble, trouble ?? "");
+  }
+
+  private viewHere(name: string): Place | null {
+    const here = viewOf(this.house.store.state, this.rooms.map);
+    return here && { ...here, name };
+  }
+
+  private isAt(place: View | null, here: View): boolean {
+    const [west, , east] = here.bounds;
+    return place !== null && place.bounds.every((side, n) => Math.abs(side - (here.bounds[n] ?? 0)) < (east - west) / 2);
+  }
+
+  private async go(place: Place): Promise<void> {
+    if (this.role === "follow") return;
+    show(this.house.store, place.view);
+    await this.rooms.settled();
+    look(this.rooms.map, place.bounds);
+    this.place = place;
+    this.say(this.house.store.state);
+    this.moved();
+  }
+
+  private nameHere(): string {
+    const { flight } = this.imaged;
+    return [this.commune ?? flight?.name, flight && formatTime(flight.last)].filter(Boolean).join(" – ") || (currentEvent(this.house.store.state)?.name ?? "");
+  }
+
+  private async askNow(): Promise<void> {
+    if (this.role === "off") return;
+    const turn = ++this.asked;
+    const { store, communes } = this.house;
+    const centre = this.rooms.map.getView().getCenter() ?? [0, 0];
+    const [lon = 0, lat = 0] = toLonLat(centre);
+    const imaged = await imagedAt(store.state, lon, lat);
+    if (turn !== this.asked) return;
+    this.imaged = imaged;
+    this.commune = communes.nameAt(centre);
+    this.say(store.state);
+  }
+
+  /** The place, and when its picture was taken, how old that is, how far off it may be. */
+  private say(state: State): void {
+    const here = this.place && viewOf(state, this.rooms.map);
+    if (this.place && here && !this.isAt(this.place, here)) this.place = null;
+    const waits = this.role === "follow" && !state.presented;
+    const event = currentEvent(state);
+    const place = [this.place?.name, this.commune, this.imaged.flight?.name, event?.name].find(Boolean) ?? "";
+    const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
+    const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
+    const said = JSON.stringify([waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
+    if (said === this.said) return;
+    this.said = said;
+    this.element.classList.toggle("comparing", Boolean(state.compare));
+    replace(
+      this.caption,
+      event?.is_drill && el("span", { class: "drill-badge" }, t("drillMark")),
+      el("b", {}, waits ? t("meetingWaits") : name),
+      !state.compare && el("span", {}, [asOf, ...facts].filter(Boolean).join(" · ")),
+    );
+  }
+
+  private offer(state: State): void {
+    const { presented } = state;
+    const may = mayWrite(state.session);
+    const presenter = presented?.presenter ?? "";
+    const button = (word: string, click: () => void, name = ""): HTMLElement => el("button", { type: "button", class: name, click }, word);
+    const isOther = presented !== null && presented.screen !== this.screen;
+    const nodes: (HTMLElement | false)[] = [
+      this.role === "present" && el("strong", { class: "on-air" }, t("meetingPresents")),
+      this.role === "follow" && el("strong", {}, presented ? t("meetingFollows", presenter) : t("meetingWaits")),
+      this.role === "present" && button(t("meetingStop"), () => this.stop()),
+      this.role === "follow" && button(t("meetingAlone"), () => this.turn("alone")),
+      this.role === "alone" && isOther && button(t("meetingFollow", presenter), () => this.turn("follow"), "follow"),
+      this.role !== "present" && may && button(t(isOther ? "meetingTake" : "meetingPresent"), () => void this.present(isOther), "present"),
+      this.role !== "follow" && button(t("places", readPlaces(state.eventId ?? "").length), () => this.list.toggle(state.eventId), "places-open"),
+      button(t("meetingLeave"), () => this.leave(), "leave"),
+    ];
+    const words = nodes.map((node) => (node ? node.textContent : "")).join("|");
+    if (this.bar.dataset["said"] === words) return;
+    this.bar.dataset["said"] = words;
+    replace(this.bar, ...nodes);
+  }
+
+  /** The controls go away when nobody touches anything: a wall shows the picture. */
+  private wake(): void {
+    if (this.role === "off") return;
+    const { classList } = document.documentElement;
+    classList.remove("meeting-idle");
+    window.clearTimeout(this.idle);
+    this.idle = window.setTimeout(() => {
+      if (!this.list.isOpen && !this.bar.contains(document.activeElement)) classList.add("meeting-idle");
+    }, IDLE_MS);
+  }
+
+  private onKey(event: KeyboardEvent): void {
+    if (this.role === "off" || event.ctrlKey || event.altKey || event.metaKey) return;
+    const held = event.target instanceof HTMLElement ? event.target : null;
+    if (held?.closest("input, select, textarea")) return;
+    if (event.key === "Escape") {
+      event.preventDefault();
+      event.stopPropagation();
+      if (this.list.isOpen) this.list.close();
+      else this.leave();
+      return;
+    }
+    const step = { PageDown: 1, ArrowRight: 1, PageUp: -1, ArrowLeft: -1 }[event.key];
+    if (!step || this.role === "follow" || (held?.closest(".swipe-handle") && event.key.startsWith("Arrow"))) return;
+    const place = this.list.step(step);
+    if (!place) return;
+    event.preventDefault();
+    event.stopPropagation();
+    void this.go(place);
+  }
+}
+
+/** By which the server knows this page again, also after it was loaded anew; another tab has another. */
+function screenId(): string {
+  const known = sessionStorage.getItem("flycam.screen");
+  if (known) return known;
+  const made = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+  sessionStorage.setItem("flycam.screen", made);
+  return made;
+}

@@ -1,0 +1,159 @@
+/** The board: every commune with the age of its newest picture, the share imaged, open marks, who flies over it. */
+
+import { lostSinceMs, type Aloft } from "../airborne";
+import type { CommuneRow } from "../api";
+import { el, replace, write } from "../dom";
+import { t } from "../i18n";
+import { kindSaid, type MarkKind } from "../marks";
+import { formatPercent } from "../numbers";
+import { plain } from "../spelling";
+import type { State, Store } from "../state";
+import { formatAge, formatClock, formatTime } from "../time";
+
+type Column = "name" | "newest" | "imaged" | "marks" | "changes" | "link";
+
+interface Shown {
+  age: HTMLElement;
+  link: HTMLElement;
+}
+
+export class CommuneBoard {
+  readonly element = el("section", { class: "board" });
+  private readonly filter = el("input", { type: "search", autocomplete: "off", spellcheck: "false", input: () => this.fill() });
+  private readonly sum = el("p", { class: "board-sum", role: "status" });
+  private readonly head = el("tr");
+  private readonly body = el("tbody");
+  private sortedBy: Column = "newest";
+  private isReversed = false;
+  private drawn: readonly unknown[] = [];
+  private shown: Record<string, Shown> = {};
+
+  constructor(
+    private readonly store: Store,
+    private readonly goTo: (row: CommuneRow) => void,
+  ) {
+    const table = el("table", {}, el("thead", {}, this.head), this.body);
+    this.element.append(el("div", { class: "board-top" }, this.filter, this.sum), table);
+  }
+
+  render(state: State): void {
+    if (state.tab !== "board") return;
+    const drawn = [state.board, state.language, state.flights, state.tab];
+    if (drawn.every((one, n) => one === this.drawn[n])) return;
+    this.drawn = drawn;
+    this.filter.placeholder = t("boardFilter");
+    this.filter.setAttribute("aria-label", t("boardFilter"));
+    this.fill();
+  }
+
+  /** Ages move with the clock, links by the second; the rows stay under the reader's hand. */
+  tick(state: State, monotonicMs: number): void {
+    for (const row of state.tab === "board" ? (state.board ?? []) : []) {
+      const shown = this.shown[row.code];
+      if (!shown) continue;
+      write(shown.age, row.newest ? formatAge(row.newest, state.nowMs) : "");
+      if (row.aloft.length || shown.link.textContent) this.sayLink(shown.link, row, state, monotonicMs);
+    }
+  }
+
+  private fill(): void {
+    const { board, nowMs } = this.store.state;
+    const columns = columnsOf(board ?? []);
+    replace(this.head, ...columns.map((column) => this.headOf(column)));
+    this.shown = {};
+    if (!board) {
+      replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t(this.store.state.online ? "loading" : "noAnswerTitle"))));
+      write(this.sum, "");
+      return;
+    }
+    const wanted = plain(this.filter.value);
+    const found = board.filter((row) => plain(row.name).includes(wanted) || row.code === wanted);
+    const rows = [...found].sort((a, b) => ORDER[this.sortedBy](a, b) || byName(a, b));
+    if (this.isReversed) rows.reverse();
+    const flown = board.filter((row) => row.imaged_pct !== null).length;
+    write(this.sum, board.length ? t("boardSum", flown, board.length) : t("noCommunes"));
+    replace(this.body, ...rows.map((row) => this.row(row, columns, nowMs)));
+    if (board.length && !rows.length) replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
+  }
+
+  private headOf(column: Column): HTMLElement {
+    const isSorted = column === this.sortedBy;
+    const direction = this.isReversed ? "descending" : "ascending";
+    const sort = (): void => {
+      this.isReversed = isSorted ? !this.isReversed : false;
+      this.sortedBy = column;
+      this.fill();
+      this.head.querySelector<HTMLElement>(`[data-column="${column}"]`)?.focus();
+    };
+    const arrow = isSorted ? (this.isReversed ? " ▲" : " ▼") : "";
+    const button = el("button", { type: "button", "data-column": column, click: sort }, t(`board_${column}`), el("span", { "aria-hidden": "true" }, arrow));
+    return el("th", { scope: "col", "aria-sort": isSorted ? direction : "none" }, button);
+  }
+
+  private row(row: CommuneRow, columns: Column[], nowMs: number): HTMLElement {
+    const age = el("span", { class: "age" }, row.newest ? formatAge(row.newest, nowMs) : "");
+    const link = el("td", { class: "link" });
+    const cells: Record<Column, () => HTMLElement> = {
+      name: () => el("th", { scope: "row" }, el("button", { type: "button", click: () => this.goTo(row) }, row.name)),
+      newest: () =>
+        row.newest
+          ? el("td", { title: formatTime(row.newest) }, age)
+          : el("td", { class: "not-flown" }, t("boardNotFlown")),
+      imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
+      marks: () => el("td", { class: "marks" }, ...marksSaid(row)),
+      changes: () => el("td", {}, row.changes === null ? "" : String(row.changes)),
+      link: () => link,
+    };
+    this.shown[row.code] = { age, link };
+    this.sayLink(link, row, this.store.state, performance.now());
+    return el("tr", { "data-commune": row.code, class: row.imaged_pct === null ? "unseen" : "" }, ...columns.map((column) => cells[column]()));
+  }
+
+  private sayLink(cell: HTMLElement, row: CommuneRow, state: State, monotonicMs: number): void {
+    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => linkSaid(one, monotonicMs));
+    write(cell, said.map(([words]) => words).join("; "));
+    cell.classList.toggle("lost", said.some(([, isLost]) => isLost));
+  }
+}
+
+/** Columns that have something to say: nobody has looked for changes yet, so nothing is said of them. */
+function columnsOf(rows: readonly CommuneRow[]): Column[] {
+  const always: Column[] = ["name", "newest", "imaged", "marks"];
+  const changes: Column[] = rows.some((row) => row.changes !== null) ? ["changes"] : [];
+  return [...always, ...changes, "link"];
+}
+
+const markCount = (row: CommuneRow): number => Object.values(row.marks).reduce((sum, count) => sum + count, 0);
+const timeOf = (row: CommuneRow): number => (row.newest ? Date.parse(row.newest) : -Infinity);
+const byName = (a: CommuneRow, b: CommuneRow): number => a.name.localeCompare(b.name, "vi");
+const larger = (a: number, b: number): number => (a === b ? 0 : b - a); // two that are both unknown are alike
+
+/** The first of each order is what is looked for first: the newest, the most. */
+const ORDER: Record<Column, (a: CommuneRow, b: CommuneRow) => number> = {
+  name: byName,
+  newest: (a, b) => larger(timeOf(a), timeOf(b)),
+  imaged: (a, b) => larger(a.imaged_pct ?? -1, b.imaged_pct ?? -1),
+  marks: (a, b) => larger(markCount(a), markCount(b)),
+  changes: (a, b) => larger(a.changes ?? -1, b.changes ?? -1),
+  link: (a, b) => larger(a.aloft.length, b.aloft.length),
+};
+
+/** The share of all flights together, and of the newest where that is less: a new picture of a corner is no new picture of the rest. */
+function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
+  if (row.imaged_pct === null) return [];
+  const all = formatPercent(row.imaged_pct);
+  const newest = formatPercent(row.newest_pct ?? row.imaged_pct);
+  return newest === all ? [all] : [all, el("small", {}, t("boardNewest", newest))];
+}
+
+function marksSaid(row: CommuneRow): HTMLElement[] {
+  const kinds = Object.entries(row.marks) as [MarkKind, number][];
+  return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${kindSaid(kind)} ${count}`));
+}
+
+/** "trực tiếp" or since when nothing comes, and whether that is so. */
+function linkSaid(one: Aloft, monotonicMs: number): [string, boolean] {
+  const lostMs = lostSinceMs(one, monotonicMs, Date.now());
+  if (lostMs === null) return [t("live"), false];
+  return [Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs)), true];
+}

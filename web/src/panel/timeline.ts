@@ -1,0 +1,144 @@
+/**
+ * The strip under the map: flights of the event in the order of their capture. Choosing one shows the map as of its
+ * last picture: what was captured later is hidden. On the right: now, and what is in the air.
+ */
+
+import { isUp, lostSinceMs } from "../airborne";
+import type { FlightInfo } from "../api";
+import { el, replace, write } from "../dom";
+import { t } from "../i18n";
+import { flightsShown, isBy, type State, type Store } from "../state";
+import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
+import { flyingHere } from "./airborne";
+
+const HOUR_MS = 3_600_000;
+/** Flights closer to each other stand side by side; between others the pause is said. */
+const PAUSE_MS = 6 * HOUR_MS;
+const LEAST_GAP_PX = 34;
+const MOST_GAP_PX = 120;
+
+export class Timeline {
+  readonly element = el("section", { class: "timeline", hidden: true });
+  private readonly compare = el("button", { type: "button", class: "compare-open" });
+  private readonly line = el("div", { class: "moments", role: "group" });
+  private readonly now = el("button", { type: "button", class: "moment now", click: () => this.choose(null) });
+  private readonly live = el("span", { class: "live-badges", role: "status" });
+  private drawn: readonly unknown[] = [];
+
+  constructor(
+    private readonly store: Store,
+    openComparison: () => void,
+  ) {
+    this.compare.addEventListener("click", openComparison);
+    this.element.append(this.compare, this.line, this.now, this.live);
+    this.element.addEventListener("keydown", (event) => this.onKey(event));
+  }
+
+  render(state: State): void {
+    const flights = momentsOf(state);
+    this.element.hidden = flights.length === 0 && flyingHere(state).length === 0;
+    this.compare.setAttribute("aria-pressed", String(state.compare !== null));
+    const drawn = [state.flights, state.eventId, state.language, state.asOf];
+    if (drawn.every((one, n) => one === this.drawn[n])) return;
+    this.drawn = drawn;
+    const held = document.activeElement;
+    const isHeld = held instanceof HTMLElement && this.line.contains(held);
+    this.line.setAttribute("aria-label", t("timeline"));
+    this.element.classList.toggle("past", state.asOf !== null);
+    write(this.compare, t("compare"));
+    this.compare.title = t("compareNote");
+    write(this.now, t("now"));
+    this.now.title = t("nowNote");
+    this.now.setAttribute("aria-pressed", String(state.asOf === null));
+    replace(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
+    const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');
+    if (isHeld) chosen?.focus();
+    if (chosen) this.line.scrollLeft = chosen.offsetLeft - this.line.offsetLeft - (this.line.clientWidth - chosen.offsetWidth) / 2;
+    else this.line.scrollLeft = this.line.scrollWidth;
+  }
+
+  /** What is in the air, or since when nothing comes from there. */
+  tick(state: State, monotonicMs: number): void {
+    const said = flyingHere(state)
+      .filter(isUp)
+      .map((one) => {
+        const lostMs = lostSinceMs(one, monotonicMs, Date.now());
+        const isLive = lostMs === null;
+        const words = isLive ? t(one.said.is_recording ? "aloftReplay" : "liveBadge") : Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs));
+        return { words, name: isLive ? "live-badge" : "live-badge lost", title: one.said.name };
+      });
+    while (this.live.children.length > said.length) this.live.lastChild?.remove();
+    said.forEach(({ words, name, title }, n) => {
+      const badge = (this.live.children[n] ?? this.live.appendChild(el("span"))) as HTMLElement;
+      write(badge, words);
+      if (badge.className !== name) badge.className = name;
+      if (badge.title !== title) badge.title = title;
+    });
+  }
+
+  private moment(state: State, flight: FlightInfo, before: FlightInfo | undefined, after: FlightInfo | undefined): HTMLElement[] {
+    const isSameDay = before !== undefined && formatDate(before.last) === formatDate(flight.last);
+    const isLastBy = isBy(flight, state.asOf) && (after === undefined || !isBy(after, state.asOf));
+    const isChosen = state.asOf !== null && isLastBy;
+    const button = el(
+      "button",
+      {
+        type: "button",
+        class: `moment ${isBy(flight, state.asOf) ? "" : "later"}`,
+        "data-moment": flight.last,
+        "aria-pressed": String(isChosen),
+        "aria-label": `${flight.name}, ${formatPeriod(flight.first, flight.last)}`,
+        title: `${flight.name}\n${formatPeriod(flight.first, flight.last)}`,
+        click: () => this.choose(flight.last),
+      },
+      ...(isSameDay ? [] : dayOf(flight.last)),
+      formatClock(flight.last),
+    );
+    const pauseMs = before ? Date.parse(flight.first) - Date.parse(before.last) : 0;
+    return pauseMs >= PAUSE_MS ? [pause(pauseMs), button] : [button];
+  }
+
+  private choose(moment: string | null): void {
+    const newest = momentsOf(this.store.state).pop();
+    this.store.set({ asOf: moment === newest?.last ? null : moment });
+  }
+
+  /** Arrows go from flight to flight, Home and End to the first and to now. */
+  private onKey(event: KeyboardEvent): void {
+    const { asOf } = this.store.state;
+    const flights = momentsOf(this.store.state);
+    const at = asOf === null ? flights.length - 1 : flights.filter((one) => isBy(one, asOf)).length - 1;
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const flight = flights[Math.max(0, to)];
+    this.choose(flight ? flight.last : null);
+    if (this.store.state.asOf === null) this.now.focus();
+  }
+}
+
+/** Flights of the event with imagery, the oldest first; those whose last picture is of one moment are one. */
+function momentsOf(state: State): FlightInfo[] {
+  const flights = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && flight.bounds);
+  return [...flights].sort((a, b) => Date.parse(a.last) - Date.parse(b.last));
+}
+
+/** "10/09/2024 ", of which a phone leaves out the year. */
+function dayOf(iso: string): (string | HTMLElement)[] {
+  const [day = "", month = "", year = ""] = formatDate(iso).split("/");
+  return [`${day}/${month}`, el("span", { class: "year" }, `/${year}`), " "];
+}
+
+/** The longer, the wider, but never so wide that the flights leave the screen. */
+function pause(ms: number): HTMLElement {
+  const width = Math.min(MOST_GAP_PX, LEAST_GAP_PX + 10 * Math.log2(1 + ms / HOUR_MS));
+  const gap = el("span", { class: "pause", "aria-hidden": "true" }, pauseSaid(ms));
+  gap.style.width = `${Math.round(width)}px`;
+  return gap;
+}
+
+function pauseSaid(ms: number): string {
+  const days = Math.round(ms / (24 * HOUR_MS));
+  if (days < 2) return formatAgo(ms / 1000);
+  return days < 2 * 365 ? t("days", days) : t("years", Math.floor(days / 365.25));
+}

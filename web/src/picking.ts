@@ -1,0 +1,90 @@
+/** A click on the map: a mark, a thing of another service, a flight seen from afar, or the photo behind the ground. */
+
+import type Map from "ol/Map";
+import type MapBrowserEvent from "ol/MapBrowserEvent";
+import { fromLonLat, toLonLat } from "ol/proj";
+import type { FlightInfo } from "./api";
+import { imagedAt } from "./imaged";
+import type { Communes } from "./map/communes";
+import type { Overlays } from "./map/overlays";
+import type { SpecialistLayers } from "./map/specialist";
+import type { EvidenceCard } from "./panel/evidence";
+import type { Marks } from "./panel/marks";
+import { thingAged, thingSaid } from "./panel/specialist";
+import { visibleFlights, type Store } from "./state";
+
+interface Views {
+  readonly marks: Marks;
+  readonly specialist: SpecialistLayers;
+  readonly overlays: Overlays;
+  readonly communes: Communes;
+  readonly card: EvidenceCard;
+}
+
+export class Picking {
+  constructor(
+    private readonly map: Map,
+    private readonly store: Store,
+    private readonly views: Views,
+    private readonly goTo: (flight: FlightInfo) => void,
+  ) {}
+
+  async pick(event: MapBrowserEvent): Promise<void> {
+    const [lon = 0, lat = 0] = toLonLat(event.coordinate);
+    const taken = this.views.marks.takes([lon, lat]);
+    if (taken) {
+      if (taken === "sector") return;
+      this.views.overlays.setPicked(lon, lat, null);
+      this.keepInSight(event.coordinate);
+      return;
+    }
+    const mark = this.views.marks.at(event.pixel);
+    const thing = mark ? null : this.views.specialist.at(event.pixel);
+    if (mark || thing) {
+      this.views.card.close();
+      if (mark) this.views.marks.show(mark);
+      if (thing) this.views.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
+      this.keepInSight(event.coordinate);
+      return;
+    }
+    const state = this.store.state;
+    const dot = this.views.overlays.dotAt(event.pixel);
+    const small = visibleFlights(state).find((flight) => flight.flight_id === dot);
+    if (small) {
+      this.goTo(small);
+      return;
+    }
+    await this.inSight(lon, lat);
+  }
+
+  async inSight(lon: number, lat: number): Promise<void> {
+    await this.at(lon, lat);
+    this.map.renderSync();
+    this.keepInSight(fromLonLat([lon, lat]));
+  }
+
+  async at(lon: number, lat: number): Promise<void> {
+    const coordinate = fromLonLat([lon, lat]);
+    if (this.store.state.picked?.join() !== [lon, lat].join()) this.store.set({ picked: [lon, lat] });
+    const state = this.store.state;
+    const imaged = await imagedAt(state, lon, lat);
+    if (this.store.state.picked !== state.picked) return;
+    this.views.overlays.setPicked(lon, lat, imaged.pixel);
+    // the boundaries may have come while the pixel was asked for
+    this.views.card.show({ lon, lat, commune: this.views.communes.nameAt(coordinate), ...imaged }, this.store.state.nowMs);
+    this.views.communes.placeNames();
+  }
+
+  /** The card covers the lower part of the map on a phone, its right side elsewhere: the point moves out. */
+  keepInSight(coordinate: number[]): void {
+    const size = this.map.getSize();
+    const at = this.map.getPixelFromCoordinate(coordinate);
+    if (!size || !at) return;
+    const [width = 0, height = 0] = size;
+    const { offsetLeft, offsetTop, offsetWidth } = this.views.card.element;
+    const below = offsetWidth >= width;
+    if (below ? (at[1] ?? 0) < offsetTop - 20 : (at[0] ?? 0) < offsetLeft - 20) return;
+    const to = below ? [width / 2, Math.max(offsetTop / 2, 90)] : [offsetLeft / 2, height / 2];
+    this.map.getView().centerOn(coordinate, size, to);
+  }
+}

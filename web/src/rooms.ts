@@ -1,0 +1,100 @@
+/** The two rooms beside the map, fetched when they are entered: before/after, and the meeting. */
+
+import type Map from "ol/Map";
+import type { CompareStage } from "./compare/stage";
+import { el, write } from "./dom";
+import { t } from "./i18n";
+import type { Communes } from "./map/communes";
+import type { MeetingRoom } from "./meeting/room";
+import type { State, Store } from "./state";
+
+export interface House {
+  store: Store;
+  root: HTMLElement;
+  stage: HTMLElement;
+  mapElement: HTMLElement;
+  map: Map;
+  communes: Communes;
+  terrain: () => number[][];
+}
+
+export class Rooms {
+  private compare: CompareStage | null = null;
+  private meeting: MeetingRoom | null = null;
+  private fetching: Promise<void> | null = null;
+  readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
+
+  constructor(private readonly house: House) {}
+
+  /** The map that is seen now. */
+  get map(): Map {
+    return this.compare?.map ?? this.house.map;
+  }
+
+  render(state: State, before: State): void {
+    this.meeting?.render(state);
+    if (state.online && !before.online) this.compare?.askAgain();
+    if (!state.compare) this.closeComparison();
+    else if (this.compare) this.compare.render(state);
+    else if (state.flights.length && (state.compare !== before.compare || state.flights !== before.flights)) void this.openComparison();
+  }
+
+  /** What moves with the clock, and tiles that moved. */
+  tick(state: State): void {
+    this.compare?.render(state);
+    this.meeting?.tick(state);
+  }
+
+  /** Resolves once what the state asks for is on the screen. */
+  async settled(): Promise<void> {
+    await this.fetching;
+  }
+
+  /** Enters the meeting; `waits`: to follow whoever will present. */
+  async meet(waits = false): Promise<void> {
+    if (!this.meeting) {
+      const loaded = await import("./meeting/room").catch(() => this.failed());
+      if (!loaded) return;
+      this.meeting ??= new loaded.MeetingRoom(this.house, this);
+    }
+    this.meeting.enter();
+    if (waits) this.meeting.wait();
+  }
+
+  private async openComparison(): Promise<void> {
+    this.fetching ??= this.fetchComparison().finally(() => (this.fetching = null));
+    await this.fetching;
+  }
+
+  private async fetchComparison(): Promise<void> {
+    const { store, root, stage, map, communes, terrain } = this.house;
+    const loaded = await import("./compare/stage").catch(() => this.failed());
+    if (!loaded || !store.state.compare || this.compare) return;
+    const view = map.getView();
+    map.setTarget(undefined); // one view is drawn once
+    this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes }, () => this.meeting?.moved());
+    stage.classList.add("comparing");
+    root.classList.add("with-compare");
+    stage.append(this.compare.element);
+    this.compare.render(store.state, true);
+    this.compare.attach();
+  }
+
+  private closeComparison(): void {
+    if (!this.compare) return;
+    this.compare.close();
+    this.compare = null;
+    this.house.stage.classList.remove("comparing");
+    this.house.root.classList.remove("with-compare");
+    this.house.map.setTarget(this.house.mapElement);
+    this.house.communes.placeNames();
+  }
+
+  /** The page is older than the server, or the server is gone: what was to be opened cannot be. */
+  private failed(): null {
+    write(this.notice, t("roomFailed"));
+    this.notice.hidden = false;
+    window.setTimeout(() => (this.notice.hidden = true), 8000);
+    return null;
+  }
+}

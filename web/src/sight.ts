@@ -1,0 +1,58 @@
+/** What must be said of the imagery in sight, on the map itself, and which imagery is out of sight. */
+
+import type Map from "ol/Map";
+import { intersects } from "ol/extent";
+import { transformExtent } from "ol/proj";
+import type { FlightInfo } from "./api";
+import { el, replace } from "./dom";
+import { t, warned } from "./i18n";
+import { isDrawnFinished } from "./map/mosaics";
+import { Elsewhere } from "./panel/elsewhere";
+import { flightsShown, isBy, visibleFlights, type State } from "./state";
+import { formatTime } from "./time";
+
+export class Sight {
+  readonly moves: Elsewhere;
+  readonly warnings = el("ul", { class: "map-warnings", hidden: true });
+  /** Flights on the screen that the view touches, newest first. */
+  inSight: FlightInfo[] = [];
+
+  constructor(showWhole: () => void, goTo: (flight: FlightInfo) => void) {
+    this.moves = new Elsewhere(showWhole, goTo);
+  }
+
+  say(state: State, map: Map): void {
+    const view = map.getView().calculateExtent(map.getSize());
+    const lonlat = transformExtent(view, "EPSG:3857", "EPSG:4326");
+    const placed = visibleFlights(state).filter((flight) => flight.bounds);
+    this.inSight = placed.filter((flight) => flight.bounds && intersects(flight.bounds, lonlat));
+    this.moves.render(placed.filter((flight) => !this.inSight.includes(flight)));
+    const said = [...earlier(state), ...warningsOf(state, this.inSight)];
+    this.warnings.hidden = said.length === 0;
+    replace(this.warnings, ...said);
+  }
+}
+
+/** That the map is an old one, and how many newer flights it does not show. */
+function earlier(state: State): HTMLElement[] {
+  if (state.asOf === null) return [];
+  const later = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && !isBy(flight, state.asOf)).length;
+  return [el("li", { class: "earlier" }, t("earlier", formatTime(state.asOf), later))];
+}
+
+function warningsOf(state: State, inSight: FlightInfo[]): HTMLElement[] {
+  const flightsBySentence: Record<string, string[]> = {};
+  for (const flight of inSight) {
+    for (const one of flight.warnings) {
+      (flightsBySentence[warned(one, isDrawnFinished(state, flight))] ??= []).push(flight.name);
+    }
+  }
+  // what is said of the same flights stands in one paragraph: a phone has little room
+  const sentencesByFlights: Record<string, string[]> = {};
+  for (const [sentence, names] of Object.entries(flightsBySentence)) {
+    (sentencesByFlights[names.join(", ")] ??= []).push(sentence);
+  }
+  return Object.entries(sentencesByFlights).map(([names, sentences]) =>
+    el("li", {}, el("strong", {}, names), `: ${sentences.join("; ")}`),
+  );
+}
