@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from flycam.catalog.records import FrameStatus
+from flycam.commands.house import opened
+from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import Cancelled, StorageTrouble
 from flycam.frame.flight import FlightState
@@ -22,6 +30,8 @@ from flycam.pipeline.opening import Labels
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
 from flycam.pipeline.workspace import silent
 from tests.houses import House
+from tests.ingest.streaming import free_port, rtsp_server
+from tests.pipeline.test_live_stream import replayed
 
 MakeHouse = Callable[..., House]
 
@@ -115,3 +125,44 @@ def test_what_cannot_be_done_now_is_done_by_the_next_one(
         while flights.flight(flight_id).state is not FlightState.READY and time.monotonic() < until_s:
             time.sleep(0.05)
     assert flights.flight(flight_id).state is FlightState.READY
+
+
+@pytest.mark.slow
+def test_a_program_that_is_really_killed_over_a_real_stream(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    data, port, over = tmp_path / "data", free_port(socket.SOCK_DGRAM), threading.Event()
+    facts = read_truth(film.truth.parent).facts
+    start_s = datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+    command = [sys.executable, "-m", "flycam", "live", "--data", str(data), "--drill", "--clock-offset", "0"]
+    command += ["--telemetry", f"udp://127.0.0.1:{port}", "--camera", str(film.camera)]
+    with rtsp_server(film.video, free_port()) as url:
+        sender = threading.Thread(
+            target=replayed, args=(film.telemetry, port, time.monotonic() + 1.0, start_s, over), daemon=True
+        )
+        sender.start()
+        with subprocess.Popen([*command, "--video", url]) as process:
+            until_s = time.monotonic() + 90.0
+            while not (flights := laid_by(data, 4)):
+                assert time.monotonic() < until_s and process.poll() is None
+                time.sleep(0.3)
+            process.kill()
+    over.set()
+    sender.join(10.0)
+    with opened(str(data)) as (workspace, _):
+        assert workspace.catalog.flights.flight(flights[0]).state is FlightState.INGESTING
+        (ended,) = end_abandoned(workspace)
+        assert (ended.flight_id, ended.state) == (flights[0], FlightState.READY)
+        (mosaic,) = live_mosaics(workspace, ended.flight_id)
+        everywhere = [one.tiles for one in workspace.catalog.frames.of_flight(ended.flight_id)]
+        assert refold_mosaic(workspace, mosaic, silent, also=everywhere, check=True).lines == 0
+
+
+def laid_by(data: Path, frames: int) -> list[str]:
+    """Ids of flights in a data folder that have so many frames on the map."""
+    if not (data / "catalog.sqlite").is_file():
+        return []
+    with opened(str(data)) as (workspace, _):
+        catalog = workspace.catalog
+        ids = [one.flight_id for one in catalog.flights.flights()]
+        return [one for one in ids if len(catalog.frames.of_flight(one, FrameStatus.USED)) >= frames]
