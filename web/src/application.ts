@@ -181,25 +181,22 @@ export class Application {
       return;
     }
     if (sameBesides(state, before, "airborne")) return;
+    if (sameBesides(state, before, "board", "presented", "compare")) {
+      writeLink(linkOf(state));
+      for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
+      this.rooms.render(state, before);
+      return;
+    }
     if (state.nowMs !== before.nowMs) {
-      this.header.tick(state);
-      this.flights.tick(state);
-      this.special.tick(state);
-      this.marks.tick(state);
-      this.specialist.tick(state);
+      for (const one of [this.header, this.flights, this.special, this.marks, this.specialist, this.rooms]) one.tick(state);
       this.card.tick(state.nowMs);
-      this.rooms.tick(state);
       return;
     }
     writeLink(linkOf(state));
     this.header.render(state);
     this.flights.render(state);
     this.layers.render(state);
-    this.special.render(state);
-    this.marks.render(state);
-    this.tabs.render(state);
-    this.communeBoard.render(state);
-    this.timeline.render(state);
+    for (const one of [this.special, this.marks, this.tabs, this.communeBoard, this.timeline]) one.render(state);
     this.root.classList.toggle("with-board", state.tab === "board");
     this.root.classList.toggle("with-time", !this.timeline.element.hidden);
     if (state.tab !== before.tab) this.map.updateSize();
@@ -393,7 +390,7 @@ export function askLists() {
   return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne()]);
 }
 
-/** Whether nothing but this changed: what comes twice a second must not write lists anew under the reader's hand. */
-function sameBesides(state: State, before: State, part: keyof State): boolean {
-  return (Object.keys(state) as (keyof State)[]).every((name) => name === part || state[name] === before[name]);
+/** Whether nothing but these changed: what comes many times a second must not write lists anew under the reader's hand. */
+function sameBesides(state: State, before: State, ...parts: (keyof State)[]): boolean {
+  return (Object.keys(state) as (keyof State)[]).every((name) => parts.includes(name) || state[name] === before[name]);
 }
