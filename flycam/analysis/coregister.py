@@ -22,7 +22,7 @@ from flycam.analysis import refusing
 from flycam.analysis.consensus import by_chance, find_consensus
 from flycam.analysis.levels import WINDOW_PX, Evidence, Level, halved, look, thinned
 from flycam.analysis.refusing import Names
-from flycam.analysis.smoothing import Fit, choose_stiffness, fit_warp
+from flycam.analysis.smoothing import Fit, choose_stiffness, fit_warp, supported
 from flycam.analysis.warp import Lattice, Warp
 
 Floats = NDArray[np.float64]
@@ -34,10 +34,13 @@ REACH_M = 25.0
 """How far AFTER may lie off BEFORE, in each direction: a live mosaic laid by its log alone is metres to some
 10 m off, a satellite scene as much."""
 
+_OVERLAPPING_PX = WINDOW_PX // 2
 _MOST_FINEST_PX = 16_000_000  # sub-pixel matching at half resolution is as good as the change needs
 _COARSE_REACH_PX = 20
 _LEAST_SIDE_PX = 192  # of the coarsest level
-_COARSE_TOLERANCE_PX, _FINE_REACH_PX = 3.0, 6
+_COARSE_TOLERANCE_PX = 3.0
+_MIDDLE_REACH_PX, _FINE_REACH_PX = 8, 6
+_COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5  # neighbours that support each other
 _COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0  # wrong windows among these fall anywhere, and consensus is asked for
 _LEAST_WINDOWS, _LEAST_SHARE = 12, 0.2
 _RISK = 1e-9
@@ -107,9 +110,10 @@ def coregister(
     steps = len(levels) + 1
     progress("coregister", 0, steps)
     warp = _placed(levels[-1], gsd_m, reach_m, names)
-    for done, level in enumerate(reversed(levels[1:-1] or []), start=1):
+    for done, level in enumerate(reversed(levels[1:-1]), start=1):
         progress("coregister", done, steps)
         warp = _refined(level, warp)
+    progress("coregister", steps - 1, steps)
     registration = _judged(finest, warp, gsd_m, reach_m, names)
     progress("coregister", steps, steps)
     return registration
@@ -159,12 +163,12 @@ def _pyramid(
 
 
 def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
-    """The affine move at the coarsest level; refused where chance explains as much."""
+    """The field about the affine move at the coarsest level; refused where chance explains as much."""
     still = Warp.still(
         (level.shape[0] * level.factor, level.shape[1] * level.factor), WINDOW_PX * level.factor
     )
     reach_px = max(int(np.ceil(reach_m / (gsd_m * level.factor))), _FINE_REACH_PX)
-    spacing = WINDOW_PX // 2
+    spacing = _OVERLAPPING_PX
     windows = look(level, still, reach_px=reach_px, spacing_px=spacing)
     clear = windows.clear(_COARSE_MARGIN)
     # windows overlap: neighbours are not witnesses of their own
@@ -177,16 +181,23 @@ def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
     share = np.pi * _COARSE_TOLERANCE_PX**2 / (2.0 * reach_px + 1.0) ** 2
     if agreed * witnesses <= by_chance(clear.sum() * witnesses, share, _RISK):
         raise refusing.no_consensus(names, int(clear.sum()), agreed, reach_m)
-    return Warp(affine=consensus.affine, lattice=still.lattice, nodes=still.nodes)
+    return _fit(
+        level,
+        windows,
+        Warp(affine=consensus.affine, lattice=still.lattice, nodes=still.nodes),
+        clear & _near(windows, consensus.affine, reach_px * level.factor / 2.0),
+        spacing,
+        _COARSE_LIKE_PX,
+    ).warp
 
 
 def _refined(level: Level, warp: Warp) -> Warp:
     """The field as one level shows it; as it was where too few windows say anything."""
-    windows = look(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
+    windows = look(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
     clear = windows.clear(_FINE_MARGIN)
     if clear.sum() < _LEAST_WINDOWS:
         return warp
-    return _fit(level, windows, warp, clear).warp
+    return _fit(level, windows, warp, clear, _OVERLAPPING_PX, _MIDDLE_LIKE_PX).warp
 
 
 def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names) -> Registration:
@@ -195,7 +206,7 @@ def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names
     clear = windows.clear(_FINE_MARGIN)
     if clear.sum() < _LEAST_WINDOWS:
         raise refusing.nothing_alike(names, len(windows), int(clear.sum()), reach_m)
-    fit = _fit(level, windows, warp, clear)
+    fit = _fit(level, windows, warp, clear, WINDOW_PX, _FINE_LIKE_PX)
     residual = _left_out(level, windows, fit, clear)
     gate = level.factor * float(
         np.clip(_GATE_SIGMAS * fit.spread_px / level.factor, _LEAST_GATE_PX, _MOST_GATE_PX)
@@ -235,11 +246,26 @@ def _left_out(level: Level, windows: Evidence, fit: Fit, used: Mask) -> Floats:
     return residual
 
 
-def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask) -> Fit:
-    """The field that the `used` windows of a level support."""
-    lattice = Lattice.over(_full(level), float(WINDOW_PX * level.factor))
+def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask, spacing_px: int, like_px: float) -> Fit:
+    """The field through those of the `used` windows of a level that support each other."""
+    side = float(WINDOW_PX * level.factor)
+    used = supported(windows, used, warp, side, like_px * level.factor)
+    if used.sum() < _LEAST_WINDOWS:
+        return Fit(
+            warp=warp,
+            stiffness=None,
+            residual_px=windows.displacement_px - warp.at(windows.place_px),
+            spread_px=float(level.factor),
+        )
+    lattice = Lattice.over(_full(level), float(spacing_px * level.factor))
     stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
     return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
+
+
+def _near(windows: Evidence, affine: Floats, most_px: float) -> Mask:
+    """M: windows found within `most_px` of where an affine move expects them."""
+    expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
+    return np.asarray(np.hypot(*(windows.displacement_px - expected).T) < most_px)
 
 
 def _full(level: Level) -> tuple[int, int]:

@@ -8,6 +8,9 @@ with S bilinear weights, d what windows say beyond the affine map, w their weigh
 biweight from the residuals (iteratively reweighted least squares). How stiff the field is, or whether there
 is one at all, is decided by windows that it was not made from.
 
+A live mosaic is made of pieces, each a photo off by metres of its own: a window is wrong where its neighbours
+say otherwise (`supported`), not where it is far from what holds elsewhere.
+
 Source: Terzopoulos, The computation of visible-surface representations, PAMI 1988 (thin plate under tension);
 Beaton and Tukey, Technometrics 1974.
 """
@@ -20,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csc_matrix, csr_matrix, diags_array, eye_array, kron, vstack
 from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
 
 from flycam.analysis.consensus import fitted_affine
 from flycam.analysis.levels import Evidence
@@ -28,15 +32,20 @@ from flycam.analysis.warp import Lattice, Warp, corners
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-STIFFNESSES = (100.0, 10.0, 1.0, 0.1)
+STIFFNESSES = (100.0, 10.0, 1.0, 0.1, 0.01)
 """What a field may be, from all but affine to lively, in windows of mean weight a node."""
 _TENSION = 0.01
 _WARP_NEEDS = 40
+_JUDGES = 3
+_WRONG_PX = 10.0  # of the level: farther off is just wrong
 _BETTER_BY = (
     0.97  # a livelier field is taken only if others' errors fall below this share of the stiffer one's
 )
-_ROUNDS = 8
+_CAUTION = (4.0, 2.0, 1.5, 1.0, 1.0, 1.0)  # in the first rounds little is taken for wrong
 _TUKEY = 4.685
+_SURE_PX = 0.7  # of the level: pieces of a mosaic meet in steps, and none of them is wrong for that
+_NEIGHBOURHOOD = 2.3  # windows' sides
+_LEAST_NEIGHBOURS, _LEAST_AGREE = 3, 0.15
 _FLOOR_PX = 0.1  # of the level: no window is better than that
 
 
@@ -59,13 +68,33 @@ class Fit:
         return np.asarray(np.hypot(*self.residual_px.T) < gate_px)
 
 
+def supported(windows: Evidence, used: Mask, start: Warp, side_px: float, tolerance_px: float) -> Mask:
+    """M: the `used` windows that some of their neighbours agree with on how far off `start` is.
+
+    side_px  of a window; tolerance_px  how far neighbours may differ; both full pixels
+    """
+    kept = np.zeros(len(windows), np.bool_)
+    index = np.flatnonzero(used)
+    if index.size <= _LEAST_NEIGHBOURS:
+        return kept
+    tree = cKDTree(windows.place_px[index])
+    one, other = tree.query_pairs(_NEIGHBOURHOOD * side_px, output_type="ndarray").T
+    moved = windows.displacement_px[index] - start.at(windows.place_px[index])
+    alike = np.hypot(*(moved[one] - moved[other]).T) < tolerance_px
+    ends = np.concatenate([one, other])
+    around = np.bincount(ends, minlength=index.size)
+    agree = np.bincount(ends, weights=np.tile(alike, 2), minlength=index.size)
+    kept[index] = (agree >= _LEAST_NEIGHBOURS) & (agree >= _LEAST_AGREE * around)
+    return kept
+
+
 def fit_warp(
     windows: Evidence, lattice: Lattice, start: Warp, factor: int, stiffness: float | None, used: Mask
 ) -> Fit:
     """The field of one stiffness through the `used` windows (M), those with a displacement.
 
-    start   where windows are expected; far outliers are judged from there in the first round
-    factor  of the level the windows were found at: 1 px of it is the least that counts as off
+    start   what holds where no window has weight
+    factor  of the level the windows were found at
     """
     base = np.where(used, 1.0 / (windows.sigma_px**2 + (_FLOOR_PX * factor) ** 2), 0.0)
     base = np.nan_to_num(base) / max(float(np.nan_to_num(base)[used].mean()), 1e-12)
@@ -76,11 +105,9 @@ def fit_warp(
     )
     penalty = None if stiffness is None else stiffness * _bending(lattice)
     moved = np.nan_to_num(windows.displacement_px)
-    residual = moved - start.at(windows.place_px)
-    warp, spread = start, float(factor)
-    for _ in range(_ROUNDS):
-        spread = _spread(residual, used, factor)
-        weight = base * _biweight(residual, spread)
+    warp, spread, weight = start, float(factor), base
+    residual = np.zeros_like(moved)
+    for cautious in _CAUTION:
         affine = fitted_affine(windows, weight, start.affine)
         beyond = moved - (windows.place_px @ affine[:, :2].T + affine[:, 2])
         nodes = np.zeros((lattice.rows * lattice.cols, 2))
@@ -89,6 +116,8 @@ def fit_warp(
             nodes = splu(csc_matrix(weighted @ nodes_of + penalty)).solve(weighted @ beyond)
         warp = Warp(affine=affine, lattice=lattice, nodes=np.reshape(nodes, (lattice.rows, lattice.cols, 2)))
         residual = moved - warp.at(windows.place_px)
+        spread = _spread(residual, used, factor)
+        weight = base * _biweight(residual, cautious * max(spread, _SURE_PX * factor))
     unknown = ~np.isfinite(windows.displacement_px[:, 0])
     residual[unknown] = np.nan
     return Fit(warp=warp, stiffness=stiffness, residual_px=residual, spread_px=spread)
@@ -97,18 +126,19 @@ def fit_warp(
 def choose_stiffness(
     windows: Evidence, lattice: Lattice, start: Warp, factor: int, used: Mask
 ) -> float | None:
-    """How stiff a field the `used` windows support, told by every fifth of them that it is not made from;
-    None for the affine map alone."""
+    """How stiff a field the `used` windows support, each third of them judging what the others make; None for
+    the affine map alone."""
     if used.sum() < _WARP_NEEDS:
         return None
-    judge = used & (np.random.default_rng(1).random(len(windows)) < 0.2)
-    makers = used & ~judge
-    gate = 3.0 * factor
+    fold = np.random.default_rng(1).permutation(len(windows)) % _JUDGES
     chosen, least = None, np.inf
     for stiffness in (None, *STIFFNESSES):
-        fit = fit_warp(windows, lattice, start, factor, stiffness, makers)
-        off = np.minimum(np.hypot(*fit.residual_px[judge].T), gate)
-        error = float(np.sqrt(np.mean(off**2)))
+        errors = []
+        for number in range(_JUDGES):
+            makers, judges = used & (fold != number), used & (fold == number)
+            residual = fit_warp(windows, lattice, start, factor, stiffness, makers).residual_px[judges]
+            errors.append(np.minimum(np.hypot(*residual.T), _WRONG_PX * factor))
+        error = float(np.sqrt(np.mean(np.concatenate(errors) ** 2)))
         if error < _BETTER_BY * least:
             chosen, least = stiffness, error
     return chosen

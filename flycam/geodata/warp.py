@@ -99,7 +99,8 @@ class ReferencePicture:
         there = ~self._to_pixel
         at = point_transform(self.crs, crs)(np.stack(_apply(there, corners[:, 0], corners[:, 1]), axis=-1))
         (a, b), (c, d) = at[1] - at[0], at[2] - at[0]
-        return float(np.sqrt(abs(a * d - b * c)))
+        # nine figures: where it lies costs the rest
+        return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
 
     def _laid(self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]) -> Laid:
         columns, rows = self._source_pixels(bounds, shape, to_source)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.pair import ImagePair
+from flycam.catalog.records import CommuneRecord
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
@@ -127,7 +128,7 @@ def compare(
         registration=registration,
         changes=tuple(changes),
         by_commune=tuple(by_commune),
-        remarks=(*remarks, *_remarks(no_terrain=terrain is None, no_communes=not communes)),
+        remarks=(*remarks, *_remarks(sides, terrain, communes)),
         seconds=time.monotonic() - started,
     )
 
@@ -156,16 +157,27 @@ def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float3
     return gridded_heights(terrain, *grid.centres(0, 0, (grid.rows, grid.cols)))
 
 
-def _remarks(*, no_terrain: bool, no_communes: bool) -> list[Said]:
+def _remarks(
+    sides: tuple[Side, Side], terrain: TerrainGrid | None, communes: Sequence[CommuneRecord]
+) -> list[Said]:
     said: list[Said] = []
-    if no_terrain:
+    if live := " & ".join(side.name for side in sides if side.is_live):
+        said.append(
+            (
+                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
+                "'flycam finish' first",
+                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
+                "chạy 'flycam finish' trước",
+            )
+        )
+    if terrain is None:
         said.append(
             (
                 "no terrain: changes are judged without slope; give it with --dem",
                 "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
             )
         )
-    if no_communes:
+    if not communes:
         said.append(
             (
                 "no boundaries here: changes have no commune; register them with flycam communes add",

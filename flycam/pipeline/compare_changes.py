@@ -37,7 +37,7 @@ class Candidate(Protocol):
     @property
     def score(self) -> float: ...
     @property
-    def outline(self) -> Sequence[Floats]: ...
+    def rings(self) -> Sequence[Floats]: ...
     @property
     def length_m(self) -> float: ...
     @property
@@ -91,7 +91,7 @@ def placed(
 
     Ground that was not imaged on both dates is cut out of them.
     """
-    shapes = [_seen_part(_polygon(one.outline, grid), grid, both_seen) for one in candidates]
+    shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
     changes, shares = [], []

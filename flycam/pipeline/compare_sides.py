@@ -33,10 +33,12 @@ class Side(Protocol):
 
     name    as sentences call it
     flight  the flight, None for a picture
+    is_live  whether it is a flight that was not finished: its photos lie off each other by metres
     """
 
     name: str
     flight: Flight | None
+    is_live: bool
 
     def gsd_m(self, crs: str) -> float:
         """Side of its pixel, metres of a projected CRS."""
@@ -60,6 +62,7 @@ class FlightSide:
         self._workspace, self._known = workspace, self.flight
         self._mosaic = main_mosaic(workspace, self._known.flight_id)
         self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
+        self.is_live = self._mosaic.revision == LIVE_REVISION
         zoom = source_zoom(self._known.gsd_m, self._extent, self._mosaic)
         self._tiles = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
 
@@ -80,7 +83,7 @@ class FlightSide:
         flight, dem_id = self._known, self._known.dem_id
         if is_plane(flight.vertical_datum):
             return None
-        if self._mosaic.revision != LIVE_REVISION:
+        if not self.is_live:
             record = self._workspace.catalog.revisions.get(self._mosaic.mosaic_id, self._mosaic.revision)
             dem_id = record.dem_id or dem_id
         terrain = recorded_terrain(self._workspace, dem_id)
@@ -91,6 +94,7 @@ class PictureSide:
     """A georeferenced picture in a file, of any CRS and pixel size."""
 
     flight: Flight | None = None
+    is_live = False
 
     def __init__(self, path: Path) -> None:
         self.name = path.name

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flycam.analysis.levels import Evidence
-from flycam.analysis.smoothing import choose_stiffness, fit_warp
+from flycam.analysis.smoothing import choose_stiffness, fit_warp, supported
 from flycam.analysis.warp import Lattice, Warp
 
 SHAPE = (1000, 1200)
@@ -80,3 +80,32 @@ def test_windows_without_a_match_have_no_residual():
     fit = fit_warp(windows, Lattice.over(SHAPE, 64.0), Warp.still(SHAPE, 64.0), 1, 10.0, used)
     assert np.isnan(fit.residual_px[5]).all() and np.isfinite(fit.residual_px[used]).all()
     assert not fit.agreed(1.0)[5]
+
+
+def test_a_piece_that_is_off_as_a_whole_is_followed_and_single_windows_are_not():
+    windows, true, _ = _windows(0.0, 0.15, 0.0)
+    piece = (windows.place_px[:, 0] > 500) & (windows.place_px[:, 0] < 900) & (windows.place_px[:, 1] < 450)
+    windows.displacement_px[piece] += (14.0, -9.0)
+    single = np.random.default_rng(5).random(len(windows)) < 0.1
+    windows.displacement_px[single] += np.random.default_rng(6).uniform(-20, 20, (single.sum(), 2))
+    start = Warp.still(SHAPE, 64.0)
+    used = supported(windows, np.ones(len(windows), bool), start, 64.0, 2.0)
+    assert used[~single].mean() > 0.97 and used[single].mean() < 0.3
+    lattice = Lattice.over(SHAPE, 64.0)
+    stiffness = choose_stiffness(windows, lattice, start, 1, used)
+    fit = fit_warp(windows, lattice, start, 1, stiffness, used)
+    inner = (
+        piece
+        & (windows.place_px[:, 0] > 570)
+        & (windows.place_px[:, 0] < 830)
+        & (windows.place_px[:, 1] < 380)
+    )
+    off = np.hypot(*(fit.warp.at(windows.place_px[inner]) - true[inner] - (14.0, -9.0)).T)
+    assert np.median(off) < 0.5
+
+
+def test_windows_alone_support_nothing():
+    windows, _, _ = _windows(0.0, 0.1, 0.0)
+    alone = np.zeros(len(windows), bool)
+    alone[::40] = True
+    assert not supported(windows, alone, Warp.still(SHAPE, 64.0), 64.0, 2.0).any()

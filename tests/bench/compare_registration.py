@@ -137,7 +137,7 @@ def _judged(before: Path, after: Path, seed: int) -> Judged:
         pictures = ((before_rgb, before_seen), (after_rgb, after_seen), (rgb, seen))
         for path, (picture, mask) in zip(paths, pictures, strict=True):
             _write(path, picture, mask, grid)
-        search = {"search_m": 12.0}
+        search = {"search_m": 6.0}
         ours = patch_errors(paths[0], truths[0], **search)
         came, now = (patch_errors(path, truths[1], **search) for path in paths[1:])
     changed = _changed(_truth_folder(seed, True))

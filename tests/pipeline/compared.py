@@ -20,7 +20,7 @@ GSD_M = 0.25
 class Found:
     """A candidate as a detector tells it."""
 
-    outline: Sequence[np.ndarray]
+    rings: Sequence[np.ndarray]
     kind: str = "landslide"
     score: float = 0.7
     area_m2: float = 0.0
@@ -44,7 +44,7 @@ class Finder:
         self.stable.append(stable)
         rows, cols = np.nonzero(pair.before_seen)
         corner = (cols.min(), rows.min())
-        return tuple(replace(one, outline=[ring + corner for ring in one.outline]) for one in self.found)
+        return tuple(replace(one, rings=[ring + corner for ring in one.rings]) for one in self.found)
 
 
 def square(pair_px: tuple[float, float], side_px: float) -> list[np.ndarray]:

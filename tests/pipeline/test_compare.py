@@ -315,3 +315,4 @@ def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
     answer, lines = of_compare(done, "vi")
     assert answer["registration"]["ok"] is True and answer["changes"] == 0
     assert "ha có ảnh ở cả hai ngày" in lines[0]
+    assert any(said.startswith("trước: live") for said in answer["warnings"])
