@@ -217,3 +217,7 @@ class Cancelled(FlycamError):
 
 class RefusedByEvidence(FlycamError):
     """The answer would not be supported by the evidence, so none is given."""
+
+
+class NotRegistered(RefusedByEvidence):
+    """Two pictures do not surely lie on each other, so nothing is said of what changed between them."""

@@ -1,4 +1,4 @@
-"""Any georeferenced picture laid onto the tile grid, window by window: a reference map, another programme's
+"""Any georeferenced picture laid onto another grid, window by window: a reference map, another programme's
 orthomosaic, a satellite scene.
 
 Coordinates go through `crs` (named datum transformations, VN-2000 included), never through the raster
@@ -25,6 +25,7 @@ from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
 
 Floats = NDArray[np.float64]
+Bounds = tuple[float, float, float, float]
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2
@@ -33,7 +34,7 @@ _MERCATOR = "EPSG:3857"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Laid:
-    """A window of a picture on the tile grid: rgb H×W×3 uint8, valid H×W bool."""
+    """A window of a picture on another grid: rgb H×W×3 uint8, valid H×W bool."""
 
     rgb: NDArray[np.uint8]
     valid: NDArray[np.bool_]
@@ -80,26 +81,52 @@ class ReferencePicture:
 
         Raises SourceUnreadable where the file is damaged or cut off.
         """
-        height, width = tiles.shape_px
-        columns, rows = self._source_pixels(tiles)
+        return self._laid(
+            range_bounds(tiles), tiles.shape_px, lambda xy: self._from_lonlat(mercator_to_lonlat(xy))
+        )
+
+    def over(self, bounds: Bounds, shape: tuple[int, int], crs: str) -> Laid:
+        """The picture over a rectangle (west, south, east, north) of a CRS, in `shape` (rows, columns).
+
+        Raises as `onto`, and CrsMissing.
+        """
+        return self._laid(bounds, shape, point_transform(crs, self.crs))
+
+    def pixel_m(self, crs: str) -> float:
+        """Side of a square as large as its middle pixel, in metres of a projected CRS. Raises CrsMissing."""
+        middle = np.array(self._size) / 2.0
+        corners = middle + np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+        there = ~self._to_pixel
+        at = point_transform(self.crs, crs)(np.stack(_apply(there, corners[:, 0], corners[:, 1]), axis=-1))
+        (a, b), (c, d) = at[1] - at[0], at[2] - at[0]
+        # nine figures: where it lies costs the rest
+        return float(f"{np.sqrt(abs(a * d - b * c)):.9g}")
+
+    def _laid(self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]) -> Laid:
+        columns, rows = self._source_pixels(bounds, shape, to_source)
         window = _window(columns, rows, self._size)
         if window is None:
-            return Laid(rgb=np.zeros((height, width, 3), np.uint8), valid=np.zeros((height, width), bool))
-        pixels, mask, (step_x, step_y) = self._read(window, columns, rows)
-        u = ((columns - window.col_off + 0.5) / step_x - 0.5).astype(np.float32)
-        v = ((rows - window.row_off + 0.5) / step_y - 0.5).astype(np.float32)
+            return Laid(rgb=np.zeros((*shape, 3), np.uint8), valid=np.zeros(shape, bool))
+        pixels, mask, step = self._read(window, columns, rows)
+        u = ((columns - window.col_off + 0.5) / step - 0.5).astype(np.float32)
+        v = ((rows - window.row_off + 0.5) / step - 0.5).astype(np.float32)
         rgb = cv2.remap(pixels, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen = cv2.remap(mask, u, v, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
         return Laid(rgb=np.asarray(rgb, np.uint8), valid=np.asarray(seen == 255))
 
-    def _source_pixels(self, tiles: TileRange) -> tuple[Floats, Floats]:
-        """Pixel coordinates (centres at integers) in the picture of every pixel of the tiles."""
-        height, width = tiles.shape_px
-        west, south, east, north = range_bounds(tiles)
+    def _source_pixels(
+        self, bounds: Bounds, shape: tuple[int, int], to_source: Callable[[Floats], Floats]
+    ) -> tuple[Floats, Floats]:
+        """Pixel coordinates (centres at integers) in the picture of every pixel of a grid.
+
+        to_source  from coordinates of the grid (N×2) to those of the picture's CRS
+        """
+        height, width = shape
+        west, south, east, north = bounds
         nodes_x = np.linspace(0.0, width, max(width // _LATTICE_PX, 1) + 1)
         nodes_y = np.linspace(0.0, height, max(height // _LATTICE_PX, 1) + 1)
         x, y = np.meshgrid(west + nodes_x / width * (east - west), north - nodes_y / height * (north - south))
-        points = self._from_lonlat(mercator_to_lonlat(np.stack([x, y], -1).reshape(-1, 2)))
+        points = to_source(np.stack([x, y], -1).reshape(-1, 2))
         cols, rows = _apply(self._to_pixel, points[:, 0], points[:, 1])
         step_x, step_y = width / (len(nodes_x) - 1), height / (len(nodes_y) - 1)
         u, v = np.meshgrid((np.arange(width) + 0.5) / step_x, (np.arange(height) + 0.5) / step_y)
@@ -114,17 +141,21 @@ class ReferencePicture:
 
     def _read(
         self, window: Window, columns: Floats, rows: Floats
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], tuple[float, float]]:
-        """Pixels and mask of a window, thinned (averaged) to about the step of the tiles."""
-        step = max(1.0, min(_step(columns, 1), _step(rows, 0)))
-        shape = (max(round(window.height / step), 1), max(round(window.width / step), 1))
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int]:
+        """Pixels and mask of a window, thinned (averaged) by a whole number, and that number.
+
+        A broken one would put every mean up to half a pixel beside its place. The last pixels of the file
+        that do not fill a mean are left out.
+        """
+        step = max(1, int(min(_step(columns, 1), _step(rows, 0))))
+        shape = (max(window.height // step, 1), max(window.width // step, 1))
+        whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
         try:
             with rasterio.open(self.path) as source:
                 bands = [1, 2, 3] if source.count >= 3 else [1]
-                values = source.read(
-                    bands, window=window, out_shape=(len(bands), *shape), resampling=Resampling.average
-                )
-                mask = source.dataset_mask(window=window, out_shape=shape)
+                thin = {"window": whole, "resampling": Resampling.average}
+                values = source.read(bands, out_shape=(len(bands), *shape), **thin)
+                mask = source.dataset_mask(out_shape=shape, **thin)
         except RasterioError as error:
             raise SourceUnreadable(
                 f"{self.path.name}: is damaged or cut off; copy it again and run again",
@@ -135,7 +166,7 @@ class ReferencePicture:
         pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, axis=2)
-        return np.ascontiguousarray(pixels), mask, (window.width / shape[1], window.height / shape[0])
+        return np.ascontiguousarray(pixels), mask, step
 
 
 def _stretch_of(source: rasterio.DatasetReader) -> tuple[float, float]:
@@ -171,7 +202,7 @@ def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | No
 
 
 def _step(coordinates: Floats, axis: int) -> float:
-    """Source pixels from one pixel of the tiles to the next."""
+    """Source pixels from one pixel of the grid to the next."""
     across = float(coordinates.take(-1, axis).mean()) - float(coordinates.take(0, axis).mean())
     steps: int = max(coordinates.shape[axis] - 1, 1)
     return abs(across) / steps

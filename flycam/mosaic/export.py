@@ -62,7 +62,7 @@ def export_cog(
     """
     extent = data_bounds(store, tile_log, mosaic)
     grid = output_grid(extent, crs, gsd_m, polygon)
-    tiles = TileReader(store, tile_log, mosaic, _source_zoom(gsd_m, extent, mosaic))
+    tiles = TileReader(store, tile_log, mosaic, source_zoom(gsd_m, extent, mosaic))
     outline = None
     if polygon is not None:
         outline = Outline.of(polygon, lambda p: grid.to_pixels(transform_points(p, WGS84, crs)))
@@ -97,7 +97,8 @@ def _write_blocks(
     return found
 
 
-def _source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
+def source_zoom(gsd_m: float, extent: Bounds, mosaic: MosaicInfo) -> int:
+    """The coarsest zoom of a mosaic (over `extent`, Mercator) that is not coarser than `gsd_m`."""
     middle = np.array([[extent[0], (extent[1] + extent[3]) / 2]])
     latitude_deg = float(mercator_to_lonlat(middle)[0, 1])
     exact = math.log2(ground_pixel_m(0, latitude_deg) / gsd_m)

@@ -100,9 +100,9 @@ def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | 
     Corners lie on multiples of the step, so exports of neighbours share one grid. A geographic CRS gets steps
     in degrees that are `gsd_m` on the ground at its middle. Raises NotFound if the two do not meet.
     """
-    west, south, east, north = _bounds_in(extent, point_transform(MERCATOR, crs))
+    west, south, east, north = bounds_in(extent, point_transform(MERCATOR, crs))
     if polygon is not None:
-        w, s, e, n = _bounds_in(polygon.bounds, point_transform(WGS84, crs))
+        w, s, e, n = bounds_in(polygon.bounds, point_transform(WGS84, crs))
         west, south, east, north = max(west, w), max(south, s), min(east, e), min(north, n)
         if west >= east or south >= north:
             raise nothing_inside()
@@ -121,7 +121,7 @@ def output_grid(extent: Bounds, crs: str, gsd_m: float, polygon: BaseGeometry | 
     )
 
 
-def _bounds_in(bounds: Bounds, transform: Callable[[Floats], Floats]) -> Bounds:
+def bounds_in(bounds: Bounds, transform: Callable[[Floats], Floats]) -> Bounds:
     """Rectangle around the transformed outline of a rectangle (its edges are curves in another CRS)."""
     west, south, east, north = bounds
     s = np.linspace(0.0, 1.0, _EDGE_POINTS)

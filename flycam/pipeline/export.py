@@ -56,7 +56,7 @@ def export_flight(
         notes = _outside(crs, flight)
     if gsd_m is not None:
         check_gsd(gsd_m, flight.gsd_m, COARSEST_EXPORT_M)
-    _require_place(out)
+    require_place(out)
     _require_geotiff(out)
     polygon = None
     if commune is not None:
@@ -85,7 +85,7 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
     """
     flight = workspace.catalog.flights.flight(ref)
-    _require_place(out)
+    require_place(out)
     _require_geotiff(out)
     terrain, support, mosaic = _surface_of(workspace, flight, revision)
     heights = terrain.heights_m
@@ -126,7 +126,7 @@ def export_contours(
     or corrected. Raises as `export_surface`, OptionUnusable, StorageTrouble.
     """
     flight = workspace.catalog.flights.flight(ref)
-    _require_place(out)
+    require_place(out)
     if not 0.0 < interval_m <= 1000.0:
         raise OptionUnusable(
             f"--contour-interval {interval_m:g}: give metres, above 0 and up to 1000",
@@ -217,7 +217,8 @@ def _degrees(value: float, negative: str, positive: str) -> str:
     return f"{abs(value):.2f}".rstrip("0").rstrip(".") + f"°{negative if value < 0 else positive}"
 
 
-def _require_place(out: Path) -> None:
+def require_place(out: Path) -> None:
+    """Raise InputUnusable where a file cannot be put: a folder has that name, or its own does not exist."""
     if out.is_dir():
         raise InputUnusable(
             f"{out}: is a folder; add a file's name, such as {out / 'map.tif'}",

@@ -2,9 +2,9 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust, and of a
-finished revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams
-finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
+Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
+compare-registration compare-changes, and of a finished revision finish-accuracy finish-poses finish-sigma
+finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
 not; with 1 only if something did not run.
 """
 
@@ -27,6 +27,7 @@ from tests.bench import (
     adjust,
     bench_rectify,
     bench_tiles,
+    compare_registration,
     finish,
     ingest,
     inspect_photos,
@@ -105,6 +106,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "live-streams": lambda _: live_streams.measure(),
     "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
+    "compare-registration": lambda _: compare_registration.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 

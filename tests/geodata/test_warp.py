@@ -109,3 +109,19 @@ def test_what_is_no_map_is_refused(tmp_path):
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((10, 10, 3), np.uint8))
     with pytest.warns(NotGeoreferencedWarning), pytest.raises(CrsMissing, match=r"b\.png"):
         ReferencePicture(tmp_path / "b.png")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32648", "EPSG:4326", "EPSG:9208"])
+def test_over_a_rectangle_of_another_crs_it_lies_in_its_place_too(tmp_path, crs):
+    picture = ReferencePicture(scene(tmp_path / "a.tif", crs, 0.3))
+    middle = transform_points(np.array([[LON, LAT]]), "EPSG:4326", "EPSG:32648")[0]
+    west, north = middle[0] - 20.0, middle[1] + 30.0
+    step = 0.437  # no share of a grey value: they are rounded
+    laid = picture.over((west, north - 100 * step, west + 80 * step, north), (100, 80), "EPSG:32648")
+    rows, cols = np.mgrid[0:100, 0:80]
+    east_m, north_m = -20.0 + (cols + 0.5) * step, 30.0 - (rows + 0.5) * step
+    assert laid.valid.all()
+    off = (laid.rgb[..., :2].astype(float) - 128.0) / 2.0 - np.stack([east_m, north_m], -1)
+    assert np.abs(off).max() < 0.6
+    assert np.abs(off.mean(axis=(0, 1))).max() < 0.05
+    assert picture.pixel_m("EPSG:32648") == pytest.approx(0.3, rel=0.08 if crs == "EPSG:4326" else 2e-3)

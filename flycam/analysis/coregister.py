@@ -1,0 +1,274 @@
+"""AFTER laid onto BEFORE: found, judged by windows that had no part in it, and refused where it is not sure.
+
+    levels     both pictures thinned, coarse to fine
+    consensus  at the coarsest, the one affine move that most windows agree on, up to `reach_m` away
+    warp       level by level, as smooth a field as held-back windows support
+    judgement  at the finest, the error at windows, each left out of the field that it judges
+
+Compared are directions of edges (`geometry.correlation`): neither light nor exposure nor colour counts. What
+changed does not agree with its surroundings and is outvoted; windows that agree are the stable ground.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.analysis import refusing
+from flycam.analysis.consensus import by_chance, find_consensus
+from flycam.analysis.levels import WINDOW_PX, Evidence, Level, halved, look, thinned
+from flycam.analysis.refusing import Names
+from flycam.analysis.smoothing import Fit, choose_stiffness, fit_warp, supported
+from flycam.analysis.warp import Lattice, Warp
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+Picture = NDArray[np.uint8]
+Progress = Callable[[str, int, int], None]
+
+REACH_M = 25.0
+"""How far AFTER may lie off BEFORE, in each direction: a live mosaic laid by its log alone is metres to some
+10 m off, a satellite scene as much."""
+
+_OVERLAPPING_PX = WINDOW_PX // 2
+_MOST_FINEST_PX = 16_000_000  # sub-pixel matching at half resolution is as good as the change needs
+_COARSE_REACH_PX = 20
+_LEAST_SIDE_PX = 192  # of the coarsest level
+_COARSE_TOLERANCE_PX = 3.0
+_MIDDLE_REACH_PX, _FINE_REACH_PX = 8, 6
+_COARSE_LIKE_PX, _MIDDLE_LIKE_PX, _FINE_LIKE_PX = 3.0, 2.0, 1.5  # neighbours that support each other
+_COARSE_MARGIN, _FINE_MARGIN = 0.5, 1.0  # wrong windows among these fall anywhere, and consensus is asked for
+_LEAST_WINDOWS, _LEAST_SHARE = 12, 0.2
+_RISK = 1e-9
+_FOLDS = 5
+_GATE_SIGMAS, _LEAST_GATE_PX, _MOST_GATE_PX = 3.0, 1.0, 3.0
+_STRIP_ROWS = 512
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """How AFTER lies on BEFORE. Pixels are those of the common grid, metres those of its CRS.
+
+    warp         from places of BEFORE to places of AFTER
+    windows      the evidence, M windows of the finest level compared; factor, its thinning
+    agreed       M: windows that agree with a field made without them: stable ground
+    residual_px  M×2: each window minus that field; NaN where nothing was found for sure
+    shift_m      (east, north) by which AFTER lay off BEFORE, median over stable ground
+    rmse_m, p95_m   length of those residuals over the windows that agree
+    gate_m       how far off a window may be and still agree
+    stiffness    of the field (`smoothing`); None: an affine map was all that the evidence supports
+    """
+
+    warp: Warp
+    windows: Evidence
+    factor: int
+    agreed: Mask
+    residual_px: Floats
+    shift_m: tuple[float, float]
+    rmse_m: float
+    p95_m: float
+    gate_m: float
+    stiffness: float | None
+    gsd_m: float
+
+    def stable(self, shape: tuple[int, int]) -> Mask:
+        """H×W: ground that certainly did not change, the windows that agree."""
+        mask = np.zeros(shape, np.bool_)
+        half = WINDOW_PX * self.factor // 2
+        for col, row in np.rint(self.windows.place_px[self.agreed]).astype(int):
+            mask[max(row - half, 0) : row + half, max(col - half, 0) : col + half] = True
+        return mask
+
+
+def coregister(
+    before_rgb: Picture,
+    before_seen: Mask,
+    after_rgb: Picture,
+    after_seen: Mask,
+    *,
+    gsd_m: float,
+    names: Names,
+    reach_m: float = REACH_M,
+    progress: Progress = lambda *_: None,
+) -> Registration:
+    """How AFTER lies on BEFORE, both laid on one grid by their coordinates.
+
+    before_rgb, after_rgb uint8 H×W×3; before_seen, after_seen bool H×W; gsd_m the side of a pixel. reach_m
+    is how far off AFTER may lie. Raises NotRegistered where the evidence is too poor, saying why.
+    """
+    common = int(np.count_nonzero(before_seen & after_seen))
+    if not common:
+        raise refusing.no_overlap(names)
+    levels = _pyramid(before_rgb, before_seen, after_rgb, after_seen, gsd_m, reach_m)
+    finest = levels[0]
+    if common < _LEAST_WINDOWS * (WINDOW_PX * finest.factor) ** 2:
+        raise refusing.little_overlap(names, common * gsd_m**2)
+    steps = len(levels) + 1
+    progress("coregister", 0, steps)
+    warp = _placed(levels[-1], gsd_m, reach_m, names)
+    for done, level in enumerate(reversed(levels[1:-1]), start=1):
+        progress("coregister", done, steps)
+        warp = _refined(level, warp)
+    progress("coregister", steps - 1, steps)
+    registration = _judged(finest, warp, gsd_m, reach_m, names)
+    progress("coregister", steps, steps)
+    return registration
+
+
+def laid_on(registration: Registration, after_rgb: Picture, after_seen: Mask) -> tuple[Picture, Mask]:
+    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, strip by strip; seen only where
+    all that a pixel is made of was."""
+    shape = after_seen.shape
+    rgb, seen = np.zeros_like(after_rgb), np.zeros(shape, np.bool_)
+    for top in range(0, shape[0], _STRIP_ROWS):
+        rows = min(_STRIP_ROWS, shape[0] - top)
+        x, y = registration.warp.positions(top, 0, (rows, shape[1]))
+        first = int(np.clip(np.floor(y.min()) - 3, 0, shape[0] - 1))
+        stop = int(np.clip(np.ceil(y.max()) + 4, first + 1, shape[0]))
+        here = (x, y - np.float32(first))
+        rgb[top : top + rows] = cv2.remap(after_rgb[first:stop], *here, cv2.INTER_CUBIC)
+        data = cv2.erode(after_seen[first:stop].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8))
+        seen[top : top + rows] = cv2.remap(data, *here, cv2.INTER_LINEAR) == 255
+    return rgb, seen
+
+
+def _pyramid(
+    before_rgb: Picture,
+    before_seen: Mask,
+    after_rgb: Picture,
+    after_seen: Mask,
+    gsd_m: float,
+    reach_m: float,
+) -> list[Level]:
+    """Levels from the finest that is compared to the one on which `reach_m` is some 20 pixels."""
+    rows, cols = before_seen.shape
+    factor = 1
+    while rows * cols > _MOST_FINEST_PX * factor**2:
+        factor *= 2
+    before, seen_before = thinned(before_rgb, before_seen, factor)
+    after, seen_after = thinned(after_rgb, after_seen, factor)
+    level = Level(factor=factor, before=before, after=after, before_seen=seen_before, after_seen=seen_after)
+    levels = [level]
+    while (
+        2 * level.factor * gsd_m <= reach_m / _COARSE_REACH_PX * 1.5
+        and min(level.shape) >= 2 * _LEAST_SIDE_PX
+    ):
+        level = halved(level)
+        levels.append(level)
+    return levels
+
+
+def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
+    """The field about the affine move at the coarsest level; refused where chance explains as much."""
+    still = Warp.still(
+        (level.shape[0] * level.factor, level.shape[1] * level.factor), WINDOW_PX * level.factor
+    )
+    reach_px = max(int(np.ceil(reach_m / (gsd_m * level.factor))), _FINE_REACH_PX)
+    spacing = _OVERLAPPING_PX
+    windows = look(level, still, reach_px=reach_px, spacing_px=spacing)
+    clear = windows.clear(_COARSE_MARGIN)
+    # windows overlap: neighbours are not witnesses of their own
+    witnesses = (spacing / WINDOW_PX) ** 2
+    if clear.sum() * witnesses < 2.0:
+        raise refusing.nothing_alike(names, len(windows), int(clear.sum()), reach_m)
+    tolerance = _COARSE_TOLERANCE_PX * level.factor
+    consensus = find_consensus(windows.take(clear), tolerance)
+    agreed = int(consensus.agreed.sum())
+    share = np.pi * _COARSE_TOLERANCE_PX**2 / (2.0 * reach_px + 1.0) ** 2
+    if agreed * witnesses <= by_chance(clear.sum() * witnesses, share, _RISK):
+        raise refusing.no_consensus(names, int(clear.sum()), agreed, reach_m)
+    return _fit(
+        level,
+        windows,
+        Warp(affine=consensus.affine, lattice=still.lattice, nodes=still.nodes),
+        clear & _near(windows, consensus.affine, reach_px * level.factor / 2.0),
+        spacing,
+        _COARSE_LIKE_PX,
+    ).warp
+
+
+def _refined(level: Level, warp: Warp) -> Warp:
+    """The field as one level shows it; as it was where too few windows say anything."""
+    windows = look(level, warp, reach_px=_MIDDLE_REACH_PX, spacing_px=_OVERLAPPING_PX)
+    clear = windows.clear(_FINE_MARGIN)
+    if clear.sum() < _LEAST_WINDOWS:
+        return warp
+    return _fit(level, windows, warp, clear, _OVERLAPPING_PX, _MIDDLE_LIKE_PX).warp
+
+
+def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names) -> Registration:
+    """The field at the finest level, and its error at windows, each left out of the field that it judges."""
+    windows = look(level, warp, reach_px=_FINE_REACH_PX, spacing_px=WINDOW_PX)
+    clear = windows.clear(_FINE_MARGIN)
+    if clear.sum() < _LEAST_WINDOWS:
+        raise refusing.nothing_alike(names, len(windows), int(clear.sum()), reach_m)
+    fit = _fit(level, windows, warp, clear, WINDOW_PX, _FINE_LIKE_PX)
+    residual = _left_out(level, windows, fit, clear)
+    gate = level.factor * float(
+        np.clip(_GATE_SIGMAS * fit.spread_px / level.factor, _LEAST_GATE_PX, _MOST_GATE_PX)
+    )
+    off = np.hypot(*residual.T)
+    agreed = clear & (off < gate)
+    share = np.pi * (gate / level.factor) ** 2 / (2.0 * _FINE_REACH_PX + 1.0) ** 2
+    least = max(_LEAST_WINDOWS, _LEAST_SHARE * clear.sum(), by_chance(float(clear.sum()), share, _RISK))
+    if agreed.sum() < least:
+        raise refusing.no_consensus(names, int(clear.sum()), int(agreed.sum()), reach_m)
+    east, south = np.median(fit.warp.at(windows.place_px[agreed]), axis=0) * gsd_m
+    return Registration(
+        warp=fit.warp,
+        windows=windows,
+        factor=level.factor,
+        agreed=agreed,
+        residual_px=residual,
+        shift_m=(float(east), -float(south)),
+        rmse_m=float(np.sqrt(np.mean(off[agreed] ** 2))) * gsd_m,
+        p95_m=float(np.percentile(off[agreed], 95)) * gsd_m,
+        gate_m=gate * gsd_m,
+        stiffness=fit.stiffness,
+        gsd_m=gsd_m,
+    )
+
+
+def _left_out(level: Level, windows: Evidence, fit: Fit, used: Mask) -> Floats:
+    """M×2: each window minus the field through the other folds' windows; NaN where nothing was found."""
+    fold = np.random.default_rng(2).permutation(len(windows)) % _FOLDS
+    residual = np.full((len(windows), 2), np.nan)
+    for number in range(_FOLDS):
+        judges = used & (fold == number)
+        others = fit_warp(
+            windows, fit.warp.lattice, fit.warp, level.factor, fit.stiffness, used & (fold != number)
+        )
+        residual[judges] = others.residual_px[judges]
+    return residual
+
+
+def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask, spacing_px: int, like_px: float) -> Fit:
+    """The field through those of the `used` windows of a level that support each other."""
+    side = float(WINDOW_PX * level.factor)
+    used = supported(windows, used, warp, side, like_px * level.factor)
+    if used.sum() < _LEAST_WINDOWS:
+        return Fit(
+            warp=warp,
+            stiffness=None,
+            residual_px=windows.displacement_px - warp.at(windows.place_px),
+            spread_px=float(level.factor),
+        )
+    lattice = Lattice.over(_full(level), float(spacing_px * level.factor))
+    stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
+    return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
+
+
+def _near(windows: Evidence, affine: Floats, most_px: float) -> Mask:
+    """M: windows found within `most_px` of where an affine move expects them."""
+    expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
+    return np.asarray(np.hypot(*(windows.displacement_px - expected).T) < most_px)
+
+
+def _full(level: Level) -> tuple[int, int]:
+    """(rows, columns) of the common grid that a level covers."""
+    rows, cols = level.shape
+    return rows * level.factor, cols * level.factor

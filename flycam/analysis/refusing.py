@@ -1,0 +1,64 @@
+"""Why two pictures are not compared, one sentence each, in both languages."""
+
+from __future__ import annotations
+
+from flycam.errors import NotRegistered
+
+Names = tuple[str, str]
+"""What the before and the after picture are called in sentences."""
+
+
+def no_overlap(names: Names) -> NotRegistered:
+    """They show no ground in common."""
+    before, after = names
+    return NotRegistered(
+        f"{before} and {after}: show no ground in common; give two pictures of the same place",
+        vi=f"{before} và {after}: không có phần đất chung; hãy đưa hai bản đồ của cùng một nơi",
+    )
+
+
+def little_overlap(names: Names, common_m2: float) -> NotRegistered:
+    """They show some, and too little to tell how they lie on each other."""
+    before, after = names
+    return NotRegistered(
+        f"{before} and {after}: show only {common_m2:,.0f} m² of ground in common, too little to lay one on "
+        "the other; fly more of the same ground",
+        vi=f"{before} và {after}: chỉ có {_number(common_m2)} m² đất chung, quá ít để đặt chồng lên nhau; "
+        "hãy bay thêm phần đất đó",
+    )
+
+
+def too_coarse(coarse: str, fine: str, times: float, least_m: float) -> NotRegistered:
+    """One is so much coarser than the other that they show different things."""
+    return NotRegistered(
+        f"{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or export the finer "
+        f"one at --gsd {least_m:.2g}",
+        vi=f"{coarse}: thô hơn {fine} {times:.0f} lần; hãy đưa ảnh nét hơn, hoặc xuất ảnh nét với "
+        f"--gsd {least_m:.2g}",
+    )
+
+
+def nothing_alike(names: Names, tried: int, clear: int, reach_m: float) -> NotRegistered:
+    """Hardly a window of the one is found in the other."""
+    before, after = names
+    return NotRegistered(
+        f"{before} and {after}: of {tried} windows only {clear} look alike in both within {reach_m:g} m; "
+        "another place, night, cloud, water? give pictures by daylight of ground with edges",
+        vi=f"{before} và {after}: trong {tried} ô chỉ có {clear} ô giống nhau trong phạm vi {reach_m:g} m; "
+        "khác địa điểm, ban đêm, mây hay mặt nước? hãy đưa ảnh ban ngày, mặt đất có chi tiết",
+    )
+
+
+def no_consensus(names: Names, clear: int, agreed: int, reach_m: float) -> NotRegistered:
+    """Windows are found, each somewhere else."""
+    before, after = names
+    return NotRegistered(
+        f"{before} and {after}: of {clear} windows found only {agreed} agree on how the pictures lie; "
+        f"another place, or more than {reach_m:g} m apart? check where each of them lies",
+        vi=f"{before} và {after}: trong {clear} ô tìm thấy chỉ có {agreed} ô khớp vị trí với nhau; khác địa "
+        f"điểm, hay lệch quá {reach_m:g} m? hãy kiểm tra vị trí của từng ảnh",
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}".replace(",", ".")

@@ -1,0 +1,103 @@
+"""Where the after picture shows what the before picture shows: an affine map, and a smooth field on it.
+
+Positions are pixels of the common grid at its full resolution, (column, row), centres at integers. A level of
+the pyramid that is thinned by `factor` has its pixel c at (c + 0.5) * factor - 0.5 of the full one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lattice:
+    """Nodes of a smooth field over a picture: node (r, c) stands at (c * step_px, r * step_px)."""
+
+    rows: int
+    cols: int
+    step_px: float
+
+    @classmethod
+    def over(cls, shape: tuple[int, int], step_px: float) -> Lattice:
+        """The nodes that a picture of `shape` (rows, columns) needs: every pixel lies between four."""
+        rows, cols = (max(int(np.ceil((size - 1) / step_px)), 1) + 1 for size in shape)
+        return cls(rows=rows, cols=cols, step_px=step_px)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Warp:
+    """What stands at p in the before picture stands at p + displacement(p) in the after picture.
+
+    affine  2×3: displacement (columns, rows) = affine @ (column, row, 1)
+    nodes   rows×cols×2 on `lattice`, added to it, bilinear between; all 0 where the affine map is all
+    """
+
+    affine: Floats
+    lattice: Lattice
+    nodes: Floats
+
+    @classmethod
+    def still(cls, shape: tuple[int, int], step_px: float) -> Warp:
+        """Nothing moves."""
+        lattice = Lattice.over(shape, step_px)
+        return cls(affine=np.zeros((2, 3)), lattice=lattice, nodes=np.zeros((lattice.rows, lattice.cols, 2)))
+
+    def at(self, points_px: Floats) -> Floats:
+        """Displacements N×2 at places N×2 (column, row)."""
+        points = np.asarray(points_px, dtype=np.float64)
+        moved = points @ self.affine[:, :2].T + self.affine[:, 2]
+        corner, weight = corners(self.lattice, points)
+        return np.asarray(moved + np.einsum("nk,nkd->nd", weight, self.nodes.reshape(-1, 2)[corner]))
+
+    def positions(
+        self, row: int, col: int, shape: tuple[int, int], factor: int = 1
+    ) -> tuple[Singles, Singles]:
+        """Columns and rows in the after picture, each of `shape`, as cv2.remap asks for them.
+
+        They are those of the window of `shape` at (row, col) of the before picture; both pictures at the
+        level `factor`.
+        """
+        x = (col + np.arange(shape[1], dtype=np.float64) + 0.5) * factor - 0.5
+        y = (row + np.arange(shape[0], dtype=np.float64) + 0.5) * factor - 0.5
+        across, along = (
+            _between(x, self.lattice.cols, self.lattice.step_px),
+            _between(y, self.lattice.rows, self.lattice.step_px),
+        )
+        found = []
+        for axis, own in ((0, x[None, :]), (1, y[:, None])):
+            a, b, c = self.affine[axis]
+            moved = along @ self.nodes[..., axis] @ across.T + (a * x + c)[None, :] + (b * y)[:, None]
+            found.append(((own + moved + 0.5) / factor - 0.5).astype(np.float32))
+        return found[0], found[1]
+
+
+def corners(lattice: Lattice, points_px: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The four nodes around each of N places, counted row by row (N×4), and their bilinear weights (N×4).
+
+    Places beyond the nodes take those of the rim.
+    """
+    u = np.clip(points_px[:, 0] / lattice.step_px, 0.0, lattice.cols - 1.0)
+    v = np.clip(points_px[:, 1] / lattice.step_px, 0.0, lattice.rows - 1.0)
+    c = np.minimum(u.astype(np.int64), lattice.cols - 2)
+    r = np.minimum(v.astype(np.int64), lattice.rows - 2)
+    u, v = u - c, v - r
+    first = r * lattice.cols + c
+    corner = np.stack([first, first + 1, first + lattice.cols, first + lattice.cols + 1], axis=-1)
+    weight = np.stack([(1 - u) * (1 - v), u * (1 - v), (1 - u) * v, u * v], axis=-1)
+    return corner, weight
+
+
+def _between(at_px: NDArray[np.floating], count: int, step_px: float) -> Floats:
+    """Linear weights (places×nodes) of places along one axis."""
+    u = np.clip(at_px / step_px, 0.0, count - 1.0)
+    first = np.minimum(u.astype(np.int64), count - 2)
+    weights = np.zeros((len(u), count))
+    weights[np.arange(len(u)), first] = 1.0 - (u - first)
+    weights[np.arange(len(u)), first + 1] = u - first
+    return weights

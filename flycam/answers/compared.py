@@ -1,0 +1,90 @@
+"""What changed between two dates, and how surely the two lie on each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from flycam.answers.answered import Answered
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.analysis.coregister import Registration
+    from flycam.pipeline.compare import Compared
+
+_KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác"}
+
+
+def of_compare(found: Compared, language: str = "en") -> Answered:
+    """registration{shift_m, rmse_m, ok}, changes, by_commune[], and more."""
+    answer = {
+        "path": str(found.path),
+        "crs": found.crs,
+        "gsd_m": found.gsd_m,
+        "common_m2": round(found.common_m2, 1),
+        "registration": _registration(found.registration),
+        "changes": len(found.changes),
+        "by_kind": dict(Counter(one.kind for one in found.changes)),
+        "by_commune": [
+            {
+                "code": row.code or None,
+                "name": row.name or None,
+                "changes": row.changes,
+                "area_m2": round(row.area_m2, 1),
+            }
+            for row in found.by_commune
+        ],
+        "warnings": [english for english, _ in found.remarks],
+        "warnings_vi": [vietnamese for _, vietnamese in found.remarks],
+        "seconds": round(found.seconds, 2),
+    }
+    return answer, _lines_vi(found) if language == "vi" else _lines_en(found)
+
+
+def _registration(registration: Registration) -> dict[str, Any]:
+    """shift_m: (east, north) of AFTER off BEFORE; rmse_m of windows, each left out of the fit it judges."""
+    return {
+        "shift_m": [round(value, 3) for value in registration.shift_m],
+        "rmse_m": round(registration.rmse_m, 3),
+        "ok": True,
+        "p95_m": round(registration.p95_m, 3),
+        "windows": len(registration.windows),
+        "agreed": int(registration.agreed.sum()),
+        "warp": "affine" if registration.stiffness is None else "smooth",
+    }
+
+
+def _lines_en(found: Compared) -> list[str]:
+    registration, (east, north) = found.registration, found.registration.shift_m
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    lines = [
+        f"{found.path}: {len(found.changes)} candidates{f' ({named})' if named else ''} on "
+        f"{found.common_m2 / 1e4:.1f} ha imaged on both dates",
+        f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
+        f"on stable ground ({int(registration.agreed.sum())} of {len(registration.windows)} windows agree)",
+    ]
+    for row in found.by_commune:
+        name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
+        lines.append(f"  {name}: {row.changes}, {row.area_m2 / 1e4:.2f} ha")
+    return [*lines, *(f"  ! {english}" for english, _ in found.remarks)]
+
+
+def _lines_vi(found: Compared) -> list[str]:
+    registration, (east, north) = found.registration, found.registration.shift_m
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
+    agreed, windows = int(registration.agreed.sum()), len(registration.windows)
+    lines = [
+        f"{found.path}: {len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''} trên "
+        f"{_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
+        f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
+        f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {windows} ô khớp)",
+    ]
+    for row in found.by_commune:
+        name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
+        lines.append(f"  {name}: {row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha")
+    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
+
+
+def _vi(value: float, places: int) -> str:
+    return f"{value:.{places}f}".replace(".", ",")

@@ -1,0 +1,83 @@
+"""Features with attributes into GeoPackage or GeoJSON, whole or not at all."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError, DataSourceError
+
+from flycam.errors import OptionUnusable, StorageTrouble
+from flycam.geodata.crs import WGS84, point_transform
+
+_DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeatureLayer:
+    """One layer of a file.
+
+    kind    "LineString", "Polygon", "MultiPolygon", "Point"
+    shapes  N shapely geometries of that kind
+    fields  N values by name: numbers, or text as object arrays
+    """
+
+    name: str
+    kind: str
+    shapes: NDArray[np.object_]
+    fields: Mapping[str, NDArray[Any]]
+
+
+def require_feature_file(path: Path) -> None:
+    """Raise OptionUnusable for a name by which neither of the formats is opened."""
+    if path.suffix.lower() not in _DRIVERS:
+        raise OptionUnusable(
+            f"{path}: give a file that ends in .gpkg or .geojson",
+            vi=f"{path}: hãy đặt tên tệp có đuôi .gpkg hoặc .geojson",
+        )
+
+
+def write_features(path: Path, layers: Sequence[FeatureLayer], *, crs: str) -> None:
+    """Write layers whose coordinates are in `crs`: all into a GeoPackage, the first alone into GeoJSON.
+
+    GeoJSON is written in WGS 84, as its standard asks. Raises OptionUnusable for another suffix than .gpkg
+    or .geojson, StorageTrouble, CrsMissing.
+    """
+    require_feature_file(path)
+    driver = _DRIVERS[path.suffix.lower()]
+    if driver == "GeoJSON":
+        to_degrees = point_transform(crs, WGS84)
+        layers = [layers[0]]
+    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
+    try:
+        for layer in layers:
+            shapes = layer.shapes
+            if driver == "GeoJSON":
+                shapes = shapely.transform(shapes, to_degrees)
+            pyogrio.raw.write(
+                partial,
+                np.asarray(shapely.to_wkb(shapes), dtype=object),
+                list(layer.fields.values()),
+                list(layer.fields),
+                geometry_type=layer.kind,
+                crs=WGS84 if driver == "GeoJSON" else crs,
+                driver=driver,
+                layer=layer.name,
+            )
+        partial.replace(path)
+    except (DataSourceError, DataLayerError, OSError) as error:
+        raise StorageTrouble(
+            f"{path}: cannot be written ({error}); make room there and run again",
+            vi=f"{path}: không ghi được vào đây; hãy giải phóng bớt ổ đĩa rồi chạy lại",
+        ) from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,187 @@
+"""`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
+
+    sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
+          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates ─ communes ─ one file
+
+The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.analysis.pair import ImagePair
+from flycam.catalog.records import CommuneRecord
+from flycam.geodata.dem import load_terrain
+from flycam.geodata.dem_info import read_dem_info
+from flycam.geodata.feature_file import require_feature_file
+from flycam.geometry.gridded import gridded_heights
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.compare_changes import (
+    Candidate,
+    Change,
+    CommuneChanges,
+    communes_here,
+    placed,
+    write_changes,
+)
+from flycam.pipeline.compare_grid import Said, common_grid, keep_inside, work_crs
+from flycam.pipeline.compare_sides import Side, laid, open_side
+from flycam.pipeline.export import require_place
+from flycam.pipeline.inspection import read_area
+from flycam.pipeline.workspace import Progress, Workspace, silent
+
+Mask = NDArray[np.bool_]
+Detect = Callable[..., Sequence[Candidate]]
+"""`flycam.analysis.change.detect`: (pair, *, stable) to candidates."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Compared:
+    """What was found.
+
+    common_m2   ground imaged on both dates (inside the area asked for), all that is spoken of
+    by_commune  the most changed first
+    remarks     what the reader has to know
+    """
+
+    path: Path
+    crs: str
+    gsd_m: float
+    common_m2: float
+    registration: Registration
+    changes: tuple[Change, ...]
+    by_commune: tuple[CommuneChanges, ...]
+    remarks: tuple[Said, ...]
+    seconds: float
+
+
+def compare(
+    workspace: Workspace,
+    before: str,
+    after: str,
+    out: Path,
+    detect: Detect,
+    *,
+    dem: Path | None = None,
+    aoi: Path | None = None,
+    progress: Progress = silent,
+) -> Compared:
+    """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
+
+    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside.
+
+    Raises OptionUnusable (out), NotFound, SourceUnreadable, CrsMissing, InputUnusable (no such folder, area
+    beside the pictures), TerrainMissing; NotRegistered where the two do not surely lie on each other;
+    StorageTrouble.
+    """
+    started = time.monotonic()
+    require_place(out)
+    require_feature_file(out)
+    sides = open_side(workspace, before), open_side(workspace, after)
+    area = None if aoi is None else read_area(aoi)
+    crs = work_crs(*sides)
+    grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
+    (before_rgb, before_seen), (after_rgb, after_seen) = _both_laid(sides, grid, crs, progress)
+    registration = coregister(
+        before_rgb,
+        before_seen,
+        after_rgb,
+        after_seen,
+        gsd_m=grid.step_x,
+        names=(sides[0].name, sides[1].name),
+        progress=progress,
+    )
+    after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
+    if area is not None:
+        keep_inside(area, grid, crs, before_seen, after_seen)
+    terrain = _terrain(sides, dem, grid, crs)
+    heights = _heights(terrain, grid)
+    pair = ImagePair(
+        before_rgb=before_rgb,
+        after_rgb=after_rgb,
+        before_seen=before_seen,
+        after_seen=after_seen,
+        gsd_m=grid.step_x,
+        heights_m=heights,
+    )
+    progress("change", 0, 1)
+    candidates = detect(pair, stable=registration.stable((grid.rows, grid.cols)))
+    progress("change", 1, 1)
+    communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
+    changes, by_commune = placed(candidates, grid, pair.both_seen, communes, crs, registration)
+    write_changes(out, changes, registration, grid, crs)
+    return Compared(
+        path=out,
+        crs=crs,
+        gsd_m=grid.step_x,
+        common_m2=float(np.count_nonzero(pair.both_seen)) * grid.step_x**2,
+        registration=registration,
+        changes=tuple(changes),
+        by_commune=tuple(by_commune),
+        remarks=(*remarks, *_remarks(sides, terrain, communes)),
+        seconds=time.monotonic() - started,
+    )
+
+
+def _both_laid(
+    sides: tuple[Side, Side], grid: OutputGrid, crs: str, progress: Progress
+) -> list[tuple[NDArray[np.uint8], Mask]]:
+    """Both sides over the grid, each in a thread of its own."""
+    progress("lay", 0, 2)
+    with ThreadPoolExecutor(2, thread_name_prefix="lay") as pool:
+        both = list(pool.map(lambda side: laid(side, grid, crs), sides))
+    progress("lay", 2, 2)
+    return both
+
+
+def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: str) -> TerrainGrid | None:
+    """The file given, else what a flight was laid on; None where no terrain is known."""
+    if dem is not None:
+        return load_terrain([read_dem_info(dem, "LOCAL")], crs, grid.bounds)
+    return next(filter(None, (side.terrain(crs) for side in sides)), None)
+
+
+def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:
+    if terrain is None:
+        return np.full((grid.rows, grid.cols), np.nan, np.float32)
+    return gridded_heights(terrain, *grid.centres(0, 0, (grid.rows, grid.cols)))
+
+
+def _remarks(
+    sides: tuple[Side, Side], terrain: TerrainGrid | None, communes: Sequence[CommuneRecord]
+) -> list[Said]:
+    said: list[Said] = []
+    if live := " & ".join(side.name for side in sides if side.is_live):
+        said.append(
+            (
+                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
+                "'flycam finish' first",
+                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
+                "chạy 'flycam finish' trước",
+            )
+        )
+    if terrain is None:
+        said.append(
+            (
+                "no terrain: changes are judged without slope; give it with --dem",
+                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
+            )
+        )
+    if not communes:
+        said.append(
+            (
+                "no boundaries here: changes have no commune; register them with flycam communes add",
+                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
+            )
+        )
+    return said

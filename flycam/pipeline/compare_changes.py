@@ -1,0 +1,247 @@
+"""Candidates as ground: polygons of the work CRS, their communes, and the file that carries them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from shapely.geometry.base import BaseGeometry
+
+from flycam.analysis.coregister import Registration
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import CommuneRecord
+from flycam.frame.flight import Flight
+from flycam.geodata.crs import WGS84, point_transform
+from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.traced import traced
+from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.coverage import communes_of
+from flycam.pipeline.terrain import lonlat_bounds
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+LAYER, WINDOWS_LAYER = "changes", "registration"
+
+
+class Candidate(Protocol):
+    """A change as the detector tells it; see `flycam.analysis.change`."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def rings(self) -> Sequence[Floats]: ...
+    @property
+    def length_m(self) -> float: ...
+    @property
+    def mean_slope_deg(self) -> float: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One candidate on the ground.
+
+    polygon   multipolygon in the work CRS; area_m2 its area there
+    commune   code of the commune that holds most of it, "" where no boundary is known
+    tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
+    slope_deg NaN without terrain
+    """
+
+    polygon: BaseGeometry
+    kind: str
+    score: float
+    area_m2: float
+    length_m: float
+    slope_deg: float
+    commune: str
+    commune_name: str
+    tie_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommuneChanges:
+    """What changed in one commune.
+
+    changes  candidates that touch it: one across a border counts in both
+    area_m2  of its own ground that they cover; code "" is ground outside of all boundaries that are known
+    """
+
+    code: str
+    name: str
+    changes: int
+    area_m2: float
+
+
+def placed(
+    candidates: Sequence[Candidate],
+    grid: OutputGrid,
+    both_seen: Mask,
+    communes: Sequence[CommuneRecord],
+    crs: str,
+    registration: Registration,
+) -> tuple[list[Change], list[CommuneChanges]]:
+    """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
+
+    Ground that was not imaged on both dates is cut out of them.
+    """
+    shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
+    areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
+    stable = _ground(registration.windows.place_px[registration.agreed], grid)
+    changes, shares = [], []
+    for one, polygon in zip(candidates, shapes, strict=True):
+        if polygon.is_empty:
+            continue
+        shared = _shares(polygon, areas)
+        home = max(shared, key=lambda pair: pair[1])[0] if shared else None
+        middle = shapely.get_coordinates(polygon.representative_point())
+        changes.append(
+            Change(
+                polygon=polygon,
+                kind=one.kind,
+                score=float(one.score),
+                area_m2=float(polygon.area),
+                length_m=float(one.length_m),
+                slope_deg=float(one.mean_slope_deg),
+                commune="" if home is None else home.code,
+                commune_name="" if home is None else home.name,
+                tie_m=float(cKDTree(stable).query(middle)[0][0]),
+            )
+        )
+        shares.append(shared)
+    order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
+    return [changes[k] for k in order], _by_commune(changes, shares)
+
+
+def communes_here(catalog: Catalog, flight: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
+    """Communes around a grid: those of the flight's day, today's for pictures that no flight dates."""
+    bounds = lonlat_bounds(grid.bounds, crs)
+    if flight is not None:
+        return communes_of(catalog, flight, bounds)
+    return catalog.boundaries.communes(None, bounds)
+
+
+def write_changes(
+    path: Path, changes: Sequence[Change], registration: Registration, grid: OutputGrid, crs: str
+) -> None:
+    """The layer `changes`, and in a GeoPackage the layer `registration`: a point for each window compared.
+
+    Raises what `write_features` raises.
+    """
+    write_features(path, [_changes_layer(changes), _windows_layer(registration, grid)], crs=crs)
+
+
+def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
+    texts = {
+        name: np.array([getattr(one, name) for one in changes], dtype=object)
+        for name in ("kind", "commune", "commune_name")
+    }
+    numbers = {
+        name: np.array([getattr(one, name) for one in changes], dtype=np.float64)
+        for name in ("score", "area_m2", "length_m", "slope_deg", "tie_m")
+    }
+    return FeatureLayer(
+        name=LAYER,
+        kind="MultiPolygon",
+        shapes=_objects([one.polygon for one in changes]),
+        fields=texts | numbers,
+    )
+
+
+def _windows_layer(registration: Registration, grid: OutputGrid) -> FeatureLayer:
+    """Where each window was found, and how far off the field: the residual map."""
+    windows, gsd = registration.windows, registration.gsd_m
+    found = np.isfinite(registration.residual_px[:, 0])
+    state = np.where(registration.agreed, "agreed", np.where(found, "disagreed", "not found"))
+    east, south = registration.windows.displacement_px.T * gsd
+    return FeatureLayer(
+        name=WINDOWS_LAYER,
+        kind="Point",
+        shapes=np.asarray(shapely.points(_ground(windows.place_px, grid)), dtype=object),
+        fields={
+            "state": state.astype(object),
+            "east_m": east,
+            "north_m": -south,
+            "residual_m": np.hypot(*registration.residual_px.T) * gsd,
+        },
+    )
+
+
+def _polygon(rings: Sequence[Floats], grid: OutputGrid) -> BaseGeometry:
+    """Rings of pixel coordinates (exterior first; centres at integers) as a valid multipolygon."""
+    corners = [_ground(ring, grid) for ring in rings if len(ring) >= 3]
+    if not corners:
+        return shapely.MultiPolygon()
+    return _areas(shapely.make_valid(shapely.Polygon(corners[0], corners[1:])))
+
+
+def _seen_part(polygon: BaseGeometry, grid: OutputGrid, both_seen: Mask) -> BaseGeometry:
+    """What of a polygon was imaged on both dates."""
+    polygon = _areas(polygon & shapely.box(*grid.bounds))
+    if polygon.is_empty:
+        return polygon
+    west, south, east, north = polygon.bounds
+    (left, top), (right, bottom) = np.floor(grid.to_pixels(np.array([(west, north), (east, south)])))
+    rows = slice(int(max(top - 1, 0)), int(min(bottom + 2, grid.rows)))
+    cols = slice(int(max(left - 1, 0)), int(min(right + 2, grid.cols)))
+    unseen = ~both_seen[rows, cols]
+    if not unseen.any():
+        return polygon
+    corner = (grid.west + cols.start * grid.step_x, grid.north - rows.start * grid.step_y)
+    return _areas(polygon - traced(unseen, *corner, grid.step_x))
+
+
+def _areas(geometry: BaseGeometry) -> BaseGeometry:
+    """The polygons of a geometry as one multipolygon."""
+    parts = shapely.get_parts(shapely.get_parts(geometry))
+    return shapely.MultiPolygon([part for part in parts if part.geom_type == "Polygon"])
+
+
+def _shares(
+    polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]
+) -> list[tuple[CommuneRecord, float]]:
+    """Square metres of a polygon in each commune that it touches."""
+    cut = [(record, float((polygon & area).area)) for record, area in areas if polygon.intersects(area)]
+    return [(record, area) for record, area in cut if area > 0.0]
+
+
+def _by_commune(
+    changes: Sequence[Change], shares: Sequence[Sequence[tuple[CommuneRecord, float]]]
+) -> list[CommuneChanges]:
+    """The most changed commune first."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for change, shared in zip(changes, shares, strict=True):
+        for record, area in shared:
+            found.setdefault((record.code, record.name), []).append(area)
+        outside = change.area_m2 - sum(area for _, area in shared)
+        if outside > 0.01 * change.area_m2:
+            found.setdefault(("", ""), []).append(outside)
+    rows = [
+        CommuneChanges(code=code, name=name, changes=len(areas), area_m2=float(sum(areas)))
+        for (code, name), areas in found.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.area_m2, row.code))
+
+
+def _ground(at_px: Floats, grid: OutputGrid) -> Floats:
+    """(column, row) N×2, centres at integers, to metres of the work CRS."""
+    at = np.asarray(at_px, dtype=np.float64)
+    return np.stack(
+        [grid.west + (at[:, 0] + 0.5) * grid.step_x, grid.north - (at[:, 1] + 0.5) * grid.step_y], axis=-1
+    )
+
+
+def _in_crs(polygon: BaseGeometry, crs: str) -> BaseGeometry:
+    return shapely.make_valid(shapely.transform(polygon, point_transform(WGS84, crs)))
+
+
+def _objects(shapes: Sequence[BaseGeometry]) -> NDArray[np.object_]:
+    out = np.empty(len(shapes), dtype=object)
+    out[:] = shapes
+    return out

@@ -1,0 +1,153 @@
+"""What is compared: a flight as the house shows it, or a picture in a file, each laid on any grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import NotFound, SourceUnreadable
+from flycam.frame.flight import Flight, is_plane
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geodata.warp import ReferencePicture
+from flycam.geometry.planar import Bounds
+from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.export import source_zoom
+from flycam.mosaic.extent import OutputGrid, bounds_in, data_bounds
+from flycam.mosaic.resample import TileReader, resampled
+from flycam.pipeline.coverage import main_mosaic
+from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.workspace import Workspace
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+_BLOCK_PX = 1024
+_PICTURES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"}
+
+
+class Side(Protocol):
+    """One of the two that are compared.
+
+    name    as sentences call it
+    flight  the flight, None for a picture
+    is_live  whether it is a flight that was not finished: its photos lie off each other by metres
+    """
+
+    name: str
+    flight: Flight | None
+    is_live: bool
+
+    def gsd_m(self, crs: str) -> float:
+        """Side of its pixel, metres of a projected CRS."""
+
+    def bounds(self, crs: str) -> Bounds:
+        """(west, south, east, north) around its data in a CRS."""
+
+    def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
+        """(rgb, seen) of a window of a grid in a CRS; rgb is anything where nothing is seen."""
+
+    def terrain(self, crs: str) -> TerrainGrid | None:
+        """The terrain it was laid on, if that is known, no plane, and in this CRS."""
+
+
+class FlightSide:
+    """A flight's published revision: the finished one, else live."""
+
+    def __init__(self, workspace: Workspace, ref: str) -> None:
+        self.flight: Flight | None = workspace.catalog.flights.flight(ref)
+        self.name = self.flight.name
+        self._workspace, self._known = workspace, self.flight
+        self._mosaic = main_mosaic(workspace, self._known.flight_id)
+        self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
+        self.is_live = self._mosaic.revision == LIVE_REVISION
+        zoom = source_zoom(self._known.gsd_m, self._extent, self._mosaic)
+        self._tiles = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+
+    def gsd_m(self, crs: str) -> float:
+        """As ingested."""
+        return self._known.gsd_m
+
+    def bounds(self, crs: str) -> Bounds:
+        """Read off the masks."""
+        return bounds_in(self._extent, point_transform(WEB_MERCATOR, crs))
+
+    def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
+        """As `flycam export` writes it. Raises ObjectMissing, TileCorrupt."""
+        return resampled(self._tiles, grid, crs, corner, shape)
+
+    def terrain(self, crs: str) -> TerrainGrid | None:
+        """The finished revision's own surface, else what the flight was laid on."""
+        flight, dem_id = self._known, self._known.dem_id
+        if is_plane(flight.vertical_datum):
+            return None
+        if not self.is_live:
+            record = self._workspace.catalog.revisions.get(self._mosaic.mosaic_id, self._mosaic.revision)
+            dem_id = record.dem_id or dem_id
+        terrain = recorded_terrain(self._workspace, dem_id)
+        return terrain if terrain.work_crs == crs else None
+
+
+class PictureSide:
+    """A georeferenced picture in a file, of any CRS and pixel size."""
+
+    flight: Flight | None = None
+    is_live = False
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._picture = ReferencePicture(path)
+
+    def gsd_m(self, crs: str) -> float:
+        """Of its middle."""
+        return self._picture.pixel_m(crs)
+
+    def bounds(self, crs: str) -> Bounds:
+        """Of its rim, data or not."""
+        return bounds_in(self._picture.bounds_lonlat, point_transform(WGS84, crs))
+
+    def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
+        """Averaged where it is finer than the grid. Raises SourceUnreadable where the file is damaged."""
+        west, north = grid.west + corner[1] * grid.step_x, grid.north - corner[0] * grid.step_y
+        laid = self._picture.over(
+            (west, north - shape[0] * grid.step_y, west + shape[1] * grid.step_x, north), shape, crs
+        )
+        return laid.rgb, laid.valid
+
+    def terrain(self, crs: str) -> TerrainGrid | None:
+        """Nobody says."""
+        return None
+
+
+def open_side(workspace: Workspace, ref: str) -> Side:
+    """A flight by id or name, or a picture by its path. Raises NotFound, SourceUnreadable, CrsMissing."""
+    path = Path(ref)
+    if path.is_file():
+        return PictureSide(path)
+    if path.suffix.lower() in _PICTURES:
+        raise SourceUnreadable(
+            f"{ref}: there is no such file: check the path, or give a flight's name",
+            vi=f"{ref}: không có tệp này; hãy kiểm tra đường dẫn, hoặc ghi tên chuyến bay",
+        )
+    try:
+        return FlightSide(workspace, ref)
+    except NotFound as error:
+        raise NotFound(
+            f"{ref}: neither a flight with a mosaic nor a GeoTIFF ({error}); name one or the other",
+            vi=f"{ref}: không phải chuyến bay đã có bản đồ, cũng không phải tệp GeoTIFF; hãy ghi một trong "
+            "hai",
+        ) from error
+
+
+def laid(side: Side, grid: OutputGrid, crs: str) -> Picture:
+    """A side over a whole grid, block by block: rgb H×W×3 uint8, seen H×W bool."""
+    rgb = np.zeros((grid.rows, grid.cols, 3), np.uint8)
+    seen = np.zeros((grid.rows, grid.cols), np.bool_)
+    for row in range(0, grid.rows, _BLOCK_PX):
+        for col in range(0, grid.cols, _BLOCK_PX):
+            shape = (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
+            here = (slice(row, row + shape[0]), slice(col, col + shape[1]))
+            rgb[here], seen[here] = side.window(grid, crs, (row, col), shape)
+    return rgb, seen

@@ -1,0 +1,213 @@
+"""Before and after the storm laid on each other, against the drill's truth; and other places, refused.
+
+Each flight has its own wind, light and GNSS errors; both lie on one terrain model that is 3 m off. How far
+AFTER still lies off BEFORE once it is laid on it is told by the truth alone: patches of either mosaic are
+looked for in the true top view of their own date: nothing is correlated across the storm to judge what was.
+Ground within 5 m of what the storm changed is left out.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.drill.drill import write_drill
+from flycam.drill.relief import WORK_CRS
+from flycam.drill.terrain_model import typical_error
+from flycam.drill.truth import DrillTruth, read_truth
+from flycam.drill.world import drill_world
+from flycam.errors import NotRegistered
+from flycam.geodata.crs import point_transform
+from flycam.geodata.geotiff import write_geotiff
+from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.compare_grid import common_grid
+from flycam.pipeline.compare_sides import PictureSide, laid
+from tests.bench.finish_flights import finished
+from tests.bench.flights import ROOT
+from tests.bench.table import Row
+from tests.bench.truth_patches import PatchErrors, patch_errors
+
+SEEDS = (31, 32)
+ELSEWHERE = range(40, 50)
+GSD_M, PHOTOS, SIZE_PX = 0.25, (4, 5), (1100, 825)
+DEM_SHIFT_M = 3.0
+MOST_MEDIAN_PX, MOST_P95_PX = 1.0, 2.0
+_NEAR_CHANGE_M = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """One pair: how far AFTER lies off BEFORE, N places (metres), as it came and as it was laid."""
+
+    came_m: np.ndarray
+    laid_m: np.ndarray
+    registration: Registration
+    cpu_s: float
+
+    def words(self) -> str:
+        gsd = self.registration.gsd_m
+        came, now = (np.percentile(off, (50, 95)) / gsd for off in (self.came_m, self.laid_m))
+        return (
+            f"{came[0]:.1f} / {came[1]:.1f} px before, {now[0]:.2f} / {now[1]:.2f} px after "
+            f"({len(self.laid_m)} places; told {self.registration.rmse_m / gsd:.2f} px, "
+            f"{int(self.registration.agreed.sum())} of {len(self.registration.windows)} windows agree, "
+            f"{self.cpu_s:.1f} s of processor)"
+        )
+
+
+def measure() -> list[Row]:
+    """Stable ground of every pair, live and finished; pairs from different places."""
+    rows = [row for revision in ("final", "live") for row in _stable_ground(revision)]
+    return [*rows, _other_places()]
+
+
+def _stable_ground(revision: str) -> list[Row]:
+    pairs = {
+        seed: _judged(*(_mosaic(seed, after, revision) for after in (False, True)), seed) for seed in SEEDS
+    }
+    off = np.concatenate([one.laid_m / one.registration.gsd_m for one in pairs.values()])
+    notes = tuple(f"seed {seed}: {one.words()}" for seed, one in pairs.items())
+    return [
+        Row(
+            what=f"compare: {revision} mosaics on stable ground, {name}",
+            measured=f"{value:.2f} px",
+            peer=f"{GSD_M} m a pixel",
+            ratio=value,
+            required=most,
+            sense="at most",
+            notes=notes if name == "median" else (),
+        )
+        for name, value, most in (
+            ("median", float(np.median(off)), MOST_MEDIAN_PX),
+            ("p95", float(np.percentile(off, 95)), MOST_P95_PX),
+        )
+    ]
+
+
+def _other_places() -> Row:
+    """Each flight against the true top views of other valleys, which lie under the same coordinates."""
+    pairs = [(seed, other) for seed in SEEDS for other in ELSEWHERE]
+    said = []
+    for seed, other in pairs:
+        grid, before, after = _both(PictureSide(_view(other)), PictureSide(_mosaic(seed, True, "live")))
+        try:
+            coregister(*before, *after, gsd_m=grid.step_x, names=(f"valley {other}", f"flight {seed}"))
+        except NotRegistered as refused:
+            said.append(str(refused))
+    return Row(
+        what="compare: pairs from different places refused",
+        measured=f"{len(said)} of {len(pairs)}",
+        peer="-",
+        ratio=float(len(said)),
+        required=float(len(pairs)),
+        sense="at least",
+        notes=tuple(said[:2]),
+    )
+
+
+def _view(seed: int) -> Path:
+    """The true top view of a valley, painted over the ground of the flights."""
+    out = ROOT / "compare" / f"valley-{seed}.tif"
+    if not out.is_file():
+        facts = _truth(SEEDS[0], False).facts
+        bounds = tuple(facts["world_bounds_m"])
+        world = drill_world(bounds, facts["cell_m"], seed=seed, relief_m=facts["relief_m"], after=False)
+        write_geotiff(out, world.rgb, world.window.transform, WORK_CRS)
+    return out
+
+
+def _judged(before: Path, after: Path, seed: int) -> Judged:
+    grid, (before_rgb, before_seen), (after_rgb, after_seen) = _both(PictureSide(before), PictureSide(after))
+    started = time.process_time()
+    registration = coregister(
+        before_rgb, before_seen, after_rgb, after_seen, gsd_m=grid.step_x, names=("before", "after")
+    )
+    rgb, seen = laid_on(registration, after_rgb, after_seen)
+    cpu_s = time.process_time() - started
+    truths = _truth(seed, False), _truth(seed, True)
+    with tempfile.TemporaryDirectory(dir=ROOT) as folder:
+        paths = [Path(folder) / f"{name}.tif" for name in ("before", "came", "laid")]
+        pictures = ((before_rgb, before_seen), (after_rgb, after_seen), (rgb, seen))
+        for path, (picture, mask) in zip(paths, pictures, strict=True):
+            _write(path, picture, mask, grid)
+        search = {"search_m": 6.0}
+        ours = patch_errors(paths[0], truths[0], **search)
+        came, now = (patch_errors(path, truths[1], **search) for path in paths[1:])
+    changed = _changed(_truth_folder(seed, True))
+    return Judged(
+        came_m=_apart(ours, came, changed),
+        laid_m=_apart(ours, now, changed),
+        registration=registration,
+        cpu_s=cpu_s,
+    )
+
+
+def _apart(before: PatchErrors, after: PatchErrors, changed: shapely.Geometry) -> np.ndarray:
+    """Distances between both mosaics at the places where both were found, on stable ground."""
+    theirs = {tuple(place): offset for place, offset in zip(after.place_m, after.offset_m, strict=True)}
+    stable = ~shapely.intersects_xy(changed, before.place_m)
+    return np.array(
+        [
+            np.hypot(*(theirs[tuple(place)] - offset))
+            for place, offset in zip(before.place_m[stable], before.offset_m[stable], strict=True)
+            if tuple(place) in theirs
+        ]
+    )
+
+
+def _changed(folder: Path) -> shapely.Geometry:
+    """What the storm changed, and a rim around it, in the work CRS."""
+    document = json.loads((folder / "truth" / "changes.geojson").read_text(encoding="utf-8"))
+    shapes = [shapely.geometry.shape(feature["geometry"]) for feature in document["features"]]
+    ground = shapely.transform(np.array(shapes, dtype=object), point_transform("EPSG:4326", WORK_CRS))
+    return shapely.buffer(shapely.union_all(shapely.make_valid(ground)), _NEAR_CHANGE_M)
+
+
+def _both(before: PictureSide, after: PictureSide):
+    grid, _ = common_grid(before, after, WORK_CRS, None, "")
+    return grid, laid(before, grid, WORK_CRS), laid(after, grid, WORK_CRS)
+
+
+def _write(path: Path, rgb: np.ndarray, seen: np.ndarray, grid: OutputGrid) -> None:
+    values = np.where(seen[..., None], np.maximum(rgb, 1), 0).astype(np.uint8)
+    corner = (grid.step_x, 0.0, grid.west, 0.0, -grid.step_y, grid.north)
+    write_geotiff(path, values, corner, WORK_CRS, nodata=0)
+
+
+def _mosaic(seed: int, after: bool, revision: str) -> Path:
+    """The mosaic of a flight as a GeoTIFF, made once while the program stays as it is."""
+    folder = _truth_folder(seed, after)
+    name = f"compare-s{seed}-{'after' if after else 'before'}"
+    return getattr(finished(name, folder / "photos", folder / "dem.tif"), revision)
+
+
+def _truth(seed: int, after: bool) -> DrillTruth:
+    return read_truth(_truth_folder(seed, after))
+
+
+def _truth_folder(seed: int, after: bool) -> Path:
+    """The drill, rendered if it is not there."""
+    folder = ROOT / "compare" / f"s{seed}-{'after' if after else 'before'}"
+    if not (folder / "truth" / "truth.json").is_file():
+        print(f"rendering {PHOTOS[0] * PHOTOS[1]} photos into {folder} …", flush=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        error = typical_error(seed, DEM_SHIFT_M)
+        write_drill(
+            folder,
+            seed=seed,
+            after=after,
+            gsd_m=GSD_M,
+            photos=PHOTOS,
+            size_px=SIZE_PX,
+            dem_shift_m=error.shift_m,
+            dem_error_m=error.sigma_m,
+            dem_error_length_m=error.length_m,
+        )
+    return folder

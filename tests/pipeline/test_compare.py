@@ -1,0 +1,318 @@
+"""`compare`: what two pictures have in common is laid on each other, and every candidate lies where it is."""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from rasterio.warp import Resampling, calculate_default_transform, reproject
+
+from flycam.answers.compared import of_compare
+from flycam.catalog.records import CommuneRecord
+from flycam.errors import (
+    CrsMissing,
+    InputUnusable,
+    NotFound,
+    NotRegistered,
+    OptionUnusable,
+    SourceUnreadable,
+)
+from flycam.geodata.crs import transform_points
+from flycam.geodata.geotiff import write_geotiff
+from flycam.pipeline.compare import compare
+from tests.analysis.ground import field, ground, moved, other_light
+from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
+
+SHIFT_PX = (9.0, -6.0)
+
+
+@pytest.fixture(scope="module")
+def scenes() -> tuple[np.ndarray, np.ndarray]:
+    """Ground before, and the same after in other light and off by SHIFT_PX."""
+    before = ground(1, 900)
+    return before, other_light(moved(before, field(before.shape[:2], SHIFT_PX)))
+
+
+@pytest.fixture
+def files(scenes, tmp_path) -> tuple[str, str]:
+    before, after = scenes
+    return str(picture(tmp_path / "before.tif", before)), str(picture(tmp_path / "after.tif", after))
+
+
+@pytest.fixture
+def workspace(make_house):
+    return make_house().workspace
+
+
+def _communes(workspace, *easts: float) -> None:
+    """Communes side by side, borders at metres east of WEST."""
+    records = []
+    for number, (left, right) in enumerate(pairwise(easts)):
+        corners = [(left, -400.0), (right, -400.0), (right, 100.0), (left, 100.0)]
+        ring = np.add(corners, (WEST, NORTH))
+        polygon = shapely.Polygon(transform_points(ring, CRS, "EPSG:4326"))
+        records.append(
+            CommuneRecord(
+                code=f"0{number}",
+                name=f"Xã {number}",
+                valid_from=date(2025, 7, 1),
+                wkb=shapely.to_wkb(polygon),
+                area_m2=(right - left) * 500.0,
+                search_name=f"xa {number}",
+            )
+        )
+    workspace.catalog.boundaries.put_communes(records)
+
+
+def _aoi(path: Path, *corners: tuple[float, float]) -> Path:
+    """A polygon, metres from the pictures' upper left corner (east, south)."""
+    ring = np.add(np.multiply(corners, (1.0, -1.0)), (WEST, NORTH))
+    degrees = transform_points(ring, CRS, "EPSG:4326")
+    feature = {
+        "type": "Feature",
+        "properties": {},
+        "geometry": shapely.geometry.mapping(shapely.Polygon(degrees)),
+    }
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    return path
+
+
+def test_after_is_laid_on_before_and_what_it_says_is_written(workspace, files, tmp_path, scenes):
+    finder = Finder()
+    out = tmp_path / "changes.gpkg"
+    done = compare(workspace, *files, out, finder)
+    pair = finder.pairs[0]
+    registration = done.registration
+    assert registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.1)
+    # the pair shows the same ground: edges of both lie on each other
+    both = pair.both_seen[100:-100, 100:-100]
+    one, other = (a[100:-100, 100:-100].mean(axis=2)[both] for a in (pair.before_rgb, pair.after_rgb))
+    best = np.corrcoef(scenes[0].mean(axis=2).ravel(), other_light(scenes[0]).mean(axis=2).ravel())[0, 1]
+    assert np.corrcoef(one, other)[0, 1] > 0.95 * best
+    assert finder.stable[0].shape == pair.before_seen.shape and finder.stable[0].mean() > 0.5
+    assert np.isnan(pair.heights_m).all()
+    meta, _, wkb, values = pyogrio.raw.read(out, layer="registration")
+    assert meta["crs"] == CRS
+    fields = dict(zip(meta["fields"], values, strict=True))
+    agreed = fields["state"] == "agreed"
+    assert agreed.sum() == registration.agreed.sum()
+    assert np.median(fields["east_m"][agreed]) == pytest.approx(SHIFT_PX[0] * GSD_M, abs=0.1)
+    at = shapely.get_coordinates(shapely.from_wkb(wkb)) - (WEST, NORTH)
+    assert (at[:, 0] > 0).all() and (at[:, 0] < 225).all() and (at[:, 1] < 0).all()
+
+
+def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 100.0, 300.0)
+    over_border = Found(square((340 - 0.5, 200 - 0.5), 80.0))
+    inside = Found(square((600 - 0.5, 600 - 0.5), 40.0), kind="flood", score=0.9)
+    out = tmp_path / "changes.gpkg"
+    done = compare(workspace, *files, out, Finder([over_border, inside]))
+    meta, _, wkb, values = pyogrio.raw.read(out, layer="changes")
+    fields = dict(zip(meta["fields"], values, strict=True))
+    assert list(fields["kind"]) == ["flood", "landslide"], "the likeliest first"
+    assert fields["area_m2"] == pytest.approx([100.0, 400.0])
+    assert list(fields["commune"]) == ["01", "00"], "most of it decides"
+    assert list(fields["commune_name"]) == ["Xã 1", "Xã 0"]
+    west, south, east, north = shapely.bounds(shapely.from_wkb(wkb[1]))
+    assert (west - WEST, NORTH - north) == pytest.approx((85.0, 50.0), abs=0.01)
+    assert (east - west, north - south) == pytest.approx((20.0, 20.0))
+    rows = {row.code: row for row in done.by_commune}
+    assert rows["00"].area_m2 == pytest.approx(300.0, rel=0.01) and rows["00"].changes == 1
+    assert rows["01"].area_m2 == pytest.approx(200.0, rel=0.01) and rows["01"].changes == 2
+
+
+def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 100.0)
+    finder = Finder([Found(square((600.0, 600.0), 40.0))])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
+    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1)]
+    assert done.changes[0].commune == ""
+    answer, _ = of_compare(done)
+    assert answer["by_commune"][0]["code"] is None
+
+
+def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 100.0, 160.0)
+    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (190, 60), (190, 160), (60, 160))
+    finder = Finder([Found(square((-500.0, -500.0), 3000.0), kind="other")])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
+    assert done.common_m2 == pytest.approx(130 * 100, rel=0.01)
+    assert sum(row.area_m2 for row in done.by_commune) == pytest.approx(done.common_m2, rel=0.01)
+    assert {row.code for row in done.by_commune} == {"00", "01", ""}
+
+
+def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tmp_path):
+    before, after = scenes
+    hole = (slice(300, 500), slice(300, 500))
+    files = (
+        str(picture(tmp_path / "b.tif", before, hole=hole)),
+        str(picture(tmp_path / "a.tif", after)),
+    )
+    finder = Finder([Found(square((300.0, 300.0), 400.0))])
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
+    cut = shapely.box(WEST + 75.5, NORTH - 124.5, WEST + 124.5, NORTH - 75.5)
+    assert done.changes[0].polygon.intersection(cut).area == 0.0
+    assert done.changes[0].area_m2 == pytest.approx(100.0**2 - 50.0**2, rel=0.03)
+
+
+def test_geojson_states_degrees(workspace, files, tmp_path):
+    out = tmp_path / "changes.geojson"
+    compare(workspace, *files, out, Finder([Found(square((600.0, 600.0), 40.0))]))
+    document = json.loads(out.read_text())
+    assert "CRS84" in json.dumps(document["crs"])
+    properties = document["features"][0]["properties"]
+    assert {"kind", "score", "area_m2", "commune"} <= set(properties)
+
+
+def test_another_crs_and_another_pixel_are_compared_at_the_coarser(workspace, files, scenes, tmp_path):
+    before = scenes[0]
+    transform, width, height = calculate_default_transform(
+        CRS, "EPSG:4326", 900, 900, WEST, NORTH - 225, WEST + 225, NORTH, resolution=0.6 / 111_000
+    )
+    other = np.zeros((3, height, width), np.uint8)
+    reproject(
+        np.moveaxis(before, -1, 0),
+        other,
+        src_transform=(GSD_M, 0, WEST, 0, -GSD_M, NORTH),
+        src_crs=CRS,
+        dst_transform=transform,
+        dst_crs="EPSG:4326",
+        resampling=Resampling.average,
+    )
+    write_geotiff(
+        tmp_path / "sat.tif", np.moveaxis(other, 0, -1), tuple(transform)[:6], "EPSG:4326", nodata=0
+    )
+    done = compare(workspace, str(tmp_path / "sat.tif"), files[1], tmp_path / "c.gpkg", Finder())
+    assert done.crs == CRS
+    assert 0.5 < done.gsd_m < 0.62
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
+
+
+def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
+    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
+    write_geotiff(
+        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
+    )
+    finder = Finder()
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder, dem=tmp_path / "dem.tif")
+    heights = finder.pairs[0].heights_m
+    assert np.isfinite(heights).all()
+    assert np.diff(heights, axis=1).mean() == pytest.approx(GSD_M, rel=0.01)
+    assert not any("terrain" in english for english, _ in done.remarks)
+
+
+def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
+    done = compare(workspace, files[0], files[0], tmp_path / "c.gpkg", Finder())
+    assert done.registration.shift_m == pytest.approx((0.0, 0.0), abs=0.01)
+    assert done.registration.rmse_m < 0.01
+    assert pyogrio.read_info(tmp_path / "c.gpkg", layer="changes")["features"] == 0
+
+
+def test_a_twentieth_in_common_is_compared_and_said(workspace, scenes, tmp_path):
+    big, off = ground(2, 2480), 1080
+    one = str(picture(tmp_path / "b.tif", big[:1400, :1400]))
+    corner = {"west": WEST + off * GSD_M, "north": NORTH - off * GSD_M}
+    other = str(picture(tmp_path / "a.tif", other_light(big)[off:, off:], **corner))
+    done = compare(workspace, one, other, tmp_path / "c.gpkg", Finder())
+    assert done.common_m2 == pytest.approx((320 * GSD_M) ** 2, rel=0.05)
+    assert any("only some" in english for english, _ in done.remarks)
+
+
+# -- what cannot be compared ------------------------------------------------------------------
+
+
+def test_no_ground_in_common(workspace, files, scenes, tmp_path):
+    far = str(picture(tmp_path / "far.tif", scenes[1], west=WEST + 5000.0))
+    with pytest.raises(NotRegistered, match="no ground in common"):
+        compare(workspace, files[0], far, tmp_path / "c.gpkg", Finder())
+    assert not (tmp_path / "c.gpkg").exists()
+
+
+def test_another_place_under_the_same_coordinates(workspace, files, tmp_path):
+    other = str(picture(tmp_path / "other.tif", ground(5, 900)))
+    with pytest.raises(NotRegistered, match=r"before\.tif and other\.tif"):
+        compare(workspace, files[0], other, tmp_path / "c.gpkg", Finder())
+    assert not (tmp_path / "c.gpkg").exists()
+
+
+def test_a_before_image_twenty_times_coarser(workspace, files, scenes, tmp_path):
+    coarse = scenes[0][::20, ::20]
+    sat = str(picture(tmp_path / "sat.tif", np.ascontiguousarray(coarse), gsd_m=20 * GSD_M))
+    with pytest.raises(NotRegistered, match=r"sat\.tif: is 20 times coarser than after\.tif"):
+        compare(workspace, sat, files[1], tmp_path / "c.gpkg", Finder())
+
+
+def test_an_area_without_crs(workspace, files, tmp_path):
+    shapes = np.array([shapely.to_wkb(shapely.box(WEST, NORTH - 100, WEST + 100, NORTH))], dtype=object)
+    path = tmp_path / "aoi.shp"
+    with pytest.warns(UserWarning, match="crs"):
+        pyogrio.raw.write(
+            path, shapes, [np.array([1])], ["n"], geometry_type="Polygon", driver="ESRI Shapefile"
+        )
+    with pytest.raises(CrsMissing, match=r"aoi\.shp"):
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=path)
+
+
+def test_an_area_beside_the_pictures(workspace, files, tmp_path):
+    aoi = _aoi(tmp_path / "aoi.geojson", (5000, 0), (5100, 0), (5100, 100))
+    with pytest.raises(InputUnusable, match=r"aoi\.geojson"):
+        compare(workspace, *files, tmp_path / "c.gpkg", Finder(), aoi=aoi)
+
+
+@pytest.mark.parametrize(
+    ("before", "error", "said"),
+    [
+        ("nowhere.tif", SourceUnreadable, "no such file"),
+        ("no-flight", NotFound, "neither a flight"),
+    ],
+)
+def test_what_is_not_there(workspace, files, tmp_path, before, error, said):
+    with pytest.raises(error, match=said):
+        compare(workspace, before, files[1], tmp_path / "c.gpkg", Finder())
+
+
+def test_a_file_that_is_no_picture(workspace, files, tmp_path):
+    path = tmp_path / "text.tif"
+    path.write_text("no picture")
+    with pytest.raises(SourceUnreadable, match=r"text\.tif"):
+        compare(workspace, str(path), files[1], tmp_path / "c.gpkg", Finder())
+
+
+@pytest.mark.parametrize("name", ["changes.shp", "changes"])
+def test_an_output_of_another_format(workspace, files, tmp_path, name):
+    with pytest.raises(OptionUnusable, match=r"\.gpkg"):
+        compare(workspace, *files, tmp_path / name, Finder())
+
+
+def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, files, tmp_path):
+    finder = Finder()
+    with pytest.raises(InputUnusable, match="folder"):
+        compare(workspace, *files, tmp_path / "none" / "c.gpkg", finder)
+    assert not finder.pairs
+
+
+# -- flights ----------------------------------------------------------------------------------
+
+
+def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
+    from flycam.pipeline.export import export_flight
+
+    house = make_house(drill)
+    report = house.ingest(drill.photos, "trước")
+    exported = export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
+    finder = Finder()
+    done = compare(house.workspace, "trước", str(exported.path), tmp_path / "c.gpkg", finder)
+    assert done.crs == report.flight.work_crs
+    assert done.gsd_m == pytest.approx(report.flight.gsd_m, rel=0.01)
+    assert np.hypot(*done.registration.shift_m) < 0.1
+    assert np.isfinite(finder.pairs[0].heights_m).mean() > 0.9
+    answer, lines = of_compare(done, "vi")
+    assert answer["registration"]["ok"] is True and answer["changes"] == 0
+    assert "ha có ảnh ở cả hai ngày" in lines[0]
+    assert any(said.startswith("trước: live") for said in answer["warnings"])
