@@ -9,6 +9,7 @@ misregistration, and the lean of trees and roofs away from whichever photo shows
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ _CLOUD_COLOUR = np.array([1.0, 0.97, 0.90], np.float32)
 _CLOUD_SEEN = 0.3
 _GLINT_SEEN = 0.25
 _PHOTO_M = 45.0
+_UNEVEN = 0.04
 _MOST_LEAN_M = 2.5
 
 
@@ -40,6 +42,7 @@ class Air:
     clouds      0 to 1, how much of the light their shadows take
     glint       linear radiance that the sun adds on water, where it does
     gain        exposure and white balance, factors of red, green, blue
+    uneven      1-sigma of how they differ from photo to photo
     noise_dn    1-sigma of the sensor, 0-255
     blur_px     1-sigma
     shift_px    1-sigma of what a registration left, pixels
@@ -51,6 +54,7 @@ class Air:
     clouds: float = 0.0
     glint: float = 0.0
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    uneven: float = 0.0
     noise_dn: float = 0.0
     blur_px: float = 0.0
     shift_px: float = 0.0
@@ -74,6 +78,7 @@ class ViewPair:
 
     heights_m  float32: what a 10 m terrain model from before the storm says, metres
     change     uint8: 1 landslide, 2 flood; confuser: Confuser numbers
+    old_water  bool: the river showed there before
     """
 
     seed: int
@@ -83,6 +88,7 @@ class ViewPair:
     heights_m: Singles
     change: NDArray[np.uint8]
     confuser: NDArray[np.uint8]
+    old_water: NDArray[np.bool_]
 
 
 def drawn_air(seed: int, *, first: bool) -> Air:
@@ -94,6 +100,7 @@ def drawn_air(seed: int, *, first: bool) -> Air:
         clouds=draw.uniform(0.3, 0.75) if draw.random() < 0.6 else 0.0,
         glint=draw.uniform(0.2, 0.7) if draw.random() < 0.6 else 0.0,
         gain=(exposure * (1.0 + warm), exposure, exposure * (1.0 - warm)),
+        uneven=_UNEVEN,
         noise_dn=draw.uniform(1.5, 4.0),
         blur_px=draw.uniform(0.35, 0.8),
         shift_px=0.0 if first else draw.uniform(0.2, 0.6),
@@ -117,6 +124,7 @@ def view_pair(
         heights_m=_known_heights(old.valley, old.window, seed),
         change=new.change,
         confuser=np.zeros_like(new.change) if new.confuser is None else new.confuser,
+        old_water=old.cover == Cover.WATER,
     )
 
 
@@ -132,7 +140,7 @@ def photographed(world: DrillWorld, air: Air, seed: int) -> TopView:
     glint = air.glint * wet * np.clip(ripple - 0.3, 0.0, 1.5)
     haze = np.clip(air.haze * (1.0 + 0.45 * smooth_noise(east, north, 350.0, seed, "haze")), 0.0, 0.6)
     linear = LINEAR[moved] * (1.0 - cloud[..., None] * _CLOUD_COLOUR) + glint[..., None]
-    uneven = 1.0 + 0.04 * smooth_noise(east, north, 120.0, seed, "uneven")
+    uneven = 1.0 + air.uneven * smooth_noise(east, north, 120.0, seed, "uneven")
     linear = linear * (1.0 - haze[..., None]) + haze[..., None] * HAZE_COLOUR * (1.0 - 0.5 * cloud[..., None])
     linear *= np.array(air.gain, np.float32) * uneven[..., None]
     rgb = ENCODED[np.clip(linear * 4095.0, 0, 4095).astype(np.uint16)]
@@ -173,7 +181,7 @@ def _sensed(rgb: NDArray[np.uint8], air: Air, seed: int) -> NDArray[np.uint8]:
 
 def _above(share: float) -> float:
     """The value that smooth noise exceeds on about this share of the ground."""
-    return float(np.sqrt(-2.0 * np.log(max(2.0 * share, 1e-6)))) if share > 0.0 else np.inf
+    return NormalDist().inv_cdf(1.0 - share) if share > 0.0 else np.inf
 
 
 def _known_heights(valley: Valley, window: Window, seed: int) -> Singles:

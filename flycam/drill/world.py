@@ -28,6 +28,7 @@ from flycam.drill.works import lay_roads, marked_houses, new_houses, new_roads, 
 
 _BAND_ROWS = 128
 _THREADS = 2
+_TURNED_OVER = 104_729
 SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
 SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)
 
@@ -98,7 +99,8 @@ def drill_world(
         marked_houses(bare.confuser, window, built)
         bare.confuser[bare.change > 0] = 0
     sun = between.sun if between is not None else SUN_AFTER if after else SUN_BEFORE
-    rgb = _picture(valley, window, surface, top, parcel, sun, between)
+    new = (bare.confuser > 0) | (bare.change > 0)
+    rgb = _picture(valley, window, surface, top, parcel, sun, between, new)
     return DrillWorld(
         window=window,
         valley=valley,
@@ -171,8 +173,9 @@ def _picture(
     parcel: Singles,
     sun: Sun,
     between: Between | None,
+    new: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    """The lit orthophoto, band by band."""
+    """The lit orthophoto, band by band; ground that is `new` since the other date has clods of its own."""
     lit = lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
 
@@ -182,6 +185,8 @@ def _picture(
         place = (along.astype(np.float32), across.astype(np.float32))
         bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed)
         if between is not None:
+            turned = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER)
+            bare[new[rows]] = turned[new[rows]]
             bare = in_season(bare, top[rows], parcel[rows], band, between)
         rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from flycam.analysis.pair import ImagePair
 from flycam.drill.relief import CENTRE_M
 from flycam.drill.topview import ViewPair, view_pair
 
@@ -61,3 +62,15 @@ DEVELOPMENT_STORM = _scenes(
     501, ((700.0, 0.5),) * 14 + ((500.0, 0.3),) * 4 + ((360.0, 0.15),) * 2, storm=True
 )
 DEVELOPMENT_CALM = _scenes(601, ((1000.0, 0.5),) * 8 + ((500.0, 0.3),) * 2, storm=False)
+
+
+def image_pair(pair: ViewPair) -> ImagePair:
+    """What the detector gets of a pair of views."""
+    return ImagePair(
+        before_rgb=pair.before.rgb,
+        after_rgb=pair.after.rgb,
+        before_seen=pair.before.seen,
+        after_seen=pair.after.seen,
+        gsd_m=pair.window.cell_m,
+        heights_m=pair.heights_m,
+    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ _NUMBER = {"landslide": 1, "flood": 2}
 _HALF = 0.5
 _MOST_OF_IT = 0.3
 _BINS = 10
-_OTHER = (Confuser.ROAD, Confuser.CUTTING, Confuser.HOUSE, Confuser.CLEARED)
+OTHER = (Confuser.ROAD, Confuser.CUTTING, Confuser.HOUSE, Confuser.CLEARED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,6 +74,20 @@ class Score:
     confused: Counter[str] = field(default_factory=Counter)
     sizes: list[tuple[float, bool]] = field(default_factory=list)
 
+    def add(self, other: Score) -> None:
+        """Count another score into this one."""
+        self.km2 += other.km2
+        for kind, tally in other.tallies.items():
+            for one in fields(Tally):
+                setattr(
+                    self.tallies[kind],
+                    one.name,
+                    getattr(self.tallies[kind], one.name) + getattr(tally, one.name),
+                )
+        self.judged += other.judged
+        self.sizes += other.sizes
+        self.confused += other.confused
+
     @property
     def false_per_km2(self) -> float:
         return sum(not right for _, right in self.judged) / self.km2
@@ -102,7 +116,7 @@ def add_scene(score: Score, pair: ViewPair, candidates: Iterable[Found]) -> list
     cell_m2 = pair.window.cell_m**2
     seen = pair.before.seen & pair.after.seen
     change = np.where(seen, pair.change, 0)
-    real = np.isin(pair.confuser, _OTHER) | (change > 0)
+    real = np.isin(pair.confuser, OTHER) | (change > 0)
     score.km2 += float(seen.sum()) * cell_m2 / 1e6
     drawn = {kind: np.zeros(change.shape, bool) for kind in KINDS}
     objects = {kind: _objects(change == _NUMBER[kind], cell_m2) for kind in KINDS}

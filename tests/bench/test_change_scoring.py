@@ -16,7 +16,7 @@ def square(col: float, row: float, side: float) -> np.ndarray:
 
 def pair_of(change: np.ndarray, after: np.ndarray | None = None) -> ViewPair:
     rng = np.random.default_rng(1)
-    rgb = rng.integers(80, 90, (*change.shape, 3)).astype(np.uint8)
+    rgb = rng.integers(60, 120, (*change.shape, 1)).repeat(3, -1).astype(np.uint8)
     clear = np.zeros(change.shape, bool)
     view = TopView(rgb=rgb, seen=~clear, clouded=clear, glinting=clear)
     changed = TopView(rgb=rgb if after is None else after, seen=~clear, clouded=clear, glinting=clear)
@@ -28,6 +28,7 @@ def pair_of(change: np.ndarray, after: np.ndarray | None = None) -> ViewPair:
         heights_m=np.zeros(change.shape, np.float32),
         change=change,
         confuser=np.zeros_like(change),
+        old_water=clear,
     )
 
 
@@ -115,8 +116,8 @@ def test_peers_see_what_anyone_sees(name: str) -> None:
     change[60:100, 60:100] = 1
     pair = pair_of(change)
     rng = np.random.default_rng(2)
-    after = np.clip(pair.before.rgb.astype(int) * 2 + rng.integers(-2, 3, pair.before.rgb.shape), 0, 255)
-    texture = rng.integers(60, 200, (40, 40, 3))
+    after = np.clip(pair.before.rgb.astype(int) + 20 + rng.integers(-2, 3, pair.before.rgb.shape), 0, 255)
+    texture = rng.integers(200, 225, (40, 40, 3))
     after[60:100, 60:100] = texture
     found = peer_candidates(name, pair_of(change, after.astype(np.uint8)))
     assert len(found) >= 1

@@ -57,9 +57,11 @@ def test_each_confuser_is_there_and_says_what_is_seen(before: DrillWorld) -> Non
     bare = np.isin(world.confuser, (Confuser.CUTTING, Confuser.CLEARED))
     soil = np.isin(world.cover, (Cover.CUTTING, Cover.PLOUGHED, Cover.CROWN, Cover.ROOF))
     assert soil[bare].mean() > 0.97
-    same = (world.confuser == 0) & (world.change == 0)
+    other = ((world.confuser > 0) | (world.change > 0)).astype(np.uint8)
     # crowns of trees that stood on changed ground hung over its edge
-    assert (world.cover == before.cover)[same].mean() > 0.98
+    same = (cv2.dilate(other, np.ones((11, 11), np.uint8)) == 0) & (before.cover != Cover.WATER)
+    assert same.mean() > 0.1
+    assert (world.cover == before.cover)[same].mean() > 0.999
 
 
 def test_a_flood_is_as_deep_as_asked(before: DrillWorld) -> None:
