@@ -136,7 +136,7 @@ def photographed(world: DrillWorld, air: Air, seed: int) -> TopView:
     ripple = smooth_noise(east, north, 45.0, seed, "glint")
     ripple += 0.4 * smooth_noise(east, north, 1.7, seed, "ripple")
     wet = np.isin(world.cover, (Cover.WATER, Cover.FLOOD)).astype(np.float32)
-    wet = cv2.remap(wet, *offsets, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    wet = np.asarray(cv2.remap(wet, *offsets, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32)
     glint = air.glint * wet * np.clip(ripple - 0.3, 0.0, 1.5)
     haze = np.clip(air.haze * (1.0 + 0.45 * smooth_noise(east, north, 350.0, seed, "haze")), 0.0, 0.6)
     linear = LINEAR[moved] * (1.0 - cloud[..., None] * _CLOUD_COLOUR) + glint[..., None]
@@ -158,7 +158,7 @@ def _moved(world: DrillWorld, air: Air, seed: int) -> tuple[NDArray[np.uint8], t
     east, north, cell = world.window.eastings, world.window.northings, world.window.cell_m
     col, row = (a.astype(np.float32) for a in np.meshgrid(*(np.arange(n) for n in world.window.shape[::-1])))
     above = np.clip(world.surface_m - world.ground_m, 0.0, 20.0)
-    above = cv2.blur(above, (3, 3)) / cell
+    above = np.asarray(cv2.blur(above, (3, 3)) / cell, np.float32)
     # each photo shows its own patch of the mosaic, all of it leaning one way
     i, j = (np.floor(a / _PHOTO_M).astype(np.int64) for a in np.meshgrid(east, north))
     angle = 2.0 * np.pi * hash_unit(i, j, seed, "seen from")

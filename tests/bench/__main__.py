@@ -2,10 +2,10 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles live live-speed live-memory adjust, and of a finished
-revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams finish-reference
-finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only
-if something did not run.
+Rows: rectify ingest position memory inspect tiles live live-speed live-memory adjust compare-changes, and of
+a finished revision finish-accuracy finish-poses finish-sigma finish-time finish-memory finish-seams
+finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
+not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from tests.bench import (
     adjust,
     bench_rectify,
     bench_tiles,
+    compare_changes,
     finish,
     ingest,
     inspect_photos,
@@ -103,6 +104,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "live-speed": lambda _: live_speed.measure(),
     "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
+    "compare-changes": lambda _: compare_changes.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 

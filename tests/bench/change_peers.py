@@ -1,4 +1,9 @@
-"""What an analyst would otherwise do: plain difference, SSIM, IR-MAD. Peers, written as their papers say.
+"""What an analyst would otherwise do: plain difference, SSIM, IR-MAD, farq; written as their papers say.
+
+farq 0.1.5.1 (MIT) has two ways for change: water masks from near-infrared bands, which no flight has, and
+`ml.detect_changes_ml`, which without a model of the user's own is |difference| > 0.5 of its values, band by
+band. That rule is written here, on reflectances of 0 to 1; `python -m tests.bench.change_farq` installs farq
+into an environment of its own and checks that it says the same.
 
 All work on the same pictures at half a metre, brought to the same mean and spread band by band, and share one
 clean-up: opened and closed by 1.5 m, objects of 200 m² and more. None of them knows kinds; the analyst's
@@ -20,6 +25,7 @@ _WORK_M = 0.5
 _STEEP = np.tan(np.radians(15.0))
 _CHI2_999 = 16.27  # 99.9 % of chi-square with three degrees of freedom
 _ITERATIONS = 30
+_FARQ_THRESHOLD = 0.5
 
 
 def plain_difference(before: np.ndarray, after: np.ndarray, seen: np.ndarray) -> np.ndarray:
@@ -73,10 +79,16 @@ def ir_mad(before: np.ndarray, after: np.ndarray, seen: np.ndarray) -> np.ndarra
     return out
 
 
+def farq(before: np.ndarray, after: np.ndarray, _seen: np.ndarray) -> np.ndarray:
+    """farq's rule without a model, of any band."""
+    return (np.abs(after / 255.0 - before / 255.0) > _FARQ_THRESHOLD).any(-1)
+
+
 PEERS: dict[str, Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]] = {
     "plain difference": plain_difference,
     "SSIM": ssim,
     "IR-MAD": ir_mad,
+    "farq": farq,
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from flycam.drill.between import Confuser
 from flycam.drill.topview import TopView, ViewPair
 from flycam.drill.window import Window
-from tests.bench.change_peers import PEERS, peer_candidates
+from tests.bench.change_peers import peer_candidates
 from tests.bench.change_scoring import Score, add_scene, expected_calibration_error, found_of
 
 
@@ -110,7 +110,7 @@ def test_calibration_error_of_honest_and_boastful_scores() -> None:
     assert expected_calibration_error([(1.0, False)] * 9 + [(1.0, True)]) == pytest.approx(0.9)
 
 
-@pytest.mark.parametrize("name", PEERS)
+@pytest.mark.parametrize("name", ["plain difference", "SSIM", "IR-MAD"])
 def test_peers_see_what_anyone_sees(name: str) -> None:
     change = np.zeros((160, 160), np.uint8)
     change[60:100, 60:100] = 1
