@@ -47,6 +47,7 @@ class Cover(IntEnum):
     CROWN = 18
     SCAR = 19
     FLOOD = 20
+    CUTTING = 21
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -35,6 +35,7 @@ _PALETTE: dict[Cover, tuple[tuple[int, int, int], tuple[float, float, float]]] =
     Cover.CROWN: ((66, 88, 40), (0.05, 0.10, 0.13)),
     Cover.SCAR: ((158, 110, 76), (0.09, 0.07, 0.05)),
     Cover.FLOOD: ((136, 112, 84), (0.05, 0.015, 0.008)),
+    Cover.CUTTING: ((152, 108, 76), (0.10, 0.09, 0.06)),
 }
 _ROOFS = np.array(
     [

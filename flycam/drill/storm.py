@@ -14,7 +14,7 @@ FLOOD_DEPTH_M = 3.4
 _START_STEP_M = 62.0
 _START_SLOPE = 0.72
 _STEP_M = 2.0
-_LONGEST_STEPS = 160
+_LONGEST_M = 320.0
 _FLATTEST = 0.16
 _CUT_M = 2.2
 _PILE_M = 1.6
@@ -27,20 +27,23 @@ def with_scars(fields: Fields) -> Fields:
     moved = np.zeros(height.shape, np.float32)
     easts, norths = fields.node_coordinates
     for number, (east, north) in enumerate(_starts(fields)):
-        path = _flow(fields, east, north)
+        path = flow_path(fields, east, north)
         share = np.linspace(0.0, 1.0, len(path))
         size = 0.75 + 0.6 * hash_unit(np.array([number]), np.array([3]), fields.valley.seed, "size")[0]
         width = size * (
             4.5 + 7.0 * np.minimum(share * 4.0, 1.0) + 7.0 * np.clip(share - 0.75, 0.0, 1.0) * 4.0
         )
-        _spread(scar, moved, easts, norths, path, width, share)
+        spread_path(scar, moved, easts, norths, path, width, share)
     return fields.with_values(scar=scar, moved=moved)
 
 
 def after_storm(
-    height: Singles, cover: NDArray[np.uint8], fields: Fields, window: Window
+    height: Singles, cover: NDArray[np.uint8], fields: Fields, window: Window, flood_m: float = FLOOD_DEPTH_M
 ) -> tuple[Singles, NDArray[np.uint8]]:
-    """Height and cover of the ground of one band after the storm; `fields` carry the scars."""
+    """Height and cover of the ground of one band after the storm; `fields` carry the scars.
+
+    flood_m  how high the river stands above its usual level, metres; 0: no flood
+    """
     east, north = window.eastings, window.northings
     seed = fields.valley.seed
     along, _ = fields.valley.coordinates(east[None, :], north[:, None])
@@ -52,7 +55,9 @@ def after_storm(
     failed = fields.at("height", east, north) + fields.at("moved", east, north) + rubble
     height = np.where(inside, failed, height)
     cover = np.where(inside, np.uint8(Cover.SCAR), cover)
-    level = np.asarray(fields.valley.river_height(along) + FLOOD_DEPTH_M, np.float32)
+    if flood_m <= 0.0:
+        return height.astype(np.float32), cover
+    level = np.asarray(fields.valley.river_height(along) + flood_m, np.float32)
     low = (height < level) & (np.abs(fields.at("river", east, north)) < 120.0)
     return np.where(low, level, height).astype(np.float32), np.where(low, np.uint8(Cover.FLOOD), cover)
 
@@ -78,13 +83,13 @@ def _starts(fields: Fields) -> list[tuple[float, float]]:
     return list(zip(east[fails].tolist(), north[fails].tolist(), strict=True))
 
 
-def _flow(fields: Fields, east: float, north: float) -> Floats:
+def flow_path(fields: Fields, east: float, north: float, longest_m: float = _LONGEST_M) -> Floats:
     """Path of a slide, K×2, from its head down the steepest slope with some momentum."""
     height = fields.values["height"]
     easts, norths = fields.node_coordinates
     heading = np.zeros(2)
     path = [(east, north)]
-    for _ in range(_LONGEST_STEPS):
+    for _ in range(round(longest_m / _STEP_M)):
         col = int((path[-1][0] - easts[0]) / FIELD_STEP_M)
         row = int((path[-1][1] - norths[0]) / FIELD_STEP_M)
         if not (3 <= row < height.shape[0] - 4 and 3 <= col < height.shape[1] - 4):
@@ -102,7 +107,7 @@ def _flow(fields: Fields, east: float, north: float) -> Floats:
     return np.array(path)
 
 
-def _spread(
+def spread_path(
     scar: Singles, moved: Singles, easts: Floats, norths: Floats, path: Floats, width: Floats, share: Floats
 ) -> None:
     """Widen a path into the fields, in place; only the nodes around it are touched."""

@@ -6,22 +6,29 @@ import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.drill.between import Between
 from flycam.drill.cover import Cover, ground_of
+from flycam.drill.farming import work_fields
 from flycam.drill.light import Sun, illuminate, lit_fraction
 from flycam.drill.noise import Singles
 from flycam.drill.objects import Houses, houses_of, trees_of
 from flycam.drill.paint import albedo
 from flycam.drill.relief import Fields, Valley, valley_fields
+from flycam.drill.season import in_season
+from flycam.drill.slides import unscathed, with_slides
 from flycam.drill.stamps import grow_trees, lay_yards, raise_houses
-from flycam.drill.storm import after_storm, with_scars
+from flycam.drill.storm import FLOOD_DEPTH_M, after_storm, with_scars
 from flycam.drill.window import Bounds, Window, window_over
+from flycam.drill.works import lay_roads, marked_houses, new_houses, new_roads, together
 
 _BAND_ROWS = 128
 _THREADS = 2
+_TURNED_OVER = 104_729
 SUN_BEFORE = Sun(azimuth_rad=math.radians(118.0), elevation_rad=math.radians(52.0))
 SUN_AFTER = Sun(azimuth_rad=math.radians(135.0), elevation_rad=math.radians(60.0), strength=0.72)
 
@@ -35,6 +42,7 @@ class DrillWorld:
     cover      uint8: Cover numbers, of the top
     rgb        uint8 rows×columns×3: the true orthophoto without haze or clouds
     change     uint8: 1 where a landslide went, 2 where water stands that was land, else 0
+    confuser   uint8: Confuser numbers, what else is different there; None of a plain drill
     """
 
     window: Window
@@ -46,40 +54,72 @@ class DrillWorld:
     cover: NDArray[np.uint8]
     rgb: NDArray[np.uint8]
     change: NDArray[np.uint8]
+    confuser: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bare:
+    """Ground before anything stands on it: rows×columns each; see DrillWorld and cover.Ground."""
+
+    height: Singles
+    cover: NDArray[np.uint8]
+    parcel: Singles
+    change: NDArray[np.uint8]
+    confuser: NDArray[np.uint8]
 
 
 def drill_world(
-    bounds: Bounds, cell_m: float, *, seed: int = 1, relief_m: float = 180.0, after: bool = False
+    bounds: Bounds,
+    cell_m: float,
+    *,
+    seed: int = 1,
+    relief_m: float = 180.0,
+    after: bool = False,
+    between: Between | None = None,
 ) -> DrillWorld:
     """Build the world over `bounds` (west, south, east, north in the work CRS) with cells of `cell_m`.
 
     The same seed, relief and cell give the same ground before and after the storm except where the storm
-    changed it.
+    changed it, and with `between` also where people and the season did.
     """
     window = window_over(bounds, cell_m)
     valley = Valley(seed=seed, relief_m=relief_m)
-    fields = valley_fields(valley, window.bounds)
-    if after:
-        fields = with_scars(fields)
+    between = between if after else None
+    fields = _failed(valley_fields(valley, window.bounds), after, between)
     houses = _standing(houses_of(fields, window.bounds), fields)
-    ground, cover, parcel, change = _bare_ground(fields, window, houses, after)
-    trees = trees_of(window, cover, seed)
-    surface, top = ground.copy(), cover.copy()
-    grow_trees(trees, window, ground, surface, top, parcel)
-    raise_houses(houses, window, ground, surface, top, parcel)
-    sun = SUN_AFTER if after else SUN_BEFORE
-    rgb = _picture(valley, window, surface, top, parcel, sun)
+    if between is not None:
+        built = _standing(new_houses(fields, window.bounds, houses, between), fields)
+        houses = together(houses, built)
+    bare = _bare_ground(fields, window, houses, after, between)
+    trees = trees_of(window, bare.cover, seed)
+    surface, top, parcel = bare.height.copy(), bare.cover.copy(), bare.parcel
+    grow_trees(trees, window, bare.height, surface, top, parcel)
+    raise_houses(houses, window, bare.height, surface, top, parcel)
+    if between is not None:
+        marked_houses(bare.confuser, window, built)
+        bare.confuser[bare.change > 0] = 0
+    sun = between.sun if between is not None else SUN_AFTER if after else SUN_BEFORE
+    new = (bare.confuser > 0) | (bare.change > 0)
+    rgb = _picture(valley, window, surface, top, parcel, sun, between, new)
     return DrillWorld(
         window=window,
         valley=valley,
         after=after,
         sun=sun,
         surface_m=surface,
-        ground_m=ground,
+        ground_m=bare.height,
         cover=top,
         rgb=rgb,
-        change=change,
+        change=bare.change,
+        confuser=bare.confuser if between is not None else None,
     )
+
+
+def _failed(fields: Fields, after: bool, between: Between | None) -> Fields:
+    """The fields with the scars of a storm, if there was one."""
+    if between is not None:
+        return with_slides(fields, between.seed) if between.slides else unscathed(fields)
+    return with_scars(fields) if after else fields
 
 
 def _standing(houses: Houses, fields: Fields) -> Houses:
@@ -91,35 +131,51 @@ def _standing(houses: Houses, fields: Fields) -> Houses:
 
 
 def _bare_ground(
-    fields: Fields, window: Window, houses: Houses, after: bool
-) -> tuple[Singles, NDArray[np.uint8], Singles, NDArray[np.uint8]]:
-    """Height, cover, parcel and change of the ground under whatever stands on it."""
+    fields: Fields, window: Window, houses: Houses, after: bool, between: Between | None
+) -> _Bare:
+    """The ground under whatever stands on it: worked and built on first, then what the storm did to it."""
     height = np.empty(window.shape, np.float32)
     parcel = np.empty(window.shape, np.float32)
     cover = np.empty(window.shape, np.uint8)
-    change = np.zeros(window.shape, np.uint8)
+    change, confuser = np.zeros(window.shape, np.uint8), np.zeros(window.shape, np.uint8)
+    roads = new_roads(fields, window.bounds, between) if between is not None else []
+    flood_m = FLOOD_DEPTH_M if between is None else between.flood_m
 
     def lay(rows: slice, band: Window) -> None:
         part = ground_of(fields, band)
         height[rows], cover[rows], parcel[rows] = part.height, part.cover, part.parcel
 
+    def work(rows: slice, band: Window, what: Between) -> None:
+        cover[rows], parcel[rows], worked = work_fields(cover[rows], parcel[rows], fields, band, what)
+        height[rows], cover[rows], built = lay_roads(height[rows], cover[rows], fields, band, roads)
+        confuser[rows] = np.where(built > 0, built, worked)
+
     def storm(rows: slice, band: Window) -> None:
         was_water = cover[rows] == Cover.WATER
-        height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band)
+        height[rows], cover[rows] = after_storm(height[rows], cover[rows], fields, band, flood_m)
         change[rows][cover[rows] == Cover.SCAR] = 1
         change[rows][(cover[rows] == Cover.FLOOD) & ~was_water] = 2
 
     _by_bands(window, lay)
     lay_yards(houses, window, height, cover)
-    if after:
+    if between is not None:
+        _by_bands(window, partial(work, what=between))
+    if after and (between is None or between.storm):
         _by_bands(window, storm)
-    return height, cover, parcel, change
+    return _Bare(height=height, cover=cover, parcel=parcel, change=change, confuser=confuser)
 
 
 def _picture(
-    valley: Valley, window: Window, surface: Singles, top: NDArray[np.uint8], parcel: Singles, sun: Sun
+    valley: Valley,
+    window: Window,
+    surface: Singles,
+    top: NDArray[np.uint8],
+    parcel: Singles,
+    sun: Sun,
+    between: Between | None,
+    new: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    """The lit orthophoto, band by band."""
+    """The lit orthophoto, band by band; ground that is `new` since the other date has clods of its own."""
     lit = lit_fraction(surface, window.cell_m, sun)
     rgb = np.empty((*window.shape, 3), np.uint8)
 
@@ -128,6 +184,10 @@ def _picture(
         along, across = valley.coordinates(band.eastings[None, :], band.northings[:, None])
         place = (along.astype(np.float32), across.astype(np.float32))
         bare = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed)
+        if between is not None:
+            turned = albedo(band, top[rows], parcel[rows], surface[rows], place, valley.seed + _TURNED_OVER)
+            bare[new[rows]] = turned[new[rows]]
+            bare = in_season(bare, top[rows], parcel[rows], band, between)
         rgb[rows] = illuminate(bare, surface[framed], lit[framed], window.cell_m, sun)
 
     _by_bands(window, paint)

@@ -4,8 +4,9 @@
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
 compare-registration compare-changes, and of a finished revision finish-accuracy finish-poses finish-sigma
-finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
-not; with 1 only if something did not run.
+finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams finish-reference
+finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only
+if something did not run.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from tests.bench import (
     bench_rectify,
     bench_tiles,
     compare_registration,
+    compare_changes,
     finish,
     ingest,
     inspect_photos,
@@ -107,6 +109,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
     "compare-registration": lambda _: compare_registration.measure(),
+    "compare-changes": lambda _: compare_changes.measure(),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 

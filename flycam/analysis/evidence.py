@@ -1,0 +1,125 @@
+"""Evidence cell by cell, and the patches it makes: bare ground that was green, water that was land."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.analysis import fitted
+from flycam.analysis.cues import PIXEL_CUES, cues_of, grain_of
+from flycam.analysis.logistic import Logistic
+from flycam.analysis.measures import Measured, measured
+from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
+from flycam.analysis.pair import ImagePair
+from flycam.analysis.relief import Relief, relief_of
+from flycam.analysis.workgrid import WorkPair, on_work_grid
+
+Reals = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+LEAST_BARE_M2, LEAST_FLOODED_M2 = 150.0, 200.0
+_SURE_LOGIT = 6.0
+_SAME = 0.03
+_BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
+# ways of cutting patches out: logit, and the width of what is broken off
+_BARE_CUTS = ((-1.8, 4.0), (-0.8, 2.5), (0.2, 2.5), (0.2, 7.0), (1.2, 2.5), (1.2, 7.0), (2.2, 4.0))
+_BARE_CLOSE_M, _BARE_HOLE_M2 = 2.0, 60.0
+_WATER_OPEN_M, _WATER_CLOSE_M, _WATER_HOLE_M2 = 4.0, 5.0, 600.0
+_SHORE_M = 2.5
+_OLD_WATER_OPEN_M, _OLD_WATER_LOGIT = 4.0, 1.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """Everything that a pair shows, on the work grid; bare and flooded are ln(p / (1 - p)), float32 H×W."""
+
+    work: WorkPair
+    relief: Relief
+    cues: Reals
+    grain: Reals
+    bare: Reals
+    flooded: Reals
+    old_water: Mask
+
+
+def look(pair: ImagePair, stable: Mask | None = None) -> Seen:
+    """Work grid, relief, cues and the evidence of each cell."""
+    work = on_work_grid(pair, stable)
+    relief = relief_of(work.heights_m, work.cell_m)
+    cues = cues_of(work, relief)
+    water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
+    return Seen(
+        work=work,
+        relief=relief,
+        cues=cues,
+        grain=grain_of(work),
+        bare=_smooth(_changed(fitted.BARE, cues), _BARE_SMOOTH_M / work.cell_m),
+        flooded=_smooth(_changed(fitted.FLOODED, cues), _WATER_SMOOTH_M / work.cell_m),
+        old_water=tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m),
+    )
+
+
+def bare_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
+    """Patches that lost what grew on them, cut out in several ways: they overlap.
+
+    A slide that ends in a ploughed field or crosses a new road hangs together with it; the one cut that parts
+    them is not the best one elsewhere. Which patch is kept is decided by what each is like.
+    """
+    cell_m = seen.work.cell_m
+    found: list[tuple[Patch, Measured]] = []
+    known: set[tuple[int, int, int]] = set()
+    for logit, width in _BARE_CUTS:
+        mask = tidied((seen.bare > logit) & seen.work.seen, width, _BARE_CLOSE_M, cell_m)
+        mask = without_holes(mask, _BARE_HOLE_M2 / cell_m**2) & seen.work.seen
+        for patch in patches_of(mask, LEAST_BARE_M2 / cell_m**2):
+            if patch.key not in known:
+                known.add(patch.key)
+                found.append((patch, _measured(patch, seen.bare, seen)))
+    return found
+
+
+def flooded_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
+    """Patches under water that were land; what stands in it belongs to them, the old river does not."""
+    cell_m = seen.work.cell_m
+    wet = (seen.flooded > fitted.FLOODED_LOGIT) & seen.work.seen
+    # strips along the old river are narrow by themselves, and wide with it
+    body = tidied(wet | seen.old_water, _WATER_OPEN_M, _WATER_CLOSE_M, cell_m) & ~seen.old_water
+    mask = tidied(body, _SHORE_M, 0.0, cell_m)
+    whole = without_holes(mask | seen.old_water, _WATER_HOLE_M2 / cell_m**2) & ~seen.old_water
+    # a pond elsewhere is no part of a flood because its own hole was filled
+    near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    land = (mask | (whole & near)) & ~seen.old_water & seen.work.seen
+    patches = patches_of(land, LEAST_FLOODED_M2 / cell_m**2)
+    return [(patch, _measured(patch, seen.flooded, seen)) for patch in patches]
+
+
+def _measured(patch: Patch, logits: Reals, seen: Seen) -> Measured:
+    return measured(
+        patch,
+        logits,
+        cues=seen.cues,
+        grain=seen.grain,
+        relief=seen.relief,
+        old_water=seen.old_water,
+        cell_m=seen.work.cell_m,
+    )
+
+
+def _logits(model: Logistic, cues: Reals) -> Reals:
+    """The model's logits, from those of the cues it knows."""
+    return model.logit_planes(cues[[PIXEL_CUES.index(name) for name in model.cues]])
+
+
+def _changed(model: Logistic, cues: Reals) -> Reals:
+    """The model's logits; a cell of the very same colour and brightness on both dates has not changed."""
+    differences = [np.abs(cues[PIXEL_CUES.index(name)]) for name in ("greener", "redder", "brighter")]
+    same = np.maximum.reduce(differences) < _SAME
+    return np.where(same, np.float32(-_SURE_LOGIT), _logits(model, cues))
+
+
+def _smooth(logits: Reals, sigma: float) -> Reals:
+    """Neighbours vote; no cell's vote counts for more than a certain one's."""
+    return np.asarray(cv2.GaussianBlur(np.clip(logits, -_SURE_LOGIT, _SURE_LOGIT), (0, 0), sigma), np.float32)

@@ -1,0 +1,51 @@
+"""The colour of leaves and soil on another date: factors of the reflectance."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.drill.between import Between
+from flycam.drill.cover import Cover
+from flycam.drill.noise import Singles, smooth_noise
+from flycam.drill.window import Window
+
+_LEAFY = (
+    Cover.FOREST,
+    Cover.SCRUB,
+    Cover.CROWN,
+    Cover.TEA,
+    Cover.GARDEN,
+    Cover.RISER,
+    Cover.BUND,
+    Cover.MAIZE,
+    Cover.PADDY,
+    Cover.TERRACE,
+)
+_SOIL = (Cover.PLOUGHED, Cover.SCAR, Cover.CUTTING, Cover.TRACK, Cover.YARD, Cover.GRAVEL)
+# red, green, blue of leaves that have dried wholly, over those of fresh ones
+_DRY = np.array([1.42, 1.10, 1.12], np.float32)
+_FRESH = np.array([0.86, 1.04, 0.90], np.float32)
+_WET_SOIL = 0.62
+_SHEDDING = 0.18
+
+
+def in_season(
+    albedo: Singles, cover: NDArray[np.uint8], parcel: Singles, window: Window, between: Between
+) -> Singles:
+    """Reflectance rows×columns×3 of one band on the after-date.
+
+    Leaves turn by places of some hundred metres, single trees more than others; soils differ by the rock they
+    come from, and are darker where it rained.
+    """
+    east, north, seed = window.eastings, window.northings, between.seed
+    drift = 0.25 * smooth_noise(east, north, 260.0, seed, "season") + between.season
+    leafy = np.isin(cover, _LEAFY)
+    shed = leafy & (cover == Cover.CROWN) & (parcel * 17.0 % 1.0 < _SHEDDING * max(between.season, 0.0))
+    turned = np.clip(drift + np.where(shed, 1.2, 0.0), -1.0, 2.0)[..., None]
+    leaves = np.where(turned > 0, _DRY ** np.maximum(turned, 0.0), _FRESH ** np.maximum(-turned, 0.0))
+    rock = smooth_noise(east, north, 95.0, seed, "rock")[..., None]
+    soils = np.exp(0.14 * rock * np.array([1.0, 0.75, 0.5], np.float32)) * _WET_SOIL**between.wetness
+    factor = np.where(leafy[..., None], leaves, 1.0)
+    factor = np.where(np.isin(cover, _SOIL)[..., None], soils, factor)
+    return np.asarray(np.clip(albedo * factor, 0.002, 1.0), np.float32)

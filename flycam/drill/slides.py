@@ -1,0 +1,62 @@
+"""Slides of many sizes, on all steep slopes, apart from each other: what a detector is judged on.
+
+The plain storm (`storm.with_scars`) fails a slope nearly everywhere; its scars run into each other and say
+little about how well single slides are found.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from flycam.drill.noise import Floats, hash_unit
+from flycam.drill.relief import Fields
+from flycam.drill.storm import flow_path, spread_path
+
+_SQUARE_M = 85.0
+_CHANCE = 0.36
+_STEEP = 0.5
+_SHORTEST_M, _LONGEST_M = 14.0, 260.0
+_LEAST_STEPS = 5
+_FAR_M = -20.0
+
+
+def with_slides(fields: Fields, seed: int) -> Fields:
+    """Add `scar` and `moved`, as `storm.with_scars` does, for slides that `seed` chooses."""
+    calm = unscathed(fields)
+    scar, moved = calm.values["scar"], calm.values["moved"]
+    easts, norths = fields.node_coordinates
+    for east, north, length, slimness in zip(*_heads(fields, seed), strict=True):
+        path = flow_path(fields, float(east), float(north), float(length))
+        if len(path) < _LEAST_STEPS:
+            continue
+        share = np.linspace(0.0, 1.0, len(path))
+        # half a width: 4 to 5 m for the shortest, about 16 m for the longest
+        half = (2.3 + 0.82 * np.sqrt(length)) * slimness
+        head, foot = np.minimum(share * 4.0, 1.0), np.clip(share * 4.0 - 3.0, 0.0, 1.0)
+        width = half * (0.45 + 0.55 * head + 0.4 * foot)
+        spread_path(scar, moved, easts, norths, path, width, share)
+    return calm
+
+
+def unscathed(fields: Fields) -> Fields:
+    """Add the `scar` and `moved` of slopes that held."""
+    height = fields.values["height"]
+    return fields.with_values(scar=np.full_like(height, _FAR_M), moved=np.zeros_like(height))
+
+
+def _heads(fields: Fields, seed: int) -> tuple[Floats, Floats, Floats, Floats]:
+    """East and north of the slides' heads, how far each runs at most in metres, and how slim it is."""
+    easts, norths = fields.node_coordinates
+    i, j = (
+        x.ravel()
+        for x in np.meshgrid(
+            np.arange(int(easts[0] // _SQUARE_M) + 1, int(easts[-1] // _SQUARE_M)),
+            np.arange(int(norths[0] // _SQUARE_M) + 1, int(norths[-1] // _SQUARE_M)),
+        )
+    )
+    east = (i + 0.15 + 0.7 * hash_unit(i, j, seed, "head east")) * _SQUARE_M
+    north = (j + 0.15 + 0.7 * hash_unit(i, j, seed, "head north")) * _SQUARE_M
+    fails = (fields.sample("slope", east, north) > _STEEP) & (hash_unit(i, j, seed, "gives way") < _CHANCE)
+    i, j, east, north = i[fails], j[fails], east[fails], north[fails]
+    length = _SHORTEST_M * (_LONGEST_M / _SHORTEST_M) ** hash_unit(i, j, seed, "runs")
+    return east, north, length, 0.75 + 0.5 * hash_unit(i, j, seed, "slim")

@@ -1,0 +1,30 @@
+"""One storm over a piece of the drill's valley, seen from above, made once for the tests of the room."""
+
+from __future__ import annotations
+
+import pytest
+
+from flycam.analysis.pair import ImagePair
+from flycam.drill.relief import CENTRE_M
+from flycam.drill.topview import ViewPair, view_pair
+
+_HALF_M = 200.0
+
+
+@pytest.fixture(scope="session")
+def views() -> ViewPair:
+    east, north = CENTRE_M
+    around = (east - _HALF_M, north - _HALF_M, east + _HALF_M, north + _HALF_M)
+    return view_pair(around, 0.5, seed=702)
+
+
+@pytest.fixture(scope="session")
+def storm(views: ViewPair) -> ImagePair:
+    return ImagePair(
+        before_rgb=views.before.rgb,
+        after_rgb=views.after.rgb,
+        before_seen=views.before.seen,
+        after_seen=views.after.seen,
+        gsd_m=views.window.cell_m,
+        heights_m=views.heights_m,
+    )

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from hypothesis import given, settings
+from hypothesis.extra.numpy import arrays
+from shapely.geometry import Polygon
+
+from flycam.analysis.objects import patches_of, rings_of, tidied, without_holes
+
+
+def drawn(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    for row, col, rows, cols in boxes:
+        mask[row : row + rows, col : col + cols] = True
+    return mask
+
+
+def test_patches_come_largest_first_and_small_ones_not_at_all() -> None:
+    mask = drawn(40, 60, (2, 3, 4, 5), (10, 20, 20, 30), (35, 0, 1, 2))
+    large, small = patches_of(mask, 3)
+    assert (large.cells, small.cells) == (600, 20)
+    assert small.rows == slice(2, 6) and small.cols == slice(3, 8)
+    assert small.mask.all()
+
+
+def test_an_outline_runs_along_the_cells_edges_with_its_holes() -> None:
+    mask = drawn(30, 30, (5, 5, 20, 16))
+    mask[10:16, 9:14] = False
+    (patch,) = patches_of(mask, 1)
+    exterior, hole = rings_of(patch, (1.0, 1.0), 4)
+    shape = Polygon(exterior, [hole])
+    assert shape.is_valid
+    assert abs(shape.area - mask.sum()) < 0.12 * mask.sum()
+    # cell (row 5, col 5) reaches from 4.5 to 5.5
+    np.testing.assert_allclose(shape.bounds, (4.5, 4.5, 20.5, 24.5), atol=0.6)
+    assert len(rings_of(patch, (1.0, 1.0), 40)) == 1
+
+
+def test_outlines_are_in_pixels_of_the_pair() -> None:
+    (patch,) = patches_of(drawn(30, 30, (10, 4, 10, 20)), 1)
+    (ring,) = rings_of(patch, (3.0, 2.0), 4)
+    # cells 4 to 23 of three pixels each: pixels 12 to 71, edges 11.5 to 71.5
+    np.testing.assert_allclose(ring.min(0), (11.5, 19.5), atol=1.0)
+    np.testing.assert_allclose(ring.max(0), (71.5, 39.5), atol=1.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.bool_, (24, 31)))
+def test_every_patch_has_an_outline_with_its_area_and_all_cells_are_kept(mask: np.ndarray) -> None:
+    smooth = cv2.medianBlur(mask.astype(np.uint8), 5) > 0
+    patches = patches_of(smooth, 1)
+    assert sum(p.cells for p in patches) == smooth.sum()
+    for patch in patches:
+        rings = rings_of(patch, (1.0, 1.0), 1)
+        area = Polygon(rings[0]).area - sum(Polygon(ring).area for ring in rings[1:])
+        assert 0.4 * patch.cells <= area <= 1.6 * patch.cells + 1
+
+
+def test_threads_and_gaps_go_and_small_holes_are_filled() -> None:
+    mask = drawn(60, 60, (10, 10, 30, 30), (20, 40, 1, 15))
+    mask[24:26, 12:38] = False
+    tidy = tidied(mask, 3.0, 5.0, 1.0)
+    assert not tidy[20, 45:].any() and tidy[24:26, 15:35].all()
+    assert tidied(mask, 0.0, 0.0, 1.0).sum() == mask.sum()
+    holed = drawn(60, 60, (10, 10, 30, 30))
+    holed[15:18, 15:18] = False
+    holed[25:35, 25:35] = False
+    filled = without_holes(holed, 20)
+    assert filled[15:18, 15:18].all() and not filled[26:34, 26:34].any()
+    assert not filled[:9].any()

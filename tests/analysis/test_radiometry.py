@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flycam.analysis.radiometry import levelled, without_haze
+
+CELL_M = 1.0
+
+
+def test_haze_is_taken_out_and_what_is_dark_stays_dark() -> None:
+    rng = np.random.default_rng(3)
+    ground = rng.uniform(0.0, 0.3, (400, 400, 3)).astype(np.float32)
+    ground[::7, ::5] = 0.0
+    ground = np.repeat(np.repeat(ground, 4, 0), 4, 1)[:400, :400]
+    haze = np.array([0.05, 0.07, 0.1], np.float32)
+    seen = np.ones((400, 400), bool)
+    clear, hazy = without_haze(ground, seen, CELL_M), without_haze(ground + haze, seen, CELL_M)
+    assert np.abs(hazy - clear).mean() < 0.012
+    assert np.abs((ground + haze) - clear).mean() > 0.06
+
+
+def test_what_is_usual_around_becomes_nothing() -> None:
+    rng = np.random.default_rng(4)
+    rows = np.linspace(0.0, 1.0, 600)[:, None]
+    values = (rows + 0.1 * rng.standard_normal((600, 600))).astype(np.float32)
+    values[250:330, 250:330] += 2.0  # a slide is not what is usual
+    level = levelled(values, np.ones(values.shape, bool), CELL_M)
+    assert abs(float(np.median(level[100:500]))) < 0.05
+    assert level[260:320, 260:320].mean() == pytest.approx(2.0, abs=0.15)
+
+
+def test_ground_that_was_not_seen_has_no_say() -> None:
+    values = np.zeros((300, 300), np.float32)
+    seen = np.zeros(values.shape, bool)
+    seen[:, :150] = True
+    values[~seen] = 50.0
+    assert np.abs(levelled(values, seen, CELL_M)[:, :150]).max() < 1e-5
+    assert np.isfinite(levelled(values, np.zeros_like(seen), CELL_M)).all()

@@ -1,0 +1,97 @@
+"""The places on which changes are judged, and those on which the detector was developed. One list, one file.
+
+The seeds of STORM and CALM were committed before any line of the detector. They are run to report, never to
+choose a feature, a threshold or a coefficient: those were chosen on DEVELOPMENT_STORM and DEVELOPMENT_CALM
+alone. Every seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
+
+Each place is one true top view before and after (flycam.drill.topview), not a flight through `finish`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+
+from flycam.analysis.pair import ImagePair
+from flycam.drill.relief import CENTRE_M
+from flycam.drill.topview import ViewPair, view_pair
+from tests.bench.flights import ROOT
+
+_DRILL = Path(__file__).parents[2] / "flycam" / "drill"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """A square of `side_m` around the drill's centre, at `gsd_m`; relief_m: of the valley's sides."""
+
+    seed: int
+    side_m: float
+    gsd_m: float
+    relief_m: float
+    storm: bool
+
+    @property
+    def km2(self) -> float:
+        return (self.side_m / 1000.0) ** 2
+
+    @property
+    def name(self) -> str:
+        return f"{'storm' if self.storm else 'calm'} {self.seed}, {self.side_m:.0f} m at {self.gsd_m:g} m"
+
+    def views(self) -> ViewPair:
+        """Rendered anew every time: the same scene, the same bytes."""
+        half = self.side_m / 2.0
+        east, north = CENTRE_M
+        return view_pair(
+            (east - half, north - half, east + half, north + half),
+            self.gsd_m,
+            seed=self.seed,
+            relief_m=self.relief_m,
+            storm=self.storm,
+        )
+
+
+def _scenes(first: int, sizes: tuple[tuple[float, float], ...], *, storm: bool) -> tuple[Scene, ...]:
+    reliefs = (180.0, 130.0, 230.0)
+    return tuple(
+        Scene(seed=first + k, side_m=side, gsd_m=gsd, relief_m=reliefs[k % len(reliefs)], storm=storm)
+        for k, (side, gsd) in enumerate(sizes)
+    )
+
+
+STORM = _scenes(90_001, ((700.0, 0.5),) * 12 + ((500.0, 0.3),) * 4 + ((360.0, 0.15),) * 2, storm=True)
+CALM = _scenes(91_001, ((1000.0, 0.5),) * 11 + ((500.0, 0.3),) * 2, storm=False)
+
+DEVELOPMENT_STORM = _scenes(
+    501, ((700.0, 0.5),) * 14 + ((500.0, 0.3),) * 4 + ((360.0, 0.15),) * 2, storm=True
+)
+DEVELOPMENT_CALM = _scenes(601, ((1000.0, 0.5),) * 8 + ((500.0, 0.3),) * 2, storm=False)
+
+
+def image_pair(pair: ViewPair) -> ImagePair:
+    """What the detector gets of a pair of views."""
+    return ImagePair(
+        before_rgb=pair.before.rgb,
+        after_rgb=pair.after.rgb,
+        before_seen=pair.before.seen,
+        after_seen=pair.after.seen,
+        gsd_m=pair.window.cell_m,
+        heights_m=pair.heights_m,
+    )
+
+
+def kept(scene: Scene, folder: Path | None = None) -> ViewPair:
+    """The scene, rendered once into `folder` (default: under `.bench/`, anew when the drill changes)."""
+    folder = folder or ROOT / f"changes-{_code()}"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{scene.seed}.pickle"
+    if not path.exists():
+        path.write_bytes(pickle.dumps(scene.views()))
+    return pickle.loads(path.read_bytes())
+
+
+def _code() -> str:
+    sources = b"".join(path.read_bytes() for path in sorted(_DRILL.glob("*.py")))
+    return hashlib.sha256(sources).hexdigest()[:12]
