@@ -56,6 +56,7 @@ for _command in (
     products.finish,
     products.report,
     products.export,
+    products.compare,
     showing.serve,
     uploading.upload,
     uploading.upload_work,

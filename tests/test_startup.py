@@ -36,7 +36,14 @@ def _loaded(*arguments: object) -> set[str]:
 
 @pytest.mark.parametrize(
     "words",
-    [["--help"], ["ingest", "--help"], ["inspect", "--help"], ["finish", "--help"], ["dem", "--help"]],
+    [
+        ["--help"],
+        ["ingest", "--help"],
+        ["inspect", "--help"],
+        ["finish", "--help"],
+        ["compare", "--help"],
+        ["dem", "--help"],
+    ],
 )
 def test_help_loads_no_recipe(words: list[str]) -> None:
     assert not _loaded(*words) & (_LATE | _RECIPES)

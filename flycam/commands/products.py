@@ -1,4 +1,4 @@
-"""What is made of a flight: `finish`, `export`, `report`."""
+"""What is made of a flight: `finish`, `export`, `compare`, `report`."""
 
 from __future__ import annotations
 
@@ -83,6 +83,26 @@ def export(
         if dsm:
             return of_export(export_surface(workspace, flight, out, revision=options["revision"]), spoken())
         return of_export(export_flight(workspace, flight, out, **options), spoken())
+
+
+@click.command()
+@click.argument("before")
+@click.argument("after")
+@click.option("--out", type=FILE, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
+@click.option("--dem", type=FILE, help="Terrain to judge slopes by (default: what a flight was laid on).")
+@click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
+@command
+def compare(
+    *, data_dir: str | None, before: str, after: str, out: Path, dem: Path | None, aoi: Path | None
+) -> Result:
+    """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where they do not match."""
+    from flycam.analysis.change import detect
+    from flycam.answers.compared import of_compare
+    from flycam.pipeline.compare import compare as compare_sides
+
+    with opened(data_dir) as (workspace, _):
+        found = compare_sides(workspace, before, after, out, detect, dem=dem, aoi=aoi, progress=ProgressBar())
+        return of_compare(found, spoken())
 
 
 @click.command()

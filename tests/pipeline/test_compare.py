@@ -11,6 +11,7 @@ import numpy as np
 import pyogrio
 import pytest
 import shapely
+from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
 from flycam.answers.compared import of_compare
@@ -295,6 +296,26 @@ def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, 
     with pytest.raises(InputUnusable, match="folder"):
         compare(workspace, *files, tmp_path / "none" / "c.gpkg", finder)
     assert not finder.pairs
+
+
+@pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
+def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_path, after, code):
+    pytest.importorskip("flycam.analysis.change")
+    from flycam.cli import flycam
+
+    if after == "elsewhere":
+        picture(tmp_path / "elsewhere.tif", ground(5, 900))
+    out = tmp_path / "changes.gpkg"
+    words = ["compare", files[0], str(tmp_path / f"{after}.tif"), "--out", str(out)]
+    done = CliRunner().invoke(flycam, [*words, "--data", str(tmp_path / "data"), "--json"])
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert done.exit_code == code
+    assert out.exists() == (code == 0)
+    if code == 0:
+        assert answer["registration"]["ok"] is True
+        assert {"registration", "changes", "by_commune"} <= set(answer)
+    else:
+        assert answer["exit_code"] == 5 and "elsewhere.tif" in answer["sentence"]
 
 
 # -- flights ----------------------------------------------------------------------------------
