@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from flycam.drill.between import Between
 from flycam.drill.boundaries import changes_geojson, communes_geojson
 from flycam.drill.flight import (
     NADIR_DEG,
@@ -66,6 +67,7 @@ class Drill:
     camera: InteriorOrientation
     exposures: list[Exposure]
     measured: list[Measured]
+    between: Between | None
     takeoff_m: tuple[float, float, float]
     dem: tuple[Window, Singles]
     dem_error: TerrainError
@@ -125,6 +127,7 @@ def make_drill(
     readout_ms: float = 0.0,
     speed_mps: float = SPEED_MPS,
     weather: Weather | None = None,
+    between: Between | None = None,
 ) -> Drill:
     """Build the world and the flight over it; the same arguments give the same bytes.
 
@@ -136,6 +139,7 @@ def make_drill(
     yaw_step_deg  1-sigma of the gimbal's yaw error, another in each strip
     readout_ms    of a rolling shutter: each row is rendered from where the aircraft then was; 0: all at once
     speed_mps     over the ground; the time between photos goes with it
+    between       what else changed since the other flight; only of a flight `after`
     Raises OptionUnusable for a value that is none.
     """
     require_within("yaw step", yaw_step_deg, 0.0, 90.0, " degrees")
@@ -158,7 +162,9 @@ def make_drill(
     west, south, east, north = bounds
     dem_bounds = (west - DEM_MARGIN_M, south - DEM_MARGIN_M, east + DEM_MARGIN_M, north + DEM_MARGIN_M)
     dem = terrain_model(valley, dem_bounds, dem_post_m, error)
-    world = drill_world(bounds, CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after)
+    world = drill_world(
+        bounds, CELLS_PER_PIXEL * gsd_m, seed=seed, relief_m=relief_m, after=after, between=between
+    )
     exposures = fly(valley, plan, camera, seed, after)
     takeoff = takeoff_place(
         valley, dem if error == TerrainError() else terrain_model(valley, dem_bounds, dem_post_m)
@@ -173,6 +179,7 @@ def make_drill(
         camera=camera,
         exposures=exposures,
         measured=measure(exposures, takeoff[2], seed, after, noise, yaw_step_deg),
+        between=between if after else None,
         takeoff_m=takeoff,
         dem=dem,
         dem_error=error,
@@ -268,7 +275,8 @@ def _write_truth(drill: Drill, folder: Path, rasters: bool) -> None:
 
 
 def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
-    """What the storm changed, and with `rasters` ortho.tif, surface.tif and cover.tif."""
+    """What the storm changed, and with `rasters` ortho.tif, surface.tif, cover.tif, and confuser.tif if there
+    is more that changed."""
     window = world.window
     if world.after:
         (folder / "changes.geojson").write_text(changes_geojson(world.change, window), encoding="utf-8")
@@ -278,6 +286,8 @@ def write_world(world: DrillWorld, folder: Path, rasters: bool) -> None:
         names = ("surface: top of everything", "ground: bare")
         write_geotiff(folder / "surface.tif", both, window.transform, WORK_CRS, tags=TAGS, names=names)
         write_geotiff(folder / "cover.tif", world.cover, window.transform, WORK_CRS, tags=TAGS)
+        if world.confuser is not None:
+            write_geotiff(folder / "confuser.tif", world.confuser, window.transform, WORK_CRS, tags=TAGS)
 
 
 def _unusual(drill: Drill) -> dict[str, Any]:
@@ -289,6 +299,8 @@ def _unusual(drill: Drill) -> dict[str, Any]:
         facts["yaw_steps_deg"] = yaw_steps(drill.exposures, drill.seed, drill.after, drill.yaw_step_deg)
     if drill.plan.speed_mps != SPEED_MPS:
         facts["speed_mps"] = drill.plan.speed_mps
+    if drill.between is not None:
+        facts["between"] = asdict(drill.between)
     if drill.dem_error != TerrainError():
         facts["dem_error"] = asdict(drill.dem_error)
     return facts

@@ -13,6 +13,7 @@ from PIL import Image
 
 from flycam.answers.rehearsal import of_drill
 from flycam.drill import drill as drill_module
+from flycam.drill.between import drawn_between
 from flycam.drill.drill import Drill, write_drill
 from flycam.drill.truth import read_truth
 from flycam.errors import DiskFull, InputUnusable, NotFound, OptionUnusable, StorageTrouble
@@ -48,6 +49,18 @@ def test_a_drill_is_written_whole_and_the_same_every_time(tmp_path: Path) -> Non
     write_drill(tmp_path / "a", seed=2, **TINY)  # an older drill is replaced, nothing of it stays
     assert "truth/changes.geojson" not in fingerprints(tmp_path / "a")
     assert {p.name for p in tmp_path.iterdir()} == {"a", "b"}
+
+
+def test_what_else_changed_is_in_the_truth(tmp_path: Path) -> None:
+    write_drill(tmp_path / "plain", after=True, **TINY)
+    write_drill(tmp_path / "d", after=True, between=drawn_between(3), **TINY)
+    plain, more = fingerprints(tmp_path / "plain"), fingerprints(tmp_path / "d")
+    assert set(more) - set(plain) == {"truth/confuser.tif"}
+    assert plain["dem.tif"] == more["dem.tif"]
+    assert read_truth(tmp_path / "d").facts["between"]["seed"] == 3
+    assert "between" not in read_truth(tmp_path / "plain").facts
+    with rasterio.open(tmp_path / "d" / "truth" / "confuser.tif") as confuser:
+        assert confuser.read(1).any()
 
 
 def test_before_and_after_share_their_terrain_model(tmp_path: Path) -> None:
