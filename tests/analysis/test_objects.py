@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from shapely.geometry import Polygon
 
-from flycam.analysis.objects import patches_of, rings_of, tidied, without_holes
+from flycam.analysis.objects import apart, patches_of, rings_of, tidied, without_holes
 
 
 def drawn(height: int, width: int, *boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -69,3 +69,17 @@ def test_threads_and_gaps_go_and_small_holes_are_filled() -> None:
     filled = without_holes(holed, 20)
     assert filled[15:18, 15:18].all() and not filled[26:34, 26:34].any()
     assert not filled[:9].any()
+
+
+def test_of_patches_that_overlap_the_first_is_kept() -> None:
+    whole, part, beside = (
+        drawn(40, 60, (5, 5, 20, 20)),
+        drawn(40, 60, (5, 5, 8, 8)),
+        drawn(40, 60, (5, 23, 20, 20)),
+    )
+    patches = [patches_of(mask, 1)[0] for mask in (whole, part, beside)]
+    # the last shares 40 of its 400 cells with the first
+    assert apart(patches, (40, 60), 0.25) == [0, 2]
+    assert apart([patches[1], patches[0]], (40, 60), 0.25) == [0]
+    assert apart(patches, (40, 60), 0.05) == [0]
+    assert apart([], (40, 60), 0.25) == []

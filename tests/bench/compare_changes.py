@@ -111,7 +111,8 @@ def measure() -> list[Row]:
             _REQUIRED[kind],
             strict=True,
         ):
-            best = max(getattr(result.storm[peer].tallies[kind], what.lower()) for peer in PEERS)
+            peers = [getattr(result.storm[peer].tallies[kind], what.lower()) for peer in PEERS]
+            best = max(np.nan_to_num(peers))
             rows.append(
                 _row(f"{kind}s, {what}", f"{value:.3f}", f"best peer {best:.3f}", value, required, "at least")
             )

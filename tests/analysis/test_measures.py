@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from flycam.analysis.cues import PIXEL_CUES
+from flycam.analysis.measures import MEASURES, Measured, measured
+from flycam.analysis.objects import Patch
+from flycam.analysis.relief import relief_of
+
+SIDE = 200
+
+
+def of(mask: np.ndarray, after: np.ndarray | None = None) -> Measured:
+    """The numbers of a mask on a slope of 0.5 that falls to the south, cells of 1 m."""
+    rows, _ = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    grey = (
+        np.random.default_rng(1).normal(0.0, 0.1, (SIDE, SIDE)).astype(np.float32) if after is None else after
+    )
+    south, east = np.gradient(grey)
+    where = np.nonzero(mask)
+    place = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in where)
+    return measured(
+        Patch(rows=place[0], cols=place[1], mask=mask[place]),
+        np.where(mask, 3.0, -3.0).astype(np.float32),
+        cues=np.zeros((len(PIXEL_CUES), SIDE, SIDE), np.float32),
+        grain=np.stack([east**2 - south**2, 2 * east * south, east**2 + south**2]).astype(np.float32),
+        relief=relief_of(500.0 - 0.5 * rows, 1.0),
+        old_water=np.zeros((SIDE, SIDE), bool),
+        cell_m=1.0,
+    )
+
+
+def number(what: Measured, name: str) -> float:
+    return float(what.values[MEASURES.index(name)])
+
+
+def box(row: int, col: int, rows: int, cols: int) -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[row : row + rows, col : col + cols] = True
+    return mask
+
+
+def test_size_length_and_slope_are_as_people_read_them() -> None:
+    what = of(box(60, 80, 80, 20))
+    assert what.area_m2 == 1600.0
+    assert what.length_m == pytest.approx(80.0, abs=3.0)
+    assert what.mean_slope_deg == pytest.approx(np.degrees(np.arctan(0.5)), abs=0.5)
+    assert number(what, "edge") == pytest.approx(6.0, abs=0.1)
+
+
+def test_a_patch_that_runs_down_the_slope_says_so() -> None:
+    down, across = of(box(60, 80, 80, 20)), of(box(80, 60, 20, 80))
+    assert number(down, "downhill") > 0.6 > 0.1 > number(across, "downhill")
+    assert number(down, "fall") == pytest.approx(0.5, abs=0.06)
+    assert number(across, "fall") < 0.2
+
+
+def test_a_field_fills_its_box_with_straight_edges_and_a_ragged_patch_does_not() -> None:
+    rows, cols = np.mgrid[:SIDE, :SIDE] - 100.0
+    angle = np.arctan2(rows, cols)
+    star = np.hypot(rows, cols) < 30.0 + 9.0 * np.sin(7 * angle)
+    field, ragged = of(box(70, 70, 46, 27)), of(star)
+    assert number(field, "box_fill") > 0.9 > number(ragged, "box_fill")
+    assert number(field, "straight") > 0.9 > number(ragged, "straight")
+
+
+def test_furrows_run_one_way_and_rubble_none() -> None:
+    _, cols = np.mgrid[:SIDE, :SIDE]
+    noise = np.random.default_rng(2).normal(0.0, 0.05, (SIDE, SIDE))
+    furrows = (0.13 * np.sin(cols * 2 * np.pi / 3.0) + noise).astype(np.float32)
+    mask = box(60, 60, 60, 40)
+    assert number(of(mask, furrows), "furrowed") > 0.5
+    assert number(of(mask, noise.astype(np.float32)), "furrowed") < 0.1
