@@ -118,7 +118,9 @@ def compare(
     candidates = detect(pair, stable=registration.stable((grid.rows, grid.cols)))
     progress("change", 1, 1)
     communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
-    changes, by_commune = placed(candidates, grid, pair.both_seen, communes, crs, registration)
+    changes, by_commune = placed(
+        candidates, grid, pair.both_seen, communes, crs, registration, on_terrain=terrain is not None
+    )
     write_changes(out, changes, registration, grid, crs)
     return Compared(
         path=out,

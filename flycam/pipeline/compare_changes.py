@@ -86,10 +86,12 @@ def placed(
     communes: Sequence[CommuneRecord],
     crs: str,
     registration: Registration,
+    *,
+    on_terrain: bool,
 ) -> tuple[list[Change], list[CommuneChanges]]:
     """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
 
-    Ground that was not imaged on both dates is cut out of them.
+    Ground that was not imaged on both dates is cut out of them. on_terrain: whether slopes are known.
     """
     shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
@@ -108,7 +110,7 @@ def placed(
                 score=float(one.score),
                 area_m2=float(polygon.area),
                 length_m=float(one.length_m),
-                slope_deg=float(one.mean_slope_deg),
+                slope_deg=float(one.mean_slope_deg) if on_terrain else float("nan"),
                 commune="" if home is None else home.code,
                 commune_name="" if home is None else home.name,
                 tie_m=float(cKDTree(stable).query(middle)[0][0]),

@@ -118,6 +118,7 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     fields = dict(zip(meta["fields"], values, strict=True))
     assert list(fields["kind"]) == ["flood", "landslide"], "the likeliest first"
     assert fields["area_m2"] == pytest.approx([100.0, 400.0])
+    assert np.isnan(fields["slope_deg"]).all(), "no terrain is known"
     assert list(fields["commune"]) == ["01", "00"], "most of it decides"
     assert list(fields["commune_name"]) == ["Xã 1", "Xã 0"]
     west, south, east, north = shapely.bounds(shapely.from_wkb(wkb[1]))
