@@ -66,13 +66,17 @@ def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:
             folder.mkdir(parents=True, exist_ok=True)
             _fetch(workspace, keys.evidence(sha256), target)
         except OSError as error:
-            kind = DiskFull if error.errno in FULL else StorageTrouble
-            raise kind(
-                f"{name}: no copy of it can be kept in {folder} ({error.strerror}); free some there and "
-                "run again",
-                vi=f"{name}: không lưu được bản sao vào {folder}; hãy giải phóng chỗ ở đó rồi chạy lại",
-            ) from error
+            raise no_copy_kept(name, folder, error) from error
     return target
+
+
+def no_copy_kept(name: str, folder: Path, error: OSError) -> StorageTrouble:
+    """What to raise where a copy that a library reads cannot be written."""
+    kind = DiskFull if error.errno in FULL else StorageTrouble
+    return kind(
+        f"{name}: no copy of it can be kept in {folder} ({error.strerror}); free some there and run again",
+        vi=f"{name}: không lưu được bản sao vào {folder}; hãy giải phóng chỗ ở đó rồi chạy lại",
+    )
 
 
 def _fetch(workspace: Workspace, key: str, target: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from flycam.catalog.records import FrameRecord
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.ingest.photos import open_pixels
+from flycam.pipeline.evidence import no_copy_kept
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
@@ -87,11 +89,9 @@ class Originals:
 
     def _decode(self, record: FrameRecord) -> Bytes:
         provenance = record.header.provenance
-        self._workspace.cache_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._workspace.cache_dir) as folder:
-            # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
-            path = Path(folder) / Path(provenance.source_name).name
-            path.write_bytes(self._workspace.store.get(keys.evidence(provenance.source_sha256)))
+        data = self._workspace.store.get(keys.evidence(provenance.source_sha256))
+        # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
+        with self._copied(data, Path(provenance.source_name).name) as path:
             try:
                 return open_pixels(path)
             except FrameRejected as error:
@@ -100,3 +100,15 @@ class Originals:
                     vi=f"{provenance.source_name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho "
                     "lưu trữ",
                 ) from error
+
+    @contextmanager
+    def _copied(self, data: bytes, name: str) -> Iterator[Path]:
+        cache = self._workspace.cache_dir
+        with ExitStack() as stack:
+            try:
+                cache.mkdir(parents=True, exist_ok=True)
+                path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
+                path.write_bytes(data)
+            except OSError as error:
+                raise no_copy_kept(name, cache, error) from error
+            yield path

@@ -2,9 +2,8 @@
 
 One group is written at a time and takes all that was merged by its beginning: where pictures come faster than
 groups are written, groups grow, and share their tiles and the catalogue's commits. A group's parents reach to
-the coarsest zoom, and cost as much as its pictures do; so after each group the writing rests as long as that
-took, and takes half of the time at most. Whoever merges waits once too many pictures are merged and not yet
-shown.
+the coarsest zoom, and cost as much as its pictures do; so after each group the writing rests half as long as
+that took. Whoever merges waits once too many pictures are merged and not yet shown.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from typing import Generic, TypeVar
 
 Merged = TypeVar("Merged")
 MOST_WAITING = 8
-_LONGEST_REST_S = 0.5
+_REST_SHARE, _LONGEST_REST_S = 0.5, 0.5
 
 
 class Publisher(Generic[Merged]):
@@ -78,7 +77,7 @@ class Publisher(Generic[Merged]):
             try:
                 self._publish()
                 now_s = self._clock_s()
-                self._rest_until_s = now_s + min(now_s - began_s, _LONGEST_REST_S)
+                self._rest_until_s = now_s + min(_REST_SHARE * (now_s - began_s), _LONGEST_REST_S)
                 self._shown(group)
             except BaseException as error:  # noqa: BLE001  raised where the pictures come from
                 with self._changed:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 import pytest
@@ -12,10 +10,8 @@ import pytest
 from flycam.catalog.records import FrameStatus
 from flycam.drill.video import VideoDrillReport
 from flycam.mosaic.tilelog import read_tile
-from flycam.pipeline import live_flow
 from flycam.pipeline.live import LiveReport, live
 from flycam.pipeline.live_given import LiveRequest
-from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.live_queue import LayingQueue
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.refolding import live_mosaics
@@ -24,11 +20,9 @@ from tests.houses import House
 
 MakeHouse = Callable[..., House]
 
-SLOW_S = 1.2
-"""A merge: pictures as usual would come more than twice as fast."""
-
-LOSS = 0.05
-"""Of the ground that an unhurried run shows: what the widest spacing leaves out at turns and on slopes."""
+LOSS = 0.1
+"""Of the ground that an unhurried run shows: what a run that is very late from first to last leaves out at
+turns and on slopes, 6.5 % with a quarter of the pictures."""
 
 
 def shown(house: House, report: LiveReport) -> dict[tuple[int, int], np.ndarray]:
@@ -46,14 +40,8 @@ def test_under_overload_pictures_are_left_out_and_ground_is_not(
     request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
     calm_house, house = make_house(film, "calm"), make_house(film, "late")
     calm = live(calm_house.workspace, request, Labels(), silent)
-    merge = LiveLaying._merge
-
-    def slow(self: LiveLaying, *arguments: object) -> None:
-        time.sleep(SLOW_S)
-        merge(self, *arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(LiveLaying, "_merge", slow)
-    monkeypatch.setattr(live_flow, "LayingQueue", partial(LayingQueue, 5))
+    # late from the first picture to the last, on any machine; what a full queue drops: test_live_queue
+    monkeypatch.setattr(LayingQueue, "late_s", property(lambda _queue: 60.0))
     hurried = LiveRequest(
         video=request.video, telemetry=request.telemetry, camera=request.camera, is_realtime=True
     )
@@ -65,7 +53,7 @@ def test_under_overload_pictures_are_left_out_and_ground_is_not(
         f"{late.used} frames instead of {calm.used}, {late.dropped}, latest {late.latency_ms[1]:.0f} ms, "
         f"{there / whole:.1%} of the ground"
     )
-    assert late.used < 0.7 * calm.used, "the machine was not late"
+    assert late.used < 0.5 * calm.used
     assert late.dropped.get("no_time", 0) == 0
     assert there >= (1.0 - LOSS) * whole
     frames = house.workspace.catalog.frames.of_flight(late.flight.flight_id, FrameStatus.USED)

@@ -34,7 +34,7 @@ def test_what_is_merged_while_a_group_is_written_comes_in_the_next_together() ->
     assert groups == [[0], [1, 2, 3]]
 
 
-def test_the_writing_rests_as_long_as_the_last_group_took() -> None:
+def test_the_writing_rests_half_as_long_as_the_last_group_took() -> None:
     now_s, groups, changed = [0.0], [], threading.Condition()
 
     def publish() -> None:
@@ -51,11 +51,11 @@ def test_the_writing_rests_as_long_as_the_last_group_took() -> None:
 
     publisher = Publisher(publish, shown, clock_s=lambda: now_s[0])
     publisher.add(0)
-    until(1)  # the clock stands at 0.2 s: it rests until 0.4 s
+    until(1)  # the clock stands at 0.2 s: it rests until 0.3 s
     publisher.add(1)
-    now_s[0] = 0.3
+    now_s[0] = 0.29
     publisher.add(2)
-    now_s[0] = 0.4
+    now_s[0] = 0.31
     publisher.add(3)
     until(2)
     assert groups == [[0], [1, 2, 3]]
