@@ -7,6 +7,7 @@ library's own choice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,7 +148,7 @@ class ReferencePicture:
         A broken one would put every mean up to half a pixel beside its place. The last pixels of the file
         that do not fill a mean are left out.
         """
-        step = max(1, int(min(_step(columns, 1), _step(rows, 0))))
+        step = max(1, int(min(_step(columns, rows, axis) for axis in (0, 1))))
         shape = (max(window.height // step, 1), max(window.width // step, 1))
         whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
         try:
@@ -201,8 +202,8 @@ def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | No
     return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
-def _step(coordinates: Floats, axis: int) -> float:
-    """Source pixels from one pixel of the grid to the next."""
-    across = float(coordinates.take(-1, axis).mean()) - float(coordinates.take(0, axis).mean())
-    steps: int = max(coordinates.shape[axis] - 1, 1)
-    return abs(across) / steps
+def _step(columns: Floats, rows: Floats, axis: int) -> float:
+    """Source pixels from one pixel of the grid to the next along an axis, in whichever direction they lie."""
+    steps = max(columns.shape[axis] - 1, 1)
+    along = (float(at.take(-1, axis).mean()) - float(at.take(0, axis).mean()) for at in (columns, rows))
+    return float(math.hypot(*along) / steps)
