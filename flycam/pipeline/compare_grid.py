@@ -15,11 +15,11 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.extent import OutputGrid, bounds_in
 from flycam.mosaic.outline import Outline
-from flycam.pipeline.compare_sides import Side
+from flycam.pipeline.compare_sides import Said, Side
+
+__all__ = ["MOST_COARSER", "MOST_PIXELS", "Said", "common_grid", "keep_inside", "work_crs"]
 
 Mask = NDArray[np.bool_]
-Said = tuple[str, str]
-"""A remark in English and in Vietnamese."""
 
 MOST_COARSER = 15.0
 """How many times coarser one side may be: what a drone sees in one pixel of such a picture says nothing."""
@@ -54,7 +54,7 @@ def common_grid(
     coarse, fine = names if gsds[0] >= gsds[1] else names[::-1]
     if max(gsds) > MOST_COARSER * min(gsds):
         raise refusing.too_coarse(coarse, fine, max(gsds) / min(gsds), max(gsds) / MOST_COARSER)
-    remarks: list[Said] = []
+    remarks = list(dict.fromkeys((*before.remarks, *after.remarks)))
     share = _size(bounds) / min(_size(before.bounds(crs)), _size(after.bounds(crs)))
     if share < _LITTLE_SHARE:
         remarks.append(_little(share))

@@ -23,8 +23,11 @@ from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Said = tuple[str, str]
+"""A remark in English and in Vietnamese."""
 
 _BLOCK_PX = 1024
+_LEAST_COLLAR = 0.001  # of a picture: less is a few pixels, and nothing to speak of
 _PICTURES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"}
 
 
@@ -34,11 +37,13 @@ class Side(Protocol):
     name    as sentences call it
     flight  the flight, None for a picture
     is_live  whether it is a flight that was not finished: its photos lie off each other by metres
+    remarks  what the reader has to know of it
     """
 
     name: str
     flight: Flight | None
     is_live: bool
+    remarks: tuple[Said, ...]
 
     def gsd_m(self, crs: str) -> float:
         """Side of its pixel, metres of a projected CRS."""
@@ -55,6 +60,8 @@ class Side(Protocol):
 
 class FlightSide:
     """A flight's published revision: the finished one, else live."""
+
+    remarks: tuple[Said, ...] = ()
 
     def __init__(self, workspace: Workspace, ref: str) -> None:
         self.flight: Flight | None = workspace.catalog.flights.flight(ref)
@@ -99,6 +106,10 @@ class PictureSide:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._picture = ReferencePicture(path)
+        collar = self._picture.collar
+        self.remarks: tuple[Said, ...] = ()
+        if collar is not None and collar.share >= _LEAST_COLLAR:
+            self.remarks = (_unseen_rim(self.name, collar.share),)
 
     def gsd_m(self, crs: str) -> float:
         """Of its middle."""
@@ -139,6 +150,16 @@ def open_side(workspace: Workspace, ref: str) -> Side:
             vi=f"{ref}: không phải chuyến bay đã có bản đồ, cũng không phải tệp GeoTIFF; hãy ghi một trong "
             "hai",
         ) from error
+
+
+def _unseen_rim(name: str, share: float) -> Said:
+    percent = f"{100.0 * share:.1f}"
+    return (
+        f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
+        "ground that was not imaged",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({percent.replace('.', ',')} % "
+        "ảnh) được coi là đất chưa chụp",
+    )
 
 
 def laid(side: Side, grid: OutputGrid, crs: str) -> Picture:

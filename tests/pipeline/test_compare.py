@@ -196,6 +196,21 @@ def test_another_crs_and_another_pixel_are_compared_at_the_coarser(workspace, fi
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
 
 
+def test_a_black_rim_that_no_file_speaks_of_was_not_imaged_and_that_is_said_once(workspace, scenes, tmp_path):
+    before, after = (np.maximum(scene, 1) for scene in scenes)
+    after[:, :300] = 0
+    for name, values in (("b.tif", before), ("a.tif", after)):
+        write_geotiff(tmp_path / name, values, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS)
+    finder = Finder([Found(square((0.0, 0.0), 600.0), kind="flood")])
+    files = str(tmp_path / "b.tif"), str(tmp_path / "a.tif")
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
+    assert done.common_m2 == pytest.approx(150.0 * 225.0, rel=0.05)
+    rim = shapely.box(WEST, NORTH - 225.0, WEST + 72.0, NORTH)
+    assert done.changes[0].polygon.intersection(rim).area == 0.0
+    said = [english for english, _ in done.remarks if "rim" in english]
+    assert len(said) == 1 and said[0].startswith("a.tif: ") and "33.3 %" in said[0]
+
+
 def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
     write_geotiff(
