@@ -70,8 +70,7 @@ class FlightSide:
         self._mosaic = main_mosaic(workspace, self._known.flight_id)
         self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
         self.is_live = self._mosaic.revision == LIVE_REVISION
-        zoom = source_zoom(self._known.gsd_m, self._extent, self._mosaic)
-        self._tiles = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        self._tiles: dict[int, TileReader] = {}
 
     def gsd_m(self, crs: str) -> float:
         """As ingested."""
@@ -82,8 +81,18 @@ class FlightSide:
         return bounds_in(self._extent, point_transform(WEB_MERCATOR, crs))
 
     def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
-        """As `flycam export` writes it. Raises ObjectMissing, TileCorrupt."""
-        return resampled(self._tiles, grid, crs, corner, shape)
+        """As `flycam export` writes it at this pixel: from the parents where the grid is coarser.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
+        return resampled(self._reader(grid.step_x), grid, crs, corner, shape)
+
+    def _reader(self, gsd_m: float) -> TileReader:
+        zoom = source_zoom(gsd_m, self._extent, self._mosaic)
+        if zoom not in self._tiles:
+            workspace = self._workspace
+            self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        return self._tiles[zoom]
 
     def terrain(self, crs: str) -> TerrainGrid | None:
         """The finished revision's own surface, else what the flight was laid on."""

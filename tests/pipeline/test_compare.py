@@ -26,7 +26,9 @@ from flycam.errors import (
 )
 from flycam.geodata.crs import transform_points
 from flycam.geodata.geotiff import write_geotiff
+from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.compare import compare
+from flycam.pipeline.compare_sides import laid, open_side
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
@@ -335,6 +337,29 @@ def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_pat
 
 
 # -- flights ----------------------------------------------------------------------------------
+
+
+def test_a_flight_finer_than_the_grid_is_averaged_as_a_picture_is(make_house, drill):
+    house = make_house(drill)
+    flight = house.ingest(drill.photos, "trước").flight
+    side = open_side(house.workspace, "trước")
+    west, south, east, north = side.bounds(flight.work_crs)
+    middle = (west + east) / 2.0, (south + north) / 2.0
+    half = 240 * flight.gsd_m
+    fine, coarse = (
+        OutputGrid(
+            west=middle[0] - half, north=middle[1] + half, step_x=step, step_y=step, rows=size, cols=size
+        )
+        for step, size in ((flight.gsd_m, 480), (6 * flight.gsd_m, 80))
+    )
+    rgb, seen = laid(side, fine, flight.work_crs)
+    cells = rgb.reshape(80, 6, 80, 6, 3).astype(float)
+    averaged, picked = cells.mean(axis=(1, 3)), cells[:, 3, :, 3]
+    found, both = laid(side, coarse, flight.work_crs)
+    both &= seen.reshape(80, 6, 80, 6).all(axis=(1, 3))
+    assert both.any()
+    off = np.abs(found - averaged)[both].mean()
+    assert off < 0.5 * np.abs(picked - averaged)[both].mean()
 
 
 def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
