@@ -46,7 +46,7 @@ _LEAST_WINDOWS, _LEAST_SHARE = 12, 0.2
 _RISK = 1e-9
 _FOLDS = 5
 _GATE_SIGMAS, _LEAST_GATE_PX, _MOST_GATE_PX = 3.0, 1.0, 3.0
-_STRIP_ROWS = 512
+_STRIP_ROWS, _BLOCK_COLS = 512, 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,20 +120,33 @@ def coregister(
 
 
 def laid_on(registration: Registration, after_rgb: Picture, after_seen: Mask) -> tuple[Picture, Mask]:
-    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, strip by strip; seen only where
+    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, block by block; seen only where
     all that a pixel is made of was."""
     shape = after_seen.shape
     rgb, seen = np.zeros_like(after_rgb), np.zeros(shape, np.bool_)
     for top in range(0, shape[0], _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, shape[0] - top)
-        x, y = registration.warp.positions(top, 0, (rows, shape[1]))
-        first = int(np.clip(np.floor(y.min()) - 3, 0, shape[0] - 1))
-        stop = int(np.clip(np.ceil(y.max()) + 4, first + 1, shape[0]))
-        here = (x, y - np.float32(first))
-        rgb[top : top + rows] = cv2.remap(after_rgb[first:stop], *here, cv2.INTER_CUBIC)
-        data = cv2.erode(after_seen[first:stop].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8))
-        seen[top : top + rows] = cv2.remap(data, *here, cv2.INTER_LINEAR) == 255
+        for left in range(0, shape[1], _BLOCK_COLS):
+            here = (
+                slice(top, min(top + _STRIP_ROWS, shape[0])),
+                slice(left, min(left + _BLOCK_COLS, shape[1])),
+            )
+            block = here[0].stop - top, here[1].stop - left
+            x, y = registration.warp.positions(top, left, block)
+            # cut out what the block looks at first: cv2.remap takes 32,767 pixels
+            rows, cols = _looked_at(y, shape[0]), _looked_at(x, shape[1])
+            at = x - np.float32(cols.start), y - np.float32(rows.start)
+            rgb[here] = cv2.remap(after_rgb[rows, cols], *at, cv2.INTER_CUBIC)
+            data = cv2.erode(
+                after_seen[rows, cols].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8)
+            )
+            seen[here] = cv2.remap(data, *at, cv2.INTER_LINEAR) == 255
     return rgb, seen
+
+
+def _looked_at(positions: NDArray[np.float32], size: int) -> slice:
+    """What of an axis of `size` pixels is needed to sample at positions; one pixel where they lie beyond."""
+    first = int(np.clip(np.floor(positions.min()) - 3, 0, size - 1))
+    return slice(first, int(np.clip(np.ceil(positions.max()) + 4, first + 1, size)))
 
 
 def _pyramid(

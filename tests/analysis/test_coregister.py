@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.analysis.levels import Evidence
+from flycam.analysis.warp import Warp
 from flycam.errors import NotRegistered
 from flycam.outcomes import exit_code
 from tests.analysis.ground import everywhere, field, ground, moved, other_light
@@ -34,6 +38,30 @@ def _off_px(registration: Registration, true: np.ndarray, where: np.ndarray | No
         rows, cols = rows[where[rows, cols]], cols[where[rows, cols]]
     found = registration.warp.at(np.stack([cols, rows], -1).astype(float))
     return np.hypot(*(found - true[rows, cols]).T)
+
+
+def _moves_by(shift: tuple[float, float], shape: tuple[int, int]) -> Registration:
+    """A shift (columns, rows) that nothing speaks for."""
+    still, none = Warp.still(shape, 64.0), np.empty(0)
+    return Registration(
+        warp=replace(still, affine=np.column_stack([np.zeros((2, 2)), shift])),
+        windows=Evidence(
+            place_px=np.empty((0, 2)),
+            displacement_px=np.empty((0, 2)),
+            sigma_px=none,
+            margin=none,
+            score=none,
+        ),
+        factor=1,
+        agreed=np.empty(0, bool),
+        residual_px=np.empty((0, 2)),
+        shift_m=(0.0, 0.0),
+        rmse_m=0.0,
+        p95_m=0.0,
+        gate_m=0.0,
+        stiffness=None,
+        gsd_m=GSD_M,
+    )
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (3.3, -2.6), (-40.4, 25.7), (48.0, -50.0)])
@@ -108,6 +136,14 @@ def test_after_laid_on_before_shows_the_same_ground():
     lost = (~seen[inner]).sum()
     assert 9_000 < lost < 12_000
     assert (rgb[seen] == 255).all(axis=-1).mean() < 1e-3
+
+
+def test_a_strip_wider_than_one_remap_takes_is_laid_in_blocks():
+    after = np.random.default_rng(3).integers(0, 255, (40, 33_000, 3), dtype=np.uint8)
+    registration = _moves_by((3.0, -2.0), after.shape[:2])
+    rgb, seen = laid_on(registration, after, everywhere(after))
+    assert np.array_equal(rgb[2:, :-3], after[:-2, 3:])
+    assert seen[2:, :-3].all() and not seen[:2].any() and not seen[:, -3:].any()
 
 
 @pytest.mark.parametrize("seed", range(6))
