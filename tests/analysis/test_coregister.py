@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.analysis.coregister import Registration, coregister, laid_on
-from flycam.analysis.levels import Evidence
+from flycam.analysis.coregister import Registration, _judged, coregister, laid_on
+from flycam.analysis.levels import Evidence, Level
 from flycam.analysis.warp import Warp
 from flycam.errors import NotRegistered
 from flycam.outcomes import exit_code
@@ -58,6 +58,7 @@ def _moves_by(shift: tuple[float, float], shape: tuple[int, int]) -> Registratio
         shift_m=(0.0, 0.0),
         rmse_m=0.0,
         p95_m=0.0,
+        found_p95_m=0.0,
         gate_m=0.0,
         stiffness=None,
         gsd_m=GSD_M,
@@ -107,6 +108,45 @@ def test_the_error_told_is_the_error_made():
     made = np.sqrt(np.mean(_off_px(registration, true, stable) ** 2)) * GSD_M
     # what is told holds the windows' own noise too
     assert 0.5 * made < registration.rmse_m < 3.0 * made + 0.2 * GSD_M
+
+
+def test_a_field_of_a_coarser_level_is_judged_as_it_is_applied():
+    before = cv2.cvtColor(ground(13), cv2.COLOR_RGB2GRAY)
+    # windows too far apart to support each other: the finest level makes no field
+    alone = np.zeros(before.shape, bool)
+    for row in range(32, 1000, 192):
+        for col in range(32, 1000, 192):
+            alone[max(row - 36, 0) : row + 36, max(col - 36, 0) : col + 36] = True
+    level = Level(
+        factor=1,
+        before=before,
+        after=before.copy(),
+        before_seen=alone,
+        after_seen=np.ones(before.shape, bool),
+    )
+    still = Warp.still(before.shape, 64.0)
+    nodes = np.zeros_like(still.nodes)
+    nodes[..., 0] = 2.0
+    registration = _judged(level, replace(still, nodes=nodes), GSD_M, 25.0, ("before.tif", "after.tif"))
+    assert registration.is_smooth
+    made = np.hypot(*registration.warp.at(registration.windows.place_px[registration.agreed]).T)
+    assert registration.rmse_m == pytest.approx(np.sqrt(np.mean(made**2)) * GSD_M, rel=0.2)
+
+
+def test_windows_that_do_not_agree_are_told_too():
+    before = ground(14)
+    after = before.copy()
+    chance = np.random.default_rng(4)
+    for row in range(0, 960, 64):
+        for col in range(0, 960, 64):
+            if chance.random() < 0.35:  # another piece, off by a few pixels
+                move = tuple(chance.choice([-5, -4, 4, 5], 2))
+                there = (slice(row, row + 64), slice(col, col + 64))
+                after[there] = np.roll(before, move, (0, 1))[there]
+    registration = _registered(before, after)
+    assert registration.rmse_m <= registration.gate_m < registration.found_p95_m
+    assert 0.4 < registration.agreed_share < 0.9
+    assert registration.found > registration.agreed.sum()
 
 
 def test_the_same_picture_twice_does_not_move():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -224,6 +225,22 @@ def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     assert np.isfinite(heights).all()
     assert np.diff(heights, axis=1).mean() == pytest.approx(GSD_M, rel=0.01)
     assert not any("terrain" in english for english, _ in done.remarks)
+
+
+def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+    sure, _ = of_compare(done)
+    assert not any("agree on how" in said for said in sure["warnings"])
+    told = sure["registration"]
+    assert told["agreed"] <= told["found"] <= told["windows"]
+    assert told["agreed_share"] == pytest.approx(told["agreed"] / told["found"], abs=1e-3)
+    assert told["found_p95_m"] >= told["p95_m"]
+    few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
+    doubted = replace(done, registration=replace(done.registration, agreed=few, found_p95_m=1.37))
+    answer, lines = of_compare(doubted)
+    assert "1.37 m" in answer["warnings"][0] and f"only {few.sum()} of" in answer["warnings"][0]
+    assert any("95 % of all found within 1.37 m" in line for line in lines)
+    assert any("1,37 m" in line for line in of_compare(doubted, "vi")[1])
 
 
 def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
