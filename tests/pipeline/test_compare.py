@@ -29,6 +29,7 @@ from flycam.geodata.crs import transform_points
 from flycam.geodata.geotiff import write_geotiff
 from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.compare import compare
+from flycam.pipeline.compare_grid import MOST_COARSER
 from flycam.pipeline.compare_sides import laid, open_side
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
@@ -282,6 +283,27 @@ def test_a_before_image_twenty_times_coarser(workspace, files, scenes, tmp_path)
     sat = str(picture(tmp_path / "sat.tif", np.ascontiguousarray(coarse), gsd_m=20 * GSD_M))
     with pytest.raises(NotRegistered, match=r"sat\.tif: is 20 times coarser than after\.tif"):
         compare(workspace, sat, files[1], tmp_path / "c.gpkg", Finder())
+
+
+@pytest.mark.parametrize(("coarse_m", "said"), [(2.0, "0.14"), (4.0, "0.27"), (3.0, "0.2")])
+def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes, tmp_path, coarse_m, said):
+    fine = str(picture(tmp_path / "fine.tif", scenes[1], gsd_m=0.05))
+    sat = str(picture(tmp_path / "sat.tif", ground(3, 60), gsd_m=coarse_m))
+    with pytest.raises(NotRegistered, match=rf"--gsd {said}$"):
+        compare(workspace, sat, fine, tmp_path / "c.gpkg", Finder())
+    assert coarse_m / float(said) <= MOST_COARSER
+
+
+def test_a_small_area_on_coarse_pictures_is_laid_by_the_ground_around_it(workspace, scenes, tmp_path):
+    files = [
+        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=1.5))
+        for name, scene in zip(("b", "a"), scenes, strict=True)
+    ]
+    aoi = _aoi(tmp_path / "aoi.geojson", (600, 600), (620, 600), (620, 620), (600, 620))
+    finder = Finder()
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
+    assert done.common_m2 == pytest.approx(400.0, rel=0.2)
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * 1.5, -SHIFT_PX[1] * 1.5), abs=0.5)
 
 
 def test_an_area_without_crs(workspace, files, tmp_path):
