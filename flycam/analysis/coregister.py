@@ -46,7 +46,7 @@ _LEAST_WINDOWS, _LEAST_SHARE = 12, 0.2
 _RISK = 1e-9
 _FOLDS = 5
 _GATE_SIGMAS, _LEAST_GATE_PX, _MOST_GATE_PX = 3.0, 1.0, 3.0
-_STRIP_ROWS = 512
+_STRIP_ROWS, _BLOCK_COLS = 512, 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +58,11 @@ class Registration:
     agreed       M: windows that agree with a field made without them: stable ground
     residual_px  M×2: each window minus that field; NaN where nothing was found for sure
     shift_m      (east, north) by which AFTER lay off BEFORE, median over stable ground
-    rmse_m, p95_m   length of those residuals over the windows that agree
+    rmse_m, p95_m   length of those residuals over the windows that agree, so never above `gate_m`
+    found_p95_m  the same over all windows found for sure: changes, steps of a live mosaic, wrong fields too
     gate_m       how far off a window may be and still agree
-    stiffness    of the field (`smoothing`); None: an affine map was all that the evidence supports
+    stiffness    of the field (`smoothing`) where the finest level made it; None: an affine map was all that
+                 its evidence supports, or the field is that of a coarser level
     """
 
     warp: Warp
@@ -71,9 +73,25 @@ class Registration:
     shift_m: tuple[float, float]
     rmse_m: float
     p95_m: float
+    found_p95_m: float
     gate_m: float
     stiffness: float | None
     gsd_m: float
+
+    @property
+    def found(self) -> int:
+        """Windows found for sure, whether they agree or not."""
+        return int(np.isfinite(self.residual_px[:, 0]).sum())
+
+    @property
+    def agreed_share(self) -> float:
+        """Of the windows found, those that agree: 0 to 1."""
+        return float(self.agreed.sum()) / max(self.found, 1)
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether more than an affine map was applied."""
+        return bool(self.warp.nodes.any())
 
     def stable(self, shape: tuple[int, int]) -> Mask:
         """H×W: ground that certainly did not change, the windows that agree."""
@@ -120,20 +138,33 @@ def coregister(
 
 
 def laid_on(registration: Registration, after_rgb: Picture, after_seen: Mask) -> tuple[Picture, Mask]:
-    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, strip by strip; seen only where
+    """The after picture (H×W×3, H×W) as it looks from BEFORE's grid: cubic, block by block; seen only where
     all that a pixel is made of was."""
     shape = after_seen.shape
     rgb, seen = np.zeros_like(after_rgb), np.zeros(shape, np.bool_)
     for top in range(0, shape[0], _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, shape[0] - top)
-        x, y = registration.warp.positions(top, 0, (rows, shape[1]))
-        first = int(np.clip(np.floor(y.min()) - 3, 0, shape[0] - 1))
-        stop = int(np.clip(np.ceil(y.max()) + 4, first + 1, shape[0]))
-        here = (x, y - np.float32(first))
-        rgb[top : top + rows] = cv2.remap(after_rgb[first:stop], *here, cv2.INTER_CUBIC)
-        data = cv2.erode(after_seen[first:stop].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8))
-        seen[top : top + rows] = cv2.remap(data, *here, cv2.INTER_LINEAR) == 255
+        for left in range(0, shape[1], _BLOCK_COLS):
+            here = (
+                slice(top, min(top + _STRIP_ROWS, shape[0])),
+                slice(left, min(left + _BLOCK_COLS, shape[1])),
+            )
+            block = here[0].stop - top, here[1].stop - left
+            x, y = registration.warp.positions(top, left, block)
+            # cut out what the block looks at first: cv2.remap takes 32,767 pixels
+            rows, cols = _looked_at(y, shape[0]), _looked_at(x, shape[1])
+            at = x - np.float32(cols.start), y - np.float32(rows.start)
+            rgb[here] = cv2.remap(after_rgb[rows, cols], *at, cv2.INTER_CUBIC)
+            data = cv2.erode(
+                after_seen[rows, cols].astype(np.uint8) * np.uint8(255), np.ones((3, 3), np.uint8)
+            )
+            seen[here] = cv2.remap(data, *at, cv2.INTER_LINEAR) == 255
     return rgb, seen
+
+
+def _looked_at(positions: NDArray[np.float32], size: int) -> slice:
+    """What of an axis of `size` pixels is needed to sample at positions; one pixel where they lie beyond."""
+    first = int(np.clip(np.floor(positions.min()) - 3, 0, size - 1))
+    return slice(first, int(np.clip(np.ceil(positions.max()) + 4, first + 1, size)))
 
 
 def _pyramid(
@@ -227,32 +258,40 @@ def _judged(level: Level, warp: Warp, gsd_m: float, reach_m: float, names: Names
         shift_m=(float(east), -float(south)),
         rmse_m=float(np.sqrt(np.mean(off[agreed] ** 2))) * gsd_m,
         p95_m=float(np.percentile(off[agreed], 95)) * gsd_m,
+        found_p95_m=float(np.percentile(off[clear], 95)) * gsd_m,
         gate_m=gate * gsd_m,
         stiffness=fit.stiffness,
         gsd_m=gsd_m,
     )
 
 
-def _left_out(level: Level, windows: Evidence, fit: Fit, used: Mask) -> Floats:
-    """M×2: each window minus the field through the other folds' windows; NaN where nothing was found."""
-    fold = np.random.default_rng(2).permutation(len(windows)) % _FOLDS
+def _left_out(level: Level, windows: Evidence, fit: Fit, found: Mask) -> Floats:
+    """M×2: each window found minus the field made without it; NaN where nothing was found.
+
+    Such a field is made as the one that is applied was: of the same stiffness, from the same windows but for
+    a fold of them. A field that a coarser level made is judged as it is: none of these windows had a part.
+    """
     residual = np.full((len(windows), 2), np.nan)
+    residual[found] = fit.residual_px[found]
+    if not fit.made_from.any():
+        return residual
+    fold = np.random.default_rng(2).permutation(len(windows)) % _FOLDS
     for number in range(_FOLDS):
-        judges = used & (fold == number)
-        others = fit_warp(
-            windows, fit.warp.lattice, fit.warp, level.factor, fit.stiffness, used & (fold != number)
-        )
+        judges, makers = found & (fold == number), fit.made_from & (fold != number)
+        others = fit_warp(windows, fit.warp.lattice, fit.warp, level.factor, fit.stiffness, makers)
         residual[judges] = others.residual_px[judges]
     return residual
 
 
 def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask, spacing_px: int, like_px: float) -> Fit:
-    """The field through those of the `used` windows of a level that support each other."""
+    """The field through those of the `used` windows of a level that support each other; as it was where they
+    are too few."""
     side = float(WINDOW_PX * level.factor)
     used = supported(windows, used, warp, side, like_px * level.factor)
     if used.sum() < _LEAST_WINDOWS:
         return Fit(
             warp=warp,
+            made_from=np.zeros(len(windows), np.bool_),
             stiffness=None,
             residual_px=windows.displacement_px - warp.at(windows.place_px),
             spread_px=float(level.factor),

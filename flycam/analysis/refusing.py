@@ -29,7 +29,10 @@ def little_overlap(names: Names, common_m2: float) -> NotRegistered:
 
 
 def too_coarse(coarse: str, fine: str, times: float, least_m: float) -> NotRegistered:
-    """One is so much coarser than the other that they show different things."""
+    """One is so much coarser than the other that they show different things.
+
+    least_m  the pixel at which the finer one could be compared, to two figures, rounded up
+    """
     return NotRegistered(
         f"{coarse}: is {times:.0f} times coarser than {fine}; give a sharper picture, or export the finer "
         f"one at --gsd {least_m:.2g}",

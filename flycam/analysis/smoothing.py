@@ -53,12 +53,14 @@ _FLOOR_PX = 0.1  # of the level: no window is better than that
 class Fit:
     """A field through the windows of one level.
 
+    made_from   M: the windows it was fitted to; none where it is the field of a coarser level, as it was
     stiffness   None where it is the affine map alone
     residual_px M×2: windows minus field, full pixels
     spread_px   robust 1-sigma of one coordinate of the windows that follow it
     """
 
     warp: Warp
+    made_from: Mask
     stiffness: float | None
     residual_px: Floats
     spread_px: float
@@ -120,7 +122,7 @@ def fit_warp(
         weight = base * _biweight(residual, cautious * max(spread, _SURE_PX * factor))
     unknown = ~np.isfinite(windows.displacement_px[:, 0])
     residual[unknown] = np.nan
-    return Fit(warp=warp, stiffness=stiffness, residual_px=residual, spread_px=spread)
+    return Fit(warp=warp, made_from=used, stiffness=stiffness, residual_px=residual, spread_px=spread)
 
 
 def choose_stiffness(

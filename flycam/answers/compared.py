@@ -10,12 +10,15 @@ from flycam.answers.answered import Answered
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
     from flycam.pipeline.compare import Compared
+    from flycam.pipeline.compare_sides import Said
 
+_MOST = 0.5  # of the windows found; where fewer agree, that is said
 _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác"}
 
 
 def of_compare(found: Compared, language: str = "en") -> Answered:
     """registration{shift_m, rmse_m, ok}, changes, by_commune[], and more."""
+    remarks = _remarks(found)
     answer = {
         "path": str(found.path),
         "crs": found.crs,
@@ -33,24 +36,44 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
             }
             for row in found.by_commune
         ],
-        "warnings": [english for english, _ in found.remarks],
-        "warnings_vi": [vietnamese for _, vietnamese in found.remarks],
+        "warnings": [english for english, _ in remarks],
+        "warnings_vi": [vietnamese for _, vietnamese in remarks],
         "seconds": round(found.seconds, 2),
     }
     return answer, _lines_vi(found) if language == "vi" else _lines_en(found)
 
 
 def _registration(registration: Registration) -> dict[str, Any]:
-    """shift_m: (east, north) of AFTER off BEFORE; rmse_m of windows, each left out of the fit it judges."""
+    """shift_m: (east, north) of AFTER off BEFORE; rmse_m, p95_m of the windows that agree, each left out of
+    the fit it judges; found_p95_m of all windows found; agreed_share: of those found."""
     return {
         "shift_m": [round(value, 3) for value in registration.shift_m],
         "rmse_m": round(registration.rmse_m, 3),
         "ok": True,
         "p95_m": round(registration.p95_m, 3),
+        "found_p95_m": round(registration.found_p95_m, 3),
         "windows": len(registration.windows),
+        "found": registration.found,
         "agreed": int(registration.agreed.sum()),
-        "warp": "affine" if registration.stiffness is None else "smooth",
+        "agreed_share": round(registration.agreed_share, 3),
+        "warp": "smooth" if registration.is_smooth else "affine",
     }
+
+
+def _remarks(found: Compared) -> list[Said]:
+    """Those of the recipe, and first of all whether most of the ground vouches for the registration."""
+    registration = found.registration
+    if registration.agreed_share >= _MOST:
+        return list(found.remarks)
+    agreed, windows, off = int(registration.agreed.sum()), registration.found, registration.found_p95_m
+    doubt = (
+        f"only {agreed} of {windows} windows found agree on how the pictures lie, the others are up to "
+        f"{off:.2f} m off: most of the ground changed or does not fit; look at the registration layer before "
+        "you trust a change",
+        f"chỉ {agreed} trong {windows} ô tìm thấy khớp vị trí, các ô khác lệch tới {_vi(off, 2)} m: phần lớn "
+        "mặt đất đã thay đổi hoặc không khớp; hãy xem lớp registration trước khi tin một thay đổi",
+    )
+    return [doubt, *found.remarks]
 
 
 def _lines_en(found: Compared) -> list[str]:
@@ -61,29 +84,31 @@ def _lines_en(found: Compared) -> list[str]:
         f"{found.path}: {len(found.changes)} candidates{f' ({named})' if named else ''} on "
         f"{found.common_m2 / 1e4:.1f} ha imaged on both dates",
         f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
-        f"on stable ground ({int(registration.agreed.sum())} of {len(registration.windows)} windows agree)",
+        f"on stable ground ({int(registration.agreed.sum())} of {registration.found} windows found agree; "
+        f"95 % of all found within {registration.found_p95_m:.2f} m)",
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {row.changes}, {row.area_m2 / 1e4:.2f} ha")
-    return [*lines, *(f"  ! {english}" for english, _ in found.remarks)]
+    return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
 
 
 def _lines_vi(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
     kinds = Counter(one.kind for one in found.changes)
     named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
-    agreed, windows = int(registration.agreed.sum()), len(registration.windows)
+    agreed = int(registration.agreed.sum())
     lines = [
         f"{found.path}: {len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''} trên "
         f"{_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
         f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
-        f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {windows} ô khớp)",
+        f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {registration.found} ô tìm thấy "
+        f"là khớp; 95 % số ô tìm thấy lệch không quá {_vi(registration.found_p95_m, 2)} m)",
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha")
-    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
+    return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
 
 
 def _vi(value: float, places: int) -> str:

@@ -7,6 +7,7 @@ library's own choice.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, SourceUnreadable
+from flycam.geodata.collar import find_collar
 from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
 
@@ -43,8 +45,10 @@ class Laid:
 class ReferencePicture:
     """A georeferenced picture of one (grey) or three and more bands, opened once, read by window.
 
-    gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north). Raises SourceUnreadable,
-    CrsMissing.
+    gsd_m  its pixel on the ground, bounds_lonlat (west, south, east, north)
+    collar  its rim that was never imaged, where the file itself does not say so (`collar`)
+
+    Raises SourceUnreadable, CrsMissing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,6 +66,8 @@ class ReferencePicture:
                 self._size = (source.width, source.height)
                 self._to_pixel: Affine = ~source.transform
                 self._stretch = _stretch_of(source)
+                self._bands = [1, 2, 3] if source.count >= 3 else [1]
+                self.collar = find_collar(source, self._bands)
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
@@ -147,20 +153,21 @@ class ReferencePicture:
         A broken one would put every mean up to half a pixel beside its place. The last pixels of the file
         that do not fill a mean are left out.
         """
-        step = max(1, int(min(_step(columns, 1), _step(rows, 0))))
+        step = max(1, int(min(_step(columns, rows, axis) for axis in (0, 1))))
         shape = (max(window.height // step, 1), max(window.width // step, 1))
         whole = Window(window.col_off, window.row_off, shape[1] * step, shape[0] * step)
         try:
             with rasterio.open(self.path) as source:
-                bands = [1, 2, 3] if source.count >= 3 else [1]
                 thin = {"window": whole, "resampling": Resampling.average}
-                values = source.read(bands, out_shape=(len(bands), *shape), **thin)
+                values = source.read(self._bands, out_shape=(len(self._bands), *shape), **thin)
                 mask = source.dataset_mask(out_shape=shape, **thin)
         except RasterioError as error:
             raise SourceUnreadable(
                 f"{self.path.name}: is damaged or cut off; copy it again and run again",
                 vi=f"{self.path.name}: tệp hỏng hoặc bị cắt cụt; hãy chép lại rồi chạy lại",
             ) from error
+        if self.collar is not None:
+            mask[self.collar.touches(whole, step)] = 0
         low, high = self._stretch
         scaled = np.clip((values.astype(np.float32) - low) * (255.0 / (high - low)), 0.0, 255.0)
         pixels = np.moveaxis(np.nan_to_num(scaled).astype(np.uint8), 0, -1)
@@ -201,8 +208,8 @@ def _window(columns: Floats, rows: Floats, size: tuple[int, int]) -> Window | No
     return Window(left, top, right - left, bottom - top) if left < right and top < bottom else None
 
 
-def _step(coordinates: Floats, axis: int) -> float:
-    """Source pixels from one pixel of the grid to the next."""
-    across = float(coordinates.take(-1, axis).mean()) - float(coordinates.take(0, axis).mean())
-    steps: int = max(coordinates.shape[axis] - 1, 1)
-    return abs(across) / steps
+def _step(columns: Floats, rows: Floats, axis: int) -> float:
+    """Source pixels from one pixel of the grid to the next along an axis, in whichever direction they lie."""
+    steps = max(columns.shape[axis] - 1, 1)
+    along = (float(at.take(-1, axis).mean()) - float(at.take(0, axis).mean()) for at in (columns, rows))
+    return float(math.hypot(*along) / steps)

@@ -10,23 +10,25 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis import refusing
 from flycam.analysis.coregister import REACH_M
+from flycam.analysis.levels import WINDOW_PX
 from flycam.errors import InputUnusable
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.extent import OutputGrid, bounds_in
 from flycam.mosaic.outline import Outline
-from flycam.pipeline.compare_sides import Side
+from flycam.pipeline.compare_sides import Said, Side
+
+__all__ = ["MOST_COARSER", "MOST_PIXELS", "Said", "common_grid", "keep_inside", "work_crs"]
 
 Mask = NDArray[np.bool_]
-Said = tuple[str, str]
-"""A remark in English and in Vietnamese."""
 
 MOST_COARSER = 15.0
 """How many times coarser one side may be: what a drone sees in one pixel of such a picture says nothing."""
 MOST_PIXELS = 64_000_000
 """Of the common grid, some 1.4 km² at 15 cm; more ground is compared at a coarser pixel, and that is said."""
 _LITTLE_SHARE = 0.1
-_AOI_MARGIN_M = 150.0  # ground around an area that helps to lay the pictures on each other
+_AOI_MARGIN_M = 150.0  # ground around an area that helps to lay the pictures on each other,
+_AOI_MARGIN_PX = 6 * WINDOW_PX  # and of coarse pictures what holds enough windows however small the area is
 _STRIP_ROWS = 1024
 
 
@@ -53,14 +55,15 @@ def common_grid(
     gsds = before.gsd_m(crs), after.gsd_m(crs)
     coarse, fine = names if gsds[0] >= gsds[1] else names[::-1]
     if max(gsds) > MOST_COARSER * min(gsds):
-        raise refusing.too_coarse(coarse, fine, max(gsds) / min(gsds), max(gsds) / MOST_COARSER)
-    remarks: list[Said] = []
+        raise refusing.too_coarse(coarse, fine, max(gsds) / min(gsds), _rounded_up(max(gsds) / MOST_COARSER))
+    remarks = list(dict.fromkeys((*before.remarks, *after.remarks)))
     share = _size(bounds) / min(_size(before.bounds(crs)), _size(after.bounds(crs)))
     if share < _LITTLE_SHARE:
         remarks.append(_little(share))
     bounds = _grown(bounds, REACH_M)
     if area is not None:
-        around = _grown(bounds_in(area.bounds, point_transform(WGS84, crs)), _AOI_MARGIN_M)
+        margin = max(_AOI_MARGIN_M, _AOI_MARGIN_PX * max(gsds))
+        around = _grown(bounds_in(area.bounds, point_transform(WGS84, crs)), margin)
         inside = None if area.is_empty else _intersection(bounds, around)
         if inside is None:
             raise _beside(area_name, names)

@@ -23,8 +23,11 @@ from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Said = tuple[str, str]
+"""A remark in English and in Vietnamese."""
 
 _BLOCK_PX = 1024
+_LEAST_COLLAR = 0.001  # of a picture: less is a few pixels, and nothing to speak of
 _PICTURES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"}
 
 
@@ -34,11 +37,13 @@ class Side(Protocol):
     name    as sentences call it
     flight  the flight, None for a picture
     is_live  whether it is a flight that was not finished: its photos lie off each other by metres
+    remarks  what the reader has to know of it
     """
 
     name: str
     flight: Flight | None
     is_live: bool
+    remarks: tuple[Said, ...]
 
     def gsd_m(self, crs: str) -> float:
         """Side of its pixel, metres of a projected CRS."""
@@ -56,6 +61,8 @@ class Side(Protocol):
 class FlightSide:
     """A flight's published revision: the finished one, else live."""
 
+    remarks: tuple[Said, ...] = ()
+
     def __init__(self, workspace: Workspace, ref: str) -> None:
         self.flight: Flight | None = workspace.catalog.flights.flight(ref)
         self.name = self.flight.name
@@ -63,8 +70,7 @@ class FlightSide:
         self._mosaic = main_mosaic(workspace, self._known.flight_id)
         self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
         self.is_live = self._mosaic.revision == LIVE_REVISION
-        zoom = source_zoom(self._known.gsd_m, self._extent, self._mosaic)
-        self._tiles = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        self._tiles: dict[int, TileReader] = {}
 
     def gsd_m(self, crs: str) -> float:
         """As ingested."""
@@ -75,8 +81,18 @@ class FlightSide:
         return bounds_in(self._extent, point_transform(WEB_MERCATOR, crs))
 
     def window(self, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]) -> Picture:
-        """As `flycam export` writes it. Raises ObjectMissing, TileCorrupt."""
-        return resampled(self._tiles, grid, crs, corner, shape)
+        """As `flycam export` writes it at this pixel: from the parents where the grid is coarser.
+
+        Raises ObjectMissing, TileCorrupt.
+        """
+        return resampled(self._reader(grid.step_x), grid, crs, corner, shape)
+
+    def _reader(self, gsd_m: float) -> TileReader:
+        zoom = source_zoom(gsd_m, self._extent, self._mosaic)
+        if zoom not in self._tiles:
+            workspace = self._workspace
+            self._tiles[zoom] = TileReader(workspace.store, workspace.catalog.tiles, self._mosaic, zoom)
+        return self._tiles[zoom]
 
     def terrain(self, crs: str) -> TerrainGrid | None:
         """The finished revision's own surface, else what the flight was laid on."""
@@ -99,6 +115,10 @@ class PictureSide:
     def __init__(self, path: Path) -> None:
         self.name = path.name
         self._picture = ReferencePicture(path)
+        collar = self._picture.collar
+        self.remarks: tuple[Said, ...] = ()
+        if collar is not None and collar.share >= _LEAST_COLLAR:
+            self.remarks = (_unseen_rim(self.name, collar.share),)
 
     def gsd_m(self, crs: str) -> float:
         """Of its middle."""
@@ -139,6 +159,16 @@ def open_side(workspace: Workspace, ref: str) -> Side:
             vi=f"{ref}: không phải chuyến bay đã có bản đồ, cũng không phải tệp GeoTIFF; hãy ghi một trong "
             "hai",
         ) from error
+
+
+def _unseen_rim(name: str, share: float) -> Said:
+    percent = f"{100.0 * share:.1f}"
+    return (
+        f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
+        "ground that was not imaged",
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({percent.replace('.', ',')} % "
+        "ảnh) được coi là đất chưa chụp",
+    )
 
 
 def laid(side: Side, grid: OutputGrid, crs: str) -> Picture:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from flycam.analysis.coregister import Registration, coregister, laid_on
+from flycam.analysis.coregister import Registration, _judged, coregister, laid_on
+from flycam.analysis.levels import Evidence, Level
+from flycam.analysis.warp import Warp
 from flycam.errors import NotRegistered
 from flycam.outcomes import exit_code
 from tests.analysis.ground import everywhere, field, ground, moved, other_light
@@ -34,6 +38,31 @@ def _off_px(registration: Registration, true: np.ndarray, where: np.ndarray | No
         rows, cols = rows[where[rows, cols]], cols[where[rows, cols]]
     found = registration.warp.at(np.stack([cols, rows], -1).astype(float))
     return np.hypot(*(found - true[rows, cols]).T)
+
+
+def _moves_by(shift: tuple[float, float], shape: tuple[int, int]) -> Registration:
+    """A shift (columns, rows) that nothing speaks for."""
+    still, none = Warp.still(shape, 64.0), np.empty(0)
+    return Registration(
+        warp=replace(still, affine=np.column_stack([np.zeros((2, 2)), shift])),
+        windows=Evidence(
+            place_px=np.empty((0, 2)),
+            displacement_px=np.empty((0, 2)),
+            sigma_px=none,
+            margin=none,
+            score=none,
+        ),
+        factor=1,
+        agreed=np.empty(0, bool),
+        residual_px=np.empty((0, 2)),
+        shift_m=(0.0, 0.0),
+        rmse_m=0.0,
+        p95_m=0.0,
+        found_p95_m=0.0,
+        gate_m=0.0,
+        stiffness=None,
+        gsd_m=GSD_M,
+    )
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (3.3, -2.6), (-40.4, 25.7), (48.0, -50.0)])
@@ -81,6 +110,45 @@ def test_the_error_told_is_the_error_made():
     assert 0.5 * made < registration.rmse_m < 3.0 * made + 0.2 * GSD_M
 
 
+def test_a_field_of_a_coarser_level_is_judged_as_it_is_applied():
+    before = cv2.cvtColor(ground(13), cv2.COLOR_RGB2GRAY)
+    # windows too far apart to support each other: the finest level makes no field
+    alone = np.zeros(before.shape, bool)
+    for row in range(32, 1000, 192):
+        for col in range(32, 1000, 192):
+            alone[max(row - 36, 0) : row + 36, max(col - 36, 0) : col + 36] = True
+    level = Level(
+        factor=1,
+        before=before,
+        after=before.copy(),
+        before_seen=alone,
+        after_seen=np.ones(before.shape, bool),
+    )
+    still = Warp.still(before.shape, 64.0)
+    nodes = np.zeros_like(still.nodes)
+    nodes[..., 0] = 2.0
+    registration = _judged(level, replace(still, nodes=nodes), GSD_M, 25.0, ("before.tif", "after.tif"))
+    assert registration.is_smooth
+    made = np.hypot(*registration.warp.at(registration.windows.place_px[registration.agreed]).T)
+    assert registration.rmse_m == pytest.approx(np.sqrt(np.mean(made**2)) * GSD_M, rel=0.2)
+
+
+def test_windows_that_do_not_agree_are_told_too():
+    before = ground(14)
+    after = before.copy()
+    chance = np.random.default_rng(4)
+    for row in range(0, 960, 64):
+        for col in range(0, 960, 64):
+            if chance.random() < 0.35:  # another piece, off by a few pixels
+                move = tuple(chance.choice([-5, -4, 4, 5], 2))
+                there = (slice(row, row + 64), slice(col, col + 64))
+                after[there] = np.roll(before, move, (0, 1))[there]
+    registration = _registered(before, after)
+    assert registration.rmse_m <= registration.gate_m < registration.found_p95_m
+    assert 0.4 < registration.agreed_share < 0.9
+    assert registration.found > registration.agreed.sum()
+
+
 def test_the_same_picture_twice_does_not_move():
     before = ground(5)
     registration = _registered(before, before.copy())
@@ -108,6 +176,14 @@ def test_after_laid_on_before_shows_the_same_ground():
     lost = (~seen[inner]).sum()
     assert 9_000 < lost < 12_000
     assert (rgb[seen] == 255).all(axis=-1).mean() < 1e-3
+
+
+def test_a_strip_wider_than_one_remap_takes_is_laid_in_blocks():
+    after = np.random.default_rng(3).integers(0, 255, (40, 33_000, 3), dtype=np.uint8)
+    registration = _moves_by((3.0, -2.0), after.shape[:2])
+    rgb, seen = laid_on(registration, after, everywhere(after))
+    assert np.array_equal(rgb[2:, :-3], after[:-2, 3:])
+    assert seen[2:, :-3].all() and not seen[:2].any() and not seen[:, -3:].any()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -9,17 +9,15 @@ Each place is one true top view before and after (flycam.drill.topview), not a f
 
 from __future__ import annotations
 
-import hashlib
 import pickle
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flycam.analysis.pair import ImagePair
 from flycam.drill.relief import CENTRE_M
 from flycam.drill.topview import ViewPair, view_pair
 from tests.bench.flights import ROOT
-
-_DRILL = Path(__file__).parents[2] / "flycam" / "drill"
+from tests.bench.kept import key_of, made_once
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,15 +81,7 @@ def image_pair(pair: ViewPair) -> ImagePair:
 
 
 def kept(scene: Scene, folder: Path | None = None) -> ViewPair:
-    """The scene, rendered once into `folder` (default: under `.bench/`, anew when the drill changes)."""
-    folder = folder or ROOT / f"changes-{_code()}"
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{scene.seed}.pickle"
-    if not path.exists():
-        path.write_bytes(pickle.dumps(scene.views()))
+    """The scene, made once in `folder` (default: under `.bench/`), anew when it or the drill changes."""
+    path = (folder or ROOT / "changes") / f"{scene.seed}-{key_of(**asdict(scene))}.pickle"
+    made_once(path, lambda staging: staging.write_bytes(pickle.dumps(scene.views())))
     return pickle.loads(path.read_bytes())
-
-
-def _code() -> str:
-    sources = b"".join(path.read_bytes() for path in sorted(_DRILL.glob("*.py")))
-    return hashlib.sha256(sources).hexdigest()[:12]

@@ -27,12 +27,14 @@ class PatchErrors:
     """Of one mosaic against the truth.
 
     place_m  N×2 (east, north) of the patches found; offset_m N×2: where the mosaic shows them minus the truth
+    tried_m  M×2: middles of all patches with data, found or not
     found    share of the patches with data that were found
     covered  share of the ground between the outermost cameras that has data
     """
 
     place_m: np.ndarray
     offset_m: np.ndarray
+    tried_m: np.ndarray
     found: float
     covered: float
 
@@ -54,24 +56,25 @@ def patch_errors(mosaic: Path, truth: DrillTruth, *, search_m: float = SEARCH_M)
     ours, mask = _onto(mosaic, transform, crs, true.shape)
     cell = transform.a
     patch, reach = round(PATCH_M / cell), round(search_m / cell)
-    places, offsets, tried = [], [], 0
+    places, offsets, tried = [], [], []
     for row in range(reach, true.shape[0] - patch - reach, patch):
         for col in range(reach, true.shape[1] - patch - reach, patch):
             cut = (slice(row, row + patch), slice(col, col + patch))
             if not mask[cut].all():
                 continue
-            tried += 1
+            x, y = transform * (col + patch / 2, row + patch / 2)
+            tried.append((x, y))
             around = true[row - reach : row + patch + reach, col - reach : col + patch + reach]
             shift = _find(ours[cut], around, reach)
             if shift is None:
                 continue
-            x, y = transform * (col + patch / 2, row + patch / 2)
             places.append((x, y))
             offsets.append((-shift[0] * cell, shift[1] * cell))
     return PatchErrors(
         place_m=np.array(places).reshape(-1, 2),
         offset_m=np.array(offsets).reshape(-1, 2),
-        found=len(places) / max(tried, 1),
+        tried_m=np.array(tried).reshape(-1, 2),
+        found=len(places) / max(len(tried), 1),
         covered=_covered(mask, truth, transform),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -26,7 +27,10 @@ from flycam.errors import (
 )
 from flycam.geodata.crs import transform_points
 from flycam.geodata.geotiff import write_geotiff
+from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.compare import compare
+from flycam.pipeline.compare_grid import MOST_COARSER
+from flycam.pipeline.compare_sides import laid, open_side
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
@@ -196,6 +200,21 @@ def test_another_crs_and_another_pixel_are_compared_at_the_coarser(workspace, fi
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
 
 
+def test_a_black_rim_that_no_file_speaks_of_was_not_imaged_and_that_is_said_once(workspace, scenes, tmp_path):
+    before, after = (np.maximum(scene, 1) for scene in scenes)
+    after[:, :300] = 0
+    for name, values in (("b.tif", before), ("a.tif", after)):
+        write_geotiff(tmp_path / name, values, (GSD_M, 0.0, WEST, 0.0, -GSD_M, NORTH), CRS)
+    finder = Finder([Found(square((0.0, 0.0), 600.0), kind="flood")])
+    files = str(tmp_path / "b.tif"), str(tmp_path / "a.tif")
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
+    assert done.common_m2 == pytest.approx(150.0 * 225.0, rel=0.05)
+    rim = shapely.box(WEST, NORTH - 225.0, WEST + 72.0, NORTH)
+    assert done.changes[0].polygon.intersection(rim).area == 0.0
+    said = [english for english, _ in done.remarks if "rim" in english]
+    assert len(said) == 1 and said[0].startswith("a.tif: ") and "33.3 %" in said[0]
+
+
 def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
     write_geotiff(
@@ -207,6 +226,22 @@ def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     assert np.isfinite(heights).all()
     assert np.diff(heights, axis=1).mean() == pytest.approx(GSD_M, rel=0.01)
     assert not any("terrain" in english for english, _ in done.remarks)
+
+
+def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder())
+    sure, _ = of_compare(done)
+    assert not any("agree on how" in said for said in sure["warnings"])
+    told = sure["registration"]
+    assert told["agreed"] <= told["found"] <= told["windows"]
+    assert told["agreed_share"] == pytest.approx(told["agreed"] / told["found"], abs=1e-3)
+    assert told["found_p95_m"] >= told["p95_m"]
+    few = done.registration.agreed & (np.arange(len(done.registration.agreed)) % 4 == 0)
+    doubted = replace(done, registration=replace(done.registration, agreed=few, found_p95_m=1.37))
+    answer, lines = of_compare(doubted)
+    assert "1.37 m" in answer["warnings"][0] and f"only {few.sum()} of" in answer["warnings"][0]
+    assert any("95 % of all found within 1.37 m" in line for line in lines)
+    assert any("1,37 m" in line for line in of_compare(doubted, "vi")[1])
 
 
 def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
@@ -248,6 +283,27 @@ def test_a_before_image_twenty_times_coarser(workspace, files, scenes, tmp_path)
     sat = str(picture(tmp_path / "sat.tif", np.ascontiguousarray(coarse), gsd_m=20 * GSD_M))
     with pytest.raises(NotRegistered, match=r"sat\.tif: is 20 times coarser than after\.tif"):
         compare(workspace, sat, files[1], tmp_path / "c.gpkg", Finder())
+
+
+@pytest.mark.parametrize(("coarse_m", "said"), [(2.0, "0.14"), (4.0, "0.27"), (3.0, "0.2")])
+def test_the_pixel_that_is_advised_is_one_that_can_be_compared(workspace, scenes, tmp_path, coarse_m, said):
+    fine = str(picture(tmp_path / "fine.tif", scenes[1], gsd_m=0.05))
+    sat = str(picture(tmp_path / "sat.tif", ground(3, 60), gsd_m=coarse_m))
+    with pytest.raises(NotRegistered, match=rf"--gsd {said}$"):
+        compare(workspace, sat, fine, tmp_path / "c.gpkg", Finder())
+    assert coarse_m / float(said) <= MOST_COARSER
+
+
+def test_a_small_area_on_coarse_pictures_is_laid_by_the_ground_around_it(workspace, scenes, tmp_path):
+    files = [
+        str(picture(tmp_path / f"{name}.tif", scene, gsd_m=1.5))
+        for name, scene in zip(("b", "a"), scenes, strict=True)
+    ]
+    aoi = _aoi(tmp_path / "aoi.geojson", (600, 600), (620, 600), (620, 620), (600, 620))
+    finder = Finder()
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder, aoi=aoi)
+    assert done.common_m2 == pytest.approx(400.0, rel=0.2)
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * 1.5, -SHIFT_PX[1] * 1.5), abs=0.5)
 
 
 def test_an_area_without_crs(workspace, files, tmp_path):
@@ -320,6 +376,29 @@ def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_pat
 
 
 # -- flights ----------------------------------------------------------------------------------
+
+
+def test_a_flight_finer_than_the_grid_is_averaged_as_a_picture_is(make_house, drill):
+    house = make_house(drill)
+    flight = house.ingest(drill.photos, "trước").flight
+    side = open_side(house.workspace, "trước")
+    west, south, east, north = side.bounds(flight.work_crs)
+    middle = (west + east) / 2.0, (south + north) / 2.0
+    half = 240 * flight.gsd_m
+    fine, coarse = (
+        OutputGrid(
+            west=middle[0] - half, north=middle[1] + half, step_x=step, step_y=step, rows=size, cols=size
+        )
+        for step, size in ((flight.gsd_m, 480), (6 * flight.gsd_m, 80))
+    )
+    rgb, seen = laid(side, fine, flight.work_crs)
+    cells = rgb.reshape(80, 6, 80, 6, 3).astype(float)
+    averaged, picked = cells.mean(axis=(1, 3)), cells[:, 3, :, 3]
+    found, both = laid(side, coarse, flight.work_crs)
+    both &= seen.reshape(80, 6, 80, 6).all(axis=(1, 3))
+    assert both.any()
+    off = np.abs(found - averaged)[both].mean()
+    assert off < 0.5 * np.abs(picked - averaged)[both].mean()
 
 
 def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
