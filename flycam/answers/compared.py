@@ -15,13 +15,14 @@ _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác
 
 
 def of_compare(found: Compared, language: str = "en") -> Answered:
-    """registration{shift_m, rmse_m, ok}, changes, by_commune[], and more."""
+    """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], and more."""
     answer = {
         "path": str(found.path),
         "crs": found.crs,
         "gsd_m": found.gsd_m,
         "common_m2": round(found.common_m2, 1),
         "registration": _registration(found.registration),
+        "looked_for": found.looked_for,
         "changes": len(found.changes),
         "by_kind": dict(Counter(one.kind for one in found.changes)),
         "by_commune": [
@@ -55,11 +56,8 @@ def _registration(registration: Registration) -> dict[str, Any]:
 
 def _lines_en(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
-    kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     lines = [
-        f"{found.path}: {len(found.changes)} candidates{f' ({named})' if named else ''} on "
-        f"{found.common_m2 / 1e4:.1f} ha imaged on both dates",
+        f"{found.path}: {_found_en(found)} on {found.common_m2 / 1e4:.1f} ha imaged on both dates",
         f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
         f"on stable ground ({int(registration.agreed.sum())} of {len(registration.windows)} windows agree)",
     ]
@@ -71,12 +69,9 @@ def _lines_en(found: Compared) -> list[str]:
 
 def _lines_vi(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
-    kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
     agreed, windows = int(registration.agreed.sum()), len(registration.windows)
     lines = [
-        f"{found.path}: {len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''} trên "
-        f"{_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
+        f"{found.path}: {_found_vi(found)} trên {_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
         f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
         f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {windows} ô khớp)",
     ]
@@ -84,6 +79,22 @@ def _lines_vi(found: Compared) -> list[str]:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
+
+
+def _found_en(found: Compared) -> str:
+    if not found.looked_for:
+        return "changes were NOT looked for"
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(found.changes)} candidates{f' ({named})' if named else ''}"
+
+
+def _found_vi(found: Compared) -> str:
+    if not found.looked_for:
+        return "KHÔNG dò thay đổi"
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
+    return f"{len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''}"
 
 
 def _vi(value: float, places: int) -> str:

@@ -1,7 +1,8 @@
 """`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
 
     sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
-          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates ─ communes ─ one file
+          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates, where both have colours
+          ─ communes ─ one file
 
 The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
 """
@@ -17,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.pair import ImagePair
-from flycam.catalog.records import CommuneRecord
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
@@ -35,6 +36,7 @@ from flycam.pipeline.compare_changes import (
     write_changes,
 )
 from flycam.pipeline.compare_grid import Said, common_grid, keep_inside, work_crs
+from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Side, laid, open_side
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
@@ -50,6 +52,7 @@ class Compared:
     """What was found.
 
     common_m2   ground imaged on both dates (inside the area asked for), all that is spoken of
+    looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  the most changed first
     remarks     what the reader has to know
     """
@@ -59,6 +62,7 @@ class Compared:
     gsd_m: float
     common_m2: float
     registration: Registration
+    looked_for: bool
     changes: tuple[Change, ...]
     by_commune: tuple[CommuneChanges, ...]
     remarks: tuple[Said, ...]
@@ -114,8 +118,9 @@ def compare(
         gsd_m=grid.step_x,
         heights_m=heights,
     )
+    colourless = _colourless(sides, pair)
     progress("change", 0, 1)
-    candidates = detect(pair, stable=registration.stable((grid.rows, grid.cols)))
+    candidates = () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)))
     progress("change", 1, 1)
     communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
     changes, by_commune = placed(
@@ -128,9 +133,14 @@ def compare(
         gsd_m=grid.step_x,
         common_m2=float(np.count_nonzero(pair.both_seen)) * grid.step_x**2,
         registration=registration,
+        looked_for=not colourless,
         changes=tuple(changes),
         by_commune=tuple(by_commune),
-        remarks=(*remarks, *_remarks(sides, terrain, communes)),
+        remarks=(
+            *remarks,
+            *colourless,
+            *remarks_on(sides, has_terrain=terrain is not None, communes=communes),
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -153,37 +163,18 @@ def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: 
     return next(filter(None, (side.terrain(crs) for side in sides)), None)
 
 
+def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:
+    """Why changes cannot be told: a remark on each side without the colours it takes."""
+    common = pair.both_seen
+    faults = [colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
+    return [
+        not_looked_for(side.name, fault)
+        for side, fault in zip(sides, faults, strict=True)
+        if fault is not None
+    ]
+
+
 def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:
     if terrain is None:
         return np.full((grid.rows, grid.cols), np.nan, np.float32)
     return gridded_heights(terrain, *grid.centres(0, 0, (grid.rows, grid.cols)))
-
-
-def _remarks(
-    sides: tuple[Side, Side], terrain: TerrainGrid | None, communes: Sequence[CommuneRecord]
-) -> list[Said]:
-    said: list[Said] = []
-    if live := " & ".join(side.name for side in sides if side.is_live):
-        said.append(
-            (
-                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
-                "'flycam finish' first",
-                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
-                "chạy 'flycam finish' trước",
-            )
-        )
-    if terrain is None:
-        said.append(
-            (
-                "no terrain: changes are judged without slope; give it with --dem",
-                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
-            )
-        )
-    if not communes:
-        said.append(
-            (
-                "no boundaries here: changes have no commune; register them with flycam communes add",
-                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
-            )
-        )
-    return said

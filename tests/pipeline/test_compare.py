@@ -7,6 +7,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyogrio
 import pytest
@@ -297,6 +298,27 @@ def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, 
     with pytest.raises(InputUnusable, match="folder"):
         compare(workspace, *files, tmp_path / "none" / "c.gpkg", finder)
     assert not finder.pairs
+
+
+@pytest.mark.parametrize("grey", ["before", "after"])
+def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, files, scenes, tmp_path, grey):
+    from flycam.analysis.change import detect
+
+    number = ("before", "after").index(grey)
+    values = cv2.cvtColor(scenes[number], cv2.COLOR_RGB2GRAY)
+    given = list(files)
+    given[number] = str(picture(tmp_path / "pan.tif", np.repeat(values[..., None], 3, axis=2)))
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *given, out, detect)
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
+    assert not done.looked_for and done.changes == ()
+    assert pyogrio.read_info(out, layer="changes")["features"] == 0
+    for language, not_looked in (("en", "NOT looked for"), ("vi", "KHÔNG dò")):
+        answer, lines = of_compare(done, language)
+        assert answer["looked_for"] is False
+        assert not_looked in lines[0] and any("pan.tif" in line for line in lines[1:])
+    for told in (answer["warnings"], answer["warnings_vi"]):
+        assert [said.startswith("pan.tif") for said in told].count(True) == 1
 
 
 @pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
