@@ -2,7 +2,7 @@
 
     sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
           ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates, where both have colours
-          ─ communes ─ one file
+          ─ cut to the area asked for ─ communes ─ one file
 
 The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
 """
@@ -82,7 +82,8 @@ def compare(
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
-    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside.
+    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
+    what lies around them helps to lay the pictures and to learn what is usual.
 
     Raises OptionUnusable (out), NotFound, SourceUnreadable, CrsMissing, InputUnusable (no such folder, area
     beside the pictures), TerrainMissing; NotRegistered where the two do not surely lie on each other;
@@ -106,8 +107,6 @@ def compare(
         progress=progress,
     )
     after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
-    if area is not None:
-        keep_inside(area, grid, crs, before_seen, after_seen)
     terrain = _terrain(sides, dem, grid, crs)
     heights = _heights(terrain, grid)
     pair = ImagePair(
@@ -122,16 +121,19 @@ def compare(
     progress("change", 0, 1)
     candidates = () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)))
     progress("change", 1, 1)
+    common = pair.both_seen
+    if area is not None:  # only now: what is usual around is learnt outside of the area too
+        keep_inside(area, grid, crs, common)
     communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
     changes, by_commune = placed(
-        candidates, grid, pair.both_seen, communes, crs, registration, on_terrain=terrain is not None
+        candidates, grid, common, communes, crs, registration, on_terrain=terrain is not None
     )
     write_changes(out, changes, registration, grid, crs)
     return Compared(
         path=out,
         crs=crs,
         gsd_m=grid.step_x,
-        common_m2=float(np.count_nonzero(pair.both_seen)) * grid.step_x**2,
+        common_m2=float(np.count_nonzero(common)) * grid.step_x**2,
         registration=registration,
         looked_for=not colourless,
         changes=tuple(changes),

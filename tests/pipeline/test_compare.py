@@ -150,6 +150,18 @@ def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(worksp
     assert {row.code for row in done.by_commune} == {"00", "01", ""}
 
 
+def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(workspace, files, tmp_path):
+    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
+    whole, cut = Finder([Found(square((200.0, 200.0), 80.0))]), Finder([Found(square((200.0, 200.0), 80.0))])
+    compare(workspace, *files, tmp_path / "whole.gpkg", whole)
+    done = compare(workspace, *files, tmp_path / "cut.gpkg", cut, aoi=aoi)
+    # the margin of the area reaches all over these pictures
+    assert cut.pairs[0].both_seen.sum() == pytest.approx(whole.pairs[0].both_seen.sum(), rel=0.02)
+    assert done.common_m2 == pytest.approx(60 * 60, rel=0.01)
+    # of the 20 m from (50, 50) on, the area holds 10 by 10
+    assert [one.area_m2 for one in done.changes] == pytest.approx([100.0], rel=0.03)
+
+
 def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tmp_path):
     before, after = scenes
     hole = (slice(300, 500), slice(300, 500))
