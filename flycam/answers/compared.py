@@ -31,6 +31,7 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
                 "name": row.name or None,
                 "changes": row.changes,
                 "area_m2": round(row.area_m2, 1),
+                "area_m2_by_kind": {kind: round(area, 1) for kind, area in row.area_m2_by_kind.items()},
             }
             for row in found.by_commune
         ],

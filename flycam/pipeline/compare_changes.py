@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -69,14 +69,17 @@ class Change:
 class CommuneChanges:
     """What changed in one commune.
 
-    changes  candidates that touch it: one across a border counts in both
-    area_m2  of its own ground that they cover; code "" is ground outside of all boundaries that are known
+    changes          candidates that touch it: one across a border counts in both
+    area_m2          of its own ground that they cover, ground under several counted once; code "" is ground
+                     outside of all boundaries that are known
+    area_m2_by_kind  the same of each kind alone: together they may be more
     """
 
     code: str
     name: str
     changes: int
     area_m2: float
+    area_m2_by_kind: Mapping[str, float]
 
 
 def placed(
@@ -101,7 +104,7 @@ def placed(
         if polygon.is_empty:
             continue
         shared = _shares(polygon, areas)
-        home = max(shared, key=lambda pair: pair[1])[0] if shared else None
+        home = max(shared, key=lambda pair: pair[1].area)[0] if shared else None
         middle = shapely.get_coordinates(polygon.representative_point())
         changes.append(
             Change(
@@ -207,28 +210,41 @@ def _areas(geometry: BaseGeometry) -> BaseGeometry:
 
 def _shares(
     polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]
-) -> list[tuple[CommuneRecord, float]]:
-    """Square metres of a polygon in each commune that it touches."""
-    cut = [(record, float((polygon & area).area)) for record, area in areas if polygon.intersects(area)]
-    return [(record, area) for record, area in cut if area > 0.0]
+) -> list[tuple[CommuneRecord, BaseGeometry]]:
+    """The parts of a polygon in each commune that it touches."""
+    cut = [(record, _areas(polygon & area)) for record, area in areas if polygon.intersects(area)]
+    return [(record, part) for record, part in cut if not part.is_empty]
 
 
 def _by_commune(
-    changes: Sequence[Change], shares: Sequence[Sequence[tuple[CommuneRecord, float]]]
+    changes: Sequence[Change], shares: Sequence[Sequence[tuple[CommuneRecord, BaseGeometry]]]
 ) -> list[CommuneChanges]:
     """The most changed commune first."""
-    found: dict[tuple[str, str], list[float]] = {}
+    found: dict[tuple[str, str], list[tuple[str, BaseGeometry]]] = {}
     for change, shared in zip(changes, shares, strict=True):
-        for record, area in shared:
-            found.setdefault((record.code, record.name), []).append(area)
-        outside = change.area_m2 - sum(area for _, area in shared)
-        if outside > 0.01 * change.area_m2:
-            found.setdefault(("", ""), []).append(outside)
-    rows = [
-        CommuneChanges(code=code, name=name, changes=len(areas), area_m2=float(sum(areas)))
-        for (code, name), areas in found.items()
-    ]
+        for record, part in shared:
+            found.setdefault((record.code, record.name), []).append((change.kind, part))
+        outside = _areas(change.polygon - shapely.union_all([part for _, part in shared]))
+        if outside.area > 0.01 * change.area_m2:
+            found.setdefault(("", ""), []).append((change.kind, outside))
+    rows = [_row(code, name, parts) for (code, name), parts in found.items()]
     return sorted(rows, key=lambda row: (-row.area_m2, row.code))
+
+
+def _row(code: str, name: str, parts: Sequence[tuple[str, BaseGeometry]]) -> CommuneChanges:
+    """Of the parts of changes (kind, ground) that lie in a commune."""
+    kinds = sorted({kind for kind, _ in parts})
+    return CommuneChanges(
+        code=code,
+        name=name,
+        changes=len(parts),
+        area_m2=_united_m2([part for _, part in parts]),
+        area_m2_by_kind={kind: _united_m2([part for its, part in parts if its == kind]) for kind in kinds},
+    )
+
+
+def _united_m2(parts: Sequence[BaseGeometry]) -> float:
+    return float(shapely.union_all(list(parts)).area)
 
 
 def _ground(at_px: Floats, grid: OutputGrid) -> Floats:

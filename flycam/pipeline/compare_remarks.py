@@ -28,8 +28,8 @@ def not_looked_for(name: str, fault: ColourFault) -> Said:
     return (
         f"{name}: {english}: changes were not looked for, the pictures were only laid on each other; give a "
         "colour picture taken by day",
-        f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp ban "
-        "ngày",
+        f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp "
+        "ban ngày",
     )
 
 

@@ -43,7 +43,7 @@ def test_candidates_come_likeliest_first_and_say_what_they_are(found: tuple[Cand
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
     for one in found:
         shape = Polygon(one.rings[0], one.rings[1:])
-        assert one.area_m2 == pytest.approx(shape.area * 0.25, rel=0.35)
+        assert one.area_m2 == pytest.approx(shape.area * 0.25, rel=0.02)
         assert 0.0 < one.score <= 1.0
         assert one.length_m >= 0.5 * np.sqrt(one.area_m2)
     slides = [c.mean_slope_deg for c in found if c.kind == "landslide"]

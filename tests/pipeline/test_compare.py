@@ -130,6 +130,18 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     assert rows["01"].area_m2 == pytest.approx(200.0, rel=0.01) and rows["01"].changes == 2
 
 
+def test_ground_under_two_candidates_is_counted_once(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 300.0)
+    at = ((300 - 0.5, 300 - 0.5), (380 - 0.5, 300 - 0.5))
+    found = [Found(square(corner, 100.0), kind="landslide") for corner in at]
+    found.append(Found(square(at[1], 100.0), kind="flood"))
+    (row,) = compare(workspace, *files, tmp_path / "c.gpkg", Finder(found)).by_commune
+    # squares of 25 m side; the second begins 20 m on
+    assert row.changes == 3
+    assert row.area_m2 == pytest.approx(45 * 25, rel=0.01)
+    assert row.area_m2_by_kind == pytest.approx({"landslide": 45 * 25, "flood": 25 * 25}, rel=0.01)
+
+
 def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tmp_path):
     _communes(workspace, -50.0, 100.0)
     finder = Finder([Found(square((600.0, 600.0), 40.0))])
