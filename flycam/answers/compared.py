@@ -10,6 +10,7 @@ from flycam.answers.answered import Answered
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
     from flycam.pipeline.compare import Compared
+    from flycam.pipeline.compare_changes import CommuneChanges
 
 _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác"}
 
@@ -32,6 +33,8 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
                 "changes": row.changes,
                 "area_m2": round(row.area_m2, 1),
                 "area_m2_by_kind": {kind: round(area, 1) for kind, area in row.area_m2_by_kind.items()},
+                "compared_m2": round(row.compared_m2, 1),
+                "compared_pct": None if row.compared_pct is None else round(row.compared_pct, 2),
             }
             for row in found.by_commune
         ],
@@ -64,7 +67,7 @@ def _lines_en(found: Compared) -> list[str]:
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
-        lines.append(f"  {name}: {row.changes}, {row.area_m2 / 1e4:.2f} ha")
+        lines.append(f"  {name}: {_row_en(row)}")
     return [*lines, *(f"  ! {english}" for english, _ in found.remarks)]
 
 
@@ -78,7 +81,7 @@ def _lines_vi(found: Compared) -> list[str]:
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
-        lines.append(f"  {name}: {row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha")
+        lines.append(f"  {name}: {_row_vi(row)}")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in found.remarks)]
 
 
@@ -96,6 +99,21 @@ def _found_vi(found: Compared) -> str:
     kinds = Counter(one.kind for one in found.changes)
     named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
     return f"{len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''}"
+
+
+def _row_en(row: CommuneChanges) -> str:
+    if not row.changes and not row.compared_m2:
+        return "not compared"
+    share = "" if row.compared_pct is None else f", {row.compared_pct:.1f} % of it"
+    return f"{row.changes}, {row.area_m2 / 1e4:.2f} ha; compared {row.compared_m2 / 1e4:.1f} ha{share}"
+
+
+def _row_vi(row: CommuneChanges) -> str:
+    if not row.changes and not row.compared_m2:
+        return "chưa so sánh"
+    share = "" if row.compared_pct is None else f", {_vi(row.compared_pct, 1)} % diện tích"
+    compared = _vi(row.compared_m2 / 1e4, 1)
+    return f"{row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha; đã so sánh {compared} ha{share}"
 
 
 def _vi(value: float, places: int) -> str:

@@ -32,6 +32,7 @@ from flycam.pipeline.compare_changes import (
     Change,
     CommuneChanges,
     communes_here,
+    compared_ground,
     placed,
     write_changes,
 )
@@ -53,7 +54,7 @@ class Compared:
 
     common_m2   ground imaged on both dates (inside the area asked for), all that is spoken of
     looked_for  whether changes were looked for at all; the remarks say why not
-    by_commune  the most changed first
+    by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     """
 
@@ -125,10 +126,11 @@ def compare(
     if area is not None:  # only now: what is usual around is learnt outside of the area too
         keep_inside(area, grid, crs, common)
     communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
+    compared = compared_ground(common & (not colourless), grid)
     changes, by_commune = placed(
-        candidates, grid, common, communes, crs, registration, on_terrain=terrain is not None
+        candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None
     )
-    write_changes(out, changes, registration, grid, crs)
+    write_changes(out, changes, compared, registration, grid, crs)
     return Compared(
         path=out,
         crs=crs,

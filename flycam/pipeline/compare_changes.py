@@ -26,7 +26,8 @@ from flycam.pipeline.terrain import lonlat_bounds
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-LAYER, WINDOWS_LAYER = "changes", "registration"
+LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
+_SLIVER = 0.01  # between boundaries that do not quite meet
 
 
 class Candidate(Protocol):
@@ -73,6 +74,8 @@ class CommuneChanges:
     area_m2          of its own ground that they cover, ground under several counted once; code "" is ground
                      outside of all boundaries that are known
     area_m2_by_kind  the same of each kind alone: together they may be more
+    compared_m2      of its ground on which changes were looked for; of all other nothing is known
+    compared_pct     the same in per cent of all its ground; None outside of boundaries
     """
 
     code: str
@@ -80,12 +83,15 @@ class CommuneChanges:
     changes: int
     area_m2: float
     area_m2_by_kind: Mapping[str, float]
+    compared_m2: float
+    compared_pct: float | None
 
 
 def placed(
     candidates: Sequence[Candidate],
     grid: OutputGrid,
     both_seen: Mask,
+    compared: BaseGeometry,
     communes: Sequence[CommuneRecord],
     crs: str,
     registration: Registration,
@@ -94,10 +100,12 @@ def placed(
 ) -> tuple[list[Change], list[CommuneChanges]]:
     """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
 
-    Ground that was not imaged on both dates is cut out of them. on_terrain: whether slopes are known.
+    Ground that was not imaged on both dates is cut out of them. compared: see `compared_ground`.
+    on_terrain: whether slopes are known.
     """
     shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
+    areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
     changes, shares = [], []
     for one, polygon in zip(candidates, shapes, strict=True):
@@ -121,7 +129,12 @@ def placed(
         )
         shares.append(shared)
     order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
-    return [changes[k] for k in order], _by_commune(changes, shares)
+    return [changes[k] for k in order], _by_commune(changes, shares, areas, compared)
+
+
+def compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
+    """Pixels on which changes were looked for, as a multipolygon of the work CRS."""
+    return _areas(traced(mask, grid.west, grid.north, grid.step_x))
 
 
 def communes_here(catalog: Catalog, flight: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
@@ -133,13 +146,20 @@ def communes_here(catalog: Catalog, flight: Flight | None, grid: OutputGrid, crs
 
 
 def write_changes(
-    path: Path, changes: Sequence[Change], registration: Registration, grid: OutputGrid, crs: str
+    path: Path,
+    changes: Sequence[Change],
+    compared: BaseGeometry,
+    registration: Registration,
+    grid: OutputGrid,
+    crs: str,
 ) -> None:
-    """The layer `changes`, and in a GeoPackage the layer `registration`: a point for each window compared.
+    """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
+    point for each window compared); in GeoJSON `compared` is a member of the collection.
 
     Raises what `write_features` raises.
     """
-    write_features(path, [_changes_layer(changes), _windows_layer(registration, grid)], crs=crs)
+    layers = [_changes_layer(changes), _compared_layer(compared), _windows_layer(registration, grid)]
+    write_features(path, layers, crs=crs, members={COMPARED_LAYER: compared})
 
 
 def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
@@ -156,6 +176,17 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
         kind="MultiPolygon",
         shapes=_objects([one.polygon for one in changes]),
         fields=texts | numbers,
+    )
+
+
+def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
+    """One multipolygon; no feature where nothing was looked for."""
+    shapes = [] if compared.is_empty else [compared]
+    return FeatureLayer(
+        name=COMPARED_LAYER,
+        kind="MultiPolygon",
+        shapes=_objects(shapes),
+        fields={"area_m2": np.array([one.area for one in shapes], dtype=np.float64)},
     )
 
 
@@ -217,22 +248,38 @@ def _shares(
 
 
 def _by_commune(
-    changes: Sequence[Change], shares: Sequence[Sequence[tuple[CommuneRecord, BaseGeometry]]]
+    changes: Sequence[Change],
+    shares: Sequence[Sequence[tuple[CommuneRecord, BaseGeometry]]],
+    areas: Sequence[tuple[CommuneRecord, BaseGeometry]],
+    compared: BaseGeometry,
 ) -> list[CommuneChanges]:
-    """The most changed commune first."""
-    found: dict[tuple[str, str], list[tuple[str, BaseGeometry]]] = {}
+    """Every commune of `areas`, and ground outside of all where there is any; the most changed first."""
+    found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
+    beyond: list[tuple[str, BaseGeometry]] = []
     for change, shared in zip(changes, shares, strict=True):
         for record, part in shared:
-            found.setdefault((record.code, record.name), []).append((change.kind, part))
+            found[record.code].append((change.kind, part))
         outside = _areas(change.polygon - shapely.union_all([part for _, part in shared]))
-        if outside.area > 0.01 * change.area_m2:
-            found.setdefault(("", ""), []).append((change.kind, outside))
-    rows = [_row(code, name, parts) for (code, name), parts in found.items()]
-    return sorted(rows, key=lambda row: (-row.area_m2, row.code))
+        if outside.area > _SLIVER * change.area_m2:
+            beyond.append((change.kind, outside))
+    rows = [
+        _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
+        for record, area in areas
+    ]
+    outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
+    if beyond or outside_m2 > _SLIVER * compared.area:
+        rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
+    return sorted(rows, key=lambda row: (-row.area_m2, -row.compared_m2, row.code))
 
 
-def _row(code: str, name: str, parts: Sequence[tuple[str, BaseGeometry]]) -> CommuneChanges:
-    """Of the parts of changes (kind, ground) that lie in a commune."""
+def _row(
+    code: str,
+    name: str,
+    parts: Sequence[tuple[str, BaseGeometry]],
+    compared_m2: float,
+    whole_m2: float | None,
+) -> CommuneChanges:
+    """Of the parts of changes (kind, ground) that lie in a commune of so much ground."""
     kinds = sorted({kind for kind, _ in parts})
     return CommuneChanges(
         code=code,
@@ -240,6 +287,8 @@ def _row(code: str, name: str, parts: Sequence[tuple[str, BaseGeometry]]) -> Com
         changes=len(parts),
         area_m2=_united_m2([part for _, part in parts]),
         area_m2_by_kind={kind: _united_m2([part for its, part in parts if its == kind]) for kind in kinds},
+        compared_m2=compared_m2,
+        compared_pct=None if whole_m2 is None else 100.0 * compared_m2 / whole_m2,
     )
 
 

@@ -146,7 +146,7 @@ def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tm
     _communes(workspace, -50.0, 100.0)
     finder = Finder([Found(square((600.0, 600.0), 40.0))])
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
-    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1)]
+    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1), ("00", 0)]
     assert done.changes[0].commune == ""
     answer, _ = of_compare(done)
     assert answer["by_commune"][0]["code"] is None
@@ -186,6 +186,43 @@ def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tm
     cut = shapely.box(WEST + 75.5, NORTH - 124.5, WEST + 124.5, NORTH - 75.5)
     assert done.changes[0].polygon.intersection(cut).area == 0.0
     assert done.changes[0].area_m2 == pytest.approx(100.0**2 - 50.0**2, rel=0.03)
+
+
+def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, scenes, tmp_path):
+    before, after = scenes
+    hole = (slice(200, 600), slice(0, 300))
+    files = (
+        str(picture(tmp_path / "b.tif", before, hole=hole)),
+        str(picture(tmp_path / "a.tif", after)),
+    )
+    _communes(workspace, -400.0, -30.0, -20.0, 100.0, 400.0)  # the first is beyond the grid's rim
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *files, out, Finder())
+    rows = {row.code: row for row in done.by_commune}
+    assert set(rows) == {"01", "02", "03"}
+    assert rows["01"].compared_m2 == 0.0 and all(row.changes == 0 for row in rows.values())
+    for row, width_m in ((rows["02"], 120.0), (rows["03"], 300.0)):
+        assert row.compared_pct == pytest.approx(100.0 * row.compared_m2 / (width_m * 500.0), rel=0.01)
+    assert sum(row.compared_m2 for row in rows.values()) == pytest.approx(done.common_m2, rel=1e-6)
+    assert sorted(pyogrio.list_layers(out)[:, 0]) == ["changes", "compared", "registration"]
+    meta, _, wkb, values = pyogrio.raw.read(out, layer="compared")
+    (ground_,) = shapely.from_wkb(wkb)
+    assert meta["crs"] == CRS and values[0][0] == pytest.approx(done.common_m2)
+    assert ground_.area == pytest.approx(done.common_m2)
+    assert not ground_.intersects(shapely.box(WEST + 5, NORTH - 145, WEST + 70, NORTH - 55))
+    answer, lines = of_compare(done)
+    assert all({"compared_m2", "compared_pct"} <= set(row) for row in answer["by_commune"])
+    assert any("(01): not compared" in line for line in lines)
+
+
+def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
+    out = tmp_path / "changes.geojson"
+    done = compare(workspace, *files, out, Finder())
+    compared = shapely.geometry.shape(json.loads(out.read_text())["compared"])
+    inside, beside = ((WEST + 100.0, NORTH - 100.0), (WEST - 50.0, NORTH - 100.0))
+    degrees = transform_points(np.array([inside, beside]), CRS, "EPSG:4326")
+    assert list(shapely.contains_xy(compared, degrees)) == [True, False]
+    assert done.changes == ()
 
 
 def test_geojson_states_degrees(workspace, files, tmp_path):
@@ -336,7 +373,8 @@ def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, fil
     done = compare(workspace, *given, out, detect)
     assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
     assert not done.looked_for and done.changes == ()
-    assert pyogrio.read_info(out, layer="changes")["features"] == 0
+    for layer in ("changes", "compared"):
+        assert pyogrio.read_info(out, layer=layer)["features"] == 0
     for language, not_looked in (("en", "NOT looked for"), ("vi", "KHÔNG dò")):
         answer, lines = of_compare(done, language)
         assert answer["looked_for"] is False
