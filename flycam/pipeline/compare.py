@@ -143,7 +143,7 @@ def compare(
         remarks=(
             *remarks,
             *colourless,
-            *remarks_on(sides, has_terrain=terrain is not None, communes=communes),
+            *remarks_on(sides, without_heights=_without(heights, common), communes=communes),
         ),
         seconds=time.monotonic() - started,
     )
@@ -176,6 +176,12 @@ def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:
         for side, fault in zip(sides, faults, strict=True)
         if fault is not None
     ]
+
+
+def _without(heights: NDArray[np.float32], common: Mask) -> float:
+    """Share of the common ground that has no height; of all there is, where nothing is common."""
+    unknown = np.isnan(heights)
+    return float((unknown[common] if common.any() else unknown).mean())
 
 
 def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:

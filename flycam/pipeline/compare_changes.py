@@ -52,7 +52,7 @@ class Change:
     polygon   multipolygon in the work CRS; area_m2 its area there
     commune   code of the commune that holds most of it, "" where no boundary is known
     tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
-    slope_deg NaN without terrain
+    slope_deg NaN where the terrain is not known under half of it
     """
 
     polygon: BaseGeometry

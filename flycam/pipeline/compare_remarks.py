@@ -33,10 +33,16 @@ def not_looked_for(name: str, fault: ColourFault) -> Said:
     )
 
 
+_LITTLE = 0.01
+
+
 def remarks_on(
-    sides: tuple[Side, Side], *, has_terrain: bool, communes: Sequence[CommuneRecord]
+    sides: tuple[Side, Side], *, without_heights: float, communes: Sequence[CommuneRecord]
 ) -> list[Said]:
-    """What the two sides, the terrain and the boundaries leave to be said."""
+    """What the two sides, the terrain and the boundaries leave to be said.
+
+    without_heights  share of the common ground whose height is not known, 0 to 1
+    """
     said: list[Said] = []
     if live := " & ".join(side.name for side in sides if side.is_live):
         said.append(
@@ -47,11 +53,21 @@ def remarks_on(
                 "chạy 'flycam finish' trước",
             )
         )
-    if not has_terrain:
+    if without_heights > 1.0 - _LITTLE / 2:
         said.append(
             (
                 "no terrain: changes are judged without slope; give it with --dem",
                 "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
+            )
+        )
+    elif without_heights > _LITTLE:
+        percent = f"{100.0 * without_heights:.0f}"
+        said.append(
+            (
+                f"no terrain is known under {percent} % of the ground: changes there are judged without "
+                "slope; give it whole with --dem",
+                f"{percent} % diện tích không có độ cao: ở đó xét thay đổi mà không biết độ dốc; hãy đưa "
+                "mô hình độ cao đủ bằng --dem",
             )
         )
     if not communes:

@@ -271,6 +271,18 @@ def test_terrain_is_that_of_the_file_given(workspace, files, tmp_path):
     assert not any("terrain" in english for english, _ in done.remarks)
 
 
+def test_terrain_under_a_part_is_said_with_what_lacks_it(workspace, files, tmp_path):
+    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
+    slope[:, 22:] = -9999.0  # 2.1 posts of 10 m before the middle of the pictures
+    write_geotiff(
+        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
+    )
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder(), dem=tmp_path / "dem.tif")
+    (english,) = [english for english, _ in done.remarks if "terrain" in english]
+    percent = int(english.split(" % ")[0].split()[-1])
+    assert percent == pytest.approx(100.0 * (225 - 110) / 225, abs=5)
+
+
 def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
     done = compare(workspace, files[0], files[0], tmp_path / "c.gpkg", Finder())
     assert done.registration.shift_m == pytest.approx((0.0, 0.0), abs=0.01)
