@@ -40,6 +40,7 @@ def test_most_of_what_slid_and_what_was_flooded_is_found(
 
 
 def test_candidates_come_likeliest_first_and_say_what_they_are(found: tuple[Candidate, ...]) -> None:
+    assert found
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
     for one in found:
         shape = Polygon(one.rings[0], one.rings[1:])
