@@ -125,7 +125,7 @@ def compare(
     common = pair.both_seen
     if area is not None:  # only now: what is usual around is learnt outside of the area too
         keep_inside(area, grid, crs, common)
-    communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
+    communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
     compared = compared_ground(common & (not colourless), grid)
     changes, by_commune = placed(
         candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None

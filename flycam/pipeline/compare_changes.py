@@ -137,11 +137,12 @@ def compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
     return _areas(traced(mask, grid.west, grid.north, grid.step_x))
 
 
-def communes_here(catalog: Catalog, flight: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
-    """Communes around a grid: those of the flight's day, today's for pictures that no flight dates."""
+def communes_here(catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
+    """Communes around a grid: those of the day of the flight after; today's where a picture without a day
+    shows what came after, for who acts on it acts within today's."""
     bounds = lonlat_bounds(grid.bounds, crs)
-    if flight is not None:
-        return communes_of(catalog, flight, bounds)
+    if after is not None:
+        return communes_of(catalog, after, bounds)
     return catalog.boundaries.communes(None, bounds)
 
 

@@ -53,6 +53,8 @@ def remarks_on(
                 "chạy 'flycam finish' trước",
             )
         )
+    if said_before := _turned_round(*sides):
+        said.append(said_before)
     if without_heights > 1.0 - _LITTLE / 2:
         said.append(
             (
@@ -78,3 +80,15 @@ def remarks_on(
             )
         )
     return said
+
+
+def _turned_round(before: Side, after: Side) -> Said | None:
+    """Where both are flights, and the second was flown first."""
+    if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
+        return None
+    return (
+        f"{after.name}: was flown before {before.name}, yet stands as AFTER: what healed is taken for "
+        "damage; give the older one first",
+        f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
+        "hãy ghi chuyến cũ hơn trước",
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import shapely
 from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
+from flycam.analysis.change import detect
 from flycam.answers.compared import of_compare
 from flycam.catalog.records import CommuneRecord
+from flycam.cli import flycam
 from flycam.errors import (
     CrsMissing,
     InputUnusable,
@@ -28,6 +31,8 @@ from flycam.errors import (
 from flycam.geodata.crs import transform_points
 from flycam.geodata.geotiff import write_geotiff
 from flycam.pipeline.compare import compare
+from flycam.pipeline.coverage import flown_on
+from flycam.pipeline.export import export_flight
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
@@ -375,8 +380,6 @@ def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, 
 
 @pytest.mark.parametrize("grey", ["before", "after"])
 def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, files, scenes, tmp_path, grey):
-    from flycam.analysis.change import detect
-
     number = ("before", "after").index(grey)
     values = cv2.cvtColor(scenes[number], cv2.COLOR_RGB2GRAY)
     given = list(files)
@@ -397,9 +400,6 @@ def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, fil
 
 @pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
 def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_path, after, code):
-    pytest.importorskip("flycam.analysis.change")
-    from flycam.cli import flycam
-
     if after == "elsewhere":
         picture(tmp_path / "elsewhere.tif", ground(5, 900))
     out = tmp_path / "changes.gpkg"
@@ -419,8 +419,6 @@ def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_pat
 
 
 def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
-    from flycam.pipeline.export import export_flight
-
     house = make_house(drill)
     report = house.ingest(drill.photos, "trước")
     exported = export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
@@ -434,3 +432,19 @@ def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
     assert answer["registration"]["ok"] is True and answer["changes"] == 0
     assert "ha có ảnh ở cả hai ngày" in lines[0]
     assert any(said.startswith("trước: live") for said in answer["warnings"])
+
+
+def test_communes_are_of_the_day_of_what_came_after(make_house, drill, tmp_path):
+    house = make_house(drill)
+    flight = house.ingest(drill.photos, "trước").flight
+    boundaries = house.workspace.catalog.boundaries
+    then = boundaries.communes()
+    later = flown_on(flight) + timedelta(days=400)
+    boundaries.put_communes(
+        [replace(one, name=f"{one.name} mới", valid_from=later, valid_to=None) for one in then]
+    )
+    exported = str(export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208").path)
+    for sides, new in ((("trước", exported), True), ((exported, "trước"), False)):
+        done = compare(house.workspace, *sides, tmp_path / "c.gpkg", Finder())
+        names = {row.name for row in done.by_commune if row.code}
+        assert names and all(name.endswith(" mới") is new for name in names)
