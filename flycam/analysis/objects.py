@@ -118,7 +118,7 @@ def _through_middles(ring: Doubles, off_cells: float) -> Doubles:
     at = np.concatenate([[0.0], np.cumsum(lengths)])
     middles = np.stack([np.interp(along, at, ring[:, axis]) for axis in (0, 1)], axis=-1)
     corners = cv2.approxPolyDP(middles.astype(np.float32)[:, None], off_cells, closed=True)[:, 0, :]
-    if len(corners) < 3:
+    if not 3 <= len(corners) < len(ring):
         return ring
     return np.concatenate([corners, corners[:1]]).astype(np.float64)
 
