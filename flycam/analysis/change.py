@@ -49,7 +49,7 @@ class Candidate:
     rings           N×2 float64 (column, row) of the pair's pixels, centres at integers: exterior, then holes
     area_m2         holes left out
     length_m        along its longest axis
-    mean_slope_deg  of the terrain under it; a middle value where the terrain is not known
+    mean_slope_deg  of the terrain under it; NaN where it is not known under half of it
     """
 
     kind: Kind

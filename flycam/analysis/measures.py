@@ -42,11 +42,15 @@ _STRAIGHT_M = 9.0
 _STRAIGHT_OFF_M = 1.1
 _RIM_M = 4.0
 _LEAST_INNER = 40
+_LEAST_KNOWN = 0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
-    """A patch in numbers: `values` in the order of MEASURES; size, length and slope as people read them."""
+    """A patch in numbers: `values` in the order of MEASURES; size, length and slope as people read them.
+
+    mean_slope_deg  of its ground whose height is known, NaN where that is under half of it
+    """
 
     values: NDArray[np.float64]
     area_m2: float
@@ -104,8 +108,15 @@ def measured(
         values=np.array([{**numbers, **means}[name] for name in MEASURES]),
         area_m2=area,
         length_m=along * cell_m,
-        mean_slope_deg=math.degrees(math.atan(float(slope.mean()))),
+        mean_slope_deg=_mean_slope_deg(slope, relief.known[place][mask]),
     )
+
+
+def _mean_slope_deg(slope: Reals, known: Mask) -> float:
+    """Of the cells whose height is known; NaN where too few are: a middle value would pass for measured."""
+    if known.mean() < _LEAST_KNOWN:
+        return math.nan
+    return math.degrees(math.atan(float(slope[known].mean())))
 
 
 def _outline(mask: Mask) -> NDArray[np.int32]:

@@ -9,10 +9,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.geodata.traced import cell_edges
+
 Mask = NDArray[np.bool_]
 Doubles = NDArray[np.float64]
 
-_OUTLINE_CELLS = 0.6
+_OUTLINE_CELLS = (0.6, 0.45, 0.3)
+_AREA_OFF = 0.015
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,25 +92,43 @@ def rings_of(patch: Patch, to_pixels: tuple[float, float], least_hole_cells: flo
     """Outlines in pixels (column, row; centres at integers) of the pair, the exterior first, then holes.
 
     to_pixels  (columns, rows) of the pair for one cell
-    Every cell becomes 2×2 before it is traced, so that an outline runs along the cells' edges to within a
-    quarter of a cell, and a patch of one cell has an area.
+    Traced along the cells' edges and smoothed as far as the area stays within 1.5 %. Where cells hang
+    together by a corner alone, a ring touches itself there.
     """
-    doubled = np.repeat(np.repeat(patch.mask.astype(np.uint8), 2, 0), 2, 1)
-    doubled = np.pad(doubled, 1)
-    contours, tree = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    outer = max((k for k in range(len(contours)) if tree[0][k][3] < 0), key=lambda k: len(contours[k]))
-    chosen = [contours[outer]]
-    hole = tree[0][outer][2]
-    while hole >= 0:
-        if cv2.contourArea(contours[hole]) / 4.0 >= least_hole_cells:
-            chosen.append(contours[hole])
-        hole = tree[0][hole][0]
-    rings = []
-    for contour in chosen:
-        simple = cv2.approxPolyDP(contour, 2.0 * _OUTLINE_CELLS, closed=True)
-        if len(simple) < 3:
-            simple = contour
-        cells = (simple[:, 0, :].astype(np.float64) - 1.0) / 2.0 - 0.25
-        cells += (patch.cols.start, patch.rows.start)
-        rings.append((cells + 0.5) * np.array(to_pixels) - 0.5)
-    return rings
+    exterior, *holes = cell_edges(patch.mask)
+    exact = [exterior, *(hole for hole in holes if _area(hole) >= least_hole_cells)]
+    rings = next(
+        (smooth for off in _OUTLINE_CELLS if _as_large(smooth := _smoothed(exact, off), exact)), exact
+    )
+    corner = np.array([patch.cols.start, patch.rows.start])
+    # the corner of cell 0 lies half a pixel before the centre of pixel 0
+    return [(ring + corner) * np.array(to_pixels) - 0.5 for ring in rings]
+
+
+def _smoothed(rings: Sequence[Doubles], off_cells: float) -> list[Doubles]:
+    """Rings through the middles of the cells' edges, which leaves a staircase's area as it is, and of those
+    only the ones farther off than that from a straight run."""
+    return [_through_middles(ring, off_cells) for ring in rings]
+
+
+def _through_middles(ring: Doubles, off_cells: float) -> Doubles:
+    steps = np.diff(ring, axis=0)
+    lengths = np.abs(steps).sum(axis=1)
+    along = np.arange(lengths.sum()) + 0.5
+    at = np.concatenate([[0.0], np.cumsum(lengths)])
+    middles = np.stack([np.interp(along, at, ring[:, axis]) for axis in (0, 1)], axis=-1)
+    corners = cv2.approxPolyDP(middles.astype(np.float32)[:, None], off_cells, closed=True)[:, 0, :]
+    if not 3 <= len(corners) < len(ring):
+        return ring
+    return np.concatenate([corners, corners[:1]]).astype(np.float64)
+
+
+def _as_large(rings: Sequence[Doubles], exact: Sequence[Doubles]) -> bool:
+    areas = [_area(some[0]) - sum(map(_area, some[1:])) for some in (rings, exact)]
+    return abs(areas[0] - areas[1]) <= _AREA_OFF * areas[1]
+
+
+def _area(ring: Doubles) -> float:
+    """Of a closed ring, by Gauss's formula."""
+    x, y = ring.T
+    return 0.5 * abs(float((x[:-1] * y[1:] - x[1:] * y[:-1]).sum()))

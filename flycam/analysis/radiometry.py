@@ -17,6 +17,7 @@ _DARK_BLOCKS = 3
 _DARK_SHARE = 0.92
 _DARKEST = 0.004
 _LEAST_SHARE = 0.25
+_FILL_BLOCKS = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 def without_haze(linear: Reals, seen: Mask, cell_m: float) -> Reals:
@@ -57,22 +58,38 @@ def _block_percentiles(values: Reals, where: Mask, cell_m: float, percent: float
             known = values[place][where[place]]
             if known.size >= max(_LEAST_SHARE * where[place].size, 1.0):
                 found[row, col] = np.percentile(known, percent)
+    if not np.isfinite(found).any() and where.any():  # strips, specks: all together still say what is usual
+        found[:] = np.percentile(values[where], percent)
     return _filled(found)
 
 
 def _filled(grid: Reals) -> Reals:
-    """NaN replaced by the mean of what is known around, from near to far; 0 where nothing is known at all."""
+    """NaN replaced by the mean of what is known around, from near to far, by the nearest beyond 16 blocks;
+    0 where nothing is known at all."""
     known = np.isfinite(grid)
     if not known.any():
         return np.zeros_like(grid)
     values, weight = np.where(known, grid, 0.0).astype(np.float32), known.astype(np.float32)
-    out, sigma = grid.copy(), 1.0
-    while not np.isfinite(out).all():
+    out = grid.copy()
+    for sigma in _FILL_BLOCKS:
+        unknown = ~np.isfinite(out)
+        if not unknown.any():
+            return out
         sums, weights = (cv2.GaussianBlur(a, (0, 0), sigma) for a in (values, weight))
-        reached = ~np.isfinite(out) & (weights > 1e-3)
+        reached = unknown & (weights > 1e-3)
         out[reached] = sums[reached] / weights[reached]
-        sigma *= 2.0
-    return out
+    return _nearest(out)
+
+
+def _nearest(grid: Reals) -> Reals:
+    """NaN replaced by the nearest value that is known; at least one is."""
+    unknown = ~np.isfinite(grid)
+    _, labels = cv2.distanceTransformWithLabels(
+        unknown.astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    by_label = np.zeros(labels.max() + 1, np.float32)
+    by_label[labels[~unknown]] = grid[~unknown]
+    return np.asarray(by_label[labels], np.float32)
 
 
 def _spread(grid: Reals, shape: tuple[int, int]) -> Reals:

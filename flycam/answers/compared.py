@@ -10,6 +10,7 @@ from flycam.answers.answered import Answered
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
     from flycam.pipeline.compare import Compared
+    from flycam.pipeline.compare_changes import CommuneChanges
     from flycam.pipeline.compare_sides import Said
 
 _MOST = 0.5  # of the windows found; where fewer agree, that is said
@@ -17,7 +18,7 @@ _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác
 
 
 def of_compare(found: Compared, language: str = "en") -> Answered:
-    """registration{shift_m, rmse_m, ok}, changes, by_commune[], and more."""
+    """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], and more."""
     remarks = _remarks(found)
     answer = {
         "path": str(found.path),
@@ -25,6 +26,7 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
         "gsd_m": found.gsd_m,
         "common_m2": round(found.common_m2, 1),
         "registration": _registration(found.registration),
+        "looked_for": found.looked_for,
         "changes": len(found.changes),
         "by_kind": dict(Counter(one.kind for one in found.changes)),
         "by_commune": [
@@ -33,6 +35,9 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
                 "name": row.name or None,
                 "changes": row.changes,
                 "area_m2": round(row.area_m2, 1),
+                "area_m2_by_kind": {kind: round(area, 1) for kind, area in row.area_m2_by_kind.items()},
+                "compared_m2": round(row.compared_m2, 1),
+                "compared_pct": None if row.compared_pct is None else round(row.compared_pct, 2),
             }
             for row in found.by_commune
         ],
@@ -78,37 +83,62 @@ def _remarks(found: Compared) -> list[Said]:
 
 def _lines_en(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
-    kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     lines = [
-        f"{found.path}: {len(found.changes)} candidates{f' ({named})' if named else ''} on "
-        f"{found.common_m2 / 1e4:.1f} ha imaged on both dates",
+        f"{found.path}: {_found_en(found)} on {found.common_m2 / 1e4:.1f} ha imaged on both dates",
         f"  AFTER lay {east:+.2f} m east, {north:+.2f} m north of BEFORE; now ± {registration.rmse_m:.2f} m "
         f"on stable ground ({int(registration.agreed.sum())} of {registration.found} windows found agree; "
         f"95 % of all found within {registration.found_p95_m:.2f} m)",
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
-        lines.append(f"  {name}: {row.changes}, {row.area_m2 / 1e4:.2f} ha")
+        lines.append(f"  {name}: {_row_en(row)}")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
 
 
 def _lines_vi(found: Compared) -> list[str]:
     registration, (east, north) = found.registration, found.registration.shift_m
-    kinds = Counter(one.kind for one in found.changes)
-    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
     agreed = int(registration.agreed.sum())
     lines = [
-        f"{found.path}: {len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''} trên "
-        f"{_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
+        f"{found.path}: {_found_vi(found)} trên {_vi(found.common_m2 / 1e4, 1)} ha có ảnh ở cả hai ngày",
         f"  ảnh sau lệch ảnh trước {_vi(east, 2)} m về đông, {_vi(north, 2)} m về bắc; nay còn ± "
         f"{_vi(registration.rmse_m, 2)} m trên nền ổn định ({agreed} trong {registration.found} ô tìm thấy "
         f"là khớp; 95 % số ô tìm thấy lệch không quá {_vi(registration.found_p95_m, 2)} m)",
     ]
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
-        lines.append(f"  {name}: {row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha")
+        lines.append(f"  {name}: {_row_vi(row)}")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
+
+
+def _found_en(found: Compared) -> str:
+    if not found.looked_for:
+        return "changes were NOT looked for"
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    return f"{len(found.changes)} candidates{f' ({named})' if named else ''}"
+
+
+def _found_vi(found: Compared) -> str:
+    if not found.looked_for:
+        return "KHÔNG dò thay đổi"
+    kinds = Counter(one.kind for one in found.changes)
+    named = ", ".join(f"{count} {_KINDS_VI.get(kind, kind)}" for kind, count in kinds.most_common())
+    return f"{len(found.changes)} chỗ nghi thay đổi{f' ({named})' if named else ''}"
+
+
+def _row_en(row: CommuneChanges) -> str:
+    if not row.changes and not row.compared_m2:
+        return "not compared"
+    share = "" if row.compared_pct is None else f", {row.compared_pct:.1f} % of it"
+    return f"{row.changes}, {row.area_m2 / 1e4:.2f} ha; compared {row.compared_m2 / 1e4:.1f} ha{share}"
+
+
+def _row_vi(row: CommuneChanges) -> str:
+    if not row.changes and not row.compared_m2:
+        return "chưa so sánh"
+    share = "" if row.compared_pct is None else f", {_vi(row.compared_pct, 1)} % diện tích"
+    compared = _vi(row.compared_m2 / 1e4, 1)
+    return f"{row.changes}, {_vi(row.area_m2 / 1e4, 2)} ha; đã so sánh {compared} ha{share}"
 
 
 def _vi(value: float, places: int) -> str:

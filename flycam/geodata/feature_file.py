@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import pyogrio
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
+from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import OptionUnusable, StorageTrouble
 from flycam.geodata.crs import WGS84, point_transform
 
+Floats = NDArray[np.float64]
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 
 
@@ -45,17 +48,26 @@ def require_feature_file(path: Path) -> None:
         )
 
 
-def write_features(path: Path, layers: Sequence[FeatureLayer], *, crs: str) -> None:
+def write_features(
+    path: Path,
+    layers: Sequence[FeatureLayer],
+    *,
+    crs: str,
+    members: Mapping[str, BaseGeometry] | None = None,
+) -> None:
     """Write layers whose coordinates are in `crs`: all into a GeoPackage, the first alone into GeoJSON.
 
-    GeoJSON is written in WGS 84, as its standard asks. Raises OptionUnusable for another suffix than .gpkg
-    or .geojson, StorageTrouble, CrsMissing.
+    GeoJSON is written in WGS 84, as its standard asks; `members` (geometries in `crs`) stand beside its
+    features, in the collection itself. Raises OptionUnusable for another suffix than .gpkg or
+    .geojson, StorageTrouble, CrsMissing.
     """
     require_feature_file(path)
     driver = _DRIVERS[path.suffix.lower()]
+    options: dict[str, str] = {}
     if driver == "GeoJSON":
         to_degrees = point_transform(crs, WGS84)
         layers = [layers[0]]
+        options = _collection_members(members, to_degrees) if members else {}
     partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}{path.suffix}")
     try:
         for layer in layers:
@@ -71,6 +83,7 @@ def write_features(path: Path, layers: Sequence[FeatureLayer], *, crs: str) -> N
                 crs=WGS84 if driver == "GeoJSON" else crs,
                 driver=driver,
                 layer=layer.name,
+                layer_options=options,
             )
         partial.replace(path)
     except (DataSourceError, DataLayerError, OSError) as error:
@@ -81,3 +94,16 @@ def write_features(path: Path, layers: Sequence[FeatureLayer], *, crs: str) -> N
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _collection_members(
+    members: Mapping[str, BaseGeometry], to_degrees: Callable[[Floats], Floats]
+) -> dict[str, str]:
+    """What GDAL is told so that a collection has members of its own (RFC 7946, 6.1)."""
+    told: dict[str, Any] = {
+        name: json.loads(shapely.to_geojson(shapely.transform(value, to_degrees)))
+        for name, value in members.items()
+    }
+    # GDAL states the CRS beside members only where they have it too
+    told["crs"] = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    return {"NATIVE_DATA": json.dumps(told), "NATIVE_MEDIA_TYPE": "application/vnd.geo+json"}

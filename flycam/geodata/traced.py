@@ -19,3 +19,15 @@ def traced(mask: NDArray[np.bool_], west: float, north: float, pixel_m: float) -
         mask.astype(np.uint8), mask=mask, transform=Affine(pixel_m, 0.0, west, 0.0, -pixel_m, north)
     )
     return shapely.union_all([shapely.geometry.shape(outline) for outline, _ in found])
+
+
+def cell_edges(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Closed rings (column, row) around cells that hang together, if by a corner alone: exterior, then holes.
+
+    Counted from the outer corner of the first cell, in cells. A ring touches itself where cells meet at a
+    corner. Raises ValueError where the mask holds not one patch.
+    """
+    found = list(shapes(mask.astype(np.uint8), mask=mask, connectivity=8))
+    if len(found) != 1:
+        raise ValueError(f"a mask of one patch, not of {len(found)}")
+    return [np.array(ring, dtype=np.float64) for ring in found[0][0]["coordinates"]]

@@ -1,7 +1,8 @@
 """`flycam compare`: what changed between two flights, or a flight and any picture, commune by commune.
 
     sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
-          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates ─ communes ─ one file
+          ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates, where both have colours
+          ─ cut to the area asked for ─ communes ─ one file
 
 The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
 """
@@ -17,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.analysis.colour import colour_fault
 from flycam.analysis.coregister import Registration, coregister, laid_on
 from flycam.analysis.pair import ImagePair
-from flycam.catalog.records import CommuneRecord
 from flycam.geodata.dem import load_terrain
 from flycam.geodata.dem_info import read_dem_info
 from flycam.geodata.feature_file import require_feature_file
@@ -31,10 +32,12 @@ from flycam.pipeline.compare_changes import (
     Change,
     CommuneChanges,
     communes_here,
+    compared_ground,
     placed,
     write_changes,
 )
 from flycam.pipeline.compare_grid import Said, common_grid, keep_inside, work_crs
+from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
 from flycam.pipeline.compare_sides import Side, laid, open_side
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
@@ -50,7 +53,8 @@ class Compared:
     """What was found.
 
     common_m2   ground imaged on both dates (inside the area asked for), all that is spoken of
-    by_commune  the most changed first
+    looked_for  whether changes were looked for at all; the remarks say why not
+    by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
     """
 
@@ -59,6 +63,7 @@ class Compared:
     gsd_m: float
     common_m2: float
     registration: Registration
+    looked_for: bool
     changes: tuple[Change, ...]
     by_commune: tuple[CommuneChanges, ...]
     remarks: tuple[Said, ...]
@@ -78,7 +83,8 @@ def compare(
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
-    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside.
+    dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
+    what lies around them helps to lay the pictures and to learn what is usual.
 
     Raises OptionUnusable (out), NotFound, SourceUnreadable, CrsMissing, InputUnusable (no such folder, area
     beside the pictures), TerrainMissing; NotRegistered where the two do not surely lie on each other;
@@ -102,8 +108,6 @@ def compare(
         progress=progress,
     )
     after_rgb, after_seen = laid_on(registration, after_rgb, after_seen)
-    if area is not None:
-        keep_inside(area, grid, crs, before_seen, after_seen)
     terrain = _terrain(sides, dem, grid, crs)
     heights = _heights(terrain, grid)
     pair = ImagePair(
@@ -114,23 +118,33 @@ def compare(
         gsd_m=grid.step_x,
         heights_m=heights,
     )
+    colourless = _colourless(sides, pair)
     progress("change", 0, 1)
-    candidates = detect(pair, stable=registration.stable((grid.rows, grid.cols)))
+    candidates = () if colourless else detect(pair, stable=registration.stable((grid.rows, grid.cols)))
     progress("change", 1, 1)
-    communes = communes_here(workspace.catalog, sides[1].flight or sides[0].flight, grid, crs)
+    common = pair.both_seen
+    if area is not None:  # only now: what is usual around is learnt outside of the area too
+        keep_inside(area, grid, crs, common)
+    communes = communes_here(workspace.catalog, sides[1].flight, grid, crs)
+    compared = compared_ground(common & (not colourless), grid)
     changes, by_commune = placed(
-        candidates, grid, pair.both_seen, communes, crs, registration, on_terrain=terrain is not None
+        candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None
     )
-    write_changes(out, changes, registration, grid, crs)
+    write_changes(out, changes, compared, registration, grid, crs)
     return Compared(
         path=out,
         crs=crs,
         gsd_m=grid.step_x,
-        common_m2=float(np.count_nonzero(pair.both_seen)) * grid.step_x**2,
+        common_m2=float(np.count_nonzero(common)) * grid.step_x**2,
         registration=registration,
+        looked_for=not colourless,
         changes=tuple(changes),
         by_commune=tuple(by_commune),
-        remarks=(*remarks, *_remarks(sides, terrain, communes)),
+        remarks=(
+            *remarks,
+            *colourless,
+            *remarks_on(sides, without_heights=_without(heights, common), communes=communes),
+        ),
         seconds=time.monotonic() - started,
     )
 
@@ -153,37 +167,24 @@ def _terrain(sides: tuple[Side, Side], dem: Path | None, grid: OutputGrid, crs: 
     return next(filter(None, (side.terrain(crs) for side in sides)), None)
 
 
+def _colourless(sides: tuple[Side, Side], pair: ImagePair) -> list[Said]:
+    """Why changes cannot be told: a remark on each side without the colours it takes."""
+    common = pair.both_seen
+    faults = [colour_fault(rgb, common, pair.gsd_m) for rgb in (pair.before_rgb, pair.after_rgb)]
+    return [
+        not_looked_for(side.name, fault)
+        for side, fault in zip(sides, faults, strict=True)
+        if fault is not None
+    ]
+
+
+def _without(heights: NDArray[np.float32], common: Mask) -> float:
+    """Share of the common ground that has no height; of all there is, where nothing is common."""
+    unknown = np.isnan(heights)
+    return float((unknown[common] if common.any() else unknown).mean())
+
+
 def _heights(terrain: TerrainGrid | None, grid: OutputGrid) -> NDArray[np.float32]:
     if terrain is None:
         return np.full((grid.rows, grid.cols), np.nan, np.float32)
     return gridded_heights(terrain, *grid.centres(0, 0, (grid.rows, grid.cols)))
-
-
-def _remarks(
-    sides: tuple[Side, Side], terrain: TerrainGrid | None, communes: Sequence[CommuneRecord]
-) -> list[Said]:
-    said: list[Said] = []
-    if live := " & ".join(side.name for side in sides if side.is_live):
-        said.append(
-            (
-                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
-                "'flycam finish' first",
-                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
-                "chạy 'flycam finish' trước",
-            )
-        )
-    if terrain is None:
-        said.append(
-            (
-                "no terrain: changes are judged without slope; give it with --dem",
-                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
-            )
-        )
-    if not communes:
-        said.append(
-            (
-                "no boundaries here: changes have no commune; register them with flycam communes add",
-                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
-            )
-        )
-    return said

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,7 +26,8 @@ from flycam.pipeline.terrain import lonlat_bounds
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
-LAYER, WINDOWS_LAYER = "changes", "registration"
+LAYER, COMPARED_LAYER, WINDOWS_LAYER = "changes", "compared", "registration"
+_SLIVER = 0.01  # between boundaries that do not quite meet
 
 
 class Candidate(Protocol):
@@ -51,7 +52,7 @@ class Change:
     polygon   multipolygon in the work CRS; area_m2 its area there
     commune   code of the commune that holds most of it, "" where no boundary is known
     tie_m     from its middle to the nearest stable ground by which the pictures were laid on each other
-    slope_deg NaN without terrain
+    slope_deg NaN where the terrain is not known under half of it
     """
 
     polygon: BaseGeometry
@@ -69,20 +70,28 @@ class Change:
 class CommuneChanges:
     """What changed in one commune.
 
-    changes  candidates that touch it: one across a border counts in both
-    area_m2  of its own ground that they cover; code "" is ground outside of all boundaries that are known
+    changes          candidates that touch it: one across a border counts in both
+    area_m2          of its own ground that they cover, ground under several counted once; code "" is ground
+                     outside of all boundaries that are known
+    area_m2_by_kind  the same of each kind alone: together they may be more
+    compared_m2      of its ground on which changes were looked for; of all other nothing is known
+    compared_pct     the same in per cent of all its ground; None outside of boundaries
     """
 
     code: str
     name: str
     changes: int
     area_m2: float
+    area_m2_by_kind: Mapping[str, float]
+    compared_m2: float
+    compared_pct: float | None
 
 
 def placed(
     candidates: Sequence[Candidate],
     grid: OutputGrid,
     both_seen: Mask,
+    compared: BaseGeometry,
     communes: Sequence[CommuneRecord],
     crs: str,
     registration: Registration,
@@ -91,17 +100,19 @@ def placed(
 ) -> tuple[list[Change], list[CommuneChanges]]:
     """Candidates (pixels of the grid) as ground, the likeliest first, and what each commune has of them.
 
-    Ground that was not imaged on both dates is cut out of them. on_terrain: whether slopes are known.
+    Ground that was not imaged on both dates is cut out of them. compared: see `compared_ground`.
+    on_terrain: whether slopes are known.
     """
     shapes = [_seen_part(_polygon(one.rings, grid), grid, both_seen) for one in candidates]
     areas = [(record, _in_crs(shapely.from_wkb(record.wkb), crs)) for record in communes]
+    areas = [(record, area) for record, area in areas if area.intersects(shapely.box(*grid.bounds))]
     stable = _ground(registration.windows.place_px[registration.agreed], grid)
     changes, shares = [], []
     for one, polygon in zip(candidates, shapes, strict=True):
         if polygon.is_empty:
             continue
         shared = _shares(polygon, areas)
-        home = max(shared, key=lambda pair: pair[1])[0] if shared else None
+        home = max(shared, key=lambda pair: pair[1].area)[0] if shared else None
         middle = shapely.get_coordinates(polygon.representative_point())
         changes.append(
             Change(
@@ -118,25 +129,38 @@ def placed(
         )
         shares.append(shared)
     order = sorted(range(len(changes)), key=lambda k: (-changes[k].score, -changes[k].area_m2))
-    return [changes[k] for k in order], _by_commune(changes, shares)
+    return [changes[k] for k in order], _by_commune(changes, shares, areas, compared)
 
 
-def communes_here(catalog: Catalog, flight: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
-    """Communes around a grid: those of the flight's day, today's for pictures that no flight dates."""
+def compared_ground(mask: Mask, grid: OutputGrid) -> BaseGeometry:
+    """Pixels on which changes were looked for, as a multipolygon of the work CRS."""
+    return _areas(traced(mask, grid.west, grid.north, grid.step_x))
+
+
+def communes_here(catalog: Catalog, after: Flight | None, grid: OutputGrid, crs: str) -> list[CommuneRecord]:
+    """Communes around a grid: those of the day of the flight after; today's where a picture without a day
+    shows what came after, for who acts on it acts within today's."""
     bounds = lonlat_bounds(grid.bounds, crs)
-    if flight is not None:
-        return communes_of(catalog, flight, bounds)
+    if after is not None:
+        return communes_of(catalog, after, bounds)
     return catalog.boundaries.communes(None, bounds)
 
 
 def write_changes(
-    path: Path, changes: Sequence[Change], registration: Registration, grid: OutputGrid, crs: str
+    path: Path,
+    changes: Sequence[Change],
+    compared: BaseGeometry,
+    registration: Registration,
+    grid: OutputGrid,
+    crs: str,
 ) -> None:
-    """The layer `changes`, and in a GeoPackage the layer `registration`: a point for each window compared.
+    """The layer `changes`; in a GeoPackage also `compared` (where they were looked for) and `registration` (a
+    point for each window compared); in GeoJSON `compared` is a member of the collection.
 
     Raises what `write_features` raises.
     """
-    write_features(path, [_changes_layer(changes), _windows_layer(registration, grid)], crs=crs)
+    layers = [_changes_layer(changes), _compared_layer(compared), _windows_layer(registration, grid)]
+    write_features(path, layers, crs=crs, members={COMPARED_LAYER: compared})
 
 
 def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
@@ -153,6 +177,17 @@ def _changes_layer(changes: Sequence[Change]) -> FeatureLayer:
         kind="MultiPolygon",
         shapes=_objects([one.polygon for one in changes]),
         fields=texts | numbers,
+    )
+
+
+def _compared_layer(compared: BaseGeometry) -> FeatureLayer:
+    """One multipolygon; no feature where nothing was looked for."""
+    shapes = [] if compared.is_empty else [compared]
+    return FeatureLayer(
+        name=COMPARED_LAYER,
+        kind="MultiPolygon",
+        shapes=_objects(shapes),
+        fields={"area_m2": np.array([one.area for one in shapes], dtype=np.float64)},
     )
 
 
@@ -207,28 +242,59 @@ def _areas(geometry: BaseGeometry) -> BaseGeometry:
 
 def _shares(
     polygon: BaseGeometry, areas: Sequence[tuple[CommuneRecord, BaseGeometry]]
-) -> list[tuple[CommuneRecord, float]]:
-    """Square metres of a polygon in each commune that it touches."""
-    cut = [(record, float((polygon & area).area)) for record, area in areas if polygon.intersects(area)]
-    return [(record, area) for record, area in cut if area > 0.0]
+) -> list[tuple[CommuneRecord, BaseGeometry]]:
+    """The parts of a polygon in each commune that it touches."""
+    cut = [(record, _areas(polygon & area)) for record, area in areas if polygon.intersects(area)]
+    return [(record, part) for record, part in cut if not part.is_empty]
 
 
 def _by_commune(
-    changes: Sequence[Change], shares: Sequence[Sequence[tuple[CommuneRecord, float]]]
+    changes: Sequence[Change],
+    shares: Sequence[Sequence[tuple[CommuneRecord, BaseGeometry]]],
+    areas: Sequence[tuple[CommuneRecord, BaseGeometry]],
+    compared: BaseGeometry,
 ) -> list[CommuneChanges]:
-    """The most changed commune first."""
-    found: dict[tuple[str, str], list[float]] = {}
+    """Every commune of `areas`, and ground outside of all where there is any; the most changed first."""
+    found: dict[str, list[tuple[str, BaseGeometry]]] = {record.code: [] for record, _ in areas}
+    beyond: list[tuple[str, BaseGeometry]] = []
     for change, shared in zip(changes, shares, strict=True):
-        for record, area in shared:
-            found.setdefault((record.code, record.name), []).append(area)
-        outside = change.area_m2 - sum(area for _, area in shared)
-        if outside > 0.01 * change.area_m2:
-            found.setdefault(("", ""), []).append(outside)
+        for record, part in shared:
+            found[record.code].append((change.kind, part))
+        outside = _areas(change.polygon - shapely.union_all([part for _, part in shared]))
+        if outside.area > _SLIVER * change.area_m2:
+            beyond.append((change.kind, outside))
     rows = [
-        CommuneChanges(code=code, name=name, changes=len(areas), area_m2=float(sum(areas)))
-        for (code, name), areas in found.items()
+        _row(record.code, record.name, found[record.code], float((compared & area).area), float(area.area))
+        for record, area in areas
     ]
-    return sorted(rows, key=lambda row: (-row.area_m2, row.code))
+    outside_m2 = float(compared.area) - sum(row.compared_m2 for row in rows)
+    if beyond or outside_m2 > _SLIVER * compared.area:
+        rows.append(_row("", "", beyond, max(outside_m2, 0.0), None))
+    return sorted(rows, key=lambda row: (-row.area_m2, -row.compared_m2, row.code))
+
+
+def _row(
+    code: str,
+    name: str,
+    parts: Sequence[tuple[str, BaseGeometry]],
+    compared_m2: float,
+    whole_m2: float | None,
+) -> CommuneChanges:
+    """Of the parts of changes (kind, ground) that lie in a commune of so much ground."""
+    kinds = sorted({kind for kind, _ in parts})
+    return CommuneChanges(
+        code=code,
+        name=name,
+        changes=len(parts),
+        area_m2=_united_m2([part for _, part in parts]),
+        area_m2_by_kind={kind: _united_m2([part for its, part in parts if its == kind]) for kind in kinds},
+        compared_m2=compared_m2,
+        compared_pct=None if whole_m2 is None else 100.0 * compared_m2 / whole_m2,
+    )
+
+
+def _united_m2(parts: Sequence[BaseGeometry]) -> float:
+    return float(shapely.union_all(list(parts)).area)
 
 
 def _ground(at_px: Floats, grid: OutputGrid) -> Floats:

@@ -106,9 +106,21 @@ def _write_whole(path: Path, text: str) -> None:
 
 
 def read_area(path: Path) -> BaseGeometry:
-    """All polygons of a vector file as one area in WGS 84 degrees. Raises SourceUnreadable, CrsMissing."""
-    from flycam.geodata.vector_file import read_polygon_layers  # noqa: PLC0415  its library is slow to load
+    """All polygons of a vector file as one area in WGS 84 degrees; rings that cross themselves are mended.
 
-    return shapely.union_all(
-        [geometry for layer in read_polygon_layers(path) for geometry in layer.geometries]
-    )
+    Raises SourceUnreadable, CrsMissing, InputUnusable where nothing in it has an area.
+    """
+    # its library is slow to load
+    from flycam.geodata.overlaps import polygons_only  # noqa: PLC0415
+    from flycam.geodata.vector_file import read_vector_layers  # noqa: PLC0415
+
+    layers = read_vector_layers(path, passing_over=("Point", "Line"))
+    drawn = [geometry for layer in layers for geometry in layer.geometries if geometry is not None]
+    mended = shapely.make_valid(drawn, method="structure", keep_collapsed=False)
+    area = shapely.union_all([polygons_only(one) for one in mended])
+    if area.is_empty:
+        raise InputUnusable(
+            f"{path.name}: holds no area, at most lines or points: draw the area as a polygon",
+            vi=f"{path.name}: không có vùng nào, chỉ có đường hoặc điểm; hãy vẽ vùng cần xét thành đa giác",
+        )
+    return area

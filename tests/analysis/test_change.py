@@ -40,10 +40,11 @@ def test_most_of_what_slid_and_what_was_flooded_is_found(
 
 
 def test_candidates_come_likeliest_first_and_say_what_they_are(found: tuple[Candidate, ...]) -> None:
+    assert found
     assert [c.score for c in found] == sorted((c.score for c in found), reverse=True)
     for one in found:
         shape = Polygon(one.rings[0], one.rings[1:])
-        assert one.area_m2 == pytest.approx(shape.area * 0.25, rel=0.35)
+        assert one.area_m2 == pytest.approx(shape.area * 0.25, rel=0.02)
         assert 0.0 < one.score <= 1.0
         assert one.length_m >= 0.5 * np.sqrt(one.area_m2)
     slides = [c.mean_slope_deg for c in found if c.kind == "landslide"]
@@ -76,7 +77,9 @@ def test_nothing_is_said_of_ground_that_was_not_seen(storm: ImagePair) -> None:
 
 def test_without_terrain_there_are_still_candidates(storm: ImagePair) -> None:
     flat = detect(replace(storm, heights_m=np.full_like(storm.heights_m, np.nan)))
-    assert all(np.isfinite((c.score, c.mean_slope_deg, c.area_m2)).all() for c in flat)
+    assert flat
+    assert all(np.isfinite((c.score, c.area_m2)).all() for c in flat)
+    assert all(np.isnan(c.mean_slope_deg) for c in flat), "no slope is made up"
 
 
 def test_finer_pictures_give_outlines_in_their_own_pixels(

@@ -11,9 +11,12 @@ from flycam.analysis.relief import relief_of
 SIDE = 200
 
 
-def of(mask: np.ndarray, after: np.ndarray | None = None) -> Measured:
-    """The numbers of a mask on a slope of 0.5 that falls to the south, cells of 1 m."""
+def of(mask: np.ndarray, after: np.ndarray | None = None, unknown: np.ndarray | None = None) -> Measured:
+    """The numbers of a mask on a slope of 0.5 that falls to the south, cells of 1 m; unknown: no height."""
     rows, _ = np.mgrid[:SIDE, :SIDE].astype(np.float32)
+    heights = 500.0 - 0.5 * rows
+    if unknown is not None:
+        heights[unknown] = np.nan
     grey = (
         np.random.default_rng(1).normal(0.0, 0.1, (SIDE, SIDE)).astype(np.float32) if after is None else after
     )
@@ -25,7 +28,7 @@ def of(mask: np.ndarray, after: np.ndarray | None = None) -> Measured:
         np.where(mask, 3.0, -3.0).astype(np.float32),
         cues=np.zeros((len(PIXEL_CUES), SIDE, SIDE), np.float32),
         grain=np.stack([east**2 - south**2, 2 * east * south, east**2 + south**2]).astype(np.float32),
-        relief=relief_of(500.0 - 0.5 * rows, 1.0),
+        relief=relief_of(heights, 1.0),
         old_water=np.zeros((SIDE, SIDE), bool),
         cell_m=1.0,
     )
@@ -47,6 +50,18 @@ def test_size_length_and_slope_are_as_people_read_them() -> None:
     assert what.length_m == pytest.approx(80.0, abs=3.0)
     assert what.mean_slope_deg == pytest.approx(np.degrees(np.arctan(0.5)), abs=0.5)
     assert number(what, "edge") == pytest.approx(6.0, abs=0.1)
+
+
+@pytest.mark.parametrize(("unknown_cols", "is_known"), [(6, True), (14, False)])
+def test_a_slope_is_of_ground_whose_height_is_known_and_of_half_at_the_least(
+    unknown_cols: int, is_known: bool
+) -> None:
+    rim = box(0, 80, SIDE, unknown_cols)
+    slope = of(box(60, 80, 80, 20), unknown=rim).mean_slope_deg
+    if is_known:
+        assert slope == pytest.approx(np.degrees(np.arctan(0.5)), abs=0.5)
+    else:
+        assert np.isnan(slope)
 
 
 def test_a_patch_that_runs_down_the_slope_says_so() -> None:

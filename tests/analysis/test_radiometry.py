@@ -37,3 +37,24 @@ def test_ground_that_was_not_seen_has_no_say() -> None:
     values[~seen] = 50.0
     assert np.abs(levelled(values, seen, CELL_M)[:, :150]).max() < 1e-5
     assert np.isfinite(levelled(values, np.zeros_like(seen), CELL_M)).all()
+
+
+def test_small_known_places_far_apart_fill_all_between_and_beyond() -> None:
+    values = np.zeros((1200, 40 * 90), np.float32)
+    seen = np.zeros(values.shape, bool)
+    for at, value in ((0, 2.0), (3400, 6.0)):
+        seen[:60, at : at + 60], values[:60, at : at + 60] = True, value
+    level = levelled(values, seen, CELL_M)
+    assert np.isfinite(level).all()
+    assert np.abs(level[:40, :40]).max() < 0.1 and np.abs(level[:40, 3410:3440]).max() < 0.1
+    # far from both, each takes the word of the nearer
+    assert level[1100, 300] == pytest.approx(-2.0, abs=0.1) and level[1100, 3300] == pytest.approx(
+        -6.0, abs=0.1
+    )
+
+
+def test_strips_that_fill_a_quarter_of_no_block_say_together_what_is_usual() -> None:
+    values = np.full((400, 400), 3.0, np.float32)
+    seen = np.zeros(values.shape, bool)
+    seen[:, ::40] = seen[:, 1::40] = True
+    assert np.abs(levelled(values, seen, CELL_M)).max() < 1e-5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyogrio
 import pytest
@@ -84,3 +86,15 @@ def test_a_file_that_is_there_is_replaced_whole_or_stays(tmp_path):
     assert pyogrio.read_info(path)["features"] == 1
     with pytest.raises(StorageTrouble):
         write_features(tmp_path / "nowhere" / "out.gpkg", [_squares(1)], crs=CRS)
+
+
+def test_geojson_takes_geometries_beside_its_features(tmp_path):
+    path = tmp_path / "out.geojson"
+    around = shapely.MultiPolygon([shapely.box(*(HERE - 50.0), *(HERE + 350.0))])
+    write_features(path, [_squares(2)], crs=CRS, members={"compared": around})
+    document = json.loads(path.read_text())
+    assert "CRS84" in json.dumps(document["crs"]) and len(document["features"]) == 2
+    middle = transform_points(HERE[None], CRS, "EPSG:4326")
+    assert shapely.contains_xy(shapely.geometry.shape(document["compared"]), middle).all()
+    assert len(pyogrio.raw.read(path)[2]) == 2
+    write_features(tmp_path / "out.gpkg", [_squares(2)], crs=CRS, members={"compared": around})

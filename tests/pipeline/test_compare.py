@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyogrio
 import pytest
@@ -15,8 +16,10 @@ import shapely
 from click.testing import CliRunner
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
+from flycam.analysis.change import detect
 from flycam.answers.compared import of_compare
 from flycam.catalog.records import CommuneRecord
+from flycam.cli import flycam
 from flycam.errors import (
     CrsMissing,
     InputUnusable,
@@ -31,6 +34,8 @@ from flycam.mosaic.extent import OutputGrid
 from flycam.pipeline.compare import compare
 from flycam.pipeline.compare_grid import MOST_COARSER
 from flycam.pipeline.compare_sides import laid, open_side
+from flycam.pipeline.coverage import flown_on
+from flycam.pipeline.export import export_flight
 from tests.analysis.ground import field, ground, moved, other_light
 from tests.pipeline.compared import CRS, GSD_M, NORTH, WEST, Finder, Found, picture, square
 
@@ -133,11 +138,23 @@ def test_a_candidate_lies_where_its_pixels_do_in_every_commune_it_touches(worksp
     assert rows["01"].area_m2 == pytest.approx(200.0, rel=0.01) and rows["01"].changes == 2
 
 
+def test_ground_under_two_candidates_is_counted_once(workspace, files, tmp_path):
+    _communes(workspace, -50.0, 300.0)
+    at = ((300 - 0.5, 300 - 0.5), (380 - 0.5, 300 - 0.5))
+    found = [Found(square(corner, 100.0), kind="landslide") for corner in at]
+    found.append(Found(square(at[1], 100.0), kind="flood"))
+    (row,) = compare(workspace, *files, tmp_path / "c.gpkg", Finder(found)).by_commune
+    # squares of 25 m side; the second begins 20 m on
+    assert row.changes == 3
+    assert row.area_m2 == pytest.approx(45 * 25, rel=0.01)
+    assert row.area_m2_by_kind == pytest.approx({"landslide": 45 * 25, "flood": 25 * 25}, rel=0.01)
+
+
 def test_beyond_the_province_border_a_change_has_no_commune(workspace, files, tmp_path):
     _communes(workspace, -50.0, 100.0)
     finder = Finder([Found(square((600.0, 600.0), 40.0))])
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder)
-    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1)]
+    assert [(row.code, row.changes) for row in done.by_commune] == [("", 1), ("00", 0)]
     assert done.changes[0].commune == ""
     answer, _ = of_compare(done)
     assert answer["by_commune"][0]["code"] is None
@@ -153,6 +170,18 @@ def test_an_area_over_two_communes_and_the_border_is_all_that_is_compared(worksp
     assert {row.code for row in done.by_commune} == {"00", "01", ""}
 
 
+def test_the_detector_sees_all_around_an_area_and_the_area_cuts_what_it_found(workspace, files, tmp_path):
+    aoi = _aoi(tmp_path / "aoi.geojson", (60, 60), (120, 60), (120, 120), (60, 120))
+    whole, cut = Finder([Found(square((200.0, 200.0), 80.0))]), Finder([Found(square((200.0, 200.0), 80.0))])
+    compare(workspace, *files, tmp_path / "whole.gpkg", whole)
+    done = compare(workspace, *files, tmp_path / "cut.gpkg", cut, aoi=aoi)
+    # the margin of the area reaches all over these pictures
+    assert cut.pairs[0].both_seen.sum() == pytest.approx(whole.pairs[0].both_seen.sum(), rel=0.02)
+    assert done.common_m2 == pytest.approx(60 * 60, rel=0.01)
+    # of the 20 m from (50, 50) on, the area holds 10 by 10
+    assert [one.area_m2 for one in done.changes] == pytest.approx([100.0], rel=0.03)
+
+
 def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tmp_path):
     before, after = scenes
     hole = (slice(300, 500), slice(300, 500))
@@ -165,6 +194,43 @@ def test_ground_not_imaged_on_both_dates_is_never_reported(workspace, scenes, tm
     cut = shapely.box(WEST + 75.5, NORTH - 124.5, WEST + 124.5, NORTH - 75.5)
     assert done.changes[0].polygon.intersection(cut).area == 0.0
     assert done.changes[0].area_m2 == pytest.approx(100.0**2 - 50.0**2, rel=0.03)
+
+
+def test_ground_that_was_compared_is_told_from_ground_that_was_not(workspace, scenes, tmp_path):
+    before, after = scenes
+    hole = (slice(200, 600), slice(0, 300))
+    files = (
+        str(picture(tmp_path / "b.tif", before, hole=hole)),
+        str(picture(tmp_path / "a.tif", after)),
+    )
+    _communes(workspace, -400.0, -30.0, -20.0, 100.0, 400.0)  # the first is beyond the grid's rim
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *files, out, Finder())
+    rows = {row.code: row for row in done.by_commune}
+    assert set(rows) == {"01", "02", "03"}
+    assert rows["01"].compared_m2 == 0.0 and all(row.changes == 0 for row in rows.values())
+    for row, width_m in ((rows["02"], 120.0), (rows["03"], 300.0)):
+        assert row.compared_pct == pytest.approx(100.0 * row.compared_m2 / (width_m * 500.0), rel=0.01)
+    assert sum(row.compared_m2 for row in rows.values()) == pytest.approx(done.common_m2, rel=1e-6)
+    assert sorted(pyogrio.list_layers(out)[:, 0]) == ["changes", "compared", "registration"]
+    meta, _, wkb, values = pyogrio.raw.read(out, layer="compared")
+    (ground_,) = shapely.from_wkb(wkb)
+    assert meta["crs"] == CRS and values[0][0] == pytest.approx(done.common_m2)
+    assert ground_.area == pytest.approx(done.common_m2)
+    assert not ground_.intersects(shapely.box(WEST + 5, NORTH - 145, WEST + 70, NORTH - 55))
+    answer, lines = of_compare(done)
+    assert all({"compared_m2", "compared_pct"} <= set(row) for row in answer["by_commune"])
+    assert any("(01): not compared" in line for line in lines)
+
+
+def test_geojson_names_the_ground_that_was_compared(workspace, files, tmp_path):
+    out = tmp_path / "changes.geojson"
+    done = compare(workspace, *files, out, Finder())
+    compared = shapely.geometry.shape(json.loads(out.read_text())["compared"])
+    inside, beside = ((WEST + 100.0, NORTH - 100.0), (WEST - 50.0, NORTH - 100.0))
+    degrees = transform_points(np.array([inside, beside]), CRS, "EPSG:4326")
+    assert list(shapely.contains_xy(compared, degrees)) == [True, False]
+    assert done.changes == ()
 
 
 def test_geojson_states_degrees(workspace, files, tmp_path):
@@ -242,6 +308,18 @@ def test_a_registration_that_little_of_the_ground_vouches_for_is_said_first(work
     assert "1.37 m" in answer["warnings"][0] and f"only {few.sum()} of" in answer["warnings"][0]
     assert any("95 % of all found within 1.37 m" in line for line in lines)
     assert any("1,37 m" in line for line in of_compare(doubted, "vi")[1])
+
+
+def test_terrain_under_a_part_is_said_with_what_lacks_it(workspace, files, tmp_path):
+    slope = np.tile(np.linspace(0.0, 500.0, 51, dtype=np.float32), (51, 1))
+    slope[:, 22:] = -9999.0  # 2.1 posts of 10 m before the middle of the pictures
+    write_geotiff(
+        tmp_path / "dem.tif", slope, (10.0, 0.0, WEST - 105.0, 0.0, -10.0, NORTH + 105.0), CRS, nodata=-9999.0
+    )
+    done = compare(workspace, *files, tmp_path / "c.gpkg", Finder(), dem=tmp_path / "dem.tif")
+    (english,) = [english for english, _ in done.remarks if "terrain" in english]
+    percent = int(english.split(" % ")[0].split()[-1])
+    assert percent == pytest.approx(100.0 * (225 - 110) / 225, abs=5)
 
 
 def test_the_same_picture_twice_is_fine_and_still(workspace, files, tmp_path):
@@ -355,11 +433,28 @@ def test_an_output_whose_folder_is_not_there_is_told_before_the_work(workspace, 
     assert not finder.pairs
 
 
+@pytest.mark.parametrize("grey", ["before", "after"])
+def test_a_grey_picture_is_laid_and_no_change_is_looked_for_in_it(workspace, files, scenes, tmp_path, grey):
+    number = ("before", "after").index(grey)
+    values = cv2.cvtColor(scenes[number], cv2.COLOR_RGB2GRAY)
+    given = list(files)
+    given[number] = str(picture(tmp_path / "pan.tif", np.repeat(values[..., None], 3, axis=2)))
+    out = tmp_path / "c.gpkg"
+    done = compare(workspace, *given, out, detect)
+    assert done.registration.shift_m == pytest.approx((SHIFT_PX[0] * GSD_M, -SHIFT_PX[1] * GSD_M), abs=0.15)
+    assert not done.looked_for and done.changes == ()
+    for layer in ("changes", "compared"):
+        assert pyogrio.read_info(out, layer=layer)["features"] == 0
+    for language, not_looked in (("en", "NOT looked for"), ("vi", "KHÔNG dò")):
+        answer, lines = of_compare(done, language)
+        assert answer["looked_for"] is False
+        assert not_looked in lines[0] and any("pan.tif" in line for line in lines[1:])
+    for told in (answer["warnings"], answer["warnings_vi"]):
+        assert [said.startswith("pan.tif") for said in told].count(True) == 1
+
+
 @pytest.mark.parametrize(("after", "code"), [("after", 0), ("elsewhere", 5)])
 def test_the_command_ends_with_the_code_of_what_was_found(files, scenes, tmp_path, after, code):
-    pytest.importorskip("flycam.analysis.change")
-    from flycam.cli import flycam
-
     if after == "elsewhere":
         picture(tmp_path / "elsewhere.tif", ground(5, 900))
     out = tmp_path / "changes.gpkg"
@@ -402,8 +497,6 @@ def test_a_flight_finer_than_the_grid_is_averaged_as_a_picture_is(make_house, dr
 
 
 def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
-    from flycam.pipeline.export import export_flight
-
     house = make_house(drill)
     report = house.ingest(drill.photos, "trước")
     exported = export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208")
@@ -417,3 +510,19 @@ def test_a_flight_against_its_own_export(make_house, drill, tmp_path):
     assert answer["registration"]["ok"] is True and answer["changes"] == 0
     assert "ha có ảnh ở cả hai ngày" in lines[0]
     assert any(said.startswith("trước: live") for said in answer["warnings"])
+
+
+def test_communes_are_of_the_day_of_what_came_after(make_house, drill, tmp_path):
+    house = make_house(drill)
+    flight = house.ingest(drill.photos, "trước").flight
+    boundaries = house.workspace.catalog.boundaries
+    then = boundaries.communes()
+    later = flown_on(flight) + timedelta(days=400)
+    boundaries.put_communes(
+        [replace(one, name=f"{one.name} mới", valid_from=later, valid_to=None) for one in then]
+    )
+    exported = str(export_flight(house.workspace, "trước", tmp_path / "own.tif", crs="EPSG:9208").path)
+    for sides, new in ((("trước", exported), True), ((exported, "trước"), False)):
+        done = compare(house.workspace, *sides, tmp_path / "c.gpkg", Finder())
+        names = {row.name for row in done.by_commune if row.code}
+        assert names and all(name.endswith(" mới") is new for name in names)

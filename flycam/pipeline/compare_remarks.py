@@ -1,0 +1,94 @@
+"""What the reader of a comparison has to know, in English and in Vietnamese."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from flycam.analysis.colour import ColourFault
+from flycam.catalog.records import CommuneRecord
+from flycam.pipeline.compare_grid import Said
+from flycam.pipeline.compare_sides import Side
+
+_COLOURS: dict[ColourFault, Said] = {
+    ColourFault.GREY: (
+        "has no colours (grey, panchromatic or infrared)",
+        "không có màu (đen trắng, toàn sắc hoặc hồng ngoại)",
+    ),
+    ColourFault.UNREAL: (
+        "has not the colours of daylight (an infrared band?)",
+        "màu không phải màu ban ngày (có kênh hồng ngoại?)",
+    ),
+    ColourFault.DARK: ("is too dark to have colours (night?)", "quá tối nên không rõ màu (ban đêm?)"),
+}
+
+
+def not_looked_for(name: str, fault: ColourFault) -> Said:
+    """Why the pictures were laid on each other and no more."""
+    english, vietnamese = _COLOURS[fault]
+    return (
+        f"{name}: {english}: changes were not looked for, the pictures were only laid on each other; give a "
+        "colour picture taken by day",
+        f"{name}: ảnh {vietnamese} nên không dò thay đổi, chỉ khớp hai ảnh với nhau; hãy đưa ảnh màu chụp "
+        "ban ngày",
+    )
+
+
+_LITTLE = 0.01
+
+
+def remarks_on(
+    sides: tuple[Side, Side], *, without_heights: float, communes: Sequence[CommuneRecord]
+) -> list[Said]:
+    """What the two sides, the terrain and the boundaries leave to be said.
+
+    without_heights  share of the common ground whose height is not known, 0 to 1
+    """
+    said: list[Said] = []
+    if live := " & ".join(side.name for side in sides if side.is_live):
+        said.append(
+            (
+                f"{live}: live, its photos lie metres off each other, and so do changes at their seams; run "
+                "'flycam finish' first",
+                f"{live}: bản trực tiếp, các ảnh lệch nhau hàng mét nên chỗ giáp ảnh dễ bị báo nhầm; hãy "
+                "chạy 'flycam finish' trước",
+            )
+        )
+    if said_before := _turned_round(*sides):
+        said.append(said_before)
+    if without_heights > 1.0 - _LITTLE / 2:
+        said.append(
+            (
+                "no terrain: changes are judged without slope; give it with --dem",
+                "không có mô hình độ cao: xét thay đổi mà không biết độ dốc; hãy đưa bằng --dem",
+            )
+        )
+    elif without_heights > _LITTLE:
+        percent = f"{100.0 * without_heights:.0f}"
+        said.append(
+            (
+                f"no terrain is known under {percent} % of the ground: changes there are judged without "
+                "slope; give it whole with --dem",
+                f"{percent} % diện tích không có độ cao: ở đó xét thay đổi mà không biết độ dốc; hãy đưa "
+                "mô hình độ cao đủ bằng --dem",
+            )
+        )
+    if not communes:
+        said.append(
+            (
+                "no boundaries here: changes have no commune; register them with flycam communes add",
+                "không có ranh giới ở đây nên chưa biết thuộc xã nào; hãy nạp bằng flycam communes add",
+            )
+        )
+    return said
+
+
+def _turned_round(before: Side, after: Side) -> Said | None:
+    """Where both are flights, and the second was flown first."""
+    if before.flight is None or after.flight is None or after.flight.first_ns >= before.flight.first_ns:
+        return None
+    return (
+        f"{after.name}: was flown before {before.name}, yet stands as AFTER: what healed is taken for "
+        "damage; give the older one first",
+        f"{after.name}: bay trước {before.name} mà lại là ảnh sau: chỗ đã hồi phục sẽ bị báo là hư hại; "
+        "hãy ghi chuyến cũ hơn trước",
+    )
