@@ -9,7 +9,7 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
 from tests.browser.conftest import SIZES, OpenPage
@@ -185,6 +185,22 @@ def test_a_link_opens_the_same_view(open_page: OpenPage, world: World) -> None:
     expect(again.locator(".after .compared-caption")).to_contain_text("Như lúc 20/08/2024 09:10")
     expect(again.locator(".swipe-handle")).to_have_attribute("aria-valuenow", "90")
     assert _is(_painted(again, _rest(again), *CHANGED), storm=False)
+
+
+def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
+    open_page: OpenPage, world: World
+) -> None:
+    page = open_page(link=_link(world, "side", 50))
+    after = page.locator(".after .compared-caption")
+    expect(after).to_contain_text("10/09/2024 10:15")
+    held: list[Route] = []
+    page.route("**/api/pixel**", held.append)
+    page.locator(".compare-choice.after select").select_option(value=world.before)
+    expect(after).to_contain_text("đang xem…")
+    expect(after).not_to_contain_text("10/09/2024 10:15")
+    for one in held:
+        one.continue_()
+    expect(after).to_contain_text("20/08/2024 09:10")
 
 
 @pytest.mark.parametrize("wrong", ["swipe~nothing~here~50", "swipe~~~", "dance~a~b~50", "swipe~a@x~b~1"])

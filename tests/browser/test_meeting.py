@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from flycam.catalog.records import Role
 from flycam.serve.services import STATIC_DIR, Services
@@ -98,6 +98,37 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     expect(page.locator(".top")).to_be_visible()
     expect(caption).to_have_count(0)
     assert "meet" not in page.url
+
+
+def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_page: OpenPage) -> None:
+    page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    caption = page.locator(".meeting-caption span").last
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    held: list[Route] = []
+    page.route("**/api/pixel**", held.append)
+    page.mouse.move(900, 500)
+    page.mouse.wheel(0, -120)
+    expect(caption).to_have_text("đang xem…")
+    page.unroute("**/api/pixel**")
+    page.mouse.wheel(0, -120)
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    for one in held:
+        one.abort()
+
+
+def test_a_place_is_named_only_where_it_is(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    page.locator(".places-open").click()
+    page.locator(".places-new input").fill("Cầu sập")
+    page.locator(".places-new button").click()
+    page.locator(".place-go").click()
+    name = page.locator(".meeting-caption b")
+    expect(name).to_have_text("Cầu sập")
+    page.mouse.move(700, 300)
+    page.mouse.down()
+    page.mouse.move(600, 300, steps=3)  # a thirteenth of the width
+    page.mouse.up()
+    expect(name).not_to_have_text("Cầu sập")
 
 
 def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> None:

@@ -194,6 +194,7 @@ const words = {
   after: ["Sau", "After"],
   captionError: ["sai số ± {0} m", "error ± {0} m"],
   captionErrorUnknown: ["sai số không rõ", "error not known"],
+  looking: ["đang xem…", "looking…"],
   roomFailed: [
     "Chưa mở được: máy chủ không trả lời, hoặc trang này đã cũ. Hãy tải lại trang.",
     "Cannot be opened: the server does not answer, or this page is old. Load it again.",

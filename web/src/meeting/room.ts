@@ -8,8 +8,8 @@ import { api, ApiError } from "../api";
 import { captionOf } from "../caption";
 import { debounced, el, replace, write } from "../dom";
 import { t } from "../i18n";
-import { imagedAt, type Imaged } from "../imaged";
-import { look, show, viewOf, type View } from "../linked";
+import { imagedAt, sightOf, type Imaged } from "../imaged";
+import { isAt, look, show, viewOf } from "../linked";
 import { mayWrite } from "../marks";
 import type { House, Rooms } from "../rooms";
 import { currentEvent, readLink, writeLink, type State } from "../state";
@@ -33,7 +33,9 @@ export class MeetingRoom {
   private readonly screen = screenId();
   private role: Role = "off";
   private resumes = false;
-  private imaged: Imaged = { flight: null, pixel: null, unknown: null };
+  /** Of the view that `seen` names; null: it is being asked. */
+  private imaged: Imaged | null = null;
+  private seen = "";
   private commune: string | null = null;
   private place: Place | null = null;
   private asked = 0;
@@ -56,6 +58,7 @@ export class MeetingRoom {
     });
     this.element = el("section", { class: "meeting" }, this.caption, this.trouble, this.list.element, this.bar);
     house.map.on("moveend", () => this.moved());
+    house.map.getView().on(["change:center", "change:resolution"], () => this.tick(house.store.state));
     window.addEventListener("keydown", (event) => this.onKey(event), true);
     for (const sign of ["pointermove", "pointerdown", "keydown"]) window.addEventListener(sign, () => this.wake());
     window.setInterval(() => {
@@ -103,6 +106,7 @@ export class MeetingRoom {
     if (this.role === "off") return;
     if (this.role === "present") this.send();
     this.ask();
+    this.say(this.house.store.state);
   }
 
   private lay(isOn: boolean): void {
@@ -142,6 +146,7 @@ export class MeetingRoom {
     const { presented } = store.state;
     if (!presented) return;
     this.applied = presented.version;
+    this.place = null; // its name must not stand over what comes
     show(store, presented.view);
     await this.rooms.settled();
     if (this.role !== "follow" || store.state.presented?.version !== presented.version) return;
@@ -167,7 +172,7 @@ export class MeetingRoom {
   private async sendOne(take: boolean): Promise<void> {
     const here = this.viewHere(this.place?.name ?? "");
     if (!here) return;
-    const title = this.isAt(this.place, here) ? this.place?.name : undefined;
+    const title = this.place && isAt(this.place.bounds, here.bounds) ? this.place.name : undefined;
     const view = title ? { ...here.view, title } : here.view;
     try {
       const shown = await api.present({ screen: this.screen, view, bounds: here.bounds, take });
@@ -191,23 +196,18 @@ export class MeetingRoom {
     return here && { ...here, name };
   }
 
-  private isAt(place: View | null, here: View): boolean {
-    const [west, , east] = here.bounds;
-    return place !== null && place.bounds.every((side, n) => Math.abs(side - (here.bounds[n] ?? 0)) < (east - west) / 2);
-  }
-
   private async go(place: Place): Promise<void> {
     if (this.role === "follow") return;
+    this.place = null;
     show(this.house.store, place.view);
     await this.rooms.settled();
     look(this.rooms.map, place.bounds);
     this.place = place;
-    this.say(this.house.store.state);
     this.moved();
   }
 
   private nameHere(): string {
-    const { flight } = this.imaged;
+    const flight = this.imaged?.flight;
     return [this.commune ?? flight?.name, flight && formatTime(flight.last)].filter(Boolean).join(" – ") || (currentEvent(this.house.store.state)?.name ?? "");
   }
 
@@ -215,22 +215,37 @@ export class MeetingRoom {
     if (this.role === "off") return;
     const turn = ++this.asked;
     const { store, communes } = this.house;
-    const centre = this.rooms.map.getView().getCenter() ?? [0, 0];
+    const centre = this.centre();
+    const seen = sightOf(store.state, centre);
     const [lon = 0, lat = 0] = toLonLat(centre);
     const imaged = await imagedAt(store.state, lon, lat);
-    if (turn !== this.asked) return;
+    if (turn !== this.asked || seen !== this.seen) return; // of another view; this one is asked by whoever changed it
     this.imaged = imaged;
     this.commune = communes.nameAt(centre);
     this.say(store.state);
   }
 
+  private centre(): number[] {
+    return this.rooms.map.getView().getCenter() ?? [0, 0];
+  }
+
+  /** What is known of one view is not said of another, not even until the answer comes. */
+  private forget(state: State): void {
+    const seen = sightOf(state, this.centre());
+    if (seen === this.seen) return;
+    this.seen = seen;
+    this.imaged = null;
+    this.commune = null;
+  }
+
   /** The place, and when its picture was taken, how old that is, how far off it may be. */
   private say(state: State): void {
+    this.forget(state);
     const here = this.place && viewOf(state, this.rooms.map);
-    if (this.place && here && !this.isAt(this.place, here)) this.place = null;
+    if (this.place && here && !isAt(this.place.bounds, here.bounds)) this.place = null;
     const waits = this.role === "follow" && !state.presented;
     const event = currentEvent(state);
-    const place = [this.place?.name, this.commune, this.imaged.flight?.name, event?.name].find(Boolean) ?? "";
+    const place = [this.place?.name, this.commune, this.imaged?.flight?.name, event?.name].find(Boolean) ?? "";
     const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
     const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
     const said = JSON.stringify([waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
