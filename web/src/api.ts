@@ -166,6 +166,8 @@ export interface AirborneFlight {
   run: string;
   /** "silent": the program that lays it died, or cannot be heard. */
   state: "flying" | "closing" | "silent" | "ended";
+  /** When its program last told of it, and how long ago that was. */
+  told: string;
   told_s: number;
   aircraft: { lonlat: LonLat; heading_deg: number | null; above_m: number | null; age_s: number } | null;
   /** Outline of the ground in the newest picture. */

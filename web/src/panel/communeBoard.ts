@@ -1,6 +1,5 @@
 /** The board: every commune with the age of its newest picture, the share imaged, open marks, who flies over it. */
 
-import { lostSinceMs, type Aloft } from "../airborne";
 import type { CommuneRow } from "../api";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
@@ -8,7 +7,8 @@ import { kindSaid, type MarkKind } from "../marks";
 import { formatPercent } from "../numbers";
 import { plain } from "../spelling";
 import type { State, Store } from "../state";
-import { formatAge, formatClock, formatTime } from "../time";
+import { formatAge, formatTime } from "../time";
+import { lossSaid } from "./airborne";
 
 type Column = "name" | "newest" | "imaged" | "marks" | "changes" | "link";
 
@@ -110,9 +110,9 @@ export class CommuneBoard {
   }
 
   private sayLink(cell: HTMLElement, row: CommuneRow, state: State, monotonicMs: number): void {
-    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => linkSaid(one, monotonicMs));
-    write(cell, said.map(([words]) => words).join("; "));
-    cell.classList.toggle("lost", said.some(([, isLost]) => isLost));
+    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => lossSaid(one, monotonicMs));
+    write(cell, said.map((loss) => loss ?? t("live")).join("; "));
+    cell.classList.toggle("lost", said.some((loss) => loss !== null));
   }
 }
 
@@ -149,11 +149,4 @@ function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
 function marksSaid(row: CommuneRow): HTMLElement[] {
   const kinds = Object.entries(row.marks) as [MarkKind, number][];
   return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${kindSaid(kind)} ${count}`));
-}
-
-/** "trực tiếp" or since when nothing comes, and whether that is so. */
-function linkSaid(one: Aloft, monotonicMs: number): [string, boolean] {
-  const lostMs = lostSinceMs(one, monotonicMs, Date.now());
-  if (lostMs === null) return [t("live"), false];
-  return [Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs)), true];
 }

@@ -3,13 +3,13 @@
  * last picture: what was captured later is hidden. On the right: now, and what is in the air.
  */
 
-import { isUp, lostSinceMs } from "../airborne";
+import { isUp } from "../airborne";
 import type { FlightInfo } from "../api";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { flightsShown, isBy, type State, type Store } from "../state";
 import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
-import { flyingHere } from "./airborne";
+import { flyingHere, lossSaid } from "./airborne";
 
 const HOUR_MS = 3_600_000;
 /** Flights closer to each other stand side by side; between others the pause is said. */
@@ -62,10 +62,9 @@ export class Timeline {
     const said = flyingHere(state)
       .filter(isUp)
       .map((one) => {
-        const lostMs = lostSinceMs(one, monotonicMs, Date.now());
-        const isLive = lostMs === null;
-        const words = isLive ? t(one.said.is_recording ? "aloftReplay" : "liveBadge") : Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs));
-        return { words, name: isLive ? "live-badge" : "live-badge lost", title: one.said.name };
+        const loss = lossSaid(one, monotonicMs);
+        const words = loss ?? t(one.said.is_recording ? "aloftReplay" : "liveBadge");
+        return { words, name: loss === null ? "live-badge" : "live-badge lost", title: one.said.name };
       });
     while (this.live.children.length > said.length) this.live.lastChild?.remove();
     said.forEach(({ words, name, title }, n) => {
