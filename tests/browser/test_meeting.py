@@ -203,6 +203,28 @@ def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
     expect(lan.locator(".on-air")).to_have_count(0)
 
 
+def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    with lan.expect_popup() as opened:
+        lan.evaluate(
+            "() => void window.open(location.href)"
+        )  # with all that the tab keeps, as Duplicate does
+    copy = opened.value
+    expect(copy.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    sent: list[str] = []
+    for page in (lan, copy):
+        page.on(
+            "request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None
+        )
+    lan.wait_for_timeout(3000)
+    assert sent.count("PUT") <= 1, "only that it is still there"
+    expect(lan.locator(".on-air")).to_be_visible()
+    expect(copy.locator(".on-air")).to_have_count(0)
+
+
 def test_places_are_walked_through_with_a_remote(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
     page.locator("button.meet").click()

@@ -42,6 +42,7 @@ export class MeetingRoom {
   private applied = 0;
   private idle = 0;
   private said = "";
+  private sent = "";
   private sending: Promise<void> = Promise.resolve();
   private readonly send = debounced(() => void this.sendNow(), SEND_MS);
   private readonly ask = debounced(() => void this.askNow(), ASK_MS);
@@ -87,10 +88,10 @@ export class MeetingRoom {
   render(state: State): void {
     if (this.role === "off") return;
     const { presented } = state;
-    if (this.resumes && presented?.screen === this.screen) void this.present(false); // the page was loaded again
+    if (this.resumes && presented) this.resume(presented.screen === this.screen);
     if (this.role === "present" && presented && presented.screen !== this.screen && presented.version > this.applied) this.turn("follow");
     if (this.role === "follow" && presented && presented.version !== this.applied) void this.apply();
-    if (this.role === "present") this.send();
+    if (this.role === "present" && this.isUnsent(state)) this.send();
     this.list.open(state.eventId);
     this.offer(state);
     this.ask();
@@ -125,6 +126,12 @@ export class MeetingRoom {
     this.lay(true);
     if (role === "follow") void this.apply();
     this.render(this.house.store.state);
+  }
+
+  /** The page was loaded again, or copied, while it presented. */
+  private resume(isStillOurs: boolean): void {
+    if (isStillOurs) void this.present(false);
+    else this.turn("follow");
   }
 
   private leave(): void {
@@ -169,9 +176,15 @@ export class MeetingRoom {
     return this.sending;
   }
 
+  /** What others are told is no reason to tell it again: two pages that did so would answer each other for ever. */
+  private isUnsent(state: State): boolean {
+    return JSON.stringify(viewOf(state, this.rooms.map)) !== this.sent;
+  }
+
   private async sendOne(take: boolean): Promise<void> {
     const here = this.viewHere(this.place?.name ?? "");
     if (!here) return;
+    this.sent = JSON.stringify(viewOf(this.house.store.state, this.rooms.map));
     const title = this.place && isAt(this.place.bounds, here.bounds) ? this.place.name : undefined;
     const view = title ? { ...here.view, title } : here.view;
     try {
@@ -314,10 +327,11 @@ export class MeetingRoom {
   }
 }
 
-/** By which the server knows this page again, also after it was loaded anew; another tab has another. */
+/** By which the server knows this page again, also after it was loaded anew; a tab made from it (which inherits all it kept) has another. */
 function screenId(): string {
+  const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
   const known = sessionStorage.getItem("flycam.screen");
-  if (known) return known;
+  if (known && navigation?.type === "reload") return known;
   const made = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   sessionStorage.setItem("flycam.screen", made);
   return made;
