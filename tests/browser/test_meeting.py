@@ -203,6 +203,48 @@ def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
     expect(lan.locator(".on-air")).to_have_count(0)
 
 
+def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    wall = screen("Hoa", "lang=vi&meet=follow", "wall")
+    lost = wall.locator(".meeting-caption strong")
+    expect(wall.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    expect(lost).to_have_count(0)
+    wall.context.set_offline(True)  # its stream looks open still
+    expect(lost).to_contain_text("không còn theo người trình bày", timeout=40_000)
+    wall.context.set_offline(False)
+    expect(lost).to_have_count(0, timeout=40_000)
+
+
+def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    held: list[Route] = []
+    lan.route("**/api/meeting**", held.append)
+    for _ in range(4):
+        lan.mouse.move(600, 300)
+        lan.mouse.wheel(0, -100)
+        lan.wait_for_timeout(400)
+    expect(lan.locator(".meeting-trouble")).to_contain_text("Chưa gửi được", timeout=40_000)
+    assert len(_told(held)) <= 2, "one is on its way, one waits"
+    lan.unroute("**/api/meeting**")
+    sent: list[str] = []
+    lan.on("request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None)
+    for one in held:
+        one.abort()
+    lan.mouse.wheel(0, 100)
+    lan.get_by_role("button", name="Dừng trình bày").click()
+    expect(lan.locator(".on-air")).to_have_count(0)
+    lan.wait_for_timeout(2000)
+    assert [method for method in sent if method != "GET"][-1:] == ["DELETE"]
+
+
+def _told(held: list[Route]) -> list[Route]:
+    return [one for one in held if one.request.method == "PUT"]
+
+
 def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
     lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     lan.locator("button.meet").click()

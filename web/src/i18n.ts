@@ -212,6 +212,8 @@ const words = {
   meetingWaits: ["Đang chờ người trình bày", "Waiting for a presenter"],
   meetingLeave: ["Rời họp", "Leave"],
   meetingNotSent: ["Chưa gửi được tới các điểm cầu: máy chủ không trả lời", "Not sent to the other screens: the server does not answer"],
+  meetingLost: ["Mất kết nối với máy chủ: có thể đã có ảnh mới hơn", "No connection to the server: there may be newer pictures"],
+  meetingLostFollow: ["Mất kết nối với máy chủ: không còn theo người trình bày", "No connection to the server: the presenter is not followed"],
   places: ["Địa điểm ({0})", "Places ({0})"],
   placesTitle: ["Các nơi sẽ xem", "Places to walk through"],
   placesNone: ["Chưa có nơi nào: đưa bản đồ tới nơi cần xem rồi bấm Thêm.", "None yet: move the map to a place and press Add."],

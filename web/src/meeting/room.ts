@@ -44,6 +44,7 @@ export class MeetingRoom {
   private said = "";
   private sent = "";
   private sending: Promise<void> = Promise.resolve();
+  private isQueued = false;
   private readonly send = debounced(() => void this.sendNow(), SEND_MS);
   private readonly ask = debounced(() => void this.askNow(), ASK_MS);
 
@@ -64,6 +65,7 @@ export class MeetingRoom {
     for (const sign of ["pointermove", "pointerdown", "keydown"]) window.addEventListener(sign, () => this.wake());
     window.setInterval(() => {
       if (this.role === "present") void this.sendNow();
+      if (this.role === "follow") void this.hear();
     }, STILL_HERE_MS);
   }
 
@@ -143,8 +145,12 @@ export class MeetingRoom {
   }
 
   private stop(): void {
-    void api.endMeeting(this.screen).catch(() => undefined); // silent for a minute it ends by itself
     this.turn("alone");
+    // after what is on its way, which would begin it again; silent for a minute it ends by itself
+    this.sending = this.sending.then(() => api.endMeeting(this.screen)).then(
+      () => undefined,
+      () => undefined,
+    );
   }
 
   /** What is presented, in one cut. */
@@ -170,9 +176,27 @@ export class MeetingRoom {
     await sent;
   }
 
-  /** One after the other: what is sent later must not arrive before who presents is settled. */
+  /** A stream that went silent looks like a presenter who stands still: a question that is not answered has it opened anew. */
+  private async hear(): Promise<void> {
+    const { store } = this.house;
+    const presented = await api.meeting().catch(() => undefined);
+    const known = store.state.presented;
+    if (presented === undefined || presented?.version === known?.version) return;
+    if (presented && known && presented.version < known.version) return; // the stream told more meanwhile
+    store.set({ presented });
+  }
+
+  /**
+   * One after the other: what is sent later must not arrive before who presents is settled. While one is on its way one
+   * more waits; it says what is seen when its turn comes.
+   */
   private sendNow(take = false, isFirst = false): Promise<void> {
-    this.sending = this.sending.then(() => (isFirst || this.role === "present" ? this.sendOne(take) : undefined));
+    if (this.isQueued && !isFirst) return this.sending;
+    this.isQueued = true;
+    this.sending = this.sending.then(() => {
+      this.isQueued = false;
+      return isFirst || this.role === "present" ? this.sendOne(take) : undefined;
+    });
     return this.sending;
   }
 
@@ -261,13 +285,15 @@ export class MeetingRoom {
     const place = [this.place?.name, this.commune, this.imaged?.flight?.name, event?.name].find(Boolean) ?? "";
     const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
     const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
-    const said = JSON.stringify([waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
+    const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
+    const said = JSON.stringify([lost, waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;
     this.element.classList.toggle("comparing", Boolean(state.compare));
     replace(
       this.caption,
       event?.is_drill && el("span", { class: "drill-badge" }, t("drillMark")),
+      lost && el("strong", {}, lost),
       el("b", {}, waits ? t("meetingWaits") : name),
       !state.compare && el("span", {}, [asOf, ...facts].filter(Boolean).join(" · ")),
     );
