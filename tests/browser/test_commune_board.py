@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 import shapely
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
@@ -123,6 +123,22 @@ def test_as_of_an_earlier_time_later_pictures_do_not_count(
     page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof=2024-08-01T00:00:00Z", url=url)
     expect(page.locator(".board .not-flown")).to_have_count(5)
     page.locator(".moment.now").click()
+    expect(page.locator(".board .not-flown")).to_have_count(1)
+
+
+def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    expect(page.locator(".board .not-flown")).to_have_count(1)
+    expect(page.locator(".board-past")).to_be_hidden()
+    held: list[Route] = []
+    page.route("**/api/board**", held.append)
+    page.locator(".moments .moment").first.click()
+    expect(page.locator(".board-past")).to_have_text("Như lúc 20/08/2024 09:10")
+    expect(page.locator(".board tbody")).to_have_text("Đang tải…")
+    page.locator(".moment.now").click()
+    expect(page.locator(".board-past")).to_be_hidden()
+    for one in held:
+        one.continue_()
     expect(page.locator(".board .not-flown")).to_have_count(1)
 
 

@@ -21,6 +21,7 @@ export class CommuneBoard {
   readonly element = el("section", { class: "board" });
   private readonly filter = el("input", { type: "search", autocomplete: "off", spellcheck: "false", input: () => this.fill() });
   private readonly sum = el("p", { class: "board-sum", role: "status" });
+  private readonly past = el("p", { class: "board-past", hidden: true });
   private readonly head = el("tr");
   private readonly body = el("tbody");
   private sortedBy: Column = "newest";
@@ -33,12 +34,12 @@ export class CommuneBoard {
     private readonly goTo: (row: CommuneRow) => void,
   ) {
     const table = el("table", {}, el("thead", {}, this.head), this.body);
-    this.element.append(el("div", { class: "board-top" }, this.filter, this.sum), table);
+    this.element.append(el("div", { class: "board-top" }, this.filter, this.past, this.sum), table);
   }
 
   render(state: State): void {
     if (state.tab !== "board") return;
-    const drawn = [state.board, state.language, state.flights, state.tab];
+    const drawn = [state.board, state.language, state.flights, state.tab, state.asOf];
     if (drawn.every((one, n) => one === this.drawn[n])) return;
     this.drawn = drawn;
     this.filter.placeholder = t("boardFilter");
@@ -57,7 +58,9 @@ export class CommuneBoard {
   }
 
   private fill(): void {
-    const { board, nowMs } = this.store.state;
+    const { board, nowMs, asOf } = this.store.state;
+    this.past.hidden = asOf === null;
+    write(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
     const columns = columnsOf(board ?? []);
     replace(this.head, ...columns.map((column) => this.headOf(column)));
     this.shown = {};
