@@ -175,6 +175,8 @@ const words = {
   now: ["Hiện tại", "Now"],
   nowNote: ["Hiện mọi chuyến bay, mới nhất ở trên cùng", "Show all flights, the newest on top"],
   earlier: ["Đang xem như lúc {0}: {1} chuyến bay sau đó không hiện", "As of {0}: {1} later flights are not shown"],
+  earlierUnderWay: ["Đang bay lúc đó, không hiện: {0}", "In the air at that time, not shown: {0}"],
+  underWayThen: ["Đang bay vào thời điểm đang xem: không hiện", "In the air at the time on show: hidden"],
   capturedLater: ["Chụp sau thời điểm đang xem: không hiện", "Captured after the time on show: hidden"],
   untilMoment: ["Như lúc {0}", "As of {0}"],
   untilGroup: ["Mọi ảnh tới một thời điểm", "All pictures up to a time"],

@@ -4,7 +4,7 @@ import type Map from "ol/Map";
 import { debounced, el, replace } from "../dom";
 import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
-import type { State, Store } from "../state";
+import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
 import { comparable, MODES, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
 import { ComparedMap, type Shared } from "./view";
@@ -133,7 +133,7 @@ export class CompareStage {
       const said = (revision: number): string => (revision ? t("revisionNumber", revision) : t("revisionLive"));
       return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${said(one)}`))];
     });
-    const moments = flights.filter((one) => one.event_id === state.eventId);
+    const moments = flights.filter((one) => one.event_id === state.eventId && isComplete(one));
     const untils = moments.map(({ last }) => option({ kind: "until", moment: new Date(last).toISOString() }, t("untilMoment", formatTime(last))));
     const change = (event: Event): void => {
       const read = readSide((event.target as HTMLSelectElement).value);

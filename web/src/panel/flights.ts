@@ -5,7 +5,7 @@ import { el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
-import { flightsShown, isBy, revisionOf, type State, type Store } from "../state";
+import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
@@ -83,7 +83,7 @@ export class FlightList {
       ),
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
-      later && el("p", { class: "warning" }, t("capturedLater")),
+      later && el("p", { class: "warning" }, t(isUnderWay(flight, state.asOf) ? "underWayThen" : "capturedLater")),
       ...flight.warnings.map((one) =>
         el("p", { class: "warning" }, warned(one, isDrawnFinished(state, flight))),
       ),

@@ -7,7 +7,7 @@ import { isUp } from "../airborne";
 import type { FlightInfo } from "../api";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
-import { flightsShown, isBy, type State, type Store } from "../state";
+import { flightsShown, isBy, isComplete, type State, type Store } from "../state";
 import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
 import { flyingHere, lossSaid } from "./airborne";
 
@@ -36,7 +36,7 @@ export class Timeline {
 
   render(state: State): void {
     const flights = momentsOf(state);
-    this.element.hidden = flights.length === 0 && flyingHere(state).length === 0;
+    this.element.hidden = imagedOf(state).length === 0 && flyingHere(state).length === 0;
     this.compare.setAttribute("aria-pressed", String(state.compare !== null));
     const drawn = [state.flights, state.eventId, state.language, state.asOf];
     if (drawn.every((one, n) => one === this.drawn[n])) return;
@@ -98,7 +98,7 @@ export class Timeline {
   }
 
   private choose(moment: string | null): void {
-    const newest = momentsOf(this.store.state).pop();
+    const newest = imagedOf(this.store.state).pop();
     this.store.set({ asOf: moment === newest?.last ? null : moment });
   }
 
@@ -106,8 +106,9 @@ export class Timeline {
   private onKey(event: KeyboardEvent): void {
     const { asOf } = this.store.state;
     const flights = momentsOf(this.store.state);
-    const at = asOf === null ? flights.length - 1 : flights.filter((one) => isBy(one, asOf)).length - 1;
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length - 1 }[event.key];
+    const isNowMore = imagedOf(this.store.state).pop() !== flights[flights.length - 1]; // what is still coming is seen only now
+    const at = asOf === null ? flights.length - (isNowMore ? 0 : 1) : flights.filter((one) => isBy(one, asOf)).length - 1;
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     const flight = flights[Math.max(0, to)];
@@ -116,8 +117,13 @@ export class Timeline {
   }
 }
 
-/** Flights of the event with imagery, the oldest first; those whose last picture is of one moment are one. */
+/** Flights a moment is offered of. */
 function momentsOf(state: State): FlightInfo[] {
+  return imagedOf(state).filter(isComplete);
+}
+
+/** Flights of the event with imagery, the oldest first. */
+function imagedOf(state: State): FlightInfo[] {
   const flights = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && flight.bounds);
   return [...flights].sort((a, b) => Date.parse(a.last) - Date.parse(b.last));
 }
