@@ -213,6 +213,23 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
         expect(page.locator(".compare")).to_have_count(0)
 
 
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("nothing", "Chuyến bay (không còn)"),
+        ("{before}@7", "Thung lũng Nậm Lúc – trước bão – Bản hoàn thiện 7 (không còn)"),
+        ("until@2024-09-01T00:00:00Z", "Như lúc 01/09/2024 07:00"),
+    ],
+)
+def test_the_chooser_names_what_is_on_the_screen_also_where_it_is_not_offered(
+    open_page: OpenPage, world: World, before: str, said: str
+) -> None:
+    side = before.format(before=world.before)
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{side}~{world.after}~50")
+    expect(page.locator(".compare-choice.before option:checked")).to_have_text(said)
+    expect(page.locator(".compare-choice.after option:checked")).to_contain_text("sau bão – 10/09/2024 10:15")
+
+
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={DRILL}")
     settled(page)

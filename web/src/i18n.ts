@@ -184,6 +184,7 @@ const words = {
   compareNote: ["So sánh hai ảnh: kéo vạch, nhấp nháy, song song", "Compare two pictures: swipe, flicker, side by side"],
   compareClose: ["Thôi so sánh", "End the comparison"],
   compareSame: ["Hai bên là cùng một ảnh: hãy chọn ảnh khác ở trên", "Both sides are the same picture: choose another above"],
+  compareNotThere: ["{0} (không còn)", "{0} (gone)"],
   compareGone: ["Ảnh này không còn trên bản đồ; hãy chọn ảnh khác", "This picture is no longer on the map; choose another"],
   compare_swipe: ["Kéo vạch", "Swipe"],
   compare_flicker: ["Nhấp nháy", "Flicker"],

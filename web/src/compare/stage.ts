@@ -6,7 +6,7 @@ import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
 import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
-import { comparable, MODES, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
+import { comparable, isThere, MODES, publishedOf, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
 import { ComparedMap, type Shared } from "./view";
 
 const STEP = 2;
@@ -127,14 +127,16 @@ export class CompareStage {
     const option = (one: Side, name: string): HTMLElement => el("option", { value: writeSide(one), selected: writeSide(one) === chosen }, name);
     const ofFlights = flights.flatMap((flight) => {
       const name = `${flight.name} – ${formatTime(flight.last)}`;
-      const made = new Set(flight.mosaics.flatMap((mosaic) => mosaic.revisions.filter((one) => one.state === "published").map((one) => one.revision)));
-      const revisions = made.size ? [...[...made].sort((a, b) => b - a), 0] : [];
+      const made = publishedOf(flight);
+      const revisions = made.length ? [...made, 0] : [];
       const as = (revision: number | null): Side => ({ kind: "flight", flightId: flight.flight_id, revision });
-      const said = (revision: number): string => (revision ? t("revisionNumber", revision) : t("revisionLive"));
-      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${said(one)}`))];
+      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${revisionSaid(one)}`))];
     });
     const moments = flights.filter((one) => one.event_id === state.eventId && isComplete(one));
     const untils = moments.map(({ last }) => option({ kind: "until", moment: new Date(last).toISOString() }, t("untilMoment", formatTime(last))));
+    // a browser shows the first option where none is selected: a picture that is not on the screen
+    const isOffered = [...ofFlights, ...untils].some((one) => one.getAttribute("value") === chosen);
+    const onScreen = el("option", { value: chosen, selected: true, disabled: true }, sideSaid(state, side));
     const change = (event: Event): void => {
       const read = readSide((event.target as HTMLSelectElement).value);
       if (read) this.change({ [which]: read });
@@ -143,7 +145,7 @@ export class CompareStage {
       "label",
       { class: `compare-choice ${which}` },
       el("span", {}, t(which)),
-      el("select", { change, "aria-label": t(which) }, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
+      el("select", { change, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
     );
   }
 
@@ -216,4 +218,16 @@ export class CompareStage {
       if ((event as PointerEvent).pointerType !== "touch") other.point(null);
     });
   }
+}
+
+/** A side in words, also of one that is not offered: whose picture it is or was, or as of when. */
+function sideSaid(state: State, side: Side): string {
+  if (side.kind === "until") return t("untilMoment", formatTime(side.moment));
+  const name = state.flights.find((one) => one.flight_id === side.flightId)?.name ?? t("flight");
+  const said = side.revision === null ? name : `${name} – ${revisionSaid(side.revision)}`;
+  return isThere(state, side) ? said : t("compareNotThere", said);
+}
+
+function revisionSaid(revision: number): string {
+  return revision ? t("revisionNumber", revision) : t("revisionLive");
 }
