@@ -230,6 +230,29 @@ def test_the_chooser_names_what_is_on_the_screen_also_where_it_is_not_offered(
     expect(page.locator(".compare-choice.after option:checked")).to_contain_text("sau bão – 10/09/2024 10:15")
 
 
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("{after}~{before}", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
+        ("{after}~until@2024-08-20T03:00:00Z", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
+        ("{after}~{after}@0", "Cùng một chuyến bay, hai lần xử lý"),
+        ("{before}~{after}", None),
+        ("until@2024-09-01T00:00:00Z~{after}", None),
+    ],
+)
+def test_what_is_no_before_and_after_is_said_on_both(
+    open_page: OpenPage, world: World, pair: str, said: str | None
+) -> None:
+    sides = pair.format(before=world.before, after=world.after)
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{sides}~50")
+    for caption in (page.locator(f".{which} .compared-caption") for which in ("before", "after")):
+        expect(caption).to_contain_text(re.compile(r"\d\d/\d\d/2024 \d\d:\d\d · "))
+        if said is None:
+            expect(caption).not_to_contain_text(re.compile("không cũ hơn|Cùng một|cùng một"))
+        else:
+            expect(caption).to_contain_text(said)
+
+
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={DRILL}")
     settled(page)

@@ -184,6 +184,8 @@ const words = {
   compareNote: ["So sánh hai ảnh: kéo vạch, nhấp nháy, song song", "Compare two pictures: swipe, flicker, side by side"],
   compareClose: ["Thôi so sánh", "End the comparison"],
   compareSame: ["Hai bên là cùng một ảnh: hãy chọn ảnh khác ở trên", "Both sides are the same picture: choose another above"],
+  compareReversed: ["Ảnh “Trước” không cũ hơn ảnh “Sau”: hãy xem lại ảnh đã chọn", "“Before” is not older than “After”: check what was chosen"],
+  compareOneFlight: ["Cùng một chuyến bay, hai lần xử lý: khác nhau không phải là thay đổi trên mặt đất", "One flight, processed twice: a difference is no change on the ground"],
   compareNotThere: ["{0} (không còn)", "{0} (gone)"],
   compareGone: ["Ảnh này không còn trên bản đồ; hãy chọn ảnh khác", "This picture is no longer on the map; choose another"],
   compare_swipe: ["Kéo vạch", "Swipe"],

@@ -6,6 +6,7 @@ import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
 import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
+import { doubtOf } from "./doubt";
 import { comparable, isThere, MODES, publishedOf, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
 import { ComparedMap, type Shared } from "./view";
 
@@ -61,9 +62,10 @@ export class CompareStage {
     this.drawn = drawn;
     this.lay(compare);
     this.offer(state, compare);
-    const isSame = writeSide(compare.before) === writeSide(compare.after);
-    this.before.update(state, compare.before, isOther, isSame ? t("compareSame") : null);
-    this.after.update(state, compare.after, isOther, null);
+    const doubt = doubtOf(state, compare);
+    const note = doubt && t(doubt);
+    this.before.update(state, compare.before, isOther, note);
+    this.after.update(state, compare.after, isOther, note);
   }
 
   askAgain(): void {
