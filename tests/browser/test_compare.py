@@ -253,6 +253,34 @@ def test_what_is_no_before_and_after_is_said_on_both(
             expect(caption).to_contain_text(said)
 
 
+def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    inspector = page.context.new_cdp_session(page)
+
+    def alive(kind: str) -> int:
+        """Objects of a kind in the page's memory, also those that are on no page any more."""
+        found = inspector.send("Runtime.evaluate", {"expression": f"{kind}.prototype"})
+        query = {"prototypeObjectId": found["result"]["objectId"]}
+        objects = inspector.send("Runtime.queryObjects", query)["objects"]["objectId"]
+        asked = {"objectId": objects, "functionDeclaration": "function() { return this.length; }"}
+        return int(inspector.send("Runtime.callFunctionOn", asked)["result"]["value"])
+
+    def compared() -> None:
+        page.locator(".compare-open").click()
+        _rest(page)
+        page.locator(".compare-bar .close").click()
+        expect(page.locator(".compare")).to_have_count(0)
+        settled(page)
+
+    compared()
+    canvases = alive("HTMLCanvasElement")
+    for _ in range(3):
+        compared()
+    assert alive("HTMLCanvasElement") - canvases <= 4, (
+        "two maps of some ten canvases each were kept every time"
+    )
+
+
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={DRILL}")
     settled(page)

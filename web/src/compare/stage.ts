@@ -21,6 +21,7 @@ export class CompareStage {
   private readonly after: ComparedMap;
   private drawn: readonly unknown[] = [];
   private said = "";
+  private isClosed = false;
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
 
   constructor(
@@ -56,7 +57,7 @@ export class CompareStage {
 
   render(state: State, isAnew = false): void {
     const { compare } = state;
-    if (!compare) return;
+    if (!compare || this.isClosed) return;
     const drawn = [state.flights, state.revisions, state.spectral, state.eventId, writeSide(compare.before), writeSide(compare.after)];
     const isOther = isAnew || drawn.some((one, n) => one !== this.drawn[n]);
     this.drawn = drawn;
@@ -75,6 +76,7 @@ export class CompareStage {
   }
 
   close(): void {
+    this.isClosed = true;
     window.removeEventListener("keydown", this.onKey);
     this.before.dispose();
     this.after.dispose();

@@ -1,7 +1,7 @@
 /** One of the two maps of a comparison: a side's pictures on the ground, with boundaries and marks over them. */
 
 import Map from "ol/Map";
-import type View from "ol/View";
+import View from "ol/View";
 import { defaults as defaultInteractions } from "ol/interaction/defaults";
 import { toLonLat } from "ol/proj";
 import { captionOf, type Caption } from "../caption";
@@ -40,6 +40,7 @@ export class ComparedMap {
   private at: number[] | null = null;
   private asked = 0;
   private note: string | null = null;
+  private readonly undraw: () => void;
 
   constructor(
     private readonly which: "before" | "after",
@@ -59,7 +60,7 @@ export class ComparedMap {
     this.ground = new Ground(this.map);
     this.ground.setTerrain(shared.terrain);
     this.mosaics = new MosaicLayers(this.map);
-    shared.communes.drawOn(this.map);
+    this.undraw = shared.communes.drawOn(this.map);
     this.marks.addTo(this.map);
     target.setAttribute("aria-busy", "true");
     this.map.on(["movestart", "loadstart"], () => target.setAttribute("aria-busy", "true"));
@@ -108,8 +109,13 @@ export class ComparedMap {
 
   dispose(): void {
     this.map.setTarget(undefined);
-    this.map.setLayers([]); // what is shared (boundaries) lives on
+    this.undraw();
+    const layers = this.map.getLayers().getArray().slice();
+    this.map.setLayers([]);
+    for (const layer of layers) layer.dispose();
+    this.map.setView(new View()); // the shared view would keep this map, and all its tiles, as a listener
     this.frame.remove();
+    this.drawn = null;
   }
 
   private async ask(state: State, side: Side): Promise<void> {
