@@ -142,6 +142,24 @@ def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_pag
     expect(page.locator(".board .not-flown")).to_have_count(1)
 
 
+def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    rows = page.locator(".board tbody tr")
+    expect(rows).to_have_count(5)
+    held = rows.first.locator("button")
+    held.focus()
+    before = [row.element_handle() for row in rows.all()]
+    _mark(house, 3, MarkKind.CRACK)
+    expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Vết nứt 1")
+    expect(held).to_be_focused()
+    kept = [row is not None and row.evaluate("e => e.isConnected") for row in before]
+    assert kept == [True] * 4 + [False], "only the row that changed is written anew"
+    page.locator('[data-commune="99999"] button').focus()
+    _mark(house, 4, MarkKind.OTHER)
+    expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Khác 1")
+    expect(page.locator('[data-commune="99999"] button')).to_be_focused()
+
+
 @pytest.mark.parametrize("size", list(SIZES))
 @pytest.mark.parametrize("language", ["vi", "en"])
 def test_it_fits_its_screen(

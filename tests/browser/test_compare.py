@@ -12,9 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import settled
-from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, add_flight, colour_at, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -279,6 +281,26 @@ def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World
     assert alive("HTMLCanvasElement") - canvases <= 4, (
         "two maps of some ten canvases each were kept every time"
     )
+
+
+def test_a_choice_in_hand_stays_while_flights_come(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
+        page = open_page(link=_link(world, "side", 50), url=url)
+        choice = page.locator(".compare-choice.before select")
+        _rest(page)
+        choice.focus()
+        held = choice.element_handle()
+        assert held is not None
+        add_flight(world.workspace, REAL, "Chuyến mới", "2024-09-12 03:15", shift=(0, 0))
+        expect(page.locator(".moments .moment")).to_have_count(3)
+        assert held.evaluate("e => e.isConnected")
+        expect(choice).to_be_focused()
+        expect(choice).not_to_contain_text("Chuyến mới")
+        choice.blur()
+        expect(choice).to_contain_text("Chuyến mới")
+        page.locator('[data-mode="swipe"]').click()
+        expect(page.locator('[data-mode="swipe"]')).to_be_focused()
 
 
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:

@@ -1,7 +1,7 @@
 /** Before and after: two maps under one view, swept over each other, shown in turns, or side by side. */
 
 import type Map from "ol/Map";
-import { debounced, el, replace } from "../dom";
+import { choiceHeld, debounced, el, renew } from "../dom";
 import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
 import { isComplete, type State, type Store } from "../state";
@@ -21,6 +21,8 @@ export class CompareStage {
   private readonly after: ComparedMap;
   private drawn: readonly unknown[] = [];
   private said = "";
+  private chosen = "";
+  private waits = false;
   private isClosed = false;
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
 
@@ -101,18 +103,31 @@ export class CompareStage {
     this.handle.setAttribute("aria-label", t("swipeHandle"));
   }
 
+  /** A choice that is open under the reader's hand stays: what is only newer is offered when it is left. */
   private offer(state: State, compare: Comparison): void {
-    const said = JSON.stringify([state.language, compare.mode, writeSide(compare.before), writeSide(compare.after), comparable(state).map((one) => [one.flight_id, one.name, one.mosaics])]);
+    const chosen = JSON.stringify([state.language, compare.mode, writeSide(compare.before), writeSide(compare.after)]);
+    const said = JSON.stringify([chosen, offeredSaid(state)]);
     if (said === this.said) return;
-    this.said = said;
+    const held = chosen === this.chosen ? choiceHeld(this.bar) : null;
+    if (held) {
+      if (!this.waits) held.addEventListener("blur", () => this.offerLate(), { once: true });
+      this.waits = true;
+      return;
+    }
+    [this.said, this.chosen, this.waits] = [said, chosen, false];
     const modes = MODES.map((mode) => this.modeButton(mode, compare.mode));
-    replace(
+    renew(
       this.bar,
       this.choice(state, "before", compare.before),
       el("div", { class: "compare-modes", role: "group", "aria-label": t("compare") }, ...modes),
       this.choice(state, "after", compare.after),
-      el("button", { type: "button", class: "close", "aria-label": t("compareClose"), title: t("compareClose"), click: () => this.store.set({ compare: null }) }, "×"),
+      el("button", { type: "button", class: "close", "data-kept": "close", "aria-label": t("compareClose"), title: t("compareClose"), click: () => this.store.set({ compare: null }) }, "×"),
     );
+  }
+
+  private offerLate(): void {
+    this.waits = false;
+    window.setTimeout(() => this.render(this.store.state), 0); // the focus is still where it was
   }
 
   private modeButton(mode: Mode, chosen: Mode): HTMLElement {
@@ -121,7 +136,7 @@ export class CompareStage {
       if (mode === "flicker" && chosen === "flicker") this.turn();
       else this.change({ mode, share: mode === "flicker" ? 100 : 50 });
     };
-    return el("button", { type: "button", "data-mode": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
+    return el("button", { type: "button", "data-mode": mode, "data-kept": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
   }
 
   /** Every picture that may stand here: each flight as it is shown and in its revisions, and all there was by a flight's end. */
@@ -149,7 +164,7 @@ export class CompareStage {
       "label",
       { class: `compare-choice ${which}` },
       el("span", {}, t(which)),
-      el("select", { change, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
+      el("select", { change, "data-kept": which, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
     );
   }
 
@@ -234,4 +249,9 @@ function sideSaid(state: State, side: Side): string {
 
 function revisionSaid(revision: number): string {
   return revision ? t("revisionNumber", revision) : t("revisionLive");
+}
+
+/** What the choosers print: nothing else is a reason to build them anew. */
+function offeredSaid(state: State): unknown[] {
+  return comparable(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedOf(one)]);
 }

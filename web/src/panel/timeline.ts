@@ -5,7 +5,7 @@
 
 import { isUp } from "../airborne";
 import type { FlightInfo } from "../api";
-import { el, replace, write } from "../dom";
+import { el, renew, write } from "../dom";
 import { t } from "../i18n";
 import { flightsShown, isBy, isComplete, type State, type Store } from "../state";
 import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
@@ -23,7 +23,8 @@ export class Timeline {
   private readonly line = el("div", { class: "moments", role: "group" });
   private readonly now = el("button", { type: "button", class: "moment now", click: () => this.choose(null) });
   private readonly live = el("span", { class: "live-badges", role: "status" });
-  private drawn: readonly unknown[] = [];
+  private drawn = "";
+  private shown = "";
 
   constructor(
     private readonly store: Store,
@@ -38,9 +39,12 @@ export class Timeline {
     const flights = momentsOf(state);
     this.element.hidden = imagedOf(state).length === 0 && flyingHere(state).length === 0;
     this.compare.setAttribute("aria-pressed", String(state.compare !== null));
-    const drawn = [state.flights, state.eventId, state.language, state.asOf];
-    if (drawn.every((one, n) => one === this.drawn[n])) return;
-    this.drawn = drawn;
+    const shown = JSON.stringify([state.eventId, state.asOf]);
+    const drawn = JSON.stringify([shown, state.language, flights.map((one) => [one.flight_id, one.name, one.first, one.last])]);
+    if (drawn === this.drawn) return;
+    const isOther = shown !== this.shown;
+    const { scrollLeft } = this.line;
+    [this.drawn, this.shown] = [drawn, shown];
     const held = document.activeElement;
     const isHeld = held instanceof HTMLElement && this.line.contains(held);
     this.line.setAttribute("aria-label", t("timeline"));
@@ -50,10 +54,11 @@ export class Timeline {
     write(this.now, t("now"));
     this.now.title = t("nowNote");
     this.now.setAttribute("aria-pressed", String(state.asOf === null));
-    replace(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
+    renew(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
     const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');
-    if (isHeld) chosen?.focus();
-    if (chosen) this.line.scrollLeft = chosen.offsetLeft - this.line.offsetLeft - (this.line.clientWidth - chosen.offsetWidth) / 2;
+    if (isHeld && isOther) chosen?.focus();
+    if (isHeld && !isOther) this.line.scrollLeft = scrollLeft;
+    else if (chosen) this.line.scrollLeft = chosen.offsetLeft - this.line.offsetLeft - (this.line.clientWidth - chosen.offsetWidth) / 2;
     else this.line.scrollLeft = this.line.scrollWidth;
   }
 
@@ -85,6 +90,7 @@ export class Timeline {
         type: "button",
         class: `moment ${isBy(flight, state.asOf) ? "" : "later"}`,
         "data-moment": flight.last,
+        "data-kept": flight.flight_id,
         "aria-pressed": String(isChosen),
         "aria-label": `${flight.name}, ${formatPeriod(flight.first, flight.last)}`,
         title: `${flight.name}\n${formatPeriod(flight.first, flight.last)}`,
