@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import pytest
 import shapely
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
@@ -124,6 +124,40 @@ def test_as_of_an_earlier_time_later_pictures_do_not_count(
     expect(page.locator(".board .not-flown")).to_have_count(5)
     page.locator(".moment.now").click()
     expect(page.locator(".board .not-flown")).to_have_count(1)
+
+
+def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    expect(page.locator(".board .not-flown")).to_have_count(1)
+    expect(page.locator(".board-past")).to_be_hidden()
+    held: list[Route] = []
+    page.route("**/api/board**", held.append)
+    page.locator(".moments .moment").first.click()
+    expect(page.locator(".board-past")).to_have_text("Như lúc 20/08/2024 09:10")
+    expect(page.locator(".board tbody")).to_have_text("Đang tải…")
+    page.locator(".moment.now").click()
+    expect(page.locator(".board-past")).to_be_hidden()
+    for one in held:
+        one.continue_()
+    expect(page.locator(".board .not-flown")).to_have_count(1)
+
+
+def test_rows_stay_under_the_hand_while_others_change(url: str, house: World, open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
+    rows = page.locator(".board tbody tr")
+    expect(rows).to_have_count(5)
+    held = rows.first.locator("button")
+    held.focus()
+    before = [row.element_handle() for row in rows.all()]
+    _mark(house, 3, MarkKind.CRACK)
+    expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Vết nứt 1")
+    expect(held).to_be_focused()
+    kept = [row is not None and row.evaluate("e => e.isConnected") for row in before]
+    assert kept == [True] * 4 + [False], "only the row that changed is written anew"
+    page.locator('[data-commune="99999"] button').focus()
+    _mark(house, 4, MarkKind.OTHER)
+    expect(page.locator('[data-commune="99999"] .marks')).to_contain_text("Khác 1")
+    expect(page.locator('[data-commune="99999"] button')).to_be_focused()
 
 
 @pytest.mark.parametrize("size", list(SIZES))

@@ -9,12 +9,14 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
+from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import settled
-from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at
+from tests.serve.running import running
+from tests.serve.world import DRILL, LAT, LON, REAL, World, add_flight, colour_at, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -187,6 +189,22 @@ def test_a_link_opens_the_same_view(open_page: OpenPage, world: World) -> None:
     assert _is(_painted(again, _rest(again), *CHANGED), storm=False)
 
 
+def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
+    open_page: OpenPage, world: World
+) -> None:
+    page = open_page(link=_link(world, "side", 50))
+    after = page.locator(".after .compared-caption")
+    expect(after).to_contain_text("10/09/2024 10:15")
+    held: list[Route] = []
+    page.route("**/api/pixel**", held.append)
+    page.locator(".compare-choice.after select").select_option(value=world.before)
+    expect(after).to_contain_text("đang xem…")
+    expect(after).not_to_contain_text("10/09/2024 10:15")
+    for one in held:
+        one.continue_()
+    expect(after).to_contain_text("20/08/2024 09:10")
+
+
 @pytest.mark.parametrize("wrong", ["swipe~nothing~here~50", "swipe~~~", "dance~a~b~50", "swipe~a@x~b~1"])
 def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wrong: str) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp={wrong}")
@@ -195,6 +213,94 @@ def test_a_link_to_no_picture_says_so_or_shows_the_map(open_page: OpenPage, wron
     else:
         settled(page)
         expect(page.locator(".compare")).to_have_count(0)
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [
+        ("nothing", "Chuyến bay (không còn)"),
+        ("{before}@7", "Thung lũng Nậm Lúc – trước bão – Bản hoàn thiện 7 (không còn)"),
+        ("until@2024-09-01T00:00:00Z", "Như lúc 01/09/2024 07:00"),
+    ],
+)
+def test_the_chooser_names_what_is_on_the_screen_also_where_it_is_not_offered(
+    open_page: OpenPage, world: World, before: str, said: str
+) -> None:
+    side = before.format(before=world.before)
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{side}~{world.after}~50")
+    expect(page.locator(".compare-choice.before option:checked")).to_have_text(said)
+    expect(page.locator(".compare-choice.after option:checked")).to_contain_text("sau bão – 10/09/2024 10:15")
+
+
+@pytest.mark.parametrize(
+    ("pair", "said"),
+    [
+        ("{after}~{before}", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
+        ("{after}~until@2024-08-20T03:00:00Z", "Ảnh “Trước” không cũ hơn ảnh “Sau”"),
+        ("{after}~{after}@0", "Cùng một chuyến bay, hai lần xử lý"),
+        ("{before}~{after}", None),
+        ("until@2024-09-01T00:00:00Z~{after}", None),
+    ],
+)
+def test_what_is_no_before_and_after_is_said_on_both(
+    open_page: OpenPage, world: World, pair: str, said: str | None
+) -> None:
+    sides = pair.format(before=world.before, after=world.after)
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&cmp=side~{sides}~50")
+    for caption in (page.locator(f".{which} .compared-caption") for which in ("before", "after")):
+        expect(caption).to_contain_text(re.compile(r"\d\d/\d\d/2024 \d\d:\d\d · "))
+        if said is None:
+            expect(caption).not_to_contain_text(re.compile("không cũ hơn|Cùng một|cùng một"))
+        else:
+            expect(caption).to_contain_text(said)
+
+
+def test_a_comparison_that_is_closed_is_let_go(open_page: OpenPage, world: World) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+    inspector = page.context.new_cdp_session(page)
+
+    def alive(kind: str) -> int:
+        """Objects of a kind in the page's memory, also those that are on no page any more."""
+        found = inspector.send("Runtime.evaluate", {"expression": f"{kind}.prototype"})
+        query = {"prototypeObjectId": found["result"]["objectId"]}
+        objects = inspector.send("Runtime.queryObjects", query)["objects"]["objectId"]
+        asked = {"objectId": objects, "functionDeclaration": "function() { return this.length; }"}
+        return int(inspector.send("Runtime.callFunctionOn", asked)["result"]["value"])
+
+    def compared() -> None:
+        page.locator(".compare-open").click()
+        _rest(page)
+        page.locator(".compare-bar .close").click()
+        expect(page.locator(".compare")).to_have_count(0)
+        settled(page)
+
+    compared()
+    canvases = alive("HTMLCanvasElement")
+    for _ in range(3):
+        compared()
+    assert alive("HTMLCanvasElement") - canvases <= 4, (
+        "two maps of some ten canvases each were kept every time"
+    )
+
+
+def test_a_choice_in_hand_stays_while_flights_come(open_page: OpenPage, tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
+        page = open_page(link=_link(world, "side", 50), url=url)
+        choice = page.locator(".compare-choice.before select")
+        _rest(page)
+        choice.focus()
+        held = choice.element_handle()
+        assert held is not None
+        add_flight(world.workspace, REAL, "Chuyến mới", "2024-09-12 03:15", shift=(0, 0))
+        expect(page.locator(".moments .moment")).to_have_count(3)
+        assert held.evaluate("e => e.isConnected")
+        expect(choice).to_be_focused()
+        expect(choice).not_to_contain_text("Chuyến mới")
+        choice.blur()
+        expect(choice).to_contain_text("Chuyến mới")
+        page.locator('[data-mode="swipe"]').click()
+        expect(page.locator('[data-mode="swipe"]')).to_be_focused()
 
 
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from flycam.catalog.records import Role
 from flycam.serve.services import STATIC_DIR, Services
@@ -100,6 +100,37 @@ def test_one_caption_and_nothing_else(open_page: OpenPage) -> None:
     assert "meet" not in page.url
 
 
+def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_page: OpenPage) -> None:
+    page = open_page("wall", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    caption = page.locator(".meeting-caption span").last
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    held: list[Route] = []
+    page.route("**/api/pixel**", held.append)
+    page.mouse.move(900, 500)
+    page.mouse.wheel(0, -120)
+    expect(caption).to_have_text("đang xem…")
+    page.unroute("**/api/pixel**")
+    page.mouse.wheel(0, -120)
+    expect(caption).to_contain_text("10/09/2024 10:15")
+    for one in held:
+        one.abort()
+
+
+def test_a_place_is_named_only_where_it_is(open_page: OpenPage) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    page.locator(".places-open").click()
+    page.locator(".places-new input").fill("Cầu sập")
+    page.locator(".places-new button").click()
+    page.locator(".place-go").click()
+    name = page.locator(".meeting-caption b")
+    expect(name).to_have_text("Cầu sập")
+    page.mouse.move(700, 300)
+    page.mouse.down()
+    page.mouse.move(600, 300, steps=3)  # a thirteenth of the width
+    page.mouse.up()
+    expect(name).not_to_have_text("Cầu sập")
+
+
 def test_the_controls_go_when_nobody_touches_anything(open_page: OpenPage) -> None:
     page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
     page.locator("button.meet").click()
@@ -170,6 +201,70 @@ def test_another_takes_over_and_the_first_follows(screen: Screen) -> None:
     expect(minh.locator(".on-air")).to_be_visible()
     expect(lan.locator(".meeting-bar")).to_contain_text("Đang theo Minh")
     expect(lan.locator(".on-air")).to_have_count(0)
+
+
+def test_a_screen_that_follows_nobody_any_more_says_so(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    wall = screen("Hoa", "lang=vi&meet=follow", "wall")
+    lost = wall.locator(".meeting-caption strong")
+    expect(wall.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    expect(lost).to_have_count(0)
+    wall.context.set_offline(True)  # its stream looks open still
+    expect(lost).to_contain_text("không còn theo người trình bày", timeout=40_000)
+    wall.context.set_offline(False)
+    expect(lost).to_have_count(0, timeout=40_000)
+
+
+def test_who_presents_is_told_that_nothing_is_sent_and_stopping_comes_last(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    held: list[Route] = []
+    lan.route("**/api/meeting**", held.append)
+    for _ in range(4):
+        lan.mouse.move(600, 300)
+        lan.mouse.wheel(0, -100)
+        lan.wait_for_timeout(400)
+    expect(lan.locator(".meeting-trouble")).to_contain_text("Chưa gửi được", timeout=40_000)
+    assert len(_told(held)) <= 2, "one is on its way, one waits"
+    lan.unroute("**/api/meeting**")
+    sent: list[str] = []
+    lan.on("request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None)
+    for one in held:
+        one.abort()
+    lan.mouse.wheel(0, 100)
+    lan.get_by_role("button", name="Dừng trình bày").click()
+    expect(lan.locator(".on-air")).to_have_count(0)
+    lan.wait_for_timeout(2000)
+    assert [method for method in sent if method != "GET"][-1:] == ["DELETE"]
+
+
+def _told(held: list[Route]) -> list[Route]:
+    return [one for one in held if one.request.method == "PUT"]
+
+
+def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    lan.locator("button.meet").click()
+    lan.locator(".meeting-bar .present").click()
+    expect(lan.locator(".on-air")).to_be_visible()
+    with lan.expect_popup() as opened:
+        lan.evaluate(
+            "() => void window.open(location.href)"
+        )  # with all that the tab keeps, as Duplicate does
+    copy = opened.value
+    expect(copy.locator(".meeting-bar")).to_contain_text("Đang theo Lan")
+    sent: list[str] = []
+    for page in (lan, copy):
+        page.on(
+            "request", lambda request: sent.append(request.method) if "/api/meeting" in request.url else None
+        )
+    lan.wait_for_timeout(3000)
+    assert sent.count("PUT") <= 1, "only that it is still there"
+    expect(lan.locator(".on-air")).to_be_visible()
+    expect(copy.locator(".on-air")).to_have_count(0)
 
 
 def test_places_are_walked_through_with_a_remote(open_page: OpenPage) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from flycam.frame.airborne import Airborne, LinkState
 from flycam.geometry.grid import lonlat_to_mercator
@@ -52,6 +52,42 @@ def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, wo
     page.locator(".moment.now").click()
     assert np.abs(shown() - expected(storm=True)).max() < 14
     assert "asof" not in page.url
+
+
+def test_a_flight_under_way_then_is_named_and_offers_no_moment_of_itself(
+    open_page: OpenPage, world: World
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&asof=2024-09-10T03:00:00Z")
+
+    def under_way(route: Route) -> None:
+        answer = route.fetch()
+        flights = answer.json()
+        for flight in flights:
+            if flight["flight_id"] == world.after:
+                flight |= {"first": "2024-09-10T02:50:00Z", "state": "ingesting"}
+        route.fulfill(response=answer, json=flights)
+
+    page.route("**/api/flights?**", under_way)
+    page.reload()
+    notes = page.locator(".map-warnings .earlier")
+    expect(notes).to_have_text(
+        [
+            "Đang xem như lúc 10/09/2024 10:00: 0 chuyến bay sau đó không hiện",
+            "Đang bay lúc đó, không hiện: Thung lũng Nậm Lúc – sau bão",
+        ]
+    )
+    expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text("Đang bay vào thời điểm đang xem")
+    moments, now = page.locator(".moments .moment"), page.locator(".moment.now")
+    expect(moments).to_have_text("20/08/2024 09:10")
+    now.click()
+    expect(notes).to_have_count(0)
+    now.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(moments).to_have_attribute("aria-pressed", "true")
+    expect(notes).to_have_count(1)
+    page.locator(".compare-open").click()
+    untils = page.locator(".compare-choice.before optgroup").last.locator("option")
+    expect(untils).to_have_text(["Như lúc 20/08/2024 09:10"])
 
 
 def test_keys_go_from_flight_to_flight(open_page: OpenPage) -> None:
@@ -117,6 +153,8 @@ def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path:
 
     with running(Services(workspace=world.workspace, follow_s=0.1)) as url:
         page = open_page(link=f"lang=vi&event={REAL}", url=url)
+        page.add_init_script("const now = Date.now; Date.now = () => now.call(Date) - 5 * 3600e3;")
+        page.reload()  # on a computer whose clock is five hours behind
         badge = page.locator(".live-badge")
         expect(badge).to_have_count(0)
         for beat in range(200):
@@ -127,7 +165,10 @@ def test_what_is_in_the_air_is_live_or_lost_since(open_page: OpenPage, tmp_path:
         expect(badge).to_have_class("live-badge")
         for beat in range(200, 400):
             tell(beat, LinkState(silent_s=3600.0, is_lost=True))
-            if "lost" in (badge.get_attribute("class") or ""):
+            if "từ" in badge.inner_text():
                 break
             page.wait_for_timeout(100)
-        expect(badge).to_have_text(re.compile(r"^mất tín hiệu từ \d\d:\d\d$"))
+        lost_s = time.time() - 3600.0 + 7 * 3600.0  # Việt Nam is seven hours ahead
+        hours = {time.strftime("%H:%M", time.gmtime(lost_s + late_s)) for late_s in (-30, 0)}
+        expect(badge).to_have_text(re.compile(rf"^mất tín hiệu từ ({'|'.join(hours)})$"))
+    expect(badge).to_have_text("máy chủ không trả lời")  # nobody knows more of the aircraft

@@ -70,12 +70,13 @@ export function lostForS(one: Aloft, trouble: Trouble, nowMs: number): number | 
   }
 }
 
-/** Since when (by the page's calendar) a flight's signal is lost; NaN: it never came; null: it is not lost. */
-export function lostSinceMs(one: Aloft, nowMs: number, calendarMs: number): number | null {
-  const trouble = troubleOf(one, nowMs);
-  if (!trouble) return null;
-  const sinceS = lostForS(one, trouble, nowMs);
-  return sinceS === null ? NaN : calendarMs - sinceS * 1000;
+/**
+ * When an aircraft's signal was lost, by the calendar of the program that lays it: the one here may be wrong. Null: it
+ * never came, or it is this page that hears nothing and knows no more of the aircraft.
+ */
+export function lostAtMs({ said }: Aloft, trouble: Trouble): number | null {
+  const silentS = { server: null, program: said.told_s, video: said.video.silent_s, telemetry: said.telemetry.silent_s }[trouble];
+  return silentS === null ? null : Date.parse(said.told) + (said.told_s - silentS) * 1000;
 }
 
 /** Whether an aircraft is to be seen: of one that has landed nothing is known any more. */

@@ -166,6 +166,8 @@ export interface AirborneFlight {
   run: string;
   /** "silent": the program that lays it died, or cannot be heard. */
   state: "flying" | "closing" | "silent" | "ended";
+  /** When its program last told of it, and how long ago that was. */
+  told: string;
   told_s: number;
   aircraft: { lonlat: LonLat; heading_deg: number | null; above_m: number | null; age_s: number } | null;
   /** Outline of the ground in the newest picture. */
@@ -245,11 +247,16 @@ export function whenNotAnswered(listener: () => void): void {
   onNoAnswer = listener;
 }
 
-async function get<T>(path: string, params: Record<string, string | number> = {}): Promise<T> {
+/** After so long a request is taken as not answered; a line that died in the middle of one says nothing by itself. */
+const ANSWER_MS = 30_000;
+/** Of what is said of a meeting: it is small, and who speaks must soon know that nobody hears. */
+const MEETING_MS = 10_000;
+
+async function get<T>(path: string, params: Record<string, string | number> = {}, withinMs = ANSWER_MS): Promise<T> {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(params)) query.set(name, String(value));
   query.set("lang", document.documentElement.lang);
-  return ask<T>(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } });
+  return ask<T>(`${path}?${query.toString()}`, { headers: { Accept: "application/json" } }, withinMs);
 }
 
 async function post<T>(path: string, body: object): Promise<T> {
@@ -260,24 +267,26 @@ async function post<T>(path: string, body: object): Promise<T> {
   });
 }
 
-async function put<T>(path: string, body: object | Blob, params: Record<string, string | number> = {}): Promise<T> {
+/** A photo takes the time it takes. */
+async function put<T>(path: string, body: object | Blob, params: Record<string, string | number> = {}, withinMs = ANSWER_MS): Promise<T> {
   const query = new URLSearchParams({ ...params, lang: document.documentElement.lang } as Record<string, string>);
   const isFile = body instanceof Blob;
-  return ask<T>(`${path}?${query.toString()}`, {
+  const request = {
     method: "PUT",
     headers: { "Content-Type": isFile ? body.type || "image/jpeg" : "application/json" },
     body: isFile ? body : JSON.stringify(body),
-  });
+  };
+  return ask<T>(`${path}?${query.toString()}`, request, isFile ? null : withinMs);
 }
 
-async function remove<T>(path: string, params: Record<string, string>): Promise<T> {
+async function remove<T>(path: string, params: Record<string, string>, withinMs = ANSWER_MS): Promise<T> {
   const query = new URLSearchParams({ ...params, lang: document.documentElement.lang });
-  return ask<T>(`${path}?${query.toString()}`, { method: "DELETE" });
+  return ask<T>(`${path}?${query.toString()}`, { method: "DELETE" }, withinMs);
 }
 
-async function ask<T>(address: string, request: RequestInit): Promise<T> {
+async function ask<T>(address: string, request: RequestInit, withinMs: number | null = ANSWER_MS): Promise<T> {
   try {
-    return await read<T>(await fetch(address, request));
+    return await read<T>(await fetch(address, withinMs === null ? request : { ...request, signal: AbortSignal.timeout(withinMs) }));
   } catch (error) {
     if (error instanceof ApiError) throw error;
     onNoAnswer();
@@ -329,9 +338,9 @@ export const api = {
   communesExtent: () => get<[number, number, number, number] | null>("/api/communes/extent"),
   board: (eventId: string, on: string | null, until: string | null) =>
     get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
-  present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view),
-  meeting: () => get<Presented | null>("/api/meeting"),
-  endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }),
+  present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
+  meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
+  endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
     get<PixelSource | null>("/api/pixel", { flight, layer, revision, lon, lat }),
   legends: () => get<Record<DataLayer, Legend>>("/api/legends"),

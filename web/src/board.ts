@@ -20,6 +20,9 @@ export class Board {
         store.set({ marks: [], board: null }); // a drill's marks never stand on a real map, also not for a moment
         void this.readMarks();
         void this.readCommunes();
+      } else if (state.asOf !== before.asOf) {
+        store.set({ board: null }); // the board of one time never stands beside the map of another
+        void this.readCommunes();
       } else if (othersStand(state, before)) void this.readCommunes();
     });
     window.setInterval(() => {
@@ -51,7 +54,8 @@ export class Board {
     if (state.tab !== "board" || !state.eventId) return;
     const turn = ++this.asked;
     const said = await api.board(state.eventId, newestDay(state), state.asOf).catch(() => null);
-    if (said && state.eventId === this.store.state.eventId && this.isNewer("board", turn)) this.store.set({ board: said.communes });
+    const now = this.store.state;
+    if (said && state.eventId === now.eventId && state.asOf === now.asOf && this.isNewer("board", turn)) this.store.set({ board: said.communes });
   }
 
   private isNewer(what: keyof Board["shown"], turn: number): boolean {
@@ -63,6 +67,6 @@ export class Board {
 
 /** Whether communes may stand otherwise than they did. */
 function othersStand(state: State, before: State): boolean {
-  const parts: (keyof State)[] = ["flights", "marks", "asOf", "tab"];
+  const parts: (keyof State)[] = ["flights", "marks", "tab"];
   return parts.some((part) => state[part] !== before[part]) || (state.online && !before.online);
 }

@@ -13,8 +13,9 @@ export interface Caption {
   isDrill: boolean;
 }
 
-/** Of the picture at a place; `name` is said first: the place, or the flight. */
-export function captionOf(name: string, imaged: Imaged, nowMs: number, withRevision: boolean): Caption {
+/** Of the picture at a place; null: that is being asked. `name` is said first: the place, or the flight. */
+export function captionOf(name: string, imaged: Imaged | null, nowMs: number, withRevision: boolean): Caption {
+  if (!imaged) return { name, facts: [t("looking")], isDrill: false };
   const { flight, pixel, unknown } = imaged;
   if (unknown) return { name, facts: [unknown.message ?? t("noAnswerTitle")], isDrill: false };
   if (!pixel || !flight) return { name, facts: [t("evidenceNone")], isDrill: false };

@@ -25,6 +25,20 @@ export function replace(parent: HTMLElement, ...children: Child[]): void {
   parent.replaceChildren(...children.filter((child): child is Node | string => Boolean(child)));
 }
 
+/** As `replace`; what had the focus has it again in its new shape, by which `data-kept` knows it. */
+export function renew(parent: HTMLElement, ...children: Child[]): void {
+  const held = document.activeElement;
+  const name = held instanceof HTMLElement && parent.contains(held) ? held.dataset["kept"] : undefined;
+  replace(parent, ...children);
+  if (name !== undefined) parent.querySelector<HTMLElement>(`[data-kept="${CSS.escape(name)}"]`)?.focus({ preventScroll: true });
+}
+
+/** The choice inside an element that the reader has in hand, perhaps open; null: none. */
+export function choiceHeld(inside: HTMLElement): HTMLSelectElement | null {
+  const held = document.activeElement;
+  return held instanceof HTMLSelectElement && inside.contains(held) ? held : null;
+}
+
 /** Text that is the same already is left alone: an idle page must not be painted again. */
 export function write(node: Element, text: string): void {
   if (node.textContent !== text) node.textContent = text;

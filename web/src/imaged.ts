@@ -1,6 +1,6 @@
 /** Which of the flights on the screen imaged a point: asked from the newest down, as they lie on each other. */
 
-import { api, ApiError, type FlightInfo, type PixelSource } from "./api";
+import { api, ApiError, type FlightInfo, type MosaicInfo, type PixelSource } from "./api";
 import { chosenMosaic } from "./map/mosaics";
 import type { Unknown } from "./panel/evidence";
 import { revisionOf, visibleFlights, type State } from "./state";
@@ -9,6 +9,15 @@ export interface Imaged {
   flight: FlightInfo | null;
   pixel: PixelSource | null;
   unknown: Unknown | null;
+}
+
+/**
+ * What is seen at a place of the map, in a word: another word means that what was known of the one must not be said of
+ * the other.
+ */
+export function sightOf(state: State, centre: readonly number[]): string {
+  const seen = (flight: FlightInfo, mosaic: MosaicInfo | null): unknown[] => [flight.flight_id, mosaic?.layer, mosaic && revisionOf(state, mosaic)];
+  return JSON.stringify([state.eventId, state.asOf, centre, visibleFlights(state).map((flight) => seen(flight, chosenMosaic(state, flight)))]);
 }
 
 /** A flight that is not answered for ends the search: an older one below it is not what lies on top. */

@@ -1,6 +1,7 @@
 /** A view of the map as a link has it, taken over by this page: what is shown, and the ground that is seen. */
 
 import type Map from "ol/Map";
+import { getCenter, getHeight, getWidth } from "ol/extent";
 import { transformExtent } from "ol/proj";
 import { linkedState, linkOf, writeLink, type Link, type State, type Store } from "./state";
 
@@ -27,6 +28,19 @@ export function show(store: Store, view: Link): void {
   const linked = linkedState(view);
   writeLink({ event: linked.eventId ?? "" });
   store.set({ ...linked, eventId: linked.eventId ?? store.state.eventId, picked: null, selectedFlight: null });
+}
+
+/** How far a screen may be from a place and still be at it: part of its width. */
+const BESIDE = 0.04;
+
+/** Whether a screen of whatever shape sees a place as `look` shows it. */
+export function isAt(place: Bounds, here: Bounds): boolean {
+  const [one, other] = [place, here].map((bounds) => transformExtent(bounds, "EPSG:4326", "EPSG:3857")) as [number[], number[]];
+  const width = getWidth(other);
+  const [x0 = 0, y0 = 0] = getCenter(one);
+  const [x1 = 0, y1 = 0] = getCenter(other);
+  const filled = Math.max(getWidth(one) / width, getHeight(one) / getHeight(other));
+  return Math.hypot(x0 - x1, y0 - y1) < BESIDE * width && Math.abs(filled - 1) < BESIDE;
 }
 
 /** All of that ground, whatever the shape of this screen, in one cut: a video of a pan would smear. */

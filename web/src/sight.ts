@@ -8,7 +8,7 @@ import { el, replace } from "./dom";
 import { t, warned } from "./i18n";
 import { isDrawnFinished } from "./map/mosaics";
 import { Elsewhere } from "./panel/elsewhere";
-import { flightsShown, isBy, visibleFlights, type State } from "./state";
+import { flightsShown, isBy, isUnderWay, visibleFlights, type State } from "./state";
 import { formatTime } from "./time";
 
 export class Sight {
@@ -33,11 +33,14 @@ export class Sight {
   }
 }
 
-/** That the map is an old one, and how many newer flights it does not show. */
+/** That the map is an old one, how many newer flights it does not show, and which were in the air. */
 function earlier(state: State): HTMLElement[] {
   if (state.asOf === null) return [];
-  const later = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && !isBy(flight, state.asOf)).length;
-  return [el("li", { class: "earlier" }, t("earlier", formatTime(state.asOf), later))];
+  const hidden = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && !isBy(flight, state.asOf));
+  const underWay = hidden.filter((flight) => isUnderWay(flight, state.asOf)).map((flight) => flight.name);
+  const said = [t("earlier", formatTime(state.asOf), hidden.length - underWay.length)];
+  if (underWay.length) said.push(t("earlierUnderWay", underWay.join(", ")));
+  return said.map((sentence) => el("li", { class: "earlier" }, sentence));
 }
 
 function warningsOf(state: State, inSight: FlightInfo[]): HTMLElement[] {

@@ -166,6 +166,16 @@ export function isBy(flight: FlightInfo, asOf: string | null): boolean {
   return asOf === null || Date.parse(flight.last) <= Date.parse(asOf);
 }
 
+/** Whether a flight was taking pictures at a moment: all of them are hidden then, the earlier ones too. */
+export function isUnderWay(flight: FlightInfo, asOf: string | null): boolean {
+  return asOf !== null && !isBy(flight, asOf) && Date.parse(flight.first) <= Date.parse(asOf);
+}
+
+/** Of one that is still coming nobody can say what all of it is: no moment is offered that it would leave again. */
+export function isComplete(flight: FlightInfo): boolean {
+  return flight.state !== "ingesting";
+}
+
 /** The day (yyyy-mm-dd in Việt Nam) of the newest flight on the screen; null without one. */
 export function newestDay(state: State): string | null {
   const newest = visibleFlights(state)[0];

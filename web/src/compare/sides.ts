@@ -80,6 +80,19 @@ export function stateOf(state: State, side: Side): State | null {
   };
 }
 
+/** Whether a side names a picture that there is: a flight on the map, in a revision that may be shown. */
+export function isThere(state: State, side: Side): boolean {
+  if (side.kind === "until") return true;
+  const flight = comparable(state).find((one) => one.flight_id === side.flightId);
+  return flight !== undefined && (!side.revision || publishedOf(flight).includes(side.revision));
+}
+
+/** Finished revisions of a flight that may be shown, the newest first. */
+export function publishedOf(flight: FlightInfo): number[] {
+  const published = flight.mosaics.flatMap((mosaic) => mosaic.revisions.filter((one) => one.state === "published").map((one) => one.revision));
+  return [...new Set(published)].sort((a, b) => b - a);
+}
+
 /** What is compared when nobody has chosen: the newest flight in sight, and the newest older one over the same ground. */
 export function firstComparison(state: State, inSight: FlightInfo[]): Comparison | null {
   const offered = comparable(state);

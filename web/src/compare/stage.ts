@@ -1,12 +1,13 @@
 /** Before and after: two maps under one view, swept over each other, shown in turns, or side by side. */
 
 import type Map from "ol/Map";
-import { debounced, el, replace } from "../dom";
+import { choiceHeld, debounced, el, renew } from "../dom";
 import { t } from "../i18n";
 import { rememberInLink } from "../map/view";
-import type { State, Store } from "../state";
+import { isComplete, type State, type Store } from "../state";
 import { formatTime } from "../time";
-import { comparable, MODES, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
+import { doubtOf } from "./doubt";
+import { comparable, isThere, MODES, publishedOf, readSide, writeSide, type Comparison, type Mode, type Side } from "./sides";
 import { ComparedMap, type Shared } from "./view";
 
 const STEP = 2;
@@ -20,6 +21,9 @@ export class CompareStage {
   private readonly after: ComparedMap;
   private drawn: readonly unknown[] = [];
   private said = "";
+  private chosen = "";
+  private waits = false;
+  private isClosed = false;
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
 
   constructor(
@@ -55,15 +59,16 @@ export class CompareStage {
 
   render(state: State, isAnew = false): void {
     const { compare } = state;
-    if (!compare) return;
+    if (!compare || this.isClosed) return;
     const drawn = [state.flights, state.revisions, state.spectral, state.eventId, writeSide(compare.before), writeSide(compare.after)];
     const isOther = isAnew || drawn.some((one, n) => one !== this.drawn[n]);
     this.drawn = drawn;
     this.lay(compare);
     this.offer(state, compare);
-    const isSame = writeSide(compare.before) === writeSide(compare.after);
-    this.before.update(state, compare.before, isOther, isSame ? t("compareSame") : null);
-    this.after.update(state, compare.after, isOther, null);
+    const doubt = doubtOf(state, compare);
+    const note = doubt && t(doubt);
+    this.before.update(state, compare.before, isOther, note);
+    this.after.update(state, compare.after, isOther, note);
   }
 
   askAgain(): void {
@@ -73,6 +78,7 @@ export class CompareStage {
   }
 
   close(): void {
+    this.isClosed = true;
     window.removeEventListener("keydown", this.onKey);
     this.before.dispose();
     this.after.dispose();
@@ -97,18 +103,31 @@ export class CompareStage {
     this.handle.setAttribute("aria-label", t("swipeHandle"));
   }
 
+  /** A choice that is open under the reader's hand stays: what is only newer is offered when it is left. */
   private offer(state: State, compare: Comparison): void {
-    const said = JSON.stringify([state.language, compare.mode, writeSide(compare.before), writeSide(compare.after), comparable(state).map((one) => [one.flight_id, one.name, one.mosaics])]);
+    const chosen = JSON.stringify([state.language, compare.mode, writeSide(compare.before), writeSide(compare.after)]);
+    const said = JSON.stringify([chosen, offeredSaid(state)]);
     if (said === this.said) return;
-    this.said = said;
+    const held = chosen === this.chosen ? choiceHeld(this.bar) : null;
+    if (held) {
+      if (!this.waits) held.addEventListener("blur", () => this.offerLate(), { once: true });
+      this.waits = true;
+      return;
+    }
+    [this.said, this.chosen, this.waits] = [said, chosen, false];
     const modes = MODES.map((mode) => this.modeButton(mode, compare.mode));
-    replace(
+    renew(
       this.bar,
       this.choice(state, "before", compare.before),
       el("div", { class: "compare-modes", role: "group", "aria-label": t("compare") }, ...modes),
       this.choice(state, "after", compare.after),
-      el("button", { type: "button", class: "close", "aria-label": t("compareClose"), title: t("compareClose"), click: () => this.store.set({ compare: null }) }, "×"),
+      el("button", { type: "button", class: "close", "data-kept": "close", "aria-label": t("compareClose"), title: t("compareClose"), click: () => this.store.set({ compare: null }) }, "×"),
     );
+  }
+
+  private offerLate(): void {
+    this.waits = false;
+    window.setTimeout(() => this.render(this.store.state), 0); // the focus is still where it was
   }
 
   private modeButton(mode: Mode, chosen: Mode): HTMLElement {
@@ -117,7 +136,7 @@ export class CompareStage {
       if (mode === "flicker" && chosen === "flicker") this.turn();
       else this.change({ mode, share: mode === "flicker" ? 100 : 50 });
     };
-    return el("button", { type: "button", "data-mode": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
+    return el("button", { type: "button", "data-mode": mode, "data-kept": mode, "aria-pressed": String(mode === chosen), title: t(`compareNote_${mode}`), click: choose }, t(`compare_${mode}`));
   }
 
   /** Every picture that may stand here: each flight as it is shown and in its revisions, and all there was by a flight's end. */
@@ -127,14 +146,16 @@ export class CompareStage {
     const option = (one: Side, name: string): HTMLElement => el("option", { value: writeSide(one), selected: writeSide(one) === chosen }, name);
     const ofFlights = flights.flatMap((flight) => {
       const name = `${flight.name} – ${formatTime(flight.last)}`;
-      const made = new Set(flight.mosaics.flatMap((mosaic) => mosaic.revisions.filter((one) => one.state === "published").map((one) => one.revision)));
-      const revisions = made.size ? [...[...made].sort((a, b) => b - a), 0] : [];
+      const made = publishedOf(flight);
+      const revisions = made.length ? [...made, 0] : [];
       const as = (revision: number | null): Side => ({ kind: "flight", flightId: flight.flight_id, revision });
-      const said = (revision: number): string => (revision ? t("revisionNumber", revision) : t("revisionLive"));
-      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${said(one)}`))];
+      return [option(as(null), name), ...revisions.map((one) => option(as(one), `${flight.name} – ${revisionSaid(one)}`))];
     });
-    const moments = flights.filter((one) => one.event_id === state.eventId);
+    const moments = flights.filter((one) => one.event_id === state.eventId && isComplete(one));
     const untils = moments.map(({ last }) => option({ kind: "until", moment: new Date(last).toISOString() }, t("untilMoment", formatTime(last))));
+    // a browser shows the first option where none is selected: a picture that is not on the screen
+    const isOffered = [...ofFlights, ...untils].some((one) => one.getAttribute("value") === chosen);
+    const onScreen = el("option", { value: chosen, selected: true, disabled: true }, sideSaid(state, side));
     const change = (event: Event): void => {
       const read = readSide((event.target as HTMLSelectElement).value);
       if (read) this.change({ [which]: read });
@@ -143,7 +164,7 @@ export class CompareStage {
       "label",
       { class: `compare-choice ${which}` },
       el("span", {}, t(which)),
-      el("select", { change, "aria-label": t(which) }, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
+      el("select", { change, "data-kept": which, "aria-label": t(which) }, !isOffered && onScreen, el("optgroup", { label: t("flights") }, ...ofFlights), el("optgroup", { label: t("untilGroup") }, ...untils)),
     );
   }
 
@@ -216,4 +237,21 @@ export class CompareStage {
       if ((event as PointerEvent).pointerType !== "touch") other.point(null);
     });
   }
+}
+
+/** A side in words, also of one that is not offered: whose picture it is or was, or as of when. */
+function sideSaid(state: State, side: Side): string {
+  if (side.kind === "until") return t("untilMoment", formatTime(side.moment));
+  const name = state.flights.find((one) => one.flight_id === side.flightId)?.name ?? t("flight");
+  const said = side.revision === null ? name : `${name} – ${revisionSaid(side.revision)}`;
+  return isThere(state, side) ? said : t("compareNotThere", said);
+}
+
+function revisionSaid(revision: number): string {
+  return revision ? t("revisionNumber", revision) : t("revisionLive");
+}
+
+/** What the choosers print: nothing else is a reason to build them anew. */
+function offeredSaid(state: State): unknown[] {
+  return comparable(state).map((one) => [one.flight_id, one.event_id, one.name, isComplete(one), formatTime(one.last), publishedOf(one)]);
 }

@@ -1,20 +1,20 @@
 /** One of the two maps of a comparison: a side's pictures on the ground, with boundaries and marks over them. */
 
 import Map from "ol/Map";
-import type View from "ol/View";
+import View from "ol/View";
 import { defaults as defaultInteractions } from "ol/interaction/defaults";
 import { toLonLat } from "ol/proj";
 import { captionOf, type Caption } from "../caption";
 import { el, replace } from "../dom";
 import { t, warned } from "../i18n";
-import { imagedAt, type Imaged } from "../imaged";
+import { imagedAt, sightOf, type Imaged } from "../imaged";
 import type { Communes } from "../map/communes";
 import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
 import { visibleFlights, type State } from "../state";
 import { formatTime } from "../time";
-import { stateOf, type Side } from "./sides";
+import { stateOf, writeSide, type Side } from "./sides";
 
 export interface Shared {
   view: View;
@@ -33,10 +33,14 @@ export class ComparedMap {
   private readonly marks = new MarkLayer();
   private readonly caption: HTMLElement;
   private readonly cross = el("span", { class: "cross", hidden: true, "aria-hidden": "true" });
-  private imaged: Imaged = NOTHING;
+  /** Of the picture and place that `seen` names; null: it is being asked. */
+  private imaged: Imaged | null = null;
+  private seen = "";
+  private drawn: { state: State; side: Side } | null = null;
   private at: number[] | null = null;
   private asked = 0;
   private note: string | null = null;
+  private readonly undraw: () => void;
 
   constructor(
     private readonly which: "before" | "after",
@@ -56,11 +60,14 @@ export class ComparedMap {
     this.ground = new Ground(this.map);
     this.ground.setTerrain(shared.terrain);
     this.mosaics = new MosaicLayers(this.map);
-    shared.communes.drawOn(this.map);
+    this.undraw = shared.communes.drawOn(this.map);
     this.marks.addTo(this.map);
     target.setAttribute("aria-busy", "true");
     this.map.on(["movestart", "loadstart"], () => target.setAttribute("aria-busy", "true"));
     this.map.on("rendercomplete", () => target.setAttribute("aria-busy", "false"));
+    this.map.on("postrender", () => {
+      if (this.drawn && this.forgets(this.drawn.state, this.drawn.side)) this.say(this.drawn.state, this.drawn.side);
+    });
   }
 
   /**
@@ -73,6 +80,8 @@ export class ComparedMap {
     this.ground.update(state);
     this.mosaics.update(own ?? { ...state, flights: [] });
     this.marks.update(state);
+    this.drawn = { state, side };
+    this.forgets(state, side);
     this.say(state, side);
     if (isAnew) void this.ask(state, side);
   }
@@ -100,33 +109,53 @@ export class ComparedMap {
 
   dispose(): void {
     this.map.setTarget(undefined);
-    this.map.setLayers([]); // what is shared (boundaries) lives on
+    this.undraw();
+    const layers = this.map.getLayers().getArray().slice();
+    this.map.setLayers([]);
+    for (const layer of layers) layer.dispose();
+    this.map.setView(new View()); // the shared view would keep this map, and all its tiles, as a listener
     this.frame.remove();
+    this.drawn = null;
   }
 
   private async ask(state: State, side: Side): Promise<void> {
     const own = stateOf(state, side);
-    const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
+    const [lon = 0, lat = 0] = toLonLat(this.centre());
+    const { seen } = this;
     const turn = ++this.asked;
     const imaged = own ? await imagedAt(own, lon, lat) : NOTHING;
-    if (turn !== this.asked) return;
+    if (turn !== this.asked || seen !== this.seen) return;
     this.imaged = imaged;
     this.say(state, side);
+  }
+
+  private centre(): number[] {
+    return this.map.getView().getCenter() ?? [0, 0];
+  }
+
+  /** What is known of one picture or place is not said of another, not even until the answer comes. */
+  private forgets(state: State, side: Side): boolean {
+    const own = stateOf(state, side);
+    const seen = `${writeSide(side)} ${own ? sightOf(own, this.centre()) : ""}`;
+    if (seen === this.seen) return false;
+    this.seen = seen;
+    this.imaged = null;
+    return true;
   }
 
   private say(state: State, side: Side): void {
     const own = stateOf(state, side);
     const said = captionOf(nameOf(state, side, this.imaged), this.imaged, state.nowMs, true);
-    const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
+    const warnings = own ? visibleFlights(own).filter((one) => one === this.imaged?.flight).flatMap((one) => one.warnings.map((each) => warned(each, isDrawnFinished(own, one)))) : [];
     replace(this.caption, ...lines(said, t(this.which), [...warnings, ...(this.note ? [this.note] : [])], own === null));
   }
 }
 
 /** The flight's name, whether the middle is imaged or not; of all there was by a moment: that moment, and whose picture it is. */
-function nameOf(state: State, side: Side, { flight }: Imaged): string {
+function nameOf(state: State, side: Side, imaged: Imaged | null): string {
   if (side.kind === "flight") return state.flights.find((one) => one.flight_id === side.flightId)?.name ?? "";
   const until = t("untilMoment", formatTime(side.moment));
-  return flight ? `${until}: ${flight.name}` : until;
+  return imaged?.flight ? `${until}: ${imaged.flight.name}` : until;
 }
 
 function lines({ name, facts, isDrill }: Caption, which: string, warnings: string[], isGone: boolean): HTMLElement[] {

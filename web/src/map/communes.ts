@@ -45,19 +45,29 @@ export class Communes {
     map.on("moveend", debounced(() => void this.load(), 200));
   }
 
-  /** The same boundaries on another map, which has its own part of the ground in view. */
-  drawOn(map: Map): void {
-    map.addLayer(
-      new VectorImageLayer({
-        source: this.source,
-        zIndex: Z.communes,
-        imageRatio: 1.2,
-        maxResolution: FARTHEST_RESOLUTION,
-        visible: this.layer.getVisible(),
-        style: (feature, resolution) => this.style(feature, resolution),
-      }),
-    );
-    map.on("moveend", debounced(() => void this.fetch(map), 200));
+  /**
+   * The same boundaries on another map, which has its own part of the ground in view. Gives back how to take them off
+   * it: the boundaries live on, and must not keep what drew them.
+   */
+  drawOn(map: Map): () => void {
+    const layer = new VectorImageLayer({
+      source: this.source,
+      zIndex: Z.communes,
+      imageRatio: 1.2,
+      maxResolution: FARTHEST_RESOLUTION,
+      visible: this.layer.getVisible(),
+      style: (feature, resolution) => this.style(feature, resolution),
+    });
+    map.addLayer(layer);
+    let isDrawn = true;
+    const fetch = debounced(() => void (isDrawn && this.fetch(map)), 200);
+    map.on("moveend", fetch);
+    return () => {
+      isDrawn = false;
+      map.un("moveend", fetch);
+      map.removeLayer(layer);
+      layer.dispose();
+    };
   }
 
   update(state: State): void {

@@ -8,8 +8,8 @@ import { api, ApiError } from "../api";
 import { captionOf } from "../caption";
 import { debounced, el, replace, write } from "../dom";
 import { t } from "../i18n";
-import { imagedAt, type Imaged } from "../imaged";
-import { look, show, viewOf, type View } from "../linked";
+import { imagedAt, sightOf, type Imaged } from "../imaged";
+import { isAt, look, show, viewOf } from "../linked";
 import { mayWrite } from "../marks";
 import type { House, Rooms } from "../rooms";
 import { currentEvent, readLink, writeLink, type State } from "../state";
@@ -33,14 +33,18 @@ export class MeetingRoom {
   private readonly screen = screenId();
   private role: Role = "off";
   private resumes = false;
-  private imaged: Imaged = { flight: null, pixel: null, unknown: null };
+  /** Of the view that `seen` names; null: it is being asked. */
+  private imaged: Imaged | null = null;
+  private seen = "";
   private commune: string | null = null;
   private place: Place | null = null;
   private asked = 0;
   private applied = 0;
   private idle = 0;
   private said = "";
+  private sent = "";
   private sending: Promise<void> = Promise.resolve();
+  private isQueued = false;
   private readonly send = debounced(() => void this.sendNow(), SEND_MS);
   private readonly ask = debounced(() => void this.askNow(), ASK_MS);
 
@@ -56,10 +60,12 @@ export class MeetingRoom {
     });
     this.element = el("section", { class: "meeting" }, this.caption, this.trouble, this.list.element, this.bar);
     house.map.on("moveend", () => this.moved());
+    house.map.getView().on(["change:center", "change:resolution"], () => this.tick(house.store.state));
     window.addEventListener("keydown", (event) => this.onKey(event), true);
     for (const sign of ["pointermove", "pointerdown", "keydown"]) window.addEventListener(sign, () => this.wake());
     window.setInterval(() => {
       if (this.role === "present") void this.sendNow();
+      if (this.role === "follow") void this.hear();
     }, STILL_HERE_MS);
   }
 
@@ -84,10 +90,10 @@ export class MeetingRoom {
   render(state: State): void {
     if (this.role === "off") return;
     const { presented } = state;
-    if (this.resumes && presented?.screen === this.screen) void this.present(false); // the page was loaded again
+    if (this.resumes && presented) this.resume(presented.screen === this.screen);
     if (this.role === "present" && presented && presented.screen !== this.screen && presented.version > this.applied) this.turn("follow");
     if (this.role === "follow" && presented && presented.version !== this.applied) void this.apply();
-    if (this.role === "present") this.send();
+    if (this.role === "present" && this.isUnsent(state)) this.send();
     this.list.open(state.eventId);
     this.offer(state);
     this.ask();
@@ -103,6 +109,7 @@ export class MeetingRoom {
     if (this.role === "off") return;
     if (this.role === "present") this.send();
     this.ask();
+    this.say(this.house.store.state);
   }
 
   private lay(isOn: boolean): void {
@@ -123,6 +130,12 @@ export class MeetingRoom {
     this.render(this.house.store.state);
   }
 
+  /** The page was loaded again, or copied, while it presented. */
+  private resume(isStillOurs: boolean): void {
+    if (isStillOurs) void this.present(false);
+    else this.turn("follow");
+  }
+
   private leave(): void {
     if (this.role === "present") this.stop();
     this.role = "off";
@@ -132,8 +145,12 @@ export class MeetingRoom {
   }
 
   private stop(): void {
-    void api.endMeeting(this.screen).catch(() => undefined); // silent for a minute it ends by itself
     this.turn("alone");
+    // after what is on its way, which would begin it again; silent for a minute it ends by itself
+    this.sending = this.sending.then(() => api.endMeeting(this.screen)).then(
+      () => undefined,
+      () => undefined,
+    );
   }
 
   /** What is presented, in one cut. */
@@ -142,6 +159,7 @@ export class MeetingRoom {
     const { presented } = store.state;
     if (!presented) return;
     this.applied = presented.version;
+    this.place = null; // its name must not stand over what comes
     show(store, presented.view);
     await this.rooms.settled();
     if (this.role !== "follow" || store.state.presented?.version !== presented.version) return;
@@ -158,16 +176,40 @@ export class MeetingRoom {
     await sent;
   }
 
-  /** One after the other: what is sent later must not arrive before who presents is settled. */
+  /** A stream that went silent looks like a presenter who stands still: a question that is not answered has it opened anew. */
+  private async hear(): Promise<void> {
+    const { store } = this.house;
+    const presented = await api.meeting().catch(() => undefined);
+    const known = store.state.presented;
+    if (presented === undefined || presented?.version === known?.version) return;
+    if (presented && known && presented.version < known.version) return; // the stream told more meanwhile
+    store.set({ presented });
+  }
+
+  /**
+   * One after the other: what is sent later must not arrive before who presents is settled. While one is on its way one
+   * more waits; it says what is seen when its turn comes.
+   */
   private sendNow(take = false, isFirst = false): Promise<void> {
-    this.sending = this.sending.then(() => (isFirst || this.role === "present" ? this.sendOne(take) : undefined));
+    if (this.isQueued && !isFirst) return this.sending;
+    this.isQueued = true;
+    this.sending = this.sending.then(() => {
+      this.isQueued = false;
+      return isFirst || this.role === "present" ? this.sendOne(take) : undefined;
+    });
     return this.sending;
+  }
+
+  /** What others are told is no reason to tell it again: two pages that did so would answer each other for ever. */
+  private isUnsent(state: State): boolean {
+    return JSON.stringify(viewOf(state, this.rooms.map)) !== this.sent;
   }
 
   private async sendOne(take: boolean): Promise<void> {
     const here = this.viewHere(this.place?.name ?? "");
     if (!here) return;
-    const title = this.isAt(this.place, here) ? this.place?.name : undefined;
+    this.sent = JSON.stringify(viewOf(this.house.store.state, this.rooms.map));
+    const title = this.place && isAt(this.place.bounds, here.bounds) ? this.place.name : undefined;
     const view = title ? { ...here.view, title } : here.view;
     try {
       const shown = await api.present({ screen: this.screen, view, bounds: here.bounds, take });
@@ -191,23 +233,18 @@ export class MeetingRoom {
     return here && { ...here, name };
   }
 
-  private isAt(place: View | null, here: View): boolean {
-    const [west, , east] = here.bounds;
-    return place !== null && place.bounds.every((side, n) => Math.abs(side - (here.bounds[n] ?? 0)) < (east - west) / 2);
-  }
-
   private async go(place: Place): Promise<void> {
     if (this.role === "follow") return;
+    this.place = null;
     show(this.house.store, place.view);
     await this.rooms.settled();
     look(this.rooms.map, place.bounds);
     this.place = place;
-    this.say(this.house.store.state);
     this.moved();
   }
 
   private nameHere(): string {
-    const { flight } = this.imaged;
+    const flight = this.imaged?.flight;
     return [this.commune ?? flight?.name, flight && formatTime(flight.last)].filter(Boolean).join(" – ") || (currentEvent(this.house.store.state)?.name ?? "");
   }
 
@@ -215,31 +252,48 @@ export class MeetingRoom {
     if (this.role === "off") return;
     const turn = ++this.asked;
     const { store, communes } = this.house;
-    const centre = this.rooms.map.getView().getCenter() ?? [0, 0];
+    const centre = this.centre();
+    const seen = sightOf(store.state, centre);
     const [lon = 0, lat = 0] = toLonLat(centre);
     const imaged = await imagedAt(store.state, lon, lat);
-    if (turn !== this.asked) return;
+    if (turn !== this.asked || seen !== this.seen) return; // of another view; this one is asked by whoever changed it
     this.imaged = imaged;
     this.commune = communes.nameAt(centre);
     this.say(store.state);
   }
 
+  private centre(): number[] {
+    return this.rooms.map.getView().getCenter() ?? [0, 0];
+  }
+
+  /** What is known of one view is not said of another, not even until the answer comes. */
+  private forget(state: State): void {
+    const seen = sightOf(state, this.centre());
+    if (seen === this.seen) return;
+    this.seen = seen;
+    this.imaged = null;
+    this.commune = null;
+  }
+
   /** The place, and when its picture was taken, how old that is, how far off it may be. */
   private say(state: State): void {
+    this.forget(state);
     const here = this.place && viewOf(state, this.rooms.map);
-    if (this.place && here && !this.isAt(this.place, here)) this.place = null;
+    if (this.place && here && !isAt(this.place.bounds, here.bounds)) this.place = null;
     const waits = this.role === "follow" && !state.presented;
     const event = currentEvent(state);
-    const place = [this.place?.name, this.commune, this.imaged.flight?.name, event?.name].find(Boolean) ?? "";
+    const place = [this.place?.name, this.commune, this.imaged?.flight?.name, event?.name].find(Boolean) ?? "";
     const { name, facts } = captionOf(place, this.imaged, state.nowMs, false);
     const asOf = state.asOf && !state.compare ? t("untilMoment", formatTime(state.asOf)) : null;
-    const said = JSON.stringify([waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
+    const lost = !state.online && t(this.role === "follow" ? "meetingLostFollow" : "meetingLost");
+    const said = JSON.stringify([lost, waits, name, facts, asOf, event?.is_drill, Boolean(state.compare), state.language]);
     if (said === this.said) return;
     this.said = said;
     this.element.classList.toggle("comparing", Boolean(state.compare));
     replace(
       this.caption,
       event?.is_drill && el("span", { class: "drill-badge" }, t("drillMark")),
+      lost && el("strong", {}, lost),
       el("b", {}, waits ? t("meetingWaits") : name),
       !state.compare && el("span", {}, [asOf, ...facts].filter(Boolean).join(" · ")),
     );
@@ -299,10 +353,11 @@ export class MeetingRoom {
   }
 }
 
-/** By which the server knows this page again, also after it was loaded anew; another tab has another. */
+/** By which the server knows this page again, also after it was loaded anew; a tab made from it (which inherits all it kept) has another. */
 function screenId(): string {
+  const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
   const known = sessionStorage.getItem("flycam.screen");
-  if (known) return known;
+  if (known && navigation?.type === "reload") return known;
   const made = Array.from(crypto.getRandomValues(new Uint8Array(12)), (byte) => byte.toString(16).padStart(2, "0")).join("");
   sessionStorage.setItem("flycam.screen", made);
   return made;

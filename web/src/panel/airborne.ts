@@ -1,11 +1,11 @@
 /** A card for each live flight, on the map: how old its picture is, whether its links hold, what was left out. */
 
-import { countedS, lostForS, troubleOf, type Aloft } from "../airborne";
+import { countedS, lostAtMs, lostForS, troubleOf, type Aloft } from "../airborne";
 import type { LinkInfo } from "../api";
 import { el, replace, write } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
 import { currentEvent, type State } from "../state";
-import { formatAgo, formatSeconds } from "../time";
+import { formatAgo, formatClock, formatSeconds } from "../time";
 import { VideoPlayer } from "./video";
 
 /** A place older than this is no longer where the aircraft is. */
@@ -147,6 +147,15 @@ function flyingElsewhere(state: State): Aloft[] {
   return state.airborne.filter(
     ({ said }) => said.event_id !== state.eventId && !said.is_drill && said.state === "flying" && known(said.event_id),
   );
+}
+
+/** Since when nothing comes from an aircraft, in few words; null while all does. Silence of the server is none of the aircraft's. */
+export function lossSaid(one: Aloft, nowMs: number): string | null {
+  const trouble = troubleOf(one, nowMs);
+  if (!trouble) return null;
+  if (trouble === "server") return t("noAnswer");
+  const atMs = lostAtMs(one, trouble);
+  return atMs === null ? t("lostSignal") : t("lostSignalSince", formatClock(atMs));
 }
 
 /** The one thing to be known first: how old the picture is, or what is lost. */

@@ -1,18 +1,21 @@
 /** The board: every commune with the age of its newest picture, the share imaged, open marks, who flies over it. */
 
-import { lostSinceMs, type Aloft } from "../airborne";
 import type { CommuneRow } from "../api";
-import { el, replace, write } from "../dom";
-import { t } from "../i18n";
+import { el, renew, replace, write } from "../dom";
+import { language, t } from "../i18n";
 import { kindSaid, type MarkKind } from "../marks";
 import { formatPercent } from "../numbers";
 import { plain } from "../spelling";
 import type { State, Store } from "../state";
-import { formatAge, formatClock, formatTime } from "../time";
+import { formatAge, formatTime } from "../time";
+import { lossSaid } from "./airborne";
 
 type Column = "name" | "newest" | "imaged" | "marks" | "changes" | "link";
 
 interface Shown {
+  element: HTMLElement;
+  /** What it prints, besides what moves with the clock. */
+  said: string;
   age: HTMLElement;
   link: HTMLElement;
 }
@@ -21,47 +24,53 @@ export class CommuneBoard {
   readonly element = el("section", { class: "board" });
   private readonly filter = el("input", { type: "search", autocomplete: "off", spellcheck: "false", input: () => this.fill() });
   private readonly sum = el("p", { class: "board-sum", role: "status" });
+  private readonly past = el("p", { class: "board-past", hidden: true });
   private readonly head = el("tr");
   private readonly body = el("tbody");
   private sortedBy: Column = "newest";
   private isReversed = false;
   private drawn: readonly unknown[] = [];
-  private shown: Record<string, Shown> = {};
+  private shown = new Map<string, Shown>();
+  private headSaid = "";
 
   constructor(
     private readonly store: Store,
     private readonly goTo: (row: CommuneRow) => void,
   ) {
     const table = el("table", {}, el("thead", {}, this.head), this.body);
-    this.element.append(el("div", { class: "board-top" }, this.filter, this.sum), table);
+    this.body.addEventListener("pointerleave", () => this.fill());
+    this.element.append(el("div", { class: "board-top" }, this.filter, this.past, this.sum), table);
   }
 
   render(state: State): void {
     if (state.tab !== "board") return;
-    const drawn = [state.board, state.language, state.flights, state.tab];
+    const drawn = [state.board, state.language, state.tab, state.asOf];
     if (drawn.every((one, n) => one === this.drawn[n])) return;
     this.drawn = drawn;
     this.filter.placeholder = t("boardFilter");
     this.filter.setAttribute("aria-label", t("boardFilter"));
-    this.fill();
+    this.fill(this.body.matches(":hover"));
   }
 
   /** Ages move with the clock, links by the second; the rows stay under the reader's hand. */
   tick(state: State, monotonicMs: number): void {
     for (const row of state.tab === "board" ? (state.board ?? []) : []) {
-      const shown = this.shown[row.code];
+      const shown = this.shown.get(row.code);
       if (!shown) continue;
       write(shown.age, row.newest ? formatAge(row.newest, state.nowMs) : "");
       if (row.aloft.length || shown.link.textContent) this.sayLink(shown.link, row, state, monotonicMs);
     }
   }
 
-  private fill(): void {
-    const { board, nowMs } = this.store.state;
+  /** `staysInOrder`: rows do not change places under a pointer that is about to press one. */
+  private fill(staysInOrder = false): void {
+    const { board, nowMs, asOf } = this.store.state;
+    this.past.hidden = asOf === null;
+    write(this.past, asOf === null ? "" : t("untilMoment", formatTime(asOf)));
     const columns = columnsOf(board ?? []);
-    replace(this.head, ...columns.map((column) => this.headOf(column)));
-    this.shown = {};
+    this.layHead(columns);
     if (!board) {
+      this.shown.clear();
       replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t(this.store.state.online ? "loading" : "noAnswerTitle"))));
       write(this.sum, "");
       return;
@@ -70,10 +79,37 @@ export class CommuneBoard {
     const found = board.filter((row) => plain(row.name).includes(wanted) || row.code === wanted);
     const rows = [...found].sort((a, b) => ORDER[this.sortedBy](a, b) || byName(a, b));
     if (this.isReversed) rows.reverse();
+    if (staysInOrder) this.keepOrder(rows);
     const flown = board.filter((row) => row.imaged_pct !== null).length;
     write(this.sum, board.length ? t("boardSum", flown, board.length) : t("noCommunes"));
-    replace(this.body, ...rows.map((row) => this.row(row, columns, nowMs)));
+    this.lay(rows, columns, nowMs);
     if (board.length && !rows.length) replace(this.body, el("tr", {}, el("td", { colspan: columns.length }, t("searchNone"))));
+  }
+
+  /** Those that are new come last. */
+  private keepOrder(rows: CommuneRow[]): void {
+    const before = [...this.shown.keys()];
+    const place = ({ code }: CommuneRow): number => (before.includes(code) ? before.indexOf(code) : before.length);
+    rows.sort((a, b) => place(a) - place(b));
+  }
+
+  /** A row that prints the same is left alone, and all of them where none changed. */
+  private lay(rows: CommuneRow[], columns: Column[], nowMs: number): void {
+    const shown = rows.map((row): [string, Shown] => {
+      const said = JSON.stringify([row, columns, language()]);
+      const known = this.shown.get(row.code);
+      return [row.code, known?.said === said ? known : this.row(row, columns, nowMs, said)];
+    });
+    this.shown = new Map(shown);
+    const elements = shown.map(([, { element }]) => element);
+    const isSame = elements.length === this.body.children.length && elements.every((one, n) => one === this.body.children[n]);
+    if (!isSame) renew(this.body, ...elements);
+  }
+
+  private layHead(columns: Column[]): void {
+    const said = JSON.stringify([columns, this.sortedBy, this.isReversed, language()]);
+    if (said !== this.headSaid) renew(this.head, ...columns.map((column) => this.headOf(column)));
+    this.headSaid = said;
   }
 
   private headOf(column: Column): HTMLElement {
@@ -83,18 +119,17 @@ export class CommuneBoard {
       this.isReversed = isSorted ? !this.isReversed : false;
       this.sortedBy = column;
       this.fill();
-      this.head.querySelector<HTMLElement>(`[data-column="${column}"]`)?.focus();
     };
     const arrow = isSorted ? (this.isReversed ? " ▲" : " ▼") : "";
-    const button = el("button", { type: "button", "data-column": column, click: sort }, t(`board_${column}`), el("span", { "aria-hidden": "true" }, arrow));
+    const button = el("button", { type: "button", "data-column": column, "data-kept": column, click: sort }, t(`board_${column}`), el("span", { "aria-hidden": "true" }, arrow));
     return el("th", { scope: "col", "aria-sort": isSorted ? direction : "none" }, button);
   }
 
-  private row(row: CommuneRow, columns: Column[], nowMs: number): HTMLElement {
+  private row(row: CommuneRow, columns: Column[], nowMs: number, said: string): Shown {
     const age = el("span", { class: "age" }, row.newest ? formatAge(row.newest, nowMs) : "");
     const link = el("td", { class: "link" });
     const cells: Record<Column, () => HTMLElement> = {
-      name: () => el("th", { scope: "row" }, el("button", { type: "button", click: () => this.goTo(row) }, row.name)),
+      name: () => el("th", { scope: "row" }, el("button", { type: "button", "data-kept": row.code, click: () => this.goTo(row) }, row.name)),
       newest: () =>
         row.newest
           ? el("td", { title: formatTime(row.newest) }, age)
@@ -104,15 +139,16 @@ export class CommuneBoard {
       changes: () => el("td", {}, row.changes === null ? "" : String(row.changes)),
       link: () => link,
     };
-    this.shown[row.code] = { age, link };
     this.sayLink(link, row, this.store.state, performance.now());
-    return el("tr", { "data-commune": row.code, class: row.imaged_pct === null ? "unseen" : "" }, ...columns.map((column) => cells[column]()));
+    const name = row.imaged_pct === null ? "unseen" : "";
+    const element = el("tr", { "data-commune": row.code, class: name }, ...columns.map((column) => cells[column]()));
+    return { element, said, age, link };
   }
 
   private sayLink(cell: HTMLElement, row: CommuneRow, state: State, monotonicMs: number): void {
-    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => linkSaid(one, monotonicMs));
-    write(cell, said.map(([words]) => words).join("; "));
-    cell.classList.toggle("lost", said.some(([, isLost]) => isLost));
+    const said = row.aloft.flatMap((id) => state.airborne.filter((one) => one.said.flight_id === id)).map((one) => lossSaid(one, monotonicMs));
+    write(cell, said.map((loss) => loss ?? t("live")).join("; "));
+    cell.classList.toggle("lost", said.some((loss) => loss !== null));
   }
 }
 
@@ -149,11 +185,4 @@ function imagedSaid(row: CommuneRow): (HTMLElement | string)[] {
 function marksSaid(row: CommuneRow): HTMLElement[] {
   const kinds = Object.entries(row.marks) as [MarkKind, number][];
   return kinds.map(([kind, count]) => el("span", { class: `mark-count ${kind}` }, `${kindSaid(kind)} ${count}`));
-}
-
-/** "trực tiếp" or since when nothing comes, and whether that is so. */
-function linkSaid(one: Aloft, monotonicMs: number): [string, boolean] {
-  const lostMs = lostSinceMs(one, monotonicMs, Date.now());
-  if (lostMs === null) return [t("live"), false];
-  return [Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs)), true];
 }

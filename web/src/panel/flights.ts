@@ -1,11 +1,11 @@
 /** The list of flights, newest on top, as they lie on the map; each says how old and how sharp it is. */
 
 import { api, reportUrl, type FlightDetail, type FlightInfo } from "../api";
-import { el, replace, write } from "../dom";
+import { choiceHeld, el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
-import { flightsShown, isBy, revisionOf, type State, type Store } from "../state";
+import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 
 export class FlightList {
@@ -22,12 +22,12 @@ export class FlightList {
 
   /** A choice that is open under the reader's hand stays: what is only newer is written when it is left. */
   render(state: State): void {
-    const held = document.activeElement;
     const { revisions, spectral, hidden, selectedFlight, language, eventId, asOf } = state;
     const chosen = [revisions, spectral, hidden, selectedFlight, language, eventId, asOf];
     const isOnlyNewer = chosen.every((one, n) => one === this.chosen[n]);
     this.chosen = chosen;
-    if (isOnlyNewer && held instanceof HTMLSelectElement && this.element.contains(held)) {
+    const held = isOnlyNewer ? choiceHeld(this.element) : null;
+    if (held) {
       if (!this.waits) held.addEventListener("blur", () => this.renderLate(), { once: true });
       this.waits = true;
       return;
@@ -83,7 +83,7 @@ export class FlightList {
       ),
       flight.state === "ingesting" && el("p", { class: "warning" }, t("stateIngesting")),
       withdrawn && el("p", { class: "warning" }, t("stateWithdrawn")),
-      later && el("p", { class: "warning" }, t("capturedLater")),
+      later && el("p", { class: "warning" }, t(isUnderWay(flight, state.asOf) ? "underWayThen" : "capturedLater")),
       ...flight.warnings.map((one) =>
         el("p", { class: "warning" }, warned(one, isDrawnFinished(state, flight))),
       ),

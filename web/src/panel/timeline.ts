@@ -3,13 +3,13 @@
  * last picture: what was captured later is hidden. On the right: now, and what is in the air.
  */
 
-import { isUp, lostSinceMs } from "../airborne";
+import { isUp } from "../airborne";
 import type { FlightInfo } from "../api";
-import { el, replace, write } from "../dom";
+import { el, renew, write } from "../dom";
 import { t } from "../i18n";
-import { flightsShown, isBy, type State, type Store } from "../state";
+import { flightsShown, isBy, isComplete, type State, type Store } from "../state";
 import { formatAgo, formatClock, formatDate, formatPeriod } from "../time";
-import { flyingHere } from "./airborne";
+import { flyingHere, lossSaid } from "./airborne";
 
 const HOUR_MS = 3_600_000;
 /** Flights closer to each other stand side by side; between others the pause is said. */
@@ -23,7 +23,8 @@ export class Timeline {
   private readonly line = el("div", { class: "moments", role: "group" });
   private readonly now = el("button", { type: "button", class: "moment now", click: () => this.choose(null) });
   private readonly live = el("span", { class: "live-badges", role: "status" });
-  private drawn: readonly unknown[] = [];
+  private drawn = "";
+  private shown = "";
 
   constructor(
     private readonly store: Store,
@@ -36,11 +37,14 @@ export class Timeline {
 
   render(state: State): void {
     const flights = momentsOf(state);
-    this.element.hidden = flights.length === 0 && flyingHere(state).length === 0;
+    this.element.hidden = imagedOf(state).length === 0 && flyingHere(state).length === 0;
     this.compare.setAttribute("aria-pressed", String(state.compare !== null));
-    const drawn = [state.flights, state.eventId, state.language, state.asOf];
-    if (drawn.every((one, n) => one === this.drawn[n])) return;
-    this.drawn = drawn;
+    const shown = JSON.stringify([state.eventId, state.asOf]);
+    const drawn = JSON.stringify([shown, state.language, flights.map((one) => [one.flight_id, one.name, one.first, one.last])]);
+    if (drawn === this.drawn) return;
+    const isOther = shown !== this.shown;
+    const { scrollLeft } = this.line;
+    [this.drawn, this.shown] = [drawn, shown];
     const held = document.activeElement;
     const isHeld = held instanceof HTMLElement && this.line.contains(held);
     this.line.setAttribute("aria-label", t("timeline"));
@@ -50,10 +54,11 @@ export class Timeline {
     write(this.now, t("now"));
     this.now.title = t("nowNote");
     this.now.setAttribute("aria-pressed", String(state.asOf === null));
-    replace(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
+    renew(this.line, ...flights.flatMap((flight, n) => this.moment(state, flight, flights[n - 1], flights[n + 1])));
     const chosen = this.line.querySelector<HTMLElement>('[aria-pressed="true"]');
-    if (isHeld) chosen?.focus();
-    if (chosen) this.line.scrollLeft = chosen.offsetLeft - this.line.offsetLeft - (this.line.clientWidth - chosen.offsetWidth) / 2;
+    if (isHeld && isOther) chosen?.focus();
+    if (isHeld && !isOther) this.line.scrollLeft = scrollLeft;
+    else if (chosen) this.line.scrollLeft = chosen.offsetLeft - this.line.offsetLeft - (this.line.clientWidth - chosen.offsetWidth) / 2;
     else this.line.scrollLeft = this.line.scrollWidth;
   }
 
@@ -62,10 +67,9 @@ export class Timeline {
     const said = flyingHere(state)
       .filter(isUp)
       .map((one) => {
-        const lostMs = lostSinceMs(one, monotonicMs, Date.now());
-        const isLive = lostMs === null;
-        const words = isLive ? t(one.said.is_recording ? "aloftReplay" : "liveBadge") : Number.isNaN(lostMs) ? t("lostSignal") : t("lostSignalSince", formatClock(lostMs));
-        return { words, name: isLive ? "live-badge" : "live-badge lost", title: one.said.name };
+        const loss = lossSaid(one, monotonicMs);
+        const words = loss ?? t(one.said.is_recording ? "aloftReplay" : "liveBadge");
+        return { words, name: loss === null ? "live-badge" : "live-badge lost", title: one.said.name };
       });
     while (this.live.children.length > said.length) this.live.lastChild?.remove();
     said.forEach(({ words, name, title }, n) => {
@@ -86,6 +90,7 @@ export class Timeline {
         type: "button",
         class: `moment ${isBy(flight, state.asOf) ? "" : "later"}`,
         "data-moment": flight.last,
+        "data-kept": flight.flight_id,
         "aria-pressed": String(isChosen),
         "aria-label": `${flight.name}, ${formatPeriod(flight.first, flight.last)}`,
         title: `${flight.name}\n${formatPeriod(flight.first, flight.last)}`,
@@ -99,7 +104,7 @@ export class Timeline {
   }
 
   private choose(moment: string | null): void {
-    const newest = momentsOf(this.store.state).pop();
+    const newest = imagedOf(this.store.state).pop();
     this.store.set({ asOf: moment === newest?.last ? null : moment });
   }
 
@@ -107,8 +112,9 @@ export class Timeline {
   private onKey(event: KeyboardEvent): void {
     const { asOf } = this.store.state;
     const flights = momentsOf(this.store.state);
-    const at = asOf === null ? flights.length - 1 : flights.filter((one) => isBy(one, asOf)).length - 1;
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length - 1 }[event.key];
+    const isNowMore = imagedOf(this.store.state).pop() !== flights[flights.length - 1]; // what is still coming is seen only now
+    const at = asOf === null ? flights.length - (isNowMore ? 0 : 1) : flights.filter((one) => isBy(one, asOf)).length - 1;
+    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: flights.length }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     const flight = flights[Math.max(0, to)];
@@ -117,8 +123,13 @@ export class Timeline {
   }
 }
 
-/** Flights of the event with imagery, the oldest first; those whose last picture is of one moment are one. */
+/** Flights a moment is offered of. */
 function momentsOf(state: State): FlightInfo[] {
+  return imagedOf(state).filter(isComplete);
+}
+
+/** Flights of the event with imagery, the oldest first. */
+function imagedOf(state: State): FlightInfo[] {
   const flights = flightsShown(state).filter((flight) => flight.state !== "withdrawn" && flight.bounds);
   return [...flights].sort((a, b) => Date.parse(a.last) - Date.parse(b.last));
 }
