@@ -72,19 +72,19 @@ async def _stream(request: Request) -> AsyncIterator[str]:
             pace_s = min(services.follow_s, LOOK_S) if is_up else services.follow_s
             if (flies := news_of(seen, now_s)) != flying:
                 flying = flies
-                words.append(_event("airborne", [in_words(one, now_s) for one in seen]))
+                words.append(event_words("airborne", [in_words(one, now_s) for one in seen]))
             if loop.time() - followed_s >= services.follow_s - _SOON_S:
                 followed_s = loop.time()
                 now = await asyncio.to_thread(_watch_all, catalog, follower)
                 if now != known:
                     known = now
-                    words.append(_event("flights", {}))
+                    words.append(event_words("flights", {}))
                 newer = await asyncio.to_thread(board.look)
-                words += [_event(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
+                words += [event_words(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
-                words.append(_event("tiles", _words(news.get_nowait())))
+                words.append(event_words("tiles", _words(news.get_nowait())))
             if words:
                 said_s = loop.time()
             elif loop.time() - said_s >= _KEEP_ALIVE_S:
@@ -113,7 +113,7 @@ class _Presented:
             self._turned.clear()
             if (shown := self._meeting.look()) is not self._told:
                 self._told = shown
-                yield _event("meeting", meeting_in_words(shown))
+                yield event_words("meeting", meeting_in_words(shown))
             left_s = until_s - self._loop.time()
             if left_s <= 0:
                 return
@@ -121,8 +121,9 @@ class _Presented:
                 await asyncio.wait_for(self._turned.wait(), left_s)
 
 
-def _event(name: str, data: object) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+def event_words(name: str, data: object) -> str:
+    """In ASCII: nothing that the data hold ends the line, or cannot be sent and ends everybody's stream."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:

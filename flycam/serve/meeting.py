@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -28,6 +29,7 @@ GONE_S = 60.0
 """After so long without a word of the presenter's page the presentation is over."""
 
 _MOST_LETTERS = 8000
+_NO_LETTERS = frozenset({"Cc", "Cs"})  # control characters; half a letter of UTF-16, which no UTF-8 spells
 Word = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
 Degrees = Annotated[float, Field(ge=-180.0, le=180.0)]
 
@@ -158,6 +160,14 @@ def present(view: View, meeting: MeetingHere, visitor: Presenter, request: Reque
         raise InputUnusable(
             "view: too long for a view of the map", vi="view: quá dài cho một góc nhìn bản đồ"
         )
+    for word, said in view.view.items():
+        if any(unicodedata.category(letter) in _NO_LETTERS for letter in said):
+            raise InputUnusable(
+                f"view.{word}: holds characters that no address of a page has (control characters, half "
+                "letters); present again from the map's page",
+                vi=f"view.{word}: có ký tự không hợp lệ trong địa chỉ trang (ký tự điều khiển hoặc ký tự "
+                "hỏng); hãy trình bày lại từ trang bản đồ",
+            )
     shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
     if is_new:
         _on_record(request, visitor.name, "presents", view.screen)

@@ -6,7 +6,10 @@ import json
 from pathlib import Path
 
 import httpx
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from flycam.serve.events import event_words
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.test_tiles import TILE, write
@@ -45,3 +48,12 @@ def test_a_new_mosaic_is_told(tmp_path: Path) -> None:
         write(workspace, 100, 10)
         while next(lines) != "event: flights":
             pass
+
+
+@given(st.text(st.characters(), max_size=20))
+@example("\ud800 \u2028 Yên Bình")
+def test_whatever_an_event_carries_can_be_sent_and_is_one_event(text: str) -> None:
+    sent = event_words("marks", {"said": text}).encode()
+    name, data, *rest = sent.decode().split("\n")
+    assert (name, rest) == ("event: marks", ["", ""])
+    assert json.loads(data.removeprefix("data: ")) == {"said": text}

@@ -123,12 +123,38 @@ def _meetings(stream: httpx.Response) -> Iterator[dict | None]:
         {"bounds": [0, 0, 0]},
         {"bounds": [0, 0, 1e9, 0]},
         {"bounds": ["nan", 0, 0, 0]},
+        {"view": {"map": "15/21.9\n\nevent: tiles"}},
+        {"view": {"map": "\x00"}},
     ],
 )
 def test_what_is_no_view_is_refused(url: str, wrong: dict[str, object]) -> None:
     with _as(url, "Lan") as lan:
         assert lan.put("/api/meeting", json={**_view(), **wrong}).status_code == 422
         assert lan.get("/api/meeting").json() is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, 1], "view": {"title": "\ud800"}}',
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, 1], "view": {"\ud800": "x"}}',
+        rb'{"screen": "\udfff1111111", "bounds": [0, 0, 1, 1], "view": {}}',
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, "\ud800"], "view": {}}',
+    ],
+)
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_half_a_letter_is_refused_and_nobodys_stream_ends(url: str, body: bytes, language: str) -> None:
+    """A lone surrogate is JSON, but no text that can be sent on."""
+    with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
+        headers = {"Content-Type": "application/json"}
+        refused = lan.put("/api/meeting", params={"lang": language}, content=body, headers=headers)
+        assert refused.status_code == 422
+        assert refused.json()["message"]
+        assert hoa.get("/api/meeting").json() is None
+        lan.put("/api/meeting", json=_view())
+        with hoa.stream("GET", "/events") as stream:
+            told = next(_meetings(stream))
+            assert told is not None and told["presenter"] == "Lan"
 
 
 def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
