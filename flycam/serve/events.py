@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -52,14 +52,16 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     def hear(moved: Moved) -> None:
         loop.call_soon_threadsafe(lambda: None if news.full() else news.put_nowait(moved))
 
-    stop, presented = follower.listen(hear), _Presented(request.app.state.meeting)
-    known = await asyncio.to_thread(_watch_all, catalog, follower)
-    board: Board = request.app.state.board
-    stamps = await asyncio.to_thread(board.look)
-    flying: object = frozenset()
-    said_s = followed_s = loop.time()
-    pace_s = services.follow_s
-    try:
+    with ExitStack() as leaving:  # whatever ends the stream, also before its first word
+        leaving.callback(follower.listen(hear))
+        presented = _Presented(request.app.state.meeting)
+        leaving.callback(presented.stop)
+        known = await asyncio.to_thread(_watch_all, catalog, follower)
+        board: Board = request.app.state.board
+        stamps = await asyncio.to_thread(board.look)
+        flying: object = frozenset()
+        said_s = followed_s = loop.time()
+        pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
         while not services.stopping.is_set() and door.visitor(request.scope["headers"]) is not None:
             async for word in presented.words(pace_s):
@@ -92,9 +94,6 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words.append(": still here\n\n")
             for one in words:
                 yield one
-    finally:
-        stop()
-        presented.stop()
 
 
 class _Presented:
