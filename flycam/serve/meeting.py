@@ -25,8 +25,9 @@ from flycam.serve.wording import Json
 
 router = APIRouter()
 
-GONE_S = 60.0
-"""After so long without a word of the presenter's page the presentation is over."""
+GONE_S = 150.0
+"""After so long without a word of the presenter's page the presentation is over. Browsers let a page that is
+hidden speak once a minute: one such word may be lost."""
 
 _MOST_LETTERS = 8000
 _NO_LETTERS = frozenset({"Cc", "Cs"})  # control characters; half a letter of UTF-16, which no UTF-8 spells

@@ -170,6 +170,15 @@ def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
     meeting.show("Minh", OTHER, {}, HERE, take=False)
 
 
+def test_a_hidden_page_that_speaks_once_a_minute_goes_on_presenting_though_a_word_is_lost() -> None:
+    now_s = [0.0]
+    meeting = Meeting(lambda: 0, lambda: now_s[0])
+    for minutes in (1, 1, 2, 1):
+        meeting.show("Lan", ONE, {}, HERE, take=False)
+        now_s[0] += 60 * minutes + 5  # a busy machine wakes it later still
+        assert meeting.look() is not None
+
+
 @given(
     st.lists(
         st.tuples(
