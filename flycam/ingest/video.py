@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.address import shown
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
 from flycam.ingest.steady_clock import SteadyClock
@@ -114,8 +115,8 @@ class VideoSource:
 
     @property
     def name(self) -> str:
-        """As an operator knows it: a file's name, a stream's address."""
-        return self.url if self.is_stream else Path(self.url).name
+        """As `name_of` the video."""
+        return name_of(self.url)
 
     @property
     def is_undated(self) -> bool:
@@ -276,6 +277,11 @@ def is_stream(url: str) -> bool:
     return bool(found) and scheme.lower() in STREAM_SCHEMES
 
 
+def name_of(url: str) -> str:
+    """As everybody may know a video: a file's name, a stream's address without what opens it."""
+    return shown(url) if is_stream(url) else Path(shown(url)).name
+
+
 def creation_ns(path: Path) -> int | None:
     """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, not said, or before
     any aircraft filmed: by a camera whose clock was never set."""
@@ -304,6 +310,6 @@ def _movie_header(path: Path) -> bytes | None:
             return read_at(box[0], box[1] - box[0])
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+            f"{shown(str(path))}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{shown(str(path))}: không mở được; hãy kiểm tra đường dẫn",
         ) from error
