@@ -44,12 +44,15 @@ class VideoPicture:
                 no time of creation pts_ns alone, which counts from its first picture
     arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
     pixels      H×W×3 uint8 RGB, rows as the sensor read them
+    jumps       how often the stream's own time had jumped by then: times on two sides of a jump are not apart
+                by what the pictures are
     """
 
     pts_ns: int
     t_utc_ns: int
     arrived_ns: int
     pixels: NDArray[np.uint8]
+    jumps: int = 0
 
 
 @dataclass(slots=True)
@@ -106,6 +109,7 @@ class VideoSource:
         self._error: BaseException | None = None
         self._last_pts_ns = -1
         self._lost_before: Counter[str] = Counter()
+        self._jumps_before = 0
         self._put_back: deque[VideoPicture] = deque()
         self.began_ns = self._began_ns = 0
         self.health = VideoHealth()
@@ -204,7 +208,7 @@ class VideoSource:
                     continue
                 self._last_pts_ns = pts_ns
                 self.health.arrived_ns = time.monotonic_ns()
-                if not self._queue.put(self._picture(pts_ns, decoded)):
+                if not self._queue.put(self._picture(pts_ns, decoded, times.jumps)):
                     return count > 0
                 self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
@@ -213,6 +217,7 @@ class VideoSource:
             decoder.__exit__(None, None, None)
             self._note_lost(decoder)
             self._lost_before += decoder.lost
+            self._jumps_before += times.jumps
         self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
         return count > 0
@@ -231,17 +236,23 @@ class VideoSource:
         self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
         decoder.remarks.clear()
 
-    def _picture(self, pts_ns: int, decoded: Decoded) -> VideoPicture:
+    def _picture(self, pts_ns: int, decoded: Decoded, jumps: int) -> VideoPicture:
         begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
         arrived_ns = decoded.arrived_ns if self.is_stream else time.monotonic_ns()
         return VideoPicture(
-            pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=arrived_ns, pixels=decoded.pixels
+            pts_ns=pts_ns,
+            t_utc_ns=begin_ns + pts_ns,
+            arrived_ns=arrived_ns,
+            pixels=decoded.pixels,
+            jumps=self._jumps_before + jumps,
         )
 
     def _note_jumps(self, times: StreamTime) -> None:
         said = (
-            f"{self.name}: the stream's own time jumped; from there on pictures are timed by when they came",
-            f"{self.name}: mốc thời gian trong luồng video bị nhảy; từ đó ảnh lấy giờ theo lúc nhận được",
+            f"{self.name}: the stream's own time jumped, or stood still; from there on pictures are timed by "
+            "when they came",
+            f"{self.name}: mốc thời gian trong luồng video bị nhảy hoặc đứng lại; từ đó ảnh lấy giờ theo lúc "
+            "nhận được",
         )
         if times.jumps and said not in self.health.remarks:
             self.health.remarks.append(said)
