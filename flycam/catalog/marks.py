@@ -33,11 +33,22 @@ class Marks:
             ) from error
 
     def current(
-        self, event_id: str | None = None, bounds: BoundsLonLat | None = None, *, with_removed: bool = False
+        self,
+        event_id: str | None = None,
+        bounds: BoundsLonLat | None = None,
+        *,
+        with_removed: bool = False,
+        until_ns: int | None = None,
     ) -> list[MarkLine]:
-        """The last line of every mark, the newest first; those that were removed only if asked for."""
+        """The last line of every mark, the newest first; those that were removed only if asked for.
+
+        until_ns  as they stood then (UTC): lines written later are passed over
+        """
         c = tables.marks.c
-        last = select(c.mark_id, func.max(c.version).label("last")).group_by(c.mark_id).subquery()
+        lines = select(c.mark_id, func.max(c.version).label("last")).group_by(c.mark_id)
+        if until_ns is not None:
+            lines = lines.where(c.at_ns <= until_ns)
+        last = lines.subquery()
         query = select(tables.marks).join(last, (c.mark_id == last.c.mark_id) & (c.version == last.c.last))
         if event_id is not None:
             query = query.where(c.event_id == event_id)

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from pymavlink.dialects.v20 import ardupilotmega as mavlink
 
 from flycam.errors import OptionUnusable, SourceUnreadable
+from flycam.frame.address import shown
 from flycam.ingest.flight_log import FlightLog
 from flycam.ingest.mavlink import Link
 from flycam.ingest.mavlink_record import MavlinkRecord
@@ -100,7 +101,7 @@ class MavlinkLink:
         record: Path | None = None,
         clock_s: Callable[[], float] | None = None,
     ) -> None:
-        self._url, self._keep_s, self._clock_s = url, keep_s, clock_s or SteadyClock().now_s
+        self._name, self._keep_s, self._clock_s = shown(url), keep_s, clock_s or SteadyClock().now_s
         self._address = _parsed(url)
         self._key = key
         self._record = None if record is None else MavlinkRecord(record, self._not_written)
@@ -119,15 +120,15 @@ class MavlinkLink:
         except OSError as error:
             if isinstance(self._address, _Serial):
                 raise SourceUnreadable(
-                    f"{self._url}: cannot be opened ({error.strerror or error}): check that the radio is "
+                    f"{self._name}: cannot be opened ({error.strerror or error}): check that the radio is "
                     "plugged in, that this user may read it (group dialout), and that no other program does",
-                    vi=f"{self._url}: không mở được; hãy kiểm tra đã cắm bộ thu phát, người dùng có quyền "
+                    vi=f"{self._name}: không mở được; hãy kiểm tra đã cắm bộ thu phát, người dùng có quyền "
                     "đọc (nhóm dialout), và không chương trình nào khác đang dùng",
                 ) from error
             raise SourceUnreadable(
-                f"{self._url}: cannot be opened ({error.strerror or error}): check address and port, and "
+                f"{self._name}: cannot be opened ({error.strerror or error}): check address and port, and "
                 "that no other program holds it",
-                vi=f"{self._url}: không mở được; hãy kiểm tra địa chỉ, cổng, và có chương trình nào "
+                vi=f"{self._name}: không mở được; hãy kiểm tra địa chỉ, cổng, và có chương trình nào "
                 "khác đang dùng cổng đó",
             ) from error
         self._thread.start()
@@ -158,7 +159,7 @@ class MavlinkLink:
                 return None
             aircraft = flying[0].since(self._clock_s() - last_s)
         try:
-            return aircraft.flight_log(self._url)
+            return aircraft.flight_log(self._name)
         except SourceUnreadable:
             return None  # none came, or all of it was replayed from a buffer
 
@@ -321,7 +322,7 @@ def _serial(url: str) -> _Serial:
 
 def _no_link(url: str) -> OptionUnusable:
     return OptionUnusable(
-        f"{url}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
-        vi=f"{url}: không phải đường truyền MAVLink; hãy ghi udp://:14550, tcp://MÁY:5760 hoặc "
+        f"{shown(url)}: is no MAVLink link: give udp://:14550, tcp://HOST:5760 or serial:/dev/ttyUSB0:57600",
+        vi=f"{shown(url)}: không phải đường truyền MAVLink; hãy ghi udp://:14550, tcp://MÁY:5760 hoặc "
         "serial:/dev/ttyUSB0:57600",
     )

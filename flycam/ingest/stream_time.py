@@ -4,12 +4,19 @@ encoder begins anew within one connection.
 The stream's own time is steadier than the arrival of its pictures, so it is believed as long as it can be
 true. It cannot where it goes back by more than pictures are ever out of order, or where a picture would have
 been taken well after it came. From there on it counts anew, and pictures come as late as the one before.
+
+Nor can it where an encoder paused without counting the pause: all pictures after it come later by as much,
+and stay so. Pictures that a link held up come late too, but then ever less late, until it has caught up.
 """
 
 from __future__ import annotations
 
 _OUT_OF_ORDER_NS = 1_000_000_000
 _AHEAD_NS = 2_000_000_000  # a link whose delay shrinks by as much held pictures up before
+_LATER_NS = 1_000_000_000  # more than the least delay of a link changes for other reasons
+_STAYS_NS = 3_000_000_000  # over twice as long, of the stream's own time, the least lateness stays as it is
+_SAME_NS = 250_000_000
+_NEVER_NS = 2**63
 
 
 class StreamTime:
@@ -25,6 +32,7 @@ class StreamTime:
         self.jumps = 0
         self._newest_ns = not_before_ns
         self._late_ns = self._least_late_ns = 0
+        self._spell: _Spell | None = None
 
     def add(self, pts_ns: int, arrived_ns: int) -> int:
         """When a picture was, by the receiver's clock, which told arrived_ns as it came: rising, but where
@@ -34,6 +42,10 @@ class StreamTime:
         elif self._jumped(pts_ns + self.base_ns, arrived_ns):
             self.jumps += 1
             self._begin(pts_ns, arrived_ns - self._late_ns)
+        elif paused_ns := self._paused_ns(pts_ns + self.base_ns, arrived_ns):
+            self.jumps += 1
+            self.base_ns += paused_ns
+            self._spell = None
         assert self.base_ns is not None  # noqa: S101  it has begun
         at_ns = pts_ns + self.base_ns
         self._late_ns = arrived_ns - at_ns
@@ -44,8 +56,47 @@ class StreamTime:
     def _begin(self, pts_ns: int, at_ns: int) -> None:
         after_ns = at_ns if self._newest_ns is None else max(at_ns, self._newest_ns + 1)
         self.base_ns = after_ns - pts_ns
-        self._least_late_ns = 2**63
+        self._least_late_ns = _NEVER_NS
+        self._spell = None
 
     def _jumped(self, at_ns: int, arrived_ns: int) -> bool:
         is_back = self._newest_ns is not None and at_ns < self._newest_ns - _OUT_OF_ORDER_NS
         return is_back or arrived_ns - at_ns < self._least_late_ns - _AHEAD_NS
+
+    def _paused_ns(self, at_ns: int, arrived_ns: int) -> int:
+        """By how much pictures have come to stay later than before; 0: they have not, as far as is known."""
+        late_ns = arrived_ns - at_ns
+        if late_ns < self._least_late_ns + _LATER_NS:
+            self._spell = None
+            return 0
+        self._spell = self._spell or _Spell(at_ns)
+        stays_ns = self._spell.stays_ns(at_ns, late_ns)
+        return 0 if stays_ns is None else stays_ns - self._least_late_ns
+
+
+class _Spell:
+    """A time in which all pictures come late, by the least of their lateness in its two halves."""
+
+    def __init__(self, began_ns: int) -> None:
+        self._began_ns = began_ns
+        self._first_ns = self._second_ns = _NEVER_NS
+
+    def stays_ns(self, at_ns: int, late_ns: int) -> int | None:
+        """The next picture; the lateness that pictures have come to stay at, None: they have not yet."""
+        if at_ns - self._began_ns >= 2 * _STAYS_NS:
+            least_ns = min(self._second_ns, late_ns)
+            if self._second_ns < _NEVER_NS and abs(least_ns - self._first_ns) <= _SAME_NS:
+                return least_ns
+            self._go_on(at_ns)
+        if at_ns - self._began_ns < _STAYS_NS:
+            self._first_ns = min(self._first_ns, late_ns)
+        else:
+            self._second_ns = min(self._second_ns, late_ns)
+        return None
+
+    def _go_on(self, at_ns: int) -> None:
+        """The second half is the first one now, unless pictures were missing."""
+        self._began_ns, self._first_ns = self._began_ns + _STAYS_NS, self._second_ns
+        self._second_ns = _NEVER_NS
+        if self._first_ns == _NEVER_NS or at_ns - self._began_ns >= 2 * _STAYS_NS:
+            self._began_ns, self._first_ns = at_ns, _NEVER_NS

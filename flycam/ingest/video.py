@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.address import shown
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
 from flycam.ingest.steady_clock import SteadyClock
@@ -43,12 +44,15 @@ class VideoPicture:
                 no time of creation pts_ns alone, which counts from its first picture
     arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
     pixels      H×W×3 uint8 RGB, rows as the sensor read them
+    jumps       how often the stream's own time had jumped by then: times on two sides of a jump are not apart
+                by what the pictures are
     """
 
     pts_ns: int
     t_utc_ns: int
     arrived_ns: int
     pixels: NDArray[np.uint8]
+    jumps: int = 0
 
 
 @dataclass(slots=True)
@@ -105,6 +109,7 @@ class VideoSource:
         self._error: BaseException | None = None
         self._last_pts_ns = -1
         self._lost_before: Counter[str] = Counter()
+        self._jumps_before = 0
         self._put_back: deque[VideoPicture] = deque()
         self.began_ns = self._began_ns = 0
         self.health = VideoHealth()
@@ -114,8 +119,8 @@ class VideoSource:
 
     @property
     def name(self) -> str:
-        """As an operator knows it: a file's name, a stream's address."""
-        return self.url if self.is_stream else Path(self.url).name
+        """As `name_of` the video."""
+        return name_of(self.url)
 
     @property
     def is_undated(self) -> bool:
@@ -203,7 +208,7 @@ class VideoSource:
                     continue
                 self._last_pts_ns = pts_ns
                 self.health.arrived_ns = time.monotonic_ns()
-                if not self._queue.put(self._picture(pts_ns, decoded)):
+                if not self._queue.put(self._picture(pts_ns, decoded, times.jumps)):
                     return count > 0
                 self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
@@ -212,6 +217,7 @@ class VideoSource:
             decoder.__exit__(None, None, None)
             self._note_lost(decoder)
             self._lost_before += decoder.lost
+            self._jumps_before += times.jumps
         self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
         return count > 0
@@ -230,17 +236,23 @@ class VideoSource:
         self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
         decoder.remarks.clear()
 
-    def _picture(self, pts_ns: int, decoded: Decoded) -> VideoPicture:
+    def _picture(self, pts_ns: int, decoded: Decoded, jumps: int) -> VideoPicture:
         begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
         arrived_ns = decoded.arrived_ns if self.is_stream else time.monotonic_ns()
         return VideoPicture(
-            pts_ns=pts_ns, t_utc_ns=begin_ns + pts_ns, arrived_ns=arrived_ns, pixels=decoded.pixels
+            pts_ns=pts_ns,
+            t_utc_ns=begin_ns + pts_ns,
+            arrived_ns=arrived_ns,
+            pixels=decoded.pixels,
+            jumps=self._jumps_before + jumps,
         )
 
     def _note_jumps(self, times: StreamTime) -> None:
         said = (
-            f"{self.name}: the stream's own time jumped; from there on pictures are timed by when they came",
-            f"{self.name}: mốc thời gian trong luồng video bị nhảy; từ đó ảnh lấy giờ theo lúc nhận được",
+            f"{self.name}: the stream's own time jumped, or stood still; from there on pictures are timed by "
+            "when they came",
+            f"{self.name}: mốc thời gian trong luồng video bị nhảy hoặc đứng lại; từ đó ảnh lấy giờ theo lúc "
+            "nhận được",
         )
         if times.jumps and said not in self.health.remarks:
             self.health.remarks.append(said)
@@ -276,6 +288,11 @@ def is_stream(url: str) -> bool:
     return bool(found) and scheme.lower() in STREAM_SCHEMES
 
 
+def name_of(url: str) -> str:
+    """As everybody may know a video: a file's name, a stream's address without what opens it."""
+    return shown(url) if is_stream(url) else Path(shown(url)).name
+
+
 def creation_ns(path: Path) -> int | None:
     """When an MP4 or MOV file says that it was begun, UTC ns; None: another container, not said, or before
     any aircraft filmed: by a camera whose clock was never set."""
@@ -304,6 +321,6 @@ def _movie_header(path: Path) -> bytes | None:
             return read_at(box[0], box[1] - box[0])
     except OSError as error:
         raise SourceUnreadable(
-            f"{path}: cannot be opened ({error.strerror}): check the path",
-            vi=f"{path}: không mở được; hãy kiểm tra đường dẫn",
+            f"{shown(str(path))}: cannot be opened ({error.strerror}): check the path",
+            vi=f"{shown(str(path))}: không mở được; hãy kiểm tra đường dẫn",
         ) from error

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.address import shown
 from flycam.ingest.video_decoding import DecodingOrder, decode
 from flycam.ingest.video_receiving import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS
 
@@ -147,10 +148,10 @@ class Decoder:
             self.remarks.append(said)
 
     def _unreadable(self, why: str) -> SourceUnreadable:
+        name = shown(self._order.url)
         return SourceUnreadable(
-            f"{self._order.url}: cannot be read as video: {why}; check that it plays, and give the original",
-            vi=f"{self._order.url}: không đọc được dạng video; hãy kiểm tra xem có phát được không "
-            "và đưa tệp gốc",
+            f"{name}: cannot be read as video: {why}; check that it plays, and give the original",
+            vi=f"{name}: không đọc được dạng video; hãy kiểm tra xem có phát được không và đưa tệp gốc",
         )
 
     def _end(self) -> None:

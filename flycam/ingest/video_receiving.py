@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from flycam.frame.address import shown
 from flycam.frame.fragments import TICKS, Sample, fragment_of, head_of
 from flycam.frame.nal import Coding, ParameterSets, parameter_sets, units_of, with_lengths
 from flycam.ingest.video_packets import Packet, Packets
@@ -191,7 +192,7 @@ def receive(url: str, recording: RecordingOrder | None, told: Told, zero_utc_ns:
         ],
     )
     if not video.isOpened():
-        raise ConnectionRefusedError(url)
+        raise ConnectionRefusedError(shown(url))
     code = int(video.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1").lower()
     coding = _CODINGS.get(code)
     if coding is None:

@@ -49,6 +49,8 @@ class CommuneRow:
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
     aloft        flights in the air over it now
+    under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
+                 then is not known
     """
 
     code: str
@@ -61,6 +63,7 @@ class CommuneRow:
     flights: int = 0
     marks: Mapping[MarkKind, int] = field(default_factory=dict)
     aloft: tuple[str, ...] = ()
+    under_way: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,10 @@ def commune_board(
     flown: Sequence[FlownGround],
     marks: Iterable[MarkLine],
     aloft: Mapping[str, tuple[float, float]],
+    under_way: Sequence[FlownGround] = (),
 ) -> list[CommuneRow]:
-    """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude.
+    """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
+    under_way: flights that were not over, as they ended.
 
     One flight's share is the one measured when it was laid; of several it is their outlines' union, never
     less than the largest that was measured.
@@ -86,6 +91,7 @@ def commune_board(
     seen = _seen_by_commune(communes, shapes, tree, flown)
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
+    begun = _seen_by_commune(communes, shapes, tree, under_way)
     rows = [
         CommuneRow(
             code=commune.code,
@@ -93,6 +99,7 @@ def commune_board(
             bounds_lonlat_deg=shape.bounds,
             marks=marked[n],
             aloft=tuple(over[n]),
+            under_way=tuple(one.flight.flight_id for one in begun[n]),
         )
         for n, (commune, shape) in enumerate(zip(communes, shapes, strict=True))
     ]

@@ -17,6 +17,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
+from flycam.frame.address import shown
 from flycam.frame.moment import ns_of
 from flycam.geodata.vector_kind import MOST_BYTES
 from flycam.pipeline.evidence import FULL
@@ -55,7 +56,7 @@ def fetch(
     for one that is not listed, a redirect, any answer but 200, and more than `most_bytes` or `most_seconds`.
     """
     place = _checked(address, allowed)
-    shown = f"{place.scheme}://{place.netloc}{place.path}"  # a query may hold a key
+    name = shown(address)
     until_s = clock_s() + most_seconds
     pool = urllib3.PoolManager(
         retries=False, timeout=urllib3.Timeout(connect=min(_CONNECT_S, most_seconds), read=_CONNECT_S)
@@ -70,22 +71,22 @@ def fetch(
         )
         try:
             if answer.status != 200:
-                raise _refused(shown, answer.status)
+                raise _refused(name, answer.status)
             target = folder / f"layer{_suffix(place.path, answer.headers.get('Content-Type', ''))}"
             size = 0
             with target.open("wb") as out:
                 while block := answer.read1(_BLOCK_BYTES, decode_content=False):
                     size += len(block)
                     if size > most_bytes or clock_s() > until_s:
-                        raise _too_much(shown, most_bytes, most_seconds)
+                        raise _too_much(name, most_bytes, most_seconds)
                     out.write(block)
             return target, _modified_ns(answer.headers.get("Last-Modified"))
         finally:
             answer.close()
     except HTTPError as error:
         raise SourceUnreadable(
-            f"{shown}: does not answer ({type(error).__name__}): check the line and the address",
-            vi=f"{shown}: không trả lời; hãy kiểm tra đường truyền và địa chỉ",
+            f"{name}: does not answer ({type(error).__name__}): check the line and the address",
+            vi=f"{name}: không trả lời; hãy kiểm tra đường truyền và địa chỉ",
         ) from error
     except OSError as error:
         kind = DiskFull if error.errno in FULL else StorageTrouble
@@ -102,7 +103,7 @@ def _checked(address: str, allowed: Collection[str]) -> SplitResult:
         place = urlsplit(address)
         port = place.port
     except ValueError as error:
-        raise _not_allowed(address[:80]) from error
+        raise _not_allowed(shown(address)[:80]) from error
     host = (place.hostname or "").lower()
     named = {one.strip().lower() for one in allowed if one.strip()}
     usual = {"http": 80, "https": 443}.get(place.scheme)
@@ -128,27 +129,27 @@ def _modified_ns(header: str | None) -> int | None:
         return None
 
 
-def _not_allowed(shown: str) -> SourceUnreadable:
+def _not_allowed(name: str) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{shown}: this host may not be asked: an administrator lists hosts in FLYCAM_LAYER_HOSTS",
-        vi=f"{shown}: chưa được phép; quản trị viên ghi tên máy chủ vào FLYCAM_LAYER_HOSTS",
+        f"{name}: this host may not be asked: an administrator lists hosts in FLYCAM_LAYER_HOSTS",
+        vi=f"{name}: chưa được phép; quản trị viên ghi tên máy chủ vào FLYCAM_LAYER_HOSTS",
     )
 
 
-def _refused(shown: str, status: int) -> SourceUnreadable:
+def _refused(name: str, status: int) -> SourceUnreadable:
     if 300 <= status < 400:
         return SourceUnreadable(
-            f"{shown}: sends on to another address ({status}), which is not followed: give the last address",
-            vi=f"{shown}: chuyển sang địa chỉ khác ({status}), flycam không theo; hãy ghi địa chỉ cuối cùng",
+            f"{name}: sends on to another address ({status}), which is not followed: give the last address",
+            vi=f"{name}: chuyển sang địa chỉ khác ({status}), flycam không theo; hãy ghi địa chỉ cuối cùng",
         )
     return SourceUnreadable(
-        f"{shown}: answers {status}: check the address with its owner",
-        vi=f"{shown}: trả lời {status}; hãy hỏi lại đơn vị chủ quản về địa chỉ này",
+        f"{name}: answers {status}: check the address with its owner",
+        vi=f"{name}: trả lời {status}; hãy hỏi lại đơn vị chủ quản về địa chỉ này",
     )
 
 
-def _too_much(shown: str, most_bytes: int, most_seconds: float) -> SourceUnreadable:
+def _too_much(name: str, most_bytes: int, most_seconds: float) -> SourceUnreadable:
     return SourceUnreadable(
-        f"{shown}: over {most_bytes >> 20} MB, or longer than {most_seconds:.0f} s: ask its owner for less",
-        vi=f"{shown}: quá {most_bytes >> 20} MB, hoặc quá {most_seconds:.0f} giây; hãy xin tệp nhỏ hơn",
+        f"{name}: over {most_bytes >> 20} MB, or longer than {most_seconds:.0f} s: ask its owner for less",
+        vi=f"{name}: quá {most_bytes >> 20} MB, hoặc quá {most_seconds:.0f} giây; hãy xin tệp nhỏ hơn",
     )

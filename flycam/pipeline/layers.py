@@ -13,6 +13,7 @@ import shapely
 
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
 from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.address import shown
 from flycam.frame.agreement import agreed
 from flycam.frame.specialist import AHEAD_NS, LayerKind
 from flycam.geodata.layers import LayerFeature, LayerImport, Remark, read_layer
@@ -168,8 +169,8 @@ def _feature(number: int, one: LayerFeature, said_ns: int | None) -> LayerFeatur
 
 
 def _shown(source: str) -> str:
-    """A source without the query, which may hold a key."""
-    return source.partition("?")[0] if is_address(source) else Path(source).name
+    """A source without what its address may hold of a key; of a file its name."""
+    return shown(source) if is_address(source) else Path(source).name
 
 
 def _remarks(

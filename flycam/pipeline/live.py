@@ -27,7 +27,7 @@ from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
-from flycam.ingest.video import VideoSource, is_stream
+from flycam.ingest.video import VideoSource, is_stream, name_of
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
 from flycam.pipeline.known import withdrawals_said
@@ -337,7 +337,7 @@ def _nothing_laid(request: LiveRequest, laying: LiveLaying, dropped: Counter[str
     said, said_vi = left_out_said(dropped), left_out_said(dropped, "vi")
     first = next((error for _, error in laying.rejections.errors), None)
     why = f"; the first: {first}" if first else ""
-    name = Path(request.video).name
+    name = name_of(request.video)
     return OutsideTerrain(
         f"{name}: none of its pictures can be laid ({said or 'none was chosen'}){why}: check that the log is "
         "of this flight, and --clock-offset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 
@@ -14,6 +15,7 @@ TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
 _FIRST_LOOK_S, _LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
 _EVIDENCE = 1500  # motions remembered: two and a half minutes
 _LONGEST_WAIT_S = 60.0
+_JUMP_SIGMA_S = 0.1  # how well the least lateness of pictures tells where time goes on after a jump
 
 
 class LiveClock:
@@ -39,6 +41,9 @@ class LiveClock:
         self._meter = MotionMeter()
         self._motions: deque[Motion] = deque(maxlen=_EVIDENCE)
         self._began_s: float | None = None
+        self._since_s: float | None = None
+        self._jumps = 0
+        self._before_jump: ClockOffset | None = None
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
         self.offset = unknown_offset(around_s, reach_s)
@@ -52,7 +57,7 @@ class LiveClock:
         """What was seen of the video before any picture came here."""
         self._motions.extend(motions)
         if self._motions and not self._is_fixed:
-            self._began_s = self._motions[0].first_s
+            self._began_s = self._since_s = self._motions[0].first_s
             self._look_at(self._motions[-1].second_s)
 
     def add(self, picture: VideoPicture) -> None:
@@ -60,12 +65,18 @@ class LiveClock:
         if self._is_fixed:
             return
         now_s = picture.pts_ns / 1e9
+        if picture.jumps != self._jumps:
+            self._jumps = picture.jumps
+            self._forget(picture.pts_ns)
         self._began_s = now_s if self._began_s is None else self._began_s
+        self._since_s = now_s if self._since_s is None else self._since_s
         motion = self._meter.add(now_s, picture.pixels)
         if motion is not None:
             self._motions.append(motion)
-        every_s = _LOOK_SELDOM_S if self.offset.is_known else _LOOK_EVERY_S
-        if now_s - self._began_s >= _FIRST_LOOK_S and now_s - self._looked_s >= every_s:
+        is_seen = self.offset.is_known and self._before_jump is None
+        every_s = _LOOK_SELDOM_S if is_seen else _LOOK_EVERY_S
+        sees_enough = now_s - self._since_s >= _FIRST_LOOK_S or now_s - self._began_s >= _LONGEST_WAIT_S
+        if sees_enough and now_s - self._looked_s >= every_s:
             self._look_at(now_s)
 
     def settle(self) -> None:
@@ -73,6 +84,17 @@ class LiveClock:
         if not self._is_fixed:
             self._look()
         self._is_fixed = self.is_settled = True
+
+    def _forget(self, pts_ns: int) -> None:
+        """The video's time has jumped: what was seen before tells nothing of the clock from here on. Its
+        offset stands until another is known, as well as anything is known of it."""
+        self._motions.clear()
+        self._meter = MotionMeter()
+        self._since_s = None
+        if self.offset.is_known:
+            sigma_s = math.hypot(self.offset.sigma_s, _JUMP_SIGMA_S)
+            self._before_jump = ClockOffset(self.log_s(pts_ns) - pts_ns / 1e9, sigma_s, pts_ns / 1e9)
+            self.offset = self._before_jump
 
     def _look_at(self, now_s: float) -> None:
         """Estimate at a moment of the video; waiting longer than the longest wait is no use."""
@@ -84,7 +106,9 @@ class LiveClock:
     def _look(self) -> None:
         """Estimate from the motions remembered."""
         motions = list(self._motions)
-        self.offset = estimate_offset(motions, self._told(), self._interior, self._around_s, self._reach_s)
+        found = estimate_offset(motions, self._told(), self._interior, self._around_s, self._reach_s)
+        if found.is_known or self._before_jump is None:
+            self.offset, self._before_jump = found, None
 
     def log_s(self, pts_ns: int) -> float:
         """A picture's time on the log's clock."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import CalibrationMissing, OptionUnusable, SourceUnreadable
+from flycam.frame.address import shown
 from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.camera import scaled
@@ -18,7 +19,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.mavlink_link import MavlinkLink, is_link, key_of
 from flycam.ingest.photos import sha256_of
 from flycam.ingest.steady_clock import SteadyClock
-from flycam.ingest.video import VideoSource, is_stream, says_drill
+from flycam.ingest.video import VideoSource, is_stream, name_of, says_drill
 from flycam.ingest.video_log import read_video_log
 from flycam.ingest.video_poses import VideoPoses
 from flycam.ingest.video_recording import RecordingOrder
@@ -72,11 +73,10 @@ def open_given(
     """The video and what tells where it was filmed: both recorded, or both live."""
     has_link = is_link(request.telemetry)
     if has_link != is_stream(request.video):
+        given = f"--video {shown(request.video)} --telemetry {shown(request.telemetry)}"
         raise OptionUnusable(
-            f"--video {request.video} --telemetry {request.telemetry}: one is live, the other recorded: give "
-            "a stream with a link, or two files",
-            vi=f"--video {request.video} --telemetry {request.telemetry}: một bên trực tiếp, một bên đã ghi; "
-            "hãy đưa cả hai trực tiếp hoặc cả hai tệp",
+            f"{given}: one is live, the other recorded: give a stream with a link, or two files",
+            vi=f"{given}: một bên trực tiếp, một bên đã ghi; hãy đưa cả hai trực tiếp hoặc cả hai tệp",
         )
     terrain_at = TerrainLookup(dems) if dems else None
     if not has_link:
@@ -95,7 +95,7 @@ def open_given(
 def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrientation, work_crs: str) -> Film:
     """What is the same for every picture; a stream has its address and beginning for an id."""
     if source.is_stream:
-        stream_id = hashlib.sha256(f"{request.video}|{source.began_ns}".encode()).hexdigest()
+        stream_id = hashlib.sha256(f"{source.name}|{source.began_ns}".encode()).hexdigest()
         name = stream_name(source.began_ns)
     else:
         stream_id, name = sha256_of(Path(request.video)), Path(request.video).name
@@ -162,8 +162,8 @@ def camera_of(request: LiveRequest, poses: VideoPoses, size_px: tuple[int, int])
     hfov_deg = request.hfov_deg if request.hfov_deg is not None else float(np.median(stated or [np.nan]))
     if not np.isfinite(hfov_deg):
         raise CalibrationMissing(
-            f"{Path(request.video).name}: nothing says what lens filmed it: give --camera or --hfov",
-            vi=f"{Path(request.video).name}: chưa biết ống kính; hãy đưa --camera hoặc --hfov",
+            f"{name_of(request.video)}: nothing says what lens filmed it: give --camera or --hfov",
+            vi=f"{name_of(request.video)}: chưa biết ống kính; hãy đưa --camera hoặc --hfov",
         )
     source = "operator:--hfov" if request.hfov_deg is not None else "telemetry:hfov"
     try:

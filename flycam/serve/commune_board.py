@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated
 
@@ -10,7 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
 from flycam.errors import InputUnusable
-from flycam.frame.flight import FlightState
+from flycam.frame.flight import Flight, FlightState
 from flycam.frame.moment import ns_of
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
@@ -36,34 +37,43 @@ def board(
     """The communes in force on a date (those of today where none is known for it), as an event stands.
 
     `imaged_pct` null: not flown. `changes` null: nobody has said yet what changed there. With `until`
-    (without a zone it is Vietnam's) only flights count whose last picture was taken by then.
-    `aloft` names flights in the air over a commune.
+    (without a zone it is Vietnam's) only flights count whose last picture was taken by then, marks as they
+    stood then. `under_way` names flights over a commune that had begun by then and were not over: whether
+    they had imaged it yet is not told, so it is not to be called unflown. `aloft` names flights in the air
+    over a commune now: of an earlier time none.
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
-    flown = _flown(request, catalog, event_id, None if until is None else _end_ns(until))
-    marks = catalog.marks.current(event_id)
-    rows = commune_board(communes, flown, marks, _aloft(sky, event_id))
+    until_ns = None if until is None else _end_ns(until)
+    flights = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
+    over, begun = _by_then(flights, until_ns)
+    rows = commune_board(
+        communes,
+        [_flown(request, catalog, one) for one in over],
+        catalog.marks.current(event_id, until_ns=until_ns),
+        _aloft(sky, event_id) if until_ns is None else {},
+        [_flown(request, catalog, one) for one in begun],
+    )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
 
 
-def _flown(request: Request, catalog: Catalog, event_id: str, until_ns: int | None) -> list[FlownGround]:
-    flights = [
-        one
-        for one in catalog.flights.flights(event_id)
-        if one.state is not FlightState.WITHDRAWN and (until_ns is None or one.last_ns <= until_ns)
-    ]
-    return [
-        FlownGround(
-            flight_id=one.flight_id,
-            last_ns=one.last_ns,
-            work_crs=one.work_crs,
-            outline_wkb=outline_on_show(request, catalog, one),
-            coverage=catalog.boundaries.coverage(one.flight_id),
-        )
-        for one in flights
-    ]
+def _by_then(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
+    """Flights whose last picture was taken by a time (None: now), and those that were under way then."""
+    if until_ns is None:
+        return list(flights), []
+    begun = [one for one in flights if one.first_ns <= until_ns]
+    return [one for one in begun if one.last_ns <= until_ns], [one for one in begun if one.last_ns > until_ns]
+
+
+def _flown(request: Request, catalog: Catalog, flight: Flight) -> FlownGround:
+    return FlownGround(
+        flight_id=flight.flight_id,
+        last_ns=flight.last_ns,
+        work_crs=flight.work_crs,
+        outline_wkb=outline_on_show(request, catalog, flight),
+        coverage=catalog.boundaries.coverage(flight.flight_id),
+    )
 
 
 def _aloft(sky: Sky, event_id: str) -> dict[str, tuple[float, float]]:
@@ -106,4 +116,5 @@ def _row(row: CommuneRow) -> Json:
         "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
         "changes": None,
         "aloft": row.aloft,
+        "under_way": row.under_way,
     }

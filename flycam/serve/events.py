@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
@@ -52,14 +52,16 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     def hear(moved: Moved) -> None:
         loop.call_soon_threadsafe(lambda: None if news.full() else news.put_nowait(moved))
 
-    stop, presented = follower.listen(hear), _Presented(request.app.state.meeting)
-    known = await asyncio.to_thread(_watch_all, catalog, follower)
-    board: Board = request.app.state.board
-    stamps = await asyncio.to_thread(board.look)
-    flying: object = frozenset()
-    said_s = followed_s = loop.time()
-    pace_s = services.follow_s
-    try:
+    with ExitStack() as leaving:  # whatever ends the stream, also before its first word
+        leaving.callback(follower.listen(hear))
+        presented = _Presented(request.app.state.meeting)
+        leaving.callback(presented.stop)
+        known = await asyncio.to_thread(_watch_all, catalog, follower)
+        board: Board = request.app.state.board
+        stamps = await asyncio.to_thread(board.look)
+        flying: object = frozenset()
+        said_s = followed_s = loop.time()
+        pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
         while not services.stopping.is_set() and door.visitor(request.scope["headers"]) is not None:
             async for word in presented.words(pace_s):
@@ -72,19 +74,19 @@ async def _stream(request: Request) -> AsyncIterator[str]:
             pace_s = min(services.follow_s, LOOK_S) if is_up else services.follow_s
             if (flies := news_of(seen, now_s)) != flying:
                 flying = flies
-                words.append(_event("airborne", [in_words(one, now_s) for one in seen]))
+                words.append(event_words("airborne", [in_words(one, now_s) for one in seen]))
             if loop.time() - followed_s >= services.follow_s - _SOON_S:
                 followed_s = loop.time()
                 now = await asyncio.to_thread(_watch_all, catalog, follower)
                 if now != known:
                     known = now
-                    words.append(_event("flights", {}))
+                    words.append(event_words("flights", {}))
                 newer = await asyncio.to_thread(board.look)
-                words += [_event(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
+                words += [event_words(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             while not news.empty():
-                words.append(_event("tiles", _words(news.get_nowait())))
+                words.append(event_words("tiles", _words(news.get_nowait())))
             if words:
                 said_s = loop.time()
             elif loop.time() - said_s >= _KEEP_ALIVE_S:
@@ -92,9 +94,6 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words.append(": still here\n\n")
             for one in words:
                 yield one
-    finally:
-        stop()
-        presented.stop()
 
 
 class _Presented:
@@ -113,7 +112,7 @@ class _Presented:
             self._turned.clear()
             if (shown := self._meeting.look()) is not self._told:
                 self._told = shown
-                yield _event("meeting", meeting_in_words(shown))
+                yield event_words("meeting", meeting_in_words(shown))
             left_s = until_s - self._loop.time()
             if left_s <= 0:
                 return
@@ -121,8 +120,9 @@ class _Presented:
                 await asyncio.wait_for(self._turned.wait(), left_s)
 
 
-def _event(name: str, data: object) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+def event_words(name: str, data: object) -> str:
+    """In ASCII: nothing that the data hold ends the line, or cannot be sent and ends everybody's stream."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
 
 
 def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:

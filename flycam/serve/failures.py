@@ -127,7 +127,7 @@ def payload(error: Exception, language: str) -> tuple[int, dict[str, str]]:
 def answer_to(error: Exception, scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
     """ASGI messages for an error, for the route that stands before the framework."""
     status, body = payload(error, language_of(scope["query_string"]))
-    data = json.dumps(body, ensure_ascii=False).encode()
+    data = _spelled(body)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(data)).encode()),
@@ -149,6 +149,17 @@ def denied(scope: MutableMapping[str, Any]) -> tuple[Message, Message]:
     return answer_to(sign_in_required(scope["headers"]), scope)
 
 
+def _spelled(body: Mapping[str, str]) -> bytes:
+    """JSON that can always be sent: half letters of UTF-16, which requests may hold and sentences repeat, as
+    the escapes that they came in."""
+    return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+class _Said(JSONResponse):
+    def render(self, content: Mapping[str, str]) -> bytes:
+        return _spelled(content)
+
+
 def install(app: FastAPI) -> None:
     """Let the framework answer every error from the one table."""
 
@@ -157,10 +168,10 @@ def install(app: FastAPI) -> None:
         if isinstance(error, RequestValidationError):
             where = "; ".join(_wrong(one, language) for one in error.errors())
             body = {"error": "BadRequest", "message": f"{words('bad_request', language)}: {where}"}
-            return JSONResponse(body, 422)
+            return _Said(body, 422)
         if isinstance(error, HTTPException):
             key = "no_page" if error.status_code == 404 else "bad_request"
-            return JSONResponse({"error": "Http", "message": words(key, language)}, error.status_code)
+            return _Said({"error": "Http", "message": words(key, language)}, error.status_code)
         status, body = payload(error, language)
         if status == 500:
             _LOG.error("%s %s", request.method, request.url.path, exc_info=error)
@@ -169,7 +180,7 @@ def install(app: FastAPI) -> None:
             headers["Retry-After"] = str(error.wait_s)
         if isinstance(error, Refused):
             headers.update(error.headers)
-        return JSONResponse(body, status, headers=headers)
+        return _Said(body, status, headers=headers)
 
     for kind in (FlycamError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, respond)

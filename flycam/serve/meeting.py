@@ -1,13 +1,15 @@
 """`/api/meeting`: who presents, and what everybody who follows looks at. Told at once by `/events`.
 
 It is of this moment and of this server only: nothing of it is kept. A presenter's page says every few seconds
-that it is there; when it has been silent for long, nobody presents any more.
+that it is there; when it has been silent for long, nobody presents any more. Who presents is an account with
+its page: the page's word alone, which all who follow are told, makes nobody the presenter.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -15,6 +17,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
+from flycam.catalog.records import Role
 from flycam.errors import InputUnusable, StoreConflict
 from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
@@ -24,10 +27,12 @@ from flycam.serve.wording import Json
 
 router = APIRouter()
 
-GONE_S = 60.0
-"""After so long without a word of the presenter's page the presentation is over."""
+GONE_S = 150.0
+"""After so long without a word of the presenter's page the presentation is over. Browsers let a page that is
+hidden speak once a minute: one such word may be lost."""
 
 _MOST_LETTERS = 8000
+_NO_LETTERS = frozenset({"Cc", "Cs"})  # control characters; half a letter of UTF-16, which no UTF-8 spells
 Word = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
 Degrees = Annotated[float, Field(ge=-180.0, le=180.0)]
 
@@ -50,6 +55,10 @@ class Shown:
     view: Mapping[str, str]
     bounds: tuple[float, float, float, float]
 
+    def is_of(self, who: str, screen: str) -> bool:
+        """Whether this is what an account shows on a screen of its own."""
+        return (self.presenter, self.screen) == (who, screen)
+
 
 class Meeting:
     """The one presentation of a server. Safe to use from several threads."""
@@ -65,9 +74,7 @@ class Meeting:
     def look(self) -> Shown | None:
         """What is presented now; None: nothing."""
         with self._lock:
-            if self._shown is not None and self._clock_s() - self._heard_s > GONE_S:
-                self._shown = None
-            return self._shown
+            return self._now()
 
     def show(
         self,
@@ -78,38 +85,50 @@ class Meeting:
         *,
         take: bool,
     ) -> tuple[Shown, bool]:
-        """Show a view; (what is shown now, whether another screen presented until now).
+        """Show a view; (what is shown now, whether until now nobody presented, or another did).
 
-        Raises StoreConflict where another screen presents and it is not taken from it.
+        Another is another account, and another screen of the same. Raises StoreConflict where another
+        presents and it is not taken over.
         """
-        before = self.look()
         with self._lock:
-            is_other = before is not None and before.screen != screen
-            if before is not None and is_other and not take:
+            before = self._now()
+            is_same = before is not None and before.is_of(who, screen)
+            if before is not None and not is_same and not take:
                 raise StoreConflict(
                     f"{before.presenter} presents now; take over first",
                     vi=f"{before.presenter} đang trình bày; hãy bấm nhận trình bày trước",
                 )
             self._heard_s = self._clock_s()
-            if before is not None and not is_other and (before.view, before.bounds) == (view, bounds):
+            if before is not None and is_same and (before.view, before.bounds) == (view, bounds):
                 return before, False
             self._version += 1
-            began = self._clock_ns() if before is None or is_other else before.since_ns
-            self._shown = Shown(
-                version=self._version, presenter=who, screen=screen, since_ns=began, view=view, bounds=bounds
+            shown = self._shown = Shown(
+                version=self._version,
+                presenter=who,
+                screen=screen,
+                since_ns=before.since_ns if before is not None and is_same else self._clock_ns(),
+                view=view,
+                bounds=bounds,
             )
-            shown = self._shown
         self._tell()
-        return shown, is_other or before is None
+        return shown, not is_same
 
-    def end(self, screen: str) -> bool:
-        """Whether this screen presented until now; nobody does then."""
+    def end(self, who: str, screen: str, *, for_another: bool = False) -> bool:
+        """Whether this screen of theirs presented until now, or somebody's for whom they may end it; nobody
+        does then."""
         with self._lock:
-            if self._shown is None or self._shown.screen != screen:
+            shown = self._now()
+            if shown is None or shown.screen != screen or not (for_another or shown.presenter == who):
                 return False
             self._shown = None
         self._tell()
         return True
+
+    def _now(self) -> Shown | None:
+        """What is presented, with the lock held."""
+        if self._shown is not None and self._clock_s() - self._heard_s > GONE_S:
+            self._shown = None
+        return self._shown
 
     def listen(self, listener: Callable[[], object]) -> Callable[[], None]:
         """Call `listener` when something else is shown; returns what ends it."""
@@ -158,6 +177,14 @@ def present(view: View, meeting: MeetingHere, visitor: Presenter, request: Reque
         raise InputUnusable(
             "view: too long for a view of the map", vi="view: quá dài cho một góc nhìn bản đồ"
         )
+    for word, said in view.view.items():
+        if any(unicodedata.category(letter) in _NO_LETTERS for letter in said):
+            raise InputUnusable(
+                f"view.{word}: holds characters that no address of a page has (control characters, half "
+                "letters); present again from the map's page",
+                vi=f"view.{word}: có ký tự không hợp lệ trong địa chỉ trang (ký tự điều khiển hoặc ký tự "
+                "hỏng); hãy trình bày lại từ trang bản đồ",
+            )
     shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
     if is_new:
         _on_record(request, visitor.name, "presents", view.screen)
@@ -171,8 +198,9 @@ def end(
     request: Request,
     screen: Annotated[str, Query(min_length=8, max_length=40)],
 ) -> dict[str, bool]:
-    """End the presentation of a screen; nothing happens where another presents by now."""
-    ended = meeting.end(screen)
+    """End one's own presentation on a screen, an administrator anybody's; nothing happens where another
+    presents by now."""
+    ended = meeting.end(visitor.name, screen, for_another=visitor.may(Role.ADMIN))
     if ended:
         _on_record(request, visitor.name, "presents no more", screen)
     return {"ended": ended}

@@ -9,6 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
+from flycam.frame.address import shown
 from flycam.frame.moment import iso
 from flycam.frame.specialist import is_stale, stale_after_s
 from flycam.pipeline.fetching import is_address
@@ -68,7 +69,7 @@ def _in_words(layer: LayerRecord, now_ns: int) -> Json:
         "kind": layer.kind.value,
         "owner": layer.owner or None,
         # neither the folders of this machine nor a key in an address is anybody's business
-        "source": layer.source.partition("?")[0] if is_address(layer.source) else Path(layer.source).name,
+        "source": shown(layer.source) if is_address(layer.source) else Path(layer.source).name,
         "valid": iso_or_none(layer.valid_ns),
         "stale": is_stale(layer.valid_ns, now_ns, has_status=layer.has_status),
         "stale_after_s": stale_after_s(has_status=layer.has_status),

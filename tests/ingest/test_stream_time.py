@@ -47,6 +47,37 @@ def test_an_encoder_that_begins_anew_or_leaps_ahead_loses_no_picture() -> None:
         assert (np.diff(at) > 0.0).all()
 
 
+@given(
+    st.floats(1.5, 600.0),
+    st.floats(0.0, 0.2),
+    st.integers(1, 30),
+    st.integers(0, 2**32 - 1),
+)
+def test_a_pause_that_the_encoder_does_not_count_is_found_within_seconds(
+    pause_s: float, jitter_s: float, fps: int, seed: int
+) -> None:
+    """A pause of 5 s would date all later pictures 5 s too early: 50 m at 10 m/s."""
+    pts = np.arange(0.0, 40.0, 1.0 / fps)
+    late_s = jitter_s * np.random.default_rng(seed).random(len(pts))
+    taken = pts + np.where(pts > 20.0, pause_s, 0.0)
+    at, jumps = dated(list(pts), list(np.maximum.accumulate(taken + late_s)))
+    assert jumps == 1
+    known = (pts <= 20.0) | (pts > 27.5)
+    np.testing.assert_allclose(np.array(at)[known], taken[known], atol=2.0 * jitter_s + 1e-6)
+    assert (np.diff(at) > 0.0).all()
+
+
+@given(st.floats(0.5, 20.0), st.floats(1.3, 30.0), st.integers(5, 30))
+def test_a_stall_that_the_link_catches_up_is_no_jump_however_slowly(
+    stall_s: float, times_faster: float, fps: int
+) -> None:
+    pts = np.arange(0.0, 30.0 + 2.0 * stall_s * times_faster / (times_faster - 1.0), 1.0 / fps)
+    held = 20.0 + stall_s + (pts - 20.0) / times_faster
+    at, jumps = dated(list(pts), list(np.where(pts > 20.0, np.maximum(held, pts), pts)))
+    assert jumps == 0
+    np.testing.assert_allclose(at, pts, atol=1e-6)
+
+
 def test_pictures_a_little_out_of_order_are_no_jump() -> None:
     at, jumps = dated([0.0, 0.3, 0.1, 0.2, 0.6, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
     assert jumps == 0

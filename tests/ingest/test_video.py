@@ -16,7 +16,7 @@ import pytest
 
 from flycam.errors import SourceUnreadable
 from flycam.ingest.latest import Latest
-from flycam.ingest.video import VideoSource, creation_ns, is_stream
+from flycam.ingest.video import VideoPicture, VideoSource, creation_ns, is_stream
 from tests.ingest import streaming
 
 
@@ -184,6 +184,46 @@ def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(fil
     assert source.health.dropped["pts_backwards"] < 10
     assert (np.diff(times) > 0).all() and np.diff(times).max() < 20e9
     assert any("jumped" in english for english, _ in source.health.remarks)
+
+
+@pytest.mark.slow
+def test_a_stream_whose_encoder_paused_is_timed_by_its_arrival_again(film: Path, tmp_path: Path) -> None:
+    """Five seconds without a picture, which the stream's own time does not count."""
+    port = streaming.free_port(socket.SOCK_DGRAM)
+    long = streaming.write_film(film.parent / "twelve.mp4", pictures=360)
+    sent = streaming.as_transport_stream(long, tmp_path / "twelve.ts").read_bytes()
+    pieces = [sent[at : at + 1316] for at in range(0, len(sent), 1316)]
+    over = threading.Event()
+
+    def send() -> None:
+        began_s = time.monotonic()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for n, piece in enumerate(pieces):
+                share = n / len(pieces)
+                at_s = began_s + 12.0 * share + (5.0 if share > 0.3 else 0.0)
+                if over.wait(max(0.0, at_s - time.monotonic())):
+                    return
+                out.sendto(piece, ("127.0.0.1", port))
+
+    sender = threading.Timer(1.0, send)
+    sender.start()
+    seen: list[VideoPicture] = []
+    with VideoSource(f"udp://127.0.0.1:{port}", stall_s=60.0) as source:
+        guard = threading.Timer(60.0, source.stop)
+        guard.start()
+        for picture in source.pictures():
+            seen.append(picture)
+            if picture.jumps and seen[-31].jumps:
+                break
+        guard.cancel()
+        over.set()
+        sender.join()
+        assert source.health.connections == 1
+    assert (seen[0].jumps, seen[-1].jumps) == (0, 1)
+    late_s = np.array([one.arrived_ns / 1e9 - one.pts_ns / 1e9 for one in seen])
+    before, after = late_s[:60], late_s[[one.jumps == 1 for one in seen]]
+    assert abs(np.median(after) - np.median(before)) < 0.5
+    assert any("stood still" in english for english, _ in source.health.remarks)
 
 
 def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: Path) -> None:

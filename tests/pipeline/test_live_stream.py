@@ -21,7 +21,7 @@ from flycam.drill.truth import read_truth
 from flycam.drill.video import VideoDrillReport, write_video_drill
 from flycam.drill.video_course import VideoPlan
 from flycam.drill.video_stream import stream_drill
-from flycam.errors import OptionUnusable, PositionMissing
+from flycam.errors import FlycamError, OptionUnusable, PositionMissing
 from flycam.frame.flight import FlightState
 from flycam.frame.frame import picture_name
 from flycam.ingest.pixels import open_pixels
@@ -35,6 +35,7 @@ from tests.ingest.streaming import free_port, rtsp_server
 
 _SECONDS, _FPS = 30.0, 10
 
+_SECRET = "mat-khau-9f2c"
 _SEEN = 150  # pictures of a stream, after which it is left: however long a busy machine takes to open it
 
 
@@ -167,6 +168,61 @@ def test_a_radio_on_a_serial_line_tells_of_a_stream(
         os.close(end)
     assert report.flight.state is FlightState.READY and report.used >= 3
     assert not {"damaged", "noise"} & set(report.dropped)
+
+
+@pytest.mark.slow
+def test_the_password_of_a_camera_is_told_and_kept_nowhere(
+    exact_film: VideoDrillReport, make_house: Callable[..., House]
+) -> None:
+    house, over = make_house(exact_film), threading.Event()
+    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
+    link_port = free_port(socket.SOCK_DGRAM)
+    with rtsp_server(exact_film.video, free_port()) as url:
+        began_s = time.monotonic()
+        sender = threading.Thread(
+            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 1.0, start_s, over)
+        )
+        sender.start()
+        request = LiveRequest(
+            video=f"{url.replace('rtsp://', f'rtsp://admin:{_SECRET}@')}?key={_SECRET}",
+            telemetry=f"udp://gcs:{_SECRET}@127.0.0.1:{link_port}",
+            camera=exact_film.camera,
+            is_drill=True,
+            clock_offset_s=0.0,
+        )
+        came: list[int] = []
+        report = live(
+            house.workspace,
+            request,
+            Labels(),
+            lambda _, done, __: came.append(done),
+            lambda: (came[-1] if came else 0) > _SEEN or time.monotonic() > began_s + 60.0,
+        )
+        over.set()
+        sender.join(10.0)
+    assert report.used >= 3
+    assert _SECRET not in repr(report)
+    kept = [one for one in house.root.rglob("*") if one.is_file()]
+    assert kept and not [one for one in kept if _SECRET.encode() in one.read_bytes()]
+
+
+def test_the_password_of_a_camera_that_does_not_answer_is_not_said(
+    exact_film: VideoDrillReport, make_house: Callable[..., House], capfd: pytest.CaptureFixture[str]
+) -> None:
+    house = make_house(exact_film)
+    given = [
+        (f"rtsp://admin:{_SECRET}@127.0.0.1:{free_port()}/live?key={_SECRET}", "udp://127.0.0.1:0"),
+        (f"rtsp://admin:{_SECRET}@127.0.0.1:1/live", str(exact_film.subtitles)),
+        (f"rtsps://admin:{_SECRET}@127.0.0.1:1/live", str(exact_film.subtitles)),
+        ("rtsp://127.0.0.1:1/live", f"tcp://gcs:{_SECRET}@127.0.0.1"),
+        ("rtsp://127.0.0.1:1/live", f"tcp://gcs:{_SECRET}@127.0.0.1:1"),
+    ]
+    for video, telemetry in given:
+        request = LiveRequest(video=video, telemetry=telemetry, camera=exact_film.camera)
+        with pytest.raises(FlycamError, match=r"127\.0\.0\.1|live") as raised:
+            live(house.workspace, request, Labels())
+        assert _SECRET not in f"{raised.value} {raised.value.vi}"
+    assert _SECRET not in "".join(capfd.readouterr())
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ import shapely
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.airborne import Airborne, Phase
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.moment import iso
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.serve.services import Services
@@ -135,6 +136,30 @@ def test_of_an_earlier_time_only_what_was_taken_by_then_counts(url: str, house: 
     then = _rows(url, event=REAL, until=older["last"])
     assert {row["newest_flight"] for row in then.values()} == {None, house.before}
     assert all(row["imaged_pct"] is None for row in _rows(url, event=REAL, until="2024-01-01").values())
+
+
+def test_of_an_earlier_time_nobody_is_in_the_air_now_and_marks_are_as_they_stood(
+    url: str, house: World
+) -> None:
+    """A commune may have had its mark done, and an aircraft come, since."""
+    lines = house.workspace.catalog.marks.current(REAL)
+    written = iso(min(one.at_ns for one in lines) - 10**9)
+    then = _rows(url, event=REAL, until=written)
+    assert [row["aloft"] for row in then.values() if row["aloft"]] == []
+    assert then["Bản Xa"]["marks"] == {}
+    assert _rows(url, event=REAL, until="2100-01-01")["Bản Xa"]["marks"] == {"rescue": 2}
+
+
+def test_a_flight_under_way_at_an_earlier_time_is_told_apart_from_none(url: str, house: World) -> None:
+    one = house.workspace.catalog.flights.flight(house.before)
+    then = _rows(url, event=REAL, until=iso((one.first_ns + one.last_ns) // 2))
+    flown = {row["code"] for row in _rows(url, event=REAL, until=iso(one.last_ns)).values() if row["flights"]}
+    assert {row["code"] for row in then.values() if row["under_way"] == [house.before]} == flown != set()
+    assert all(row["imaged_pct"] is None for row in then.values())
+    for until in (iso(one.first_ns - 10**9), iso(one.last_ns)):
+        rows = _rows(url, event=REAL, until=until).values()
+        assert not any(house.before in row["under_way"] for row in rows)
+    assert not any(row["under_way"] for row in _rows(url, event=REAL).values())
 
 
 def test_a_flight_that_was_not_measured_counts_by_its_outline(tmp_path: Path) -> None:

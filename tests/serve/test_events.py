@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from flycam.errors import CatalogUnavailable
+from flycam.serve.events import _stream, event_words
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.test_tiles import TILE, write
@@ -45,3 +53,54 @@ def test_a_new_mosaic_is_told(tmp_path: Path) -> None:
         write(workspace, 100, 10)
         while next(lines) != "event: flights":
             pass
+
+
+@given(st.text(st.characters(), max_size=20))
+@example("\ud800 \u2028 Yên Bình")
+def test_whatever_an_event_carries_can_be_sent_and_is_one_event(text: str) -> None:
+    sent = event_words("marks", {"said": text}).encode()
+    name, data, *rest = sent.decode().split("\n")
+    assert (name, rest) == ("event: marks", ["", ""])
+    assert json.loads(data.removeprefix("data: ")) == {"said": text}
+
+
+class _Heard:
+    """Counts who listens."""
+
+    def __init__(self) -> None:
+        self.listening = 0
+
+    def listen(self, _listener: object) -> Callable[[], None]:
+        self.listening += 1
+
+        def stop() -> None:
+            self.listening -= 1
+
+        return stop
+
+
+@pytest.mark.parametrize("failing", ["mosaics", "board"])
+def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str) -> None:
+    """A catalogue that is locked for a moment fails many screens, each of which comes again every 3 s."""
+    follower, meeting = _Heard(), _Heard()
+
+    def fail() -> list[object]:
+        raise CatalogUnavailable("locked")
+
+    mosaics = fail if failing == "mosaics" else list
+    catalog = SimpleNamespace(tiles=SimpleNamespace(mosaics=mosaics))
+    state = SimpleNamespace(
+        services=SimpleNamespace(workspace=SimpleNamespace(catalog=catalog), follow_s=1.0),
+        follower=follower,
+        meeting=meeting,
+        door=None,
+        sky=None,
+        board=SimpleNamespace(look=fail),
+    )
+
+    async def first_word() -> None:
+        await anext(_stream(SimpleNamespace(app=SimpleNamespace(state=state))))
+
+    with pytest.raises(CatalogUnavailable):
+        asyncio.run(first_word())
+    assert (follower.listening, meeting.listening) == (0, 0)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from flycam.catalog.records import Role
 from flycam.errors import StoreConflict
-from flycam.serve.meeting import GONE_S, Meeting
+from flycam.serve.meeting import GONE_S, Meeting, Shown
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
@@ -31,7 +31,12 @@ def _view(screen: str = ONE, **more: object) -> dict[str, object]:
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     workspace = make_workspace(tmp_path)
-    for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ANALYST), ("Hoa", Role.VIEWER)):
+    for name, role in (
+        ("Lan", Role.OPERATOR),
+        ("Minh", Role.ANALYST),
+        ("Hoa", Role.VIEWER),
+        ("Quan", Role.ADMIN),
+    ):
         add_account(workspace, name, role, f"{name}-token")
     return Services(workspace=workspace, follow_s=3600.0)
 
@@ -83,6 +88,47 @@ def test_one_presents_until_another_takes_over(url: str) -> None:
         assert lan.get("/api/meeting").json()["presenter"] == "Minh"
 
 
+def test_the_word_of_a_screen_makes_nobody_its_presenter(url: str, services: Services) -> None:
+    """All who follow are told it."""
+    with _as(url, "Lan") as lan, _as(url, "Minh") as minh, _as(url, "Quan") as admin:
+        lan.put("/api/meeting", json=_view())
+        told = minh.get("/api/meeting").json()["screen"]
+        assert minh.put("/api/meeting", json=_view(told, view={"map": "1/0/0"})).status_code == 409
+        assert minh.delete("/api/meeting", params={"screen": told}).json() == {"ended": False}
+        assert admin.get("/api/meeting").json()["view"] == {"map": "15/21.9/104.8"}
+        assert minh.put("/api/meeting", json=_view(told, take=True)).json()["presenter"] == "Minh"
+        assert admin.delete("/api/meeting", params={"screen": told}).json() == {"ended": True}
+    said = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
+    assert said == [("Lan", "presents"), ("Minh", "presents"), ("Quan", "presents no more")]
+
+
+def test_of_two_who_begin_at_once_one_presents() -> None:
+    """Both may have looked before either began."""
+    both = threading.Barrier(2)
+
+    class Looked(Meeting):
+        def look(self) -> Shown | None:
+            shown = super().look()
+            both.wait(5)
+            return shown
+
+    meeting = Looked(lambda: 0, lambda: 0.0)
+    refused: list[str] = []
+
+    def begin(who: str, screen: str) -> None:
+        try:
+            meeting.show(who, screen, {}, HERE, take=False)
+        except StoreConflict:
+            refused.append(who)
+
+    threads = [threading.Thread(target=begin, args=one) for one in (("Lan", ONE), ("Minh", OTHER))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(refused) == 1
+
+
 def test_followers_are_told_at_once_and_on_joining(url: str) -> None:
     """The log is looked at once an hour only here: a presenter's word does not wait for that."""
     with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
@@ -123,12 +169,38 @@ def _meetings(stream: httpx.Response) -> Iterator[dict | None]:
         {"bounds": [0, 0, 0]},
         {"bounds": [0, 0, 1e9, 0]},
         {"bounds": ["nan", 0, 0, 0]},
+        {"view": {"map": "15/21.9\n\nevent: tiles"}},
+        {"view": {"map": "\x00"}},
     ],
 )
 def test_what_is_no_view_is_refused(url: str, wrong: dict[str, object]) -> None:
     with _as(url, "Lan") as lan:
         assert lan.put("/api/meeting", json={**_view(), **wrong}).status_code == 422
         assert lan.get("/api/meeting").json() is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, 1], "view": {"title": "\ud800"}}',
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, 1], "view": {"\ud800": "x"}}',
+        rb'{"screen": "\udfff1111111", "bounds": [0, 0, 1, 1], "view": {}}',
+        rb'{"screen": "11111111", "bounds": [0, 0, 1, "\ud800"], "view": {}}',
+    ],
+)
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_half_a_letter_is_refused_and_nobodys_stream_ends(url: str, body: bytes, language: str) -> None:
+    """A lone surrogate is JSON, but no text that can be sent on."""
+    with _as(url, "Lan") as lan, _as(url, "Hoa") as hoa:
+        headers = {"Content-Type": "application/json"}
+        refused = lan.put("/api/meeting", params={"lang": language}, content=body, headers=headers)
+        assert refused.status_code == 422
+        assert refused.json()["message"]
+        assert hoa.get("/api/meeting").json() is None
+        lan.put("/api/meeting", json=_view())
+        with hoa.stream("GET", "/events") as stream:
+            told = next(_meetings(stream))
+            assert told is not None and told["presenter"] == "Lan"
 
 
 def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
@@ -144,10 +216,19 @@ def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
     meeting.show("Minh", OTHER, {}, HERE, take=False)
 
 
+def test_a_hidden_page_that_speaks_once_a_minute_goes_on_presenting_though_a_word_is_lost() -> None:
+    now_s = [0.0]
+    meeting = Meeting(lambda: 0, lambda: now_s[0])
+    for minutes in (1, 1, 2, 1):
+        meeting.show("Lan", ONE, {}, HERE, take=False)
+        now_s[0] += 60 * minutes + 5  # a busy machine wakes it later still
+        assert meeting.look() is not None
+
+
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([ONE, OTHER]),
+            st.sampled_from([("Lan", ONE), ("Lan", OTHER), ("Minh", ONE), ("Minh", OTHER)]),
             st.sampled_from(["show", "take", "end"]),
             st.dictionaries(st.sampled_from(["map", "event"]), st.text(max_size=2), max_size=2),
         ),
@@ -155,27 +236,30 @@ def test_a_presenter_who_is_silent_for_long_presents_no_more() -> None:
     )
 )
 def test_whatever_screens_do_one_presents_and_every_change_has_a_version_of_its_own(
-    deeds: list[tuple[str, str, dict[str, str]]],
+    deeds: list[tuple[tuple[str, str], str, dict[str, str]]],
 ) -> None:
     meeting = Meeting(lambda: 0, lambda: 0.0)
     told = []
     meeting.listen(lambda: told.append(meeting.look()))
-    presenting: str | None = None
+    presenting: tuple[str, str] | None = None
     view: dict[str, str] = {}
-    for screen, deed, asked in deeds:
+    for one, deed, asked in deeds:
         if deed == "end":
-            if meeting.end(screen):
-                assert presenting == screen
+            if meeting.end(*one):
+                assert presenting == one
                 presenting = None
+            else:
+                assert presenting != one
         else:
             try:
-                meeting.show(screen, screen, asked, HERE, take=deed == "take")
-                presenting, view = screen, asked
+                _, is_new = meeting.show(*one, asked, HERE, take=deed == "take")
+                assert is_new == (presenting != one), "every change of person is put on record"
+                presenting, view = one, asked
             except StoreConflict:
                 assert deed == "show"
-                assert presenting not in (None, screen)
+                assert presenting not in (None, one)
         shown = meeting.look()
-        assert (shown.screen if shown else None) == presenting
+        assert ((shown.presenter, shown.screen) if shown else None) == presenting
         assert shown is None or shown.view == view
     versions = [one.version for one in told if one is not None]
     assert versions == sorted(set(versions))

@@ -137,3 +137,11 @@ class BoardSuite:
         assert catalog.marks.current(None, (104.0, 21.0, 104.1, 22.0)) == []
         assert catalog.marks.current() == [drill, LINE]
         assert catalog.marks.stamp() == 4
+
+    def test_marks_are_told_as_they_stood_at_an_earlier_time(self, catalog: Catalog) -> None:
+        gone = replace(LINE, version=2, status=MarkStatus.REMOVED, at_ns=8)
+        later = replace(LINE, mark_id="mark-00000002", at_ns=7)
+        for line in (LINE, later, gone):
+            catalog.marks.append(line)
+        told = {until_ns: catalog.marks.current("e1", until_ns=until_ns) for until_ns in (4, 5, 7, 8)}
+        assert told == {4: [], 5: [LINE], 7: [later, LINE], 8: [later]}
