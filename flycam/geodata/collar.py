@@ -60,7 +60,7 @@ class Collar:
 
 
 def find_collar(source: rasterio.DatasetReader, bands: list[int]) -> Collar | None:
-    """The collar of an open picture of whole numbers; None without one, or where the file says what has data.
+    """The collar of an open picture of unsigned whole numbers; None without one, or if the file has a mask.
 
     bands  those that make its colour. Reads the picture once, only if a pixel of its rim is black or white.
     In pictures above 16 million pixels a cell that holds both collar and ground counts as collar.
