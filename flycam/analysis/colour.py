@@ -21,8 +21,8 @@ _LEAST_CELLS = 50
 _DARK_LIGHT = 40.0
 _LEAST_LIGHT = 20.0
 _LEAST_SPREAD = 0.02
-# of colour flights and aerial pictures under 0.5 % is pink, of pictures of an infrared camera 6 to 75 %
-_PINK, _MOST_PINK = 0.10, 0.10
+# of colour flights and pictures under 0.5 % is pink, of an infrared camera's flight some 40 % (6 to 75 %)
+_PINK, _MOST_PINK = 0.10, 0.25
 _BLUE = 0.12
 
 

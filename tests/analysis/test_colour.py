@@ -52,7 +52,7 @@ def test_infrared_in_place_of_red_is_told_from_colour(storm: ImagePair) -> None:
     ("picture", "fault"),
     [
         ("flights/seneca_fixed_wing/IMG_0450.jpg", ColourFault.UNREAL),
-        ("flights/seneca_fixed_wing/IMG_0448.jpg", ColourFault.UNREAL),
+        ("flights/seneca_fixed_wing/IMG_0449.jpg", ColourFault.UNREAL),
         ("flights/brighton_beach/DJI_0024.JPG", None),
         ("pairs/joplin_tornado/post/tile_31500-5137.tif", None),
         ("pairs/joplin_tornado/pre/tile_337-10160.tif", None),
@@ -64,6 +64,10 @@ def test_pictures_of_an_infrared_camera_and_of_others(
     bgr = cv2.imread(str(shared_data / picture), cv2.IMREAD_REDUCED_COLOR_4)
     rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     assert colour_fault(rgb, rgb.any(axis=2), 0.2) is fault
+
+
+def test_many_colours_are_colours() -> None:
+    assert colour_fault(GROUND, everywhere(GROUND), 0.25) is None
 
 
 def test_red_earth_all_over_is_a_colour() -> None:
