@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,28 @@ def test_infrared_in_place_of_red_is_told_from_colour(storm: ImagePair) -> None:
     near = cv2.convertScaleAbs(green, alpha=1.5)
     false_colour = cv2.merge([near, red, green])
     assert colour_fault(false_colour, storm.both_seen, storm.gsd_m) is ColourFault.UNREAL
+
+
+@pytest.mark.parametrize(
+    ("picture", "fault"),
+    [
+        ("flights/seneca_fixed_wing/IMG_0450.jpg", ColourFault.UNREAL),
+        ("flights/seneca_fixed_wing/IMG_0449.jpg", ColourFault.UNREAL),
+        ("flights/brighton_beach/DJI_0024.JPG", None),
+        ("pairs/joplin_tornado/post/tile_31500-5137.tif", None),
+        ("pairs/joplin_tornado/pre/tile_337-10160.tif", None),
+    ],
+)
+def test_pictures_of_an_infrared_camera_and_of_others(
+    shared_data: Path, picture: str, fault: ColourFault | None
+) -> None:
+    bgr = cv2.imread(str(shared_data / picture), cv2.IMREAD_REDUCED_COLOR_4)
+    rgb = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    assert colour_fault(rgb, rgb.any(axis=2), 0.2) is fault
+
+
+def test_many_colours_are_colours() -> None:
+    assert colour_fault(GROUND, everywhere(GROUND), 0.25) is None
 
 
 def test_red_earth_all_over_is_a_colour() -> None:
