@@ -6,7 +6,7 @@ import re
 
 import cv2
 import numpy as np
-from playwright.sync_api import Page
+from playwright.sync_api import Page, Route
 
 from flycam.geometry.grid import lonlat_to_mercator
 
@@ -23,6 +23,17 @@ def settled(page: Page) -> np.ndarray:
         before = now
     decoded = cv2.imdecode(np.frombuffer(before, np.uint8), cv2.IMREAD_COLOR)
     return decoded[..., ::-1]
+
+
+def hold(page: Page, glob: str) -> list[Route]:
+    """Requests of the page from now on, none of which is answered before the test does it."""
+    held: list[Route] = []
+
+    def keep(route: Route) -> None:
+        held.append(route)
+
+    page.route(glob, keep)
+    return held
 
 
 def click_map(page: Page, x: float = 0.5, y: float = 0.5) -> None:

@@ -10,14 +10,14 @@ from pathlib import Path
 import cv2
 import pytest
 import shapely
-from playwright.sync_api import Route, expect
+from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import settled, wait_for_zoom
+from tests.browser.pages import hold, settled, wait_for_zoom
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, make_world
 
@@ -130,8 +130,7 @@ def test_the_board_of_now_never_stands_beside_the_map_of_then(url: str, open_pag
     page = open_page(link=f"lang=vi&event={REAL}&tab=board", url=url)
     expect(page.locator(".board .not-flown")).to_have_count(1)
     expect(page.locator(".board-past")).to_be_hidden()
-    held: list[Route] = []
-    page.route("**/api/board**", held.append)
+    held = hold(page, "**/api/board**")
     page.locator(".moments .moment").first.click()
     expect(page.locator(".board-past")).to_have_text("Như lúc 20/08/2024 09:10")
     expect(page.locator(".board tbody")).to_have_text("Đang tải…")

@@ -9,12 +9,12 @@ import cv2
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import hold, settled
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, World, add_flight, colour_at, make_world
 
@@ -195,8 +195,7 @@ def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
     page = open_page(link=_link(world, "side", 50))
     after = page.locator(".after .compared-caption")
     expect(after).to_contain_text("10/09/2024 10:15")
-    held: list[Route] = []
-    page.route("**/api/pixel**", held.append)
+    held = hold(page, "**/api/pixel**")
     page.locator(".compare-choice.after select").select_option(value=world.before)
     expect(after).to_contain_text("đang xem…")
     expect(after).not_to_contain_text("10/09/2024 10:15")
@@ -299,8 +298,8 @@ def test_a_choice_in_hand_stays_while_flights_come(open_page: OpenPage, tmp_path
         expect(choice).not_to_contain_text("Chuyến mới")
         choice.blur()
         expect(choice).to_contain_text("Chuyến mới")
-        page.locator('[data-mode="swipe"]').click()
-        expect(page.locator('[data-mode="swipe"]')).to_be_focused()
+        page.locator('button[data-mode="swipe"]').click()
+        expect(page.locator('button[data-mode="swipe"]')).to_be_focused()
 
 
 def test_a_drill_is_compared_with_drills_only_and_says_so(open_page: OpenPage, world: World) -> None:
