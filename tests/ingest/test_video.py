@@ -226,6 +226,11 @@ def test_a_stream_whose_encoder_paused_is_timed_by_its_arrival_again(film: Path,
     assert any("stood still" in english for english, _ in source.health.remarks)
 
 
+def test_a_stream_is_called_by_its_address_without_what_opens_it() -> None:
+    """All that is said of it, on every screen, begins with its name."""
+    assert VideoSource("rtsp://admin:secret@cam:554/live?key=secret").name == "rtsp://cam:554/live"
+
+
 def test_a_camera_whose_clock_was_never_set_names_no_time_of_creation(tmp_path: Path) -> None:
     film = streaming.write_film(tmp_path / "film.mp4", pictures=10)
     moov = film.read_bytes()
