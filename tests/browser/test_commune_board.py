@@ -14,6 +14,7 @@ from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.moment import iso
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
@@ -173,3 +174,15 @@ def test_it_fits_its_screen(
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     map_box = page.locator(".map").bounding_box()
     assert map_box is not None and map_box["width"] >= min(390, SIZES[size][0])
+
+
+def test_a_flight_in_the_air_at_the_time_on_show_is_not_called_not_flown(
+    url: str, house: World, open_page: OpenPage
+) -> None:
+    flight = house.workspace.catalog.flights.flight(house.before)
+    then = iso((flight.first_ns + flight.last_ns) // 2)
+    page = open_page(link=f"lang=vi&event={REAL}&tab=board&asof={then}", url=url)
+    rows = page.locator(".board tbody tr")
+    expect(rows).to_have_count(5)
+    expect(rows.filter(has_text="đang bay lúc đó")).not_to_have_count(0)
+    expect(rows.filter(has_text="Ẩn Đường Xa")).to_contain_text("chưa bay chụp")

@@ -216,6 +216,8 @@ export interface CommuneRow {
   bounds: [number, number, number, number];
   /** Of its area, by all flights together; null: not flown. */
   imaged_pct: number | null;
+  /** Flights that were over it, and not over yet, at the time asked for. */
+  under_way: string[];
   newest: string | null;
   newest_flight: string | null;
   newest_pct: number | null;

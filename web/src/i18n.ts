@@ -166,6 +166,7 @@ const words = {
   board_changes: ["Thay đổi đã xác nhận", "Confirmed changes"],
   board_link: ["Máy bay", "Aircraft"],
   boardNotFlown: ["chưa bay chụp", "not flown"],
+  boardUnderWay: ["đang bay lúc đó", "in the air then"],
   boardNewest: ["mới nhất: {0}", "newest: {0}"],
   live: ["trực tiếp", "live"],
   liveBadge: ["TRỰC TIẾP", "LIVE"],

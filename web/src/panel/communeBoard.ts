@@ -133,7 +133,7 @@ export class CommuneBoard {
       newest: () =>
         row.newest
           ? el("td", { title: formatTime(row.newest) }, age)
-          : el("td", { class: "not-flown" }, t("boardNotFlown")),
+          : el("td", { class: "not-flown" }, t(row.under_way.length ? "boardUnderWay" : "boardNotFlown")),
       imaged: () => el("td", { "data-label": row.imaged_pct === null ? undefined : t("board_imaged") }, ...imagedSaid(row)),
       marks: () => el("td", { class: "marks" }, ...marksSaid(row)),
       changes: () => el("td", {}, row.changes === null ? "" : String(row.changes)),
