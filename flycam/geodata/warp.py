@@ -22,7 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from flycam.errors import CrsMissing, SourceUnreadable
-from flycam.geodata.collar import find_collar
+from flycam.geodata.collar import Collar, find_collar
 from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
 
@@ -67,7 +67,7 @@ class ReferencePicture:
                 self._to_pixel: Affine = ~source.transform
                 self._stretch = _stretch_of(source)
                 self._bands = [1, 2, 3] if source.count >= 3 else [1]
-                self.collar = find_collar(source, self._bands)
+                self.collar = _collar_of(source, self._bands, self.path)
                 rim = _rim(source.transform, *self._size)
         except RasterioError as error:
             raise SourceUnreadable(
@@ -162,10 +162,7 @@ class ReferencePicture:
                 values = source.read(self._bands, out_shape=(len(self._bands), *shape), **thin)
                 mask = source.dataset_mask(out_shape=shape, **thin)
         except RasterioError as error:
-            raise SourceUnreadable(
-                f"{self.path.name}: is damaged or cut off; copy it again and run again",
-                vi=f"{self.path.name}: tệp hỏng hoặc bị cắt cụt; hãy chép lại rồi chạy lại",
-            ) from error
+            raise _damaged(self.path) from error
         if self.collar is not None:
             mask[self.collar.touches(whole, step)] = 0
         low, high = self._stretch
@@ -174,6 +171,20 @@ class ReferencePicture:
         if pixels.shape[2] == 1:
             pixels = np.repeat(pixels, 3, axis=2)
         return np.ascontiguousarray(pixels), mask, step
+
+
+def _collar_of(source: rasterio.DatasetReader, bands: list[int], path: Path) -> Collar | None:
+    try:
+        return find_collar(source, bands)
+    except RasterioError as error:
+        raise _damaged(path) from error
+
+
+def _damaged(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: is damaged or cut off; copy it again and run again",
+        vi=f"{path.name}: tệp hỏng hoặc bị cắt cụt; hãy chép lại rồi chạy lại",
+    )
 
 
 def _stretch_of(source: rasterio.DatasetReader) -> tuple[float, float]:
