@@ -52,6 +52,16 @@ def wait_for_zoom(page: Page, least: float) -> None:
     raise AssertionError(f"the map did not zoom beyond {least}: {page.url}")
 
 
+def wait_for_place(page: Page, lon: float, within: float) -> None:
+    """Until the address bar says that the map's middle lies so near to a longitude, degrees."""
+    for _ in range(100):
+        found = re.search(r"map=[\d.]+%2F[\d.]+%2F([\d.]+)", page.url)
+        if found and abs(float(found.group(1)) - lon) < within:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the map did not go to {lon}: {page.url}")
+
+
 def on_screen(page: Page, lon: float, lat: float) -> tuple[float, float]:
     """Where a place is drawn, pixels from the page's upper left corner; the view is the address bar's."""
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
