@@ -40,11 +40,11 @@ def find_consensus(windows: Evidence, tolerance_px: float) -> Consensus:
     tolerance_px  how far a window that agrees may be off, full pixels
     """
     start = _most_followed(windows, tolerance_px)
-    agreed = _off(windows, start) < tolerance_px
+    agreed = off_px(windows, start) < tolerance_px
     affine = start
     for _ in range(_ROUNDS):
         affine = fitted_affine(windows, agreed.astype(np.float64), start)
-        again = _off(windows, affine) < tolerance_px
+        again = off_px(windows, affine) < tolerance_px
         if again.sum() < agreed.sum() or np.array_equal(again, agreed):
             break
         agreed = again
@@ -108,6 +108,7 @@ def _pairs(place: Complex, goal: Complex, chance: np.random.Generator) -> tuple[
     return turn, goal[one] - turn * place[one]
 
 
-def _off(windows: Evidence, affine: Floats) -> Floats:
+def off_px(windows: Evidence, affine: Floats) -> Floats:
+    """M: how far from where an affine move (2×3) expects it each window was found, full pixels."""
     expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
     return np.asarray(np.hypot(*(windows.displacement_px - expected).T))

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.analysis import refusing
-from flycam.analysis.consensus import by_chance, find_consensus
+from flycam.analysis.consensus import by_chance, find_consensus, off_px
 from flycam.analysis.levels import WINDOW_PX, Evidence, Level, halved, look, thinned
 from flycam.analysis.refusing import Names
 from flycam.analysis.smoothing import Fit, choose_stiffness, fit_warp, supported
@@ -216,7 +216,7 @@ def _placed(level: Level, gsd_m: float, reach_m: float, names: Names) -> Warp:
         level,
         windows,
         Warp(affine=consensus.affine, lattice=still.lattice, nodes=still.nodes),
-        clear & _near(windows, consensus.affine, reach_px * level.factor / 2.0),
+        clear & (off_px(windows, consensus.affine) < reach_px * level.factor / 2.0),
         spacing,
         _COARSE_LIKE_PX,
     ).warp
@@ -299,12 +299,6 @@ def _fit(level: Level, windows: Evidence, warp: Warp, used: Mask, spacing_px: in
     lattice = Lattice.over(_full(level), float(spacing_px * level.factor))
     stiffness = choose_stiffness(windows, lattice, warp, level.factor, used)
     return fit_warp(windows, lattice, warp, level.factor, stiffness, used)
-
-
-def _near(windows: Evidence, affine: Floats, most_px: float) -> Mask:
-    """M: windows found within `most_px` of where an affine move expects them."""
-    expected = windows.place_px @ affine[:, :2].T + affine[:, 2]
-    return np.asarray(np.hypot(*(windows.displacement_px - expected).T) < most_px)
 
 
 def _full(level: Level) -> tuple[int, int]:
