@@ -6,6 +6,8 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 
 VIETNAM = timezone(timedelta(hours=7))
+EARLIEST_NS, LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000
+"""2005 and 2100: a clock that tells another time was never set, for before nobody flew with cameras."""
 
 _NS = 1_000_000_000
 _MOST_DAYS = 106_000

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.flight_log import FlightLog, strictly_increasing
 from flycam.ingest.klv_fields import KlvFields, fields_of
@@ -24,7 +25,6 @@ MAX_GAP_S = 2.5
 _LONGEST = 65_536
 _CHUNK = 1 << 20
 _CHECKSUM_TAG, _TIME_TAG = 1, 2
-_EARLIEST_NS, _LATEST_NS = 1_104_537_600_000_000_000, 4_102_444_800_000_000_000  # 2005 to 2100
 
 _REASONS = {
     "checksum": ("packets have a wrong checksum and are not used", "gói sai mã kiểm tra, không dùng"),
@@ -178,7 +178,7 @@ def samples_of(fields: KlvFields, origin: str, counts: Counter[str]) -> list[Tel
 
     The height is that above mean sea level (tag 15) where it is there, else above the ellipsoid (tag 75).
     """
-    timed = (fields.t_ns > _EARLIEST_NS) & (fields.t_ns < _LATEST_NS)
+    timed = (fields.t_ns > EARLIEST_NS) & (fields.t_ns < LATEST_NS)
     placed = np.isfinite(fields.lonlat).all(axis=1)
     counts["no_time"] += int((~timed).sum())
     counts["no_position"] += int((timed & ~placed).sum())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.flight_log import FlightLog, Home, strictly_increasing
 from flycam.ingest.mavlink_camera import (
@@ -36,7 +37,7 @@ from flycam.ingest.mavlink_clock import (
 from flycam.ingest.quaternions import yaw_pitch_roll
 
 MAX_GAP_S = 2.5
-EARLIEST_US, LATEST_US = 1_104_537_600_000_000, 4_102_444_800_000_000  # 2005 to 2100
+EARLIEST_US, LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
 _DAY_S, _HOUR_S = 86_400.0, 3_600.0
 WANTED = (
     "GLOBAL_POSITION_INT",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-_FIRST_DRONES_NS = 1_104_537_600_000_000_000  # 2005
+from flycam.frame.moment import EARLIEST_NS
+
 _SET_NS = 2_000_000_000
 
 
@@ -28,7 +29,7 @@ class SteadyClock:
 
     def remarks(self) -> tuple[tuple[str, str], ...]:
         """What is to be said of it, (English, Vietnamese)."""
-        if self.now_ns() < _FIRST_DRONES_NS:
+        if self.now_ns() < EARLIEST_NS:
             return (
                 (
                     "this machine's clock is not set: the flight is dated before 2005; set the clock before "

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable, TelemetryGap
+from flycam.frame.moment import EARLIEST_NS, LATEST_NS
 from flycam.frame.telemetry import TelemetrySample, TelemetryTrack
 from flycam.ingest.flight_log import FlightLog, Home, interpolate_angles, strictly_increasing
 from flycam.ingest.quaternions import gimbal_yaw_in_world, interpolate_quaternions, yaw_pitch_roll
@@ -23,7 +24,7 @@ from flycam.ingest.ulog_topics import Records, ULogTopics, is_number, read_topic
 Floats = NDArray[np.float64]
 
 MAX_GAP_S = 1.0
-_EARLIEST_US, _LATEST_US = 1_104_537_600_000_000, 4_102_444_800_000_000  # 2005 to 2100
+_EARLIEST_US, _LATEST_US = EARLIEST_NS // 1000, LATEST_NS // 1000
 _FIX_3D = 3
 _FIXES = {0: "none", 1: "none", 2: "2d", 3: "3d", 4: "dgps", 5: "rtk_float", 6: "rtk_fixed"}
 _OLD_PLACE = ("lat", "lon", "alt")

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
+from flycam.frame.moment import LATEST_NS
 
 MAGIC = b"ULog\x01\x12\x35"
 _SYNC = bytes.fromhex("2f731320250cbb12")
@@ -39,7 +40,7 @@ _TYPES = {
 }
 _FIELD = re.compile(r"([A-Za-z_]\w*)(?:\[(\d+)\])?\s+(\w+)")
 _MOST_NESTED = 8
-_LATEST_US = 4_102_444_800_000_000  # 2100: simulations stamp with UTC, aircraft with time since boot
+_LATEST_US = LATEST_NS // 1000  # simulations stamp with UTC, aircraft with time since boot
 
 Records = NDArray[np.void]
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flycam.errors import SourceUnreadable
 from flycam.frame.address import shown
+from flycam.frame.moment import EARLIEST_NS
 from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
 from flycam.ingest.steady_clock import SteadyClock
@@ -30,7 +31,6 @@ from flycam.ingest.video_recording import RecordingOrder
 _QUEUE = 8
 _MOST_MOOV_BYTES = 64 << 20
 _DRILL_MARK = b"urn:flycam:drill:"
-_FIRST_DRONES_S = 1_104_537_600  # 2005
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
 
@@ -298,7 +298,7 @@ def creation_ns(path: Path) -> int | None:
     any aircraft filmed: by a camera whose clock was never set."""
     moov = _movie_header(path)
     seconds = creation_s(moov) if moov is not None else None
-    return None if seconds is None or seconds < _FIRST_DRONES_S else round(seconds * 1e9)
+    return None if seconds is None or seconds * 1e9 < EARLIEST_NS else round(seconds * 1e9)
 
 
 def says_drill(path: Path) -> bool:
