@@ -12,9 +12,9 @@ from flycam.ingest.video_clock import REACH_S, ClockOffset, estimate_offset, unk
 from flycam.ingest.video_motion import Motion, MotionMeter, ToldPoses
 
 TOLD_SIGMA_S, SHARED_SIGMA_S = 0.05, 0.02
-_FIRST_LOOK_S, _LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
-_EVIDENCE = 1500  # motions remembered: two and a half minutes
-_LONGEST_WAIT_S = 60.0
+FIRST_LOOK_S, LOOK_EVERY_S, _LOOK_SELDOM_S = 15.0, 5.0, 30.0
+MOST_MOTIONS = 1500  # motions remembered: two and a half minutes
+LONGEST_WAIT_S = 60.0
 _JUMP_SIGMA_S = 0.1  # how well the least lateness of pictures tells where time goes on after a jump
 
 
@@ -39,7 +39,7 @@ class LiveClock:
         self._told, self._interior = told, interior
         self._around_s, self._reach_s = around_s, reach_s
         self._meter = MotionMeter()
-        self._motions: deque[Motion] = deque(maxlen=_EVIDENCE)
+        self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
         self._jumps = 0
@@ -74,8 +74,8 @@ class LiveClock:
         if motion is not None:
             self._motions.append(motion)
         is_seen = self.offset.is_known and self._before_jump is None
-        every_s = _LOOK_SELDOM_S if is_seen else _LOOK_EVERY_S
-        sees_enough = now_s - self._since_s >= _FIRST_LOOK_S or now_s - self._began_s >= _LONGEST_WAIT_S
+        every_s = _LOOK_SELDOM_S if is_seen else LOOK_EVERY_S
+        sees_enough = now_s - self._since_s >= FIRST_LOOK_S or now_s - self._began_s >= LONGEST_WAIT_S
         if sees_enough and now_s - self._looked_s >= every_s:
             self._look_at(now_s)
 
@@ -101,7 +101,7 @@ class LiveClock:
         self._looked_s = now_s
         self._look()
         waited_s = now_s - (now_s if self._began_s is None else self._began_s)
-        self.is_settled |= self.offset.is_known or waited_s >= _LONGEST_WAIT_S
+        self.is_settled |= self.offset.is_known or waited_s >= LONGEST_WAIT_S
 
     def _look(self) -> None:
         """Estimate from the motions remembered."""

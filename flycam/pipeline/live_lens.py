@@ -25,7 +25,14 @@ from flycam.ingest.video_lens import (
     over_the_view,
 )
 from flycam.ingest.video_motion import Motion, MotionMeter
-from flycam.pipeline.live_clock import SHARED_SIGMA_S, TOLD_SIGMA_S
+from flycam.pipeline.live_clock import (
+    FIRST_LOOK_S,
+    LONGEST_WAIT_S,
+    LOOK_EVERY_S,
+    MOST_MOTIONS,
+    SHARED_SIGMA_S,
+    TOLD_SIGMA_S,
+)
 from flycam.pipeline.live_flow import pictures_in
 from flycam.pipeline.live_given import LiveRequest, camera_of
 from flycam.pipeline.live_queue import MOST_WAITING
@@ -33,10 +40,6 @@ from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.terrain import TerrainLookup
 from flycam.pipeline.workspace import Progress
-
-_MOST_MOTIONS = 1500  # two and a half minutes, as the clock remembers
-
-_FIRST_LOOK_S, _LOOK_EVERY_S, _LONGEST_WAIT_S = 15.0, 5.0, 60.0
 
 Remarks = tuple[tuple[str, str], ...]
 
@@ -92,7 +95,7 @@ class _Search:
         self._given_s = request.clock_offset_s
         self._terrain_at = TerrainLookup(dems) if dems else None
         self._meter = MotionMeter()
-        self.motions: deque[Motion] = deque(maxlen=_MOST_MOTIONS)
+        self.motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
 
     def add(self, picture: VideoPicture) -> None:
         """Measure a picture's motion."""
@@ -129,7 +132,7 @@ def _looked_through(search: _Search, progress: Progress, stopped: Callable[[], b
         for done, picture in enumerate(source.pictures(), start=1):
             search.add(picture)
             progress("clock", done, pictures_in(source, done))
-            if stopped() or len(search.motions) >= _MOST_MOTIONS:
+            if stopped() or len(search.motions) >= MOST_MOTIONS:
                 break
     return search.seen()
 
@@ -147,12 +150,12 @@ def _watched(search: _Search, progress: Progress, stopped: Callable[[], bool]) -
             progress("clock", done, 0)
             now_s = picture.pts_ns / 1e9
             began_s = now_s if began_s is None else began_s
-            if now_s - began_s >= _FIRST_LOOK_S and now_s - looked_s >= _LOOK_EVERY_S:
+            if now_s - began_s >= FIRST_LOOK_S and now_s - looked_s >= LOOK_EVERY_S:
                 looked_s = now_s
                 if (seen := search.seen()) is not None:
                     search.source.put_back(kept.pictures)
                     return seen
-            if now_s - began_s >= _LONGEST_WAIT_S:
+            if now_s - began_s >= LONGEST_WAIT_S:
                 return None
     return None
 
