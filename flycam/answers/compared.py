@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.analysis.coregister import Registration
@@ -142,4 +143,4 @@ def _row_vi(row: CommuneChanges) -> str:
 
 
 def _vi(value: float, places: int) -> str:
-    return f"{value:.{places}f}".replace(".", ",")
+    return decimal_comma(f"{value:.{places}f}")

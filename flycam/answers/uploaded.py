@@ -8,6 +8,7 @@ import shapely
 
 from flycam.answers.answered import Answer, Answered
 from flycam.answers.flights import of_ingest, of_inspection
+from flycam.frame.spelling import decimal_comma
 from flycam.outcomes import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
@@ -75,7 +76,7 @@ def look_lines(look: Answer, language: str = "en") -> list[str]:
     if look["smeared"]:
         px = f"{look['worst_smear_px']:.1f}"
         lines.append(
-            f"  {look['smeared']} ảnh nhoè vì bay nhanh (tới {px.replace('.', ',')} điểm ảnh); hãy bay chậm"
+            f"  {look['smeared']} ảnh nhoè vì bay nhanh (tới {decimal_comma(px)} điểm ảnh); hãy bay chậm"
             if vi
             else f"  {look['smeared']} photos are smeared by the speed (up to {px} pixels); fly slower"
         )

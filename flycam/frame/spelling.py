@@ -1,4 +1,4 @@
-"""Vietnamese names as they are written, and as they are typed by someone without a Vietnamese keyboard."""
+"""Vietnamese names and numbers as they are written, and as they are typed without a Vietnamese keyboard."""
 
 from __future__ import annotations
 
@@ -9,3 +9,8 @@ def search_key(text: str) -> str:
     """Lower case without accents, đ as d, single spaces: "Phường Cầu Thia" -> "phuong cau thia"."""
     decomposed = unicodedata.normalize("NFD", text.casefold().replace("đ", "d"))
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c)).split())
+
+
+def decimal_comma(number: str) -> str:
+    """A number as it is written in Vietnamese: "1.5" -> "1,5"."""
+    return number.replace(".", ",")

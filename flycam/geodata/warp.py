@@ -25,9 +25,9 @@ from flycam.errors import CrsMissing, SourceUnreadable
 from flycam.geodata.collar import Collar, find_collar
 from flycam.geodata.crs import describe_crs, point_transform
 from flycam.geometry.grid import TileRange, mercator_to_lonlat, range_bounds
+from flycam.geometry.planar import Bounds
 
 Floats = NDArray[np.float64]
-Bounds = tuple[float, float, float, float]
 
 _LATTICE_PX = 32
 _MARGIN_PX = 2

@@ -36,9 +36,9 @@ from flycam.pipeline.compare_changes import (
     placed,
     write_changes,
 )
-from flycam.pipeline.compare_grid import Said, common_grid, keep_inside, work_crs
+from flycam.pipeline.compare_grid import common_grid, keep_inside, work_crs
 from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
-from flycam.pipeline.compare_sides import Side, laid, open_side
+from flycam.pipeline.compare_sides import Said, Side, laid, open_side
 from flycam.pipeline.export import require_place
 from flycam.pipeline.inspection import read_area
 from flycam.pipeline.workspace import Progress, Workspace, silent

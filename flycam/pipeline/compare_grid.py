@@ -18,8 +18,6 @@ from flycam.mosaic.extent import OutputGrid, bounds_in
 from flycam.mosaic.outline import Outline
 from flycam.pipeline.compare_sides import Said, Side
 
-__all__ = ["MOST_COARSER", "MOST_PIXELS", "Said", "common_grid", "keep_inside", "work_crs"]
-
 Mask = NDArray[np.bool_]
 
 MOST_COARSER = 15.0

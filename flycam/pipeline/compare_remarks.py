@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from flycam.analysis.colour import ColourFault
 from flycam.catalog.records import CommuneRecord
-from flycam.pipeline.compare_grid import Said
-from flycam.pipeline.compare_sides import Side
+from flycam.pipeline.compare_sides import Said, Side
 
 _COLOURS: dict[ColourFault, Said] = {
     ColourFault.GREY: (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, SourceUnreadable
 from flycam.frame.flight import Flight, is_plane
+from flycam.frame.spelling import decimal_comma
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geodata.warp import ReferencePicture
 from flycam.geometry.planar import Bounds
@@ -166,7 +167,7 @@ def _unseen_rim(name: str, share: float) -> Said:
     return (
         f"{name}: does not say where it has no data; its black or white rim ({percent} % of it) is taken for "
         "ground that was not imaged",
-        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({percent.replace('.', ',')} % "
+        f"{name}: tệp không ghi chỗ nào không có dữ liệu; viền đen hoặc trắng ({decimal_comma(percent)} % "
         "ảnh) được coi là đất chưa chụp",
     )
 

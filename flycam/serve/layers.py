@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flycam.frame.spelling import decimal_comma
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.finishing import error_of_quality
@@ -78,7 +79,7 @@ LEGENDS: Mapping[DataLayer, Legend] = {
     DataLayer.ERROR: _titled(
         _up_to(
             _SEVEN,
-            [(b, f"{b:g} m", f"{b:g} m".replace(".", ",")) for b in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
+            [(b, f"{b:g} m", decimal_comma(f"{b:g} m")) for b in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)],
             ("over 5 m, or not known", "trên 5 m, hoặc không rõ"),
         ),
         "Expected error (1 sigma)",
