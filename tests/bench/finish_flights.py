@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from flycam.geodata.geotiff import write_geotiff
 from flycam.pipeline.workspace import Workspace
 from flycam.store.local import LocalStore
 from tests.bench.flights import ROOT, exact_poses
+from tests.bench.kept import code_of
 from tests.bench.processes import FLYCAM, run_process
 
 HOME = ROOT / "finish"
@@ -233,10 +233,6 @@ def opened(data: Path) -> Iterator[Workspace]:
         )
 
 
-@cache
 def _code() -> str:
     """A short hash of the program."""
-    digest = hashlib.sha256()
-    for path in sorted((ROOT.parent / "flycam").rglob("*.py")):
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:8]
+    return code_of(ROOT.parent / "flycam").hex()[:8]

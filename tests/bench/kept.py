@@ -14,13 +14,13 @@ _DRILL = Path(__file__).parents[2] / "flycam" / "drill"
 def key_of(**made_with: object) -> str:
     """A short name of the drill's code and of the parameters that something was made with."""
     said = repr(sorted(made_with.items())).encode()
-    return hashlib.sha256(drill_code() + said).hexdigest()[:12]
+    return hashlib.sha256(code_of(_DRILL) + said).hexdigest()[:12]
 
 
 @cache
-def drill_code() -> bytes:
-    """A hash of every line of the drill."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(_DRILL.glob("*.py")))).digest()
+def code_of(folder: Path) -> bytes:
+    """A hash of every line of the program in a folder."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.rglob("*.py")))).digest()
 
 
 def made_once(path: Path, make: Callable[[Path], object]) -> Path:

@@ -20,13 +20,21 @@ from pathlib import Path
 
 from flycam.drill.video import VIDEO_NAME
 from tests.bench.flights import ROOT
-from tests.bench.live_speed import FPS, PLAN, SECONDS, SIZE_PX, plain_film
+from tests.bench.live_speed import (
+    FPS,
+    LOADED,
+    PLAN,
+    SECONDS,
+    SIZE_PX,
+    first_tile_row,
+    lateness_rows,
+    plain_film,
+)
 from tests.bench.processes import FLYCAM, BenchBroken
 from tests.bench.table import Row
 from tests.ingest.streaming import free_port, rtsp_server
 
 _BEFORE_S = 4.0  # the receiver is started, as in a command room, before the aircraft is
-_LOADED = "wall time: only worth something on a quiet machine"
 
 
 def measure() -> list[Row]:
@@ -39,19 +47,10 @@ def _rows(how: str, film: Path) -> list[Row]:
     load = os.getloadavg()[0]
     told = _flown(how, film)
     lost = ", ".join(f"{n} {why}" for why, n in told["dropped"].items()) or "none"
-    notes = (f"left out: {lost}", f"load {load:.1f} as it began", _LOADED)
+    notes = (f"left out: {lost}", f"load {load:.1f} as it began", LOADED)
     what, many = f"1080p30 over {how.upper()}", SECONDS * FPS
     return [
-        Row(
-            what=f"{what}, first tile after the first picture with a pose",
-            measured=f"{told['first_tile_s']:.2f} s",
-            peer="-",
-            ratio=told["first_tile_s"],
-            required=2.0,
-            sense="at most",
-            notes=notes,
-            figures=told,
-        ),
+        first_tile_row(what, told, notes),
         Row(
             what=f"{what}, pictures of the film that came to be chosen from",
             measured=f"{told['decoded']} of {many:.0f}, {told['new']} laid",
@@ -61,18 +60,7 @@ def _rows(how: str, film: Path) -> list[Row]:
             sense="at least",
             notes=notes,
         ),
-        *(
-            Row(
-                what=f"{what}, a picture's arrival to its tiles in the log, {which}",
-                measured=f"{told['latency_ms'][which]:.0f} ms",
-                peer="-",
-                ratio=told["latency_ms"][which],
-                required=limit_ms,
-                sense="at most",
-                notes=notes,
-            )
-            for which, limit_ms in (("p50", 500.0), ("p95", 1000.0))
-        ),
+        *lateness_rows(what, told, notes),
     ]
 
 

@@ -17,7 +17,7 @@ def test_another_parameter_or_another_drill_has_another_name(monkeypatch):
     name = key_of(seed=1, gsd_m=0.25)
     assert key_of(gsd_m=0.25, seed=1) == name
     assert key_of(seed=1, gsd_m=0.5) != name
-    monkeypatch.setattr(kept, "drill_code", lambda: b"another")
+    monkeypatch.setattr(kept, "code_of", lambda _folder: b"another")
     assert key_of(seed=1, gsd_m=0.25) != name
 
 
