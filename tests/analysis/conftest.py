@@ -7,6 +7,7 @@ import pytest
 from flycam.analysis.pair import ImagePair
 from flycam.drill.relief import CENTRE_M
 from flycam.drill.topview import ViewPair, view_pair
+from tests.bench.change_scenes import image_pair
 
 _HALF_M = 200.0
 
@@ -20,11 +21,4 @@ def views() -> ViewPair:
 
 @pytest.fixture(scope="session")
 def storm(views: ViewPair) -> ImagePair:
-    return ImagePair(
-        before_rgb=views.before.rgb,
-        after_rgb=views.after.rgb,
-        before_seen=views.before.seen,
-        after_seen=views.after.seen,
-        gsd_m=views.window.cell_m,
-        heights_m=views.heights_m,
-    )
+    return image_pair(views)

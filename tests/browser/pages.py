@@ -25,6 +25,14 @@ def settled(page: Page) -> np.ndarray:
     return decoded[..., ::-1]
 
 
+def painted_in_the_middle(page: Page) -> np.ndarray:
+    """Mean colour of 60 pixels around the middle of the map, once that has come to rest."""
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    x, y = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
+    return settled(page)[y - 30 : y + 30, x - 30 : x + 30].reshape(-1, 3).mean(0)
+
+
 def hold(page: Page, glob: str) -> list[Route]:
     """Requests of the page from now on, none of which is answered before the test does it."""
     held: list[Route] = []

@@ -15,10 +15,9 @@ from playwright.sync_api import expect
 
 from flycam.catalog.records import CommuneRecord, Role
 from flycam.frame.flight import Event, EventKind
-from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import click_map, on_screen, settled, wait_for_zoom
+from tests.browser.pages import click_map, on_screen, painted_in_the_middle, settled, wait_for_zoom
 from tests.serve.running import running
 from tests.serve.world import (
     DRILL,
@@ -29,14 +28,15 @@ from tests.serve.world import (
     add_account,
     add_communes,
     add_flight,
-    colour_at,
     make_workspace,
     make_world,
+    mean_colour_around,
 )
 
 pytestmark = pytest.mark.browser
 
-FLOWN = f"map=18/{LAT - 0.0015}/{LON + 0.0042}"
+MIDDLE = (LON + 0.0042, LAT - 0.0015)
+FLOWN = f"map=18/{MIDDLE[1]}/{MIDDLE[0]}"
 
 
 @pytest.mark.parametrize("size", list(SIZES))
@@ -64,22 +64,9 @@ def test_the_newest_flight_lies_on_top_and_can_be_taken_off(open_page: OpenPage,
     page = open_page(link=f"event={REAL}&{FLOWN}")
     names = page.locator(".flight-name strong").all_inner_texts()
     assert names == ["Thung lũng Nậm Lúc – sau bão", "Thung lũng Nậm Lúc – trước bão"]
-    centre = lonlat_to_mercator(np.array([[LON + 0.0042, LAT - 0.0015]]))[0]
-
-    def expected(storm: bool) -> np.ndarray:
-        offsets = np.linspace(-20, 20, 9)
-        x, y = np.meshgrid(centre[0] + offsets, centre[1] + offsets)
-        return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
-
-    def shown() -> np.ndarray:
-        box = page.locator(".map").bounding_box()
-        assert box is not None
-        cx, cy = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
-        return settled(page)[cy - 30 : cy + 30, cx - 30 : cx + 30].reshape(-1, 3).mean(0)
-
-    assert np.abs(shown() - expected(storm=True)).max() < 14
+    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=True)).max() < 14
     page.locator(f'[data-flight="{world.after}"] input').uncheck()
-    assert np.abs(shown() - expected(storm=False)).max() < 14
+    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=False)).max() < 14
     assert world.after in page.url
 
 

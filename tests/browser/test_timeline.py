@@ -11,16 +11,16 @@ import pytest
 from playwright.sync_api import Route, expect
 
 from flycam.frame.airborne import Airborne, LinkState
-from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import Services
 from tests.browser.conftest import SIZES, OpenPage
-from tests.browser.pages import settled
+from tests.browser.pages import painted_in_the_middle
 from tests.serve.running import running
-from tests.serve.world import DRILL, LAT, LON, REAL, World, colour_at, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, World, make_world, mean_colour_around
 
 pytestmark = pytest.mark.browser
 
-FLOWN = f"map=18/{LAT - 0.0015}/{LON + 0.0042}"
+MIDDLE = (LON + 0.0042, LAT - 0.0015)
+FLOWN = f"map=18/{MIDDLE[1]}/{MIDDLE[0]}"
 
 
 def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, world: World) -> None:
@@ -28,29 +28,16 @@ def test_choosing_a_flight_hides_what_was_captured_later(open_page: OpenPage, wo
     moments = page.locator(".moments .moment")
     expect(moments).to_have_text(["20/08/2024 09:10", "10/09/2024 10:15"])
     expect(page.locator(".pause")).to_have_text("21 ngày")
-    centre = lonlat_to_mercator(np.array([[LON + 0.0042, LAT - 0.0015]]))[0]
-
-    def expected(storm: bool) -> np.ndarray:
-        offsets = np.linspace(-20, 20, 9)
-        x, y = np.meshgrid(centre[0] + offsets, centre[1] + offsets)
-        return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
-
-    def shown() -> np.ndarray:
-        box = page.locator(".map").bounding_box()
-        assert box is not None
-        cx, cy = int(box["x"] + box["width"] / 2), int(box["y"] + box["height"] / 2)
-        return settled(page)[cy - 30 : cy + 30, cx - 30 : cx + 30].reshape(-1, 3).mean(0)
-
-    assert np.abs(shown() - expected(storm=True)).max() < 14
+    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=True)).max() < 14
     moments.first.click()
-    assert np.abs(shown() - expected(storm=False)).max() < 14
+    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=False)).max() < 14
     expect(page.locator(".map-warnings")).to_contain_text(
         "Đang xem như lúc 20/08/2024 09:10: 1 chuyến bay sau đó không hiện"
     )
     expect(page.locator(f'[data-flight="{world.after}"]')).to_contain_text("Chụp sau thời điểm đang xem")
     assert "asof=2024-08-20" in page.url
     page.locator(".moment.now").click()
-    assert np.abs(shown() - expected(storm=True)).max() < 14
+    assert np.abs(painted_in_the_middle(page) - mean_colour_around(MIDDLE, storm=True)).max() < 14
     assert "asof" not in page.url
 
 

@@ -89,16 +89,20 @@ def test_packets_of_a_wrong_checksum_or_of_1970_are_counted_and_the_others_belie
     assert report.used >= whole.used - 1
 
 
+def refused_by_name(house: House, film: VideoDrillReport, log: Path) -> None:
+    """A log without which nothing can be laid: said in both languages, and no flight is left."""
+    with pytest.raises((SourceUnreadable, PositionMissing), match=log.name) as caught:
+        flown(house, film, log)
+    assert log.name in (caught.value.vi or "")
+    assert house.workspace.catalog.flights.flights() == []
+
+
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["broken_empty.SRT", "broken_empty2.SRT", "mavic_air.SRT"])
 def test_a_subtitle_file_without_any_place_is_refused_by_its_name(
     film: VideoDrillReport, make_house: MakeHouse, shared_data: Path, name: str
 ) -> None:
-    house = make_house(film)
-    with pytest.raises((SourceUnreadable, PositionMissing), match=name) as caught:
-        flown(house, film, shared_data / "srt" / "classic" / name)
-    assert name in (caught.value.vi or "")
-    assert house.workspace.catalog.flights.flights() == []
+    refused_by_name(make_house(film), film, shared_data / "srt" / "classic" / name)
 
 
 @pytest.mark.real
@@ -107,11 +111,7 @@ def test_a_real_subtitle_file_that_breaks_off_and_tells_no_angles_is_refused_in_
     film: VideoDrillReport, make_house: MakeHouse, shared_data: Path, name: str
 ) -> None:
     """What is left of them are places: nobody knows where the camera looked."""
-    house = make_house(None)
-    with pytest.raises((SourceUnreadable, PositionMissing), match=name) as caught:
-        flown(house, film, shared_data / "srt" / "classic" / name)
-    assert name in (caught.value.vi or "")
-    assert house.workspace.catalog.flights.flights() == []
+    refused_by_name(make_house(None), film, shared_data / "srt" / "classic" / name)
 
 
 def test_subtitles_that_break_off_repeat_and_lose_their_fix_are_counted_and_the_rest_is_laid(

@@ -8,7 +8,8 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -74,20 +75,42 @@ def replayed(
             at += 8 + length
 
 
+@contextmanager
+def in_the_air(
+    film: VideoDrillReport, to: int | Callable[[bytes], object], *, after_s: float
+) -> Iterator[tuple[str, float]]:
+    """A server plays the film, and `replayed` sends its telemetry from `after_s` on; the address, and when
+    (monotonic) that began."""
+    over, start_s = threading.Event(), _start_s(read_truth(film.truth.parent).facts)
+    with rtsp_server(film.video, free_port()) as url:
+        began_s = time.monotonic()
+        sender = threading.Thread(
+            daemon=True, target=replayed, args=(film.telemetry, to, began_s + after_s, start_s, over)
+        )
+        sender.start()
+        yield url, began_s
+        over.set()
+        sender.join(10.0)
+
+
+def seen_for_long(house: House, request: LiveRequest, began_s: float) -> LiveReport:
+    """A stream laid until so many of its pictures were seen, or a minute is over."""
+    came: list[int] = []
+    return live(
+        house.workspace,
+        request,
+        Labels(),
+        lambda _, done, __: came.append(done),
+        lambda: (came[-1] if came else 0) > _SEEN or time.monotonic() > began_s + 60.0,
+    )
+
+
 @pytest.mark.slow
 def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
-    truth = read_truth(exact_film.truth.parent)
-    house, over = make_house(exact_film), threading.Event()
-    start_s = _start_s(truth.facts)
-    rtsp_port, link_port = free_port(), free_port(socket.SOCK_DGRAM)
-    with rtsp_server(exact_film.video, rtsp_port) as url:
-        began_s = time.monotonic()
-        sender = threading.Thread(
-            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
-        )
-        sender.start()
+    house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
+    with in_the_air(exact_film, link_port, after_s=2.5) as (url, began_s):
         request = LiveRequest(
             video=url,
             telemetry=f"udp://127.0.0.1:{link_port}",
@@ -95,8 +118,6 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
             is_drill=True,
         )
         report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 27.0)
-        over.set()
-        sender.join(10.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
     off_m = _off(house, report, exact_film)
@@ -107,19 +128,10 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
 def test_a_stream_whose_lens_nobody_names_is_laid_once_its_motion_tells_it(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
-    house, over = make_house(exact_film), threading.Event()
-    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
-    link_port = free_port(socket.SOCK_DGRAM)
-    with rtsp_server(exact_film.video, free_port()) as url:
-        began_s = time.monotonic()
-        sender = threading.Thread(
-            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 2.5, start_s, over)
-        )
-        sender.start()
+    house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
+    with in_the_air(exact_film, link_port, after_s=2.5) as (url, began_s):
         request = LiveRequest(video=url, telemetry=f"udp://127.0.0.1:{link_port}", is_drill=True)
         report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 29.0)
-        over.set()
-        sender.join(10.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert any("field of view was estimated" in english for english, _ in report.remarks)
     records = house.workspace.catalog.frames.of_flight(report.flight.flight_id, FrameStatus.USED)
@@ -136,17 +148,9 @@ def test_a_stream_whose_lens_nobody_names_is_laid_once_its_motion_tells_it(
 def test_a_radio_on_a_serial_line_tells_of_a_stream(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
-    house, over = make_house(exact_film), threading.Event()
-    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
+    house = make_house(exact_film)
     far, near = os.openpty()
-    with rtsp_server(exact_film.video, free_port()) as url:
-        began_s = time.monotonic()
-        sender = threading.Thread(
-            daemon=True,
-            target=replayed,
-            args=(exact_film.telemetry, lambda data: os.write(far, data), began_s + 1.0, start_s, over),
-        )
-        sender.start()
+    with in_the_air(exact_film, lambda data: os.write(far, data), after_s=1.0) as (url, began_s):
         request = LiveRequest(
             video=url,
             telemetry=f"serial:{os.ttyname(near)}:57600",
@@ -154,16 +158,7 @@ def test_a_radio_on_a_serial_line_tells_of_a_stream(
             is_drill=True,
             clock_offset_s=0.0,
         )
-        came: list[int] = []
-        report = live(
-            house.workspace,
-            request,
-            Labels(),
-            lambda _, done, __: came.append(done),
-            lambda: (came[-1] if came else 0) > _SEEN or time.monotonic() > began_s + 60.0,
-        )
-        over.set()
-        sender.join(10.0)
+        report = seen_for_long(house, request, began_s)
     for end in (far, near):
         os.close(end)
     assert report.flight.state is FlightState.READY and report.used >= 3
@@ -174,15 +169,8 @@ def test_a_radio_on_a_serial_line_tells_of_a_stream(
 def test_the_password_of_a_camera_is_told_and_kept_nowhere(
     exact_film: VideoDrillReport, make_house: Callable[..., House]
 ) -> None:
-    house, over = make_house(exact_film), threading.Event()
-    start_s = _start_s(read_truth(exact_film.truth.parent).facts)
-    link_port = free_port(socket.SOCK_DGRAM)
-    with rtsp_server(exact_film.video, free_port()) as url:
-        began_s = time.monotonic()
-        sender = threading.Thread(
-            daemon=True, target=replayed, args=(exact_film.telemetry, link_port, began_s + 1.0, start_s, over)
-        )
-        sender.start()
+    house, link_port = make_house(exact_film), free_port(socket.SOCK_DGRAM)
+    with in_the_air(exact_film, link_port, after_s=1.0) as (url, began_s):
         request = LiveRequest(
             video=f"{url.replace('rtsp://', f'rtsp://admin:{_SECRET}@')}?key={_SECRET}",
             telemetry=f"udp://gcs:{_SECRET}@127.0.0.1:{link_port}",
@@ -190,16 +178,7 @@ def test_the_password_of_a_camera_is_told_and_kept_nowhere(
             is_drill=True,
             clock_offset_s=0.0,
         )
-        came: list[int] = []
-        report = live(
-            house.workspace,
-            request,
-            Labels(),
-            lambda _, done, __: came.append(done),
-            lambda: (came[-1] if came else 0) > _SEEN or time.monotonic() > began_s + 60.0,
-        )
-        over.set()
-        sender.join(10.0)
+        report = seen_for_long(house, request, began_s)
     assert report.used >= 3
     assert _SECRET not in repr(report)
     kept = [one for one in house.root.rglob("*") if one.is_file()]

@@ -219,6 +219,14 @@ def add_flight(
     return flight_id
 
 
+def mean_colour_around(lonlat_deg: tuple[float, float], *, storm: bool) -> np.ndarray:
+    """Mean ground colour of the 40 m (EPSG:3857) around a place."""
+    offsets = np.linspace(-20, 20, 9)
+    centre = lonlat_to_mercator(np.array([lonlat_deg]))[0]
+    x, y = np.meshgrid(centre[0] + offsets, centre[1] + offsets)
+    return colour_at(np.stack([x, y], -1), storm).reshape(-1, 3).mean(0)
+
+
 def colour_at(mercator: np.ndarray, storm: bool) -> np.ndarray:
     """Ground colour (N×M×3 uint8) at EPSG:3857 metres: fields, forest, road, river, and a scar after it."""
     x, y = mercator[..., 0] - 11666283.0, mercator[..., 1] - 2501443.0
