@@ -34,7 +34,7 @@ from flycam.pipeline.workspace import silent
 from tests.houses import House
 from tests.ingest.streaming import free_port, rtsp_server
 
-_SECONDS, _FPS = 30.0, 10
+_SECONDS, _FPS, _PIXEL_M = 30.0, 10, 0.8
 
 _SECRET = "mat-khau-9f2c"
 _SEEN = 150  # pictures of a stream, after which it is left: however long a busy machine takes to open it
@@ -47,7 +47,7 @@ def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
         tmp_path_factory.mktemp("film") / "d",
         seed=2,
         noise=0.0,
-        plan=VideoPlan(seconds=_SECONDS, fps=_FPS, strips=2, gsd_m=0.8),
+        plan=VideoPlan(seconds=_SECONDS, fps=_FPS, strips=2, gsd_m=_PIXEL_M),
         size_px=(320, 180),
     )
 
@@ -120,8 +120,10 @@ def test_a_stream_and_a_link_become_a_flight_with_the_clock_found(
         report = live(house.workspace, request, Labels(), silent, lambda: time.monotonic() > began_s + 27.0)
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known and abs(report.clock.offset_s) < 5.0
-    off_m = _off(house, report, exact_film)
-    assert len(off_m) == report.used and np.median(off_m) < 0.5
+    told_m, laid_m = _off(house, report, exact_film)
+    assert len(told_m) == report.used and np.median(told_m) < 0.15  # 20 ms of flight
+    # how far fitting pictures to each other drifts hangs on which of them were chosen
+    assert np.median(laid_m) < 2.0 * _PIXEL_M
 
 
 @pytest.mark.slow
@@ -235,7 +237,8 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
     assert report.flight.state is FlightState.READY and report.used >= 6
     assert report.clock.is_known
     assert totals == {0}, "nobody knows how long a stream will be"
-    assert np.median(_off(house, report, exact_film)) < 0.5
+    told_m, _ = _off(house, report, exact_film)
+    assert np.median(told_m) < 0.15
 
 
 def _start_s(facts: dict) -> float:
@@ -243,9 +246,9 @@ def _start_s(facts: dict) -> float:
     return datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
 
 
-def _off(house: House, report: LiveReport, film: VideoDrillReport) -> np.ndarray:
-    """How far each frame was laid from where its picture was truly taken, level metres: the picture itself
-    tells which of the film it is."""
+def _off(house: House, report: LiveReport, film: VideoDrillReport) -> tuple[np.ndarray, np.ndarray]:
+    """How far each frame was told, and was laid, from where its picture was truly taken, level metres: the
+    picture itself tells which of the film it is."""
     truth, video, pictures = read_truth(film.truth.parent), cv2.VideoCapture(str(film.video)), []
     while (read := video.read())[0]:
         pictures.append(cv2.cvtColor(read[1], cv2.COLOR_BGR2GRAY).astype(np.int16))
@@ -256,9 +259,14 @@ def _off(house: House, report: LiveReport, film: VideoDrillReport) -> np.ndarray
         grey = cv2.cvtColor(kept, cv2.COLOR_RGB2GRAY).astype(np.int16)
         number = int(np.argmin([np.abs(grey - one).mean() for one in pictures]))
         true = truth.exteriors[picture_name(film.video.name, round(number / _FPS * 1e9))]
-        apart = np.subtract(record.exterior.projection_centre_m, true.projection_centre_m)
-        off.append(float(np.hypot(*apart[:2])))
-    return np.array(off)
+        off.append(
+            [
+                np.hypot(*np.subtract(pose.projection_centre_m, true.projection_centre_m)[:2])
+                for pose in (record.header.exterior_prior, record.exterior)
+            ]
+        )
+    told_m, laid_m = np.array(off).T
+    return told_m, laid_m
 
 
 def test_a_link_that_tells_nothing_and_a_stream_without_a_link_are_said(
