@@ -2,7 +2,7 @@
 lost.
 
 The film of `live-speed` is sent as an aircraft sends it, over UDP as MPEG-TS and by a real RTSP server, its
-telemetry over UDP by `flycam drill --resend`. The clocks' difference is given: how long it takes to be found
+telemetry over UDP. The clocks' difference is given: how long it takes to be found
 is another matter (15 s of motion at the least).
 """
 
@@ -14,11 +14,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flycam.drill.video import VIDEO_NAME
+from flycam.drill.truth import read_truth
+from flycam.drill.video import TELEMETRY_NAME, VIDEO_NAME
 from tests.bench.flights import ROOT
 from tests.bench.live_speed import (
     FPS,
@@ -32,7 +35,7 @@ from tests.bench.live_speed import (
 )
 from tests.bench.processes import FLYCAM, BenchBroken
 from tests.bench.table import Row
-from tests.ingest.streaming import free_port, rtsp_server
+from tests.ingest.streaming import free_port, replayed, rtsp_server, running, start_s_of
 
 _BEFORE_S = 4.0  # the receiver is started, as in a command room, before the aircraft is
 
@@ -68,13 +71,13 @@ def _flown(how: str, film: Path) -> dict:
     """The command's answer; it is stopped as an operator stops it, once all was sent."""
     link, video = (free_port(socket.SOCK_DGRAM) for _ in range(2))
     with tempfile.TemporaryDirectory(dir=ROOT) as data, tempfile.TemporaryFile("w+") as said:
-        with _sent(how, film, video, link) as (url, sender):
+        with _sent(how, film, video, link) as (url, wait_until_sent):
             command = [*FLYCAM, "live", "--data", data, "--video", url, "--json", "--drill"]
             command += ["--telemetry", f"udp://127.0.0.1:{link}", "--clock-offset", "0"]
             command += ["--camera", film / "camera.json", "--dem", film / "dem.tif"]
             live = subprocess.Popen([str(part) for part in command], stdout=said)
             try:
-                sender.wait(SECONDS + 60.0)
+                wait_until_sent()
                 live.send_signal(signal.SIGINT)
                 live.wait(120.0)
             finally:
@@ -88,25 +91,24 @@ def _flown(how: str, film: Path) -> dict:
 
 
 @contextmanager
-def _sent(how: str, film: Path, video: int, link: int) -> Iterator[tuple[str, subprocess.Popen]]:
-    """The address of the film and the process that sends its telemetry, over UDP the film with it."""
-    resend = [*FLYCAM, "drill", "--video", "--out", str(film), "--resend", "--link", f"127.0.0.1:{link}"]
+def _sent(how: str, film: Path, video: int, link: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The address of the film, and what waits until all was sent."""
     if how == "udp":
+        resend = [*FLYCAM, "drill", "--video", "--out", str(film), "--resend", "--link", f"127.0.0.1:{link}"]
         resend += ["--stream", f"127.0.0.1:{video}"]
-        with _running(resend, after_s=_BEFORE_S) as sender:
-            yield f"udp://127.0.0.1:{video}", sender
+        with running(["sh", "-c", f'sleep {_BEFORE_S}; exec "$@"', "sh", *resend]) as sender:
+            yield f"udp://127.0.0.1:{video}", lambda: sender.wait(SECONDS + 60.0)
         return
-    # a server plays the film to whoever connects
-    with rtsp_server(film / VIDEO_NAME, free_port()) as url, _running(resend, after_s=0.0) as sender:
-        yield url, sender
+    played, over = threading.Event(), threading.Event()
 
+    def told() -> None:
+        if played.wait(60.0):
+            start_s = start_s_of(read_truth(film).facts)
+            replayed(film / TELEMETRY_NAME, link, time.monotonic(), start_s, over)
 
-@contextmanager
-def _running(command: list[str], *, after_s: float) -> Iterator[subprocess.Popen]:
-    """A program that begins after a while, ended by its own number on the way out."""
-    sender = subprocess.Popen(["sh", "-c", f'sleep {after_s}; exec "$@"', "sh", *command])
-    try:
-        yield sender
-    finally:
-        sender.kill()
-        sender.wait()
+    sending = threading.Thread(target=told, daemon=True)
+    # a server plays the film to whoever connects; its telemetry is of the same moments
+    with rtsp_server(film / VIDEO_NAME, free_port(), played) as url:
+        sending.start()
+        yield url, lambda: sending.join(SECONDS + 60.0)
+        over.set()

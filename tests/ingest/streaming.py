@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import socket
+import struct
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +30,8 @@ factory = GstRtspServer.RTSPMediaFactory()
 film = f'filesrc location="{path}" ! qtdemux ! h264parse ! rtph264pay name=pay0 config-interval=1'
 factory.set_launch(f'( {film} )')
 server.get_mount_points().add_factory("/live", factory); server.attach(None)
+played = lambda *_: print("played", flush=True)
+server.connect("client-connected", lambda _, client: client.connect("play-request", played))
 GLib.MainLoop().run()
 """
 
@@ -72,10 +77,13 @@ def free_port(kind: int = socket.SOCK_STREAM) -> int:
 
 
 @contextmanager
-def rtsp_server(film: Path, port: int) -> Iterator[str]:
-    """A real RTSP server that plays a film to every client; its address."""
+def rtsp_server(film: Path, port: int, played: threading.Event | None = None) -> Iterator[str]:
+    """A real RTSP server that plays a film to every client; its address. `played` is set when the first
+    begins to see it."""
     command = ["/usr/bin/python3", "-c", _SERVER, str(port), str(film)]
-    with running(command):
+    with running(command, subprocess.PIPE) as server:
+        if played is not None:
+            threading.Thread(target=lambda: server.stdout.readline() and played.set(), daemon=True).start()
         until_s = time.monotonic() + 30.0
         while time.monotonic() < until_s:
             with socket.socket() as probe:
@@ -97,10 +105,38 @@ def transport_stream(film: Path, port: int) -> Iterator[str]:
         yield f"udp://127.0.0.1:{port}"
 
 
+def replayed(
+    tlog: Path,
+    to: int | Callable[[bytes], object],
+    film_at_s: float,
+    start_s: float,
+    over: threading.Event,
+) -> None:
+    """Send a tlog's packets to a UDP port, or to what takes them, those of `start_s` (the tlog's clock) at
+    `film_at_s` (monotonic); those of before at once."""
+    data, at = tlog.read_bytes(), 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        while at < len(data) and not over.is_set():
+            (stamp,) = struct.unpack_from(">Q", data, at)
+            length = 12 + data[at + 9]
+            time.sleep(max(0.0, film_at_s + stamp / 1e6 - start_s - time.monotonic()))
+            packet = data[at + 8 : at + 8 + length]
+            if isinstance(to, int):
+                out.sendto(packet, ("127.0.0.1", to))
+            else:
+                to(packet)
+            at += 8 + length
+
+
+def start_s_of(facts: dict) -> float:
+    """What the clock of a filmed drill's tlog shows at film time 0."""
+    return datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
+
+
 @contextmanager
-def running(command: list[str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[str], stdout: int = subprocess.DEVNULL) -> Iterator[subprocess.Popen[bytes]]:
     """A program that is ended, by its own number, on the way out."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=sys.stderr.fileno())
+    process = subprocess.Popen(command, stdout=stdout, stderr=sys.stderr.fileno())
     try:
         yield process
     finally:

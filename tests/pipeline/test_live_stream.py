@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -32,7 +29,7 @@ from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.workspace import silent
 from tests.houses import House
-from tests.ingest.streaming import free_port, rtsp_server
+from tests.ingest.streaming import free_port, replayed, rtsp_server, start_s_of
 
 _SECONDS, _FPS, _PIXEL_M = 30.0, 10, 0.8
 
@@ -52,36 +49,13 @@ def exact_film(tmp_path_factory: pytest.TempPathFactory) -> VideoDrillReport:
     )
 
 
-def replayed(
-    tlog: Path,
-    to: int | Callable[[bytes], object],
-    film_at_s: float,
-    start_s: float,
-    over: threading.Event,
-) -> None:
-    """Send a tlog's packets to a UDP port, or to what takes them, the one of film time 0 at film_at_s
-    (monotonic)."""
-    data, at = tlog.read_bytes(), 0
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
-        while at < len(data) and not over.is_set():
-            (stamp,) = struct.unpack_from(">Q", data, at)
-            length = 12 + data[at + 9]
-            time.sleep(max(0.0, film_at_s + stamp / 1e6 - start_s - time.monotonic()))
-            packet = data[at + 8 : at + 8 + length]
-            if isinstance(to, int):
-                out.sendto(packet, ("127.0.0.1", to))
-            else:
-                to(packet)
-            at += 8 + length
-
-
 @contextmanager
 def in_the_air(
     film: VideoDrillReport, to: int | Callable[[bytes], object], *, after_s: float
 ) -> Iterator[tuple[str, float]]:
     """A server plays the film, and `replayed` sends its telemetry from `after_s` on; the address, and when
     (monotonic) that began."""
-    over, start_s = threading.Event(), _start_s(read_truth(film.truth.parent).facts)
+    over, start_s = threading.Event(), start_s_of(read_truth(film.truth.parent).facts)
     with rtsp_server(film.video, free_port()) as url:
         began_s = time.monotonic()
         sender = threading.Thread(
@@ -239,11 +213,6 @@ def test_a_command_room_rehearses_on_what_the_drill_sends(
     assert totals == {0}, "nobody knows how long a stream will be"
     told_m, _ = _off(house, report, exact_film)
     assert np.median(told_m) < 0.15
-
-
-def _start_s(facts: dict) -> float:
-    """What the tlog's clock shows at film time 0."""
-    return datetime.fromisoformat(facts["video"]["start_utc"]).timestamp() + facts["clock_offset_s"]
 
 
 def _off(house: House, report: LiveReport, film: VideoDrillReport) -> tuple[np.ndarray, np.ndarray]:
