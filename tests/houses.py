@@ -86,6 +86,7 @@ def make_house(tmp_path: Path) -> Iterator[Callable[..., House]]:
 
     yield make
     for workspace in opened:
+        workspace.store.close()
         workspace.catalog.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +40,9 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
             vi=f"{settings.data_dir}: không tạo hoặc dùng được làm thư mục dữ liệu; hãy chọn thư mục "
             "khác bằng --data",
         ) from error
-    with open_catalog(settings.database_url) as catalog:
+    with open_catalog(settings.database_url) as catalog, closing(open_store(settings.store_url)) as store:
         workspace = Workspace(
-            store=open_store(settings.store_url),
+            store=store,
             catalog=catalog,
             box=settings.box,
             cache_dir=settings.data_dir / "cache",

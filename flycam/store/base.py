@@ -51,3 +51,6 @@ class ObjectStore(Protocol):
 
     def flush(self) -> None:
         """Return when everything put before survives a power cut."""
+
+    def close(self) -> None:
+        """Flush, and give descriptors and connections back, also where flushing fails."""

@@ -165,10 +165,12 @@ class LocalStore:
             raise
 
     def close(self) -> None:
-        """Flush and give the descriptors back."""
-        self.flush()
-        self._scratch.close()
-        os.close(self._root_fd)
+        """See ObjectStore.close."""
+        try:
+            self.flush()
+        finally:
+            self._scratch.close()
+            os.close(self._root_fd)
 
     def _path(self, key: str) -> Path:
         check_key(key)

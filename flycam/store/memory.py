@@ -71,3 +71,6 @@ class MemoryStore:
 
     def flush(self) -> None:
         """See ObjectStore.flush."""
+
+    def close(self) -> None:
+        """See ObjectStore.close."""

@@ -202,7 +202,7 @@ class S3Store:
         """See ObjectStore.flush: every acknowledged PUT is durable already."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """See ObjectStore.close."""
         self._http.clear()
 
     @property

@@ -90,6 +90,10 @@ class _Wrapper:
         self.inner.flush()
         self._after("flush", 0, 0)
 
+    def close(self) -> None:
+        """See ObjectStore.close; never disturbed."""
+        self.inner.close()
+
 
 class FaultyStore(_Wrapper):
     """Raises what `trouble(operation, key)` returns, before the store inside has done anything.

@@ -81,6 +81,26 @@ def test_the_scratch_of_a_living_process_is_not_swept(tmp_path: Path) -> None:
     assert list((tmp_path / "store" / ".tmp").iterdir()) == []
 
 
+def test_a_closed_store_holds_no_descriptor_also_where_flushing_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def descriptors() -> list[str]:
+        links = list(Path("/proc/self/fd").iterdir())  # the listing's own is gone by now
+        return sorted(str(one.readlink()) for one in links if one.is_symlink())
+
+    def unsynced(_path: Path) -> None:
+        raise OSError(errno.EIO, "write-back failed")
+
+    before = descriptors()
+    store = LocalStore(tmp_path / "store")
+    store.put("a/b", b"x")
+    assert descriptors() != before
+    monkeypatch.setattr(local, "sync_path", unsynced)
+    with pytest.raises(StoreUnavailable):
+        store.close()
+    assert descriptors() == before
+
+
 def _put_in_child(store: LocalStore, start: int) -> int:
     for i in range(start, start + 50):
         store.put(f"t/{i}", str(i).encode() * 1000)
