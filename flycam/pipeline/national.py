@@ -9,9 +9,11 @@ import numpy as np
 from flycam.catalog.boundaries import Boundaries
 from flycam.geodata.crs import wgs84_points_to_vn2000
 from flycam.geodata.vn2000 import central_meridian_deg, nearest_zone, province_of_commune, zone_of_meridian
+from flycam.geodata.vn2000_grid import GridLine, grid_lines
 
 # the mainland, its islands and Hoang Sa and Truong Sa: beyond, VN-2000 is not used
 _WEST, _SOUTH, _EAST, _NORTH = 102.0, 6.0, 118.0, 23.5
+_WIDEST_DEG = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,17 +27,27 @@ class NationalPlace:
     province: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NationalGrid:
+    """Lines of the grid of one zone, `step_m` apart; `province` as in NationalPlace."""
+
+    crs: str
+    central_meridian_deg: float
+    province: str | None
+    step_m: float
+    lines: list[GridLine]
+
+
 def national_place(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> NationalPlace | None:
     """The place in VN-2000; None outside Vietnam.
 
     The zone is that of the province, by the commune whose boundary holds the place; where no boundary is
     known, or its province's meridian is not, that of the nearest meridian.
     """
-    if not (_WEST <= lon_deg <= _EAST and _SOUTH <= lat_deg <= _NORTH):
+    found = _zone_at(boundaries, lon_deg, lat_deg)
+    if found is None:
         return None
-    commune = boundaries.at(lon_deg, lat_deg)
-    province = province_of_commune(commune.code) if commune else None
-    zone = zone_of_meridian(province.meridian_deg) if province else nearest_zone(lon_deg)
+    zone, province = found
     points, _ = wgs84_points_to_vn2000(np.array([[lon_deg, lat_deg]]), zone)
     east, north = points[0].tolist()
     return NationalPlace(
@@ -43,5 +55,36 @@ def national_place(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> Na
         y_east_m=round(east, 2),
         crs=zone,
         central_meridian_deg=central_meridian_deg(zone),
-        province=province.name if province else None,
+        province=province,
     )
+
+
+def national_grid(boundaries: Boundaries, bounds: tuple[float, float, float, float]) -> NationalGrid | None:
+    """The grid over west, south, east, north (degrees), in the zone of the middle; None outside Vietnam, and
+    for more than a zone is wide."""
+    west, south, east, north = bounds
+    if not (0.0 < east - west <= _WIDEST_DEG and 0.0 < north - south <= _WIDEST_DEG):
+        return None
+    found = _zone_at(boundaries, (west + east) / 2.0, (south + north) / 2.0)
+    if found is None:
+        return None
+    zone, province = found
+    step_m, lines = grid_lines(bounds, zone)
+    return NationalGrid(
+        crs=zone,
+        central_meridian_deg=central_meridian_deg(zone),
+        province=province,
+        step_m=step_m,
+        lines=lines,
+    )
+
+
+def _zone_at(boundaries: Boundaries, lon_deg: float, lat_deg: float) -> tuple[str, str | None] | None:
+    """The zone a place is mapped in and the province that says so; None outside Vietnam."""
+    if not (_WEST <= lon_deg <= _EAST and _SOUTH <= lat_deg <= _NORTH):
+        return None
+    commune = boundaries.at(lon_deg, lat_deg)
+    province = province_of_commune(commune.code) if commune else None
+    if province is None:
+        return nearest_zone(lon_deg), None
+    return zone_of_meridian(province.meridian_deg), province.name

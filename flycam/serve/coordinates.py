@@ -1,4 +1,4 @@
-"""A place in the coordinates that Vietnamese maps are printed in: VN-2000."""
+"""Places, and the grid of a sheet, in the coordinates that Vietnamese maps are printed in: VN-2000."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 
-from flycam.pipeline.national import national_place
+from flycam.pipeline.national import national_grid, national_place
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.wording import Json
 
 router = APIRouter(dependencies=[Depends(viewer)])
+
+_DECIMALS = 8  # of a degree: a millimetre
 
 
 @router.get("/api/vn2000")
@@ -28,3 +30,32 @@ def vn2000(
     """
     place = national_place(catalog.boundaries, lon, lat)
     return None if place is None else asdict(place)
+
+
+@router.get("/api/vn2000/grid")
+def vn2000_grid(
+    catalog: CatalogHere,
+    west: Annotated[float, Query(ge=-180, le=180)],
+    south: Annotated[float, Query(ge=-90, le=90)],
+    east: Annotated[float, Query(ge=-180, le=180)],
+    north: Annotated[float, Query(ge=-90, le=90)],
+) -> Json | None:
+    """The lines of the VN-2000 grid that cross a sheet, a round step apart; null outside Vietnam, and for
+    bounds that are empty or wider than a zone.
+
+    Each line: `axis` "x" (X, north, is the same all along) or "y" (Y, east), `value_m`, its WGS 84 places.
+    """
+    grid = national_grid(catalog.boundaries, (west, south, east, north))
+    if grid is None:
+        return None
+    lines = [
+        {"axis": one.axis, "value_m": one.value_m, "lonlat": one.lonlat.round(_DECIMALS).tolist()}
+        for one in grid.lines
+    ]
+    return {
+        "crs": grid.crs,
+        "central_meridian_deg": grid.central_meridian_deg,
+        "province": grid.province,
+        "step_m": grid.step_m,
+        "lines": lines,
+    }

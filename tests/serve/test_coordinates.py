@@ -51,3 +51,30 @@ def test_a_place_in_a_commune_is_told_in_the_zone_of_its_province(tmp_path: Path
 def test_outside_vietnam_there_is_none(client: httpx.Client) -> None:
     assert client.get("/api/vn2000", params={"lon": 12.5, "lat": 41.9}).json() is None
     assert client.get("/api/vn2000", params={"lon": 500, "lat": 41.9}).status_code == 422
+
+
+def test_a_sheet_is_told_its_grid_in_the_zone_of_its_middle(client: httpx.Client) -> None:
+    sheet = {"west": 104.19, "south": 22.29, "east": 104.21, "north": 22.305}
+    found = client.get("/api/vn2000/grid", params=sheet).json()
+    assert (found["central_meridian_deg"], found["province"]) == (104.0, None)
+    assert found["step_m"] == 200.0
+    for line in found["lines"]:
+        points, _ = wgs84_points_to_vn2000(np.array(line["lonlat"]), found["crs"])
+        column = {"x": 1, "y": 0}[line["axis"]]
+        assert points[:, column] == pytest.approx(line["value_m"], abs=0.01)
+    assert {line["axis"] for line in found["lines"]} == {"x", "y"}
+
+
+@pytest.mark.parametrize(
+    "sheet",
+    [
+        {"west": 10.0, "south": 50.0, "east": 10.1, "north": 50.1},
+        {"west": 104.2, "south": 22.3, "east": 104.2, "north": 22.4},
+        {"west": 102.0, "south": 20.0, "east": 106.0, "north": 23.0},
+    ],
+)
+def test_no_grid_is_told_elsewhere_of_nothing_and_of_more_than_a_zone(
+    client: httpx.Client, sheet: dict[str, float]
+) -> None:
+    answer = client.get("/api/vn2000/grid", params=sheet)
+    assert answer.status_code == 200 and answer.json() is None
