@@ -55,6 +55,18 @@ export interface Vn2000 {
   province: string | null;
 }
 
+/** Lines of the VN-2000 grid: axis "x" where X (north) is the same all along, "y" where Y (east) is. */
+export interface GridLine {
+  axis: "x" | "y";
+  value_m: number;
+  lonlat: [number, number][];
+}
+
+export interface NationalGrid extends Pick<Vn2000, "crs" | "central_meridian_deg" | "province"> {
+  step_m: number;
+  lines: GridLine[];
+}
+
 /** Colours and classes of what is known about pixels, as the server paints them. */
 export interface Legend {
   title: string;
@@ -333,6 +345,7 @@ export const api = {
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),
   gaps: (id: string) => get<FeatureCollection>(`/api/flights/${id}/gaps`),
   vn2000: (lon: number, lat: number) => get<Vn2000 | null>("/api/vn2000", { lon, lat }),
+  vn2000Grid: ([west = 0, south = 0, east = 0, north = 0]: number[]) => get<NationalGrid | null>("/api/vn2000/grid", { west, south, east, north }),
   outlines: (eventId: string) => get<FeatureCollection>("/api/outlines", { event: eventId }),
   communes: (bounds: number[], toleranceM: number, on: string | null) =>
     inForce({ bounds: bounds.join(","), tolerance_m: toleranceM }, on),

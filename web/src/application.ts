@@ -98,6 +98,7 @@ export class Application {
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
       list: () => this.foldPanel(),
+      print: () => void this.rooms.printMap(),
     });
     this.flights = new FlightList(
       store,

@@ -64,6 +64,7 @@ const words = {
     "không rõ: không có mô hình độ cao, chỗ cao hoặc thấp hơn mặt phẳng bị lệch thêm",
     "not known: there is no terrain model, and ground above or below the plane is misplaced",
   ],
+  printMap: ["In bản đồ", "Print the map"],
   legend: ["Chú giải", "Legend"],
   vn2000: ["VN-2000 KTT {0}", "VN-2000 CM {0}"],
   nearestMeridian: ["(gần nhất)", "(nearest)"],

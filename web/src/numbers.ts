@@ -19,11 +19,16 @@ export function formatLonLat(lon: number, lat: number, between = "   "): string 
 
 /** VN-2000 as sheets print it: X north, Y east, and the meridian, which the law ties to the province. */
 export function formatVn2000(place: Vn2000): string {
-  const degrees = Math.floor(place.central_meridian_deg);
-  const minutes = Math.round((place.central_meridian_deg - degrees) * 60);
-  const meridian = `${degrees}°${String(minutes).padStart(2, "0")}′`;
+  const meridian = formatDegrees(place.central_meridian_deg);
   const [x, y] = [formatNumber(place.x_north_m), formatNumber(place.y_east_m)];
   return `X ${x} ${t("north")}  Y ${y} ${t("east")}  ${t("vn2000", meridian)}`;
+}
+
+/** "104°45′" */
+export function formatDegrees(value: number): string {
+  const degrees = Math.floor(value);
+  const minutes = Math.round((value - degrees) * 60);
+  return `${degrees}°${String(minutes).padStart(2, "0")}′`;
 }
 
 export function formatGsd(gsdM: number): string {

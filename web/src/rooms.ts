@@ -1,4 +1,4 @@
-/** The two rooms beside the map, fetched when they are entered: before/after, and the meeting. */
+/** The rooms beside the map, fetched when they are entered: before/after, the meeting, the printed sheet. */
 
 import type Map from "ol/Map";
 import type { CompareStage } from "./compare/stage";
@@ -22,6 +22,7 @@ export class Rooms {
   private compare: CompareStage | null = null;
   private meeting: MeetingRoom | null = null;
   private fetching: Promise<void> | null = null;
+  private isPrinting = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
 
   constructor(private readonly house: House) {}
@@ -59,6 +60,15 @@ export class Rooms {
     }
     this.meeting.enter();
     if (waits) this.meeting.wait();
+  }
+
+  /** What the map shows, on paper. */
+  async printMap(): Promise<void> {
+    if (this.isPrinting) return;
+    this.isPrinting = true;
+    const loaded = await import("./print/room").catch(() => this.failed());
+    if (loaded) new loaded.PrintRoom(this.house, () => (this.isPrinting = false)).enter();
+    else this.isPrinting = false;
   }
 
   private async openComparison(): Promise<void> {

@@ -15,7 +15,7 @@ export class Header {
     private readonly store: Store,
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
-    private readonly doors: { meet: () => void; list: () => void },
+    private readonly doors: { meet: () => void; list: () => void; print: () => void },
   ) {}
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
@@ -38,6 +38,7 @@ export class Header {
       event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
       this.search,
       this.clock,
+      el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, "⎙"),
       this.meeting(state),
       this.upload(state),
       this.languageChoice(state),

@@ -1,0 +1,239 @@
+/** One sheet of paper: the map at a round scale with its grid, and around it what makes a picture a map. */
+
+import Map from "ol/Map";
+import View from "ol/View";
+import { defaults as defaultInteractions } from "ol/interaction/defaults";
+import { intersects } from "ol/extent";
+import { toLonLat, transformExtent } from "ol/proj";
+import { api, type FlightInfo, type NationalGrid } from "../api";
+import { debounced, el, replace } from "../dom";
+import { t as said } from "../i18n";
+import { Ground } from "../map/ground";
+import { MarkLayer } from "../map/marks";
+import { markSvg } from "../map/markSigns";
+import { chosenMosaic, MosaicLayers } from "../map/mosaics";
+import { SpecialistLayers } from "../map/specialist";
+import { kindSaid, middleOf, type MarkKind } from "../marks";
+import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers";
+import type { House } from "../rooms";
+import { currentEvent, revisionOf, visibleFlights, type State } from "../state";
+import { formatPeriod, formatTime } from "../time";
+import { GridLayer } from "./grid";
+import { t } from "./words";
+
+/** Paper lying on its side, and the map on it, millimetres. */
+export const PAPERS = { A4: { mapMm: [273, 148] }, A3: { mapMm: [396, 235] } } as const;
+export type Paper = keyof typeof PAPERS;
+
+export const SCALES = [500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000, 250_000] as const;
+
+const MM_PER_PX = 25.4 / 96; // by definition of CSS
+/** Paper shows more than a screen: the map is drawn twice as fine. */
+const PIXEL_RATIO = 2;
+const REST_MS = 150;
+const MOST_PICTURES = 4;
+const LONGEST_BAR_MM = 55;
+
+export class Sheet {
+  readonly element: HTMLElement;
+  private readonly target = el("div", { class: "print-map", tabindex: "0" });
+  private readonly labels = el("div", { class: "print-labels", "aria-hidden": "true" });
+  private readonly foot = el("footer", { class: "print-foot" });
+  private readonly title = el("input", { class: "print-title", type: "text", maxlength: 90, "aria-label": t("title") });
+  private readonly map: Map;
+  private readonly ground: Ground;
+  private readonly mosaics: MosaicLayers;
+  private readonly marks = new MarkLayer();
+  private readonly specialist: SpecialistLayers;
+  private readonly grid: GridLayer;
+  private readonly undraw: () => void;
+  private readonly ask = debounced(() => void this.askGrid(), REST_MS);
+  /** "asked", "failed", or what the server told of the ground in the sheet: null where there is no grid. */
+  private told: NationalGrid | null | "asked" | "failed" = "asked";
+  private asked = 0;
+  private scale: number;
+  private paper: Paper = "A4";
+
+  /** `onBusy` hears whether the sheet lacks something that is still to come. */
+  constructor(
+    house: House,
+    private readonly state: State,
+    onBusy: (busy: boolean) => void,
+  ) {
+    const from = house.map.getView();
+    const event = currentEvent(state);
+    this.title.value = house.communes.nameAt(from.getCenter() ?? []) ?? event?.name ?? "";
+    this.map = new Map({
+      target: this.target,
+      controls: [],
+      // the scale is chosen, so nothing but the place moves under the hand
+      interactions: defaultInteractions({ mouseWheelZoom: false, doubleClickZoom: false, pinchZoom: false, pinchRotate: false, shiftDragZoom: false, altShiftDragRotate: false }),
+      pixelRatio: PIXEL_RATIO,
+      maxTilesLoading: 12,
+      view: new View({ center: from.getCenter(), resolution: from.getResolution(), enableRotation: false, constrainResolution: false, maxZoom: 26 }),
+    });
+    this.ground = new Ground(this.map);
+    this.ground.setTerrain(house.terrain());
+    this.mosaics = new MosaicLayers(this.map);
+    this.undraw = house.communes.drawOn(this.map);
+    this.specialist = new SpecialistLayers(this.map, () => undefined);
+    this.marks.addTo(this.map);
+    this.grid = new GridLayer(this.map);
+    this.scale = this.scaleFor(house.map);
+    const frame = el("div", { class: "print-frame" }, this.target, this.labels, el("span", { class: "print-north" }, el("b", {}, "▲"), t("north")));
+    const isDrill = event?.is_drill ?? false;
+    const head = el("header", { class: "print-head" }, this.title, el("span", {}, event?.name ?? ""), isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
+    this.element = el("article", { class: "print-sheet" }, head, frame, this.foot);
+    this.map.on(["movestart", "loadstart"], () => onBusy(true));
+    this.map.on("rendercomplete", () => onBusy(this.told === "asked"));
+    this.map.on("postrender", () => this.label());
+    this.map.on("moveend", () => this.moved());
+  }
+
+  /** Once it is in the page. */
+  attach(paper: Paper): void {
+    this.ground.update(this.state);
+    this.mosaics.update(this.state);
+    this.marks.update(this.state);
+    this.specialist.update(this.state);
+    this.setPaper(paper);
+  }
+
+  setPaper(paper: Paper): void {
+    this.paper = paper;
+    for (const one of Object.keys(PAPERS)) this.element.classList.toggle(one.toLowerCase(), one === paper);
+    this.map.updateSize();
+    this.setScale(this.scale);
+    this.moved();
+  }
+
+  get scaleDrawn(): number {
+    return this.scale;
+  }
+
+  setScale(scale: number): void {
+    this.scale = scale;
+    this.map.getView().setResolution(this.resolution());
+  }
+
+  dispose(): void {
+    this.asked += 1;
+    this.map.setTarget(undefined);
+    this.undraw();
+    const layers = this.map.getLayers().getArray().slice();
+    this.map.setLayers([]);
+    for (const layer of layers) layer.dispose();
+    this.element.remove();
+  }
+
+  /** The finest round scale at which the sheet shows about what the other map shows. */
+  private scaleFor(other: Map): number {
+    const wideM = (other.getSize()?.[0] ?? 0) * (other.getView().getResolution() ?? 1) * this.shrink();
+    const wanted = (wideM * 1000) / PAPERS[this.paper].mapMm[0];
+    return SCALES.find((one) => one >= wanted * 0.8) ?? 250_000;
+  }
+
+  /** Metres on the ground for a metre of Web Mercator, at the middle. */
+  private shrink(): number {
+    const [, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
+    return Math.cos((lat * Math.PI) / 180);
+  }
+
+  private resolution(): number {
+    return (this.scale * MM_PER_PX) / 1000 / this.shrink();
+  }
+
+  private moved(): void {
+    const view = this.map.getView();
+    const off = (view.getResolution() ?? 0) / this.resolution();
+    if (Math.abs(off - 1) > 1e-6) view.setResolution(this.resolution()); // another latitude, or the keys + and -
+    this.told = "asked";
+    this.write();
+    this.ask();
+  }
+
+  private async askGrid(): Promise<void> {
+    const asked = ++this.asked;
+    const found = await api.vn2000Grid(this.bounds()).catch(() => "failed" as const);
+    if (asked !== this.asked) return;
+    this.told = found;
+    this.grid.draw(typeof found === "object" && found ? found.lines : []);
+    this.write();
+    this.map.render();
+  }
+
+  private bounds(): number[] {
+    return transformExtent(this.map.getView().calculateExtent(this.map.getSize()), "EPSG:3857", "EPSG:4326");
+  }
+
+  private label(): void {
+    const labels = this.grid.labels().map(({ edge, atPx, valueM }) => {
+      const node = el("span", { class: `at-${edge}` }, formatNumber(valueM));
+      node.style.setProperty(edge === "top" || edge === "bottom" ? "left" : "top", `${atPx.toFixed(1)}px`);
+      return node;
+    });
+    replace(this.labels, ...labels);
+  }
+
+  private write(): void {
+    const { state } = this;
+    const bounds = this.bounds();
+    const [lon = 0, lat = 0] = toLonLat(this.map.getView().getCenter() ?? [0, 0]);
+    replace(
+      this.foot,
+      el("section", {}, this.bar(), el("p", {}, t("scaleOf", formatNumber(this.scale), this.paper)), el("p", {}, this.gridSaid()), el("p", {}, t("middle", formatLonLat(lon, lat)))),
+      el("section", { class: "print-pictures" }, el("h2", {}, t("pictures")), ...this.pictures(bounds)),
+      this.legend(bounds),
+      el("section", { class: "print-small" }, state.asOf && el("p", {}, t("asOf", formatTime(state.asOf))), el("p", {}, t("printed", formatTime(state.nowMs))), el("p", {}, t("notOfficial"))),
+    );
+  }
+
+  private bar(): HTMLElement {
+    const lengthM = [5, 2, 1].flatMap((k) => [1, 10, 100, 1000, 10_000].map((p) => k * p)).filter((m) => (m * 1000) / this.scale <= LONGEST_BAR_MM).reduce((a, b) => Math.max(a, b), 1);
+    const line = el("span", { class: "print-bar-line" });
+    line.style.width = `${(lengthM * 1000) / this.scale}mm`;
+    return el("p", { class: "print-bar-of" }, line, lengthM >= 1000 ? `${formatNumber(lengthM / 1000)} km` : `${formatNumber(lengthM)} m`);
+  }
+
+  private gridSaid(): string {
+    const { told } = this;
+    if (told === "asked") return t("gridAsked");
+    if (told === "failed") return t("gridFailed");
+    if (!told) return t("gridNone");
+    const step = told.step_m >= 1000 ? `${formatNumber(told.step_m / 1000)} km` : `${formatNumber(told.step_m)} m`;
+    const whose = told.province ? t("gridWhose", told.province) : t("gridNearest");
+    return `${t("gridOf", formatDegrees(told.central_meridian_deg), step)} ${whose}`;
+  }
+
+  private pictures(bounds: number[]): HTMLElement[] {
+    const inSight = visibleFlights(this.state).filter((flight) => flight.bounds && intersects(flight.bounds, bounds));
+    if (!inSight.length) return [el("p", {}, t("picturesNone"))];
+    const more = inSight.length - MOST_PICTURES;
+    return [...inSight.slice(0, MOST_PICTURES).map((flight) => this.picture(flight)), ...(more > 0 ? [el("p", {}, t("picturesMore", more))] : [])];
+  }
+
+  private picture(flight: FlightInfo): HTMLElement {
+    const mosaic = chosenMosaic(this.state, flight);
+    const revision = mosaic ? revisionOf(this.state, mosaic) : 0;
+    const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revision > 0 ? said("revisionNumber", revision) : said("revisionLive")];
+    return el("p", {}, el("b", {}, flight.name), ` – ${facts.join(" · ")}`);
+  }
+
+  /** Of the marks that lie in the sheet. */
+  private legend(bounds: number[]): HTMLElement | null {
+    const [west = 0, south = 0, east = 0, north = 0] = bounds;
+    const inside = this.state.marks.filter((mark) => {
+      const [lon, lat] = middleOf(mark);
+      return lon >= west && lon <= east && lat >= south && lat <= north;
+    });
+    const kinds = [...new Set(inside.map((mark) => mark.properties.kind))];
+    if (!this.state.layers.marks || !kinds.length) return null;
+    return el("section", { class: "print-legend" }, el("h2", {}, t("legend")), ...kinds.map(legendLine));
+  }
+}
+
+function legendLine(kind: MarkKind): HTMLElement {
+  const sign = el("span", { "aria-hidden": "true" });
+  sign.innerHTML = markSvg(kind, "open"); // markup of our own making only
+  return el("p", {}, sign, kindSaid(kind));
+}
