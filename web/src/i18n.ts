@@ -65,6 +65,7 @@ const words = {
     "not known: there is no terrain model, and ground above or below the plane is misplaced",
   ],
   printMap: ["In bản đồ", "Print the map"],
+  print: ["In", "Print"],
   legend: ["Chú giải", "Legend"],
   vn2000: ["VN-2000 KTT {0}", "VN-2000 CM {0}"],
   nearestMeridian: ["(gần nhất)", "(nearest)"],

@@ -38,7 +38,7 @@ export class Header {
       event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
       this.search,
       this.clock,
-      el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, "⎙"),
+      el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
       this.meeting(state),
       this.upload(state),
       this.languageChoice(state),
