@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -73,6 +74,12 @@ def _view(page: Page) -> tuple[float, float, float]:
     found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
     assert found is not None
     return tuple(map(float, found.groups()))  # type: ignore[return-value]
+
+
+def _read_code(page: Page) -> str:
+    drawn = page.locator(".places-code svg").screenshot()
+    picture = cv2.imdecode(np.frombuffer(drawn, np.uint8), cv2.IMREAD_COLOR)
+    return cv2.QRCodeDetector().detectAndDecode(cv2.resize(picture, None, fx=2.0, fy=2.0))[0]
 
 
 def _wait_for(page: Page, what: str) -> None:
@@ -177,6 +184,7 @@ def test_who_joins_later_sees_it_at_once_by_a_link_without_a_secret(house: House
     expect(lan.locator(".on-air")).to_be_visible()
     lan.locator(".places-open").click()
     link = lan.locator(".places-link").inner_text().split()[-1]
+    assert _read_code(lan) == link, "a phone at the wall reads the address, and nothing that signs in"
     assert link == f"{house.url}/#meet=follow"
     wall = screen("Hoa", link.partition("#")[2], "wall")
     _wait_for(wall, f"event={REAL}")

@@ -218,6 +218,7 @@ const words = {
   meetingFollows: ["Đang theo {0}", "Following {0}"],
   meetingAlone: ["Tự xem", "Look around"],
   meetingWaits: ["Đang chờ người trình bày", "Waiting for a presenter"],
+  placesCode: ["Mã QR của địa chỉ này", "QR code of this address"],
   meetingLeave: ["Rời họp", "Leave"],
   meetingNotSent: ["Chưa gửi được tới các điểm cầu: máy chủ không trả lời", "Not sent to the other screens: the server does not answer"],
   meetingLost: ["Mất kết nối với máy chủ: có thể đã có ảnh mới hơn", "No connection to the server: there may be newer pictures"],

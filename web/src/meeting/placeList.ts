@@ -1,8 +1,12 @@
 /** The list of places to walk through: made before the meeting, gone through in it. */
 
+import { encode } from "uqr";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { keepPlaces, readPlaces, type Place } from "./places";
+
+/** Light around a QR code, in its squares: readers need it. */
+const QUIET = 4;
 
 interface Walk {
   go: (place: Place) => void;
@@ -19,6 +23,7 @@ export class PlaceList {
   private readonly add = el("button", { type: "submit" });
   private readonly title = el("h2");
   private readonly address = el("p", { class: "places-link" });
+  private readonly code = el("div", { class: "places-code", role: "img" });
   private places: Place[] = [];
   private eventId: string | null = null;
   private at = -1;
@@ -34,7 +39,7 @@ export class PlaceList {
       this.fill();
     };
     const form = el("form", { class: "places-new", submit }, this.name, this.add);
-    this.element.append(this.title, this.list, form, this.address);
+    this.element.append(this.title, this.list, form, this.address, this.code);
   }
 
   get isOpen(): boolean {
@@ -76,7 +81,11 @@ export class PlaceList {
     this.name.placeholder = this.walk.suggested() || t("placesName");
     this.name.setAttribute("aria-label", t("placesName"));
     write(this.add, t("placesAdd"));
-    write(this.address, `${t("placesLink")} ${window.location.origin}${window.location.pathname}#meet=follow`);
+    // an address and nothing else: whoever opens it signs in
+    const link = `${window.location.origin}${window.location.pathname}#meet=follow`;
+    write(this.address, `${t("placesLink")} ${link}`);
+    this.code.setAttribute("aria-label", t("placesCode"));
+    if (!this.code.hasChildNodes()) this.code.innerHTML = squares(link);
     replace(this.list, ...this.places.map((place, n) => this.row(place, n)));
     if (!this.places.length) replace(this.list, el("li", { class: "empty" }, t("placesNone")));
   }
@@ -113,4 +122,11 @@ export class PlaceList {
     this.fill();
     this.walk.onChange();
   }
+}
+
+/** A QR code as SVG, of our own making but for what stands in it, which is drawn and not written. */
+function squares(text: string): string {
+  const { data, size } = encode(text, { border: QUIET });
+  const dark = data.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? [`M${x} ${y}h1v1h-1z`] : [])));
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${dark.join("")}"/></svg>`;
 }
