@@ -9,18 +9,18 @@ LANGUAGES = ("vi", "en")
 DRILL_MARK = "DIỄN TẬP"
 
 
-class _Said(NamedTuple):
+class Said(NamedTuple):
     """One phrase; {names} are filled in."""
 
     vi: str
     en: str
 
 
-def _said(vi: str, en: str) -> _Said:
-    return _Said(vi, en)
+def _said(vi: str, en: str) -> Said:
+    return Said(vi, en)
 
 
-WORDS: Mapping[str, _Said] = {
+WORDS: Mapping[str, Said] = {
     "title": _said("Báo cáo chất lượng ảnh trực giao", "Orthomosaic quality report"),
     "page": _said("Trang", "Page"),
     "drill_note": _said(
@@ -278,11 +278,16 @@ class _Counted(int):
 
 
 def say(key: str, language: str, **values: object) -> str:
-    """The phrase in "vi" or "en". Raises KeyError for a key, a language or a name that is not there.
+    """The phrase of the report in "vi" or "en"; raises as `phrase`."""
+    return phrase(WORDS, key, language, **values)
+
+
+def phrase(words: Mapping[str, Said], key: str, language: str, **values: object) -> str:
+    """A phrase out of some words. Raises KeyError for a key, a language or a name that is not there.
 
     A whole number takes the form that goes with it: {count:photo|photos}.
     """
-    return {"vi": WORDS[key].vi, "en": WORDS[key].en}[language].format_map(
+    return {"vi": words[key].vi, "en": words[key].en}[language].format_map(
         {name: _Counted(value) if isinstance(value, int) else str(value) for name, value in values.items()}
     )
 

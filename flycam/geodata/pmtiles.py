@@ -1,0 +1,179 @@
+"""Pictures of tiles as one PMTiles archive, version 3: a map in one file that is read by ranges.
+
+Format: PMTiles specification 3 (protomaps). Written in one pass: the root directory has its room at the head
+of the file, the tiles follow in the archive's own order, and what is only known at the end (metadata, leaf
+directories) stands behind them, which the specification leaves open.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.geometry.grid import TileId
+
+WEBP = 4
+"""The tile type of WebP."""
+
+_MAGIC, _VERSION = b"PMTiles", 3
+_HEADER = struct.Struct("<7sB11Q6B4iB2i")
+_ROOM = 16_384  # header and root directory lie in the first 16 KiB
+_GZIP, _PLAIN = 2, 1
+_LEAF_ENTRIES = 4096
+_DEGREE = 10_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A run of tiles that share their bytes; `run` 0: a leaf directory."""
+
+    first: int
+    offset: int
+    length: int
+    run: int = 1
+
+
+def archive_ids(tiles: Sequence[TileId]) -> NDArray[np.int64]:
+    """The archive's number of each tile, N: all coarser zooms first, then its place on the Hilbert curve."""
+    z, x, y = np.array([(one.z, one.x, one.y) for one in tiles], dtype=np.int64).reshape(-1, 3).T
+    number = ((np.int64(1) << (2 * z)) - 1) // 3
+    for bit in range(int(z.max(initial=0)) - 1, -1, -1):
+        side = np.int64(1) << bit
+        inside = z > bit
+        right, low = x & side, y & side
+        number += np.where(inside, ((3 * right) ^ low) << bit, 0)
+        turned, mirrored = inside & (low == 0), inside & (low == 0) & (right != 0)
+        x, y = np.where(mirrored, side - 1 - x, x), np.where(mirrored, side - 1 - y, y)
+        x, y = np.where(turned, y, x), np.where(turned, x, y)
+    return number
+
+
+def archive_order(tiles: Sequence[TileId]) -> list[TileId]:
+    """Tiles in the order in which `write_pmtiles` takes them."""
+    return [tiles[place] for place in np.argsort(archive_ids(tiles), kind="stable")]
+
+
+def write_pmtiles(
+    path: Path,
+    tiles: Iterable[tuple[TileId, bytes]],
+    *,
+    bounds_lonlat_deg: tuple[float, float, float, float],
+    metadata: Mapping[str, object],
+    tile_type: int = WEBP,
+) -> int:
+    """Write tiles (in `archive_order`, each once) with their metadata; how many there were.
+
+    bounds_lonlat_deg  (west, south, east, north) of what is imaged
+
+    Equal tiles are kept once. Raises ValueError for tiles out of order, or none; OSError.
+    """
+    entries: list[Entry] = []
+    zooms: set[int] = set()
+    with path.open("wb") as file:
+        file.write(bytes(_ROOM))
+        size = addressed = 0
+        kept: dict[bytes, tuple[int, int]] = {}
+        for tile, data in tiles:
+            number = int(archive_ids([tile])[0])
+            if entries and number < entries[-1].first + entries[-1].run:
+                raise ValueError(f"tile {tile} is out of the archive's order")
+            digest = hashlib.sha256(data).digest()
+            if digest not in kept:
+                kept[digest] = size, len(data)
+                size += file.write(data)
+            _append(entries, number, *kept[digest])
+            zooms.add(tile.z)
+            addressed += 1
+        if not entries:
+            raise ValueError("an archive holds at least one tile")
+        root, leaves = _directories(entries)
+        described = gzip.compress(json.dumps(metadata, ensure_ascii=False).encode(), mtime=0)
+        file.write(described)
+        file.write(leaves)
+        places = (_HEADER.size, len(root), _ROOM + size, len(described), _ROOM + size + len(described))
+        counts = (addressed, len(entries), len(kept))
+        file.seek(0)
+        file.write(
+            _HEADER.pack(
+                _MAGIC,
+                _VERSION,
+                *places,
+                len(leaves),
+                _ROOM,
+                size,
+                *counts,
+                1,  # clustered: the tiles lie in the order of their numbers
+                _GZIP,
+                _PLAIN,
+                tile_type,
+                min(zooms),
+                max(zooms),
+                *_place(bounds_lonlat_deg, min(zooms), max(zooms)),
+            )
+        )
+        file.write(root)
+    return addressed
+
+
+def directory(entries: Sequence[Entry]) -> bytes:
+    """A directory as it is kept, packed by gzip: counts, then each column of the entries."""
+    columns = [len(entries)]
+    columns += np.diff([one.first for one in entries], prepend=0).tolist()
+    columns += [one.run for one in entries]
+    columns += [one.length for one in entries]
+    follows = 0
+    for place, one in enumerate(entries):
+        columns.append(0 if place and one.offset == follows else one.offset + 1)
+        follows = one.offset + one.length
+    return gzip.compress(b"".join(map(_varint, columns)), mtime=0)
+
+
+def _append(entries: list[Entry], number: int, offset: int, length: int) -> None:
+    """Add a tile, to the run before it where it goes on with the same bytes."""
+    if entries:
+        last = entries[-1]
+        if last.first + last.run == number and last.offset == offset:
+            entries[-1] = Entry(last.first, offset, length, last.run + 1)
+            return
+    entries.append(Entry(number, offset, length))
+
+
+def _directories(entries: Sequence[Entry]) -> tuple[bytes, bytes]:
+    """The root directory, which fits its room, and the leaves that it names ("" where it needs none)."""
+    root = directory(entries)
+    per_leaf = _LEAF_ENTRIES
+    leaves = b""
+    while len(root) > _ROOM - _HEADER.size:
+        packed, named, at = [], [], 0
+        for start in range(0, len(entries), per_leaf):
+            leaf = directory(entries[start : start + per_leaf])
+            named.append(Entry(entries[start].first, at, len(leaf), 0))
+            packed.append(leaf)
+            at += len(leaf)
+        root, leaves = directory(named), b"".join(packed)
+        per_leaf *= 2
+    return root, leaves
+
+
+def _place(bounds: tuple[float, float, float, float], coarsest: int, finest: int) -> tuple[int, ...]:
+    """Bounds in 1e-7 degrees, the zoom to begin with, and the middle."""
+    west, south, east, north = (round(value * _DEGREE) for value in bounds)
+    return west, south, east, north, (coarsest + finest) // 2, (west + east) // 2, (south + north) // 2
+
+
+def _varint(value: int) -> bytes:
+    """Seven bits a byte, the lowest first."""
+    packed = bytearray()
+    while value > 0x7F:
+        packed.append(value & 0x7F | 0x80)
+        value >>= 7
+    packed.append(value)
+    return bytes(packed)
