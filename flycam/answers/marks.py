@@ -8,27 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
-from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.moment import VIETNAM
+from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
 
 if TYPE_CHECKING:
     from flycam.catalog.records import MarkLine
-
-_KINDS = {
-    MarkKind.RESCUE: ("người cần cứu", "people to rescue"),
-    MarkKind.BLOCKED: ("đường tắc", "road blocked"),
-    MarkKind.CRACK: ("vết nứt", "crack"),
-    MarkKind.LANDING: ("bãi đáp", "landing place"),
-    MarkKind.ASSEMBLY: ("điểm tập kết", "assembly point"),
-    MarkKind.OTHER: ("dấu khác", "other"),
-    MarkKind.SECTOR: ("khu vực tìm kiếm", "search sector"),
-}
-_STATUSES = {
-    MarkStatus.OPEN: ("mới báo", "open"),
-    MarkStatus.DOING: ("đang xử lý", "being dealt with"),
-    MarkStatus.DONE: ("đã xong", "done"),
-    MarkStatus.REMOVED: ("đã gỡ", "removed"),
-}
 
 
 def of_marks(lines: Sequence[MarkLine], language: str = "en") -> Answered:
@@ -65,5 +49,6 @@ def _line(one: MarkLine, k: int) -> str:
     west, south, east, north = one.bounds_lonlat_deg
     place = f"{(south + north) / 2:.6f}, {(west + east) / 2:.6f}"
     note = one.note.replace("\n", " ")
-    words = f"{one.mark_id}  {at:%d/%m/%Y %H:%M}  {_KINDS[one.kind][k]} ({_STATUSES[one.status][k]})  {place}"
+    kind, status = MARK_KINDS[one.kind][k], MARK_STATUSES[one.status][k]
+    words = f"{one.mark_id}  {at:%d/%m/%Y %H:%M}  {kind} ({status})  {place}"
     return f"{words}  {one.author}" + (f": {note}" if note else "")

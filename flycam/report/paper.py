@@ -34,7 +34,7 @@ def sources(document: Document) -> dict[str, bytes]:
         "mark": document.mark,
         "footer": document.footer,
         "page_word": document.page_word,
-        "blocks": [_block(block) for block in document.blocks],
+        "blocks": [block_of(block) for block in document.blocks],
     }
     return {
         "main.typ": _TEMPLATE.read_bytes(),
@@ -43,7 +43,8 @@ def sources(document: Document) -> dict[str, bytes]:
     }
 
 
-def _block(block: Block) -> Mapping[str, Any]:
+def block_of(block: Block) -> Mapping[str, Any]:
+    """A block as a template is told of it."""
     match block:
         case Heading():
             return {"kind": "heading", "text": block.text}

@@ -1,0 +1,312 @@
+"""The meeting pack said in one language: a quick report (báo cáo nhanh), page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flycam.frame.moment import VIETNAM
+from flycam.frame.warning import brief
+from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
+from flycam.report.numbers import area, centimetres, listed, metres, moment, percent, period
+from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
+from flycam.report.pack_words import told
+from flycam.report.words import DRILL_MARK
+
+OVERVIEW = "overview"
+_MOST_SOURCES = 300
+_MINUTE_NS = 60 * 10**9
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageBreak:
+    """What follows begins a page."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slide:
+    """A picture for a screen of 1920×1080 with one line that is read from five metres, and one below it."""
+
+    picture: str
+    title: str
+    line: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackDocument:
+    """The pack in one language.
+
+    mark       on every page of a drill, "" otherwise; draft as well, "" once approved
+    letterhead, dateline, signer_name  the form of an official document; empty fields become dots
+    footer     on every page; page_word goes before the page's number
+    made_ns    UTC; when it was made
+    pictures   JPEG by name
+    """
+
+    language: str
+    title: str
+    about: str
+    mark: str
+    draft: str
+    footer: str
+    page_word: str
+    made_ns: int
+    letterhead: Letterhead
+    motto: tuple[str, str]
+    number: str
+    dateline: str
+    recipients_word: str
+    signer_name: str
+    blocks: tuple[Block | PageBreak, ...]
+    slides: tuple[Slide, ...]
+    pictures: Mapping[str, bytes]
+
+
+def pack_document(figures: PackFigures, language: str) -> PackDocument:
+    """The pack in "vi" or "en"."""
+    head, dots = figures.letterhead, told("dots", language)
+    made = datetime.fromtimestamp(figures.made_ns // 10**9, VIETNAM)
+    date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
+    filled = Letterhead(
+        parent=head.parent,
+        issuer=head.issuer or dots,
+        number=head.number,
+        place=head.place or dots,
+        signer_title=head.signer_title or dots,
+        recipients=head.recipients or (dots,),
+    )
+    return PackDocument(
+        language=language,
+        title=told("title", language),
+        about=told("about", language, events=", ".join(figures.events)),
+        mark=DRILL_MARK if figures.is_drill else "",
+        draft="" if figures.approved_by else told("draft", language),
+        footer=told("footer", language, version=figures.version, at=moment(figures.made_ns)),
+        page_word=told("page", language),
+        made_ns=figures.made_ns,
+        letterhead=filled,
+        motto=(told("motto", language), told("motto_below", language)),
+        number=told("number", language, number=head.number or dots),
+        dateline=told("dateline", language, place=filled.place, **date),
+        recipients_word=told("recipients", language),
+        signer_name=figures.approved_by,
+        blocks=tuple(_blocks(figures, language)),
+        slides=tuple(_slides(figures, language)),
+        pictures=figures.pictures,
+    )
+
+
+def picture_of(commune: PackCommune) -> str:
+    """The name of a commune's picture."""
+    return f"commune-{commune.number}"
+
+
+def age(then_ns: int, now_ns: int, language: str) -> str:
+    """From one moment to a later one, in the largest unit of which there are two."""
+    minutes = max(now_ns - then_ns, 0) // _MINUTE_NS
+    if minutes < 120:
+        return told("age_minutes", language, count=minutes)
+    if minutes < 48 * 60:
+        return told("age_hours", language, count=minutes // 60)
+    return told("age_days", language, count=minutes // (24 * 60))
+
+
+def _blocks(figures: PackFigures, language: str) -> Iterator[Block | PageBreak]:
+    if figures.is_drill:
+        yield Paragraph(text=told("drill_note", language), kind="care")
+    yield _approval(figures, language)
+    yield Heading(text=told("summary", language))
+    yield Paragraph(text=_summary(figures, language))
+    yield Paragraph(text=told("summary_limits", language))
+    yield Paragraph(text=told("no_changes", language), kind="small")
+    yield Heading(text=told("overview", language))
+    yield _plate(OVERVIEW, told("overview_caption", language))
+    yield Heading(text=told("flights", language))
+    yield _flights(figures.flights, language)
+    for one in figures.flights:
+        for kept in one.warnings:
+            yield Paragraph(text=f"{one.number}. {brief(kept, language)}", kind="small")
+    yield Heading(text=told("communes", language))
+    yield _communes(figures, language)
+    for kept in figures.remarks:
+        yield Paragraph(text=brief(kept, language), kind="small")
+    for one_commune in figures.communes:
+        yield PageBreak()
+        yield from _commune(figures, one_commune, language)
+    if figures.loose_marks:
+        yield Heading(text=told("marks_elsewhere", language))
+        yield _marks(figures.loose_marks, language)
+    yield PageBreak()
+    yield from _sources(figures, language)
+
+
+def _approval(figures: PackFigures, language: str) -> Paragraph:
+    if not figures.approved_by:
+        return Paragraph(text=told("draft_note", language), kind="bad")
+    at = moment(figures.made_ns)
+    return Paragraph(text=told("approved", language, name=figures.approved_by, at=at), kind="good")
+
+
+def _summary(figures: PackFigures, language: str) -> str:
+    first = min(one.first_ns for one in figures.flights)
+    last = max(one.last_ns for one in figures.flights)
+    names = [one.name for one in figures.communes]
+    count = told("communes_count", language, count=len(names))
+    return told(
+        "summary_said",
+        language,
+        period=period(first, last),
+        flights=told("flights_count", language, count=len(figures.flights)),
+        area=area(sum(one.imaged_m2 for one in figures.communes or figures.flights), language),
+        communes=f"{count}: {listed(names, language)}" if names else told("no_communes", language),
+        last=moment(last),
+        age=age(last, figures.made_ns, language),
+    )
+
+
+def _flights(flights: Sequence[PackFlight], language: str) -> Table:
+    return Table(
+        head=_head(language, "number", "flight", "time", "operator", "gsd", "area", "error"),
+        rows=tuple(
+            (
+                str(one.number),
+                one.name,
+                period(one.first_ns, one.last_ns),
+                one.operator,
+                centimetres(one.gsd_m, language),
+                area(one.imaged_m2, language),
+                _error(one, language),
+            )
+            for one in flights
+        ),
+        numeric=(0, 4, 5),
+    )
+
+
+def _error(one: PackFlight, language: str) -> str:
+    if one.error_m is None:
+        said = told("error_live", language)
+    else:
+        median, p95 = (metres(value, language) for value in one.error_m)
+        said = told("error_of", language, median=median, p95=p95)
+    return f"{said}; {told('on_plane', language)}" if one.on_plane else said
+
+
+def _communes(figures: PackFigures, language: str) -> Block:
+    if not figures.communes:
+        return Paragraph(text=told("no_communes", language))
+    return Table(
+        head=_head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
+        rows=tuple(
+            (
+                str(one.number),
+                one.name,
+                area(one.imaged_m2, language),
+                percent(one.imaged_pct, language),
+                moment(one.last_ns),
+                age(one.last_ns, figures.made_ns, language),
+                str(len(one.marks)),
+            )
+            for one in figures.communes
+        ),
+        numeric=(0, 2, 3, 6),
+    )
+
+
+def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[Block]:
+    yield Heading(text=told("commune_page", language, number=str(one.number), name=one.name))
+    yield _plate(picture_of(one), _commune_caption(figures, one, language))
+    by_number = {flight.number: flight for flight in figures.flights}
+    flights = [by_number[number] for number in one.flights]
+    shown = area(one.imaged_m2, language)
+    errors = sorted({_error(flight, language) for flight in flights})
+    terms = {
+        "area": told("share_of_commune", language, area=shown, pct=percent(one.imaged_pct, language)),
+        "time": period(one.first_ns, one.last_ns),
+        "age": age(one.last_ns, figures.made_ns, language),
+        "gsd": centimetres(one.gsd_m, language),
+        "error": " / ".join(errors),
+        "flights": ", ".join(f"{flight.number} {flight.name}" for flight in flights),
+    }
+    yield Facts(rows=tuple((told(f"term_{key}", language), value) for key, value in terms.items()))
+    yield Heading(text=told("marks", language))
+    if one.marks:
+        yield _marks(one.marks, language)
+    else:
+        yield Paragraph(text=told("no_marks", language), kind="small")
+
+
+def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> str:
+    since = age(one.last_ns, figures.made_ns, language)
+    return told("commune_caption", language, name=one.name, last=moment(one.last_ns), age=since)
+
+
+def _marks(marks: Sequence[PackMark], language: str) -> Table:
+    which = 0 if language == "vi" else 1
+    return Table(
+        head=_head(language, "kind", "status", "place", "note", "author"),
+        rows=tuple(
+            (
+                MARK_KINDS[one.kind][which],
+                MARK_STATUSES[one.status][which],
+                _place(one, language),
+                one.note,
+                f"{one.author}, {moment(one.at_ns)}",
+            )
+            for one in marks
+        ),
+    )
+
+
+def _place(mark: PackMark, language: str) -> str:
+    """Coordinates as they are copied into other programs: with dots, in any language."""
+    lon, lat = mark.lonlat_deg
+    said = f"{lat:.6f}, {lon:.6f}"
+    if mark.vn2000 is None:
+        return said
+    x, y, meridian = mark.vn2000
+    return f"{said}; {told('vn2000', language, x=f'{x:.1f}', y=f'{y:.1f}', meridian=f'{meridian:g}')}"
+
+
+def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
+    yield Heading(text=told("sources", language))
+    yield Paragraph(text=told("sources_said", language))
+    head = figures.audit_head
+    yield Paragraph(
+        text=told("audit_head", language, digest=head) if head else told("no_audit", language), kind="small"
+    )
+    rows = [
+        (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
+    ]
+    if len(rows) > _MOST_SOURCES:
+        yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
+        return
+    yield Table(head=_head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+
+
+def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
+    yield Slide(
+        picture=OVERVIEW,
+        title=", ".join(figures.events),
+        line=_summary(figures, language),
+    )
+    by_number = {flight.number: flight for flight in figures.flights}
+    for one in figures.communes:
+        newest = by_number[one.flights[0]]
+        since = age(one.last_ns, figures.made_ns, language)
+        error = f"{told('col_error', language)}: {_error(newest, language)}"
+        yield Slide(
+            picture=picture_of(one),
+            title=f"{one.name} – {moment(one.last_ns)} ({since})",
+            line=f"{area(one.imaged_m2, language)} ({percent(one.imaged_pct, language)}) · {error}",
+        )
+
+
+def _plate(picture: str, caption: str) -> Plate:
+    return Plate(figures=(Figure(picture=picture, caption=caption),), columns=1)
+
+
+def _head(language: str, *columns: str) -> tuple[str, ...]:
+    return tuple(told(f"col_{name}", language) for name in columns)

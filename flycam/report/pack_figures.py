@@ -1,0 +1,129 @@
+"""What the meeting pack says, without words: what the recipe gathered of flights, communes and marks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flycam.frame.mark import MarkKind, MarkStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Letterhead:
+    """Who issues the quick report; empty: dots are printed for a pen (form: decree 30/2020/ND-CP, annex I).
+
+    parent        the body above the one that issues it
+    issuer        the body that issues it
+    number        number and sign of the document
+    place         where it is issued, before the date
+    signer_title  the position of who signs
+    recipients    one line each ("Nơi nhận")
+    """
+
+    parent: str = ""
+    issuer: str = ""
+    number: str = ""
+    place: str = ""
+    signer_title: str = ""
+    recipients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSource:
+    """A photo by its name, with the SHA-256 of its bytes as they came."""
+
+    name: str
+    sha256: str
+    captured_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackFlight:
+    """A flight of the pack; `number` from 1, the newest first.
+
+    imaged_m2   ground shown, in the work CRS
+    revision    0: the live mosaic
+    error_m     median and 95th percentile of the expected error (radial, 1 sigma); None: not known
+    on_plane    no terrain was known: the ground was taken as a plane
+    warnings    as `flycam.frame.warning` keeps them
+    sources     the photos that are on the map, by time
+    """
+
+    number: int
+    flight_id: str
+    name: str
+    event: str
+    operator: str
+    first_ns: int
+    last_ns: int
+    gsd_m: float
+    imaged_m2: float
+    revision: int
+    error_m: tuple[float, float] | None
+    on_plane: bool
+    warnings: tuple[str, ...]
+    sources: tuple[PackSource, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackMark:
+    """A field mark: where it stands in WGS 84 degrees and, in Vietnam, in VN-2000.
+
+    vn2000  (X north m, Y east m, central meridian degrees); None outside Vietnam
+    """
+
+    kind: MarkKind
+    status: MarkStatus
+    note: str
+    author: str
+    at_ns: int
+    lonlat_deg: tuple[float, float]
+    vn2000: tuple[float, float, float] | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackCommune:
+    """A commune of which the pack's flights show ground; `number` as on the overview, the largest first.
+
+    imaged_m2, imaged_pct  of it, in the work CRS; 0-100 of its whole area
+    flights                numbers of those that show it, the newest first
+    first_ns, last_ns      of those flights
+    """
+
+    number: int
+    code: str
+    name: str
+    imaged_m2: float
+    imaged_pct: float
+    gsd_m: float
+    first_ns: int
+    last_ns: int
+    flights: tuple[int, ...]
+    marks: tuple[PackMark, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackFigures:
+    """All that the pack says.
+
+    made_ns       when it was made, UTC
+    approved_by   the leader who approved it; "": a draft
+    remarks       on boundaries, as `flycam.frame.warning` keeps them
+    audit_head    digest of the audit log's last line; "": the log is empty
+    loose_marks   field marks outside those communes
+    pictures      JPEG by name: "overview", "commune-NUMBER"
+    """
+
+    version: str
+    made_ns: int
+    is_drill: bool
+    approved_by: str
+    letterhead: Letterhead
+    events: tuple[str, ...]
+    work_crs: str
+    flights: tuple[PackFlight, ...]
+    communes: tuple[PackCommune, ...]
+    loose_marks: tuple[PackMark, ...]
+    remarks: tuple[str, ...]
+    audit_head: str
+    pictures: Mapping[str, bytes]

@@ -1,0 +1,105 @@
+"""The meeting pack as PDF pages, A4, and as pictures of 1920×1080 for a screen; set by Typst.
+
+As in the quality report only Typst's own fonts are used, and the only time is the document's own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from flycam.report.blocks import Block, Table
+from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.paper import block_of
+
+SLIDE_SIZE_PX = (1920, 1080)
+_HERE = Path(__file__).parent
+_HASH_DIGITS = 64
+
+
+def to_pack_pdf(document: PackDocument) -> bytes:
+    """The pack as a PDF."""
+    files: Any = pack_sources(document)  # by name, which its type hints do not know
+    made_s = document.made_ns // 10**9
+    return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
+
+
+def to_slides(document: PackDocument) -> list[bytes]:
+    """Each slide as a PNG of `SLIDE_SIZE_PX`."""
+    told = {
+        "language": document.language,
+        "mark": document.mark,
+        "draft": document.draft,
+        "slides": [{"picture": one.picture, "title": one.title, "line": one.line} for one in document.slides],
+    }
+    files: Any = {
+        "main.typ": (_HERE / "pack_slides.typ").read_bytes(),
+        "slides.json": json.dumps(told, ensure_ascii=False).encode(),
+        **_pictures(document),
+    }
+    return _pages(typst.compile(files, format="png", ppi=72.0, ignore_system_fonts=True))
+
+
+def to_band(mark: str) -> bytes:
+    """What stands on every page of a drill as a PNG, 96 px high."""
+    template = (_HERE / "drill_band.typ").read_text(encoding="utf-8").replace("MARK", mark)
+    files: Any = {"main.typ": template.encode()}
+    return _pages(typst.compile(files, format="png", ppi=144.0, ignore_system_fonts=True))[0]
+
+
+def pack_sources(document: PackDocument) -> dict[str, bytes]:
+    """What Typst is given for the PDF, by file name: template, content and pictures."""
+    head = document.letterhead
+    content = {
+        "language": document.language,
+        "title": document.title,
+        "about": document.about,
+        "mark": document.mark,
+        "draft": document.draft,
+        "footer": document.footer,
+        "page_word": document.page_word,
+        "parent": head.parent,
+        "issuer": head.issuer,
+        "number": document.number,
+        "dateline": document.dateline,
+        "motto": document.motto,
+        "recipients_word": document.recipients_word,
+        "recipients": head.recipients,
+        "signer_title": head.signer_title,
+        "signer_name": document.signer_name,
+        "blocks": [_block(block) for block in document.blocks],
+    }
+    return {
+        "main.typ": (_HERE / "pack.typ").read_bytes(),
+        "pack.json": json.dumps(content, ensure_ascii=False).encode(),
+        **_pictures(document),
+    }
+
+
+def _pictures(document: PackDocument) -> dict[str, bytes]:
+    return {f"{name}.jpg": picture for name, picture in document.pictures.items()}
+
+
+def _block(block: Block | PageBreak) -> Mapping[str, Any]:
+    if isinstance(block, PageBreak):
+        return {"kind": "break"}
+    said = block_of(block)
+    return {**said, "wide": _widest(block)} if isinstance(block, Table) else said
+
+
+def _widest(table: Table) -> int:
+    """The column that holds the longest text which can be broken: it takes the room that is left."""
+    longest = [
+        max((len(row[column]) for row in table.rows if len(row[column]) != _HASH_DIGITS), default=0)
+        for column in range(len(table.head))
+    ]
+    return longest.index(max(longest))
+
+
+def _pages(made: Any) -> list[bytes]:
+    """Typst gives one page as bytes, several as a list."""
+    return [bytes(made)] if isinstance(made, bytes | bytearray) else [bytes(page) for page in made]

@@ -1,0 +1,163 @@
+"""The meeting pack as DOCX, so that an office can go on writing: WordprocessingML by hand (ECMA-376, part 1).
+
+Five small parts in a ZIP are all that Word and LibreOffice ask for; a library is not worth its weight here.
+The same document has the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+
+from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.word_xml import (
+    PAGE_MM,
+    CellLook,
+    Look,
+    content_types,
+    document_xml,
+    footer_xml,
+    header_xml,
+    package_relations,
+    page_break,
+    paragraph,
+    part_relations,
+    picture,
+    properties,
+    styles,
+    table,
+)
+
+_WHEN = (1980, 1, 1, 0, 0, 0)
+_TALLEST_MM = 118.0
+_LOOKS = {
+    "": Look(),
+    "lead": Look(),
+    "small": Look(size_pt=10.0, colour="464646"),
+    "good": Look(colour="1B7837", bold=True),
+    "care": Look(colour="8A6508", bold=True),
+    "bad": Look(colour="B00020", bold=True),
+}
+_CENTRED = "center"
+_TABLE_LOOK = Look(size_pt=9.5)
+_HASH_LOOK = Look(size_pt=7.0)
+_HASH_DIGITS = 64
+
+
+def to_docx(document: PackDocument) -> bytes:
+    """The pack as a DOCX."""
+    shown = [name for name in document.pictures if name in _named(document.blocks)]
+    body = "".join([*_head(document), *_body(document, shown), *_end(document)])
+    parts = {
+        "[Content_Types].xml": content_types(),
+        "_rels/.rels": package_relations(),
+        "docProps/core.xml": properties(f"{document.title} – {document.about}", document.made_ns),
+        "word/document.xml": document_xml(body),
+        "word/styles.xml": styles(document.language),
+        "word/header1.xml": header_xml(document.mark, document.draft),
+        "word/footer1.xml": footer_xml(document.footer, document.page_word),
+        "word/_rels/document.xml.rels": part_relations(len(shown)),
+    }
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, text in parts.items():
+            archive.writestr(_member(name, zipfile.ZIP_DEFLATED), text.encode())
+        for number, name in enumerate(shown, 1):
+            archive.writestr(_member(f"word/media/{number}.jpg", zipfile.ZIP_STORED), document.pictures[name])
+    return out.getvalue()
+
+
+def _member(name: str, packed: int) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _WHEN)
+    member.compress_type = packed
+    return member
+
+
+def _named(blocks: Sequence[Block | PageBreak]) -> set[str]:
+    return {figure.picture for block in blocks if isinstance(block, Plate) for figure in block.figures}
+
+
+def _head(document: PackDocument) -> Iterator[str]:
+    """The letterhead, two columns without lines, and the title."""
+    head, bold = document.letterhead, Look(bold=True)
+    left = [paragraph(head.parent.upper(), Look(), _CENTRED)] if head.parent else []
+    left.append(paragraph(head.issuer.upper(), bold, _CENTRED))
+    left.append(paragraph(document.number, Look(), _CENTRED))
+    right = [paragraph(line, bold, _CENTRED) for line in document.motto]
+    right.append(paragraph(document.dateline, Look(italic=True), _CENTRED))
+    yield table([["".join(left), "".join(right)]], [0.42, 0.58], CellLook(lined=False))
+    yield paragraph("", Look())
+    yield paragraph(document.title, Look(bold=True, size_pt=14.0), _CENTRED)
+    yield paragraph(document.about, bold, _CENTRED)
+
+
+def _body(document: PackDocument, shown: Sequence[str]) -> Iterator[str]:
+    for block in document.blocks:
+        match block:
+            case PageBreak():
+                yield page_break()
+            case Heading():
+                yield paragraph(block.text, Look(), style="Heading1")
+            case Paragraph():
+                yield paragraph(block.text, _LOOKS[block.kind])
+            case Facts():
+                rows = [
+                    [paragraph(term, _TABLE_LOOK), paragraph(value, _TABLE_LOOK)]
+                    for term, value in block.rows
+                ]
+                yield table(rows, [0.39, 0.61], CellLook()) + paragraph("", Look(size_pt=4.0))
+            case Table():
+                yield _listing(block) + paragraph("", Look(size_pt=4.0))
+            case Plate():
+                for figure in block.figures:
+                    yield from _figure(document, figure, shown.index(figure.picture) + 1)
+
+
+def _listing(block: Table) -> str:
+    head = [paragraph(name, Look(bold=True, size_pt=9.5)) for name in block.head]
+    rows = [
+        [
+            paragraph(
+                text,
+                _HASH_LOOK if len(text) == _HASH_DIGITS else _TABLE_LOOK,
+                "right" if column in block.numeric else "left",
+            )
+            for column, text in enumerate(row)
+        ]
+        for row in block.rows
+    ]
+    return table([head, *rows], _widths(block), CellLook(has_head=True))
+
+
+def _widths(block: Table) -> list[float]:
+    """Shares of the page's width by the longest text of each column, within bounds."""
+    longest = [
+        min(max(len(text) for text in column), 40) for column in zip(block.head, *block.rows, strict=True)
+    ]
+    widths = [max(length, 5) for length in longest]
+    return [width / sum(widths) for width in widths]
+
+
+def _figure(document: PackDocument, figure: Figure, number: int) -> Iterator[str]:
+    data = document.pictures[figure.picture]
+    decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    rows, cols = decoded.shape[:2]
+    width_mm = min(PAGE_MM, _TALLEST_MM * cols / rows)
+    yield picture(number, (width_mm, width_mm * rows / cols), figure.caption)
+    yield paragraph(figure.caption, Look(italic=True, size_pt=10.0))
+
+
+def _end(document: PackDocument) -> Iterator[str]:
+    """To whom it goes, and who signs."""
+    head = document.letterhead
+    left = [paragraph(document.recipients_word, Look(bold=True, italic=True, size_pt=10.5))]
+    left += [paragraph(f"- {one};", Look(size_pt=10.5)) for one in head.recipients]
+    right = [paragraph(head.signer_title.upper(), Look(bold=True), _CENTRED)]
+    right += [paragraph("", Look())] * 3
+    right.append(paragraph(document.signer_name, Look(bold=True), _CENTRED))
+    yield table([["".join(left), "".join(right)]], [0.5, 0.5], CellLook(lined=False))

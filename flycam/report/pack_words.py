@@ -1,0 +1,130 @@
+"""Every word of the meeting pack in Vietnamese and English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flycam.report.words import Said, phrase
+
+PACK_WORDS: Mapping[str, Said] = {
+    "motto": Said("CỘNG HÒA XÃ HỘI CHỦ NGHĨA VIỆT NAM", "SOCIALIST REPUBLIC OF VIET NAM"),
+    "motto_below": Said("Độc lập - Tự do - Hạnh phúc", "Independence - Freedom - Happiness"),
+    "number": Said("Số: {number}", "No.: {number}"),
+    "dateline": Said("{place}, ngày {day} tháng {month} năm {year}", "{place}, {day}/{month}/{year}"),
+    "title": Said("BÁO CÁO NHANH", "QUICK REPORT"),
+    "about": Said(
+        "Về hình ảnh bay chụp hiện trường bằng flycam – {events}",
+        "On pictures of the scene taken from the air – {events}",
+    ),
+    "draft": Said("DỰ THẢO", "DRAFT"),
+    "draft_note": Said(
+        "Dự thảo, chưa có lãnh đạo duyệt; chưa dùng làm căn cứ quyết định.",
+        "A draft that no leader has approved: not yet a basis for decisions.",
+    ),
+    "approved": Said("Người duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "drill_note": Said(
+        "Tài liệu diễn tập: không phải hiện trường thật.", "Made for a drill: not a real scene."
+    ),
+    "page": Said("Trang", "Page"),
+    "footer": Said("flycam {version} · lập lúc {at} (UTC+7)", "flycam {version} · made {at} (UTC+7)"),
+    # summary
+    "summary": Said("1. Tóm tắt", "1. Summary"),
+    "summary_said": Said(
+        "Từ {period}, {flights} đã chụp {area} trên địa bàn {communes}. Ảnh mới nhất chụp lúc {last},"
+        " cách lúc lập báo cáo {age}.",
+        "Flights: {flights}, {period}, show {area} in {communes}. The newest picture was taken at {last},"
+        " {age} before this report was made.",
+    ),
+    "flights_count": Said("{count} chuyến bay", "{count}"),
+    "communes_count": Said("{count} xã, phường", "{count:commune|communes}"),
+    "no_communes": Said("chưa có ranh giới xã", "an area without known commune boundaries"),
+    "summary_limits": Said(
+        "Ngoài phạm vi đã chụp (kẻ chéo trên bản đồ) là chưa bay chụp: không có nghĩa là không thiệt hại.",
+        "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage.",
+    ),
+    "no_changes": Said(
+        "Tài liệu này không liệt kê thay đổi trước/sau; xem kết quả so sánh trên bản đồ.",
+        "This pack lists no changes between before and after; see the comparison on the map.",
+    ),
+    "overview": Said("2. Bản đồ tổng quan", "2. Overview map"),
+    "overview_caption": Said(
+        "Phạm vi đã chụp; ảnh mới nằm trên. Đường vàng: ranh giới xã, số theo bảng; kẻ chéo: chưa bay chụp.",
+        "Ground shown, newer pictures on top. Yellow: commune boundaries, numbered as in the table;"
+        " hatched: not flown.",
+    ),
+    "flights": Said("3. Các chuyến bay", "3. Flights"),
+    "communes": Said("4. Theo xã, phường", "4. By commune"),
+    "commune_page": Said("Xã, phường {number}: {name}", "Commune {number}: {name}"),
+    "commune_caption": Said(
+        "{name}: ảnh mới nhất lúc {last}, cách lúc lập báo cáo {age}; kẻ chéo: chưa bay chụp.",
+        "{name}: newest picture {last}, {age} before this report; hatched: not flown.",
+    ),
+    "marks": Said("Điểm đánh dấu thực địa", "Field marks"),
+    "marks_elsewhere": Said("Điểm đánh dấu ngoài các xã trên", "Field marks outside these communes"),
+    "no_marks": Said("Chưa có điểm đánh dấu nào ở đây.", "Nothing is marked here."),
+    "sources": Said("Nguồn và mã băm", "Sources and hashes"),
+    "sources_said": Said(
+        "Mỗi ảnh gốc được giữ nguyên theo mã SHA-256. Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp"
+        " trong bộ tài liệu: manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
+        "Every original photo is kept under its SHA-256. The whole list: nguon-anh.csv; hashes of every file"
+        " of the pack: manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
+    ),
+    "sources_many": Said(
+        "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
+    ),
+    "audit_head": Said("Mã cuối nhật ký: {digest}", "Head of the audit log: {digest}"),
+    "no_audit": Said("Nhật ký chưa có dòng nào.", "The audit log has no line yet."),
+    # columns and terms
+    "col_number": Said("TT", "No."),
+    "col_flight": Said("Chuyến bay", "Flight"),
+    "col_time": Said("Thời gian chụp", "Taken"),
+    "col_operator": Said("Người bay", "Operator"),
+    "col_gsd": Said("Độ phân giải", "GSD"),
+    "col_error": Said("Sai số", "Error"),
+    "col_area": Said("Đã chụp", "Shown"),
+    "col_pct": Said("Tỉ lệ", "Share"),
+    "col_commune": Said("Xã, phường", "Commune"),
+    "col_last": Said("Ảnh mới nhất", "Newest picture"),
+    "col_age": Said("Cách đây", "Age"),
+    "col_marks": Said("Đánh dấu", "Marks"),
+    "col_kind": Said("Loại", "Kind"),
+    "col_status": Said("Tình trạng", "Status"),
+    "col_place": Said("Toạ độ", "Place"),
+    "col_note": Said("Ghi chú", "Note"),
+    "col_author": Said("Người báo, lúc", "By, at"),
+    "col_photo": Said("Ảnh gốc", "Photo"),
+    "col_sha256": Said("SHA-256", "SHA-256"),
+    "term_area": Said("Diện tích đã chụp", "Ground shown"),
+    "term_time": Said("Chụp từ", "Taken"),
+    "term_age": Said("Tuổi ảnh mới nhất khi lập báo cáo", "Age of the newest picture when this was made"),
+    "term_gsd": Said("Độ phân giải mặt đất", "Ground sample distance"),
+    "term_flights": Said("Chuyến bay", "Flights"),
+    "term_error": Said("Sai số tương đối (1 sigma)", "Error within the map (1 sigma)"),
+    "share_of_commune": Said("{area} ({pct} diện tích xã)", "{area} ({pct} of the commune)"),
+    "error_of": Said("{median}; 95 % trong {p95}", "{median}; 95 % within {p95}"),
+    "error_live": Said("chưa rõ (bản trực tiếp)", "not known (live mosaic)"),
+    "on_plane": Said("không có địa hình, trải trên mặt phẳng", "no terrain known, laid on a plane"),
+    "vn2000": Said(
+        "VN-2000 X {x} Y {y} (KTT {meridian}°)", "VN-2000 X {x} Y {y} (central meridian {meridian}°)"
+    ),
+    "age_minutes": Said("{count} phút", "{count:minute|minutes}"),
+    "age_hours": Said("{count} giờ", "{count:hour|hours}"),
+    "age_days": Said("{count} ngày", "{count:day|days}"),
+    # the end of the document
+    "recipients": Said("Nơi nhận:", "To:"),
+    "signer": Said("{title}", "{title}"),
+    "dots": Said("…………………", "…………………"),
+    # the folder
+    "viewer_title": Said("Bộ tài liệu họp", "Meeting pack"),
+    "viewer_help": Said(
+        "Chọn ảnh bên trái; cuộn chuột để phóng to, kéo để di chuyển, phím mũi tên để chuyển ảnh.",
+        "Choose a picture on the left; scroll to zoom, drag to move, arrow keys for the next one.",
+    ),
+    "viewer_files": Said("Tệp", "Files"),
+    "viewer_overview": Said("Tổng quan", "Overview"),
+}
+
+
+def told(key: str, language: str, **values: object) -> str:
+    """The phrase of the pack in "vi" or "en"; raises as `flycam.report.words.phrase`."""
+    return phrase(PACK_WORDS, key, language, **values)
