@@ -52,6 +52,13 @@ class Audit:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
+    def head(self) -> str:
+        """Digest of the last line, which vouches for all before it; "" while there is none."""
+        c = tables.audit_log.c
+        with self._database.read() as connection:
+            last = connection.execute(select(c.digest).order_by(c.seq.desc()).limit(1)).first()
+        return "" if last is None else str(last.digest)
+
     def verify(self) -> int | None:
         """Number of the first line that is missing or was changed; None if the log is whole.
 

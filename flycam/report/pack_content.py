@@ -98,9 +98,9 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
     )
 
 
-def picture_of(commune: PackCommune) -> str:
-    """The name of a commune's picture."""
-    return f"commune-{commune.number}"
+def picture_of_number(number: int) -> str:
+    """The name of the picture of the commune of this number."""
+    return f"commune-{number}"
 
 
 def age(then_ns: int, now_ns: int, language: str) -> str:
@@ -217,7 +217,7 @@ def _communes(figures: PackFigures, language: str) -> Block:
 
 def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[Block]:
     yield Heading(text=told("commune_page", language, number=str(one.number), name=one.name))
-    yield _plate(picture_of(one), _commune_caption(figures, one, language))
+    yield _plate(picture_of_number(one.number), _commune_caption(figures, one, language))
     by_number = {flight.number: flight for flight in figures.flights}
     flights = [by_number[number] for number in one.flights]
     shown = area(one.imaged_m2, language)
@@ -298,7 +298,7 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
         since = age(one.last_ns, figures.made_ns, language)
         error = f"{told('col_error', language)}: {_error(newest, language)}"
         yield Slide(
-            picture=picture_of(one),
+            picture=picture_of_number(one.number),
             title=f"{one.name} – {moment(one.last_ns)} ({since})",
             line=f"{area(one.imaged_m2, language)} ({percent(one.imaged_pct, language)}) · {error}",
         )

@@ -1,0 +1,71 @@
+"""The letterhead of the documents an office hands out: a small file in JSON or YAML."""
+
+from __future__ import annotations
+
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from flycam.errors import SourceUnreadable
+from flycam.report.pack_figures import Letterhead
+
+_MAX_BYTES = 1 << 16
+_TEXTS = ("parent", "issuer", "number", "place", "signer_title")
+_LISTS = ("recipients",)
+
+
+def read_letterhead(path: Path) -> Letterhead:
+    """A letterhead: parent, issuer, number, place, signer_title (texts), recipients (a list of texts).
+
+    What is left out is dotted in the document. Raises SourceUnreadable for a file that is neither JSON nor
+    YAML, or has other keys or values.
+    """
+    values = _read(path)
+    unknown = sorted(set(map(str, values)) - {*_TEXTS, *_LISTS})
+    if unknown:
+        known = ", ".join((*_TEXTS, *_LISTS))
+        raise SourceUnreadable(
+            f"{path.name}: a letterhead has no {unknown[0]!r}; it knows {known}",
+            vi=f"{path.name}: mẫu đầu văn bản không có mục {unknown[0]!r}; các mục: {known}",
+        )
+    texts = {name: _text(path, name, values.get(name)) for name in _TEXTS}
+    listed = values.get("recipients") or []
+    if not isinstance(listed, list):
+        raise _not_text(path, "recipients")
+    recipients = tuple(_text(path, "recipients", one) for one in listed)
+    return Letterhead(**texts, recipients=recipients)
+
+
+def _read(path: Path) -> dict[Any, Any]:
+    try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise ValueError("too large")
+        values = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise SourceUnreadable(
+            f"{path}: cannot be read as JSON or YAML; check the file",
+            vi=f"{path}: không đọc được dạng JSON hay YAML; hãy kiểm tra tệp",
+        ) from error
+    if not isinstance(values, dict):
+        raise SourceUnreadable(
+            f"{path.name}: holds no letterhead: give named values such as 'issuer: …'",
+            vi=f"{path.name}: không phải mẫu đầu văn bản; hãy ghi từng mục, ví dụ 'issuer: …'",
+        )
+    return values
+
+
+def _text(path: Path, name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise _not_text(path, name)
+    return unicodedata.normalize("NFC", " ".join(str(value).split()))
+
+
+def _not_text(path: Path, name: str) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path.name}: {name!r} is not text; write it on one line, recipients as a list",
+        vi=f"{path.name}: mục {name!r} không phải chữ; hãy ghi trên một dòng, nơi nhận ghi thành danh sách",
+    )

@@ -1,0 +1,229 @@
+"""The files of a meeting pack for other programs: PMTiles, GeoPackage, KMZ, the list of photos, hashes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import shapely
+
+from flycam.frame.moment import iso
+from flycam.frame.tile import TileRecord
+from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geodata.feature_file import FeatureLayer, write_features
+from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
+from flycam.geodata.pmtiles import archive_order, write_pmtiles
+from flycam.geometry.grid import TileId, mercator_to_lonlat
+from flycam.pipeline.pack_maps import ground_picture
+from flycam.pipeline.pack_sides import PackPlace, PackSide
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
+from flycam.report.pack_figures import PackFigures
+from flycam.report.words import DRILL_MARK
+
+MANIFEST = "manifest.sha256"
+_TILES_AT_ONCE = 64
+_LOSSY_QUALITY = 78
+
+
+def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Progress) -> None:
+    """Every tile of a flight's mosaic as PMTiles (docs/formats/pmtiles.md)."""
+    heads = {
+        head.tile_id: head
+        for head in workspace.catalog.tiles.heads(side.mosaic.mosaic_id, side.mosaic.revision)
+    }
+    (west, south), (east, north) = mercator_to_lonlat(np.array(side.extent).reshape(2, 2)).tolist()
+    write_pmtiles(
+        path,
+        _views(workspace, [heads[tile] for tile in archive_order(list(heads))], progress),
+        bounds_lonlat_deg=(west, south, east, north),
+        metadata=_about(side),
+    )
+
+
+def write_geopackage(
+    path: Path, figures: PackFigures, sides: Sequence[PackSide], places: Sequence[PackPlace]
+) -> None:
+    """Layers flights (ground shown), communes (boundaries, with figures), marks; in the work CRS."""
+    to_work = point_transform(WEB_MERCATOR, figures.work_crs)
+    flights = FeatureLayer(
+        name="flights",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(side.ground, to_work) for side in sides]),
+        fields={
+            "flight_id": _texts(one.flight_id for one in figures.flights),
+            "name": _texts(one.name for one in figures.flights),
+            "event": _texts(one.event for one in figures.flights),
+            "drill": np.full(len(sides), int(figures.is_drill), dtype=np.int32),
+            "first": _texts(iso(one.first_ns, "seconds") for one in figures.flights),
+            "last": _texts(iso(one.last_ns, "seconds") for one in figures.flights),
+            "gsd_m": np.array([one.gsd_m for one in figures.flights]),
+            "imaged_m2": np.array([one.imaged_m2 for one in figures.flights]),
+            "error_m": np.array([one.error_m[0] if one.error_m else np.nan for one in figures.flights]),
+        },
+    )
+    layers = [flights]
+    if places:
+        layers.append(
+            FeatureLayer(
+                name="communes",
+                kind="MultiPolygon",
+                shapes=_multi([shapely.transform(place.shape, to_work) for place in places]),
+                fields={
+                    "code": _texts(one.code for one in figures.communes),
+                    "name": _texts(one.name for one in figures.communes),
+                    "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
+                    "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
+                    "last": _texts(iso(one.last_ns, "seconds") for one in figures.communes),
+                    "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
+                },
+            )
+        )
+    marks = [*(mark for one in figures.communes for mark in one.marks), *figures.loose_marks]
+    if marks:
+        points = shapely.points(np.array([mark.lonlat_deg for mark in marks]))
+        layers.append(
+            FeatureLayer(
+                name="marks",
+                kind="Point",
+                shapes=shapely.transform(points, point_transform(WGS84, figures.work_crs)),
+                fields={
+                    "kind": _texts(mark.kind.value for mark in marks),
+                    "status": _texts(mark.status.value for mark in marks),
+                    "note": _texts(mark.note for mark in marks),
+                    "author": _texts(mark.author for mark in marks),
+                    "time": _texts(iso(mark.at_ns, "seconds") for mark in marks),
+                },
+            )
+        )
+    write_features(path, layers, crs=figures.work_crs)
+
+
+def write_earth(
+    workspace: Workspace,
+    path: Path,
+    figures: PackFigures,
+    sides: Sequence[PackSide],
+    places: Sequence[PackPlace],
+    band_png: bytes | None,
+) -> None:
+    """Pictures of the flights, the newest on top, with boundaries and marks, as KMZ."""
+    mark = f"{DRILL_MARK} – " if figures.is_drill else ""
+    pictures = []
+    for side in reversed(sides):
+        picture, bounds = ground_picture(workspace, side, band_png)
+        pictures.append(
+            GroundPicture(
+                name=f"{mark}{side.flight.name}",
+                description=side.event.name,
+                picture=picture,
+                bounds_lonlat_deg=bounds,
+                begin=iso(side.flight.first_ns, "seconds"),
+                end=iso(side.flight.last_ns, "seconds"),
+            )
+        )
+    outlines = [
+        Placemark(
+            name=place.commune.name,
+            description=place.commune.code,
+            shape=shapely.from_wkb(place.commune.wkb),
+        )
+        for place in places
+    ]
+    said = [*(one for commune in figures.communes for one in commune.marks), *figures.loose_marks]
+    points = [
+        Placemark(
+            name=f"{mark}{MARK_KINDS[one.kind][0]} ({MARK_STATUSES[one.status][0]})",
+            description=f"{one.note} – {one.author}",
+            shape=shapely.Point(one.lonlat_deg),
+        )
+        for one in said
+    ]
+    write_kmz(path, f"{mark}{', '.join(figures.events)}", pictures, [*outlines, *points])
+
+
+def write_sources(path: Path, figures: PackFigures) -> None:
+    """Every photo on the maps with its SHA-256: UTF-8 with the mark by which spreadsheets know it."""
+    out = io.StringIO()
+    rows = csv.writer(out, lineterminator="\r\n")
+    rows.writerow(["flight_id", "flight", "photo", "captured_utc", "sha256"])
+    for flight in figures.flights:
+        for one in flight.sources:
+            captured = iso(one.captured_ns)
+            rows.writerow([flight.flight_id, _plain(flight.name), _plain(one.name), captured, one.sha256])
+    path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
+
+
+def write_manifest(folder: Path) -> str:
+    """Hashes of all files of a folder as `sha256sum -c` reads them; each is on disk then. Its own hash."""
+    lines = []
+    for path in sorted(one for one in folder.rglob("*") if one.is_file() and one.name != MANIFEST):
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            os.fsync(file.fileno())
+        lines.append(f"{digest}  {path.relative_to(folder).as_posix()}\n")
+    text = "".join(lines).encode()
+    with (folder / MANIFEST).open("wb") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return hashlib.sha256(text).hexdigest()
+
+
+def _views(
+    workspace: Workspace, heads: Sequence[TileRecord], progress: Progress
+) -> Iterator[tuple[TileId, bytes]]:
+    """WebP of each tile, in order, a few at a time in two threads."""
+
+    def view(head: TileRecord) -> tuple[TileId, bytes]:
+        rgb, mask = decode_picture(workspace.store.get(head.key), head.tile_id)
+        return head.tile_id, picture_view(rgb, mask, ViewFormat.WEBP, lossy_quality=_LOSSY_QUALITY)
+
+    done = 0
+    with ThreadPoolExecutor(2, thread_name_prefix="tiles") as pool:
+        for start in range(0, len(heads), _TILES_AT_ONCE):
+            yield from pool.map(view, heads[start : start + _TILES_AT_ONCE])
+            done = min(start + _TILES_AT_ONCE, len(heads))
+            progress("tiles", done, len(heads))
+
+
+def _about(side: PackSide) -> dict[str, object]:
+    """The archive's metadata."""
+    flight = side.flight
+    mark = f"{DRILL_MARK} – " if side.event.is_drill else ""
+    captured = [iso(flight.first_ns, "seconds"), iso(flight.last_ns, "seconds")]
+    return {
+        "name": f"{mark}{flight.name}",
+        "description": f"{side.event.name}, {captured[0]} – {captured[1]}",
+        "type": "overlay",
+        "flycam": {
+            "flight_id": flight.flight_id,
+            "mosaic_id": side.mosaic.mosaic_id,
+            "revision": side.mosaic.revision,
+            "is_drill": side.event.is_drill,
+            "captured": captured,
+        },
+    }
+
+
+def _multi(shapes: Sequence[Any]) -> np.ndarray:
+    made = np.empty(len(shapes), dtype=object)
+    made[:] = [shapely.multipolygons(shapely.get_parts(shape)) for shape in shapes]
+    return made
+
+
+def _texts(values: Any) -> np.ndarray:
+    return np.array(list(values), dtype=object)
+
+
+def _plain(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

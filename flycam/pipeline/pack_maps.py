@@ -1,0 +1,134 @@
+"""The maps of a meeting pack: an overview, and one of the ground shown in each commune."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry
+
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geometry.grid import mercator_to_lonlat
+from flycam.geometry.planar import Bounds
+from flycam.mosaic.export import source_zoom
+from flycam.mosaic.extent import OutputGrid, output_grid
+from flycam.mosaic.resample import TileReader, resampled
+from flycam.pipeline.pack_sides import PackPlace, PackSide, extent_of
+from flycam.pipeline.workspace import Progress, Workspace
+from flycam.report.pack_content import OVERVIEW, picture_of_number
+from flycam.report.pack_pictures import Boundary, ground_png, map_jpeg
+
+Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+
+_LONG_SIDE_PX = 1920
+_BLOCK_PX = 512
+_MARGIN = 0.05
+_LEAST_SIDE_M = 60.0
+
+
+def draw_maps(
+    workspace: Workspace,
+    sides: Sequence[PackSide],
+    places: Sequence[PackPlace],
+    band_png: bytes | None,
+    progress: Progress,
+) -> dict[str, bytes]:
+    """JPEG by name; places in the order in which they are numbered. band_png marks a drill."""
+    drawn = {OVERVIEW: _drawn(workspace, sides, places, extent_of(sides), band_png, numbered=True)}
+    progress("maps", 1, len(places) + 1)
+    for number, place in enumerate(places, 1):
+        name = picture_of_number(number)
+        drawn[name] = _drawn(workspace, sides, [place], place.ground.bounds, band_png, numbered=False)
+        progress("maps", number + 1, len(places) + 1)
+    return drawn
+
+
+def ground_picture(workspace: Workspace, side: PackSide, band_png: bytes | None) -> tuple[bytes, Bounds]:
+    """A flight as PNG over longitude and latitude, and its (west, south, east, north) in degrees."""
+    gsd_m = max(_side_m(side.extent) / _LONG_SIDE_PX, side.flight.gsd_m)
+    grid = output_grid(side.extent, WGS84, gsd_m, None)
+    rgb, shown = _laid(workspace, [side], grid, WGS84, gsd_m)
+    return ground_png(rgb, shown, band_png), grid.bounds
+
+
+def _drawn(
+    workspace: Workspace,
+    sides: Sequence[PackSide],
+    places: Sequence[PackPlace],
+    extent: Bounds,
+    band_png: bytes | None,
+    *,
+    numbered: bool,
+) -> bytes:
+    work_crs = sides[0].flight.work_crs
+    extent = _padded(extent)
+    finest_m = min(side.flight.gsd_m for side in sides)
+    grid = output_grid(extent, work_crs, max(_side_m(extent) / _LONG_SIDE_PX, finest_m), None)
+    rgb, shown = _laid(workspace, sides, grid, work_crs, grid.step_x)
+    boundaries = [
+        _boundary(place, grid, work_crs, str(number) if numbered else "")
+        for number, place in enumerate(places, 1)
+    ]
+    return map_jpeg(rgb, shown, grid.step_x, boundaries, band_png)
+
+
+def _laid(
+    workspace: Workspace, sides: Sequence[PackSide], grid: OutputGrid, crs: str, gsd_m: float
+) -> Picture:
+    """Pictures of the flights over a grid, the newest (which comes first in `sides`) on top."""
+    rgb = np.zeros((grid.rows, grid.cols, 3), dtype=np.uint8)
+    shown = np.zeros((grid.rows, grid.cols), dtype=np.bool_)
+    for side in reversed(sides):
+        zoom = source_zoom(gsd_m, side.extent, side.mosaic)
+        reader = TileReader(workspace.store, workspace.catalog.tiles, side.mosaic, zoom)
+        for row, col, shape in _blocks(grid):
+            part, mask = resampled(reader, grid, crs, (row, col), shape)
+            window = slice(row, row + shape[0]), slice(col, col + shape[1])
+            rgb[window][mask] = part[mask]
+            shown[window] |= mask
+    return rgb, shown
+
+
+def _blocks(grid: OutputGrid) -> Iterator[tuple[int, int, tuple[int, int]]]:
+    """(row, column, shape) of windows in which few tiles are held at a time."""
+    for row in range(0, grid.rows, _BLOCK_PX):
+        for col in range(0, grid.cols, _BLOCK_PX):
+            yield row, col, (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
+
+
+def _boundary(place: PackPlace, grid: OutputGrid, work_crs: str, label: str) -> Boundary:
+    """A commune's outline in the picture, its number in the middle of what is shown of it."""
+    to_work = point_transform(WEB_MERCATOR, work_crs)
+
+    def to_pixels(shape: BaseGeometry) -> BaseGeometry:
+        return shapely.transform(shape, lambda mercator: grid.to_pixels(to_work(mercator)))
+
+    sheet = shapely.box(-9.0, -9.0, grid.cols + 9.0, grid.rows + 9.0)
+    lines = shapely.line_merge(to_pixels(place.shape.boundary).intersection(sheet))
+    middle = to_pixels(place.ground.representative_point())
+    return Boundary(
+        lines=[
+            shapely.get_coordinates(part) for part in shapely.get_parts(lines) if part.geom_type != "Point"
+        ],
+        label=label,
+        label_px=(float(middle.x), float(middle.y)),
+    )
+
+
+def _padded(extent: Bounds) -> Bounds:
+    """With a margin, and not so small that nothing is recognised; Web Mercator metres."""
+    west, south, east, north = extent
+    least = max(_LEAST_SIDE_M - max(east - west, north - south), 0.0) / 2.0
+    margin = _MARGIN * max(east - west, north - south) + least
+    return west - margin, south - margin, east + margin, north + margin
+
+
+def _side_m(extent: Bounds) -> float:
+    """The longer side of a Mercator rectangle in metres on the ground at its middle."""
+    west, south, east, north = extent
+    middle = np.array([[(west + east) / 2.0, (south + north) / 2.0]])
+    latitude = math.radians(float(mercator_to_lonlat(middle)[0, 1]))
+    return max(east - west, north - south) * math.cos(latitude)

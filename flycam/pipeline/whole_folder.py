@@ -1,0 +1,92 @@
+"""A folder that is there whole or not at all: written beside its place, and renamed when it is done."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.pipeline.evidence import FULL
+from flycam.pipeline.held_folder import hold, nobody_in
+
+
+@contextmanager
+def whole_folder(out: Path, proof: str) -> Iterator[Path]:
+    """A new folder to write into; it becomes `out` when the block ends, in place of an older one.
+
+    proof  the file by which an older one is known: a folder with other things in it is never replaced
+
+    What a killed run left is taken away. Between the two renames of a replacement a reader may find none for
+    a moment; a program killed there leaves the older one aside, and the next run puts it back.
+    Raises InputUnusable (not a place for a folder), DiskFull, StorageTrouble; whatever the block raises.
+    """
+    place = out.expanduser().absolute()
+    try:
+        _put_in_order(place)
+        _require_replaceable(out, place, proof)
+        part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
+        part.mkdir()
+        held = hold(part)
+        try:
+            yield part
+            _exchange(part, place)
+        finally:
+            os.close(held)
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        kind = DiskFull if error.errno in FULL else StorageTrouble
+        raise kind(
+            f"{out}: cannot be written ({error.strerror}); make room there or choose another place",
+            vi=f"{out}: không ghi được vào đây; hãy giải phóng bớt ổ đĩa hoặc chọn chỗ khác",
+        ) from error
+
+
+def _put_in_order(place: Path) -> None:
+    """Take away what killed runs left beside the place, and put back what they had set aside."""
+    if not place.parent.is_dir():
+        return
+    aside = _aside(place)
+    if aside.is_dir() and not place.exists():
+        aside.rename(place)
+    shutil.rmtree(aside, ignore_errors=True)
+    for beside in place.parent.iterdir():
+        if beside.name.startswith(f".{place.name}.") and beside.name.endswith(".part") and beside.is_dir():
+            with nobody_in(beside) as is_free:
+                if is_free:
+                    shutil.rmtree(beside, ignore_errors=True)
+
+
+def _require_replaceable(out: Path, place: Path, proof: str) -> None:
+    if not place.parent.is_dir():
+        raise InputUnusable(
+            f"{out}: the folder it would lie in does not exist; create it or choose another place",
+            vi=f"{out}: chưa có thư mục chứa nó; hãy tạo thư mục hoặc chọn chỗ khác",
+        )
+    if place.exists() and not place.is_dir():
+        raise InputUnusable(
+            f"{out}: is a file; give the name of a folder",
+            vi=f"{out}: là tệp; hãy đưa tên thư mục",
+        )
+    if place.is_dir() and not (place / proof).is_file() and any(place.iterdir()):
+        raise InputUnusable(
+            f"{out}: holds other things and is not replaced; give a new folder",
+            vi=f"{out}: đang chứa thứ khác nên không ghi đè; hãy đưa thư mục mới",
+        )
+
+
+def _exchange(part: Path, place: Path) -> None:
+    if not place.exists():
+        part.rename(place)
+        return
+    aside = _aside(place)
+    place.rename(aside)
+    part.rename(place)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(place: Path) -> Path:
+    return place.with_name(f".{place.name}.old")

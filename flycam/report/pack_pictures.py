@@ -1,0 +1,134 @@
+"""Maps of a meeting pack as pictures: what was not flown hatched, boundaries, numbers, a scale bar.
+
+Letters drawn into them are figures and units only, so that one picture serves both languages; the mark of a
+drill is laid over as a picture of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+Line = NDArray[np.float64]
+
+_JPEG_QUALITY = 88
+_PAPER, _HATCH = 236, 196
+_HATCH_PX, _HATCH_WIDE_PX = 26, 3
+_YELLOW, _DARK, _WHITE = (0, 215, 255), (40, 40, 40), (255, 255, 255)  # blue, green, red
+_NICE = (1.0, 2.0, 5.0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Boundary:
+    """An outline on a map: lines K×2 of (column, row), inside the picture or little beyond, and the number
+    that stands at `label_px`; "" for none."""
+
+    lines: Sequence[Line]
+    label: str
+    label_px: tuple[float, float] = (0.0, 0.0)
+
+
+def map_jpeg(
+    rgb: Bytes, shown: Mask, pixel_m: float, boundaries: Sequence[Boundary], band_png: bytes | None = None
+) -> bytes:
+    """A map as JPEG.
+
+    rgb, shown  H×W×3 and where it holds ground; pixel_m metres a pixel
+    band_png    what marks a drill, laid over the upper rim; None for a real flight
+    """
+    picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
+    picture = np.ascontiguousarray(picture, dtype=np.uint8)
+    unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
+    for boundary in boundaries:
+        _outline(picture, boundary, unit)
+    for boundary in boundaries:
+        _number(picture, boundary, unit)
+    _scale_bar(picture, pixel_m, unit)
+    if band_png is not None:
+        _lay_band(picture, band_png)
+    return _encoded(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+
+
+def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
+    """A map as PNG with alpha 0 where nothing was imaged; a drill's band is laid over it."""
+    picture = np.dstack([rgb[..., ::-1], shown.astype(np.uint8) * np.uint8(255)])
+    if band_png is not None:
+        _lay_band(picture, band_png)
+    return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4])
+
+
+def _hatched(shape: tuple[int, ...]) -> Bytes:
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    return np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)
+
+
+def _outline(picture: Bytes, boundary: Boundary, unit: float) -> None:
+    lines = [np.rint(line).astype(np.int32) for line in boundary.lines]
+    for colour, width in ((_DARK, 5.0), (_YELLOW, 2.6)):
+        cv2.polylines(picture, lines, False, colour, max(round(width * unit), 1), cv2.LINE_AA)
+
+
+def _number(picture: Bytes, boundary: Boundary, unit: float) -> None:
+    if not boundary.label:
+        return
+    rows, cols = picture.shape[:2]
+    size = 1.1 * unit
+    width, height = _text_px(boundary.label, size, unit)
+    x = round(min(max(boundary.label_px[0] - width / 2, 6 * unit), cols - width - 6 * unit))
+    y = round(min(max(boundary.label_px[1] + height / 2, height + 6 * unit), rows - 6 * unit))
+    _write(picture, boundary.label, (x, y), size, unit, _YELLOW)
+
+
+def _scale_bar(picture: Bytes, pixel_m: float, unit: float) -> None:
+    """A bar of a round length, about a fifth of the width, in the lower left corner."""
+    rows, cols = picture.shape[:2]
+    wanted = 0.22 * cols * pixel_m
+    power = 10.0 ** math.floor(math.log10(wanted))
+    length_m = max(nice * power for nice in _NICE if nice * power <= wanted)
+    text = f"{length_m:g} m" if length_m < 1000 else f"{length_m / 1000:g} km"
+    left, foot, length = round(16 * unit), rows - round(16 * unit), round(length_m / pixel_m)
+    thick = max(round(7 * unit), 2)
+    cv2.rectangle(picture, (left - 2, foot - thick - 2), (left + length + 2, foot + 2), _WHITE, -1)
+    cv2.rectangle(picture, (left, foot - thick), (left + length, foot), _DARK, -1)
+    _write(picture, text, (left, foot - thick - round(8 * unit)), 0.9 * unit, unit, _WHITE)
+
+
+def _write(
+    picture: Bytes, text: str, at: tuple[int, int], size: float, unit: float, colour: tuple[int, int, int]
+) -> None:
+    """Figures with a dark rim."""
+    for ink, width in ((_DARK, 6.0), (colour, 2.2)):
+        thick = max(round(width * unit), 1)
+        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
+
+
+def _text_px(text: str, size: float, unit: float) -> tuple[int, int]:
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, max(round(6 * unit), 1))
+    return int(width), int(height)
+
+
+def _lay_band(picture: Bytes, band_png: bytes) -> None:
+    """The band across the middle of the upper rim, a third of the width or less."""
+    band = cv2.imdecode(np.frombuffer(band_png, dtype=np.uint8), cv2.IMREAD_COLOR)
+    rows, cols = picture.shape[:2]
+    scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
+    size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
+    band = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
+    left = (cols - size[0]) // 2
+    picture[: size[1], left : left + size[0], :3] = band
+    if picture.shape[2] == 4:
+        picture[: size[1], left : left + size[0], 3] = 255
+
+
+def _encoded(suffix: str, picture: Bytes, options: list[int]) -> bytes:
+    written, data = cv2.imencode(suffix, picture, options)
+    if not written:
+        raise RuntimeError(f"OpenCV cannot write {suffix}")
+    return bytes(data.tobytes())

@@ -1,0 +1,61 @@
+"""The page of a meeting pack that opens by double click, from a USB stick, without a server.
+
+A browser lets a page of `file://` load pictures and classic scripts, but no module and no request: so the
+script stands in the page, and all that is shown are pictures beside it. Without scripts the links open them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from urllib.parse import quote
+
+from flycam.report.pack_content import PackDocument
+from flycam.report.pack_words import told
+
+_STYLE = Path(__file__).with_name("pack_viewer.css")
+_SCRIPT = Path(__file__).with_name("pack_viewer.js")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shown:
+    """A picture of the page: its file, as the page names it, the name in the list and the line below it."""
+
+    file: str
+    name: str
+    caption: str
+
+
+def to_viewer(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str]) -> bytes:
+    """The page, UTF-8; `files` are offered for opening. At least one picture."""
+    return "\n".join(_page(document, pictures, files)).encode()
+
+
+def _page(document: PackDocument, pictures: Sequence[Shown], files: Sequence[str]) -> Iterator[str]:
+    language = document.language
+    mark = f"{document.mark} – " if document.mark else ""
+    yield f'<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<title>{mark}{escape(document.title)} – {escape(document.about)}</title>"
+    yield f"<style>\n{_STYLE.read_text(encoding='utf-8')}</style>\n</head>\n<body>"
+    for kind, text in (("mark", document.mark), ("draft", document.draft)):
+        if text:
+            yield f'<div class="{kind}">{escape(text)}</div>'
+    yield f"<main>\n<nav><h1>{escape(told('viewer_title', language))}</h1>"
+    yield f"<p>{escape(document.about)}</p><p>{escape(document.footer)}</p>"
+    yield f"<p>{escape(told('viewer_help', language))}</p>"
+    for one in pictures:
+        yield (
+            f'<a href="{quote(one.file)}" data-picture="{escape(one.caption, quote=True)}">'
+            f"{escape(one.name)}</a>"
+        )
+    yield f"<h2>{escape(told('viewer_files', language))}</h2>"
+    yield from (f'<a href="{quote(name)}">{escape(name)}</a>' for name in files)
+    first = pictures[0]
+    yield "</nav>\n<figure>"
+    picture = f'src="{quote(first.file)}" alt="{escape(first.caption, quote=True)}"'
+    yield f'<div class="frame"><img id="picture" {picture}></div>'
+    yield f'<figcaption id="caption">{escape(first.caption)}</figcaption></figure>\n</main>'
+    yield f"<script>\n{_SCRIPT.read_text(encoding='utf-8')}</script>\n</body>\n</html>\n"
