@@ -57,6 +57,7 @@ for _command in (
     products.report,
     products.export,
     products.compare,
+    products.pack,
     showing.serve,
     uploading.upload,
     uploading.upload_work,

@@ -50,6 +50,9 @@ _STAGES_VI = {
     "heads": "gửi phần đầu ảnh",
     "send": "gửi ảnh gốc",
     "keep": "lưu ảnh",
+    "maps": "vẽ bản đồ",
+    "tiles": "chép mảnh bản đồ",
+    "documents": "soạn văn bản",
 }
 """The stages that recipes report, as a Vietnamese terminal shows them."""
 

@@ -5,6 +5,7 @@ FLYCAM_STORE     file:///… or s3://bucket/prefix?endpoint=http://… (default:
 FLYCAM_DATABASE  postgresql+psycopg://… (default: SQLite in the data folder)
 FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
+FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
@@ -28,11 +29,13 @@ class Settings:
     box: str
     operator: str | None
     layer_hosts: frozenset[str] = frozenset()
+    letterhead: Path | None = None
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
     """Settings from the environment; `data_dir` (the --data option) goes before FLYCAM_DATA."""
     folder = Path(data_dir or environment.get("FLYCAM_DATA") or DEFAULT_DATA).expanduser().resolve()
+    letterhead = environment.get("FLYCAM_LETTERHEAD")
     return Settings(
         data_dir=folder,
         store_url=environment.get("FLYCAM_STORE") or (folder / "store").as_uri(),
@@ -42,4 +45,5 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         layer_hosts=frozenset(
             filter(None, map(str.strip, environment.get("FLYCAM_LAYER_HOSTS", "").split(",")))
         ),
+        letterhead=Path(letterhead).expanduser() if letterhead else None,
     )

@@ -76,6 +76,18 @@ def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_pa
     raster = read_raster(out)
     assert raster.tags["FLYCAM_DRILL"] == "DIỄN TẬP"
     assert exported.json["warnings"] == [] == exported.json["warnings_vi"]
+    packed = ready("pack", "thử", "--out", tmp_path / "pack", "--approved-by", "Lê Văn An")
+    assert packed.exit_code == 0
+    assert set(packed.json) >= {"files", "communes", "drill", "draft"}
+    assert all(Path(name).is_file() for name in packed.json["files"])
+    assert {Path(name).suffix for name in packed.json["files"]} >= {
+        ".pdf",
+        ".docx",
+        ".pmtiles",
+        ".gpkg",
+        ".kmz",
+    }
+    assert (packed.json["drill"], packed.json["draft"]) == (True, False)
     elsewhere = ready("export", "thử", out, "--crs", "EPSG:32650", "--gsd", 2)
     assert elsewhere.exit_code == 0
     (said,) = elsewhere.json["warnings"]

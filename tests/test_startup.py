@@ -42,6 +42,7 @@ def _loaded(*arguments: object) -> set[str]:
         ["inspect", "--help"],
         ["finish", "--help"],
         ["compare", "--help"],
+        ["pack", "--help"],
         ["dem", "--help"],
     ],
 )

@@ -1,4 +1,4 @@
-"""What is made of a flight: `finish`, `export`, `compare`, `report`."""
+"""What is made of a flight: `finish`, `export`, `compare`, `report`, `pack`."""
 
 from __future__ import annotations
 
@@ -122,3 +122,37 @@ def report(
     with opened(data_dir) as (workspace, _):
         wanted = None if layer is None else Layer(layer)
         return of_report(write_report(workspace, flight, out, language, revision, wanted), spoken())
+
+
+@click.command()
+@click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...")
+@click.option("--out", type=FILE, required=True, metavar="DIR", help="A new folder, or an older pack.")
+@click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
+@click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
+@command
+def pack(
+    *,
+    data_dir: str | None,
+    flights: tuple[str, ...],
+    out: Path,
+    language: str,
+    letterhead: Path | None,
+    approved_by: str,
+) -> Result:
+    """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
+    from flycam.answers.packed import of_pack
+    from flycam.pipeline.letterhead import read_letterhead
+    from flycam.pipeline.pack import PackRequest
+    from flycam.pipeline.pack import pack as pack_flights
+    from flycam.report.pack_figures import Letterhead
+
+    with opened(data_dir) as (workspace, settings):
+        given = letterhead or settings.letterhead
+        request = PackRequest(
+            flights=flights,
+            language=language,
+            letterhead=Letterhead() if given is None else read_letterhead(given),
+            approved_by=approved_by,
+        )
+        return of_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())

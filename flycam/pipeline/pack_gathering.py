@@ -160,5 +160,5 @@ def _mark(workspace: Workspace, line: MarkLine) -> PackMark:
         author=line.author,
         at_ns=line.at_ns,
         lonlat_deg=(point.x, point.y),
-        vn2000=place and (place.x_north_m, place.y_east_m, place.central_meridian_deg),
+        vn2000=None if place is None else (place.x_north_m, place.y_east_m, place.central_meridian_deg),
     )

@@ -107,7 +107,7 @@ def _boundary(place: PackPlace, grid: OutputGrid, work_crs: str, label: str) -> 
         return shapely.transform(shape, lambda mercator: grid.to_pixels(to_work(mercator)))
 
     sheet = shapely.box(-9.0, -9.0, grid.cols + 9.0, grid.rows + 9.0)
-    lines = shapely.line_merge(to_pixels(place.shape.boundary).intersection(sheet))
+    lines = to_pixels(place.shape.boundary).intersection(sheet)
     middle = to_pixels(place.ground.representative_point())
     return Boundary(
         lines=[

@@ -1,0 +1,32 @@
+"""What a meeting pack holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from flycam.answers.answered import Answered
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.pack import PackReport
+
+
+def of_pack(made: PackReport, language: str = "en") -> Answered:
+    """files[] (paths, the manifest last), out, flights[], communes[], drill, draft, and more."""
+    answer = {
+        "files": [str(path) for path in made.files],
+        "out": str(made.out),
+        "flights": list(made.flights),
+        "communes": list(made.communes),
+        "drill": made.is_drill,
+        "draft": made.is_draft,
+        "manifest_sha256": made.manifest_sha256,
+        "seconds": round(made.seconds, 3),
+    }
+    page = made.out / "index.html"
+    if language == "vi":
+        said = f"{made.out}: {len(made.files)} tệp, {len(made.communes)} xã; mở {page} để xem"
+        draft = "  dự thảo: khi lãnh đạo duyệt, chạy lại với --approved-by 'HỌ TÊN'"
+    else:
+        said = f"{made.out}: files: {len(made.files)}, communes: {len(made.communes)}; open {page}"
+        draft = "  a draft: once a leader has approved it, run again with --approved-by 'NAME'"
+    return answer, [said, *([draft] if made.is_draft else [])]

@@ -1,0 +1,307 @@
+"""A meeting pack is whole, says what is on record, marks drafts and drills, and opens without a server."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import zipfile
+from dataclasses import dataclass, replace
+from html import unescape
+from pathlib import Path
+from urllib.parse import unquote
+
+import cv2
+import numpy as np
+import pyogrio
+import pytest
+import typst
+from defusedxml import ElementTree
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.records import FrameStatus
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.pipeline.pack import PackReport, PackRequest, pack
+from flycam.pipeline.pack_files import MANIFEST
+from flycam.pipeline.pack_gathering import gather_pack
+from flycam.pipeline.pack_sides import places_of, sides_of
+from flycam.report import pack_words
+from flycam.report.blocks import Paragraph, Table
+from flycam.report.pack_content import PackDocument, age, pack_document, picture_of_number
+from flycam.report.pack_figures import Letterhead, PackFigures
+from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources
+from flycam.report.pack_pictures import Boundary, map_jpeg
+from flycam.report.pack_word import to_docx
+from flycam.report.words import DRILL_MARK
+from tests.serve.world import LAT, LON, REAL, World, make_world
+
+PURPLE = np.array([0x7A, 0x0F, 0x6B])
+LETTERHEAD = Letterhead(parent="UBND tỉnh", issuer="Ban chỉ huy", place="Lào Cai", recipients=("Lưu: VT",))
+LEADER = "Nguyễn Thị Hoà"
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The house with a real pack of two flights, and a drill's."""
+
+    world: World
+    real: PackReport
+    drill: PackReport
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
+    root = tmp_path_factory.mktemp("pack")
+    world = make_world(root / "house")
+    asked = MarkAsked(
+        mark_id="mark-0123456789abcdef",
+        based_on=0,
+        event_id=REAL,
+        kind=MarkKind.BLOCKED,
+        status=MarkStatus.OPEN,
+        note="đất đá <tràn> & chắn đường",
+        places=[(LON, LAT)],
+    )
+    write_mark(world.workspace, asked, "Lan")
+    write_mark(
+        world.workspace, replace(asked, mark_id="mark-fedcba9876543210", places=[(105.5, 21.0)]), "Minh"
+    )
+    real = PackRequest(flights=(world.before, world.after), letterhead=LETTERHEAD)
+    drill = PackRequest(flights=(world.drill,), language="en", approved_by=LEADER)
+    return Packed(
+        world=world,
+        real=pack(world.workspace, real, root / "thật"),
+        drill=pack(world.workspace, drill, root / "diễn tập"),
+    )
+
+
+def _figures(world: World, *flights: str, approved_by: str = "") -> PackFigures:
+    """Figures with grey pictures instead of maps."""
+    workspace = world.workspace
+    sides = sides_of(workspace, flights)
+    places = places_of(workspace, sides)
+    grey = np.full((60, 80, 3), 128, dtype=np.uint8)
+    jpeg = map_jpeg(grey, np.ones((60, 80), dtype=bool), 1.0, [])
+    names = ["overview", *(picture_of_number(n) for n in range(1, len(places) + 1))]
+    return gather_pack(workspace, sides, places, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by)
+
+
+def test_it_holds_what_is_promised(packed: Packed) -> None:
+    names = [path.relative_to(packed.real.out).as_posix() for path in packed.real.files]
+    slides = [name for name in names if name.startswith("man-hinh/")]
+    assert len(slides) == 1 + len(packed.real.communes) > 1
+    assert {"bao-cao-nhanh.pdf", "bao-cao-nhanh.docx", "index.html", "du-lieu.gpkg", "ban-do.kmz"} < set(
+        names
+    )
+    assert {"ban-do-1.pmtiles", "ban-do-2.pmtiles", "nguon-anh.csv", "anh/overview.jpg"} < set(names)
+    assert names[-1] == MANIFEST
+    assert (packed.real.is_draft, packed.real.is_drill) == (True, False)
+    assert (packed.drill.is_draft, packed.drill.is_drill) == (False, True)
+
+
+def test_the_manifest_names_every_file_with_its_hash(packed: Packed) -> None:
+    out = packed.real.out
+    lines = [line.split("  ", 1) for line in (out / MANIFEST).read_text("utf-8").splitlines()]
+    there = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert {name for _, name in lines} == there - {MANIFEST}
+    for digest, name in lines:
+        assert hashlib.sha256((out / name).read_bytes()).hexdigest() == digest
+
+
+def test_the_newest_flight_comes_first_and_every_photo_is_a_source(packed: Packed) -> None:
+    assert packed.real.flights == (packed.world.after, packed.world.before)
+    text = (packed.real.out / "nguon-anh.csv").read_text("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    used = packed.world.workspace.catalog.frames.of_flight(packed.world.after, FrameStatus.USED)
+    listed = {row["sha256"] for row in rows if row["flight_id"] == packed.world.after}
+    assert listed == {one.header.provenance.source_sha256 for one in used}
+
+
+def test_slides_are_pictures_for_a_screen_and_a_drill_is_marked_on_each(packed: Packed) -> None:
+    for report, is_drill in ((packed.real, False), (packed.drill, True)):
+        for path in sorted((report.out / "man-hinh").iterdir()):
+            picture = cv2.imread(str(path))[..., ::-1]
+            assert picture.shape[1::-1] == SLIDE_SIZE_PX
+            assert (picture[10, 20] == PURPLE).all() == is_drill
+
+
+def test_maps_of_a_drill_are_marked_by_themselves(packed: Packed) -> None:
+    for report, is_drill in ((packed.real, False), (packed.drill, True)):
+        for path in (report.out / "anh").iterdir():
+            picture = cv2.imread(str(path))[..., ::-1].astype(int)
+            top = picture[2, picture.shape[1] // 3 : 2 * picture.shape[1] // 3]
+            near = np.abs(top - PURPLE).max(axis=1) < 24
+            assert (near.mean() > 0.5) == is_drill, path
+
+
+def test_every_page_of_a_drill_is_marked_and_a_draft_says_so(packed: Packed) -> None:
+    world = packed.world
+    drill = pack_document(_figures(world, world.drill, approved_by=LEADER), "vi")
+    draft = pack_document(_figures(world, world.after), "vi")
+    approved = pack_document(_figures(world, world.after, approved_by=LEADER), "vi")
+    assert all('fill="#7a0f6b"' in page for page in _svg_pages(drill))
+    red = 'fill="#b00020'
+    assert all(red in page for page in _svg_pages(draft))
+    assert not any(red in page or "#7a0f6b" in page for page in _svg_pages(approved))
+    assert any(LEADER in block.text for block in approved.blocks if isinstance(block, Paragraph))
+
+
+def _svg_pages(document: PackDocument) -> list[str]:
+    made = typst.compile(pack_sources(document), format="svg", ignore_system_fonts=True)
+    return [page.decode() for page in (made if isinstance(made, list) else [made])]
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_a_page_for_each_commune_with_its_marks(packed: Packed, language: str) -> None:
+    figures = _figures(packed.world, packed.world.before, packed.world.after)
+    said = pack_document(figures, language)
+    assert len(_svg_pages(said)) >= 2 + len(figures.communes)
+    assert [one.number for one in figures.communes] == list(range(1, len(figures.communes) + 1))
+    marks = [mark for one in figures.communes for mark in one.marks]
+    assert [mark.author for mark in marks] == ["Lan"]
+    assert [mark.author for mark in figures.loose_marks] == ["Minh"]
+    cells = [cell for block in said.blocks if isinstance(block, Table) for row in block.rows for cell in row]
+    assert "đất đá <tràn> & chắn đường" in cells
+    assert any(f"{LAT:.6f}, {LON:.6f}" in cell for cell in cells)  # copied coordinates have dots
+
+
+def test_one_flight_says_of_a_commune_what_the_catalogue_says(packed: Packed) -> None:
+    world = packed.world
+    figures = _figures(world, world.after)
+    rows = {row.commune_code: row for row in world.workspace.catalog.boundaries.coverage(world.after)}
+    assert figures.communes
+    for one in figures.communes:
+        assert one.imaged_m2 == rows[one.code].covered_m2
+        assert (one.first_ns, one.last_ns) == (rows[one.code].first_ns, rows[one.code].last_ns)
+
+
+def test_the_word_document_is_whole(packed: Packed) -> None:
+    """Every part is XML, every relation leads somewhere, and what is said stands in it."""
+    with zipfile.ZipFile(packed.real.out / "bao-cao-nhanh.docx") as archive:
+        names = archive.namelist()
+        parts = {name: archive.read(name) for name in names}
+    for name, data in parts.items():
+        if name.endswith((".xml", ".rels")):
+            ElementTree.fromstring(data)
+    relations = ElementTree.fromstring(parts["word/_rels/document.xml.rels"])
+    targets = {one.attrib["Id"]: one.attrib["Target"] for one in relations}
+    assert {f"word/{target}" for target in targets.values()} <= set(names)
+    body = parts["word/document.xml"].decode()
+    assert set(re.findall(r'r:(?:embed|id)="(rId\d+)"', body)) <= set(targets)
+    assert len(re.findall("<pic:pic>", body)) == 1 + len(packed.real.communes)
+    text = unescape("".join(re.findall(r"<w:t[^>]*>([^<]*)</w:t>", body)))
+    for said in ("BÁO CÁO NHANH", "BAN CHỈ HUY", "đất đá <tràn> & chắn đường", *packed.real.communes):
+        assert said in text
+    assert "DỰ THẢO" in parts["word/header1.xml"].decode()
+    with zipfile.ZipFile(packed.drill.out / "bao-cao-nhanh.docx") as archive:
+        header = archive.read("word/header1.xml").decode()
+    assert DRILL_MARK in header
+    assert "DRAFT" not in header
+
+
+def test_the_same_figures_make_the_same_word_document(packed: Packed) -> None:
+    said = pack_document(_figures(packed.world, packed.world.after), "vi")
+    assert to_docx(said) == to_docx(said)
+
+
+def test_the_page_needs_no_server(packed: Packed) -> None:
+    for report in (packed.real, packed.drill):
+        page = (report.out / "index.html").read_text("utf-8")
+        for refused in ('type="module"', "import ", "fetch(", "XMLHttpRequest", "http://", "https://"):
+            assert refused not in page
+        assert (DRILL_MARK in page) == report.is_drill
+        named = [unquote(unescape(name)) for name in re.findall(r'(?:src|href)="([^"]+)"', page)]
+        assert len(named) > 8
+        assert all((report.out / name).is_file() for name in named)
+
+
+def test_layers_open_in_other_programs(packed: Packed) -> None:
+    path = packed.real.out / "du-lieu.gpkg"
+    assert {name for name, _ in pyogrio.list_layers(path)} == {"flights", "communes", "marks"}
+    info = pyogrio.read_info(path, layer="flights")
+    assert (info["crs"], info["features"]) == ("EPSG:32648", 2)
+    with zipfile.ZipFile(packed.drill.out / "ban-do.kmz") as archive:
+        assert f"<name>{DRILL_MARK} – " in archive.read("doc.kml").decode()
+
+
+def test_what_was_exported_and_approved_is_in_the_audit_log(packed: Packed) -> None:
+    line = packed.world.workspace.catalog.audit.lines()[-1]
+    assert (line.what, line.subject) == ("pack", packed.world.drill)
+    assert LEADER in line.detail
+    assert packed.drill.manifest_sha256 in line.detail
+    manifest = (packed.drill.out / MANIFEST).read_bytes()
+    assert hashlib.sha256(manifest).hexdigest() == packed.drill.manifest_sha256
+
+
+def test_the_audit_head_printed_is_the_last_line_before(packed: Packed) -> None:
+    audit = packed.world.workspace.catalog.audit
+    assert _figures(packed.world, packed.world.after).audit_head == audit.lines()[-1].digest == audit.head()
+
+
+def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    request = PackRequest(flights=(packed.world.drill,))
+    pack(packed.world.workspace, request, out)
+    (out / "left").touch()
+    pack(packed.world.workspace, request, out)
+    assert not (out / "left").exists()
+    assert [one.name for one in tmp_path.iterdir()] == ["pack"]
+
+
+def test_a_drill_never_stands_beside_a_real_flight(packed: Packed, tmp_path: Path) -> None:
+    both = PackRequest(flights=(packed.world.after, packed.world.drill))
+    with pytest.raises(OptionUnusable, match="drill"):
+        pack(packed.world.workspace, both, tmp_path / "pack")
+    with pytest.raises(OptionUnusable, match="approved-by"):
+        pack(
+            packed.world.workspace,
+            PackRequest(flights=(packed.world.after,), approved_by=" "),
+            tmp_path / "pack",
+        )
+    with pytest.raises(NotFound):
+        pack(packed.world.workspace, PackRequest(flights=("không có",)), tmp_path / "pack")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
+    shown = np.zeros((300, 400), dtype=bool)
+    shown[:, :200] = True
+    line = np.array([[100.0, -9.0], [100.0, 309.0]])
+    green = np.zeros((300, 400, 3), dtype=np.uint8)
+    green[..., 1] = 160
+    jpeg = map_jpeg(green, shown, 0.5, [Boundary(lines=[line], label="1", label_px=(300.0, 150.0))])
+    picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
+    left, right = picture[20:100, 20:80], picture[20:100, 220:380]
+    assert np.abs(left.astype(int) - [0, 160, 0]).max() < 30
+    assert 5.0 < right.std() < 40.0  # paper with lines across it
+    assert right.min() > 150
+    assert picture[60, 100, 2] > 150  # yellow
+
+
+def test_words_say_the_same_values_in_both_languages() -> None:
+    for key, said in pack_words.PACK_WORDS.items():
+        names = [set(re.findall(r"{(\w+)", text)) for text in said]
+        assert names[0] == names[1], key
+
+
+@given(st.integers(0, 10**6), st.integers(0, 10**4))
+def test_a_picture_never_grows_younger(minutes: int, more: int) -> None:
+    def said_minutes(count: int) -> int:
+        number, unit = age(0, count * 60 * 10**9, "en").split()
+        return int(number) * {"minute": 1, "hour": 60, "day": 1440}[unit.removesuffix("s")]
+
+    assert said_minutes(minutes) <= said_minutes(minutes + more)
+    assert said_minutes(minutes) <= minutes < 2 * said_minutes(minutes) + 2
+
+
+def test_pack_json_is_what_typst_is_given(packed: Packed) -> None:
+    files = pack_sources(pack_document(_figures(packed.world, packed.world.after), "vi"))
+    told = json.loads(files["pack.json"])
+    assert {f"{figure['picture']}.jpg" for one in told["blocks"] for figure in one.get("figures", ())} <= set(
+        files
+    )

@@ -1,0 +1,77 @@
+"""A folder is there whole or not at all, and nothing but its own kind is replaced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.pipeline.held_folder import hold
+from flycam.pipeline.whole_folder import whole_folder
+
+PROOF = "proof"
+
+
+def _write(out: Path, text: str) -> None:
+    with whole_folder(out, PROOF) as folder:
+        (folder / PROOF).write_text(text)
+
+
+def test_it_is_seen_when_it_is_whole_and_replaces_an_older_one(tmp_path: Path) -> None:
+    out = tmp_path / "bộ tài liệu"
+    with whole_folder(out, PROOF) as folder:
+        (folder / PROOF).write_text("1")
+        assert not out.exists()
+    (out / "of the first").touch()
+    _write(out, "2")
+    assert [one.name for one in out.iterdir()] == [PROOF]
+    assert (out / PROOF).read_text() == "2"
+    assert [one.name for one in tmp_path.iterdir()] == [out.name]
+
+
+def test_what_fails_leaves_the_older_one_and_nothing_beside(tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    _write(out, "1")
+    with pytest.raises(ZeroDivisionError), whole_folder(out, PROOF) as folder:
+        (folder / PROOF).write_text("2")
+        raise ZeroDivisionError
+    assert (out / PROOF).read_text() == "1"
+    assert [one.name for one in tmp_path.iterdir()] == ["pack"]
+
+
+def test_other_things_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.jpg").touch()
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "none" / "pack"):
+        with pytest.raises(InputUnusable), whole_folder(out, PROOF):
+            pass
+    assert (tmp_path / "photos" / "a.jpg").exists()
+    (tmp_path / "empty").mkdir()
+    _write(tmp_path / "empty", "1")
+
+
+def test_what_killed_runs_left_is_put_in_order(tmp_path: Path) -> None:
+    """One killed while it wrote, one between the two renames; one that lives is left alone."""
+    out = tmp_path / "pack"
+    (tmp_path / ".pack.dead.part").mkdir()
+    (tmp_path / ".pack.alive.part").mkdir()
+    (tmp_path / ".pack.old").mkdir()
+    (tmp_path / ".pack.old" / PROOF).write_text("1")
+    held = hold(tmp_path / ".pack.alive.part")
+    try:
+        with pytest.raises(ZeroDivisionError), whole_folder(out, PROOF):
+            raise ZeroDivisionError
+        assert (out / PROOF).read_text() == "1"
+        assert sorted(one.name for one in tmp_path.iterdir()) == [".pack.alive.part", "pack"]
+    finally:
+        os.close(held)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(28, DiskFull), (5, StorageTrouble)])
+def test_a_disk_that_fails_is_named(tmp_path: Path, number: int, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match="pack"), whole_folder(tmp_path / "pack", PROOF):
+        raise OSError(number, os.strerror(number))
+    assert not list(tmp_path.iterdir())
