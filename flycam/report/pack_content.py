@@ -127,7 +127,9 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[Block | PageBreak]:
     yield _flights(figures.flights, language)
     for one in figures.flights:
         for kept in one.warnings:
-            yield Paragraph(text=f"{one.number}. {brief(kept, language)}", kind="small")
+            yield Paragraph(
+                text=f"{one.number}. {brief(kept, language, finished=one.revision > 0)}", kind="small"
+            )
     yield Heading(text=told("communes", language))
     yield _communes(figures, language)
     for kept in figures.remarks:

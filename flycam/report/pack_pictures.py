@@ -71,6 +71,8 @@ def _hatched(shape: tuple[int, ...]) -> Bytes:
 
 def _outline(picture: Bytes, boundary: Boundary, unit: float) -> None:
     lines = [np.rint(line).astype(np.int32) for line in boundary.lines]
+    if not lines:
+        return  # the whole picture lies inside
     for colour, width in ((_DARK, 5.0), (_YELLOW, 2.6)):
         cv2.polylines(picture, lines, False, colour, max(round(width * unit), 1), cv2.LINE_AA)
 

@@ -161,3 +161,4 @@ def _end(document: PackDocument) -> Iterator[str]:
     right += [paragraph("", Look())] * 3
     right.append(paragraph(document.signer_name, Look(bold=True), _CENTRED))
     yield table([["".join(left), "".join(right)]], [0.5, 0.5], CellLook(lined=False))
+    yield paragraph("", Look())  # Word wants text after the last table
