@@ -14,7 +14,9 @@ import typst
 
 from flycam.report.blocks import Block, Table
 from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.pack_pictures import size_px
 from flycam.report.paper import block_of
+from flycam.report.svg import picture_drawing
 
 SLIDE_SIZE_PX = (1920, 1080)
 _HERE = Path(__file__).parent
@@ -81,7 +83,10 @@ def pack_sources(document: PackDocument) -> dict[str, bytes]:
 
 
 def _pictures(document: PackDocument) -> dict[str, bytes]:
-    return {f"{name}.jpg": picture for name, picture in document.pictures.items()}
+    return {
+        f"{name}.svg": picture_drawing(picture, size_px(picture))
+        for name, picture in document.pictures.items()
+    }
 
 
 def _block(block: Block | PageBreak) -> Mapping[str, Any]:

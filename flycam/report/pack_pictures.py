@@ -64,6 +64,12 @@ def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
     return _encoded(".png", np.ascontiguousarray(picture), [cv2.IMWRITE_PNG_COMPRESSION, 4])
 
 
+def size_px(picture: bytes) -> tuple[int, int]:
+    """(columns, rows) of a JPEG or PNG."""
+    rows, cols = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    return int(cols), int(rows)
+
+
 def _hatched(shape: tuple[int, ...]) -> Bytes:
     rows, cols = np.ogrid[: shape[0], : shape[1]]
     return np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)

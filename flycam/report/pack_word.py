@@ -10,11 +10,9 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
-import cv2
-import numpy as np
-
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.pack_pictures import size_px
 from flycam.report.word_xml import (
     PAGE_MM,
     CellLook,
@@ -144,9 +142,7 @@ def _widths(block: Table) -> list[float]:
 
 
 def _figure(document: PackDocument, figure: Figure, number: int) -> Iterator[str]:
-    data = document.pictures[figure.picture]
-    decoded = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_COLOR)
-    rows, cols = decoded.shape[:2]
+    cols, rows = size_px(document.pictures[figure.picture])
     width_mm = min(PAGE_MM, _TALLEST_MM * cols / rows)
     yield picture(number, (width_mm, width_mm * rows / cols), figure.caption)
     yield paragraph(figure.caption, Look(italic=True, size_pt=10.0))

@@ -39,6 +39,12 @@ def map_drawing(picture: bytes, size_px: tuple[int, int], pixel_m: float, marks:
     return _document(cols, rows + foot, body)
 
 
+def picture_drawing(picture: bytes, size_px: tuple[int, int]) -> bytes:
+    """A picture of (columns, rows) as it is: Typst is handed texts alone, of which an SVG is one."""
+    cols, rows = size_px
+    return _document(cols, rows, [f'<image width="{cols}" height="{rows}" href="{data_uri(picture)}"/>'])
+
+
 def circle(at: Sequence[float], radius: float, colour: str, *, hollow: bool = False) -> str:
     """A dot with a white rim, or a ring."""
     x, y = at

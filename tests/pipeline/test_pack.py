@@ -302,6 +302,6 @@ def test_a_picture_never_grows_younger(minutes: int, more: int) -> None:
 def test_pack_json_is_what_typst_is_given(packed: Packed) -> None:
     files = pack_sources(pack_document(_figures(packed.world, packed.world.after), "vi"))
     told = json.loads(files["pack.json"])
-    assert {f"{figure['picture']}.jpg" for one in told["blocks"] for figure in one.get("figures", ())} <= set(
+    assert {f"{figure['picture']}.svg" for one in told["blocks"] for figure in one.get("figures", ())} <= set(
         files
     )
