@@ -223,13 +223,13 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
     by_number = {flight.number: flight for flight in figures.flights}
     flights = [by_number[number] for number in one.flights]
     shown = area(one.imaged_m2, language)
-    errors = sorted({_error(flight, language) for flight in flights})
+    errors = [f"{flight.number}: {_error(flight, language)}" for flight in flights]
     terms = {
         "area": told("share_of_commune", language, area=shown, pct=percent(one.imaged_pct, language)),
         "time": period(one.first_ns, one.last_ns),
         "age": age(one.last_ns, figures.made_ns, language),
         "gsd": centimetres(one.gsd_m, language),
-        "error": " / ".join(errors),
+        "error": ". ".join(errors),
         "flights": ", ".join(f"{flight.number} {flight.name}" for flight in flights),
     }
     yield Facts(rows=tuple((told(f"term_{key}", language), value) for key, value in terms.items()))
@@ -301,7 +301,7 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
         error = f"{told('col_error', language)}: {_error(newest, language)}"
         yield Slide(
             picture=picture_of_number(one.number),
-            title=f"{one.name} – {moment(one.last_ns)} ({since})",
+            title=f"{one.name} – {moment(one.last_ns)} ({told('ago', language, age=since)})",
             line=f"{area(one.imaged_m2, language)} ({percent(one.imaged_pct, language)}) · {error}",
         )
 

@@ -21,6 +21,7 @@ from flycam.report.svg import picture_drawing
 SLIDE_SIZE_PX = (1920, 1080)
 _HERE = Path(__file__).parent
 _HASH_DIGITS = 64
+_SHORT, _MOST_WEIGHT = 16, 40
 
 
 def to_pack_pdf(document: PackDocument) -> bytes:
@@ -93,16 +94,16 @@ def _block(block: Block | PageBreak) -> Mapping[str, Any]:
     if isinstance(block, PageBreak):
         return {"kind": "break"}
     said = block_of(block)
-    return {**said, "wide": _widest(block)} if isinstance(block, Table) else said
+    return {**said, "weights": _weights(block)} if isinstance(block, Table) else said
 
 
-def _widest(table: Table) -> int:
-    """The column that holds the longest text which can be broken: it takes the room that is left."""
+def _weights(table: Table) -> list[int]:
+    """Of the columns with long texts that can be broken: they share the room that the others leave (0)."""
     longest = [
         max((len(row[column]) for row in table.rows if len(row[column]) != _HASH_DIGITS), default=0)
         for column in range(len(table.head))
     ]
-    return longest.index(max(longest))
+    return [min(length, _MOST_WEIGHT) if length > _SHORT else 0 for length in longest]
 
 
 def _pages(made: Any) -> list[bytes]:

@@ -111,15 +111,21 @@ def _scale_bar(picture: Bytes, pixel_m: float, unit: float) -> None:
 def _write(
     picture: Bytes, text: str, at: tuple[int, int], size: float, unit: float, colour: tuple[int, int, int]
 ) -> None:
-    """Figures with a dark rim."""
-    for ink, width in ((_DARK, 6.0), (colour, 2.2)):
-        thick = max(round(width * unit), 1)
-        cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, ink, thick, cv2.LINE_AA)
+    """Figures on a dark ground, readable on paper and on forest alike; `at` is their lower left."""
+    width, height = _text_px(text, size, unit)
+    rim = max(round(4 * unit), 2)
+    corners = (at[0] - rim, at[1] - height - rim), (at[0] + width + rim, at[1] + rim)
+    cv2.rectangle(picture, *corners, _DARK, -1)
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, _stroke(unit), cv2.LINE_AA)
 
 
 def _text_px(text: str, size: float, unit: float) -> tuple[int, int]:
-    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, max(round(6 * unit), 1))
+    (width, height), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, _stroke(unit))
     return int(width), int(height)
+
+
+def _stroke(unit: float) -> int:
+    return max(round(2.2 * unit), 1)
 
 
 def _lay_band(picture: Bytes, band_png: bytes) -> None:

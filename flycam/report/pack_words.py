@@ -107,6 +107,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "vn2000": Said(
         "VN-2000 X {x} Y {y} (KTT {meridian}°)", "VN-2000 X {x} Y {y} (central meridian {meridian}°)"
     ),
+    "ago": Said("cách đây {age}", "{age} ago"),
     "age_minutes": Said("{count} phút", "{count:minute|minutes}"),
     "age_hours": Said("{count} giờ", "{count:hour|hours}"),
     "age_days": Said("{count} ngày", "{count:day|days}"),
