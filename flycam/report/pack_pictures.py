@@ -66,7 +66,7 @@ def ground_png(rgb: Bytes, shown: Mask, band_png: bytes | None = None) -> bytes:
 
 def size_px(picture: bytes) -> tuple[int, int]:
     """(columns, rows) of a JPEG or PNG."""
-    rows, cols = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_COLOR).shape[:2]
+    rows, cols = _decoded(picture).shape[:2]
     return int(cols), int(rows)
 
 
@@ -130,15 +130,22 @@ def _stroke(unit: float) -> int:
 
 def _lay_band(picture: Bytes, band_png: bytes) -> None:
     """The band across the middle of the upper rim, a third of the width or less."""
-    band = cv2.imdecode(np.frombuffer(band_png, dtype=np.uint8), cv2.IMREAD_COLOR)
+    band = _decoded(band_png)
     rows, cols = picture.shape[:2]
     scale = min(cols / 3.0 / band.shape[1], rows / 3.0 / band.shape[0])
     size = max(round(band.shape[1] * scale), 1), max(round(band.shape[0] * scale), 1)
-    band = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
     left = (cols - size[0]) // 2
-    picture[: size[1], left : left + size[0], :3] = band
+    picture[: size[1], left : left + size[0], :3] = cv2.resize(band, size, interpolation=cv2.INTER_AREA)
     if picture.shape[2] == 4:
         picture[: size[1], left : left + size[0], 3] = 255
+
+
+def _decoded(picture: bytes) -> Bytes:
+    """Blue, green, red of one of our own pictures."""
+    pixels = cv2.imdecode(np.frombuffer(picture, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if pixels is None:
+        raise RuntimeError("OpenCV cannot read a picture that it wrote")
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def _encoded(suffix: str, picture: Bytes, options: list[int]) -> bytes:
