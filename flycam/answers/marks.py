@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
 from flycam.frame.moment import VIETNAM
-from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
+from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 
 if TYPE_CHECKING:
     from flycam.catalog.records import MarkLine

@@ -12,6 +12,7 @@ from flycam.console import ProgressBar, command, stop_requests
 from flycam.console import language as spoken
 from flycam.errors import OptionUnusable
 from flycam.frame.frame import Layer
+from flycam.report.pack_figures import PAPERS, Letterhead
 from flycam.report.words import LANGUAGES
 
 
@@ -128,6 +129,7 @@ def report(
 @click.argument("flights", nargs=-1, required=True, metavar="FLIGHT...")
 @click.option("--out", type=FILE, required=True, metavar="DIR", help="A new folder, or an older pack.")
 @click.option("--language", type=click.Choice(LANGUAGES), default="vi", show_default=True)
+@click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
 @command
@@ -137,6 +139,7 @@ def pack(
     flights: tuple[str, ...],
     out: Path,
     language: str,
+    paper: str,
     letterhead: Path | None,
     approved_by: str,
 ) -> Result:
@@ -145,13 +148,13 @@ def pack(
     from flycam.pipeline.letterhead import read_letterhead
     from flycam.pipeline.pack import PackRequest
     from flycam.pipeline.pack import pack as pack_flights
-    from flycam.report.pack_figures import Letterhead
 
     with opened(data_dir) as (workspace, settings):
         given = letterhead or settings.letterhead
         request = PackRequest(
             flights=flights,
             language=language,
+            paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
         )

@@ -1,6 +1,6 @@
 """The meeting pack: what a command room hands out, in one folder that opens from a USB stick.
 
-flights -> what each shows -> communes under it -> maps
+flights -> what each shows -> communes under it, marks in them -> maps
 figures + maps -> quick report as PDF and DOCX, pictures for the screen, a page for any browser
 tiles -> PMTiles · outlines -> GeoPackage · both -> KMZ
 hashes of all of it -> manifest -> the folder, whole or not at all -> a line in the audit log
@@ -25,7 +25,7 @@ from flycam.pipeline.pack_files import (
 )
 from flycam.pipeline.pack_gathering import gather_pack
 from flycam.pipeline.pack_maps import draw_maps
-from flycam.pipeline.pack_sides import places_of, sides_of
+from flycam.pipeline.pack_scene import scene_of
 from flycam.pipeline.whole_folder import whole_folder
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.report.blocks import Plate
@@ -47,11 +47,13 @@ _MAPS, _SLIDES = "anh", "man-hinh"
 class PackRequest:
     """What is asked for.
 
+    paper        size of the PDF's pages: "a4" or "a3"
     approved_by  the leader who approved it; "": it is a draft, and says so on every page
     """
 
     flights: tuple[str, ...]
     language: str = "vi"
+    paper: str = "a4"
     letterhead: Letterhead = field(default_factory=Letterhead)
     approved_by: str = ""
 
@@ -78,18 +80,17 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     """
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
-    sides = sides_of(workspace, request.flights)
-    places = places_of(workspace, sides)
+    scene = scene_of(workspace, request.flights)
     with whole_folder(out, MANIFEST) as folder:
-        band = to_band(DRILL_MARK) if sides[0].event.is_drill else None
-        pictures = draw_maps(workspace, sides, places, band, progress)
-        figures = gather_pack(workspace, sides, places, pictures, request.letterhead, approved_by)
-        for number, side in enumerate(sides, 1):
+        band = to_band(DRILL_MARK) if scene.is_drill else None
+        pictures = draw_maps(workspace, scene, band, progress)
+        figures = gather_pack(workspace, scene, pictures, request.letterhead, approved_by)
+        for number, side in enumerate(scene.sides, 1):
             write_tiles(workspace, side, folder / f"ban-do-{number}.pmtiles", progress)
-        write_geopackage(folder / VECTORS, figures, sides, places)
-        write_earth(workspace, folder / EARTH, figures, sides, places, band)
+        write_geopackage(folder / VECTORS, figures, scene)
+        write_earth(workspace, folder / EARTH, scene, band)
         write_sources(folder / SOURCES, figures)
-        _write_documents(folder, figures, request.language, progress)
+        _write_documents(folder, figures, request, progress)
         digest = write_manifest(folder)
         written = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     files = [path for path in written if path.name != MANIFEST]
@@ -106,10 +107,10 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     )
 
 
-def _write_documents(folder: Path, figures: PackFigures, language: str, progress: Progress) -> None:
+def _write_documents(folder: Path, figures: PackFigures, request: PackRequest, progress: Progress) -> None:
     """The quick report, the pictures for the screen, and the page that shows maps without a server."""
-    document = pack_document(figures, language)
-    (folder / REPORT_PDF).write_bytes(to_pack_pdf(document))
+    document = pack_document(figures, request.language)
+    (folder / REPORT_PDF).write_bytes(to_pack_pdf(document, request.paper))
     progress("documents", 1, 4)
     (folder / REPORT_DOCX).write_bytes(to_docx(document))
     progress("documents", 2, 4)

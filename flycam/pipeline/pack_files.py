@@ -6,14 +6,16 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
+from numpy.typing import NDArray
 
+from flycam.frame.mark import MarkKind
 from flycam.frame.moment import iso
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
@@ -23,11 +25,13 @@ from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
 from flycam.geodata.pmtiles import archive_order, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
 from flycam.pipeline.pack_maps import ground_picture
-from flycam.pipeline.pack_sides import PackPlace, PackSide
+from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign
 from flycam.pipeline.workspace import Progress, Workspace
-from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
+from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 from flycam.report.pack_figures import PackFigures
 from flycam.report.words import DRILL_MARK
+
+Onto = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 MANIFEST = "manifest.sha256"
 _TILES_AT_ONCE = 64
@@ -49,20 +53,36 @@ def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Prog
     )
 
 
-def write_geopackage(
-    path: Path, figures: PackFigures, sides: Sequence[PackSide], places: Sequence[PackPlace]
-) -> None:
-    """Layers flights (ground shown), communes (boundaries, with figures), marks; in the work CRS."""
-    to_work = point_transform(WEB_MERCATOR, figures.work_crs)
-    flights = FeatureLayer(
+def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None:
+    """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors; in the work CRS.
+
+    Raises StorageTrouble.
+    """
+    to_work = point_transform(WEB_MERCATOR, scene.work_crs)
+    layers = [_flights_layer(figures, scene, to_work)]
+    if scene.places:
+        layers.append(_communes_layer(figures, scene, to_work))
+    for name, kind in (("marks", "Point"), ("sectors", "MultiPolygon")):
+        signs = [
+            (number, one)
+            for number, one in enumerate(scene.signs, 1)
+            if (one.line.kind is MarkKind.SECTOR) == (name == "sectors")
+        ]
+        if signs:
+            layers.append(_signs_layer(name, kind, signs, point_transform(WGS84, scene.work_crs)))
+    write_features(path, layers, crs=scene.work_crs)
+
+
+def _flights_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> FeatureLayer:
+    return FeatureLayer(
         name="flights",
         kind="MultiPolygon",
-        shapes=_multi([shapely.transform(side.ground, to_work) for side in sides]),
+        shapes=_multi([shapely.transform(side.ground, to_work) for side in scene.sides]),
         fields={
             "flight_id": _texts(one.flight_id for one in figures.flights),
             "name": _texts(one.name for one in figures.flights),
             "event": _texts(one.event for one in figures.flights),
-            "drill": np.full(len(sides), int(figures.is_drill), dtype=np.int32),
+            "drill": np.full(len(figures.flights), int(figures.is_drill), dtype=np.int32),
             "first": _texts(iso(one.first_ns, "seconds") for one in figures.flights),
             "last": _texts(iso(one.last_ns, "seconds") for one in figures.flights),
             "gsd_m": np.array([one.gsd_m for one in figures.flights]),
@@ -70,55 +90,47 @@ def write_geopackage(
             "error_m": np.array([one.error_m[0] if one.error_m else np.nan for one in figures.flights]),
         },
     )
-    layers = [flights]
-    if places:
-        layers.append(
-            FeatureLayer(
-                name="communes",
-                kind="MultiPolygon",
-                shapes=_multi([shapely.transform(place.shape, to_work) for place in places]),
-                fields={
-                    "code": _texts(one.code for one in figures.communes),
-                    "name": _texts(one.name for one in figures.communes),
-                    "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
-                    "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
-                    "last": _texts(iso(one.last_ns, "seconds") for one in figures.communes),
-                    "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
-                },
-            )
-        )
-    marks = [*(mark for one in figures.communes for mark in one.marks), *figures.loose_marks]
-    if marks:
-        points = shapely.points(np.array([mark.lonlat_deg for mark in marks]))
-        layers.append(
-            FeatureLayer(
-                name="marks",
-                kind="Point",
-                shapes=shapely.transform(points, point_transform(WGS84, figures.work_crs)),
-                fields={
-                    "kind": _texts(mark.kind.value for mark in marks),
-                    "status": _texts(mark.status.value for mark in marks),
-                    "note": _texts(mark.note for mark in marks),
-                    "author": _texts(mark.author for mark in marks),
-                    "time": _texts(iso(mark.at_ns, "seconds") for mark in marks),
-                },
-            )
-        )
-    write_features(path, layers, crs=figures.work_crs)
 
 
-def write_earth(
-    workspace: Workspace,
-    path: Path,
-    figures: PackFigures,
-    sides: Sequence[PackSide],
-    places: Sequence[PackPlace],
-    band_png: bytes | None,
-) -> None:
+def _communes_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> FeatureLayer:
+    return FeatureLayer(
+        name="communes",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(place.shape, to_work) for place in scene.places]),
+        fields={
+            "code": _texts(one.code for one in figures.communes),
+            "name": _texts(one.name for one in figures.communes),
+            "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
+            "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
+            "last": _texts(iso(one.last_ns, "seconds") for one in figures.communes),
+            "marks": np.array([len(one.marks) for one in figures.communes], dtype=np.int32),
+        },
+    )
+
+
+def _signs_layer(name: str, kind: str, signs: Sequence[tuple[int, PackSign]], to_work: Onto) -> FeatureLayer:
+    shapes = [shapely.transform(one.shape, to_work) for _, one in signs]
+    lines = [one.line for _, one in signs]
+    return FeatureLayer(
+        name=name,
+        kind=kind,
+        shapes=_multi(shapes) if kind == "MultiPolygon" else np.array(shapes, dtype=object),
+        fields={
+            "number": np.array([number for number, _ in signs], dtype=np.int32),
+            "kind": _texts(line.kind.value for line in lines),
+            "status": _texts(line.status.value for line in lines),
+            "note": _texts(line.note for line in lines),
+            "author": _texts(line.author for line in lines),
+            "time": _texts(iso(line.at_ns, "seconds") for line in lines),
+        },
+    )
+
+
+def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: bytes | None) -> None:
     """Pictures of the flights, the newest on top, with boundaries and marks, as KMZ."""
-    mark = f"{DRILL_MARK} – " if figures.is_drill else ""
+    mark = f"{DRILL_MARK} – " if scene.is_drill else ""
     pictures = []
-    for side in reversed(sides):
+    for side in reversed(scene.sides):
         picture, bounds = ground_picture(workspace, side, band_png)
         pictures.append(
             GroundPicture(
@@ -136,18 +148,18 @@ def write_earth(
             description=place.commune.code,
             shape=shapely.from_wkb(place.commune.wkb),
         )
-        for place in places
+        for place in scene.places
     ]
-    said = [*(one for commune in figures.communes for one in commune.marks), *figures.loose_marks]
-    points = [
+    signs = [
         Placemark(
-            name=f"{mark}{MARK_KINDS[one.kind][0]} ({MARK_STATUSES[one.status][0]})",
-            description=f"{one.note} – {one.author}",
-            shape=shapely.Point(one.lonlat_deg),
+            name=f"{mark}{number}. {MARK_KINDS[one.line.kind][0]} ({MARK_STATUSES[one.line.status][0]})",
+            description=f"{one.line.note} – {one.line.author}",
+            shape=one.shape,
         )
-        for one in said
+        for number, one in enumerate(scene.signs, 1)
     ]
-    write_kmz(path, f"{mark}{', '.join(figures.events)}", pictures, [*outlines, *points])
+    events = ", ".join(dict.fromkeys(side.event.name for side in scene.sides))
+    write_kmz(path, f"{mark}{events}", pictures, [*outlines, *signs])
 
 
 def write_sources(path: Path, figures: PackFigures) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-
-import shapely
+from collections.abc import Iterator, Mapping, Sequence
 
 from flycam import __version__
-from flycam.catalog.records import Coverage, MarkLine
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.frame.flight import is_plane
+from flycam.frame.flight import FlightState, is_plane
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
-from flycam.pipeline.pack_sides import PackPlace, PackSide, area_m2
+from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Letterhead,
@@ -27,29 +24,25 @@ from flycam.report.pack_figures import (
 
 def gather_pack(
     workspace: Workspace,
-    sides: Sequence[PackSide],
-    places: Sequence[PackPlace],
+    scene: PackScene,
     pictures: Mapping[str, bytes],
     letterhead: Letterhead,
     approved_by: str,
 ) -> PackFigures:
-    """All that the pack says; sides and places in the order in which they are numbered."""
-    newest = sides[0].flight
-    events = {side.event.event_id: side.event.name for side in sides}
-    marks = [line for event_id in events for line in workspace.catalog.marks.current(event_id)]
-    communes, loose = _communes(workspace, sides, places, marks)
+    """All that the pack says of a scene, numbered as it is."""
+    marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
     return PackFigures(
         version=__version__,
         made_ns=workspace.clock_ns(),
-        is_drill=sides[0].event.is_drill,
+        is_drill=scene.is_drill,
         approved_by=approved_by,
         letterhead=letterhead,
-        events=tuple(dict.fromkeys(events.values())),
-        work_crs=newest.work_crs,
-        flights=tuple(_flight(workspace, number, side) for number, side in enumerate(sides, 1)),
-        communes=communes,
-        loose_marks=loose,
-        remarks=boundaries_said(workspace.catalog, newest),
+        events=tuple(dict.fromkeys(side.event.name for side in scene.sides)),
+        imaged_m2=area_m2(scene.ground, scene.work_crs),
+        flights=tuple(_flight(workspace, number, side) for number, side in enumerate(scene.sides, 1)),
+        communes=tuple(_communes(workspace, scene, marks)),
+        loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place is None),
+        remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
         audit_head=workspace.catalog.audit.head(),
         pictures=pictures,
     )
@@ -70,6 +63,7 @@ def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:
         revision=side.mosaic.revision,
         error_m=_error_of(workspace, side),
         on_plane=is_plane(flight.vertical_datum),
+        is_complete=flight.state is FlightState.READY,
         warnings=flight.warnings,
         sources=tuple(
             PackSource(
@@ -94,66 +88,38 @@ def _error_of(workspace: Workspace, side: PackSide) -> tuple[float, float] | Non
     return float(median), float(p95)
 
 
-def _communes(
-    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], marks: Sequence[MarkLine]
-) -> tuple[tuple[PackCommune, ...], tuple[PackMark, ...]]:
-    """Communes with the marks inside them, and the marks that are in none."""
-    recorded = {
+def _communes(workspace: Workspace, scene: PackScene, marks: Sequence[PackMark]) -> Iterator[PackCommune]:
+    """As the board has them; GSD and times as they were measured when each flight was laid."""
+    measured = {
         (row.flight_id, row.commune_code): row
-        for side in sides
+        for side in scene.sides
         for row in workspace.catalog.boundaries.coverage(side.flight.flight_id)
     }
-    left = [(shapely.from_wkb(line.wkb).representative_point(), line) for line in marks]
-    communes = []
-    for number, place in enumerate(places, 1):
-        shape = shapely.from_wkb(place.commune.wkb)
-        inside = [line for point, line in left if shape.covers(point)]
-        left = [(point, line) for point, line in left if not shape.covers(point)]
-        said = tuple(_mark(workspace, line) for line in inside)
-        communes.append(_commune(number, sides, place, recorded, said))
-    return tuple(communes), tuple(_mark(workspace, line) for _, line in left)
+    for number, place in enumerate(scene.places):
+        flights = [scene.sides[shown].flight for shown in place.shown_by]
+        covered = [measured.get((flight.flight_id, place.commune.code)) for flight in flights]
+        rows = [one or flight for one, flight in zip(covered, flights, strict=True)]
+        imaged_pct = place.row.imaged_pct or 0.0
+        only = covered[0] if len(covered) == 1 else None
+        yield PackCommune(
+            number=number + 1,
+            code=place.commune.code,
+            name=place.commune.name,
+            imaged_m2=only.covered_m2 if only else place.commune.area_m2 * imaged_pct / 100.0,
+            imaged_pct=imaged_pct,
+            gsd_m=rows[0].gsd_m,
+            first_ns=min(one.first_ns for one in rows),
+            last_ns=max(one.last_ns for one in rows),
+            flights=tuple(shown + 1 for shown in place.shown_by),
+            marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place == number),
+        )
 
 
-def _commune(
-    number: int,
-    sides: Sequence[PackSide],
-    place: PackPlace,
-    recorded: Mapping[tuple[str, str], Coverage],
-    marks: tuple[PackMark, ...],
-) -> PackCommune:
-    """One flight's ground is the catalogue's, counted pixel by pixel; of several, their outlines' union."""
-    code = place.commune.code
-    showing = [
-        (count, side)
-        for count, side in enumerate(sides, 1)
-        if side.ground.intersection(place.shape).area > 0.0
-    ]
-    flights = [side.flight for _, side in showing]
-    rows = [recorded.get((flight.flight_id, code)) for flight in flights]
-    times = [row or flight for row, flight in zip(rows, flights, strict=True)]
-    newest, only = flights[0], rows[0]
-    if len(showing) == 1 and only is not None:
-        imaged_m2, gsd_m = only.covered_m2, only.gsd_m
-    else:
-        imaged_m2, gsd_m = area_m2(place.ground, newest.work_crs), newest.gsd_m
-    return PackCommune(
-        number=number,
-        code=code,
-        name=place.commune.name,
-        imaged_m2=imaged_m2,
-        imaged_pct=min(100.0 * imaged_m2 / place.commune.area_m2, 100.0),
-        gsd_m=gsd_m,
-        first_ns=min(one.first_ns for one in times),
-        last_ns=max(one.last_ns for one in times),
-        flights=tuple(count for count, _ in showing),
-        marks=marks,
-    )
-
-
-def _mark(workspace: Workspace, line: MarkLine) -> PackMark:
-    point = shapely.from_wkb(line.wkb).representative_point()
+def _mark(workspace: Workspace, number: int, sign: PackSign) -> PackMark:
+    line, point = sign.line, sign.shape.representative_point()
     place = national_place(workspace.catalog.boundaries, point.x, point.y)
     return PackMark(
+        number=number,
         kind=line.kind,
         status=line.status,
         note=line.note,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import shapely
@@ -16,10 +16,10 @@ from flycam.geometry.planar import Bounds
 from flycam.mosaic.export import source_zoom
 from flycam.mosaic.extent import OutputGrid, output_grid
 from flycam.mosaic.resample import TileReader, resampled
-from flycam.pipeline.pack_sides import PackPlace, PackSide, extent_of
+from flycam.pipeline.pack_scene import PackPlace, PackScene, PackSide, PackSign
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.report.pack_content import OVERVIEW, picture_of_number
-from flycam.report.pack_pictures import Boundary, ground_png, map_jpeg
+from flycam.report.pack_pictures import Drawn, ground_png, map_jpeg
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
 
@@ -30,19 +30,17 @@ _LEAST_SIDE_M = 60.0
 
 
 def draw_maps(
-    workspace: Workspace,
-    sides: Sequence[PackSide],
-    places: Sequence[PackPlace],
-    band_png: bytes | None,
-    progress: Progress,
+    workspace: Workspace, scene: PackScene, band_png: bytes | None, progress: Progress
 ) -> dict[str, bytes]:
-    """JPEG by name; places in the order in which they are numbered. band_png marks a drill."""
-    drawn = {OVERVIEW: _drawn(workspace, sides, places, extent_of(sides), band_png, numbered=True)}
-    progress("maps", 1, len(places) + 1)
-    for number, place in enumerate(places, 1):
-        name = picture_of_number(number)
-        drawn[name] = _drawn(workspace, sides, [place], place.ground.bounds, band_png, numbered=False)
-        progress("maps", number + 1, len(places) + 1)
+    """JPEG by name, with boundaries, and marks by their numbers. band_png marks a drill."""
+    count = len(scene.places)
+    drawn = {OVERVIEW: _drawn(workspace, scene, range(count), scene.extent, band_png)}
+    progress("maps", 1, count + 1)
+    for number, place in enumerate(scene.places):
+        drawn[picture_of_number(number + 1)] = _drawn(
+            workspace, scene, [number], place.ground.bounds, band_png
+        )
+        progress("maps", number + 2, count + 1)
     return drawn
 
 
@@ -56,23 +54,22 @@ def ground_picture(workspace: Workspace, side: PackSide, band_png: bytes | None)
 
 def _drawn(
     workspace: Workspace,
-    sides: Sequence[PackSide],
-    places: Sequence[PackPlace],
+    scene: PackScene,
+    places: Sequence[int],
     extent: Bounds,
     band_png: bytes | None,
-    *,
-    numbered: bool,
 ) -> bytes:
-    work_crs = sides[0].flight.work_crs
-    extent = _padded(extent)
-    finest_m = min(side.flight.gsd_m for side in sides)
-    grid = output_grid(extent, work_crs, max(_side_m(extent) / _LONG_SIDE_PX, finest_m), None)
-    rgb, shown = _laid(workspace, sides, grid, work_crs, grid.step_x)
+    """A map of some communes (indices); where there are several each has its number."""
+    crs, extent = scene.work_crs, _padded(extent)
+    finest_m = min(side.flight.gsd_m for side in scene.sides)
+    grid = output_grid(extent, crs, max(_side_m(extent) / _LONG_SIDE_PX, finest_m), None)
+    rgb, shown = _laid(workspace, scene.sides, grid, crs, grid.step_x)
     boundaries = [
-        _boundary(place, grid, work_crs, str(number) if numbered else "")
-        for number, place in enumerate(places, 1)
+        _boundary(scene.places[number], grid, crs, str(number + 1) if len(scene.places) > 1 else "")
+        for number in places
     ]
-    return map_jpeg(rgb, shown, grid.step_x, boundaries, band_png)
+    signs = [_sign(one, grid, crs, str(number)) for number, one in enumerate(scene.signs, 1)]
+    return map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png)
 
 
 def _laid(
@@ -99,23 +96,33 @@ def _blocks(grid: OutputGrid) -> Iterator[tuple[int, int, tuple[int, int]]]:
             yield row, col, (min(_BLOCK_PX, grid.rows - row), min(_BLOCK_PX, grid.cols - col))
 
 
-def _boundary(place: PackPlace, grid: OutputGrid, work_crs: str, label: str) -> Boundary:
-    """A commune's outline in the picture, its number in the middle of what is shown of it."""
+def _boundary(place: PackPlace, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
+    """A commune's outline, its number in the middle of what is shown of it."""
     to_work = point_transform(WEB_MERCATOR, work_crs)
+    middle = _to_pixels(place.ground.representative_point(), grid, to_work)
+    outline = _to_pixels(place.shape.boundary, grid, to_work)
+    return Drawn(lines=_inside(outline, grid), label=label, label_px=(float(middle.x), float(middle.y)))
 
-    def to_pixels(shape: BaseGeometry) -> BaseGeometry:
-        return shapely.transform(shape, lambda mercator: grid.to_pixels(to_work(mercator)))
 
+def _sign(sign: PackSign, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
+    """A mark; a sector with its outline."""
+    shape = _to_pixels(sign.shape, grid, point_transform(WGS84, work_crs))
+    point = shape.representative_point()
+    lines = [] if shape.geom_type == "Point" else _inside(shape.boundary, grid)
+    return Drawn(lines=lines, label=label, label_px=(float(point.x), float(point.y)))
+
+
+def _to_pixels(
+    shape: BaseGeometry, grid: OutputGrid, to_work: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> BaseGeometry:
+    return shapely.transform(shape, lambda points: grid.to_pixels(to_work(points)))
+
+
+def _inside(lines: BaseGeometry, grid: OutputGrid) -> list[NDArray[np.float64]]:
+    """What of lines (pixels) lies in the picture or little beyond."""
     sheet = shapely.box(-9.0, -9.0, grid.cols + 9.0, grid.rows + 9.0)
-    lines = to_pixels(place.shape.boundary).intersection(sheet)
-    middle = to_pixels(place.ground.representative_point())
-    return Boundary(
-        lines=[
-            shapely.get_coordinates(part) for part in shapely.get_parts(lines) if part.geom_type != "Point"
-        ],
-        label=label,
-        label_px=(float(middle.x), float(middle.y)),
-    )
+    parts = shapely.get_parts(lines.intersection(sheet))
+    return [shapely.get_coordinates(part) for part in parts if part.geom_type != "Point"]
 
 
 def _padded(extent: Bounds) -> Bounds:

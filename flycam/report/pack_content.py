@@ -1,4 +1,4 @@
-"""The meeting pack said in one language: a quick report (báo cáo nhanh), page by page."""
+"""The meeting pack said in one language: a quick report (báo cáo nhanh) that is signed, and its annexes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from flycam.frame.moment import VIETNAM
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
-from flycam.report.mark_words import MARK_KINDS, MARK_STATUSES
+from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 from flycam.report.numbers import area, centimetres, listed, metres, moment, percent, period
 from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
 from flycam.report.pack_words import told
@@ -26,12 +26,20 @@ class PageBreak:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """To whom the document goes and who signs it; annexes follow."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Slide:
     """A picture for a screen of 1920×1080 with one line that is read from five metres, and one below it."""
 
     picture: str
     title: str
     line: str
+
+
+PackBlock = Block | PageBreak | Signature
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +67,7 @@ class PackDocument:
     dateline: str
     recipients_word: str
     signer_name: str
-    blocks: tuple[Block | PageBreak, ...]
+    blocks: tuple[PackBlock, ...]
     slides: tuple[Slide, ...]
     pictures: Mapping[str, bytes]
 
@@ -110,10 +118,12 @@ def age(then_ns: int, now_ns: int, language: str) -> str:
         return told("age_minutes", language, count=minutes)
     if minutes < 48 * 60:
         return told("age_hours", language, count=minutes // 60)
-    return told("age_days", language, count=minutes // (24 * 60))
+    if minutes < 2 * 365 * 24 * 60:
+        return told("age_days", language, count=minutes // (24 * 60))
+    return told("age_years", language, count=minutes // (365 * 24 * 60))
 
 
-def _blocks(figures: PackFigures, language: str) -> Iterator[Block | PageBreak]:
+def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     if figures.is_drill:
         yield Paragraph(text=told("drill_note", language), kind="care")
     yield _approval(figures, language)
@@ -122,10 +132,12 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[Block | PageBreak]:
     yield Paragraph(text=told("summary_limits", language))
     yield Paragraph(text=told("no_changes", language), kind="small")
     yield Heading(text=told("overview", language))
-    yield _plate(OVERVIEW, told("overview_caption", language))
+    yield _plate(OVERVIEW, _with_marks("overview_caption", figures, language))
     yield Heading(text=told("flights", language))
     yield _flights(figures.flights, language)
     for one in figures.flights:
+        if not one.is_complete:
+            yield Paragraph(text=told("not_complete", language, number=str(one.number)), kind="care")
         for kept in one.warnings:
             yield Paragraph(
                 text=f"{one.number}. {brief(kept, language, finished=one.revision > 0)}", kind="small"
@@ -134,13 +146,14 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[Block | PageBreak]:
     yield _communes(figures, language)
     for kept in figures.remarks:
         yield Paragraph(text=brief(kept, language), kind="small")
+    yield Signature()
     for one_commune in figures.communes:
         yield PageBreak()
         yield from _commune(figures, one_commune, language)
+    yield PageBreak()
     if figures.loose_marks:
         yield Heading(text=told("marks_elsewhere", language))
         yield _marks(figures.loose_marks, language)
-    yield PageBreak()
     yield from _sources(figures, language)
 
 
@@ -161,11 +174,24 @@ def _summary(figures: PackFigures, language: str) -> str:
         language,
         period=period(first, last),
         flights=told("flights_count", language, count=len(figures.flights)),
-        area=area(sum(one.imaged_m2 for one in figures.communes or figures.flights), language),
+        area=_imaged(figures, language),
         communes=f"{count}: {listed(names, language)}" if names else told("no_communes", language),
         last=moment(last),
         age=age(last, figures.made_ns, language),
     )
+
+
+def _imaged(figures: PackFigures, language: str) -> str:
+    """Ground shown of the communes, or where none is known, at all."""
+    inside = sum(one.imaged_m2 for one in figures.communes)
+    return area(inside if figures.communes else figures.imaged_m2, language)
+
+
+def _with_marks(key: str, figures: PackFigures, language: str, **values: object) -> str:
+    """The caption of a map, with what the red numbers are where there are any."""
+    said = told(key, language, **values)
+    is_marked = figures.loose_marks or any(one.marks for one in figures.communes)
+    return f"{said} {told('marks_caption', language)}" if is_marked else said
 
 
 def _flights(flights: Sequence[PackFlight], language: str) -> Table:
@@ -198,7 +224,7 @@ def _error(one: PackFlight, language: str) -> str:
 
 def _communes(figures: PackFigures, language: str) -> Block:
     if not figures.communes:
-        return Paragraph(text=told("no_communes", language))
+        return Paragraph(text=told("no_communes_said", language))
     return Table(
         head=_head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
         rows=tuple(
@@ -218,7 +244,7 @@ def _communes(figures: PackFigures, language: str) -> Block:
 
 
 def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[Block]:
-    yield Heading(text=told("commune_page", language, number=str(one.number), name=one.name))
+    yield Heading(text=told("annex", language, number=str(one.number), name=one.name))
     yield _plate(picture_of_number(one.number), _commune_caption(figures, one, language))
     by_number = {flight.number: flight for flight in figures.flights}
     flights = [by_number[number] for number in one.flights]
@@ -242,15 +268,17 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
 
 def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> str:
     since = age(one.last_ns, figures.made_ns, language)
-    return told("commune_caption", language, name=one.name, last=moment(one.last_ns), age=since)
+    last = moment(one.last_ns)
+    return _with_marks("commune_caption", figures, language, name=one.name, last=last, age=since)
 
 
 def _marks(marks: Sequence[PackMark], language: str) -> Table:
     which = 0 if language == "vi" else 1
     return Table(
-        head=_head(language, "kind", "status", "place", "note", "author"),
+        head=_head(language, "number", "kind", "status", "place", "note", "author"),
         rows=tuple(
             (
+                str(one.number),
                 MARK_KINDS[one.kind][which],
                 MARK_STATUSES[one.status][which],
                 _place(one, language),
@@ -259,6 +287,7 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
             )
             for one in marks
         ),
+        numeric=(0,),
     )
 
 
@@ -273,7 +302,8 @@ def _place(mark: PackMark, language: str) -> str:
 
 
 def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
-    yield Heading(text=told("sources", language))
+    number = str(len(figures.communes) + 1)
+    yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
     yield Paragraph(text=told("sources_said", language))
     head = figures.audit_head
     yield Paragraph(
@@ -289,21 +319,33 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
 
 
 def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
+    last = max(one.last_ns for one in figures.flights)
+    count = told("communes_count", language, count=len(figures.communes))
     yield Slide(
         picture=OVERVIEW,
-        title=", ".join(figures.events),
-        line=_summary(figures, language),
+        title=f"{', '.join(figures.events)} – {_when(last, figures, language)}",
+        line=" · ".join(
+            [_shown(_imaged(figures, language), language), *([count] if figures.communes else [])]
+        ),
     )
     by_number = {flight.number: flight for flight in figures.flights}
     for one in figures.communes:
-        newest = by_number[one.flights[0]]
-        since = age(one.last_ns, figures.made_ns, language)
-        error = f"{told('col_error', language)}: {_error(newest, language)}"
+        error = f"{told('col_error', language)}: {_error(by_number[one.flights[0]], language)}"
+        shown = _shown(area(one.imaged_m2, language), language)
         yield Slide(
             picture=picture_of_number(one.number),
-            title=f"{one.name} – {moment(one.last_ns)} ({told('ago', language, age=since)})",
-            line=f"{area(one.imaged_m2, language)} ({percent(one.imaged_pct, language)}) · {error}",
+            title=f"{one.name} – {_when(one.last_ns, figures, language)}",
+            line=f"{shown} ({percent(one.imaged_pct, language)}) · {error}",
         )
+
+
+def _shown(size: str, language: str) -> str:
+    return f"{told('col_area', language)}: {size}"
+
+
+def _when(last_ns: int, figures: PackFigures, language: str) -> str:
+    since = age(last_ns, figures.made_ns, language)
+    return f"{moment(last_ns)} ({told('ago', language, age=since)})"
 
 
 def _plate(picture: str, caption: str) -> Plate:

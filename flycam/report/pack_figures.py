@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from flycam.frame.mark import MarkKind, MarkStatus
 
+PAPERS = ("a4", "a3")
+"""Sizes of paper on which the quick report is set, the usual one first."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Letterhead:
@@ -45,6 +48,7 @@ class PackFlight:
     revision    0: the live mosaic
     error_m     median and 95th percentile of the expected error (radial, 1 sigma); None: not known
     on_plane    no terrain was known: the ground was taken as a plane
+    is_complete not so while it is in the air or its photos are read in
     warnings    as `flycam.frame.warning` keeps them
     sources     the photos that are on the map, by time
     """
@@ -61,6 +65,7 @@ class PackFlight:
     revision: int
     error_m: tuple[float, float] | None
     on_plane: bool
+    is_complete: bool
     warnings: tuple[str, ...]
     sources: tuple[PackSource, ...]
 
@@ -69,9 +74,11 @@ class PackFlight:
 class PackMark:
     """A field mark: where it stands in WGS 84 degrees and, in Vietnam, in VN-2000.
 
+    number  as on the maps
     vn2000  (X north m, Y east m, central meridian degrees); None outside Vietnam
     """
 
+    number: int
     kind: MarkKind
     status: MarkStatus
     note: str
@@ -107,6 +114,7 @@ class PackFigures:
     """All that the pack says.
 
     made_ns       when it was made, UTC
+    imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
     remarks       on boundaries, as `flycam.frame.warning` keeps them
     audit_head    digest of the audit log's last line; "": the log is empty
@@ -120,7 +128,7 @@ class PackFigures:
     approved_by: str
     letterhead: Letterhead
     events: tuple[str, ...]
-    work_crs: str
+    imaged_m2: float
     flights: tuple[PackFlight, ...]
     communes: tuple[PackCommune, ...]
     loose_marks: tuple[PackMark, ...]

@@ -1,4 +1,4 @@
-"""The meeting pack as PDF pages, A4, and as pictures of 1920×1080 for a screen; set by Typst.
+"""The meeting pack as PDF pages, A4 or A3, and as pictures of 1920×1080 for a screen; set by Typst.
 
 As in the quality report only Typst's own fonts are used, and the only time is the document's own.
 """
@@ -12,8 +12,8 @@ from typing import Any
 
 import typst
 
-from flycam.report.blocks import Block, Table
-from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.blocks import Table
+from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signature
 from flycam.report.pack_pictures import size_px
 from flycam.report.paper import block_of
 from flycam.report.svg import picture_drawing
@@ -24,9 +24,9 @@ _HASH_DIGITS = 64
 _SHORT, _MOST_WEIGHT = 16, 40
 
 
-def to_pack_pdf(document: PackDocument) -> bytes:
-    """The pack as a PDF."""
-    files: Any = pack_sources(document)  # by name, which its type hints do not know
+def to_pack_pdf(document: PackDocument, paper: str = "a4") -> bytes:
+    """The pack as a PDF on one of `flycam.report.pack_figures.PAPERS`."""
+    files: Any = pack_sources(document, paper)  # by name, which its type hints do not know
     made_s = document.made_ns // 10**9
     return bytes(typst.compile(files, format="pdf", ignore_system_fonts=True, timestamp=made_s))
 
@@ -54,10 +54,11 @@ def to_band(mark: str) -> bytes:
     return _pages(typst.compile(files, format="png", ppi=144.0, ignore_system_fonts=True))[0]
 
 
-def pack_sources(document: PackDocument) -> dict[str, bytes]:
+def pack_sources(document: PackDocument, paper: str = "a4") -> dict[str, bytes]:
     """What Typst is given for the PDF, by file name: template, content and pictures."""
     head = document.letterhead
     content = {
+        "paper": paper,
         "language": document.language,
         "title": document.title,
         "about": document.about,
@@ -90,9 +91,11 @@ def _pictures(document: PackDocument) -> dict[str, bytes]:
     }
 
 
-def _block(block: Block | PageBreak) -> Mapping[str, Any]:
+def _block(block: PackBlock) -> Mapping[str, Any]:
     if isinstance(block, PageBreak):
         return {"kind": "break"}
+    if isinstance(block, Signature):
+        return {"kind": "signature"}
     said = block_of(block)
     return {**said, "weights": _weights(block)} if isinstance(block, Table) else said
 

@@ -1,4 +1,4 @@
-"""Maps of a meeting pack as pictures: what was not flown hatched, boundaries, numbers, a scale bar.
+"""Maps of a meeting pack as pictures: what was not flown hatched, boundaries, marks, numbers, a scale bar.
 
 Letters drawn into them are figures and units only, so that one picture serves both languages; the mark of a
 drill is laid over as a picture of its own.
@@ -21,13 +21,14 @@ Line = NDArray[np.float64]
 _JPEG_QUALITY = 88
 _PAPER, _HATCH = 236, 196
 _HATCH_PX, _HATCH_WIDE_PX = 26, 3
-_YELLOW, _DARK, _WHITE = (0, 215, 255), (40, 40, 40), (255, 255, 255)  # blue, green, red
+# blue, green, red
+_YELLOW, _RED, _DARK, _WHITE = (0, 215, 255), (40, 30, 200), (40, 40, 40), (255, 255, 255)
 _NICE = (1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Boundary:
-    """An outline on a map: lines K×2 of (column, row), inside the picture or little beyond, and the number
+class Drawn:
+    """What is drawn on a map: lines K×2 of (column, row), inside the picture or little beyond, and the number
     that stands at `label_px`; "" for none."""
 
     lines: Sequence[Line]
@@ -36,20 +37,31 @@ class Boundary:
 
 
 def map_jpeg(
-    rgb: Bytes, shown: Mask, pixel_m: float, boundaries: Sequence[Boundary], band_png: bytes | None = None
+    rgb: Bytes,
+    shown: Mask,
+    pixel_m: float,
+    boundaries: Sequence[Drawn] = (),
+    signs: Sequence[Drawn] = (),
+    band_png: bytes | None = None,
 ) -> bytes:
     """A map as JPEG.
 
     rgb, shown  H×W×3 and where it holds ground; pixel_m metres a pixel
+    boundaries  yellow, their numbers kept inside the picture
+    signs       field marks: red dots with their numbers, those of sectors with an outline; only those that
+                stand in the picture
     band_png    what marks a drill, laid over the upper rim; None for a real flight
     """
     picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
     picture = np.ascontiguousarray(picture, dtype=np.uint8)
     unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
-    for boundary in boundaries:
-        _outline(picture, boundary, unit)
+    for colour, drawn in ((_YELLOW, boundaries), (_RED, signs)):
+        for one in drawn:
+            _outline(picture, one, unit, colour)
     for boundary in boundaries:
         _number(picture, boundary, unit)
+    for sign in signs:
+        _dot(picture, sign, unit)
     _scale_bar(picture, pixel_m, unit)
     if band_png is not None:
         _lay_band(picture, band_png)
@@ -75,15 +87,31 @@ def _hatched(shape: tuple[int, ...]) -> Bytes:
     return np.where((rows + cols) % _HATCH_PX < _HATCH_WIDE_PX, _HATCH, _PAPER).astype(np.uint8)
 
 
-def _outline(picture: Bytes, boundary: Boundary, unit: float) -> None:
-    lines = [np.rint(line).astype(np.int32) for line in boundary.lines]
+def _outline(picture: Bytes, drawn: Drawn, unit: float, colour: tuple[int, int, int]) -> None:
+    lines = [np.rint(line).astype(np.int32) for line in drawn.lines]
     if not lines:
-        return  # the whole picture lies inside
-    for colour, width in ((_DARK, 5.0), (_YELLOW, 2.6)):
-        cv2.polylines(picture, lines, False, colour, max(round(width * unit), 1), cv2.LINE_AA)
+        return  # the whole picture lies inside, or it is a point
+    for shade, width in ((_DARK, 5.0), (colour, 2.6)):
+        cv2.polylines(picture, lines, False, shade, max(round(width * unit), 1), cv2.LINE_AA)
 
 
-def _number(picture: Bytes, boundary: Boundary, unit: float) -> None:
+def _dot(picture: Bytes, sign: Drawn, unit: float) -> None:
+    """A dot on the place itself, its number beside it, on the side where there is room."""
+    rows, cols = picture.shape[:2]
+    x, y = (round(value) for value in sign.label_px)
+    if not (0 <= x < cols and 0 <= y < rows):
+        return
+    radius, size = max(round(8 * unit), 3), 0.9 * unit
+    for shade, wider in ((_WHITE, max(round(2 * unit), 1)), (_RED, 0)):
+        cv2.circle(picture, (x, y), radius + wider, shade, -1, cv2.LINE_AA)
+    width, height = _text_px(sign.label, size, unit)
+    gap = round(8 * unit)
+    left = x + radius + gap if x + radius + 2 * gap + width < cols else x - radius - gap - width
+    foot = min(max(y + height // 2, height + gap), rows - gap)
+    _write(picture, sign.label, (left, foot), size, unit, _WHITE, _RED)
+
+
+def _number(picture: Bytes, boundary: Drawn, unit: float) -> None:
     if not boundary.label:
         return
     rows, cols = picture.shape[:2]
@@ -109,13 +137,19 @@ def _scale_bar(picture: Bytes, pixel_m: float, unit: float) -> None:
 
 
 def _write(
-    picture: Bytes, text: str, at: tuple[int, int], size: float, unit: float, colour: tuple[int, int, int]
+    picture: Bytes,
+    text: str,
+    at: tuple[int, int],
+    size: float,
+    unit: float,
+    colour: tuple[int, int, int],
+    ground: tuple[int, int, int] = _DARK,
 ) -> None:
-    """Figures on a dark ground, readable on paper and on forest alike; `at` is their lower left."""
+    """Figures on a ground of their own, readable on paper and on forest alike; `at` is their lower left."""
     width, height = _text_px(text, size, unit)
     rim = max(round(4 * unit), 2)
     corners = (at[0] - rim, at[1] - height - rim), (at[0] + width + rim, at[1] + rim)
-    cv2.rectangle(picture, *corners, _DARK, -1)
+    cv2.rectangle(picture, *corners, ground, -1)
     cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, size, colour, _stroke(unit), cv2.LINE_AA)
 
 

@@ -10,8 +10,8 @@ import io
 import zipfile
 from collections.abc import Iterator, Sequence
 
-from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
-from flycam.report.pack_content import PackDocument, PageBreak
+from flycam.report.blocks import Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.pack_content import PackBlock, PackDocument, PageBreak, Signature
 from flycam.report.pack_pictures import size_px
 from flycam.report.word_xml import (
     PAGE_MM,
@@ -50,7 +50,7 @@ _HASH_DIGITS = 64
 def to_docx(document: PackDocument) -> bytes:
     """The pack as a DOCX."""
     shown = [name for name in document.pictures if name in _named(document.blocks)]
-    body = "".join([*_head(document), *_body(document, shown), *_end(document)])
+    body = "".join([*_head(document), *_body(document, shown)])
     parts = {
         "[Content_Types].xml": content_types(),
         "_rels/.rels": package_relations(),
@@ -76,7 +76,7 @@ def _member(name: str, packed: int) -> zipfile.ZipInfo:
     return member
 
 
-def _named(blocks: Sequence[Block | PageBreak]) -> set[str]:
+def _named(blocks: Sequence[PackBlock]) -> set[str]:
     return {figure.picture for block in blocks if isinstance(block, Plate) for figure in block.figures}
 
 
@@ -99,6 +99,8 @@ def _body(document: PackDocument, shown: Sequence[str]) -> Iterator[str]:
         match block:
             case PageBreak():
                 yield page_break()
+            case Signature():
+                yield from _signature(document)
             case Heading():
                 yield paragraph(block.text, Look(), style="Heading1")
             case Paragraph():
@@ -148,7 +150,7 @@ def _figure(document: PackDocument, figure: Figure, number: int) -> Iterator[str
     yield paragraph(figure.caption, Look(italic=True, size_pt=10.0))
 
 
-def _end(document: PackDocument) -> Iterator[str]:
+def _signature(document: PackDocument) -> Iterator[str]:
     """To whom it goes, and who signs."""
     head = document.letterhead
     left = [paragraph(document.recipients_word, Look(bold=True, italic=True, size_pt=10.5))]
@@ -157,4 +159,4 @@ def _end(document: PackDocument) -> Iterator[str]:
     right += [paragraph("", Look())] * 3
     right.append(paragraph(document.signer_name, Look(bold=True), _CENTRED))
     yield table([["".join(left), "".join(right)]], [0.5, 0.5], CellLook(lined=False))
-    yield paragraph("", Look())  # Word wants text after the last table
+    yield paragraph("", Look())

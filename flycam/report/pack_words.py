@@ -38,6 +38,9 @@ PACK_WORDS: Mapping[str, Said] = {
     "flights_count": Said("{count} chuyến bay", "{count}"),
     "communes_count": Said("{count} xã, phường", "{count:commune|communes}"),
     "no_communes": Said("chưa có ranh giới xã", "an area without known commune boundaries"),
+    "no_communes_said": Said(
+        "Chưa có ranh giới xã cho vùng này.", "No commune boundaries are known for this area."
+    ),
     "summary_limits": Said(
         "Ngoài phạm vi đã chụp (kẻ chéo trên bản đồ) là chưa bay chụp: không có nghĩa là không thiệt hại.",
         "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage.",
@@ -52,9 +55,14 @@ PACK_WORDS: Mapping[str, Said] = {
         "Ground shown, newer pictures on top. Yellow: commune boundaries, numbered as in the table;"
         " hatched: not flown.",
     ),
+    "marks_caption": Said("Số đỏ: điểm đánh dấu thực địa.", "Red numbers: field marks."),
     "flights": Said("3. Các chuyến bay", "3. Flights"),
+    "not_complete": Said(
+        "{number}. Chưa đủ ảnh khi lập báo cáo: chuyến bay còn đang bay hoặc đang nạp.",
+        "{number}. Not complete when this was made: still in the air, or being read in.",
+    ),
     "communes": Said("4. Theo xã, phường", "4. By commune"),
-    "commune_page": Said("Xã, phường {number}: {name}", "Commune {number}: {name}"),
+    "annex": Said("Phụ lục {number}. {name}", "Annex {number}. {name}"),
     "commune_caption": Said(
         "{name}: ảnh mới nhất lúc {last}, cách lúc lập báo cáo {age}; kẻ chéo: chưa bay chụp.",
         "{name}: newest picture {last}, {age} before this report; hatched: not flown.",
@@ -111,15 +119,17 @@ PACK_WORDS: Mapping[str, Said] = {
     "age_minutes": Said("{count} phút", "{count:minute|minutes}"),
     "age_hours": Said("{count} giờ", "{count:hour|hours}"),
     "age_days": Said("{count} ngày", "{count:day|days}"),
+    "age_years": Said("{count} năm", "{count:year|years}"),
     # the end of the document
     "recipients": Said("Nơi nhận:", "To:"),
-    "signer": Said("{title}", "{title}"),
     "dots": Said("…………………", "…………………"),
     # the folder
     "viewer_title": Said("Bộ tài liệu họp", "Meeting pack"),
     "viewer_help": Said(
-        "Chọn ảnh bên trái; cuộn chuột để phóng to, kéo để di chuyển, phím mũi tên để chuyển ảnh.",
-        "Choose a picture on the left; scroll to zoom, drag to move, arrow keys for the next one.",
+        "Chọn ảnh trong danh sách; cuộn chuột, nhấp đúp hoặc phím + − để phóng to, kéo để di chuyển, phím mũi"
+        " tên để chuyển ảnh.",
+        "Choose a picture in the list; scroll, double-click or press + and − to zoom, drag to move, arrow"
+        " keys for the next one.",
     ),
     "viewer_files": Said("Tệp", "Files"),
     "viewer_overview": Said("Tổng quan", "Overview"),

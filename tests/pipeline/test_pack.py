@@ -17,28 +17,29 @@ import cv2
 import numpy as np
 import pyogrio
 import pytest
+import shapely
 import typst
 from defusedxml import ElementTree
-from hypothesis import given
-from hypothesis import strategies as st
 
 from flycam.catalog.records import FrameStatus
 from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.pipeline.commune_board import FlownGround, commune_board
 from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.pack import PackReport, PackRequest, pack
 from flycam.pipeline.pack_files import MANIFEST
 from flycam.pipeline.pack_gathering import gather_pack
-from flycam.pipeline.pack_sides import places_of, sides_of
+from flycam.pipeline.pack_scene import scene_of
 from flycam.report import pack_words
 from flycam.report.blocks import Paragraph, Table
-from flycam.report.pack_content import PackDocument, age, pack_document, picture_of_number
-from flycam.report.pack_figures import Letterhead, PackFigures
-from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources
-from flycam.report.pack_pictures import Boundary, map_jpeg
+from flycam.report.pack_content import PackDocument, pack_document, picture_of_number
+from flycam.report.pack_figures import PAPERS, Letterhead, PackFigures
+from flycam.report.pack_paper import SLIDE_SIZE_PX, pack_sources, to_pack_pdf
+from flycam.report.pack_pictures import map_jpeg
 from flycam.report.pack_word import to_docx
 from flycam.report.words import DRILL_MARK
-from tests.serve.world import LAT, LON, REAL, World, make_world
+from tests.serve.world import LAT, LON, REAL, World, add_flight, make_workspace, make_world
 
 PURPLE = np.array([0x7A, 0x0F, 0x6B])
 LETTERHEAD = Letterhead(parent="UBND tỉnh", issuer="Ban chỉ huy", place="Lào Cai", recipients=("Lưu: VT",))
@@ -71,6 +72,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     write_mark(
         world.workspace, replace(asked, mark_id="mark-fedcba9876543210", places=[(105.5, 21.0)]), "Minh"
     )
+    corners = [(LON, LAT), (LON + 0.002, LAT), (LON + 0.002, LAT + 0.001)]
+    sector = replace(asked, mark_id="mark-00000000", kind=MarkKind.SECTOR, note="tổ 3", places=corners)
+    write_mark(world.workspace, sector, "Lan")
     real = PackRequest(flights=(world.before, world.after), letterhead=LETTERHEAD)
     drill = PackRequest(flights=(world.drill,), language="en", approved_by=LEADER)
     return Packed(
@@ -82,13 +86,11 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
 
 def _figures(world: World, *flights: str, approved_by: str = "") -> PackFigures:
     """Figures with grey pictures instead of maps."""
-    workspace = world.workspace
-    sides = sides_of(workspace, flights)
-    places = places_of(workspace, sides)
+    scene = scene_of(world.workspace, flights)
     grey = np.full((60, 80, 3), 128, dtype=np.uint8)
-    jpeg = map_jpeg(grey, np.ones((60, 80), dtype=bool), 1.0, [])
-    names = ["overview", *(picture_of_number(n) for n in range(1, len(places) + 1))]
-    return gather_pack(workspace, sides, places, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by)
+    jpeg = map_jpeg(grey, np.ones((60, 80), dtype=bool), 1.0)
+    names = ["overview", *(picture_of_number(n) for n in range(1, len(scene.places) + 1))]
+    return gather_pack(world.workspace, scene, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by)
 
 
 def test_it_holds_what_is_promised(packed: Packed) -> None:
@@ -163,7 +165,8 @@ def test_a_page_for_each_commune_with_its_marks(packed: Packed, language: str) -
     assert len(_svg_pages(said)) >= 2 + len(figures.communes)
     assert [one.number for one in figures.communes] == list(range(1, len(figures.communes) + 1))
     marks = [mark for one in figures.communes for mark in one.marks]
-    assert [mark.author for mark in marks] == ["Lan"]
+    assert [mark.author for mark in marks] == ["Lan", "Lan"]
+    assert [mark.number for mark in (*marks, *figures.loose_marks)] == [1, 2, 3]
     assert [mark.author for mark in figures.loose_marks] == ["Minh"]
     cells = [cell for block in said.blocks if isinstance(block, Table) for row in block.rows for cell in row]
     assert "đất đá <tràn> & chắn đường" in cells
@@ -222,7 +225,16 @@ def test_the_page_needs_no_server(packed: Packed) -> None:
 
 def test_layers_open_in_other_programs(packed: Packed) -> None:
     path = packed.real.out / "du-lieu.gpkg"
-    assert {name for name, _ in pyogrio.list_layers(path)} == {"flights", "communes", "marks"}
+    assert {name for name, _ in pyogrio.list_layers(path)} == {
+        "flights",
+        "communes",
+        "marks",
+        "sectors",
+    }
+    assert pyogrio.read_info(path, layer="marks")["features"] == 2
+    _, _, outlines, fields = pyogrio.raw.read(path, layer="sectors", columns=["number", "note"])
+    assert (fields[0].tolist(), fields[1].tolist()) == ([1], ["tổ 3"])
+    assert shapely.from_wkb(outlines[0]).area > 1000.0
     info = pyogrio.read_info(path, layer="flights")
     assert (info["crs"], info["features"]) == ("EPSG:32648", 2)
     with zipfile.ZipFile(packed.drill.out / "ban-do.kmz") as archive:
@@ -268,35 +280,64 @@ def test_a_drill_never_stands_beside_a_real_flight(packed: Packed, tmp_path: Pat
     assert not list(tmp_path.iterdir())
 
 
-def test_what_was_not_flown_is_hatched_and_boundaries_are_drawn() -> None:
-    shown = np.zeros((300, 400), dtype=bool)
-    shown[:, :200] = True
-    line = np.array([[100.0, -9.0], [100.0, 309.0]])
-    green = np.zeros((300, 400, 3), dtype=np.uint8)
-    green[..., 1] = 160
-    jpeg = map_jpeg(green, shown, 0.5, [Boundary(lines=[line], label="1", label_px=(300.0, 150.0))])
-    picture = cv2.imdecode(np.frombuffer(jpeg, dtype=np.uint8), cv2.IMREAD_COLOR)
-    left, right = picture[20:100, 20:80], picture[20:100, 220:380]
-    assert np.abs(left.astype(int) - [0, 160, 0]).max() < 30
-    assert 5.0 < right.std() < 40.0  # paper with lines across it
-    assert right.min() > 150
-    assert picture[60, 100, 2] > 150  # yellow
+def test_a_flight_that_is_not_over_is_said_to_be_so(packed: Packed) -> None:
+    figures = _figures(packed.world, packed.world.after)
+    aloft = replace(figures, flights=(replace(figures.flights[0], is_complete=False),))
+    for language in ("vi", "en"):
+        said = pack_words.told("not_complete", language, number="1")
+        for told_of, expected in ((figures, False), (aloft, True)):
+            blocks = pack_document(told_of, language).blocks
+            texts = [block.text for block in blocks if isinstance(block, Paragraph)]
+            assert (said in texts) == expected
 
 
-def test_words_say_the_same_values_in_both_languages() -> None:
-    for key, said in pack_words.PACK_WORDS.items():
-        names = [set(re.findall(r"{(\w+)", text)) for text in said]
-        assert names[0] == names[1], key
+def test_communes_are_those_of_the_board(packed: Packed) -> None:
+    """Shares of several flights together are the board's, so that paper and screen say the same."""
+    world = packed.world
+    catalog = world.workspace.catalog
+    scene = scene_of(world.workspace, (world.before, world.after))
+    flown = [
+        FlownGround(
+            flight_id=side.flight.flight_id,
+            last_ns=side.flight.last_ns,
+            work_crs=side.flight.work_crs,
+            outline_wkb=None,
+            coverage=catalog.boundaries.coverage(side.flight.flight_id),
+        )
+        for side in scene.sides
+    ]
+    measured = {row.code: row for row in commune_board(catalog.boundaries.communes(), flown, (), {})}
+    assert scene.places
+    for place in scene.places:
+        alone = measured[place.commune.code].imaged_pct
+        assert alone is not None and place.row.imaged_pct is not None
+        assert alone - 1e-9 <= place.row.imaged_pct <= 100.0
+        assert len(place.shown_by) == measured[place.commune.code].flights
 
 
-@given(st.integers(0, 10**6), st.integers(0, 10**4))
-def test_a_picture_never_grows_younger(minutes: int, more: int) -> None:
-    def said_minutes(count: int) -> int:
-        number, unit = age(0, count * 60 * 10**9, "en").split()
-        return int(number) * {"minute": 1, "hour": 60, "day": 1440}[unit.removesuffix("s")]
+def test_ground_without_boundaries_is_packed_without_communes(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    workspace.catalog.flights.put_event(
+        Event(event_id=REAL, name="Bão", kind=EventKind.STORM, is_drill=False)
+    )
+    flight = add_flight(workspace, REAL, "Thung lũng", "2024-09-10 03:15", shift=(0, 0))
+    figures = _figures(World(workspace=workspace, before="", after=flight, drill=""), flight)
+    assert (figures.communes, len(figures.flights)) == ((), 1)
+    assert figures.imaged_m2 == figures.flights[0].imaged_m2 > 0.0
+    said = pack_document(figures, "vi")
+    assert len(_svg_pages(said)) >= 2
+    texts = [block.text for block in said.blocks if isinstance(block, Paragraph)]
+    assert any("chưa có ranh giới xã" in text for text in texts)
 
-    assert said_minutes(minutes) <= said_minutes(minutes + more)
-    assert said_minutes(minutes) <= minutes < 2 * said_minutes(minutes) + 2
+
+@pytest.mark.parametrize("paper", PAPERS)
+def test_pages_have_the_size_asked_for(packed: Packed, paper: str) -> None:
+    document = pack_document(_figures(packed.world, packed.world.after), "vi")
+    pdf = to_pack_pdf(document, paper)
+    sizes = {tuple(map(float, box)) for box in re.findall(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", pdf)}
+    wanted_mm = {"a4": (210.0, 297.0), "a3": (297.0, 420.0)}[paper]
+    assert len(sizes) == 1
+    assert np.allclose(next(iter(sizes)), np.array(wanted_mm) * 72 / 25.4, atol=0.5)
 
 
 def test_pack_json_is_what_typst_is_given(packed: Packed) -> None:

@@ -1,0 +1,210 @@
+"""What a meeting pack shows: flights, the communes under them, the field marks of their events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.records import CommuneRecord, FrameRecord, FrameStatus, MarkLine, MosaicInfo
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.flight import Event, Flight, FlightState
+from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.geometry.planar import Bounds
+from flycam.mosaic.shown_ground import shown_ground
+from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
+from flycam.pipeline.coverage import communes_of, main_mosaic
+from flycam.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSide:
+    """A flight as it is on show.
+
+    frames  that its mosaic is made of, by time
+    ground  polygons that it shows, Web Mercator metres
+    """
+
+    flight: Flight
+    event: Event
+    mosaic: MosaicInfo
+    frames: tuple[FrameRecord, ...]
+    ground: BaseGeometry
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around its ground, Web Mercator metres."""
+        west, south, east, north = self.ground.bounds
+        return west, south, east, north
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackPlace:
+    """A commune of which ground is shown.
+
+    row            as the board has it, of these flights alone
+    shown_by       indices of the flights that show it, the newest first
+    shape, ground  its outline, and the part that is shown, Web Mercator metres
+    """
+
+    commune: CommuneRecord
+    row: CommuneRow
+    shown_by: tuple[int, ...]
+    shape: BaseGeometry
+    ground: BaseGeometry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSign:
+    """A field mark; `place` is the index of the commune that it stands in, None: in none of them.
+
+    shape  a point or a sector's outline, WGS 84 degrees
+    """
+
+    line: MarkLine
+    shape: BaseGeometry
+    place: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackScene:
+    """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
+    what is shown of them, the largest first; marks commune by commune, the newest first, then the others."""
+
+    sides: tuple[PackSide, ...]
+    places: tuple[PackPlace, ...]
+    signs: tuple[PackSign, ...]
+
+    @property
+    def is_drill(self) -> bool:
+        return self.sides[0].event.is_drill
+
+    @property
+    def work_crs(self) -> str:
+        """In which areas and maps are measured: that of the newest flight."""
+        return self.sides[0].flight.work_crs
+
+    @property
+    def ground(self) -> BaseGeometry:
+        """All that is shown, Web Mercator metres."""
+        return shapely.union_all([side.ground for side in self.sides])
+
+    @property
+    def extent(self) -> Bounds:
+        """The rectangle around all that is shown, Web Mercator metres."""
+        west, south, east, north = np.array([side.extent for side in self.sides]).T
+        return float(west.min()), float(south.min()), float(east.max()), float(north.max())
+
+
+def scene_of(workspace: Workspace, refs: Sequence[str]) -> PackScene:
+    """The flights, each once, and what belongs to them.
+
+    Raises NotFound (no such flight, withdrawn, nothing on its map), OptionUnusable (a drill beside a real
+    flight), ObjectMissing, TileCorrupt, StorageTrouble.
+    """
+    sides = _sides(workspace, refs)
+    places = _places(workspace, sides)
+    return PackScene(sides=tuple(sides), places=tuple(places), signs=tuple(_signs(workspace, sides, places)))
+
+
+def area_m2(ground: BaseGeometry, work_crs: str) -> float:
+    """Area of polygons in Web Mercator, measured in the work CRS."""
+    return float(shapely.transform(ground, point_transform(WEB_MERCATOR, work_crs)).area)
+
+
+def _sides(workspace: Workspace, refs: Sequence[str]) -> list[PackSide]:
+    flights = {one.flight_id: one for one in map(workspace.catalog.flights.flight, refs)}
+    sides = [_side(workspace, flight) for flight in flights.values()]
+    if len({side.event.is_drill for side in sides}) > 1:
+        drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
+        raise OptionUnusable(
+            f"{drills}: a drill, and never stands in one pack with real flights; make two packs",
+            vi=f"{drills}: là diễn tập, không được chung bộ tài liệu với chuyến bay thật; hãy làm hai bộ",
+        )
+    return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
+
+
+def _side(workspace: Workspace, flight: Flight) -> PackSide:
+    if flight.state is FlightState.WITHDRAWN:
+        raise NotFound(
+            f"{flight.name}: this flight was withdrawn; leave it out",
+            vi=f"{flight.name}: chuyến bay này đã bị rút; hãy bỏ ra",
+        )
+    mosaic = main_mosaic(workspace, flight.flight_id)
+    ground, _ = shown_ground(workspace.store, workspace.catalog.tiles, mosaic)
+    if ground.is_empty:
+        raise NotFound(
+            f"{flight.name}: there is nothing on its map; ingest photos of it first, or leave it out",
+            vi=f"{flight.name}: bản đồ chưa có gì; hãy nạp ảnh của chuyến bay trước, hoặc bỏ ra",
+        )
+    return PackSide(
+        flight=flight,
+        event=workspace.catalog.flights.event(flight.event_id),
+        mosaic=mosaic,
+        frames=_frames(workspace, mosaic),
+        ground=ground,
+    )
+
+
+def _frames(workspace: Workspace, mosaic: MosaicInfo) -> tuple[FrameRecord, ...]:
+    """What a finished revision holds, or all that the live one is made of."""
+    used = [
+        one
+        for one in workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+        if one.header.layer is mosaic.layer
+    ]
+    if mosaic.revision > LIVE_REVISION:
+        kept = {one.frame_id for one in workspace.catalog.revisions.frames(mosaic.mosaic_id, mosaic.revision)}
+        used = [one for one in used if one.frame_id in kept]
+    return tuple(sorted(used, key=lambda one: (one.header.captured_ns, one.frame_id)))
+
+
+def _places(workspace: Workspace, sides: Sequence[PackSide]) -> list[PackPlace]:
+    """Communes of which ground is shown, as the board has it; boundaries of the newest flight's day."""
+    flown = [_flown(workspace, side) for side in sides]
+    whole = shapely.union_all([side.ground for side in sides])
+    bounds = shapely.transform(shapely.box(*whole.bounds), point_transform(WEB_MERCATOR, WGS84)).bounds
+    communes = communes_of(workspace.catalog, sides[0].flight, bounds)
+    showing = [commune_board(communes, [one], (), {}) for one in flown]
+    places = []
+    for number, row in enumerate(commune_board(communes, flown, (), {})):
+        shape = shapely.transform(shapely.from_wkb(communes[number].wkb), lonlat_to_mercator)
+        place = PackPlace(
+            commune=communes[number],
+            row=row,
+            shown_by=tuple(n for n, rows in enumerate(showing) if rows[number].imaged_pct is not None),
+            shape=shape,
+            ground=shape.intersection(whole),
+        )
+        if place.shown_by and place.ground.area > 0.0:  # less than a pixel of the outlines is no page
+            places.append(place)
+    return sorted(places, key=lambda one: (-one.ground.area, one.commune.code))
+
+
+def _flown(workspace: Workspace, side: PackSide) -> FlownGround:
+    outline = shapely.transform(side.ground, point_transform(WEB_MERCATOR, WGS84))
+    return FlownGround(
+        flight_id=side.flight.flight_id,
+        last_ns=side.flight.last_ns,
+        work_crs=side.flight.work_crs,
+        outline_wkb=shapely.to_wkb(outline),
+        coverage=workspace.catalog.boundaries.coverage(side.flight.flight_id),
+    )
+
+
+def _signs(workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]) -> list[PackSign]:
+    """A mark stands in the first commune that covers it, a sector by a point inside it."""
+    outlines = [shapely.from_wkb(place.commune.wkb) for place in places]
+    signs = []
+    for event_id in dict.fromkeys(side.event.event_id for side in sides):
+        for line in workspace.catalog.marks.current(event_id):
+            shape = shapely.from_wkb(line.wkb)
+            inside = shape.representative_point()
+            holders = (number for number, outline in enumerate(outlines) if outline.covers(inside))
+            signs.append(PackSign(line=line, shape=shape, place=next(holders, None)))
+    return sorted(signs, key=lambda one: len(places) if one.place is None else one.place)
