@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 PORT = click.IntRange(1, 65_535)
+_PACKS = "packs"
 
 
 @click.command()
@@ -69,6 +70,8 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         session_key=key,
         uploads_dir=settings.data_dir / UPLOADS,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
+        packs_dir=settings.data_dir / _PACKS,
+        pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )
     with ending_abandoned(workspace):
         serve_map(services, listener)

@@ -124,7 +124,7 @@ def _sides(workspace: Workspace, refs: Sequence[str]) -> list[PackSide]:
         drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
         raise OptionUnusable(
             f"{drills}: a drill, and never stands in one pack with real flights; make two packs",
-            vi=f"{drills}: là diễn tập, không được chung bộ tài liệu với chuyến bay thật; hãy làm hai bộ",
+            vi=f"{drills}: là diễn tập, không được chung gói với chuyến bay thật; hãy làm hai gói",
         )
     return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
 

@@ -73,7 +73,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "sources": Said("Nguồn và mã băm", "Sources and hashes"),
     "sources_said": Said(
         "Mỗi ảnh gốc được giữ nguyên theo mã SHA-256. Danh sách đầy đủ: nguon-anh.csv; mã băm của mọi tệp"
-        " trong bộ tài liệu: manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
+        " trong gói: manifest.sha256 (kiểm tra bằng sha256sum -c manifest.sha256).",
         "Every original photo is kept under its SHA-256. The whole list: nguon-anh.csv; hashes of every file"
         " of the pack: manifest.sha256 (sha256sum -c manifest.sha256 checks them).",
     ),
@@ -124,7 +124,7 @@ PACK_WORDS: Mapping[str, Said] = {
     "recipients": Said("Nơi nhận:", "To:"),
     "dots": Said("…………………", "…………………"),
     # the folder
-    "viewer_title": Said("Bộ tài liệu họp", "Meeting pack"),
+    "viewer_title": Said("Gói tài liệu họp", "Meeting pack"),
     "viewer_help": Said(
         "Chọn ảnh trong danh sách; cuộn chuột, nhấp đúp hoặc phím + − để phóng to, kéo để di chuyển, phím mũi"
         " tên để chuyển ảnh.",

@@ -23,6 +23,7 @@ from flycam.serve import (
     imaged,
     marks,
     meeting,
+    packs,
     reference,
     reports,
     site,
@@ -42,6 +43,7 @@ from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
 from flycam.serve.openings import Openings
+from flycam.serve.packing import Packing
 from flycam.serve.reception import Reception
 from flycam.serve.services import Services
 from flycam.serve.tiles import App, TileRoute
@@ -60,6 +62,7 @@ _ROUTERS = (
     imaged,
     marks,
     meeting,
+    packs,
     reference,
     reports,
     specialist,
@@ -75,11 +78,14 @@ _ROUTERS = (
 def create_app(services: Services) -> TileRoute:
     """The ASGI application for these services: tiles first, everything else behind them."""
     reception = Reception(services)
+    packing = Packing(services)
 
     @asynccontextmanager
     async def lifespan(_api: FastAPI) -> AsyncIterator[None]:
         reception.start()
+        packing.start()
         yield
+        packing.stop()
         reception.stop()
 
     api = FastAPI(
@@ -101,6 +107,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.services = services
     api.state.door = door
     api.state.reception = reception
+    api.state.packing = packing
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower

@@ -32,6 +32,8 @@ class Services:
     uploads_dir       where uploads lie while they arrive; None: this server takes none
     upload_work       command that looks at an upload or lays it, before the upload's id and "look" or "lay";
                       empty: what arrives is kept and not worked on
+    packs_dir         where meeting packs that the page asked for lie; None: this server makes none
+    pack_command      command that makes one, before its options and flights; empty: this server makes none
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -43,4 +45,6 @@ class Services:
     follow_s: float = 1.0
     uploads_dir: Path | None = None
     upload_work: tuple[str, ...] = ()
+    packs_dir: Path | None = None
+    pack_command: tuple[str, ...] = ()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -366,6 +366,8 @@ export const api = {
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
   putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
+  askPack: (flights: string[], language: string) => put<PackInfo>("/api/packs", { flights, language }),
+  pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 
@@ -382,6 +384,19 @@ export interface TilesMoved {
  */
 export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number, revision: number): string {
   return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}`;
+}
+
+/** A meeting pack on its way; `size` in bytes once it is made. */
+export interface PackInfo {
+  pack_id: string;
+  state: "waiting" | "making" | "made" | "failed";
+  size: number;
+  sentence: string;
+  sentence_vi: string;
+}
+
+export function packFileUrl(id: string): string {
+  return `/api/packs/${id}/file`;
 }
 
 /** The quality report of a finished revision, in the language of the map. */

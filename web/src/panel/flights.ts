@@ -5,14 +5,17 @@ import { choiceHeld, el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
+import { mayWrite } from "../marks";
 import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
+import { Packs } from "./pack";
 
 export class FlightList {
   readonly element = el("section", { class: "flights" });
   private waits = false;
   private chosen: unknown[] = [];
   private details: Record<string, FlightDetail> = {};
+  private readonly packs = new Packs(() => this.render(this.store.state));
 
   constructor(
     private readonly store: Store,
@@ -105,7 +108,9 @@ export class FlightList {
         ),
         flight.recorded_s > 0 &&
           el("button", { type: "button", click: () => this.play(flight) }, t("videoOfFlight")),
+        !withdrawn && flight.bounds && mayWrite(state.session) && this.packs.button(flight.flight_id),
       ),
+      this.packs.line(flight.flight_id),
       open && this.detail(flight),
     );
   }

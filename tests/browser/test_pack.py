@@ -1,0 +1,95 @@
+"""The meeting pack: one button of a flight's card, and a folder that opens from a stick without a server."""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from flycam.pipeline.pack import PackRequest, pack
+from flycam.report.words import DRILL_MARK
+from flycam.serve.services import Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.serve.running import running
+from tests.serve.world import REAL, World, make_world
+
+pytestmark = pytest.mark.browser
+
+FAILS = """
+import json, sys
+print("flycam: Đĩa đầy <b>", file=sys.stderr)
+print(json.dumps({"sentence": "The disk is full"}))
+sys.exit(4)
+"""
+
+
+def test_one_button_makes_a_pack_and_fetches_it(
+    open_page: OpenPage, tmp_path: Path, screenshots: Path
+) -> None:
+    root = tmp_path / "data"
+    world = make_world(root)
+    command = (sys.executable, "-m", "flycam", "pack", "--data", str(root))
+    services = Services(workspace=world.workspace, packs_dir=root / "packs", pack_command=command)
+    with running(services) as url:
+        page = open_page(link=f"event={REAL}&lang=vi", url=url)
+        card = page.locator(f'[data-flight="{world.after}"]')
+        card.get_by_role("button", name="Gói họp").click()
+        expect(card.get_by_role("status")).to_have_text("Đang lập gói họp…")
+        expect(card.get_by_role("button", name="Gói họp")).to_be_disabled()
+        link = card.get_by_role("link", name=re.compile("Tải gói họp về"))
+        expect(link).to_be_visible(timeout=100_000)
+        expect(card.get_by_role("status")).to_contain_text("Bản dự thảo")
+        page.screenshot(path=screenshots / "pack-button.png")
+        with page.expect_download() as fetched:
+            link.click()
+        with zipfile.ZipFile(fetched.value.path()) as archive:
+            assert {"goi-hop/index.html", "goi-hop/bao-cao-nhanh.pdf"} <= set(archive.namelist())
+        # another flight's card says nothing of it
+        expect(page.locator(f'[data-flight="{world.before}"] .pack-line')).to_have_count(0)
+
+
+def test_what_went_wrong_stands_on_the_card(open_page: OpenPage, world: World, tmp_path: Path) -> None:
+    command = (sys.executable, "-c", FAILS)
+    services = Services(workspace=world.workspace, packs_dir=tmp_path, pack_command=command)
+    with running(services) as url:
+        page = open_page(link=f"event={REAL}&lang=vi", url=url)
+        card = page.locator(f'[data-flight="{world.after}"]')
+        card.get_by_role("button", name="Gói họp").click()
+        expect(card.get_by_role("alert")).to_have_text("Đĩa đầy <b>")
+        expect(card.get_by_role("button", name="Gói họp")).to_be_enabled()
+
+
+def test_the_folder_opens_without_a_server(
+    browser: Browser, world: World, tmp_path: Path, screenshots: Path
+) -> None:
+    """By `file://`, as by double click: pictures change by key and by click, and can be zoomed."""
+    out = tmp_path / "Gói họp #1 & 100%"
+    made = pack(world.workspace, PackRequest(flights=(world.drill,)), out)
+    for size in ("office", "phone"):
+        width, height = SIZES[size]
+        page = browser.new_page(viewport={"width": width, "height": height})
+        troubles: list[str] = []
+        page.on("console", lambda said, all_=troubles: all_.append(said.text))
+        page.on("pageerror", lambda error, all_=troubles: all_.append(str(error)))
+        page.on("requestfailed", lambda asked, all_=troubles: all_.append(asked.url))
+        page.goto((out / "index.html").as_uri())
+        expect(page.locator(".mark")).to_have_text(DRILL_MARK)
+        picture, names = page.locator("#picture"), page.locator("a[data-picture]")
+        expect(names).to_have_count(1 + len(made.communes))
+        assert picture.evaluate("e => e.naturalWidth") > 100
+        page.keyboard.press("ArrowRight")
+        expect(page.locator("#caption")).to_contain_text(made.communes[0])
+        expect(names.nth(1)).to_have_attribute("aria-current", "true")
+        page.wait_for_function("document.getElementById('picture').naturalWidth > 100")
+        page.keyboard.press("+")
+        assert "scale(1.25)" in str(picture.get_attribute("style"))
+        names.first.click()
+        assert "scale(1)" in str(picture.get_attribute("style"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=screenshots / f"pack-page-{size}.png")
+        page.close()
+        assert troubles == []

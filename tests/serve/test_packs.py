@@ -1,0 +1,187 @@
+"""Meeting packs over the API: asked for, made by a process of their own, fetched, and by whom."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import sys
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flycam.catalog.records import Role
+from flycam.serve import packing
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import World, add_account, make_world
+
+REAL = (sys.executable, "-m", "flycam", "pack")
+FAILS = """
+import json, sys
+print("maps 1/2", file=sys.stderr)
+print("flycam: đĩa đầy", file=sys.stderr)
+print(json.dumps({"error": "DiskFull", "sentence": "the disk is full", "exit_code": 4}))
+sys.exit(4)
+"""
+DIES = "import sys; sys.exit(9)"
+WAITS = "import time; time.sleep(60)"
+WRITES = """
+import pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir()
+(out / "index.html").write_text(" ".join(sys.argv[sys.argv.index("--") + 1:]))
+"""
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    root = tmp_path_factory.mktemp("packs") / "data"
+    world = make_world(root)
+    for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.OPERATOR), ("xem", Role.VIEWER)):
+        add_account(world.workspace, name, role, f"{name}-token".encode().hex())
+    add_account(world.workspace, "trị", Role.ADMIN, "trị-token".encode().hex())
+    return world, root
+
+
+Open = Callable[[tuple[str, ...]], httpx.Client]
+
+
+@pytest.fixture
+def open_with(house: tuple[World, Path], tmp_path: Path) -> Iterator[Open]:
+    """A client of a server that makes packs by a command."""
+    with ExitStack() as stack:
+
+        def open_one(command: tuple[str, ...]) -> httpx.Client:
+            services = Services(
+                workspace=house[0].workspace, packs_dir=tmp_path / "packs", pack_command=command
+            )
+            address = stack.enter_context(running(services))
+            return stack.enter_context(httpx.Client(base_url=address, timeout=20))
+
+        yield open_one
+
+
+def by(name: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {f'{name}-token'.encode().hex()}"}
+
+
+def ask(client: httpx.Client, *flights: str, name: str = "Lan", language: str = "vi") -> httpx.Response:
+    return client.put("/api/packs", json={"flights": flights, "language": language}, headers=by(name))
+
+
+def ended(client: httpx.Client, pack_id: str, name: str = "Lan") -> dict[str, Any]:
+    """The pack once it is no longer under way."""
+    deadline = time.monotonic() + 100
+    while time.monotonic() < deadline:
+        said: dict[str, Any] = client.get(f"/api/packs/{pack_id}", headers=by(name)).json()
+        if said["state"] in ("made", "failed"):
+            return said
+        time.sleep(0.05)
+    raise AssertionError("the pack is still being made")
+
+
+def test_it_is_made_by_the_command_and_fetched_whole(house: tuple[World, Path], open_with: Open) -> None:
+    world, root = house
+    client = open_with((*REAL, "--data", str(root)))
+    asked = ask(client, "Thung lũng Nậm Lúc – sau bão", world.after)
+    assert (asked.status_code, asked.json()["flights"]) == (202, [world.after])
+    said = ended(client, asked.json()["pack_id"])
+    assert (said["state"], said["sentence"]) == ("made", "")
+    answer = client.get(f"/api/packs/{said['pack_id']}/file", headers=by("Lan"))
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert len(answer.content) == said["size"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        lines = archive.read("goi-hop/manifest.sha256").decode().splitlines()
+        for digest, name in (line.split("  ", 1) for line in lines):
+            assert hashlib.sha256(archive.read(f"goi-hop/{name}")).hexdigest() == digest
+    (line,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack"]
+    assert (line.who, line.subject) == ("Lan", world.after)
+
+
+def test_only_operators_ask_and_only_who_asked_fetches(house: tuple[World, Path], open_with: Open) -> None:
+    flight = house[0].after
+    client = open_with((sys.executable, "-c", WRITES))
+    assert ask(client, flight, name="xem").status_code == 403
+    assert client.put("/api/packs", json={"flights": [flight]}).status_code == 401
+    pack_id = ask(client, flight).json()["pack_id"]
+    ended(client, pack_id)
+    for address in (f"/api/packs/{pack_id}", f"/api/packs/{pack_id}/file"):
+        answers = {name: client.get(address, headers=by(name)).status_code for name in ("Lan", "Minh", "trị")}
+        assert answers == {"Lan": 200, "Minh": 404, "trị": 200}
+        assert client.get(address, headers=by("xem")).status_code == 403
+        assert client.get(address).status_code == 401
+
+
+def test_what_cannot_be_packed_is_said_at_once(house: tuple[World, Path], open_with: Open) -> None:
+    client = open_with((sys.executable, "-c", WRITES))
+    assert ask(client, "không có").status_code == 404
+    assert ask(client).status_code == 422
+    assert ask(client, house[0].after, language="fr").status_code == 422
+    assert client.get("/api/packs/0123456789abcdef", headers=by("Lan")).status_code == 404
+    assert client.get("/api/packs/..%2F..%2Fcatalog/file", headers=by("Lan")).status_code == 404
+
+
+def test_names_never_become_options(house: tuple[World, Path], open_with: Open) -> None:
+    """What is handed on are ids that the catalogue knows, behind the end of all options."""
+    client = open_with((sys.executable, "-c", WRITES))
+    pack_id = ask(client, house[0].after, house[0].before).json()["pack_id"]
+    ended(client, pack_id)
+    content = client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.read("goi-hop/index.html").decode().split() == [house[0].after, house[0].before]
+
+
+def test_a_command_that_fails_is_quoted_in_both_languages(house: tuple[World, Path], open_with: Open) -> None:
+    for program, sentences in ((FAILS, ("the disk is full", "đĩa đầy")), (DIES, packing._ENDED)):
+        client = open_with((sys.executable, "-c", program))
+        pack_id = ask(client, house[0].after).json()["pack_id"]
+        said = ended(client, pack_id)
+        assert (said["state"], said["sentence"], said["sentence_vi"]) == ("failed", *sentences)
+        assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 404
+
+
+def test_the_same_asked_twice_is_one_and_too_many_are_refused(
+    house: tuple[World, Path], open_with: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "MOST_WAITING", 3)
+    client = open_with((sys.executable, "-c", WAITS))
+    world = house[0]
+    first = ask(client, world.after).json()["pack_id"]
+    assert ask(client, world.after).json()["pack_id"] == first
+    others = [ask(client, world.after, name="Minh"), ask(client, world.after, language="en")]
+    assert len({first, *(one.json()["pack_id"] for one in others)}) == 3
+    refused = ask(client, world.before)
+    assert refused.status_code == 429
+    assert "retry-after" in refused.headers
+
+
+def test_old_packs_make_room(
+    house: tuple[World, Path], open_with: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "_KEPT", 2)
+    client = open_with((sys.executable, "-c", WRITES))
+    packs = []
+    for _ in range(4):
+        packs.append(ask(client, house[0].after).json()["pack_id"])
+        ended(client, packs[-1])
+    codes = [client.get(f"/api/packs/{one}/file", headers=by("Lan")).status_code for one in packs]
+    assert codes == [404, 404, 200, 200]
+    assert sorted(path.name for path in (tmp_path / "packs").iterdir()) == sorted(
+        f"{p}.zip" for p in packs[2:]
+    )
+
+
+def test_a_server_that_makes_none_says_how(house: tuple[World, Path]) -> None:
+    with running(Services(workspace=house[0].workspace)) as address:
+        answer = httpx.put(
+            f"{address}/api/packs?lang=en", json={"flights": [house[0].after]}, headers=by("Lan")
+        )
+    assert answer.status_code >= 500
+    assert "flycam pack" in answer.text
