@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-import shapely
 from shapely.geometry.base import BaseGeometry
 
-_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
+from flycam.geodata.kml_shapes import FOOT, HEAD, multi_geometry
+
 _STYLE = (
     '<Style id="outline"><LineStyle><color>ff00d7ff</color><width>2</width></LineStyle>'
     "<PolyStyle><fill>0</fill></PolyStyle></Style>"
@@ -49,10 +49,10 @@ def write_kmz(
     path: Path, name: str, pictures: Sequence[GroundPicture], placemarks: Iterable[Placemark]
 ) -> None:
     """Write a KMZ; the later of `pictures` lie on top. Raises OSError."""
-    body = [_HEAD, f"<name>{escape(name)}</name>", _STYLE]
+    body = [HEAD, f"<name>{escape(name)}</name>", _STYLE]
     body += [_overlay(order, one) for order, one in enumerate(pictures)]
     body += [_placemark(one) for one in placemarks]
-    body.append("</Document></kml>\n")
+    body.append(FOOT)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
         for order, one in enumerate(pictures):
@@ -78,25 +78,7 @@ def _overlay(order: int, one: GroundPicture) -> str:
 
 
 def _placemark(one: Placemark) -> str:
-    parts = "".join(_geometry(part) for part in shapely.get_parts(one.shape))
     return (
         f"<Placemark><name>{escape(one.name)}</name><description>{escape(one.description)}</description>"
-        f"<styleUrl>#outline</styleUrl><MultiGeometry>{parts}</MultiGeometry></Placemark>"
+        f"<styleUrl>#outline</styleUrl>{multi_geometry(one.shape)}</Placemark>"
     )
-
-
-def _geometry(part: BaseGeometry) -> str:
-    if part.geom_type == "Point":
-        return f"<Point><coordinates>{_coordinates(part)}</coordinates></Point>"
-    return f"<Polygon>{''.join(_rings(part))}</Polygon>"
-
-
-def _rings(polygon: BaseGeometry) -> Iterator[str]:
-    rings = [polygon.exterior, *polygon.interiors]
-    for number, ring in enumerate(rings):
-        side = "innerBoundaryIs" if number else "outerBoundaryIs"
-        yield (f"<{side}><LinearRing><coordinates>{_coordinates(ring)}</coordinates></LinearRing></{side}>")
-
-
-def _coordinates(shape: BaseGeometry) -> str:
-    return " ".join(f"{lon:.8f},{lat:.8f}" for lon, lat in shapely.get_coordinates(shape).tolist())

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
-from shapely import Polygon
-from shapely.geometry.base import BaseGeometry
-
+from flycam.geodata.kml_shapes import FOOT, HEAD, multi_geometry
 from flycam.ingest.diagnosis import Gap, GapKind
 
 _STYLES = {GapKind.HOLE: "ff0000ff", GapKind.BREAK: "ff00a5ff"}  # aabbggrr: red, orange
@@ -23,33 +21,12 @@ def refly_kml(gaps: Sequence[Gap], title: str) -> str:
         for kind, colour in _STYLES.items()
     )
     marks = "".join(_placemark(number, gap) for number, gap in enumerate(ordered, start=1))
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
-        f"<name>{escape(title)}</name>{styles}{marks}</Document></kml>\n"
-    )
+    return f"{HEAD}<name>{escape(title)}</name>{styles}{marks}{FOOT}"
 
 
 def _placemark(number: int, gap: Gap) -> str:
-    parts = "".join(_polygon(p) for p in _polygons(gap.polygon_lonlat))
     return (
         f"<Placemark><name>{number}. {_NAMES[gap.kind]}: {gap.area_m2:,.0f} m²</name>"
         f"<description>{escape(gap.sentence_vi)} {escape(gap.sentence_en)}</description>"
-        f"<styleUrl>#{gap.kind.value}</styleUrl><MultiGeometry>{parts}</MultiGeometry></Placemark>"
+        f"<styleUrl>#{gap.kind.value}</styleUrl>{multi_geometry(gap.polygon_lonlat)}</Placemark>"
     )
-
-
-def _polygons(geometry: BaseGeometry) -> list[Polygon]:
-    parts = getattr(geometry, "geoms", [geometry])
-    return [p for p in parts if isinstance(p, Polygon) and not p.is_empty]
-
-
-def _polygon(polygon: Polygon) -> str:
-    inner = "".join(f"<innerBoundaryIs>{_ring(r)}</innerBoundaryIs>" for r in polygon.interiors)
-    outer = f"<outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>"
-    return f"<Polygon><tessellate>1</tessellate>{outer}{inner}</Polygon>"
-
-
-def _ring(ring: BaseGeometry) -> str:
-    points = " ".join(f"{x:.7f},{y:.7f},0" for x, y, *_ in ring.coords)
-    return f"<LinearRing><coordinates>{points}</coordinates></LinearRing>"

@@ -331,11 +331,12 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
     by_number = {flight.number: flight for flight in figures.flights}
     for one in figures.communes:
         error = f"{told('col_error', language)}: {_error(by_number[one.flights[0]], language)}"
-        shown = _shown(area(one.imaged_m2, language), language)
+        size, pct = area(one.imaged_m2, language), percent(one.imaged_pct, language)
+        shown = _shown(told("share_of_commune", language, area=size, pct=pct), language)
         yield Slide(
             picture=picture_of_number(one.number),
             title=f"{one.name} – {_when(one.last_ns, figures, language)}",
-            line=f"{shown} ({percent(one.imaged_pct, language)}) · {error}",
+            line=f"{shown} · {error}",
         )
 
 

@@ -45,7 +45,7 @@ def test_pictures_and_outlines_are_read_back(tmp_path: Path) -> None:
     ]
     assert np.allclose(box, bounds)
     assert len(root.findall(".//k:outerBoundaryIs", NS)) == 1 == len(root.findall(".//k:innerBoundaryIs", NS))
-    assert root.findtext(".//k:Point/k:coordinates", namespaces=NS) == "104.80000000,21.90000000"
+    assert root.findtext(".//k:Point/k:coordinates", namespaces=NS) == "104.8000000,21.9000000,0"
 
 
 def test_the_same_has_the_same_bytes(tmp_path: Path) -> None:
