@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import os
@@ -15,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from flycam.errors import StorageTrouble
 from flycam.frame.mark import MarkKind
 from flycam.frame.moment import iso
 from flycam.frame.tile import TileRecord
@@ -56,7 +58,7 @@ def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Prog
 def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None:
     """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors; in the work CRS.
 
-    Raises StorageTrouble.
+    Raises OSError.
     """
     to_work = point_transform(WEB_MERCATOR, scene.work_crs)
     layers = [_flights_layer(figures, scene, to_work)]
@@ -70,7 +72,10 @@ def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None
         ]
         if signs:
             layers.append(_signs_layer(name, kind, signs, point_transform(WGS84, scene.work_crs)))
-    write_features(path, layers, crs=scene.work_crs)
+    try:
+        write_features(path, layers, crs=scene.work_crs)
+    except StorageTrouble as error:  # it names the folder in the making, which nobody sees
+        raise OSError(errno.EIO, str(error.__cause__)) from error
 
 
 def _flights_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> FeatureLayer:

@@ -47,6 +47,23 @@ def test_cache_fills_up(in_ram: InRam, drill: DrillReport, tmp_path: Path, room:
     assert operator("ingest", drill.photos).json["frames"]["used"] == 6
 
 
+@pytest.mark.parametrize("size", ["24k", "160k", "400k", "1m"])
+def test_a_pack_on_a_full_disk_leaves_nothing(
+    ready: Operator, in_ram: InRam, drill: DrillReport, size: str
+) -> None:
+    """Tiles, layers, documents: wherever it stops, the stick is empty again, and named as it was given."""
+    disk = in_ram(size)
+    flight_id = ready("ingest", drill.photos).json["flight_id"]
+    said = ready("pack", flight_id, "--out", disk / "gói họp")
+    assert said.exit_code == 4
+    assert f"{disk / 'gói họp'}: cannot be written" in said.sentence
+    assert list(disk.iterdir()) == []
+    remounted(disk, "size=80m")
+    again = ready("pack", flight_id, "--out", disk / "gói họp")
+    assert again.exit_code == 0
+    assert [path.name for path in disk.iterdir()] == ["gói họp"]
+
+
 def test_outputs_on_a_full_disk_leave_nothing(ready: Operator, in_ram: InRam, drill: DrillReport) -> None:
     disk = in_ram("64k")
     (disk / "đầy").write_bytes(b"1" * 60_000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,10 +29,8 @@ def _packed(workspace: Workspace, out: Path) -> PackReport:
 @pytest.mark.postgres
 def test_the_province_packs_what_a_box_packs(s3_url: str, postgres_url: str, tmp_path: Path) -> None:
     at_home = _packed(make_workspace(tmp_path / "box"), tmp_path / "pack of the box")
-    with open_catalog(postgres_url) as catalog:
-        far = Workspace(
-            store=open_store(s3_url), catalog=catalog, box="province", cache_dir=tmp_path / "cache"
-        )
+    with open_catalog(postgres_url) as catalog, closing(open_store(s3_url)) as store:
+        far = Workspace(store=store, catalog=catalog, box="province", cache_dir=tmp_path / "cache")
         there = _packed(far, tmp_path / "pack of the province")
     names = [[path.relative_to(one.out) for path in one.files] for one in (at_home, there)]
     assert names[0] == names[1]
