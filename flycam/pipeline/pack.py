@@ -17,6 +17,7 @@ from pathlib import Path
 from flycam.errors import OptionUnusable
 from flycam.pipeline.pack_files import (
     MANIFEST,
+    stranger_in,
     write_earth,
     write_geopackage,
     write_manifest,
@@ -81,7 +82,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
     scene = scene_of(workspace, request.flights)
-    with whole_folder(out, MANIFEST) as folder:
+    with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
         pictures = draw_maps(workspace, scene, band, progress)
         figures = gather_pack(workspace, scene, pictures, request.letterhead, approved_by)

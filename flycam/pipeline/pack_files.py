@@ -36,6 +36,8 @@ from flycam.report.words import DRILL_MARK
 Onto = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 MANIFEST = "manifest.sha256"
+_OF_VIEWERS = frozenset({"Thumbs.db", "desktop.ini", ".DS_Store"})
+"""What file managers leave in folders that they show."""
 _TILES_AT_ONCE = 64
 _LOSSY_QUALITY = 78
 
@@ -193,6 +195,39 @@ def write_manifest(folder: Path) -> str:
         file.flush()
         os.fsync(file.fileno())
     return hashlib.sha256(text).hexdigest()
+
+
+def stranger_in(folder: Path) -> str | None:
+    """Something in a folder that its manifest does not name, or that was changed since; None: there is none.
+
+    Somebody's notes, or the report as an office went on writing it, are not to be lost with an old pack. What
+    was taken away is not missed. Raises OSError.
+    """
+    listed = _listed(folder / MANIFEST)
+    if not listed:  # no pack: however large it is, one thing in it is enough
+        return next((one.name for one in folder.iterdir() if one.name not in _OF_VIEWERS), None)
+    for path in folder.rglob("*"):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name == MANIFEST or path.name in _OF_VIEWERS:
+            continue
+        if name not in listed or listed[name] != _digest(path):
+            return name
+    return None
+
+
+def _listed(manifest: Path) -> dict[str, str]:
+    """Digest by name; nothing where there is no manifest, or something else by its name."""
+    try:
+        lines = manifest.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return {}
+    pairs = (line.split("  ", 1) for line in lines)
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _views(

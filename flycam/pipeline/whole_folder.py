@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,19 +15,20 @@ from flycam.pipeline.held_folder import hold, nobody_in
 
 
 @contextmanager
-def whole_folder(out: Path, proof: str) -> Iterator[Path]:
+def whole_folder(out: Path, stranger_in: Callable[[Path], str | None]) -> Iterator[Path]:
     """A new folder to write into; it becomes `out` when the block ends, in place of an older one.
 
-    proof  the file by which an older one is known: a folder with other things in it is never replaced
+    stranger_in  names something in a folder that an older one does not hold: that is never replaced
 
     What a killed run left is taken away. Between the two renames of a replacement a reader may find none for
     a moment; a program killed there leaves the older one aside, and the next run puts it back.
     Raises InputUnusable (not a place for a folder), DiskFull, StorageTrouble; whatever the block raises.
     """
-    place = out.expanduser().absolute()
     try:
-        _put_in_order(place)
-        _require_replaceable(out, place, proof)
+        place = out.expanduser().resolve()  # a link stays, and what it leads to is replaced
+        if place.name:
+            _put_in_order(place)
+        _require_replaceable(out, place, stranger_in)
         part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
         part.mkdir()
         held = hold(part)
@@ -60,7 +61,7 @@ def _put_in_order(place: Path) -> None:
                     shutil.rmtree(beside, ignore_errors=True)
 
 
-def _require_replaceable(out: Path, place: Path, proof: str) -> None:
+def _require_replaceable(out: Path, place: Path, stranger_in: Callable[[Path], str | None]) -> None:
     if not place.parent.is_dir():
         raise InputUnusable(
             f"{out}: the folder it would lie in does not exist; create it or choose another place",
@@ -71,10 +72,13 @@ def _require_replaceable(out: Path, place: Path, proof: str) -> None:
             f"{out}: is a file; give the name of a folder",
             vi=f"{out}: là tệp; hãy đưa tên thư mục",
         )
-    if place.is_dir() and not (place / proof).is_file() and any(place.iterdir()):
+    stranger = None
+    if place.is_dir():
+        stranger = stranger_in(place) if place.name else "/"
+    if stranger is not None:
         raise InputUnusable(
-            f"{out}: holds other things and is not replaced; give a new folder",
-            vi=f"{out}: đang chứa thứ khác nên không ghi đè; hãy đưa thư mục mới",
+            f"{out}: holds other things ({stranger}), not replaced; move them away or give a new folder",
+            vi=f"{out}: đang chứa thứ khác ({stranger}) nên không ghi đè; hãy chuyển đi hoặc đưa thư mục mới",
         )
 
 

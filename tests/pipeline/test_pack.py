@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import zipfile
 from dataclasses import dataclass, replace
 from html import unescape
@@ -22,7 +23,7 @@ import typst
 from defusedxml import ElementTree
 
 from flycam.catalog.records import FrameStatus
-from flycam.errors import NotFound, OptionUnusable
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.commune_board import FlownGround, commune_board
@@ -259,10 +260,30 @@ def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:
     out = tmp_path / "pack"
     request = PackRequest(flights=(packed.world.drill,))
     pack(packed.world.workspace, request, out)
-    (out / "left").touch()
-    pack(packed.world.workspace, request, out)
-    assert not (out / "left").exists()
+    (out / "index.html").unlink()
+    (out / "anh" / "Thumbs.db").touch()
+    again = pack(packed.world.workspace, request, out)
+    assert all(path.is_file() for path in again.files)
+    assert not (out / "anh" / "Thumbs.db").exists()
     assert [one.name for one in tmp_path.iterdir()] == ["pack"]
+
+
+def test_what_people_wrote_into_a_pack_is_not_lost(packed: Packed, tmp_path: Path) -> None:
+    """A report that was edited, a file that was added, a folder that only has a manifest by that name."""
+    request = PackRequest(flights=(packed.world.drill,))
+    for name in ("bao-cao-nhanh.docx", "anh/ghi chú.txt"):
+        out = tmp_path / name.replace("/", " ")
+        shutil.copytree(packed.drill.out, out)
+        (out / name).write_text("của văn phòng", encoding="utf-8")
+        with pytest.raises(InputUnusable, match=re.escape(f"({name})")):
+            pack(packed.world.workspace, request, out)
+        assert (out / name).read_text("utf-8") == "của văn phòng"
+    other = tmp_path / "ảnh"
+    other.mkdir()
+    (other / MANIFEST).write_bytes(b"\xff\xfe not ours")
+    (other / "DJI_0001.JPG").touch()
+    with pytest.raises(InputUnusable, match=rf"\((DJI_0001.JPG|{MANIFEST})\)"):
+        pack(packed.world.workspace, request, other)
 
 
 def test_a_drill_never_stands_beside_a_real_flight(packed: Packed, tmp_path: Path) -> None:

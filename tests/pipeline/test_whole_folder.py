@@ -14,14 +14,18 @@ from flycam.pipeline.whole_folder import whole_folder
 PROOF = "proof"
 
 
+def _stranger_in(folder: Path) -> str | None:
+    return next((one.name for one in folder.iterdir() if not (folder / PROOF).exists()), None)
+
+
 def _write(out: Path, text: str) -> None:
-    with whole_folder(out, PROOF) as folder:
+    with whole_folder(out, _stranger_in) as folder:
         (folder / PROOF).write_text(text)
 
 
 def test_it_is_seen_when_it_is_whole_and_replaces_an_older_one(tmp_path: Path) -> None:
     out = tmp_path / "bộ tài liệu"
-    with whole_folder(out, PROOF) as folder:
+    with whole_folder(out, _stranger_in) as folder:
         (folder / PROOF).write_text("1")
         assert not out.exists()
     (out / "of the first").touch()
@@ -34,7 +38,7 @@ def test_it_is_seen_when_it_is_whole_and_replaces_an_older_one(tmp_path: Path) -
 def test_what_fails_leaves_the_older_one_and_nothing_beside(tmp_path: Path) -> None:
     out = tmp_path / "pack"
     _write(out, "1")
-    with pytest.raises(ZeroDivisionError), whole_folder(out, PROOF) as folder:
+    with pytest.raises(ZeroDivisionError), whole_folder(out, _stranger_in) as folder:
         (folder / PROOF).write_text("2")
         raise ZeroDivisionError
     assert (out / PROOF).read_text() == "1"
@@ -45,12 +49,24 @@ def test_other_things_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "a.jpg").touch()
     (tmp_path / "file").touch()
-    for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "none" / "pack"):
-        with pytest.raises(InputUnusable), whole_folder(out, PROOF):
+    beside = tmp_path / "photos" / ".."
+    for out in (tmp_path / "photos", tmp_path / "file", tmp_path / "none" / "pack", beside, Path("/")):
+        with pytest.raises(InputUnusable), whole_folder(out, _stranger_in):
             pass
     assert (tmp_path / "photos" / "a.jpg").exists()
     (tmp_path / "empty").mkdir()
     _write(tmp_path / "empty", "1")
+
+
+def test_a_link_stays_and_leads_to_the_new_one(tmp_path: Path) -> None:
+    (tmp_path / "stick").mkdir()
+    real, link = tmp_path / "stick" / "pack", tmp_path / "pack"
+    _write(real, "1")
+    link.symlink_to(real)
+    _write(link, "2")
+    assert link.is_symlink()
+    assert (real / PROOF).read_text() == "2"
+    assert {one.name for one in (*tmp_path.iterdir(), *real.parent.iterdir())} == {"stick", "pack"}
 
 
 def test_what_killed_runs_left_is_put_in_order(tmp_path: Path) -> None:
@@ -62,7 +78,7 @@ def test_what_killed_runs_left_is_put_in_order(tmp_path: Path) -> None:
     (tmp_path / ".pack.old" / PROOF).write_text("1")
     held = hold(tmp_path / ".pack.alive.part")
     try:
-        with pytest.raises(ZeroDivisionError), whole_folder(out, PROOF):
+        with pytest.raises(ZeroDivisionError), whole_folder(out, _stranger_in):
             raise ZeroDivisionError
         assert (out / PROOF).read_text() == "1"
         assert sorted(one.name for one in tmp_path.iterdir()) == [".pack.alive.part", "pack"]
@@ -72,6 +88,6 @@ def test_what_killed_runs_left_is_put_in_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("number", "kind"), [(28, DiskFull), (5, StorageTrouble)])
 def test_a_disk_that_fails_is_named(tmp_path: Path, number: int, kind: type[Exception]) -> None:
-    with pytest.raises(kind, match="pack"), whole_folder(tmp_path / "pack", PROOF):
+    with pytest.raises(kind, match="pack"), whole_folder(tmp_path / "pack", _stranger_in):
         raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
