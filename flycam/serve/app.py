@@ -21,8 +21,12 @@ from flycam.serve import (
     flights,
     health,
     imaged,
+    kml,
     marks,
     meeting,
+    ogc,
+    ogc_tiles,
+    products,
     reference,
     reports,
     site,
@@ -38,6 +42,7 @@ from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
 from flycam.serve.board import Board
 from flycam.serve.bodies import Bounded
+from flycam.serve.cors import Across
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
@@ -58,8 +63,12 @@ _ROUTERS = (
     flights,
     health,
     imaged,
+    kml,
     marks,
     meeting,
+    ogc,
+    ogc_tiles,
+    products,
     reference,
     reports,
     specialist,
@@ -72,7 +81,7 @@ _ROUTERS = (
 )
 
 
-def create_app(services: Services) -> TileRoute:
+def create_app(services: Services) -> App:
     """The ASGI application for these services: tiles first, everything else behind them."""
     reception = Reception(services)
 
@@ -115,4 +124,4 @@ def create_app(services: Services) -> TileRoute:
     for room in _ROUTERS:
         api.include_router(room.router)
     site.install(api, services.static_dir)
-    return route
+    return Across(route, services.origins) if services.origins else route

@@ -32,6 +32,7 @@ class Services:
     uploads_dir       where uploads lie while they arrive; None: this server takes none
     upload_work       command that looks at an upload or lays it, before the upload's id and "look" or "lay";
                       empty: what arrives is kept and not worked on
+    origins           sites whose pages may read from here with a token of their own
     stopping          set once the server is asked to stop: streams that would never end then end
     """
 
@@ -43,4 +44,5 @@ class Services:
     follow_s: float = 1.0
     uploads_dir: Path | None = None
     upload_work: tuple[str, ...] = ()
+    origins: frozenset[str] = frozenset()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)
