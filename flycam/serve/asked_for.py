@@ -7,9 +7,10 @@ Sources: OGC 17-069r4 (API Features, part 1) 7.15.2 to 7.15.5 (limit, bbox, date
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated
 
 import numpy as np
@@ -27,6 +28,11 @@ FARTHEST = 100_000_000
 """Where a page may begin at most."""
 _ENDS_NS = -(2**63), 2**63 - 1
 _OPEN = ("", "..")
+_DAY_NS = 86_400 * 10**9
+_RFC3339 = re.compile(
+    r"(\d{4}-\d{2}-\d{2})(T\d{2}:\d{2}:\d{2}(?:\.(\d{1,6}))?(?:Z|[+-]\d{2}:\d{2}))?", re.ASCII
+)
+"""RFC 3339, 5.6: a time without its zone is none. A day alone is taken too."""
 
 Period = tuple[int, int]
 """First and last nanosecond (UTC), both inside."""
@@ -137,19 +143,15 @@ def period_of(text: str) -> Period:
 
 
 def _moment(text: str) -> Period:
-    words = text.strip().upper()
+    found = _RFC3339.fullmatch(text.strip().upper())
+    if found is None:
+        raise _no_time(text)
+    day, time, fraction = found.groups()
     try:
-        if len(words) == 10:
-            day = datetime.fromisoformat(words).replace(tzinfo=UTC)
-            return ns_of(day), ns_of(day + timedelta(days=1)) - 1
-        moment = datetime.fromisoformat(words)
-        if moment.tzinfo is None or len(words) < 20:  # RFC 3339 has no time without its zone
-            raise _no_time(text)
-        finest_ns = 1_000_000 if "." in words else 1_000_000_000
-        start = ns_of(moment)
-        return start, start + finest_ns - 1
+        start = ns_of(datetime.fromisoformat(found[0]) if time else datetime.fromisoformat(f"{day}T00:00Z"))
     except (ValueError, OverflowError) as error:
         raise _no_time(text) from error
+    return start, start + (10 ** (9 - len(fraction or "")) if time else _DAY_NS) - 1
 
 
 def touching(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:

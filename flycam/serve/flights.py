@@ -122,13 +122,14 @@ def tilejson(
     found = catalog.flights.flight(mosaic.flight_id)
     event = catalog.flights.event(found.event_id)
     base = str(request.base_url)
+    named = "" if revision is None else f"?revision={revision}"
     mark = "DIỄN TẬP – " if event.is_drill else ""
     return {
         "tilejson": "3.0.0",
         "name": f"{mark}{found.name}",
         "description": f"{mark}{event.name}",
         "scheme": "xyz",
-        "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}"],
+        "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}{named}"],
         "minzoom": mosaic.min_zoom,
         "maxzoom": mosaic.base_zoom,
         "bounds": list(found.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)),

@@ -164,8 +164,9 @@ def _of_tiles(mosaic: MosaicInfo, flight: Flight, events: dict[str, Event], base
         "id": mosaic.mosaic_id,
         "title": f"{titled(flight.name, events[flight.event_id])} ({mosaic.layer.value})",
         "description": f"Mosaic, revision {mosaic.revision}, GSD {flight.gsd_m:.3f} m.",
-        # the default would be "feature", and clients would ask for items that there are none of
+        # clients take what does not say otherwise for features; GDAL's driver looks at the second word alone
         "itemType": "map",
+        "layerDataType": "Raster",
         "crs": [CRS84],
         **_extent(bounds_of(flight), (flight.first_ns, flight.last_ns)),
         "links": [
