@@ -54,6 +54,7 @@ _CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
 )
 _Name = Annotated[str, Path(max_length=200)]
+_Listed = Annotated[str | None, Query(max_length=4000)]
 _Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=1000)]
 
 
@@ -123,10 +124,19 @@ def collection(event_id: _Name, request: Request, catalog: CatalogHere) -> Json:
 
 
 @router.get("/collections/{event_id}/items")
-def items(event_id: _Name, wanted: PageWanted, request: Request, catalog: CatalogHere) -> JSONResponse:
-    """A page of an event's items, newest capture first."""
+def items(
+    event_id: _Name,
+    wanted: PageWanted,
+    request: Request,
+    catalog: CatalogHere,
+    collections: _Listed = None,
+    ids: _Listed = None,
+) -> JSONResponse:
+    """A page of an event's items, newest capture first. collections and ids as of a search: clients ask here
+    too for the collection that they are in."""
     event, _ = _event(catalog, event_id)
-    found = _matching(request, catalog, offered(catalog, event.event_id), wanted)
+    chosen = _named(offered(catalog, event.event_id), _split(collections), _split(ids))
+    found = _matching(request, catalog, chosen, wanted)
     links = [link("collection", f"{base_of(request)}stac/collections/{part(event.event_id)}")]
     return _page(request, catalog, found, wanted, links)
 
@@ -150,8 +160,8 @@ def search(
     wanted: PageWanted,
     request: Request,
     catalog: CatalogHere,
-    collections: Annotated[str | None, Query(max_length=4000)] = None,
-    ids: Annotated[str | None, Query(max_length=4000)] = None,
+    collections: _Listed = None,
+    ids: _Listed = None,
     intersects: Annotated[str | None, Query(max_length=16_000)] = None,
 ) -> JSONResponse:
     """Items of all events, newest capture first. collections and ids: names with commas between;
@@ -159,7 +169,7 @@ def search(
     shape = None
     if intersects is not None:
         shape = _shape(intersects, wanted)
-    chosen = _named(offered(catalog), (collections or "").split(","), (ids or "").split(","))
+    chosen = _named(offered(catalog), _split(collections), _split(ids))
     found = _matching(request, catalog, chosen, wanted, shape)
     return _page(request, catalog, found, wanted, [])
 
@@ -198,13 +208,17 @@ def _event(catalog: Catalog, event_id: str) -> tuple[Event, list[Flight]]:
     return found
 
 
+def _split(names: str | None) -> list[str]:
+    """Names with commas between."""
+    return [one for one in (names or "").split(",") if one]
+
+
 def _named(every: Sequence[Offered], collections: Sequence[str], ids: Sequence[str]) -> list[Offered]:
     """Those of these events and of these names, as far as any are named."""
-    events, names = set(collections) - {""}, set(ids) - {""}
     return [
         one
         for one in every
-        if (not events or one.event.event_id in events) and (not names or one.name in names)
+        if (not collections or one.event.event_id in collections) and (not ids or one.name in ids)
     ]
 
 
