@@ -117,6 +117,7 @@ def create_app(services: Services) -> App:
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
+    api.state.asked = asked
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import numpy as np
 import shapely
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Path, Query, Request
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import BoundsLonLat
@@ -34,6 +34,8 @@ _RFC3339 = re.compile(
 )
 """RFC 3339, 5.6: a time without its zone is none. A day alone is taken too."""
 
+Name = Annotated[str, Path(max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+"""The id of something in an address; PostgreSQL takes no NUL."""
 Period = tuple[int, int]
 """First and last nanosecond (UTC), both inside."""
 
@@ -163,11 +165,12 @@ def touching(wkbs: Sequence[bytes], area: BaseGeometry | None) -> list[bool]:
 
 
 def within(first_ns: int | None, last_ns: int | None, period: Period | None) -> bool:
-    """Whether what lasted from first to last (both None: nobody knows when) shares a moment with a period."""
+    """Whether what lasted from first to last (None: open on that side) shares a moment with a period.
+
+    What has no time at all does, as the standard wants it (`/req/core/fc-time-response`, C).
+    """
     if period is None:
         return True
-    if first_ns is None and last_ns is None:
-        return False
     start = _ENDS_NS[0] if first_ns is None else first_ns
     end = _ENDS_NS[1] if last_ns is None else last_ns
     return start <= period[1] and end >= period[0]

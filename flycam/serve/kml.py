@@ -25,6 +25,7 @@ from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import EARLIEST_NS, VIETNAM, iso
 from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
+from flycam.serve.asked_for import Name
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.imaged import outline_on_show
@@ -72,7 +73,7 @@ def live(request: Request) -> Response:
 
 @router.get("/kml/{mosaic_id}/{z}/{x}/{y}.kml", response_class=Response)
 def node(
-    mosaic_id: Annotated[str, Path(max_length=200)],
+    mosaic_id: Name,
     z: Annotated[int, Path(ge=0, le=MAX_ZOOM)],
     x: _Number,
     y: _Number,

@@ -18,10 +18,7 @@ _DRILL = "DIỄN TẬP – "
 
 def flights_on_map(catalog: Catalog, event_id: str | None = None) -> list[Flight]:
     """Flights that were not withdrawn and have imaged something, newest capture first."""
-    every = catalog.flights.flights(event_id)
-    return [
-        one for one in every if one.state is not FlightState.WITHDRAWN and one.bounds_lonlat_deg is not None
-    ]
+    return [one for one in catalog.flights.flights(event_id) if _is_on_map(one)]
 
 
 def on_offer(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
@@ -44,13 +41,14 @@ def shown_mosaics(catalog: Catalog) -> Iterator[tuple[MosaicInfo, Flight]]:
 
 def shown_mosaic(catalog: Catalog, mosaic_id: str) -> tuple[MosaicInfo, Flight]:
     """The revision on show of a mosaic, and its flight. Raises NotFound for what is not on the map."""
-    found = next((pair for pair in shown_mosaics(catalog) if pair[0].mosaic_id == mosaic_id), None)
-    if found is None:
+    mosaic = catalog.tiles.mosaic(mosaic_id)
+    flight = catalog.flights.flight(mosaic.flight_id)
+    if not mosaic.published or not _is_on_map(flight):
         raise NotFound(
             f"{mosaic_id[:80]}: no mosaic on the map has this id; see /wmts",
             vi=f"{mosaic_id[:80]}: không có bản đồ ảnh nào mang mã này; xem /wmts",
         )
-    return found
+    return mosaic, flight
 
 
 def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:
@@ -71,6 +69,10 @@ def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | No
                 "bay",
             )
     return found
+
+
+def _is_on_map(flight: Flight) -> bool:
+    return flight.state is not FlightState.WITHDRAWN and flight.bounds_lonlat_deg is not None
 
 
 def events_by_id(catalog: Catalog) -> dict[str, Event]:

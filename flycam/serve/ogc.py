@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 
 from flycam.catalog.catalog import Catalog
@@ -16,7 +16,7 @@ from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
-from flycam.serve.asked_for import PageWanted, only_known
+from flycam.serve.asked_for import Name, PageWanted, only_known
 from flycam.serve.feature_sources import Ends, Source, Thing, sources
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
@@ -54,7 +54,6 @@ _CONFORMS = (
     "http://www.opengis.net/spec/tms/2.0/conf/tilematrixset",
     "http://www.opengis.net/spec/tms/2.0/conf/json-tilematrixset",
 )
-_Name = Annotated[str, Path(max_length=200)]
 
 
 @router.get("")
@@ -93,7 +92,7 @@ def collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
 
 
 @router.get("/collections/{collection_id}")
-def collection(collection_id: _Name, request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
+def collection(collection_id: Name, request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     """One collection: its extent, and where its items or tiles are."""
     base = base_of(request)
     source = next((one for one in sources(request, catalog, now_ns) if one.name == collection_id), None)
@@ -107,7 +106,7 @@ def collection(collection_id: _Name, request: Request, catalog: CatalogHere, now
 
 @router.get("/collections/{collection_id}/items")
 def items(
-    collection_id: _Name, wanted: PageWanted, request: Request, catalog: CatalogHere, now_ns: Now
+    collection_id: Name, wanted: PageWanted, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
     """A page of features as GeoJSON, and the link to the next. Where nobody has counted, `numberMatched` is
     left out."""
@@ -131,7 +130,7 @@ def items(
 
 @router.get("/collections/{collection_id}/items/{feature_id}")
 def item(
-    collection_id: _Name, feature_id: _Name, request: Request, catalog: CatalogHere, now_ns: Now
+    collection_id: Name, feature_id: Name, request: Request, catalog: CatalogHere, now_ns: Now
 ) -> JSONResponse:
     """One feature as GeoJSON."""
     source = _source(collection_id, request, catalog, now_ns)

@@ -1,4 +1,4 @@
-"""OGC API Tiles: the tile sets of the mosaics, as links to the very tiles that the map draws.
+"""OGC API Tiles: the tile sets of the mosaics on show, and their tiles at the addresses of the standard.
 
 Sources: OGC 20-057 (Tiles, part 1); OGC 17-083r4 (tile matrix set, tile set metadata), JSON encoding.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
-from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileRange
-from flycam.serve.asked_for import only_known
+from flycam.frame.tilecodec import ViewFormat
+from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
+from flycam.serve.asked import Asked, AskedViews
+from flycam.serve.asked_for import Name, only_known
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.links import base_of, link, part
@@ -29,13 +31,13 @@ router = APIRouter(
     responses={400: {"description": "A parameter is not known or cannot be read"}},
 )
 
+PNG = "image/png"
 _CRS = "http://www.opengis.net/def/crs/EPSG/0/3857"
 _URI = f"http://www.opengis.net/def/tilematrixset/OGC/1.0/{QUAD}"
 _SCALES = "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"
 _SCHEME = "http://www.opengis.net/def/rel/ogc/1.0/tiling-scheme"
 _TITLE = "Google Maps Compatible for the World"
-_Name = Annotated[str, Path(max_length=200)]
-_Digits = Annotated[str, Path(pattern="^[0-9]{1,8}$")]
+_DIGITS = "^[0-9]{1,8}$"
 _Quad = Literal["WebMercatorQuad"]
 
 
@@ -48,7 +50,7 @@ def matrix_sets(request: Request) -> Json:
 
 
 @router.get("/tileMatrixSets/{matrix_set}")
-def matrix_set(matrix_set: _Name) -> Json:
+def matrix_set(matrix_set: Name) -> Json:
     """The grid itself. Its matrices go as far as tiles can be asked for."""
     if matrix_set != QUAD:
         raise NotFound(
@@ -67,59 +69,74 @@ def matrix_set(matrix_set: _Name) -> Json:
 
 
 @router.get("/collections/{collection_id}/map/tiles")
-def tile_sets(collection_id: _Name, request: Request, catalog: CatalogHere) -> Json:
+def tile_sets(collection_id: Name, request: Request, catalog: CatalogHere) -> Json:
     """The tile sets of a mosaic: one."""
     mosaic, flight = shown_mosaic(catalog, collection_id)
     event = catalog.flights.event(flight.event_id)
     address = f"{base_of(request)}ogc/collections/{part(mosaic.mosaic_id)}/map/tiles"
-    one = {**_named(mosaic, flight, event), "links": [link("self", f"{address}/{QUAD}")]}
+    links = [link("self", f"{address}/{QUAD}"), link(_SCHEME, f"{base_of(request)}ogc/tileMatrixSets/{QUAD}")]
+    one = {**_named(mosaic, flight, event), "links": links}
     return {"links": [link("self", address)], "tilesets": [one]}
 
 
-@router.get("/collections/{collection_id}/map/tiles/{matrix_set}")
-def tile_set(collection_id: _Name, matrix_set: _Quad, request: Request, catalog: CatalogHere) -> Json:
+@router.get("/collections/{collection_id}/map/tiles/{tileMatrixSetId}")
+def tile_set(
+    collection_id: Name,
+    _matrix_set: Annotated[_Quad, Path(alias="tileMatrixSetId")],
+    request: Request,
+    catalog: CatalogHere,
+) -> Json:
     """One tile set: where it lies, which tiles there can be, and the template of their addresses."""
     mosaic, flight = shown_mosaic(catalog, collection_id)
     event = catalog.flights.event(flight.event_id)
     base = base_of(request)
     west, south, east, north = bounds_of(flight)
-    tile = f"{base}tiles/{part(mosaic.mosaic_id)}/{{tileMatrix}}/{{tileCol}}/{{tileRow}}"
+    here = f"{base}ogc/collections/{part(mosaic.mosaic_id)}/map/tiles/{QUAD}"
     return {
         **_named(mosaic, flight, event),
         "tileMatrixSetLimits": [_limits(one) for one in limits(mosaic, bounds_of(flight))],
         "boundingBox": {"lowerLeft": [west, south], "upperRight": [east, north], "crs": CRS84},
         "links": [
-            link("self", f"{base}ogc/collections/{part(mosaic.mosaic_id)}/map/tiles/{matrix_set}"),
+            link("self", here),
             link(_SCHEME, f"{base}ogc/tileMatrixSets/{QUAD}"),
-            link("item", f"{tile}.png", "image/png", templated=True),
-            link("item", f"{tile}.webp", "image/webp", templated=True),
+            link("alternate", f"{base}tilejson/{part(mosaic.mosaic_id)}", title="TileJSON"),
+            link("item", f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}", PNG, templated=True),
         ],
     }
 
 
-@router.get("/collections/{collection_id}/map/tiles/{matrix_set}/{matrix}/{row}/{column}")
+@router.get(
+    "/collections/{collection_id}/map/tiles/{tileMatrixSetId}/{tileMatrix}/{tileRow}/{tileCol}",
+    response_class=Response,
+)
 def tile(
-    collection_id: _Name,
-    matrix_set: _Quad,
-    matrix: _Digits,
-    row: _Digits,
-    column: _Digits,
+    collection_id: Name,
+    matrix_set: Annotated[_Quad, Path(alias="tileMatrixSetId")],
+    matrix: Annotated[str, Path(alias="tileMatrix", pattern=_DIGITS)],
+    row: Annotated[str, Path(alias="tileRow", pattern=_DIGITS)],
+    column: Annotated[str, Path(alias="tileCol", pattern=_DIGITS)],
+    request: Request,
     catalog: CatalogHere,
+    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """A tile at the address that the standard recommends: sends on to its own, which knows its age.
-
-    404 outside the limits that the tile set states.
-    """
+    """A tile of the revision on show as PNG, transparent where nothing was flown. 404 outside the limits that
+    the tile set states."""
     mosaic, flight = shown_mosaic(catalog, collection_id)
     z, x, y = int(matrix), int(column), int(row)
     inside = next((one for one in limits(mosaic, bounds_of(flight)) if one.z == z), None)
-    if inside is None or not (inside.y_start <= y < inside.y_stop and inside.x_start <= x < inside.x_stop):
+    tile_id = TileId(z=z, x=x, y=y)
+    if inside is None or tile_id not in inside:
         raise NotFound(
-            f"{matrix_set} {matrix}/{row}/{column}: outside the tile set; see its tileMatrixSetLimits",
-            vi=f"{matrix_set} {matrix}/{row}/{column}: ngoài bộ mảnh này; xem tileMatrixSetLimits",
+            f"{matrix_set} {z}/{y}/{x}: outside the tile set; see its tileMatrixSetLimits",
+            vi=f"{matrix_set} {z}/{y}/{x}: ngoài bộ mảnh này; xem tileMatrixSetLimits",
         )
-    path = f"/tiles/{part(mosaic.mosaic_id)}/{z}/{x}/{y}.png"
-    return Response(status_code=307, headers={"Location": path, "Cache-Control": "no-store"})
+    views: AskedViews = request.app.state.asked
+    path = f"/tiles/{mosaic.mosaic_id}/{tile_id}.png"
+    view = views.view(path, mosaic.mosaic_id, tile_id, Asked(None, None), ViewFormat.PNG)
+    headers = {"ETag": view.etag.decode(), "Cache-Control": "private, no-cache"}
+    if if_none_match is not None and headers["ETag"] in if_none_match:
+        return Response(status_code=304, headers=headers)
+    return Response(view.data, media_type=PNG, headers=headers)
 
 
 def _named(mosaic: MosaicInfo, flight: Flight, event: Event) -> Json:

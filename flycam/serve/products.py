@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, MosaicInfo
 from flycam.errors import NotFound
+from flycam.serve.asked_for import Name
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.offered import revision_on_show, shown_mosaic
@@ -21,7 +22,6 @@ from flycam.store import keys
 router = APIRouter(dependencies=[Depends(viewer)])
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-_Name = Annotated[str, Path(max_length=200)]
 
 
 def clips_of(catalog: Catalog, mosaic: MosaicInfo) -> list[tuple[Coverage, str]]:
@@ -34,9 +34,9 @@ def clips_of(catalog: Catalog, mosaic: MosaicInfo) -> list[tuple[Coverage, str]]
 @router.head("/cog/{mosaic_id}/{revision}/{commune}.tif", include_in_schema=False)
 @router.get("/cog/{mosaic_id}/{revision}/{commune}.tif", response_class=Response)
 def cog(
-    mosaic_id: _Name,
+    mosaic_id: Name,
     revision: Annotated[int, Path(ge=0, lt=1_000_000_000)],
-    commune: _Name,
+    commune: Name,
     request: Request,
     catalog: CatalogHere,
     store: StoreHere,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import shapely
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
@@ -22,6 +22,7 @@ from flycam.serve.asked_for import (
     FARTHEST,
     MOST,
     USUAL,
+    Name,
     PageWanted,
     Wanted,
     bounds_of_numbers,
@@ -53,7 +54,6 @@ _CONFORMS = (
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
     "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
 )
-_Name = Annotated[str, Path(max_length=200)]
 _Listed = Annotated[str | None, Query(max_length=4000)]
 _Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=1000)]
 
@@ -118,14 +118,14 @@ def collections(request: Request, catalog: CatalogHere) -> Json:
 
 
 @router.get("/collections/{event_id}")
-def collection(event_id: _Name, request: Request, catalog: CatalogHere) -> Json:
+def collection(event_id: Name, request: Request, catalog: CatalogHere) -> Json:
     """The collection of one event: its extent, and where its items are."""
     return collection_of(*_event(catalog, event_id), base_of(request))
 
 
 @router.get("/collections/{event_id}/items")
 def items(
-    event_id: _Name,
+    event_id: Name,
     wanted: PageWanted,
     request: Request,
     catalog: CatalogHere,
@@ -142,7 +142,7 @@ def items(
 
 
 @router.get("/collections/{event_id}/items/{item_id}")
-def item(event_id: _Name, item_id: _Name, request: Request, catalog: CatalogHere) -> JSONResponse:
+def item(event_id: Name, item_id: Name, request: Request, catalog: CatalogHere) -> JSONResponse:
     """The item of one revision of a flight's mosaic."""
     event, _ = _event(catalog, event_id)
     one = next((one for one in offered(catalog, event.event_id) if one.name == item_id), None)
@@ -183,10 +183,14 @@ def search_by_body(body: Search, request: Request, catalog: CatalogHere) -> JSON
         limit=min(body.limit, MOST),
         offset=body.offset,
     )
-    shape = None if body.intersects is None else _shape(json.dumps(body.intersects), wanted)
+    again = body.model_dump(exclude_unset=True)
+    shape = None
+    if body.intersects is not None:
+        shape = _shape(json.dumps(body.intersects), wanted)
+        again["intersects"] = json.loads(shapely.to_geojson(shape))  # and nothing else that was sent with it
     chosen = _named(offered(catalog), body.collections or (), body.ids or ())
     found = _matching(request, catalog, chosen, wanted, shape)
-    return _page(request, catalog, found, wanted, [], body)
+    return _page(request, catalog, found, wanted, [], again)
 
 
 def _flown(catalog: Catalog) -> list[tuple[Event, list[Flight]]]:
@@ -246,17 +250,17 @@ def _page(
     found: Sequence[tuple[Offered, bytes | None]],
     wanted: Wanted,
     links: Sequence[Json],
-    body: Search | None = None,
+    body: Json | None = None,
 ) -> JSONResponse:
-    """Some of what was found as an item collection, with the link to what comes next."""
+    """Some of what was found as an item collection, with the link to what comes next: for a search by `body`
+    that body again."""
     base, stop = base_of(request), wanted.offset + wanted.limit
     page = found[wanted.offset : stop]
     said = [link("root", f"{base}stac"), link("self", here(request), GEOJSON), *links]
     if stop < len(found) and body is None:
         said.append(link("next", here(request, offset=stop), GEOJSON, method="GET"))
     elif stop < len(found) and body is not None:
-        again = {**body.model_dump(exclude_unset=True), "offset": stop}
-        said.append(link("next", here(request), GEOJSON, method="POST", body=again))
+        said.append(link("next", here(request), GEOJSON, method="POST", body={**body, "offset": stop}))
     features = [
         item_of(catalog, one, outline_wkb or outline(request, catalog, one), base)
         for one, outline_wkb in page

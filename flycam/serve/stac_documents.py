@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import shapely
@@ -86,7 +86,6 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str) -> Js
     event, flight, mosaic = one.event, one.flight, one.mosaic
     shape, bounds = geometry(outline_wkb)
     collection = f"{base}stac/collections/{part(event.event_id)}"
-    tiles = f"{base}tiles/{part(mosaic.mosaic_id)}/{{z}}/{{x}}/{{y}}.png?revision={mosaic.revision}"
     title = f"{titled(flight.name, event)} ({mosaic.layer.value}, {_kind(mosaic)})"
     return {
         "type": "Feature",
@@ -117,9 +116,19 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str) -> Js
             *_up(base, collection),
             link("self", f"{collection}/items/{part(one.name)}", GEOJSON),
             link("collection", collection),
-            link("xyz", tiles, "image/png", title),
+            *_web_maps(mosaic, base, title),
         ],
     }
+
+
+def _web_maps(mosaic: MosaicInfo, base: str, title: str) -> Iterator[Json]:
+    """Links of the extension for web maps; WMTS knows the revision on show alone."""
+    address = part(mosaic.mosaic_id)
+    tiles = f"{base}tiles/{address}/{{z}}/{{x}}/{{y}}.png?revision={mosaic.revision}"
+    yield link("xyz", tiles, "image/png", title)
+    yield link("tilejson", f"{base}tilejson/{address}?revision={mosaic.revision}", JSON, title)
+    if mosaic.published:
+        yield link("wmts", f"{base}wmts", "image/png", title, **{"wmts:layer": mosaic.mosaic_id})
 
 
 def _assets(catalog: Catalog, one: Offered, base: str) -> Json:
@@ -133,13 +142,6 @@ def _assets(catalog: Catalog, one: Offered, base: str) -> Json:
             "roles": ["visual", "tiles"],
         }
     }
-    if mosaic.published:  # WMTS knows the revision on show
-        assets["wmts"] = {
-            "href": f"{base}wmts",
-            "type": "application/xml",
-            "title": "WMTS",
-            "roles": ["tiles"],
-        }
     small = [tiles for tiles in limits(mosaic, bounds_of(one.flight)) if len(tiles) == 1]
     if small:
         tile = f"{small[-1].z}/{small[-1].x_start}/{small[-1].y_start}"

@@ -112,4 +112,4 @@ def test_what_lasts_is_within_a_period_that_it_shares_a_moment_with(
     assert within(ends[0], ends[1], period) == shares
     assert within(ends[0], None, period) == (ends[0] <= period[1])
     assert within(None, ends[1], period) == (ends[1] >= period[0])
-    assert within(None, None, None) and not within(None, None, period)
+    assert within(None, None, None) and within(None, None, period)

@@ -210,9 +210,7 @@ def test_the_grid_is_the_one_that_the_standard_prints(reader: httpx.Client) -> N
     assert reader.get("/ogc/tileMatrixSets/CRS84").status_code == 404
 
 
-def test_tiles_come_by_template_and_by_the_recommended_address(
-    reader: httpx.Client, offering: Offering
-) -> None:
+def test_tiles_come_by_template_and_only_within_the_limits(reader: httpx.Client, offering: Offering) -> None:
     tile_set = f"/ogc/collections/{offering.mosaic}/map/tiles/WebMercatorQuad"
     described = reader.get(tile_set).json()
     limits = {int(one["tileMatrix"]): one for one in described["tileMatrixSetLimits"]}
@@ -223,11 +221,14 @@ def test_tiles_come_by_template_and_by_the_recommended_address(
         assert one["minTileRow"] <= tile.y <= one["maxTileRow"]
         assert one["minTileCol"] <= tile.x <= one["maxTileCol"]
     tile: TileId = next(one for one in heads if one.z == BASE_ZOOM)
-    for link in (one for one in described["links"] if one.get("templated")):
-        names = {"tileMatrix": tile.z, "tileRow": tile.y, "tileCol": tile.x}
-        answer = reader.get(link["href"].format(**names))
-        assert (answer.status_code, answer.headers["content-type"]) == (200, link["type"])
-    by_address = reader.get(f"{tile_set}/{tile.z}/{tile.y}/{tile.x}", follow_redirects=True)
-    assert by_address.content == reader.get(f"/tiles/{offering.mosaic}/{tile}.png").content
+    (template,) = [one for one in described["links"] if one.get("templated")]
+    address = template["href"].format(tileMatrix=tile.z, tileRow=tile.y, tileCol=tile.x)
+    answer = reader.get(address)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, template["type"])
+    assert answer.content == reader.get(f"/tiles/{offering.mosaic}/{tile}.png").content
+    again = reader.get(address, headers={"If-None-Match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
     for z, row, column in ((tile.z, 0, 0), (25, 0, 0), (tile.z, tile.y, 10**7), (MIN_ZOOM - 1, 0, 0)):
-        assert reader.get(f"{tile_set}/{z}/{row}/{column}").status_code == 404
+        outside = reader.get(template["href"].format(tileMatrix=z, tileRow=row, tileCol=column))
+        assert outside.status_code == 404
+    assert reader.get(template["href"].format(tileMatrix="x", tileRow=0, tileCol=0)).status_code == 400

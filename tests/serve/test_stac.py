@@ -15,11 +15,13 @@ from tests.serve.test_ogc import Json, ids, paged
 from tests.serve.world import DRILL, LAT, LON, REAL
 
 SEARCH = "/stac/search"
+_JSON = {"Content-Type": "application/json"}
 
 
 def posted(client: httpx.Client, body: Json) -> list[Json]:
     """All pages of a search by body, by their links."""
-    pages = [client.post(SEARCH, json=body).raise_for_status().json()]
+    answer = client.post(SEARCH, content=json.dumps(body), headers=_JSON)
+    pages = [answer.raise_for_status().json()]
     while link := next((one for one in pages[-1]["links"] if one["rel"] == "next"), None):
         assert link["method"] == "POST" and len(pages) < 50
         pages.append(client.post(link["href"], json=link["body"]).raise_for_status().json())
@@ -45,7 +47,8 @@ def test_every_revision_that_may_be_shown_is_an_item(reader: httpx.Client, offer
         assert template == tiles["tiles"][0].replace("?", ".png?")
         thumbnail = reader.get(item["assets"]["thumbnail"]["href"])
         assert thumbnail.headers["content-type"] == "image/png" and len(thumbnail.content) > 1000
-        assert ("wmts" in item["assets"]) == on_show[name]
+        wmts = [one["wmts:layer"] for one in item["links"] if one["rel"] == "wmts"]
+        assert wmts == ([name.rpartition("-r")[0]] if on_show[name] else [])
 
 
 @pytest.mark.parametrize(
@@ -107,8 +110,22 @@ def test_a_search_that_cannot_be_read_is_a_400(reader: httpx.Client, body: Json)
 
 @pytest.mark.parametrize("text", ["{", "[]", "null", '{"bbox": [NaN, 0, 1, 1]}', '{"limit": 1e400}'])
 def test_a_body_that_is_no_search_is_a_400(reader: httpx.Client, text: str) -> None:
-    answer = reader.post(SEARCH, content=text, headers={"Content-Type": "application/json"})
+    answer = reader.post(SEARCH, content=text, headers=_JSON)
     assert answer.status_code == 400, answer.text
+
+
+def test_what_is_sent_beside_a_shape_does_not_come_back(reader: httpx.Client) -> None:
+    point: Json = {"type": "Point", "coordinates": [LON + 0.003, LAT - 0.002], "note": "a note"}
+    pages = posted(reader, {"intersects": point, "limit": 1, "more": "\ud800"})
+    assert len(pages) == 3
+    assert "a note" not in str(pages[0]["links"]) and "more" not in str(pages[0]["links"])
+    half = json.dumps({"intersects": {**point, "note": "\ud800"}, "ids": ["\ud800"]})
+    assert reader.post(SEARCH, content=half, headers=_JSON).status_code == 400
+    nested: Any = 1.0
+    for _ in range(900):
+        nested = [nested]
+    deep = reader.post(SEARCH, json={"intersects": {"type": "Polygon", "coordinates": nested}})
+    assert deep.status_code == 400
 
 
 def test_the_clipped_map_of_a_commune_is_read_over_the_line(reader: httpx.Client, offering: Offering) -> None:
