@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
-from flycam.serve.asked import Asked, AskedViews
 from flycam.serve.asked_for import Name, only_known
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
@@ -22,6 +21,7 @@ from flycam.serve.links import base_of, link, part
 from flycam.serve.offered import bounds_of, shown_mosaic, titled
 from flycam.serve.ogc import CRS84, json_only
 from flycam.serve.quad import QUAD, Matrix, limits
+from flycam.serve.tile_answers import is_within_limits, tile_answer
 from flycam.serve.wording import Json
 
 router = APIRouter(
@@ -31,7 +31,7 @@ router = APIRouter(
     responses={400: {"description": "A parameter is not known or cannot be read"}},
 )
 
-PNG = "image/png"
+_PNG = ViewFormat.PNG.value
 _CRS = "http://www.opengis.net/def/crs/EPSG/0/3857"
 _URI = f"http://www.opengis.net/def/tilematrixset/OGC/1.0/{QUAD}"
 _SCALES = "http://www.opengis.net/def/wkss/OGC/1.0/GoogleMapsCompatible"
@@ -100,7 +100,9 @@ def tile_set(
             link("self", here),
             link(_SCHEME, f"{base}ogc/tileMatrixSets/{QUAD}"),
             link("alternate", f"{base}tilejson/{part(mosaic.mosaic_id)}", title="TileJSON"),
-            link("item", f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}", PNG, templated=True),
+            link(
+                "item", f"{here}/{{tileMatrix}}/{{tileRow}}/{{tileCol}}", ViewFormat.PNG.value, templated=True
+            ),
         ],
     }
 
@@ -117,26 +119,17 @@ def tile(
     column: Annotated[str, Path(alias="tileCol", pattern=_DIGITS)],
     request: Request,
     catalog: CatalogHere,
-    if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
     """A tile of the revision on show as PNG, transparent where nothing was flown. 404 outside the limits that
     the tile set states."""
     mosaic, flight = shown_mosaic(catalog, collection_id)
-    z, x, y = int(matrix), int(column), int(row)
-    inside = next((one for one in limits(mosaic, bounds_of(flight)) if one.z == z), None)
-    tile_id = TileId(z=z, x=x, y=y)
-    if inside is None or tile_id not in inside:
+    tile_id = TileId(z=int(matrix), x=int(column), y=int(row))
+    if not is_within_limits(mosaic, flight, tile_id):
         raise NotFound(
-            f"{matrix_set} {z}/{y}/{x}: outside the tile set; see its tileMatrixSetLimits",
-            vi=f"{matrix_set} {z}/{y}/{x}: ngoài bộ mảnh này; xem tileMatrixSetLimits",
+            f"{matrix_set} {matrix}/{row}/{column}: outside the tile set; see its tileMatrixSetLimits",
+            vi=f"{matrix_set} {matrix}/{row}/{column}: ngoài bộ mảnh này; xem tileMatrixSetLimits",
         )
-    views: AskedViews = request.app.state.asked
-    path = f"/tiles/{mosaic.mosaic_id}/{tile_id}.png"
-    view = views.view(path, mosaic.mosaic_id, tile_id, Asked(None, None), ViewFormat.PNG)
-    headers = {"ETag": view.etag.decode(), "Cache-Control": "private, no-cache"}
-    if if_none_match is not None and headers["ETag"] in if_none_match:
-        return Response(status_code=304, headers=headers)
-    return Response(view.data, media_type=PNG, headers=headers)
+    return tile_answer(request, mosaic, tile_id, ViewFormat.PNG)
 
 
 def _named(mosaic: MosaicInfo, flight: Flight, event: Event) -> Json:

@@ -12,18 +12,21 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
+from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
-from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX
+from flycam.frame.tilecodec import ViewFormat
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.offered import bounds_of, events_by_id, shown_mosaics, titled
+from flycam.serve.offered import bounds_of, events_by_id, shown_mosaic, shown_mosaics, titled
 from flycam.serve.quad import QUAD, Matrix, limits
+from flycam.serve.tile_answers import is_within_limits, tile_answer
 from flycam.serve.xml_words import escape, quoteattr
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
-_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
+_FORMATS = {one.value: one for one in (ViewFormat.PNG, ViewFormat.WEBP)}
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <Capabilities xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1"
@@ -43,7 +46,7 @@ def wmts(request: Request, catalog: CatalogHere) -> Response:
         return _xml(capabilities(catalog, str(request.base_url)))
     if wanted != "gettile":
         return _refused("OperationNotSupported", "request", "ask for GetCapabilities or GetTile")
-    return _tile(asked)
+    return _tile(request, catalog, asked)
 
 
 @router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
@@ -82,11 +85,11 @@ def _operations(base: str) -> str:
 def _layer(mosaic: MosaicInfo, flight: Flight, event: Event, base: str) -> str:
     bounds = west, south, east, north = bounds_of(flight)
     title = f"{titled(flight.name, event)} ({mosaic.layer.value})"
-    formats = "".join(f"<Format>{kind}</Format>" for kind in _SUFFIXES)
+    formats = "".join(f"<Format>{kind}</Format>" for kind in _FORMATS)
     templates = "".join(
         f'<ResourceURL format="{kind}" resourceType="tile" template='
         f"{quoteattr(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
-        for kind, suffix in _SUFFIXES.items()
+        for kind, suffix in (("image/png", ".png"), ("image/webp", ".webp"))
     )
     return (
         f"<Layer><ows:Title>{escape(title)}</ows:Title>"
@@ -119,8 +122,8 @@ def _matrix(matrix: Matrix) -> str:
     )
 
 
-def _tile(asked: Mapping[str, str]) -> Response:
-    """Sends the client on to the tile's own address, which knows its ETag and its age."""
+def _tile(request: Request, catalog: Catalog, asked: Mapping[str, str]) -> Response:
+    """GetTile: the tile itself, or an exception that says which parameter is wrong."""
     names = ("layer", "tilematrix", "tilecol", "tilerow")
     missing = next((name for name in names if not asked.get(name)), None)
     if missing:
@@ -128,13 +131,22 @@ def _tile(asked: Mapping[str, str]) -> Response:
     if asked.get("tilematrixset", QUAD) != QUAD:
         return _refused("InvalidParameterValue", "tilematrixset", f"the only one is {QUAD}")
     numbers = [asked[name] for name in names[1:]]
-    if not all(one.isascii() and one.isdecimal() for one in numbers) or not _is_plain(asked["layer"]):
+    if not all(one.isascii() and one.isdecimal() and len(one) < 10 for one in numbers):
         return _refused("InvalidParameterValue", "tilematrix", "see the capabilities for what there is")
-    suffix = _SUFFIXES.get(asked.get("format", "image/png"))
-    if suffix is None:
-        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_SUFFIXES)}")
-    path = f"/tiles/{asked['layer']}/{'/'.join(numbers)}{suffix}"
-    return Response(status_code=307, headers={"Location": path, "Cache-Control": "no-store"})
+    wanted = _FORMATS.get(asked.get("format", "image/png"))
+    if wanted is None:
+        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_FORMATS)}")
+    if not _is_plain(asked["layer"]):
+        return _refused("InvalidParameterValue", "layer", "see the capabilities for what there is")
+    try:
+        mosaic, flight = shown_mosaic(catalog, asked["layer"])
+    except NotFound as error:
+        return _refused("InvalidParameterValue", "layer", str(error))
+    z, x, y = map(int, numbers)
+    tile_id = TileId(z=z, x=x, y=y)
+    if not is_within_limits(mosaic, flight, tile_id):
+        return _refused("TileOutOfRange", "tilerow", "see the TileMatrixSetLimits of the layer")
+    return tile_answer(request, mosaic, tile_id, wanted)
 
 
 def _is_plain(name: str) -> bool:

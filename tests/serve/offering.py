@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tests.serve.finished import add_parents, finish_by_hand
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world, ns
 
 OPEN_MARK, REMOVED_MARK = "mark-00000001", "mark-00000002"
+ENDED = "88000"
 POLES = 7
 VIEWER = "viewer-token"
 
@@ -52,6 +54,7 @@ def make_offering(root: Path) -> Offering:
     world = make_world(root)
     workspace = world.workspace
     add_account(workspace, "Lan", Role.VIEWER, VIEWER)
+    _boundary_that_ended(workspace)
     _finish_twice(world)
     clip = _clip(world, root)
     before = workspace.catalog.flights.flight(world.before)
@@ -70,6 +73,14 @@ def make_offering(root: Path) -> Offering:
     gone = replace(asked, based_on=1, status=MarkStatus.REMOVED)
     write_mark(workspace, gone, "Lan")
     return Offering(world=world, layer=_layer(workspace, root), clip=clip)
+
+
+def _boundary_that_ended(workspace: Workspace) -> None:
+    """A commune that was where two are since, under a code of its own."""
+    boundaries = workspace.catalog.boundaries
+    now = boundaries.commune("99000")
+    boundaries.put_communes([replace(now, code=ENDED, valid_from=date(2020, 1, 1))])
+    assert boundaries.commune(ENDED).valid_to == now.valid_from
 
 
 def _finish_twice(world: World) -> None:

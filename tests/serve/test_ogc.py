@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from flycam.geometry.grid import TileId
-from tests.serve.offering import OPEN_MARK, POLES, REMOVED_MARK, Offering
+from flycam.serve import feature_sources
+from tests.serve.offering import ENDED, OPEN_MARK, POLES, REMOVED_MARK, Offering
 from tests.serve.world import BASE_ZOOM, LAT, LON, MIN_ZOOM
 
 FLIGHTS = "/ogc/collections/flights/items"
@@ -85,7 +86,7 @@ def test_what_is_declared_is_what_the_standards_call_it(reader: httpx.Client) ->
 def test_what_is_withdrawn_retired_or_removed_is_in_no_standard(
     reader: httpx.Client, offering: Offering
 ) -> None:
-    hidden = (offering.world.before, REMOVED_MARK, f"{offering.mosaic}-r1")
+    hidden = (offering.world.before, REMOVED_MARK, ENDED, f"{offering.mosaic}-r1")
     told = [str(document) for start in ("/ogc", "/stac") for document in crawl(reader, start).values()]
     for collection in ("flights", "communes", "marks", offering.layer):
         told += map(str, paged(reader, f"/ogc/collections/{collection}/items"))
@@ -99,6 +100,7 @@ def test_what_is_withdrawn_retired_or_removed_is_in_no_standard(
         f"/ogc/collections/{gone}/map/tiles",
         f"{FLIGHTS}/{offering.world.before}",
         f"/ogc/collections/marks/items/{REMOVED_MARK}",
+        f"/ogc/collections/communes/items/{ENDED}",
         f"/kml/{gone}/8/202/112.kml",
         f"/cog/{offering.mosaic}/1/99000.tif",
         f"/tilejson/{offering.mosaic}?revision=1",
@@ -122,6 +124,18 @@ def test_pages_hold_each_feature_once(
     for feature in (one for page in pages for one in page["features"]):
         alone = reader.get(next(one["href"] for one in feature["links"] if one["rel"] == "self")).json()
         assert alone == feature
+
+
+@pytest.mark.parametrize("collection", ["flights", "communes", "layer"])
+def test_a_page_ends_where_its_outlines_grow_too_large(
+    reader: httpx.Client, offering: Offering, monkeypatch: pytest.MonkeyPatch, collection: str
+) -> None:
+    monkeypatch.setattr(feature_sources, "MOST_OUTLINE_BYTES", 50)
+    name = offering.layer if collection == "layer" else collection
+    pages = paged(reader, f"/ogc/collections/{name}/items")
+    count = {"flights": 2, "communes": 4, "layer": POLES + 1}[collection]
+    assert len(ids(pages)) == len(set(ids(pages))) == count
+    assert all(1 <= page["numberReturned"] <= 2 for page in pages)
 
 
 def test_a_rectangle_is_held_against_the_shape_not_its_box(reader: httpx.Client, offering: Offering) -> None:

@@ -86,19 +86,27 @@ def test_key_value_requests_lead_to_the_tile_or_say_what_is_wrong(client: httpx.
         "TileCol": str(tile.x),
         "Format": "image/png",
     }
-    answer = client.get("/wmts", params=asked, follow_redirects=True)
+    answer = client.get("/wmts", params=asked)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content == client.get(f"/tiles/{world.after}-colour/{tile}.png").content
+    known = client.get("/wmts", params=asked, headers={"If-None-Match": answer.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
     for change, code, status in (
         ({"REQUEST": "GetFeatureInfo"}, "OperationNotSupported", 501),
         ({"Service": "WMS"}, "InvalidParameterValue", 400),
         ({"TileRow": ""}, "MissingParameterValue", 400),
         ({"TileRow": "-1"}, "InvalidParameterValue", 400),
         ({"LAYER": "../api"}, "InvalidParameterValue", 400),
+        ({"LAYER": "<b>\x01"}, "InvalidParameterValue", 400),
+        ({"TileRow": "0"}, "TileOutOfRange", 400),
+        ({"TileMatrix": "27"}, "TileOutOfRange", 400),
+        ({"TileCol": "9" * 30}, "InvalidParameterValue", 400),
         ({"Format": "image/gif"}, "InvalidParameterValue", 400),
         ({"tilematrixset": "CRS84"}, "InvalidParameterValue", 400),
     ):
         refused = client.get("/wmts", params={**asked, **change})
         assert (refused.status_code, code in refused.text) == (status, True), change
+        ET.fromstring(refused.content)
 
 
 def test_stac_leads_from_events_to_flights_and_their_mosaics(client: httpx.Client, world: World) -> None:
