@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
 import numpy as np
 import shapely
-from fastapi import Depends, Path, Query, Request
+from fastapi import APIRouter, Depends, Path, Query, Request
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import BoundsLonLat
 from flycam.frame.moment import ns_of
 from flycam.serve.failures import Refused
+from flycam.serve.guard import viewer
 
 USUAL, MOST = 100, 1000
 """Features of a page where nobody asks, and at most."""
@@ -68,6 +69,16 @@ class Wanted:
         if west <= east:
             return shapely.box(*self.bounds)
         return shapely.union(shapely.box(west, south, 180, north), shapely.box(-180, south, east, north))
+
+
+def standard_router(prefix: str, tag: str, *checks: Callable[..., None]) -> APIRouter:
+    """A router of one standard: for viewers and above, unknown parameters refused."""
+    return APIRouter(
+        prefix=prefix,
+        tags=[tag],
+        dependencies=[Depends(one) for one in (viewer, only_known, *checks)],
+        responses={400: {"description": "A parameter is not known or cannot be read"}},
+    )
 
 
 def refused(what: str, vi: str) -> Refused:

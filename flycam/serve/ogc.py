@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 
 from flycam.catalog.catalog import Catalog
@@ -16,10 +16,9 @@ from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
-from flycam.serve.asked_for import Name, PageWanted, only_known
+from flycam.serve.asked_for import Name, PageWanted, standard_router
 from flycam.serve.feature_sources import Ends, Source, Thing, sources
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
 from flycam.serve.links import GEOJSON, JSON, OPENAPI, base_of, here, link, part
 from flycam.serve.offered import bounds_of, events_by_id, shown_mosaics, titled
 from flycam.serve.specialist import Now
@@ -30,12 +29,7 @@ def json_only(_f: Annotated[Literal["json"] | None, Query(alias="f")] = None) ->
     """There is one encoding; clients that ask for it by name are not turned away."""
 
 
-router = APIRouter(
-    prefix="/ogc",
-    tags=["OGC API"],
-    dependencies=[Depends(viewer), Depends(only_known), Depends(json_only)],
-    responses={400: {"description": "A parameter is not known or cannot be read"}},
-)
+router = standard_router("/ogc", "OGC API", json_only)
 
 CRS84 = "http://www.opengis.net/def/crs/OGC/1.3/CRS84"
 TILESETS = "http://www.opengis.net/def/rel/ogc/1.0/tilesets-map"

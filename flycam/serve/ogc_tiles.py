@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import Path, Request, Response
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
-from flycam.serve.asked_for import Name, only_known
+from flycam.serve.asked_for import Name, standard_router
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
 from flycam.serve.links import base_of, link, part
 from flycam.serve.offered import bounds_of, shown_mosaic, titled
 from flycam.serve.ogc import CRS84, json_only
@@ -24,12 +23,7 @@ from flycam.serve.quad import QUAD, Matrix, limits
 from flycam.serve.tile_answers import is_within_limits, tile_answer
 from flycam.serve.wording import Json
 
-router = APIRouter(
-    prefix="/ogc",
-    tags=["OGC API"],
-    dependencies=[Depends(viewer), Depends(only_known), Depends(json_only)],
-    responses={400: {"description": "A parameter is not known or cannot be read"}},
-)
+router = standard_router("/ogc", "OGC API", json_only)
 
 _PNG = ViewFormat.PNG.value
 _CRS = "http://www.opengis.net/def/crs/EPSG/0/3857"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import shapely
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
@@ -26,25 +26,19 @@ from flycam.serve.asked_for import (
     PageWanted,
     Wanted,
     bounds_of_numbers,
-    only_known,
     period_of,
     refused,
+    standard_router,
     touching,
     within,
 )
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
 from flycam.serve.links import GEOJSON, OPENAPI, base_of, here, link, part
 from flycam.serve.offered import flights_on_map, titled
 from flycam.serve.stac_documents import VERSION, Offered, collection_of, item_of, offered, outline
 from flycam.serve.wording import Json
 
-router = APIRouter(
-    prefix="/stac",
-    tags=["STAC API"],
-    dependencies=[Depends(viewer), Depends(only_known)],
-    responses={400: {"description": "A parameter is not known or cannot be read"}},
-)
+router = standard_router("/stac", "STAC API")
 
 _CONFORMS = (
     "https://api.stacspec.org/v1.0.0/core",
