@@ -6,17 +6,22 @@ FLYCAM_DATABASE  postgresql+psycopg://… (default: SQLite in the data folder)
 FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
+FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flycam.errors import OptionUnusable
+
 DEFAULT_DATA = "flycam-data"
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,6 +35,7 @@ class Settings:
     operator: str | None
     layer_hosts: frozenset[str] = frozenset()
     letterhead: Path | None = None
+    cors_origins: frozenset[str] = frozenset()
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -42,8 +48,23 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         database_url=environment.get("FLYCAM_DATABASE") or f"sqlite:///{folder / 'catalog.sqlite'}",
         box=environment.get("FLYCAM_BOX") or socket.gethostname(),
         operator=environment.get("FLYCAM_OPERATOR") or None,
-        layer_hosts=frozenset(
-            filter(None, map(str.strip, environment.get("FLYCAM_LAYER_HOSTS", "").split(",")))
-        ),
         letterhead=Path(letterhead).expanduser() if letterhead else None,
+        layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
+        cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
+
+
+def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:
+    return frozenset(filter(None, map(str.strip, environment.get(name, "").split(","))))
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers send it. "*" is none: a house without accounts would be open to every page."""
+    origin = text.lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise OptionUnusable(
+            f"FLYCAM_CORS_ORIGINS: {text}: give sites such as https://gis.laocai.gov.vn, commas between",
+            vi=f"FLYCAM_CORS_ORIGINS: {text}: hãy ghi các trang như https://gis.laocai.gov.vn, cách nhau "
+            "bằng dấu phẩy",
+        )
+    return origin

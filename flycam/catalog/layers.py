@@ -59,9 +59,10 @@ class SpecialistLayers:
             connection.execute(delete(tables.layers).where(tables.layers.c.layer_id == layer_id))
 
     def features(
-        self, layer_id: str, bounds: BoundsLonLat | None, limit: int
+        self, layer_id: str, bounds: BoundsLonLat | None, limit: int, offset: int = 0
     ) -> tuple[list[LayerFeatureRecord], int]:
-        """Features whose box touches `bounds`, at most `limit`, trouble first; and how many."""
+        """Features whose box touches `bounds`, at most `limit` from `offset` on, trouble first; and how many
+        there are in all."""
         c = tables.layer_features.c
         wanted = c.layer_id == layer_id
         if bounds is not None:
@@ -71,8 +72,21 @@ class SpecialistLayers:
             matched = connection.execute(
                 select(func.count()).select_from(tables.layer_features).where(wanted)
             )
-            rows = connection.execute(query.limit(limit))
+            rows = connection.execute(query.limit(limit).offset(offset))
             return [_feature(row) for row in rows], int(matched.scalar_one())
+
+    def feature(self, layer_id: str, number: int) -> LayerFeatureRecord:
+        """One thing of a layer. Raises NotFound."""
+        c = tables.layer_features.c
+        query = select(tables.layer_features).where(c.layer_id == layer_id, c.number == number)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        if row is None:
+            raise NotFound(
+                f"{number}: the layer has no such feature; it may have been read again since",
+                vi=f"{number}: lớp này không có đối tượng như vậy; có thể lớp đã được đọc lại",
+            )
+        return _feature(row)
 
     def stamp(self) -> tuple[tuple[str, int], ...]:
         """Another value whenever a layer came, went or was read again."""

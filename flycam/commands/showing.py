@@ -69,6 +69,7 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         bound_to_loopback=is_loopback(host),
         session_key=key,
         uploads_dir=settings.data_dir / UPLOADS,
+        origins=settings.cors_origins,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
         packs_dir=settings.data_dir / _PACKS,
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),

@@ -21,9 +21,13 @@ from flycam.serve import (
     flights,
     health,
     imaged,
+    kml,
     marks,
     meeting,
+    ogc,
+    ogc_tiles,
     packs,
+    products,
     reference,
     reports,
     site,
@@ -39,6 +43,7 @@ from flycam.serve.asked import AskedViews
 from flycam.serve.attempts import Attempts
 from flycam.serve.board import Board
 from flycam.serve.bodies import Bounded
+from flycam.serve.cors import Across
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
@@ -60,9 +65,13 @@ _ROUTERS = (
     flights,
     health,
     imaged,
+    kml,
     marks,
     meeting,
+    ogc,
+    ogc_tiles,
     packs,
+    products,
     reference,
     reports,
     specialist,
@@ -75,7 +84,7 @@ _ROUTERS = (
 )
 
 
-def create_app(services: Services) -> TileRoute:
+def create_app(services: Services) -> App:
     """The ASGI application for these services: tiles first, everything else behind them."""
     reception = Reception(services)
     packing = Packing(services)
@@ -115,6 +124,7 @@ def create_app(services: Services) -> TileRoute:
     api.state.meeting = meeting.Meeting(services.workspace.clock_ns)
     api.state.board = Board(services.workspace.catalog, services.follow_s / 2)
     api.state.grounds = grounds
+    api.state.asked = asked
     api.state.outlines = imaged.Outlines(services.workspace)
     api.state.relief = terrain.Relief(services.workspace)
     api.state.tile_counts = route.counts
@@ -122,4 +132,4 @@ def create_app(services: Services) -> TileRoute:
     for room in _ROUTERS:
         api.include_router(room.router)
     site.install(api, services.static_dir)
-    return route
+    return Across(route, services.origins) if services.origins else route

@@ -19,11 +19,11 @@ from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.evidence import revision_on_show
 from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
 from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
 from flycam.serve.live_error import live_error_m
+from flycam.serve.offered import revision_on_show
 from flycam.serve.views import EMPTY, View, ViewCache, read_view
 
 

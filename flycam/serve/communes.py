@@ -40,12 +40,16 @@ def extent(catalog: CatalogHere, on: date | None = None) -> BoundsLonLat | None:
     return catalog.boundaries.extent(on)
 
 
-def _feature(commune: CommuneRecord, tolerance_m: float) -> Json:
-    properties = {
+def commune_properties(commune: CommuneRecord) -> Json:
+    """What is told of a boundary beside its outline."""
+    return {
         "code": commune.code,
         "name": commune.name,
         "area_m2": commune.area_m2,
         "valid_from": commune.valid_from.isoformat(),
         "valid_to": commune.valid_to.isoformat() if commune.valid_to else None,
     }
-    return feature(commune.wkb, properties, tolerance_m)
+
+
+def _feature(commune: CommuneRecord, tolerance_m: float) -> Json:
+    return feature(commune.wkb, commune_properties(commune), tolerance_m)

@@ -17,7 +17,6 @@ from flycam.catalog.records import (
     MosaicInfo,
     RevisionFrame,
     RevisionRecord,
-    RevisionState,
     Role,
 )
 from flycam.catalog.revisions import LIVE_REVISION
@@ -37,6 +36,7 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
 from flycam.serve.live_error import live_error_m
+from flycam.serve.offered import revision_on_show
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json, geometry
@@ -213,26 +213,6 @@ def _footprint(
     except FrameRejected:
         return {}
     return {"footprint": geometry(shapely.to_wkb(view.outline_lonlat))[0]}
-
-
-def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:
-    """The revision that is asked for, if it may be shown; the published one where none is named.
-
-    Raises NotFound for one that is not there, was retired, or is still being written.
-    """
-    if revision is None:
-        return published
-    found = catalog.tiles.mosaic(published.mosaic_id, revision)
-    if revision != LIVE_REVISION:
-        state = catalog.revisions.get(published.mosaic_id, revision).state
-        if state is not RevisionState.PUBLISHED:
-            raise NotFound(
-                f"{published.mosaic_id} revision {revision}: it is {state.value} and not shown; see the "
-                "flight's list",
-                vi=f"{published.mosaic_id}: bản số {revision} không được hiển thị; xem danh sách của chuyến "
-                "bay",
-            )
-    return found
 
 
 def _mosaic_on_show(catalog: Catalog, flight_id: str, layer: Layer | None) -> MosaicInfo | None:

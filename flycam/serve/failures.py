@@ -71,6 +71,10 @@ def _wrong(one: Mapping[str, Any], language: str) -> str:
     return f"{one['loc'][-1]}: {said.format_map(limits)}"
 
 
+_STANDARDS = ("/ogc", "/stac")
+"""Where the standards say that a parameter which cannot be read is a 400 (OGC 17-069r4, 7.5.1)."""
+
+
 class SignInRequired(FlycamError):
     """Nobody who may come in; the words to say are under `word`."""
 
@@ -168,7 +172,7 @@ def install(app: FastAPI) -> None:
         if isinstance(error, RequestValidationError):
             where = "; ".join(_wrong(one, language) for one in error.errors())
             body = {"error": "BadRequest", "message": f"{words('bad_request', language)}: {where}"}
-            return _Said(body, 422)
+            return _Said(body, 400 if request.url.path.startswith(_STANDARDS) else 422)
         if isinstance(error, HTTPException):
             key = "no_page" if error.status_code == 404 else "bad_request"
             return _Said({"error": "Http", "message": words(key, language)}, error.status_code)

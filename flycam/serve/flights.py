@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
@@ -18,6 +18,7 @@ from flycam.pipeline.readout import readouts_said
 from flycam.serve.guard import viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
+from flycam.serve.offered import revision_on_show
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
@@ -110,19 +111,25 @@ def legends() -> Json:
 
 
 @router.get("/tilejson/{mosaic_id}")
-def tilejson(mosaic_id: str, request: Request, catalog: CatalogHere) -> Json:
-    """TileJSON 3.0 of the mosaic revision on show."""
-    mosaic = catalog.tiles.mosaic(mosaic_id)
+def tilejson(
+    mosaic_id: str,
+    request: Request,
+    catalog: CatalogHere,
+    revision: Annotated[int | None, Query(ge=0, lt=1_000_000_000)] = None,
+) -> Json:
+    """TileJSON 3.0 of the mosaic revision on show, or of the one named."""
+    mosaic = revision_on_show(catalog, catalog.tiles.mosaic(mosaic_id), revision)
     found = catalog.flights.flight(mosaic.flight_id)
     event = catalog.flights.event(found.event_id)
     base = str(request.base_url)
+    named = "" if revision is None else f"?revision={revision}"
     mark = "DIỄN TẬP – " if event.is_drill else ""
     return {
         "tilejson": "3.0.0",
         "name": f"{mark}{found.name}",
         "description": f"{mark}{event.name}",
         "scheme": "xyz",
-        "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}"],
+        "tiles": [f"{base}tiles/{mosaic_id}/{{z}}/{{x}}/{{y}}{named}"],
         "minzoom": mosaic.min_zoom,
         "maxzoom": mosaic.base_zoom,
         "bounds": list(found.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)),

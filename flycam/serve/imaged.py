@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import shapely
@@ -12,7 +12,7 @@ from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, RevisionState
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.frame.flight import Flight, FlightState
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
@@ -22,6 +22,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.missed import imaged_ground, smallest_hole_m2
+from flycam.serve.offered import on_offer
 from flycam.serve.wording import Json, collection, feature
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -118,19 +119,9 @@ def outlines(request: Request, catalog: CatalogHere, event: str | None = None) -
     drawn = [
         (mosaic, known.of(one, mosaic, _as_of(catalog, mosaic)))
         for one in shown
-        for mosaic in _on_offer(catalog, one)
+        for mosaic in on_offer(catalog, one)
     ]
     return collection(feature(wkb, _properties(mosaic)) for mosaic, wkb in drawn if wkb is not None)
-
-
-def _on_offer(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
-    """The live mosaics of a flight, and their finished revisions that are or may be on show."""
-    for mosaic in catalog.tiles.mosaics(flight.flight_id):
-        if (
-            mosaic.revision == LIVE_REVISION
-            or catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).state is RevisionState.PUBLISHED
-        ):
-            yield mosaic
 
 
 def _as_of(catalog: Catalog, mosaic: MosaicInfo) -> int:
@@ -148,11 +139,16 @@ def _properties(mosaic: MosaicInfo) -> Json:
     }
 
 
+def outline_of(request: Request, catalog: Catalog, flight: Flight, mosaic: MosaicInfo) -> bytes | None:
+    """Around all that one revision of a flight's mosaic shows; None where it shows nothing."""
+    known: Outlines = request.app.state.outlines
+    return known.of(flight, mosaic, _as_of(catalog, mosaic))
+
+
 def outline_on_show(request: Request, catalog: Catalog, flight: Flight) -> bytes | None:
     """Around all that a flight shows where nobody chose: the revisions on show of all its layers."""
-    known: Outlines = request.app.state.outlines
     shown = [one for one in catalog.tiles.mosaics(flight.flight_id) if one.published]
-    drawn = [known.of(flight, one, _as_of(catalog, one)) for one in shown]
+    drawn = [outline_of(request, catalog, flight, one) for one in shown]
     found = [shapely.from_wkb(wkb) for wkb in drawn if wkb is not None]
     written: bytes | None = shapely.to_wkb(shapely.union_all(found)) if found else None
     return written

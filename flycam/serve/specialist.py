@@ -58,7 +58,7 @@ def features(
     found, matched = catalog.layers.features(layer.layer_id, parse_bounds(bounds), limit)
     sizes = accumulate(len(one.wkb) for one in found)
     found = [one for one, size in zip(found, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
-    answer = collection(feature(one.wkb, _properties(layer, one, now_ns), tolerance_m) for one in found)
+    answer = collection(feature(one.wkb, thing_properties(layer, one, now_ns), tolerance_m) for one in found)
     return {**answer, "numberMatched": matched, "numberReturned": len(found)}
 
 
@@ -80,7 +80,7 @@ def _in_words(layer: LayerRecord, now_ns: int) -> Json:
     }
 
 
-def _properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Json:
+def thing_properties(layer: LayerRecord, one: LayerFeatureRecord, now_ns: int) -> Json:
     """Whose a thing is its layer says where its file does not; of when it is, only what was read with it: the
     layer's own time is that of its newest thing."""
     return {

@@ -1,164 +1,289 @@
-"""STAC 1.0.0: a catalogue of events, each a collection, each flight an item with its addresses as assets."""
+"""STAC API 1.0.0: events as collections, revisions of their flights' mosaics as items, and a search.
+
+Sources: STAC API specification 1.0.0 (core, collections, features, item search); STAC 1.0.0; OGC 17-069r4.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 import shapely
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Query, Request
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
 from flycam.errors import NotFound
-from flycam.frame.flight import Event, Flight, FlightState
-from flycam.frame.moment import iso
+from flycam.frame.flight import Event, Flight
+from flycam.serve.asked_for import (
+    FARTHEST,
+    MOST,
+    USUAL,
+    Name,
+    PageWanted,
+    Wanted,
+    bounds_of_numbers,
+    period_of,
+    refused,
+    standard_router,
+    touching,
+    within,
+)
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
-from flycam.serve.imaged import outline_on_show
-from flycam.serve.wording import Json, geometry, iso_or_none
+from flycam.serve.links import GEOJSON, OPENAPI, base_of, here, link, part
+from flycam.serve.offered import flights_on_map, titled
+from flycam.serve.stac_documents import VERSION, Offered, collection_of, item_of, offered, outline
+from flycam.serve.wording import Json
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = standard_router("/stac", "STAC API")
 
-_VERSION = "1.0.0"
-_DRILL = "DIỄN TẬP – "
-_JSON, _GEOJSON = "application/json", "application/geo+json"
+_CONFORMS = (
+    "https://api.stacspec.org/v1.0.0/core",
+    "https://api.stacspec.org/v1.0.0/collections",
+    "https://api.stacspec.org/v1.0.0/ogcapi-features",
+    "https://api.stacspec.org/v1.0.0/item-search",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/core",
+    "http://www.opengis.net/spec/ogcapi-features-1/1.0/conf/geojson",
+)
+_Listed = Annotated[str | None, Query(max_length=4000)]
+_Names = Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=1000)]
 
 
-@router.get("/stac")
+class Search(BaseModel):
+    """What is searched for; everything left out is not asked for."""
+
+    collections: _Names | None = None
+    ids: _Names | None = None
+    bbox: Annotated[list[float], Field(min_length=4, max_length=6)] | None = None
+    intersects: dict[str, Any] | None = None
+    datetime: Annotated[str, Field(max_length=100)] | None = None
+    limit: Annotated[int, Field(ge=1)] = USUAL
+    offset: Annotated[int, Field(ge=0, le=FARTHEST)] = 0
+
+
+@router.get("")
 def root(request: Request, catalog: CatalogHere) -> Json:
-    """STAC catalogue: a child for each event that has a flight on the map."""
-    base = str(request.base_url)
-    flown = {flight.event_id for flight in _flights(catalog)}
-    events = [event for event in catalog.flights.events() if event.event_id in flown]
+    """The catalogue: a child for each event that has a flight on the map, and where to search."""
+    base = base_of(request)
+    address = f"{base}stac"
     children = [
-        _link("child", f"{base}stac/{event.event_id}", _JSON, _title(event.name, event)) for event in events
+        link("child", f"{address}/collections/{part(one.event_id)}", title=titled(one.name, one))
+        for one, _ in _flown(catalog)
     ]
+    search = f"{address}/search"
     return {
         "type": "Catalog",
-        "stac_version": _VERSION,
+        "stac_version": VERSION,
         "id": "flycam",
         "title": "flycam",
         "description": "Drone flights made into orthomosaics, by event.",
-        "links": [_link("root", f"{base}stac"), _link("self", f"{base}stac"), *children],
-    }
-
-
-@router.get("/stac/{event_id}")
-def event(event_id: str, request: Request, catalog: CatalogHere) -> Json:
-    """STAC collection of one event: its extent, and an item for each flight."""
-    base = str(request.base_url)
-    found = catalog.flights.event(event_id)
-    flights = [one for one in _flights(catalog) if one.event_id == found.event_id]
-    if not flights:
-        raise NotFound(
-            f"{found.name}: none of its flights is on the map; see /stac",
-            vi=f"{found.name}: không có chuyến bay nào trên bản đồ; xem /stac",
-        )
-    boxes = [one.bounds_lonlat_deg for one in flights if one.bounds_lonlat_deg is not None]
-    here = f"{base}stac/{found.event_id}"
-    items = [_link("item", f"{here}/{one.flight_id}", _GEOJSON, _title(one.name, found)) for one in flights]
-    return {
-        "type": "Collection",
-        "stac_version": _VERSION,
-        "id": found.event_id,
-        "title": _title(found.name, found),
-        "description": _title(found.name, found),
-        "license": "proprietary",
-        "extent": {
-            "spatial": {"bbox": [_around(boxes)]},
-            "temporal": {
-                "interval": [
-                    [
-                        iso(min(one.first_ns for one in flights)),
-                        iso(max(one.last_ns for one in flights)),
-                    ]
-                ]
-            },
-        },
-        "summaries": {"gsd": {"minimum": _least(flights), "maximum": max(one.gsd_m for one in flights)}},
-        "links": [*_up(base, f"{base}stac"), _link("self", here), *items],
-    }
-
-
-@router.get("/stac/{event_id}/{flight_id}")
-def item(event_id: str, flight_id: str, request: Request, catalog: CatalogHere) -> Response:
-    """STAC item of one flight: the ground it imaged, its times, and the addresses of its mosaics."""
-    base = str(request.base_url)
-    found = catalog.flights.event(event_id)
-    flight = next((one for one in _flights(catalog) if one.flight_id == flight_id), None)
-    if flight is None or flight.event_id != found.event_id or flight.bounds_lonlat_deg is None:
-        raise NotFound(
-            f"{flight_id}: no flight of {found.name} on the map; see /stac/{found.event_id}",
-            vi=f"{flight_id}: không phải chuyến bay của {found.name} trên bản đồ; xem /stac/{found.event_id}",
-        )
-    mosaics = [one for one in catalog.tiles.mosaics(flight_id) if one.published]
-    outline = outline_on_show(request, catalog, flight) or shapely.to_wkb(
-        shapely.box(*flight.bounds_lonlat_deg)
-    )
-    shape, bounds = geometry(outline)
-    collection = f"{base}stac/{found.event_id}"
-    assets: Json = {}
-    for mosaic in mosaics:
-        assets[mosaic.layer.value] = {
-            "href": f"{base}tilejson/{mosaic.mosaic_id}",
-            "type": _JSON,
-            "title": f"TileJSON: {mosaic.layer.value}, revision {mosaic.revision}",
-            "roles": ["visual", "tiles"],
-        }
-    assets["wmts"] = {"href": f"{base}wmts", "type": "application/xml", "title": "WMTS", "roles": ["tiles"]}
-    body = {
-        "type": "Feature",
-        "stac_version": _VERSION,
-        "id": flight.flight_id,
-        "collection": found.event_id,
-        "geometry": shape,
-        "bbox": bounds,
-        "properties": {
-            "title": _title(flight.name, found),
-            "datetime": None,
-            "start_datetime": iso(flight.first_ns),
-            "end_datetime": iso(flight.last_ns),
-            "gsd": flight.gsd_m,
-            "flycam:is_drill": found.is_drill,
-            "flycam:state": flight.state.value,
-            "flycam:vertical_datum": flight.vertical_datum,
-            "flycam:event_starts": iso_or_none(found.starts_ns),
-        },
-        "assets": assets,
+        "conformsTo": list(_CONFORMS),
         "links": [
-            *_up(base, collection),
-            _link("self", f"{collection}/{flight.flight_id}", _GEOJSON),
-            _link("collection", collection),
+            link("root", address),
+            link("self", address),
+            link("service-desc", f"{base}api/openapi.json", OPENAPI),
+            link("service-doc", f"{base}api/docs", "text/html"),
+            link("conformance", f"{address}/conformance"),
+            link("data", f"{address}/collections"),
+            link("search", search, GEOJSON, method="GET"),
+            link("search", search, GEOJSON, method="POST"),
+            *children,
         ],
     }
-    return JSONResponse(body, media_type=_GEOJSON)
 
 
-def _flights(catalog: Catalog) -> list[Flight]:
-    """Flights that are on the map."""
-    every = catalog.flights.flights()
+@router.get("/conformance")
+def conformance() -> Json:
+    """Which classes of the standards are met."""
+    return {"conformsTo": list(_CONFORMS)}
+
+
+@router.get("/collections")
+def collections(request: Request, catalog: CatalogHere) -> Json:
+    """A collection for each event that has a flight on the map."""
+    base = base_of(request)
+    return {
+        "collections": [collection_of(event, flights, base) for event, flights in _flown(catalog)],
+        "links": [link("root", f"{base}stac"), link("self", f"{base}stac/collections")],
+    }
+
+
+@router.get("/collections/{event_id}")
+def collection(event_id: Name, request: Request, catalog: CatalogHere) -> Json:
+    """The collection of one event: its extent, and where its items are."""
+    return collection_of(*_event(catalog, event_id), base_of(request))
+
+
+@router.get("/collections/{event_id}/items")
+def items(
+    event_id: Name,
+    wanted: PageWanted,
+    request: Request,
+    catalog: CatalogHere,
+    collections: _Listed = None,
+    ids: _Listed = None,
+) -> JSONResponse:
+    """A page of an event's items, newest capture first. collections and ids as of a search: clients ask here
+    too for the collection that they are in."""
+    event, _ = _event(catalog, event_id)
+    chosen = _named(offered(catalog, event.event_id), _split(collections), _split(ids))
+    found = _matching(request, catalog, chosen, wanted)
+    links = [link("collection", f"{base_of(request)}stac/collections/{part(event.event_id)}")]
+    return _page(request, catalog, found, wanted, links)
+
+
+@router.get("/collections/{event_id}/items/{item_id}")
+def item(event_id: Name, item_id: Name, request: Request, catalog: CatalogHere) -> JSONResponse:
+    """The item of one revision of a flight's mosaic."""
+    event, _ = _event(catalog, event_id)
+    one = next((one for one in offered(catalog, event.event_id) if one.name == item_id), None)
+    if one is None:
+        raise NotFound(
+            f"{item_id[:80]}: {event.name} has no such item; see /stac/collections/{event.event_id}/items",
+            vi=f"{item_id[:80]}: {event.name} không có mục này; xem /stac/collections/{event.event_id}/items",
+        )
+    body = item_of(catalog, one, outline(request, catalog, one), base_of(request))
+    return JSONResponse(body, media_type=GEOJSON)
+
+
+@router.get("/search")
+def search(
+    wanted: PageWanted,
+    request: Request,
+    catalog: CatalogHere,
+    collections: _Listed = None,
+    ids: _Listed = None,
+    intersects: Annotated[str | None, Query(max_length=16_000)] = None,
+) -> JSONResponse:
+    """Items of all events, newest capture first. collections and ids: names with commas between;
+    intersects: a GeoJSON geometry, instead of bbox."""
+    shape = None
+    if intersects is not None:
+        shape = _shape(intersects, wanted)
+    chosen = _named(offered(catalog), _split(collections), _split(ids))
+    found = _matching(request, catalog, chosen, wanted, shape)
+    return _page(request, catalog, found, wanted, [])
+
+
+@router.post("/search")
+def search_by_body(body: Search, request: Request, catalog: CatalogHere) -> JSONResponse:
+    """The same, asked for in JSON."""
+    wanted = Wanted(
+        bounds=None if body.bbox is None else bounds_of_numbers(body.bbox),
+        period=None if body.datetime is None else period_of(body.datetime),
+        limit=min(body.limit, MOST),
+        offset=body.offset,
+    )
+    again = body.model_dump(exclude_unset=True)
+    shape = None
+    if body.intersects is not None:
+        shape = _shape(json.dumps(body.intersects), wanted)
+        again["intersects"] = json.loads(shapely.to_geojson(shape))  # and nothing else that was sent with it
+    chosen = _named(offered(catalog), body.collections or (), body.ids or ())
+    found = _matching(request, catalog, chosen, wanted, shape)
+    return _page(request, catalog, found, wanted, [], again)
+
+
+def _flown(catalog: Catalog) -> list[tuple[Event, list[Flight]]]:
+    """Events with their flights on the map, those without any left out."""
+    flights: dict[str, list[Flight]] = {}
+    for one in flights_on_map(catalog):
+        flights.setdefault(one.event_id, []).append(one)
+    return [(one, flights[one.event_id]) for one in catalog.flights.events() if one.event_id in flights]
+
+
+def _event(catalog: Catalog, event_id: str) -> tuple[Event, list[Flight]]:
+    found = next((pair for pair in _flown(catalog) if pair[0].event_id == event_id), None)
+    if found is None:
+        raise NotFound(
+            f"{event_id[:80]}: no event with a flight on the map has this id; see /stac/collections",
+            vi=f"{event_id[:80]}: không có sự kiện nào mang mã này mà có chuyến bay trên bản đồ; "
+            "xem /stac/collections",
+        )
+    return found
+
+
+def _split(names: str | None) -> list[str]:
+    """Names with commas between."""
+    return [one for one in (names or "").split(",") if one]
+
+
+def _named(every: Sequence[Offered], collections: Sequence[str], ids: Sequence[str]) -> list[Offered]:
+    """Those of these events and of these names, as far as any are named."""
     return [
-        one for one in every if one.state is not FlightState.WITHDRAWN and one.bounds_lonlat_deg is not None
+        one
+        for one in every
+        if (not collections or one.event.event_id in collections) and (not ids or one.name in ids)
     ]
 
 
-def _title(name: str, event: Event) -> str:
-    return f"{_DRILL}{name}" if event.is_drill else name
+def _matching(
+    request: Request,
+    catalog: Catalog,
+    every: Sequence[Offered],
+    wanted: Wanted,
+    shape: BaseGeometry | None = None,
+) -> list[tuple[Offered, bytes | None]]:
+    """Those that are wanted, each with its outline where that had to be looked at."""
+    timely = [one for one in every if within(one.flight.first_ns, one.flight.last_ns, wanted.period)]
+    if wanted.bounds is None and shape is None:
+        return [(one, None) for one in timely]
+    outlines = [outline(request, catalog, one) for one in timely]
+    touched = touching(outlines, wanted.area if shape is None else shape)
+    return [
+        pair for pair, is_inside in zip(zip(timely, outlines, strict=True), touched, strict=True) if is_inside
+    ]
 
 
-def _link(rel: str, href: str, media_type: str = _JSON, title: str = "") -> Json:
-    link = {"rel": rel, "href": href, "type": media_type}
-    return {**link, "title": title} if title else link
+def _page(
+    request: Request,
+    catalog: Catalog,
+    found: Sequence[tuple[Offered, bytes | None]],
+    wanted: Wanted,
+    links: Sequence[Json],
+    body: Json | None = None,
+) -> JSONResponse:
+    """Some of what was found as an item collection, with the link to what comes next: for a search by `body`
+    that body again."""
+    base, stop = base_of(request), wanted.offset + wanted.limit
+    page = found[wanted.offset : stop]
+    said = [link("root", f"{base}stac"), link("self", here(request), GEOJSON), *links]
+    if stop < len(found) and body is None:
+        said.append(link("next", here(request, offset=stop), GEOJSON, method="GET"))
+    elif stop < len(found) and body is not None:
+        said.append(link("next", here(request), GEOJSON, method="POST", body={**body, "offset": stop}))
+    features = [
+        item_of(catalog, one, outline_wkb or outline(request, catalog, one), base)
+        for one, outline_wkb in page
+    ]
+    answer = {
+        "type": "FeatureCollection",
+        "features": features,
+        "links": said,
+        "numberMatched": len(found),
+        "numberReturned": len(features),
+    }
+    return JSONResponse(answer, media_type=GEOJSON)
 
 
-def _up(base: str, parent: str) -> list[Json]:
-    return [_link("root", f"{base}stac"), _link("parent", parent)]
+def _shape(text: str, wanted: Wanted) -> BaseGeometry:
+    """A geometry of GeoJSON; 400 for anything else, and beside a bbox."""
+    if wanted.bounds is not None:
+        raise refused("give bbox or intersects, not both", "chỉ dùng một trong hai: bbox hoặc intersects")
+    try:
+        shape = shapely.from_geojson(text)
+    except shapely.errors.ShapelyError as error:
+        raise _no_shape() from error
+    if shape is None or shape.is_empty or not shape.is_valid:
+        raise _no_shape()
+    return shape
 
 
-def _around(boxes: Iterable[Sequence[float]]) -> list[float]:
-    west, south, east, north = zip(*boxes, strict=True)
-    return [min(west), min(south), max(east), max(north)]
-
-
-def _least(flights: Iterable[Flight]) -> float:
-    return min(one.gsd_m for one in flights)
+def _no_shape() -> Exception:
+    return refused(
+        "intersects: give a GeoJSON geometry that is not empty and does not cross itself",
+        "intersects: hãy cho một hình GeoJSON không rỗng và không tự cắt",
+    )

@@ -7,31 +7,26 @@ document for clients that read tiles by address. The grid is the well-known WebM
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from xml.sax.saxutils import escape, quoteattr
 
-import numpy as np
 from fastapi import APIRouter, Depends, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
-from flycam.frame.flight import Flight, FlightState
+from flycam.errors import NotFound
+from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
-from flycam.geometry.grid import (
-    HALF_WORLD_M,
-    TILE_SIZE_PX,
-    grid_pixel_m,
-    lonlat_to_mercator,
-    range_for_bounds,
-)
+from flycam.frame.tilecodec import ViewFormat
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.offered import bounds_of, events_by_id, shown_mosaic, shown_mosaics, titled
+from flycam.serve.quad import QUAD, Matrix, limits
+from flycam.serve.tile_answers import is_within_limits, tile_answer
+from flycam.serve.xml_words import escape, quoteattr
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
-_GRID = "WebMercatorQuad"
-_SUFFIXES = {"image/png": ".png", "image/webp": ".webp"}
-_OGC_PIXEL_M = 0.00028
-"""Size of a screen's pixel in the scale denominators of OGC 07-057r7, 6.1."""
+_FORMATS = {one.value: one for one in (ViewFormat.PNG, ViewFormat.WEBP)}
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <Capabilities xmlns="http://www.opengis.net/wmts/1.0" xmlns:ows="http://www.opengis.net/ows/1.1"
@@ -51,7 +46,7 @@ def wmts(request: Request, catalog: CatalogHere) -> Response:
         return _xml(capabilities(catalog, str(request.base_url)))
     if wanted != "gettile":
         return _refused("OperationNotSupported", "request", "ask for GetCapabilities or GetTile")
-    return _tile(asked)
+    return _tile(request, catalog, asked)
 
 
 @router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
@@ -62,19 +57,14 @@ def wmts_document(request: Request, catalog: CatalogHere) -> Response:
 
 def capabilities(catalog: Catalog, base: str) -> str:
     """The capabilities document; `base` is the server's own address, with a slash at its end."""
-    flights = {one.flight_id: one for one in catalog.flights.flights()}
-    drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
-    layers, deepest = [], 0
-    for mosaic in catalog.tiles.mosaics():
-        flight = flights[mosaic.flight_id]
-        if mosaic.published and flight.state is not FlightState.WITHDRAWN and flight.bounds_lonlat_deg:
-            layers.append(_layer(mosaic, flight, flight.event_id in drills, base))
-            deepest = max(deepest, mosaic.base_zoom)
+    events, shown = events_by_id(catalog), list(shown_mosaics(catalog))
+    layers = [_layer(mosaic, flight, events[flight.event_id], base) for mosaic, flight in shown]
+    deepest = max((mosaic.base_zoom for mosaic, _ in shown), default=0)
     grid = (
-        f"<TileMatrixSet><ows:Identifier>{_GRID}</ows:Identifier>"
+        f"<TileMatrixSet><ows:Identifier>{QUAD}</ows:Identifier>"
         "<ows:SupportedCRS>urn:ogc:def:crs:EPSG::3857</ows:SupportedCRS>"
         "<WellKnownScaleSet>urn:ogc:def:wkss:OGC:1.0:GoogleMapsCompatible</WellKnownScaleSet>"
-        f"{''.join(_matrix(z) for z in range(deepest + 1))}</TileMatrixSet>"
+        f"{''.join(_matrix(Matrix(z)) for z in range(deepest + 1))}</TileMatrixSet>"
     )
     contents = f"<Contents>{''.join(layers)}{grid}</Contents>"
     document = quoteattr(f"{base}wmts/1.0.0/WMTSCapabilities.xml")
@@ -92,15 +82,14 @@ def _operations(base: str) -> str:
     return f"<ows:OperationsMetadata>{both}</ows:OperationsMetadata>"
 
 
-def _layer(mosaic: MosaicInfo, flight: Flight, is_drill: bool, base: str) -> str:
-    bounds = flight.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)
-    west, south, east, north = bounds
-    title = f"{'DIỄN TẬP – ' if is_drill else ''}{flight.name} ({mosaic.layer.value})"
-    formats = "".join(f"<Format>{kind}</Format>" for kind in _SUFFIXES)
+def _layer(mosaic: MosaicInfo, flight: Flight, event: Event, base: str) -> str:
+    bounds = west, south, east, north = bounds_of(flight)
+    title = f"{titled(flight.name, event)} ({mosaic.layer.value})"
+    formats = "".join(f"<Format>{kind}</Format>" for kind in _FORMATS)
     templates = "".join(
         f'<ResourceURL format="{kind}" resourceType="tile" template='
         f"{quoteattr(f'{base}tiles/{mosaic.mosaic_id}/{{TileMatrix}}/{{TileCol}}/{{TileRow}}{suffix}')}/>"
-        for kind, suffix in _SUFFIXES.items()
+        for kind, suffix in (("image/png", ".png"), ("image/webp", ".webp"))
     )
     return (
         f"<Layer><ows:Title>{escape(title)}</ows:Title>"
@@ -109,57 +98,55 @@ def _layer(mosaic: MosaicInfo, flight: Flight, is_drill: bool, base: str) -> str
         f"<ows:UpperCorner>{east:.7f} {north:.7f}</ows:UpperCorner></ows:WGS84BoundingBox>"
         f"<ows:Identifier>{escape(mosaic.mosaic_id)}</ows:Identifier>"
         f'<Style isDefault="true"><ows:Identifier>default</ows:Identifier></Style>{formats}'
-        f"<TileMatrixSetLink><TileMatrixSet>{_GRID}</TileMatrixSet><TileMatrixSetLimits>"
+        f"<TileMatrixSetLink><TileMatrixSet>{QUAD}</TileMatrixSet><TileMatrixSetLimits>"
         f"{''.join(_limits(mosaic, bounds))}</TileMatrixSetLimits></TileMatrixSetLink>{templates}</Layer>"
     )
 
 
 def _limits(mosaic: MosaicInfo, bounds: tuple[float, float, float, float]) -> Iterator[str]:
-    west, south, east, north = bounds
-    (x0, y0), (x1, y1) = _corners(west, south, east, north)
-    for z in range(mosaic.min_zoom, mosaic.base_zoom + 1):
-        tiles = range_for_bounds(z, (x0, y0, x1, y1))
+    for tiles in limits(mosaic, bounds):
         yield (
-            f"<TileMatrixLimits><TileMatrix>{z}</TileMatrix><MinTileRow>{tiles.y_start}</MinTileRow>"
+            f"<TileMatrixLimits><TileMatrix>{tiles.z}</TileMatrix><MinTileRow>{tiles.y_start}</MinTileRow>"
             f"<MaxTileRow>{tiles.y_stop - 1}</MaxTileRow><MinTileCol>{tiles.x_start}</MinTileCol>"
             f"<MaxTileCol>{tiles.x_stop - 1}</MaxTileCol></TileMatrixLimits>"
         )
 
 
-def _corners(
-    west: float, south: float, east: float, north: float
-) -> tuple[tuple[float, float], tuple[float, float]]:
-    """South-west and north-east corner, EPSG:3857 metres, of a box in degrees."""
-    (x0, y0), (x1, y1) = lonlat_to_mercator(np.array([[west, south], [east, north]])).tolist()
-    return (x0, y0), (x1, y1)
-
-
-def _matrix(z: int) -> str:
+def _matrix(matrix: Matrix) -> str:
     return (
-        f"<TileMatrix><ows:Identifier>{z}</ows:Identifier>"
-        f"<ScaleDenominator>{grid_pixel_m(z) / _OGC_PIXEL_M!r}</ScaleDenominator>"
+        f"<TileMatrix><ows:Identifier>{matrix.zoom}</ows:Identifier>"
+        f"<ScaleDenominator>{matrix.scale_denominator!r}</ScaleDenominator>"
         f"<TopLeftCorner>{-HALF_WORLD_M!r} {HALF_WORLD_M!r}</TopLeftCorner>"
         f"<TileWidth>{TILE_SIZE_PX}</TileWidth><TileHeight>{TILE_SIZE_PX}</TileHeight>"
-        f"<MatrixWidth>{1 << z}</MatrixWidth><MatrixHeight>{1 << z}</MatrixHeight></TileMatrix>"
+        f"<MatrixWidth>{matrix.tiles}</MatrixWidth><MatrixHeight>{matrix.tiles}</MatrixHeight></TileMatrix>"
     )
 
 
-def _tile(asked: Mapping[str, str]) -> Response:
-    """Sends the client on to the tile's own address, which knows its ETag and its age."""
+def _tile(request: Request, catalog: Catalog, asked: Mapping[str, str]) -> Response:
+    """GetTile: the tile itself, or an exception that says which parameter is wrong."""
     names = ("layer", "tilematrix", "tilecol", "tilerow")
     missing = next((name for name in names if not asked.get(name)), None)
     if missing:
         return _refused("MissingParameterValue", missing, f"{missing} is missing")
-    if asked.get("tilematrixset", _GRID) != _GRID:
-        return _refused("InvalidParameterValue", "tilematrixset", f"the only one is {_GRID}")
+    if asked.get("tilematrixset", QUAD) != QUAD:
+        return _refused("InvalidParameterValue", "tilematrixset", f"the only one is {QUAD}")
     numbers = [asked[name] for name in names[1:]]
-    if not all(one.isascii() and one.isdecimal() for one in numbers) or not _is_plain(asked["layer"]):
+    if not all(one.isascii() and one.isdecimal() and len(one) < 10 for one in numbers):
         return _refused("InvalidParameterValue", "tilematrix", "see the capabilities for what there is")
-    suffix = _SUFFIXES.get(asked.get("format", "image/png"))
-    if suffix is None:
-        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_SUFFIXES)}")
-    path = f"/tiles/{asked['layer']}/{'/'.join(numbers)}{suffix}"
-    return Response(status_code=307, headers={"Location": path, "Cache-Control": "no-store"})
+    wanted = _FORMATS.get(asked.get("format", "image/png"))
+    if wanted is None:
+        return _refused("InvalidParameterValue", "format", f"ask for {' or '.join(_FORMATS)}")
+    if not _is_plain(asked["layer"]):
+        return _refused("InvalidParameterValue", "layer", "see the capabilities for what there is")
+    try:
+        mosaic, flight = shown_mosaic(catalog, asked["layer"])
+    except NotFound as error:
+        return _refused("InvalidParameterValue", "layer", str(error))
+    z, x, y = map(int, numbers)
+    tile_id = TileId(z=z, x=x, y=y)
+    if not is_within_limits(mosaic, flight, tile_id):
+        return _refused("TileOutOfRange", "tilerow", "see the TileMatrixSetLimits of the layer")
+    return tile_answer(request, mosaic, tile_id, wanted)
 
 
 def _is_plain(name: str) -> bool:

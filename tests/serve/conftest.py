@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from flycam.serve.services import Services
+from tests.serve.offering import VIEWER, Offering, make_offering
 from tests.serve.running import running
 from tests.serve.world import World, make_world
 
@@ -28,4 +29,25 @@ def address(world: World) -> Iterator[str]:
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=address, timeout=20) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def offering(tmp_path_factory: pytest.TempPathFactory) -> Offering:
+    """A house with accounts and one of everything that is offered to other programs; nobody changes it."""
+    return make_offering(tmp_path_factory.mktemp("offering"))
+
+
+@pytest.fixture(scope="session")
+def offered_at(offering: Offering) -> Iterator[str]:
+    """A server on it, which one site may read from."""
+    origins = frozenset({"https://gis.example.vn"})
+    with running(Services(workspace=offering.workspace, origins=origins)) as url:
+        yield url
+
+
+@pytest.fixture
+def reader(offered_at: str) -> Iterator[httpx.Client]:
+    """A viewer's program."""
+    with httpx.Client(base_url=offered_at, timeout=20, headers={"Authorization": f"Bearer {VIEWER}"}) as one:
         yield one

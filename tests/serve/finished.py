@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,10 @@ from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import content_hash, encode
 from flycam.geodata.crs import mercator_to_work
-from flycam.geometry.grid import tile_bounds
+from flycam.geometry.grid import TileId, tile_bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.finishing import quality_of_error
+from flycam.mosaic.pyramid import parent_of
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -54,26 +56,8 @@ def finish_by_hand(
     heads = catalog.tiles.heads(live.mosaic_id, 0, z=live.base_zoom)
     west = min(head.tile_id.x for head in heads)
     heads = [head for head in heads if columns is None or head.tile_id.x < west + columns]
-    records = []
-    for head in heads:
-        tile = finished_tile(read_tile(workspace.store, head), darker)
-        digest = content_hash(tile)
-        key = keys.tile(live.mosaic_id, number, tile.tile_id, digest)
-        workspace.store.put(key, encode(tile))
-        records.append(
-            TileRecord(
-                seq=0,
-                origin="test",
-                mosaic_id=live.mosaic_id,
-                revision=number,
-                epoch=tile.epoch,
-                tile_id=tile.tile_id,
-                key=key,
-                content_hash=digest,
-                written_ns=now,
-            )
-        )
-    catalog.tiles.append(records, {})
+    tiles = [finished_tile(read_tile(workspace.store, head), darker) for head in heads]
+    write_tiles(workspace, live.mosaic_id, number, tiles)
     if publish:
         record = catalog.revisions.get(live.mosaic_id, number)
         support = western_half(np.array([tile_bounds(head.tile_id) for head in heads]))
@@ -82,6 +66,40 @@ def finish_by_hand(
         stats = {"reprojection_px": 0.41, "shift_sigma_m": [0.8, 0.8, 1.2], "tie_points": 4321}
         catalog.revisions.publish(replace(record, stats=stats, support_key=key))
     return number
+
+
+def write_tiles(workspace: Workspace, mosaic_id: str, number: int, tiles: Iterable[MosaicTile]) -> None:
+    """Write tiles of a revision: objects, then their log lines."""
+    records = []
+    for tile in tiles:
+        digest = content_hash(tile)
+        key = keys.tile(mosaic_id, number, tile.tile_id, digest)
+        workspace.store.put(key, encode(tile))
+        records.append(
+            TileRecord(
+                seq=0,
+                origin="test",
+                mosaic_id=mosaic_id,
+                revision=number,
+                epoch=tile.epoch,
+                tile_id=tile.tile_id,
+                key=key,
+                content_hash=digest,
+                written_ns=workspace.clock_ns(),
+            )
+        )
+    workspace.catalog.tiles.append(records, {})
+
+
+def add_parents(workspace: Workspace, mosaic_id: str, number: int) -> None:
+    """Write the parents of a revision's base tiles, up to its coarsest zoom."""
+    tiles = workspace.catalog.tiles
+    info = tiles.mosaic(mosaic_id, number)
+    for zoom in range(info.base_zoom, info.min_zoom, -1):
+        children: dict[TileId, list[MosaicTile]] = {}
+        for head in tiles.heads(mosaic_id, number, z=zoom):
+            children.setdefault(head.tile_id.parent(), []).append(read_tile(workspace.store, head))
+        write_tiles(workspace, mosaic_id, number, [parent_of(one, all_) for one, all_ in children.items()])
 
 
 def western_half(bounds: np.ndarray) -> TerrainGrid:

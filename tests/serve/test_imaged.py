@@ -85,7 +85,7 @@ def test_a_finished_revision_is_outlined_where_its_pixels_lie(tmp_path: Path) ->
     number = finish_by_hand(world.workspace, world.after, columns=4)
     with running(Services(workspace=world.workspace)) as url:
         features = httpx.get(f"{url}/api/outlines", params={"event": REAL}).json()["features"]
-        item = httpx.get(f"{url}/stac/{REAL}/{world.after}").json()
+        item = httpx.get(f"{url}/stac/collections/{REAL}/items/{world.after}-colour-r{number}").json()
     drawn = {
         one["properties"]["revision"]: (one["properties"]["on_show"], shapely.geometry.shape(one["geometry"]))
         for one in features

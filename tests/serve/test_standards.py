@@ -86,19 +86,27 @@ def test_key_value_requests_lead_to_the_tile_or_say_what_is_wrong(client: httpx.
         "TileCol": str(tile.x),
         "Format": "image/png",
     }
-    answer = client.get("/wmts", params=asked, follow_redirects=True)
+    answer = client.get("/wmts", params=asked)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.content == client.get(f"/tiles/{world.after}-colour/{tile}.png").content
+    known = client.get("/wmts", params=asked, headers={"If-None-Match": answer.headers["etag"]})
+    assert (known.status_code, known.content) == (304, b"")
     for change, code, status in (
         ({"REQUEST": "GetFeatureInfo"}, "OperationNotSupported", 501),
         ({"Service": "WMS"}, "InvalidParameterValue", 400),
         ({"TileRow": ""}, "MissingParameterValue", 400),
         ({"TileRow": "-1"}, "InvalidParameterValue", 400),
         ({"LAYER": "../api"}, "InvalidParameterValue", 400),
+        ({"LAYER": "<b>\x01"}, "InvalidParameterValue", 400),
+        ({"TileRow": "0"}, "TileOutOfRange", 400),
+        ({"TileMatrix": "27"}, "TileOutOfRange", 400),
+        ({"TileCol": "9" * 30}, "InvalidParameterValue", 400),
         ({"Format": "image/gif"}, "InvalidParameterValue", 400),
         ({"tilematrixset": "CRS84"}, "InvalidParameterValue", 400),
     ):
         refused = client.get("/wmts", params={**asked, **change})
         assert (refused.status_code, code in refused.text) == (status, True), change
+        ET.fromstring(refused.content)
 
 
 def test_stac_leads_from_events_to_flights_and_their_mosaics(client: httpx.Client, world: World) -> None:
@@ -111,11 +119,13 @@ def test_stac_leads_from_events_to_flights_and_their_mosaics(client: httpx.Clien
         collection = client.get(link["href"]).json()
         assert collection["type"] == "Collection" and collection["license"]
         (west, south, east, north) = collection["extent"]["spatial"]["bbox"][0]
-        for one in (one for one in collection["links"] if one["rel"] == "item"):
-            answer = client.get(one["href"])
+        listed = next(one["href"] for one in collection["links"] if one["rel"] == "items")
+        for one in client.get(listed).json()["features"]:
+            answer = client.get(next(link["href"] for link in one["links"] if link["rel"] == "self"))
             assert answer.headers["content-type"] == "application/geo+json"
             item = answer.json()
-            found.add(item["id"])
+            assert item == one
+            found.add(item["properties"]["flycam:flight_id"])
             assert item["collection"] == collection["id"]
             assert item["properties"]["datetime"] is None
             assert item["properties"]["start_datetime"] < item["properties"]["end_datetime"]
@@ -123,7 +133,7 @@ def test_stac_leads_from_events_to_flights_and_their_mosaics(client: httpx.Clien
             assert west - 0.01 < item["bbox"][0] < item["bbox"][2] < east + 0.01
             assert south - 0.01 < item["bbox"][1] < item["bbox"][3] < north + 0.01
             assert ("DIỄN TẬP" in item["properties"]["title"]) == item["properties"]["flycam:is_drill"]
-            assert client.get(item["assets"]["colour"]["href"]).json()["tilejson"] == "3.0.0"
+            assert client.get(item["assets"]["tilejson"]["href"]).json()["tilejson"] == "3.0.0"
     assert found == {world.before, world.after, world.drill}
-    assert client.get("/stac/nothing").status_code == 404
-    assert client.get(f"/stac/{REAL}/{world.drill}").status_code == 404
+    assert client.get("/stac/collections/nothing").status_code == 404
+    assert client.get(f"/stac/collections/{REAL}/items/{world.drill}-colour-r0").status_code == 404

@@ -84,6 +84,16 @@ class BoardSuite:
         found, matched = catalog.layers.features("layer-1", None, 1)
         assert ([one.number for one in found], matched) == ([2], 4)
 
+    def test_pages_of_a_layer_hold_each_thing_once_and_one_is_found_by_number(self, catalog: Catalog) -> None:
+        catalog.layers.put(LAYER, THINGS)
+        pages = [catalog.layers.features("layer-1", None, 3, offset) for offset in (0, 3, 6)]
+        assert [len(found) for found, _ in pages] == [3, 1, 0]
+        assert {one.number for found, _ in pages for one in found} == {0, 1, 2, 3}
+        assert {matched for _, matched in pages} == {4}
+        assert catalog.layers.feature("layer-1", 2) == THINGS[2]
+        with pytest.raises(NotFound, match="no such feature"):
+            catalog.layers.feature("layer-1", 4)
+
     def test_only_what_touches_the_rectangle_is_found(self, catalog: Catalog) -> None:
         catalog.layers.put(LAYER, THINGS)
         found, matched = catalog.layers.features("layer-1", (104.05, 20.0, 104.15, 22.0), 10)

@@ -1,0 +1,301 @@
+"""What is offered as features: flights, communes, marks, and every specialist layer, each page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import accumulate
+from typing import Protocol
+
+import shapely
+from fastapi import Request
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord, MarkLine
+from flycam.errors import NotFound
+from flycam.frame.flight import Event, Flight, is_plane
+from flycam.frame.mark import MarkStatus
+from flycam.frame.moment import VIETNAM, iso, ns_of
+from flycam.pipeline.mark_words import mark_feature
+from flycam.serve.asked_for import Wanted, touching, within
+from flycam.serve.communes import commune_properties
+from flycam.serve.imaged import outline_on_show
+from flycam.serve.offered import bounds_of, events_by_id, flights_on_map, titled
+from flycam.serve.specialist import thing_properties
+from flycam.serve.wording import Json
+
+MOST_OUTLINE_BYTES = 32 << 20
+"""Of one page, which then ends earlier: two million corners."""
+
+Ends = tuple[int | None, int | None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thing:
+    """One feature: its name within its collection, its shape (WKB, lon/lat), what is told of it, and from
+    when to when it was so (UTC ns; None: open or not known)."""
+
+    name: str
+    wkb: bytes
+    properties: Json = field(default_factory=dict)
+    first_ns: int | None = None
+    last_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Things of a page; how many there are in all (None: nobody counted); where the next page begins."""
+
+    things: Sequence[Thing]
+    matched: int | None
+    next_offset: int | None
+
+
+class Source(Protocol):
+    """One collection of features."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+
+    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+        """The rectangle around all, and the time they span; None where nothing is known."""
+
+    def page(self, wanted: Wanted) -> Page:
+        """The things that are wanted."""
+
+    def one(self, name: str) -> Thing:
+        """The thing of this name. Raises NotFound."""
+
+
+class FlightSource:
+    """Flights on the map, newest first, each with the ground that its pictures show."""
+
+    name = "flights"
+    title = "Chuyến bay / Flights"
+    description = "The ground that each flight's pictures show, its times and its ground sample distance."
+
+    def __init__(self, request: Request, catalog: Catalog) -> None:
+        self._request, self._catalog = request, catalog
+
+    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+        flights = flights_on_map(self._catalog)
+        return _around([bounds_of(one) for one in flights]), _span(
+            [(one.first_ns, one.last_ns) for one in flights]
+        )
+
+    def page(self, wanted: Wanted) -> Page:
+        flights = [
+            one
+            for one in flights_on_map(self._catalog)
+            if within(one.first_ns, one.last_ns, wanted.period) and _near(bounds_of(one), wanted.box)
+        ]
+        events = events_by_id(self._catalog)
+        if wanted.bounds is not None:  # whether it touches only its outline can tell
+            return _chosen([self._thing(one, events) for one in flights], wanted)
+        page = flights[wanted.offset : wanted.offset + wanted.limit]
+        return _cut([self._thing(one, events) for one in page], wanted, len(flights))
+
+    def one(self, name: str) -> Thing:
+        flight = next((one for one in flights_on_map(self._catalog) if one.flight_id == name), None)
+        if flight is None:
+            raise _nothing(name, self.name)
+        return self._thing(flight, events_by_id(self._catalog))
+
+    def _thing(self, flight: Flight, events: dict[str, Event]) -> Thing:
+        event = events[flight.event_id]
+        outline = outline_on_show(self._request, self._catalog, flight)
+        return Thing(
+            name=flight.flight_id,
+            wkb=outline or shapely.to_wkb(shapely.box(*bounds_of(flight))),
+            properties={
+                "name": titled(flight.name, event),
+                "event_id": event.event_id,
+                "event": titled(event.name, event),
+                "is_drill": event.is_drill,
+                "state": flight.state.value,
+                "first": iso(flight.first_ns),
+                "last": iso(flight.last_ns),
+                "gsd_m": flight.gsd_m,
+                "operator": flight.operator,
+                "ground": "plane" if is_plane(flight.vertical_datum) else "dem",
+            },
+            first_ns=flight.first_ns,
+            last_ns=flight.last_ns,
+        )
+
+
+class CommuneSource:
+    """Communes as their boundaries are in force, by code."""
+
+    name = "communes"
+    title = "Xã, phường / Communes"
+    description = "Boundaries of communes and wards in force; the time of each is that since which it holds."
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._boundaries = catalog.boundaries
+
+    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+        return self._boundaries.extent(), None
+
+    def page(self, wanted: Wanted) -> Page:
+        if wanted.bounds is None and wanted.period is None:  # the outlines of the other pages stay unread
+            codes = list(self._boundaries.names())
+            page = codes[wanted.offset : wanted.offset + wanted.limit]
+            return _cut([_commune(self._boundaries.commune(one)) for one in page], wanted, len(codes))
+        return _chosen([_commune(one) for one in self._boundaries.communes(bounds=wanted.box)], wanted)
+
+    def one(self, name: str) -> Thing:
+        commune = self._boundaries.commune(name)
+        if commune.valid_to is not None:
+            raise _nothing(name, self.name)
+        return _commune(commune)
+
+
+class MarkSource:
+    """Field marks and search sectors as they stand, the newest first."""
+
+    name = "marks"
+    title = "Dấu thực địa, khu tìm kiếm / Field marks"
+    description = "Field marks and search sectors as they stand; those taken off the map are not among them."
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+        marks = self._catalog.marks.current()
+        return _around([one.bounds_lonlat_deg for one in marks]), _span(
+            [(one.at_ns, one.at_ns) for one in marks]
+        )
+
+    def page(self, wanted: Wanted) -> Page:
+        events = events_by_id(self._catalog)
+        marks = self._catalog.marks.current(bounds=wanted.box)
+        return _chosen([_mark(one, events) for one in marks], wanted)
+
+    def one(self, name: str) -> Thing:
+        line = self._catalog.marks.history(name)[-1]
+        if line.status is MarkStatus.REMOVED:
+            raise _nothing(name, self.name)
+        return _mark(line, events_by_id(self._catalog))
+
+
+class LayerSource:
+    """The things of one specialist layer, those in trouble first."""
+
+    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int) -> None:
+        self._layers, self._layer, self._now_ns = catalog.layers, layer, now_ns
+        self.name = layer.layer_id
+        self.title = layer.name
+        of = f" of {layer.owner}" if layer.owner else ""
+        self.description = f"Specialist layer{of}: {layer.kind.value}."
+
+    def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
+        valid_ns = self._layer.valid_ns
+        return self._layer.bounds_lonlat_deg, None if valid_ns is None else (None, valid_ns)
+
+    def page(self, wanted: Wanted) -> Page:
+        """A page may hold fewer than its limit, even none, and have a next one: only boxes are compared where
+        the things lie."""
+        found, matched = self._layers.features(self._layer.layer_id, wanted.box, wanted.limit, wanted.offset)
+        page = _cut([self._thing(one) for one in found], wanted, matched)
+        chosen = _filtered(page.things, wanted)
+        is_whole = wanted.bounds is None and wanted.period is None
+        return Page(things=chosen, matched=matched if is_whole else None, next_offset=page.next_offset)
+
+    def one(self, name: str) -> Thing:
+        if not (name.isascii() and name.isdecimal() and len(name) < 10):
+            raise _nothing(name, self.name)
+        return self._thing(self._layers.feature(self._layer.layer_id, int(name)))
+
+    def _thing(self, one: LayerFeatureRecord) -> Thing:
+        told = thing_properties(self._layer, one, self._now_ns)
+        return Thing(
+            name=str(one.number), wkb=one.wkb, properties=told, first_ns=one.valid_ns, last_ns=one.valid_ns
+        )
+
+
+def sources(request: Request, catalog: Catalog, now_ns: int) -> list[Source]:
+    """Every collection of features that there is."""
+    fixed: list[Source] = [FlightSource(request, catalog), CommuneSource(catalog), MarkSource(catalog)]
+    return [*fixed, *(LayerSource(catalog, one, now_ns) for one in catalog.layers.all())]
+
+
+def _commune(commune: CommuneRecord) -> Thing:
+    return Thing(
+        name=commune.code,
+        wkb=commune.wkb,
+        properties=commune_properties(commune),
+        first_ns=_midnight_ns(commune.valid_from),
+        last_ns=_midnight_ns(commune.valid_to) - 1 if commune.valid_to else None,
+    )
+
+
+def _midnight_ns(day: date) -> int:
+    return ns_of(datetime(day.year, day.month, day.day, tzinfo=VIETNAM))
+
+
+def _mark(line: MarkLine, events: dict[str, Event]) -> Thing:
+    event = events.get(line.event_id)
+    drill = {"is_drill": event.is_drill, "event": titled(event.name, event)} if event else {}
+    return Thing(
+        name=line.mark_id,
+        wkb=line.wkb,
+        properties={**mark_feature(line, None)["properties"], **drill},
+        first_ns=line.at_ns,
+        last_ns=line.at_ns,
+    )
+
+
+def _chosen(things: Sequence[Thing], wanted: Wanted) -> Page:
+    """The page of things that are all at hand."""
+    found = _filtered(things, wanted)
+    return _cut(found[wanted.offset : wanted.offset + wanted.limit], wanted, len(found))
+
+
+def _filtered(things: Sequence[Thing], wanted: Wanted) -> list[Thing]:
+    timely = [one for one in things if within(one.first_ns, one.last_ns, wanted.period)]
+    touched = touching([one.wkb for one in timely], wanted.area)
+    return [one for one, is_inside in zip(timely, touched, strict=True) if is_inside]
+
+
+def _cut(things: Sequence[Thing], wanted: Wanted, matched: int) -> Page:
+    """A page of things from `wanted.offset` on, ended early where their outlines grow too large."""
+    sizes = accumulate(len(one.wkb) for one in things)
+    kept = [one for one, size in zip(things, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
+    kept = kept or list(things[:1])
+    reached = wanted.offset + len(kept)
+    return Page(things=kept, matched=matched, next_offset=reached if kept and reached < matched else None)
+
+
+def _near(box: BoundsLonLat, bounds: BoundsLonLat | None) -> bool:
+    """Whether a flight may touch the rectangle: what its box does not, it does not."""
+    if bounds is None:
+        return True
+    west, south, east, north = bounds
+    return box[0] <= east and box[2] >= west and box[1] <= north and box[3] >= south
+
+
+def _around(boxes: Sequence[BoundsLonLat]) -> BoundsLonLat | None:
+    if not boxes:
+        return None
+    west, south, east, north = zip(*boxes, strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
+def _span(times: Sequence[tuple[int, int]]) -> Ends | None:
+    if not times:
+        return None
+    first, last = zip(*times, strict=True)
+    return min(first), max(last)
+
+
+def _nothing(name: str, source: str) -> NotFound:
+    return NotFound(
+        f"{name[:80]}: {source} has no such feature; see /ogc/collections/{source}/items",
+        vi=f"{name[:80]}: {source} không có đối tượng này; xem /ogc/collections/{source}/items",
+    )
