@@ -18,15 +18,14 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.placement_rows import in_force, placement_id
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Placement
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
-from flycam.mosaic.epochs import Amendments, Replaced
+from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.mending import damaged_tiles, mend_parents
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
@@ -58,29 +57,7 @@ def live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
 
 def amendments_of(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
     """What must not be in a mosaic: frames withdrawn from its flight, and placements that were replaced."""
-    frames = workspace.catalog.frames
-    placements: dict[str, list[Placement]] = {}
-    for placement in workspace.catalog.placements.of_flight(mosaic.flight_id):
-        placements.setdefault(placement.frame_id, []).append(placement)
-    withdrawn: dict[str, TileRange | None] = {w.frame_id: None for w in frames.withdrawals(mosaic.flight_id)}
-    replaced: dict[str, Replaced] = {}
-    status = None if placements else FrameStatus.WITHDRAWN
-    for record in frames.of_flight(mosaic.flight_id, status):
-        if record.status is FrameStatus.WITHDRAWN:
-            withdrawn[record.frame_id] = record.tiles if record.header.layer == mosaic.layer else None
-        laid = placements.get(record.frame_id, [])
-        if any(one.layer == mosaic.layer for one in laid):
-            replaced[record.frame_id] = _replaced(laid, mosaic.layer)
-    return Amendments(withdrawn=withdrawn, replaced=replaced)
-
-
-def _replaced(placements: list[Placement], layer: Layer) -> Replaced:
-    """What stands and what is gone of a frame in one layer's mosaic; moved to another it is gone."""
-    best = in_force(placements)
-    is_laid = best.layer == layer and best.exterior is not None
-    stands = (best.version, best.dem_id) if is_laid and best.dem_id is not None else None
-    gone = {placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best}
-    return Replaced(stands=stands, gone=gone)
+    return recorded_amendments(workspace.catalog, mosaic)
 
 
 def refold_mosaic(

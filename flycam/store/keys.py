@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from flycam.geometry.grid import TileId
@@ -70,6 +71,44 @@ def product(mosaic_id: str, revision: int, name: str, content_hash: str) -> str:
 def product_prefix(mosaic_id: str, revision: int) -> str:
     """All derived files of a mosaic revision."""
     return f"products/{mosaic_id}/r{revision}/"
+
+
+def given_tile(origin: str, seq: int, mosaic_id: str, revision: int, tile_id: TileId, digest: str) -> str:
+    """A tile's state as box `origin` gave it, by its log's `seq` (`docs/decisions/0021-sync.md`)."""
+    return f"{given_tile_prefix(mosaic_id, revision, tile_id)}{box_id(origin)}-{seq:020d}-{digest}.tile"
+
+
+def given_tile_prefix(mosaic_id: str, revision: int, tile_id: TileId) -> str:
+    """States of one tile that other boxes gave."""
+    return f"sync/tiles/{mosaic_id}/r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}/"
+
+
+def giver_of_tile(key: str) -> tuple[str, int, str]:
+    """(`box_id`, seq, content hash) of a state that another box gave, from its key."""
+    box, seq, digest = key.rpartition("/")[2].removesuffix(".tile").split("-")
+    return box, int(seq), digest
+
+
+def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
+    """That a box's log of a mosaic was taken in up to `seq`, where its digest is `history`."""
+    return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
+
+
+def taken_prefix(origin: str) -> str:
+    """All that was taken in of a box."""
+    return f"sync/taken/{box_id(origin)}/"
+
+
+def cursor_of_taken(key: str) -> tuple[str, int, str]:
+    """(mosaic_id, seq, digest of the log up to it) from a key of `taken`."""
+    _, mosaic_id, last = key.rsplit("/", 2)
+    seq, _, history = last.partition("-")
+    return mosaic_id, int(seq), history
+
+
+def box_id(origin: str) -> str:
+    """A box's name as a part of keys, 16 hex digits: names may hold what no key can."""
+    return hashlib.sha256(origin.encode()).hexdigest()[:16]
 
 
 def probe(name: str) -> str:

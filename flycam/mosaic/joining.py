@@ -1,0 +1,128 @@
+"""States of tiles that other boxes made, joined with what is here: the receiving side of the merge rule.
+
+A state made under other amendments is cut to what those known by now leave of it. What is left is right:
+where the greatest key of a set belongs to a frame that stays, it is the greatest without the frames that go
+too. So the head is the maximum of cut states, whichever came first (docs/decisions/0021-sync.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import NO_DATA_QUALITY, NO_SOURCE, MosaicTile
+from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.group import Change, GroupWriter
+from flycam.mosaic.heads import with_ancestors
+from flycam.mosaic.merge import TileCanvas, sorted_sources
+from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.store.base import ObjectStore
+
+_JOINED_AT_ONCE = 64  # tiles in one group: 30 MB of canvases, and ancestors are shared
+
+StatesOf = Callable[[TileId, bool], Sequence[MosaicTile]]
+"""States to be joined into a base tile: (tile, whether its head is of another epoch, or there is none)."""
+
+
+def left_of(tile: MosaicTile, amendments: Amendments) -> MosaicTile:
+    """What these amendments leave of a base tile's state, in the epoch that they give it.
+
+    A state of that very epoch was made under them and is returned as it is. Of another epoch, pixels of
+    frames that are withdrawn, or were laid again (which placement won is not known), become no data.
+    """
+    epoch = amendments.epoch(tile.tile_id)
+    if tile.epoch == epoch:
+        return tile
+    gone = [
+        number
+        for number, frame_id in enumerate(tile.frames, start=1)
+        if frame_id in amendments.withdrawn or frame_id in amendments.replaced
+    ]
+    if not gone:
+        return replace(tile, epoch=epoch)
+    emptied = np.isin(tile.source, np.array(gone, dtype=np.uint16))
+    rgb, quality, source = tile.rgb.copy(), tile.quality.copy(), tile.source.copy()
+    rgb[emptied] = 0
+    quality[emptied] = NO_DATA_QUALITY
+    source[emptied] = NO_SOURCE
+    source, frames = sorted_sources(source, tile.frames)
+    return MosaicTile(
+        tile_id=tile.tile_id, rgb=rgb, quality=quality, source=source, frames=frames, epoch=epoch
+    )
+
+
+def joined(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile | None:
+    """The maximum of what is left of these states of one base tile; None if nothing is.
+
+    Raises StoreConflict if one is of another address.
+    """
+    canvas = TileCanvas(tile_id, amendments.epoch(tile_id))
+    for state in states:
+        canvas.lay_tile(left_of(state, amendments))
+    return None if canvas.is_empty else canvas.freeze()
+
+
+def join_tiles(
+    store: ObjectStore,
+    tile_log: TileLog,
+    mosaic: MosaicInfo,
+    tile_ids: Iterable[TileId],
+    states_of: StatesOf,
+    *,
+    amendments: Amendments,
+    origin: str,
+    clock_ns: Callable[[], int],
+    workers: int = 2,
+) -> int:
+    """Join states into the heads of these base tiles of the live revision; the log lines appended.
+
+    Written in groups with all ancestors, each group all or nothing; joining again changes nothing. Raises
+    TileCorrupt, StoreConflict (others keep changing the same tiles), and what store and catalogue raise.
+    """
+    lines = 0
+    waiting = iter(sorted(set(tile_ids)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="join") as pool:
+        groups = GroupWriter(
+            store,
+            tile_log,
+            mosaic,
+            pool,
+            origin=origin,
+            clock_ns=clock_ns,
+            damaged=(),
+            before_append=lambda: None,
+        )
+        while some := list(islice(waiting, _JOINED_AT_ONCE)):
+            lines += len(_join(store, groups, mosaic, some, states_of, amendments))
+    return lines
+
+
+def _join(
+    store: ObjectStore,
+    groups: GroupWriter,
+    mosaic: MosaicInfo,
+    tile_ids: Sequence[TileId],
+    states_of: StatesOf,
+    amendments: Amendments,
+) -> list[Change]:
+    def group() -> list[Change]:
+        tiles: list[MosaicTile] = []
+        made_from: list[str | None] = []
+        for tile_id in tile_ids:
+            head = groups.heads.of(tile_id)
+            is_stale = head is None or head.epoch != amendments.epoch(tile_id)
+            here = [] if head is None else [read_tile(store, head)]
+            tile = joined(tile_id, [*here, *states_of(tile_id, is_stale)], amendments)
+            if tile is None and head is None:
+                continue  # a tile that never was, on which nothing falls
+            tiles.append(tile or TileCanvas(tile_id, amendments.epoch(tile_id)).freeze())
+            made_from.append(None if head is None else head.content_hash)
+        return groups.with_parents(tiles, made_from)
+
+    return groups.committed(group, lambda: groups.heads.forget(with_ancestors(tile_ids, mosaic.min_zoom)))
