@@ -94,9 +94,14 @@ def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
     return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
 
 
-def taken_prefix(origin: str) -> str:
-    """All that was taken in of a box."""
-    return f"sync/taken/{box_id(origin)}/"
+def taken_prefix(origin: str | None = None) -> str:
+    """All that was taken in of a box; of all boxes."""
+    return "sync/taken/" if origin is None else f"sync/taken/{box_id(origin)}/"
+
+
+def box_of_taken(key: str) -> str:
+    """The `box_id` in a key of `taken`."""
+    return key.split("/")[2]
 
 
 def cursor_of_taken(key: str) -> tuple[str, int, str]:
