@@ -57,15 +57,15 @@ def left_of(tile: MosaicTile, amendments: Amendments) -> MosaicTile:
     )
 
 
-def joined(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile | None:
-    """The maximum of what is left of these states of one base tile; None if nothing is.
+def joined(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile:
+    """The maximum of what is left of these states of one base tile; empty if nothing is.
 
     Raises StoreConflict if one is of another address.
     """
     canvas = TileCanvas(tile_id, amendments.epoch(tile_id))
     for state in states:
         canvas.lay_tile(left_of(state, amendments))
-    return None if canvas.is_empty else canvas.freeze()
+    return canvas.freeze()
 
 
 def join_tiles(
@@ -117,11 +117,12 @@ def _join(
         for tile_id in tile_ids:
             head = groups.heads.of(tile_id)
             is_stale = head is None or head.epoch != amendments.epoch(tile_id)
-            here = [] if head is None else [read_tile(store, head)]
-            tile = joined(tile_id, [*here, *states_of(tile_id, is_stale)], amendments)
-            if tile is None and head is None:
-                continue  # a tile that never was, on which nothing falls
-            tiles.append(tile or TileCanvas(tile_id, amendments.epoch(tile_id)).freeze())
+            states = [] if head is None else [read_tile(store, head)]
+            states += states_of(tile_id, is_stale)
+            if not states:
+                continue
+            # a state that came to hold nothing is written too: it is what the others' logs end with
+            tiles.append(joined(tile_id, states, amendments))
             made_from.append(None if head is None else head.content_hash)
         return groups.with_parents(tiles, made_from)
 

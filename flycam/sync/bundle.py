@@ -184,8 +184,8 @@ def _stream(said: bytes, offered: Offer) -> Iterator[bytes]:
             yield data
         if (size, digest.hexdigest()) != (item.size_bytes, item.sha256):
             raise TileCorrupt(
-                f"{item.name or item.sha256}: its bytes in the store do not match their hash; ingest the flight"
-                " again to repair it",
+                f"{item.name or item.sha256}: its bytes in the store do not match their hash; ingest the"
+                " flight again to repair it",
                 vi=f"{item.name or item.sha256}: dữ liệu trong kho không khớp mã kiểm tra; "
                 "hãy nạp lại chuyến bay",
             )

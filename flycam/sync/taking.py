@@ -254,8 +254,8 @@ def _require_alike(house: House, given: MosaicInfo, giver: str) -> None:
         if (here.layer, here.base_zoom) != (given.layer, given.base_zoom):
             raise StoreConflict(
                 f"{given.mosaic_id}: here its pixels lie at zoom {here.base_zoom}, on {giver} at"
-                f" {given.base_zoom}: they cannot be merged; withdraw the flight on one box and ingest it again"
-                " with the other's --gsd",
+                f" {given.base_zoom}: they cannot be merged; withdraw the flight on one box and ingest it"
+                " again with the other's --gsd",
                 vi=f"{given.mosaic_id}: ở đây mức phóng {here.base_zoom}, trên {giver} là {given.base_zoom}, "
                 "không ghép được; hãy rút chuyến bay trên một máy rồi nạp lại với --gsd của máy kia",
             )

@@ -1,0 +1,69 @@
+"""What `bundle` answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flycam.answers.answered import Answered
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.sync.bundle import BundleRead, BundleWritten
+
+
+def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
+    """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts."""
+    vi = language == "vi"
+    answer = {
+        "sent": written.size_bytes,
+        "left": 0,
+        "bundle_id": written.bundle_id,
+        "path": str(path),
+        "flights": written.flights,
+        "tiles": written.tiles,
+        "originals": written.originals,
+        "parts": written.parts,
+        "written": written.written,
+    }
+    megabytes = f"{written.size_bytes / 1e6:.1f}"
+    lines = [
+        f"{path}: {written.flights} chuyến bay, {written.tiles} mảnh bản đồ, {written.originals} ảnh gốc; "
+        f"{megabytes.replace('.', ',')} MB trong {written.parts} tệp"
+        if vi
+        else f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
+        f" {megabytes} MB in {written.parts} files"
+    ]
+    return answer, lines
+
+
+def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
+    """sent and left (0), box (who gave it), bundle_id, flights[], tiles (in the bundle), lines (of the tile log), receipt."""
+    vi = language == "vi"
+    answer = {
+        "sent": 0,
+        "left": 0,
+        "box": read.box,
+        "bundle_id": read.bundle_id,
+        "flights": list(read.taken.flights),
+        "tiles": read.tiles,
+        "lines": read.taken.lines,
+        "receipt": None if read.receipt is None else str(read.receipt),
+    }
+    lines = [
+        f"đã nhận từ {read.box}: {len(read.taken.flights)} chuyến bay, {read.tiles} mảnh bản đồ"
+        if vi
+        else f"taken in from {read.box}: {len(read.taken.flights)} flights, {read.tiles} tiles"
+    ]
+    if read.receipt is None:
+        lines.append(
+            "không ghi được biên nhận lên USB: lần sau máy kia sẽ ghi lại toàn bộ"
+            if vi
+            else "no receipt could be written on the stick: the other box will write everything again"
+        )
+    else:
+        lines.append(
+            f"biên nhận: {read.receipt} (mang về máy kia, lần sau chỉ ghi phần mới)"
+            if vi
+            else f"receipt: {read.receipt} (carry it back: the next bundle holds only what is new)"
+        )
+    return answer, lines
