@@ -37,7 +37,7 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
 
 
 def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
-    """sent and left (0), box (who gave it), bundle_id, flights[], tiles (in the bundle), lines (of the tile log), receipt."""
+    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), lines (logged), receipt."""
     vi = language == "vi"
     answer = {
         "sent": 0,

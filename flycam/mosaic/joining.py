@@ -117,7 +117,7 @@ def _join(
         for tile_id in tile_ids:
             head = groups.heads.of(tile_id)
             is_stale = head is None or head.epoch != amendments.epoch(tile_id)
-            states = [] if head is None else [read_tile(store, head)]
+            states: list[MosaicTile] = [] if head is None else [read_tile(store, head)]
             states += states_of(tile_id, is_stale)
             if not states:
                 continue
