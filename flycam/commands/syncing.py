@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 
 import click
@@ -58,6 +59,7 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
     from flycam.answers.synced import of_bundle_read
     from flycam.frame.flight import Flight
     from flycam.pipeline.coverage import cover_communes
+    from flycam.pipeline.refolding import folded_here
     from flycam.sync.bundle import read_bundle
 
     progress = ProgressBar()
@@ -66,4 +68,7 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
         def settled(flight: Flight) -> None:
             cover_communes(workspace, flight, progress, changed=True)
 
-        return of_bundle_read(read_bundle(workspace, path, settled=settled, progress=progress), language())
+        read = read_bundle(
+            workspace, path, settled=settled, own_fold=partial(folded_here, workspace), progress=progress
+        )
+        return of_bundle_read(read, language())

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.frame.tile import OrthoPatch
+from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.mending import damaged_tiles, mend_parents
+from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.evidence import keep, local_copy
@@ -34,6 +35,7 @@ from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.rectification import patch_of, recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
 
 _TERRAINS_AT_ONCE = 4
 _PHOTO_BYTES = 320 << 20  # neighbouring blocks of tiles see the same photos
@@ -106,6 +108,33 @@ def refold_mosaic(
             now_ns=workspace.clock_ns(),
         )
     return Refolded(lines=lines, mended=len(damaged))
+
+
+def folded_here(
+    workspace: Workspace, mosaic: MosaicInfo, amendments: Amendments
+) -> Callable[[TileId], MosaicTile]:
+    """Gives the state of a base tile from the photos in this store alone: what is known of other boxes'
+    frames is their tiles (docs/decisions/0021-sync.md)."""
+    used = workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+    here = [
+        record
+        for record in used
+        if record.header.layer == mosaic.layer
+        and workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
+    ]
+    replay = Replay(workspace, here)
+
+    def fold(tile_id: TileId) -> MosaicTile:
+        tiles = TileRange(
+            z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
+        )
+        tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
+        for patch in replay(tiles):
+            if not amendments.forbids(patch):
+                tile = merge_patch(tile, patch, tile_id, tile.epoch)
+        return tile
+
+    return fold
 
 
 def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:

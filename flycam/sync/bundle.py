@@ -27,7 +27,7 @@ from flycam.sync.manifest import Item, Kind, Manifest, manifest_from_bytes, mani
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, part_sizes, write_parts
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import Settled, TakenIn, require_takeable, take_in
+from flycam.sync.taking import OwnFold, Settled, TakenIn, require_takeable, take_in
 
 _LENGTH = struct.Struct("<Q")
 _SMALLEST_PART = 64 << 10
@@ -112,6 +112,7 @@ def read_bundle(
     path: Path,
     *,
     settled: Settled = lambda _flight: None,
+    own_fold: OwnFold | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> BundleRead:
     """Take in the bundle at `path`, all of it verified before anything is written; idempotent.
@@ -133,7 +134,7 @@ def read_bundle(
         require_takeable(house, manifest, records, str(path))
         _keep(house, parts, manifest, start, progress)
     house.store.flush()
-    taken = take_in(house, manifest, records, settled)
+    taken = take_in(house, manifest, records, settled, own_fold)
     receipt = _leave_receipt(house, path, manifest.box)
     return BundleRead(
         bundle_id=parts.bundle_id,

@@ -18,6 +18,7 @@ from flycam.frame.flight import Event, Flight, FlightState
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
 from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.joining import join_tiles
 from flycam.mosaic.refold import stale_tiles
 from flycam.store import keys
@@ -29,6 +30,11 @@ from flycam.sync.records import FlightRecords
 
 Settled = Callable[[Flight], object]
 """Called for each flight whose tiles changed, while it is held for writing: communes are measured there."""
+
+
+OwnFold = Callable[[MosaicInfo, Amendments], Callable[[TileId], MosaicTile]]
+"""From the evidence in this box's own store: the state of a base tile under these amendments. Needed where
+a frame was withdrawn or laid again: what this box's photos show under its pixels is nowhere else."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,8 +84,11 @@ def take_in(
     manifest: Manifest,
     records: Sequence[FlightRecords],
     settled: Settled = lambda _flight: None,
+    own_fold: OwnFold | None = None,
 ) -> TakenIn:
     """Records, states and cursors of an exchange whose objects are in the store (`given.give`).
+
+    own_fold  None: this box has no photos of its own
 
     Raises FlightBusy if a flight is being written here, NameTaken, StorageTrouble; run again: it completes.
     """
@@ -87,7 +96,7 @@ def take_in(
     for one in sorted(records, key=lambda each: each.flight.flight_id):
         with house.catalog.flights.lock(one.flight.flight_id):
             flight = learn(house, one, manifest.box)
-            appended = sum(_join(house, mosaic, manifest) for mosaic in one.mosaics)
+            appended = sum(_join(house, mosaic, manifest, own_fold) for mosaic in one.mosaics)
             lines += appended
             if appended:
                 settled(flight)
@@ -143,8 +152,11 @@ def joined_flight(here: Flight, given: Flight) -> Flight:
     )
 
 
-def _join(house: House, mosaic: MosaicInfo, manifest: Manifest) -> int:
-    """States that came, and all given before where the epoch changed, into the heads; the log lines."""
+def _join(house: House, mosaic: MosaicInfo, manifest: Manifest, own_fold: OwnFold | None) -> int:
+    """States that came into the heads; where the epoch changed, all given before and this box's own too.
+
+    Returns the log lines appended.
+    """
     amendments = recorded_amendments(house.catalog, mosaic)
     giver = keys.box_id(manifest.box)
     until = manifest.stretches[mosaic.mosaic_id].until if mosaic.mosaic_id in manifest.stretches else 0
@@ -153,14 +165,18 @@ def _join(house: House, mosaic: MosaicInfo, manifest: Manifest) -> int:
     given = Given(house.store, mosaic.mosaic_id, cursors)
     came = {line.tile_id for line in _tile_lines(manifest) if line.mosaic_id == mosaic.mosaic_id}
 
+    stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments))
+    own = own_fold(mosaic, amendments) if own_fold is not None and stale else None
+
     def states_of(tile_id: TileId, is_stale: bool) -> list[MosaicTile]:
-        return given.states(tile_id, None if is_stale else (giver,))
+        states = given.states(tile_id, None if is_stale else (giver,))
+        return [*states, own(tile_id)] if own is not None and tile_id in stale else states
 
     return join_tiles(
         house.store,
         house.catalog.tiles,
         house.catalog.tiles.mosaic(mosaic.mosaic_id, 0),
-        {*came, *stale_tiles(house.catalog.tiles, mosaic, amendments)},
+        {*came, *stale},
         states_of,
         amendments=amendments,
         origin=house.box,

@@ -1,9 +1,9 @@
-"""Boxes of a small world: a catalogue and a store each, and frames that stand for photos laid by their pose."""
+"""Boxes of a small world: a catalogue and a store each, and frames that stand for photos as laid."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +11,11 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import FrameRecord, MosaicInfo, Withdrawal
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileRange
+from flycam.frame.tile import MosaicTile, OrthoPatch
+from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
@@ -90,6 +92,19 @@ class Box:
         """Content hash of every head."""
         heads = self.catalog.tiles.heads(MOSAIC.mosaic_id, 0)
         return {str(head.tile_id): head.content_hash for head in heads}
+
+    def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """What this box's own frames make of a tile."""
+
+        def of(tile_id: TileId) -> MosaicTile:
+            tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
+            for one in map(laid, sorted(self.numbers)):
+                if not amendments.forbids(one):
+                    tile = merge_patch(tile, one, tile_id, tile.epoch)
+            return tile
+
+        assert mosaic.base_zoom == ZOOM
+        return of
 
     def _patches(self, tiles: TileRange) -> Iterable[OrthoPatch]:
         patches = (laid(number) for number in sorted(self.numbers))

@@ -89,6 +89,21 @@ def test_a_withdrawal_reaches_the_tiles_of_a_box_that_never_heard_of_it(
     assert province.catalog.frames.get(record(gone).frame_id).status is FrameStatus.WITHDRAWN
 
 
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(a=frames, b=frames, data=st.data())
+def test_what_a_box_photographed_itself_comes_out_from_under_a_frame_that_another_withdrew(
+    tmp_path: Path, a: set[int], b: set[int], data: st.DataObject
+) -> None:
+    one, two = new_box(tmp_path, "one"), new_box(tmp_path, "two")
+    one.lay(a)
+    two.lay(b - a or {7})
+    gone = data.draw(st.sampled_from(sorted(a)))
+    read_bundle(two.workspace, written(one, tmp_path), own_fold=two.fold)
+    one.withdraw(gone)
+    read_bundle(two.workspace, written(one, tmp_path), own_fold=two.fold)
+    assert two.tiles() == alone(tmp_path, a | two.numbers, {gone})
+
+
 def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})

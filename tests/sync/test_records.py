@@ -11,6 +11,7 @@ from flycam.catalog.placement_rows import placement_of
 from flycam.catalog.records import Withdrawal
 from flycam.errors import SourceUnreadable
 from flycam.frame.flight import FlightState
+from flycam.sync import records
 from flycam.sync.records import FlightRecords, records_from_bytes, records_to_bytes
 from flycam.sync.taking import joined_flight
 from tests.suites.catalog_suite import flight, frame, rejected
@@ -67,9 +68,10 @@ def test_bytes_that_are_no_records_are_refused(data: bytes) -> None:
         records_from_bytes(data, "x.fcb")
 
 
-def test_a_bomb_is_refused_before_it_is_inflated() -> None:
-    with pytest.raises(SourceUnreadable):
-        records_from_bytes(zstandard.ZstdCompressor().compress(bytes((1 << 28) + 1)), "x.fcb")
+def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "_MAX_BYTES", 100)
+    with pytest.raises(SourceUnreadable, match="bytes"):
+        records_from_bytes(records_to_bytes(RECORDS), "x.fcb")
 
 
 def test_a_flight_is_widened_and_keeps_its_label() -> None:
