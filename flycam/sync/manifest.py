@@ -15,6 +15,7 @@ from typing import Any
 
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.sync.history import MARK_DIGITS
 
 FORMAT = 1
 _HEX = frozenset("0123456789abcdef")
@@ -59,12 +60,25 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """Lines since+1..until of one mosaic's log, with the digest of all lines up to either end."""
+    """Lines since+1..until of one mosaic's log, with the digest of all lines up to either end.
+
+    marks  the first MARK_DIGITS digits of the digest after each of the lines, in a row
+    """
 
     since: int
     until: int
     since_digest: str
     until_digest: str
+    marks: str
+
+    def digest_at(self, seq: int) -> str | None:
+        """The digest up to a line, or what travels of it; None for a line that is not in the stretch."""
+        if seq in (self.since, self.until):
+            return self.since_digest if seq == self.since else self.until_digest
+        if not self.since < seq < self.until:
+            return None
+        at = (seq - self.since - 1) * MARK_DIGITS
+        return self.marks[at : at + MARK_DIGITS]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,7 +106,7 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
         "format": FORMAT,
         "box": manifest.box,
         "stretches": {
-            mosaic_id: [one.since, one.until, one.since_digest, one.until_digest]
+            mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
             for mosaic_id, one in manifest.stretches.items()
         },
         "items": [_item_values(item) for item in manifest.items],
@@ -165,11 +179,16 @@ def _tile_line(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: A
     )
 
 
-def _stretch(since: Any, until: Any, since_digest: Any, until_digest: Any) -> Stretch:
-    if _count(since) > _count(until):
+def _stretch(since: Any, until: Any, since_digest: Any, until_digest: Any, marks: Any) -> Stretch:
+    lines = _count(until) - _count(since)
+    if lines < 0:
         raise ValueError(f"a log from {since} to {until}")
     return Stretch(
-        since=since, until=until, since_digest=_hex(since_digest, 32), until_digest=_hex(until_digest, 32)
+        since=since,
+        until=until,
+        since_digest=_hex(since_digest, 32),
+        until_digest=_hex(until_digest, 32),
+        marks=_hex(marks, lines * MARK_DIGITS) if lines else "",
     )
 
 

@@ -17,7 +17,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
 from flycam.store.base import ObjectStore
-from flycam.sync.history import NOTHING, continued
+from flycam.sync.history import MARK_DIGITS, NOTHING, continued, digests
 from flycam.sync.house import House
 from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
 from flycam.sync.order import in_order, last_lines
@@ -92,6 +92,7 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
         )
     seq, digest, since_digest = 0, NOTHING, NOTHING
     after: list[TileRecord] = []
+    marks: list[str] = []
     while seq < until:
         some = house.catalog.tiles.log_since(mosaic.mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
         known = [line for line in some if line.seq <= since]
@@ -99,10 +100,19 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
         if known:
             since_digest = digest
         new = some[len(known) :]
-        digest = continued(digest, new)
+        for after_line in digests(digest, new):
+            digest = after_line
+            marks.append(digest[:MARK_DIGITS])
         after.extend(line for line in new if line.revision == 0)
         seq = some[-1].seq
-    return Stretch(since=since, until=until, since_digest=since_digest, until_digest=digest), after
+    stretch = Stretch(
+        since=since,
+        until=until,
+        since_digest=since_digest,
+        until_digest=digest,
+        marks="".join(marks),
+    )
+    return stretch, after
 
 
 def _packed(house: House, flights: Iterable[Flight]) -> Iterator[bytes]:

@@ -62,9 +62,9 @@ def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightR
                 vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
                 f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói không kèm biên nhận",
             )
-        for seq, digest in ((stretch.since, stretch.since_digest), (stretch.until, stretch.until_digest)):
-            if seq == known.seq:
-                require_same(manifest.box, mosaic_id, seq, known.digest, digest)
+        offered = stretch.digest_at(known.seq)
+        if offered is not None:
+            require_same(manifest.box, mosaic_id, known.seq, known.digest, offered)
     described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
     for item in manifest.items:
         line = item.tile

@@ -163,6 +163,20 @@ def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     manifest = offer(box.workspace, {}).manifest
     (mosaic_id, stretch), *_ = manifest.stretches.items()
     forged = replace(manifest, stretches={mosaic_id: replace(stretch, until_digest="1" * 32)})
+    box.lay({5})
+    longer = offer(box.workspace, {}).manifest
+    other = replace(
+        longer,
+        items=(),
+        stretches={
+            mosaic_id: replace(
+                longer.stretches[mosaic_id], marks="1" * len(longer.stretches[mosaic_id].marks)
+            )
+        },
+    )
+    require_takeable(province.workspace, replace(longer, items=()), [], "x.fcb")
+    with pytest.raises(StoreConflict, match="two boxes carry this name"):
+        require_takeable(province.workspace, other, [], "x.fcb")
     require_takeable(province.workspace, replace(manifest, items=()), [], "x.fcb")
     with pytest.raises(StoreConflict, match=r"two boxes carry this name .*FLYCAM_BOX"):
         require_takeable(province.workspace, replace(forged, items=()), [], "x.fcb")

@@ -37,9 +37,11 @@ items = st.one_of(
     ),
 )
 stretches = st.builds(
-    lambda since, more, a, b: Stretch(since=since, until=since + more, since_digest=a, until_digest=b),
+    lambda since, more, a, b: Stretch(
+        since=since, until=since + more, since_digest=a, until_digest=b, marks=(b * 2)[: more * 8]
+    ),
     st.integers(0, 1 << 30),
-    st.integers(0, 1 << 30),
+    st.integers(0, 8),
     halves,
     halves,
 )
