@@ -40,9 +40,10 @@ def test_what_is_written_is_read_back_wherever_it_was_cut(
     tmp_path: Path, data: bytes, payload: int, block: int
 ) -> None:
     path = tmp_path / "out.fcb"
-    written(path, data, payload=payload, block=block)
+    bundle_id = hashlib.sha256(data).hexdigest()  # other bytes are another bundle
+    written(path, data, payload=payload, block=block, bundle_id=bundle_id)
     with Parts(path) as parts:
-        assert (parts.bundle_id, parts.size_bytes) == (ID, len(data))
+        assert (parts.bundle_id, parts.size_bytes) == (bundle_id, len(data))
         assert parts.read(0, len(data)) == data
         middle = len(data) // 2
         assert parts.read(middle, len(data) - middle) == data[middle:]
