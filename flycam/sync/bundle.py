@@ -93,7 +93,7 @@ def write_bundle(
     manifest = offered.manifest
     said = manifest_to_bytes(manifest)
     bundle_id = manifest_id(said)
-    sizes = part_sizes(_LENGTH.size + len(said) + manifest.size_bytes, part_bytes)
+    sizes = _sizes(_LENGTH.size + len(said) + manifest.size_bytes, part_bytes)
     written = write_parts(path, bundle_id, _stream(said, offered), sizes)
     kinds = [item.kind for item in manifest.items]
     return BundleWritten(
@@ -171,6 +171,16 @@ def read_receipt(path: Path, box: str) -> dict[str, int]:
             "được ghi",
         )
     return dict(cursor)
+
+
+def _sizes(total_bytes: int, part_bytes: int) -> list[int]:
+    try:
+        return part_sizes(total_bytes, part_bytes)
+    except ValueError as error:
+        raise OptionUnusable(
+            f"--part-size {part_bytes}: {total_bytes} bytes would be too many parts; give a larger size",
+            vi=f"--part-size {part_bytes}: {total_bytes} byte sẽ thành quá nhiều phần; hãy chọn lớn hơn",
+        ) from error
 
 
 def _stream(said: bytes, offered: Offer) -> Iterator[bytes]:

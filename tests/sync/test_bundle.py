@@ -14,6 +14,7 @@ from flycam.errors import OptionUnusable, SourceUnreadable, StoreConflict, Store
 from flycam.frame.flight import FlightState
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
+from flycam.sync import parts
 from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
@@ -238,3 +239,16 @@ def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> 
         record(0).frame_id,
         record(1).frame_id,
     }
+
+
+@pytest.mark.parametrize("part_bytes", [1, 1000])
+def test_parts_that_are_too_small_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0})
+    monkeypatch.setattr(parts, "_MAX_PARTS", 2)
+    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    with pytest.raises(OptionUnusable, match="give a larger size"):
+        write_bundle(box.workspace, tmp_path / "out.fcb", part_bytes=part_bytes)
+    assert not (tmp_path / "out.fcb").exists()
