@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
+from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.sync.bundle import BundleRead, BundleWritten
@@ -26,18 +27,24 @@ def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") 
         "written": written.written,
     }
     megabytes = f"{written.size_bytes / 1e6:.1f}"
-    lines = [
-        f"{path}: {written.flights} chuyến bay, {written.tiles} mảnh bản đồ, {written.originals} ảnh gốc; "
-        f"{megabytes.replace('.', ',')} MB trong {written.parts} tệp"
-        if vi
-        else f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
-        f" {megabytes} MB in {written.parts} files"
-    ]
-    return answer, lines
+    if vi:
+        line = (
+            f"{path}: {written.flights} chuyến bay, {written.tiles} mảnh bản đồ, {written.originals} ảnh gốc;"
+            f" {decimal_comma(megabytes)} MB trong {written.parts} tệp"
+        )
+    else:
+        line = (
+            f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
+            f" {megabytes} MB in {written.parts} files"
+        )
+    return answer, [line]
 
 
 def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
-    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), lines (logged), receipt."""
+    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), lines (logged), receipt.
+
+    apart[]  flights that could not be joined with what is here: flight_id, name, sentence, sentence_vi
+    """
     vi = language == "vi"
     answer = {
         "sent": 0,
@@ -48,12 +55,22 @@ def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
         "tiles": read.tiles,
         "lines": read.taken.lines,
         "receipt": None if read.receipt is None else str(read.receipt),
+        "apart": [
+            {
+                "flight_id": one.records.flight.flight_id,
+                "name": one.records.flight.name,
+                "sentence": one.sentence,
+                "sentence_vi": one.sentence_vi,
+            }
+            for one in read.taken.apart
+        ],
     }
     lines = [
         f"đã nhận từ {read.box}: {len(read.taken.flights)} chuyến bay, {read.tiles} mảnh bản đồ"
         if vi
         else f"taken in from {read.box}: {len(read.taken.flights)} flights, {read.tiles} tiles"
     ]
+    lines += [one.sentence_vi if vi else one.sentence for one in read.taken.apart]
     if read.receipt is None:
         lines.append(
             "không ghi được biên nhận lên USB: lần sau máy kia sẽ ghi lại toàn bộ"

@@ -13,6 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from flycam.catalog import tables
 from flycam.catalog.database import Database
 from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row, nfc
+from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.records import FrameStatus
 from flycam.errors import NameTaken, NotFound
 from flycam.frame.flight import Event, Flight, FlightState
 
@@ -104,6 +106,18 @@ class Flights:
                 for flight_id, count in connection.execute(query):
                     counts[flight_id] = counts.get(flight_id, 0) + count
         return min(counts, key=lambda flight_id: (-counts[flight_id], flight_id), default=None)
+
+    def holding(self, frame_ids: Sequence[str]) -> set[str]:
+        """The flights that have one of these frames on the map, or had it there."""
+        c = tables.frames.c
+        was_on_the_map = or_(c.status != FrameStatus.REJECTED.value, c.reason == SET_ASIDE)
+        found: set[str] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+                chunk = list(frame_ids[start : start + _IDS_AT_ONCE])
+                query = select(c.flight_id).where(c.frame_id.in_(chunk), was_on_the_map).distinct()
+                found.update(row.flight_id for row in connection.execute(query))
+        return found
 
     @contextmanager
     def lock(self, flight_id: str) -> Iterator[None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from functools import partial
 from pathlib import Path
 
 import click
@@ -13,19 +12,20 @@ from flycam.console import ProgressBar, command, language
 
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_FAT32 = (1 << 32) - 1  # as `flycam.sync.parts` has it, which help does not wait for
 
 
-class _Size(click.ParamType):
+class _Size(click.ParamType[int]):
     """Bytes, as 650m or 2g; 4g is what FAT32 holds, a byte less."""
 
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from flycam.sync.parts import FAT32_BYTES
+
         found = _SIZE.fullmatch(str(value))
         if found is None:
             self.fail(f"{value!r} is no size; write 650m or 2g", param, ctx)
-        return min(int(found[1]) * _UNITS[found[2].lower()], _FAT32)
+        return min(int(found[1]) * _UNITS[found[2].lower()], FAT32_BYTES)
 
 
 @click.group()
@@ -57,18 +57,10 @@ def bundle_write(
 def bundle_read(*, data_dir: str | None, path: Path) -> Result:
     """Take in what another box wrote: all of it, or nothing."""
     from flycam.answers.synced import of_bundle_read
-    from flycam.frame.flight import Flight
-    from flycam.pipeline.coverage import cover_communes
-    from flycam.pipeline.refolding import folded_here
+    from flycam.pipeline.receiving import Receiving
     from flycam.sync.bundle import read_bundle
 
     progress = ProgressBar()
     with opened(data_dir) as (workspace, _):
-
-        def settled(flight: Flight) -> None:
-            cover_communes(workspace, flight, progress, changed=True)
-
-        read = read_bundle(
-            workspace, path, settled=settled, own_fold=partial(folded_here, workspace), progress=progress
-        )
+        read = read_bundle(workspace, path, Receiving(workspace, progress), progress)
         return of_bundle_read(read, language())

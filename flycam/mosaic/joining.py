@@ -7,7 +7,7 @@ too. So the head is the maximum of cut states, whichever came first (docs/decisi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -26,26 +26,26 @@ from flycam.store.base import ObjectStore
 
 _JOINED_AT_ONCE = 64  # tiles in one group: 30 MB of canvases, and ancestors are shared
 
-StatesOf = Callable[[TileId, bool], Sequence[MosaicTile]]
-"""States to be joined into a base tile: (tile, whether its head is of another epoch, or there is none)."""
+StatesOf = Callable[[TileId], Iterable[MosaicTile]]
+"""States to be joined into a base tile."""
 
 
 def left_of(tile: MosaicTile, amendments: Amendments) -> MosaicTile:
     """What these amendments leave of a base tile's state, in the epoch that they give it.
 
-    A state of that very epoch was made under them and is returned as it is. Of another epoch, pixels of
-    frames that are withdrawn, or were laid again (which placement won is not known), become no data.
+    Pixels of withdrawn frames become no data, whatever the epoch: a box that never saw where a frame lay
+    gives its tiles no epoch of their own. Where the epoch is another one, so do pixels of frames that were
+    laid again: which placement won is not known. A state that loses nothing is returned as it is.
     """
     epoch = amendments.epoch(tile.tile_id)
-    if tile.epoch == epoch:
-        return tile
+    is_fresh = tile.epoch == epoch
     gone = [
         number
         for number, frame_id in enumerate(tile.frames, start=1)
-        if frame_id in amendments.withdrawn or frame_id in amendments.replaced
+        if frame_id in amendments.withdrawn or (not is_fresh and frame_id in amendments.replaced)
     ]
     if not gone:
-        return replace(tile, epoch=epoch)
+        return tile if is_fresh else replace(tile, epoch=epoch)
     emptied = np.isin(tile.source, np.array(gone, dtype=np.uint16))
     rgb, quality, source = tile.rgb.copy(), tile.quality.copy(), tile.source.copy()
     rgb[emptied] = 0
@@ -78,9 +78,12 @@ def join_tiles(
     amendments: Amendments,
     origin: str,
     clock_ns: Callable[[], int],
+    damaged: Collection[TileId] = (),
     workers: int = 2,
 ) -> int:
     """Join states into the heads of these base tiles of the live revision; the log lines appended.
+
+    damaged  base tiles among them whose object is lost: the states alone are joined
 
     Written in groups with all ancestors, each group all or nothing; joining again changes nothing. Raises
     TileCorrupt, StoreConflict (others keep changing the same tiles), and what store and catalogue raise.
@@ -95,11 +98,11 @@ def join_tiles(
             pool,
             origin=origin,
             clock_ns=clock_ns,
-            damaged=(),
+            damaged=damaged,
             before_append=lambda: None,
         )
         while some := list(islice(waiting, _JOINED_AT_ONCE)):
-            lines += len(_join(store, groups, mosaic, some, states_of, amendments))
+            lines += len(_join(store, groups, mosaic, some, states_of, amendments, damaged))
     return lines
 
 
@@ -110,15 +113,15 @@ def _join(
     tile_ids: Sequence[TileId],
     states_of: StatesOf,
     amendments: Amendments,
+    damaged: Collection[TileId],
 ) -> list[Change]:
     def group() -> list[Change]:
         tiles: list[MosaicTile] = []
         made_from: list[str | None] = []
         for tile_id in tile_ids:
             head = groups.heads.of(tile_id)
-            is_stale = head is None or head.epoch != amendments.epoch(tile_id)
-            states: list[MosaicTile] = [] if head is None else [read_tile(store, head)]
-            states += states_of(tile_id, is_stale)
+            here = [] if head is None or tile_id in damaged else [read_tile(store, head)]
+            states = [*here, *states_of(tile_id)]
             if not states:
                 continue
             # a state that came to hold nothing is written too: it is what the others' logs end with

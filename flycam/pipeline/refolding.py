@@ -3,13 +3,16 @@
 After a withdrawal, after frames were laid again, and where objects are lost or damaged, it is the same job:
 find the tiles that are not what the recorded frames make them, and fold those anew. Killed half-way, the same
 command completes it, for what is left to do is read off the tiles themselves.
+
+Of another box's frames there may be tiles here and no photos. Where such frames lie, what must go is emptied
+and what can be had is joined: the photos here, and what the boxes gave (docs/decisions/0021-sync.md).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,6 +29,8 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.given import Given, cursors, has_given
+from flycam.mosaic.joining import join_tiles
 from flycam.mosaic.mending import damaged_tiles, mend_parents
 from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
@@ -83,9 +88,11 @@ def refold_mosaic(
     amendments = amendments_of(workspace, mosaic)
     damaged = _damaged(workspace, mosaic, progress) if check else []
     broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
-    todo = {*stale_tiles(catalog.tiles, mosaic, amendments), *broken, *(t for tiles in also for t in tiles)}
-    used = catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
-    frames = [record for record in used if record.header.layer == mosaic.layer]
+    stale = set(stale_tiles(catalog.tiles, mosaic, amendments))
+    todo = {*stale, *broken, *(t for tiles in also for t in tiles)}
+    frames = _used(workspace, mosaic)
+    far = _without_photos(workspace, mosaic, frames, paths, todo) - (broken - stale)
+    todo -= far
     with MosaicWriter(
         workspace.store,
         catalog.tiles,
@@ -98,6 +105,7 @@ def refold_mosaic(
     ) as writer:
         replay = Replay(workspace, frames, paths)
         lines = refold(writer, todo, replay, lambda done: progress("refold", done, len(todo)))
+    lines += _joined(workspace, mosaic, far, amendments, broken, paths)
     if len(damaged) > len(broken):
         mend_parents(
             workspace.store,
@@ -110,19 +118,23 @@ def refold_mosaic(
     return Refolded(lines=lines, mended=len(damaged))
 
 
+def is_photo_here(
+    workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _ON_THE_CARD
+) -> bool:
+    """Whether a frame's photo is in the store, or at hand: those of another box need not be."""
+    evidence = keys.evidence(record.header.provenance.source_sha256)
+    return record.frame_id in paths or workspace.store.exists(evidence)
+
+
 def folded_here(
-    workspace: Workspace, mosaic: MosaicInfo, amendments: Amendments
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    amendments: Amendments,
+    paths: Mapping[str, Path] = _ON_THE_CARD,
 ) -> Callable[[TileId], MosaicTile]:
-    """Gives the state of a base tile from the photos in this store alone: what is known of other boxes'
-    frames is their tiles (docs/decisions/0021-sync.md)."""
-    used = workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
-    here = [
-        record
-        for record in used
-        if record.header.layer == mosaic.layer
-        and workspace.store.exists(keys.evidence(record.header.provenance.source_sha256))
-    ]
-    replay = Replay(workspace, here)
+    """Gives the state of a base tile from the photos at hand alone."""
+    here = [record for record in _used(workspace, mosaic) if is_photo_here(workspace, record, paths)]
+    replay = Replay(workspace, here, paths)
 
     def fold(tile_id: TileId) -> MosaicTile:
         tiles = TileRange(
@@ -135,6 +147,59 @@ def folded_here(
         return tile
 
     return fold
+
+
+def _joined(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    tile_ids: Collection[TileId],
+    amendments: Amendments,
+    broken: Collection[TileId],
+    paths: Mapping[str, Path],
+) -> int:
+    """Base tiles on which photos of other boxes lie: what is left of them joined with what can be had."""
+    if not tile_ids:
+        return 0
+    given = Given(workspace.store, mosaic.mosaic_id, cursors(workspace.store))
+    fold = folded_here(workspace, mosaic, amendments, paths)
+    return join_tiles(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        tile_ids,
+        lambda tile_id: [*given.states(tile_id), fold(tile_id)],
+        amendments=amendments,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        damaged=broken,
+        workers=workers_here(),
+    )
+
+
+def _used(workspace: Workspace, mosaic: MosaicInfo) -> list[FrameRecord]:
+    used = workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+    return [record for record in used if record.header.layer == mosaic.layer]
+
+
+def _without_photos(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    frames: Iterable[FrameRecord],
+    paths: Mapping[str, Path],
+    tile_ids: Collection[TileId],
+) -> set[TileId]:
+    """Those of these tiles that a frame touches whose photo is on another box.
+
+    A mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
+    """
+    found: set[TileId] = set()
+    if not has_given(workspace.store, mosaic.mosaic_id):
+        return found
+    for record in frames:
+        touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
+        if touched and not is_photo_here(workspace, record, paths):
+            found |= touched
+    return found
 
 
 def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:

@@ -73,24 +73,30 @@ def product_prefix(mosaic_id: str, revision: int) -> str:
     return f"products/{mosaic_id}/r{revision}/"
 
 
-def given_tile(origin: str, seq: int, mosaic_id: str, revision: int, tile_id: TileId, digest: str) -> str:
-    """A tile's state as box `origin` gave it, by its log's `seq` (`docs/decisions/0021-sync.md`)."""
-    return f"{given_tile_prefix(mosaic_id, revision, tile_id)}{box_id(origin)}-{seq:020d}-{digest}.tile"
+def given_tile(log: str, seq: int, mosaic_id: str, tile_id: TileId, digest: str) -> str:
+    """A base tile's state as another box gave it: line `seq` of its log `log` (a `log_id`), joined into
+    the live revision of a mosaic here (`docs/decisions/0021-sync.md`)."""
+    return f"{given_tile_prefix(mosaic_id, tile_id)}{log}-{seq:020d}-{digest}.tile"
 
 
-def given_tile_prefix(mosaic_id: str, revision: int, tile_id: TileId) -> str:
+def given_tile_prefix(mosaic_id: str, tile_id: TileId) -> str:
     """States of one tile that other boxes gave."""
-    return f"sync/tiles/{mosaic_id}/r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}/"
+    return f"{given_mosaic_prefix(mosaic_id)}{tile_id.z}/{tile_id.x}/{tile_id.y}/"
+
+
+def given_mosaic_prefix(mosaic_id: str) -> str:
+    """All states that other boxes gave of a mosaic's tiles."""
+    return f"sync/tiles/{mosaic_id}/"
 
 
 def giver_of_tile(key: str) -> tuple[str, int, str]:
-    """(`box_id`, seq, content hash) of a state that another box gave, from its key."""
-    box, seq, digest = key.rpartition("/")[2].removesuffix(".tile").split("-")
-    return box, int(seq), digest
+    """(`log_id`, seq, content hash) of a state that another box gave, from its key."""
+    log, seq, digest = key.rpartition("/")[2].removesuffix(".tile").split("-")
+    return log, int(seq), digest
 
 
 def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
-    """That a box's log of a mosaic was taken in up to `seq`, where its digest is `history`."""
+    """That a box's log of one of its mosaics was taken in up to `seq`, where its digest is `history`."""
     return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
 
 
@@ -99,9 +105,10 @@ def taken_prefix(origin: str | None = None) -> str:
     return "sync/taken/" if origin is None else f"sync/taken/{box_id(origin)}/"
 
 
-def box_of_taken(key: str) -> str:
-    """The `box_id` in a key of `taken`."""
-    return key.split("/")[2]
+def log_of_taken(key: str) -> str:
+    """The `log_id` of the log that a key of `taken` speaks of."""
+    _, _, box, mosaic_id, _ = key.split("/")
+    return _short_id(f"{box}/{mosaic_id}")
 
 
 def cursor_of_taken(key: str) -> tuple[str, int, str]:
@@ -113,7 +120,12 @@ def cursor_of_taken(key: str) -> tuple[str, int, str]:
 
 def box_id(origin: str) -> str:
     """A box's name as a part of keys, 16 hex digits: names may hold what no key can."""
-    return hashlib.sha256(origin.encode()).hexdigest()[:16]
+    return _short_id(origin)
+
+
+def log_id(origin: str, mosaic_id: str) -> str:
+    """The log of one of a box's mosaics, 16 hex digits: two of them may go into one mosaic here."""
+    return _short_id(f"{box_id(origin)}/{mosaic_id}")
 
 
 def probe(name: str) -> str:
@@ -142,3 +154,7 @@ def check_prefix(prefix: str) -> None:
         or any(s in ("", ".", "..") for s in prefix.split("/")[:-1])
     ):
         raise ValueError(f"{prefix!r} begins no store key")
+
+
+def _short_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
 """A bundle: an exchange as files on a stick. Written incrementally, read whole or not at all.
 
     write: cursor -> offer -> manifest and objects as one stream -> parts
-    read:  parts verified -> manifest -> every object verified -> objects kept -> `taking.take_in`
+    read:  parts verified -> manifest -> every object verified -> where each flight belongs here
+           -> objects kept -> `taking.take_in`
 
 The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its order.
 """
@@ -13,21 +14,22 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
+from flycam.mosaic.given import give, taken_of
 from flycam.store import keys
-from flycam.sync.given import give, taken_of
+from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
 from flycam.sync.manifest import Item, Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, part_sizes, write_parts
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import OwnFold, Settled, TakenIn, require_takeable, take_in
+from flycam.sync.taking import Hands, TakenIn, require_takeable, take_in
 
 _LENGTH = struct.Struct("<Q")
 _SMALLEST_PART = 64 << 10
@@ -110,16 +112,14 @@ def write_bundle(
 def read_bundle(
     house: House,
     path: Path,
-    *,
-    settled: Settled = lambda _flight: None,
-    own_fold: OwnFold | None = None,
+    hands: Hands,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> BundleRead:
     """Take in the bundle at `path`, all of it verified before anything is written; idempotent.
 
     A receipt is left beside the bundle: `write_bundle` goes on from it. Raises SourceUnreadable (a part is
-    missing, damaged or foreign; nothing was changed), StoreConflict (boxes of one name; other zooms),
-    FlightBusy, StorageTrouble (run again: it completes).
+    missing, damaged or foreign; nothing was changed), StoreConflict (boxes of one name), FlightBusy,
+    StorageTrouble (run again: it completes).
     """
     with Parts(path) as parts:
         manifest, start = _manifest(parts)
@@ -132,9 +132,10 @@ def read_bundle(
             )
         records = _verified(parts, manifest, start, progress)
         require_takeable(house, manifest, records, str(path))
-        _keep(house, parts, manifest, start, progress)
+        homes = [home_of(house.catalog, one) for one in records]
+        _keep(house, parts, manifest, start, homes, progress)
     house.store.flush()
-    taken = take_in(house, manifest, records, settled, own_fold)
+    taken = take_in(house, manifest, homes, hands)
     receipt = _leave_receipt(house, path, manifest.box)
     return BundleRead(
         bundle_id=parts.bundle_id,
@@ -247,11 +248,22 @@ def _opened(path: Path, item: Item, data: bytes) -> list[FlightRecords]:
     return []
 
 
-def _keep(house: House, parts: Parts, manifest: Manifest, start: int, progress: Progress) -> None:
+def _keep(
+    house: House,
+    parts: Parts,
+    manifest: Manifest,
+    start: int,
+    homes: Iterable[Home | Apart],
+    progress: Progress,
+) -> None:
     """Objects into the store; the caller owes `flush` before anything refers to them."""
+    here = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
     for done, (item, at) in enumerate(_places(manifest, start), start=1):
-        if item.tile is not None:
-            give(house.store, manifest.box, item.tile, parts.read(at, item.size_bytes))
+        line = item.tile
+        if line is not None and line.mosaic_id in here:
+            log = keys.log_id(manifest.box, line.mosaic_id)
+            data = parts.read(at, item.size_bytes)
+            give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
         elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
             house.store.put(keys.terrain(item.name), parts.read(at, item.size_bytes), durable=True)
         elif item.kind is Kind.ORIGINAL and not house.store.exists(keys.evidence(item.name)):

@@ -48,7 +48,7 @@ def take(
         catalog.tiles,
         MOSAIC,
         {tile_id for one in given_states for tile_id in one},
-        lambda tile_id, _is_stale: [one[tile_id] for one in given_states if tile_id in one],
+        lambda tile_id: [one[tile_id] for one in given_states if tile_id in one],
         amendments=known,
         origin="province",
         clock_ns=lambda: 0,

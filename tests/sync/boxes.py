@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import FrameRecord, MosaicInfo, Withdrawal
-from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
-from flycam.frame.tile import MosaicTile, OrthoPatch
+from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.amending import recorded_amendments
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
+from flycam.mosaic.tilelog import read_tile
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
 from flycam.store.memory import MemoryStore
+from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
 from tests.laws.recorded import MIN_ZOOM, ZOOM, patch
 from tests.suites.catalog_suite import flight, frame
 
-MOSAIC = MosaicInfo(
-    mosaic_id="f1-colour", flight_id="f1", layer=Layer.COLOUR, base_zoom=ZOOM, min_zoom=MIN_ZOOM
-)
 EVENT = Event(event_id="yagi", name="Bão số 3", kind=EventKind.STORM, is_drill=False)
 _fresh = itertools.count()
 
 
 def record(number: int) -> FrameRecord:
-    """Where frame `number` of the flight lies."""
+    """Where frame `number` lies."""
     return frame(number, tiles=patch(number).tiles)
 
 
@@ -48,76 +47,114 @@ def laid(number: int) -> OrthoPatch:
     )
 
 
+def mosaic_of(flight_id: str) -> MosaicInfo:
+    """The live mosaic of a flight."""
+    return MosaicInfo(
+        mosaic_id=live_mosaic_id(flight_id, Layer.COLOUR),
+        flight_id=flight_id,
+        layer=Layer.COLOUR,
+        base_zoom=ZOOM,
+        min_zoom=MIN_ZOOM,
+    )
+
+
+MOSAIC = mosaic_of("f1")
+
+
 @dataclass(frozen=True)
 class Box:
-    """One box; it can fold again what it laid itself."""
+    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.taking`."""
 
     workspace: Workspace
-    numbers: set[int]
+    numbers: set[int] = field(default_factory=set)
+    settled_flights: list[str] = field(default_factory=list)
 
     @property
     def catalog(self) -> Catalog:
         return self.workspace.catalog
 
-    def lay(self, numbers: Iterable[int]) -> None:
+    def lay(
+        self, numbers: Iterable[int], flight_id: str = "f1", state: FlightState = FlightState.READY
+    ) -> None:
         """Ingest frames: records first, then tiles."""
         new = sorted(numbers)
         self.numbers.update(new)
         self.catalog.flights.put_event(EVENT)
-        self.catalog.flights.put_flight(self.flight())
-        self.catalog.tiles.put_mosaic(MOSAIC)
-        self.catalog.frames.put([record(number) for number in new])
-        with self._writer() as writer:
+        self.catalog.flights.put_flight(flight(flight_id, name=f"bay {flight_id}", state=state))
+        self.catalog.tiles.put_mosaic(mosaic_of(flight_id))
+        self.catalog.frames.put([replace(record(number), flight_id=flight_id) for number in new])
+        with self._writer(flight_id) as writer:
             for number in new:
                 writer.add(laid(number))
 
-    def withdraw(self, number: int, at_ns: int = 5) -> None:
+    def withdraw(self, number: int, flight_id: str = "f1", at_ns: int = 5) -> None:
         """Withdraw a frame, and fold again what it touched."""
         gone = Withdrawal(
             frame_id=record(number).frame_id,
-            flight_id="f1",
+            flight_id=flight_id,
             reason="shows a victim",
             authority="lan",
             withdrawn_ns=at_ns,
         )
         self.catalog.frames.withdraw([gone])
-        amendments = recorded_amendments(self.catalog, MOSAIC)
-        with self._writer() as writer:
-            refold(writer, stale_tiles(self.catalog.tiles, MOSAIC, amendments), self._patches)
+        mosaic = mosaic_of(flight_id)
+        amendments = recorded_amendments(self.catalog, mosaic)
+        with self._writer(flight_id) as writer:
+            refold(writer, stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches)
 
-    def flight(self) -> Flight:
-        return flight(state=FlightState.READY)
+    def write(self, folder: Path, since: Path | None = None) -> Path:
+        """A bundle of what this box knows."""
+        path = folder / f"{self.workspace.box}-{next(_fresh)}.fcb"
+        write_bundle(self.workspace, path, receipt=since)
+        return path
 
-    def tiles(self) -> dict[str, str]:
-        """Content hash of every head."""
-        heads = self.catalog.tiles.heads(MOSAIC.mosaic_id, 0)
+    def read(self, path: Path) -> BundleRead:
+        """Take in a bundle."""
+        return read_bundle(self.workspace, path, self)
+
+    def tiles(self, flight_id: str = "f1") -> dict[str, str]:
+        """Content hash of every head of a flight's mosaic."""
+        heads = self.catalog.tiles.heads(mosaic_of(flight_id).mosaic_id, 0)
         return {str(head.tile_id): head.content_hash for head in heads}
+
+    def tile(self, head: TileRecord) -> MosaicTile:
+        """The state that a head names."""
+        return read_tile(self.workspace.store, head)
 
     def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
         """What this box's own frames make of a tile."""
 
+        in_flight = {one.frame_id for one in self.catalog.frames.of_flight(mosaic.flight_id)}
+
         def of(tile_id: TileId) -> MosaicTile:
             tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
             for one in map(laid, sorted(self.numbers)):
-                if not amendments.forbids(one):
+                if one.frame_id in in_flight and not amendments.forbids(one):
                     tile = merge_patch(tile, one, tile_id, tile.epoch)
             return tile
 
         assert mosaic.base_zoom == ZOOM
         return of
 
+    def withdrawn(self, flight: Flight) -> None:
+        """Nothing beside the tiles shows a frame."""
+
+    def settled(self, flight: Flight) -> None:
+        """Remember it."""
+        self.settled_flights.append(flight.flight_id)
+
     def _patches(self, tiles: TileRange) -> Iterable[OrthoPatch]:
         patches = (laid(number) for number in sorted(self.numbers))
         return (one for one in patches if not one.tiles.intersection(tiles).is_empty)
 
-    def _writer(self) -> MosaicWriter:
+    def _writer(self, flight_id: str) -> MosaicWriter:
         return MosaicWriter(
             self.workspace.store,
             self.catalog.tiles,
-            MOSAIC,
+            mosaic_of(flight_id),
             origin=self.workspace.box,
             clock_ns=lambda: 0,
-            amendments=recorded_amendments(self.catalog, MOSAIC),
+            amendments=recorded_amendments(self.catalog, mosaic_of(flight_id)),
         )
 
 
@@ -130,6 +167,14 @@ def new_box(folder: Path, name: str) -> Box:
             box=name,
             cache_dir=folder,
             clock_ns=lambda: 0,
-        ),
-        set(),
+        )
     )
+
+
+def alone(folder: Path, numbers: set[int], withdrawn: Iterable[int] = ()) -> dict[str, str]:
+    """The tiles of one box that laid it all."""
+    box = new_box(folder, "alone")
+    box.lay(numbers)
+    for number in sorted(withdrawn):
+        box.withdraw(number)
+    return box.tiles()

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +14,12 @@ from flycam.frame.flight import FlightState
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
 from flycam.sync import parts
-from flycam.sync.bundle import read_bundle, receipt_path, write_bundle
+from flycam.sync.bundle import receipt_path, write_bundle
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
 from flycam.sync.taking import require_takeable
-from tests.sync.boxes import Box, new_box, record
+from tests.sync.boxes import alone, new_box, record
 
-_fresh = itertools.count()
 frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
 
 
@@ -39,21 +37,6 @@ class Failing(MemoryStore):
         super().put(key, data, durable=durable)
 
 
-def written(box: Box, folder: Path, since: Path | None = None) -> Path:
-    path = folder / f"{box.workspace.box}-{next(_fresh)}.fcb"
-    write_bundle(box.workspace, path, receipt=since)
-    return path
-
-
-def alone(folder: Path, numbers: set[int], withdrawn: set[int] = frozenset()) -> dict[str, str]:
-    """The tiles of one box that laid it all."""
-    box = new_box(folder, "alone")
-    box.lay(numbers)
-    for number in sorted(withdrawn):
-        box.withdraw(number)
-    return box.tiles()
-
-
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(a=frames, b=frames, data=st.data())
 def test_two_boxes_that_overlap_converge_byte_for_byte_in_any_order(
@@ -62,10 +45,10 @@ def test_two_boxes_that_overlap_converge_byte_for_byte_in_any_order(
     one, two = new_box(tmp_path, "one"), new_box(tmp_path, "two")
     one.lay(a)
     two.lay(b)
-    bundles = [written(one, tmp_path), written(two, tmp_path)]
+    bundles = [one.write(tmp_path), two.write(tmp_path)]
     province = new_box(tmp_path, "province")
     for path in data.draw(st.permutations(bundles * 2)):
-        read_bundle(province.workspace, path)
+        province.read(path)
     assert province.tiles() == alone(tmp_path, a | b)
 
 
@@ -78,14 +61,14 @@ def test_a_withdrawal_reaches_the_tiles_of_a_box_that_never_heard_of_it(
     one.lay(a)
     two.lay(b - a)
     gone = data.draw(st.sampled_from(sorted(a)))
-    before = [written(one, tmp_path)]
+    before = [one.write(tmp_path)]
     one.withdraw(gone)
-    after = written(one, tmp_path)
-    others = [written(two, tmp_path)] if b - a else []
+    after = one.write(tmp_path)
+    others = [two.write(tmp_path)] if b - a else []
     at = data.draw(st.integers(0, 2))
     province = new_box(tmp_path, "province")
     for path in [*before, after][:at] + others + [*before, after][at:]:
-        read_bundle(province.workspace, path)
+        province.read(path)
     assert province.tiles() == alone(tmp_path, a | b, {gone})
     assert province.catalog.frames.get(record(gone).frame_id).status is FrameStatus.WITHDRAWN
 
@@ -99,33 +82,33 @@ def test_what_a_box_photographed_itself_comes_out_from_under_a_frame_that_anothe
     one.lay(a)
     two.lay(b - a or {7})
     gone = data.draw(st.sampled_from(sorted(a)))
-    read_bundle(two.workspace, written(one, tmp_path), own_fold=two.fold)
+    two.read(one.write(tmp_path))
     one.withdraw(gone)
-    read_bundle(two.workspace, written(one, tmp_path), own_fold=two.fold)
+    two.read(one.write(tmp_path))
     assert two.tiles() == alone(tmp_path, a | two.numbers, {gone})
 
 
 def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1})
-    first = written(box, tmp_path)
-    receipt = read_bundle(province.workspace, first).receipt
+    first = box.write(tmp_path)
+    receipt = province.read(first).receipt
     assert receipt == receipt_path(first)
     box.lay({5})
     second = tmp_path / "second.fcb"
     fresh = write_bundle(box.workspace, second, receipt=receipt)
     assert 0 < fresh.tiles <= len(list(record(5).tiles or ()))
-    read_bundle(province.workspace, second)
+    province.read(second)
     assert province.tiles() == alone(tmp_path, {0, 1, 5})
 
 
 def test_a_bundle_whose_predecessor_is_missing_is_refused_and_changes_nothing(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
-    receipt = read_bundle(new_box(tmp_path, "other").workspace, written(box, tmp_path)).receipt
+    receipt = new_box(tmp_path, "other").read(box.write(tmp_path)).receipt
     box.lay({5})
     with pytest.raises(SourceUnreadable, match="the bundle before this one is missing; read that first"):
-        read_bundle(province.workspace, written(box, tmp_path, receipt))
+        province.read(box.write(tmp_path, receipt))
     assert province.tiles() == {}
     assert province.catalog.flights.flights() == []
 
@@ -141,11 +124,11 @@ def test_a_missing_part_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest
     data = last.read_bytes()
     last.unlink()
     with pytest.raises(SourceUnreadable, match=last.name):
-        read_bundle(province.workspace, path)
+        province.read(path)
     assert list(province.workspace.store.list("")) == []
     assert province.catalog.flights.flights() == []
     last.write_bytes(data)
-    read_bundle(province.workspace, path)
+    province.read(path)
     assert province.tiles() == box.tiles()
 
 
@@ -160,7 +143,7 @@ def test_the_same_state_is_the_same_bundle(tmp_path: Path) -> None:
 def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0})
-    read_bundle(province.workspace, written(box, tmp_path))
+    province.read(box.write(tmp_path))
     manifest = offer(box.workspace, {}).manifest
     (mosaic_id, stretch), *_ = manifest.stretches.items()
     forged = replace(manifest, stretches={mosaic_id: replace(stretch, until_digest="1" * 32)})
@@ -200,14 +183,14 @@ def test_a_store_that_fails_on_the_way_shows_nothing_wrong_and_the_same_command_
 ) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     box.lay({0, 1, 2})
-    path = written(box, tmp_path)
+    path = box.write(tmp_path)
     broken = Failing(failing)
     with suppress(StoreUnavailable):
-        read_bundle(replace(province.workspace, store=broken), path)
+        replace(province, workspace=replace(province.workspace, store=broken)).read(path)
     whole = box.tiles()
     assert all(whole.get(tile) == digest for tile, digest in province.tiles().items())
     broken.after = 1 << 30
-    read_bundle(replace(province.workspace, store=broken), path)
+    replace(province, workspace=replace(province.workspace, store=broken)).read(path)
     assert province.tiles() == whole
 
 
@@ -215,16 +198,16 @@ def test_a_box_does_not_read_its_own_bundle(tmp_path: Path) -> None:
     box = new_box(tmp_path, "field")
     box.lay({0})
     with pytest.raises(SourceUnreadable, match="a box does not read its own bundle"):
-        read_bundle(box.workspace, written(box, tmp_path))
+        box.read(box.write(tmp_path))
 
 
 def test_a_receipt_of_another_box_is_refused(tmp_path: Path) -> None:
     one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
     one.lay({0})
     two.lay({0})
-    receipt = read_bundle(province.workspace, written(one, tmp_path)).receipt
+    receipt = province.read(one.write(tmp_path)).receipt
     with pytest.raises(OptionUnusable, match="is a receipt for one, and this box is two"):
-        written(two, tmp_path, receipt)
+        two.write(tmp_path, receipt)
 
 
 def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> None:
@@ -232,7 +215,7 @@ def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> 
     box.lay({0})
     province.lay({1})
     province.catalog.flights.rename("f1", "Bản Lầu chiều")
-    read_bundle(province.workspace, written(box, tmp_path))
+    province.read(box.write(tmp_path))
     flight = province.catalog.flights.flight("f1")
     assert (flight.name, flight.state) == ("Bản Lầu chiều", FlightState.READY)
     assert {one.frame_id for one in province.catalog.frames.of_flight("f1")} == {

@@ -12,8 +12,8 @@ from flycam.catalog.records import Withdrawal
 from flycam.errors import SourceUnreadable
 from flycam.frame.flight import FlightState
 from flycam.sync import records
+from flycam.sync.learning import joined_flight
 from flycam.sync.records import FlightRecords, records_from_bytes, records_to_bytes
-from flycam.sync.taking import joined_flight
 from tests.suites.catalog_suite import flight, frame, rejected
 from tests.sync.boxes import EVENT, MOSAIC
 

@@ -1,0 +1,105 @@
+"""What other boxes gave: the latest state of each tile by each log, and how far each log was taken in.
+
+A log is one box's of one of its mosaics (`keys.log_id`). Both are registers that only grow, kept in the store
+under keys that carry their order, so that they are atomic on every store and need no table. A state beyond
+its log's cursor is not there yet: an exchange that was cut short left it. Decision 0021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flycam.frame.tile import MosaicTile
+from flycam.frame.tilecodec import decode
+from flycam.geometry.grid import TileId
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """A log was taken in up to `seq`, where its digest is `digest`."""
+
+    seq: int
+    digest: str
+
+
+def taken_of(store: ObjectStore, origin: str) -> dict[str, Taken]:
+    """How far each log of this box was taken in, by the mosaic as that box calls it."""
+    found: dict[str, Taken] = {}
+    for key in store.list(keys.taken_prefix(origin)):
+        mosaic_id, seq, digest = keys.cursor_of_taken(key)
+        if mosaic_id not in found or found[mosaic_id].seq < seq:
+            found[mosaic_id] = Taken(seq=seq, digest=digest)
+    return found
+
+
+def cursors(store: ObjectStore) -> dict[str, int]:
+    """How far every log was taken in, by `keys.log_id`."""
+    found: dict[str, int] = {}
+    for key in store.list(keys.taken_prefix()):
+        log = keys.log_of_taken(key)
+        _, seq, _ = keys.cursor_of_taken(key)
+        found[log] = max(found.get(log, 0), seq)
+    return found
+
+
+def take(store: ObjectStore, origin: str, mosaic_id: str, taken: Taken) -> None:
+    """Move a log's cursor on; everything put before survives a power cut then. Going back changes nothing."""
+    store.flush()
+    store.put(keys.taken(origin, mosaic_id, taken.seq, taken.digest), b"", durable=True)
+
+
+def give(
+    store: ObjectStore, log: str, seq: int, mosaic_id: str, tile_id: TileId, data: bytes, digest: str
+) -> None:
+    """Put a state that a log gave for a mosaic here beside those before it; the caller owes `store.flush`.
+
+    digest  the content hash that `data` was found to have
+    """
+    key = keys.given_tile(log, seq, mosaic_id, tile_id, digest)
+    if not store.exists(key):
+        store.put(key, data)
+
+
+def has_given(store: ObjectStore, mosaic_id: str) -> bool:
+    """Whether another box gave a tile of this mosaic."""
+    return next(iter(store.list(keys.given_mosaic_prefix(mosaic_id))), None) is not None
+
+
+class Given:
+    """States given for one mosaic here, up to a cursor for each log."""
+
+    def __init__(self, store: ObjectStore, mosaic_id: str, cursors: Mapping[str, int]) -> None:
+        self._store = store
+        self._mosaic_id = mosaic_id
+        self._cursors = cursors
+
+    def states(self, tile_id: TileId, log: str | None = None) -> list[MosaicTile]:
+        """The latest state of a base tile by this log (None: by each). Raises TileCorrupt."""
+        return [
+            decode(self._store.get(key), tile_id, digest)
+            for giver, (key, digest) in sorted(self._latest(tile_id).items())
+            if log in (None, giver)
+        ]
+
+    def let_go_older(self, tile_id: TileId, log: str) -> None:
+        """Delete what a log gave of a tile before the state that is in force."""
+        latest = self._latest(tile_id).get(log)
+        if latest is None:
+            return
+        _, in_force, _ = keys.giver_of_tile(latest[0])
+        for key in list(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
+            giver, seq, _ = keys.giver_of_tile(key)
+            if giver == log and seq < in_force:
+                self._store.delete(key)
+
+    def _latest(self, tile_id: TileId) -> dict[str, tuple[str, str]]:
+        """(key, content hash) by log; keys of one log come sorted by seq, so the last one stands."""
+        found: dict[str, tuple[str, str]] = {}
+        for key in sorted(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
+            log, seq, digest = keys.giver_of_tile(key)
+            if seq <= self._cursors.get(log, 0):
+                found[log] = (key, digest)
+        return found
