@@ -1,4 +1,5 @@
-"""What other boxes gave: the latest state of each tile by each log, and how far each log was taken in.
+"""What other boxes gave: the latest state of each tile by each log, how the frames in it were laid, and how
+far each log was taken in.
 
 A log is one box's of one of its mosaics (`keys.log_id`). Both are registers that only grow, kept in the store
 under keys that carry their order, so that they are atomic on every store and need no table. A state beyond
@@ -7,12 +8,17 @@ its log's cursor is not there yet: an exchange that was cut short left it. Decis
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+import zstandard
 
 from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.joining import NOT_KNOWN, left_of
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 
@@ -63,6 +69,18 @@ def give(
         store.put(key, data)
 
 
+def give_laid(store: ObjectStore, log: str, until: int, laid: Mapping[str, str]) -> None:
+    """Put the id of the placement by which each frame lies in the states that came with lines up to `until`;
+    the caller owes `store.flush`."""
+    said = json.dumps(dict(laid), sort_keys=True, separators=(",", ":")).encode()
+    store.put(keys.given_laid(log, until), zstandard.ZstdCompressor().compress(said))
+
+
+def _laid_from(data: bytes) -> Mapping[str, str]:
+    laid: dict[str, str] = json.loads(zstandard.ZstdDecompressor().decompress(data))
+    return laid
+
+
 def has_given(store: ObjectStore, mosaic_id: str) -> bool:
     """Whether another box gave a tile of this mosaic."""
     return next(iter(store.list(keys.given_mosaic_prefix(mosaic_id))), None) is not None
@@ -75,12 +93,16 @@ class Given:
         self._store = store
         self._mosaic_id = mosaic_id
         self._cursors = cursors
+        self._laid: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
 
-    def states(self, tile_id: TileId, log: str | None = None) -> list[MosaicTile]:
-        """The latest state of a base tile by this log (None: by each). Raises TileCorrupt."""
+    def states(self, tile_id: TileId, amendments: Amendments, log: str | None = None) -> list[MosaicTile]:
+        """What these amendments leave of the latest state of a base tile by this log (None: by each).
+
+        Raises TileCorrupt.
+        """
         return [
-            decode(self._store.get(key), tile_id, digest)
-            for giver, (key, digest) in sorted(self._latest(tile_id).items())
+            left_of(decode(self._store.get(key), tile_id, digest), amendments, self._laid_by(giver, seq))
+            for giver, (key, seq, digest) in sorted(self._latest(tile_id).items())
             if log in (None, giver)
         ]
 
@@ -89,17 +111,24 @@ class Given:
         latest = self._latest(tile_id).get(log)
         if latest is None:
             return
-        _, in_force, _ = keys.giver_of_tile(latest[0])
+        in_force = latest[1]
         for key in list(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
             giver, seq, _ = keys.giver_of_tile(key)
             if giver == log and seq < in_force:
                 self._store.delete(key)
 
-    def _latest(self, tile_id: TileId) -> dict[str, tuple[str, str]]:
-        """(key, content hash) by log; keys of one log come sorted by seq, so the last one stands."""
-        found: dict[str, tuple[str, str]] = {}
+    def _laid_by(self, log: str, seq: int) -> Mapping[str, str]:
+        """How the frames were laid in the state that this line of a log is."""
+        if log not in self._laid:
+            listed = sorted(self._store.list(keys.given_laid_prefix(log)))
+            self._laid[log] = [(keys.until_of_laid(key), _laid_from(self._store.get(key))) for key in listed]
+        return next((laid for until, laid in self._laid[log] if seq <= until), NOT_KNOWN)
+
+    def _latest(self, tile_id: TileId) -> dict[str, tuple[str, int, str]]:
+        """(key, seq, content hash) by log; keys of one log come sorted by seq, so the last one stands."""
+        found: dict[str, tuple[str, int, str]] = {}
         for key in sorted(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
             log, seq, digest = keys.giver_of_tile(key)
             if seq <= self._cursors.get(log, 0):
-                found[log] = (key, digest)
+                found[log] = (key, seq, digest)
         return found

@@ -7,10 +7,11 @@ too. So the head is the maximum of cut states, whichever came first (docs/decisi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
+from types import MappingProxyType
 
 import numpy as np
 
@@ -26,23 +27,29 @@ from flycam.store.base import ObjectStore
 
 _JOINED_AT_ONCE = 64  # tiles in one group: 30 MB of canvases, and ancestors are shared
 
+NOT_KNOWN: Mapping[str, str] = MappingProxyType({})
+"""How frames were laid: nothing is known."""
+
 StatesOf = Callable[[TileId], Iterable[MosaicTile]]
 """States to be joined into a base tile."""
 
 
-def left_of(tile: MosaicTile, amendments: Amendments) -> MosaicTile:
+def left_of(tile: MosaicTile, amendments: Amendments, laid: Mapping[str, str] = NOT_KNOWN) -> MosaicTile:
     """What these amendments leave of a base tile's state, in the epoch that they give it.
+
+    laid  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
 
     Pixels of withdrawn frames become no data, whatever the epoch: a box that never saw where a frame lay
     gives its tiles no epoch of their own. Where the epoch is another one, so do pixels of frames that were
-    laid again: which placement won is not known. A state that loses nothing is returned as it is.
+    laid again, unless they are known to be of the placement in force. A state that loses nothing is returned
+    as it is.
     """
     epoch = amendments.epoch(tile.tile_id)
     is_fresh = tile.epoch == epoch
     gone = [
         number
         for number, frame_id in enumerate(tile.frames, start=1)
-        if frame_id in amendments.withdrawn or (not is_fresh and frame_id in amendments.replaced)
+        if frame_id in amendments.withdrawn or (not is_fresh and _is_laid_again(frame_id, amendments, laid))
     ]
     if not gone:
         return tile if is_fresh else replace(tile, epoch=epoch)
@@ -55,6 +62,13 @@ def left_of(tile: MosaicTile, amendments: Amendments) -> MosaicTile:
     return MosaicTile(
         tile_id=tile.tile_id, rgb=rgb, quality=quality, source=source, frames=frames, epoch=epoch
     )
+
+
+def _is_laid_again(frame_id: str, amendments: Amendments, laid: Mapping[str, str]) -> bool:
+    replaced = amendments.replaced.get(frame_id)
+    if replaced is None:
+        return False
+    return replaced.placement is None or laid.get(frame_id) != replaced.placement
 
 
 def joined(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile:

@@ -167,7 +167,7 @@ def _joined(
         workspace.catalog.tiles,
         mosaic,
         tile_ids,
-        lambda tile_id: [*given.states(tile_id), fold(tile_id)],
+        lambda tile_id: [*given.states(tile_id, amendments), fold(tile_id)],
         amendments=amendments,
         origin=workspace.box,
         clock_ns=workspace.clock_ns,

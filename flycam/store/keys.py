@@ -95,6 +95,21 @@ def giver_of_tile(key: str) -> tuple[str, int, str]:
     return log, int(seq), digest
 
 
+def given_laid(log: str, until: int) -> str:
+    """How frames were laid in the states that came of a log with its lines up to `until`."""
+    return f"{given_laid_prefix(log)}{until:020d}.json.zst"
+
+
+def given_laid_prefix(log: str) -> str:
+    """All that one log's givers said of how frames were laid."""
+    return f"sync/laid/{log}/"
+
+
+def until_of_laid(key: str) -> int:
+    """The last line that a key of `given_laid` speaks of."""
+    return int(key.rpartition("/")[2].split(".")[0])
+
+
 def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
     """That a box's log of one of its mosaics was taken in up to `seq`, where its digest is `history`."""
     return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"

@@ -14,22 +14,24 @@ import json
 import os
 import struct
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
+from flycam.errors import OptionUnusable, SourceUnreadable, StorageTrouble, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
-from flycam.mosaic.given import give, taken_of
+from flycam.geometry.grid import TileId
+from flycam.mosaic.given import give, give_laid, taken_of
 from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
+from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, part_sizes, write_parts
 from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import Hands, TakenIn, require_takeable, take_in
+from flycam.sync.taking import Hands, TakenIn, ahead_of, require_takeable, take_in
 
 _LENGTH = struct.Struct("<Q")
 _SMALLEST_PART = 64 << 10
@@ -130,10 +132,12 @@ def read_bundle(
                 vi=f"{path}: gói do máy tên {house.box} ghi, trùng tên máy này; nếu là máy khác, hãy đặt "
                 "tên riêng bằng FLYCAM_BOX",
             )
-        records = _verified(parts, manifest, start, progress)
-        require_takeable(house, manifest, records, str(path))
-        homes = [home_of(house.catalog, one) for one in records]
-        _keep(house, parts, manifest, start, homes, progress)
+        verified = _verified(parts, manifest, start, progress)
+        require_takeable(house, manifest, verified.records, str(path))
+        homes = [home_of(house.catalog, one) for one in verified.records]
+        here = _wanted(house, manifest, homes)
+        _keep(house, parts, manifest, start, here, progress)
+    _keep_laid(house, manifest, here, verified)
     house.store.flush()
     taken = take_in(house, manifest, homes, hands)
     receipt = _leave_receipt(house, path, manifest.box)
@@ -214,38 +218,46 @@ def _manifest(parts: Parts) -> tuple[Manifest, int]:
     return manifest, start
 
 
-def _verified(parts: Parts, manifest: Manifest, start: int, progress: Progress) -> list[FlightRecords]:
-    """Every object read once and held against its hash, tiles and terrain decoded; the records."""
-    records: list[FlightRecords] = []
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What a bundle holds that is needed in memory. epochs: of the tiles that come, by mosaic there."""
+
+    records: list[FlightRecords] = field(default_factory=list)
+    epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
+
+
+def _verified(parts: Parts, manifest: Manifest, start: int, progress: Progress) -> _Verified:
+    """Every object read once and held against its hash, records, tiles and terrain opened."""
+    verified = _Verified()
     for done, (item, at) in enumerate(_places(manifest, start), start=1):
         if item.kind is Kind.ORIGINAL:
-            digest = hashlib.sha256()
-            for data in parts.blocks(at, item.size_bytes):
-                digest.update(data)
-            is_it = digest.hexdigest() == item.sha256 == item.name
+            for _ in _original(parts, item, at):
+                pass
         else:
-            data = parts.read(at, item.size_bytes)
-            is_it = hashlib.sha256(data).hexdigest() == item.sha256
-            if is_it:
-                records += _opened(parts.path, item, data)
-        if not is_it:
-            raise _not_what_it_says(parts.path)
+            _open(parts.path, item, _whole(parts, item, at), verified)
         progress("verify", done, len(manifest.items))
-    return records
+    return verified
 
 
-def _opened(path: Path, item: Item, data: bytes) -> list[FlightRecords]:
-    """Records if it is some; a tile or terrain is opened to see that it is what its name says."""
-    if item.kind is Kind.RECORDS:
-        return [records_from_bytes(data, str(path))]
+def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
+    """Enter what an object says; each must be what its name says."""
     try:
-        if item.tile is not None:
-            decode(data, item.tile.tile_id, item.tile.content_hash)
+        if item.kind is Kind.RECORDS:
+            verified.records.append(records_from_bytes(data, str(path)))
+        elif item.tile is not None:
+            tile = decode(data, item.tile.tile_id, item.tile.content_hash)
+            verified.epochs.setdefault(item.tile.mosaic_id, {})[tile.tile_id] = tile.epoch
         elif decode_terrain(data).dem_id != item.name:
             raise _not_what_it_says(path)
     except TileCorrupt as error:
         raise _not_what_it_says(path) from error
-    return []
+
+
+def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> dict[str, str]:
+    """The mosaics there that bring what is not here yet, and what each is here."""
+    ahead = ahead_of(house, manifest)
+    belonging = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
+    return {there: at for there, at in belonging.items() if there in ahead}
 
 
 def _keep(
@@ -253,35 +265,66 @@ def _keep(
     parts: Parts,
     manifest: Manifest,
     start: int,
-    homes: Iterable[Home | Apart],
+    here: Mapping[str, str],
     progress: Progress,
 ) -> None:
-    """Objects into the store; the caller owes `flush` before anything refers to them."""
-    here = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
+    """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
+    anything refers to them."""
     for done, (item, at) in enumerate(_places(manifest, start), start=1):
         line = item.tile
         if line is not None and line.mosaic_id in here:
             log = keys.log_id(manifest.box, line.mosaic_id)
-            data = parts.read(at, item.size_bytes)
+            data = _whole(parts, item, at)
             give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
         elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
-            house.store.put(keys.terrain(item.name), parts.read(at, item.size_bytes), durable=True)
+            house.store.put(keys.terrain(item.name), _whole(parts, item, at), durable=True)
         elif item.kind is Kind.ORIGINAL and not house.store.exists(keys.evidence(item.name)):
             _keep_original(house, parts, item, at)
         progress("keep", done, len(manifest.items))
 
 
+def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:
+    """How the giver had laid the frames in the tiles that came, beside them; the caller owes `flush`."""
+    for one in verified.records:
+        for mosaic in one.mosaics:
+            epochs = verified.epochs.get(mosaic.mosaic_id)
+            if epochs and mosaic.mosaic_id in here:
+                log, until = keys.log_id(manifest.box, mosaic.mosaic_id), manifest.until[mosaic.mosaic_id]
+                give_laid(house.store, log, until, laid_in(one, mosaic, epochs))
+
+
 def _keep_original(house: House, parts: Parts, item: Item, at: int) -> None:
-    """An original under its SHA-256, which is looked at again: the stick may have changed."""
+    """An original under its SHA-256."""
+    try:
+        with tempfile.NamedTemporaryFile() as scratch:
+            for data in _original(parts, item, at):
+                scratch.write(data)
+            scratch.flush()
+            house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{tempfile.gettempdir()}: no copy of a photo can be kept there ({error.strerror}); free some"
+            " and run again, it goes on",
+            vi=f"{tempfile.gettempdir()}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
+        ) from error
+
+
+def _whole(parts: Parts, item: Item, at: int) -> bytes:
+    """An object's bytes. SourceUnreadable if they are others than the manifest says."""
+    data = parts.read(at, item.size_bytes)
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise _not_what_it_says(parts.path)
+    return data
+
+
+def _original(parts: Parts, item: Item, at: int) -> Iterator[bytes]:
+    """An original's bytes, some at a time. SourceUnreadable, at the end, if they are others than it says."""
     digest = hashlib.sha256()
-    with tempfile.NamedTemporaryFile() as scratch:
-        for data in parts.blocks(at, item.size_bytes):
-            digest.update(data)
-            scratch.write(data)
-        scratch.flush()
-        if digest.hexdigest() != item.name:
-            raise _not_what_it_says(parts.path)
-        house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
+    for data in parts.blocks(at, item.size_bytes):
+        digest.update(data)
+        yield data
+    if not digest.hexdigest() == item.sha256 == item.name:
+        raise _not_what_it_says(parts.path)
 
 
 def _places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:

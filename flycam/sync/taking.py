@@ -105,6 +105,16 @@ def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightR
             raise _foreign_tile(place, line)
 
 
+def ahead_of(house: House, manifest: Manifest) -> dict[str, Taken]:
+    """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
+    known = taken_of(house.store, manifest.box)
+    return {
+        mosaic_id: Taken(seq=stretch.until, digest=stretch.until_digest)
+        for mosaic_id, stretch in sorted(manifest.stretches.items())
+        if mosaic_id not in known or known[mosaic_id].seq < stretch.until
+    }
+
+
 def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], hands: Hands) -> TakenIn:
     """Records, states and cursors of an exchange whose objects are in the store (`given.give`).
 
@@ -126,10 +136,9 @@ def _come_home(house: House, manifest: Manifest, home: Home, hands: Hands) -> in
     with house.catalog.flights.lock(home.flight_id):
         _require_still_home(house, home)
         flight = learn(house, home.records, manifest.box)
-        logs = sorted(home.mosaics.keys() & manifest.stretches.keys())
-        came = {home.mosaics[there]: _came_of(manifest, there) for there in logs}
+        ahead = {there: taken for there, taken in ahead_of(house, manifest).items() if there in home.mosaics}
+        came = {home.mosaics[there]: _came_of(manifest, there) for there in ahead}
         lines = _joined(house, flight, came, hands)
-        ahead = {there: taken for there, taken in _ahead(house, manifest).items() if there in logs}
         if home.records.withdrawals:
             hands.withdrawn(flight)
         if lines or ahead:
@@ -190,8 +199,8 @@ def _join(house: House, mosaic: MosaicInfo, came: _Came, known: Mapping[str, int
 
     def states_of(tile_id: TileId) -> list[MosaicTile]:
         if own is not None and tile_id in stale:
-            return [*given.states(tile_id), own(tile_id)]
-        return given.states(tile_id, came.log)
+            return [*given.states(tile_id, amendments), own(tile_id)]
+        return given.states(tile_id, amendments, came.log)
 
     return join_tiles(
         house.store,
@@ -212,16 +221,6 @@ def _came_of(manifest: Manifest, mosaic_id: str) -> _Came:
         until=manifest.stretches[mosaic_id].until,
         tile_ids=frozenset(line.tile_id for line in _tile_lines(manifest) if line.mosaic_id == mosaic_id),
     )
-
-
-def _ahead(house: House, manifest: Manifest) -> dict[str, Taken]:
-    """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
-    known = taken_of(house.store, manifest.box)
-    return {
-        mosaic_id: Taken(seq=stretch.until, digest=stretch.until_digest)
-        for mosaic_id, stretch in sorted(manifest.stretches.items())
-        if mosaic_id not in known or known[mosaic_id].seq < stretch.until
-    }
 
 
 def _require_still_home(house: House, home: Home) -> None:

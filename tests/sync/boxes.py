@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import FrameRecord, MosaicInfo, Withdrawal
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
 from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
 from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
@@ -29,21 +29,34 @@ EVENT = Event(event_id="yagi", name="Bão số 3", kind=EventKind.STORM, is_dril
 _fresh = itertools.count()
 
 
-def record(number: int) -> FrameRecord:
-    """Where frame `number` lies."""
-    return frame(number, tiles=patch(number).tiles)
+WAYS = ("dem-1", "dem-2")
+"""Terrains that frames may be laid on."""
 
 
-def laid(number: int) -> OrthoPatch:
-    """Its patch, under the pose on record."""
-    standing = record(number)
+def record(number: int, dem_id: str = WAYS[0]) -> FrameRecord:
+    """Where frame `number` lies on a terrain."""
+    return frame(number, tiles=patch(number, version=WAYS.index(dem_id)).tiles, dem_id=dem_id)
+
+
+NUMBERS = {record(number).frame_id: number for number in range(12)}
+
+
+def laid(standing: FrameRecord) -> OrthoPatch:
+    """A frame's patch, as it lies by its record."""
     assert standing.exterior is not None
     assert standing.dem_id is not None
     return replace(
-        patch(number),
+        patch(NUMBERS[standing.frame_id], version=WAYS.index(standing.dem_id)),
         frame_id=standing.frame_id,
         exterior_version=standing.exterior.version,
         dem_id=standing.dem_id,
+    )
+
+
+def rectangle_of(tile_id: TileId) -> TileRange:
+    """One tile as a rectangle."""
+    return TileRange(
+        z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
     )
 
 
@@ -74,7 +87,11 @@ class Box:
         return self.workspace.catalog
 
     def lay(
-        self, numbers: Iterable[int], flight_id: str = "f1", state: FlightState = FlightState.READY
+        self,
+        numbers: Iterable[int],
+        flight_id: str = "f1",
+        state: FlightState = FlightState.READY,
+        dem_id: str = WAYS[0],
     ) -> None:
         """Ingest frames: records first, then tiles."""
         new = sorted(numbers)
@@ -82,10 +99,10 @@ class Box:
         self.catalog.flights.put_event(EVENT)
         self.catalog.flights.put_flight(flight(flight_id, name=f"bay {flight_id}", state=state))
         self.catalog.tiles.put_mosaic(mosaic_of(flight_id))
-        self.catalog.frames.put([replace(record(number), flight_id=flight_id) for number in new])
+        given = [replace(record(number, dem_id), flight_id=flight_id) for number in new]
         with self._writer(flight_id) as writer:
-            for number in new:
-                writer.add(laid(number))
+            for standing in self.catalog.frames.put(given):
+                writer.add(laid(standing))
 
     def withdraw(self, number: int, flight_id: str = "f1", at_ns: int = 5) -> None:
         """Withdraw a frame, and fold again what it touched."""
@@ -100,7 +117,7 @@ class Box:
         mosaic = mosaic_of(flight_id)
         amendments = recorded_amendments(self.catalog, mosaic)
         with self._writer(flight_id) as writer:
-            refold(writer, stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches)
+            refold(writer, stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches(flight_id))
 
     def write(self, folder: Path, since: Path | None = None) -> Path:
         """A bundle of what this box knows."""
@@ -124,12 +141,12 @@ class Box:
     def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
         """What this box's own frames make of a tile."""
 
-        in_flight = {one.frame_id for one in self.catalog.frames.of_flight(mosaic.flight_id)}
+        patches = self._patches(mosaic.flight_id)
 
         def of(tile_id: TileId) -> MosaicTile:
             tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
-            for one in map(laid, sorted(self.numbers)):
-                if one.frame_id in in_flight and not amendments.forbids(one):
+            for one in patches(rectangle_of(tile_id)):
+                if not amendments.forbids(one):
                     tile = merge_patch(tile, one, tile_id, tile.epoch)
             return tile
 
@@ -143,9 +160,11 @@ class Box:
         """Remember it."""
         self.settled_flights.append(flight.flight_id)
 
-    def _patches(self, tiles: TileRange) -> Iterable[OrthoPatch]:
-        patches = (laid(number) for number in sorted(self.numbers))
-        return (one for one in patches if not one.tiles.intersection(tiles).is_empty)
+    def _patches(self, flight_id: str) -> Callable[[TileRange], Iterable[OrthoPatch]]:
+        """Patches of the frames of a flight that were laid here, as they lie by now."""
+        used = self.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        patches = [laid(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
+        return lambda tiles: (one for one in patches if not one.tiles.intersection(tiles).is_empty)
 
     def _writer(self, flight_id: str) -> MosaicWriter:
         return MosaicWriter(
