@@ -35,19 +35,22 @@ def bundle() -> None:
 
 @bundle.command("write")
 @click.argument("path", metavar="FILE", type=FILE)
-@click.option("--receipt", type=FILE, help="What the other box left (default: FILE.receipt.json if there).")
+@click.option("--receipt", type=FILE, help="What the other box left (default: all beside FILE).")
+@click.option("--all", "whole", is_flag=True, help="Everything, whatever receipts say.")
 @click.option("--originals", is_flag=True, help="Photos too: they are most of the bytes.")
 @click.option("--part-size", type=_Size(), default="4g", show_default=True, help="Largest file.")
 @command
 def bundle_write(
-    *, data_dir: str | None, path: Path, receipt: Path | None, originals: bool, part_size: int
+    *, data_dir: str | None, path: Path, receipt: Path | None, whole: bool, originals: bool, part_size: int
 ) -> Result:
     """Write what the other box lacks. Stopped, the same command goes on."""
     from flycam.answers.synced import of_bundle_written
     from flycam.sync.bundle import write_bundle
 
     with opened(data_dir) as (workspace, _):
-        written = write_bundle(workspace, path, receipt=receipt, originals=originals, part_bytes=part_size)
+        written = write_bundle(
+            workspace, path, receipt=receipt, whole=whole, originals=originals, part_bytes=part_size
+        )
         return of_bundle_written(written, path, language())
 
 

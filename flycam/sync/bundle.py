@@ -34,6 +34,7 @@ from flycam.sync.records import FlightRecords, records_from_bytes
 from flycam.sync.taking import Hands, TakenIn, ahead_of, require_takeable, take_in
 
 _LENGTH = struct.Struct("<Q")
+_RECEIPT = ".receipt.json"
 _SMALLEST_PART = 64 << 10
 _MAX_RECEIPT_BYTES = 16 << 20
 
@@ -74,12 +75,14 @@ def write_bundle(
     path: Path,
     *,
     receipt: Path | None = None,
+    whole: bool = False,
     originals: bool = False,
     part_bytes: int = FAT32_BYTES,
 ) -> BundleWritten:
     """Write what a peer lacks as a bundle at `path`; stopped anywhere, the same call goes on.
 
-    receipt     the peer's last receipt; None: the one beside `path` if there is one, else all is written
+    receipt     the peer's last receipt; None: those beside `path`, of all boxes that read it
+    whole       all is written, whatever receipts say
     part_bytes  the largest file, bytes
 
     Raises InputUnusable for a receipt that is another box's, DiskFull, StorageTrouble, ObjectMissing.
@@ -89,10 +92,8 @@ def write_bundle(
             f"--part-size {part_bytes}: parts hold at least {_SMALLEST_PART} bytes; give a larger size",
             vi=f"--part-size {part_bytes}: mỗi phần ít nhất {_SMALLEST_PART} byte; hãy chọn lớn hơn",
         )
-    beside = receipt_path(path)
-    if receipt is None and beside.exists():
-        receipt = beside
-    since = {} if receipt is None else read_receipt(receipt, house.box)
+    receipts = [receipt] if receipt is not None else receipts_beside(path)
+    since = {} if whole else _common(read_receipt(one, house.box) for one in receipts)
     offered = offer(house, since, originals=originals)
     manifest = offered.manifest
     said = manifest_to_bytes(manifest)
@@ -150,9 +151,29 @@ def read_bundle(
     )
 
 
-def receipt_path(path: Path) -> Path:
-    """Where the receipt of the bundle at `path` lies."""
-    return path.with_name(f"{path.name}.receipt.json")
+def receipt_path(path: Path, reader: str) -> Path:
+    """Where the receipt of the bundle at `path` lies that this box left."""
+    return path.with_name(f"{path.name}.{keys.box_id(reader)}{_RECEIPT}")
+
+
+def receipts_beside(path: Path) -> list[Path]:
+    """The receipts that boxes left beside the bundle at `path`."""
+    if not path.parent.is_dir():
+        return []
+    return sorted(
+        one
+        for one in path.parent.iterdir()
+        if one.name.startswith(f"{path.name}.") and one.name.endswith(_RECEIPT)
+    )
+
+
+def _common(cursors: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """What all these cursors have behind them."""
+    first, *others = [*cursors] or [{}]
+    return {
+        mosaic_id: min([seq, *(other.get(mosaic_id, 0) for other in others)])
+        for mosaic_id, seq in first.items()
+    }
 
 
 def read_receipt(path: Path, box: str) -> dict[str, int]:
@@ -165,15 +186,14 @@ def read_receipt(path: Path, box: str) -> dict[str, int]:
             raise ValueError("a line number is none")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise SourceUnreadable(
-            f"{path}: this receipt does not read ({error}); remove it, and the whole bundle is written",
-            vi=f"{path}: không đọc được biên nhận; hãy xoá tệp này, toàn bộ dữ liệu sẽ được ghi",
+            f"{path}: this receipt does not read ({error}); remove it, or write all with --all",
+            vi=f"{path}: không đọc được biên nhận; hãy xoá tệp này, hoặc ghi toàn bộ bằng --all",
         ) from error
     if giver != box:
         raise OptionUnusable(
-            f"{path}: is a receipt for {giver}, and this box is {box}; remove it, and the whole bundle is"
-            " written",
-            vi=f"{path}: biên nhận của máy {giver}, không phải {box}; hãy xoá tệp này, toàn bộ dữ liệu sẽ "
-            "được ghi",
+            f"{path}: is a receipt for {giver}, and this box is {box}; remove it, or write all with --all",
+            vi=f"{path}: biên nhận của máy {giver}, không phải {box}; hãy xoá tệp này, hoặc ghi toàn bộ "
+            "bằng --all",
         )
     return dict(cursor)
 
@@ -338,7 +358,7 @@ def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
     """How far the giver's logs were taken in, for its next bundle; None where the stick cannot be written."""
     cursor = {mosaic_id: taken.seq for mosaic_id, taken in taken_of(house.store, giver).items()}
     said = json.dumps({"of": giver, "by": house.box, "cursor": cursor}, sort_keys=True, ensure_ascii=False)
-    target = receipt_path(path)
+    target = receipt_path(path, house.box)
     scratch = target.with_name(f"{target.name}.writing")
     try:
         with scratch.open("wb") as file:

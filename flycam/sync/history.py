@@ -40,8 +40,8 @@ def require_same(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> 
         raise StoreConflict(
             f"{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: two boxes carry"
             " this name (a copied disk), or this one went back to an older backup; give it a name of its own"
-            " with FLYCAM_BOX and write the bundle again from the beginning",
+            " with FLYCAM_BOX and write the bundle again with --all",
             vi=f"{box}: nhật ký của {mosaic_id} khác với lần nhận trước: hai máy trùng tên (ổ đĩa được sao "
             "chép) hoặc máy đã khôi phục bản sao lưu cũ; hãy đặt tên riêng bằng FLYCAM_BOX rồi ghi lại gói "
-            "từ đầu",
+            "với --all",
         )

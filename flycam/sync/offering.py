@@ -86,9 +86,9 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
         raise InputUnusable(
             f"{house.box}: the cursor given says line {since} of {mosaic.mosaic_id}, but its log ends at"
             f" {until}: the receipt is another box's, or this box went back to an older backup; write the"
-            " bundle without the receipt",
+            " bundle with --all",
             vi=f"{house.box}: biên nhận ghi dòng {since} của {mosaic.mosaic_id} nhưng nhật ký chỉ tới "
-            f"{until}; hãy ghi gói không kèm biên nhận",
+            f"{until}; hãy ghi gói với --all",
         )
     seq, digest, since_digest = 0, NOTHING, NOTHING
     after: list[TileRecord] = []

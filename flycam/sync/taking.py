@@ -86,9 +86,9 @@ def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightR
             raise SourceUnreadable(
                 f"{place}: goes on from line {stretch.since} of {mosaic_id}, but only {known.seq} lines of"
                 f" {manifest.box} came here: the bundle before this one is missing; read that first, or write"
-                " this one again without a receipt",
+                " this one again with --all",
                 vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
-                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói không kèm biên nhận",
+                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói với --all",
             )
         offered = stretch.digest_at(known.seq)
         if offered is not None:

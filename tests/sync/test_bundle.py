@@ -93,7 +93,7 @@ def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
     box.lay({0, 1})
     first = box.write(tmp_path)
     receipt = province.read(first).receipt
-    assert receipt == receipt_path(first)
+    assert receipt == receipt_path(first, "province")
     box.lay({5})
     second = tmp_path / "second.fcb"
     fresh = write_bundle(box.workspace, second, receipt=receipt)
@@ -235,3 +235,22 @@ def test_parts_that_are_too_small_are_refused(
     with pytest.raises(OptionUnusable, match="give a larger size"):
         write_bundle(box.workspace, tmp_path / "out.fcb", part_bytes=part_bytes)
     assert not (tmp_path / "out.fcb").exists()
+
+
+def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_path: Path) -> None:
+    box, path = new_box(tmp_path, "field"), tmp_path / "stick.fcb"
+    one, late = new_box(tmp_path, "one"), new_box(tmp_path, "late")
+    box.lay({0})
+    write_bundle(box.workspace, path)
+    one.read(path)
+    box.lay({5})
+    write_bundle(box.workspace, path)
+    with pytest.raises(SourceUnreadable, match="write this one again with --all"):
+        late.read(path)
+    write_bundle(box.workspace, path, whole=True)
+    late.read(path)
+    box.lay({1})
+    write_bundle(box.workspace, path)  # `one` never saw the frame before this one
+    for reader in (one, late):
+        reader.read(path)
+        assert reader.tiles() == box.tiles()
