@@ -11,10 +11,12 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
-from flycam.errors import StorageTrouble
+from flycam.errors import InputUnusable, StorageTrouble
 from flycam.frame.flight import FlightState
 from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.receiving import Receiving
+from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
@@ -69,6 +71,19 @@ def test_a_box_without_the_photos_shows_the_map_and_withdraws_from_it(
     told(field, province)
     assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
     assert province.workspace.catalog.tiles.mosaic(mosaic_id, 0).published
+
+
+def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    told(field, province)
+    with pytest.raises(InputUnusable, match=r"6 photos .* on another box.*--originals"):
+        finish(province.workspace, flight_id, FinishRequest())
+    assert photos_elsewhere(field.workspace, flight_id) == 0
+    told(field, province, originals=True)
+    assert photos_elsewhere(province.workspace, flight_id) == 0
 
 
 def test_half_a_card_and_a_whole_card_converge_on_one_map(
