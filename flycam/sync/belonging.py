@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.placement_rows import was_on_the_map
 from flycam.catalog.records import MosaicInfo
+from flycam.errors import NotFound
 from flycam.frame.flight import Flight, live_mosaic_id
 from flycam.sync.records import FlightRecords
 
@@ -48,10 +49,9 @@ class Apart:
 
 def home_of(catalog: Catalog, given: FlightRecords) -> Home | Apart:
     """Where a flight belongs by what the catalogue holds now."""
-    flights = {one.flight_id: one for one in catalog.flights.flights()}
     laid = [record.frame_id for record in given.frames if was_on_the_map(record)]
-    holders = catalog.flights.holding(laid) | ({given.flight.flight_id} & flights.keys())
-    here = [flights[flight_id] for flight_id in sorted(holders)]
+    holders = catalog.flights.holding(laid) | {given.flight.flight_id}
+    here = [one for one in (known_flight(catalog, each) for each in sorted(holders)) if one is not None]
     if len(here) > 1:
         return _apart(given, here[0], *_in_several(given.flight, here))
     target = here[0] if here else given.flight
@@ -64,6 +64,15 @@ def home_of(catalog: Catalog, given: FlightRecords) -> Home | Apart:
             return _apart(given, target, *_at_another_zoom(given.flight, mosaic, known))
     mosaics = {one.mosaic_id: live_mosaic_id(target.flight_id, one.layer) for one in given.mosaics}
     return Home(records=_as_flight(given, target.flight_id, mosaics), mosaics=mosaics)
+
+
+def known_flight(catalog: Catalog, flight_id: str) -> Flight | None:
+    """The flight of this id, None if there is none; another's name may look like it."""
+    try:
+        found = catalog.flights.flight(flight_id)
+    except NotFound:
+        return None
+    return found if found.flight_id == flight_id else None
 
 
 def _as_flight(given: FlightRecords, flight_id: str, mosaics: Mapping[str, str]) -> FlightRecords:

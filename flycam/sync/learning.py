@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
-from flycam.errors import NameTaken, NotFound
+from flycam.errors import NameTaken
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
 from flycam.sync.records import FlightRecords
 
@@ -22,7 +23,7 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     """
     catalog = house.catalog
     _learn_event(house, records.event, giver)
-    before = _known(house, records.flight.flight_id)
+    before = known_flight(catalog, records.flight.flight_id)
     laid_before = _laid(house, records.flight.flight_id)
     flight = _learn_flight(house, before, records.flight, giver)
     standing = {one.frame_id: one for one in catalog.frames.put(records.frames)}
@@ -50,14 +51,17 @@ def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: st
 
     All are looked at for the revisions, not only new ones: an attempt before may have ended between the two.
     """
-    gone = set(house.catalog.frames.withdraw(withdrawals))
+    new = set(house.catalog.frames.withdraw(withdrawals))
+    by_reason: dict[tuple[str, str], list[Withdrawal]] = {}
     for one in withdrawals:
-        why = f"{one.reason} ({one.authority})"
-        house.catalog.revisions.retire_holding([one.frame_id], why)
-        if one.frame_id in gone:
-            house.catalog.audit.append(
-                one.authority, "withdraw", one.frame_id, f"told by {giver}: {why}", at_ns=house.clock_ns()
-            )
+        by_reason.setdefault((one.reason, one.authority), []).append(one)
+    for (reason, authority), some in sorted(by_reason.items()):
+        house.catalog.revisions.retire_holding([one.frame_id for one in some], f"{reason} ({authority})")
+        told = [one for one in some if one.frame_id in new]
+        if told:
+            subject = told[0].frame_id if len(told) == 1 else told[0].flight_id
+            said = f"told by {giver}: {len(told)} frames: {reason}"
+            house.catalog.audit.append(authority, "withdraw", subject, said, at_ns=house.clock_ns())
 
 
 def joined_flight(here: Flight, given: Flight) -> Flight:
@@ -85,15 +89,6 @@ def _learn_event(house: House, event: Event, giver: str) -> None:
         house.catalog.flights.put_event(event)
     except NameTaken:
         house.catalog.flights.put_event(replace(event, name=f"{event.name} ({giver})"))
-
-
-def _known(house: House, flight_id: str) -> Flight | None:
-    """The flight of this id; another's name may look like it."""
-    try:
-        found = house.catalog.flights.flight(flight_id)
-    except NotFound:
-        return None
-    return found if found.flight_id == flight_id else None
 
 
 def _learn_flight(house: House, here: Flight | None, given: Flight, giver: str) -> Flight:

@@ -9,7 +9,7 @@ short is taken in whole by the next attempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -120,107 +120,116 @@ def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], han
 
     Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
     """
+    taking = _Taking(house, manifest, hands)
     flights, lines, apart = set(), 0, []
     for one in homes:
         if isinstance(one, Apart):
             apart.append(one)
         else:
             flights.add(one.flight_id)
-            lines += _come_home(house, manifest, one, hands)
-        lines += _withdrawn_elsewhere(house, manifest, one, hands)
+            lines += taking.come_home(one)
+        lines += taking.withdrawn_elsewhere(one)
     return TakenIn(flights=tuple(sorted(flights)), lines=lines, apart=tuple(apart))
 
 
-def _come_home(house: House, manifest: Manifest, home: Home, hands: Hands) -> int:
-    """One flight's records, tiles and cursors; the log lines appended."""
-    with house.catalog.flights.lock(home.flight_id):
-        _require_still_home(house, home)
-        flight = learn(house, home.records, manifest.box)
-        ahead = {there: taken for there, taken in ahead_of(house, manifest).items() if there in home.mosaics}
-        came = {home.mosaics[there]: _came_of(manifest, there) for there in ahead}
-        lines = _joined(house, flight, came, hands)
-        if home.records.withdrawals:
-            hands.withdrawn(flight)
-        if lines or ahead:
-            hands.settled(flight)
-        for mosaic_id, taken in ahead.items():
-            take(house.store, manifest.box, mosaic_id, taken)
-        _let_go_older(house, came)
-    return lines
+class _Taking:
+    """One exchange being taken in; what it asks the store once is kept up to date."""
 
+    def __init__(self, house: House, manifest: Manifest, hands: Hands) -> None:
+        self._house = house
+        self._giver = manifest.box
+        self._hands = hands
+        self._ahead = ahead_of(house, manifest)
+        self._known = cursors(house.store)
+        self._tiles: dict[str, set[TileId]] = {}
+        for line in (item.tile for item in manifest.items if item.tile is not None):
+            self._tiles.setdefault(line.mosaic_id, set()).add(line.tile_id)
 
-def _let_go_older(house: House, came: Mapping[str, _Came]) -> None:
-    """States that a later one of the same log stands for; only once the cursor says so."""
-    known = cursors(house.store)
-    for mosaic_id, one in came.items():
-        given = Given(house.store, mosaic_id, known)
-        for tile_id in sorted(one.tile_ids):
-            given.let_go_older(tile_id, one.log)
+    def come_home(self, home: Home) -> int:
+        """One flight's records, tiles and cursors; the log lines appended."""
+        house = self._house
+        with house.catalog.flights.lock(home.flight_id):
+            _require_still_home(house, home)
+            flight = learn(house, home.records, self._giver)
+            ahead = {there: taken for there, taken in self._ahead.items() if there in home.mosaics}
+            came = {home.mosaics[there]: self._came(there, taken) for there, taken in ahead.items()}
+            lines = self._joined(flight, came)
+            if home.records.withdrawals:
+                self._hands.withdrawn(flight)
+            if lines or ahead:
+                self._hands.settled(flight)
+            for there, taken in ahead.items():
+                take(house.store, self._giver, there, taken)
+                self._known[keys.log_id(self._giver, there)] = taken.seq
+            self._let_go_older(came)
+        return lines
 
+    def withdrawn_elsewhere(self, one: Home | Apart) -> int:
+        """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
+        house, withdrawals = self._house, one.records.withdrawals
+        elsewhere = house.catalog.flights.holding([each.frame_id for each in withdrawals])
+        if isinstance(one, Home):
+            elsewhere -= {one.flight_id}
+        else:  # whatever holds them, or will
+            learn_withdrawals(house, withdrawals, self._giver)
+        lines = 0
+        for flight_id in sorted(elsewhere):
+            with house.catalog.flights.lock(flight_id):
+                flight = house.catalog.flights.flight(flight_id)
+                appended = self._joined(flight, {})
+                self._hands.withdrawn(flight)
+                if appended:
+                    self._hands.settled(flight)
+                lines += appended
+        return lines
 
-def _withdrawn_elsewhere(house: House, manifest: Manifest, one: Home | Apart, hands: Hands) -> int:
-    """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
-    withdrawals = one.records.withdrawals
-    elsewhere = house.catalog.flights.holding([each.frame_id for each in withdrawals])
-    if isinstance(one, Home):
-        elsewhere -= {one.flight_id}
-    elif not elsewhere:  # known before the frame is
-        learn_withdrawals(house, withdrawals, manifest.box)
-    lines = 0
-    for flight_id in sorted(elsewhere):
-        with house.catalog.flights.lock(flight_id):
-            learn_withdrawals(house, withdrawals, manifest.box)
-            flight = house.catalog.flights.flight(flight_id)
-            appended = _joined(house, flight, {}, hands)
-            hands.withdrawn(flight)
-            if appended:
-                hands.settled(flight)
-            lines += appended
-    return lines
+    def _came(self, there: str, taken: Taken) -> _Came:
+        return _Came(
+            log=keys.log_id(self._giver, there),
+            until=taken.seq,
+            tile_ids=frozenset(self._tiles.get(there, ())),
+        )
 
+    def _joined(self, flight: Flight, came: Mapping[str, _Came]) -> int:
+        """States that came into the heads; where the epoch changed, all given before and this box's own too.
 
-def _joined(house: House, flight: Flight, came: Mapping[str, _Came], hands: Hands) -> int:
-    """States that came into the heads; where the epoch changed, all given before and this box's own too.
+        came  by mosaic here. Returns the log lines appended.
+        """
+        return sum(
+            self._join(mosaic, came.get(mosaic.mosaic_id, _NOTHING_CAME))
+            for mosaic in self._house.catalog.tiles.mosaics(flight.flight_id)
+            if mosaic.revision == 0
+        )
 
-    came  by mosaic here. Returns the log lines appended.
-    """
-    known, lines = cursors(house.store), 0
-    for mosaic in house.catalog.tiles.mosaics(flight.flight_id):
-        if mosaic.revision == 0:
-            lines += _join(house, mosaic, came.get(mosaic.mosaic_id, _NOTHING_CAME), known, hands)
-    return lines
+    def _join(self, mosaic: MosaicInfo, came: _Came) -> int:
+        house = self._house
+        amendments = recorded_amendments(house.catalog, mosaic)
+        stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments))
+        given = Given(house.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
+        own = self._hands.fold(mosaic, amendments) if stale else None
 
+        def states_of(tile_id: TileId) -> list[MosaicTile]:
+            if own is not None and tile_id in stale:
+                return [*given.states(tile_id, amendments), own(tile_id)]
+            return given.states(tile_id, amendments, came.log)
 
-def _join(house: House, mosaic: MosaicInfo, came: _Came, known: Mapping[str, int], hands: Hands) -> int:
-    amendments = recorded_amendments(house.catalog, mosaic)
-    stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments))
-    given = Given(house.store, mosaic.mosaic_id, {**known, came.log: max(came.until, known.get(came.log, 0))})
-    own = hands.fold(mosaic, amendments) if stale else None
+        return join_tiles(
+            house.store,
+            house.catalog.tiles,
+            mosaic,
+            {*came.tile_ids, *stale},
+            states_of,
+            amendments=amendments,
+            origin=house.box,
+            clock_ns=house.clock_ns,
+        )
 
-    def states_of(tile_id: TileId) -> list[MosaicTile]:
-        if own is not None and tile_id in stale:
-            return [*given.states(tile_id, amendments), own(tile_id)]
-        return given.states(tile_id, amendments, came.log)
-
-    return join_tiles(
-        house.store,
-        house.catalog.tiles,
-        mosaic,
-        {*came.tile_ids, *stale},
-        states_of,
-        amendments=amendments,
-        origin=house.box,
-        clock_ns=house.clock_ns,
-    )
-
-
-def _came_of(manifest: Manifest, mosaic_id: str) -> _Came:
-    """What came of one mosaic, by its id there."""
-    return _Came(
-        log=keys.log_id(manifest.box, mosaic_id),
-        until=manifest.stretches[mosaic_id].until,
-        tile_ids=frozenset(line.tile_id for line in _tile_lines(manifest) if line.mosaic_id == mosaic_id),
-    )
+    def _let_go_older(self, came: Mapping[str, _Came]) -> None:
+        """States that a later one of the same log stands for; only once the cursor says so."""
+        for mosaic_id, one in came.items():
+            given = Given(self._house.store, mosaic_id, self._known)
+            for tile_id in sorted(one.tile_ids):
+                given.let_go_older(tile_id, one.log)
 
 
 def _require_still_home(house: House, home: Home) -> None:
@@ -232,10 +241,6 @@ def _require_still_home(house: House, home: Home) -> None:
             f"{name}: its photos were being ingested at this moment; run again",
             vi=f"{name}: ảnh của chuyến bay này đang được nạp; hãy chạy lại",
         )
-
-
-def _tile_lines(manifest: Manifest) -> Iterable[TileLine]:
-    return (item.tile for item in manifest.items if item.tile is not None)
 
 
 def _foreign_tile(place: str, line: TileLine) -> SourceUnreadable:
