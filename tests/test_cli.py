@@ -380,28 +380,3 @@ def test_marks_are_listed_and_exported(run: Run, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "a.geojson").read_text())["features"] == []
     assert run("marks", "export", tmp_path / "a.txt").exit_code == 2
     assert run("marks", "list", "--event", "không có").exit_code == 3
-
-
-def test_a_bundle_brings_the_map_to_another_box(ready: Run, drill: DrillReport, tmp_path: Path) -> None:
-    there = {"FLYCAM_DATA": str(tmp_path / "province"), "FLYCAM_BOX": "province"}
-    path = tmp_path / "field.fcb"
-    done = ready("ingest", drill.photos, "--name", "thử", FLYCAM_BOX="field")
-    written = ready("bundle", "write", path, FLYCAM_BOX="field")
-    assert (written.exit_code, written.json["left"], written.json["parts"]) == (0, 0, 1)
-    assert written.json["sent"] == path.stat().st_size
-    read = ready("bundle", "read", path, **there)
-    assert read.exit_code == 0
-    assert (read.json["box"], read.json["flights"]) == ("field", [done.json["flight_id"]])
-    assert read.json["lines"] > 0
-    assert ready("export", "thử", tmp_path / "map.tif", **there).exit_code == 0
-    again = ready("bundle", "read", path, **there)
-    assert (again.exit_code, again.json["lines"]) == (0, 0)
-    later = ready("bundle", "write", path, FLYCAM_BOX="field")
-    assert (later.exit_code, later.json["tiles"]) == (0, 0)  # the receipt lies beside the bundle
-
-
-def test_a_bundle_that_is_not_there_is_named(run: Run, tmp_path: Path) -> None:
-    read = run("bundle", "read", tmp_path / "field.fcb")
-    assert read.exit_code == 3
-    assert "field.fcb: this part of the bundle is missing" in read.stderr
-    assert run("bundle", "write", tmp_path / "x.fcb", "--part-size", "big").exit_code == 2

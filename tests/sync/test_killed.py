@@ -60,6 +60,7 @@ def tiles(data: Path) -> dict[tuple[str, TileId], str]:
         return found
     finally:
         catalog.close()
+        store.close()
 
 
 @pytest.fixture
