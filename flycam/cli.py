@@ -18,6 +18,7 @@ from flycam.commands import (
     products,
     rehearsing,
     showing,
+    syncing,
     upkeep,
     uploading,
 )
@@ -61,6 +62,7 @@ for _command in (
     showing.serve,
     uploading.upload,
     uploading.upload_work,
+    syncing.bundle,
     rehearsing.drill,
     ground.dem,
     ground.communes,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,10 +11,12 @@ from sqlalchemy import Connection, Row, Select, func, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import tables
-from flycam.catalog.boxes import box_of, box_values
 from flycam.catalog.database import Database
+from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row, nfc
+from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.records import FrameStatus
 from flycam.errors import NameTaken, NotFound
-from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.frame.flight import Event, Flight, FlightState
 
 _IDS_AT_ONCE = 5000
 
@@ -29,18 +29,9 @@ class Flights:
 
     def put_event(self, event: Event) -> None:
         """Write or overwrite an event. Raises NameTaken if another event carries its name."""
-        row = {
-            "event_id": event.event_id,
-            "name": _nfc(event.name),
-            "kind": event.kind.value,
-            "is_drill": event.is_drill,
-            "risk_level": event.risk_level,
-            "starts_ns": event.starts_ns,
-            "ends_ns": event.ends_ns,
-        }
         try:
             with self._database.write() as connection:
-                connection.execute(self._database.upsert(tables.events), row)
+                connection.execute(self._database.upsert(tables.events), event_row(event))
         except IntegrityError as error:
             raise NameTaken(
                 f"{event.name}: another event has this name; choose another",
@@ -56,38 +47,23 @@ class Flights:
                 f"{ref}: no such event; name one that exists, or begin it with an ingest",
                 vi=f"{ref}: không có sự kiện này; hãy ghi tên sự kiện đã có, hoặc mở mới bằng lệnh ingest",
             )
-        return _event(found)
+        return event_of(found)
 
     def events(self) -> list[Event]:
         """All events, the latest first; those without a beginning last."""
         begins = tables.events.c.starts_ns
         query = select(tables.events).order_by(begins.is_(None), begins.desc(), tables.events.c.event_id)
         with self._database.read() as connection:
-            return [_event(row) for row in connection.execute(query)]
+            return [event_of(row) for row in connection.execute(query)]
 
     def put_flight(self, flight: Flight) -> None:
         """Write or overwrite a flight. Raises NameTaken if its name is another flight's name or id."""
-        row = {
-            "flight_id": flight.flight_id,
-            "name": _nfc(flight.name),
-            "event_id": flight.event_id,
-            "state": flight.state.value,
-            "work_crs": flight.work_crs,
-            "vertical_datum": flight.vertical_datum,
-            "dem_id": flight.dem_id,
-            "gsd_m": float(flight.gsd_m),
-            "first_ns": int(flight.first_ns),
-            "last_ns": int(flight.last_ns),
-            **box_values(flight.bounds_lonlat_deg),
-            "operator": flight.operator,
-            "warnings": json.dumps(list(flight.warnings), ensure_ascii=False),
-        }
         taken = _taken(flight.name)
         try:
             with self._database.write(alone_in=tables.flights) as connection:
                 if _is_id_of_another(connection, flight):
                     raise taken
-                connection.execute(self._database.upsert(tables.flights), row)
+                connection.execute(self._database.upsert(tables.flights), flight_row(flight))
         except IntegrityError as error:
             raise taken from error
 
@@ -100,7 +76,7 @@ class Flights:
                 f"{ref}: no such flight; give the id or the name that ingest printed",
                 vi=f"{ref}: không có chuyến bay này; hãy ghi mã hoặc tên mà lệnh ingest đã in ra",
             )
-        return _flight(found)
+        return flight_of(found)
 
     def flights(self, event_id: str | None = None, state: FlightState | None = None) -> list[Flight]:
         """Flights, newest capture first; of one event or state if given."""
@@ -111,7 +87,7 @@ class Flights:
         if state is not None:
             query = query.where(c.state == state.value)
         with self._database.read() as connection:
-            return [_flight(row) for row in connection.execute(query)]
+            return [flight_of(row) for row in connection.execute(query)]
 
     def rename(self, ref: str, name: str) -> Flight:
         """Give a flight another label. Raises NotFound, NameTaken."""
@@ -131,15 +107,23 @@ class Flights:
                     counts[flight_id] = counts.get(flight_id, 0) + count
         return min(counts, key=lambda flight_id: (-counts[flight_id], flight_id), default=None)
 
+    def holding(self, frame_ids: Sequence[str]) -> set[str]:
+        """The flights that have one of these frames on the map, or had it there."""
+        c = tables.frames.c
+        was_on_the_map = or_(c.status != FrameStatus.REJECTED.value, c.reason == SET_ASIDE)
+        found: set[str] = set()
+        with self._database.read() as connection:
+            for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+                chunk = list(frame_ids[start : start + _IDS_AT_ONCE])
+                query = select(c.flight_id).where(c.frame_id.in_(chunk), was_on_the_map).distinct()
+                found.update(row.flight_id for row in connection.execute(query))
+        return found
+
     @contextmanager
     def lock(self, flight_id: str) -> Iterator[None]:
         """Hold a flight for writing; ends with the block or with the process. Raises FlightBusy at once."""
         with self._database.exclusive(flight_id):
             yield
-
-
-def _nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def _taken(name: str) -> NameTaken:
@@ -156,35 +140,5 @@ def _is_id_of_another(connection: Connection, flight: Flight) -> bool:
 
 
 def _by_id_or_name(connection: Connection, table: Any, ids: Any, ref: str) -> Row[Any] | None:
-    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == _nfc(ref)))
+    query: Select[Any] = select(table).where(or_(ids == ref, table.c.name == nfc(ref)))
     return connection.execute(query.order_by((ids == ref).desc())).first()
-
-
-def _event(row: Row[Any]) -> Event:
-    return Event(
-        event_id=row.event_id,
-        name=row.name,
-        kind=EventKind(row.kind),
-        is_drill=row.is_drill,
-        risk_level=row.risk_level,
-        starts_ns=row.starts_ns,
-        ends_ns=row.ends_ns,
-    )
-
-
-def _flight(row: Row[Any]) -> Flight:
-    return Flight(
-        flight_id=row.flight_id,
-        name=row.name,
-        event_id=row.event_id,
-        state=FlightState(row.state),
-        work_crs=row.work_crs,
-        vertical_datum=row.vertical_datum,
-        dem_id=row.dem_id,
-        gsd_m=row.gsd_m,
-        first_ns=row.first_ns,
-        last_ns=row.last_ns,
-        bounds_lonlat_deg=box_of(row),
-        operator=row.operator,
-        warnings=tuple(json.loads(row.warnings)),
-    )

@@ -33,7 +33,8 @@ class Frames:
     Inside an epoch a frame contributes one patch, so the pose and terrain first recorded for a used frame
     stay: putting it again changes nothing. Another pose or terrain comes by `Placements.supersede`. A
     rejected frame may be replaced, for its reason may no longer hold. A withdrawn frame stays withdrawn,
-    whichever came first, frame or withdrawal.
+    whichever came first, frame or withdrawal; but where it lies is learnt, if it never lay here: its pixels
+    may be in tiles of another box.
     """
 
     def __init__(self, database: Database) -> None:
@@ -121,7 +122,7 @@ class Frames:
         kept = {
             row.frame_id: record_of(row)
             for row in connection.execute(query)
-            if row.status != FrameStatus.REJECTED.value
+            if row.status != FrameStatus.REJECTED.value and row.exterior is not None
         }
         gone, placed = withdrawals_of(connection, ids), placements_of(connection, ids)
         fresh: dict[str, FrameRecord] = {}

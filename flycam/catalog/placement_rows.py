@@ -76,6 +76,11 @@ def placement_of(record: FrameRecord, **trace: Any) -> Placement:
     )
 
 
+def was_on_the_map(record: FrameRecord) -> bool:
+    """Whether a frame is laid, or was before it was withdrawn or set aside."""
+    return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE
+
+
 def as_placed(record: FrameRecord, placements: Sequence[Placement]) -> FrameRecord:
     """The frame as the placement in force has it; a withdrawn one stays withdrawn."""
     best = in_force(placements)

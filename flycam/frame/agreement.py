@@ -6,7 +6,7 @@ import re
 
 _NOUNS = (
     "photo|frame|tile|flight|commune|place|patch|shot|file number|terrain file|old tile state|old clip"
-    "|feature|mark"
+    "|feature|mark|original|file"
 )
 _VERBS = {
     "are": "is",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from flycam.frame.frame import Layer
+
 _LOCAL_DATUM = "LOCAL"
 
 
@@ -73,3 +75,8 @@ class Flight:
     bounds_lonlat_deg: tuple[float, float, float, float] | None = None
     operator: str | None = None
     warnings: tuple[str, ...] = ()
+
+
+def live_mosaic_id(flight_id: str, layer: Layer) -> str:
+    """The id of a flight's live mosaic of one layer, the same on every box."""
+    return f"{flight_id}-{layer.value}"

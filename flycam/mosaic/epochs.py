@@ -23,12 +23,14 @@ _Touching = Mapping[_Block, list[tuple[str, TileRange]]]
 class Replaced:
     """A frame that was laid again.
 
-    stands  (exterior version, terrain id) of the placement in force; None: the frame was set aside
-    gone    id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
+    stands     (exterior version, terrain id) of the placement in force; None: the frame was set aside
+    gone       id of each placement before it, with the base-zoom tiles of its patch (None: it had none)
+    placement  id of the placement in force; None: the frame was set aside, or it does not matter
     """
 
     stands: tuple[int, str] | None
     gone: Mapping[str, TileRange | None]
+    placement: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -77,3 +77,12 @@ class Heads:
 
 def _block_of(tile_id: TileId) -> _Block:
     return tile_id.z, tile_id.x >> _BLOCK_BITS, tile_id.y >> _BLOCK_BITS
+
+
+def with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:
+    """These tiles and every tile above them, up to `min_zoom`."""
+    level = set(tile_ids)
+    found = set(level)
+    while level := {tile_id.parent() for tile_id in level if tile_id.z > min_zoom}:
+        found |= level
+    return found

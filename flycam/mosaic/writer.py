@@ -26,6 +26,7 @@ from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.group import Change, GroupWriter, Published
+from flycam.mosaic.heads import with_ancestors
 from flycam.mosaic.merge import TileCanvas, require_zoom
 from flycam.mosaic.tilelog import TileLog, read_tile
 from flycam.store.base import ObjectStore
@@ -201,7 +202,7 @@ class MosaicWriter:
         with self._lock:
             self.flush()
             wanted = set(tile_ids)
-            self._groups.heads.forget(_with_ancestors(wanted, self._mosaic.min_zoom))
+            self._groups.heads.forget(with_ancestors(wanted, self._mosaic.min_zoom))
             self._forget(wanted)
             folded = {tile_id: TileCanvas(tile_id, self._amendments.epoch(tile_id)) for tile_id in wanted}
             self._made_from.update((tile_id, self._groups.heads.hash_of(tile_id)) for tile_id in wanted)
@@ -272,7 +273,7 @@ class MosaicWriter:
             )
 
         written = self._groups.committed(
-            group, lambda: self._groups.heads.forget(_with_ancestors(by_id, self._mosaic.min_zoom))
+            group, lambda: self._groups.heads.forget(with_ancestors(by_id, self._mosaic.min_zoom))
         )
         self._forget(by_id)
         self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
@@ -372,7 +373,7 @@ class MosaicWriter:
         also: list[MosaicTile],
     ) -> None:
         """After a refused append: look at the heads again and merge what others wrote into our tiles."""
-        self._groups.heads.forget(_with_ancestors(canvases, self._mosaic.min_zoom))
+        self._groups.heads.forget(with_ancestors(canvases, self._mosaic.min_zoom))
         for tile_id, canvas in canvases.items():
             head = self._groups.heads.of(tile_id)
             if head is None or head.content_hash == made_from[tile_id]:
@@ -386,11 +387,3 @@ class MosaicWriter:
             canvas.lay_tile(theirs)
             also.append(theirs)
             made_from[tile_id] = head.content_hash
-
-
-def _with_ancestors(tile_ids: Iterable[TileId], min_zoom: int) -> set[TileId]:
-    level = set(tile_ids)
-    found = set(level)
-    while level := {tile_id.parent() for tile_id in level if tile_id.z > min_zoom}:
-        found |= level
-    return found

@@ -37,6 +37,7 @@ from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics,
 from flycam.pipeline.finish_request import FinishRequest, check_request
 from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.trial import try_store
@@ -74,6 +75,7 @@ def finish(
     flight = workspace.catalog.flights.flight(ref)
     check_request(flight, request)
     try_store(workspace)
+    _require_photos(workspace, flight)
     with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
         jobs = jobs_of(workspace, flight, request)
         last = cost_of_communes(jobs[0].work.tiles)
@@ -95,6 +97,18 @@ def finish(
         communes=tuple(communes),
         seconds=(workspace.clock_ns() - began_ns) / 1e9,
     )
+
+
+def _require_photos(workspace: Workspace, flight: Flight) -> None:
+    """Raise InputUnusable where photos of the flight are on the box that flew it and not here."""
+    elsewhere = photos_elsewhere(workspace, flight.flight_id)
+    if elsewhere:
+        raise InputUnusable(
+            f"{flight.name}: {elsewhere} photos of this flight are on another box, only its map came here;"
+            " finish it there, or bring them with 'flycam bundle write --originals'",
+            vi=f"{flight.name}: {elsewhere} ảnh gốc của chuyến bay này nằm ở máy khác, ở đây chỉ có bản đồ; "
+            "hãy hoàn thiện ở máy đó, hoặc mang ảnh tới bằng 'flycam bundle write --originals'",
+        )
 
 
 def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> LayerReport:

@@ -17,7 +17,7 @@ from flycam.frame.flight import Flight, FlightState
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.film_frames import is_of_stream
 from flycam.pipeline.opening import close_flight, flight_on_record, state_of
-from flycam.pipeline.refolding import live_mosaics, refold_mosaic
+from flycam.pipeline.refolding import is_photo_here, live_mosaics, refold_mosaic
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 _LAST = 32
@@ -80,6 +80,8 @@ def _ended(workspace: Workspace, flight_id: str, progress: Progress) -> list[Fli
         return []  # whoever held the lock before has ended it
     if not frames or not all(map(is_of_stream, frames)):
         return []
+    if not any(is_photo_here(workspace, one) for one in frames[-_LAST:]):
+        return []  # another box flies it, and says when it ended
     _fold_last(workspace, flight_id, frames, progress)
     cover_communes(workspace, flight, progress, changed=True)
     ended = close_flight(workspace, flight, state_of(workspace, flight_id))

@@ -12,7 +12,7 @@ import shapely
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import NameTaken, NotFound, OptionUnusable
-from flycam.frame.flight import Event, EventKind, Flight, FlightState
+from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
 from flycam.frame.warning import (
     COMPLETED,
@@ -228,7 +228,7 @@ def check_gsd(gsd_m: float, native_m: float, coarsest_m: float) -> None:
 
 def open_mosaic(workspace: Workspace, flight: Flight, layer: Layer, frames: Sequence[Planned]) -> MosaicInfo:
     """The flight's live mosaic of one layer; its base zoom is fixed when it is first opened."""
-    mosaic_id = f"{flight.flight_id}-{layer.value}"
+    mosaic_id = live_mosaic_id(flight.flight_id, layer)
     for mosaic in workspace.catalog.tiles.mosaics(flight.flight_id):
         if mosaic.mosaic_id == mosaic_id and mosaic.revision == 0:
             return mosaic

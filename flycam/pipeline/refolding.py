@@ -3,13 +3,16 @@
 After a withdrawal, after frames were laid again, and where objects are lost or damaged, it is the same job:
 find the tiles that are not what the recorded frames make them, and fold those anew. Killed half-way, the same
 command completes it, for what is left to do is read off the tiles themselves.
+
+Of another box's frames there may be tiles here and no photos. Where such frames lie, what must go is emptied
+and what can be had is joined: the photos here, and what the boxes gave (docs/decisions/0021-sync.md).
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,16 +21,18 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.catalog.placement_rows import in_force, placement_id
-from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Placement
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected, InputUnusable
-from flycam.frame.frame import Layer
-from flycam.frame.tile import OrthoPatch
+from flycam.frame.tile import MosaicTile, OrthoPatch
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
-from flycam.mosaic.epochs import Amendments, Replaced
+from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.given import Given, cursors, has_given
+from flycam.mosaic.joining import join_tiles
 from flycam.mosaic.mending import damaged_tiles, mend_parents
+from flycam.mosaic.merge import TileCanvas, merge_patch
 from flycam.mosaic.refold import refold, stale_tiles
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.evidence import keep, local_copy
@@ -35,6 +40,7 @@ from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.rectification import patch_of, recorded_pose
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
 
 _TERRAINS_AT_ONCE = 4
 _PHOTO_BYTES = 320 << 20  # neighbouring blocks of tiles see the same photos
@@ -58,29 +64,7 @@ def live_mosaics(workspace: Workspace, flight_id: str) -> list[MosaicInfo]:
 
 def amendments_of(workspace: Workspace, mosaic: MosaicInfo) -> Amendments:
     """What must not be in a mosaic: frames withdrawn from its flight, and placements that were replaced."""
-    frames = workspace.catalog.frames
-    placements: dict[str, list[Placement]] = {}
-    for placement in workspace.catalog.placements.of_flight(mosaic.flight_id):
-        placements.setdefault(placement.frame_id, []).append(placement)
-    withdrawn: dict[str, TileRange | None] = {w.frame_id: None for w in frames.withdrawals(mosaic.flight_id)}
-    replaced: dict[str, Replaced] = {}
-    status = None if placements else FrameStatus.WITHDRAWN
-    for record in frames.of_flight(mosaic.flight_id, status):
-        if record.status is FrameStatus.WITHDRAWN:
-            withdrawn[record.frame_id] = record.tiles if record.header.layer == mosaic.layer else None
-        laid = placements.get(record.frame_id, [])
-        if any(one.layer == mosaic.layer for one in laid):
-            replaced[record.frame_id] = _replaced(laid, mosaic.layer)
-    return Amendments(withdrawn=withdrawn, replaced=replaced)
-
-
-def _replaced(placements: list[Placement], layer: Layer) -> Replaced:
-    """What stands and what is gone of a frame in one layer's mosaic; moved to another it is gone."""
-    best = in_force(placements)
-    is_laid = best.layer == layer and best.exterior is not None
-    stands = (best.version, best.dem_id) if is_laid and best.dem_id is not None else None
-    gone = {placement_id(one): one.tiles for one in placements if one.layer == layer and one is not best}
-    return Replaced(stands=stands, gone=gone)
+    return recorded_amendments(workspace.catalog, mosaic)
 
 
 def refold_mosaic(
@@ -104,9 +88,11 @@ def refold_mosaic(
     amendments = amendments_of(workspace, mosaic)
     damaged = _damaged(workspace, mosaic, progress) if check else []
     broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
-    todo = {*stale_tiles(catalog.tiles, mosaic, amendments), *broken, *(t for tiles in also for t in tiles)}
-    used = catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
-    frames = [record for record in used if record.header.layer == mosaic.layer]
+    stale = set(stale_tiles(catalog.tiles, mosaic, amendments))
+    todo = {*stale, *broken, *(t for tiles in also for t in tiles)}
+    frames = _used(workspace, mosaic)
+    far = _without_photos(workspace, mosaic, frames, paths, todo) - (broken - stale)
+    todo -= far
     with MosaicWriter(
         workspace.store,
         catalog.tiles,
@@ -119,6 +105,7 @@ def refold_mosaic(
     ) as writer:
         replay = Replay(workspace, frames, paths)
         lines = refold(writer, todo, replay, lambda done: progress("refold", done, len(todo)))
+    lines += _joined(workspace, mosaic, far, amendments, broken, paths)
     if len(damaged) > len(broken):
         mend_parents(
             workspace.store,
@@ -129,6 +116,102 @@ def refold_mosaic(
             now_ns=workspace.clock_ns(),
         )
     return Refolded(lines=lines, mended=len(damaged))
+
+
+def is_photo_here(
+    workspace: Workspace, record: FrameRecord, paths: Mapping[str, Path] = _ON_THE_CARD
+) -> bool:
+    """Whether a frame's photo is in the store, or at hand: those of another box need not be."""
+    evidence = keys.evidence(record.header.provenance.source_sha256)
+    return record.frame_id in paths or workspace.store.exists(evidence)
+
+
+def photos_elsewhere(workspace: Workspace, flight_id: str) -> int:
+    """How many frames of a flight have their photos on another box alone.
+
+    Where no other box gave a tile of it, none: a photo that is missing there is lost.
+    """
+    mosaics = live_mosaics(workspace, flight_id)
+    if not any(has_given(workspace.store, one.mosaic_id) for one in mosaics):
+        return 0
+    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+    return sum(not is_photo_here(workspace, record) for record in used)
+
+
+def folded_here(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    amendments: Amendments,
+    paths: Mapping[str, Path] = _ON_THE_CARD,
+) -> Callable[[TileId], MosaicTile]:
+    """Gives the state of a base tile from the photos at hand alone."""
+    here = [record for record in _used(workspace, mosaic) if is_photo_here(workspace, record, paths)]
+    replay = Replay(workspace, here, paths)
+
+    def fold(tile_id: TileId) -> MosaicTile:
+        tiles = TileRange(
+            z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
+        )
+        tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
+        for patch in replay(tiles):
+            if not amendments.forbids(patch):
+                tile = merge_patch(tile, patch, tile_id, tile.epoch)
+        return tile
+
+    return fold
+
+
+def _joined(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    tile_ids: Collection[TileId],
+    amendments: Amendments,
+    broken: Collection[TileId],
+    paths: Mapping[str, Path],
+) -> int:
+    """Base tiles on which photos of other boxes lie: what is left of them joined with what can be had."""
+    if not tile_ids:
+        return 0
+    given = Given(workspace.store, mosaic.mosaic_id, cursors(workspace.store))
+    fold = folded_here(workspace, mosaic, amendments, paths)
+    return join_tiles(
+        workspace.store,
+        workspace.catalog.tiles,
+        mosaic,
+        tile_ids,
+        lambda tile_id: [*given.states(tile_id, amendments), fold(tile_id)],
+        amendments=amendments,
+        origin=workspace.box,
+        clock_ns=workspace.clock_ns,
+        damaged=broken,
+        workers=workers_here(),
+    )
+
+
+def _used(workspace: Workspace, mosaic: MosaicInfo) -> list[FrameRecord]:
+    used = workspace.catalog.frames.of_flight(mosaic.flight_id, FrameStatus.USED)
+    return [record for record in used if record.header.layer == mosaic.layer]
+
+
+def _without_photos(
+    workspace: Workspace,
+    mosaic: MosaicInfo,
+    frames: Iterable[FrameRecord],
+    paths: Mapping[str, Path],
+    tile_ids: Collection[TileId],
+) -> set[TileId]:
+    """Those of these tiles that a frame touches whose photo is on another box.
+
+    A mosaic of which no other box gave a tile has none: there a photo that is missing is lost.
+    """
+    found: set[TileId] = set()
+    if not has_given(workspace.store, mosaic.mosaic_id):
+        return found
+    for record in frames:
+        touched = {tile_id for tile_id in record.tiles or () if tile_id in tile_ids}
+        if touched and not is_photo_here(workspace, record, paths):
+            found |= touched
+    return found
 
 
 def _damaged(workspace: Workspace, mosaic: MosaicInfo, progress: Progress) -> list[TileId]:

@@ -1,9 +1,11 @@
-"""What is left of revisions that are not shown any more."""
+"""What is left of what is not shown any more: reports of revisions, pictures of frames."""
 
 from __future__ import annotations
 
 from flycam.catalog.records import RevisionState
+from flycam.catalog.withheld import withheld
 from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
 
 
 def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
@@ -20,3 +22,12 @@ def drop_retired_reports(workspace: Workspace, flight_id: str) -> int:
                     dropped += 1
                 revisions.put_reports(mosaic_id, record.revision, {})
     return dropped
+
+
+def forget_pictures(workspace: Workspace, flight_id: str) -> None:
+    """What a live flight saw last is a copy of what was withdrawn, and no evidence."""
+    gone = withheld(workspace.catalog, flight_id)
+    for key in list(workspace.store.list(keys.newest_picture_prefix(flight_id))):
+        taken_ns = keys.taken_of_newest_picture(key)
+        if gone.shows(taken_ns, taken_ns):
+            workspace.store.delete(key)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flycam.catalog.placement_rows import SET_ASIDE
+from flycam.catalog.placement_rows import was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
-from flycam.catalog.withheld import withheld
 from flycam.errors import InputUnusable, NotFound
 from flycam.frame.flight import Flight, FlightState
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.opening import close_flight
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
-from flycam.pipeline.retired import drop_retired_reports
+from flycam.pipeline.retired import drop_retired_reports, forget_pictures
 from flycam.pipeline.workspace import Progress, Workspace, silent
-from flycam.store import keys
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,18 +72,9 @@ def withdraw(
         flight = workspace.catalog.flights.flight(flight.flight_id)
         tiles = _written(workspace, flight, progress)
         flight = close_flight(workspace, flight, _state_after(workspace, flight))
-        _forget_pictures(workspace, flight.flight_id)
+        forget_pictures(workspace, flight.flight_id)
     numbers = tuple(sorted({one.revision for one in retired}))
     return WithdrawReport(flight=flight, frames=len(new), tiles=tiles, retired=numbers)
-
-
-def _forget_pictures(workspace: Workspace, flight_id: str) -> None:
-    """What a live flight saw last is a copy of what was withdrawn, and no evidence."""
-    gone = withheld(workspace.catalog, flight_id)
-    for key in list(workspace.store.list(keys.newest_picture_prefix(flight_id))):
-        taken_ns = keys.taken_of_newest_picture(key)
-        if gone.shows(taken_ns, taken_ns):
-            workspace.store.delete(key)
 
 
 def _written(workspace: Workspace, flight: Flight, progress: Progress) -> int:
@@ -120,7 +109,7 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
     flights, frames = workspace.catalog.flights, workspace.catalog.frames
     try:
         flight = flights.flight(ref)
-        return flight, [one for one in frames.of_flight(flight.flight_id) if _was_on_the_map(one)]
+        return flight, [one for one in frames.of_flight(flight.flight_id) if was_on_the_map(one)]
     except NotFound:
         pass
     try:
@@ -146,7 +135,3 @@ def _find(workspace: Workspace, ref: str) -> tuple[Flight, list[FrameRecord]]:
         f"{ref}: no flight, frame or photo of this name; see the list of frames on the map",
         vi=f"{ref}: không có chuyến bay hay ảnh nào tên này; xem danh sách ảnh trên bản đồ",
     )
-
-
-def _was_on_the_map(record: FrameRecord) -> bool:
-    return record.status is not FrameStatus.REJECTED or record.reason == SET_ASIDE

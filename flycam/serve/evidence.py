@@ -20,8 +20,8 @@ from flycam.catalog.records import (
     Role,
 )
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound
-from flycam.frame.flight import is_plane
+from flycam.errors import AccessDenied, FrameRejected, FrameUnreadable, NotFound, ObjectMissing
+from flycam.frame.flight import is_plane, live_mosaic_id
 from flycam.frame.frame import Layer, frame_id_of
 from flycam.frame.moment import iso
 from flycam.frame.tile import NO_SOURCE
@@ -29,6 +29,7 @@ from flycam.frame.tilecodec import decode
 from flycam.geodata.crs import to_work
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
 from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.given import has_given
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.rectification import ground_view
 from flycam.serve.door import Visitor
@@ -41,6 +42,7 @@ from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
+from flycam.store.base import ObjectStore
 
 router = APIRouter()
 
@@ -123,7 +125,7 @@ def photo(
     whatever the range."""
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
-    size = store.size(key)
+    size = _size_of(store, frame)
     start, stop = wanted(range_header, size)
     if start >= stop:
         return beyond_the_end(size)
@@ -148,7 +150,7 @@ def preview(
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
     name = frame.header.provenance.source_name
-    if store.size(key) > _PREVIEW_LIMIT_BYTES:
+    if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:
         raise FrameUnreadable(
             f"{name}: too large for a preview; open the original",
             vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
@@ -170,6 +172,22 @@ def preview(
     return Response(
         jpeg.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
     )
+
+
+def _size_of(store: ObjectStore, frame: FrameRecord) -> int:
+    """Bytes of a photo. NotFound for one of another box, of which only the map came here; ObjectMissing."""
+    provenance = frame.header.provenance
+    try:
+        return store.size(keys.evidence(provenance.source_sha256))
+    except ObjectMissing as error:
+        if not has_given(store, live_mosaic_id(frame.flight_id, frame.header.layer)):
+            raise
+        raise NotFound(
+            f"{provenance.source_name}: this photo is on the box that flew it, only its map came here;"
+            " bring it with 'flycam bundle write --originals'",
+            vi=f"{provenance.source_name}: ảnh gốc nằm ở máy đã bay, ở đây chỉ có bản đồ; hãy mang tới bằng "
+            "'flycam bundle write --originals'",
+        ) from error
 
 
 def _finished(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 from flycam.geometry.grid import TileId
@@ -72,6 +73,76 @@ def product_prefix(mosaic_id: str, revision: int) -> str:
     return f"products/{mosaic_id}/r{revision}/"
 
 
+def given_tile(log: str, seq: int, mosaic_id: str, tile_id: TileId, digest: str) -> str:
+    """A base tile's state as another box gave it: line `seq` of its log `log` (a `log_id`), joined into
+    the live revision of a mosaic here (`docs/decisions/0021-sync.md`)."""
+    return f"{given_tile_prefix(mosaic_id, tile_id)}{log}-{seq:020d}-{digest}.tile"
+
+
+def given_tile_prefix(mosaic_id: str, tile_id: TileId) -> str:
+    """States of one tile that other boxes gave."""
+    return f"{given_mosaic_prefix(mosaic_id)}{tile_id.z}/{tile_id.x}/{tile_id.y}/"
+
+
+def given_mosaic_prefix(mosaic_id: str) -> str:
+    """All states that other boxes gave of a mosaic's tiles."""
+    return f"sync/tiles/{mosaic_id}/"
+
+
+def giver_of_tile(key: str) -> tuple[str, int, str]:
+    """(`log_id`, seq, content hash) of a state that another box gave, from its key."""
+    log, seq, digest = key.rpartition("/")[2].removesuffix(".tile").split("-")
+    return log, int(seq), digest
+
+
+def given_laid(log: str, until: int) -> str:
+    """How frames were laid in the states that came of a log with its lines up to `until`."""
+    return f"{given_laid_prefix(log)}{until:020d}.json.zst"
+
+
+def given_laid_prefix(log: str) -> str:
+    """All that one log's givers said of how frames were laid."""
+    return f"sync/laid/{log}/"
+
+
+def until_of_laid(key: str) -> int:
+    """The last line that a key of `given_laid` speaks of."""
+    return int(key.rpartition("/")[2].split(".")[0])
+
+
+def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
+    """That a box's log of one of its mosaics was taken in up to `seq`, where its digest is `history`."""
+    return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"
+
+
+def taken_prefix(origin: str | None = None) -> str:
+    """All that was taken in of a box; of all boxes."""
+    return "sync/taken/" if origin is None else f"sync/taken/{box_id(origin)}/"
+
+
+def log_of_taken(key: str) -> str:
+    """The `log_id` of the log that a key of `taken` speaks of."""
+    _, _, box, mosaic_id, _ = key.split("/")
+    return _short_id(f"{box}/{mosaic_id}")
+
+
+def cursor_of_taken(key: str) -> tuple[str, int, str]:
+    """(mosaic_id, seq, digest of the log up to it) from a key of `taken`."""
+    _, mosaic_id, last = key.rsplit("/", 2)
+    seq, _, history = last.partition("-")
+    return mosaic_id, int(seq), history
+
+
+def box_id(origin: str) -> str:
+    """A box's name as a part of keys, 16 hex digits: names may hold what no key can."""
+    return _short_id(origin)
+
+
+def log_id(origin: str, mosaic_id: str) -> str:
+    """The log of one of a box's mosaics, 16 hex digits: two of them may go into one mosaic here."""
+    return _short_id(f"{box_id(origin)}/{mosaic_id}")
+
+
 def probe(name: str) -> str:
     """A key that holds nothing of worth: written and removed to see whether the store works."""
     return f"probe/{name}"
@@ -98,3 +169,7 @@ def check_prefix(prefix: str) -> None:
         or any(s in ("", ".", "..") for s in prefix.split("/")[:-1])
     ):
         raise ValueError(f"{prefix!r} begins no store key")
+
+
+def _short_id(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:16]

@@ -217,3 +217,19 @@ def test_a_withdrawn_photo_is_shown_to_administrators_only_and_opening_is_on_rec
         assert fates["withdrawn"] == 1
     opened = [line for line in catalog.audit.lines() if line.what == "photo opened"]
     assert [(line.who, line.subject) for line in opened] == [("Quản trị", frame.frame_id)]
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+def test_a_photo_of_another_box_is_said_to_be_there(tmp_path: Path, is_given: bool) -> None:
+    world = make_world(tmp_path)
+    sha256, _ = a_photo(world)
+    store = world.workspace.store
+    store.delete(keys.evidence(sha256))
+    if is_given:
+        tile = TileId(z=20, x=1, y=1)
+        store.put(keys.given_tile("0" * 16, 1, f"{world.after}-colour", tile, "0" * 32), b"a tile")
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url) as client:
+        for path in (f"/api/evidence/{sha256}", f"/api/evidence/{sha256}/preview"):
+            answer = client.get(path, headers={"Accept-Language": "vi"})
+            assert answer.status_code == (404 if is_given else 503)
+            assert ("nằm ở máy đã bay" in answer.json()["message"]) is is_given

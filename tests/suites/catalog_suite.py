@@ -27,6 +27,7 @@ import shapely
 
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import (
     Account,
     CommuneRecord,
@@ -291,6 +292,13 @@ class CatalogSuite(ABC):
         assert catalog.flights.flight_of_frames([*ids[:2], *others[:2]]) == "f1"
         assert catalog.flights.flight_of_frames(["unknown"]) is None
         assert catalog.flights.flight_of_frames([]) is None
+        assert catalog.flights.holding([*ids[:1], *others[:1], "unknown"]) == {"f1", "f2"}
+        assert catalog.flights.holding([]) == set()
+
+    def test_a_frame_that_never_lay_on_the_map_holds_no_flight(self, catalog: Catalog) -> None:
+        catalog.frames.put([rejected(1), replace(rejected(2), reason=SET_ASIDE)])
+        assert catalog.flights.holding([rejected(1).frame_id]) == set()
+        assert catalog.flights.holding([rejected(2).frame_id]) == {"f1"}
 
     def test_a_flight_is_written_by_one_at_a_time(self, catalog: Catalog, url: str) -> None:
         with open_catalog(url) as other:
@@ -378,6 +386,14 @@ class CatalogSuite(ABC):
         assert catalog.frames.withdraw([]) == []
         assert {w.frame_id for w in catalog.frames.withdrawals("f1")} == {frame(i).frame_id for i in (1, 2)}
         assert catalog.frames.withdrawals("f2") == []
+
+    def test_where_a_withdrawn_frame_lies_is_learnt_if_it_never_lay_here(self, catalog: Catalog) -> None:
+        catalog.frames.put([rejected(1)])
+        catalog.frames.withdraw([withdrawal(1)])
+        assert catalog.frames.get(frame(1).frame_id).tiles is None
+        (standing,) = catalog.frames.put([frame(1)])
+        assert (standing.status, standing.tiles) == (FrameStatus.WITHDRAWN, frame(1).tiles)
+        assert catalog.frames.put([rejected(1)]) == [standing]
 
     def test_boxes_that_exchange_withdrawals_agree(self, catalog: Catalog) -> None:
         """Of several withdrawals of one frame the same one is kept, in whatever order they come."""

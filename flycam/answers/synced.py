@@ -1,0 +1,86 @@
+"""What `bundle` answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flycam.answers.answered import Answered
+from flycam.frame.spelling import decimal_comma
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.sync.bundle import BundleRead, BundleWritten
+
+
+def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
+    """sent (bytes), left (0: all that was asked for lies on the stick), bundle_id, flights, tiles, parts."""
+    vi = language == "vi"
+    answer = {
+        "sent": written.size_bytes,
+        "left": 0,
+        "bundle_id": written.bundle_id,
+        "path": str(path),
+        "flights": written.flights,
+        "tiles": written.tiles,
+        "originals": written.originals,
+        "parts": written.parts,
+        "written": written.written,
+    }
+    megabytes = f"{written.size_bytes / 1e6:.1f}"
+    if vi:
+        line = (
+            f"{path}: {written.flights} chuyến bay, {written.tiles} mảnh bản đồ, {written.originals} ảnh gốc;"
+            f" {decimal_comma(megabytes)} MB trong {written.parts} tệp"
+        )
+    else:
+        line = (
+            f"{path}: {written.flights} flights, {written.tiles} tiles, {written.originals} originals;"
+            f" {megabytes} MB in {written.parts} files"
+        )
+    return answer, [line]
+
+
+def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
+    """sent, left (0), box (who gave it), bundle_id, flights[], tiles (in it), lines (logged), receipt.
+
+    apart[]  flights that could not be joined with what is here: flight_id, name, sentence, sentence_vi
+    """
+    vi = language == "vi"
+    answer = {
+        "sent": 0,
+        "left": 0,
+        "box": read.box,
+        "bundle_id": read.bundle_id,
+        "flights": list(read.taken.flights),
+        "tiles": read.tiles,
+        "lines": read.taken.lines,
+        "receipt": None if read.receipt is None else str(read.receipt),
+        "apart": [
+            {
+                "flight_id": one.records.flight.flight_id,
+                "name": one.records.flight.name,
+                "sentence": one.sentence,
+                "sentence_vi": one.sentence_vi,
+            }
+            for one in read.taken.apart
+        ],
+    }
+    lines = [
+        f"đã nhận từ {read.box}: {len(read.taken.flights)} chuyến bay, {read.tiles} mảnh bản đồ"
+        if vi
+        else f"taken in from {read.box}: {len(read.taken.flights)} flights, {read.tiles} tiles"
+    ]
+    lines += [one.sentence_vi if vi else one.sentence for one in read.taken.apart]
+    if read.receipt is None:
+        lines.append(
+            "không ghi được biên nhận lên USB: lần sau máy kia sẽ ghi lại toàn bộ"
+            if vi
+            else "no receipt could be written on the stick: the other box will write everything again"
+        )
+    else:
+        lines.append(
+            f"biên nhận: {read.receipt} (mang về máy kia, lần sau chỉ ghi phần mới)"
+            if vi
+            else f"receipt: {read.receipt} (carry it back: the next bundle holds only what is new)"
+        )
+    return answer, lines

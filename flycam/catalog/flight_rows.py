@@ -1,0 +1,81 @@
+"""Rows of flights and events, to and from values."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from typing import Any
+
+from sqlalchemy import Row
+
+from flycam.catalog.boxes import box_of, box_values
+from flycam.frame.flight import Event, EventKind, Flight, FlightState
+
+
+def nfc(text: str) -> str:
+    """A name as it is kept and compared."""
+    return unicodedata.normalize("NFC", text)
+
+
+def event_row(event: Event) -> dict[str, Any]:
+    """A row of the events."""
+    return {
+        "event_id": event.event_id,
+        "name": nfc(event.name),
+        "kind": event.kind.value,
+        "is_drill": event.is_drill,
+        "risk_level": event.risk_level,
+        "starts_ns": event.starts_ns,
+        "ends_ns": event.ends_ns,
+    }
+
+
+def event_of(row: Row[Any]) -> Event:
+    """Inverse of `event_row`."""
+    return Event(
+        event_id=row.event_id,
+        name=row.name,
+        kind=EventKind(row.kind),
+        is_drill=row.is_drill,
+        risk_level=row.risk_level,
+        starts_ns=row.starts_ns,
+        ends_ns=row.ends_ns,
+    )
+
+
+def flight_row(flight: Flight) -> dict[str, Any]:
+    """A row of the flights."""
+    return {
+        "flight_id": flight.flight_id,
+        "name": nfc(flight.name),
+        "event_id": flight.event_id,
+        "state": flight.state.value,
+        "work_crs": flight.work_crs,
+        "vertical_datum": flight.vertical_datum,
+        "dem_id": flight.dem_id,
+        "gsd_m": float(flight.gsd_m),
+        "first_ns": int(flight.first_ns),
+        "last_ns": int(flight.last_ns),
+        **box_values(flight.bounds_lonlat_deg),
+        "operator": flight.operator,
+        "warnings": json.dumps(list(flight.warnings), ensure_ascii=False),
+    }
+
+
+def flight_of(row: Row[Any]) -> Flight:
+    """Inverse of `flight_row`."""
+    return Flight(
+        flight_id=row.flight_id,
+        name=row.name,
+        event_id=row.event_id,
+        state=FlightState(row.state),
+        work_crs=row.work_crs,
+        vertical_datum=row.vertical_datum,
+        dem_id=row.dem_id,
+        gsd_m=row.gsd_m,
+        first_ns=row.first_ns,
+        last_ns=row.last_ns,
+        bounds_lonlat_deg=box_of(row),
+        operator=row.operator,
+        warnings=tuple(json.loads(row.warnings)),
+    )

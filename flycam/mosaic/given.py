@@ -1,0 +1,134 @@
+"""What other boxes gave: the latest state of each tile by each log, how the frames in it were laid, and how
+far each log was taken in.
+
+A log is one box's of one of its mosaics (`keys.log_id`). Both are registers that only grow, kept in the store
+under keys that carry their order, so that they are atomic on every store and need no table. A state beyond
+its log's cursor is not there yet: an exchange that was cut short left it. Decision 0021.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import zstandard
+
+from flycam.frame.tile import MosaicTile
+from flycam.frame.tilecodec import decode
+from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.joining import NOT_KNOWN, left_of
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Taken:
+    """A log was taken in up to `seq`, where its digest is `digest`."""
+
+    seq: int
+    digest: str
+
+
+def taken_of(store: ObjectStore, origin: str) -> dict[str, Taken]:
+    """How far each log of this box was taken in, by the mosaic as that box calls it."""
+    found: dict[str, Taken] = {}
+    for key in store.list(keys.taken_prefix(origin)):
+        mosaic_id, seq, digest = keys.cursor_of_taken(key)
+        if mosaic_id not in found or found[mosaic_id].seq < seq:
+            found[mosaic_id] = Taken(seq=seq, digest=digest)
+    return found
+
+
+def cursors(store: ObjectStore) -> dict[str, int]:
+    """How far every log was taken in, by `keys.log_id`."""
+    found: dict[str, int] = {}
+    for key in store.list(keys.taken_prefix()):
+        log = keys.log_of_taken(key)
+        _, seq, _ = keys.cursor_of_taken(key)
+        found[log] = max(found.get(log, 0), seq)
+    return found
+
+
+def take(store: ObjectStore, origin: str, mosaic_id: str, taken: Taken) -> None:
+    """Move a log's cursor on; everything put before survives a power cut then. Going back changes nothing."""
+    store.flush()
+    store.put(keys.taken(origin, mosaic_id, taken.seq, taken.digest), b"", durable=True)
+
+
+def give(
+    store: ObjectStore, log: str, seq: int, mosaic_id: str, tile_id: TileId, data: bytes, digest: str
+) -> None:
+    """Put a state that a log gave for a mosaic here beside those before it; the caller owes `store.flush`.
+
+    digest  the content hash that `data` was found to have
+    """
+    key = keys.given_tile(log, seq, mosaic_id, tile_id, digest)
+    if not store.exists(key):
+        store.put(key, data)
+
+
+def give_laid(store: ObjectStore, log: str, until: int, laid: Mapping[str, str]) -> None:
+    """Put the id of the placement by which each frame lies in the states that came with lines up to `until`;
+    the caller owes `store.flush`."""
+    said = json.dumps(dict(laid), sort_keys=True, separators=(",", ":")).encode()
+    store.put(keys.given_laid(log, until), zstandard.ZstdCompressor().compress(said))
+
+
+def _laid_from(data: bytes) -> Mapping[str, str]:
+    laid: dict[str, str] = json.loads(zstandard.ZstdDecompressor().decompress(data))
+    return laid
+
+
+def has_given(store: ObjectStore, mosaic_id: str) -> bool:
+    """Whether another box gave a tile of this mosaic."""
+    return next(iter(store.list(keys.given_mosaic_prefix(mosaic_id))), None) is not None
+
+
+class Given:
+    """States given for one mosaic here, up to a cursor for each log."""
+
+    def __init__(self, store: ObjectStore, mosaic_id: str, cursors: Mapping[str, int]) -> None:
+        self._store = store
+        self._mosaic_id = mosaic_id
+        self._cursors = cursors
+        self._laid: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+
+    def states(self, tile_id: TileId, amendments: Amendments, log: str | None = None) -> list[MosaicTile]:
+        """What these amendments leave of the latest state of a base tile by this log (None: by each).
+
+        Raises TileCorrupt.
+        """
+        return [
+            left_of(decode(self._store.get(key), tile_id, digest), amendments, self._laid_by(giver, seq))
+            for giver, (key, seq, digest) in sorted(self._latest(tile_id).items())
+            if log in (None, giver)
+        ]
+
+    def let_go_older(self, tile_id: TileId, log: str) -> None:
+        """Delete what a log gave of a tile before the state that is in force."""
+        latest = self._latest(tile_id).get(log)
+        if latest is None:
+            return
+        in_force = latest[1]
+        for key in list(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
+            giver, seq, _ = keys.giver_of_tile(key)
+            if giver == log and seq < in_force:
+                self._store.delete(key)
+
+    def _laid_by(self, log: str, seq: int) -> Mapping[str, str]:
+        """How the frames were laid in the state that this line of a log is."""
+        if log not in self._laid:
+            listed = sorted(self._store.list(keys.given_laid_prefix(log)))
+            self._laid[log] = [(keys.until_of_laid(key), _laid_from(self._store.get(key))) for key in listed]
+        return next((laid for until, laid in self._laid[log] if seq <= until), NOT_KNOWN)
+
+    def _latest(self, tile_id: TileId) -> dict[str, tuple[str, int, str]]:
+        """(key, seq, content hash) by log; keys of one log come sorted by seq, so the last one stands."""
+        found: dict[str, tuple[str, int, str]] = {}
+        for key in sorted(self._store.list(keys.given_tile_prefix(self._mosaic_id, tile_id))):
+            log, seq, digest = keys.giver_of_tile(key)
+            if seq <= self._cursors.get(log, 0):
+                found[log] = (key, seq, digest)
+        return found

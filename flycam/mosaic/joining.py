@@ -1,0 +1,146 @@
+"""States of tiles that other boxes made, joined with what is here: the receiving side of the merge rule.
+
+A state made under other amendments is cut to what those known by now leave of it. What is left is right:
+where the greatest key of a set belongs to a frame that stays, it is the greatest without the frames that go
+too. So the head is the maximum of cut states, whichever came first (docs/decisions/0021-sync.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
+from types import MappingProxyType
+
+import numpy as np
+
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import NO_DATA_QUALITY, NO_SOURCE, MosaicTile
+from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.group import Change, GroupWriter
+from flycam.mosaic.heads import with_ancestors
+from flycam.mosaic.merge import TileCanvas, sorted_sources
+from flycam.mosaic.tilelog import TileLog, read_tile
+from flycam.store.base import ObjectStore
+
+_JOINED_AT_ONCE = 64  # tiles in one group: 30 MB of canvases, and ancestors are shared
+
+NOT_KNOWN: Mapping[str, str] = MappingProxyType({})
+"""How frames were laid: nothing is known."""
+
+StatesOf = Callable[[TileId], Iterable[MosaicTile]]
+"""States to be joined into a base tile."""
+
+
+def left_of(tile: MosaicTile, amendments: Amendments, laid: Mapping[str, str] = NOT_KNOWN) -> MosaicTile:
+    """What these amendments leave of a base tile's state, in the epoch that they give it.
+
+    laid  the id of the placement that a frame's pixels were made with, by frame, as far as it is known
+
+    Pixels of withdrawn frames become no data, whatever the epoch: a box that never saw where a frame lay
+    gives its tiles no epoch of their own. Where the epoch is another one, so do pixels of frames that were
+    laid again, unless they are known to be of the placement in force. A state that loses nothing is returned
+    as it is.
+    """
+    epoch = amendments.epoch(tile.tile_id)
+    is_fresh = tile.epoch == epoch
+    gone = [
+        number
+        for number, frame_id in enumerate(tile.frames, start=1)
+        if frame_id in amendments.withdrawn or (not is_fresh and _is_laid_again(frame_id, amendments, laid))
+    ]
+    if not gone:
+        return tile if is_fresh else replace(tile, epoch=epoch)
+    emptied = np.isin(tile.source, np.array(gone, dtype=np.uint16))
+    rgb, quality, source = tile.rgb.copy(), tile.quality.copy(), tile.source.copy()
+    rgb[emptied] = 0
+    quality[emptied] = NO_DATA_QUALITY
+    source[emptied] = NO_SOURCE
+    source, frames = sorted_sources(source, tile.frames)
+    return MosaicTile(
+        tile_id=tile.tile_id, rgb=rgb, quality=quality, source=source, frames=frames, epoch=epoch
+    )
+
+
+def _is_laid_again(frame_id: str, amendments: Amendments, laid: Mapping[str, str]) -> bool:
+    replaced = amendments.replaced.get(frame_id)
+    if replaced is None:
+        return False
+    return replaced.placement is None or laid.get(frame_id) != replaced.placement
+
+
+def joined(tile_id: TileId, states: Iterable[MosaicTile], amendments: Amendments) -> MosaicTile:
+    """The maximum of what is left of these states of one base tile; empty if nothing is.
+
+    Raises StoreConflict if one is of another address.
+    """
+    canvas = TileCanvas(tile_id, amendments.epoch(tile_id))
+    for state in states:
+        canvas.lay_tile(left_of(state, amendments))
+    return canvas.freeze()
+
+
+def join_tiles(
+    store: ObjectStore,
+    tile_log: TileLog,
+    mosaic: MosaicInfo,
+    tile_ids: Iterable[TileId],
+    states_of: StatesOf,
+    *,
+    amendments: Amendments,
+    origin: str,
+    clock_ns: Callable[[], int],
+    damaged: Collection[TileId] = (),
+    workers: int = 2,
+) -> int:
+    """Join states into the heads of these base tiles of the live revision; the log lines appended.
+
+    damaged  base tiles among them whose object is lost: the states alone are joined
+
+    Written in groups with all ancestors, each group all or nothing; joining again changes nothing. Raises
+    TileCorrupt, StoreConflict (others keep changing the same tiles), and what store and catalogue raise.
+    """
+    lines = 0
+    waiting = iter(sorted(set(tile_ids)))
+    with ThreadPoolExecutor(workers, thread_name_prefix="join") as pool:
+        groups = GroupWriter(
+            store,
+            tile_log,
+            mosaic,
+            pool,
+            origin=origin,
+            clock_ns=clock_ns,
+            damaged=damaged,
+            before_append=lambda: None,
+        )
+        while some := list(islice(waiting, _JOINED_AT_ONCE)):
+            lines += len(_join(store, groups, mosaic, some, states_of, amendments, damaged))
+    return lines
+
+
+def _join(
+    store: ObjectStore,
+    groups: GroupWriter,
+    mosaic: MosaicInfo,
+    tile_ids: Sequence[TileId],
+    states_of: StatesOf,
+    amendments: Amendments,
+    damaged: Collection[TileId],
+) -> list[Change]:
+    def group() -> list[Change]:
+        tiles: list[MosaicTile] = []
+        made_from: list[str | None] = []
+        for tile_id in tile_ids:
+            head = groups.heads.of(tile_id)
+            here = [] if head is None or tile_id in damaged else [read_tile(store, head)]
+            states = [*here, *states_of(tile_id)]
+            if not states:
+                continue
+            # a state that came to hold nothing is written too: it is what the others' logs end with
+            tiles.append(joined(tile_id, states, amendments))
+            made_from.append(None if head is None else head.content_hash)
+        return groups.with_parents(tiles, made_from)
+
+    return groups.committed(group, lambda: groups.heads.forget(with_ancestors(tile_ids, mosaic.min_zoom)))

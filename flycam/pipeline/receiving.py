@@ -1,0 +1,38 @@
+"""What this box does beside taking in another one's tiles: the hands of `flycam.sync.taking`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.flight import Flight
+from flycam.frame.tile import MosaicTile
+from flycam.geometry.grid import TileId
+from flycam.mosaic.epochs import Amendments
+from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.moving import show_layers_in_use
+from flycam.pipeline.refolding import folded_here
+from flycam.pipeline.retired import drop_retired_reports, forget_pictures
+from flycam.pipeline.workspace import Progress, Workspace, silent
+
+
+class Receiving:
+    """Own photos folded again, what shows withdrawn frames let go, communes measured."""
+
+    def __init__(self, workspace: Workspace, progress: Progress = silent) -> None:
+        self._workspace = workspace
+        self._progress = progress
+
+    def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """Gives the state of a base tile from the photos in this store alone."""
+        return folded_here(self._workspace, mosaic, amendments)
+
+    def withdrawn(self, flight: Flight) -> None:
+        """Reports of retired revisions, and a live flight's newest picture."""
+        drop_retired_reports(self._workspace, flight.flight_id)
+        forget_pictures(self._workspace, flight.flight_id)
+
+    def settled(self, flight: Flight) -> None:
+        """Layers that came into use are shown, and its communes measured."""
+        show_layers_in_use(self._workspace, flight.flight_id)
+        cover_communes(self._workspace, flight, self._progress, changed=True)

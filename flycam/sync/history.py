@@ -1,0 +1,47 @@
+"""The digest of a log up to a line: two logs of one name that differ are found where both name one line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from flycam.errors import StoreConflict
+from flycam.frame.tile import TileRecord
+
+NOTHING = "0" * 32
+"""The digest of a log before its first line."""
+
+
+MARK_DIGITS = 8
+"""So much of a line's digest travels for lines between the ends of a stretch: logs differ by accident."""
+
+
+def digests(digest: str, lines: Iterable[TileRecord]) -> Iterator[str]:
+    """The digest after each of these further lines, 32 hex digits: each covers the digest before it."""
+    for line in lines:
+        said = f"{digest} {line.seq} {line.revision} {line.tile_id} {line.epoch} {line.content_hash}"
+        digest = hashlib.sha256(said.encode()).hexdigest()[:32]
+        yield digest
+
+
+def continued(digest: str, lines: Iterable[TileRecord]) -> str:
+    """The digest after all of these further lines."""
+    for after in digests(digest, lines):
+        digest = after
+    return digest
+
+
+def require_same(box: str, mosaic_id: str, seq: int, ours: str, theirs: str) -> None:
+    """Raise StoreConflict, with the cure, if what was taken in up to `seq` is not the log that is offered.
+
+    theirs  the digest, or as many of its first digits as travel
+    """
+    if not ours.startswith(theirs):
+        raise StoreConflict(
+            f"{box}: its log of {mosaic_id} up to line {seq} is not the one taken in before: two boxes carry"
+            " this name (a copied disk), or this one went back to an older backup; give it a name of its own"
+            " with FLYCAM_BOX and write the bundle again with --all",
+            vi=f"{box}: nhật ký của {mosaic_id} khác với lần nhận trước: hai máy trùng tên (ổ đĩa được sao "
+            "chép) hoặc máy đã khôi phục bản sao lưu cũ; hãy đặt tên riêng bằng FLYCAM_BOX rồi ghi lại gói "
+            "với --all",
+        )

@@ -1,0 +1,137 @@
+"""Records of another box's flight joined with those of the catalogue here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the_map
+from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
+from flycam.errors import NameTaken
+from flycam.frame.flight import Event, Flight, FlightState
+from flycam.sync.belonging import known_flight
+from flycam.sync.house import House
+from flycam.sync.records import FlightRecords
+
+
+def learn(house: House, records: FlightRecords, giver: str) -> Flight:
+    """Records of a flight joined with those here; the flight as it stands then.
+
+    Frames and how they were laid come before the withdrawals, so that these find the ground they touched;
+    all of it before a tile. Where both boxes laid one frame in two ways, both are placements and the greater
+    is in force.
+    """
+    catalog = house.catalog
+    _learn_event(house, records.event, giver)
+    before = known_flight(catalog, records.flight.flight_id)
+    laid_before = _laid(house, records.flight.flight_id)
+    flight = _learn_flight(house, before, records.flight, giver)
+    standing = {one.frame_id: one for one in catalog.frames.put(records.frames)}
+    laid_otherwise = [
+        placement_of(record)
+        for record in records.frames
+        if record.exterior is not None and _is_laid_otherwise(record, standing[record.frame_id])
+    ]
+    if records.placements or laid_otherwise:
+        catalog.placements.learn([*records.placements, *laid_otherwise])
+    learn_withdrawals(house, records.withdrawals, giver)
+    known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
+    for mosaic in records.mosaics:
+        if mosaic.mosaic_id not in known:
+            catalog.tiles.put_mosaic(mosaic)
+    state = _state(house, flight, records, laid_before)
+    if state is not flight.state:
+        flight = replace(flight, state=state)
+        catalog.flights.put_flight(flight)
+    return flight
+
+
+def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: str) -> None:
+    """Withdrawals entered; what is new here is audited, finished revisions that hold one are shown no more.
+
+    All are looked at for the revisions, not only new ones: an attempt before may have ended between the two.
+    """
+    new = set(house.catalog.frames.withdraw(withdrawals))
+    by_reason: dict[tuple[str, str], list[Withdrawal]] = {}
+    for one in withdrawals:
+        by_reason.setdefault((one.reason, one.authority), []).append(one)
+    for (reason, authority), some in sorted(by_reason.items()):
+        house.catalog.revisions.retire_holding([one.frame_id for one in some], f"{reason} ({authority})")
+        told = [one for one in some if one.frame_id in new]
+        if told:
+            subject = told[0].frame_id if len(told) == 1 else told[0].flight_id
+            said = f"told by {giver}: {len(told)} frames: {reason}"
+            house.catalog.audit.append(authority, "withdraw", subject, said, at_ns=house.clock_ns())
+
+
+def joined_flight(here: Flight, given: Flight) -> Flight:
+    """What is here of a flight, widened by what another box knows of it. Labels and ground stay as here."""
+    boxes = [one for one in (here.bounds_lonlat_deg, given.bounds_lonlat_deg) if one is not None]
+    bounds = None
+    if boxes:
+        west, south, east, north = zip(*boxes, strict=True)
+        bounds = (min(west), min(south), max(east), max(north))
+    return replace(
+        here,
+        gsd_m=min(here.gsd_m, given.gsd_m),
+        first_ns=min(here.first_ns, given.first_ns),
+        last_ns=max(here.last_ns, given.last_ns),
+        bounds_lonlat_deg=bounds,
+        warnings=tuple(dict.fromkeys((*here.warnings, *given.warnings))),
+    )
+
+
+def _learn_event(house: House, event: Event, giver: str) -> None:
+    """An event that is not known here; its label gets the giver's name if another has it."""
+    if any(one.event_id == event.event_id for one in house.catalog.flights.events()):
+        return
+    try:
+        house.catalog.flights.put_event(event)
+    except NameTaken:
+        house.catalog.flights.put_event(replace(event, name=f"{event.name} ({giver})"))
+
+
+def _learn_flight(house: House, here: Flight | None, given: Flight, giver: str) -> Flight:
+    flights = house.catalog.flights
+    if here is not None:
+        flight = joined_flight(here, given)
+        if flight != here:
+            flights.put_flight(flight)
+        return flight
+    try:
+        flights.put_flight(given)
+    except NameTaken:
+        given = replace(given, name=f"{given.name} ({giver})")
+        flights.put_flight(given)
+    return given
+
+
+def _state(house: House, flight: Flight, given: FlightRecords, laid_before: set[str]) -> FlightState:
+    """What a flight is, by its frames: withdrawn when all are; being laid while frames come from a box that
+    lays them; complete when a box says so that laid all of them."""
+    frames = house.catalog.frames.of_flight(flight.flight_id)
+    statuses = {record.status for record in frames}
+    if FrameStatus.USED not in statuses and FrameStatus.WITHDRAWN in statuses:
+        return FlightState.WITHDRAWN
+    laid = _on_the_map(frames)
+    laid_there = _on_the_map(given.frames)
+    if given.flight.state is FlightState.INGESTING and laid != laid_before:
+        return FlightState.INGESTING
+    is_whole = given.flight.state is not FlightState.INGESTING and laid <= laid_there
+    if flight.state is FlightState.WITHDRAWN or is_whole:
+        return FlightState.READY
+    return flight.state
+
+
+def _laid(house: House, flight_id: str) -> set[str]:
+    return _on_the_map(house.catalog.frames.of_flight(flight_id))
+
+
+def _on_the_map(frames: Sequence[FrameRecord]) -> set[str]:
+    return {record.frame_id for record in frames if was_on_the_map(record)}
+
+
+def _is_laid_otherwise(given: FrameRecord, here: FrameRecord) -> bool:
+    if here.exterior is None:
+        return False
+    return placement_id(placement_of(given)) != placement_id(placement_of(here))

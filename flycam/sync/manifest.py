@@ -1,0 +1,219 @@
+"""The manifest: what a box hands on, object by object, and from where to where of its logs.
+
+As bytes it is canonical JSON (sorted keys, no spaces, UTF-8) that holds no time: the same state and the same
+cursor give the same bytes, so its SHA-256 names the exchange. Format: docs/formats/bundle.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from flycam.errors import SourceUnreadable
+from flycam.geometry.grid import MAX_ZOOM, TileId
+from flycam.sync.history import MARK_DIGITS
+
+FORMAT = 1
+_HEX = frozenset("0123456789abcdef")
+_MAX_SEQ = (1 << 63) - 1
+
+Cursor = Mapping[str, int]
+"""Last line of each mosaic's log that was taken in; mosaics without an entry: none was."""
+
+
+class Kind(StrEnum):
+    """What an object is; in the order in which kinds travel."""
+
+    RECORDS = "records"
+    TILE = "tile"
+    TERRAIN = "terrain"
+    ORIGINAL = "original"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TileLine:
+    """The log line that an object is the state of."""
+
+    mosaic_id: str
+    tile_id: TileId
+    seq: int
+    content_hash: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Item:
+    """One object. name: where a terrain or an original belongs (its id, its SHA-256); tile: of a tile only.
+
+    sha256  hex, of the bytes as they travel; size_bytes of them
+    """
+
+    kind: Kind
+    sha256: str
+    size_bytes: int
+    name: str = ""
+    tile: TileLine | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """Lines since+1..until of one mosaic's log, with the digest of all lines up to either end.
+
+    marks  the first MARK_DIGITS digits of the digest after each of the lines, in a row
+    """
+
+    since: int
+    until: int
+    since_digest: str
+    until_digest: str
+    marks: str
+
+    def digest_at(self, seq: int) -> str | None:
+        """The digest up to a line, or what travels of it; None for a line that is not in the stretch."""
+        if seq in (self.since, self.until):
+            return self.since_digest if seq == self.since else self.until_digest
+        if not self.since < seq < self.until:
+            return None
+        at = (seq - self.since - 1) * MARK_DIGITS
+        return self.marks[at : at + MARK_DIGITS]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel."""
+
+    box: str
+    stretches: Mapping[str, Stretch] = field(default_factory=dict)
+    items: tuple[Item, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of all objects."""
+        return sum(item.size_bytes for item in self.items)
+
+    @property
+    def until(self) -> dict[str, int]:
+        """The cursor of whoever has taken this in."""
+        return {mosaic_id: stretch.until for mosaic_id, stretch in self.stretches.items()}
+
+
+def manifest_to_bytes(manifest: Manifest) -> bytes:
+    """Canonical bytes."""
+    values = {
+        "format": FORMAT,
+        "box": manifest.box,
+        "stretches": {
+            mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
+            for mosaic_id, one in manifest.stretches.items()
+        },
+        "items": [_item_values(item) for item in manifest.items],
+    }
+    return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def manifest_from_bytes(data: bytes, place: str) -> Manifest:
+    """Inverse of `manifest_to_bytes`. `place` is the file to be named.
+
+    Raises SourceUnreadable if the bytes are no manifest of this format, whatever they hold.
+    """
+    try:
+        values = json.loads(data)
+        version = values["format"]
+        if version != FORMAT:
+            raise SourceUnreadable(
+                f"{place}: made by another version of flycam (format {version!r}, this one reads {FORMAT});"
+                " bring both boxes to the same version",
+                vi=f"{place}: do phiên bản flycam khác tạo ra; hãy cài cùng một phiên bản cho cả hai máy",
+            )
+        return Manifest(
+            box=_text(values["box"]),
+            stretches={_segment(mosaic_id): _stretch(*one) for mosaic_id, one in values["stretches"].items()},
+            items=tuple(_item(one) for one in values["items"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise SourceUnreadable(
+            f"{place}: its list of contents does not read ({error}); write it again on the box it comes from",
+            vi=f"{place}: không đọc được bảng kê nội dung; hãy ghi lại trên máy đã tạo ra nó",
+        ) from error
+
+
+def manifest_id(data: bytes) -> str:
+    """Hex SHA-256 of a manifest's bytes: the id of the exchange."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _item_values(item: Item) -> dict[str, Any]:
+    values: dict[str, Any] = {"kind": item.kind.value, "sha256": item.sha256, "size": item.size_bytes}
+    if item.name:
+        values["name"] = item.name
+    if item.tile is not None:
+        tile, line = item.tile.tile_id, item.tile
+        values["tile"] = [line.mosaic_id, tile.z, tile.x, tile.y, line.seq, line.content_hash]
+    return values
+
+
+def _item(values: Mapping[str, Any]) -> Item:
+    kind = Kind(values["kind"])
+    tile = _tile_line(*values["tile"]) if kind is Kind.TILE else None
+    name = _text(values.get("name", ""))
+    if kind in (Kind.TERRAIN, Kind.ORIGINAL):
+        _hex(name, None)
+    return Item(
+        kind=kind,
+        sha256=_hex(values["sha256"], 64),
+        size_bytes=_count(values["size"]),
+        name=name,
+        tile=tile,
+    )
+
+
+def _tile_line(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: Any) -> TileLine:
+    tile_id = TileId(z=_count(z), x=_count(x), y=_count(y))
+    if tile_id.z > MAX_ZOOM or max(tile_id.x, tile_id.y) >> tile_id.z:
+        raise ValueError(f"{tile_id} is no tile")
+    return TileLine(
+        mosaic_id=_segment(mosaic_id), tile_id=tile_id, seq=_count(seq), content_hash=_hex(content_hash, 32)
+    )
+
+
+def _stretch(since: Any, until: Any, since_digest: Any, until_digest: Any, marks: Any) -> Stretch:
+    lines = _count(until) - _count(since)
+    if lines < 0:
+        raise ValueError(f"a log from {since} to {until}")
+    return Stretch(
+        since=since,
+        until=until,
+        since_digest=_hex(since_digest, 32),
+        until_digest=_hex(until_digest, 32),
+        marks=_hex(marks, lines * MARK_DIGITS) if lines else "",
+    )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _segment(value: Any) -> str:
+    """A name that becomes part of keys: nothing that climbs out of its folder."""
+    text = _text(value)
+    if not text or len(text) > 200 or not all(c.isalnum() or c in "-_." for c in text) or text[0] == ".":
+        raise ValueError(f"{text!r} is no id")
+    return text
+
+
+def _hex(value: Any, digits: int | None) -> str:
+    text = _text(value)
+    if not text or set(text) - _HEX or (digits is not None and len(text) != digits):
+        raise ValueError(f"{text!r} is no hash")
+    return text
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MAX_SEQ:
+        raise ValueError(f"{value!r} is no count")
+    return value

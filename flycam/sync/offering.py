@@ -1,0 +1,167 @@
+"""The giving side: what a peer with a given cursor lacks, and the bytes of it.
+
+Log and heads are read first, records after them, so that the records know at least the amendments that the
+tiles were made with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.errors import InputUnusable
+from flycam.frame.flight import Flight
+from flycam.frame.tile import TileRecord
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+from flycam.sync.history import MARK_DIGITS, NOTHING, continued, digests
+from flycam.sync.house import House
+from flycam.sync.manifest import Cursor, Item, Kind, Manifest, Stretch, TileLine
+from flycam.sync.order import in_order, last_lines
+from flycam.sync.records import records_of, records_to_bytes
+
+_LINES_AT_ONCE = 5000
+_BLOCK_BYTES = 4 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Offer:
+    """A manifest, and where its bytes are: records by SHA-256, everything else in the store by item."""
+
+    manifest: Manifest
+    records: dict[str, bytes]
+    store: ObjectStore
+
+    def blocks(self, item: Item) -> Iterator[bytes]:
+        """The bytes of an item, some at a time. ObjectMissing if the store lost it."""
+        if item.kind is Kind.RECORDS:
+            yield self.records[item.sha256]
+        else:
+            yield from _blocks(self.store, _key_of(item), item.size_bytes)
+
+
+def offer(house: House, since: Cursor, *, originals: bool = False, parents: bool = False) -> Offer:
+    """All that a peer lacks who has taken this box's logs in up to `since`.
+
+    originals  photos and logs too
+    parents    tiles above the base zoom too: provisional views for a thin line, which a bundle does not need
+
+    Raises InputUnusable if `since` is beyond the end of a log here (another box's cursor, or this box went
+    back to an older backup), ObjectMissing if the store lost a tile.
+    """
+    stretches: dict[str, Stretch] = {}
+    lines: list[TileRecord] = []
+    fresh: set[str] = set()
+    for mosaic in house.catalog.tiles.mosaics():
+        if mosaic.revision != 0:
+            continue
+        stretch, after = _stretch_of(house, mosaic, since.get(mosaic.mosaic_id, 0))
+        stretches[mosaic.mosaic_id] = stretch
+        wanted = last_lines(after).values()
+        lines.extend(one for one in wanted if parents or one.tile_id.z == mosaic.base_zoom)
+        if after:
+            fresh.add(mosaic.flight_id)
+    flights = house.catalog.flights.flights()
+    records = {hashlib.sha256(data).hexdigest(): data for data in _packed(house, flights)}
+    items = [
+        *(Item(kind=Kind.RECORDS, sha256=name, size_bytes=len(data)) for name, data in records.items()),
+        *(_tile_item(house.store, line) for line in lines),
+    ]
+    for flight in flights:
+        if flight.flight_id in fresh:
+            items.extend(_terrain_items(house, flight))
+        if originals:
+            items.extend(_original_items(house, flight))
+    manifest = Manifest(box=house.box, stretches=stretches, items=in_order(items, _newest(house, flights)))
+    return Offer(manifest=manifest, records=records, store=house.store)
+
+
+def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, list[TileRecord]]:
+    """Where a log stands, and its lines of the live revision after `since`."""
+    until = house.catalog.tiles.last_seq(mosaic.mosaic_id)
+    if since > until:
+        raise InputUnusable(
+            f"{house.box}: the cursor given says line {since} of {mosaic.mosaic_id}, but its log ends at"
+            f" {until}: the receipt is another box's, or this box went back to an older backup; write the"
+            " bundle with --all",
+            vi=f"{house.box}: biên nhận ghi dòng {since} của {mosaic.mosaic_id} nhưng nhật ký chỉ tới "
+            f"{until}; hãy ghi gói với --all",
+        )
+    seq, digest, since_digest = 0, NOTHING, NOTHING
+    after: list[TileRecord] = []
+    marks: list[str] = []
+    while seq < until:
+        some = house.catalog.tiles.log_since(mosaic.mosaic_id, seq, min(_LINES_AT_ONCE, until - seq))
+        known = [line for line in some if line.seq <= since]
+        digest = continued(digest, known)
+        if known:
+            since_digest = digest
+        new = some[len(known) :]
+        for after_line in digests(digest, new):
+            digest = after_line
+            marks.append(digest[:MARK_DIGITS])
+        after.extend(line for line in new if line.revision == 0)
+        seq = some[-1].seq
+    stretch = Stretch(
+        since=since,
+        until=until,
+        since_digest=since_digest,
+        until_digest=digest,
+        marks="".join(marks),
+    )
+    return stretch, after
+
+
+def _packed(house: House, flights: Iterable[Flight]) -> Iterator[bytes]:
+    for flight in flights:
+        yield records_to_bytes(records_of(house.catalog, flight))
+
+
+def _newest(house: House, flights: Iterable[Flight]) -> dict[str, int]:
+    last = {flight.flight_id: flight.last_ns for flight in flights}
+    return {one.mosaic_id: last.get(one.flight_id, 0) for one in house.catalog.tiles.mosaics()}
+
+
+def _tile_item(store: ObjectStore, line: TileRecord) -> Item:
+    data = store.get(line.key)
+    return Item(
+        kind=Kind.TILE,
+        sha256=hashlib.sha256(data).hexdigest(),
+        size_bytes=len(data),
+        tile=TileLine(
+            mosaic_id=line.mosaic_id, tile_id=line.tile_id, seq=line.seq, content_hash=line.content_hash
+        ),
+    )
+
+
+def _terrain_items(house: House, flight: Flight) -> Iterator[Item]:
+    used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    for dem_id in sorted({record.dem_id for record in used if record.dem_id}):
+        if house.store.exists(keys.terrain(dem_id)):
+            data = house.store.get(keys.terrain(dem_id))
+            digest = hashlib.sha256(data).hexdigest()
+            yield Item(kind=Kind.TERRAIN, sha256=digest, size_bytes=len(data), name=dem_id)
+
+
+def _original_items(house: House, flight: Flight) -> Iterator[Item]:
+    """Photos of a flight that are in the store; a withdrawn one is not handed on."""
+    used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+    for sha256 in sorted({record.header.provenance.source_sha256 for record in used}):
+        if sha256 and house.store.exists(keys.evidence(sha256)):
+            size = house.store.size(keys.evidence(sha256))
+            yield Item(kind=Kind.ORIGINAL, sha256=sha256, size_bytes=size, name=sha256)
+
+
+def _key_of(item: Item) -> str:
+    if item.tile is not None:
+        return keys.tile(item.tile.mosaic_id, 0, item.tile.tile_id, item.tile.content_hash)
+    return keys.terrain(item.name) if item.kind is Kind.TERRAIN else keys.evidence(item.name)
+
+
+def _blocks(store: ObjectStore, key: str, size_bytes: int) -> Iterator[bytes]:
+    read = partial(store.get_range, key)
+    for start in range(0, size_bytes, _BLOCK_BYTES):
+        yield read(start, min(_BLOCK_BYTES, size_bytes - start))

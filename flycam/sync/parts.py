@@ -1,0 +1,330 @@
+"""A stream of bytes as files that fit on a stick; each says what it is part of (docs/formats/bundle.md).
+
+    magic "FCBNDL1\\n" · bundle id 32 bytes · number u32 · count u32 · payload bytes u64
+    · SHA-256 of the payload · CRC-32 of all before u32, little-endian; then the payload
+
+Part 1 is FILE, part n is FILE.00n. A part is written under another name, synced and renamed, so that it is
+whole or not there; part 1 comes last.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
+from flycam.store.syncing import sync_path
+
+FAT32_BYTES = (1 << 32) - 1
+"""The largest file that FAT32 holds."""
+
+_HEAD = struct.Struct("<8s32sIIQ32s")
+_CRC = struct.Struct("<I")
+HEAD_BYTES = _HEAD.size + _CRC.size
+_MAGIC = b"FCBNDL1\n"
+_BLOCK = 1 << 20
+_MAX_PARTS = 9999
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PartHead:
+    """What a part says of itself. sha256 is of its payload."""
+
+    bundle_id: str
+    number: int
+    count: int
+    size_bytes: int
+    sha256: str
+
+
+def part_path(path: Path, number: int) -> Path:
+    """Where part `number` (from 1) of the bundle at `path` lies."""
+    return path if number == 1 else path.with_name(f"{path.name}.{number:03d}")
+
+
+def part_sizes(total_bytes: int, part_bytes: int) -> list[int]:
+    """Payload bytes of each part of a stream; `part_bytes` is a whole file's size. At least one part.
+
+    ValueError if a part would hold nothing or there would be too many.
+    """
+    room = part_bytes - HEAD_BYTES
+    if room <= 0 or total_bytes > room * _MAX_PARTS:
+        raise ValueError(f"{total_bytes} bytes in parts of {part_bytes}")
+    whole, rest = divmod(total_bytes, room)
+    return [room] * whole + ([rest] if rest or not whole else [])
+
+
+def head_to_bytes(head: PartHead) -> bytes:
+    """The first bytes of a part."""
+    packed = _HEAD.pack(
+        _MAGIC,
+        bytes.fromhex(head.bundle_id),
+        head.number,
+        head.count,
+        head.size_bytes,
+        bytes.fromhex(head.sha256),
+    )
+    return packed + _CRC.pack(zlib.crc32(packed))
+
+
+def head_from_bytes(data: bytes, path: Path) -> PartHead:
+    """Inverse of `head_to_bytes`; SourceUnreadable if `data` is no head of a part."""
+    packed = data[: _HEAD.size]
+    if len(data) < HEAD_BYTES or packed[: len(_MAGIC)] != _MAGIC:
+        raise SourceUnreadable(
+            f"{path}: this is no bundle of flycam; give the file that `flycam bundle write` made",
+            vi=f"{path}: không phải gói dữ liệu flycam; hãy chọn tệp do lệnh `flycam bundle write` tạo ra",
+        )
+    _, bundle_id, number, count, size, sha256 = _HEAD.unpack(packed)
+    if _CRC.unpack_from(data, _HEAD.size)[0] != zlib.crc32(packed) or not 1 <= number <= count <= _MAX_PARTS:
+        raise _damaged(path)
+    return PartHead(
+        bundle_id=bundle_id.hex(), number=number, count=count, size_bytes=size, sha256=sha256.hex()
+    )
+
+
+def write_parts(path: Path, bundle_id: str, stream: Iterable[bytes], sizes: list[int]) -> int:
+    """The stream as parts of these payload sizes; how many were written (others were there, whole).
+
+    Raises DiskFull, StorageTrouble; ValueError if the stream has another length than the sizes say.
+    """
+    source = _Stream(stream)
+    written = 0
+    first: Path | None = None
+    with _translated(path):
+        for number, size in enumerate(sizes, start=1):
+            target = part_path(path, number)
+            if _is_whole(target, bundle_id, number, len(sizes), size):
+                source.skip(size)
+                continue
+            scratch = target.with_name(f"{target.name}.writing")
+            _write_part(scratch, bundle_id, number, len(sizes), size, source)
+            if number == 1:
+                first = scratch
+            else:
+                _show(scratch, target)
+            written += 1
+        source.require_end()
+        if first is not None:
+            _show(first, path)
+        _remove_older(path, len(sizes))
+    return written
+
+
+class Parts:
+    """The stream that verified parts hold; read at any place. Close it, or use `with`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open and verify every part of the bundle at `path`: all there, of one bundle, whole.
+
+        Raises SourceUnreadable, naming the file and the cure; StorageTrouble if the stick does not read.
+        """
+        self.path = path
+        with _reading(path):
+            first = _verified(path, 1, None)
+            self.bundle_id = first.bundle_id
+            heads = [first, *(_verified(part_path(path, n), n, first) for n in range(2, first.count + 1))]
+        self._starts = [0]
+        for head in heads:
+            self._starts.append(self._starts[-1] + head.size_bytes)
+        self._open: tuple[int, BinaryIO] | None = None
+
+    def __enter__(self) -> Parts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the file go that is open."""
+        if self._open is not None:
+            self._open[1].close()
+            self._open = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the stream."""
+        return self._starts[-1]
+
+    def blocks(self, start: int, length: int) -> Iterator[bytes]:
+        """Bytes start..start+length of the stream. SourceUnreadable beyond its end."""
+        if start + length > self.size_bytes:
+            raise _damaged(self.path)
+        while length:
+            number = next(n for n, stop in enumerate(self._starts[1:], start=1) if start < stop)
+            with _reading(part_path(self.path, number)):
+                file = self._file(number)
+                file.seek(HEAD_BYTES + start - self._starts[number - 1])
+                data = file.read(min(length, _BLOCK, self._starts[number] - start))
+            if not data:
+                raise _damaged(part_path(self.path, number))
+            yield data
+            start += len(data)
+            length -= len(data)
+
+    def read(self, start: int, length: int) -> bytes:
+        """As `blocks`, in one piece."""
+        return b"".join(self.blocks(start, length))
+
+    def _file(self, number: int) -> BinaryIO:
+        if self._open is None or self._open[0] != number:
+            self.close()
+            self._open = (number, part_path(self.path, number).open("rb"))
+        return self._open[1]
+
+
+class _Stream:
+    """Blocks of any size, taken by the byte."""
+
+    def __init__(self, blocks: Iterable[bytes]) -> None:
+        self._blocks = iter(blocks)
+        self._rest = b""
+
+    def take(self, size: int) -> Iterator[bytes]:
+        while size:
+            if not self._rest:
+                self._rest = next(self._blocks, b"")
+                if not self._rest:
+                    raise ValueError(f"the stream ends {size} bytes early")
+            data, self._rest = self._rest[:size], self._rest[size:]
+            size -= len(data)
+            yield data
+
+    def skip(self, size: int) -> None:
+        for _ in self.take(size):
+            pass
+
+    def require_end(self) -> None:
+        if self._rest or any(self._blocks):
+            raise ValueError("the stream is longer than its parts")
+
+
+def _write_part(scratch: Path, bundle_id: str, number: int, count: int, size: int, source: _Stream) -> None:
+    digest = hashlib.sha256()
+    with scratch.open("wb") as file:
+        file.write(bytes(HEAD_BYTES))
+        for data in source.take(size):
+            digest.update(data)
+            file.write(data)
+        file.seek(0)
+        head = PartHead(
+            bundle_id=bundle_id, number=number, count=count, size_bytes=size, sha256=digest.hexdigest()
+        )
+        file.write(head_to_bytes(head))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _show(scratch: Path, target: Path) -> None:
+    scratch.replace(target)
+    with suppress(OSError):  # some file systems of sticks sync no folders
+        sync_path(target.parent)
+
+
+def _remove_older(path: Path, count: int) -> None:
+    """Parts of an older, longer bundle of this name."""
+    number = count + 1
+    while (older := part_path(path, number)).exists():
+        older.unlink()
+        number += 1
+
+
+def _is_whole(path: Path, bundle_id: str, number: int, count: int, size: int) -> bool:
+    """Whether a part of this bundle is there, as it would be written now."""
+    try:
+        with path.open("rb") as file:
+            head = head_from_bytes(file.read(HEAD_BYTES), path)
+            wanted = (bundle_id, number, count, size)
+            is_part = (head.bundle_id, head.number, head.count, head.size_bytes) == wanted
+            return is_part and _payload_is(file, head)
+    except (OSError, SourceUnreadable):
+        return False
+
+
+def _verified(path: Path, number: int, first: PartHead | None) -> PartHead:
+    """The head of part `number`, whose payload is whole; of the same bundle as the first."""
+    with path.open("rb") as file:
+        head = head_from_bytes(file.read(HEAD_BYTES), path)
+        if first is None and head.number != 1:
+            raise SourceUnreadable(
+                f"{path}: this is part {head.number} of {head.count}; give the first part, the one"
+                " without a number",
+                vi=f"{path}: đây là phần {head.number}/{head.count}; hãy chọn phần đầu, tệp không có "
+                "số ở cuối",
+            )
+        if first is not None and (head.bundle_id, head.number, head.count) != (
+            first.bundle_id,
+            number,
+            first.count,
+        ):
+            raise SourceUnreadable(
+                f"{path}: belongs to another bundle than the first part; copy all parts of one bundle, or"
+                " write it again",
+                vi=f"{path}: thuộc gói khác với phần đầu; hãy chép đủ các phần của cùng một gói, hoặc "
+                "ghi lại",
+            )
+        if not _payload_is(file, head):
+            raise _damaged(path)
+    return head
+
+
+def _payload_is(file: BinaryIO, head: PartHead) -> bool:
+    """Whether what follows is the payload that the head names, and nothing more."""
+    digest, size = hashlib.sha256(), 0
+    while data := file.read(_BLOCK):
+        digest.update(data)
+        size += len(data)
+    return (size, digest.hexdigest()) == (head.size_bytes, head.sha256)
+
+
+def _damaged(path: Path) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{path}: is damaged or cut short; copy it again, or write the bundle again on the box it comes from",
+        vi=f"{path}: bị hỏng hoặc chép chưa đủ; hãy chép lại, hoặc ghi lại gói trên máy đã tạo ra nó",
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        missing = error.filename or path
+        raise SourceUnreadable(
+            f"{missing}: this part of the bundle is missing; copy it beside the others, or write the"
+            " bundle again",
+            vi=f"{missing}: thiếu phần này của gói; hãy chép vào cạnh các phần khác, hoặc ghi lại gói",
+        ) from error
+    except OSError as error:
+        raise StorageTrouble(
+            f"{path}: does not read ({error.strerror}); put the stick in again and run again, nothing was"
+            " changed",
+            vi=f"{path}: không đọc được; hãy cắm lại USB rồi chạy lại, chưa có gì thay đổi",
+        ) from error
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFull(
+                f"{path}: no space left for the bundle, or the file is too large for this stick; use a"
+                " larger one, or smaller parts with --part-size; the same command goes on",
+                vi=f"{path}: hết chỗ hoặc tệp quá lớn đối với USB này; hãy dùng USB lớn hơn hoặc chia nhỏ "
+                "bằng --part-size; chạy lại lệnh này để ghi tiếp",
+            ) from error
+        raise StorageTrouble(
+            f"{path}: cannot be written ({error.strerror}); put the stick in again and run again, it goes on",
+            vi=f"{path}: không ghi được; hãy cắm lại USB rồi chạy lại để ghi tiếp",
+        ) from error

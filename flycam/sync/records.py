@@ -1,0 +1,164 @@
+"""What the catalogue knows of one flight, as bytes and back: zstd(JSON of rows), each value checked.
+
+Rows are those of `flycam.catalog.tables`, polygons in base64. Whatever a stick brings is looked at before the
+catalogue sees it: a column that is missing, of another type or empty where it must not be is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
+
+import shapely
+import zstandard
+from sqlalchemy import Row, Table
+
+from flycam.catalog import tables
+from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row
+from flycam.catalog.frame_rows import record_of, row_of, withdrawal_of
+from flycam.catalog.placement_rows import placement_from, placement_row
+from flycam.catalog.records import FrameRecord, MosaicInfo, Placement, Withdrawal
+from flycam.catalog.tile_rows import mosaic_of, mosaic_row
+from flycam.errors import SourceUnreadable
+from flycam.frame.flight import Event, Flight
+
+if TYPE_CHECKING:
+    from flycam.catalog.catalog import Catalog
+
+_LEVEL = 9  # records go over thin lines
+_MAX_BYTES = 1 << 28  # of one flight's records, inflated
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlightRecords:
+    """All of one flight but its tiles; mosaics: the live ones, one for each layer."""
+
+    event: Event
+    flight: Flight
+    mosaics: tuple[MosaicInfo, ...]
+    frames: tuple[FrameRecord, ...]
+    placements: tuple[Placement, ...]
+    withdrawals: tuple[Withdrawal, ...]
+
+
+def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
+    """As the catalogue has it now."""
+    flight_id = flight.flight_id
+    return FlightRecords(
+        event=catalog.flights.event(flight.event_id),
+        flight=flight,
+        mosaics=tuple(one for one in catalog.tiles.mosaics(flight_id) if one.revision == 0),
+        frames=tuple(catalog.frames.of_flight(flight_id)),
+        placements=tuple(catalog.placements.of_flight(flight_id)),
+        withdrawals=tuple(catalog.frames.withdrawals(flight_id)),
+    )
+
+
+def records_to_bytes(records: FlightRecords) -> bytes:
+    """Canonical JSON, compressed: the same records give the same bytes."""
+    values = {
+        "event": event_row(records.event),
+        "flight": flight_row(records.flight),
+        "mosaics": [mosaic_row(one) | {"published": one.published} for one in records.mosaics],
+        "frames": [row_of(one) for one in records.frames],
+        "placements": [placement_row(one) for one in records.placements],
+        "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
+    }
+    said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
+
+
+def records_from_bytes(data: bytes, place: str) -> FlightRecords:
+    """Inverse of `records_to_bytes`. `place` is the file to be named. SourceUnreadable for anything else."""
+    try:
+        values = json.loads(_inflated(data))
+        records = FlightRecords(
+            event=event_of(_row(tables.events, values["event"])),
+            flight=flight_of(_row(tables.flights, values["flight"])),
+            mosaics=tuple(mosaic_of(row) for row in _rows(tables.mosaics, values["mosaics"])),
+            frames=tuple(record_of(row) for row in _rows(tables.frames, values["frames"])),
+            placements=tuple(placement_from(row) for row in _rows(tables.placements, values["placements"])),
+            withdrawals=tuple(withdrawal_of(row) for row in _rows(tables.withdrawals, values["withdrawals"])),
+        )
+        _require_one_flight(records)
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        zstandard.ZstdError,
+        shapely.errors.ShapelyError,
+    ) as error:
+        raise SourceUnreadable(
+            f"{place}: what it says of a flight does not read ({type(error).__name__}: {error}); bring both"
+            " boxes to the same version and write it again",
+            vi=f"{place}: không đọc được dữ liệu của một chuyến bay; hãy cài cùng phiên bản cho hai máy rồi "
+            "ghi lại",
+        ) from error
+    return records
+
+
+def _inflated(data: bytes) -> bytes:
+    size = zstandard.frame_content_size(data)
+    if not 0 < size <= _MAX_BYTES:  # a bomb is refused before a byte of it is inflated
+        raise ValueError(f"{size} bytes")
+    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
+
+
+def _require_one_flight(records: FlightRecords) -> None:
+    flight_id = records.flight.flight_id
+    several = {
+        *(one.flight_id for one in records.mosaics),
+        *(one.flight_id for one in records.frames),
+        *(one.flight_id for one in records.placements),
+    } - {flight_id}
+    if several:
+        raise ValueError(f"records of {flight_id} name {sorted(several)[0]}")
+    if any(one.revision != 0 for one in records.mosaics):
+        raise ValueError(f"records of {flight_id} name a finished revision")
+    if records.event.event_id != records.flight.event_id:
+        raise ValueError(f"records of {flight_id} bring another event")
+
+
+def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:
+    return {
+        "frame_id": one.frame_id,
+        "flight_id": one.flight_id,
+        "reason": one.reason,
+        "authority": one.authority,
+        "withdrawn_ns": one.withdrawn_ns,
+    }
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"{type(value).__name__} does not travel")
+
+
+def _rows(table: Table, rows: Iterable[Mapping[str, Any]]) -> list[Row[Any]]:
+    return [_row(table, row) for row in rows]
+
+
+def _row(table: Table, values: Mapping[str, Any]) -> Row[Any]:
+    """One row as the catalogue would give it, each value of its column's type."""
+    checked: dict[str, Any] = {}
+    for column in table.columns:
+        value, kind = values[column.name], column.type.python_type
+        if value is None and column.nullable:
+            checked[column.name] = None
+        elif kind is bytes:
+            checked[column.name] = base64.b64decode(value, validate=True)
+            shapely.from_wkb(checked[column.name])
+        elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            checked[column.name] = float(value)
+        elif type(value) is kind:
+            checked[column.name] = value
+        else:
+            raise TypeError(f"{table.name}.{column.name} is {value!r:.40}")
+    return cast("Row[Any]", SimpleNamespace(**checked))

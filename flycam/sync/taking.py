@@ -1,0 +1,252 @@
+"""The receiving side: a verified exchange into store, catalogue and log.
+
+    objects (nothing refers to them) -> for each flight, held for writing: records, withdrawals among them
+        -> states joined into heads -> what follows from them -> the cursors of its logs
+
+Each step may be repeated, and what was begun shows nothing that is not right, so an exchange that is cut
+short is taken in whole by the next attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import FlightBusy, SourceUnreadable
+from flycam.frame.flight import Flight
+from flycam.frame.tile import MosaicTile
+from flycam.geometry.grid import TileId
+from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.given import Given, Taken, cursors, take, taken_of
+from flycam.mosaic.joining import join_tiles
+from flycam.mosaic.refold import stale_tiles
+from flycam.store import keys
+from flycam.sync.belonging import Apart, Home, home_of
+from flycam.sync.history import NOTHING, require_same
+from flycam.sync.house import House
+from flycam.sync.learning import learn, learn_withdrawals
+from flycam.sync.manifest import Manifest, TileLine
+from flycam.sync.records import FlightRecords
+
+
+class Hands(Protocol):
+    """What only the recipes of this box can do; each is called while the flight is held for writing, and may
+    be called again."""
+
+    def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """Gives the state of a base tile from the photos in this box's own store. Needed where a frame was
+        withdrawn or laid again: what these photos show under its pixels is nowhere else."""
+
+    def withdrawn(self, flight: Flight) -> None:
+        """Let go what shows frames of this flight that are withdrawn by now, beside its tiles."""
+
+    def settled(self, flight: Flight) -> None:
+        """Tiles and records of this flight changed: measure its communes, show the layers in use."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TakenIn:
+    """What an exchange changed.
+
+    flights  ids here of those that it speaks of
+    lines    appended to tile logs here
+    apart    flights that could not be joined with what is here, and why
+    """
+
+    flights: tuple[str, ...]
+    lines: int
+    apart: tuple[Apart, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Came:
+    """Tiles that came for one mosaic here. log: whose; until: where it ends."""
+
+    log: str = ""
+    until: int = 0
+    tile_ids: frozenset[TileId] = field(default_factory=frozenset)
+
+
+_NOTHING_CAME = _Came()
+
+
+def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightRecords], place: str) -> None:
+    """Raise, before anything is written, if this exchange cannot follow what was taken in before.
+
+    StoreConflict: a box of one name with another history. SourceUnreadable: it begins after the cursor here,
+    or names a tile of no mosaic that it describes.
+    """
+    before = taken_of(house.store, manifest.box)
+    for mosaic_id, stretch in sorted(manifest.stretches.items()):
+        known = before.get(mosaic_id, Taken(seq=0, digest=NOTHING))
+        if stretch.since > known.seq:
+            raise SourceUnreadable(
+                f"{place}: goes on from line {stretch.since} of {mosaic_id}, but only {known.seq} lines of"
+                f" {manifest.box} came here: the bundle before this one is missing; read that first, or write"
+                " this one again with --all",
+                vi=f"{place}: tiếp từ dòng {stretch.since} của {mosaic_id} nhưng ở đây mới nhận {known.seq} "
+                f"dòng của {manifest.box}; hãy đọc gói trước đó, hoặc ghi lại gói với --all",
+            )
+        offered = stretch.digest_at(known.seq)
+        if offered is not None:
+            require_same(manifest.box, mosaic_id, known.seq, known.digest, offered)
+    described = {mosaic.mosaic_id: mosaic for one in records for mosaic in one.mosaics}
+    for item in manifest.items:
+        line = item.tile
+        if line is None:
+            continue
+        mosaic, stretch_of = described.get(line.mosaic_id), manifest.stretches.get(line.mosaic_id)
+        if mosaic is None or stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until:
+            raise _foreign_tile(place, line)
+        if line.tile_id.z != mosaic.base_zoom:
+            raise _foreign_tile(place, line)
+
+
+def ahead_of(house: House, manifest: Manifest) -> dict[str, Taken]:
+    """Where each log ends that goes beyond what was taken in of it, by mosaic there."""
+    known = taken_of(house.store, manifest.box)
+    return {
+        mosaic_id: Taken(seq=stretch.until, digest=stretch.until_digest)
+        for mosaic_id, stretch in sorted(manifest.stretches.items())
+        if mosaic_id not in known or known[mosaic_id].seq < stretch.until
+    }
+
+
+def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], hands: Hands) -> TakenIn:
+    """Records, states and cursors of an exchange whose objects are in the store (`given.give`).
+
+    Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
+    """
+    taking = _Taking(house, manifest, hands)
+    flights, lines, apart = set(), 0, []
+    for one in homes:
+        if isinstance(one, Apart):
+            apart.append(one)
+        else:
+            flights.add(one.flight_id)
+            lines += taking.come_home(one)
+        lines += taking.withdrawn_elsewhere(one)
+    return TakenIn(flights=tuple(sorted(flights)), lines=lines, apart=tuple(apart))
+
+
+class _Taking:
+    """One exchange being taken in; what it asks the store once is kept up to date."""
+
+    def __init__(self, house: House, manifest: Manifest, hands: Hands) -> None:
+        self._house = house
+        self._giver = manifest.box
+        self._hands = hands
+        self._ahead = ahead_of(house, manifest)
+        self._known = cursors(house.store)
+        self._tiles: dict[str, set[TileId]] = {}
+        for line in (item.tile for item in manifest.items if item.tile is not None):
+            self._tiles.setdefault(line.mosaic_id, set()).add(line.tile_id)
+
+    def come_home(self, home: Home) -> int:
+        """One flight's records, tiles and cursors; the log lines appended."""
+        house = self._house
+        with house.catalog.flights.lock(home.flight_id):
+            _require_still_home(house, home)
+            flight = learn(house, home.records, self._giver)
+            ahead = {there: taken for there, taken in self._ahead.items() if there in home.mosaics}
+            came = {home.mosaics[there]: self._came(there, taken) for there, taken in ahead.items()}
+            lines = self._joined(flight, came)
+            if home.records.withdrawals:
+                self._hands.withdrawn(flight)
+            if lines or ahead:
+                self._hands.settled(flight)
+            for there, taken in ahead.items():
+                take(house.store, self._giver, there, taken)
+                self._known[keys.log_id(self._giver, there)] = taken.seq
+            self._let_go_older(came)
+        return lines
+
+    def withdrawn_elsewhere(self, one: Home | Apart) -> int:
+        """Frames that these records withdraw and that lie in other flights here; the log lines appended."""
+        house, withdrawals = self._house, one.records.withdrawals
+        elsewhere = house.catalog.flights.holding([each.frame_id for each in withdrawals])
+        if isinstance(one, Home):
+            elsewhere -= {one.flight_id}
+        else:  # whatever holds them, or will
+            learn_withdrawals(house, withdrawals, self._giver)
+        lines = 0
+        for flight_id in sorted(elsewhere):
+            with house.catalog.flights.lock(flight_id):
+                flight = house.catalog.flights.flight(flight_id)
+                appended = self._joined(flight, {})
+                self._hands.withdrawn(flight)
+                if appended:
+                    self._hands.settled(flight)
+                lines += appended
+        return lines
+
+    def _came(self, there: str, taken: Taken) -> _Came:
+        return _Came(
+            log=keys.log_id(self._giver, there),
+            until=taken.seq,
+            tile_ids=frozenset(self._tiles.get(there, ())),
+        )
+
+    def _joined(self, flight: Flight, came: Mapping[str, _Came]) -> int:
+        """States that came into the heads; where the epoch changed, all given before and this box's own too.
+
+        came  by mosaic here. Returns the log lines appended.
+        """
+        return sum(
+            self._join(mosaic, came.get(mosaic.mosaic_id, _NOTHING_CAME))
+            for mosaic in self._house.catalog.tiles.mosaics(flight.flight_id)
+            if mosaic.revision == 0
+        )
+
+    def _join(self, mosaic: MosaicInfo, came: _Came) -> int:
+        house = self._house
+        amendments = recorded_amendments(house.catalog, mosaic)
+        stale = set(stale_tiles(house.catalog.tiles, mosaic, amendments))
+        given = Given(house.store, mosaic.mosaic_id, {**self._known, came.log: came.until})
+        own = self._hands.fold(mosaic, amendments) if stale else None
+
+        def states_of(tile_id: TileId) -> list[MosaicTile]:
+            if own is not None and tile_id in stale:
+                return [*given.states(tile_id, amendments), own(tile_id)]
+            return given.states(tile_id, amendments, came.log)
+
+        return join_tiles(
+            house.store,
+            house.catalog.tiles,
+            mosaic,
+            {*came.tile_ids, *stale},
+            states_of,
+            amendments=amendments,
+            origin=house.box,
+            clock_ns=house.clock_ns,
+        )
+
+    def _let_go_older(self, came: Mapping[str, _Came]) -> None:
+        """States that a later one of the same log stands for; only once the cursor says so."""
+        for mosaic_id, one in came.items():
+            given = Given(self._house.store, mosaic_id, self._known)
+            for tile_id in sorted(one.tile_ids):
+                given.let_go_older(tile_id, one.log)
+
+
+def _require_still_home(house: House, home: Home) -> None:
+    """An ingest may have made a flight of the same photos since the exchange was looked at."""
+    now = home_of(house.catalog, home.records)
+    if isinstance(now, Apart) or now.flight_id != home.flight_id:
+        name = home.records.flight.name
+        raise FlightBusy(
+            f"{name}: its photos were being ingested at this moment; run again",
+            vi=f"{name}: ảnh của chuyến bay này đang được nạp; hãy chạy lại",
+        )
+
+
+def _foreign_tile(place: str, line: TileLine) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{place}: holds tile {line.tile_id} of {line.mosaic_id}, which its own records do not describe;"
+        " write it again on the box it comes from",
+        vi=f"{place}: có mảnh {line.tile_id} của {line.mosaic_id} không khớp với dữ liệu kèm theo; hãy ghi "
+        "lại trên máy đã tạo ra nó",
+    )

@@ -1,0 +1,125 @@
+"""Two boxes with real photos of a drill, one of which has only the other's tiles."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flycam.catalog.records import FrameStatus
+from flycam.drill.drill import DrillReport
+from flycam.errors import InputUnusable, StorageTrouble
+from flycam.frame.flight import FlightState
+from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.finish import FinishRequest, finish
+from flycam.pipeline.receiving import Receiving
+from flycam.pipeline.refolding import photos_elsewhere
+from flycam.pipeline.withdraw import withdraw
+from flycam.store import keys
+from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+def named(house: House, box: str) -> House:
+    return replace(house, workspace=replace(house.workspace, box=box))
+
+
+def told(giver: House, taker: House, **options: bool) -> BundleRead:
+    """What one box knows, carried to the other."""
+    path = taker.root / f"{giver.workspace.box}.fcb"
+    write_bundle(giver.workspace, path, **options)  # type: ignore[arg-type]
+    return read_bundle(taker.workspace, path, Receiving(taker.workspace))
+
+
+def frames_shown(house: House, mosaic_id: str) -> set[str]:
+    """Frames that own a pixel of a tile, and every tile reads."""
+    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
+    return {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
+
+
+def part_of(drill: DrillReport, folder: Path, take: slice) -> Path:
+    """Some of the drill's photos, in a folder of their own."""
+    folder.mkdir()
+    for photo in sorted(drill.photos.iterdir())[take]:
+        shutil.copy(photo, folder)
+    return folder
+
+
+def test_a_box_without_the_photos_shows_the_map_and_withdraws_from_it(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    mosaic_id = f"{flight_id}-colour"
+    told(field, province)
+    assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
+    assert province.workspace.catalog.boundaries.coverage(flight_id) == (
+        field.workspace.catalog.boundaries.coverage(flight_id)
+    )
+    record = field.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)[2]
+    assert record.frame_id in frames_shown(province, mosaic_id)
+    report = withdraw(province.workspace, record.frame_id, "nhà dân", "UBND")
+    assert (report.frames, report.flight.state) == (1, FlightState.READY)
+    assert record.frame_id not in frames_shown(province, mosaic_id)
+    told(province, field)
+    assert record.frame_id not in frames_shown(field, mosaic_id)
+    told(field, province)
+    assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
+    assert province.workspace.catalog.tiles.mosaic(mosaic_id, 0).published
+
+
+def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    told(field, province)
+    with pytest.raises(InputUnusable, match=r"6 photos .* on another box.*--originals"):
+        finish(province.workspace, flight_id, FinishRequest())
+    assert photos_elsewhere(field.workspace, flight_id) == 0
+    told(field, province, originals=True)
+    assert photos_elsewhere(province.workspace, flight_id) == 0
+
+
+def test_half_a_card_and_a_whole_card_converge_on_one_map(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    half, whole, province = (named(make_house(drill, name), name) for name in ("half", "whole", "province"))
+    first = half.ingest(part_of(drill, tmp_path / "half-card", slice(0, 3))).flight.flight_id
+    second = whole.ingest(drill.photos).flight.flight_id
+    assert first != second
+    told(half, province)
+    told(whole, province)
+    (flight,) = province.workspace.catalog.flights.flights()
+    assert flight.flight_id == first
+    told(province, whole)
+    told(province, half)
+    told(whole, province)
+    told(half, province)
+    tiles = province.tiles(f"{first}-colour")
+    assert tiles == whole.tiles(f"{second}-colour") == half.tiles(f"{first}-colour")
+
+
+def test_originals_come_when_asked_for_and_are_evidence(drill: DrillReport, make_house: MakeHouse) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    told(field, province, originals=True)
+    for record in province.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED):
+        key = keys.evidence(record.header.provenance.source_sha256)
+        assert province.workspace.store.get(key) == field.workspace.store.get(key)
+
+
+def test_a_photo_lost_from_the_box_that_flew_it_is_still_an_error(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(drill)
+    flight_id = house.ingest(drill.photos).flight.flight_id
+    first, second = house.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)[:2]
+    house.workspace.store.delete(keys.evidence(second.header.provenance.source_sha256))
+    with pytest.raises(StorageTrouble):
+        withdraw(house.workspace, first.frame_id, "nhà dân", "UBND")

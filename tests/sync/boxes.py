@@ -1,0 +1,199 @@
+"""Boxes of a small world: a catalogue and a store each, and frames that stand for photos as laid."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
+from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
+from flycam.frame.frame import Layer
+from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
+from flycam.geometry.grid import TileId, TileRange
+from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.epochs import Amendments
+from flycam.mosaic.merge import TileCanvas, merge_patch
+from flycam.mosaic.refold import refold, stale_tiles
+from flycam.mosaic.tilelog import read_tile
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.workspace import Workspace
+from flycam.store.memory import MemoryStore
+from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
+from tests.laws.recorded import MIN_ZOOM, ZOOM, patch
+from tests.suites.catalog_suite import flight, frame
+
+EVENT = Event(event_id="yagi", name="Bão số 3", kind=EventKind.STORM, is_drill=False)
+_fresh = itertools.count()
+
+
+WAYS = ("dem-1", "dem-2")
+"""Terrains that frames may be laid on."""
+
+
+def record(number: int, dem_id: str = WAYS[0]) -> FrameRecord:
+    """Where frame `number` lies on a terrain."""
+    return frame(number, tiles=patch(number, version=WAYS.index(dem_id)).tiles, dem_id=dem_id)
+
+
+NUMBERS = {record(number).frame_id: number for number in range(12)}
+
+
+def laid(standing: FrameRecord) -> OrthoPatch:
+    """A frame's patch, as it lies by its record."""
+    assert standing.exterior is not None
+    assert standing.dem_id is not None
+    return replace(
+        patch(NUMBERS[standing.frame_id], version=WAYS.index(standing.dem_id)),
+        frame_id=standing.frame_id,
+        exterior_version=standing.exterior.version,
+        dem_id=standing.dem_id,
+    )
+
+
+def rectangle_of(tile_id: TileId) -> TileRange:
+    """One tile as a rectangle."""
+    return TileRange(
+        z=tile_id.z, x_start=tile_id.x, y_start=tile_id.y, x_stop=tile_id.x + 1, y_stop=tile_id.y + 1
+    )
+
+
+def mosaic_of(flight_id: str) -> MosaicInfo:
+    """The live mosaic of a flight."""
+    return MosaicInfo(
+        mosaic_id=live_mosaic_id(flight_id, Layer.COLOUR),
+        flight_id=flight_id,
+        layer=Layer.COLOUR,
+        base_zoom=ZOOM,
+        min_zoom=MIN_ZOOM,
+    )
+
+
+MOSAIC = mosaic_of("f1")
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.taking`."""
+
+    workspace: Workspace
+    numbers: set[int] = field(default_factory=set)
+    settled_flights: list[str] = field(default_factory=list)
+
+    @property
+    def catalog(self) -> Catalog:
+        return self.workspace.catalog
+
+    def lay(
+        self,
+        numbers: Iterable[int],
+        flight_id: str = "f1",
+        state: FlightState = FlightState.READY,
+        dem_id: str = WAYS[0],
+    ) -> None:
+        """Ingest frames: records first, then tiles."""
+        new = sorted(numbers)
+        self.numbers.update(new)
+        self.catalog.flights.put_event(EVENT)
+        self.catalog.flights.put_flight(flight(flight_id, name=f"bay {flight_id}", state=state))
+        self.catalog.tiles.put_mosaic(mosaic_of(flight_id))
+        given = [replace(record(number, dem_id), flight_id=flight_id) for number in new]
+        with self._writer(flight_id) as writer:
+            for standing in self.catalog.frames.put(given):
+                writer.add(laid(standing))
+
+    def withdraw(self, number: int, flight_id: str = "f1", at_ns: int = 5) -> None:
+        """Withdraw a frame, and fold again what it touched."""
+        gone = Withdrawal(
+            frame_id=record(number).frame_id,
+            flight_id=flight_id,
+            reason="shows a victim",
+            authority="lan",
+            withdrawn_ns=at_ns,
+        )
+        self.catalog.frames.withdraw([gone])
+        mosaic = mosaic_of(flight_id)
+        amendments = recorded_amendments(self.catalog, mosaic)
+        with self._writer(flight_id) as writer:
+            refold(writer, stale_tiles(self.catalog.tiles, mosaic, amendments), self._patches(flight_id))
+
+    def write(self, folder: Path, since: Path | None = None) -> Path:
+        """A bundle of what this box knows."""
+        path = folder / f"{self.workspace.box}-{next(_fresh)}.fcb"
+        write_bundle(self.workspace, path, receipt=since)
+        return path
+
+    def read(self, path: Path) -> BundleRead:
+        """Take in a bundle."""
+        return read_bundle(self.workspace, path, self)
+
+    def tiles(self, flight_id: str = "f1") -> dict[str, str]:
+        """Content hash of every head of a flight's mosaic."""
+        heads = self.catalog.tiles.heads(mosaic_of(flight_id).mosaic_id, 0)
+        return {str(head.tile_id): head.content_hash for head in heads}
+
+    def tile(self, head: TileRecord) -> MosaicTile:
+        """The state that a head names."""
+        return read_tile(self.workspace.store, head)
+
+    def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
+        """What this box's own frames make of a tile."""
+
+        patches = self._patches(mosaic.flight_id)
+
+        def of(tile_id: TileId) -> MosaicTile:
+            tile = TileCanvas(tile_id, amendments.epoch(tile_id)).freeze()
+            for one in patches(rectangle_of(tile_id)):
+                if not amendments.forbids(one):
+                    tile = merge_patch(tile, one, tile_id, tile.epoch)
+            return tile
+
+        assert mosaic.base_zoom == ZOOM
+        return of
+
+    def withdrawn(self, flight: Flight) -> None:
+        """Nothing beside the tiles shows a frame."""
+
+    def settled(self, flight: Flight) -> None:
+        """Remember it."""
+        self.settled_flights.append(flight.flight_id)
+
+    def _patches(self, flight_id: str) -> Callable[[TileRange], Iterable[OrthoPatch]]:
+        """Patches of the frames of a flight that were laid here, as they lie by now."""
+        used = self.catalog.frames.of_flight(flight_id, FrameStatus.USED)
+        patches = [laid(one) for one in used if NUMBERS[one.frame_id] in self.numbers]
+        return lambda tiles: (one for one in patches if not one.tiles.intersection(tiles).is_empty)
+
+    def _writer(self, flight_id: str) -> MosaicWriter:
+        return MosaicWriter(
+            self.workspace.store,
+            self.catalog.tiles,
+            mosaic_of(flight_id),
+            origin=self.workspace.box,
+            clock_ns=lambda: 0,
+            amendments=recorded_amendments(self.catalog, mosaic_of(flight_id)),
+        )
+
+
+def new_box(folder: Path, name: str) -> Box:
+    """An empty box called `name`."""
+    return Box(
+        Workspace(
+            store=MemoryStore(),
+            catalog=open_catalog(f"sqlite:///{folder}/{name}-{next(_fresh)}.db"),
+            box=name,
+            cache_dir=folder,
+            clock_ns=lambda: 0,
+        )
+    )
+
+
+def alone(folder: Path, numbers: set[int], withdrawn: Iterable[int] = ()) -> dict[str, str]:
+    """The tiles of one box that laid it all."""
+    box = new_box(folder, "alone")
+    box.lay(numbers)
+    for number in sorted(withdrawn):
+        box.withdraw(number)
+    return box.tiles()

@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flycam.catalog.records import FrameStatus
+from flycam.errors import OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
+from flycam.frame.flight import FlightState
+from flycam.store.memory import MemoryStore
+from flycam.sync import bundle as bundles
+from flycam.sync import parts
+from flycam.sync.bundle import receipt_path, write_bundle
+from flycam.sync.offering import offer
+from flycam.sync.parts import part_path
+from flycam.sync.taking import require_takeable
+from tests.sync.boxes import alone, new_box, record
+
+frames = st.sets(st.sampled_from(range(6)), min_size=1, max_size=4)
+
+
+class Failing(MemoryStore):
+    """Takes so many objects, then does not answer."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def put(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        self.after -= 1
+        if self.after < 0:
+            raise StoreUnavailable("store: does not answer; start it and run again")
+        super().put(key, data, durable=durable)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(a=frames, b=frames, data=st.data())
+def test_two_boxes_that_overlap_converge_byte_for_byte_in_any_order(
+    tmp_path: Path, a: set[int], b: set[int], data: st.DataObject
+) -> None:
+    one, two = new_box(tmp_path, "one"), new_box(tmp_path, "two")
+    one.lay(a)
+    two.lay(b)
+    bundles = [one.write(tmp_path), two.write(tmp_path)]
+    province = new_box(tmp_path, "province")
+    for path in data.draw(st.permutations(bundles * 2)):
+        province.read(path)
+    assert province.tiles() == alone(tmp_path, a | b)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(a=frames, b=frames, data=st.data())
+def test_a_withdrawal_reaches_the_tiles_of_a_box_that_never_heard_of_it(
+    tmp_path: Path, a: set[int], b: set[int], data: st.DataObject
+) -> None:
+    one, two = new_box(tmp_path, "one"), new_box(tmp_path, "two")
+    one.lay(a)
+    two.lay(b - a)
+    gone = data.draw(st.sampled_from(sorted(a)))
+    before = [one.write(tmp_path)]
+    one.withdraw(gone)
+    after = one.write(tmp_path)
+    others = [two.write(tmp_path)] if b - a else []
+    at = data.draw(st.integers(0, 2))
+    province = new_box(tmp_path, "province")
+    for path in [*before, after][:at] + others + [*before, after][at:]:
+        province.read(path)
+    assert province.tiles() == alone(tmp_path, a | b, {gone})
+    assert province.catalog.frames.get(record(gone).frame_id).status is FrameStatus.WITHDRAWN
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(a=frames, b=frames, data=st.data())
+def test_what_a_box_photographed_itself_comes_out_from_under_a_frame_that_another_withdrew(
+    tmp_path: Path, a: set[int], b: set[int], data: st.DataObject
+) -> None:
+    one, two = new_box(tmp_path, "one"), new_box(tmp_path, "two")
+    one.lay(a)
+    two.lay(b - a or {7})
+    gone = data.draw(st.sampled_from(sorted(a)))
+    two.read(one.write(tmp_path))
+    one.withdraw(gone)
+    two.read(one.write(tmp_path))
+    assert two.tiles() == alone(tmp_path, a | two.numbers, {gone})
+
+
+def test_the_next_bundle_holds_only_what_is_new(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    first = box.write(tmp_path)
+    receipt = province.read(first).receipt
+    assert receipt == receipt_path(first, "province")
+    box.lay({5})
+    second = tmp_path / "second.fcb"
+    fresh = write_bundle(box.workspace, second, receipt=receipt)
+    assert 0 < fresh.tiles <= len(list(record(5).tiles or ()))
+    province.read(second)
+    assert province.tiles() == alone(tmp_path, {0, 1, 5})
+
+
+def test_a_bundle_whose_predecessor_is_missing_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    receipt = new_box(tmp_path, "other").read(box.write(tmp_path)).receipt
+    box.lay({5})
+    with pytest.raises(SourceUnreadable, match="the bundle before this one is missing; read that first"):
+        province.read(box.write(tmp_path, receipt))
+    assert province.tiles() == {}
+    assert province.catalog.flights.flights() == []
+
+
+def test_a_missing_part_leaves_the_old_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2, 3})
+    path = tmp_path / "out.fcb"
+    report = write_bundle(box.workspace, path, part_bytes=4000)
+    assert report.parts > 1
+    last = part_path(path, report.parts)
+    data = last.read_bytes()
+    last.unlink()
+    with pytest.raises(SourceUnreadable, match=last.name):
+        province.read(path)
+    assert list(province.workspace.store.list("")) == []
+    assert province.catalog.flights.flights() == []
+    last.write_bytes(data)
+    province.read(path)
+    assert province.tiles() == box.tiles()
+
+
+def test_the_same_state_is_the_same_bundle(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0, 1})
+    path = tmp_path / "out.fcb"
+    assert write_bundle(box.workspace, path).written == 1
+    assert write_bundle(box.workspace, path).written == 0
+
+
+def test_two_boxes_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    province.read(box.write(tmp_path))
+    manifest = offer(box.workspace, {}).manifest
+    (mosaic_id, stretch), *_ = manifest.stretches.items()
+    forged = replace(manifest, stretches={mosaic_id: replace(stretch, until_digest="1" * 32)})
+    box.lay({5})
+    longer = offer(box.workspace, {}).manifest
+    other = replace(
+        longer,
+        items=(),
+        stretches={
+            mosaic_id: replace(
+                longer.stretches[mosaic_id], marks="1" * len(longer.stretches[mosaic_id].marks)
+            )
+        },
+    )
+    require_takeable(province.workspace, replace(longer, items=()), [], "x.fcb")
+    with pytest.raises(StoreConflict, match="two boxes carry this name"):
+        require_takeable(province.workspace, other, [], "x.fcb")
+    require_takeable(province.workspace, replace(manifest, items=()), [], "x.fcb")
+    with pytest.raises(StoreConflict, match=r"two boxes carry this name .*FLYCAM_BOX"):
+        require_takeable(province.workspace, replace(forged, items=()), [], "x.fcb")
+
+
+def test_a_tile_that_the_records_do_not_describe_is_refused(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    manifest = offer(box.workspace, {}).manifest
+    with pytest.raises(
+        SourceUnreadable, match=r"x\.fcb: holds tile .* which its own records do not describe"
+    ):
+        require_takeable(province.workspace, manifest, [], "x.fcb")
+
+
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(failing=st.integers(1, 12))
+def test_a_store_that_fails_on_the_way_shows_nothing_wrong_and_the_same_command_completes(
+    tmp_path: Path, failing: int
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2})
+    path = box.write(tmp_path)
+    broken = Failing(failing)
+    with suppress(StoreUnavailable):
+        replace(province, workspace=replace(province.workspace, store=broken)).read(path)
+    whole = box.tiles()
+    assert all(whole.get(tile) == digest for tile, digest in province.tiles().items())
+    broken.after = 1 << 30
+    replace(province, workspace=replace(province.workspace, store=broken)).read(path)
+    assert province.tiles() == whole
+
+
+def test_a_box_does_not_read_its_own_bundle(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0})
+    with pytest.raises(SourceUnreadable, match="a box does not read its own bundle"):
+        box.read(box.write(tmp_path))
+
+
+def test_a_receipt_of_another_box_is_refused(tmp_path: Path) -> None:
+    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
+    one.lay({0})
+    two.lay({0})
+    receipt = province.read(one.write(tmp_path)).receipt
+    with pytest.raises(OptionUnusable, match="is a receipt for one, and this box is two"):
+        two.write(tmp_path, receipt)
+
+
+def test_labels_stay_and_what_is_known_of_a_flight_is_joined(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    province.lay({1})
+    province.catalog.flights.rename("f1", "Bản Lầu chiều")
+    province.read(box.write(tmp_path))
+    flight = province.catalog.flights.flight("f1")
+    assert (flight.name, flight.state) == ("Bản Lầu chiều", FlightState.READY)
+    assert {one.frame_id for one in province.catalog.frames.of_flight("f1")} == {
+        record(0).frame_id,
+        record(1).frame_id,
+    }
+
+
+@pytest.mark.parametrize("part_bytes", [1, 1000])
+def test_parts_that_are_too_small_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part_bytes: int
+) -> None:
+    box = new_box(tmp_path, "field")
+    box.lay({0})
+    monkeypatch.setattr(parts, "_MAX_PARTS", 2)
+    monkeypatch.setattr(bundles, "_SMALLEST_PART", 1000)
+    with pytest.raises(OptionUnusable, match="give a larger size"):
+        write_bundle(box.workspace, tmp_path / "out.fcb", part_bytes=part_bytes)
+    assert not (tmp_path / "out.fcb").exists()
+
+
+def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_path: Path) -> None:
+    box, path = new_box(tmp_path, "field"), tmp_path / "stick.fcb"
+    one, late = new_box(tmp_path, "one"), new_box(tmp_path, "late")
+    box.lay({0})
+    write_bundle(box.workspace, path)
+    one.read(path)
+    box.lay({5})
+    write_bundle(box.workspace, path)
+    with pytest.raises(SourceUnreadable, match="write this one again with --all"):
+        late.read(path)
+    write_bundle(box.workspace, path, whole=True)
+    late.read(path)
+    box.lay({1})
+    write_bundle(box.workspace, path)  # `one` never saw the frame before this one
+    for reader in (one, late):
+        reader.read(path)
+        assert reader.tiles() == box.tiles()

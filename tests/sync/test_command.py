@@ -1,0 +1,50 @@
+"""`flycam bundle` as other programs call it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+
+
+def call(data: Path, *arguments: object, language: str = "C") -> Result:
+    """A command on the box whose data are in a folder of its own; its name is the folder's."""
+    settings = {"FLYCAM_DATA": str(data), "FLYCAM_BOX": data.name, "LC_ALL": language}
+    return CliRunner().invoke(flycam, [*map(str, arguments)], env=settings)
+
+
+def told(data: Path, *arguments: object) -> dict[str, Any]:
+    """What a command that succeeds says in JSON."""
+    done = call(data, *arguments, "--json")
+    assert done.exit_code == 0, done.stderr
+    answer: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return answer
+
+
+def test_a_bundle_brings_the_map_to_another_box(drill: DrillReport, tmp_path: Path) -> None:
+    field, province = tmp_path / "field", tmp_path / "province"
+    path = tmp_path / "field.fcb"
+    flight_id = told(field, "ingest", drill.photos, "--dem", drill.dem, "--name", "thử")["flight_id"]
+    written = told(field, "bundle", "write", path)
+    assert (written["left"], written["parts"], written["sent"]) == (0, 1, path.stat().st_size)
+    read = told(province, "bundle", "read", path)
+    assert (read["box"], read["flights"], read["apart"]) == ("field", [flight_id], [])
+    assert read["lines"] > 0
+    told(province, "export", "thử", tmp_path / "map.tif")
+    assert told(province, "bundle", "read", path)["lines"] == 0
+    assert told(field, "bundle", "write", path)["tiles"] == 0  # the receipt lies beside the bundle
+    assert told(field, "bundle", "write", path, "--all")["tiles"] > 0
+    said = call(province, "bundle", "read", path, language="vi_VN.UTF-8")
+    assert "đã nhận từ field: 1 chuyến bay" in said.stdout
+
+
+def test_a_bundle_that_is_not_there_is_named(tmp_path: Path) -> None:
+    read = call(tmp_path / "box", "bundle", "read", tmp_path / "field.fcb")
+    assert read.exit_code == 3
+    assert "field.fcb: this part of the bundle is missing" in read.stderr
+    assert call(tmp_path / "box", "bundle", "write", tmp_path / "x.fcb", "--part-size", "big").exit_code == 2

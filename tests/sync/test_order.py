@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.frame.tile import FIRST_EPOCH, TileRecord
+from flycam.geometry.grid import TileId
+from flycam.sync.history import NOTHING, continued
+from flycam.sync.manifest import Item, Kind, TileLine
+from flycam.sync.order import in_order, last_lines
+
+NEWEST = {"old": 1_000, "new": 2_000}
+
+
+def tile(mosaic_id: str, z: int, seq: int, x: int = 0) -> Item:
+    line = TileLine(mosaic_id=mosaic_id, tile_id=TileId(z=z, x=x, y=0), seq=seq, content_hash=f"{seq:032x}")
+    return Item(kind=Kind.TILE, sha256=f"{seq:064x}", size_bytes=seq, tile=line)
+
+
+def other(kind: Kind, number: int) -> Item:
+    return Item(kind=kind, sha256=f"{number:064x}", size_bytes=1, name=f"{number:x}")
+
+
+def record(seq: int, x: int) -> TileRecord:
+    return TileRecord(
+        seq=seq,
+        origin="box",
+        mosaic_id="m",
+        revision=0,
+        epoch=FIRST_EPOCH,
+        tile_id=TileId(z=5, x=x, y=0),
+        key=f"k{seq}",
+        content_hash=f"{seq:032x}",
+        written_ns=0,
+    )
+
+
+ITEMS = [
+    *(other(kind, number) for kind in (Kind.RECORDS, Kind.TERRAIN, Kind.ORIGINAL) for number in (1, 2)),
+    *(tile(mosaic, z, 10 * z + x + 1, x) for mosaic in NEWEST for z in (3, 4) for x in (0, 1)),
+]
+
+
+@given(st.lists(st.sampled_from(ITEMS)).flatmap(lambda more: st.permutations([*ITEMS, *more])))
+def test_the_order_does_not_depend_on_how_items_come_or_how_often(items: list[Item]) -> None:
+    assert in_order(items, NEWEST) == in_order(ITEMS, NEWEST)
+
+
+def test_records_then_tiles_newest_and_coarsest_first_then_terrain_then_originals() -> None:
+    ordered = in_order(ITEMS, NEWEST)
+    assert [item.kind for item in ordered] == sorted((item.kind for item in ordered), key=list(Kind).index)
+    tiles = [(t.tile.mosaic_id, t.tile.tile_id.z, t.tile.seq) for t in ordered if t.tile is not None]
+    assert tiles == [
+        *(("new", z, seq) for z, seq in ((3, 32), (3, 31), (4, 42), (4, 41))),
+        *(("old", z, seq) for z, seq in ((3, 32), (3, 31), (4, 42), (4, 41))),
+    ]
+
+
+@given(st.permutations([record(seq, x=seq % 3) for seq in range(1, 9)]))
+def test_only_the_last_line_of_a_tile_is_due(lines: list[TileRecord]) -> None:
+    assert {t.x: line.seq for t, line in last_lines([*lines, *lines]).items()} == {0: 6, 1: 7, 2: 8}
+
+
+@given(st.integers(0, 8))
+def test_a_log_has_the_same_digest_read_at_once_or_in_pieces(cut: int) -> None:
+    lines = [record(seq, x=seq) for seq in range(1, 9)]
+    assert continued(continued(NOTHING, lines[:cut]), lines[cut:]) == continued(NOTHING, lines)
+
+
+@given(st.integers(0, 7))
+def test_a_line_that_differs_changes_every_digest_after_it(at: int) -> None:
+    lines = [record(seq, x=seq) for seq in range(1, 9)]
+    forged = [*lines[:at], record(at + 1, x=99), *lines[at + 1 :]]
+    assert continued(NOTHING, forged) != continued(NOTHING, lines)
