@@ -13,6 +13,7 @@ from flycam.commands import (
     filming,
     flights,
     ground,
+    keeping,
     layers,
     marks,
     products,
@@ -69,6 +70,10 @@ for _command in (
     layers.layers,
     marks.marks,
     upkeep.collect,
+    keeping.verify,
+    keeping.backup,
+    keeping.restore,
+    keeping.audit,
     upkeep.user,
 ):
     flycam.add_command(_command)

@@ -12,7 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any, NoReturn
 
 import click
@@ -48,6 +48,9 @@ _STAGES_VI = {
     "coregister": "đặt chồng",
     "change": "tìm thay đổi",
     "collect": "dọn kho",
+    "verify": "đọc lại",
+    "backup": "sao lưu",
+    "restore": "khôi phục",
     "heads": "gửi phần đầu ảnh",
     "send": "gửi ảnh gốc",
     "keep": "lưu ảnh",
@@ -56,6 +59,14 @@ _STAGES_VI = {
     "documents": "soạn văn bản",
 }
 """The stages that recipes report, as a Vietnamese terminal shows them."""
+
+
+class AnsweredWithTrouble(Exception):
+    """A command that has an answer and yet does not end well: both are told, the exit code is the error's."""
+
+    def __init__(self, answer: Answer, lines: Sequence[str], error: FlycamError) -> None:
+        super().__init__(str(error))
+        self.answer, self.lines, self.error = answer, lines, error
 
 
 class CommandGroup(click.Group):
@@ -139,24 +150,32 @@ def command(run: Callable[..., tuple[Answer, Sequence[str]]]) -> Callable[..., N
             answer, lines = run(**options)
         except FlycamError as error:
             _fail(error, as_json)
+        except AnsweredWithTrouble as told:
+            _say(told.lines, as_json)
+            _fail(told.error, as_json, told.answer)
         except click.ClickException:
             raise
         except Exception as error:  # noqa: BLE001  the last line of defence: say it and end with code 1
             traceback.print_exc()
             _fail(error, as_json)
-        for line in lines:
-            click.echo(agreed(line), err=as_json)
+        _say(lines, as_json)
         if as_json:
             click.echo(json.dumps(answer, ensure_ascii=False))
 
     return body
 
 
-def _fail(error: BaseException, as_json: bool) -> NoReturn:
+def _say(lines: Sequence[str], as_json: bool) -> None:
+    for line in lines:
+        click.echo(agreed(line), err=as_json)
+
+
+def _fail(error: BaseException, as_json: bool, answered: Answer = MappingProxyType({})) -> NoReturn:
     code = exit_code(error)
     click.echo(f"flycam: {sentence(error, language())}", err=True)
     if as_json:
-        answer = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
+        told = {"error": type(error).__name__, "sentence": sentence(error), "exit_code": code}
+        answer = {**answered, **told}
         click.echo(json.dumps(answer, ensure_ascii=False))
     sys.exit(code)
 

@@ -196,6 +196,10 @@ class TileCorrupt(StorageTrouble):
     """A tile's bytes do not decode or do not match their content hash."""
 
 
+class NotWhole(StorageTrouble):
+    """Of what is kept something is lost or damaged, and nothing here can make it again."""
+
+
 class CatalogUnavailable(StorageTrouble):
     """The catalogue database cannot be opened, is locked too long, or has another schema."""
 

@@ -49,6 +49,9 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     e.DiskFull: Outcome(EXIT_STORAGE, 507, "The disk is full", "Ổ đĩa đã đầy"),
     e.ObjectMissing: Outcome(EXIT_STORAGE, 503, "An object is missing", "Thiếu dữ liệu trong kho"),
     e.TileCorrupt: Outcome(EXIT_STORAGE, 503, "A tile is damaged", "Mảnh bản đồ bị hỏng"),
+    e.NotWhole: Outcome(
+        EXIT_STORAGE, 503, "Not all that is kept is whole", "Dữ liệu lưu giữ không còn nguyên vẹn"
+    ),
     e.CatalogUnavailable: Outcome(
         EXIT_STORAGE, 503, "The catalogue does not open", "Không mở được cơ sở dữ liệu"
     ),

@@ -59,10 +59,18 @@ class Audit:
             last = connection.execute(select(c.digest).order_by(c.seq.desc()).limit(1)).first()
         return "" if last is None else str(last.digest)
 
+    def last(self) -> AuditLine | None:
+        """The last line: its number and digest, kept elsewhere, prove later that all before it stands."""
+        query = select(tables.audit_log).order_by(tables.audit_log.c.seq.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else _line(row)
+
     def verify(self) -> int | None:
         """Number of the first line that is missing or was changed; None if the log is whole.
 
-        Lines cut off at the end leave no trace here: keep the last digest elsewhere to find that.
+        Lines cut off at the end, and a log written anew from its beginning, leave no trace here: compare with
+        a line's digest that was kept elsewhere (`head`) to find that.
         """
         before, expected = _FIRST_DIGEST, 1
         for line in self._all():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 
+from flycam.catalog import snapshot
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.airborne import AirborneFlights
 from flycam.catalog.audit import Audit
@@ -43,6 +45,22 @@ class Catalog:
     def place(self) -> str:
         """Where the catalogue lies, without its password."""
         return self._database.place
+
+    def save(self, path: Path) -> None:
+        """Everything at this moment into one new file (`flycam.catalog.snapshot`)."""
+        snapshot.save(self._database, path)
+
+    def fill(self, path: Path) -> None:
+        """Everything of such a file into this catalogue, which is empty: all or nothing."""
+        snapshot.fill(self._database, path)
+
+    def is_empty(self) -> bool:
+        """Whether nothing was ever entered."""
+        return snapshot.is_empty(self._database)
+
+    def check(self) -> list[str]:
+        """What the database finds wrong with its own file."""
+        return snapshot.check(self._database)
 
     def close(self) -> None:
         """Give every connection back."""

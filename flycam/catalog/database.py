@@ -54,6 +54,15 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """All that is read here is of one moment, however long it takes. Raises CatalogUnavailable."""
+        with self._translated(), self._engine.connect() as connection:
+            if not self.is_sqlite:
+                connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def write(self, alone_in: Table | None = None) -> Iterator[Connection]:
         """All or nothing, and on disk when it returns. Raises CatalogUnavailable, DiskFull.
 

@@ -2,6 +2,7 @@
 
     magic "FCTG1\\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
 
+The compressed posts carry a checksum of their own (those written before the scrub came do not).
 The id of a terrain is the hash of its header and posts, before compression: another version of the
 compressor does not change it, and the same cut of the same DEM has the same id on every box.
 """
@@ -33,7 +34,7 @@ def encode_terrain(terrain: TerrainGrid) -> bytes:
     """Bytes of a terrain, lossless, NaN included."""
     posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
     header = _header(terrain, terrain.dem_id)
-    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(posts.tobytes())
+    packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(posts.tobytes())
     return MAGIC + len(header).to_bytes(4, "little") + header + packed
 
 

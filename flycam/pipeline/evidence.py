@@ -12,6 +12,7 @@ from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+from flycam.store.base import ObjectStore
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
@@ -83,7 +84,7 @@ def _fetch(workspace: Workspace, key: str, target: Path) -> None:
     handle, temporary = tempfile.mkstemp(dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:
-            for block in _blocks(workspace, key):
+            for block in blocks(workspace.store, key):
                 out.write(block)
         Path(temporary).replace(target)
     except BaseException:
@@ -91,7 +92,8 @@ def _fetch(workspace: Workspace, key: str, target: Path) -> None:
         raise
 
 
-def _blocks(workspace: Workspace, key: str) -> Iterator[bytes]:
-    size = workspace.store.size(key)
-    for start in range(0, size, _BLOCK_BYTES):
-        yield workspace.store.get_range(key, start, min(_BLOCK_BYTES, size - start))
+def blocks(store: ObjectStore, key: str, most_bytes: int = _BLOCK_BYTES) -> Iterator[bytes]:
+    """An object piece by piece, in bounded memory. Raises ObjectMissing, StorageTrouble."""
+    size = store.size(key)
+    for start in range(0, size, most_bytes):
+        yield store.get_range(key, start, min(most_bytes, size - start))

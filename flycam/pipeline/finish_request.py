@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,18 @@ class FinishRequest:
     def adjusting(self) -> AdjustOptions:
         """The part of it that the adjustment is given."""
         return AdjustOptions(held_out_share=self.held_out_share)
+
+
+def asked_again(options: Mapping[str, Any], file_of: Callable[[str, str], Path]) -> FinishRequest:
+    """The request that a revision's recorded options are of.
+
+    file_of  a local copy of a file, by its SHA-256 and name; what it raises where there is none is raised
+    """
+    asked = {one.name: options[one.name] for one in fields(FinishRequest) if one.name in options}
+    for name in ("reference", "gcp"):
+        if asked.get(name) is not None:
+            asked[name] = file_of(asked[name]["sha256"], asked[name]["name"])
+    return FinishRequest(**asked)
 
 
 def check_request(flight: Flight, request: FinishRequest) -> None:

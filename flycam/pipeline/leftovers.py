@@ -12,7 +12,10 @@ from flycam.catalog.records import RevisionRecord, RevisionState
 from flycam.pipeline.live_recording import DAMAGED
 from flycam.pipeline.live_recording import FOLDER as RECORDINGS
 from flycam.pipeline.live_scratch import PREFIX as FLIGHTS
+from flycam.pipeline.verify_ledger import NAME as LEDGER
 from flycam.pipeline.workspace import Workspace
+
+_STAYING = ("evidence", "finish", RECORDINGS, DAMAGED, LEDGER)
 
 
 def retired_since(workspace: Workspace, mosaic_id: str, last_line_ns: Mapping[int, int]) -> Mapping[int, int]:
@@ -62,7 +65,7 @@ def old_copies(workspace: Workspace, old_ns: int) -> Iterator[Path]:
         if folder.name not in in_use:
             yield folder
     for path in _older(workspace.cache_dir, old_ns):
-        if path.name not in ("evidence", "finish", RECORDINGS, DAMAGED) and not path.name.startswith(FLIGHTS):
+        if path.name not in _STAYING and not path.name.startswith(FLIGHTS):
             yield path
 
 

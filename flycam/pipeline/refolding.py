@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -75,18 +75,20 @@ def refold_mosaic(
     also: Iterable[TileRange] = (),
     paths: Mapping[str, Path] = _ON_THE_CARD,
     check: bool = False,
+    known: Sequence[TileId] = (),
 ) -> Refolded:
     """Fold anew the base tiles whose epoch is not the one that the recorded amendments give them.
 
     also   tiles to be folded anew besides: where frames were laid that were not there before
     paths  photos at hand by frame id, which need not be fetched from the store
     check  also read every tile's object, and make those again that are lost or damaged
+    known  tiles that somebody has found lost or damaged: made again without reading the others
 
     Raises InputUnusable if a stored original does not read, StorageTrouble (run again: it completes).
     """
     catalog = workspace.catalog
     amendments = amendments_of(workspace, mosaic)
-    damaged = _damaged(workspace, mosaic, progress) if check else []
+    damaged = _damaged(workspace, mosaic, progress) if check else list(known)
     broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
     stale = set(stale_tiles(catalog.tiles, mosaic, amendments))
     todo = {*stale, *broken, *(t for tiles in also for t in tiles)}

@@ -25,6 +25,11 @@ def recording(sha256: str) -> str:
     return f"recordings/{sha256[:2]}/{sha256}"
 
 
+def originals_prefixes(two_digits: str) -> tuple[str, str]:
+    """Evidence and recordings whose SHA-256 begins with these two hex digits."""
+    return f"evidence/{two_digits}/", f"recordings/{two_digits}/"
+
+
 def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> str:
     """One immutable tile state."""
     return f"{mosaic_prefix(mosaic_id)}r{revision}/{tile_id.z}/{tile_id.x}/{tile_id.y}-{content_hash}.tile"
@@ -32,7 +37,28 @@ def tile(mosaic_id: str, revision: int, tile_id: TileId, content_hash: str) -> s
 
 def terrain(dem_id: str) -> str:
     """The posts that frames were rectified on, under their content-derived id."""
-    return f"terrain/{dem_id}.terrain"
+    return f"{terrain_prefix()}{dem_id}.terrain"
+
+
+def terrain_prefix() -> str:
+    """All recorded terrain."""
+    return "terrain/"
+
+
+def terrain_id(key: str) -> str:
+    """The id of the terrain that lies under this key."""
+    return key.removeprefix(terrain_prefix()).removesuffix(".terrain")
+
+
+def is_kept_for_ever(key: str) -> bool:
+    """Whether this is evidence or recorded terrain; all else is made again, or let go."""
+    return key.startswith(("evidence/", terrain_prefix()))
+
+
+def hash_in(key: str) -> str:
+    """The hex SHA-256 that the key of an original ends in, or the first digits of it in that of a product."""
+    name = key.rpartition("/")[2]
+    return name if key.startswith(("evidence/", "recordings/")) else name.rpartition("-")[2].split(".")[0]
 
 
 def newest_picture(flight_id: str, taken_ns: int) -> str:

@@ -1,0 +1,171 @@
+"""Whether all that is kept is whole, what was saved, and what was put back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flycam.answers.answered import Answered
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.records import AuditLine
+    from flycam.pipeline.backup import BackupReport
+    from flycam.pipeline.backup_place import Manifest
+    from flycam.pipeline.restore import RestoreReport
+    from flycam.pipeline.verify import AuditProof, Damage, VerifyReport
+
+_KINDS = {
+    "photo": ("photo", "ảnh gốc"),
+    "dem": ("terrain file", "tệp mô hình độ cao"),
+    "layer": ("layer's file", "tệp lớp dữ liệu"),
+    "mark_photo": ("photo of a mark", "ảnh của dấu thực địa"),
+    "recording": ("recorded video", "video đã ghi"),
+    "file": ("original file", "tệp gốc"),
+    "terrain": ("recorded terrain", "mô hình độ cao đã lưu"),
+    "tile": ("tile", "mảnh bản đồ"),
+    "clip": ("commune clip", "bản cắt theo xã"),
+    "report": ("quality report", "báo cáo chất lượng"),
+}
+_STATES = {"lost": ("lost", "bị mất"), "damaged": ("damaged", "bị hỏng")}
+_MOST_LINES = 50
+
+
+def of_verify(report: VerifyReport, language: str = "en") -> Answered:
+    """whole, objects, bytes, parts, left, mended, standing, damaged[], catalogue[], audit, seconds."""
+    mended, standing = len(report.damages) - len(report.standing), len(report.standing)
+    answer = {
+        "whole": report.trouble is None,
+        "objects": report.objects,
+        "bytes": report.size,
+        "parts": report.parts,
+        "left": report.left,
+        "mended": mended,
+        "standing": standing,
+        "damaged": [_damage(one) for one in report.damages],
+        "catalogue": list(report.catalogue),
+        "audit": _audit(report.audit),
+        "seconds": round(report.seconds, 1),
+    }
+    vi = language == "vi"
+    size = f"{report.size / 1e6:.1f} MB"
+    if vi:
+        first = f"đã đọc lại {report.objects} mục, {size}; {mended} mục đã dựng hoặc lấy lại, {standing} chưa"
+        left = f"còn {report.left} phần chưa đọc lần này"
+    else:
+        first = f"{report.objects} objects, {size} read back; {mended} were mended, {standing} were not"
+        left = f"{report.left} parts were not read this time"
+    # what still stands comes first: a long list of mended tiles must not hide it
+    ordered = [*report.standing, *(one for one in report.damages if one.cure is None)]
+    lines = [first, *([left] if report.left else []), *(_line(one, vi=vi) for one in ordered[:_MOST_LINES])]
+    if len(ordered) > _MOST_LINES:
+        more = len(ordered) - _MOST_LINES
+        lines.append(f"  … và {more} mục nữa (--json)" if vi else f"  … and {more} more (--json lists them)")
+    return answer, lines
+
+
+def _damage(one: Damage) -> dict[str, Any]:
+    return {
+        "key": one.held.key,
+        "kind": one.held.kind.value,
+        "name": one.held.name,
+        "flight": one.flight,
+        "flight_id": one.held.flight_id,
+        "state": one.state.value,
+        "mended": one.cure is None,
+        "cure": None if one.cure is None else one.cure.en,
+        "cure_vi": None if one.cure is None else one.cure.vi,
+    }
+
+
+def _line(one: Damage, *, vi: bool) -> str:
+    kind, state = _KINDS[one.held.kind][vi], _STATES[one.state][vi]
+    name = " ".join(filter(None, (one.held.name, f"({one.flight})" if one.flight else ""))) or one.held.key
+    if one.cure is None:
+        return f"  ok {kind} {name} {state}: {'đã khôi phục' if vi else 'made whole again'}"
+    return f"  !! {kind} {name} {state}: {one.cure.vi if vi else one.cure.en}"
+
+
+def of_backup(report: BackupReport, language: str = "en") -> Answered:
+    """path, objects, bytes, new, new_bytes, removed, missing[], outside[], audit_head, seconds."""
+    manifest = report.manifest
+    answer = {
+        **_manifest(report.folder, manifest),
+        "new": report.new,
+        "new_bytes": report.new_bytes,
+        "removed": report.removed,
+        "seconds": round(report.seconds, 1),
+    }
+    vi = language == "vi"
+    whole, new = f"{manifest.size / 1e6:.1f} MB", f"{report.new_bytes / 1e6:.1f} MB"
+    if vi:
+        first = f"{report.folder}: {manifest.objects} mục, {whole}, trong đó mới {report.new} mục, {new}"
+    else:
+        first = f"{report.folder}: {manifest.objects} objects, {whole}; {report.new} of them new, {new}"
+    outside = "nằm ngoài kho nên không được sao lưu" if vi else "is used where it lies, and is not saved"
+    return answer, [first, *(f"  ! {path}: {outside}" for path in manifest.outside)]
+
+
+def of_check(folder: Path, manifest: Manifest, language: str = "en") -> Answered:
+    """What a backup holds: path, objects, bytes, flights, missing[], outside[], audit_head."""
+    if language == "vi":
+        line = f"{folder}: bản sao lưu còn nguyên vẹn, {manifest.flights} chuyến bay, {manifest.objects} mục"
+    else:
+        line = f"{folder}: the backup is whole, {manifest.flights} flights, {manifest.objects} objects"
+    return _manifest(folder, manifest), [line]
+
+
+def of_restore(report: RestoreReport, language: str = "en") -> Answered:
+    """As of_check, and written, seconds."""
+    manifest = report.manifest
+    answer = {
+        **_manifest(report.folder, manifest),
+        "written": report.written,
+        "seconds": round(report.seconds, 1),
+    }
+    if language == "vi":
+        line = f"đã khôi phục {manifest.flights} chuyến bay, {manifest.objects} mục từ {report.folder}"
+    else:
+        line = f"{manifest.flights} flights, {manifest.objects} objects restored from {report.folder}"
+    return answer, [line]
+
+
+def of_audit(proof: AuditProof, language: str = "en") -> Answered:
+    """whole, lines, head, first_bad."""
+    head = proof.head
+    noted = _noted(head) or "-"
+    lines = 0 if head is None else head.seq
+    if proof.first_bad is not None:
+        said = []
+    elif language == "vi":
+        said = [f"nhật ký {lines} dòng, không dòng nào bị sửa; dòng cuối (ghi lại nơi khác): {noted}"]
+    else:
+        said = [f"{lines} lines, none was changed; the last (note it elsewhere): {noted}"]
+    return _audit(proof), said
+
+
+def _audit(proof: AuditProof) -> dict[str, Any]:
+    return {
+        "whole": proof.first_bad is None,
+        "lines": 0 if proof.head is None else proof.head.seq,
+        "head": _noted(proof.head),
+        "first_bad": proof.first_bad,
+    }
+
+
+def _noted(line: AuditLine | None) -> str | None:
+    return None if line is None else f"{line.seq}:{line.digest}"
+
+
+def _manifest(folder: Path, manifest: Manifest) -> dict[str, Any]:
+    head = manifest.audit_head
+    return {
+        "path": str(folder),
+        "made_ns": manifest.made_ns,
+        "box": manifest.box,
+        "flights": manifest.flights,
+        "objects": manifest.objects,
+        "bytes": manifest.size,
+        "missing": list(manifest.missing),
+        "outside": list(manifest.outside),
+        "audit_head": None if head is None else f"{head[0]}:{head[1]}",
+    }

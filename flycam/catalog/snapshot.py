@@ -1,0 +1,117 @@
+"""A catalogue as one file: copied whole at one moment, and filled into an empty catalogue again.
+
+The file is a SQLite catalogue whatever database it came from, and it fills either. SQLite is copied by its
+online backup; of PostgreSQL every table is read in one transaction that sees one moment.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, select
+
+from flycam.catalog.database import Database
+from flycam.catalog.tables import metadata, schema_info
+from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
+
+_ROWS_AT_ONCE = 5000
+_TABLES = [table for table in metadata.sorted_tables if table is not schema_info]
+
+
+def save(database: Database, path: Path) -> None:
+    """Write everything that the catalogue holds at this moment into a new file; others go on writing.
+
+    Raises CatalogUnavailable (the database does not read whole, or the file cannot be written), DiskFull.
+    """
+    if database.is_sqlite:
+        with _file(path) as copy, database.snapshot() as connection:
+            # all pages in one step: a step in between would begin anew whenever somebody writes
+            _driver(connection).backup(copy, pages=-1)
+    else:
+        with (
+            closing(Database(f"sqlite:///{path}")) as saved,
+            database.snapshot() as source,
+            saved.write() as target,
+        ):
+            _copy_rows(source, target)
+    settle(path)
+
+
+def settle(path: Path) -> None:
+    """Make a catalogue's file complete in itself, without a log beside it, once nobody has it open.
+
+    Raises CatalogUnavailable where it does not read whole.
+    """
+    with _file(path) as copy:
+        copy.execute("PRAGMA journal_mode=DELETE")
+        said = [row[0] for row in copy.execute("PRAGMA quick_check(3)")]
+    if said != ["ok"]:
+        raise CatalogUnavailable(
+            f"{path}: the catalogue is damaged ({'; '.join(said)}); restore the last backup",
+            vi=f"{path}: cơ sở dữ liệu bị hỏng; hãy khôi phục từ bản sao lưu gần nhất",
+        )
+
+
+def fill(database: Database, path: Path) -> None:
+    """Put everything of a saved catalogue into this one, which is empty: all or nothing.
+
+    A file of an older schema is widened, so give a copy. Raises CatalogUnavailable, DiskFull.
+    """
+    with (
+        closing(Database(f"sqlite:///{path}")) as saved,
+        saved.snapshot() as source,
+        database.write() as target,
+    ):
+        _copy_rows(source, target)
+
+
+def is_empty(database: Database) -> bool:
+    """Whether nothing was ever entered."""
+    with database.read() as connection:
+        return all(connection.execute(select(table).limit(1)).first() is None for table in _TABLES)
+
+
+def check(database: Database) -> list[str]:
+    """What the database itself finds wrong with its file; nothing where it is whole, or watches itself."""
+    if not database.is_sqlite:
+        return []
+    with database.read() as connection:
+        said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(10)")]
+    return [] if said == ["ok"] else said
+
+
+def _copy_rows(source: Connection, target: Connection) -> None:
+    for table in _TABLES:
+        rows = source.execution_options(yield_per=_ROWS_AT_ONCE).execute(select(table))
+        for some in rows.partitions():
+            target.execute(table.insert(), [dict(row._mapping) for row in some])
+
+
+def _driver(connection: Connection) -> sqlite3.Connection:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101  for the types
+    return driver
+
+
+@contextmanager
+def _file(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise _trouble(path, error) from error
+
+
+def _trouble(path: Path, error: sqlite3.Error) -> FlycamError:
+    if "full" in str(error) or "disk I/O" in str(error):
+        return DiskFull(
+            f"{path}: no space left for a copy of the catalogue ({error}); free some and run again",
+            vi=f"{path}: ổ đĩa không còn chỗ cho bản sao cơ sở dữ liệu; hãy giải phóng bớt rồi chạy lại",
+        )
+    return CatalogUnavailable(
+        f"{path}: no copy of the catalogue can be made here ({error}); check the disk, or name another",
+        vi=f"{path}: không sao được cơ sở dữ liệu vào đây; hãy kiểm tra ổ đĩa, hoặc chọn chỗ khác",
+    )

@@ -1,0 +1,108 @@
+"""What is kept, kept whole: `verify`, `backup`, `restore`, `audit`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from flycam.commands.house import FILE, Result, opened
+from flycam.console import AnsweredWithTrouble, ProgressBar, command, language
+from flycam.errors import FlycamError, OptionUnusable
+
+
+@click.command()
+@click.option("--since", "since_days", type=float, metavar="DAYS", help="Leave out what was read since then.")
+@click.option("--share", type=float, default=1.0, show_default=True, help="Read so much, the oldest first.")
+@click.option("--from", "source", type=FILE, help="Card, folder or backup to put lost objects back from.")
+@click.option("--dry-run", is_flag=True, help="Only read; make nothing again.")
+@command
+def verify(
+    *, data_dir: str | None, since_days: float | None, share: float, source: Path | None, dry_run: bool
+) -> Result:
+    """Read everything back against its hashes, and make again what can be made again."""
+    from flycam.answers.keeping import of_verify
+    from flycam.pipeline.collect import DAY_S
+    from flycam.pipeline.verify import VerifyRequest
+    from flycam.pipeline.verify import verify as read_everything
+
+    request = VerifyRequest(
+        since_s=None if since_days is None else since_days * DAY_S,
+        share=share,
+        source=source,
+        mend=not dry_run,
+    )
+    with opened(data_dir) as (workspace, _):
+        report = read_everything(workspace, request, ProgressBar())
+        return _told(of_verify(report, language()), report.trouble)
+
+
+@click.command()
+@click.argument("folder", type=FILE, metavar="DIR")
+@command
+def backup(*, data_dir: str | None, folder: Path) -> Result:
+    """Save the catalogue and every object into DIR; again: what is new. Others may go on working."""
+    from flycam.answers.keeping import of_backup
+    from flycam.pipeline.backup import backup as save_house
+
+    with opened(data_dir) as (workspace, settings):
+        if folder.resolve().is_relative_to(settings.data_dir):
+            raise OptionUnusable(
+                f"{folder}: lies in the data folder, and would be lost with it; name one on another disk",
+                vi=f"{folder}: nằm trong thư mục dữ liệu nên sẽ mất cùng; hãy chọn thư mục ở ổ đĩa khác",
+            )
+        report = save_house(workspace, folder, ProgressBar())
+        return _told(of_backup(report, language()), report.trouble)
+
+
+@click.command()
+@click.argument("folder", type=FILE, metavar="DIR")
+@click.option("--check", is_flag=True, help="Only read the backup against its hashes; write nothing.")
+@command
+def restore(*, data_dir: str | None, folder: Path, check: bool) -> Result:
+    """Put the house saved in DIR into an empty place (--data NEW), once all of it was read and is whole."""
+    from flycam.answers.keeping import of_check, of_restore
+    from flycam.pipeline.restore import check_backup, manifest_of
+    from flycam.pipeline.restore import restore as put_back
+
+    if check:
+        manifest = manifest_of(folder)
+        check_backup(folder, manifest, ProgressBar())
+        return of_check(folder, manifest, language())
+    with opened(data_dir) as (workspace, _):
+        return of_restore(put_back(workspace, folder, ProgressBar()), language())
+
+
+@click.group()
+def audit() -> None:
+    """The audit log: who did what."""
+
+
+@audit.command("verify")
+@click.option("--head", metavar="NUMBER:DIGEST", help="A line noted before, which must still be the same.")
+@command
+def audit_verify(*, data_dir: str | None, head: str | None) -> Result:
+    """Prove that no line of the log was changed, taken out or, with --head, cut off."""
+    from flycam.answers.keeping import of_audit
+    from flycam.pipeline.verify import audit_trouble, prove_audit
+
+    kept = None if head is None else _head(head)
+    with opened(data_dir) as (workspace, _):
+        proof = prove_audit(workspace, kept)
+        return _told(of_audit(proof, language()), audit_trouble(proof))
+
+
+def _head(said: str) -> tuple[int, str]:
+    number, _, digest = said.partition(":")
+    if not number.isdigit() or int(number) < 1 or len(digest) < 8:
+        raise OptionUnusable(
+            f"--head {said}: write a line's number and its digest (8 digits at least), as 17:9f86d081",
+            vi=f"--head {said}: hãy ghi số dòng và mã băm của dòng đó (ít nhất 8 ký tự), như 17:9f86d081",
+        )
+    return int(number), digest
+
+
+def _told(answered: Result, trouble: FlycamError | None) -> Result:
+    if trouble is not None:
+        raise AnsweredWithTrouble(*answered, trouble)
+    return answered

@@ -1,0 +1,291 @@
+"""A house saved into a folder: the catalogue at one moment, and every object that it names then.
+
+    catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
+
+The manifest is written last and in one step, so a backup that was cut short leaves the one before as it was,
+and the same command goes on where it stopped. Objects are immutable: what lies there is not copied again, and
+what the house has lost meanwhile stays in the backup.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from flycam import __version__
+from flycam.catalog.catalog import open_catalog
+from flycam.catalog.snapshot import settle
+from flycam.errors import FlightBusy, NotWhole, ObjectMissing
+from flycam.ingest.photos import sha256_of
+from flycam.pipeline.backup_place import (
+    OBJECTS,
+    Copied,
+    Index,
+    Manifest,
+    catalogue_name,
+    is_there,
+    read_manifest,
+    sums_name,
+    write_manifest,
+    write_sums,
+    writing,
+)
+from flycam.pipeline.evidence import blocks
+from flycam.pipeline.executor import ordered_map, workers_here
+from flycam.pipeline.held import Held, Holdings
+from flycam.pipeline.readback import BLOCK_BYTES, is_whole
+from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+from flycam.store.local import LocalStore
+from flycam.store.syncing import sync_path
+
+_SCRATCH = ".new-"
+_GROUP = 256
+"""Objects between two entries into the index: a kill loses the copying of so many."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackupReport:
+    """new, new_bytes: objects copied by this run; removed: tiles, products and recordings that the house
+    has let go."""
+
+    folder: Path
+    manifest: Manifest
+    new: int
+    new_bytes: int
+    removed: int
+    seconds: float
+
+    @property
+    def trouble(self) -> NotWhole | None:
+        """What there is to say of a backup of a house that is not whole itself."""
+        missing = self.manifest.missing
+        if not missing:
+            return None
+        return NotWhole(
+            f"{self.folder}: the backup is made, but {len(missing)} objects are lost or damaged in the house "
+            f"(the first: {missing[0]}); run 'flycam verify', then back up again",
+            vi=f"{self.folder}: đã sao lưu, nhưng {len(missing)} mục trong kho bị mất hoặc hỏng (đầu tiên: "
+            f"{missing[0]}); hãy chạy 'flycam verify' rồi sao lưu lại",
+        )
+
+
+def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> BackupReport:
+    """Save the house into a folder that holds nothing else; see the recipe above. Incremental, resumable.
+
+    Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
+    (another backup into it), DiskFull, StorageTrouble (run again: it goes on).
+    """
+    began_ns = workspace.clock_ns()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        read_manifest(folder)  # raises where it is of something else
+        with (
+            _alone(folder),
+            closing(LocalStore(folder / OBJECTS)) as objects,
+            closing(Index(folder)) as index,
+        ):
+            _sweep(folder)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
+                scratch = Path(name)
+                copying = _Copying(workspace.store, folder / OBJECTS, objects, index, scratch)
+                frozen = _frozen(workspace, scratch, copying, progress)
+                old = _carry_over(folder / OBJECTS, index)
+                manifest = _written(workspace, folder, frozen, index, copying)
+            _let_go(folder, objects, index, old, manifest)
+    _record(workspace, folder, manifest)
+    return BackupReport(
+        folder=folder,
+        manifest=manifest,
+        new=copying.new,
+        new_bytes=copying.new_bytes,
+        removed=len(old),
+        seconds=(workspace.clock_ns() - began_ns) / 1e9,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Frozen:
+    """The catalogue at one moment, and what of it the manifest says."""
+
+    path: Path
+    flights: int
+    audit_head: tuple[int, str] | None
+    outside: tuple[str, ...]
+
+
+class _Copying:
+    """Objects of one run. missing: keys that neither the house nor the backup has whole."""
+
+    def __init__(
+        self, store: ObjectStore, folder: Path, objects: LocalStore, index: Index, scratch: Path
+    ) -> None:
+        self._store, self._objects, self._index = store, objects, index
+        self._folder, self._scratch = folder, scratch
+        self._group: list[Copied] = []
+        self.new = self.new_bytes = 0
+        self.missing: list[str] = []
+
+    def all_of(self, holdings: Holdings, progress: Progress) -> None:
+        """Every object of every part that is not there yet."""
+        parts = holdings.parts()
+        for count, part in enumerate(parts, start=1):
+            todo = ((held, self._there(held)) for held in holdings.of(part))
+            for held, known, copied in ordered_map(self._copied, todo, workers_here(), 4 * workers_here()):
+                self._note(held, known, copied)
+            progress("backup", count, len(parts))
+        self._commit()
+
+    def _there(self, held: Held) -> Copied | None:
+        """The object as an earlier run copied it, if its file is still there in its size."""
+        known = self._index.get(held.key)
+        return known if known is not None and is_there(self._folder, known) else None
+
+    def _copied(self, work: tuple[Held, Copied | None]) -> tuple[Held, Copied | None, Copied | None]:
+        """The object itself, what was known of it, and what was copied now (None: nothing, or not whole)."""
+        held, known = work
+        return held, known, self._fetched(held) if known is None else None
+
+    def _fetched(self, held: Held) -> Copied | None:
+        with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
+            digest, size = hashlib.sha256(), 0
+            try:
+                for block in blocks(self._store, held.key, BLOCK_BYTES):
+                    digest.update(block)
+                    size += file.write(block)
+            except ObjectMissing:
+                return None
+            file.flush()
+            path = Path(file.name)
+            if not is_whole(path, held):
+                return None
+            self._objects.put_file(held.key, path)
+        return Copied(held.key, size, digest.hexdigest())
+
+    def _note(self, held: Held, known: Copied | None, copied: Copied | None) -> None:
+        if copied is not None:
+            self.new, self.new_bytes = self.new + 1, self.new_bytes + copied.size
+        if (one := known or copied) is not None:
+            self._group.append(one)
+        else:
+            self.missing.append(held.key)
+        if len(self._group) >= _GROUP:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._objects.flush()
+        self._index.put(self._group)
+        self._group.clear()
+
+
+def _frozen(workspace: Workspace, scratch: Path, copying: _Copying, progress: Progress) -> _Frozen:
+    """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
+    all of them are there."""
+    path = scratch / "catalogue.sqlite"
+    workspace.catalog.save(path)
+    with open_catalog(f"sqlite:///{path}") as catalog:
+        copying.all_of(Holdings(catalog, workspace.store), progress)
+        head = catalog.audit.head()
+        frozen = _Frozen(
+            path=path,
+            flights=len(catalog.flights.flights()),
+            audit_head=None if head is None else (head.seq, head.digest),
+            outside=tuple(dem.path for dem in catalog.terrain.dems() if dem.key is None),
+        )
+    settle(path)
+    return frozen
+
+
+def _carry_over(folder: Path, index: Index) -> list[str]:
+    """Originals and terrain that the house neither names nor lists any more stay in the backup: it may have
+    lost them. What it can make again, or let go for room, is old: those keys."""
+    old: list[str] = []
+    for key in index.unseen():
+        known = index.get(key)
+        if not keys.is_kept_for_ever(key):
+            old.append(key)
+        elif known is not None and is_there(folder, known):
+            index.put([known])
+        else:
+            index.forget(key)
+    return old
+
+
+def _written(
+    workspace: Workspace, folder: Path, frozen: _Frozen, index: Index, copying: _Copying
+) -> Manifest:
+    """The files that the manifest names, and then the manifest."""
+    catalogue_sha256 = sha256_of(frozen.path)
+    catalogue = catalogue_name(catalogue_sha256)
+    sums = frozen.path.with_name("sums")
+    lines = ((one.sha256, f"{OBJECTS}/{one.key}") for one in index.seen())
+    write_sums(sums, chain([(catalogue_sha256, catalogue)], lines))
+    sums_sha256 = sha256_of(sums)
+    sync_path(frozen.path)
+    frozen.path.replace(folder / catalogue)
+    sums.replace(folder / sums_name(sums_sha256))
+    count, size = index.totals()
+    manifest = Manifest(
+        made_ns=workspace.clock_ns(),
+        box=workspace.box,
+        flycam=__version__,
+        flights=frozen.flights,
+        objects=count,
+        size=size,
+        catalogue=catalogue,
+        sums=sums_name(sums_sha256),
+        sums_sha256=sums_sha256,
+        audit_head=frozen.audit_head,
+        missing=tuple(copying.missing),
+        outside=frozen.outside,
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str], manifest: Manifest) -> None:
+    """Delete what the backup before needed and this one does not."""
+    for path in folder.iterdir():
+        is_of_a_backup = path.name.startswith(("SHA256SUMS-", "catalogue-"))
+        if is_of_a_backup and path.name not in (manifest.sums, manifest.catalogue):
+            path.unlink()
+    for key in old:
+        objects.delete(key)
+        index.forget(key)
+
+
+def _sweep(folder: Path) -> None:
+    """What a killed run left half-way."""
+    for path in folder.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FlightBusy(
+                f"{folder}: another backup is being written here; wait for it and run again",
+                vi=f"{folder}: một bản sao lưu khác đang ghi vào đây; hãy đợi xong rồi chạy lại",
+            ) from error
+        yield
+
+
+def _record(workspace: Workspace, folder: Path, manifest: Manifest) -> None:
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "backup",
+        str(folder),
+        f"{manifest.objects} objects, {manifest.size} bytes, {manifest.sums} {manifest.sums_sha256}",
+        at_ns=workspace.clock_ns(),
+    )

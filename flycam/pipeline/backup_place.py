@@ -1,0 +1,221 @@
+"""The folder of a backup: what lies where, and which of it counts. Format: docs/formats/backup.md.
+
+    manifest.json              what a restore goes by; written last, in one step
+    SHA256SUMS-<hash>          every file of the backup with its hash, as `sha256sum -c` reads it
+    catalogue-<hash>.sqlite    the catalogue at one moment
+    objects/<key>              the store's objects
+    index.sqlite               which objects were copied, for the next backup; no restore reads it
+
+Whatever the manifest does not name is work under way, or left over.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import DiskFull, NotWhole, SourceUnreadable, StorageTrouble
+from flycam.pipeline.evidence import FULL
+from flycam.store.syncing import sync_path
+
+MANIFEST = "manifest.json"
+OBJECTS = "objects"
+INDEX = "index.sqlite"
+FORMAT = "flycam-backup"
+VERSION = 1
+_LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
+_DIGITS = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manifest:
+    """What a backup says of itself.
+
+    catalogue, sums  file names
+    audit_head       number and digest of the audit log's last line, or None
+    missing          keys that the house had lost, and this backup does not have either
+    outside          terrain files that are used where they lie, and are not in it
+    """
+
+    made_ns: int
+    box: str
+    flycam: str
+    flights: int
+    objects: int
+    size: int
+    catalogue: str
+    sums: str
+    sums_sha256: str
+    audit_head: tuple[int, str] | None
+    missing: tuple[str, ...]
+    outside: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """One object in a backup: bytes, and their SHA-256."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+def is_there(folder: Path, known: Copied) -> bool:
+    """Whether a copied object's file lies in the folder of objects, in its size."""
+    path = folder / known.key
+    return path.is_file() and path.stat().st_size == known.size
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Make this the backup that counts, in one step. Raises OSError."""
+    told = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
+    fresh = folder / f"{MANIFEST}.new"
+    fresh.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    sync_path(fresh)
+    fresh.replace(folder / MANIFEST)
+    sync_path(folder)
+
+
+def read_manifest(folder: Path) -> Manifest | None:
+    """The manifest of the backup in a folder, None where there is none. Raises SourceUnreadable."""
+    path = folder / MANIFEST
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if (told.pop("format"), told.pop("version")) != (FORMAT, VERSION):
+            raise ValueError("of another format or version")
+        head = told["audit_head"]
+        told["audit_head"] = None if head is None else (int(head[0]), str(head[1]))
+        told |= {name: tuple(map(str, told[name])) for name in ("missing", "outside")}
+        for name in ("catalogue", "sums"):
+            if Path(told[name]).name != told[name]:
+                raise ValueError(f"{name} is no file of the folder")
+        return Manifest(**told)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceUnreadable(
+            f"{path}: this is no backup that this flycam reads ({error}); name another folder",
+            vi=f"{path}: không phải bản sao lưu mà flycam này đọc được; hãy ghi thư mục khác",
+        ) from error
+
+
+def sums_name(sha256: str) -> str:
+    """The name of a list of hashes, from its own."""
+    return f"SHA256SUMS-{sha256[:_DIGITS]}"
+
+
+def catalogue_name(sha256: str) -> str:
+    """The name of a saved catalogue."""
+    return f"catalogue-{sha256[:_DIGITS]}.sqlite"
+
+
+def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
+    """Write (SHA-256, path in the backup) as coreutils reads them. Raises OSError."""
+    with path.open("w", encoding="utf-8") as file:
+        for sha256, name in lines:
+            file.write(f"{sha256}  {name}\n")
+    sync_path(path)
+
+
+def read_sums(path: Path) -> Iterator[tuple[str, str]]:
+    """(SHA-256, path in the backup) of every file. Raises NotWhole for a line that is none, or leads out."""
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            found = _LINE.fullmatch(line)
+            if found is None or not {"..", ""}.isdisjoint(found[2].split("/")):
+                raise NotWhole(
+                    f"{path}: line {number} is damaged; use another backup",
+                    vi=f"{path}: dòng {number} bị hỏng; hãy dùng bản sao lưu khác",
+                )
+            yield found[1], found[2]
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk under a backup refuses, as the house says it. Raises DiskFull, StorageTrouble."""
+    try:
+        yield
+    except OSError as error:
+        kind = DiskFull if error.errno in FULL else StorageTrouble
+        raise kind(
+            f"{folder}: the backup cannot be written ({error.strerror or error}); free some room there, or "
+            "name another folder, and run again: it goes on",
+            vi=f"{folder}: không ghi được bản sao lưu; hãy giải phóng chỗ, hoặc chọn thư mục khác, rồi chạy "
+            "lại để làm tiếp",
+        ) from error
+    except sqlite3.Error as error:
+        kind = DiskFull if "full" in str(error) else StorageTrouble
+        raise kind(
+            f"{folder / INDEX}: cannot be used ({error}); free some room there, or remove that file, and run "
+            "again",
+            vi=f"{folder / INDEX}: không dùng được; hãy giải phóng chỗ hoặc xoá tệp này rồi chạy lại",
+        ) from error
+
+
+class Index:
+    """The objects that lie whole and synced in a backup, and which of them the run under way has seen."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / INDEX
+        try:
+            self._database = self._opened(path)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise
+            path.unlink()  # damaged: what it knew is found out again, object by object
+            self._database = self._opened(path)
+        self._run = 1 + int(self._database.execute("SELECT max(run) FROM objects").fetchone()[0] or 0)
+
+    @staticmethod
+    def _opened(path: Path) -> sqlite3.Connection:
+        database = sqlite3.connect(path, isolation_level=None)
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute(
+            "CREATE TABLE IF NOT EXISTS objects (key TEXT PRIMARY KEY, size INTEGER NOT NULL, "
+            "sha256 TEXT NOT NULL, run INTEGER NOT NULL) WITHOUT ROWID"
+        )
+        return database
+
+    def get(self, key: str) -> Copied | None:
+        """An object as it was copied before."""
+        row = self._database.execute("SELECT key, size, sha256 FROM objects WHERE key = ?", (key,)).fetchone()
+        return None if row is None else Copied(*row)
+
+    def put(self, objects: Iterable[Copied]) -> None:
+        """Note objects that lie there, synced; in one step."""
+        self._database.execute("BEGIN")
+        self._database.executemany(
+            "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
+            [(one.key, one.size, one.sha256, self._run) for one in objects],
+        )
+        self._database.execute("COMMIT")
+
+    def seen(self) -> Iterator[Copied]:
+        """What this run noted, by key."""
+        query = "SELECT key, size, sha256 FROM objects WHERE run = ? ORDER BY key"
+        yield from (Copied(*row) for row in self._database.execute(query, (self._run,)))
+
+    def totals(self) -> tuple[int, int]:
+        """How many objects this run noted, and their bytes."""
+        query = "SELECT count(*), total(size) FROM objects WHERE run = ?"
+        count, size = self._database.execute(query, (self._run,)).fetchone()
+        return int(count), int(size)
+
+    def unseen(self) -> list[str]:
+        """Keys that earlier runs noted and this one did not."""
+        query = "SELECT key FROM objects WHERE run <> ? ORDER BY key"
+        return [key for (key,) in self._database.execute(query, (self._run,))]
+
+    def forget(self, key: str) -> None:
+        """An object that is not there any more."""
+        self._database.execute("DELETE FROM objects WHERE key = ?", (key,))
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._database.close()

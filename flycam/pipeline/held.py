@@ -1,0 +1,165 @@
+"""What a house holds: every object that the catalogue names, and originals that only the store knows of.
+
+Told part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
+digits of their hash, recorded terrain, and each flight's tiles and products. Tile states that were replaced,
+revisions that were retired and a live flight's newest picture are nobody's loss and are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameStatus, RevisionRecord, RevisionState
+from flycam.frame.flight import Flight
+from flycam.frame.tile import TileRecord
+from flycam.store import keys
+from flycam.store.base import ObjectStore
+
+_LIVE = 0
+
+
+class Kind(StrEnum):
+    """What an object is, which decides how it is checked and what can make it again."""
+
+    PHOTO = "photo"
+    DEM = "dem"
+    LAYER = "layer"
+    MARK_PHOTO = "mark_photo"
+    RECORDING = "recording"
+    FILE = "file"
+    TERRAIN = "terrain"
+    TILE = "tile"
+    CLIP = "clip"
+    REPORT = "report"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One object.
+
+    flight_id  whose it is; "" for what belongs to the house
+    name       as people know it: a photo's or a layer's name, a commune's code
+    tile       its line in the log, of a tile
+    """
+
+    key: str
+    kind: Kind
+    flight_id: str = ""
+    name: str = ""
+    tile: TileRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """name: what it is ticked off under; flight: whose tiles and products these are."""
+
+    name: str
+    digits: str = ""
+    flight: Flight | None = None
+
+
+_TERRAIN = Part("terrain")
+
+
+class Holdings:
+    """All that a catalogue and a store hold, part by part. Keeps about 200 bytes a photo in memory."""
+
+    def __init__(self, catalog: Catalog, store: ObjectStore) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._flights = catalog.flights.flights()
+        self._finished = {
+            (one.mosaic_id, one.revision): one
+            for one in catalog.revisions.all()
+            if one.state is RevisionState.PUBLISHED
+        }
+        self._originals: dict[str, Held] = {}
+        self._by_digits: dict[str, list[str]] = {}
+        self._terrain: dict[str, Held] = {}
+        for held in self._named():
+            known = self._terrain if held.kind is Kind.TERRAIN else self._originals
+            known.setdefault(held.key, held)
+        for key in self._originals:
+            self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
+
+    def parts(self) -> list[Part]:
+        """Originals and terrain first: what can be made again is made from them."""
+        originals = [Part(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
+        flights = [Part(f"flights/{flight.flight_id}", flight=flight) for flight in self._flights]
+        return [*originals, _TERRAIN, *flights]
+
+    def of(self, part: Part) -> Iterator[Held]:
+        """The objects of a part, each once."""
+        if part.flight is not None:
+            return self._of_flight(part.flight)
+        if part.digits:
+            listed = (
+                key for prefix in keys.originals_prefixes(part.digits) for key in self._store.list(prefix)
+            )
+            return _joined(self._originals, self._by_digits.get(part.digits, ()), listed, Kind.FILE)
+        return _joined(self._terrain, self._terrain, self._store.list(keys.terrain_prefix()), Kind.TERRAIN)
+
+    def _named(self) -> Iterator[Held]:
+        for flight in self._flights:
+            yield from self._frames_of(flight)
+            for piece in self._catalog.recordings.of_flight(flight.flight_id):
+                if piece.let_go_ns is None:
+                    yield Held(keys.recording(piece.sha256), Kind.RECORDING, flight.flight_id)
+        for record in self._finished.values():
+            for key in _terrain_of(record):
+                yield Held(key, Kind.TERRAIN, self._catalog.tiles.mosaic(record.mosaic_id).flight_id)
+        for dem in self._catalog.terrain.dems():
+            if dem.key is not None:
+                yield Held(dem.key, Kind.DEM, name=dem.name)
+        for layer in self._catalog.layers.all():
+            yield Held(keys.evidence(layer.sha256), Kind.LAYER, name=layer.name)
+        for mark in self._catalog.marks.current(with_removed=True):
+            for line in self._catalog.marks.history(mark.mark_id):
+                if line.photo_sha256:
+                    yield Held(keys.evidence(line.photo_sha256), Kind.MARK_PHOTO, name=line.note[:40])
+
+    def _frames_of(self, flight: Flight) -> Iterator[Held]:
+        # a rejected photo is not kept, and one that was withdrawn before it came is not either
+        for record in self._catalog.frames.of_flight(flight.flight_id, FrameStatus.USED):
+            source = record.header.provenance
+            yield Held(keys.evidence(source.source_sha256), Kind.PHOTO, flight.flight_id, source.source_name)
+            if record.dem_id is not None:
+                yield Held(keys.terrain(record.dem_id), Kind.TERRAIN, flight.flight_id)
+
+    def _of_flight(self, flight: Flight) -> Iterator[Held]:
+        for mosaic in self._catalog.tiles.mosaics(flight.flight_id):
+            record = self._finished.get((mosaic.mosaic_id, mosaic.revision))
+            if record is None and mosaic.revision != _LIVE:
+                continue
+            for head in self._catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision):
+                name = f"{head.tile_id.z}/{head.tile_id.x}/{head.tile_id.y}"
+                yield Held(head.key, Kind.TILE, flight.flight_id, name, head)
+            for name, key in ({} if record is None else record.reports).items():
+                yield Held(key, Kind.REPORT, flight.flight_id, name)
+        for one in self._catalog.boundaries.coverage(flight.flight_id):
+            if one.clip_key is not None:
+                yield Held(one.clip_key, Kind.CLIP, flight.flight_id, one.commune_code)
+
+
+def _terrain_of(record: RevisionRecord) -> Iterator[str]:
+    surface = record.stats.get("surface") or {}
+    for dem_id in (record.dem_id, surface.get("terrain_id")):
+        if dem_id:
+            yield keys.terrain(dem_id)
+    if record.support_key is not None:
+        yield record.support_key
+
+
+def _joined(
+    known: Mapping[str, Held], named: Iterable[str], listed: Iterable[str], kind: Kind
+) -> Iterator[Held]:
+    """What is listed, as it is known, and what is named besides: that is lost."""
+    left = set(named)
+    for key in listed:
+        left.discard(key)
+        yield known.get(key) or Held(key, kind)
+    for key in sorted(left):
+        yield known[key]
