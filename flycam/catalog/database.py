@@ -182,6 +182,13 @@ class Database:
                 vi=f"{self.place}: tiến trình khác giữ cơ sở dữ liệu suốt {_BUSY_TIMEOUT_S:.0f} giây; hãy "
                 "chạy lại",
             )
+        if "malformed" in said:
+            return CatalogUnavailable(
+                f"{self.place}: this catalogue's file is damaged ({said}); put the last backup into a new "
+                "folder: flycam restore",
+                vi=f"{self.place}: tệp cơ sở dữ liệu bị hỏng; hãy khôi phục bản sao lưu gần nhất vào thư mục "
+                "mới: flycam restore",
+            )
         if "not a database" in said:
             return CatalogUnavailable(
                 f"{self.place}: this file is no flycam catalogue; name another",

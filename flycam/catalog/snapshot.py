@@ -38,21 +38,24 @@ def save(database: Database, path: Path) -> None:
         ):
             _copy_rows(source, target)
     settle(path)
+    with _file(path) as copy:
+        said = _quick_check(copy)
+    if said:
+        raise CatalogUnavailable(
+            f"{database.place}: the catalogue is damaged ({said[0]}), and is not saved over a whole one; "
+            "restore the last backup into a new folder",
+            vi=f"{database.place}: cơ sở dữ liệu bị hỏng nên không lưu đè lên bản còn tốt; hãy khôi phục từ "
+            "bản sao lưu gần nhất vào thư mục mới",
+        )
 
 
 def settle(path: Path) -> None:
     """Make a catalogue's file complete in itself, without a log beside it, once nobody has it open.
 
-    Raises CatalogUnavailable where it does not read whole.
+    Raises CatalogUnavailable, DiskFull.
     """
     with _file(path) as copy:
         copy.execute("PRAGMA journal_mode=DELETE")
-        said = [row[0] for row in copy.execute("PRAGMA quick_check(3)")]
-    if said != ["ok"]:
-        raise CatalogUnavailable(
-            f"{path}: the catalogue is damaged ({'; '.join(said)}); restore the last backup",
-            vi=f"{path}: cơ sở dữ liệu bị hỏng; hãy khôi phục từ bản sao lưu gần nhất",
-        )
 
 
 def fill(database: Database, path: Path) -> None:
@@ -78,8 +81,15 @@ def check(database: Database) -> list[str]:
     """What the database itself finds wrong with its file; nothing where it is whole, or watches itself."""
     if not database.is_sqlite:
         return []
-    with database.read() as connection:
-        said = [str(row[0]) for row in connection.exec_driver_sql("PRAGMA quick_check(10)")]
+    with _file(Path(database.place)) as file:  # a connection of its own: a damaged file spoils transactions
+        return _quick_check(file)
+
+
+def _quick_check(file: sqlite3.Connection) -> list[str]:
+    try:
+        said = [str(row[0]) for row in file.execute("PRAGMA quick_check(10)")]
+    except sqlite3.DatabaseError as error:  # too damaged to be looked through
+        return [str(error)]
     return [] if said == ["ok"] else said
 
 

@@ -39,11 +39,10 @@ from flycam.pipeline.backup_place import (
 )
 from flycam.pipeline.evidence import blocks
 from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.held import Held, Holdings
+from flycam.pipeline.held import Held, Holdings, was_let_go
 from flycam.pipeline.readback import BLOCK_BYTES, is_whole
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
-from flycam.store.base import ObjectStore
 from flycam.store.local import LocalStore
 from flycam.store.syncing import sync_path
 
@@ -96,7 +95,7 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
             _sweep(folder)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
                 scratch = Path(name)
-                copying = _Copying(workspace.store, folder / OBJECTS, objects, index, scratch)
+                copying = _Copying(workspace, folder / OBJECTS, objects, index, scratch)
                 frozen = _frozen(workspace, scratch, copying, progress)
                 old = _carry_over(folder / OBJECTS, index)
                 manifest = _written(workspace, folder, frozen, index, copying)
@@ -126,9 +125,10 @@ class _Copying:
     """Objects of one run. missing: keys that neither the house nor the backup has whole."""
 
     def __init__(
-        self, store: ObjectStore, folder: Path, objects: LocalStore, index: Index, scratch: Path
+        self, workspace: Workspace, folder: Path, objects: LocalStore, index: Index, scratch: Path
     ) -> None:
-        self._store, self._objects, self._index = store, objects, index
+        self._store, self._catalog = workspace.store, workspace.catalog
+        self._objects, self._index = objects, index
         self._folder, self._scratch = folder, scratch
         self._group: list[Copied] = []
         self.new = self.new_bytes = 0
@@ -175,7 +175,7 @@ class _Copying:
             self.new, self.new_bytes = self.new + 1, self.new_bytes + copied.size
         if (one := known or copied) is not None:
             self._group.append(one)
-        else:
+        elif not was_let_go(self._catalog, held):
             self.missing.append(held.key)
         if len(self._group) >= _GROUP:
             self._commit()

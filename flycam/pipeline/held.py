@@ -144,6 +144,14 @@ class Holdings:
                 yield Held(one.clip_key, Kind.CLIP, flight.flight_id, one.commune_code)
 
 
+def was_let_go(catalog: Catalog, held: Held) -> bool:
+    """Whether a recording that is not there was let go for room while the house was being read."""
+    if held.kind is not Kind.RECORDING:
+        return False
+    kept = [one for one in catalog.recordings.of_flight(held.flight_id) if one.let_go_ns is None]
+    return keys.hash_in(held.key) not in {one.sha256 for one in kept}
+
+
 def _terrain_of(record: RevisionRecord) -> Iterator[str]:
     surface = record.stats.get("surface") or {}
     for dem_id in (record.dem_id, surface.get("terrain_id")):

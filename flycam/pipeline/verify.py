@@ -19,7 +19,7 @@ from flycam.catalog.records import AuditLine
 from flycam.errors import NotFound, NotWhole, OptionUnusable
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.held import Held, Holdings, Part
+from flycam.pipeline.held import Held, Holdings, Part, was_let_go
 from flycam.pipeline.readback import Read, State, read_back
 from flycam.pipeline.verify_cures import Cure, cure_of
 from flycam.pipeline.verify_flights import FlightMender
@@ -116,6 +116,7 @@ def verify(
     """
     began_ns = workspace.clock_ns()
     _check(request)
+    catalogue, audit = tuple(workspace.catalog.check()), prove_audit(workspace)
     holdings, ledger = Holdings(workspace.catalog, workspace.store), Ledger(workspace.cache_dir, began_ns)
     every = holdings.parts()
     parts = _due(every, ledger, request, began_ns)
@@ -141,8 +142,8 @@ def verify(
         parts=len(parts),
         left=len(every) - len(parts),
         damages=tuple(damages),
-        catalogue=tuple(workspace.catalog.check()),
-        audit=prove_audit(workspace),
+        catalogue=catalogue,
+        audit=audit,
         seconds=(workspace.clock_ns() - began_ns) / 1e9,
     )
     if damages and request.mend:
@@ -215,6 +216,7 @@ def _mended(
     progress: Progress,
 ) -> list[Damage]:
     """What was found bad in a part, each mended or with its cure."""
+    bad = [read for read in bad if not was_let_go(workspace.catalog, read.held)]
     if not bad:
         return []
     busy: frozenset[str] = frozenset()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
 from flycam.errors import FlightBusy, InputUnusable, RefusedByEvidence
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
@@ -27,6 +27,7 @@ from flycam.pipeline.refolding import refold_mosaic
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.verify_originals import Originals
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.store import keys
 
 _LIVE = 0
 _CANNOT = (*DAMAGE, InputUnusable, RefusedByEvidence)  # NotFound is an InputUnusable
@@ -152,25 +153,33 @@ class FlightMender:
         self._workspace.catalog.revisions.put_reports(mosaic.mosaic_id, mosaic.revision, made)
 
     def _is_whole_now(self, held: Held) -> bool:
-        """Whether what stands in its place reads whole; a tile may have changed, a clip have another hash."""
+        """Whether what stands in its place reads whole, or nobody names it any more: a tile may have changed,
+        a clip have another hash, a revision been retired while the house was read."""
         now = self._standing(held)
-        return now is not None and read_back(self._workspace.store, now).state is State.WHOLE
+        return now is None or read_back(self._workspace.store, now).state is State.WHOLE
 
     def _standing(self, held: Held) -> Held | None:
+        """The object that the catalogue names in its place now."""
         catalog = self._workspace.catalog
-        if held.tile is not None:
-            head = catalog.tiles.head(held.tile.mosaic_id, held.tile.revision, held.tile.tile_id)
-            return None if head is None else replace(held, key=head.key, tile=head)
         if held.kind is Kind.CLIP:
             communes = catalog.boundaries.coverage(self._flight.flight_id)
-            clips = [one.clip_key for one in communes if one.commune_code == held.name and one.clip_key]
-            return replace(held, key=clips[0]) if clips else None
-        for record in catalog.revisions.all():
-            if record.mosaic_id in held.key and held.name in record.reports:
-                key = record.reports[held.name]
-                if key.rpartition("/")[0] == held.key.rpartition("/")[0]:
-                    return replace(held, key=key)
-        return held
+            clips = {one.commune_code: one.clip_key for one in communes}
+            key = clips.get(held.name)
+            return None if key is None else replace(held, key=key)
+        if held.tile is not None:
+            line = held.tile
+            head = catalog.tiles.head(line.mosaic_id, line.revision, line.tile_id)
+            is_shown = line.revision == _LIVE or self._is_published(line.mosaic_id, line.revision)
+            return replace(held, key=head.key, tile=head) if head is not None and is_shown else None
+        for mosaic in catalog.tiles.mosaics(self._flight.flight_id):
+            if held.key.startswith(keys.product_prefix(mosaic.mosaic_id, mosaic.revision)):
+                key = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).reports.get(held.name)
+                is_shown = self._is_published(mosaic.mosaic_id, mosaic.revision)
+                return replace(held, key=key) if key is not None and is_shown else None
+        return None
+
+    def _is_published(self, mosaic_id: str, revision: int) -> bool:
+        return self._workspace.catalog.revisions.get(mosaic_id, revision).state is RevisionState.PUBLISHED
 
 
 def _above_any(tile: TileId, below: set[TileId]) -> bool:

@@ -1,0 +1,125 @@
+"""`verify`, `backup`, `restore`, `audit verify` as other programs call them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from flycam.catalog.catalog import open_catalog
+from flycam.cli import flycam
+from flycam.drill.drill import DrillReport
+from flycam.pipeline.held import Kind
+from tests.pipeline.finished_house import ingested, open_workspace
+from tests.pipeline.spoiled import copy_of, held, spoil
+
+
+@dataclass(frozen=True)
+class Answered:
+    exit_code: int
+    json: dict[str, Any]
+    stderr: str
+
+
+Run = Callable[..., Answered]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
+    folder = tmp_path_factory.mktemp("keeping") / "house"
+    ingested(folder, drill).catalog.close()
+    return folder
+
+
+@pytest.fixture
+def data(root: Path, tmp_path: Path) -> Path:
+    copy_of(root, tmp_path / "data").catalog.close()
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def run(data: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in [name for name in os.environ if name.startswith("FLYCAM_")]:
+        monkeypatch.delenv(name)
+
+    def call(*words: object, where: Path = data, language: str = "C.UTF-8") -> Answered:
+        monkeypatch.setenv("LC_ALL", language)
+        result = CliRunner().invoke(flycam, [*map(str, words), "--data", str(where), "--json"])
+        lines = result.stdout.strip().splitlines()
+        return Answered(result.exit_code, json.loads(lines[-1]) if lines else {}, result.stderr)
+
+    return call
+
+
+def test_a_whole_house(run: Run) -> None:
+    answer = run("verify")
+    assert answer.exit_code == 0 and answer.json["whole"] is True
+    assert (answer.json["mended"], answer.json["standing"], answer.json["left"]) == (0, 0, 0)
+    assert set(answer.json) >= {"objects", "bytes", "parts", "damaged", "catalogue", "audit", "seconds"}
+    assert run("verify", "--share", "0.1").json["left"] > 0
+    assert run("verify", "--since", "1").json["parts"] == 0
+    assert run("verify", "--share", "2").exit_code == 2
+
+
+def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
+    run: Run, data: Path, drill: DrillReport
+) -> None:
+    house = open_workspace(data)
+    spoil(house, held(house, Kind.TILE)[0].key, "flipped")
+    photo = held(house, Kind.PHOTO)[0]
+    house.catalog.close()
+    mended = run("verify")
+    assert mended.exit_code == 0 and mended.json["whole"] is True
+    assert [(one["kind"], one["state"], one["mended"]) for one in mended.json["damaged"]] == [
+        ("tile", "damaged", True)
+    ]
+    spoil(house, photo.key, "lost")
+    answer = run("verify", language="vi_VN.UTF-8")
+    assert answer.exit_code == answer.json["exit_code"] == 4 and answer.json["error"] == "NotWhole"
+    (one,) = answer.json["damaged"]
+    assert (one["name"], one["state"], one["mended"]) == (photo.name, "lost", False)
+    assert "--from" in one["cure"] and "lấy lại" in one["cure_vi"]
+    assert f"ảnh gốc {photo.name}" in answer.stderr and "bị mất" in answer.stderr
+    assert run("verify", "--from", drill.photos).exit_code == 0
+
+
+def test_saved_and_put_back(run: Run, data: Path, tmp_path: Path) -> None:
+    stick, new = tmp_path / "stick", tmp_path / "new"
+    saved = run("backup", stick)
+    assert saved.exit_code == 0 and saved.json["new"] == saved.json["objects"] > 0
+    assert run("restore", stick, "--check").json["objects"] == saved.json["objects"]
+    refused = run("restore", stick)
+    assert refused.exit_code == 3 and "--data" in refused.json["sentence"]
+    done = run("restore", stick, where=new)
+    assert done.exit_code == 0 and done.json["written"] == saved.json["objects"]
+    assert run("verify", where=new).exit_code == 0
+    head = run("audit", "verify").json["head"]
+    assert saved.json["audit_head"] != head, "the backup itself is on record"
+    assert run("audit", "verify", "--head", saved.json["audit_head"], where=new).exit_code == 0
+    inside = run("backup", data / "copy")
+    assert inside.exit_code == 2 and "another disk" in inside.json["sentence"]
+    photo = next((stick / "objects" / "evidence").rglob("*/*"))
+    photo.write_bytes(photo.read_bytes()[:-1])
+    assert run("restore", stick, "--check").exit_code == 4
+    third = run("restore", stick, where=tmp_path / "third")
+    assert third.exit_code == 4 and photo.name in third.json["sentence"]
+
+
+def test_the_audit_log(run: Run, data: Path) -> None:
+    proven = run("audit", "verify")
+    assert proven.exit_code == 0 and proven.json["whole"] is True
+    number, _, digest = proven.json["head"].partition(":")
+    assert int(number) == proven.json["lines"] and len(digest) == 64
+    assert run("audit", "verify", "--head", f"{number}:{digest[:8]}").exit_code == 0
+    assert run("audit", "verify", "--head", "nonsense").exit_code == 2
+    with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}") as catalog, catalog._database.write() as it:
+        it.exec_driver_sql("UPDATE audit_log SET detail = 'other' WHERE seq = 1")
+    bad = run("audit", "verify", language="vi_VN.UTF-8")
+    assert bad.exit_code == 4 and bad.json["first_bad"] == 1 and "dòng 1" in bad.stderr
+    assert run("verify").exit_code == 4
