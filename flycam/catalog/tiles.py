@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
@@ -143,6 +143,14 @@ class Tiles:
             )
         with self._database.read() as connection:
             return [tile_of(row) for row in connection.execute(query.order_by(c.z, c.y, c.x))]
+
+    def count(self, mosaic_id: str, revision: int) -> int:
+        """How many tiles a mosaic revision has."""
+        c = tables.tile_heads.c
+        heads = select(func.count()).select_from(tables.tile_heads)
+        with self._database.read() as connection:
+            found = connection.execute(heads.where(c.mosaic_id == mosaic_id, c.revision == revision))
+            return int(found.scalar_one())
 
     def heads_of(self, mosaic_id: str, revision: int, wanted: Sequence[TileId]) -> dict[TileId, TileRecord]:
         """Heads of these tiles; tiles without one are left out."""

@@ -41,6 +41,7 @@ from flycam.pipeline.evidence import blocks
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.held import Held, Holdings, was_let_go
 from flycam.pipeline.readback import BLOCK_BYTES, is_whole
+from flycam.pipeline.tally import Tally
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 from flycam.store.local import LocalStore
@@ -137,11 +138,13 @@ class _Copying:
     def all_of(self, holdings: Holdings, progress: Progress) -> None:
         """Every object of every part that is not there yet."""
         parts = holdings.parts()
-        for count, part in enumerate(parts, start=1):
+        tally = Tally("backup", sum(map(holdings.size_of, parts)), progress)
+        for part in parts:
             todo = ((held, self._there(held)) for held in holdings.of(part))
             for held, known, copied in ordered_map(self._copied, todo, workers_here(), 4 * workers_here()):
                 self._note(held, known, copied)
-            progress("backup", count, len(parts))
+                tally.one()
+        tally.end()
         self._commit()
 
     def _there(self, held: Held) -> Copied | None:

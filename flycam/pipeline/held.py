@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, RevisionRecord, RevisionState
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
 from flycam.store import keys
@@ -65,7 +65,7 @@ _TERRAIN = Part("terrain")
 
 
 class Holdings:
-    """All that a catalogue and a store hold, part by part. Keeps about 200 bytes a photo in memory."""
+    """All that a catalogue and a store hold, part by part. Keeps about 500 bytes a photo in memory."""
 
     def __init__(self, catalog: Catalog, store: ObjectStore) -> None:
         self._catalog = catalog
@@ -102,6 +102,21 @@ class Holdings:
             return _joined(self._originals, self._by_digits.get(part.digits, ()), listed, Kind.FILE)
         return _joined(self._terrain, self._terrain, self._store.list(keys.terrain_prefix()), Kind.TERRAIN)
 
+    def size_of(self, part: Part) -> int:
+        """About how many objects a part has, without listing any: of tiles and of what is named."""
+        if part.flight is None:
+            return len(self._by_digits.get(part.digits, ()) if part.digits else self._terrain)
+        mosaics = self._mosaics_of(part.flight)
+        return sum(self._catalog.tiles.count(mosaic.mosaic_id, mosaic.revision) for mosaic in mosaics)
+
+    def _mosaics_of(self, flight: Flight) -> list[MosaicInfo]:
+        """The live revision and the finished ones that may be shown."""
+        return [
+            one
+            for one in self._catalog.tiles.mosaics(flight.flight_id)
+            if one.revision == _LIVE or (one.mosaic_id, one.revision) in self._finished
+        ]
+
     def _named(self) -> Iterator[Held]:
         for flight in self._flights:
             yield from self._frames_of(flight)
@@ -130,10 +145,8 @@ class Holdings:
                 yield Held(keys.terrain(record.dem_id), Kind.TERRAIN, flight.flight_id)
 
     def _of_flight(self, flight: Flight) -> Iterator[Held]:
-        for mosaic in self._catalog.tiles.mosaics(flight.flight_id):
+        for mosaic in self._mosaics_of(flight):
             record = self._finished.get((mosaic.mosaic_id, mosaic.revision))
-            if record is None and mosaic.revision != _LIVE:
-                continue
             for head in self._catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision):
                 name = f"{head.tile_id.z}/{head.tile_id.x}/{head.tile_id.y}"
                 yield Held(head.key, Kind.TILE, flight.flight_id, name, head)

@@ -10,7 +10,7 @@ Killed anywhere, the next run reads what was not ticked off first.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.held import Held, Holdings, Part, was_let_go
 from flycam.pipeline.readback import Read, State, read_back
+from flycam.pipeline.tally import Tally
 from flycam.pipeline.verify_cures import Cure, cure_of
 from flycam.pipeline.verify_flights import FlightMender
 from flycam.pipeline.verify_ledger import Ledger
@@ -111,7 +112,7 @@ def verify(
 ) -> VerifyReport:
     """Read everything back, mend what can be mended, and say how the rest stands; see the recipe above.
 
-    Memory: a few blocks of 4 MB, one tile a worker, and about 200 bytes a photo. Raises OptionUnusable,
+    Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo. Raises OptionUnusable,
     StorageTrouble (store or database do not answer; run again: it goes on).
     """
     began_ns = workspace.clock_ns()
@@ -121,24 +122,18 @@ def verify(
     every = holdings.parts()
     parts = _due(every, ledger, request, began_ns)
     originals = Originals(workspace, request.source)
-    objects = size = 0
     damages: list[Damage] = []
-    for count, part in enumerate(parts, start=1):
-        bad: list[Read] = []
-        for read in ordered_map(
-            partial(read_back, workspace.store), holdings.of(part), workers_here(), 4 * workers_here()
-        ):
-            objects, size = objects + 1, size + read.size
-            if read.state is not State.WHOLE:
-                bad.append(read)
+    tally = Tally("verify", sum(map(holdings.size_of, parts)), progress)
+    for part in parts:
+        bad = [read for read in _read(workspace, holdings.of(part), tally) if read.state is not State.WHOLE]
         found = _mended(workspace, part, bad, originals, request, progress)
         damages += found
         if all(one.cure is None for one in found):
             ledger.tick(part, workspace.clock_ns())
-        progress("verify", count, len(parts))
+    tally.end()
     report = VerifyReport(
-        objects=objects,
-        size=size,
+        objects=tally.done,
+        size=tally.size,
         parts=len(parts),
         left=len(every) - len(parts),
         damages=tuple(damages),
@@ -149,6 +144,14 @@ def verify(
     if damages and request.mend:
         _record(workspace, report)
     return report
+
+
+def _read(workspace: Workspace, objects: Iterable[Held], tally: Tally) -> Iterator[Read]:
+    """Read objects back in several threads, a bounded number of them at a time."""
+    workers = workers_here()
+    for read in ordered_map(partial(read_back, workspace.store), objects, workers, 4 * workers):
+        tally.one(read.size)
+        yield read
 
 
 def prove_audit(workspace: Workspace, kept: tuple[int, str] | None = None) -> AuditProof:

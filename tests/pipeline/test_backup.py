@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -266,6 +267,28 @@ def test_killed_at_any_moment_the_backup_before_stands_and_the_next_run_complete
         assert done.trouble is None and not list(stick.glob(".new-*"))
         check_backup(stick, manifest_of(stick))
     assert unfinished, "no run was killed half-way"
+
+
+def test_a_backup_made_while_a_flight_is_ingested_is_whole(
+    empty: Workspace, drill: DrillReport, tmp_path: Path
+) -> None:
+    ingesting = threading.Thread(
+        target=ingest, args=(empty, SurveyRequest(paths=(drill.photos,)), Labels(name=NAME))
+    )
+    ingesting.start()
+    seen = 0
+    while ingesting.is_alive():
+        backup(empty, tmp_path / "stick")
+        place = tmp_path / f"put back {seen}"
+        place.mkdir()
+        there = open_workspace(place)
+        with there.catalog:
+            restore(there, tmp_path / "stick")
+            report = verify(there, VerifyRequest(mend=False))
+            assert report.trouble is None and not report.damages
+        seen += 1
+    ingesting.join()
+    assert seen and verify(empty).trouble is None
 
 
 def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:

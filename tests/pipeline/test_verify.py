@@ -71,6 +71,13 @@ def test_a_whole_house_is_read_once_and_nothing_is_written(house: Workspace) -> 
     assert objects(house) == before and house.catalog.audit.head() == lines
 
 
+def test_progress_ends_at_the_number_of_objects(house: Workspace) -> None:
+    told: list[tuple[str, int, int]] = []
+    report = verify(house, progress=lambda *words: told.append(words))
+    assert told[-1] == ("verify", report.objects, report.objects)
+    assert [done for _, done, _ in told] == sorted(done for _, done, _ in told)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_tiles_and_clips_are_made_again_under_the_same_keys(house: Workspace, way: str) -> None:
     before, log = objects(house), heads(house)
