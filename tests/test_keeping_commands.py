@@ -17,7 +17,7 @@ from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
 from flycam.pipeline.held import Kind
 from tests.pipeline.finished_house import ingested, open_workspace
-from tests.pipeline.spoiled import copy_of, held, spoil
+from tests.pipeline.spoiled import close, copy_of, held, spoil
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ Run = Callable[..., Answered]
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("keeping") / "house"
-    ingested(folder, drill).catalog.close()
+    close(ingested(folder, drill))
     return folder
 
 
 @pytest.fixture
 def data(root: Path, tmp_path: Path) -> Path:
-    copy_of(root, tmp_path / "data").catalog.close()
+    close(copy_of(root, tmp_path / "data"))
     return tmp_path / "data"
 
 
@@ -73,7 +73,6 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
     house = open_workspace(data)
     spoil(house, held(house, Kind.TILE)[0].key, "flipped")
     photo = held(house, Kind.PHOTO)[0]
-    house.catalog.close()
     mended = run("verify")
     assert mended.exit_code == 0 and mended.json["whole"] is True
     assert [(one["kind"], one["state"], one["mended"]) for one in mended.json["damaged"]] == [
@@ -87,6 +86,7 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
     assert "--from" in one["cure"] and "lấy lại" in one["cure_vi"]
     assert f"ảnh gốc {photo.name}" in answer.stderr and "bị mất" in answer.stderr
     assert run("verify", "--from", drill.photos).exit_code == 0
+    close(house)
 
 
 def test_saved_and_put_back(run: Run, data: Path, tmp_path: Path) -> None:

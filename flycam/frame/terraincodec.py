@@ -2,7 +2,9 @@
 
     magic "FCTG1\\n" · length of the header (4 bytes, little endian) · header (JSON) · zstd(float32 posts)
 
-The compressed posts carry a checksum of their own (those written before the scrub came do not).
+The header holds a check, the hash of all else in it and of the posts; terrain that was written without one is
+read as well.
+
 The id of a terrain is the hash of its header and posts, before compression: another version of the
 compressor does not change it, and the same cut of the same DEM has the same id on every box.
 """
@@ -15,12 +17,14 @@ import json
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from flycam.errors import TileCorrupt
 from flycam.geometry.terrain import TerrainGrid
 
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
+_FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
 
 
 def with_content_id(terrain: TerrainGrid) -> TerrainGrid:
@@ -33,8 +37,8 @@ def with_content_id(terrain: TerrainGrid) -> TerrainGrid:
 def encode_terrain(terrain: TerrainGrid) -> bytes:
     """Bytes of a terrain, lossless, NaN included."""
     posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
-    header = _header(terrain, terrain.dem_id)
-    packed = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(posts.tobytes())
+    header = _header(terrain, terrain.dem_id, _check(terrain, posts))
+    packed = zstandard.ZstdCompressor(level=_LEVEL).compress(posts.tobytes())
     return MAGIC + len(header).to_bytes(4, "little") + header + packed
 
 
@@ -46,10 +50,12 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         start = len(MAGIC) + 4
         stop = start + int.from_bytes(data[len(MAGIC) : start], "little")
         header = json.loads(data[start:stop])
+        if not header.keys() - {"check"} == _FIELDS:
+            raise ValueError("its header has other fields")
         rows, cols = header.pop("shape")
         raw = zstandard.ZstdDecompressor().decompress(data[stop:], max_output_size=4 * rows * cols)
         posts = np.frombuffer(raw, dtype="<f4").reshape(rows, cols)
-        return TerrainGrid(
+        terrain = TerrainGrid(
             heights_m=posts,
             origin_m=tuple(header["origin_m"]),
             post_spacing_m=tuple(header["post_spacing_m"]),
@@ -57,6 +63,9 @@ def decode_terrain(data: bytes) -> TerrainGrid:
             vertical_datum=header["vertical_datum"],
             dem_id=header["dem_id"],
         )
+        if header.get("check", _check(terrain, posts)) != _check(terrain, posts):
+            raise ValueError("its check is another")
+        return terrain
     except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
         raise TileCorrupt(
             f"a recorded terrain is damaged ({error}); restore the store from its backup",
@@ -64,7 +73,11 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         ) from error
 
 
-def _header(terrain: TerrainGrid, dem_id: str) -> bytes:
+def _check(terrain: TerrainGrid, posts: NDArray[np.float32]) -> str:
+    return hashlib.sha256(_header(terrain, terrain.dem_id) + posts.tobytes()).hexdigest()[:24]
+
+
+def _header(terrain: TerrainGrid, dem_id: str, check: str | None = None) -> bytes:
     fields = {
         "dem_id": dem_id,
         "origin_m": terrain.origin_m,
@@ -73,4 +86,6 @@ def _header(terrain: TerrainGrid, dem_id: str) -> bytes:
         "vertical_datum": terrain.vertical_datum,
         "work_crs": terrain.work_crs,
     }
+    if check is not None:
+        fields["check"] = check
     return json.dumps(fields, sort_keys=True, separators=(",", ":")).encode()

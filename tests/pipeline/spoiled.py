@@ -44,6 +44,11 @@ def objects(workspace: Workspace) -> dict[str, bytes]:
     return {key: workspace.store.get(key) for key in workspace.store.list("")}
 
 
+def close(workspace: Workspace) -> None:
+    workspace.store.close()
+    workspace.catalog.close()
+
+
 def copy_of(root: Path, to: Path) -> Workspace:
     """A house again, without its cache: nothing lies there that could be put back from."""
     shutil.copytree(root, to, ignore=shutil.ignore_patterns("cache"))

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,13 +37,13 @@ from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store
 from flycam.store.wrappers import CountingStore, FaultyStore
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
-from tests.pipeline.spoiled import WAYS, copy_of, held, objects, spoil
+from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("backup") / "house"
-    ingested(folder, drill).catalog.close()
+    close(ingested(folder, drill))
     return folder
 
 
@@ -50,7 +51,7 @@ def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
 def house(root: Path, tmp_path: Path) -> Iterator[Workspace]:
     workspace = copy_of(root, tmp_path / "house")
     yield workspace
-    workspace.catalog.close()
+    close(workspace)
 
 
 @pytest.fixture
@@ -58,7 +59,7 @@ def empty(tmp_path: Path) -> Iterator[Workspace]:
     (tmp_path / "new").mkdir()
     workspace = open_workspace(tmp_path / "new")
     yield workspace
-    workspace.catalog.close()
+    close(workspace)
 
 
 def rows(catalog: Catalog, *, but: tuple[str, ...] = ("audit_log",)) -> dict[str, list[str]]:
@@ -282,7 +283,7 @@ def test_a_backup_made_while_a_flight_is_ingested_is_whole(
         place = tmp_path / f"put back {seen}"
         place.mkdir()
         there = open_workspace(place)
-        with there.catalog:
+        with there.catalog, closing(there.store):
             restore(there, tmp_path / "stick")
             report = verify(there, VerifyRequest(mend=False))
             assert report.trouble is None and not report.damages
@@ -319,13 +320,13 @@ def test_from_one_database_into_the_other_and_back(
 ) -> None:
     backup(house, tmp_path / "stick")
     there = replace(house, store=open_store((tmp_path / "far").as_uri()), catalog=open_catalog(postgres_url))
-    with there.catalog:
+    with there.catalog, closing(there.store):
         restore(there, tmp_path / "stick")
         assert rows(there.catalog) == rows(house.catalog) and objects(there) == objects(house)
         backup(there, tmp_path / "second")
         (tmp_path / "third").mkdir()
         back = open_workspace(tmp_path / "third")
-        with back.catalog:
+        with back.catalog, closing(back.store):
             restore(back, tmp_path / "second")
             assert rows(back.catalog) == rows(house.catalog)
             assert verify(back).trouble is None
@@ -343,3 +344,4 @@ def test_from_one_store_into_the_other(
     spoil(there, held(there, Kind.PHOTO)[0].key, "lost")
     assert verify(there, VerifyRequest(source=tmp_path / "stick")).trouble is None
     assert backup(there, tmp_path / "stick").new == 0
+    there.store.close()

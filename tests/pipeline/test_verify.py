@@ -25,7 +25,7 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store.wrappers import CountingStore, FaultyStore
 from tests.pipeline.finished_house import NAME, QUICK, Finished, ingested, make_finished
-from tests.pipeline.spoiled import WAYS, copy_of, held, objects, spoil
+from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
 
 DAY_S = 86400.0
 
@@ -33,7 +33,7 @@ DAY_S = 86400.0
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Path:
     folder = tmp_path_factory.mktemp("verify") / "house"
-    ingested(folder, drill).catalog.close()
+    close(ingested(folder, drill))
     return folder
 
 
@@ -47,7 +47,7 @@ def make_copy(root: Path, tmp_path: Path) -> Iterator[Callable[..., Workspace]]:
 
     yield make
     for workspace in opened:
-        workspace.catalog.close()
+        close(workspace)
 
 
 @pytest.fixture
@@ -300,3 +300,4 @@ def test_what_is_derived_of_a_finished_flight_is_made_again(finished: Finished, 
     assert [one.revision for one in house.catalog.tiles.mosaics()] == [0, 1]
     assert house.catalog.tiles.mosaic(mosaic_id).revision == 1
     assert verify(house).damages == ()
+    close(house)
