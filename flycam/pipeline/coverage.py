@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -25,13 +25,19 @@ VIETNAM = timezone(timedelta(hours=7))
 
 
 def cover_communes(
-    workspace: Workspace, flight: Flight, progress: Progress, *, changed: bool
+    workspace: Workspace,
+    flight: Flight,
+    progress: Progress,
+    *,
+    changed: bool,
+    again: Collection[str] = (),
 ) -> list[Coverage]:
     """Measure and clip every commune of the flight (`communes_of`); recorded, largest area first.
 
     Areas are measured in the flight's work CRS. A flight over several layers counts its colour mosaic. The
     figures are recorded before the pictures are cut, which takes longer than measuring. changed=False keeps
-    pictures that were cut before: only where no tile changed since, for a withdrawn frame must not stay.
+    pictures that were cut before: only where no tile changed since, for a withdrawn frame must not stay; but
+    those of the communes `again` are cut anew.
     """
     mosaic = main_mosaic(workspace, flight.flight_id)
     frames = {
@@ -46,19 +52,18 @@ def cover_communes(
         {commune.code: shapely.from_wkb(commune.wkb) for commune in communes},
         flight.work_crs,
     )
+    standing = () if changed else workspace.catalog.boundaries.coverage(flight.flight_id)
+    recorded = {one.commune_code: one.clip_key for one in standing}
     measured = [
-        _covered(flight, commune, covered[commune.code], frames)
+        replace(_covered(flight, commune, covered[commune.code], frames), clip_key=recorded.get(commune.code))
         for commune in communes
         if commune.code in covered
     ]
-    recorded = {
-        one.commune_code: one.clip_key for one in workspace.catalog.boundaries.coverage(flight.flight_id)
-    }
     workspace.catalog.boundaries.put_coverage(flight.flight_id, measured)
     by_code = {commune.code: commune for commune in communes}
     clipped = []
     for count, one in enumerate(measured, start=1):
-        key = None if changed else recorded.get(one.commune_code)
+        key = None if one.commune_code in again else one.clip_key
         key = key or _clip(workspace, flight, mosaic, by_code[one.commune_code])
         clipped.append(replace(one, clip_key=key))
         progress("communes", count, len(measured))

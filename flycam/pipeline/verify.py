@@ -202,12 +202,12 @@ def _check(request: VerifyRequest) -> None:
 
 
 def _due(parts: Sequence[Part], ledger: Ledger, request: VerifyRequest, now_ns: int) -> list[Part]:
-    """The parts to be read, the longest unread first."""
+    """The parts to be read, those that were not for longest; originals before what is made of them."""
     due = ledger.oldest_first(parts)
     if request.since_s is not None:
         old_ns = now_ns - int(request.since_s * 1e9)
         due = [part for part in due if ledger.read_ns(part) < old_ns]
-    return due[: math.ceil(request.share * len(parts))]
+    return sorted(due[: math.ceil(request.share * len(parts))], key=lambda part: part.flight is not None)
 
 
 def _mended(

@@ -8,6 +8,7 @@ under a tile would be worse than a hole that is named.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
@@ -87,7 +88,7 @@ class FlightMender:
         def fold() -> None:
             done = refold_mosaic(self._workspace, mosaic, self._progress, known=known)
             if done.lines:  # not what it was, as after a withdrawal that was cut short
-                cover_communes(self._workspace, self._flight, self._progress, changed=True)
+                self._cover(changed=True)
 
         if known:
             _try(fold)
@@ -124,27 +125,23 @@ class FlightMender:
         finish(workspace, self._flight.flight_id, request, self._progress)
 
     def _clips(self, communes: Sequence[str]) -> None:
-        if not communes:
-            return
-        boundaries, flight_id = self._workspace.catalog.boundaries, self._flight.flight_id
-        with self._workspace.catalog.flights.lock(flight_id):
-            standing = boundaries.coverage(flight_id)
-            for one in standing:
-                if one.commune_code in communes and one.clip_key is not None:
-                    self._workspace.store.delete(one.clip_key)
-            without = [replace(c, clip_key=None) if c.commune_code in communes else c for c in standing]
-            boundaries.put_coverage(flight_id, without)
-            if not _try(lambda: cover_communes(self._workspace, self._flight, self._progress, changed=False)):
-                boundaries.put_coverage(flight_id, standing)  # so that they stay on the list
+        if communes:
+            with self._workspace.catalog.flights.lock(self._flight.flight_id):
+                _try(partial(self._cover, changed=False, again=communes))
+
+    def _cover(self, *, changed: bool, again: Sequence[str] = ()) -> None:
+        cover_communes(self._workspace, self._flight, self._progress, changed=changed, again=again)
 
     def _reports(self, bad: Sequence[Held]) -> None:
-        revisions = self._workspace.catalog.revisions
         lost = {held.key for held in bad}
-        for mosaic in self._workspace.catalog.tiles.mosaics(self._flight.flight_id) if lost else ():
-            if mosaic.revision != _LIVE:
-                record = revisions.get(mosaic.mosaic_id, mosaic.revision)
-                if lost & set(record.reports.values()):
-                    _try(partial(self._report, mosaic, record, lost))
+        finished = [one for one in self._mosaics() if lost and one.revision != _LIVE]
+        for mosaic in finished:
+            record = self._workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision)
+            if lost & set(record.reports.values()):
+                _try(partial(self._report, mosaic, record, lost))
+
+    def _mosaics(self) -> list[MosaicInfo]:
+        return self._workspace.catalog.tiles.mosaics(self._flight.flight_id)
 
     def _report(self, mosaic: MosaicInfo, record: RevisionRecord, lost: set[str]) -> None:
         for key in lost & set(record.reports.values()):
@@ -171,7 +168,7 @@ class FlightMender:
             head = catalog.tiles.head(line.mosaic_id, line.revision, line.tile_id)
             is_shown = line.revision == _LIVE or self._is_published(line.mosaic_id, line.revision)
             return replace(held, key=head.key, tile=head) if head is not None and is_shown else None
-        for mosaic in catalog.tiles.mosaics(self._flight.flight_id):
+        for mosaic in self._mosaics():
             if held.key.startswith(keys.product_prefix(mosaic.mosaic_id, mosaic.revision)):
                 key = catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).reports.get(held.name)
                 is_shown = self._is_published(mosaic.mosaic_id, mosaic.revision)
@@ -189,10 +186,7 @@ def _above_any(tile: TileId, below: set[TileId]) -> bool:
     )
 
 
-def _try(make: Callable[[], object]) -> bool:
+def _try(make: Callable[[], object]) -> None:
     """Where it is made of things that are not whole it is not made, and stays on the list."""
-    try:
+    with suppress(*_CANNOT):
         make()
-    except _CANNOT:
-        return False
-    return True
