@@ -112,8 +112,9 @@ def verify(
 ) -> VerifyReport:
     """Read everything back, mend what can be mended, and say how the rest stands; see the recipe above.
 
-    Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo. Raises OptionUnusable,
-    StorageTrouble (store or database do not answer; run again: it goes on).
+    Memory: a few blocks of 4 MB, one tile a worker, and about 500 bytes a photo; mending takes what the
+    writers take. Raises OptionUnusable, StorageTrouble (store or database do not answer; run again: it goes
+    on).
     """
     began_ns = workspace.clock_ns()
     _check(request)
