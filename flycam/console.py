@@ -48,7 +48,6 @@ _STAGES_VI = {
     "coregister": "đặt chồng",
     "change": "tìm thay đổi",
     "collect": "dọn kho",
-    "verify": "đọc lại",
     "backup": "sao lưu",
     "restore": "khôi phục",
     "heads": "gửi phần đầu ảnh",

@@ -196,7 +196,7 @@ def _frozen(workspace: Workspace, scratch: Path, copying: _Copying, progress: Pr
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
         copying.all_of(Holdings(catalog, workspace.store), progress)
-        head = catalog.audit.head()
+        head = catalog.audit.last()
         frozen = _Frozen(
             path=path,
             flights=len(catalog.flights.flights()),

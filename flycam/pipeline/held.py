@@ -15,6 +15,7 @@ from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
 from flycam.frame.flight import Flight
 from flycam.frame.tile import TileRecord
+from flycam.mosaic.given import has_given
 from flycam.store import keys
 from flycam.store.base import ObjectStore
 
@@ -76,13 +77,20 @@ class Holdings:
             for one in catalog.revisions.all()
             if one.state is RevisionState.PUBLISHED
         }
+        self._given = {
+            mosaic.flight_id
+            for mosaic in catalog.tiles.mosaics()
+            if mosaic.revision == _LIVE and has_given(store, mosaic.mosaic_id)
+        }
         self._originals: dict[str, Held] = {}
         self._by_digits: dict[str, list[str]] = {}
         self._terrain: dict[str, Held] = {}
         for held in self._named():
             known = self._terrain if held.kind is Kind.TERRAIN else self._originals
             known.setdefault(held.key, held)
-        for key in self._originals:
+        for key, held in self._originals.items():
+            if held.kind is Kind.PHOTO and held.flight_id in self._given:
+                continue  # where another box gave tiles, the photo may be there alone
             self._by_digits.setdefault(keys.hash_in(key)[:2], []).append(key)
 
     def parts(self) -> list[Part]:

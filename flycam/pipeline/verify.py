@@ -168,7 +168,7 @@ def prove_audit(workspace: Workspace, kept: tuple[int, str] | None = None) -> Au
         line = next(iter(audit.lines(since=number - 1, limit=1)), None)
         if line is None or line.seq != number or not line.digest.startswith(digest.lower()):
             first_bad = number
-    return AuditProof(head=audit.head(), first_bad=first_bad)
+    return AuditProof(head=audit.last(), first_bad=first_bad)
 
 
 def audit_trouble(proof: AuditProof) -> NotWhole | None:

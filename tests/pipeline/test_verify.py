@@ -61,14 +61,14 @@ def heads(workspace: Workspace) -> list[object]:
 
 
 def test_a_whole_house_is_read_once_and_nothing_is_written(house: Workspace) -> None:
-    before, lines = objects(house), house.catalog.audit.head()
+    before, lines = objects(house), house.catalog.audit.last()
     counting = CountingStore(house.store)
     report = verify(replace(house, store=counting))
     assert report.trouble is None and not report.damages and report.left == 0
     named = {one.key for one in held(house)}
     assert report.objects == len(named) and named == set(before)
     assert report.size == sum(map(len, before.values())) == counting.bytes_received
-    assert objects(house) == before and house.catalog.audit.head() == lines
+    assert objects(house) == before and house.catalog.audit.last() == lines
 
 
 def test_progress_ends_at_the_number_of_objects(house: Workspace) -> None:
@@ -157,10 +157,10 @@ def test_everything_comes_back_from_a_backup(house: Workspace, tmp_path: Path) -
 def test_a_dry_run_makes_nothing(house: Workspace) -> None:
     for one in held(house, Kind.TILE):
         spoil(house, one.key, "cut")
-    before, line = objects(house), house.catalog.audit.head()
+    before, line = objects(house), house.catalog.audit.last()
     report = verify(house, VerifyRequest(mend=False))
     assert len(report.standing) == len(held(house, Kind.TILE))
-    assert objects(house) == before and house.catalog.audit.head() == line
+    assert objects(house) == before and house.catalog.audit.last() == line
 
 
 def test_a_flight_that_is_being_written_is_left_and_said(house: Workspace) -> None:
