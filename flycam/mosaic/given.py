@@ -73,12 +73,26 @@ def give_laid(store: ObjectStore, log: str, until: int, laid: Mapping[str, str])
     """Put the id of the placement by which each frame lies in the states that came with lines up to `until`;
     the caller owes `store.flush`."""
     said = json.dumps(dict(laid), sort_keys=True, separators=(",", ":")).encode()
-    store.put(keys.given_laid(log, until), zstandard.ZstdCompressor().compress(said))
+    store.put(keys.given_laid(log, until), zstandard.ZstdCompressor(write_checksum=True).compress(said))
 
 
 def _laid_from(data: bytes) -> Mapping[str, str]:
     laid: dict[str, str] = json.loads(zstandard.ZstdDecompressor().decompress(data))
     return laid
+
+
+def check_given(key: str, data: bytes) -> bool:
+    """Whether an object that another box gave is what its key says. Raises TileCorrupt for a damaged tile."""
+    tile_id = keys.tile_of_given(key)
+    if tile_id is not None:
+        decode(data, tile_id, keys.giver_of_tile(key)[2])
+        return True
+    if not key.startswith(keys.given_laid_prefix()):
+        return not data  # a cursor says all in its key
+    try:
+        return isinstance(_laid_from(data), dict)
+    except (ValueError, zstandard.ZstdError):
+        return False
 
 
 def has_given(store: ObjectStore, mosaic_id: str) -> bool:

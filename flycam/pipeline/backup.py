@@ -178,7 +178,7 @@ class _Copying:
             self.new, self.new_bytes = self.new + 1, self.new_bytes + copied.size
         if (one := known or copied) is not None:
             self._group.append(one)
-        elif not was_let_go(self._catalog, held):
+        elif not was_let_go(self._catalog, self._store, held):
             self.missing.append(held.key)
         if len(self._group) >= _GROUP:
             self._commit()

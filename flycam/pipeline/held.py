@@ -1,8 +1,9 @@
 """What a house holds: every object that the catalogue names, and originals that only the store knows of.
 
 Told part by part, so that a part can be read, copied and ticked off by itself: originals by the first two
-digits of their hash, recorded terrain, and each flight's tiles and products. Tile states that were replaced,
-revisions that were retired and a live flight's newest picture are nobody's loss and are left out.
+digits of their hash, recorded terrain, what other boxes gave, and each flight's tiles and products. Tile
+states that were replaced, revisions that were retired and a live flight's newest picture are nobody's loss
+and are left out.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Kind(StrEnum):
     RECORDING = "recording"
     FILE = "file"
     TERRAIN = "terrain"
+    GIVEN = "given"
     TILE = "tile"
     CLIP = "clip"
     REPORT = "report"
@@ -62,7 +64,7 @@ class Part:
     flight: Flight | None = None
 
 
-_TERRAIN = Part("terrain")
+_TERRAIN, _GIVEN = Part("terrain"), Part("given")
 
 
 class Holdings:
@@ -97,7 +99,7 @@ class Holdings:
         """Originals and terrain first: what can be made again is made from them."""
         originals = [Part(f"originals/{n:02x}", digits=f"{n:02x}") for n in range(256)]
         flights = [Part(f"flights/{flight.flight_id}", flight=flight) for flight in self._flights]
-        return [*originals, _TERRAIN, *flights]
+        return [*originals, _TERRAIN, _GIVEN, *flights]
 
     def of(self, part: Part) -> Iterator[Held]:
         """The objects of a part, each once."""
@@ -108,11 +110,15 @@ class Holdings:
                 key for prefix in keys.originals_prefixes(part.digits) for key in self._store.list(prefix)
             )
             return _joined(self._originals, self._by_digits.get(part.digits, ()), listed, Kind.FILE)
+        if part == _GIVEN:
+            return (Held(key, Kind.GIVEN) for key in self._store.list(keys.given_prefix()))
         return _joined(self._terrain, self._terrain, self._store.list(keys.terrain_prefix()), Kind.TERRAIN)
 
     def size_of(self, part: Part) -> int:
         """About how many objects a part has, without listing any: of tiles and of what is named."""
         if part.flight is None:
+            if part == _GIVEN:
+                return 0  # the catalogue names none of them
             return len(self._by_digits.get(part.digits, ()) if part.digits else self._terrain)
         mosaics = self._mosaics_of(part.flight)
         return sum(self._catalog.tiles.count(mosaic.mosaic_id, mosaic.revision) for mosaic in mosaics)
@@ -165,8 +171,11 @@ class Holdings:
                 yield Held(one.clip_key, Kind.CLIP, flight.flight_id, one.commune_code)
 
 
-def was_let_go(catalog: Catalog, held: Held) -> bool:
-    """Whether a recording that is not there was let go for room while the house was being read."""
+def was_let_go(catalog: Catalog, store: ObjectStore, held: Held) -> bool:
+    """Whether an object that is not there was let go while the house was being read: a recording for room,
+    what another box gave for what it gave later."""
+    if held.kind is Kind.GIVEN:
+        return not store.exists(held.key)
     if held.kind is not Kind.RECORDING:
         return False
     kept = [one for one in catalog.recordings.of_flight(held.flight_id) if one.let_go_ns is None]

@@ -11,10 +11,14 @@ from pathlib import Path
 from flycam.errors import ObjectMissing, TileCorrupt
 from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.tilecodec import decode
+from flycam.mosaic.given import check_given
 from flycam.pipeline.evidence import blocks
 from flycam.pipeline.held import Held, Kind
 from flycam.store import keys
 from flycam.store.base import ObjectStore
+
+_DECODED = frozenset({Kind.TILE, Kind.TERRAIN, Kind.GIVEN})
+"""What is read whole, for its hash is of what it holds and not of its bytes."""
 
 BLOCK_BYTES = 4 << 20
 """How much of an original or a product is in memory at once, for each worker."""
@@ -41,7 +45,7 @@ def read_back(store: ObjectStore, held: Held) -> Read:
     """Read an object to its end. Raises StorageTrouble where the store does not answer."""
     size = 0
     try:
-        if held.kind in (Kind.TILE, Kind.TERRAIN):
+        if held.kind in _DECODED:
             data = store.get(held.key)
             size = len(data)
             whole = _decodes(data, held)
@@ -58,7 +62,7 @@ def read_back(store: ObjectStore, held: Held) -> Read:
 
 def is_whole(path: Path, held: Held) -> bool:
     """Whether a file's bytes are those of the object. Raises OSError."""
-    if held.kind in (Kind.TILE, Kind.TERRAIN):
+    if held.kind in _DECODED:
         return _decodes(path.read_bytes(), held)
     return _is_its(held, sha256_of_blocks(_file_blocks(path)))
 
@@ -86,6 +90,8 @@ def _decodes(data: bytes, held: Held) -> bool:
         if held.tile is not None:
             decode(data, held.tile.tile_id, held.tile.content_hash)
             return True
+        if held.kind is Kind.GIVEN:
+            return check_given(held.key, data)
         return decode_terrain(data).dem_id == keys.terrain_id(held.key)
     except TileCorrupt:
         return False

@@ -30,6 +30,12 @@ _CURES = {
         "ảnh gốc hoặc mô hình độ cao để dựng mảnh này không còn nguyên: hãy khôi phục rồi đọc lại, lấy từ "
         "bản sao lưu, hoặc chạy 'flycam finish' để có bản mới",
     ),
+    Kind.GIVEN: Cure(
+        "put it back from a backup (flycam verify --from BACKUP), or have the box that gave it write all of "
+        "it once more: flycam bundle write --all",
+        "lấy lại từ bản sao lưu (flycam verify --from BẢN_SAO_LƯU), hoặc để máy đã gửi ghi lại toàn bộ: "
+        "flycam bundle write --all",
+    ),
     Kind.CLIP: Cure(
         "the tiles it is cut from are not whole: bring those back and verify again",
         "các mảnh bản đồ của nó không còn nguyên: hãy khôi phục rồi chạy lại verify",

@@ -99,6 +99,20 @@ def product_prefix(mosaic_id: str, revision: int) -> str:
     return f"products/{mosaic_id}/r{revision}/"
 
 
+def given_prefix() -> str:
+    """All that other boxes gave, and how far each was taken in."""
+    return "sync/"
+
+
+def tile_of_given(key: str) -> TileId | None:
+    """Whose state another box gave, from its key; None for what is no tile's state."""
+    parts = key.removeprefix(given_prefix()).split("/")
+    if parts[0] != "tiles":
+        return None
+    z, x, y = map(int, parts[2:5])
+    return TileId(z=z, x=x, y=y)
+
+
 def given_tile(log: str, seq: int, mosaic_id: str, tile_id: TileId, digest: str) -> str:
     """A base tile's state as another box gave it: line `seq` of its log `log` (a `log_id`), joined into
     the live revision of a mosaic here (`docs/decisions/0021-sync.md`)."""
@@ -112,7 +126,7 @@ def given_tile_prefix(mosaic_id: str, tile_id: TileId) -> str:
 
 def given_mosaic_prefix(mosaic_id: str) -> str:
     """All states that other boxes gave of a mosaic's tiles."""
-    return f"sync/tiles/{mosaic_id}/"
+    return f"{given_prefix()}tiles/{mosaic_id}/"
 
 
 def giver_of_tile(key: str) -> tuple[str, int, str]:
@@ -126,9 +140,9 @@ def given_laid(log: str, until: int) -> str:
     return f"{given_laid_prefix(log)}{until:020d}.json.zst"
 
 
-def given_laid_prefix(log: str) -> str:
-    """All that one log's givers said of how frames were laid."""
-    return f"sync/laid/{log}/"
+def given_laid_prefix(log: str | None = None) -> str:
+    """All that one log's givers said of how frames were laid, or all logs'."""
+    return f"{given_prefix()}laid/" + (f"{log}/" if log else "")
 
 
 def until_of_laid(key: str) -> int:
@@ -143,7 +157,7 @@ def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
 
 def taken_prefix(origin: str | None = None) -> str:
     """All that was taken in of a box; of all boxes."""
-    return "sync/taken/" if origin is None else f"sync/taken/{box_id(origin)}/"
+    return f"{given_prefix()}taken/" + (f"{box_id(origin)}/" if origin is not None else "")
 
 
 def log_of_taken(key: str) -> str:

@@ -1,0 +1,53 @@
+"""What other boxes gave is read back, saved and put back like everything else that a house holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flycam.pipeline.backup import backup
+from flycam.pipeline.held import Held, Kind
+from flycam.pipeline.readback import State, read_back
+from flycam.pipeline.verify import VerifyRequest, verify
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+from tests.pipeline.spoiled import WAYS, held, spoil
+from tests.sync.boxes import Box, new_box
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Box:
+    field, here = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    field.lay({0, 1})
+    here.read(field.write(tmp_path))
+    return here
+
+
+def given(workspace: Workspace) -> list[Held]:
+    return held(workspace, Kind.GIVEN)
+
+
+def test_tiles_laid_and_cursors_are_held_and_whole(province: Box) -> None:
+    store = province.workspace.store
+    found = given(province.workspace)
+    assert {one.key for one in found} == set(store.list(keys.given_prefix()))
+    assert {one.key.split("/")[1] for one in found} == {"tiles", "laid", "taken"}
+    assert {read_back(store, one).state for one in found} == {State.WHOLE}
+
+
+@pytest.mark.parametrize("way", [way for way, change in WAYS.items() if change is not None])
+@pytest.mark.parametrize("part", ["tiles", "laid"])
+def test_what_is_damaged_is_told_with_its_cure_and_comes_back_from_a_backup(
+    province: Box, tmp_path: Path, way: str, part: str
+) -> None:
+    workspace = province.workspace
+    backup(workspace, tmp_path / "saved")
+    one = next(one for one in given(workspace) if one.key.split("/")[1] == part)
+    whole = workspace.store.get(one.key)
+    spoil(workspace, one.key, way)
+    told = [damage for damage in verify(workspace).standing if damage.held.key == one.key]
+    assert [damage.state for damage in told] == [State.DAMAGED]
+    assert told[0].cure is not None and "bundle write --all" in told[0].cure.en
+    verify(workspace, VerifyRequest(source=tmp_path / "saved"))
+    assert workspace.store.get(one.key) == whole
