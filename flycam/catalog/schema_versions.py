@@ -7,6 +7,7 @@ from sqlalchemy import Table
 
 from flycam.catalog.tables import (
     airborne,
+    changes,
     dem_sigmas,
     layer_features,
     layers,
@@ -17,7 +18,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -26,6 +27,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     5: (airborne,),
     6: (recordings,),
     7: (layers, layer_features, marks),
+    8: (changes,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -380,3 +380,29 @@ marks = Table(
 
 _derive_postgis_geometry(layer_features, "wkb")
 _derive_postgis_geometry(marks, "wkb")
+
+# -- since schema 8 ---------------------------------------------------------------------------------
+
+changes = Table(
+    "changes",
+    metadata,
+    _key("change_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("step_id", Text, nullable=False, index=True),
+    Column("event_id", Text, nullable=False, index=True),
+    *(Column(name, Text, nullable=False) for name in ("action", "status", "kind")),
+    Column("score", Float(53)),
+    Column("area_m2", Float(53), nullable=False),
+    Column("length_m", Float(53), nullable=False),
+    Column("slope_deg", Float(53)),
+    Column("commune", Text, nullable=False),
+    Column("tie_m", Float(53)),
+    Column("rmse_m", Float(53)),
+    *(Column(name, Text, nullable=False) for name in ("before_shown", "after_shown", "origins", "note")),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *_box(),
+)
+
+_derive_postgis_geometry(changes, "wkb")

@@ -566,6 +566,7 @@ class CatalogSuite(ABC):
             "DROP TABLE layers",
             "DROP TABLE layer_features",
             "DROP TABLE marks",
+            "DROP TABLE changes",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -577,7 +578,7 @@ class CatalogSuite(ABC):
             assert newer.terrain.dems() == []
             assert newer.airborne.since(0) == []
             assert newer.recordings.of_flight("f1") == []
-            assert newer.layers.all() == newer.marks.current() == []
+            assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
