@@ -36,11 +36,12 @@ def board(
 ) -> Json:
     """The communes in force on a date (those of today where none is known for it), as an event stands.
 
-    `imaged_pct` null: not flown. `changes` null: nobody has said yet what changed there. With `until`
-    (without a zone it is Vietnam's) only flights count whose last picture was taken by then, marks as they
-    stood then. `under_way` names flights over a commune that had begun by then and were not over: whether
-    they had imaged it yet is not told, so it is not to be called unflown. `aloft` names flights in the air
-    over a commune now: of an earlier time none.
+    `imaged_pct` null: not flown. `changes` counts confirmed ones; null: nobody has decided on any there,
+    which does not mean that nothing changed. With `until` (without a zone it is Vietnam's) only flights
+    count whose last picture was taken by then, marks and changes as they stood then. `under_way` names
+    flights over a commune that had begun by then and were not over: whether they had imaged it yet is not
+    told, so it is not to be called unflown. `aloft` names flights in the air over a commune now: of an
+    earlier time none.
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
@@ -53,6 +54,7 @@ def board(
         catalog.marks.current(event_id, until_ns=until_ns),
         _aloft(sky, event_id) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
+        catalog.changes.current(event_id, until_ns=until_ns),
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
@@ -114,7 +116,7 @@ def _row(row: CommuneRow) -> Json:
         "newest_pct": row.newest_pct,
         "flights": row.flights,
         "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
-        "changes": None,
+        "changes": row.changes,
         "aloft": row.aloft,
         "under_way": row.under_way,
     }

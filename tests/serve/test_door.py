@@ -54,6 +54,8 @@ EVERYWHERE = (
     f"/api/evidence/{'0' * 64}/preview",
     "/api/layers",
     "/api/layers/x/features",
+    "/api/changes",
+    "/api/changes/change-00000000",
     "/api/marks",
     "/api/marks/mark-00000000",
     "/api/marks/mark-00000000/photo",
