@@ -10,6 +10,7 @@ import click
 
 from flycam import __version__
 from flycam.commands import (
+    changes,
     filming,
     flights,
     ground,
@@ -68,6 +69,7 @@ for _command in (
     ground.communes,
     layers.layers,
     marks.marks,
+    changes.changes,
     upkeep.collect,
     upkeep.user,
 ):

@@ -6,13 +6,16 @@ browser send that, and what is sent twice is decided once.
 
 from __future__ import annotations
 
-from typing import Annotated
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from flycam.catalog.records import Role
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
+from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_shapes import MOST_CORNERS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
@@ -27,6 +30,13 @@ from flycam.serve.wording import Json
 router = APIRouter()
 
 _MOST = 5000
+_TYPES = {
+    "gpkg": "application/geopackage+sqlite3",
+    "geojson": "application/geo+json",
+    "kmz": "application/vnd.google-earth.kmz",
+    "csv": "text/csv; charset=utf-8",
+    "xml": "application/cap+xml",
+}
 _CONFIRMED = frozenset({ChangeStatus.ACCEPTED})
 Analyst = Annotated[Visitor, Depends(analyst)]
 
@@ -74,6 +84,21 @@ def changes(
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
     }
+
+
+@router.get("/api/changes/export", dependencies=[Depends(viewer)])
+def export(
+    services: ServicesHere,
+    event: Annotated[str, Query(max_length=200)],
+    form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
+) -> Response:
+    """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
+    with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
+        out = Path(folder) / f"changes.{form}"
+        export_changes(services.workspace, out, event)
+        data = out.read_bytes()
+    headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
+    return Response(data, media_type=_TYPES[form], headers=headers)
 
 
 @router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])

@@ -55,6 +55,7 @@ EVERYWHERE = (
     "/api/layers",
     "/api/layers/x/features",
     "/api/changes",
+    "/api/changes/export?event=x",
     "/api/changes/change-00000000",
     "/api/marks",
     "/api/marks/mark-00000000",
