@@ -22,7 +22,7 @@ from tests.suites.change_suite import FOUND
 STEP = "/api/changes/steps/step-0123456789abcdef"
 OUTLINE = [[[[LON, LAT], [LON + 0.001, LAT], [LON + 0.001, LAT + 0.001], [LON, LAT]]]]
 ACCEPT: dict[str, Any] = {"action": "accept", "changes": {FOUND.change_id: 1}}
-DRAW: dict[str, Any] = {"action": "draw", "event_id": "e1", "kind": "landslide", "outlines": OUTLINE}
+DRAW: dict[str, Any] = {"action": "draw", "event_id": "e1", "kind": "landslide", "outlines": [OUTLINE]}
 
 
 @pytest.fixture
@@ -124,11 +124,11 @@ def test_drawing_and_redrawing_by_hand(client: httpx.Client) -> None:
         {"kind": "bomb"},
         {"note": "x" * 1001},
         {"note": "x" * 3000},
-        {"outlines": OUTLINE},
+        {"outlines": [OUTLINE]},
         {"action": "redraw", "outlines": [[[[[LON]] * 3]]]},
         {"action": "redraw", "outlines": [[[[["x", 1]] * 3]]]},
         {"action": "redraw", "outlines": [[[[[LON, 91]] * 3]]]},
-        {"action": "redraw", "outlines": OUTLINE * 51},
+        {"action": "redraw", "outlines": [OUTLINE] * 51},
     ],
 )
 def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
