@@ -97,6 +97,7 @@ export class Application {
     this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
+      review: () => void this.rooms.review(),
       list: () => this.foldPanel(),
       print: () => void this.rooms.printMap(),
     });
@@ -134,7 +135,9 @@ export class Application {
     this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
-    this.map.on("singleclick", (event) => void this.picking.pick(event));
+    this.map.on("singleclick", (event) => {
+      if (!this.rooms.takesTaps) void this.picking.pick(event);
+    });
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
       this.showPosition(this.map.getView().getCenter());
@@ -182,7 +185,7 @@ export class Application {
       return;
     }
     if (sameBesides(state, before, "airborne")) return;
-    if (sameBesides(state, before, "board", "presented", "compare")) {
+    if (sameBesides(state, before, "board", "presented", "compare", "changed")) {
       writeLink(linkOf(state));
       for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
       this.rooms.render(state, before);

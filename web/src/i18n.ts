@@ -281,6 +281,8 @@ const words = {
   aloftMore: ["Chi tiết", "Details"],
   aloftElsewhere: ["Đang bay ở sự kiện khác: {0}", "In the air in another event: {0}"],
   legendAircraft: ["Máy bay, đường bay, khung hình mới nhất", "Aircraft, its track, its newest picture"],
+  review: ["Duyệt", "Review"],
+  reviewNote: ["Duyệt các thay đổi nghi là sạt lở, ngập lụt", "Decide on candidate landslides and floods"],
   marks: ["Dấu hiện trường", "Field marks"],
   markNew: ["Đánh dấu", "New mark"],
   markTapPoint: ["Bấm lên bản đồ vào chỗ cần đánh dấu", "Tap the place on the map"],

@@ -47,6 +47,7 @@ export class Live {
     stream.addEventListener("flights", () => this.refresh());
     stream.addEventListener("layers", () => void this.board.readLayers());
     stream.addEventListener("marks", () => void this.board.readMarks());
+    stream.addEventListener("changes", () => this.store.set({ changed: this.store.state.changed + 1 }));
     stream.addEventListener("meeting", (event) => {
       this.store.set({ presented: JSON.parse((event as MessageEvent<string>).data) as Presented | null });
     });

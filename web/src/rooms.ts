@@ -1,6 +1,7 @@
-/** The rooms beside the map, fetched when they are entered: before/after, the meeting, the printed sheet. */
+/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet. */
 
 import type Map from "ol/Map";
+import type { ReviewRoom } from "./changes/room";
 import type { CompareStage } from "./compare/stage";
 import { el, write } from "./dom";
 import { t } from "./i18n";
@@ -21,6 +22,7 @@ export interface House {
 export class Rooms {
   private compare: CompareStage | null = null;
   private meeting: MeetingRoom | null = null;
+  private reviewed: ReviewRoom | null = null;
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
@@ -32,12 +34,23 @@ export class Rooms {
     return this.compare?.map ?? this.house.map;
   }
 
+  /** The maps that are seen now: two where pictures are compared. */
+  get maps(): Map[] {
+    return this.compare?.maps ?? [this.house.map];
+  }
+
+  /** Whether taps on the map are corners of an outline, no questions about a place. */
+  get takesTaps(): boolean {
+    return this.reviewed?.takesTaps ?? false;
+  }
+
   render(state: State, before: State): void {
     this.meeting?.render(state);
     if (state.online && !before.online) this.compare?.askAgain();
     if (!state.compare) this.closeComparison();
     else if (this.compare) this.compare.render(state);
     else if (state.flights.length && (state.compare !== before.compare || state.flights !== before.flights)) void this.openComparison();
+    this.reviewed?.render(state, before);
   }
 
   /** What moves with the clock, and tiles that moved. */
@@ -71,6 +84,13 @@ export class Rooms {
     else this.isPrinting = false;
   }
 
+  /** Enters the review of changes, or leaves it. */
+  async review(): Promise<void> {
+    if (this.reviewed) return this.reviewed.close();
+    const loaded = await import("./changes/room").catch(() => this.failed());
+    if (loaded) this.reviewed ??= new loaded.ReviewRoom(this.house, this, () => (this.reviewed = null));
+  }
+
   private async openComparison(): Promise<void> {
     this.fetching ??= this.fetchComparison().finally(() => (this.fetching = null));
     await this.fetching;
@@ -88,6 +108,7 @@ export class Rooms {
     stage.append(this.compare.element);
     this.compare.render(store.state, true);
     this.compare.attach();
+    this.reviewed?.render(store.state, store.state);
   }
 
   private closeComparison(): void {

@@ -53,6 +53,8 @@ export interface State {
   compare: Comparison | null;
   /** What somebody presents in the meeting now. */
   presented: Presented | null;
+  /** Counts the news of changes that were found or decided on. */
+  changed: number;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -124,6 +126,7 @@ export function initialState(): State {
     tab: link.tab === "board" ? "board" : "list",
     board: null,
     presented: null,
+    changed: 0,
     moved: 0,
   };
 }

@@ -1,0 +1,74 @@
+/** Changes under review, as the server tells of them. */
+
+import type { FlightInfo, LonLat, Session } from "../api";
+import type { Side } from "../compare/sides";
+
+export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
+
+export type ChangeKind = (typeof CHANGE_KINDS)[number];
+export type ChangeStatus = "proposed" | "accepted" | "rejected" | "replaced" | "removed";
+/** A multipolygon's coordinates. */
+export type Outline = LonLat[][][];
+
+export interface ChangeLine {
+  type: "Feature";
+  bbox: [number, number, number, number];
+  geometry: { type: "MultiPolygon"; coordinates: Outline };
+  properties: {
+    change_id: string;
+    version: number;
+    event_id: string;
+    status: ChangeStatus;
+    kind: ChangeKind;
+    /** Null: drawn by hand. */
+    score: number | null;
+    area_m2: number;
+    length_m: number;
+    slope_deg: number | null;
+    commune: string;
+    tie_m: number | null;
+    rmse_m: number | null;
+    /** "mosaic@revision", or a picture's name; "" of what was drawn. */
+    before: string;
+    after: string;
+    note: string;
+    author: string;
+    time: string;
+  };
+}
+
+export interface ChangeLines {
+  features: ChangeLine[];
+  known: boolean;
+  numberMatched: number;
+  numberReturned: number;
+}
+
+/** A decision. `changes`: the version that was seen, by change. */
+export interface StepAsked {
+  action: "accept" | "reject" | "redraw" | "draw" | "undo";
+  changes?: Record<string, number>;
+  event_id?: string;
+  kind?: ChangeKind;
+  outlines?: Outline[];
+  undoes?: string;
+}
+
+/** Made here, so that what is sent twice over a bad line is decided once. */
+export function newStepId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(12)); // randomUUID is not there without https
+  return `step-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+export function mayDecide(session: Session | null): boolean {
+  const role = session?.account?.role;
+  return session !== null && (session.open || role === "analyst" || role === "admin");
+}
+
+/** The picture that a change was found in, if it is on this map. */
+export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
+  const [mosaicId, revision] = shown.split("@");
+  const flight = flights.find((one) => one.mosaics.some((mosaic) => mosaic.mosaic_id === mosaicId));
+  if (!flight || revision === undefined || !/^\d{1,9}$/.test(revision)) return null;
+  return { kind: "flight", flightId: flight.flight_id, revision: Number(revision) };
+}

@@ -1,0 +1,43 @@
+/** Every sentence of the review, Vietnamese first: fetched with it, not with the map. */
+
+import { language } from "../i18n";
+
+const words = {
+  title: ["Duyệt thay đổi", "Review of changes"],
+  close: ["Đóng phần duyệt", "Leave the review"],
+  waiting: ["{0} chờ duyệt · {1} đã xác nhận · {2} đã loại", "{0} waiting · {1} accepted · {2} rejected"],
+  none: ["Chưa có thay đổi nào để duyệt trong sự kiện này. Hãy chạy “flycam compare”, hoặc tự vẽ.", "No change to review in this event. Run “flycam compare”, or draw one."],
+  noneMeans: ["Không có trong danh sách không có nghĩa là không có gì thay đổi.", "Not on the list does not mean that nothing changed."],
+  cut: ["Chỉ hiện {0} trong {1}", "Only {0} of {1} are shown"],
+  keys: ["A xác nhận · R loại · J/K tới, lui · E sửa đường bao · N vẽ mới · U hoàn tác", "A accept · R reject · J/K next, back · E redraw · N draw new · U undo"],
+  accept: ["Xác nhận", "Accept"],
+  reject: ["Loại", "Reject"],
+  redraw: ["Sửa đường bao", "Redraw"],
+  draw: ["Vẽ mới", "Draw new"],
+  undo: ["Hoàn tác", "Undo"],
+  save: ["Lưu", "Save"],
+  cancel: ["Bỏ", "Cancel"],
+  kind: ["Loại thay đổi", "Kind"],
+  kind_landslide: ["Sạt lở", "Landslide"],
+  kind_flood: ["Ngập lụt", "Flood"],
+  kind_other: ["Khác", "Other"],
+  status_proposed: ["chờ duyệt", "waiting"],
+  status_accepted: ["đã xác nhận", "accepted"],
+  status_rejected: ["đã loại", "rejected"],
+  status_replaced: ["đã tách, gộp", "split or merged"],
+  status_removed: ["đã gỡ", "removed"],
+  byHand: ["vẽ tay", "by hand"],
+  hectares: ["{0} ha", "{0} ha"],
+  editing: ["Kéo các đỉnh của đường bao; Enter để lưu, Esc để bỏ.", "Drag the corners; Enter saves, Esc cancels."],
+  drawing: ["Bấm từng đỉnh quanh chỗ thay đổi, bấm đúp để khép; Esc để bỏ.", "Tap the corners around the change, a double tap closes it; Esc cancels."],
+  notSaved: ["Chưa lưu được: máy chủ không trả lời. Hãy làm lại.", "Not saved: the server does not answer. Do it again."],
+  notRead: ["Chưa đọc được danh sách: máy chủ không trả lời.", "The list cannot be read: the server does not answer."],
+  nothingToUndo: ["Không còn gì để hoàn tác.", "Nothing left to undo."],
+} satisfies Record<string, [string, string]>;
+
+export type Word = keyof typeof words;
+
+export function t(word: Word, ...values: (string | number)[]): string {
+  const text = words[word][language() === "vi" ? 0 : 1];
+  return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), text);
+}
