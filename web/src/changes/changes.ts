@@ -1,6 +1,6 @@
 /** Changes under review, as the server tells of them. */
 
-import type { FlightInfo, LonLat, Session } from "../api";
+import type { FlightInfo, LonLat, MosaicInfo, Session } from "../api";
 import type { Side } from "../compare/sides";
 
 export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
@@ -68,7 +68,9 @@ export function mayDecide(session: Session | null): boolean {
 /** The picture that a change was found in, if it is on this map. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
   const [mosaicId, revision] = shown.split("@");
-  const flight = flights.find((one) => one.mosaics.some((mosaic) => mosaic.mosaic_id === mosaicId));
+  const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === mosaicId);
+  const flight = flights.find(of);
   if (!flight || revision === undefined || !/^\d{1,9}$/.test(revision)) return null;
-  return { kind: "flight", flightId: flight.flight_id, revision: Number(revision) };
+  const isOnShow = of(flight)?.revision === Number(revision);
+  return { kind: "flight", flightId: flight.flight_id, revision: isOnShow ? null : Number(revision) };
 }
