@@ -50,6 +50,7 @@ export interface StepAsked {
   changes?: Record<string, number>;
   event_id?: string;
   kind?: ChangeKind;
+  note?: string;
   outlines?: Outline[];
   undoes?: string;
 }

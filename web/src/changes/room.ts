@@ -26,6 +26,8 @@ export class ReviewRoom {
   private matched = 0;
   private chosen: string | null = null;
   private kind: ChangeKind = "landslide";
+  /** What is written beside the next decision; nothing: what was noted before stays. */
+  private note = "";
   private editing: Editing = null;
   private trouble = "";
   /** Steps of this screen that can be undone, the last one last. */
@@ -101,6 +103,7 @@ export class ReviewRoom {
   private choose(change: ChangeLine | null): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
+    this.note = "";
     if (change) {
       this.kind = change.properties.kind;
       this.compare(change);
@@ -142,7 +145,7 @@ export class ReviewRoom {
     if (!current) return;
     const { change_id, version } = current.properties;
     const following = this.following(change_id);
-    if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind }))) return;
+    if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
     if (following) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null);
   }
 
@@ -173,11 +176,11 @@ export class ReviewRoom {
     const { eventId } = this.house.store.state;
     if (!outline || !editing || !eventId) return;
     if (editing === "draw") {
-      const made = await this.send({ action: "draw", event_id: eventId, kind: this.kind, outlines: [outline] });
+      const made = await this.send({ action: "draw", event_id: eventId, kind: this.kind, note: this.note, outlines: [outline] });
       if (made?.[0]) this.choose(made[0]);
     } else if (current) {
       const { change_id, version } = current.properties;
-      if (await this.send({ action: "redraw", changes: { [change_id]: version }, kind: this.kind, outlines: [outline] })) this.stopEditing();
+      if (await this.send({ action: "redraw", changes: { [change_id]: version }, kind: this.kind, note: this.note, outlines: [outline] })) this.stopEditing();
     }
     this.show();
   }
@@ -308,6 +311,7 @@ export class ReviewRoom {
       "div",
       { class: "review-actions" },
       this.kindChoice(),
+      this.noteField(),
       button(t("accept"), () => void this.decide("accept"), "accept", { disabled: isNone }),
       button(t("reject"), () => void this.decide("reject"), "reject", { disabled: isNone }),
       button(t("redraw"), () => this.redraw(), "redraw", { disabled: isNone }),
@@ -322,6 +326,7 @@ export class ReviewRoom {
       { class: "review-actions" },
       el("p", {}, t(this.editing === "draw" && !isClosed ? "drawing" : "editing")),
       this.kindChoice(),
+      this.noteField(),
       button(t("save"), () => void this.save(), "save", { disabled: !isClosed }),
       button(t("cancel"), () => this.cancel(), "cancel"),
     );
@@ -336,8 +341,13 @@ export class ReviewRoom {
     return el("label", {}, t("kind"), " ", el("select", { change, "data-kept": "kind" }, ...options));
   }
 
+  private noteField(): HTMLElement {
+    const input = (event: Event): void => void (this.note = (event.target as HTMLInputElement).value);
+    return el("label", {}, t("note"), " ", el("input", { name: "note", maxlength: 1000, value: this.note, input, "data-kept": "note" }));
+  }
+
   private row(change: ChangeLine): HTMLElement {
-    const { change_id, kind, status, score, area_m2, commune } = change.properties;
+    const { change_id, kind, status, score, area_m2, commune, note } = change.properties;
     const sure = score === null ? t("byHand") : `${Math.round(score * 100)} %`;
     const size = t("hectares", formatNumber(area_m2 / 10_000, 2));
     const place = commune && this.house.store.state.board?.find((one) => one.code === commune)?.name;
@@ -346,7 +356,7 @@ export class ReviewRoom {
       {},
       button("", () => this.choose(change), change_id, { class: `review-row ${status}`, "aria-current": change_id === this.chosen ? "true" : undefined, "data-change": change_id },
         el("strong", {}, t(`kind_${kind}`)), ` ${size} · ${sure}`,
-        el("small", {}, [t(`status_${status}`), place || commune].filter(Boolean).join(" · "))),
+        el("small", {}, [t(`status_${status}`), place || commune, note].filter(Boolean).join(" · "))),
     );
   }
 }

@@ -18,6 +18,7 @@ const words = {
   save: ["Lưu", "Save"],
   cancel: ["Bỏ", "Cancel"],
   kind: ["Loại thay đổi", "Kind"],
+  note: ["Ghi chú", "Note"],
   kind_landslide: ["Sạt lở", "Landslide"],
   kind_flood: ["Ngập lụt", "Flood"],
   kind_other: ["Khác", "Other"],
