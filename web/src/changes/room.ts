@@ -209,7 +209,7 @@ export class ReviewRoom {
     this.isSending = true;
     try {
       const { features } = await api.decide(id, step);
-      [this.unanswered, this.trouble] = [null, ""];
+      [this.unanswered, this.trouble, this.note] = [null, "", ""];
       if (step.action === "undo") this.steps.pop();
       else this.steps.push(id);
       this.put(features);
