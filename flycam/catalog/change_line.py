@@ -21,6 +21,7 @@ class ChangeLine:
     tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
                  that laying; both None of what was drawn by hand
     before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn
+    undoes       the step that this line undid; "" of all other lines
     origins      changes that it was split off or merged from
     author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
     wkb          multipolygon
@@ -48,3 +49,4 @@ class ChangeLine:
     at_ns: int
     wkb: bytes
     bounds_lonlat_deg: BoundsLonLat
+    undoes: str = ""

@@ -135,6 +135,7 @@ _PLAIN = (
     "author",
     "at_ns",
     "wkb",
+    "undoes",
 )
 
 

@@ -398,7 +398,10 @@ changes = Table(
     Column("commune", Text, nullable=False),
     Column("tie_m", Float(53)),
     Column("rmse_m", Float(53)),
-    *(Column(name, Text, nullable=False) for name in ("before_shown", "after_shown", "origins", "note")),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("before_shown", "after_shown", "origins", "note", "undoes")
+    ),
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
     Column("wkb", LargeBinary, nullable=False),

@@ -33,6 +33,7 @@ def change_feature(line: ChangeLine) -> dict[str, Any]:
             "step_id": line.step_id,
             "event_id": line.event_id,
             "action": line.action.value,
+            "undoes": line.undoes,
             "status": line.status.value,
             "kind": line.kind.value,
             "score": line.score,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import shapely
 
@@ -19,6 +19,7 @@ from flycam.catalog.change_line import ChangeLine
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_shapes import Ground, Outline, drawn, measured, united
+from flycam.pipeline.change_undoing import without
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
 
@@ -42,7 +43,7 @@ class StepAsked:
 
     step_id: str
     action: ChangeAction
-    changes: Mapping[str, int]
+    changes: Mapping[str, int] = field(default_factory=dict)
     event_id: str = ""
     kind: ChangeKind | None = None
     note: str = ""
@@ -63,7 +64,15 @@ def decide(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]
     made = _MAKERS[asked.action](workspace, asked)
     at_ns = workspace.clock_ns()
     lines = [
-        replace(line, step_id=asked.step_id, action=asked.action, author=who, at_ns=at_ns) for line in made
+        replace(
+            line,
+            step_id=asked.step_id,
+            action=asked.action,
+            undoes=asked.undoes if asked.action is ChangeAction.UNDO else "",
+            author=who,
+            at_ns=at_ns,
+        )
+        for line in made
     ]
     try:
         workspace.catalog.changes.append(lines)
@@ -181,16 +190,13 @@ def _undone(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
     back = []
     for line in lines:
         history = changes.history(line.change_id)
-        if history[-1].version != line.version:
+        before = without(history, asked.undoes)
+        if before is None:
             raise StoreConflict(
                 f"{line.change_id}: was decided on again after that; undo the later decision first",
                 vi=f"{line.change_id}: sau đó đã có quyết định khác; hãy hoàn tác quyết định sau trước",
             )
-        if line.version == _FIRST:
-            before = replace(line, status=ChangeStatus.REMOVED)
-        else:
-            before = next(one for one in history if one.version == line.version - 1)
-        back.append(replace(before, version=line.version + 1))
+        back.append(replace(before, version=history[-1].version + 1))
     return back
 
 

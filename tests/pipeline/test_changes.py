@@ -156,7 +156,7 @@ def test_changes_of_different_events_are_not_merged(workspace: Workspace) -> Non
 
 def _stripped(lines: list[ChangeLine]) -> dict[str, ChangeLine]:
     """How changes stand, without who last wrote to them."""
-    bare = {"version": 0, "step_id": "", "action": ChangeAction.FOUND, "author": "", "at_ns": 0}
+    bare = {"version": 0, "step_id": "", "action": ChangeAction.FOUND, "author": "", "at_ns": 0, "undoes": ""}
     return {one.change_id: replace(one, **bare) for one in lines}  # type: ignore[arg-type]
 
 
@@ -174,7 +174,7 @@ CHOICES = {
 
 
 @settings(
-    max_examples=12,
+    max_examples=8,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
@@ -199,6 +199,19 @@ def test_undoing_every_step_leads_back_and_undoing_that_forth(
     for number, step_id in enumerate(reversed(undone)):
         decide(workspace, step(200 + number, ChangeAction.UNDO, undoes=step_id), "Lan")
     assert _stripped(standing(workspace)) == stood[-1]
+
+
+def test_what_was_undone_is_not_done_again_over_a_later_decision(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    decide(workspace, step(2, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    with pytest.raises(StoreConflict):
+        decide(workspace, step(3, ChangeAction.UNDO, undoes=ACCEPT.step_id), "Lan")
+    decide(workspace, step(4, ChangeAction.REJECT, changes={ONE: 3}), "Minh")
+    with pytest.raises(StoreConflict):
+        decide(workspace, step(5, ChangeAction.UNDO, undoes="step-00000002"), "Lan")
+    decide(workspace, step(6, ChangeAction.UNDO, undoes="step-00000004"), "Minh")
+    decide(workspace, step(7, ChangeAction.UNDO, undoes="step-00000002"), "Lan")
+    assert last(workspace, ONE).status is ChangeStatus.ACCEPTED
 
 
 def test_only_the_last_decision_on_a_change_can_be_undone(workspace: Workspace) -> None:
