@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, func, select
+from sqlalchemy import ColumnElement, Row, Select, func, select, true
 from sqlalchemy.exc import IntegrityError
 
-from flycam.catalog import tables
+from flycam.catalog.audit import write_entries
+from flycam.catalog.board_tables import changes
 from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.database import Database
-from flycam.catalog.records import BoundsLonLat
+from flycam.catalog.records import AuditEntry, BoundsLonLat
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
@@ -24,32 +26,37 @@ class Changes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, lines: Sequence[ChangeLine]) -> None:
-        """Add the lines of one step, all or none; a change's version 1 is its first.
+    def append(self, lines: Sequence[ChangeLine], told: Sequence[AuditEntry] = ()) -> None:
+        """Add the lines of one step and what the audit log tells of it, all or none; a change's version 1 is
+        its first.
 
         Raises StoreConflict if somebody else has added one of them.
         """
         if not lines:
             return
         try:
-            with self._database.write() as connection:
-                connection.execute(tables.changes.insert(), [_row(line) for line in lines])
+            with self._database.write(alone_in=audit_log) as connection:
+                connection.execute(changes.insert(), [_row(line) for line in lines])
+                write_entries(connection, told)
         except IntegrityError as error:
             raise StoreConflict(
                 f"{lines[0].change_id}: somebody decided on this change a moment ago; look at it again",
                 vi=f"{lines[0].change_id}: vừa có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
             ) from error
 
-    def add_new(self, lines: Sequence[ChangeLine]) -> int:
-        """Add first lines of changes that are not known yet; how many were not."""
+    def add_new(self, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry] | None = None) -> int:
+        """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
+        many were not."""
         if not lines:
             return 0
-        c = tables.changes.c
-        with self._database.write(alone_in=tables.changes) as connection:
-            known = set(connection.execute(select(c.change_id).where(c.version == 1)).scalars())
+        c = changes.c
+        with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
+            ours = c.event_id.in_({line.event_id for line in lines})
+            known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
             rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
             if rows:
-                connection.execute(tables.changes.insert(), list(rows.values()))
+                connection.execute(changes.insert(), list(rows.values()))
+                write_entries(connection, [told(len(rows))] if told else [])
         return len(rows)
 
     def current(
@@ -65,18 +72,12 @@ class Changes:
         statuses  only changes that stand so; None: all. until_ns: as they stood then (UTC), lines written
                   later are passed over
         """
-        c = tables.changes.c
-        lines = select(c.change_id, func.max(c.version).label("last")).group_by(c.change_id)
-        if until_ns is not None:
-            lines = lines.where(c.at_ns <= until_ns)
-        last = lines.subquery()
-        query = select(tables.changes).join(
-            last, (c.change_id == last.c.change_id) & (c.version == last.c.last)
-        )
+        c = changes.c
+        query = _newest(true() if until_ns is None else c.at_ns <= until_ns)
         if event_id is not None:
             query = query.where(c.event_id == event_id)
         if bounds is not None:
-            query = query.where(touches(tables.changes, bounds))
+            query = query.where(touches(changes, bounds))
         if statuses is not None:
             query = query.where(c.status.in_([one.value for one in statuses]))
         drawn_first = func.coalesce(c.score, 1.0)
@@ -84,37 +85,55 @@ class Changes:
 
     def last(self, change_ids: Sequence[str]) -> list[ChangeLine]:
         """The last line of each of these, in their order. Raises NotFound."""
-        return [self.history(one)[-1] for one in change_ids]
+        newest = _newest(changes.c.change_id.in_(change_ids))
+        found = {line.change_id: line for line in self._fetch(newest)}
+        for one in change_ids:
+            if one not in found:
+                raise _unknown(one)
+        return [found[one] for one in change_ids]
 
     def history(self, change_id: str) -> list[ChangeLine]:
         """All lines of a change, the first first. Raises NotFound."""
-        c = tables.changes.c
-        found = self._fetch(select(tables.changes).where(c.change_id == change_id).order_by(c.version))
+        c = changes.c
+        found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
         if not found:
-            raise NotFound(
-                f"{change_id[:40]}: there is no such change; load the list again",
-                vi=f"{change_id[:40]}: không có thay đổi nào như vậy; hãy tải lại danh sách",
-            )
+            raise _unknown(change_id)
         return found
 
     def step(self, step_id: str) -> list[ChangeLine]:
         """The lines that one step wrote; none where there was no such step."""
-        c = tables.changes.c
-        return self._fetch(select(tables.changes).where(c.step_id == step_id).order_by(c.change_id))
+        c = changes.c
+        return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
 
     def events(self) -> set[str]:
         """Events of which there is any change, whatever was decided of it."""
         with self._database.read() as connection:
-            return set(connection.execute(select(tables.changes.c.event_id).distinct()).scalars())
+            return set(connection.execute(select(changes.c.event_id).distinct()).scalars())
 
     def stamp(self) -> int:
         """Grows with every line."""
         with self._database.read() as connection:
-            return int(connection.execute(select(func.count()).select_from(tables.changes)).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
 
     def _fetch(self, query: Select[Any]) -> list[ChangeLine]:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
+
+
+def _newest(among: ColumnElement[bool]) -> Select[Any]:
+    """The last line of every change, of the lines for which `among` holds."""
+    c = changes.c
+    last = (
+        select(c.change_id, func.max(c.version).label("last")).where(among).group_by(c.change_id).subquery()
+    )
+    return select(changes).join(last, (c.change_id == last.c.change_id) & (c.version == last.c.last))
+
+
+def _unknown(change_id: str) -> NotFound:
+    return NotFound(
+        f"{change_id[:40]}: there is no such change; load the list again",
+        vi=f"{change_id[:40]}: không có thay đổi nào như vậy; hãy tải lại danh sách",
+    )
 
 
 _PLAIN = (

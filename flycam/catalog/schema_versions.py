@@ -5,18 +5,8 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from flycam.catalog.tables import (
-    airborne,
-    changes,
-    dem_sigmas,
-    layer_features,
-    layers,
-    marks,
-    placements,
-    recordings,
-    revision_frames,
-    revisions,
-)
+from flycam.catalog.board_tables import changes, layer_features, layers, marks
+from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
 SCHEMA_VERSION = 8
 

@@ -19,6 +19,7 @@ from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.frame.moment import iso
+from flycam.frame.spelling import decimal_comma
 from flycam.geodata.cap_file import CapPlace, cap_alert
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
@@ -31,9 +32,16 @@ _KINDS_VI = {ChangeKind.LANDSLIDE: "Sạt lở", ChangeKind.FLOOD: "Ngập lụt
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
+_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m"}
+_COLUMNS = (
+    *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
+    *("commune", "commune_name", "tie_m", "rmse_m", "before", "after"),
+    *("note", "decided_by", "decided", "event", "drill"),
+)
+_DRILL = "DIỄN TẬP"
 _FORMULA = ("=", "+", "-", "@", "\t")
 _CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
-_CAP_DRILL = "DIỄN TẬP: không phải tình huống thật / EXERCISE: not a real situation"
+_CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +120,7 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "decided_by": line.author,
         "decided": iso(line.at_ns, "seconds"),
         "event": told.event.name,
-        "is_drill": "DIỄN TẬP" if told.event.is_drill else "",
+        "drill": _DRILL if told.event.is_drill else "",
     }
 
 
@@ -120,19 +128,11 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-_COLUMNS_OF_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m"}
-
-
-def _columns(told: _Told) -> list[str]:
-    """In their order, also where there is no change."""
-    return list(_row(told.lines[0], told)) if told.lines else ["change_id", "kind", "area_ha", "commune"]
-
-
 def _layer(told: _Told, crs: str) -> FeatureLayer:
     rows = [_row(line, told) for line in told.lines]
     fields: dict[str, NDArray[Any]] = {
-        name: np.array([row[name] for row in rows], np.float64 if name in _COLUMNS_OF_NUMBERS else object)
-        for name in _columns(told)
+        name: np.array([row[name] for row in rows], np.float64 if name in _NUMBERS else object)
+        for name in _COLUMNS
     }
     shapes = np.empty(len(rows), dtype=object)
     shapes[:] = [shapely.from_wkb(line.wkb) for line in told.lines]
@@ -150,7 +150,7 @@ def _csv(told: _Told) -> bytes:
     """With a byte order mark, without which Excel does not read Vietnamese."""
     out = io.StringIO()
     writer = csv.writer(out)
-    writer.writerow([*_columns(told), "lon_deg", "lat_deg", "wkt"])
+    writer.writerow([*_COLUMNS, "lon_deg", "lat_deg", "wkt"])
     for line in told.lines:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
@@ -165,14 +165,13 @@ def _plain(value: str) -> str:
 
 
 def _title(told: _Told) -> str:
-    return f"DIỄN TẬP: {told.event.name}" if told.event.is_drill else told.event.name
+    return f"{_DRILL}: {told.event.name}" if told.event.is_drill else told.event.name
 
 
 def _name(line: ChangeLine, told: _Told) -> str:
     place = told.names.get(line.commune, "")
-    return f"{_KINDS_VI[line.kind]} {line.area_m2 / _M2_PER_HA:.2f} ha".replace(".", ",") + (
-        f", {place}" if place else ""
-    )
+    hectares = decimal_comma(f"{line.area_m2 / _M2_PER_HA:.2f}")
+    return f"{_KINDS_VI[line.kind]} {hectares} ha" + (f", {place}" if place else "")
 
 
 def _kmz(told: _Told) -> bytes:

@@ -11,6 +11,7 @@ import shapely
 
 from flycam.analysis.coregister import Registration
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry
 from flycam.errors import OptionUnusable
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
@@ -98,10 +99,14 @@ def keep(
                 bounds_lonlat_deg=(west, south, east, north),
             )
         )
-    new = workspace.catalog.changes.add_new(lines)
-    if new:
-        detail = f"{new} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
-        workspace.catalog.audit.append(author, "changes found", event.event_id, detail, at_ns=at_ns)
+
+    def told(count: int) -> AuditEntry:
+        detail = f"{count} candidates: {shown[0]} to {shown[1]}, laid within {registration.rmse_m:.2f} m"
+        return AuditEntry(
+            who=author, what="changes found", subject=event.event_id, detail=detail, at_ns=at_ns
+        )
+
+    new = workspace.catalog.changes.add_new(lines, told)
     return Kept(event=event, new=new, known=len(lines) - new)
 
 

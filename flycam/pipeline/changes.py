@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 import shapely
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
-from flycam.pipeline.change_shapes import Ground, Outline, drawn, measured, united
+from flycam.pipeline.change_shapes import MOST_PARTS, Ground, LonLat, Outline, cut_by, drawn, measured, united
 from flycam.pipeline.change_undoing import without
 from flycam.pipeline.marks import plain_text
 from flycam.pipeline.workspace import Workspace
@@ -38,6 +39,7 @@ class StepAsked:
     event_id  of a change that is drawn; all others keep theirs
     kind      what it is; None: as it was taken for. A change that is drawn needs one
     outlines  one to draw or redraw, several to split; none to merge, which unites what there is
+    cut       places of a line right across a change, which splits it where no outlines are given
     undoes    the step to undo
     """
 
@@ -48,6 +50,7 @@ class StepAsked:
     kind: ChangeKind | None = None
     note: str = ""
     outlines: Sequence[Outline] = ()
+    cut: Sequence[LonLat] = ()
     undoes: str = ""
 
 
@@ -68,30 +71,36 @@ def decide(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]
             line,
             step_id=asked.step_id,
             action=asked.action,
-            undoes=asked.undoes if asked.action is ChangeAction.UNDO else "",
+            undoes=asked.undoes,
             author=who,
             at_ns=at_ns,
         )
         for line in made
     ]
     try:
-        workspace.catalog.changes.append(lines)
+        workspace.catalog.changes.append(lines, [_told(line) for line in lines])
     except StoreConflict:
         # the same, sent twice, may have been under way at the same time
         if there := _written(workspace, asked, who):
             return there
         raise
-    for line in lines:
-        detail = f"{line.action}: {line.kind}, {line.status}, {line.area_m2:.0f} m2, version {line.version}"
-        detail += f": {line.note}" if line.note else ""
-        workspace.catalog.audit.append(who, "change", line.change_id, detail, at_ns=at_ns)
     return lines
 
 
+def _told(line: ChangeLine) -> AuditEntry:
+    """What the audit log says of a line."""
+    detail = f"{line.action}: {line.kind}, {line.status}, {line.area_m2:.0f} m2, version {line.version}"
+    detail += f": {line.note}" if line.note else ""
+    return AuditEntry(who=line.author, what="change", subject=line.change_id, detail=detail, at_ns=line.at_ns)
+
+
 def _written(workspace: Workspace, asked: StepAsked, who: str) -> list[ChangeLine]:
-    """The lines of a step that was written already. Raises StoreConflict where it was another's."""
+    """The lines of a step that was written already. Raises StoreConflict where it was another decision."""
     lines = workspace.catalog.changes.step(asked.step_id)
-    if any((line.author, line.action) != (who, asked.action) for line in lines):
+    is_same = asked.changes.keys() <= {line.change_id for line in lines} and all(
+        (line.author, line.action, line.undoes) == (who, asked.action, asked.undoes) for line in lines
+    )
+    if lines and not is_same:
         raise StoreConflict(
             f"{asked.step_id}: is another decision's; give a new one",
             vi=f"{asked.step_id}: mã này đã dùng cho quyết định khác; hãy dùng mã mới",
@@ -147,11 +156,11 @@ def _drawn(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
 
 
 def _split(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
-    """Parts stand as the whole did."""
+    """Parts stand as the whole did; a cut makes every piece of ground a change of its own."""
     (seen,) = _seen(workspace, asked)
+    shapes = [drawn(one) for one in asked.outlines] or cut_by(shapely.from_wkb(seen.wkb), asked.cut)
     parts = [
-        _on(_new(seen, asked, number), _measured(workspace, outline))
-        for number, outline in enumerate(asked.outlines)
+        _on(_new(seen, asked, number), measured(shape, workspace)) for number, shape in enumerate(shapes)
     ]
     return [replace(_next(seen, asked), status=ChangeStatus.REPLACED), *parts]
 
@@ -171,7 +180,7 @@ def _merged(workspace: Workspace, asked: StepAsked) -> list[ChangeLine]:
         status=statuses.pop() if len(statuses) == 1 else ChangeStatus.PROPOSED,
         origins=tuple(sorted(seen.change_id for seen in several)),
     )
-    ground = measured(united([shapely.from_wkb(seen.wkb) for seen in several]), workspace.catalog.boundaries)
+    ground = measured(united([shapely.from_wkb(seen.wkb) for seen in several]), workspace)
     return [
         *(replace(_next(seen, asked), status=ChangeStatus.REPLACED) for seen in several),
         _on(whole, ground),
@@ -217,8 +226,8 @@ _COUNTS: dict[ChangeAction, tuple[range, range]] = {
     ChangeAction.COMMENT: (range(1, 2), range(1)),
     ChangeAction.REDRAW: (range(1, 2), range(1, 2)),
     ChangeAction.DRAW: (range(1), range(1, 2)),
-    ChangeAction.SPLIT: (range(1, 2), range(2, 51)),
-    ChangeAction.MERGE: (range(2, 51), range(1)),
+    ChangeAction.SPLIT: (range(1, 2), range(MOST_PARTS + 1)),
+    ChangeAction.MERGE: (range(2, MOST_PARTS + 1), range(1)),
     ChangeAction.UNDO: (range(1), range(1)),
 }
 """How many changes, and how many outlines, each is decided on with."""
@@ -241,6 +250,16 @@ def _require_sensible(asked: StepAsked) -> None:
         raise InputUnusable(
             f"{asked.action}: takes {_said(changes)} changes and {_said(outlines)} outlines",
             vi=f"{asked.action}: cần {_said(changes)} thay đổi và {_said(outlines)} đường bao",
+        )
+    if bool(asked.cut) != (asked.action is ChangeAction.SPLIT and len(asked.outlines) < 2):
+        raise InputUnusable(
+            "cut: a change is split by a line across it, or by the outlines of its parts; nothing else is",
+            vi="cut: tách bằng một đường cắt ngang hoặc bằng đường bao từng phần; việc khác thì không dùng",
+        )
+    if bool(asked.undoes) != (asked.action is ChangeAction.UNDO):
+        raise InputUnusable(
+            "undoes: undoing names the step that it undoes, nothing else does",
+            vi="undoes: chỉ khi hoàn tác mới ghi mã của bước cần hoàn tác, và phải ghi",
         )
     if asked.action is ChangeAction.DRAW and asked.kind is None:
         raise InputUnusable(
@@ -285,7 +304,7 @@ def _new_id(asked: StepAsked, number: int) -> str:
 
 
 def _measured(workspace: Workspace, outline: Outline) -> Ground:
-    return measured(drawn(outline), workspace.catalog.boundaries)
+    return measured(drawn(outline), workspace)
 
 
 def _on(line: ChangeLine, ground: Ground) -> ChangeLine:
@@ -295,6 +314,7 @@ def _on(line: ChangeLine, ground: Ground) -> ChangeLine:
         line,
         area_m2=ground.area_m2,
         length_m=ground.length_m,
+        slope_deg=ground.slope_deg,
         commune=ground.commune,
         wkb=shapely.to_wkb(ground.shape),
         bounds_lonlat_deg=(west, south, east, north),

@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from flycam.catalog.records import Role
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
-from flycam.pipeline.change_shapes import MOST_CORNERS
+from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.marks import NOTE_LETTERS
@@ -47,14 +47,15 @@ _Outline = Annotated[list[_Polygon], Field(min_length=1, max_length=500)]
 
 class Step(BaseModel):
     """A decision. changes: the version that was seen, by change; outlines: multipolygons as GeoJSON's
-    coordinates, one to draw or redraw, several to split."""
+    coordinates, one to draw or redraw, several to split; cut: a line across a change, which splits it too."""
 
     action: ChangeAction
     changes: Annotated[dict[str, int], Field(max_length=MOST_AT_ONCE)] = {}
     event_id: Annotated[str, Field(max_length=200)] = ""
     kind: ChangeKind | None = None
     note: Annotated[str, Field(max_length=NOTE_LETTERS * 2)] = ""
-    outlines: Annotated[list[_Outline], Field(max_length=50)] = []
+    outlines: Annotated[list[_Outline], Field(max_length=MOST_PARTS)] = []
+    cut: Annotated[list[tuple[float, float]], Field(max_length=MOST_CORNERS)] = []
     undoes: Annotated[str, Field(max_length=200)] = ""
 
 

@@ -110,7 +110,7 @@ def test_a_kind_can_be_corrected_and_a_comment_stays_with_the_change(workspace: 
 def test_a_change_redrawn_is_measured_again(workspace: Workspace) -> None:
     (line,) = decide(workspace, step(1, ChangeAction.REDRAW, changes={ONE: 1}, outlines=[PARTS[0]]), "Lan")
     assert line.wkb == wkb(PARTS[0])
-    ground = measured(drawn(PARTS[0]), workspace.catalog.boundaries)
+    ground = measured(drawn(PARTS[0]), workspace)
     assert (line.area_m2, line.commune) == (ground.area_m2, ground.commune)
     # a thousandth of a degree is 111 m north, and 103 m east at this latitude
     assert line.area_m2 == pytest.approx(110.7 * 103.3, rel=0.01)
