@@ -31,7 +31,9 @@ def wkb(outline: Outline) -> bytes:
 
 
 WHOLE = ring(LON, LAT, 0.002)
+WHOLE_M2 = 4 * 110.7 * 103.3
 PARTS = [ring(LON, LAT), ring(LON + 0.001, LAT + 0.001)]
+ACROSS = [(LON + 0.0005, LAT - 0.001), (LON + 0.0005, LAT + 0.003)]
 ONE, TWO = "change-00000001", "change-00000002"
 
 
@@ -137,6 +139,23 @@ def test_parts_stand_for_the_whole(workspace: Workspace) -> None:
         decide(workspace, step(3, ChangeAction.ACCEPT, changes={ONE: 3}), "Lan")
 
 
+def test_a_line_across_a_change_splits_it(workspace: Workspace) -> None:
+    whole, *parts = decide(workspace, step(1, ChangeAction.SPLIT, changes={ONE: 1}, cut=ACROSS), "Lan")
+    assert (whole.status, whole.change_id) == (ChangeStatus.REPLACED, ONE)
+    assert {one.origins for one in parts} == {(ONE,)}
+    assert sorted(one.area_m2 for one in parts) == pytest.approx([WHOLE_M2 / 4, 3 * WHOLE_M2 / 4], rel=0.01)
+    decide(workspace, step(2, ChangeAction.UNDO, undoes=whole.step_id), "Lan")
+    assert {one.change_id for one in standing(workspace)} == {ONE, TWO}
+
+
+def test_a_step_sent_again_with_other_changes_is_no_repetition(workspace: Workspace) -> None:
+    decide(workspace, ACCEPT, "Lan")
+    with pytest.raises(StoreConflict) as failure:
+        decide(workspace, replace(ACCEPT, changes={TWO: 1}), "Lan")
+    assert failure.value.vi
+    assert last(workspace, TWO).version == 1
+
+
 def test_a_whole_stands_for_its_parts(workspace: Workspace) -> None:
     decide(workspace, ACCEPT, "Lan")
     lines = decide(workspace, step(2, ChangeAction.MERGE, changes={ONE: 2, TWO: 1}), "Lan")
@@ -166,6 +185,7 @@ CHOICES = {
     "comment": lambda n, seen: step(n, ChangeAction.COMMENT, changes=dict(seen[:1]), note=f"số {n}"),
     "redraw": lambda n, seen: step(n, ChangeAction.REDRAW, changes=dict(seen[:1]), outlines=[PARTS[n % 2]]),
     "split": lambda n, seen: step(n, ChangeAction.SPLIT, changes=dict(seen[:1]), outlines=PARTS),
+    "cut": lambda n, seen: step(n, ChangeAction.SPLIT, changes=dict(seen[:1]), cut=ACROSS),
     "merge": lambda n, seen: step(n, ChangeAction.MERGE, changes=dict(seen[:2])),
     "draw": lambda n, _seen: step(
         n, ChangeAction.DRAW, outlines=[PARTS[n % 2]], event_id="e1", kind=ChangeKind.OTHER
@@ -235,6 +255,16 @@ def test_only_the_last_decision_on_a_change_can_be_undone(workspace: Workspace) 
         {"outlines": [WHOLE]},
         {"action": ChangeAction.MERGE},
         {"action": ChangeAction.SPLIT, "outlines": [WHOLE]},
+        {"action": ChangeAction.SPLIT},
+        {"action": ChangeAction.SPLIT, "outlines": PARTS, "cut": ACROSS},
+        {"action": ChangeAction.SPLIT, "cut": ACROSS[:1]},
+        {"action": ChangeAction.SPLIT, "cut": ACROSS[:1] * 2},
+        {"action": ChangeAction.SPLIT, "cut": [ACROSS[0], (LON + 0.001, LAT + 0.001)]},
+        {"action": ChangeAction.SPLIT, "cut": [ACROSS[0], (LON, float("nan"))]},
+        {"action": ChangeAction.REDRAW, "outlines": [WHOLE], "cut": ACROSS},
+        {"cut": ACROSS},
+        {"undoes": "step-00000009"},
+        {"action": ChangeAction.UNDO, "changes": {}},
         {"action": ChangeAction.COMMENT},
         {"action": ChangeAction.COMMENT, "note": " \u0000\n"},
         {"action": ChangeAction.REDRAW},

@@ -14,6 +14,7 @@ import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
 
@@ -41,6 +42,9 @@ FOUND = ChangeLine(
     wkb=shapely.to_wkb(shapely.MultiPolygon([shapely.box(104.8, 21.9, 104.81, 21.91)])),
     bounds_lonlat_deg=(104.8, 21.9, 104.81, 21.91),
 )
+
+
+TOLD = AuditEntry(who="Lan", what="change", subject="change-00000001", detail="đã xem", at_ns=6)
 
 
 def decided(line: ChangeLine, status: ChangeStatus, **more: object) -> ChangeLine:
@@ -77,6 +81,18 @@ class ChangeSuite:
         assert failure.value.vi
         assert catalog.changes.history(FOUND.change_id) == [FOUND]
 
+    def test_what_is_written_is_told_in_the_audit_log_and_nothing_else_is(self, catalog: Catalog) -> None:
+        catalog.audit.append("Minh", "login", "", at_ns=1)
+        catalog.changes.append([FOUND], [TOLD, replace(TOLD, detail="hai dòng")])
+        with pytest.raises(StoreConflict):
+            catalog.changes.append([FOUND], [replace(TOLD, detail="không ghi được")])
+        other = replace(FOUND, change_id="change-00000002")
+        for _ in range(2):
+            catalog.changes.add_new([FOUND, other], lambda count: replace(TOLD, detail=f"{count} mới"))
+        told = [(one.seq, one.detail) for one in catalog.audit.lines()]
+        assert told == [(1, ""), (2, "đã xem"), (3, "hai dòng"), (4, "1 mới")]
+        assert catalog.audit.verify() is None
+
     def test_two_who_decide_on_the_same_line_do_not_overwrite_each_other(self, catalog: Catalog) -> None:
         catalog.changes.append([FOUND])
 
@@ -112,6 +128,15 @@ class ChangeSuite:
         assert current("e1", (10.0, 10.0, 11.0, 11.0)) == []
         assert current("e2") == [drill]
         assert catalog.changes.events() == {"e1", "e2"}
+
+    def test_last_lines_come_in_the_order_asked_for(self, catalog: Catalog) -> None:
+        other, second = replace(FOUND, change_id="change-00000002"), decided(FOUND, ChangeStatus.ACCEPTED)
+        catalog.changes.append([FOUND, other])
+        catalog.changes.append([second])
+        assert catalog.changes.last([other.change_id, FOUND.change_id]) == [other, second]
+        assert catalog.changes.last([]) == []
+        with pytest.raises(NotFound, match="change-00000009"):
+            catalog.changes.last([FOUND.change_id, "change-00000009"])
 
     def test_changes_are_told_as_they_stood_at_an_earlier_time(self, catalog: Catalog) -> None:
         accepted = decided(FOUND, ChangeStatus.ACCEPTED, at_ns=8)
