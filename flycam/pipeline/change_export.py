@@ -86,7 +86,7 @@ def _told(workspace: Workspace, event: str) -> _Told:
     return _Told(
         event=found,
         lines=workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED]),
-        names={one.code: one.name for one in workspace.catalog.boundaries.communes()},
+        names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),
     )

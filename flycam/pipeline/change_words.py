@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import shapely
@@ -14,13 +14,14 @@ from flycam.frame.moment import iso
 _DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
 
 
-def change_features(lines: Sequence[ChangeLine]) -> dict[str, Any]:
-    """A FeatureCollection of lines."""
-    return {"type": "FeatureCollection", "features": [change_feature(line) for line in lines]}
+def change_features(lines: Sequence[ChangeLine], names: Mapping[str, str]) -> dict[str, Any]:
+    """A FeatureCollection of lines; names: of communes, by code."""
+    return {"type": "FeatureCollection", "features": [_feature(line, names) for line in lines]}
 
 
-def change_feature(line: ChangeLine) -> dict[str, Any]:
-    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m` null: not known."""
+def _feature(line: ChangeLine, names: Mapping[str, str]) -> dict[str, Any]:
+    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m` null: not known; no
+    `commune_name`: of a commune that is no more."""
     shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
     return {
         "type": "Feature",
@@ -41,6 +42,7 @@ def change_feature(line: ChangeLine) -> dict[str, Any]:
             "length_m": round(line.length_m, 1),
             "slope_deg": _rounded(line.slope_deg, 1),
             "commune": line.commune,
+            "commune_name": names.get(line.commune, ""),
             "tie_m": _rounded(line.tie_m, 1),
             "rmse_m": _rounded(line.rmse_m, 3),
             "before": line.before_shown,

@@ -80,7 +80,7 @@ def changes(
     found = catalog.changes.current(event_id, parse_bounds(bounds), statuses=may_see)
     events = catalog.changes.events()
     return {
-        **change_features(found[:_MOST]),
+        **change_features(found[:_MOST], catalog.boundaries.names()),
         "known": bool(events) if event_id is None else event_id in events,
         "numberMatched": len(found),
         "numberReturned": min(len(found), _MOST),
@@ -105,7 +105,7 @@ def export(
 @router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
 def history(change_id: str, catalog: CatalogHere) -> Json:
     """Every line of a change, the first first: who decided what, and when."""
-    return change_features(catalog.changes.history(change_id))
+    return change_features(catalog.changes.history(change_id), catalog.boundaries.names())
 
 
 @router.put("/api/changes/steps/{step_id}")
@@ -115,6 +115,5 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
     The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. A step is
     undone by a step with the action `undo`, which names it; that too can be undone.
     """
-    return change_features(
-        decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
-    )
+    lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
+    return change_features(lines, services.workspace.catalog.boundaries.names())

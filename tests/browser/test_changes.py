@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import Role
-from flycam.frame.change import ChangeStatus
+from flycam.frame.change import STANDING, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import OpenPage
@@ -36,6 +36,9 @@ class Review:
 
     def line(self, change_id: str) -> ChangeLine:
         return self.world.workspace.catalog.changes.history(change_id)[-1]
+
+    def standing(self) -> list[ChangeLine]:
+        return self.world.workspace.catalog.changes.current(REAL, statuses=STANDING)
 
     def statuses(self) -> list[str]:
         return [self.line(name).status.value for name in NAMES]
@@ -80,7 +83,7 @@ def chosen(page: Page) -> str | None:
 
 
 def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None:
-    said = f"{waiting} chờ duyệt · {accepted} đã xác nhận · {rejected} đã loại"
+    said = f"{waiting} chờ duyệt · {accepted} đã xác nhận · {rejected} đã bác bỏ"
     expect(page.locator(".review-count")).to_have_text(said)
 
 
@@ -138,7 +141,7 @@ def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> N
     page.mouse.move(x, y - 40, steps=5)
     page.mouse.up()
     page.keyboard.press("Enter")
-    expect(page.locator(".review-actions")).to_contain_text("Sửa đường bao")
+    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
     after = review.line(NAMES[0])
     assert (after.version, after.status) == (2, ChangeStatus.PROPOSED)
     assert after.bounds_lonlat_deg[3] > north
@@ -176,6 +179,71 @@ def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
     (drawn,) = [one for one in review.world.workspace.catalog.changes.current(REAL) if one.score is None]
     assert (drawn.status, drawn.event_id) == (ChangeStatus.ACCEPTED, REAL)
     assert shapely.from_wkb(drawn.wkb).area > 0
+
+
+def test_a_line_drawn_across_splits_and_marked_ones_are_merged(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    page.keyboard.press("s")
+    middle, beyond = (west + east) / 2, (north - south) / 12
+    page.mouse.click(*compared_at(page, middle, north + beyond))
+    page.wait_for_timeout(400)
+    page.mouse.dblclick(*compared_at(page, middle, south - beyond))
+    expect(page.locator('[data-kept="save"]')).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect_count(page, 4, 0, 0)
+    assert review.line(NAMES[0]).status is ChangeStatus.REPLACED
+    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
+    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
+    for part in parts:
+        page.locator(f'[data-kept="mark-{part.change_id}"]').check()
+    page.locator(".review-count").click()
+    page.keyboard.press("m")
+    expect_count(page, 3, 0, 0)
+    (whole,) = [one for one in review.standing() if len(one.origins) == 2]
+    assert whole.area_m2 == pytest.approx(sum(one.area_m2 for one in parts), rel=0.001)
+    page.keyboard.press("u")
+    expect_count(page, 4, 0, 0)
+    page.keyboard.press("u")
+    expect_count(page, 3, 0, 0)
+    assert review.statuses() == ["proposed"] * 3
+
+
+def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("c")
+    page.keyboard.type("hỏi xã <b>")
+    page.keyboard.press("Enter")
+    expect(page.locator('.review-row[aria-current="true"]')).to_contain_text("hỏi xã <b>")
+    assert (review.line(NAMES[0]).status, review.line(NAMES[0]).note) == (
+        ChangeStatus.PROPOSED,
+        "hỏi xã <b>",
+    )
+    page.locator(".review-count").click()
+    page.keyboard.press("h")
+    expect(page.locator(".review-history li")).to_have_count(2)
+    expect(page.locator(".review-history li").first).to_contain_text("Máy tìm ra Lan")
+    page.keyboard.press("h")
+    expect(page.locator(".review-history")).to_have_count(0)
+
+
+def test_what_was_confirmed_is_taken_away_as_files(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    expect(page.locator(".review-exports")).to_have_count(0)
+    page.keyboard.press("a")
+    with page.expect_download() as taken:
+        page.locator('[data-kept="csv"]').click()
+    assert NAMES[0] in Path(taken.value.path()).read_text("utf-8-sig")
+    assert page.locator(".review-exports a").all_text_contents() == [
+        "GeoPackage",
+        "GeoJSON",
+        "KMZ",
+        "CSV",
+        "CAP",
+    ]
 
 
 def test_what_another_analyst_decides_is_seen_and_not_overwritten(

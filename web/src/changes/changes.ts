@@ -7,6 +7,7 @@ export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
 
 export type ChangeKind = (typeof CHANGE_KINDS)[number];
 export type ChangeStatus = "proposed" | "accepted" | "rejected" | "replaced" | "removed";
+export type ChangeAction = "found" | "draw" | "accept" | "reject" | "redraw" | "split" | "merge" | "comment" | "undo";
 /** A multipolygon's coordinates. */
 export type Outline = LonLat[][][];
 
@@ -18,6 +19,7 @@ export interface ChangeLine {
     change_id: string;
     version: number;
     event_id: string;
+    action: ChangeAction;
     status: ChangeStatus;
     kind: ChangeKind;
     /** Null: drawn by hand. */
@@ -26,6 +28,7 @@ export interface ChangeLine {
     length_m: number;
     slope_deg: number | null;
     commune: string;
+    commune_name: string;
     tie_m: number | null;
     rmse_m: number | null;
     /** "mosaic@revision", or a picture's name; "" of what was drawn. */
@@ -46,13 +49,28 @@ export interface ChangeLines {
 
 /** A decision. `changes`: the version that was seen, by change. */
 export interface StepAsked {
-  action: "accept" | "reject" | "redraw" | "draw" | "undo";
+  action: Exclude<ChangeAction, "found">;
   changes?: Record<string, number>;
   event_id?: string;
   kind?: ChangeKind;
   note?: string;
   outlines?: Outline[];
+  /** A line across the change that it splits. */
+  cut?: LonLat[];
   undoes?: string;
+}
+
+/** Files of confirmed changes: the format as the server calls it, and as people do. */
+export const EXPORTS = [
+  ["gpkg", "GeoPackage"],
+  ["geojson", "GeoJSON"],
+  ["kmz", "KMZ"],
+  ["csv", "CSV"],
+  ["xml", "CAP"],
+] as const;
+
+export function exportAddress(eventId: string, form: (typeof EXPORTS)[number][0]): string {
+  return `./api/changes/export?${new URLSearchParams({ event: eventId, format: form }).toString()}`;
 }
 
 /** Made here, so that what is sent twice over a bad line is decided once. */

@@ -1,7 +1,8 @@
-/** Outlines of changes over one map or both of a comparison: drawn, dragged by their corners, drawn anew. */
+/** Outlines of changes over one map or both of a comparison: drawn, dragged by their corners, cut by a line. */
 
 import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
+import LineString from "ol/geom/LineString";
 import MultiPolygon from "ol/geom/MultiPolygon";
 import Polygon from "ol/geom/Polygon";
 import Draw from "ol/interaction/Draw";
@@ -82,9 +83,18 @@ export class ChangeDrawing {
 
   /** A new outline, on whichever map it is begun; `onClosed` hears when it can be saved. */
   draw(onClosed: () => void): void {
+    this.begin("Polygon", onClosed);
+  }
+
+  /** A line across a change, in the same way. */
+  cut(onClosed: () => void): void {
+    this.begin("LineString", onClosed);
+  }
+
+  private begin(type: "Polygon" | "LineString", onClosed: () => void): void {
     this.stop();
     for (const one of this.on) {
-      const draw = new Draw({ source: this.sketch, type: "Polygon", style: SKETCH });
+      const draw = new Draw({ source: this.sketch, type, style: SKETCH });
       draw.on("drawend", () => {
         // the outline is in the source, and the tap is over, when this has been heard
         window.setTimeout(() => {
@@ -106,6 +116,12 @@ export class ChangeDrawing {
     });
     if (!polygons.length) return null;
     return polygons.map((rings) => rings.map((ring) => ring.map((corner) => lonLat(corner))));
+  }
+
+  /** The line across a change; null: there is none yet. */
+  line(): LonLat[] | null {
+    const geometry = this.sketch.getFeatures()[0]?.getGeometry();
+    return geometry instanceof LineString ? geometry.getCoordinates().map((corner) => lonLat(corner)) : null;
   }
 
   stop(): void {

@@ -1,50 +1,62 @@
 /** The review: the list of candidates, walked through by keys, each over the two pictures that it was found in. */
 
 import "./review.css";
-import { transformExtent } from "ol/proj";
-import { api, ApiError } from "../api";
-import { el, renew } from "../dom";
-import { formatNumber } from "../numbers";
+import { api } from "../api";
 import type { House, Rooms } from "../rooms";
 import type { State } from "../state";
-import { CHANGE_KINDS, newStepId, sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
+import { goTo, middleShare } from "./going";
+import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { t } from "./words";
 
-const PANEL_PX = 330;
-const MARGIN_PX = 90;
-const CLOSEST_ZOOM = 20;
 const STANDING = ["proposed", "accepted", "rejected"];
 
-/** What the outline under the reader's hand is for. */
-type Editing = "redraw" | "draw" | null;
-
 export class ReviewRoom {
-  readonly element = el("aside", { class: "review", "aria-label": t("title") });
   private readonly drawing = new ChangeDrawing();
   private changes: ChangeLine[] = [];
   private matched = 0;
   private chosen: string | null = null;
+  /** To be merged. */
+  private readonly marked = new Set<string>();
+  /** Lines of the chosen change, if they were asked for. */
+  private history: ChangeLine[] | null = null;
   private kind: ChangeKind = "landslide";
   /** What is written beside the next decision; nothing: what was noted before stays. */
   private note = "";
-  private editing: Editing = null;
+  private editing: Editing | null = null;
   private trouble = "";
-  /** Steps of this screen that can be undone, the last one last. */
-  private steps: string[] = [];
-  /** A step that was not answered: the same asked again is the same step. */
-  private unanswered: { said: string; id: string } | null = null;
-  private isSending = false;
+  private readonly decisions = new Decisions();
+  private notes = 0;
   private asked = 0;
-  private said = "";
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
+  private readonly acts: Acts = {
+    close: () => this.close(),
+    decide: (action) => void this.decide(action),
+    comment: () => void this.comment(),
+    redraw: () => this.redraw(),
+    cut: () => this.cut(),
+    draw: () => this.draw(),
+    merge: () => void this.merge(),
+    undo: () => void this.undo(),
+    tell: () => void this.tell(),
+    save: () => void this.save(),
+    cancel: () => this.cancel(),
+    choose: (change) => this.choose(change),
+    mark: (change) => this.mark(change),
+    setKind: (kind) => (this.kind = kind),
+    setNote: (note) => (this.note = note),
+  };
+  private readonly panel = new Panel(this.acts);
 
   constructor(
     private readonly house: House,
     private readonly rooms: Rooms,
     private readonly onClosed: () => void,
   ) {
-    house.stage.append(this.element);
+    house.stage.append(this.panel.element);
+    house.stage.classList.add("reviewing");
     window.addEventListener("keydown", this.onKey, true); // before Escape leaves the comparison
     void this.read();
   }
@@ -65,15 +77,18 @@ export class ReviewRoom {
   close(): void {
     this.drawing.stop();
     this.drawing.detach();
+    this.house.stage.classList.remove("reviewing", "outlining");
     window.removeEventListener("keydown", this.onKey, true);
-    this.element.remove();
+    this.panel.element.remove();
     this.onClosed();
   }
 
   /** A drill's changes never stand on a real map, also not for a moment. */
   private forget(): void {
     this.stopEditing();
-    [this.changes, this.matched, this.chosen, this.steps] = [[], 0, null, []];
+    [this.changes, this.matched, this.chosen, this.history] = [[], 0, null, null];
+    this.marked.clear();
+    this.decisions.forget();
     this.show();
   }
 
@@ -86,7 +101,8 @@ export class ReviewRoom {
     if (found) {
       const seen = this.current?.properties.version;
       [this.changes, this.matched, this.trouble] = [found.features, found.numberMatched, ""];
-      if (this.current && this.current.properties.version !== seen) this.kind = this.current.properties.kind;
+      if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
+      for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
       if (!this.current && !this.editing) this.choose(this.waiting()[0] ?? this.changes[0] ?? null);
     } else this.trouble = t("notRead");
     this.show();
@@ -96,6 +112,10 @@ export class ReviewRoom {
     return this.changes.find((one) => one.properties.change_id === this.chosen) ?? null;
   }
 
+  private has(changeId: string): boolean {
+    return this.changes.some((one) => one.properties.change_id === changeId);
+  }
+
   private waiting(): ChangeLine[] {
     return this.changes.filter((one) => one.properties.status === "proposed");
   }
@@ -103,11 +123,12 @@ export class ReviewRoom {
   private choose(change: ChangeLine | null): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
-    this.note = "";
+    this.history = null;
+    this.beginNote();
     if (change) {
       this.kind = change.properties.kind;
       this.compare(change);
-      this.goTo(change);
+      goTo(this.rooms.map, change, this.house.store.state.compare !== null);
     }
     this.show();
   }
@@ -120,24 +141,12 @@ export class ReviewRoom {
 
   /** The two pictures that it was found in, as before and after; what is compared already stays. */
   private compare({ properties }: ChangeLine): void {
-    const { store } = this.house;
+    const { store, stage } = this.house;
     const { flights, compare } = store.state;
     const [before, after] = [sideOf(properties.before, flights), sideOf(properties.after, flights)];
     if (!before || !after) return;
-    const next = { mode: compare?.mode ?? ("swipe" as const), share: compare?.share ?? 50, before, after };
+    const next = { mode: compare?.mode ?? ("swipe" as const), share: compare?.share ?? middleShare(stage.clientWidth), before, after };
     if (JSON.stringify([compare?.before, compare?.after]) !== JSON.stringify([before, after])) store.set({ compare: next });
-  }
-
-  private goTo(change: ChangeLine): void {
-    const extent = transformExtent(change.bbox, "EPSG:4326", "EPSG:3857");
-    const size = this.rooms.map.getSize();
-    const covered = size && (size[0] ?? 0) > 2 * PANEL_PX ? PANEL_PX : 0;
-    this.rooms.map.getView().fit(extent, {
-      padding: [MARGIN_PX, MARGIN_PX + covered, MARGIN_PX, MARGIN_PX],
-      maxZoom: CLOSEST_ZOOM,
-      duration: 0,
-      ...(size && { size }),
-    });
   }
 
   private async decide(action: "accept" | "reject"): Promise<void> {
@@ -156,11 +165,62 @@ export class ReviewRoom {
     return inTurn.find((one) => one.properties.status === "proposed")?.properties.change_id ?? null;
   }
 
+  /** What is noted without a decision. */
+  private async comment(): Promise<void> {
+    const { current, note } = this;
+    if (!current || !note.trim()) return;
+    const { change_id, version } = current.properties;
+    await this.send({ action: "comment", changes: { [change_id]: version }, note });
+  }
+
+  private mark(change: ChangeLine): void {
+    const { change_id } = change.properties;
+    if (!this.marked.delete(change_id)) this.marked.add(change_id);
+    this.show();
+  }
+
+  /** What is marked and what is chosen become one. */
+  private async merge(): Promise<void> {
+    const several = this.toMerge();
+    if (several.length < 2) {
+      this.trouble = t("markFirst");
+      return this.show();
+    }
+    const changes = Object.fromEntries(several.map(({ properties }) => [properties.change_id, properties.version]));
+    this.chooseStanding(await this.send({ action: "merge", changes, note: this.note }));
+  }
+
+  private toMerge(): ChangeLine[] {
+    return this.changes.filter(({ properties }) => this.marked.has(properties.change_id) || (this.marked.size > 0 && properties.change_id === this.chosen));
+  }
+
+  /** Who decided what on the chosen change, and when; asked again, it is put away. */
+  private async tell(): Promise<void> {
+    const { current } = this;
+    if (!current) return;
+    if (this.history) {
+      this.history = null;
+      return this.show();
+    }
+    const { change_id } = current.properties;
+    const found = await api.changeHistory(change_id).catch(() => null);
+    if (this.chosen !== change_id) return;
+    [this.history, this.trouble] = found ? [found.features, ""] : [null, t("notRead")];
+    this.show();
+  }
+
   private redraw(): void {
     const { current } = this;
     if (!current) return;
     this.editing = "redraw";
     this.drawing.edit(current);
+    this.show();
+  }
+
+  private cut(): void {
+    if (!this.current) return;
+    this.editing = "cut";
+    this.drawing.cut(() => this.show());
     this.show();
   }
 
@@ -171,29 +231,41 @@ export class ReviewRoom {
   }
 
   private async save(): Promise<void> {
-    const outline = this.drawing.outline();
-    const { current, editing } = this;
+    const step = this.drawnStep();
+    if (!step) return;
+    this.chooseStanding(await this.send(step));
+  }
+
+  /** What is decided by the outline or line in hand; null: it is not closed yet. */
+  private drawnStep(): StepAsked | null {
+    const { current, editing, kind, note } = this;
     const { eventId } = this.house.store.state;
-    if (!outline || !editing || !eventId) return;
-    if (editing === "draw") {
-      const made = await this.send({ action: "draw", event_id: eventId, kind: this.kind, note: this.note, outlines: [outline] });
-      if (made?.[0]) this.choose(made[0]);
-    } else if (current) {
-      const { change_id, version } = current.properties;
-      if (await this.send({ action: "redraw", changes: { [change_id]: version }, kind: this.kind, note: this.note, outlines: [outline] })) this.stopEditing();
-    }
-    this.show();
+    const [outline, line] = [this.drawing.outline(), this.drawing.line()];
+    if (editing === "draw") return outline && eventId ? { action: "draw", event_id: eventId, kind, note, outlines: [outline] } : null;
+    if (!current) return null;
+    const changes = { [current.properties.change_id]: current.properties.version };
+    if (editing === "cut") return line && { action: "split", changes, kind, note, cut: line };
+    return editing && outline && { action: "redraw", changes, kind, note, outlines: [outline] };
   }
 
   private async undo(): Promise<void> {
-    const undoes = this.steps[this.steps.length - 1];
+    const undoes = this.decisions.last;
     if (!undoes) {
       this.trouble = t("nothingToUndo");
       return this.show();
     }
-    const lines = await this.send({ action: "undo", undoes });
-    const back = lines?.find((one) => STANDING.includes(one.properties.status));
-    if (back) this.choose(back);
+    this.chooseStanding(await this.send({ action: "undo", undoes }));
+  }
+
+  /** The first change that a step left standing; lines null: nothing was decided, and all stays as it is. */
+  private chooseStanding(lines: readonly ChangeLine[] | null): void {
+    const standing = lines?.find((one) => STANDING.includes(one.properties.status));
+    if (standing) this.choose(standing);
+  }
+
+  private beginNote(): void {
+    this.note = "";
+    this.notes += 1;
   }
 
   private stopEditing(): void {
@@ -203,31 +275,18 @@ export class ReviewRoom {
 
   /** The lines that were written; null: it was not decided, and the reader is told why. */
   private async send(step: StepAsked): Promise<ChangeLine[] | null> {
-    if (this.isSending) return null;
-    const said = JSON.stringify(step);
-    const id = this.unanswered?.said === said ? this.unanswered.id : newStepId();
-    this.isSending = true;
-    try {
-      const { features } = await api.decide(id, step);
-      [this.unanswered, this.trouble, this.note] = [null, "", ""];
-      if (step.action === "undo") this.steps.pop();
-      else this.steps.push(id);
-      this.put(features);
-      return features;
-    } catch (error) {
-      if (error instanceof ApiError) {
-        this.unanswered = null;
-        if (error.status === 409 || error.status === 404) await this.read();
-        this.trouble = error.message;
-      } else {
-        this.unanswered = { said, id };
-        this.trouble = t("notSaved");
-      }
-      this.show();
-      return null;
-    } finally {
-      this.isSending = false;
+    const decided = await this.decisions.send(step);
+    if (!decided) return null;
+    if ("lines" in decided) {
+      [this.trouble, this.history] = ["", null];
+      this.beginNote();
+      this.put(decided.lines);
+      return decided.lines;
     }
+    if (decided.isStale) await this.read();
+    this.trouble = decided.trouble;
+    this.show();
+    return null;
   }
 
   /** Changes as they stand now, in their places; new ones on top. */
@@ -237,6 +296,7 @@ export class ReviewRoom {
       const stands = STANDING.includes(line.properties.status);
       if (at >= 0) this.changes.splice(at, 1, ...(stands ? [line] : []));
       else if (stands) this.changes.unshift(line);
+      if (!stands) this.marked.delete(line.properties.change_id);
     }
     this.show();
   }
@@ -245,13 +305,23 @@ export class ReviewRoom {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     if (document.documentElement.classList.contains("in-meeting")) return;
     const held = event.target;
-    if (held instanceof HTMLElement && held.closest("input, select, textarea")) return;
+    if (held instanceof HTMLElement && held.closest("input, select, textarea")) return this.typed(event, held);
     if (event.key === "Enter" && held instanceof HTMLButtonElement) return; // which is what is meant
     const action = this.editing ? this.editingKeys()[event.key] : this.listKeys()[event.key.toLowerCase()];
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
     action();
+  }
+
+  /** In the note's field letters are letters; Enter saves what is written, Escape leaves the field. */
+  private typed(event: KeyboardEvent, field: HTMLElement): void {
+    if (!this.panel.element.contains(field) || field.getAttribute("name") !== "note") return;
+    if (event.key === "Enter") void (this.editing ? this.save() : this.comment());
+    else if (event.key === "Escape") field.blur();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
   }
 
   private editingKeys(): Record<string, (() => void) | undefined> {
@@ -264,8 +334,13 @@ export class ReviewRoom {
       r: () => void this.decide("reject"),
       j: () => this.step(1),
       k: () => this.step(-1),
+      c: () => this.panel.element.querySelector<HTMLElement>("[name=note]")?.focus(),
       e: () => this.redraw(),
+      s: () => this.cut(),
       n: () => this.draw(),
+      x: () => this.current && this.mark(this.current),
+      m: () => void this.merge(),
+      h: () => void this.tell(),
       u: () => void this.undo(),
     };
   }
@@ -275,95 +350,26 @@ export class ReviewRoom {
     this.show();
   }
 
-  /** The list is written anew only where it says something else: who has it in hand is not interrupted. */
   private show(): void {
+    const { language, eventId } = this.house.store.state;
     this.drawing.attach(this.rooms.maps);
     this.drawing.update(this.changes, this.chosen);
-    const { language } = this.house.store.state;
-    const isClosed = this.editing !== null && this.drawing.outline() !== null;
-    const said = JSON.stringify([language, this.changes, this.matched, this.chosen, this.kind, this.editing, isClosed, this.trouble, this.steps.length]);
-    if (said === this.said) return;
-    this.said = said;
-    this.element.setAttribute("aria-label", t("title"));
-    renew(
-      this.element,
-      el("header", {}, el("h2", {}, t("title")), button("×", () => this.close(), "close", { "aria-label": t("close"), title: t("close") })),
-      el("p", { class: "review-count", role: "status" }, this.counted()),
-      this.trouble && el("p", { class: "review-trouble", role: "alert" }, this.trouble),
-      this.editing ? this.editor(isClosed) : this.actions(),
-      this.changes.length > 0 && el("ol", {}, ...this.changes.map((one) => this.row(one))),
-      this.matched > this.changes.length && el("p", {}, t("cut", this.changes.length, this.matched)),
-      !this.changes.length && el("p", {}, t("none")),
-      el("p", { class: "review-note" }, t("noneMeans")),
-      el("p", { class: "review-note review-keys" }, t("keys")),
-    );
-    this.element.querySelector('[aria-current="true"]')?.scrollIntoView({ block: "nearest" });
-  }
-
-  private counted(): string {
-    const count = (status: string): number => this.changes.filter((one) => one.properties.status === status).length;
-    return t("waiting", count("proposed"), count("accepted"), count("rejected"));
-  }
-
-  private actions(): HTMLElement {
-    const isNone = this.current === null;
-    return el(
-      "div",
-      { class: "review-actions" },
-      this.kindChoice(),
-      this.noteField(),
-      button(t("accept"), () => void this.decide("accept"), "accept", { disabled: isNone }),
-      button(t("reject"), () => void this.decide("reject"), "reject", { disabled: isNone }),
-      button(t("redraw"), () => this.redraw(), "redraw", { disabled: isNone }),
-      button(t("draw"), () => this.draw(), "draw"),
-      button(t("undo"), () => void this.undo(), "undo", { disabled: !this.steps.length }),
-    );
-  }
-
-  private editor(isClosed: boolean): HTMLElement {
-    return el(
-      "div",
-      { class: "review-actions" },
-      el("p", {}, t(this.editing === "draw" && !isClosed ? "drawing" : "editing")),
-      this.kindChoice(),
-      this.noteField(),
-      button(t("save"), () => void this.save(), "save", { disabled: !isClosed }),
-      button(t("cancel"), () => this.cancel(), "cancel"),
-    );
-  }
-
-  private kindChoice(): HTMLElement {
-    const change = (event: Event): void => {
-      const { value } = event.target as HTMLSelectElement;
-      this.kind = CHANGE_KINDS.find((one) => one === value) ?? this.kind;
+    this.house.stage.classList.toggle("outlining", this.editing !== null);
+    const shown: Shown = {
+      eventId,
+      changes: this.changes,
+      matched: this.matched,
+      chosen: this.chosen,
+      marked: [...this.marked],
+      mergeable: this.toMerge().length > 1,
+      history: this.history,
+      kind: this.kind,
+      editing: this.editing,
+      isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
+      trouble: this.trouble,
+      canUndo: this.decisions.last !== undefined,
+      notes: this.notes,
     };
-    const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === this.kind }, t(`kind_${kind}`)));
-    return el("label", {}, t("kind"), " ", el("select", { change, "data-kept": "kind" }, ...options));
+    this.panel.render(shown, language, this.note);
   }
-
-  private noteField(): HTMLElement {
-    const input = (event: Event): void => void (this.note = (event.target as HTMLInputElement).value);
-    return el("label", {}, t("note"), " ", el("input", { name: "note", maxlength: 1000, value: this.note, input, "data-kept": "note" }));
-  }
-
-  private row(change: ChangeLine): HTMLElement {
-    const { change_id, kind, status, score, area_m2, commune, note } = change.properties;
-    const sure = score === null ? t("byHand") : `${Math.round(score * 100)} %`;
-    const size = t("hectares", formatNumber(area_m2 / 10_000, 2));
-    const place = commune && this.house.store.state.board?.find((one) => one.code === commune)?.name;
-    return el(
-      "li",
-      {},
-      button("", () => this.choose(change), change_id, { class: `review-row ${status}`, "aria-current": change_id === this.chosen ? "true" : undefined, "data-change": change_id },
-        el("strong", {}, t(`kind_${kind}`)), ` ${size} · ${sure}`,
-        el("small", {}, [t(`status_${status}`), place || commune, note].filter(Boolean).join(" · "))),
-    );
-  }
-}
-
-type Props = NonNullable<Parameters<typeof el>[1]>;
-
-/** `kept`: by which the focus finds it again when the list is written anew. */
-function button(text: string, click: () => void, kept: string, props: Props = {}, ...children: (Node | string)[]): HTMLElement {
-  return el("button", { type: "button", "data-kept": kept, click, ...props }, text, ...children);
 }
