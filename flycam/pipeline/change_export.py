@@ -105,15 +105,15 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     return {
         "change_id": line.change_id,
         "kind": line.kind.value,
-        "score": _number(line.score),
+        "score": _number(line.score, 3),
         "area_ha": round(line.area_m2 / _M2_PER_HA, 4),
         "area_m2": round(line.area_m2, 1),
         "length_m": round(line.length_m, 1),
-        "slope_deg": _number(line.slope_deg),
+        "slope_deg": _number(line.slope_deg, 1),
         "commune": line.commune,
         "commune_name": told.names.get(line.commune, ""),
-        "tie_m": _number(line.tie_m),
-        "rmse_m": _number(line.rmse_m),
+        "tie_m": _number(line.tie_m, 1),
+        "rmse_m": _number(line.rmse_m, 3),
         "before": line.before_shown,
         "after": line.after_shown,
         "note": line.note,
@@ -124,8 +124,8 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
     }
 
 
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _number(value: float | None, places: int) -> float:
+    return float("nan") if value is None else round(value, places)
 
 
 def _layer(told: _Told, crs: str) -> FeatureLayer:

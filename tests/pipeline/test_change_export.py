@@ -94,6 +94,8 @@ def test_columns_say_hectares_commune_and_who_decided(workspace: Workspace, tmp_
     assert said["commune_name"] == ["Nậm Lúc", "Nậm Lúc"]
     assert said["decided_by"] == ["Lan & <Minh>"] * 2
     assert sorted(said["kind"]) == ["flood", "landslide"]
+    export_changes(workspace, tmp_path / "none.gpkg", "e2")
+    assert list(_columns(tmp_path / "none.gpkg")) == list(said), "the same columns where there is no change"
 
 
 def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tmp_path: Path) -> None:
@@ -107,6 +109,10 @@ def test_a_spreadsheet_runs_nothing_that_somebody_wrote(workspace: Workspace, tm
     assert HOLED.contains(inside)
 
 
+def _names(element: Any) -> list[str]:
+    return [child.tag.removeprefix(CAP) for child in element]
+
+
 @pytest.mark.parametrize(("event", "status", "places"), [("e1", "Draft", 2), ("e2", "Exercise", 0)])
 def test_cap_is_a_draft_or_an_exercise(
     workspace: Workspace, tmp_path: Path, event: str, status: str, places: int
@@ -118,9 +124,15 @@ def test_cap_is_a_draft_or_an_exercise(
     assert alert.findtext(f"{CAP}status") == status
     assert not set(" ,<&") & set(alert.findtext(f"{CAP}identifier") + alert.findtext(f"{CAP}sender"))
     assert alert.findtext(f"{CAP}sent", "").endswith("+07:00")
+    assert _names(alert)[:8] == [
+        *("identifier", "sender", "sent", "status", "msgType", "scope", "restriction", "note")
+    ], "the standard is a sequence"
     infos = alert.findall(f"{CAP}info")
     assert len(infos) == places
     for info in infos:
+        said = ["language", "category", "event", "urgency", "severity", "certainty", "description", "area"]
+        assert _names(info) == said
+        assert sorted(set(_names(info[-1])), key=_names(info[-1]).index) == ["areaDesc", "polygon", "geocode"]
         ring = info.findtext(f"{CAP}area/{CAP}polygon", "").split(" ")
         assert len(ring) >= 4 and ring[0] == ring[-1]
         lat, lon = map(float, ring[0].split(","))

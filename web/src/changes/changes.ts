@@ -84,12 +84,18 @@ export function mayDecide(session: Session | null): boolean {
   return session !== null && (session.open || role === "analyst" || role === "admin");
 }
 
+/** "mosaic@revision" taken apart; null: a picture's name. */
+export function flightShown(shown: string): { mosaicId: string; revision: number } | null {
+  const [mosaicId = "", revision] = shown.split("@");
+  return revision !== undefined && /^\d{1,9}$/.test(revision) ? { mosaicId, revision: Number(revision) } : null;
+}
+
 /** The picture that a change was found in, if it is on this map. */
 export function sideOf(shown: string, flights: readonly FlightInfo[]): Side | null {
-  const [mosaicId, revision] = shown.split("@");
-  const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === mosaicId);
+  const named = flightShown(shown);
+  const of = (one: FlightInfo): MosaicInfo | undefined => one.mosaics.find((mosaic) => mosaic.mosaic_id === named?.mosaicId);
   const flight = flights.find(of);
-  if (!flight || revision === undefined || !/^\d{1,9}$/.test(revision)) return null;
-  const isOnShow = of(flight)?.revision === Number(revision);
-  return { kind: "flight", flightId: flight.flight_id, revision: isOnShow ? null : Number(revision) };
+  if (!flight || !named) return null;
+  const isOnShow = of(flight)?.revision === named.revision;
+  return { kind: "flight", flightId: flight.flight_id, revision: isOnShow ? null : named.revision };
 }

@@ -1,9 +1,9 @@
 /** What the review's panel prints: what can be done, the list, and of the chosen change all that is known. */
 
 import { el, renew } from "../dom";
-import { formatNumber } from "../numbers";
+import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, type ChangeKind, type ChangeLine } from "./changes";
+import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, type ChangeKind, type ChangeLine } from "./changes";
 import { t } from "./words";
 
 /** What the outline or line under the reader's hand is for. */
@@ -152,7 +152,7 @@ function noteField(note: string, acts: Acts): HTMLElement {
 function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   const { change_id, kind, status, score, area_m2, commune, commune_name, note } = change.properties;
   const isChosen = change_id === shown.chosen;
-  const sure = score === null ? t("byHand") : `${Math.round(score * 100)} %`;
+  const sure = score === null ? t("byHand") : formatPercent(100 * score);
   const place = commune_name || commune || t("noCommune");
   const marking = { type: "checkbox", checked: shown.marked.includes(change_id), "aria-label": t("markToMerge"), title: t("markToMerge"), "data-kept": `mark-${change_id}`, change: () => acts.mark(change) };
   return el(
@@ -171,13 +171,15 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
   );
 }
 
-/** Length, slope, and how surely the two pictures lie on each other there. */
+/** Length, slope, how surely the two pictures lie on each other there, and which they are where the map has them not. */
 function measures({ properties }: ChangeLine): string {
-  const { length_m, slope_deg, rmse_m, tie_m } = properties;
+  const { length_m, slope_deg, rmse_m, tie_m, before, after } = properties;
   const parts = [t("long", formatNumber(length_m, 0))];
   if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
   if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
   if (tie_m !== null) parts.push(t("tied", formatNumber(tie_m, 0)));
+  const isOfFlights = [before, after].every((shown) => shown === "" || flightShown(shown) !== null);
+  if (!isOfFlights) parts.push(t("pictures", before, after));
   return parts.join(" · ");
 }
 

@@ -47,6 +47,7 @@ const words = {
   steep: ["dốc {0}°", "slope {0}°"],
   laid: ["hai ảnh khớp nhau ±{0} m", "pictures laid within {0} m"],
   tied: ["chỗ khớp gần nhất cách {0} m", "nearest tie {0} m away"],
+  pictures: ["tìm ra giữa {0} và {1}, không phải ảnh của bản đồ này", "found between {0} and {1}, which are not of this map"],
   exports: ["Tải thay đổi đã xác nhận:", "Confirmed changes as"],
   byHand: ["vẽ tay", "by hand"],
   hectares: ["{0} ha", "{0} ha"],
