@@ -7,6 +7,7 @@ browser send that, and what is sent twice is decided once.
 from __future__ import annotations
 
 import tempfile
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,6 +26,7 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, viewer
 from flycam.serve.marks import ServicesHere
 from flycam.serve.rectangle import parse_bounds
+from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
 
 router = APIRouter()
@@ -66,18 +68,21 @@ def changes(
     event: Annotated[str | None, Query(max_length=200)] = None,
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     status: ChangeStatus | None = None,
+    until: datetime | None = None,
 ) -> Json:
     """Changes as they stand (GeoJSON), the likeliest first; those that others stand for only by `status`.
 
     Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
     whatever was decided: no change on the list does not mean that nothing changed. bounds is
-    west,south,east,north in degrees.
+    west,south,east,north in degrees; with `until` (without a zone it is Vietnam's) as they stood then.
     """
     may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
     if status is not None:
         may_see = frozenset({status}) if visitor.may(Role.ANALYST) else _CONFIRMED & {status}
     event_id = None if event is None else catalog.flights.event(event).event_id
-    found = catalog.changes.current(event_id, parse_bounds(bounds), statuses=may_see)
+    found = catalog.changes.current(
+        event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
+    )
     events = catalog.changes.events()
     return {
         **change_features(found[:_MOST], catalog.boundaries.names()),

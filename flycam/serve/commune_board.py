@@ -10,19 +10,16 @@ import shapely
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight, FlightState
-from flycam.frame.moment import ns_of
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.imaged import outline_on_show
+from flycam.serve.until import parse_until
 from flycam.serve.wording import Json, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
-
-_MILLISECOND_NS = 1_000_000
 
 
 @router.get("/api/board")
@@ -45,7 +42,7 @@ def board(
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
-    until_ns = None if until is None else _end_ns(until)
+    until_ns = parse_until(until)
     flights = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
     over, begun = _by_then(flights, until_ns)
     rows = commune_board(
@@ -92,17 +89,6 @@ def _place(one: Sighted) -> tuple[float, float] | None:
         middle = shapely.Polygon(one.told.footprint).centroid
         return middle.x, middle.y
     return one.told.aircraft.lonlat_deg if one.told.aircraft else None
-
-
-def _end_ns(until: datetime) -> int:
-    """The end of the millisecond that was asked for: times are told to the millisecond, cut off."""
-    try:
-        return ns_of(until) // _MILLISECOND_NS * _MILLISECOND_NS + _MILLISECOND_NS - 1
-    except OverflowError as error:
-        raise InputUnusable(
-            f"until={until.isoformat()}: that is too far from now; give a day of the event",
-            vi=f"until={until.isoformat()}: quá xa hiện tại; hãy cho một ngày của sự kiện",
-        ) from error
 
 
 def _row(row: CommuneRow) -> Json:

@@ -256,6 +256,30 @@ def test_what_another_analyst_decides_is_seen_and_not_overwritten(
     assert chosen(page) == NAMES[0], "who looks at a change goes on looking at it"
 
 
+def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
+    row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
+    expect(row).to_contain_text("Thay đổi đã xác nhận")
+    box = page.locator(".map").first.bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
+    clip = {**place, "width": 120, "height": 80}
+    page.wait_for_timeout(1500)
+    without = page.screenshot(clip=clip)
+    line = review.line(NAMES[0])
+    review.world.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
+    page.wait_for_timeout(2500)  # told by the server, then read and drawn
+    drawn = page.screenshot(clip=clip)
+    assert drawn != without
+    page.locator('[data-layer="changes"]').uncheck()
+    page.wait_for_timeout(500)
+    assert page.screenshot(clip=clip) != drawn
+    assert "turned=changes" in page.url
+    page.locator('[data-layer="changes"]').check()
+    page.wait_for_timeout(500)
+    assert page.screenshot(clip=clip) == drawn
+
+
 def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:
     add_account(review.world.workspace, "Lan", Role.VIEWER, "viewer-token")
     page = open_page(link=f"lang=vi&event={REAL}", url=review.url, wait=False)

@@ -100,6 +100,14 @@ def test_the_likeliest_comes_first_and_events_do_not_mix(client: httpx.Client) -
     assert listed(client, ANALYST, "bounds=1,1,2,2") == {}
 
 
+def test_changes_are_told_as_they_stood_at_an_earlier_time(client: httpx.Client) -> None:
+    client.put(STEP, json=ACCEPT, headers=ANALYST)
+    assert listed(client, VIEWER, "event=e1&until=2124-01-01T00:00") == {FOUND.change_id: "accepted"}
+    assert listed(client, VIEWER, "event=e1&until=1970-01-01T08:00") == {}
+    assert listed(client, ANALYST, "event=e1&until=1970-01-01T08:00")[FOUND.change_id] == "proposed"
+    assert client.get("/api/changes?event=e1&until=9999-01-01", headers=VIEWER).status_code == 422
+
+
 def test_drawing_and_redrawing_by_hand(client: httpx.Client) -> None:
     (made,) = client.put(STEP, json=DRAW, headers=ANALYST).json()["features"]
     said = made["properties"]

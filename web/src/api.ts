@@ -370,6 +370,8 @@ export const api = {
   askPack: (flights: string[], language: string) => put<PackInfo>("/api/packs", { flights, language }),
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
+  confirmed: (eventId: string, until: string | null) =>
+    get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),

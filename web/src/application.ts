@@ -11,6 +11,7 @@ import { setLanguage, t } from "./i18n";
 import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
+import { Confirmed } from "./map/confirmed";
 import { Ground } from "./map/ground";
 import { MarkLayer } from "./map/marks";
 import { MosaicLayers } from "./map/mosaics";
@@ -122,6 +123,8 @@ export class Application {
     this.lay();
     this.map = createMap(this.mapElement);
     markLayer.addTo(this.map);
+    const confirmed = new Confirmed(store);
+    confirmed.drawOn(this.map);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
@@ -132,7 +135,7 @@ export class Application {
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {

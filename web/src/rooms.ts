@@ -6,6 +6,7 @@ import type { CompareStage } from "./compare/stage";
 import { el, write } from "./dom";
 import { t } from "./i18n";
 import type { Communes } from "./map/communes";
+import type { Confirmed } from "./map/confirmed";
 import type { MeetingRoom } from "./meeting/room";
 import type { State, Store } from "./state";
 
@@ -16,6 +17,7 @@ export interface House {
   mapElement: HTMLElement;
   map: Map;
   communes: Communes;
+  confirmed: Confirmed;
   terrain: () => number[][];
 }
 
@@ -97,12 +99,12 @@ export class Rooms {
   }
 
   private async fetchComparison(): Promise<void> {
-    const { store, root, stage, map, communes, terrain } = this.house;
+    const { store, root, stage, map, communes, confirmed, terrain } = this.house;
     const loaded = await import("./compare/stage").catch(() => this.failed());
     if (!loaded || !store.state.compare || this.compare) return;
     const view = map.getView();
     map.setTarget(undefined); // one view is drawn once
-    this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes }, () => this.meeting?.moved());
+    this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes, confirmed }, () => this.meeting?.moved());
     stage.classList.add("comparing");
     root.classList.add("with-compare");
     stage.append(this.compare.element);

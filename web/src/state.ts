@@ -10,7 +10,7 @@ import { dayOf } from "./time";
 
 /** What the list beside the map shows: flights and layers, or the board of communes. */
 export type Tab = "list" | "board";
-export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks";
+export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks" | "changes";
 
 export interface State {
   session: Session | null;
@@ -53,7 +53,7 @@ export interface State {
   compare: Comparison | null;
   /** What somebody presents in the meeting now. */
   presented: Presented | null;
-  /** Counts the news of changes that were found or decided on. */
+  /** Counts the news of changes that were found or decided on, and how often they may have been missed. */
   changed: number;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
@@ -88,6 +88,7 @@ const SWITCHED_ON: State["layers"] = {
   gaps: false,
   notFlown: true,
   marks: true,
+  changes: true,
 };
 
 /** What a link says of the state, whatever page it was made on. */

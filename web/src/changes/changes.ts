@@ -2,6 +2,8 @@
 
 import type { FlightInfo, LonLat, MosaicInfo, Session } from "../api";
 import type { Side } from "../compare/sides";
+import { t } from "../i18n";
+import { formatNumber } from "../numbers";
 
 export const CHANGE_KINDS = ["landslide", "flood", "other"] as const;
 
@@ -58,6 +60,14 @@ export interface StepAsked {
   /** A line across the change that it splits. */
   cut?: LonLat[];
   undoes?: string;
+}
+
+export function kindSaid(kind: ChangeKind): string {
+  return t(`change_${kind}`);
+}
+
+export function hectares(areaM2: number): string {
+  return t("hectares", formatNumber(areaM2 / 10_000, 2));
 }
 
 /** Files of confirmed changes: the format as the server calls it, and as people do. */

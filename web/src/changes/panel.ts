@@ -3,7 +3,7 @@
 import { el, renew } from "../dom";
 import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
-import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, type ChangeKind, type ChangeLine } from "./changes";
+import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, type ChangeKind, type ChangeLine } from "./changes";
 import { t } from "./words";
 
 /** What the outline or line under the reader's hand is for. */
@@ -140,7 +140,7 @@ function kindChoice(chosen: ChangeKind, acts: Acts): HTMLElement {
     const { value } = event.target as HTMLSelectElement;
     acts.setKind(CHANGE_KINDS.find((one) => one === value) ?? chosen);
   };
-  const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === chosen }, t(`kind_${kind}`)));
+  const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === chosen }, kindSaid(kind)));
   return el("label", {}, t("kind"), el("select", { change, "data-kept": "kind" }, ...options));
 }
 
@@ -163,7 +163,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
       { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
       el("input", marking),
       button("", () => acts.choose(change), change_id, {},
-        el("strong", {}, t(`kind_${kind}`)), ` ${hectares(area_m2)} · ${sure}`,
+        el("strong", {}, kindSaid(kind)), ` ${hectares(area_m2)} · ${sure}`,
         el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
     ),
     isChosen && el("p", { class: "review-note" }, measures(change)),
@@ -186,7 +186,7 @@ function measures({ properties }: ChangeLine): string {
 /** One line of a change's history: who, when, what. */
 function told({ properties }: ChangeLine): HTMLElement {
   const { action, author, time, status, kind, area_m2, note } = properties;
-  const stands = [t(`kind_${kind}`), hectares(area_m2), t(`status_${status}`)].join(", ");
+  const stands = [kindSaid(kind), hectares(area_m2), t(`status_${status}`)].join(", ");
   return el("li", {}, el("strong", {}, t(`action_${action}`)), ` ${author} · ${formatTime(time)}`, el("small", {}, note ? `${stands} · ${note}` : stands));
 }
 
@@ -194,10 +194,6 @@ function exports({ eventId, changes }: Shown): Part {
   if (!eventId || !changes.some((one) => one.properties.status === "accepted")) return false;
   const links = EXPORTS.map(([form, name]) => el("a", { href: exportAddress(eventId, form), download: `changes.${form}`, "data-kept": form }, name));
   return el("p", { class: "review-exports" }, el("span", {}, t("exports")), ...links);
-}
-
-function hectares(area_m2: number): string {
-  return t("hectares", formatNumber(area_m2 / 10_000, 2));
 }
 
 /** A button that says which key does the same. */

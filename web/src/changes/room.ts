@@ -57,6 +57,7 @@ export class ReviewRoom {
   ) {
     house.stage.append(this.panel.element);
     house.stage.classList.add("reviewing");
+    house.confirmed.setReviewed(true);
     window.addEventListener("keydown", this.onKey, true); // before Escape leaves the comparison
     void this.read();
   }
@@ -69,8 +70,7 @@ export class ReviewRoom {
   render(state: State, before: State): void {
     this.drawing.attach(this.rooms.maps);
     if (state.eventId !== before.eventId) this.forget();
-    const isNews = state.changed !== before.changed || (state.online && !before.online);
-    if (state.eventId !== before.eventId || isNews) void this.read();
+    if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
     if (state.language !== before.language) this.show();
   }
 
@@ -78,6 +78,7 @@ export class ReviewRoom {
     this.drawing.stop();
     this.drawing.detach();
     this.house.stage.classList.remove("reviewing", "outlining");
+    this.house.confirmed.setReviewed(false);
     window.removeEventListener("keydown", this.onKey, true);
     this.panel.element.remove();
     this.onClosed();

@@ -25,9 +25,6 @@ const words = {
   cancel: ["Bỏ", "Cancel"],
   kind: ["Loại thay đổi", "Kind"],
   note: ["Ghi chú", "Note"],
-  kind_landslide: ["Sạt lở", "Landslide"],
-  kind_flood: ["Ngập lụt", "Flood"],
-  kind_other: ["Khác", "Other"],
   status_proposed: ["chờ duyệt", "waiting"],
   status_accepted: ["đã xác nhận", "accepted"],
   status_rejected: ["đã bác bỏ", "rejected"],
@@ -50,7 +47,6 @@ const words = {
   pictures: ["tìm ra giữa {0} và {1}, không phải ảnh của bản đồ này", "found between {0} and {1}, which are not of this map"],
   exports: ["Tải thay đổi đã xác nhận:", "Confirmed changes as"],
   byHand: ["vẽ tay", "by hand"],
-  hectares: ["{0} ha", "{0} ha"],
   editing: ["Kéo các đỉnh của đường bao; Enter để lưu, Esc để bỏ.", "Drag the corners; Enter saves, Esc cancels."],
   cutting: [
     "Vẽ một đường cắt ngang hẳn qua thay đổi, bấm đúp để kết thúc; Enter để tách, Esc để bỏ.",
