@@ -15,7 +15,7 @@ import { CHANGE_COLOURS } from "./colours";
 import { Z } from "./view";
 
 /** Farther away the words would lie on each other. */
-const WORDS_MOST_M = 3;
+const WORDS_MOST_M = 1.5;
 
 export class Confirmed {
   private readonly source = new VectorSource();
@@ -46,7 +46,7 @@ export class Confirmed {
 
   /** Draws on a map from now on; what is answered ends that. */
   drawOn(map: Map): () => void {
-    const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, style: (feature, m) => styleOf(feature.get("kind"), feature.get("area_m2"), m) });
+    const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, declutter: true, style: (feature, m) => styleOf(feature.get("kind"), feature.get("area_m2"), m) });
     this.layers.add(layer);
     this.show();
     map.addLayer(layer);
@@ -75,6 +75,7 @@ function styleOf(kind: ChangeKind, areaM2: number, metresAPixel: number): Style[
   const text = metresAPixel > WORDS_MOST_M ? undefined : new Text({
     text: `${kindSaid(kind)} ${hectares(areaM2)}`,
     font: "600 14px sans-serif",
+    overflow: true,
     fill: new Fill({ color: "#14202b" }),
     stroke: new Stroke({ color: "#ffffff", width: 4 }),
   });
