@@ -19,7 +19,7 @@ const WORDS_MOST_M = 1.5;
 
 export class Confirmed {
   private readonly source = new VectorSource();
-  private readonly layers = new Set<VectorLayer>();
+  private drawn: { layer: VectorLayer; isPaper: boolean }[] = [];
   private changes: readonly ChangeLine[] = [];
   private isReviewed = false;
   private asked = 0;
@@ -34,24 +34,24 @@ export class Confirmed {
     });
   }
 
-  /** Put away while all changes are under review: each is drawn once. */
+  /** Put away on screens while all changes are under review: each is drawn once. */
   setReviewed(isReviewed: boolean): void {
     this.isReviewed = isReviewed;
     this.show();
   }
 
   private show(): void {
-    for (const layer of this.layers) layer.setVisible(this.store.state.layers.changes && !this.isReviewed);
+    for (const { layer, isPaper } of this.drawn) layer.setVisible(this.store.state.layers.changes && (isPaper || !this.isReviewed));
   }
 
   /** Draws on a map from now on; what is answered ends that. */
-  drawOn(map: Map): () => void {
+  drawOn(map: Map, isPaper = false): () => void {
     const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, declutter: true, style: (feature, m) => styleOf(feature.get("kind"), feature.get("area_m2"), m) });
-    this.layers.add(layer);
+    this.drawn.push({ layer, isPaper });
     this.show();
     map.addLayer(layer);
     return () => {
-      this.layers.delete(layer);
+      this.drawn = this.drawn.filter((one) => one.layer !== layer);
       map.removeLayer(layer);
     };
   }
