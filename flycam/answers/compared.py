@@ -105,6 +105,8 @@ def _lines_en(found: Compared) -> list[str]:
         lines.append(f"  {name}: {_row_en(row)}")
     if (kept := found.kept) is not None:
         lines.append(f"  for review in {kept.event.name}: {kept.new} new, {kept.known} known already")
+    elif found.changes:
+        lines.append("  not up for review on the map: --event names whose analyst is to decide")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
 
 
@@ -122,6 +124,8 @@ def _lines_vi(found: Compared) -> list[str]:
         lines.append(f"  {name}: {_row_vi(row)}")
     if (kept := found.kept) is not None:
         lines.append(f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {kept.known} đã có")
+    elif found.changes:
+        lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
 
 

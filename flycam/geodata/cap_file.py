@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from xml.sax.saxutils import escape
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.frame.moment import VIETNAM
+from flycam.geodata.xml_text import xml_text
 
 _NS = "urn:oasis:names:tc:emergency:cap:1.2"
 
@@ -50,10 +50,10 @@ def cap_alert(
     infos = "".join(map(_info, places))
     text = (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f'<alert xmlns="{_NS}"><identifier>{escape(identifier)}</identifier>'
+        f'<alert xmlns="{_NS}"><identifier>{xml_text(identifier)}</identifier>'
         f"<sender>{_token(sender)}</sender><sent>{sent}</sent><status>{status}</status>"
-        f"<msgType>Alert</msgType><scope>Restricted</scope><restriction>{escape(note)}</restriction>"
-        f"<note>{escape(note)}</note>{infos}</alert>\n"
+        f"<msgType>Alert</msgType><scope>Restricted</scope><restriction>{xml_text(note)}</restriction>"
+        f"<note>{xml_text(note)}</note>{infos}</alert>\n"
     )
     return text.encode()
 
@@ -61,15 +61,15 @@ def cap_alert(
 def _info(one: CapPlace) -> str:
     polygons = "".join(f"<polygon>{_ring(part.exterior)}</polygon>" for part in shapely.get_parts(one.shape))
     code = (
-        f"<geocode><valueName>commune</valueName><value>{escape(one.geocode)}</value></geocode>"
+        f"<geocode><valueName>commune</valueName><value>{xml_text(one.geocode)}</value></geocode>"
         if one.geocode
         else ""
     )
     return (
         f"<info><language>vi-VN</language><category>{one.category}</category>"
-        f"<event>{escape(one.event)}</event><urgency>Unknown</urgency><severity>Unknown</severity>"
-        f"<certainty>{one.certainty}</certainty><description>{escape(one.description)}</description>"
-        f"<area><areaDesc>{escape(one.area)}</areaDesc>{polygons}{code}</area></info>"
+        f"<event>{xml_text(one.event)}</event><urgency>Unknown</urgency><severity>Unknown</severity>"
+        f"<certainty>{one.certainty}</certainty><description>{xml_text(one.description)}</description>"
+        f"<area><areaDesc>{xml_text(one.area)}</areaDesc>{polygons}{code}</area></info>"
     )
 
 
@@ -80,4 +80,4 @@ def _ring(ring: BaseGeometry) -> str:
 
 def _token(text: str) -> str:
     """Without what CAP forbids in a sender: spaces, commas, < and &."""
-    return "".join("-" if c.isspace() or c in ",<&" else c for c in text) or "flycam"
+    return xml_text("".join("-" if c.isspace() or c in ",<&" else c for c in text)) or "flycam"

@@ -6,10 +6,11 @@ import io
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.sax.saxutils import escape, quoteattr
 
 import shapely
 from shapely.geometry.base import BaseGeometry
+
+from flycam.geodata.xml_text import xml_text
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
 
@@ -39,7 +40,7 @@ def _kml(title: str, placemarks: Sequence[Placemark]) -> str:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
-        f"<name>{escape(title)}</name>{''.join(map(_style, colours))}"
+        f"<name>{xml_text(title)}</name>{''.join(map(_style, colours))}"
         f"{''.join(map(_placemark, placemarks))}</Document></kml>\n"
     )
 
@@ -55,12 +56,12 @@ def _style(colour: str) -> str:
 
 def _placemark(one: Placemark) -> str:
     values = "".join(
-        f"<Data name={quoteattr(name)}><value>{escape(value)}</value></Data>"
+        f'<Data name="{xml_text(name)}"><value>{xml_text(value)}</value></Data>'
         for name, value in one.values.items()
     )
     parts = "".join(_polygon(part) for part in shapely.get_parts(one.shape))
     return (
-        f"<Placemark><name>{escape(one.name)}</name><styleUrl>#c{one.colour}</styleUrl>"
+        f"<Placemark><name>{xml_text(one.name)}</name><styleUrl>#c{one.colour}</styleUrl>"
         f"<ExtendedData>{values}</ExtendedData><MultiGeometry>{parts}</MultiGeometry></Placemark>"
     )
 

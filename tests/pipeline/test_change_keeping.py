@@ -80,7 +80,9 @@ def test_the_same_found_again_stays_as_it_was_decided_on(workspace, files, tmp_p
 def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
     done = compare(workspace, *files, tmp_path / "c.gpkg", finder())
     assert done.kept is None
-    assert of_compare(done)[0]["review"] is None
+    answer, said = of_compare(done)
+    assert answer["review"] is None
+    assert any("--event" in line for line in said)
     compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
     assert workspace.catalog.changes.stamp() == 0
     with pytest.raises(NotFound):
