@@ -101,7 +101,8 @@ export class ReviewRoom {
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
       const seen = this.current?.properties.version;
-      [this.changes, this.matched, this.trouble] = [found.features, found.numberMatched, ""];
+      [this.changes, this.matched] = [found.features, found.numberMatched];
+      if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
       if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
       if (!this.current && !this.editing) this.choose(this.waiting()[0] ?? this.changes[0] ?? null);
@@ -124,7 +125,7 @@ export class ReviewRoom {
   private choose(change: ChangeLine | null): void {
     this.stopEditing();
     this.chosen = change?.properties.change_id ?? null;
-    this.history = null;
+    [this.history, this.trouble] = [null, ""];
     this.beginNote();
     if (change) {
       this.kind = change.properties.kind;
