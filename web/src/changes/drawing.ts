@@ -63,7 +63,10 @@ export class ChangeDrawing {
   detach(): void {
     for (const { map, layers, interactions } of this.on) {
       for (const one of interactions) map.removeInteraction(one);
-      for (const layer of layers) map.removeLayer(layer);
+      for (const layer of layers) {
+        map.removeLayer(layer);
+        layer.dispose(); // which the outlines would hold on to
+      }
     }
     this.on = [];
   }

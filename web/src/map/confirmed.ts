@@ -53,6 +53,7 @@ export class Confirmed {
     return () => {
       this.drawn = this.drawn.filter((one) => one.layer !== layer);
       map.removeLayer(layer);
+      layer.dispose(); // which the outlines would hold on to
     };
   }
 
