@@ -208,7 +208,12 @@ def test_undoing_every_step_leads_back_and_undoing_that_forth(
         seen = [(one.change_id, one.version) for one in standing(workspace)]
         if name == "merge" and len(seen) < 2:
             continue
-        steps.append(decide(workspace, CHOICES[name](number, seen), "Lan")[0].step_id)
+        try:
+            lines = decide(workspace, CHOICES[name](number, seen), "Lan")
+        except InputUnusable:
+            assert name == "cut", "a piece is not crossed again by the line that cut it"
+            continue
+        steps.append(lines[0].step_id)
         stood.append(_stripped(standing(workspace)))
     undone = []
     for number, step_id in enumerate(reversed(steps)):
