@@ -10,6 +10,7 @@ import click
 
 from flycam import __version__
 from flycam.commands import (
+    changes,
     filming,
     flights,
     ground,
@@ -69,6 +70,7 @@ for _command in (
     ground.communes,
     layers.layers,
     marks.marks,
+    changes.changes,
     upkeep.collect,
     keeping.verify,
     keeping.backup,

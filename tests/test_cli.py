@@ -386,6 +386,12 @@ def test_a_layer_that_cannot_be_says_so_with_its_code(run: Run, tmp_path: Path) 
     assert run("layers", "refresh", "none").exit_code == 3
 
 
+def test_changes_are_exported_of_an_event(run: Run, tmp_path: Path) -> None:
+    assert run("changes", "export", tmp_path / "a.gpkg", "--event", "không có").exit_code == 3
+    assert run("changes", "export", tmp_path / "a.txt", "--event", "x").exit_code == 2
+    assert run("changes", "export", tmp_path / "a.gpkg").exit_code == 2
+
+
 def test_marks_are_listed_and_exported(run: Run, tmp_path: Path) -> None:
     assert run("marks", "list").json == {"marks": []}
     assert run("marks", "export", tmp_path / "a.geojson").json["lines"] == 0

@@ -19,7 +19,10 @@ _KINDS_VI = {"landslide": "sạt lở", "flood": "ngập lụt", "other": "khác
 
 
 def of_compare(found: Compared, language: str = "en") -> Answered:
-    """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], and more."""
+    """registration{shift_m, rmse_m, ok}, looked_for, changes, by_commune[], review, and more.
+
+    review: null where nothing was put up for review; else the event, how many are new and how many known.
+    """
     remarks = _remarks(found)
     answer = {
         "path": str(found.path),
@@ -42,11 +45,18 @@ def of_compare(found: Compared, language: str = "en") -> Answered:
             }
             for row in found.by_commune
         ],
+        "review": _review(found),
         "warnings": [english for english, _ in remarks],
         "warnings_vi": [vietnamese for _, vietnamese in remarks],
         "seconds": round(found.seconds, 2),
     }
     return answer, _lines_vi(found) if language == "vi" else _lines_en(found)
+
+
+def _review(found: Compared) -> dict[str, Any] | None:
+    if found.kept is None:
+        return None
+    return {"event_id": found.kept.event.event_id, "new": found.kept.new, "known": found.kept.known}
 
 
 def _registration(registration: Registration) -> dict[str, Any]:
@@ -93,6 +103,10 @@ def _lines_en(found: Compared) -> list[str]:
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "outside of known boundaries"
         lines.append(f"  {name}: {_row_en(row)}")
+    if (kept := found.kept) is not None:
+        lines.append(f"  for review in {kept.event.name}: {kept.new} new, {kept.known} known already")
+    elif found.changes:
+        lines.append("  not up for review on the map: --event names whose analyst is to decide")
     return [*lines, *(f"  ! {english}" for english, _ in _remarks(found))]
 
 
@@ -108,6 +122,10 @@ def _lines_vi(found: Compared) -> list[str]:
     for row in found.by_commune:
         name = f"{row.name} ({row.code})" if row.code else "ngoài ranh giới đã biết"
         lines.append(f"  {name}: {_row_vi(row)}")
+    if (kept := found.kept) is not None:
+        lines.append(f"  chờ duyệt trong {kept.event.name}: {kept.new} mới, {kept.known} đã có")
+    elif found.changes:
+        lines.append("  chưa đưa lên bản đồ để duyệt: thêm --event để chọn sự kiện")
     return [*lines, *(f"  ! {vietnamese}" for _, vietnamese in _remarks(found))]
 
 

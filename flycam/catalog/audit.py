@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Row, select
+from sqlalchemy import Connection, Row, select
 
 from flycam.catalog import tables
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditLine
+from flycam.catalog.records import AuditEntry, AuditLine
 
 _FIRST_DIGEST = "0" * 64
 _LINES_AT_ONCE = 1000
@@ -29,21 +30,10 @@ class Audit:
     ) -> AuditLine:
         """Add a line; on disk when this returns. `at_ns` is now unless given."""
         at = time.time_ns() if at_ns is None else at_ns
-        c = tables.audit_log.c
+        entry = AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
-            seq, before = (last.seq + 1, last.digest) if last is not None else (1, _FIRST_DIGEST)
-            row: dict[str, Any] = {
-                "seq": seq,
-                "at_ns": at,
-                "who": who,
-                "what": what,
-                "subject": subject,
-                "detail": detail,
-                "digest": _digest(before, seq, at, who, what, subject, detail),
-            }
-            connection.execute(tables.audit_log.insert(), row)
-        return AuditLine(**row)
+            (line,) = write_entries(connection, [entry])
+        return line
 
     def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditLine]:
         """Lines after number `since`, in order, at most `limit`."""
@@ -85,6 +75,22 @@ class Audit:
         while lines := self.lines(since):
             yield from lines
             since = lines[-1].seq
+
+
+def write_entries(connection: Connection, entries: Sequence[AuditEntry]) -> list[AuditLine]:
+    """Add lines within a transaction that is alone in the audit log (`Database.write`): what was done and the
+    line that tells of it are on disk together, or neither is."""
+    c = tables.audit_log.c
+    last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
+    seq, before = (last.seq, last.digest) if last is not None else (0, _FIRST_DIGEST)
+    lines: list[AuditLine] = []
+    for one in entries:
+        seq += 1
+        before = _digest(before, seq, one.at_ns, one.who, one.what, one.subject, one.detail)
+        lines.append(AuditLine(seq=seq, **asdict(one), digest=before))
+    if lines:
+        connection.execute(tables.audit_log.insert(), [asdict(line) for line in lines])
+    return lines
 
 
 def _digest(before: str, *values: object) -> str:

@@ -20,8 +20,9 @@ from sqlalchemy import Connection, Engine, Table, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from flycam.catalog.columns import metadata
 from flycam.catalog.schema_versions import ADDED_IN, SCHEMA_VERSION, WIDENED_IN
-from flycam.catalog.tables import metadata, schema_info
+from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
 
 _BUSY_TIMEOUT_S = 30.0

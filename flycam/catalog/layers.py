@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, delete, func, or_, select
 
-from flycam.catalog import tables
+from flycam.catalog import board_tables as tables
 from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.database import Database
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord

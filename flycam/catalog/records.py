@@ -205,6 +205,17 @@ class Account:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class AuditEntry:
+    """Who did what to which subject, before it is a line of the log."""
+
+    who: str
+    what: str
+    subject: str
+    detail: str
+    at_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class AuditLine:
     """Who did what to which subject. Each line's digest covers the line before it.
 

@@ -5,19 +5,10 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from flycam.catalog.tables import (
-    airborne,
-    dem_sigmas,
-    layer_features,
-    layers,
-    marks,
-    placements,
-    recordings,
-    revision_frames,
-    revisions,
-)
+from flycam.catalog.board_tables import changes, layer_features, layers, marks
+from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -26,6 +17,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     5: (airborne,),
     6: (recordings,),
     7: (layers, layer_features, marks),
+    8: (changes,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -7,44 +7,16 @@ spatial index from each, which is what GIS clients read.
 
 from __future__ import annotations
 
-from sqlalchemy import (
-    DDL,
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
-    Float,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    Table,
-    Text,
-    event,
-)
+from sqlalchemy import BigInteger, Boolean, Column, Date, Float, Index, Integer, LargeBinary, Table, Text
 
-metadata = MetaData()
-_Big = BigInteger().with_variant(Integer, "sqlite")
+from flycam.catalog.columns import big_key, box, derive_postgis_geometry, key, metadata
 
-
-def _key(name: str) -> Column[str]:
-    return Column(name, Text, primary_key=True)
-
-
-def _big_key(name: str) -> Column[int]:
-    return Column(name, _Big, primary_key=True, autoincrement=False)
-
-
-def _box() -> list[Column[float]]:
-    return [Column(side, Float(53)) for side in ("west", "south", "east", "north")]
-
-
-schema_info = Table("schema_info", metadata, _key("name"), Column("value", Integer, nullable=False))
+schema_info = Table("schema_info", metadata, key("name"), Column("value", Integer, nullable=False))
 
 events = Table(
     "events",
     metadata,
-    _key("event_id"),
+    key("event_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("kind", Text, nullable=False),
     Column("is_drill", Boolean, nullable=False),
@@ -56,7 +28,7 @@ events = Table(
 flights = Table(
     "flights",
     metadata,
-    _key("flight_id"),
+    key("flight_id"),
     Column("name", Text, nullable=False, unique=True),
     Column("event_id", Text, nullable=False, index=True),
     Column("state", Text, nullable=False),
@@ -66,7 +38,7 @@ flights = Table(
     Column("gsd_m", Float(53), nullable=False),
     Column("first_ns", BigInteger, nullable=False),
     Column("last_ns", BigInteger, nullable=False),
-    *_box(),
+    *box(),
     Column("operator", Text),
     Column("warnings", Text, nullable=False),
 )
@@ -74,7 +46,7 @@ flights = Table(
 frames = Table(
     "frames",
     metadata,
-    _key("frame_id"),
+    key("frame_id"),
     Column("flight_id", Text, nullable=False),
     Column("captured_ns", BigInteger, nullable=False),
     Column("layer", Text, nullable=False),
@@ -99,7 +71,7 @@ frames = Table(
 withdrawals = Table(
     "withdrawals",
     metadata,
-    _key("frame_id"),
+    key("frame_id"),
     Column("flight_id", Text, nullable=False, index=True),
     Column("reason", Text, nullable=False),
     Column("authority", Text, nullable=False),
@@ -109,7 +81,7 @@ withdrawals = Table(
 mosaics = Table(
     "mosaics",
     metadata,
-    _key("mosaic_id"),
+    key("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("flight_id", Text, nullable=False, index=True),
     Column("layer", Text, nullable=False),
@@ -121,7 +93,7 @@ mosaics = Table(
 tile_logs = Table(
     "tile_logs",
     metadata,
-    _key("mosaic_id"),
+    key("mosaic_id"),
     Column("last_seq", BigInteger, nullable=False),
 )
 
@@ -130,8 +102,8 @@ _TILE_COLUMNS = ("origin", "epoch", "key", "content_hash")
 tile_log = Table(
     "tile_log",
     metadata,
-    _key("mosaic_id"),
-    _big_key("seq"),
+    key("mosaic_id"),
+    big_key("seq"),
     Column("revision", Integer, nullable=False),
     Column("z", Integer, nullable=False),
     Column("x", Integer, nullable=False),
@@ -144,7 +116,7 @@ tile_log = Table(
 tile_heads = Table(
     "tile_heads",
     metadata,
-    _key("mosaic_id"),
+    key("mosaic_id"),
     *(Column(name, Integer, primary_key=True, autoincrement=False) for name in ("revision", "z", "x", "y")),
     Column("seq", BigInteger, nullable=False),
     *(Column(name, Text, nullable=False) for name in _TILE_COLUMNS),
@@ -155,14 +127,14 @@ tile_heads = Table(
 dems = Table(
     "dems",
     metadata,
-    _key("dem_id"),
+    key("dem_id"),
     Column("name", Text, nullable=False),
     Column("path", Text, nullable=False),
     Column("key", Text),
     Column("sha256", Text, nullable=False),
     Column("crs", Text, nullable=False),
     Column("vertical_datum", Text, nullable=False),
-    *_box(),
+    *box(),
     Column("spacing_east_m", Float(53), nullable=False),
     Column("spacing_north_m", Float(53), nullable=False),
     Column("unit_m", Float(53), nullable=False),
@@ -172,21 +144,21 @@ dems = Table(
 communes = Table(
     "communes",
     metadata,
-    _key("code"),
+    key("code"),
     Column("valid_from", Date, primary_key=True),
     Column("valid_to", Date),
     Column("name", Text, nullable=False),
     Column("search_name", Text, nullable=False),
     Column("wkb", LargeBinary, nullable=False),
     Column("area_m2", Float(53), nullable=False),
-    *_box(),
+    *box(),
 )
 
 coverage = Table(
     "coverage",
     metadata,
-    _key("flight_id"),
-    _key("commune_code"),
+    key("flight_id"),
+    key("commune_code"),
     Column("covered_m2", Float(53), nullable=False),
     Column("covered_pct", Float(53), nullable=False),
     Column("gsd_m", Float(53), nullable=False),
@@ -198,7 +170,7 @@ coverage = Table(
 accounts = Table(
     "accounts",
     metadata,
-    _key("name"),
+    key("name"),
     Column("role", Text, nullable=False),
     Column("token_hash", Text, nullable=False, unique=True),
     Column("created_ns", BigInteger, nullable=False),
@@ -207,7 +179,7 @@ accounts = Table(
 audit_log = Table(
     "audit_log",
     metadata,
-    _big_key("seq"),
+    big_key("seq"),
     Column("at_ns", BigInteger, nullable=False),
     Column("who", Text, nullable=False),
     Column("what", Text, nullable=False),
@@ -216,27 +188,15 @@ audit_log = Table(
     Column("digest", Text, nullable=False),
 )
 
-
-def _derive_postgis_geometry(table: Table, wkb_column: str) -> None:
-    statements = (
-        f"ALTER TABLE {table.name} ADD COLUMN geom geometry(Geometry, 4326) "
-        f"GENERATED ALWAYS AS (ST_GeomFromWKB({wkb_column}, 4326)) STORED",
-        f"CREATE INDEX {table.name}_geom ON {table.name} USING gist (geom)",
-    )
-    for statement in statements:
-        ddl = DDL(statement)  # type: ignore[no-untyped-call]
-        event.listen(table, "after_create", ddl.execute_if(dialect="postgresql"))
-
-
-_derive_postgis_geometry(frames, "footprint_wkb")
-_derive_postgis_geometry(communes, "wkb")
+derive_postgis_geometry(frames, "footprint_wkb")
+derive_postgis_geometry(communes, "wkb")
 
 # -- since schema 2 ---------------------------------------------------------------------------------
 
 revisions = Table(
     "revisions",
     metadata,
-    _key("mosaic_id"),
+    key("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
     Column("made_ns", BigInteger, nullable=False),
     Column("inputs_hash", Text, nullable=False),
@@ -252,9 +212,9 @@ revisions = Table(
 revision_frames = Table(
     "revision_frames",
     metadata,
-    _key("mosaic_id"),
+    key("mosaic_id"),
     Column("revision", Integer, primary_key=True, autoincrement=False),
-    _key("frame_id"),
+    key("frame_id"),
     Column("exterior", Text, nullable=False),
     Column("interior", Text, nullable=False),
     Column("state", Text, nullable=False),
@@ -269,8 +229,8 @@ revision_frames = Table(
 placements = Table(
     "placements",
     metadata,
-    _key("frame_id"),
-    _key("placement_id"),
+    key("frame_id"),
+    key("placement_id"),
     Column("flight_id", Text, nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("interior", Text),
@@ -290,7 +250,7 @@ placements = Table(
 dem_sigmas = Table(
     "dem_sigmas",
     metadata,
-    _key("dem_id"),
+    key("dem_id"),
     Column("vertical_m", Float(53), nullable=False),
     Column("horizontal_m", Float(53)),
 )
@@ -300,7 +260,7 @@ dem_sigmas = Table(
 airborne = Table(
     "airborne",
     metadata,
-    _key("flight_id"),
+    key("flight_id"),
     Column("event_id", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("run", Text, nullable=False),
@@ -314,7 +274,7 @@ airborne = Table(
 recordings = Table(
     "recordings",
     metadata,
-    _key("sha256"),
+    key("sha256"),
     Column("flight_id", Text, nullable=False),
     Column("began_ns", BigInteger, nullable=False),
     Column("seconds", Float(53), nullable=False),
@@ -324,59 +284,3 @@ recordings = Table(
     Column("let_go_ns", BigInteger),
     Index("recordings_of_flight", "flight_id", "began_ns"),
 )
-
-# -- since schema 7 ---------------------------------------------------------------------------------
-
-layers = Table(
-    "layers",
-    metadata,
-    _key("layer_id"),
-    Column("name", Text, nullable=False, unique=True),
-    Column("kind", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("source", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("valid_ns", BigInteger),
-    Column("added_ns", BigInteger, nullable=False),
-    Column("refreshed_ns", BigInteger, nullable=False),
-    Column("features", Integer, nullable=False),
-    Column("troubles", Integer, nullable=False),
-    Column("has_status", Boolean, nullable=False),
-    *_box(),
-)
-
-layer_features = Table(
-    "layer_features",
-    metadata,
-    _key("layer_id"),
-    Column("number", Integer, primary_key=True, autoincrement=False),
-    Column("name", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("condition", Text, nullable=False),
-    Column("is_trouble", Boolean, nullable=False),
-    Column("valid_ns", BigInteger),
-    Column("wkb", LargeBinary, nullable=False),
-    *_box(),
-    # what a search by rectangle asks for is all in the index: outlines are read only of what is answered
-    Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
-)
-
-marks = Table(
-    "marks",
-    metadata,
-    _key("mark_id"),
-    Column("version", Integer, primary_key=True, autoincrement=False),
-    Column("event_id", Text, nullable=False, index=True),
-    Column("kind", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("note", Text, nullable=False),
-    Column("photo_sha256", Text),
-    Column("author", Text, nullable=False),
-    Column("at_ns", BigInteger, nullable=False),
-    Column("wkb", LargeBinary, nullable=False),
-    *_box(),
-)
-
-_derive_postgis_geometry(layer_features, "wkb")
-_derive_postgis_geometry(marks, "wkb")

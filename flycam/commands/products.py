@@ -92,17 +92,17 @@ def export(
 @click.option("--out", type=FILE, required=True, help="What changed: .gpkg (layer changes) or .geojson.")
 @click.option("--dem", type=FILE, help="Terrain to judge slopes by (default: what a flight was laid on).")
 @click.option("--aoi", type=FILE, help="Polygons to stay inside, any CRS.")
+@click.option("--event", help="Whose analyst decides on them, on the map (default: that of both flights).")
+@click.option("--review/--no-review", "for_review", default=True, help="Put them up for review on the map.")
 @command
-def compare(
-    *, data_dir: str | None, before: str, after: str, out: Path, dem: Path | None, aoi: Path | None
-) -> Result:
+def compare(*, data_dir: str | None, before: str, after: str, out: Path, **options: Any) -> Result:
     """What changed from BEFORE to AFTER, each a flight or a GeoTIFF; code 5 where they do not match."""
     from flycam.analysis.change import detect
     from flycam.answers.compared import of_compare
     from flycam.pipeline.compare import compare as compare_sides
 
     with opened(data_dir) as (workspace, _):
-        found = compare_sides(workspace, before, after, out, detect, dem=dem, aoi=aoi, progress=ProgressBar())
+        found = compare_sides(workspace, before, after, out, detect, progress=ProgressBar(), **options)
         return of_compare(found, spoken())
 
 

@@ -14,7 +14,9 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, MarkLine
+from flycam.frame.change import ChangeStatus
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import WGS84, point_transform
 
@@ -23,6 +25,8 @@ OPEN = frozenset({MarkStatus.OPEN, MarkStatus.DOING})
 
 _SLIVER_SHARE = 0.005
 """Of a flight's outline: less than that beyond a boundary is the simplification of the outline."""
+
+_DECIDED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +52,8 @@ class CommuneRow:
     newest_ns    when the newest picture of it was taken; newest_flight: by whom, newest_pct: of its area
     flights      how many imaged it
     marks        open marks by kind; a sector counts in every commune that it touches
+    changes      confirmed ones that touch it; None: nobody has decided on any there, which does not mean
+                 that nothing changed
     aloft        flights in the air over it now
     under_way    flights that had begun by the time asked for and were not over: what of it they had imaged by
                  then is not known
@@ -62,6 +68,7 @@ class CommuneRow:
     newest_pct: float | None = None
     flights: int = 0
     marks: Mapping[MarkKind, int] = field(default_factory=dict)
+    changes: int | None = None
     aloft: tuple[str, ...] = ()
     under_way: tuple[str, ...] = ()
 
@@ -79,9 +86,10 @@ def commune_board(
     marks: Iterable[MarkLine],
     aloft: Mapping[str, tuple[float, float]],
     under_way: Sequence[FlownGround] = (),
+    changes: Iterable[ChangeLine] = (),
 ) -> list[CommuneRow]:
     """A row for each commune, in their order. aloft: where flights in the air are, longitude and latitude;
-    under_way: flights that were not over, as they ended.
+    under_way: flights that were not over, as they ended; changes: as they stand.
 
     One flight's share is the one measured when it was laid; of several it is their outlines' union, never
     less than the largest that was measured.
@@ -91,6 +99,7 @@ def commune_board(
     seen = _seen_by_commune(communes, shapes, tree, flown)
     marked = _marks_by_commune(tree, marks, len(communes))
     over = _aloft_by_commune(tree, aloft, len(communes))
+    changed = _changes_by_commune(tree, changes, len(communes))
     begun = _seen_by_commune(communes, shapes, tree, under_way)
     rows = [
         CommuneRow(
@@ -98,6 +107,7 @@ def commune_board(
             name=commune.name,
             bounds_lonlat_deg=shape.bounds,
             marks=marked[n],
+            changes=changed[n],
             aloft=tuple(over[n]),
             under_way=tuple(one.flight.flight_id for one in begun[n]),
         )
@@ -167,6 +177,19 @@ def _marks_by_commune(
         for mark, holder in zip(found.tolist(), holders.tolist(), strict=True):
             counts[holder][open_marks[mark].kind] += 1
     return list(counts)
+
+
+def _changes_by_commune(tree: shapely.STRtree, changes: Iterable[ChangeLine], count: int) -> list[int | None]:
+    """One across a border counts in both."""
+    counts: list[int | None] = [None] * count
+    decided = [one for one in changes if one.status in _DECIDED]
+    if decided:
+        shapes = shapely.from_wkb(np.array([one.wkb for one in decided], dtype=object))
+        found, holders = tree.query(shapes, predicate="intersects")
+        for change, holder in zip(found.tolist(), holders.tolist(), strict=True):
+            confirmed = int(decided[change].status is ChangeStatus.ACCEPTED)
+            counts[holder] = (counts[holder] or 0) + confirmed
+    return counts
 
 
 def _aloft_by_commune(

@@ -2,7 +2,7 @@
 
     sides ─ common grid (the coarser GSD, the work CRS) ─ both laid on it by their coordinates
           ─ coregistered, or refused ─ AFTER laid onto BEFORE ─ candidates, where both have colours
-          ─ cut to the area asked for ─ communes ─ one file
+          ─ cut to the area asked for ─ communes ─ one file ─ the catalogue, where an event's analyst decides
 
 The detector is handed in: this recipe knows where things lie, not what a landslide looks like.
 """
@@ -27,6 +27,7 @@ from flycam.geodata.feature_file import require_feature_file
 from flycam.geometry.gridded import gridded_heights
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.extent import OutputGrid
+from flycam.pipeline.change_keeping import Kept, event_for, keep
 from flycam.pipeline.compare_changes import (
     Candidate,
     Change,
@@ -56,6 +57,7 @@ class Compared:
     looked_for  whether changes were looked for at all; the remarks say why not
     by_commune  every commune that the grid touches, the most changed first
     remarks     what the reader has to know
+    kept        what was put into the catalogue for review; None: nothing, for no event asks for it
     """
 
     path: Path
@@ -68,6 +70,7 @@ class Compared:
     by_commune: tuple[CommuneChanges, ...]
     remarks: tuple[Said, ...]
     seconds: float
+    kept: Kept | None = None
 
 
 def compare(
@@ -79,21 +82,26 @@ def compare(
     *,
     dem: Path | None = None,
     aoi: Path | None = None,
+    event: str | None = None,
+    for_review: bool = True,
     progress: Progress = silent,
 ) -> Compared:
     """Compare two flights (id or name) or pictures (path) and write the candidates to `out`.
 
+    They are put into the catalogue too, for review: of the event asked for, else of that of both flights.
+
     dem  terrain to judge slopes by; None: what a flight was laid on. aoi  polygons to stay inside;
     what lies around them helps to lay the pictures and to learn what is usual.
 
-    Raises OptionUnusable (out), NotFound, SourceUnreadable, CrsMissing, InputUnusable (no such folder, area
-    beside the pictures), TerrainMissing; NotRegistered where the two do not surely lie on each other;
-    StorageTrouble.
+    Raises OptionUnusable (out; an event that is real where a side is a drill's), NotFound, SourceUnreadable,
+    CrsMissing, InputUnusable (no such folder, area beside the pictures), TerrainMissing; NotRegistered where
+    the two do not surely lie on each other; StorageTrouble.
     """
     started = time.monotonic()
     require_place(out)
     require_feature_file(out)
     sides = open_side(workspace, before), open_side(workspace, after)
+    reviewed = event_for(workspace, sides, event) if for_review else None
     area = None if aoi is None else read_area(aoi)
     crs = work_crs(*sides)
     grid, remarks = common_grid(*sides, crs, area, "" if aoi is None else aoi.name)
@@ -131,6 +139,7 @@ def compare(
         candidates, grid, common, compared, communes, crs, registration, on_terrain=terrain is not None
     )
     write_changes(out, changes, compared, registration, grid, crs)
+    kept = None if reviewed is None else keep(workspace, reviewed, sides, changes, registration, crs)
     return Compared(
         path=out,
         crs=crs,
@@ -146,6 +155,7 @@ def compare(
             *remarks_on(sides, without_heights=_without(heights, common), communes=communes),
         ),
         seconds=time.monotonic() - started,
+        kept=kept,
     )
 
 

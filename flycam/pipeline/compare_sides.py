@@ -36,12 +36,14 @@ class Side(Protocol):
     """One of the two that are compared.
 
     name    as sentences call it
+    shown   which pixels these are: "mosaic@revision", or the picture's name
     flight  the flight, None for a picture
     is_live  whether it is a flight that was not finished: its photos lie off each other by metres
     remarks  what the reader has to know of it
     """
 
     name: str
+    shown: str
     flight: Flight | None
     is_live: bool
     remarks: tuple[Said, ...]
@@ -71,6 +73,7 @@ class FlightSide:
         self._mosaic = main_mosaic(workspace, self._known.flight_id)
         self._extent = data_bounds(workspace.store, workspace.catalog.tiles, self._mosaic)
         self.is_live = self._mosaic.revision == LIVE_REVISION
+        self.shown = f"{self._mosaic.mosaic_id}@{self._mosaic.revision}"
         self._tiles: dict[int, TileReader] = {}
 
     def gsd_m(self, crs: str) -> float:
@@ -114,7 +117,7 @@ class PictureSide:
     is_live = False
 
     def __init__(self, path: Path) -> None:
-        self.name = path.name
+        self.name = self.shown = path.name
         self._picture = ReferencePicture(path)
         collar = self._picture.collar
         self.remarks: tuple[Said, ...] = ()

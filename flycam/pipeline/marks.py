@@ -50,7 +50,7 @@ def write_mark(workspace: Workspace, asked: MarkAsked, who: str) -> MarkLine:
     (the mark is not as it was seen).
     """
     shape = _shape(asked)
-    note = _text(asked.note)
+    note = plain_text(asked.note)
     lines = _lines(workspace, asked.mark_id)
     seen = _seen(lines, asked.based_on)
     if not lines and asked.event_id not in {one.event_id for one in workspace.catalog.flights.events()}:
@@ -153,8 +153,8 @@ def _shape(asked: MarkAsked) -> shapely.Geometry:
     return outline
 
 
-def _text(note: str) -> str:
-    """Lines of printable text."""
+def plain_text(note: str) -> str:
+    """Lines of printable text. Raises InputUnusable where it is longer than `NOTE_LETTERS`."""
     lines = ("".join(c for c in line if c.isprintable()).strip() for line in note.splitlines())
     text = "\n".join(lines).strip()
     if len(text) > NOTE_LETTERS:

@@ -12,6 +12,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     airborne,
+    changes,
     commune_board,
     communes,
     coordinates,
@@ -57,6 +58,7 @@ from flycam.serve.views import ViewCache
 _ROUTERS = (
     accounts,
     airborne,
+    changes,
     commune_board,
     communes,
     coordinates,

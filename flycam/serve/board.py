@@ -1,4 +1,4 @@
-"""What people and other services put on the map (marks, layers): looked at once for all screens here."""
+"""What people and other services put on the map (marks, layers, changes): looked at once for all screens."""
 
 from __future__ import annotations
 
@@ -28,6 +28,10 @@ class Board:
         with self._lock:
             now_s = self._clock_s()
             if now_s - self._read_s >= self._period_s:
-                self._stamps = {"layers": self._catalog.layers.stamp(), "marks": self._catalog.marks.stamp()}
+                self._stamps = {
+                    "layers": self._catalog.layers.stamp(),
+                    "marks": self._catalog.marks.stamp(),
+                    "changes": self._catalog.changes.stamp(),
+                }
                 self._read_s = now_s
             return self._stamps

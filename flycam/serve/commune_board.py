@@ -10,19 +10,16 @@ import shapely
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.errors import InputUnusable
 from flycam.frame.flight import Flight, FlightState
-from flycam.frame.moment import ns_of
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.imaged import outline_on_show
+from flycam.serve.until import parse_until
 from flycam.serve.wording import Json, iso_or_none
 
 router = APIRouter(dependencies=[Depends(viewer)])
-
-_MILLISECOND_NS = 1_000_000
 
 
 @router.get("/api/board")
@@ -36,15 +33,16 @@ def board(
 ) -> Json:
     """The communes in force on a date (those of today where none is known for it), as an event stands.
 
-    `imaged_pct` null: not flown. `changes` null: nobody has said yet what changed there. With `until`
-    (without a zone it is Vietnam's) only flights count whose last picture was taken by then, marks as they
-    stood then. `under_way` names flights over a commune that had begun by then and were not over: whether
-    they had imaged it yet is not told, so it is not to be called unflown. `aloft` names flights in the air
-    over a commune now: of an earlier time none.
+    `imaged_pct` null: not flown. `changes` counts confirmed ones; null: nobody has decided on any there,
+    which does not mean that nothing changed. With `until` (without a zone it is Vietnam's) only flights
+    count whose last picture was taken by then, marks and changes as they stood then. `under_way` names
+    flights over a commune that had begun by then and were not over: whether they had imaged it yet is not
+    told, so it is not to be called unflown. `aloft` names flights in the air over a commune now: of an
+    earlier time none.
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
-    until_ns = None if until is None else _end_ns(until)
+    until_ns = parse_until(until)
     flights = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
     over, begun = _by_then(flights, until_ns)
     rows = commune_board(
@@ -53,6 +51,7 @@ def board(
         catalog.marks.current(event_id, until_ns=until_ns),
         _aloft(sky, event_id) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
+        catalog.changes.current(event_id, until_ns=until_ns),
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
@@ -92,17 +91,6 @@ def _place(one: Sighted) -> tuple[float, float] | None:
     return one.told.aircraft.lonlat_deg if one.told.aircraft else None
 
 
-def _end_ns(until: datetime) -> int:
-    """The end of the millisecond that was asked for: times are told to the millisecond, cut off."""
-    try:
-        return ns_of(until) // _MILLISECOND_NS * _MILLISECOND_NS + _MILLISECOND_NS - 1
-    except OverflowError as error:
-        raise InputUnusable(
-            f"until={until.isoformat()}: that is too far from now; give a day of the event",
-            vi=f"until={until.isoformat()}: quá xa hiện tại; hãy cho một ngày của sự kiện",
-        ) from error
-
-
 def _row(row: CommuneRow) -> Json:
     return {
         "code": row.code,
@@ -114,7 +102,7 @@ def _row(row: CommuneRow) -> Json:
         "newest_pct": row.newest_pct,
         "flights": row.flights,
         "marks": {kind.value: count for kind, count in sorted(row.marks.items())},
-        "changes": None,
+        "changes": row.changes,
         "aloft": row.aloft,
         "under_way": row.under_way,
     }

@@ -34,8 +34,9 @@ _SOON_S = 0.05
 async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
     `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
-    layer came, went or was read again), `marks` (somebody wrote a mark) and `meeting` (what is presented now,
-    as `/api/meeting` has it; at once, and first of all where something is presented already)."""
+    layer came, went or was read again), `marks` (somebody wrote a mark), `changes` (some were found or
+    decided on) and `meeting` (what is presented now, as `/api/meeting` has it; at once, and first of all
+    where something is presented already)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 

@@ -32,4 +32,5 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
 
 viewer = visitor_with(Role.VIEWER)
 operator = visitor_with(Role.OPERATOR)
+analyst = visitor_with(Role.ANALYST)
 admin = visitor_with(Role.ADMIN)

@@ -10,6 +10,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
 from tests.suites.board_suite import BoardSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
+from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
 
 pytestmark = pytest.mark.postgres
@@ -29,6 +30,10 @@ class TestPostgresPlacements(PlacementSuite):
 
 
 class TestPostgresBoard(BoardSuite):
+    pass
+
+
+class TestPostgresChanges(ChangeSuite):
     pass
 
 
@@ -52,11 +57,19 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
         indexed = connection.execute(
             f"SELECT tablename FROM pg_indexes WHERE indexdef LIKE '%gist (geom)%' AND schemaname = {here}"
         )
-        assert sorted(indexed.fetchall()) == [("communes",), ("frames",), ("layer_features",), ("marks",)]
+        assert sorted(indexed.fetchall()) == [
+            ("changes",),
+            ("communes",),
+            ("frames",),
+            ("layer_features",),
+            ("marks",),
+        ]
         srids = connection.execute(
             f"SELECT f_table_name, srid FROM geometry_columns WHERE f_table_schema = {here} ORDER BY 1"
         ).fetchall()
-        assert srids == [(name, 4326) for name in ("communes", "frames", "layer_features", "marks")]
+        assert srids == [
+            (name, 4326) for name in ("changes", "communes", "frames", "layer_features", "marks")
+        ]
 
 
 def test_a_new_database_gets_postgis_with_its_tables(postgres_server: str) -> None:

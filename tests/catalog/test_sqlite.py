@@ -13,6 +13,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull
 from tests.suites.board_suite import BoardSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
+from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
 
 
@@ -26,6 +27,10 @@ class TestSqlitePlacements(PlacementSuite):
 
 
 class TestSqliteBoard(BoardSuite):
+    pass
+
+
+class TestSqliteChanges(ChangeSuite):
     pass
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 
 import pytest
@@ -9,10 +10,13 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import CommuneRecord, Coverage, MarkLine
+from flycam.frame.change import ChangeStatus
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geodata.crs import to_work
 from flycam.pipeline.commune_board import FlownGround, commune_board
+from tests.suites.change_suite import FOUND
 
 WORK_CRS = "EPSG:32648"
 LON, LAT, SIDE = 104.80, 21.90, 0.02
@@ -143,3 +147,24 @@ def test_a_sector_counts_in_every_commune_that_it_touches_and_a_done_mark_in_non
 def test_without_communes_there_are_no_rows() -> None:
     flight = _flight("f", (0, 0), 0.01, 1)
     assert commune_board([], [flight], (), {"f": (LON, LAT)}) == []
+
+
+def _change(name: str, status: ChangeStatus, west: float, size: float = 0.004) -> ChangeLine:
+    box = shapely.box(LON + west, LAT + 0.004, LON + west + size, LAT + 0.008)
+    return replace(FOUND, change_id=name, status=status, wkb=shapely.to_wkb(box))
+
+
+def test_confirmed_changes_are_counted_and_nothing_is_said_where_nobody_decided() -> None:
+    changes = [
+        _change("a", ChangeStatus.ACCEPTED, 0.004),
+        _change("b", ChangeStatus.ACCEPTED, SIDE - 0.002),
+        _change("c", ChangeStatus.REJECTED, 0.004),
+        _change("d", ChangeStatus.REPLACED, 0.004),
+        _change("e", ChangeStatus.PROPOSED, 2 * SIDE + 0.004),
+    ]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=changes)}
+    assert (rows["00"], rows["10"]) == (2, 1), "one across the border counts in both"
+    assert rows["20"] is rows["01"] is None, "what waits is no finding, and neither is silence"
+    rejected = [_change("c", ChangeStatus.REJECTED, 0.004)]
+    rows = {one.code: one.changes for one in commune_board(COMMUNES, [], (), {}, changes=rejected)}
+    assert rows["00"] == 0

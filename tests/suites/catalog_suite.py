@@ -51,6 +51,8 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
+from tests.suites.board_suite import LINE
+from tests.suites.change_suite import FOUND
 
 SECOND = 1_000_000_000
 STORM_NS = 1_725_900_000 * SECOND
@@ -566,6 +568,7 @@ class CatalogSuite(ABC):
             "DROP TABLE layers",
             "DROP TABLE layer_features",
             "DROP TABLE marks",
+            "DROP TABLE changes",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -577,9 +580,22 @@ class CatalogSuite(ABC):
             assert newer.terrain.dems() == []
             assert newer.airborne.since(0) == []
             assert newer.recordings.of_flight("f1") == []
-            assert newer.layers.all() == newer.marks.current() == []
+            assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
+
+    def test_a_catalogue_of_the_seventh_schema_keeps_its_marks_and_takes_changes(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        catalog.marks.append(LINE)
+        catalog.close()
+        for statement in ("DROP TABLE changes", "UPDATE schema_info SET value = 7"):
+            self.tamper(url, statement)
+        with open_catalog(url) as newer:
+            assert newer.marks.current() == [LINE]
+            newer.changes.append([FOUND])
+        with open_catalog(url) as again:
+            assert again.changes.current() == [FOUND]
 
     def test_placements_of_the_third_schema_lie_in_the_layer_of_their_frame(
         self, catalog: Catalog, url: str

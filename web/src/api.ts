@@ -1,5 +1,6 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
+import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 
@@ -368,6 +369,11 @@ export const api = {
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),
   askPack: (flights: string[], language: string) => put<PackInfo>("/api/packs", { flights, language }),
   pack: (id: string) => get<PackInfo>(`/api/packs/${id}`),
+  changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
+  confirmed: (eventId: string, until: string | null) =>
+    get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
+  changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
+  decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 

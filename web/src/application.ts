@@ -11,6 +11,7 @@ import { setLanguage, t } from "./i18n";
 import { Live } from "./live";
 import { AircraftLayer } from "./map/aircraft";
 import { Communes } from "./map/communes";
+import { Confirmed } from "./map/confirmed";
 import { Ground } from "./map/ground";
 import { MarkLayer } from "./map/marks";
 import { MosaicLayers } from "./map/mosaics";
@@ -97,6 +98,7 @@ export class Application {
     this.search = new CommuneSearch(day, ({ properties, bbox }) => this.showCommune(String(properties["code"]), String(properties["name"]), bbox));
     this.header = new Header(store, this.search.element, (id) => this.chooseEvent(id), {
       meet: () => void this.rooms.meet(),
+      review: () => void this.rooms.review(),
       list: () => this.foldPanel(),
       print: () => void this.rooms.printMap(),
     });
@@ -121,6 +123,8 @@ export class Application {
     this.lay();
     this.map = createMap(this.mapElement);
     markLayer.addTo(this.map);
+    const confirmed = new Confirmed(store);
+    confirmed.drawOn(this.map);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
@@ -131,10 +135,12 @@ export class Application {
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
-    this.map.on("singleclick", (event) => void this.picking.pick(event));
+    this.map.on("singleclick", (event) => {
+      if (!this.rooms.takesTaps) void this.picking.pick(event);
+    });
     this.map.on("pointermove", (event) => this.showPosition(event.coordinate));
     this.map.on("moveend", () => {
       this.showPosition(this.map.getView().getCenter());
@@ -182,7 +188,7 @@ export class Application {
       return;
     }
     if (sameBesides(state, before, "airborne")) return;
-    if (sameBesides(state, before, "board", "presented", "compare")) {
+    if (sameBesides(state, before, "board", "presented", "compare", "changed")) {
       writeLink(linkOf(state));
       for (const one of [this.header, this.communeBoard, this.timeline]) one.render(state);
       this.rooms.render(state, before);

@@ -67,6 +67,6 @@ export class Board {
 
 /** Whether communes may stand otherwise than they did. */
 function othersStand(state: State, before: State): boolean {
-  const parts: (keyof State)[] = ["flights", "marks", "tab"];
+  const parts: (keyof State)[] = ["flights", "marks", "changed", "tab"];
   return parts.some((part) => state[part] !== before[part]) || (state.online && !before.online);
 }

@@ -43,10 +43,12 @@ export class Live {
       void this.readAirborne();
       if (this.store.state.presented) void this.readMeeting();
       this.board.read();
+      this.tellChanged();
     });
     stream.addEventListener("flights", () => this.refresh());
     stream.addEventListener("layers", () => void this.board.readLayers());
     stream.addEventListener("marks", () => void this.board.readMarks());
+    stream.addEventListener("changes", () => this.tellChanged());
     stream.addEventListener("meeting", (event) => {
       this.store.set({ presented: JSON.parse((event as MessageEvent<string>).data) as Presented | null });
     });
@@ -94,6 +96,10 @@ export class Live {
     this.stream?.close();
     this.retry = window.setTimeout(() => this.follow(), RETRY_MS);
     this.setOnline(false);
+  }
+
+  private tellChanged(): void {
+    this.store.set({ changed: this.store.state.changed + 1 });
   }
 
   private setOnline(online: boolean): void {

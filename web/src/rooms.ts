@@ -1,10 +1,12 @@
-/** The rooms beside the map, fetched when they are entered: before/after, the meeting, the printed sheet. */
+/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet. */
 
 import type Map from "ol/Map";
+import type { ReviewRoom } from "./changes/room";
 import type { CompareStage } from "./compare/stage";
 import { el, write } from "./dom";
 import { t } from "./i18n";
 import type { Communes } from "./map/communes";
+import type { Confirmed } from "./map/confirmed";
 import type { MeetingRoom } from "./meeting/room";
 import type { State, Store } from "./state";
 
@@ -15,12 +17,14 @@ export interface House {
   mapElement: HTMLElement;
   map: Map;
   communes: Communes;
+  confirmed: Confirmed;
   terrain: () => number[][];
 }
 
 export class Rooms {
   private compare: CompareStage | null = null;
   private meeting: MeetingRoom | null = null;
+  private reviewed: ReviewRoom | null = null;
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
@@ -32,12 +36,23 @@ export class Rooms {
     return this.compare?.map ?? this.house.map;
   }
 
+  /** The maps that are seen now: two where pictures are compared. */
+  get maps(): Map[] {
+    return this.compare?.maps ?? [this.house.map];
+  }
+
+  /** Whether taps on the map are corners of an outline, no questions about a place. */
+  get takesTaps(): boolean {
+    return this.reviewed?.takesTaps ?? false;
+  }
+
   render(state: State, before: State): void {
     this.meeting?.render(state);
     if (state.online && !before.online) this.compare?.askAgain();
     if (!state.compare) this.closeComparison();
     else if (this.compare) this.compare.render(state);
     else if (state.flights.length && (state.compare !== before.compare || state.flights !== before.flights)) void this.openComparison();
+    this.reviewed?.render(state, before);
   }
 
   /** What moves with the clock, and tiles that moved. */
@@ -71,23 +86,31 @@ export class Rooms {
     else this.isPrinting = false;
   }
 
+  /** Enters the review of changes, or leaves it. */
+  async review(): Promise<void> {
+    if (this.reviewed) return this.reviewed.close();
+    const loaded = await import("./changes/room").catch(() => this.failed());
+    if (loaded) this.reviewed ??= new loaded.ReviewRoom(this.house, this, () => (this.reviewed = null));
+  }
+
   private async openComparison(): Promise<void> {
     this.fetching ??= this.fetchComparison().finally(() => (this.fetching = null));
     await this.fetching;
   }
 
   private async fetchComparison(): Promise<void> {
-    const { store, root, stage, map, communes, terrain } = this.house;
+    const { store, root, stage, map, communes, confirmed, terrain } = this.house;
     const loaded = await import("./compare/stage").catch(() => this.failed());
     if (!loaded || !store.state.compare || this.compare) return;
     const view = map.getView();
     map.setTarget(undefined); // one view is drawn once
-    this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes }, () => this.meeting?.moved());
+    this.compare = new loaded.CompareStage(store, { view, terrain: terrain(), communes, confirmed }, () => this.meeting?.moved());
     stage.classList.add("comparing");
     root.classList.add("with-compare");
     stage.append(this.compare.element);
     this.compare.render(store.state, true);
     this.compare.attach();
+    this.reviewed?.render(store.state, store.state);
   }
 
   private closeComparison(): void {

@@ -10,7 +10,7 @@ import { dayOf } from "./time";
 
 /** What the list beside the map shows: flights and layers, or the board of communes. */
 export type Tab = "list" | "board";
-export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks";
+export type LayerName = "hillshade" | "communes" | "footprints" | "gaps" | "notFlown" | "marks" | "changes";
 
 export interface State {
   session: Session | null;
@@ -53,6 +53,8 @@ export interface State {
   compare: Comparison | null;
   /** What somebody presents in the meeting now. */
   presented: Presented | null;
+  /** Counts the news of changes that were found or decided on, and how often they may have been missed. */
+  changed: number;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
 }
@@ -86,6 +88,7 @@ const SWITCHED_ON: State["layers"] = {
   gaps: false,
   notFlown: true,
   marks: true,
+  changes: true,
 };
 
 /** What a link says of the state, whatever page it was made on. */
@@ -124,6 +127,7 @@ export function initialState(): State {
     tab: link.tab === "board" ? "board" : "list",
     board: null,
     presented: null,
+    changed: 0,
     moved: 0,
   };
 }

@@ -57,6 +57,10 @@ export class CompareStage {
     return this.before.map;
   }
 
+  get maps(): Map[] {
+    return [this.before.map, this.after.map];
+  }
+
   render(state: State, isAnew = false): void {
     const { compare } = state;
     if (!compare || this.isClosed) return;

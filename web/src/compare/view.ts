@@ -9,6 +9,7 @@ import { el, replace } from "../dom";
 import { t, warned } from "../i18n";
 import { imagedAt, sightOf, type Imaged } from "../imaged";
 import type { Communes } from "../map/communes";
+import type { Confirmed } from "../map/confirmed";
 import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
@@ -20,6 +21,7 @@ export interface Shared {
   view: View;
   terrain: number[][];
   communes: Communes;
+  confirmed: Confirmed;
 }
 
 const NOTHING: Imaged = { flight: null, pixel: null, unknown: null };
@@ -40,7 +42,7 @@ export class ComparedMap {
   private at: number[] | null = null;
   private asked = 0;
   private note: string | null = null;
-  private readonly undraw: () => void;
+  private readonly undraws: (() => void)[];
 
   constructor(
     private readonly which: "before" | "after",
@@ -60,7 +62,7 @@ export class ComparedMap {
     this.ground = new Ground(this.map);
     this.ground.setTerrain(shared.terrain);
     this.mosaics = new MosaicLayers(this.map);
-    this.undraw = shared.communes.drawOn(this.map);
+    this.undraws = [shared.communes.drawOn(this.map), shared.confirmed.drawOn(this.map)];
     this.marks.addTo(this.map);
     target.setAttribute("aria-busy", "true");
     this.map.on(["movestart", "loadstart"], () => target.setAttribute("aria-busy", "true"));
@@ -109,7 +111,7 @@ export class ComparedMap {
 
   dispose(): void {
     this.map.setTarget(undefined);
-    this.undraw();
+    for (const undraw of this.undraws) undraw();
     const layers = this.map.getLayers().getArray().slice();
     this.map.setLayers([]);
     for (const layer of layers) layer.dispose();

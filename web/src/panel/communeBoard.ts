@@ -152,7 +152,7 @@ export class CommuneBoard {
   }
 }
 
-/** Columns that have something to say: nobody has looked for changes yet, so nothing is said of them. */
+/** Columns that have something to say: where nobody has decided on any change, nothing is said of them. */
 function columnsOf(rows: readonly CommuneRow[]): Column[] {
   const always: Column[] = ["name", "newest", "imaged", "marks"];
   const changes: Column[] = rows.some((row) => row.changes !== null) ? ["changes"] : [];

@@ -1,6 +1,7 @@
 /** The strip on top: which event, is it a drill, find a commune, what time it is, the meeting, which language, who. */
 
 import { api } from "../api";
+import { mayDecide } from "../changes/changes";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
 import { currentEvent, type State, type Store } from "../state";
@@ -15,7 +16,7 @@ export class Header {
     private readonly store: Store,
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
-    private readonly doors: { meet: () => void; list: () => void; print: () => void },
+    private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void },
   ) {}
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
@@ -40,6 +41,7 @@ export class Header {
       this.clock,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
       this.meeting(state),
+      this.review(state),
       this.upload(state),
       this.languageChoice(state),
       this.account(state),
@@ -79,6 +81,12 @@ export class Header {
     const { presented } = state;
     const title = presented ? t("meetingOn", presented.presenter) : t("meetingNote");
     return el("button", { type: "button", class: `meet ${presented ? "on" : ""}`, title, "aria-label": `${t("meeting")}. ${title}`, click: this.doors.meet }, t("meeting"));
+  }
+
+  /** For who may decide what changed. */
+  private review(state: State): HTMLElement | null {
+    if (!mayDecide(state.session) || !state.eventId) return null;
+    return el("button", { type: "button", class: "review-door", title: t("reviewNote"), click: this.doors.review }, t("review"));
   }
 
   private upload(state: State): HTMLElement | null {

@@ -3,7 +3,7 @@
 import { api, type DataLayer, type Legend } from "../api";
 import { el, replace } from "../dom";
 import { inLanguage, t, type Word } from "../i18n";
-import { COLOURS } from "../map/colours";
+import { CHANGE_COLOURS, COLOURS } from "../map/colours";
 import { OUTLINED, showsFinished } from "../outlined";
 import type { LayerName, State, Store } from "../state";
 import { formatDate } from "../time";
@@ -11,6 +11,7 @@ import { formatDate } from "../time";
 const SWITCHES: { layer: LayerName; word: Word; sign: string; needsFlight?: boolean }[] = [
   { layer: "communes", word: "layerCommunes", sign: "commune" },
   { layer: "marks", word: "marks", sign: "mark" },
+  { layer: "changes", word: "changesConfirmed", sign: "change" },
   { layer: "notFlown", word: "layerNotFlown", sign: "not-flown" },
   { layer: "hillshade", word: "layerHillshade", sign: "hillshade" },
   { layer: "footprints", word: "layerFootprints", sign: "footprint" },
@@ -150,6 +151,10 @@ function drawing(name: string): string {
   }
   if (name === "mark") {
     return `${open}${back("#6f7f5f")}<path d="M17 2l9 9-9 9-9-9z" fill="#d55e00" stroke="#fff" stroke-width="1.6"/></svg>`;
+  }
+  if (name === "change") {
+    const path = "M6 17 9 6l8-2 9 5-3 9-8-2z";
+    return `${open}${back("#6f7f5f")}<path d="${path}" fill="none" stroke="#fff" stroke-width="5"/><path d="${path}" fill="${CHANGE_COLOURS.landslide}2e" stroke="${CHANGE_COLOURS.landslide}" stroke-width="3"/></svg>`;
   }
   if (name === "aircraft") {
     const way = `<path d="M2 19 13 13" fill="none" stroke="${COLOURS.aircraft}" stroke-width="2"/>`;

@@ -46,7 +46,7 @@ export class Sheet {
   private readonly marks = new MarkLayer();
   private readonly specialist: SpecialistLayers;
   private readonly grid: GridLayer;
-  private readonly undraw: () => void;
+  private readonly undraws: (() => void)[];
   private readonly ask = debounced(() => void this.askGrid(), REST_MS);
   /** "asked", "failed", or what the server told of the ground in the sheet: null where there is no grid. */
   private told: NationalGrid | null | "asked" | "failed" = "asked";
@@ -75,7 +75,7 @@ export class Sheet {
     this.ground = new Ground(this.map);
     this.ground.setTerrain(house.terrain());
     this.mosaics = new MosaicLayers(this.map);
-    this.undraw = house.communes.drawOn(this.map);
+    this.undraws = [house.communes.drawOn(this.map), house.confirmed.drawOn(this.map, true)];
     this.specialist = new SpecialistLayers(this.map, () => undefined);
     this.marks.addTo(this.map);
     this.grid = new GridLayer(this.map);
@@ -119,7 +119,7 @@ export class Sheet {
   dispose(): void {
     this.asked += 1;
     this.map.setTarget(undefined);
-    this.undraw();
+    for (const undraw of this.undraws) undraw();
     const layers = this.map.getLayers().getArray().slice();
     this.map.setLayers([]);
     for (const layer of layers) layer.dispose();

@@ -1,0 +1,95 @@
+"""Tables of what people and other services put on the map: layers, marks, changes under review.
+
+The rules of `tables` hold here too.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, LargeBinary, Table, Text
+
+from flycam.catalog.columns import box, derive_postgis_geometry, key, metadata
+
+# -- since schema 7 ---------------------------------------------------------------------------------
+
+layers = Table(
+    "layers",
+    metadata,
+    key("layer_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("added_ns", BigInteger, nullable=False),
+    Column("refreshed_ns", BigInteger, nullable=False),
+    Column("features", Integer, nullable=False),
+    Column("troubles", Integer, nullable=False),
+    Column("has_status", Boolean, nullable=False),
+    *box(),
+)
+
+layer_features = Table(
+    "layer_features",
+    metadata,
+    key("layer_id"),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("condition", Text, nullable=False),
+    Column("is_trouble", Boolean, nullable=False),
+    Column("valid_ns", BigInteger),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+    # what a search by rectangle asks for is all in the index: outlines are read only of what is answered
+    Index("layer_features_box", "layer_id", "is_trouble", "number", "west", "south", "east", "north"),
+)
+
+marks = Table(
+    "marks",
+    metadata,
+    key("mark_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("event_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("photo_sha256", Text),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+)
+
+derive_postgis_geometry(layer_features, "wkb")
+derive_postgis_geometry(marks, "wkb")
+
+# -- since schema 8 ---------------------------------------------------------------------------------
+
+changes = Table(
+    "changes",
+    metadata,
+    key("change_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("step_id", Text, nullable=False, index=True),
+    Column("event_id", Text, nullable=False, index=True),
+    *(Column(name, Text, nullable=False) for name in ("action", "status", "kind")),
+    Column("score", Float(53)),
+    Column("area_m2", Float(53), nullable=False),
+    Column("length_m", Float(53), nullable=False),
+    Column("slope_deg", Float(53)),
+    Column("commune", Text, nullable=False),
+    Column("tie_m", Float(53)),
+    Column("rmse_m", Float(53)),
+    *(
+        Column(name, Text, nullable=False)
+        for name in ("before_shown", "after_shown", "origins", "note", "undoes")
+    ),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+)
+
+derive_postgis_geometry(changes, "wkb")

@@ -1,0 +1,52 @@
+"""What the catalogue holds of changes under review, as a frozen value. No database is seen from here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flycam.catalog.records import BoundsLonLat
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeLine:
+    """One line of a change's history; the last is how the change stands.
+
+    version      1, 2, … : who decides says which line was seen
+    step_id      of all lines that one decision wrote, on several changes where it split or merged them
+    event_id     the storm or drill it belongs to: a drill's changes never stand beside real ones
+    score        probability that it is of its kind, the detector's; None: drawn by hand
+    area_m2      in the work CRS, as length_m along its longest axis; slope_deg None where it is not known
+    commune      code of the commune that holds most of it, "" where no boundary is known
+    tie_m        from its middle to the nearest ground by which pictures were laid on each other, rmse_m of
+                 that laying; both None of what was drawn by hand
+    before_shown, after_shown  what was compared: "mosaic@revision" or a picture's name, "" of what was drawn
+    undoes       the step that this line undid; "" of all other lines
+    origins      changes that it was split off or merged from
+    author       whoever wrote this line, at `at_ns`; of what was found: who had it looked for
+    wkb          multipolygon
+    """
+
+    change_id: str
+    version: int
+    step_id: str
+    event_id: str
+    action: ChangeAction
+    status: ChangeStatus
+    kind: ChangeKind
+    score: float | None
+    area_m2: float
+    length_m: float
+    slope_deg: float | None
+    commune: str
+    tie_m: float | None
+    rmse_m: float | None
+    before_shown: str
+    after_shown: str
+    origins: tuple[str, ...]
+    note: str
+    author: str
+    at_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+    undoes: str = ""

@@ -1,0 +1,180 @@
+"""Changes under review: every decision is a line of its own, nothing is overwritten."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Select, func, select, true
+from sqlalchemy.exc import IntegrityError
+
+from flycam.catalog.audit import write_entries
+from flycam.catalog.board_tables import changes
+from flycam.catalog.boxes import box_values, touches
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry, BoundsLonLat
+from flycam.catalog.tables import audit_log
+from flycam.errors import NotFound, StoreConflict
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+
+
+class Changes:
+    """Lines by change and version. Lines are on disk when `append` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, lines: Sequence[ChangeLine], told: Sequence[AuditEntry] = ()) -> None:
+        """Add the lines of one step and what the audit log tells of it, all or none; a change's version 1 is
+        its first.
+
+        Raises StoreConflict if somebody else has added one of them.
+        """
+        if not lines:
+            return
+        try:
+            with self._database.write(alone_in=audit_log) as connection:
+                connection.execute(changes.insert(), [_row(line) for line in lines])
+                write_entries(connection, told)
+        except IntegrityError as error:
+            raise StoreConflict(
+                f"{lines[0].change_id}: somebody decided on this change a moment ago; look at it again",
+                vi=f"{lines[0].change_id}: vừa có người quyết định về thay đổi này; hãy xem lại rồi làm tiếp",
+            ) from error
+
+    def add_new(self, lines: Sequence[ChangeLine], told: Callable[[int], AuditEntry] | None = None) -> int:
+        """Add first lines of changes that are not known yet, and what the audit log tells of so many; how
+        many were not."""
+        if not lines:
+            return 0
+        c = changes.c
+        with self._database.write(alone_in=audit_log) as connection:  # as `append`: one writer at a time
+            ours = c.event_id.in_({line.event_id for line in lines})
+            known = set(connection.execute(select(c.change_id).where(ours, c.version == 1)).scalars())
+            rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
+            if rows:
+                connection.execute(changes.insert(), list(rows.values()))
+                write_entries(connection, [told(len(rows))] if told else [])
+        return len(rows)
+
+    def current(
+        self,
+        event_id: str | None = None,
+        bounds: BoundsLonLat | None = None,
+        *,
+        statuses: Collection[ChangeStatus] | None = None,
+        until_ns: int | None = None,
+    ) -> list[ChangeLine]:
+        """The last line of every change, the likeliest first, then the largest.
+
+        statuses  only changes that stand so; None: all. until_ns: as they stood then (UTC), lines written
+                  later are passed over
+        """
+        c = changes.c
+        query = _newest(true() if until_ns is None else c.at_ns <= until_ns)
+        if event_id is not None:
+            query = query.where(c.event_id == event_id)
+        if bounds is not None:
+            query = query.where(touches(changes, bounds))
+        if statuses is not None:
+            query = query.where(c.status.in_([one.value for one in statuses]))
+        drawn_first = func.coalesce(c.score, 1.0)
+        return self._fetch(query.order_by(drawn_first.desc(), c.area_m2.desc(), c.change_id))
+
+    def last(self, change_ids: Sequence[str]) -> list[ChangeLine]:
+        """The last line of each of these, in their order. Raises NotFound."""
+        newest = _newest(changes.c.change_id.in_(change_ids))
+        found = {line.change_id: line for line in self._fetch(newest)}
+        for one in change_ids:
+            if one not in found:
+                raise _unknown(one)
+        return [found[one] for one in change_ids]
+
+    def history(self, change_id: str) -> list[ChangeLine]:
+        """All lines of a change, the first first. Raises NotFound."""
+        c = changes.c
+        found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
+        if not found:
+            raise _unknown(change_id)
+        return found
+
+    def step(self, step_id: str) -> list[ChangeLine]:
+        """The lines that one step wrote; none where there was no such step."""
+        c = changes.c
+        return self._fetch(select(changes).where(c.step_id == step_id).order_by(c.change_id))
+
+    def events(self) -> set[str]:
+        """Events of which there is any change, whatever was decided of it."""
+        with self._database.read() as connection:
+            return set(connection.execute(select(changes.c.event_id).distinct()).scalars())
+
+    def stamp(self) -> int:
+        """Grows with every line."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(changes)).scalar_one())
+
+    def _fetch(self, query: Select[Any]) -> list[ChangeLine]:
+        with self._database.read() as connection:
+            return [_line(row) for row in connection.execute(query)]
+
+
+def _newest(among: ColumnElement[bool]) -> Select[Any]:
+    """The last line of every change, of the lines for which `among` holds."""
+    c = changes.c
+    last = (
+        select(c.change_id, func.max(c.version).label("last")).where(among).group_by(c.change_id).subquery()
+    )
+    return select(changes).join(last, (c.change_id == last.c.change_id) & (c.version == last.c.last))
+
+
+def _unknown(change_id: str) -> NotFound:
+    return NotFound(
+        f"{change_id[:40]}: there is no such change; load the list again",
+        vi=f"{change_id[:40]}: không có thay đổi nào như vậy; hãy tải lại danh sách",
+    )
+
+
+_PLAIN = (
+    "change_id",
+    "version",
+    "step_id",
+    "event_id",
+    "score",
+    "area_m2",
+    "length_m",
+    "slope_deg",
+    "commune",
+    "tie_m",
+    "rmse_m",
+    "before_shown",
+    "after_shown",
+    "note",
+    "author",
+    "at_ns",
+    "wkb",
+    "undoes",
+)
+
+
+def _row(line: ChangeLine) -> dict[str, Any]:
+    return {
+        **{name: getattr(line, name) for name in _PLAIN},
+        "action": line.action.value,
+        "status": line.status.value,
+        "kind": line.kind.value,
+        "origins": json.dumps(line.origins),
+        **box_values(line.bounds_lonlat_deg),
+    }
+
+
+def _line(row: Row[Any]) -> ChangeLine:
+    return ChangeLine(
+        **{name: getattr(row, name) for name in _PLAIN},
+        action=ChangeAction(row.action),
+        status=ChangeStatus(row.status),
+        kind=ChangeKind(row.kind),
+        origins=tuple(json.loads(row.origins)),
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+    )

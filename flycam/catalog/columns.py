@@ -1,0 +1,35 @@
+"""What the catalogue's tables are made of: keys, bounding boxes, and PostGIS geometries beside WKB."""
+
+from __future__ import annotations
+
+from sqlalchemy import DDL, BigInteger, Column, Float, Integer, MetaData, Table, Text, event
+
+metadata = MetaData()
+_Big = BigInteger().with_variant(Integer, "sqlite")
+
+
+def key(name: str) -> Column[str]:
+    """A text that is the primary key, or a part of it."""
+    return Column(name, Text, primary_key=True)
+
+
+def big_key(name: str) -> Column[int]:
+    """The same of 64-bit numbers."""
+    return Column(name, _Big, primary_key=True, autoincrement=False)
+
+
+def box() -> list[Column[float]]:
+    """Sides of a bounding box, degrees."""
+    return [Column(side, Float(53)) for side in ("west", "south", "east", "north")]
+
+
+def derive_postgis_geometry(table: Table, wkb_column: str) -> None:
+    """Give a table on PostgreSQL the column `geom` with a spatial index, made of its WKB (WGS 84)."""
+    statements = (
+        f"ALTER TABLE {table.name} ADD COLUMN geom geometry(Geometry, 4326) "
+        f"GENERATED ALWAYS AS (ST_GeomFromWKB({wkb_column}, 4326)) STORED",
+        f"CREATE INDEX {table.name}_geom ON {table.name} USING gist (geom)",
+    )
+    for statement in statements:
+        ddl = DDL(statement)  # type: ignore[no-untyped-call]
+        event.listen(table, "after_create", ddl.execute_if(dialect="postgresql"))

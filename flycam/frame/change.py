@@ -1,0 +1,45 @@
+"""Changes under review: what a storm may have done, and what an analyst decided of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ChangeKind(StrEnum):
+    """What a change is taken for."""
+
+    LANDSLIDE = "landslide"
+    FLOOD = "flood"
+    OTHER = "other"
+
+
+class ChangeStatus(StrEnum):
+    """How a change stands.
+
+    PROPOSED waits for a decision. REPLACED was split or merged: others stand for it. REMOVED was drawn, split
+    off or merged, and that was undone. Lines of all of them stay on record.
+    """
+
+    PROPOSED = "proposed"
+    ACCEPTED = "accepted"
+    REJECTED = "rejected"
+    REPLACED = "replaced"
+    REMOVED = "removed"
+
+
+class ChangeAction(StrEnum):
+    """What a line of a change's history did. FOUND is the detector's, all others are a person's."""
+
+    FOUND = "found"
+    DRAW = "draw"
+    ACCEPT = "accept"
+    REJECT = "reject"
+    REDRAW = "redraw"
+    SPLIT = "split"
+    MERGE = "merge"
+    COMMENT = "comment"
+    UNDO = "undo"
+
+
+STANDING = frozenset({ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED, ChangeStatus.REJECTED})
+"""Changes that can be decided on."""

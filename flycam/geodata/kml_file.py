@@ -1,0 +1,77 @@
+"""Polygons with words as KMZ, for Google Earth and tablets. Source: OGC 12-007r2 (KML 2.3)."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.geodata.xml_text import xml_text
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Placemark:
+    """One feature: polygons in WGS 84 degrees, its name, its values by name, and its colour (RRGGBB)."""
+
+    shape: BaseGeometry
+    name: str
+    values: Mapping[str, str]
+    colour: str
+
+
+def kmz(title: str, placemarks: Sequence[Placemark]) -> bytes:
+    """A KMZ: one `doc.kml`, a placemark for each feature."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        entry = zipfile.ZipInfo("doc.kml", _EPOCH)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, _kml(title, placemarks))
+    return out.getvalue()
+
+
+def _kml(title: str, placemarks: Sequence[Placemark]) -> str:
+    colours = sorted({one.colour for one in placemarks})
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
+        f"<name>{xml_text(title)}</name>{''.join(map(_style, colours))}"
+        f"{''.join(map(_placemark, placemarks))}</Document></kml>\n"
+    )
+
+
+def _style(colour: str) -> str:
+    red, green, blue = colour[:2], colour[2:4], colour[4:]
+    turned = f"{blue}{green}{red}"  # KML says aabbggrr
+    return (
+        f'<Style id="c{colour}"><LineStyle><color>ff{turned}</color><width>3</width></LineStyle>'
+        f"<PolyStyle><color>40{turned}</color></PolyStyle></Style>"
+    )
+
+
+def _placemark(one: Placemark) -> str:
+    values = "".join(
+        f'<Data name="{xml_text(name)}"><value>{xml_text(value)}</value></Data>'
+        for name, value in one.values.items()
+    )
+    parts = "".join(_polygon(part) for part in shapely.get_parts(one.shape))
+    return (
+        f"<Placemark><name>{xml_text(one.name)}</name><styleUrl>#c{one.colour}</styleUrl>"
+        f"<ExtendedData>{values}</ExtendedData><MultiGeometry>{parts}</MultiGeometry></Placemark>"
+    )
+
+
+def _polygon(polygon: shapely.Polygon) -> str:
+    inner = "".join(f"<innerBoundaryIs>{_ring(ring)}</innerBoundaryIs>" for ring in polygon.interiors)
+    outer = f"<outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>"
+    return f"<Polygon><tessellate>1</tessellate>{outer}{inner}</Polygon>"
+
+
+def _ring(ring: BaseGeometry) -> str:
+    points = " ".join(f"{x:.7f},{y:.7f},0" for x, y in shapely.get_coordinates(ring))
+    return f"<LinearRing><coordinates>{points}</coordinates></LinearRing>"

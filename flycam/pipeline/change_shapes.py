@@ -1,0 +1,170 @@
+"""Outlines of changes: what may be drawn, and how large it is and where."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.catalog.boundaries import Boundaries
+from flycam.errors import FlycamError, InputUnusable
+from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.geodata.dem import load_terrain
+from flycam.geometry.terrain import heights_at
+from flycam.pipeline.terrain import registered_dems
+from flycam.pipeline.workspace import Workspace
+
+LonLat = tuple[float, float]
+Outline = Sequence[Sequence[Sequence[LonLat]]]
+"""Of a multipolygon as GeoJSON has it: polygons of rings (outer, then holes) of (longitude, latitude)."""
+
+MOST_CORNERS = 5000
+MOST_PARTS = 50
+MOST_KM2 = 400.0
+
+_LAT = 80.0
+_DECIMALS = 8  # a millimetre: what a screen sends back unchanged is the same
+_M2_PER_KM2 = 1e6
+_SLOPE_STEPS = 100  # across an outline, at most
+_SLOPE_STEP_M = 2.0
+_LEAST_KNOWN = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ground:
+    """An outline and its measures: multipolygon in WGS 84 degrees; area and length along the longest axis in
+    metres of its UTM zone; mean slope of the registered terrain, None where that is not known under half of
+    it; commune "" where no boundary is known."""
+
+    shape: BaseGeometry
+    area_m2: float
+    length_m: float
+    slope_deg: float | None
+    commune: str
+
+
+def drawn(outline: Outline) -> BaseGeometry:
+    """What somebody drew, as a multipolygon.
+
+    Raises InputUnusable: too few or too many corners, off the globe, an outline that crosses itself.
+    """
+    corners = [place for polygon in outline for ring in polygon for place in ring]
+    if not 3 <= len(corners) <= MOST_CORNERS or any(
+        not polygon or any(len(ring) < 3 for ring in polygon) for polygon in outline
+    ):
+        raise InputUnusable(
+            f"outline: has 3 to {MOST_CORNERS} corners: longitude, latitude; draw it again",
+            vi=f"outline: đường bao phải có từ 3 đến {MOST_CORNERS} đỉnh (kinh độ, vĩ độ); hãy vẽ lại",
+        )
+    _require_on_the_map(corners, "outline")
+    rounded = [[np.round(ring, _DECIMALS) for ring in polygon] for polygon in outline]
+    shape = shapely.MultiPolygon([shapely.Polygon(outer, holes) for outer, *holes in rounded])
+    if not shape.is_valid or shape.area == 0.0:
+        raise InputUnusable(
+            "outline: crosses itself; draw it again", vi="outline: đường bao tự cắt nhau; hãy vẽ lại"
+        )
+    return shape
+
+
+def _require_on_the_map(places: Sequence[LonLat], what: str) -> None:
+    """Raise InputUnusable for places off the globe, or where nobody flies; NaN is such a place."""
+    if not all(-180.0 <= lon <= 180.0 and -_LAT <= lat <= _LAT for lon, lat in places):
+        raise InputUnusable(
+            f"{what}: lies off the map; longitude comes first, then latitude",
+            vi=f"{what}: nằm ngoài bản đồ; kinh độ đứng trước, vĩ độ đứng sau",
+        )
+
+
+def united(shapes: Sequence[BaseGeometry]) -> BaseGeometry:
+    """All ground of several multipolygons as one."""
+    together = shapely.union_all(list(shapes))
+    parts = [part for part in shapely.get_parts(together) if part.geom_type == "Polygon"]
+    return shapely.MultiPolygon(parts)
+
+
+def cut_by(shape: BaseGeometry, line: Sequence[LonLat]) -> list[BaseGeometry]:
+    """The pieces of ground that a line (longitude, latitude) cuts a multipolygon into, each a multipolygon.
+
+    Raises InputUnusable: too many corners, or a line that does not go right across.
+    """
+    if not 2 <= len(line) <= MOST_CORNERS:
+        raise InputUnusable(
+            f"cut: has 2 to {MOST_CORNERS} corners: longitude, latitude; draw it again",
+            vi=f"cut: đường cắt phải có từ 2 đến {MOST_CORNERS} đỉnh (kinh độ, vĩ độ); hãy vẽ lại",
+        )
+    _require_on_the_map(line, "cut")
+    noded = shapely.union(shapely.boundary(shape), shapely.LineString(line))
+    found = shapely.get_parts(shapely.polygonize(shapely.get_parts(noded)))
+    pieces = [one for one in found if shape.contains(one.representative_point())]
+    if not len(shapely.get_parts(shape)) < len(pieces) <= MOST_PARTS:
+        raise InputUnusable(
+            f"cut: does not go right across, or leaves more than {MOST_PARTS} pieces; draw it again",
+            vi=f"cut: đường cắt không đi hết ngang qua thay đổi, hoặc tạo hơn {MOST_PARTS} mảnh; hãy vẽ lại",
+        )
+    return [shapely.MultiPolygon([one]) for one in pieces]
+
+
+def measured(shape: BaseGeometry, workspace: Workspace) -> Ground:
+    """The measures of a multipolygon in WGS 84; its commune is that in force today.
+
+    Raises InputUnusable: larger than `MOST_KM2`, for which one zone's metres would not do.
+    """
+    middle = shape.representative_point()
+    crs = work_crs_for(middle.x, middle.y)
+    onto = point_transform(WGS84, crs)
+    flat = shapely.transform(shape, onto)
+    if not 0.0 < flat.area <= MOST_KM2 * _M2_PER_KM2:
+        raise InputUnusable(
+            f"outline: one change is at most {MOST_KM2:.0f} km²; draw it in parts",
+            vi=f"outline: mỗi thay đổi rộng nhất {MOST_KM2:.0f} km²; hãy vẽ thành nhiều phần",
+        )
+    return Ground(
+        shape=shape,
+        area_m2=float(flat.area),
+        length_m=_length_m(flat),
+        slope_deg=_slope_deg(flat, crs, workspace),
+        commune=_commune(shape, workspace.catalog.boundaries),
+    )
+
+
+def _length_m(flat: BaseGeometry) -> float:
+    """The longer side of the smallest rectangle around it."""
+    corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(flat))
+    return float(np.hypot(*np.diff(corners[:3], axis=0).T).max())
+
+
+def _slope_deg(flat: BaseGeometry, crs: str, workspace: Workspace) -> float | None:
+    """Of the mean of the rise over run on the registered terrain (as `analysis.measures` has it); None where
+    its height is not known under half of the outline."""
+    west, south, east, north = (float(side) for side in flat.bounds)
+    step = max((east - west) / _SLOPE_STEPS, (north - south) / _SLOPE_STEPS, _SLOPE_STEP_M)
+    try:
+        dems = registered_dems(workspace)
+        terrain = load_terrain(dems, crs, (west - step, south - step, east + step, north + step))
+    except FlycamError:
+        return None  # terrain that is missing or damaged keeps nobody from saying that a slope came down
+    x, y = np.meshgrid(np.arange(west, east + step, step), np.arange(south, north + step, step))
+    inside = shapely.contains_xy(flat, x, y)
+    places = np.stack([x[inside], y[inside]], axis=-1)
+    rise = [
+        heights_at(terrain, places + half) - heights_at(terrain, places - half)
+        for half in ((step / 2, 0.0), (0.0, step / 2))
+    ]
+    tangents = np.hypot(*rise) / step
+    known = np.isfinite(tangents)
+    if not known.size or known.mean() < _LEAST_KNOWN:
+        return None
+    return math.degrees(math.atan(float(tangents[known].mean())))
+
+
+def _commune(shape: BaseGeometry, boundaries: Boundaries) -> str:
+    """The one that holds most of it; "" where none is known. Shares of one small shape: degrees will do."""
+    west, south, east, north = (float(side) for side in shape.bounds)
+    communes = boundaries.communes(None, (west, south, east, north))
+    areas = [shapely.make_valid(shapely.from_wkb(one.wkb)) for one in communes]
+    held = [(float((area & shape).area), one.code) for area, one in zip(areas, communes, strict=True)]
+    return max((one for one in held if one[0] > 0.0), default=(0.0, ""))[1]

@@ -1,0 +1,59 @@
+"""Changes as GeoJSON for other programs: WGS 84, lengths in metres."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import shapely
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.frame.moment import iso
+
+_DECIMALS = 8  # as drawn: what a page sends back unchanged is the same outline
+
+
+def change_features(lines: Sequence[ChangeLine], names: Mapping[str, str]) -> dict[str, Any]:
+    """A FeatureCollection of lines; names: of communes, by code."""
+    return {"type": "FeatureCollection", "features": [_feature(line, names) for line in lines]}
+
+
+def _feature(line: ChangeLine, names: Mapping[str, str]) -> dict[str, Any]:
+    """One line. `score` null: drawn by hand; `slope_deg`, `tie_m`, `rmse_m` null: not known; no
+    `commune_name`: of a commune that is no more."""
+    shape = shapely.set_precision(shapely.from_wkb(line.wkb), 10.0**-_DECIMALS, mode="pointwise")
+    return {
+        "type": "Feature",
+        "id": line.change_id,
+        "bbox": list(line.bounds_lonlat_deg),
+        "geometry": json.loads(shapely.to_geojson(shape)),
+        "properties": {
+            "change_id": line.change_id,
+            "version": line.version,
+            "step_id": line.step_id,
+            "event_id": line.event_id,
+            "action": line.action.value,
+            "undoes": line.undoes,
+            "status": line.status.value,
+            "kind": line.kind.value,
+            "score": line.score,
+            "area_m2": round(line.area_m2, 1),
+            "length_m": round(line.length_m, 1),
+            "slope_deg": _rounded(line.slope_deg, 1),
+            "commune": line.commune,
+            "commune_name": names.get(line.commune, ""),
+            "tie_m": _rounded(line.tie_m, 1),
+            "rmse_m": _rounded(line.rmse_m, 3),
+            "before": line.before_shown,
+            "after": line.after_shown,
+            "origins": list(line.origins),
+            "note": line.note,
+            "author": line.author,
+            "time": iso(line.at_ns, "seconds"),
+        },
+    }
+
+
+def _rounded(value: float | None, places: int) -> float | None:
+    return None if value is None else round(value, places)

@@ -1,0 +1,124 @@
+"""Changes under review: decided on by analysts; everybody else sees what was confirmed.
+
+Decisions come by PUT with JSON, each under an id that the caller makes: no page of another site can make a
+browser send that, and what is sent twice is decided once.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Response
+from pydantic import BaseModel, Field
+
+from flycam.catalog.records import Role
+from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
+from flycam.pipeline.change_export import export_changes
+from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
+from flycam.pipeline.change_words import change_features
+from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
+from flycam.pipeline.marks import NOTE_LETTERS
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import analyst, viewer
+from flycam.serve.marks import ServicesHere
+from flycam.serve.rectangle import parse_bounds
+from flycam.serve.until import parse_until
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+_MOST = 5000
+_TYPES = {
+    "gpkg": "application/geopackage+sqlite3",
+    "geojson": "application/geo+json",
+    "kmz": "application/vnd.google-earth.kmz",
+    "csv": "text/csv; charset=utf-8",
+    "xml": "application/cap+xml",
+}
+_CONFIRMED = frozenset({ChangeStatus.ACCEPTED})
+Analyst = Annotated[Visitor, Depends(analyst)]
+
+_Ring = Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MOST_CORNERS)]
+_Polygon = Annotated[list[_Ring], Field(min_length=1, max_length=500)]
+_Outline = Annotated[list[_Polygon], Field(min_length=1, max_length=500)]
+
+
+class Step(BaseModel):
+    """A decision. changes: the version that was seen, by change; outlines: multipolygons as GeoJSON's
+    coordinates, one to draw or redraw, several to split; cut: a line across a change, which splits it too."""
+
+    action: ChangeAction
+    changes: Annotated[dict[str, int], Field(max_length=MOST_AT_ONCE)] = {}
+    event_id: Annotated[str, Field(max_length=200)] = ""
+    kind: ChangeKind | None = None
+    note: Annotated[str, Field(max_length=NOTE_LETTERS * 2)] = ""
+    outlines: Annotated[list[_Outline], Field(max_length=MOST_PARTS)] = []
+    cut: Annotated[list[tuple[float, float]], Field(max_length=MOST_CORNERS)] = []
+    undoes: Annotated[str, Field(max_length=200)] = ""
+
+
+@router.get("/api/changes")
+def changes(
+    catalog: CatalogHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    bounds: Annotated[str | None, Query(max_length=120)] = None,
+    status: ChangeStatus | None = None,
+    until: datetime | None = None,
+) -> Json:
+    """Changes as they stand (GeoJSON), the likeliest first; those that others stand for only by `status`.
+
+    Who is no analyst sees accepted ones only. `known`: whether any was ever found or drawn in the event,
+    whatever was decided: no change on the list does not mean that nothing changed. bounds is
+    west,south,east,north in degrees; with `until` (without a zone it is Vietnam's) as they stood then.
+    """
+    may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
+    if status is not None:
+        may_see = frozenset({status}) if visitor.may(Role.ANALYST) else _CONFIRMED & {status}
+    event_id = None if event is None else catalog.flights.event(event).event_id
+    found = catalog.changes.current(
+        event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
+    )
+    events = catalog.changes.events()
+    return {
+        **change_features(found[:_MOST], catalog.boundaries.names()),
+        "known": bool(events) if event_id is None else event_id in events,
+        "numberMatched": len(found),
+        "numberReturned": min(len(found), _MOST),
+    }
+
+
+@router.get("/api/changes/export", dependencies=[Depends(viewer)])
+def export(
+    services: ServicesHere,
+    event: Annotated[str, Query(max_length=200)],
+    form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
+) -> Response:
+    """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
+    with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
+        out = Path(folder) / f"changes.{form}"
+        export_changes(services.workspace, out, event)
+        data = out.read_bytes()
+    headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
+    return Response(data, media_type=_TYPES[form], headers=headers)
+
+
+@router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
+def history(change_id: str, catalog: CatalogHere) -> Json:
+    """Every line of a change, the first first: who decided what, and when."""
+    return change_features(catalog.changes.history(change_id), catalog.boundaries.names())
+
+
+@router.put("/api/changes/steps/{step_id}")
+def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere) -> Json:
+    """Decide: the lines that were written (409: somebody decided on one of them since it was seen).
+
+    The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. A step is
+    undone by a step with the action `undo`, which names it; that too can be undone.
+    """
+    lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
+    return change_features(lines, services.workspace.catalog.boundaries.names())

@@ -1,0 +1,289 @@
+"""The analyst's way through the candidates: by keys, over both pictures, redrawn, drawn by hand, undone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import shapely
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import Role
+from flycam.frame.change import STANDING, ChangeStatus
+from flycam.geometry.grid import lonlat_to_mercator
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import OpenPage
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+from tests.suites.change_suite import FOUND
+
+pytestmark = pytest.mark.browser
+
+NAMES = ("change-00000001", "change-00000002", "change-00000003")
+
+
+@dataclass(frozen=True)
+class Review:
+    """A server of the test's own, with three candidates that wait."""
+
+    url: str
+    world: World
+
+    def line(self, change_id: str) -> ChangeLine:
+        return self.world.workspace.catalog.changes.history(change_id)[-1]
+
+    def standing(self) -> list[ChangeLine]:
+        return self.world.workspace.catalog.changes.current(REAL, statuses=STANDING)
+
+    def statuses(self) -> list[str]:
+        return [self.line(name).status.value for name in NAMES]
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = make_world(tmp_path / "world")
+    shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.before, world.after)]
+    lines = []
+    for number, name in enumerate(NAMES):
+        box = shapely.box(LON + 0.001 * number, LAT - 0.001, LON + 0.001 * number + 0.0006, LAT - 0.0004)
+        west, south, east, north = box.bounds
+        lines.append(
+            replace(
+                FOUND,
+                change_id=name,
+                event_id=REAL,
+                score=0.9 - 0.1 * number,
+                before_shown=shown[0],
+                after_shown=shown[1],
+                wkb=shapely.to_wkb(shapely.MultiPolygon([box])),
+                bounds_lonlat_deg=(west, south, east, north),
+            )
+        )
+    world.workspace.catalog.changes.append(lines)
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield Review(url, world)
+
+
+def enter(open_page: OpenPage, review: Review, link: str = "") -> Page:
+    page = open_page(link=f"lang=vi&event={REAL}{link}", url=review.url)
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(3)
+    return page
+
+
+def chosen(page: Page) -> str | None:
+    return page.locator('.review-row[aria-current="true"]').get_attribute("data-change")
+
+
+def expect_count(page: Page, waiting: int, accepted: int, rejected: int) -> None:
+    said = f"{waiting} chờ duyệt · {accepted} đã xác nhận · {rejected} đã bác bỏ"
+    expect(page.locator(".review-count")).to_have_text(said)
+
+
+def test_the_list_is_walked_through_by_keys(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    expect(page.locator(".compare")).to_have_attribute("data-mode", "swipe")
+    assert f"~{review.world.before}~{review.world.after}~" in page.url
+    assert chosen(page) == NAMES[0], "the likeliest first"
+    page.locator(".review [name=note]").fill("rõ vách trượt <b>")
+    page.keyboard.press("a")
+    expect_count(page, 3, 0, 0)  # who writes a note decides nothing by its letters
+    page.locator(".review-count").click()
+    page.keyboard.press("a")
+    expect_count(page, 2, 1, 0)
+    assert review.line(NAMES[0]).note == "rõ vách trượt <b>a"
+    expect(page.locator(f'[data-change="{NAMES[1]}"]')).to_have_attribute("aria-current", "true")
+    page.keyboard.press("r")
+    expect_count(page, 1, 1, 1)
+    assert review.statuses() == ["accepted", "rejected", "proposed"]
+    page.keyboard.press("k")
+    assert chosen(page) == NAMES[1]
+    page.keyboard.press("k")
+    assert chosen(page) == NAMES[0]
+    page.keyboard.press("j")
+    assert chosen(page) == NAMES[1]
+    page.keyboard.press("u")
+    expect_count(page, 2, 1, 0)
+    page.keyboard.press("u")
+    expect_count(page, 3, 0, 0)
+    assert review.statuses() == ["proposed"] * 3
+    page.keyboard.press("u")
+    expect(page.locator(".review-trouble")).to_contain_text("Không còn gì để hoàn tác")
+
+
+def compared_at(page: Page, lon: float, lat: float) -> tuple[float, float]:
+    """Where a place is drawn in a comparison, pixels from the page's upper left corner."""
+    found = re.search(r"map=([\d.]+)%2F([\d.]+)%2F([\d.]+)", page.url)
+    box = page.locator(".compare").bounding_box()
+    assert found is not None and box is not None
+    zoom, lat0, lon0 = map(float, found.groups())
+    centre, place = lonlat_to_mercator(np.array([[lon0, lat0], [lon, lat]]))
+    east, north = (place - centre) * 256 * 2**zoom / (2 * np.pi * 6378137.0)
+    return box["x"] + box["width"] / 2 + east, box["y"] + box["height"] / 2 - north
+
+
+def test_corners_are_dragged_and_saved(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    before = review.line(NAMES[0])
+    west, _, east, north = before.bounds_lonlat_deg
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    page.keyboard.press("e")
+    x, y = compared_at(page, (west + east) / 2, north)
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x, y - 40, steps=5)
+    page.mouse.up()
+    page.keyboard.press("Enter")
+    expect(page.locator(".review-actions")).to_contain_text("Sửa E")
+    after = review.line(NAMES[0])
+    assert (after.version, after.status) == (2, ChangeStatus.PROPOSED)
+    assert after.bounds_lonlat_deg[3] > north
+    # the middle of the side was dragged: a triangle more
+    more = (east - west) * (after.bounds_lonlat_deg[3] - north) / 2
+    square_m2 = 110_700 * 103_400
+    assert after.area_m2 == pytest.approx((shapely.from_wkb(before.wkb).area + more) * square_m2, rel=0.01)
+
+
+def test_leaving_an_outline_alone_changes_nothing(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("e")
+    page.keyboard.press("Escape")
+    expect(page.locator(".compare")).to_have_count(1)
+    page.keyboard.press("e")
+    page.keyboard.press("a")  # is no decision while an outline is in hand
+    page.keyboard.press("Escape")
+    assert review.statuses() == ["proposed"] * 3
+
+
+def test_a_change_is_drawn_by_hand(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    page.wait_for_timeout(500)
+    page.keyboard.press("n")
+    box = page.locator(".compare").bounding_box()
+    assert box is not None
+    left, top = box["x"] + 150, box["y"] + 200
+    corners = [(left, top), (left + 120, top), (left + 120, top + 100)]
+    for corner in corners:
+        page.mouse.click(*corner)
+        page.wait_for_timeout(400)
+    page.mouse.dblclick(left, top + 100)
+    page.locator('[data-kept="save"]').click()
+    expect(page.locator(".review-row")).to_have_count(4)
+    (drawn,) = [one for one in review.world.workspace.catalog.changes.current(REAL) if one.score is None]
+    assert (drawn.status, drawn.event_id) == (ChangeStatus.ACCEPTED, REAL)
+    assert shapely.from_wkb(drawn.wkb).area > 0
+
+
+def test_a_line_drawn_across_splits_and_marked_ones_are_merged(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    west, south, east, north = review.line(NAMES[0]).bounds_lonlat_deg
+    page.wait_for_timeout(800)  # the view is in the address bar by then
+    page.keyboard.press("s")
+    middle, beyond = (west + east) / 2, (north - south) / 12
+    page.mouse.click(*compared_at(page, middle, north + beyond))
+    page.wait_for_timeout(400)
+    page.mouse.dblclick(*compared_at(page, middle, south - beyond))
+    expect(page.locator('[data-kept="save"]')).to_be_enabled()
+    page.keyboard.press("Enter")
+    expect_count(page, 4, 0, 0)
+    assert review.line(NAMES[0]).status is ChangeStatus.REPLACED
+    parts = [one for one in review.standing() if one.origins == (NAMES[0],)]
+    assert [one.area_m2 for one in parts] == pytest.approx([parts[0].area_m2] * 2, rel=0.1)
+    for part in parts:
+        page.locator(f'[data-kept="mark-{part.change_id}"]').check()
+    page.locator(".review-count").click()
+    page.keyboard.press("m")
+    expect_count(page, 3, 0, 0)
+    (whole,) = [one for one in review.standing() if len(one.origins) == 2]
+    assert whole.area_m2 == pytest.approx(sum(one.area_m2 for one in parts), rel=0.001)
+    page.keyboard.press("u")
+    expect_count(page, 4, 0, 0)
+    page.keyboard.press("u")
+    expect_count(page, 3, 0, 0)
+    assert review.statuses() == ["proposed"] * 3
+
+
+def test_a_note_is_kept_without_a_decision_and_the_history_tells_who(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("c")
+    page.keyboard.type("hỏi xã <b>")
+    page.keyboard.press("Enter")
+    expect(page.locator('.review-row[aria-current="true"]')).to_contain_text("hỏi xã <b>")
+    assert (review.line(NAMES[0]).status, review.line(NAMES[0]).note) == (
+        ChangeStatus.PROPOSED,
+        "hỏi xã <b>",
+    )
+    page.locator(".review-count").click()
+    page.keyboard.press("h")
+    expect(page.locator(".review-history li")).to_have_count(2)
+    expect(page.locator(".review-history li").first).to_contain_text("Máy tìm ra Lan")
+    page.keyboard.press("h")
+    expect(page.locator(".review-history")).to_have_count(0)
+
+
+def test_what_was_confirmed_is_taken_away_as_files(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    expect(page.locator(".review-exports")).to_have_count(0)
+    page.keyboard.press("a")
+    with page.expect_download() as taken:
+        page.locator('[data-kept="csv"]').click()
+    assert NAMES[0] in Path(taken.value.path()).read_text("utf-8-sig")
+    assert page.locator(".review-exports a").all_text_contents() == [
+        "GeoPackage",
+        "GeoJSON",
+        "KMZ",
+        "CSV",
+        "CAP",
+    ]
+
+
+def test_what_another_analyst_decides_is_seen_and_not_overwritten(
+    open_page: OpenPage, review: Review
+) -> None:
+    page, other = enter(open_page, review), enter(open_page, review)
+    other.keyboard.press("r")
+    expect_count(other, 2, 0, 1)
+    expect_count(page, 2, 0, 1)
+    assert chosen(page) == NAMES[0], "who looks at a change goes on looking at it"
+
+
+def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}&map=17/{LAT - 0.0007}/{LON + 0.0003}", url=review.url)
+    row = page.locator(".layers li", has=page.locator('[data-layer="changes"]'))
+    expect(row).to_contain_text("Thay đổi đã xác nhận")
+    box = page.locator(".map").first.bounding_box()
+    assert box is not None
+    place = {"x": box["x"] + box["width"] / 2 - 60, "y": box["y"] + box["height"] / 2 - 40}
+    clip = {**place, "width": 120, "height": 80}
+    page.wait_for_timeout(1500)
+    without = page.screenshot(clip=clip)
+    line = review.line(NAMES[0])
+    review.world.workspace.catalog.changes.append([replace(line, version=2, status=ChangeStatus.ACCEPTED)])
+    page.wait_for_timeout(2500)  # told by the server, then read and drawn
+    drawn = page.screenshot(clip=clip)
+    assert drawn != without
+    page.locator('[data-layer="changes"]').uncheck()
+    page.wait_for_timeout(500)
+    assert page.screenshot(clip=clip) != drawn
+    assert "turned=changes" in page.url
+    page.locator('[data-layer="changes"]').check()
+    page.wait_for_timeout(500)
+    assert page.screenshot(clip=clip) == drawn
+
+
+def test_viewers_have_no_door(open_page: OpenPage, review: Review) -> None:
+    add_account(review.world.workspace, "Lan", Role.VIEWER, "viewer-token")
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url, wait=False)
+    page.locator(".login input").fill("viewer-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    expect(page.locator(".review-door")).to_have_count(0)

@@ -1,0 +1,116 @@
+"""Candidates of a comparison in the catalogue: once, of one event, a drill's never beside real ones."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import shapely
+
+from flycam.answers.compared import of_compare
+from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.flight import Event, EventKind
+from flycam.geodata.crs import WGS84, point_transform
+from flycam.pipeline.change_keeping import event_for
+from flycam.pipeline.changes import StepAsked, decide
+from flycam.pipeline.compare import compare
+from tests.analysis.ground import field, ground, moved, other_light
+from tests.pipeline.compared import Finder, Found, picture, square
+
+
+@pytest.fixture
+def workspace(make_house):
+    one = make_house().workspace
+    for event_id, kind in (("e1", EventKind.STORM), ("e2", EventKind.DRILL)):
+        is_drill = kind is EventKind.DRILL
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=f"Sự kiện {event_id}", kind=kind, is_drill=is_drill)
+        )
+    return one
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pair")
+    before = ground(1, 900)
+    after = other_light(moved(before, field(before.shape[:2], (9.0, -6.0))))
+    return str(picture(folder / "before.tif", before)), str(picture(folder / "after.tif", after))
+
+
+def finder():
+    return Finder(
+        found=[Found(square((300, 300), 80), score=0.6), Found(square((500, 500), 60), kind="flood")]
+    )
+
+
+def test_candidates_wait_in_the_event_that_was_named(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="Sự kiện e1")
+    lines = workspace.catalog.changes.current("e1")
+    assert [(one.kind, one.score) for one in lines] == [(one.kind, one.score) for one in done.changes]
+    assert {(one.status, one.action, one.version) for one in lines} == {
+        (ChangeStatus.PROPOSED, ChangeAction.FOUND, 1)
+    }
+    assert {(one.before_shown, one.after_shown) for one in lines} == {("before.tif", "after.tif")}
+    onto = point_transform(WGS84, done.crs)
+    for line, change in zip(lines, done.changes, strict=True):
+        flat = shapely.transform(shapely.from_wkb(line.wkb), onto)
+        assert shapely.hausdorff_distance(flat, change.polygon) < 0.01
+        assert (line.area_m2, line.length_m, line.tie_m) == (change.area_m2, change.length_m, change.tie_m)
+        assert line.rmse_m == done.registration.rmse_m
+        assert line.slope_deg is None, "no terrain is known"
+    answer, said = of_compare(done, "vi")
+    assert answer["review"] == {"event_id": "e1", "new": 2, "known": 0}
+    assert any("chờ duyệt" in line for line in said)
+    assert "changes found" in [one.what for one in workspace.catalog.audit.lines()]
+
+
+def test_the_same_found_again_stays_as_it_was_decided_on(workspace, files, tmp_path):
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    first = workspace.catalog.changes.current("e1")[0]
+    asked = StepAsked(step_id="step-00000001", action=ChangeAction.REJECT, changes={first.change_id: 1})
+    decide(workspace, asked, "Lan")
+    again = compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1")
+    assert again.kept is not None
+    assert (again.kept.new, again.kept.known) == (0, 2)
+    assert workspace.catalog.changes.history(first.change_id)[-1].status is ChangeStatus.REJECTED
+    assert workspace.catalog.changes.stamp() == 3
+
+
+def test_pictures_of_no_event_are_put_up_for_nobody(workspace, files, tmp_path):
+    done = compare(workspace, *files, tmp_path / "c.gpkg", finder())
+    assert done.kept is None
+    answer, said = of_compare(done)
+    assert answer["review"] is None
+    assert any("--event" in line for line in said)
+    compare(workspace, *files, tmp_path / "c.gpkg", finder(), event="e1", for_review=False)
+    assert workspace.catalog.changes.stamp() == 0
+    with pytest.raises(NotFound):
+        compare(workspace, *files, tmp_path / "d.gpkg", finder(), event="e9")
+    assert not (tmp_path / "d.gpkg").exists()
+
+
+def _side(event_id):
+    return SimpleNamespace(flight=None if event_id is None else SimpleNamespace(event_id=event_id))
+
+
+@pytest.mark.parametrize(
+    ("sides", "asked", "expected"),
+    [
+        (("e1", "e1"), None, "e1"),
+        (("e1", "e2"), None, None),
+        ((None, "e1"), None, None),
+        ((None, None), None, None),
+        ((None, "e1"), "e1", "e1"),
+        (("e1", "e2"), "e2", "e2"),
+    ],
+)
+def test_whose_changes_they_are(workspace, sides, asked, expected):
+    event = event_for(workspace, tuple(map(_side, sides)), asked)
+    assert (event.event_id if event else None) == expected
+
+
+def test_a_drills_changes_never_stand_beside_real_ones(workspace):
+    with pytest.raises(OptionUnusable) as failure:
+        event_for(workspace, (_side(None), _side("e2")), "e1")
+    assert failure.value.vi

@@ -1,0 +1,183 @@
+"""Changes over the API: analysts decide, everybody else sees what was confirmed, screens hear of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flycam.catalog.records import Role
+from flycam.frame.change import ChangeStatus
+from flycam.frame.flight import Event, EventKind
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.services import Services
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, add_account, add_communes, make_workspace
+from tests.suites.change_suite import FOUND
+
+STEP = "/api/changes/steps/step-0123456789abcdef"
+OUTLINE = [[[[LON, LAT], [LON + 0.001, LAT], [LON + 0.001, LAT + 0.001], [LON, LAT]]]]
+ACCEPT: dict[str, Any] = {"action": "accept", "changes": {FOUND.change_id: 1}}
+DRAW: dict[str, Any] = {"action": "draw", "event_id": "e1", "kind": "landslide", "outlines": [OUTLINE]}
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    one = make_workspace(tmp_path / "house")
+    add_communes(one)
+    for event_id in ("e1", "e2"):
+        one.catalog.flights.put_event(
+            Event(event_id=event_id, name=f"Bão {event_id}", kind=EventKind.STORM, is_drill=False)
+        )
+    for role in Role:
+        add_account(one, role.value, role, f"{role.value}-token")
+    other = replace(FOUND, change_id="change-00000002", score=0.2)
+    rejected = replace(FOUND, change_id="change-00000003", status=ChangeStatus.REJECTED)
+    one.catalog.changes.append([FOUND, other, rejected])
+    return one
+
+
+@pytest.fixture
+def client(workspace: Workspace) -> Iterator[httpx.Client]:
+    with running(Services(workspace=workspace, follow_s=0.1)) as url, httpx.Client(base_url=url) as one:
+        yield one
+
+
+def by(role: Role) -> dict[str, str]:
+    return {"Authorization": f"Bearer {role.value}-token"}
+
+
+ANALYST, VIEWER = by(Role.ANALYST), by(Role.VIEWER)
+
+
+def listed(client: httpx.Client, headers: dict[str, str], query: str = "event=e1") -> dict[str, str]:
+    features = client.get(f"/api/changes?{query}", headers=headers).json()["features"]
+    return {one["id"]: one["properties"]["status"] for one in features}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_analysts_decide_and_everybody_else_sees_what_was_confirmed(client: httpx.Client, role: Role) -> None:
+    may = role in (Role.ANALYST, Role.ADMIN)
+    assert client.put(STEP, json=ACCEPT, headers=by(role)).status_code == (200 if may else 403)
+    assert client.get(f"/api/changes/{FOUND.change_id}", headers=by(role)).status_code == (
+        200 if may else 403
+    )
+    assert client.put(STEP, json=ACCEPT).status_code == 401
+    seen = listed(client, by(role))
+    assert len(seen) == (3 if may else 0)
+    client.put(STEP, json=ACCEPT, headers=ANALYST)
+    assert listed(client, VIEWER) == {FOUND.change_id: "accepted"}
+    assert listed(client, VIEWER, "event=e1&status=rejected") == {}
+    assert listed(client, ANALYST, "event=e1&status=rejected") == {"change-00000003": "rejected"}
+
+
+def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:
+    (made,) = client.put(STEP, json={**ACCEPT, "note": "rõ"}, headers=ANALYST).json()["features"]
+    assert (made["properties"]["version"], made["properties"]["author"]) == (2, "analyst")
+    assert client.put(STEP, json={**ACCEPT, "note": "rõ"}, headers=ANALYST).json()["features"] == [made]
+    late = client.put(f"{STEP[:-1]}0", json=ACCEPT, headers=by(Role.ADMIN))
+    assert late.status_code == 409
+    assert "đã có người quyết định" in late.json()["message"]
+    undo = {"action": "undo", "undoes": STEP.rpartition("/")[2]}
+    assert client.put(f"{STEP[:-1]}1", json=undo, headers=ANALYST).status_code == 200
+    lines = client.get(f"/api/changes/{FOUND.change_id}", headers=ANALYST).json()["features"]
+    said = [(one["properties"]["action"], one["properties"]["status"]) for one in lines]
+    assert said == [("found", "proposed"), ("accept", "accepted"), ("undo", "proposed")]
+    assert listed(client, VIEWER) == {}
+
+
+def test_the_likeliest_comes_first_and_events_do_not_mix(client: httpx.Client) -> None:
+    answer = client.get("/api/changes?event=e1", headers=ANALYST).json()
+    assert [one["properties"]["score"] for one in answer["features"]] == [0.7, 0.7, 0.2]
+    assert (answer["known"], answer["numberMatched"]) == (True, 3)
+    other = client.get("/api/changes?event=e2", headers=ANALYST).json()
+    assert (other["known"], other["features"]) == (False, [])
+    assert client.get("/api/changes?event=e9", headers=ANALYST).status_code == 404
+    assert listed(client, ANALYST, "bounds=1,1,2,2") == {}
+
+
+def test_changes_are_told_as_they_stood_at_an_earlier_time(client: httpx.Client) -> None:
+    client.put(STEP, json=ACCEPT, headers=ANALYST)
+    assert listed(client, VIEWER, "event=e1&until=2124-01-01T00:00") == {FOUND.change_id: "accepted"}
+    assert listed(client, VIEWER, "event=e1&until=1970-01-01T08:00") == {}
+    assert listed(client, ANALYST, "event=e1&until=1970-01-01T08:00")[FOUND.change_id] == "proposed"
+    assert client.get("/api/changes?event=e1&until=9999-01-01", headers=VIEWER).status_code == 422
+
+
+def test_drawing_and_redrawing_by_hand(client: httpx.Client) -> None:
+    (made,) = client.put(STEP, json=DRAW, headers=ANALYST).json()["features"]
+    said = made["properties"]
+    assert (said["status"], said["score"], said["kind"]) == ("accepted", None, "landslide")
+    # half a square of 111 m by 103 m
+    assert said["area_m2"] == pytest.approx(5718, rel=0.02)
+    outline = made["geometry"]["coordinates"]
+    redraw = {"action": "redraw", "changes": {made["id"]: 1}, "outlines": [outline]}
+    (again,) = client.put(f"{STEP[:-1]}0", json=redraw, headers=ANALYST).json()["features"]
+    assert again["geometry"] == made["geometry"], "sent back as it came"
+    assert again["properties"]["area_m2"] == said["area_m2"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"action": "bomb"},
+        {"action": "found"},
+        {"changes": {}},
+        {"changes": {FOUND.change_id: "x"}},
+        {"changes": {f"change-{n}": 1 for n in range(501)}},
+        {"kind": "bomb"},
+        {"note": "x" * 1001},
+        {"note": "x" * 3000},
+        {"outlines": [OUTLINE]},
+        {"action": "redraw", "outlines": [[[[[LON]] * 3]]]},
+        {"action": "redraw", "outlines": [[[[["x", 1]] * 3]]]},
+        {"action": "redraw", "outlines": [[[[[LON, 91]] * 3]]]},
+        {"action": "redraw", "outlines": [OUTLINE] * 51},
+    ],
+)
+def test_what_cannot_be_is_refused(client: httpx.Client, wrong: dict[str, Any]) -> None:
+    answer = client.put(STEP, json={**ACCEPT, **wrong}, headers=ANALYST)
+    assert answer.status_code == 422
+    assert answer.json()["message"]
+    assert listed(client, VIEWER) == {}
+
+
+def test_other_ids_and_changes_that_are_not_there_are_refused(client: httpx.Client) -> None:
+    assert client.put("/api/changes/steps/x", json=ACCEPT, headers=ANALYST).status_code == 422
+    unknown = {"action": "accept", "changes": {"change-99999999": 1}}
+    assert client.put(STEP, json=unknown, headers=ANALYST).status_code == 404
+    assert (
+        client.put(STEP, json={"action": "undo", "undoes": "step-99999999"}, headers=ANALYST).status_code
+        == 404
+    )
+    assert client.get("/api/changes/change-99999999", headers=ANALYST).status_code == 404
+
+
+def test_no_other_site_can_decide_through_a_browser(client: httpx.Client) -> None:
+    client.post("/api/login", json={"token": "analyst-token"})
+    assert client.post(STEP, json=ACCEPT).status_code == 405
+
+
+def test_a_decision_reaches_other_screens_and_the_board(client: httpx.Client) -> None:
+    with client.stream("GET", "/events", headers=VIEWER, timeout=20) as stream:
+        lines = stream.iter_lines()
+        assert next(lines).startswith("retry")
+        client.put(STEP, json=DRAW, headers=ANALYST)
+        assert any(line == "event: changes" for line in lines)
+    rows = client.get("/api/board?event=e1", headers=VIEWER).json()["communes"]
+    assert 1 in [row["changes"] for row in rows]
+    assert None in [row["changes"] for row in rows]
+
+
+@pytest.mark.parametrize("form", ["gpkg", "geojson", "kmz", "csv", "xml"])
+def test_everybody_may_take_away_what_was_confirmed(client: httpx.Client, form: str) -> None:
+    client.put(STEP, json=DRAW, headers=ANALYST)
+    answer = client.get(f"/api/changes/export?event=e1&format={form}", headers=VIEWER)
+    assert answer.status_code == 200
+    assert answer.headers["content-disposition"] == f'attachment; filename="changes.{form}"'
+    assert answer.content
+    assert client.get("/api/changes/export?event=e1&format=exe", headers=VIEWER).status_code == 422

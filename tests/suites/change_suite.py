@@ -1,0 +1,145 @@
+"""The contract of changes under review: a step is whole or not at all, and no line is lost.
+
+SQLite's and PostgreSQL's test classes inherit it and give the fixture `url`, an empty catalogue's address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+import shapely
+
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry
+from flycam.errors import NotFound, StoreConflict
+from flycam.frame.change import ChangeAction, ChangeKind, ChangeStatus
+
+FOUND = ChangeLine(
+    change_id="change-00000001",
+    version=1,
+    step_id="found-1",
+    event_id="e1",
+    action=ChangeAction.FOUND,
+    status=ChangeStatus.PROPOSED,
+    kind=ChangeKind.LANDSLIDE,
+    score=0.7,
+    area_m2=1200.5,
+    length_m=60.0,
+    slope_deg=None,
+    commune="02647",
+    tie_m=12.0,
+    rmse_m=0.2,
+    before_shown="m1@2",
+    after_shown="m2@1",
+    origins=(),
+    note="",
+    author="Lan",
+    at_ns=5,
+    wkb=shapely.to_wkb(shapely.MultiPolygon([shapely.box(104.8, 21.9, 104.81, 21.91)])),
+    bounds_lonlat_deg=(104.8, 21.9, 104.81, 21.91),
+)
+
+
+TOLD = AuditEntry(who="Lan", what="change", subject="change-00000001", detail="đã xem", at_ns=6)
+
+
+def decided(line: ChangeLine, status: ChangeStatus, **more: object) -> ChangeLine:
+    said = {"step_id": "step-1", "action": ChangeAction.ACCEPT, "at_ns": line.at_ns + 1, **more}
+    return replace(line, version=line.version + 1, status=status, **said)  # type: ignore[arg-type]
+
+
+class ChangeSuite:
+    @pytest.fixture
+    def catalog(self, url: str) -> Iterator[Catalog]:
+        with open_catalog(url) as one:
+            yield one
+
+    def test_a_change_is_its_last_line_and_no_line_is_lost(self, catalog: Catalog) -> None:
+        second = decided(
+            FOUND, ChangeStatus.ACCEPTED, author="Minh", origins=("change-0000000a",), slope_deg=31.0
+        )
+        catalog.changes.append([FOUND])
+        catalog.changes.append([second])
+        assert catalog.changes.history(FOUND.change_id) == [FOUND, second]
+        assert catalog.changes.current() == [second]
+        assert catalog.changes.step("step-1") == [second]
+        assert catalog.changes.step("step-9") == []
+        assert catalog.changes.stamp() == 2
+        with pytest.raises(NotFound):
+            catalog.changes.history("change-00000009")
+
+    def test_a_step_on_several_is_whole_or_not_at_all(self, catalog: Catalog) -> None:
+        other = replace(FOUND, change_id="change-00000002")
+        catalog.changes.append([FOUND, other])
+        catalog.changes.append([decided(other, ChangeStatus.REJECTED)])
+        with pytest.raises(StoreConflict) as failure:
+            catalog.changes.append([decided(one, ChangeStatus.REPLACED) for one in (FOUND, other)])
+        assert failure.value.vi
+        assert catalog.changes.history(FOUND.change_id) == [FOUND]
+
+    def test_what_is_written_is_told_in_the_audit_log_and_nothing_else_is(self, catalog: Catalog) -> None:
+        catalog.audit.append("Minh", "login", "", at_ns=1)
+        catalog.changes.append([FOUND], [TOLD, replace(TOLD, detail="hai dòng")])
+        with pytest.raises(StoreConflict):
+            catalog.changes.append([FOUND], [replace(TOLD, detail="không ghi được")])
+        other = replace(FOUND, change_id="change-00000002")
+        for _ in range(2):
+            catalog.changes.add_new([FOUND, other], lambda count: replace(TOLD, detail=f"{count} mới"))
+        told = [(one.seq, one.detail) for one in catalog.audit.lines()]
+        assert told == [(1, ""), (2, "đã xem"), (3, "hai dòng"), (4, "1 mới")]
+        assert catalog.audit.verify() is None
+
+    def test_two_who_decide_on_the_same_line_do_not_overwrite_each_other(self, catalog: Catalog) -> None:
+        catalog.changes.append([FOUND])
+
+        def decide(author: str) -> bool:
+            try:
+                catalog.changes.append([decided(FOUND, ChangeStatus.ACCEPTED, author=author)])
+            except StoreConflict:
+                return False
+            return True
+
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(decide, ["Lan", "Minh", "Hoa", "Bưởi"]))
+        assert sum(done) == 1
+        assert len(catalog.changes.history(FOUND.change_id)) == 2
+
+    def test_what_was_found_before_is_not_found_anew(self, catalog: Catalog) -> None:
+        other = replace(FOUND, change_id="change-00000002")
+        assert catalog.changes.add_new([FOUND]) == 1
+        rejected = decided(FOUND, ChangeStatus.REJECTED)
+        catalog.changes.append([rejected])
+        assert catalog.changes.add_new([replace(FOUND, author="Minh"), other, other]) == 1
+        assert catalog.changes.history(FOUND.change_id) == [FOUND, rejected]
+        assert catalog.changes.add_new([]) == 0
+
+    def test_changes_are_of_an_event_a_place_and_a_status_the_likeliest_first(self, catalog: Catalog) -> None:
+        drill = replace(FOUND, change_id="change-00000002", event_id="e2")
+        likelier = replace(FOUND, change_id="change-00000003", score=0.9)
+        drawn = replace(FOUND, change_id="change-00000004", score=None, status=ChangeStatus.ACCEPTED)
+        catalog.changes.append([FOUND, drill, likelier, drawn])
+        current = catalog.changes.current
+        assert current("e1") == [drawn, likelier, FOUND]
+        assert current("e1", statuses=[ChangeStatus.ACCEPTED]) == [drawn]
+        assert current("e1", (10.0, 10.0, 11.0, 11.0)) == []
+        assert current("e2") == [drill]
+        assert catalog.changes.events() == {"e1", "e2"}
+
+    def test_last_lines_come_in_the_order_asked_for(self, catalog: Catalog) -> None:
+        other, second = replace(FOUND, change_id="change-00000002"), decided(FOUND, ChangeStatus.ACCEPTED)
+        catalog.changes.append([FOUND, other])
+        catalog.changes.append([second])
+        assert catalog.changes.last([other.change_id, FOUND.change_id]) == [other, second]
+        assert catalog.changes.last([]) == []
+        with pytest.raises(NotFound, match="change-00000009"):
+            catalog.changes.last([FOUND.change_id, "change-00000009"])
+
+    def test_changes_are_told_as_they_stood_at_an_earlier_time(self, catalog: Catalog) -> None:
+        accepted = decided(FOUND, ChangeStatus.ACCEPTED, at_ns=8)
+        catalog.changes.append([FOUND, accepted])
+        told = {until_ns: catalog.changes.current("e1", until_ns=until_ns) for until_ns in (4, 5, 7, 8)}
+        assert told == {4: [], 5: [FOUND], 7: [FOUND], 8: [accepted]}

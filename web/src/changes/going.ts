@@ -1,0 +1,33 @@
+/** Where a change is looked at: in the middle of what the panel, the bar and the captions leave free. */
+
+import type Map from "ol/Map";
+import { transformExtent } from "ol/proj";
+import type { ChangeLine } from "./changes";
+
+const PANEL_PX = 350;
+const MARGIN_PX = 70;
+/** What lies over two pictures: how they are compared above, what they are below. */
+const BAR_PX = 60;
+const CAPTION_PX = 140;
+const CLOSEST_ZOOM = 20;
+
+export function goTo(map: Map, change: ChangeLine, isCompared: boolean): void {
+  const size = map.getSize();
+  const [above, below] = isCompared ? [BAR_PX, CAPTION_PX] : [0, 0];
+  map.getView().fit(transformExtent(change.bbox, "EPSG:4326", "EPSG:3857"), {
+    padding: [MARGIN_PX + above, MARGIN_PX + covered(size?.[0] ?? 0), MARGIN_PX + below, MARGIN_PX],
+    maxZoom: CLOSEST_ZOOM,
+    duration: 0,
+    ...(size && { size }),
+  });
+}
+
+/** Where the line between two pictures crosses it, percent of the width. */
+export function middleShare(width: number): number {
+  return (50 * (width - covered(width))) / width;
+}
+
+/** How much of the map's width the panel takes; on a narrow screen it lies over all of it. */
+function covered(width: number): number {
+  return width > 2 * PANEL_PX ? PANEL_PX : 0;
+}

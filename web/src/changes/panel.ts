@@ -1,0 +1,209 @@
+/** What the review's panel prints: what can be done, the list, and of the chosen change all that is known. */
+
+import { el, renew } from "../dom";
+import { formatNumber, formatPercent } from "../numbers";
+import { formatTime } from "../time";
+import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { t } from "./words";
+
+/** What the outline or line under the reader's hand is for. */
+export type Editing = "redraw" | "draw" | "cut";
+
+export interface Shown {
+  eventId: string | null;
+  changes: readonly ChangeLine[];
+  matched: number;
+  chosen: string | null;
+  marked: readonly string[];
+  mergeable: boolean;
+  history: readonly ChangeLine[] | null;
+  kind: ChangeKind;
+  editing: Editing | null;
+  /** Whether what is drawn can be saved. */
+  isClosed: boolean;
+  trouble: string;
+  canUndo: boolean;
+  /** Counts how often the note was begun anew. */
+  notes: number;
+}
+
+/** What the reader can do, by buttons as by keys. */
+export interface Acts {
+  close(): void;
+  decide(action: "accept" | "reject"): void;
+  comment(): void;
+  redraw(): void;
+  cut(): void;
+  draw(): void;
+  merge(): void;
+  undo(): void;
+  tell(): void;
+  save(): void;
+  cancel(): void;
+  choose(change: ChangeLine): void;
+  mark(change: ChangeLine): void;
+  setKind(kind: ChangeKind): void;
+  setNote(note: string): void;
+}
+
+type Part = Node | false;
+
+/** Each part is written anew only where it says something else: news do not take a note out of the writer's hand. */
+export class Panel {
+  readonly element = el("aside", { class: "review" });
+  private readonly parts = ["head", "work", "list"].map((name) => el("div", { class: `review-${name}` }));
+  private readonly said: string[] = [];
+
+  constructor(private readonly acts: Acts) {
+    this.element.append(...this.parts);
+  }
+
+  render(shown: Shown, language: string, note: string): void {
+    const { acts } = this;
+    const { changes, matched, chosen, marked, history, trouble, editing, eventId, ...work } = shown;
+    const isChosen = changes.some((one) => one.properties.change_id === chosen);
+    this.element.setAttribute("aria-label", t("title"));
+    this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
+    this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
+    this.write(2, [language, editing, changes, matched, chosen, marked, history, eventId], () => (editing ? [] : list(shown, acts)));
+  }
+
+  private write(n: number, says: unknown, parts: () => Part[]): void {
+    const [part, said] = [this.parts[n], JSON.stringify(says)];
+    if (!part || said === this.said[n]) return;
+    this.said[n] = said;
+    renew(part, ...parts());
+    part.querySelector('[aria-current="true"]')?.parentElement?.scrollIntoView({ block: "nearest" });
+  }
+}
+
+function head({ changes, trouble }: Shown, acts: Acts): Part[] {
+  return [
+    el("header", {}, el("h2", {}, t("title")), button("×", acts.close, "close", { "aria-label": t("close"), title: t("close") })),
+    el("p", { class: "review-count", role: "status" }, counted(changes)),
+    trouble !== "" && el("p", { class: "review-trouble", role: "alert" }, trouble),
+  ];
+}
+
+/** Put away while an outline is in hand: one thing is decided at a time. */
+function list(shown: Shown, acts: Acts): Part[] {
+  const { changes, matched } = shown;
+  return [
+    changes.length > 0 && el("ol", {}, ...changes.map((one) => row(one, shown, acts))),
+    matched > changes.length && el("p", {}, t("cut_off", changes.length, matched)),
+    !changes.length && el("p", {}, t("none")),
+    exports(shown),
+    el("p", { class: "review-note" }, t("noneMeans")),
+    el("p", { class: "review-note" }, t("keys")),
+  ];
+}
+
+function counted(changes: readonly ChangeLine[]): string {
+  const count = (status: string): number => changes.filter((one) => one.properties.status === status).length;
+  return t("waiting", count("proposed"), count("accepted"), count("rejected"));
+}
+
+function actions(shown: Shown, isChosen: boolean, note: string, acts: Acts): HTMLElement {
+  const disabled = !isChosen;
+  return el(
+    "div",
+    { class: "review-actions" },
+    kindChoice(shown.kind, acts),
+    noteField(note, acts),
+    keyed("A", t("accept"), () => acts.decide("accept"), "accept", { disabled }),
+    keyed("R", t("reject"), () => acts.decide("reject"), "reject", { disabled }),
+    keyed("C", t("comment"), acts.comment, "comment", { disabled }),
+    keyed("E", t("redraw"), acts.redraw, "redraw", { disabled }),
+    keyed("S", t("cut"), acts.cut, "cut", { disabled }),
+    keyed("M", t("merge"), acts.merge, "merge", { disabled: !shown.mergeable, title: t("markFirst") }),
+    keyed("N", t("draw"), acts.draw, "draw"),
+    keyed("H", t("history"), acts.tell, "history", { disabled, "aria-pressed": String(shown.history !== null) }),
+    keyed("U", t("undo"), acts.undo, "undo", { disabled: !shown.canUndo }),
+  );
+}
+
+function editor(shown: Shown, editing: Editing, note: string, acts: Acts): HTMLElement {
+  const hint = editing === "cut" ? "cutting" : editing === "draw" && !shown.isClosed ? "drawing" : "editing";
+  return el(
+    "div",
+    { class: "review-actions" },
+    el("p", {}, t(hint)),
+    kindChoice(shown.kind, acts),
+    noteField(note, acts),
+    keyed("Enter", t("save"), acts.save, "save", { disabled: !shown.isClosed }),
+    keyed("Esc", t("cancel"), acts.cancel, "cancel"),
+  );
+}
+
+function kindChoice(chosen: ChangeKind, acts: Acts): HTMLElement {
+  const change = (event: Event): void => {
+    const { value } = event.target as HTMLSelectElement;
+    acts.setKind(CHANGE_KINDS.find((one) => one === value) ?? chosen);
+  };
+  const options = CHANGE_KINDS.map((kind) => el("option", { value: kind, selected: kind === chosen }, kindSaid(kind)));
+  return el("label", {}, t("kind"), el("select", { change, "data-kept": "kind" }, ...options));
+}
+
+function noteField(note: string, acts: Acts): HTMLElement {
+  const input = (event: Event): void => acts.setNote((event.target as HTMLInputElement).value);
+  return el("label", {}, t("note"), el("input", { name: "note", maxlength: 1000, autocomplete: "off", value: note, input, "data-kept": "note" }));
+}
+
+function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
+  const { change_id, kind, status, score, area_m2, commune, commune_name, note } = change.properties;
+  const isChosen = change_id === shown.chosen;
+  const sure = score === null ? t("byHand") : formatPercent(100 * score);
+  const place = commune_name || commune || t("noCommune");
+  const marking = { type: "checkbox", checked: shown.marked.includes(change_id), "aria-label": t("markToMerge"), title: t("markToMerge"), "data-kept": `mark-${change_id}`, change: () => acts.mark(change) };
+  return el(
+    "li",
+    {},
+    el(
+      "div",
+      { class: `review-row ${status}`, "aria-current": isChosen ? "true" : undefined, "data-change": change_id },
+      el("input", marking),
+      button("", () => acts.choose(change), change_id, {},
+        el("strong", {}, kindSaid(kind)), ` ${hectares(area_m2)} · ${sure}`,
+        el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
+    ),
+    isChosen && el("p", { class: "review-note" }, measures(change)),
+    isChosen && shown.history && el("ul", { class: "review-history" }, ...shown.history.map(told)),
+  );
+}
+
+/** Length, slope, how surely the two pictures lie on each other there, and which they are where the map has them not. */
+function measures({ properties }: ChangeLine): string {
+  const { length_m, slope_deg, rmse_m, tie_m, before, after } = properties;
+  const parts = [t("long", formatNumber(length_m, 0))];
+  if (slope_deg !== null) parts.push(t("steep", formatNumber(slope_deg, 0)));
+  if (rmse_m !== null) parts.push(t("laid", formatNumber(rmse_m, 2)));
+  if (tie_m !== null) parts.push(t("tied", formatNumber(tie_m, 0)));
+  const isOfFlights = [before, after].every((shown) => shown === "" || flightShown(shown) !== null);
+  if (!isOfFlights) parts.push(t("pictures", before, after));
+  return parts.join(" · ");
+}
+
+/** One line of a change's history: who, when, what. */
+function told({ properties }: ChangeLine): HTMLElement {
+  const { action, author, time, status, kind, area_m2, note } = properties;
+  const stands = [kindSaid(kind), hectares(area_m2), t(`status_${status}`)].join(", ");
+  return el("li", {}, el("strong", {}, t(`action_${action}`)), ` ${author} · ${formatTime(time)}`, el("small", {}, note ? `${stands} · ${note}` : stands));
+}
+
+function exports({ eventId, changes }: Shown): Part {
+  if (!eventId || !changes.some((one) => one.properties.status === "accepted")) return false;
+  const links = EXPORTS.map(([form, name]) => el("a", { href: exportAddress(eventId, form), download: `changes.${form}`, "data-kept": form }, name));
+  return el("p", { class: "review-exports" }, el("span", {}, t("exports")), ...links);
+}
+
+/** A button that says which key does the same. */
+function keyed(key: string, text: string, click: () => void, kept: string, props: Props = {}): HTMLElement {
+  return button(`${text} `, click, kept, { "aria-keyshortcuts": key, ...props }, el("kbd", {}, key));
+}
+
+type Props = NonNullable<Parameters<typeof el>[1]>;
+
+/** `kept`: by which the focus finds it again when the list is written anew. */
+function button(text: string, click: () => void, kept: string, props: Props = {}, ...children: (Node | string)[]): HTMLElement {
+  return el("button", { type: "button", "data-kept": kept, click, ...props }, text, ...children);
+}

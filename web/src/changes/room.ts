@@ -1,0 +1,377 @@
+/** The review: the list of candidates, walked through by keys, each over the two pictures that it was found in. */
+
+import "./review.css";
+import { api } from "../api";
+import type { House, Rooms } from "../rooms";
+import type { State } from "../state";
+import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./changes";
+import { Decisions } from "./decisions";
+import { ChangeDrawing } from "./drawing";
+import { goTo, middleShare } from "./going";
+import { Panel, type Acts, type Editing, type Shown } from "./panel";
+import { t } from "./words";
+
+const STANDING = ["proposed", "accepted", "rejected"];
+
+export class ReviewRoom {
+  private readonly drawing = new ChangeDrawing();
+  private changes: ChangeLine[] = [];
+  private matched = 0;
+  private chosen: string | null = null;
+  /** To be merged. */
+  private readonly marked = new Set<string>();
+  /** Lines of the chosen change, if they were asked for. */
+  private history: ChangeLine[] | null = null;
+  private kind: ChangeKind = "landslide";
+  /** What is written beside the next decision; nothing: what was noted before stays. */
+  private note = "";
+  private editing: Editing | null = null;
+  private trouble = "";
+  private readonly decisions = new Decisions();
+  private notes = 0;
+  private asked = 0;
+  private readonly onKey = (event: KeyboardEvent): void => this.key(event);
+  private readonly acts: Acts = {
+    close: () => this.close(),
+    decide: (action) => void this.decide(action),
+    comment: () => void this.comment(),
+    redraw: () => this.redraw(),
+    cut: () => this.cut(),
+    draw: () => this.draw(),
+    merge: () => void this.merge(),
+    undo: () => void this.undo(),
+    tell: () => void this.tell(),
+    save: () => void this.save(),
+    cancel: () => this.cancel(),
+    choose: (change) => this.choose(change),
+    mark: (change) => this.mark(change),
+    setKind: (kind) => (this.kind = kind),
+    setNote: (note) => (this.note = note),
+  };
+  private readonly panel = new Panel(this.acts);
+
+  constructor(
+    private readonly house: House,
+    private readonly rooms: Rooms,
+    private readonly onClosed: () => void,
+  ) {
+    house.stage.append(this.panel.element);
+    house.stage.classList.add("reviewing");
+    house.confirmed.setReviewed(true);
+    window.addEventListener("keydown", this.onKey, true); // before Escape leaves the comparison
+    void this.read();
+  }
+
+  /** Whether taps on the map are corners of an outline. */
+  get takesTaps(): boolean {
+    return this.editing !== null;
+  }
+
+  render(state: State, before: State): void {
+    this.drawing.attach(this.rooms.maps);
+    if (state.eventId !== before.eventId) this.forget();
+    if (state.eventId !== before.eventId || state.changed !== before.changed) void this.read();
+    if (state.language !== before.language) this.show();
+  }
+
+  close(): void {
+    this.drawing.stop();
+    this.drawing.detach();
+    this.house.stage.classList.remove("reviewing", "outlining");
+    this.house.confirmed.setReviewed(false);
+    window.removeEventListener("keydown", this.onKey, true);
+    this.panel.element.remove();
+    this.onClosed();
+  }
+
+  /** A drill's changes never stand on a real map, also not for a moment. */
+  private forget(): void {
+    this.stopEditing();
+    [this.changes, this.matched, this.chosen, this.history] = [[], 0, null, null];
+    this.marked.clear();
+    this.decisions.forget();
+    this.show();
+  }
+
+  private async read(): Promise<void> {
+    const { eventId } = this.house.store.state;
+    const turn = ++this.asked;
+    if (!eventId) return this.show();
+    const found = await api.changes(eventId).catch(() => null);
+    if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
+    if (found) {
+      const seen = this.current?.properties.version;
+      [this.changes, this.matched] = [found.features, found.numberMatched];
+      if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
+      if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
+      for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
+      if (!this.current && !this.editing) this.choose(this.waiting()[0] ?? this.changes[0] ?? null);
+    } else this.trouble = t("notRead");
+    this.show();
+  }
+
+  private get current(): ChangeLine | null {
+    return this.changes.find((one) => one.properties.change_id === this.chosen) ?? null;
+  }
+
+  private has(changeId: string): boolean {
+    return this.changes.some((one) => one.properties.change_id === changeId);
+  }
+
+  private waiting(): ChangeLine[] {
+    return this.changes.filter((one) => one.properties.status === "proposed");
+  }
+
+  private choose(change: ChangeLine | null): void {
+    this.stopEditing();
+    this.chosen = change?.properties.change_id ?? null;
+    [this.history, this.trouble] = [null, ""];
+    this.beginNote();
+    if (change) {
+      this.kind = change.properties.kind;
+      this.compare(change);
+      goTo(this.rooms.map, change, this.house.store.state.compare !== null);
+    }
+    this.show();
+  }
+
+  private step(by: number): void {
+    const at = this.changes.findIndex((one) => one.properties.change_id === this.chosen);
+    const next = this.changes[Math.min(Math.max(at + by, 0), this.changes.length - 1)];
+    if (next) this.choose(next);
+  }
+
+  /** The two pictures that it was found in, as before and after; what is compared already stays. */
+  private compare({ properties }: ChangeLine): void {
+    const { store, stage } = this.house;
+    const { flights, compare } = store.state;
+    const [before, after] = [sideOf(properties.before, flights), sideOf(properties.after, flights)];
+    if (!before || !after) return;
+    const next = { mode: compare?.mode ?? ("swipe" as const), share: compare?.share ?? middleShare(stage.clientWidth), before, after };
+    if (JSON.stringify([compare?.before, compare?.after]) !== JSON.stringify([before, after])) store.set({ compare: next });
+  }
+
+  private async decide(action: "accept" | "reject"): Promise<void> {
+    const { current } = this;
+    if (!current) return;
+    const { change_id, version } = current.properties;
+    const following = this.following(change_id);
+    if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
+    if (following) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null);
+  }
+
+  /** The next one that waits, after this one or from the top. */
+  private following(changeId: string): string | null {
+    const at = this.changes.findIndex((one) => one.properties.change_id === changeId);
+    const inTurn = [...this.changes.slice(at + 1), ...this.changes.slice(0, Math.max(at, 0))];
+    return inTurn.find((one) => one.properties.status === "proposed")?.properties.change_id ?? null;
+  }
+
+  /** What is noted without a decision. */
+  private async comment(): Promise<void> {
+    const { current, note } = this;
+    if (!current || !note.trim()) return;
+    const { change_id, version } = current.properties;
+    await this.send({ action: "comment", changes: { [change_id]: version }, note });
+  }
+
+  private mark(change: ChangeLine): void {
+    const { change_id } = change.properties;
+    if (!this.marked.delete(change_id)) this.marked.add(change_id);
+    this.show();
+  }
+
+  /** What is marked and what is chosen become one. */
+  private async merge(): Promise<void> {
+    const several = this.toMerge();
+    if (several.length < 2) {
+      this.trouble = t("markFirst");
+      return this.show();
+    }
+    const changes = Object.fromEntries(several.map(({ properties }) => [properties.change_id, properties.version]));
+    this.chooseStanding(await this.send({ action: "merge", changes, note: this.note }));
+  }
+
+  private toMerge(): ChangeLine[] {
+    return this.changes.filter(({ properties }) => this.marked.has(properties.change_id) || (this.marked.size > 0 && properties.change_id === this.chosen));
+  }
+
+  /** Who decided what on the chosen change, and when; asked again, it is put away. */
+  private async tell(): Promise<void> {
+    const { current } = this;
+    if (!current) return;
+    if (this.history) {
+      this.history = null;
+      return this.show();
+    }
+    const { change_id } = current.properties;
+    const found = await api.changeHistory(change_id).catch(() => null);
+    if (this.chosen !== change_id) return;
+    [this.history, this.trouble] = found ? [found.features, ""] : [null, t("notRead")];
+    this.show();
+  }
+
+  private redraw(): void {
+    const { current } = this;
+    if (!current) return;
+    this.editing = "redraw";
+    this.drawing.edit(current);
+    this.show();
+  }
+
+  private cut(): void {
+    if (!this.current) return;
+    this.editing = "cut";
+    this.drawing.cut(() => this.show());
+    this.show();
+  }
+
+  private draw(): void {
+    this.editing = "draw";
+    this.drawing.draw(() => this.show());
+    this.show();
+  }
+
+  private async save(): Promise<void> {
+    const step = this.drawnStep();
+    if (!step) return;
+    this.chooseStanding(await this.send(step));
+  }
+
+  /** What is decided by the outline or line in hand; null: it is not closed yet. */
+  private drawnStep(): StepAsked | null {
+    const { current, editing, kind, note } = this;
+    const { eventId } = this.house.store.state;
+    const [outline, line] = [this.drawing.outline(), this.drawing.line()];
+    if (editing === "draw") return outline && eventId ? { action: "draw", event_id: eventId, kind, note, outlines: [outline] } : null;
+    if (!current) return null;
+    const changes = { [current.properties.change_id]: current.properties.version };
+    if (editing === "cut") return line && { action: "split", changes, kind, note, cut: line };
+    return editing && outline && { action: "redraw", changes, kind, note, outlines: [outline] };
+  }
+
+  private async undo(): Promise<void> {
+    const undoes = this.decisions.last;
+    if (!undoes) {
+      this.trouble = t("nothingToUndo");
+      return this.show();
+    }
+    this.chooseStanding(await this.send({ action: "undo", undoes }));
+  }
+
+  /** The first change that a step left standing; lines null: nothing was decided, and all stays as it is. */
+  private chooseStanding(lines: readonly ChangeLine[] | null): void {
+    const standing = lines?.find((one) => STANDING.includes(one.properties.status));
+    if (standing) this.choose(standing);
+  }
+
+  private beginNote(): void {
+    this.note = "";
+    this.notes += 1;
+  }
+
+  private stopEditing(): void {
+    this.editing = null;
+    this.drawing.stop();
+  }
+
+  /** The lines that were written; null: it was not decided, and the reader is told why. */
+  private async send(step: StepAsked): Promise<ChangeLine[] | null> {
+    const decided = await this.decisions.send(step);
+    if (!decided) return null;
+    if ("lines" in decided) {
+      [this.trouble, this.history] = ["", null];
+      this.beginNote();
+      this.put(decided.lines);
+      return decided.lines;
+    }
+    if (decided.isStale) await this.read();
+    this.trouble = decided.trouble;
+    this.show();
+    return null;
+  }
+
+  /** Changes as they stand now, in their places; new ones on top. */
+  private put(lines: readonly ChangeLine[]): void {
+    for (const line of lines) {
+      const at = this.changes.findIndex((one) => one.properties.change_id === line.properties.change_id);
+      const stands = STANDING.includes(line.properties.status);
+      if (at >= 0) this.changes.splice(at, 1, ...(stands ? [line] : []));
+      else if (stands) this.changes.unshift(line);
+      if (!stands) this.marked.delete(line.properties.change_id);
+    }
+    this.show();
+  }
+
+  private key(event: KeyboardEvent): void {
+    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (document.documentElement.classList.contains("in-meeting")) return;
+    const held = event.target;
+    if (held instanceof HTMLElement && held.closest("input, select, textarea")) return this.typed(event, held);
+    if (event.key === "Enter" && held instanceof HTMLButtonElement) return; // which is what is meant
+    const action = this.editing ? this.editingKeys()[event.key] : this.listKeys()[event.key.toLowerCase()];
+    if (!action) return;
+    event.preventDefault();
+    event.stopPropagation();
+    action();
+  }
+
+  /** In the note's field letters are letters; Enter saves what is written, Escape leaves the field. */
+  private typed(event: KeyboardEvent, field: HTMLElement): void {
+    if (!this.panel.element.contains(field) || field.getAttribute("name") !== "note") return;
+    if (event.key === "Enter") void (this.editing ? this.save() : this.comment());
+    else if (event.key === "Escape") field.blur();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  private editingKeys(): Record<string, (() => void) | undefined> {
+    return { Enter: () => void this.save(), Escape: () => this.cancel() };
+  }
+
+  private listKeys(): Record<string, (() => void) | undefined> {
+    return {
+      a: () => void this.decide("accept"),
+      r: () => void this.decide("reject"),
+      j: () => this.step(1),
+      k: () => this.step(-1),
+      c: () => this.panel.element.querySelector<HTMLElement>("[name=note]")?.focus(),
+      e: () => this.redraw(),
+      s: () => this.cut(),
+      n: () => this.draw(),
+      x: () => this.current && this.mark(this.current),
+      m: () => void this.merge(),
+      h: () => void this.tell(),
+      u: () => void this.undo(),
+    };
+  }
+
+  private cancel(): void {
+    this.stopEditing();
+    this.show();
+  }
+
+  private show(): void {
+    const { language, eventId } = this.house.store.state;
+    this.drawing.attach(this.rooms.maps);
+    this.drawing.update(this.changes, this.chosen);
+    this.house.stage.classList.toggle("outlining", this.editing !== null);
+    const shown: Shown = {
+      eventId,
+      changes: this.changes,
+      matched: this.matched,
+      chosen: this.chosen,
+      marked: [...this.marked],
+      mergeable: this.toMerge().length > 1,
+      history: this.history,
+      kind: this.kind,
+      editing: this.editing,
+      isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,
+      trouble: this.trouble,
+      canUndo: this.decisions.last !== undefined,
+      notes: this.notes,
+    };
+    this.panel.render(shown, language, this.note);
+  }
+}

@@ -1,0 +1,87 @@
+/** Confirmed changes on the map, for everybody: outlines by kind, with what they are and how large. */
+
+import type Map from "ol/Map";
+import GeoJSON from "ol/format/GeoJSON";
+import VectorLayer from "ol/layer/Vector";
+import VectorSource from "ol/source/Vector";
+import Fill from "ol/style/Fill";
+import Stroke from "ol/style/Stroke";
+import Style from "ol/style/Style";
+import Text from "ol/style/Text";
+import { api } from "../api";
+import { hectares, kindSaid, type ChangeKind, type ChangeLine } from "../changes/changes";
+import type { Store } from "../state";
+import { CHANGE_COLOURS } from "./colours";
+import { Z } from "./view";
+
+/** Farther away the words would lie on each other. */
+const WORDS_MOST_M = 1.5;
+
+export class Confirmed {
+  private readonly source = new VectorSource();
+  private drawn: { layer: VectorLayer; isPaper: boolean }[] = [];
+  private changes: readonly ChangeLine[] = [];
+  private isReviewed = false;
+  private asked = 0;
+
+  constructor(private readonly store: Store) {
+    store.subscribe((state, before) => {
+      const isElsewhere = state.eventId !== before.eventId || state.asOf !== before.asOf;
+      if (isElsewhere) this.draw([]); // those of a drill, or of a later time, are not seen for a moment
+      if (isElsewhere || state.changed !== before.changed) void this.read();
+      if (state.language !== before.language) this.draw(this.changes);
+      if (state.layers !== before.layers) this.show();
+    });
+  }
+
+  /** Put away on screens while all changes are under review: each is drawn once. */
+  setReviewed(isReviewed: boolean): void {
+    this.isReviewed = isReviewed;
+    this.show();
+  }
+
+  private show(): void {
+    for (const { layer, isPaper } of this.drawn) layer.setVisible(this.store.state.layers.changes && (isPaper || !this.isReviewed));
+  }
+
+  /** Draws on a map from now on; what is answered ends that. */
+  drawOn(map: Map, isPaper = false): () => void {
+    const layer = new VectorLayer({ source: this.source, zIndex: Z.marks - 1, declutter: true, style: (feature, m) => styleOf(feature.get("kind"), feature.get("area_m2"), m) });
+    this.drawn.push({ layer, isPaper });
+    this.show();
+    map.addLayer(layer);
+    return () => {
+      this.drawn = this.drawn.filter((one) => one.layer !== layer);
+      map.removeLayer(layer);
+      layer.dispose(); // which the outlines would hold on to
+    };
+  }
+
+  private async read(): Promise<void> {
+    const turn = ++this.asked;
+    const { eventId, asOf } = this.store.state;
+    const found = eventId && (await api.confirmed(eventId, asOf).catch(() => null));
+    if (found && turn === this.asked) this.draw(found.features);
+  }
+
+  private draw(changes: readonly ChangeLine[]): void {
+    this.changes = changes;
+    this.source.clear(true);
+    this.source.addFeatures(new GeoJSON().readFeatures({ type: "FeatureCollection", features: changes }, { featureProjection: "EPSG:3857" }));
+  }
+}
+
+function styleOf(kind: ChangeKind, areaM2: number, metresAPixel: number): Style[] {
+  const colour = CHANGE_COLOURS[kind];
+  const text = metresAPixel > WORDS_MOST_M ? undefined : new Text({
+    text: `${kindSaid(kind)} ${hectares(areaM2)}`,
+    font: "600 14px sans-serif",
+    overflow: true,
+    fill: new Fill({ color: "#14202b" }),
+    stroke: new Stroke({ color: "#ffffff", width: 4 }),
+  });
+  return [
+    new Style({ stroke: new Stroke({ color: "#ffffff", width: 5 }), fill: new Fill({ color: `${colour}2e` }) }),
+    new Style({ stroke: new Stroke({ color: colour, width: 3 }), text }),
+  ];
+}
