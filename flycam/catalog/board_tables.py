@@ -1,4 +1,4 @@
-"""Tables of what people and other services put on the map: layers, marks, changes under review.
+"""Tables of what people and other services put on the map: layers, marks, changes under review, briefings.
 
 The rules of `tables` hold here too.
 """
@@ -93,3 +93,15 @@ changes = Table(
 )
 
 derive_postgis_geometry(changes, "wkb")
+
+# -- since schema 9 ---------------------------------------------------------------------------------
+
+briefings = Table(
+    "briefings",
+    metadata,
+    key("event_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("places", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)

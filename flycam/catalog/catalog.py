@@ -10,6 +10,7 @@ from flycam.catalog.accounts import Accounts
 from flycam.catalog.airborne import AirborneFlights
 from flycam.catalog.audit import Audit
 from flycam.catalog.boundaries import Boundaries
+from flycam.catalog.briefings import Briefings
 from flycam.catalog.changes import Changes
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
@@ -40,6 +41,7 @@ class Catalog:
         self.layers = SpecialistLayers(database)
         self.marks = Marks(database)
         self.changes = Changes(database)
+        self.briefings = Briefings(database)
         self.accounts = Accounts(database)
         self.audit = Audit(database)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from flycam.catalog.board_tables import changes, layer_features, layers, marks
+from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks
 from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -18,6 +18,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     6: (recordings,),
     7: (layers, layer_features, marks),
     8: (changes,),
+    9: (briefings,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

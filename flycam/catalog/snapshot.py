@@ -13,8 +13,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, select
 
+from flycam.catalog.columns import metadata
 from flycam.catalog.database import Database
-from flycam.catalog.tables import metadata, schema_info
+from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlycamError
 
 _ROWS_AT_ONCE = 5000

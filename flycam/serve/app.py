@@ -12,6 +12,7 @@ from flycam import __version__
 from flycam.serve import (
     accounts,
     airborne,
+    briefings,
     changes,
     commune_board,
     communes,
@@ -58,6 +59,7 @@ from flycam.serve.views import ViewCache
 _ROUTERS = (
     accounts,
     airborne,
+    briefings,
     changes,
     commune_board,
     communes,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -18,8 +17,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
 from flycam.catalog.records import Role
-from flycam.errors import InputUnusable, StoreConflict
+from flycam.errors import StoreConflict
 from flycam.frame.moment import iso
+from flycam.pipeline.briefings import require_view
 from flycam.serve.door import Visitor
 from flycam.serve.guard import operator, viewer
 from flycam.serve.services import Services
@@ -31,8 +31,6 @@ GONE_S = 150.0
 """After so long without a word of the presenter's page the presentation is over. Browsers let a page that is
 hidden speak once a minute: one such word may be lost."""
 
-_MOST_LETTERS = 8000
-_NO_LETTERS = frozenset({"Cc", "Cs"})  # control characters; half a letter of UTF-16, which no UTF-8 spells
 Word = Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[a-z]+$")]
 Degrees = Annotated[float, Field(ge=-180.0, le=180.0)]
 
@@ -173,18 +171,7 @@ def meeting_now(meeting: MeetingHere) -> Json | None:
 @router.put("/api/meeting")
 def present(view: View, meeting: MeetingHere, visitor: Presenter, request: Request) -> Json | None:
     """Present a view, and go on presenting it (409: somebody else presents, and `take` is not said)."""
-    if sum(map(len, view.view.values())) > _MOST_LETTERS:
-        raise InputUnusable(
-            "view: too long for a view of the map", vi="view: quá dài cho một góc nhìn bản đồ"
-        )
-    for word, said in view.view.items():
-        if any(unicodedata.category(letter) in _NO_LETTERS for letter in said):
-            raise InputUnusable(
-                f"view.{word}: holds characters that no address of a page has (control characters, half "
-                "letters); present again from the map's page",
-                vi=f"view.{word}: có ký tự không hợp lệ trong địa chỉ trang (ký tự điều khiển hoặc ký tự "
-                "hỏng); hãy trình bày lại từ trang bản đồ",
-            )
+    require_view(view.view)
     shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
     if is_new:
         _on_record(request, visitor.name, "presents", view.screen)

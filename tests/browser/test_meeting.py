@@ -309,6 +309,39 @@ def test_places_are_walked_through_with_a_remote(open_page: OpenPage) -> None:
     expect(page.locator(".places-open")).to_have_text("Địa điểm (2)")
 
 
+def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen: Screen) -> None:
+    lan = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+    lan.locator(".places-open").click()
+    lan.locator(".places-new input").fill("Cầu sập")
+    lan.locator(".places-new button").click()
+    expect(lan.locator(".place-go")).to_have_text("1. Cầu sập")
+    minh, hoa = (screen(name, f"lang=vi&event={REAL}&{FLOWN}&meet=on") for name in ("Minh", "Hoa"))
+    minh.mouse.move(300, 300)  # the controls had gone
+    minh.locator(".places-open").click()
+    expect(minh.locator(".place-go")).to_have_text("1. Cầu sập")
+    hoa.mouse.move(300, 300)
+    hoa.locator(".places-open").click()
+    expect(hoa.locator(".place-go")).to_have_text("1. Cầu sập")
+    expect(hoa.locator(".places-new")).to_be_hidden()
+    minh.route("**/api/meeting/places**", lambda route: route.abort())
+    minh.locator(".places-new input").fill("Trường học")
+    minh.locator(".places-new button").click()
+    expect(minh.locator(".place-go").last).to_have_text("2. Trường học")
+    expect(minh.locator(".places-trouble")).to_contain_text("chỉ có trên máy này")
+    minh.unroute("**/api/meeting/places**")
+    minh.reload()
+    minh.wait_for_selector(".meeting-bar")
+    minh.mouse.move(310, 310)
+    minh.locator(".places-open").click()
+    expect(minh.locator(".place-go")).to_have_count(2)
+    expect(minh.locator(".places-trouble")).to_be_hidden()
+    # who did not see that adds to a list that is another by now: told, and nothing of it is lost
+    lan.locator(".places-new input").fill("Bãi đáp")
+    lan.locator(".places-new button").click()
+    expect(lan.locator(".places-trouble")).to_contain_text("người khác sửa")
+    expect(lan.locator(".place-go")).to_have_count(2)
+
+
 def test_a_drill_is_marked_on_every_picture_of_it(open_page: OpenPage, world: World) -> None:
     page = open_page(link=f"lang=vi&event={DRILL}&meet=on")
     expect(page.locator(".meeting-caption .drill-badge")).to_have_text("DIỄN TẬP")

@@ -9,6 +9,7 @@ import shapely
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
 from tests.suites.board_suite import BoardSuite
+from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
@@ -34,6 +35,10 @@ class TestPostgresBoard(BoardSuite):
 
 
 class TestPostgresChanges(ChangeSuite):
+    pass
+
+
+class TestPostgresBriefings(BriefingSuite):
     pass
 
 

@@ -12,6 +12,7 @@ import pytest
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull
 from tests.suites.board_suite import BoardSuite
+from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
@@ -31,6 +32,10 @@ class TestSqliteBoard(BoardSuite):
 
 
 class TestSqliteChanges(ChangeSuite):
+    pass
+
+
+class TestSqliteBriefings(BriefingSuite):
     pass
 
 

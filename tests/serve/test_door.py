@@ -43,6 +43,7 @@ EVERYWHERE = (
     "/api/airborne",
     "/api/board?event=x",
     "/api/meeting",
+    "/api/meeting/places?event=x",
     "/api/events",
     "/api/flights",
     "/api/flights/x",

@@ -569,6 +569,7 @@ class CatalogSuite(ABC):
             "DROP TABLE layer_features",
             "DROP TABLE marks",
             "DROP TABLE changes",
+            "DROP TABLE briefings",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -581,6 +582,7 @@ class CatalogSuite(ABC):
             assert newer.airborne.since(0) == []
             assert newer.recordings.of_flight("f1") == []
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
+            assert newer.briefings.last("e1") is None
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -589,7 +591,11 @@ class CatalogSuite(ABC):
     ) -> None:
         catalog.marks.append(LINE)
         catalog.close()
-        for statement in ("DROP TABLE changes", "UPDATE schema_info SET value = 7"):
+        for statement in (
+            "DROP TABLE changes",
+            "DROP TABLE briefings",
+            "UPDATE schema_info SET value = 7",
+        ):
             self.tamper(url, statement)
         with open_catalog(url) as newer:
             assert newer.marks.current() == [LINE]

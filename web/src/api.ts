@@ -68,6 +68,21 @@ export interface NationalGrid extends Pick<Vn2000, "crs" | "central_meridian_deg
   lines: GridLine[];
 }
 
+/** A place of a meeting: a view with a name. */
+export interface PlaceSaid {
+  name: string;
+  view: Record<string, string>;
+  bounds: [number, number, number, number];
+}
+
+/** version 0: nobody made a list. */
+export interface PlacesSaid {
+  version: number;
+  places: PlaceSaid[];
+  author: string | null;
+  time: string | null;
+}
+
 /** Colours and classes of what is known about pixels, as the server paints them. */
 export interface Legend {
   title: string;
@@ -355,6 +370,9 @@ export const api = {
   board: (eventId: string, on: string | null, until: string | null) =>
     get<{ communes: CommuneRow[] }>("/api/board", { event: eventId, ...(on && { on }), ...(until && { until }) }),
   present: (view: Pick<Presented, "screen" | "view" | "bounds"> & { take: boolean }) => put<Presented | null>("/api/meeting", view, {}, MEETING_MS),
+  places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
+  putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>
+    put<PlacesSaid>("/api/meeting/places", { based_on: basedOn, places: places.map(({ name, view, bounds }) => ({ name, view, bounds })) }, { event: eventId }),
   meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>

@@ -222,6 +222,7 @@ const words = {
   meetingFollows: ["Đang theo {0}", "Following {0}"],
   meetingAlone: ["Tự xem", "Look around"],
   meetingWaits: ["Đang chờ người trình bày", "Waiting for a presenter"],
+  placesHere: ["Máy chủ không trả lời: danh sách này chỉ có trên máy này", "The server does not answer: this list is in this browser only"],
   placesCode: ["Mã QR của địa chỉ này", "QR code of this address"],
   meetingLeave: ["Rời họp", "Leave"],
   meetingNotSent: ["Chưa gửi được tới các điểm cầu: máy chủ không trả lời", "Not sent to the other screens: the server does not answer"],

@@ -3,7 +3,7 @@
 import { encode } from "uqr";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
-import { keepPlaces, readPlaces, type Place } from "./places";
+import { Places, type Place } from "./places";
 
 /** Light around a QR code, in its squares: readers need it. */
 const QUIET = 4;
@@ -13,6 +13,7 @@ interface Walk {
   /** The view of now under a name; null while there is none. */
   now: (name: string) => Place | null;
   suggested: () => string;
+  mayWrite: () => boolean;
   onChange: () => void;
 }
 
@@ -24,7 +25,9 @@ export class PlaceList {
   private readonly title = el("h2");
   private readonly address = el("p", { class: "places-link" });
   private readonly code = el("div", { class: "places-code", role: "img" });
-  private places: Place[] = [];
+  private readonly trouble = el("p", { class: "places-trouble", role: "status", hidden: true });
+  private readonly form: HTMLElement;
+  private kept: Places | null = null;
   private eventId: string | null = null;
   private at = -1;
 
@@ -34,12 +37,15 @@ export class PlaceList {
       const place = walk.now(this.name.value.trim() || walk.suggested());
       if (!place) return;
       this.name.value = "";
-      this.keep([...this.places, place]);
-      this.at = this.places.length - 1;
-      this.fill();
+      this.at = this.places.length;
+      this.kept?.set([...this.places, place]);
     };
-    const form = el("form", { class: "places-new", submit }, this.name, this.add);
-    this.element.append(this.title, this.list, form, this.address, this.code);
+    this.form = el("form", { class: "places-new", submit }, this.name, this.add);
+    this.element.append(this.title, this.trouble, this.list, this.form, this.address, this.code);
+  }
+
+  private get places(): readonly Place[] {
+    return this.kept?.places ?? [];
   }
 
   get isOpen(): boolean {
@@ -50,7 +56,9 @@ export class PlaceList {
     this.open(eventId);
     this.element.hidden = !this.element.hidden;
     this.fill();
-    if (this.isOpen) this.name.focus();
+    if (!this.isOpen) return;
+    void this.kept?.ask();
+    this.name.focus();
   }
 
   close(): void {
@@ -61,9 +69,10 @@ export class PlaceList {
   open(eventId: string | null): void {
     if (eventId === this.eventId) return;
     this.eventId = eventId;
-    this.places = eventId ? readPlaces(eventId) : [];
+    this.kept = eventId ? new Places(eventId, this.walk.mayWrite, () => this.changed(eventId)) : null;
     this.at = -1;
     this.fill();
+    void this.kept?.ask();
   }
 
   /** The next or the last one; null at the end of the list. */
@@ -77,7 +86,11 @@ export class PlaceList {
   }
 
   private fill(): void {
+    const { trouble = null } = this.kept ?? {};
     write(this.title, t("placesTitle"));
+    write(this.trouble, trouble ?? "");
+    this.trouble.hidden = trouble === null;
+    this.form.hidden = !this.walk.mayWrite();
     this.name.placeholder = this.walk.suggested() || t("placesName");
     this.name.setAttribute("aria-label", t("placesName"));
     write(this.add, t("placesAdd"));
@@ -102,9 +115,13 @@ export class PlaceList {
       "li",
       { class: n === this.at ? "here" : "" },
       el("button", { type: "button", class: "place-go", "aria-current": n === this.at ? "true" : undefined, click: go }, `${n + 1}. ${place.name}`),
-      button("↑", t("placesUp"), () => this.move(n, n - 1), n === 0),
-      button("↓", t("placesDown"), () => this.move(n, n + 1), n === this.places.length - 1),
-      button("×", t("placesRemove"), () => this.keep(this.places.filter((_, k) => k !== n))),
+      ...(this.walk.mayWrite()
+        ? [
+            button("↑", t("placesUp"), () => this.move(n, n - 1), n === 0),
+            button("↓", t("placesDown"), () => this.move(n, n + 1), n === this.places.length - 1),
+            button("×", t("placesRemove"), () => this.kept?.set(this.places.filter((_, k) => k !== n))),
+          ]
+        : []),
     );
   }
 
@@ -113,12 +130,13 @@ export class PlaceList {
     const [place] = places.splice(from, 1);
     if (place) places.splice(to, 0, place);
     if (this.at === from) this.at = to;
-    this.keep(places);
+    this.kept?.set(places);
   }
 
-  private keep(places: Place[]): void {
-    this.places = places;
-    if (this.eventId) keepPlaces(this.eventId, places);
+  /** Here, or by somebody else. */
+  private changed(eventId: string): void {
+    if (eventId !== this.eventId) return;
+    this.at = Math.min(this.at, this.places.length - 1);
     this.fill();
     this.walk.onChange();
   }

@@ -56,6 +56,7 @@ export class MeetingRoom {
       go: (place) => this.go(place),
       now: (name) => this.viewHere(name),
       suggested: () => this.nameHere(),
+      mayWrite: () => mayWrite(house.store.state.session),
       onChange: () => this.render(house.store.state),
     });
     this.element = el("section", { class: "meeting" }, this.caption, this.trouble, this.list.element, this.bar);

@@ -1,0 +1,90 @@
+"""What a presenter walks through in a meeting: places, for each event a list; every change is a new line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from flycam.catalog.audit import write_entries
+from flycam.catalog.board_tables import briefings
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry, BoundsLonLat
+from flycam.catalog.tables import audit_log
+from flycam.errors import StoreConflict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BriefingPlace:
+    """A view of the map with a name.
+
+    view    words of the page's address, by which any page shows it
+    bounds  ground that is seen: west, south, east, north in degrees
+    """
+
+    name: str
+    view: Mapping[str, str]
+    bounds: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BriefingLine:
+    """The whole list as `author` left it at `at_ns`; the last version is the list."""
+
+    event_id: str
+    version: int
+    places: Sequence[BriefingPlace]
+    author: str
+    at_ns: int
+
+
+class Briefings:
+    """Lists by event and version. A line is on disk when `append` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, line: BriefingLine, told: AuditEntry) -> None:
+        """Add a list and what the audit log tells of it; version 1 is an event's first.
+
+        Raises StoreConflict if somebody else has added that version.
+        """
+        places = [[one.name, dict(one.view), list(one.bounds)] for one in line.places]
+        row = {
+            "event_id": line.event_id,
+            "version": line.version,
+            "places": json.dumps(places, ensure_ascii=False),
+            "author": line.author,
+            "at_ns": line.at_ns,
+        }
+        try:
+            with self._database.write(alone_in=audit_log) as connection:
+                connection.execute(briefings.insert(), row)
+                write_entries(connection, [told])
+        except IntegrityError as error:
+            raise StoreConflict(
+                f"{line.event_id}: somebody changed these places a moment ago; look at them again",
+                vi=f"{line.event_id}: danh sách địa điểm vừa được người khác sửa; hãy xem lại rồi sửa tiếp",
+            ) from error
+
+    def last(self, event_id: str) -> BriefingLine | None:
+        """The list of an event; None where nobody made one."""
+        c = briefings.c
+        query = select(briefings).where(c.event_id == event_id).order_by(c.version.desc()).limit(1)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return BriefingLine(
+            event_id=row.event_id,
+            version=row.version,
+            places=[
+                BriefingPlace(name=name, view=view, bounds=(west, south, east, north))
+                for name, view, (west, south, east, north) in json.loads(row.places)
+            ],
+            author=row.author,
+            at_ns=row.at_ns,
+        )

@@ -1,0 +1,59 @@
+"""`/api/meeting/places`: what a presenter walks through, for each event a list, the same for everybody."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from flycam.catalog.briefings import BriefingLine, BriefingPlace
+from flycam.frame.moment import iso
+from flycam.pipeline.briefings import MOST_PLACES, NAME_LETTERS, write_briefing
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import operator, viewer
+from flycam.serve.meeting import Degrees, Word
+from flycam.serve.services import Services
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+Event = Annotated[str, Query(max_length=200)]
+Presenter = Annotated[Visitor, Depends(operator)]
+
+
+class Place(BaseModel):
+    """A view of the map with a name. view: words of the page's address."""
+
+    name: Annotated[str, Field(min_length=1, max_length=NAME_LETTERS)]
+    view: Annotated[dict[Word, str], Field(max_length=20)]
+    bounds: tuple[Degrees, Degrees, Degrees, Degrees]
+
+
+class Places(BaseModel):
+    """The list as it is to be. based_on: the version that was seen, 0 where there was none."""
+
+    based_on: Annotated[int, Field(ge=0, le=1_000_000)]
+    places: Annotated[list[Place], Field(max_length=MOST_PLACES)]
+
+
+@router.get("/api/meeting/places", dependencies=[Depends(viewer)])
+def places(catalog: CatalogHere, event: Event) -> Json:
+    """The places of an event in their order, and who left them so when; version 0: nobody made a list."""
+    return _in_words(catalog.briefings.last(event))
+
+
+@router.put("/api/meeting/places")
+def put_places(asked: Places, event: Event, visitor: Presenter, request: Request) -> Json:
+    """Make these the places of an event (409: somebody changed the list since it was seen)."""
+    services: Services = request.app.state.services
+    wanted = [BriefingPlace(name=one.name, view=one.view, bounds=one.bounds) for one in asked.places]
+    return _in_words(write_briefing(services.workspace, event, asked.based_on, wanted, visitor.name))
+
+
+def _in_words(line: BriefingLine | None) -> Json:
+    if line is None:
+        return {"version": 0, "places": [], "author": None, "time": None}
+    places = [{"name": one.name, "view": dict(one.view), "bounds": list(one.bounds)} for one in line.places]
+    return {"version": line.version, "places": places, "author": line.author, "time": iso(line.at_ns)}
