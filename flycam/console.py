@@ -33,7 +33,7 @@ _STAGES_VI = {
     "clock": "so đồng hồ",
     "check": "kiểm tra",
     "refold": "ghép lại",
-    "verify": "kiểm tra gói",
+    "verify": "đọc kiểm tra",
     "communes": "cắt theo xã",
     "ties": "tìm điểm nối",
     "adjust": "bình sai",
