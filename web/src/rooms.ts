@@ -48,7 +48,10 @@ export class Rooms {
 
   render(state: State, before: State): void {
     this.meeting?.render(state);
-    if (state.online && !before.online) this.compare?.askAgain();
+    if (state.online && !before.online) {
+      this.compare?.askAgain();
+      this.meeting?.askAgain();
+    }
     if (!state.compare) this.closeComparison();
     else if (this.compare) this.compare.render(state);
     else if (state.flights.length && (state.compare !== before.compare || state.flights !== before.flights)) void this.openComparison();

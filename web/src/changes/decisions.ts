@@ -13,6 +13,8 @@ export class Decisions {
   /** A step that was not answered: the same asked again is the same step. */
   private unanswered: { said: string; id: string } | null = null;
   private isSending = false;
+  /** Of the list that is being worked on; another event's has another. */
+  private turn = 0;
 
   /** The step to undo next. */
   get last(): string | undefined {
@@ -21,29 +23,45 @@ export class Decisions {
 
   forget(): void {
     [this.steps, this.unanswered] = [[], null];
+    this.turn += 1;
   }
 
-  /** Null: another decision is under way, and this one was not asked for. */
+  /** Null: the list was left meanwhile, and nobody here is to hear of it. */
   async send(step: StepAsked): Promise<Decided | null> {
-    if (this.isSending) return null;
+    if (this.isSending) return { trouble: t("saving"), isStale: false };
+    const { turn } = this;
     const said = JSON.stringify(step);
     const id = this.unanswered?.said === said ? this.unanswered.id : newStepId();
     this.isSending = true;
     try {
       const { features } = await api.decide(id, step);
+      if (turn !== this.turn) return null;
       this.unanswered = null;
-      if (step.action === "undo") this.steps.pop();
-      else this.steps.push(id);
+      if (step.action === "undo") this.forgetStep(step.undoes);
+      else this.remember(id);
       return { lines: features };
     } catch (error) {
+      if (turn !== this.turn) return null;
       if (!(error instanceof ApiError)) {
         this.unanswered = { said, id };
+        if (step.action !== "undo") this.remember(id); // it may be written: undone before what came before it
         return { trouble: t("notSaved"), isStale: false };
       }
       this.unanswered = null;
-      return { trouble: error.message, isStale: error.status === 409 || error.status === 404 };
+      const isStale = error.status === 409 || error.status === 404;
+      if (step.action === "undo" && isStale) this.forgetStep(step.undoes); // others went on from there: those before it can be undone
+      else this.forgetStep(id);
+      return { trouble: error.message, isStale };
     } finally {
       this.isSending = false;
     }
+  }
+
+  private remember(id: string): void {
+    if (!this.steps.includes(id)) this.steps.push(id);
+  }
+
+  private forgetStep(id: string | undefined): void {
+    this.steps = this.steps.filter((one) => one !== id);
   }
 }

@@ -11,6 +11,7 @@ import { goTo, middleShare } from "./going";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { t } from "./words";
 
+const REPEATED = ["j", "k"];
 const STANDING = ["proposed", "accepted", "rejected"];
 
 export class ReviewRoom {
@@ -26,6 +27,9 @@ export class ReviewRoom {
   /** What is written beside the next decision; nothing: what was noted before stays. */
   private note = "";
   private editing: Editing | null = null;
+  /** What the outline in hand began from: somebody else's newer one is not written over unseen. */
+  private edited: Record<string, number> = {};
+  private isLeft = false;
   private trouble = "";
   private readonly decisions = new Decisions();
   private notes = 0;
@@ -75,6 +79,8 @@ export class ReviewRoom {
   }
 
   close(): void {
+    this.isLeft = true;
+    this.asked += 1;
     this.drawing.stop();
     this.drawing.detach();
     this.house.stage.classList.remove("reviewing", "outlining");
@@ -157,7 +163,8 @@ export class ReviewRoom {
     const { change_id, version } = current.properties;
     const following = this.following(change_id);
     if (!(await this.send({ action, changes: { [change_id]: version }, kind: this.kind, note: this.note }))) return;
-    if (following) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null);
+    const isStillThere = this.chosen === change_id && !this.editing; // who went on meanwhile is not led elsewhere
+    if (following && isStillThere) this.choose(this.changes.find((one) => one.properties.change_id === following) ?? null);
   }
 
   /** The next one that waits, after this one or from the top. */
@@ -189,7 +196,7 @@ export class ReviewRoom {
       return this.show();
     }
     const changes = Object.fromEntries(several.map(({ properties }) => [properties.change_id, properties.version]));
-    this.chooseStanding(await this.send({ action: "merge", changes, note: this.note }));
+    await this.sendAndGo({ action: "merge", changes, note: this.note });
   }
 
   private toMerge(): ChangeLine[] {
@@ -206,7 +213,7 @@ export class ReviewRoom {
     }
     const { change_id } = current.properties;
     const found = await api.changeHistory(change_id).catch(() => null);
-    if (this.chosen !== change_id) return;
+    if (this.chosen !== change_id || this.isLeft) return;
     [this.history, this.trouble] = found ? [found.features, ""] : [null, t("notRead")];
     this.show();
   }
@@ -214,14 +221,15 @@ export class ReviewRoom {
   private redraw(): void {
     const { current } = this;
     if (!current) return;
-    this.editing = "redraw";
+    this.edits("redraw", current);
     this.drawing.edit(current);
     this.show();
   }
 
   private cut(): void {
-    if (!this.current) return;
-    this.editing = "cut";
+    const { current } = this;
+    if (!current) return;
+    this.edits("cut", current);
     this.drawing.cut(() => this.show());
     this.show();
   }
@@ -232,20 +240,22 @@ export class ReviewRoom {
     this.show();
   }
 
+  private edits(editing: Editing, { properties }: ChangeLine): void {
+    this.editing = editing;
+    this.edited = { [properties.change_id]: properties.version };
+  }
+
   private async save(): Promise<void> {
     const step = this.drawnStep();
-    if (!step) return;
-    this.chooseStanding(await this.send(step));
+    if (step) await this.sendAndGo(step);
   }
 
   /** What is decided by the outline or line in hand; null: it is not closed yet. */
   private drawnStep(): StepAsked | null {
-    const { current, editing, kind, note } = this;
+    const { edited: changes, editing, kind, note } = this;
     const { eventId } = this.house.store.state;
     const [outline, line] = [this.drawing.outline(), this.drawing.line()];
     if (editing === "draw") return outline && eventId ? { action: "draw", event_id: eventId, kind, note, outlines: [outline] } : null;
-    if (!current) return null;
-    const changes = { [current.properties.change_id]: current.properties.version };
     if (editing === "cut") return line && { action: "split", changes, kind, note, cut: line };
     return editing && outline && { action: "redraw", changes, kind, note, outlines: [outline] };
   }
@@ -256,13 +266,15 @@ export class ReviewRoom {
       this.trouble = t("nothingToUndo");
       return this.show();
     }
-    this.chooseStanding(await this.send({ action: "undo", undoes }));
+    await this.sendAndGo({ action: "undo", undoes });
   }
 
-  /** The first change that a step left standing; lines null: nothing was decided, and all stays as it is. */
-  private chooseStanding(lines: readonly ChangeLine[] | null): void {
+  /** Sends a step and goes to the first change that it left standing, unless the reader went on meanwhile. */
+  private async sendAndGo(step: StepAsked): Promise<void> {
+    const { chosen, editing } = this;
+    const lines = await this.send(step);
     const standing = lines?.find((one) => STANDING.includes(one.properties.status));
-    if (standing) this.choose(standing);
+    if (standing && this.chosen === chosen && this.editing === editing) this.choose(standing);
   }
 
   private beginNote(): void {
@@ -277,11 +289,15 @@ export class ReviewRoom {
 
   /** The lines that were written; null: it was not decided, and the reader is told why. */
   private async send(step: StepAsked): Promise<ChangeLine[] | null> {
+    const { chosen } = this;
     const decided = await this.decisions.send(step);
-    if (!decided) return null;
+    if (!decided || this.isLeft) return null;
     if ("lines" in decided) {
-      [this.trouble, this.history] = ["", null];
-      this.beginNote();
+      this.trouble = "";
+      if (this.chosen === chosen) {
+        this.history = null;
+        this.beginNote();
+      }
       this.put(decided.lines);
       return decided.lines;
     }
@@ -305,7 +321,7 @@ export class ReviewRoom {
 
   private key(event: KeyboardEvent): void {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
-    if (document.documentElement.classList.contains("in-meeting")) return;
+    if (document.documentElement.classList.contains("in-meeting") || document.body.classList.contains("printing")) return;
     const held = event.target;
     if (held instanceof HTMLElement && held.closest("input, select, textarea")) return this.typed(event, held);
     if (event.key === "Enter" && held instanceof HTMLButtonElement) return; // which is what is meant
@@ -313,7 +329,7 @@ export class ReviewRoom {
     if (!action) return;
     event.preventDefault();
     event.stopPropagation();
-    action();
+    if (!event.repeat || REPEATED.includes(event.key)) action(); // a key held down decides once
   }
 
   /** In the note's field letters are letters; Enter saves what is written, Escape leaves the field. */
@@ -353,6 +369,7 @@ export class ReviewRoom {
   }
 
   private show(): void {
+    if (this.isLeft) return;
     const { language, eventId } = this.house.store.state;
     this.drawing.attach(this.rooms.maps);
     this.drawing.update(this.changes, this.chosen);

@@ -53,6 +53,7 @@ const words = {
     "Draw a line right across the change, a double tap ends it; Enter splits, Esc cancels.",
   ],
   drawing: ["Bấm từng đỉnh quanh chỗ thay đổi, bấm đúp để khép; Esc để bỏ.", "Tap the corners around the change, a double tap closes it; Esc cancels."],
+  saving: ["Đang lưu quyết định trước: đợi một chút rồi làm lại", "The decision before is being saved: wait a moment and do it again"],
   notSaved: ["Chưa lưu được: máy chủ không trả lời. Hãy làm lại.", "Not saved: the server does not answer. Do it again."],
   notRead: ["Chưa đọc được danh sách: máy chủ không trả lời.", "The list cannot be read: the server does not answer."],
   nothingToUndo: ["Không còn gì để hoàn tác.", "Nothing left to undo."],

@@ -57,7 +57,7 @@ export class PlaceList {
     this.element.hidden = !this.element.hidden;
     this.fill();
     if (!this.isOpen) return;
-    void this.kept?.ask();
+    this.kept?.ask();
     this.name.focus();
   }
 
@@ -69,10 +69,15 @@ export class PlaceList {
   open(eventId: string | null): void {
     if (eventId === this.eventId) return;
     this.eventId = eventId;
-    this.kept = eventId ? new Places(eventId, this.walk.mayWrite, () => this.changed(eventId)) : null;
+    this.kept = eventId ? new Places(eventId, () => this.changed(eventId)) : null;
     this.at = -1;
     this.fill();
-    void this.kept?.ask();
+    this.askAgain();
+  }
+
+  /** The server may have another list by now, and lacks what was made here without it. */
+  askAgain(): void {
+    this.kept?.ask();
   }
 
   /** The next or the last one; null at the end of the list. */

@@ -3,7 +3,7 @@
  * browser keeps what it saw last, so that a meeting goes on without a line.
  */
 
-import { api, ApiError } from "../api";
+import { api, ApiError, type PlacesSaid } from "../api";
 import { t } from "../i18n";
 import type { View } from "../linked";
 
@@ -11,13 +11,18 @@ export interface Place extends View {
   name: string;
 }
 
-/** version: of the server's list that these places were made from; null where it was not asked yet. */
+/**
+ * version: of the server's list that these places were made from; null: that was never seen. isUnsent: whether something
+ * of them is here only.
+ */
 interface Kept {
   version: number | null;
+  isUnsent: boolean;
   places: Place[];
 }
 
 const MOST = 60;
+const MOST_ATTEMPTS = 3;
 
 const keyOf = (eventId: string): string => `flycam.places.${eventId}`;
 
@@ -25,65 +30,84 @@ export function readPlaces(eventId: string): Place[] {
   return read(eventId).places;
 }
 
-/** The list of one event, as it is here and as the server has it. `onChange` hears of everything that is to be seen. */
+/**
+ * The list of one event, as it is here and as the server has it. What was made here is never dropped: where somebody
+ * else changed the list meanwhile both are joined, and that is said. `onChange` hears of everything that is to be seen.
+ */
 export class Places {
-  places: Place[] = [];
-  /** What is wrong, in words; null: here is what the server has. */
+  places: Place[];
+  /** What is to be known of the list, in words; null: here is what the server has. */
   trouble: string | null = null;
-  private version: number | null = null;
-  private sending: Promise<void> = Promise.resolve();
-  private wanted = 0;
+  private version: number | null;
+  private isUnsent: boolean;
+  private isJoined = false;
+  /** One question or answer after the other: what was asked before another arrived would be taken for news. */
+  private settling: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly eventId: string,
-    private readonly mayWrite: () => boolean,
     private readonly onChange: () => void,
   ) {
-    ({ places: this.places, version: this.version } = read(eventId));
+    ({ places: this.places, version: this.version, isUnsent: this.isUnsent } = read(eventId));
   }
 
-  /** Asks the server for the list; what was made here without a line, and that nobody changed meanwhile, goes there. */
-  async ask(): Promise<void> {
-    await this.sending; // what was asked before it arrived would be taken for news
-    const wanted = this.wanted;
-    const found = await api.places(this.eventId).catch(() => null);
-    if (wanted !== this.wanted) return; // changed here meanwhile, which sends it
-    if (!found) return this.tell(t("placesHere"));
-    const isUnsent = found.version === (this.version ?? 0) && said(found.places) !== said(this.places);
-    if (isUnsent && this.places.length && this.mayWrite()) return this.set(this.places);
-    this.take(found.version, found.places);
+  /** Asks the server for the list; what is here only goes there. */
+  ask(): void {
+    this.settling = this.settling.then(() => this.settle());
   }
 
   /** Makes these the places, here at once and then on the server. */
   set(places: Place[]): void {
     this.places = places.slice(0, MOST);
-    const wanted = ++this.wanted;
+    this.isUnsent = true;
+    this.isJoined = false;
     this.keep();
     this.onChange();
-    this.sending = this.sending.then(() => (wanted === this.wanted ? this.send(wanted) : undefined));
+    this.ask();
   }
 
-  private async send(wanted: number): Promise<void> {
-    try {
-      this.version ??= (await api.places(this.eventId)).version;
-      const written = await api.putPlaces(this.eventId, this.version, this.places);
-      this.version = written.version;
-      this.keep();
-      if (wanted === this.wanted) this.tell(null);
-    } catch (error) {
-      if (!(error instanceof ApiError)) return this.tell(t("placesHere"));
-      const theirs = error.status === 409 ? await api.places(this.eventId).catch(() => null) : null;
-      if (theirs) this.take(theirs.version, theirs.places);
-      this.tell(error.message);
+  private async settle(): Promise<void> {
+    for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt += 1) {
+      try {
+        const knows = this.isUnsent && this.version !== null && attempt === 0;
+        const theirs = knows ? null : await api.places(this.eventId);
+        if (theirs && !this.isUnsent) return this.take(theirs);
+        if (theirs) this.join(theirs);
+        return await this.send(this.places);
+      } catch (error) {
+        if (!(error instanceof ApiError)) return this.tell(t("placesHere"));
+        if (error.status !== 409) return this.tell(error.message);
+      }
     }
+    this.tell(t("placesHere"));
   }
 
-  private take(version: number, places: Place[]): void {
+  private async send(sent: Place[]): Promise<void> {
+    const written = await api.putPlaces(this.eventId, this.version ?? 0, sent);
+    this.version = written.version;
+    this.isUnsent = this.places !== sent; // what was changed meanwhile has its own turn
+    this.keep();
+    this.tell(this.isJoined ? t("placesJoined") : null);
+  }
+
+  private take({ version, places }: PlacesSaid): void {
     this.version = version;
     this.places = places.filter(isPlace);
-    this.wanted += 1;
     this.keep();
-    this.tell(null);
+    this.tell(this.isJoined ? this.trouble : null);
+  }
+
+  /** The server's list first, then what is here only. */
+  private join({ version, places }: PlacesSaid): void {
+    if (version === this.version) return;
+    this.version = version;
+    const theirs = places.filter(isPlace);
+    const known = new Set(theirs.map(said));
+    const ours = this.places.filter((one) => !known.has(said(one)));
+    if (!theirs.length || (!ours.length && theirs.length === this.places.length)) return;
+    this.places = [...theirs, ...ours].slice(0, MOST);
+    this.isJoined = true;
+    this.onChange();
   }
 
   private tell(trouble: string | null): void {
@@ -92,24 +116,29 @@ export class Places {
   }
 
   private keep(): void {
-    localStorage.setItem(keyOf(this.eventId), JSON.stringify({ version: this.version, places: this.places }));
+    const { version, isUnsent, places } = this;
+    localStorage.setItem(keyOf(this.eventId), JSON.stringify({ version, isUnsent, places } satisfies Kept));
   }
 }
 
 function read(eventId: string): Kept {
   try {
     const kept = JSON.parse(localStorage.getItem(keyOf(eventId)) ?? "null") as Partial<Kept> | Place[] | null;
-    const places = Array.isArray(kept) ? kept : kept?.places; // a list alone: of a page before the server kept them
-    const version = Array.isArray(kept) ? null : kept?.version;
-    return { version: typeof version === "number" ? version : null, places: Array.isArray(places) ? places.filter(isPlace).slice(0, MOST) : [] };
+    if (Array.isArray(kept)) return { version: null, isUnsent: kept.length > 0, places: kept.filter(isPlace) }; // of a page before the server kept them
+    const { version, isUnsent, places } = kept ?? {};
+    return {
+      version: typeof version === "number" ? version : null,
+      isUnsent: isUnsent === true,
+      places: Array.isArray(places) ? places.filter(isPlace).slice(0, MOST) : [],
+    };
   } catch {
-    return { version: null, places: [] }; // what this browser kept is damaged: the server has it
+    return { version: null, isUnsent: false, places: [] }; // what this browser kept is damaged: the server has it
   }
 }
 
-/** Two lists that say the same are the same, in whatever order their parts stand. */
-function said(places: readonly Place[]): string {
-  return JSON.stringify(places.map(({ name, view, bounds }) => [name, Object.entries(view).sort(), bounds]));
+/** Two places that say the same are the same, in whatever order their parts stand. */
+function said({ name, view, bounds }: Place): string {
+  return JSON.stringify([name, Object.entries(view).sort(), bounds]);
 }
 
 function isPlace(one: unknown): one is Place {

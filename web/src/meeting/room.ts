@@ -101,6 +101,11 @@ export class MeetingRoom {
     this.say(state);
   }
 
+  /** The server is back. */
+  askAgain(): void {
+    if (this.role !== "off") this.list.askAgain();
+  }
+
   tick(state: State): void {
     if (this.role !== "off") this.say(state);
   }
