@@ -6,6 +6,7 @@ Changes come by PUT with JSON or a picture: no page of another site can make a b
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -20,6 +21,7 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator, viewer
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
+from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
 from flycam.store import keys
 
@@ -55,12 +57,16 @@ def marks(
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     removed: bool = False,
     vn2000: bool = False,
+    until: datetime | None = None,
 ) -> Json:
     """Marks as they stand (GeoJSON), the newest first; with `removed` also those taken off the map.
 
-    bounds is west,south,east,north in degrees; with `vn2000` each has its VN-2000 coordinates too.
+    bounds is west,south,east,north in degrees; with `vn2000` each has its VN-2000 coordinates too; with
+    `until` (without a zone it is Vietnam's) as they stood then.
     """
-    found = catalog.marks.current(event, parse_bounds(bounds), with_removed=removed)
+    found = catalog.marks.current(
+        event, parse_bounds(bounds), with_removed=removed, until_ns=parse_until(until)
+    )
     answer = mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
     return {**answer, "numberMatched": len(found), "numberReturned": min(len(found), _MOST)}
 

@@ -18,6 +18,7 @@ from flycam.frame.change import STANDING, ChangeStatus
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import OpenPage
+from tests.browser.pages import hold
 from tests.serve.running import running
 from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
 from tests.suites.change_suite import FOUND
@@ -254,6 +255,70 @@ def test_what_another_analyst_decides_is_seen_and_not_overwritten(
     expect_count(other, 2, 0, 1)
     expect_count(page, 2, 0, 1)
     assert chosen(page) == NAMES[0], "who looks at a change goes on looking at it"
+
+
+def test_an_outline_in_hand_is_not_saved_over_a_newer_one(open_page: OpenPage, review: Review) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("e")
+    line = review.line(NAMES[0])
+    theirs = replace(line, version=2, step_id="theirs", note="bản của Minh", author="Minh")
+    review.world.workspace.catalog.changes.append([theirs])
+    page.wait_for_timeout(2000)  # the page has heard of it
+    page.keyboard.press("Enter")
+    expect(page.locator(".review-trouble")).to_be_visible()
+    assert review.line(NAMES[0]) == theirs
+
+
+def test_a_key_held_down_decides_once_and_none_decides_behind_the_printed_sheet(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    for _ in range(4):
+        page.keyboard.down("a")  # without being let go: what the keyboard repeats
+        page.wait_for_timeout(400)
+    page.keyboard.up("a")
+    expect_count(page, 2, 1, 0)
+    page.locator(".print-open").click()
+    page.wait_for_selector(".print-room")
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    expect(page.locator(".print-room")).to_have_count(0)
+    page.wait_for_timeout(500)
+    assert review.statuses() == ["accepted", "proposed", "proposed"]
+
+
+def test_an_undo_that_others_have_overtaken_does_not_bar_those_before_it(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = enter(open_page, review)
+    page.keyboard.press("a")
+    expect_count(page, 2, 1, 0)
+    page.keyboard.press("a")
+    expect_count(page, 1, 2, 0)
+    line = review.line(NAMES[1])
+    theirs = replace(line, version=3, step_id="theirs", status=ChangeStatus.REJECTED, author="Minh")
+    review.world.workspace.catalog.changes.append([theirs])
+    expect_count(page, 1, 1, 1)
+    page.keyboard.press("u")
+    expect(page.locator(".review-trouble")).to_be_visible()
+    page.keyboard.press("u")
+    expect_count(page, 2, 0, 1)
+    assert review.statuses() == ["proposed", "rejected", "proposed"]
+
+
+def test_a_review_that_was_left_before_its_list_came_draws_nothing(
+    open_page: OpenPage, review: Review
+) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=review.url)
+    held = hold(page, "**/api/changes?**")
+    page.locator(".review-door").click()
+    expect(page.locator(".review")).to_contain_text("Đang lấy danh sách")
+    page.locator(".review [data-kept=close]").click()
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(1000)
+    expect(page.locator(".review")).to_have_count(0)
+    expect(page.locator(".compare")).to_have_count(0)
 
 
 def test_everybody_sees_on_the_map_what_was_confirmed(open_page: OpenPage, review: Review) -> None:

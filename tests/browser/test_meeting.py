@@ -335,11 +335,25 @@ def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen:
     minh.locator(".places-open").click()
     expect(minh.locator(".place-go")).to_have_count(2)
     expect(minh.locator(".places-trouble")).to_be_hidden()
-    # who did not see that adds to a list that is another by now: told, and nothing of it is lost
+    # who did not see that adds to a list that is another by now: both are there, and that is said
     lan.locator(".places-new input").fill("Bãi đáp")
     lan.locator(".places-new button").click()
-    expect(lan.locator(".places-trouble")).to_contain_text("người khác sửa")
-    expect(lan.locator(".place-go")).to_have_count(2)
+    expect(lan.locator(".places-trouble")).to_contain_text("đã được gộp")
+    expect(lan.locator(".place-go")).to_have_text(["1. Cầu sập", "2. Trường học", "3. Bãi đáp"])
+    # who never saw the server's list adds to it, too, and takes nothing off it
+    new = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
+    held = hold(new, "**/api/meeting/places**")
+    new.locator("button.meet").click()
+    new.locator(".places-open").click()
+    new.locator(".places-new input").fill("Trạm y tế")
+    new.locator(".places-new button").click()
+    expect(new.locator(".place-go")).to_have_count(1)
+    new.unroute("**/api/meeting/places**")
+    for route in held:
+        route.abort()
+    new.locator(".places-open").click()
+    new.locator(".places-open").click()
+    expect(new.locator(".place-go")).to_have_count(4)
 
 
 def test_a_drill_is_marked_on_every_picture_of_it(open_page: OpenPage, world: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,21 @@ def test_a_mark_its_change_and_its_history(client: httpx.Client) -> None:
     late = client.put(MARK, json={**SAID, "based_on": 1, "status": "done"}, headers=OPERATOR)
     assert late.status_code == 409
     assert "người khác sửa" in late.json()["message"]
+
+
+def test_marks_are_told_as_they_stood(client: httpx.Client) -> None:
+    made = client.put(MARK, json=SAID, headers=OPERATOR).json()["properties"]["time"]
+    time.sleep(1.1)  # times are told to the second
+    changed = client.put(MARK, json={**SAID, "based_on": 1, "status": "doing"}, headers=OPERATOR).json()
+    later = changed["properties"]["time"]
+
+    def standing(until: str) -> list[str]:
+        found = client.get("/api/marks", params={"until": until}, headers=VIEWER).json()["features"]
+        return [one["properties"]["status"] for one in found]
+
+    assert standing("2020-01-01T00:00:00Z") == []
+    assert standing(made) == ["open"]
+    assert standing(later) == ["doing"]
 
 
 def test_a_drill_and_a_storm_do_not_mix(client: httpx.Client) -> None:

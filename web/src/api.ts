@@ -381,7 +381,7 @@ export const api = {
   layers: () => get<SpecialistLayer[]>("/api/layers"),
   layerFeatures: (id: string, bounds: number[], limit: number, toleranceM: number) =>
     get<LayerFeatures>(`/api/layers/${id}/features`, { bounds: bounds.join(","), limit, tolerance_m: Math.min(toleranceM, 5000) }),
-  marks: (eventId: string) => get<MarkLines>("/api/marks", { event: eventId }),
+  marks: (eventId: string, until: string | null) => get<MarkLines>("/api/marks", { event: eventId, ...(until && { until }) }),
   markHistory: (id: string) => get<MarkLines>(`/api/marks/${id}`),
   putMark: (id: string, mark: MarkAsked) => put<MarkLine>(`/api/marks/${id}`, mark),
   putMarkPhoto: (id: string, basedOn: number, photo: Blob) => put<MarkLine>(`/api/marks/${id}/photo`, photo, { based_on: basedOn }),

@@ -21,7 +21,8 @@ export class Board {
         void this.readMarks();
         void this.readCommunes();
       } else if (state.asOf !== before.asOf) {
-        store.set({ board: null }); // the board of one time never stands beside the map of another
+        store.set({ marks: [], board: null }); // what stood at one time is never seen on the map of another
+        void this.readMarks();
         void this.readCommunes();
       } else if (othersStand(state, before)) void this.readCommunes();
     });
@@ -43,9 +44,10 @@ export class Board {
 
   async readMarks(): Promise<void> {
     const turn = ++this.asked;
-    const { eventId } = this.store.state;
-    const marks = eventId && (await api.marks(eventId).catch(() => null));
-    if (marks && eventId === this.store.state.eventId && this.isNewer("marks", turn)) this.store.set({ marks: marks.features });
+    const { eventId, asOf } = this.store.state;
+    const marks = eventId && (await api.marks(eventId, asOf).catch(() => null));
+    const now = this.store.state;
+    if (marks && eventId === now.eventId && asOf === now.asOf && this.isNewer("marks", turn)) this.store.set({ marks: marks.features });
   }
 
   /** How every commune stands: only for who looks at it. */

@@ -13,6 +13,7 @@ export interface Shown {
   eventId: string | null;
   changes: readonly ChangeLine[];
   matched: number;
+  isRead: boolean;
   chosen: string | null;
   marked: readonly string[];
   mergeable: boolean;
@@ -60,12 +61,12 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, matched, chosen, marked, history, trouble, editing, eventId, ...work } = shown;
+    const { changes, matched, isRead, chosen, marked, history, trouble, editing, eventId, ...work } = shown;
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
-    this.write(2, [language, editing, changes, matched, chosen, marked, history, eventId], () => (editing ? [] : list(shown, acts)));
+    this.write(2, [language, editing, changes, matched, isRead, chosen, marked, history, eventId], () => (editing ? [] : list(shown, acts)));
   }
 
   private write(n: number, says: unknown, parts: () => Part[]): void {
@@ -87,11 +88,11 @@ function head({ changes, trouble }: Shown, acts: Acts): Part[] {
 
 /** Put away while an outline is in hand: one thing is decided at a time. */
 function list(shown: Shown, acts: Acts): Part[] {
-  const { changes, matched } = shown;
+  const { changes, matched, isRead } = shown;
   return [
     changes.length > 0 && el("ol", {}, ...changes.map((one) => row(one, shown, acts))),
     matched > changes.length && el("p", {}, t("cut_off", changes.length, matched)),
-    !changes.length && el("p", {}, t("none")),
+    !changes.length && el("p", {}, t(isRead ? "none" : "reading")),
     exports(shown),
     el("p", { class: "review-note" }, t("noneMeans")),
     el("p", { class: "review-note" }, t("keys")),

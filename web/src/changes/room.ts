@@ -30,6 +30,8 @@ export class ReviewRoom {
   /** What the outline in hand began from: somebody else's newer one is not written over unseen. */
   private edited: Record<string, number> = {};
   private isLeft = false;
+  /** Whether the list is the server's; before that nobody knows whether there is nothing. */
+  private isRead = false;
   private trouble = "";
   private readonly decisions = new Decisions();
   private notes = 0;
@@ -63,6 +65,7 @@ export class ReviewRoom {
     house.stage.classList.add("reviewing");
     house.confirmed.setReviewed(true);
     window.addEventListener("keydown", this.onKey, true); // before Escape leaves the comparison
+    this.show();
     void this.read();
   }
 
@@ -93,7 +96,7 @@ export class ReviewRoom {
   /** A drill's changes never stand on a real map, also not for a moment. */
   private forget(): void {
     this.stopEditing();
-    [this.changes, this.matched, this.chosen, this.history] = [[], 0, null, null];
+    [this.changes, this.matched, this.chosen, this.history, this.isRead] = [[], 0, null, null, false];
     this.marked.clear();
     this.decisions.forget();
     this.show();
@@ -107,7 +110,7 @@ export class ReviewRoom {
     if (turn !== this.asked || eventId !== this.house.store.state.eventId) return;
     if (found) {
       const seen = this.current?.properties.version;
-      [this.changes, this.matched] = [found.features, found.numberMatched];
+      [this.changes, this.matched, this.isRead] = [found.features, found.numberMatched, true];
       if (this.trouble === t("notRead")) this.trouble = ""; // what else is said stays until something else is done
       if (this.current && this.current.properties.version !== seen) [this.kind, this.history] = [this.current.properties.kind, null];
       for (const one of this.marked) if (!this.has(one)) this.marked.delete(one);
@@ -378,6 +381,7 @@ export class ReviewRoom {
       eventId,
       changes: this.changes,
       matched: this.matched,
+      isRead: this.isRead,
       chosen: this.chosen,
       marked: [...this.marked],
       mergeable: this.toMerge().length > 1,

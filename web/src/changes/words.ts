@@ -6,6 +6,7 @@ const words = {
   title: ["Duyệt thay đổi", "Review of changes"],
   close: ["Đóng phần duyệt", "Leave the review"],
   waiting: ["{0} chờ duyệt · {1} đã xác nhận · {2} đã bác bỏ", "{0} waiting · {1} accepted · {2} rejected"],
+  reading: ["Đang lấy danh sách…", "The list is being fetched…"],
   none: ["Chưa có thay đổi nào để duyệt trong sự kiện này. Hãy chạy “flycam compare”, hoặc tự vẽ.", "No change to review in this event. Run “flycam compare”, or draw one."],
   noneMeans: ["Không có trong danh sách không có nghĩa là không có gì thay đổi.", "Not on the list does not mean that nothing changed."],
   cut_off: ["Chỉ hiện {0} trong {1}", "Only {0} of {1} are shown"],

@@ -4,6 +4,7 @@ import type Map from "ol/Map";
 import GeoJSON from "ol/format/GeoJSON";
 import VectorLayer from "ol/layer/Vector";
 import VectorSource from "ol/source/Vector";
+import { transformExtent } from "ol/proj";
 import Fill from "ol/style/Fill";
 import Stroke from "ol/style/Stroke";
 import Style from "ol/style/Style";
@@ -38,6 +39,13 @@ export class Confirmed {
   setReviewed(isReviewed: boolean): void {
     this.isReviewed = isReviewed;
     this.show();
+  }
+
+  /** Of what lies in bounds (degrees), as it is drawn. */
+  kindsIn([west = 0, south = 0, east = 0, north = 0]: number[]): ChangeKind[] {
+    const extent = transformExtent([west, south, east, north], "EPSG:4326", "EPSG:3857");
+    const kinds = this.source.getFeaturesInExtent(extent).map((feature) => feature.get("kind") as ChangeKind);
+    return this.store.state.layers.changes ? [...new Set(kinds)].sort() : [];
   }
 
   private show(): void {

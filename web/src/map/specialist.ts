@@ -41,10 +41,13 @@ export class SpecialistLayers {
   private wanted: SpecialistLayer[] = [];
   private shares: Shares = {};
   private nowMs = 0;
+  private asked = 0;
 
+  /** `onRead` hears of every answer, also of one that did not come. */
   constructor(
     private readonly map: Map,
     private readonly onShares: (shares: Shares) => void,
+    private readonly onRead: () => void = () => undefined,
   ) {
     map.on("moveend", debounced(() => this.load(), 200));
   }
@@ -73,6 +76,16 @@ export class SpecialistLayers {
       if (old !== drawn.old) drawn.layer.changed();
       drawn.old = old;
     }
+  }
+
+  /** Whether answers are still to come. */
+  get isReading(): boolean {
+    return this.asked > 0;
+  }
+
+  /** Layers that are to be seen and that the server did not answer for. */
+  get unread(): SpecialistLayer[] {
+    return this.wanted.filter((one) => !this.drawn[one.layer_id]?.loaded);
   }
 
   /** The thing under the pointer; of several, one in trouble before others. */
@@ -120,11 +133,13 @@ export class SpecialistLayers {
     const wide = [x0 - w, y0 - h, x1 + w, y1 + h];
     const loading = { extent: wide, resolution, refreshed, whole: true };
     drawn.loaded = loading;
+    this.asked += 1;
     const answer = await api.layerFeatures(id, transformExtent(wide, "EPSG:3857", "EPSG:4326"), MOST, resolution).catch(() => null);
-    if (drawn.loaded !== loading) return; // the view went on
+    this.asked -= 1;
+    if (drawn.loaded !== loading) return this.onRead(); // the view went on
     if (!answer) {
       drawn.loaded = null;
-      return;
+      return this.onRead();
     }
     loading.whole = answer.numberReturned === answer.numberMatched;
     drawn.source.clear(true);
@@ -133,6 +148,7 @@ export class SpecialistLayers {
     const { [id]: before, ...others } = this.shares;
     this.shares = loading.whole ? others : { ...others, [id]: { drawn: answer.numberReturned, of: answer.numberMatched } };
     if (before || !loading.whole) this.onShares(this.shares);
+    this.onRead();
   }
 }
 

@@ -14,6 +14,7 @@ export class PrintRoom {
   private readonly print: HTMLButtonElement;
   private readonly hint = el("span", { class: "print-hint", role: "status" });
   private readonly fit = (): void => this.fitDesk();
+  private readonly onKey = (event: KeyboardEvent): void => this.heard(event);
 
   constructor(
     house: House,
@@ -25,7 +26,7 @@ export class PrintRoom {
     const scale = choice(t("scale"), SCALES.map(String), String(this.sheet.scaleDrawn), (value) => `1:${formatNumber(Number(value))}`, (value) => this.sheet.setScale(Number(value)));
     const bar = el("div", { class: "print-bar" }, el("strong", {}, t("room")), paper, scale, this.print, el("button", { type: "button", click: () => this.close() }, t("close")), this.hint);
     this.desk = el("div", { class: "print-desk" }, this.sheet.element);
-    this.element = el("div", { class: "print-room", role: "dialog", "aria-modal": "true", "aria-label": t("room"), keydown: (event) => this.heard(event as KeyboardEvent) }, bar, this.desk);
+    this.element = el("div", { class: "print-room", role: "dialog", "aria-modal": "true", "aria-label": t("room"), tabindex: "-1" }, bar, this.desk);
     this.setBusy(true);
   }
 
@@ -33,13 +34,15 @@ export class PrintRoom {
     document.body.append(this.element);
     document.body.classList.add("printing");
     window.addEventListener("resize", this.fit);
+    window.addEventListener("keydown", this.onKey, true);
     this.sheet.attach("A4");
     this.fitDesk();
-    this.print.focus({ preventScroll: true });
+    this.element.focus({ preventScroll: true }); // the button to print cannot be pressed yet
   }
 
   private close(): void {
     window.removeEventListener("resize", this.fit);
+    window.removeEventListener("keydown", this.onKey, true);
     document.body.classList.remove("printing");
     this.sheet.dispose();
     this.element.remove();
@@ -47,8 +50,9 @@ export class PrintRoom {
   }
 
   private heard(event: KeyboardEvent): void {
+    const isOurs = event.target instanceof Node && this.element.contains(event.target);
     if (event.key === "Escape") this.close();
-    event.stopPropagation(); // keys of the map behind
+    if (event.key === "Escape" || !isOurs) event.stopPropagation(); // nothing happens behind the sheet
   }
 
   private setPaper(paper: Paper): void {

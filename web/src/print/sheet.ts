@@ -12,8 +12,11 @@ import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { markSvg } from "../map/markSigns";
 import { chosenMosaic, MosaicLayers } from "../map/mosaics";
-import { SpecialistLayers } from "../map/specialist";
-import { kindSaid, middleOf, type MarkKind } from "../marks";
+import { signSvg } from "../map/signs";
+import { SpecialistLayers, type Shares } from "../map/specialist";
+import { kindSaid as changeSaid, type ChangeKind } from "../changes/changes";
+import { CHANGE_COLOURS } from "../map/colours";
+import { kindSaid, middleOf } from "../marks";
 import { formatDegrees, formatGsd, formatLonLat, formatNumber } from "../numbers";
 import type { House } from "../rooms";
 import { currentEvent, revisionOf, visibleFlights, type State } from "../state";
@@ -30,7 +33,7 @@ export const SCALES = [500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000, 2
 const MM_PER_PX = 25.4 / 96; // by definition of CSS
 /** Paper shows more than a screen: the map is drawn twice as fine. */
 const PIXEL_RATIO = 2;
-const REST_MS = 150;
+const REST_MS = 250;
 const MOST_PICTURES = 4;
 const LONGEST_BAR_MM = 55;
 
@@ -51,6 +54,10 @@ export class Sheet {
   /** "asked", "failed", or what the server told of the ground in the sheet: null where there is no grid. */
   private told: NationalGrid | null | "asked" | "failed" = "asked";
   private asked = 0;
+  private isDrawing = true;
+  private shares: Shares = {};
+  private readonly say: () => void;
+  private readonly house: House;
   private scale: number;
   private paper: Paper = "A4";
 
@@ -60,6 +67,8 @@ export class Sheet {
     private readonly state: State,
     onBusy: (busy: boolean) => void,
   ) {
+    this.house = house;
+    this.say = () => onBusy(this.isDrawing || this.told === "asked" || this.specialist.isReading);
     const from = house.map.getView();
     const event = currentEvent(state);
     this.title.value = house.communes.nameAt(from.getCenter() ?? []) ?? event?.name ?? "";
@@ -76,7 +85,11 @@ export class Sheet {
     this.ground.setTerrain(house.terrain());
     this.mosaics = new MosaicLayers(this.map);
     this.undraws = [house.communes.drawOn(this.map), house.confirmed.drawOn(this.map, true)];
-    this.specialist = new SpecialistLayers(this.map, () => undefined);
+    this.specialist = new SpecialistLayers(
+      this.map,
+      (shares) => (this.shares = shares),
+      () => this.settle(),
+    );
     this.marks.addTo(this.map);
     this.grid = new GridLayer(this.map);
     this.scale = this.scaleFor(house.map);
@@ -84,8 +97,8 @@ export class Sheet {
     const isDrill = event?.is_drill ?? false;
     const head = el("header", { class: "print-head" }, this.title, el("span", {}, event?.name ?? ""), isDrill && el("strong", { class: "print-drill" }, said("drill"), el("small", {}, said("drillNote"))));
     this.element = el("article", { class: "print-sheet" }, head, frame, this.foot);
-    this.map.on(["movestart", "loadstart"], () => onBusy(true));
-    this.map.on("rendercomplete", () => onBusy(this.told === "asked"));
+    this.map.on(["movestart", "loadstart"], () => this.draws(true));
+    this.map.on("rendercomplete", () => this.draws(false));
     this.map.on("postrender", () => this.label());
     this.map.on("moveend", () => this.moved());
   }
@@ -149,7 +162,21 @@ export class Sheet {
     if (Math.abs(off - 1) > 1e-6) view.setResolution(this.resolution()); // another latitude, or the keys + and -
     this.told = "asked";
     this.write();
-    this.ask();
+    this.say();
+    this.ask(); // as long after this as the specialist layers are: when it is answered they have been asked for
+  }
+
+  private draws(isDrawing: boolean): void {
+    this.isDrawing = isDrawing;
+    this.say();
+  }
+
+  /** Something that was still to come is there: it is drawn, and what the sheet says of itself may be another. */
+  private settle(): void {
+    this.write();
+    this.isDrawing = true;
+    this.map.render();
+    this.say();
   }
 
   private async askGrid(): Promise<void> {
@@ -158,8 +185,7 @@ export class Sheet {
     if (asked !== this.asked) return;
     this.told = found;
     this.grid.draw(typeof found === "object" && found ? found.lines : []);
-    this.write();
-    this.map.render();
+    this.settle();
   }
 
   private bounds(): number[] {
@@ -209,31 +235,58 @@ export class Sheet {
     const inSight = visibleFlights(this.state).filter((flight) => flight.bounds && intersects(flight.bounds, bounds));
     if (!inSight.length) return [el("p", {}, t("picturesNone"))];
     const more = inSight.length - MOST_PICTURES;
-    return [...inSight.slice(0, MOST_PICTURES).map((flight) => this.picture(flight)), ...(more > 0 ? [el("p", {}, t("picturesMore", more))] : [])];
+    const newest = inSight.slice(0, MOST_PICTURES).map((flight) => this.picture(flight));
+    return more > 0 ? [...newest, el("p", {}, t("picturesMore", more))] : newest;
   }
 
   private picture(flight: FlightInfo): HTMLElement {
     const mosaic = chosenMosaic(this.state, flight);
     const revision = mosaic ? revisionOf(this.state, mosaic) : 0;
     const facts = [formatPeriod(flight.first, flight.last), `${said("gsdShort")} ${formatGsd(flight.gsd_m)}`, revision > 0 ? said("revisionNumber", revision) : said("revisionLive")];
-    return el("p", {}, el("b", {}, flight.name), ` – ${facts.join(" · ")}`);
+    return el("p", { class: "print-picture" }, el("b", {}, flight.name), el("span", {}, facts.join(" · ")));
   }
 
-  /** Of the marks that lie in the sheet. */
+  /** Of what lies in the sheet: marks, confirmed changes, layers of other services. */
   private legend(bounds: number[]): HTMLElement | null {
-    const [west = 0, south = 0, east = 0, north = 0] = bounds;
+    const rows = [...this.markRows(bounds), ...this.house.confirmed.kindsIn(bounds).map(changeRow), ...this.layerRows()];
+    if (!rows.length) return null;
+    return el("section", { class: "print-legend" }, el("h2", {}, t("legend")), el("div", { class: "print-legend-rows" }, ...rows));
+  }
+
+  private markRows([west = 0, south = 0, east = 0, north = 0]: number[]): HTMLElement[] {
+    if (!this.state.layers.marks) return [];
     const inside = this.state.marks.filter((mark) => {
       const [lon, lat] = middleOf(mark);
       return lon >= west && lon <= east && lat >= south && lat <= north;
     });
-    const kinds = [...new Set(inside.map((mark) => mark.properties.kind))];
-    if (!this.state.layers.marks || !kinds.length) return null;
-    return el("section", { class: "print-legend" }, el("h2", {}, t("legend")), ...kinds.map(legendLine));
+    const open = new Set(inside.filter(({ properties }) => properties.status !== "done").map(({ properties }) => properties.kind));
+    const kinds = [...new Set(inside.map(({ properties }) => properties.kind))];
+    return kinds.map((kind) => row(markSvg(kind, open.has(kind) ? "open" : "done"), kindSaid(kind)));
+  }
+
+  /** With the time that they are of; what is not drawn of them is said. */
+  private layerRows(): HTMLElement[] {
+    const { specialist, shownLayers } = this.state;
+    const unread = this.specialist.unread;
+    return specialist
+      .filter((one) => shownLayers.has(one.layer_id))
+      .map((one) => {
+        const share = this.shares[one.layer_id];
+        const lacks = unread.includes(one) ? t("layerUnread") : share ? t("layerShare", formatNumber(share.drawn), formatNumber(share.of)) : null;
+        const when = one.valid === null ? said("validUnknown") : formatTime(one.valid);
+        return row(signSvg(one.kind, "unknown"), [one.name, when, lacks].filter(Boolean).join(" · "));
+      });
   }
 }
 
-function legendLine(kind: MarkKind): HTMLElement {
+function changeRow(kind: ChangeKind): HTMLElement {
+  const colour = CHANGE_COLOURS[kind];
+  return row(`<svg viewBox="0 0 20 20"><rect x="2" y="4" width="16" height="12" fill="${colour}2e" stroke="${colour}" stroke-width="3"/></svg>`, changeSaid(kind));
+}
+
+/** svg: markup of our own making only. */
+function row(svg: string, words: string): HTMLElement {
   const sign = el("span", { "aria-hidden": "true" });
-  sign.innerHTML = markSvg(kind, "open"); // markup of our own making only
-  return el("p", {}, sign, kindSaid(kind));
+  sign.innerHTML = svg;
+  return el("p", {}, sign, el("span", { class: "print-legend-words" }, words));
 }

@@ -26,6 +26,8 @@ const words = {
   printed: ["Lập tờ: {0} (giờ Việt Nam)", "Made: {0} (UTC+7)"],
   notOfficial: ["Không thay thế bản đồ địa hình. Chỗ không có ảnh là chưa bay chụp, không phải không có gì.", "No substitute for a topographic map. Where there is no picture it was not flown; it does not follow that nothing is there."],
   north: ["B", "N"],
+  layerUnread: ["chưa tải được", "not loaded"],
+  layerShare: ["vẽ {0} trong {1}", "{0} of {1} drawn"],
   legend: ["Chú giải", "Legend"],
 } satisfies Record<string, [string, string]>;
 
