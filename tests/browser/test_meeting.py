@@ -120,8 +120,8 @@ def test_no_time_of_another_view_stands_over_a_place_that_is_being_asked(open_pa
     expect(caption).to_contain_text("10/09/2024 10:15")
 
 
-def test_a_place_is_named_only_where_it_is(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}&meet=on")
+def test_a_place_is_named_only_where_it_is(screen: Screen) -> None:
+    page = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}&meet=on")
     page.locator(".places-open").click()
     page.locator(".places-new input").fill("Cầu sập")
     page.locator(".places-new button").click()
@@ -270,8 +270,8 @@ def test_a_copy_of_the_tab_that_presents_follows_it(screen: Screen) -> None:
     expect(copy.locator(".on-air")).to_have_count(0)
 
 
-def test_places_are_walked_through_with_a_remote(open_page: OpenPage) -> None:
-    page = open_page(link=f"lang=vi&event={REAL}&{FLOWN}")
+def test_places_are_walked_through_with_a_remote(screen: Screen) -> None:
+    page = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
     page.locator("button.meet").click()
     expect(page.locator(".meeting-caption")).to_contain_text("Nậm Lúc")
     first = _view(page)
@@ -342,15 +342,14 @@ def test_the_list_is_on_every_presenters_screen_and_outlives_a_dead_line(screen:
     expect(lan.locator(".place-go")).to_have_text(["1. Cầu sập", "2. Trường học", "3. Bãi đáp"])
     # who never saw the server's list adds to it, too, and takes nothing off it
     new = screen("Lan", f"lang=vi&event={REAL}&{FLOWN}")
-    held = hold(new, "**/api/meeting/places**")
+    new.route("**/api/meeting/places**", lambda route: route.abort())
     new.locator("button.meet").click()
     new.locator(".places-open").click()
     new.locator(".places-new input").fill("Trạm y tế")
     new.locator(".places-new button").click()
     expect(new.locator(".place-go")).to_have_count(1)
+    expect(new.locator(".places-trouble")).to_contain_text("chỉ có trên máy này")
     new.unroute("**/api/meeting/places**")
-    for route in held:
-        route.abort()
     new.locator(".places-open").click()
     new.locator(".places-open").click()
     expect(new.locator(".place-go")).to_have_count(4)
