@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import chain
@@ -30,6 +31,7 @@ from flycam.pipeline.backup_place import (
     Index,
     Manifest,
     catalogue_name,
+    is_named_file,
     is_there,
     read_manifest,
     sums_name,
@@ -48,6 +50,7 @@ from flycam.store.local import LocalStore
 from flycam.store.syncing import sync_path
 
 _SCRATCH = ".new-"
+_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile goes on
 _GROUP = 256
 """Objects between two entries into the index: a kill loses the copying of so many."""
 
@@ -135,12 +138,16 @@ class _Copying:
         self.new = self.new_bytes = 0
         self.missing: list[str] = []
 
-    def all_of(self, holdings: Holdings, progress: Progress) -> None:
-        """Every object of every part that is not there yet."""
+    def all_of(self, holdings: Holdings, cursors: Collection[str], progress: Progress) -> None:
+        """Every object of every part that is not there yet; of cursors (`keys.taken`) only these."""
         parts = holdings.parts()
         tally = Tally("backup", sum(map(holdings.size_of, parts)), progress)
         for part in parts:
-            todo = ((held, self._there(held)) for held in holdings.of(part))
+            todo = (
+                (held, self._there(held))
+                for held in holdings.of(part)
+                if not held.key.startswith(keys.taken_prefix()) or held.key in cursors
+            )
             for held, known, copied in ordered_map(self._copied, todo, workers_here(), 4 * workers_here()):
                 self._note(held, known, copied)
                 tally.one()
@@ -191,11 +198,16 @@ class _Copying:
 
 def _frozen(workspace: Workspace, scratch: Path, copying: _Copying, progress: Progress) -> _Frozen:
     """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
-    all of them are there."""
+    all of them are there.
+
+    Cursors of what other boxes gave come after the lines that they speak of, and are listed before them: one
+    that is ahead of its catalogue would keep a restored house from ever asking for those lines again.
+    """
     path = scratch / "catalogue.sqlite"
+    cursors = frozenset(workspace.store.list(keys.taken_prefix()))
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
-        copying.all_of(Holdings(catalog, workspace.store), progress)
+        copying.all_of(Holdings(catalog, workspace.store), cursors, progress)
         head = catalog.audit.last()
         frozen = _Frozen(
             path=path,
@@ -257,8 +269,7 @@ def _written(
 def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str], manifest: Manifest) -> None:
     """Delete what the backup before needed and this one does not."""
     for path in folder.iterdir():
-        is_of_a_backup = path.name.startswith(("SHA256SUMS-", "catalogue-"))
-        if is_of_a_backup and path.name not in (manifest.sums, manifest.catalogue):
+        if is_named_file(path) and path.name not in (manifest.sums, manifest.catalogue):
             path.unlink()
     for key in old:
         objects.delete(key)
@@ -268,7 +279,8 @@ def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str],
 def _sweep(folder: Path) -> None:
     """What a killed run left half-way."""
     for path in folder.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        if _SCRATCH_NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager

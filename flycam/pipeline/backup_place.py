@@ -31,6 +31,7 @@ FORMAT = "flycam-backup"
 VERSION = 1
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
 _DIGITS = 16
+_NAMED = re.compile(rf"SHA256SUMS-[0-9a-f]{{{_DIGITS}}}|catalogue-[0-9a-f]{{{_DIGITS}}}\.sqlite")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +114,11 @@ def sums_name(sha256: str) -> str:
 def catalogue_name(sha256: str) -> str:
     """The name of a saved catalogue."""
     return f"catalogue-{sha256[:_DIGITS]}.sqlite"
+
+
+def is_named_file(path: Path) -> bool:
+    """Whether this is a list of hashes or a saved catalogue of some backup."""
+    return _NAMED.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:

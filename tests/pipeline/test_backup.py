@@ -314,6 +314,30 @@ def test_an_index_that_is_damaged_or_gone_is_made_anew(house: Workspace, tmp_pat
     check_backup(stick, second.manifest)
 
 
+def test_what_people_keep_in_the_folder_stays(house: Workspace, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    old = {path.name for path in stick.glob("SHA256SUMS-*")} | {
+        path.name for path in stick.glob("catalogue-*")
+    }
+    (stick / ".new-photos of ours").mkdir()
+    (stick / "catalogue-of the library").mkdir()
+    theirs = [
+        ".new-photos of ours/1.jpg",
+        "catalogue-2025.pdf",
+        "SHA256SUMS-other",
+        "catalogue-of the library/a",
+    ]
+    for name in theirs:
+        (stick / name).write_bytes(b"kept")
+    house.store.put(
+        f"evidence/{hashlib.sha256(b'x').hexdigest()[:2]}/{hashlib.sha256(b'x').hexdigest()}", b"x"
+    )
+    backup(house, stick)
+    assert all((stick / name).read_bytes() == b"kept" for name in theirs)
+    assert not [name for name in old if (stick / name).exists()]
+
+
 @pytest.mark.postgres
 def test_from_one_database_into_the_other_and_back(
     house: Workspace, postgres_url: str, tmp_path: Path
