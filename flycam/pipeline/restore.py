@@ -204,21 +204,22 @@ def _copied(path: Path, into: IO[bytes]) -> str:
     """
     digest = hashlib.sha256()
     try:
-        for block in _blocks_of(path):
+        source = path.open("rb")
+    except OSError:
+        return ""
+    with source:
+        while block := _block_of(source):
             digest.update(block)
             into.write(block)
-    except SourceUnreadable:
-        return ""
-    return digest.hexdigest()
+    return "" if block is None else digest.hexdigest()
 
 
-def _blocks_of(path: Path) -> Iterator[bytes]:
+def _block_of(file: IO[bytes]) -> bytes | None:
+    """The next bytes, none at the end; None where the disk does not give them."""
     try:
-        with path.open("rb") as file:
-            while block := file.read(BLOCK_BYTES):
-                yield block
-    except OSError as error:
-        raise SourceUnreadable(f"{path}: cannot be read ({error.strerror or error})") from error
+        return file.read(BLOCK_BYTES)
+    except OSError:
+        return None
 
 
 def _stored(store: ObjectStore, key: str) -> str:
