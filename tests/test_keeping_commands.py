@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from flycam.answers.keeping import _KINDS
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
@@ -89,7 +90,7 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
     close(house)
 
 
-def test_saved_and_put_back(run: Run, data: Path, tmp_path: Path) -> None:
+def test_saved_and_put_back(run: Run, data: Path, drill: DrillReport, tmp_path: Path) -> None:
     stick, new = tmp_path / "stick", tmp_path / "new"
     saved = run("backup", stick)
     assert saved.exit_code == 0 and saved.json["new"] == saved.json["objects"] > 0
@@ -106,9 +107,16 @@ def test_saved_and_put_back(run: Run, data: Path, tmp_path: Path) -> None:
     assert inside.exit_code == 2 and "another disk" in inside.json["sentence"]
     photo = next((stick / "objects" / "evidence").rglob("*/*"))
     photo.write_bytes(photo.read_bytes()[:-1])
-    assert run("restore", stick, "--check").exit_code == 4
+    checked = run("restore", stick, "--check")
+    assert checked.exit_code == 4 and [Path(name).name for name in checked.json["damaged"]] == [photo.name]
     third = run("restore", stick, where=tmp_path / "third")
     assert third.exit_code == 4 and photo.name in third.json["sentence"]
+    assert third.json["written"] == saved.json["objects"] - 1 and len(third.json["left_out"]) == 1
+    assert run("verify", "--from", drill.photos, where=tmp_path / "third").exit_code == 0
+
+
+def test_every_kind_of_object_has_a_name_that_people_read() -> None:
+    assert set(_KINDS) == {kind.value for kind in Kind}
 
 
 def test_the_audit_log(run: Run, data: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ _KINDS = {
     "recording": ("recorded video", "video đã ghi"),
     "file": ("original file", "tệp gốc"),
     "terrain": ("recorded terrain", "mô hình độ cao đã lưu"),
+    "given": ("what another box gave", "dữ liệu máy khác gửi"),
     "tile": ("tile", "mảnh bản đồ"),
     "clip": ("commune clip", "bản cắt theo xã"),
     "report": ("quality report", "báo cáo chất lượng"),
@@ -105,28 +107,37 @@ def of_backup(report: BackupReport, language: str = "en") -> Answered:
     return answer, [first, *(f"  ! {path}: {outside}" for path in manifest.outside)]
 
 
-def of_check(folder: Path, manifest: Manifest, language: str = "en") -> Answered:
-    """What a backup holds: path, objects, bytes, flights, missing[], outside[], audit_head."""
+def of_check(folder: Path, manifest: Manifest, bad: Sequence[str], language: str = "en") -> Answered:
+    """What a backup holds: path, objects, bytes, flights, missing[], outside[], audit_head, damaged[]."""
+    answer = {**_manifest(folder, manifest), "damaged": list(bad)}
+    if bad:
+        return answer, _not_whole(bad)
     if language == "vi":
         line = f"{folder}: bản sao lưu còn nguyên vẹn, {manifest.flights} chuyến bay, {manifest.objects} mục"
     else:
         line = f"{folder}: the backup is whole, {manifest.flights} flights, {manifest.objects} objects"
-    return _manifest(folder, manifest), [line]
+    return answer, [line]
 
 
 def of_restore(report: RestoreReport, language: str = "en") -> Answered:
-    """As of_check, and written, seconds."""
+    """path, objects, bytes, flights, missing[], outside[], audit_head, written, left_out[], seconds."""
     manifest = report.manifest
     answer = {
         **_manifest(report.folder, manifest),
         "written": report.written,
+        "left_out": list(report.left_out),
         "seconds": round(report.seconds, 1),
     }
+    objects = manifest.objects - len(report.left_out)
     if language == "vi":
-        line = f"đã khôi phục {manifest.flights} chuyến bay, {manifest.objects} mục từ {report.folder}"
+        line = f"đã khôi phục {manifest.flights} chuyến bay, {objects} mục từ {report.folder}"
     else:
-        line = f"{manifest.flights} flights, {manifest.objects} objects restored from {report.folder}"
-    return answer, [line]
+        line = f"{manifest.flights} flights, {objects} objects restored from {report.folder}"
+    return answer, [line, *_not_whole(report.left_out)]
+
+
+def _not_whole(names: Sequence[str]) -> list[str]:
+    return [*(f"  !! {name}" for name in names[:_MOST_LINES]), *(["  …"] if len(names) > _MOST_LINES else [])]
 
 
 def of_audit(proof: AuditProof, language: str = "en") -> Answered:

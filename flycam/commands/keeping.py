@@ -60,17 +60,18 @@ def backup(*, data_dir: str | None, folder: Path) -> Result:
 @click.option("--check", is_flag=True, help="Only read the backup against its hashes; write nothing.")
 @command
 def restore(*, data_dir: str | None, folder: Path, check: bool) -> Result:
-    """Put the house saved in DIR into an empty place (--data NEW), once all of it was read and is whole."""
+    """Put the house saved in DIR into an empty place (--data NEW), all that still is as it was written."""
     from flycam.answers.keeping import of_check, of_restore
-    from flycam.pipeline.restore import check_backup, manifest_of
+    from flycam.pipeline.restore import check_backup, check_trouble, manifest_of
     from flycam.pipeline.restore import restore as put_back
 
     if check:
         manifest = manifest_of(folder)
-        check_backup(folder, manifest, ProgressBar())
-        return of_check(folder, manifest, language())
+        bad = check_backup(folder, manifest, ProgressBar())
+        return _told(of_check(folder, manifest, bad, language()), check_trouble(folder, bad))
     with opened(data_dir) as (workspace, _):
-        return of_restore(put_back(workspace, folder, ProgressBar()), language())
+        report = put_back(workspace, folder, ProgressBar())
+        return _told(of_restore(report, language()), report.trouble)
 
 
 @click.group()

@@ -3,14 +3,14 @@
     catalogue -> one file -> the objects it names, those not there yet -> list of hashes -> manifest
 
 The manifest is written last and in one step, so a backup that was cut short leaves the one before as it was,
-and the same command goes on where it stopped. Objects are immutable: what lies there is not copied again, and
-what the house has lost meanwhile stays in the backup.
+and the same command goes on where it stopped. Objects are immutable: what lies there whole is not copied
+again, and what the house has lost meanwhile stays in the backup.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -22,34 +22,32 @@ from pathlib import Path
 from flycam import __version__
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.snapshot import settle
-from flycam.errors import FlightBusy, NotWhole, ObjectMissing
+from flycam.errors import FlightBusy, NotWhole
 from flycam.ingest.photos import sha256_of
+from flycam.pipeline.backup_copying import Copying
 from flycam.pipeline.backup_place import (
+    LOCK,
     OBJECTS,
-    Copied,
     Index,
     Manifest,
     catalogue_name,
-    is_there,
+    is_named_file,
+    place_of,
     read_manifest,
+    require_no_links,
     sums_name,
     write_manifest,
     write_sums,
     writing,
 )
-from flycam.pipeline.evidence import blocks
-from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.held import Held, Holdings, was_let_go
-from flycam.pipeline.readback import BLOCK_BYTES, is_whole
-from flycam.pipeline.tally import Tally
+from flycam.pipeline.held import Holdings
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 from flycam.store.local import LocalStore
 from flycam.store.syncing import sync_path
 
 _SCRATCH = ".new-"
-_GROUP = 256
-"""Objects between two entries into the index: a kill loses the copying of so many."""
+_SCRATCH_NAME = re.compile(re.escape(_SCRATCH) + "[a-z0-9_]{8}")  # as tempfile goes on
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,11 +80,13 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
     """Save the house into a folder that holds nothing else; see the recipe above. Incremental, resumable.
 
     Others may go on working. Raises SourceUnreadable (a manifest of something else lies there), FlightBusy
-    (another backup into it), DiskFull, StorageTrouble (run again: it goes on).
+    (another backup into it), InputUnusable (a link lies there), DiskFull, StorageTrouble (run again: it goes
+    on).
     """
     began_ns = workspace.clock_ns()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        require_no_links(folder)
         read_manifest(folder)  # raises where it is of something else
         with (
             _alone(folder),
@@ -96,9 +96,9 @@ def backup(workspace: Workspace, folder: Path, progress: Progress = silent) -> B
             _sweep(folder)
             with tempfile.TemporaryDirectory(dir=folder, prefix=_SCRATCH) as name:
                 scratch = Path(name)
-                copying = _Copying(workspace, folder / OBJECTS, objects, index, scratch)
+                copying = Copying(workspace, folder / OBJECTS, objects, index, scratch)
                 frozen = _frozen(workspace, scratch, copying, progress)
-                old = _carry_over(folder / OBJECTS, index)
+                old = copying.carry_over()
                 manifest = _written(workspace, folder, frozen, index, copying)
             _let_go(folder, objects, index, old, manifest)
     _record(workspace, folder, manifest)
@@ -122,80 +122,18 @@ class _Frozen:
     outside: tuple[str, ...]
 
 
-class _Copying:
-    """Objects of one run. missing: keys that neither the house nor the backup has whole."""
-
-    def __init__(
-        self, workspace: Workspace, folder: Path, objects: LocalStore, index: Index, scratch: Path
-    ) -> None:
-        self._store, self._catalog = workspace.store, workspace.catalog
-        self._objects, self._index = objects, index
-        self._folder, self._scratch = folder, scratch
-        self._group: list[Copied] = []
-        self.new = self.new_bytes = 0
-        self.missing: list[str] = []
-
-    def all_of(self, holdings: Holdings, progress: Progress) -> None:
-        """Every object of every part that is not there yet."""
-        parts = holdings.parts()
-        tally = Tally("backup", sum(map(holdings.size_of, parts)), progress)
-        for part in parts:
-            todo = ((held, self._there(held)) for held in holdings.of(part))
-            for held, known, copied in ordered_map(self._copied, todo, workers_here(), 4 * workers_here()):
-                self._note(held, known, copied)
-                tally.one()
-        tally.end()
-        self._commit()
-
-    def _there(self, held: Held) -> Copied | None:
-        """The object as an earlier run copied it, if its file is still there in its size."""
-        known = self._index.get(held.key)
-        return known if known is not None and is_there(self._folder, known) else None
-
-    def _copied(self, work: tuple[Held, Copied | None]) -> tuple[Held, Copied | None, Copied | None]:
-        """The object itself, what was known of it, and what was copied now (None: nothing, or not whole)."""
-        held, known = work
-        return held, known, self._fetched(held) if known is None else None
-
-    def _fetched(self, held: Held) -> Copied | None:
-        with tempfile.NamedTemporaryFile(dir=self._scratch) as file:
-            digest, size = hashlib.sha256(), 0
-            try:
-                for block in blocks(self._store, held.key, BLOCK_BYTES):
-                    digest.update(block)
-                    size += file.write(block)
-            except ObjectMissing:
-                return None
-            file.flush()
-            path = Path(file.name)
-            if not is_whole(path, held):
-                return None
-            self._objects.put_file(held.key, path)
-        return Copied(held.key, size, digest.hexdigest())
-
-    def _note(self, held: Held, known: Copied | None, copied: Copied | None) -> None:
-        if copied is not None:
-            self.new, self.new_bytes = self.new + 1, self.new_bytes + copied.size
-        if (one := known or copied) is not None:
-            self._group.append(one)
-        elif not was_let_go(self._catalog, self._store, held):
-            self.missing.append(held.key)
-        if len(self._group) >= _GROUP:
-            self._commit()
-
-    def _commit(self) -> None:
-        self._objects.flush()
-        self._index.put(self._group)
-        self._group.clear()
-
-
-def _frozen(workspace: Workspace, scratch: Path, copying: _Copying, progress: Progress) -> _Frozen:
+def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Progress) -> _Frozen:
     """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
-    all of them are there."""
+    all of them are there.
+
+    Cursors of what other boxes gave come after the lines that they speak of, and are listed before them: one
+    that is ahead of its catalogue would keep a restored house from ever asking for those lines again.
+    """
     path = scratch / "catalogue.sqlite"
+    cursors = frozenset(workspace.store.list(keys.taken_prefix()))
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
-        copying.all_of(Holdings(catalog, workspace.store), progress)
+        copying.all_of(Holdings(catalog, workspace.store), cursors, progress)
         head = catalog.audit.last()
         frozen = _Frozen(
             path=path,
@@ -207,24 +145,7 @@ def _frozen(workspace: Workspace, scratch: Path, copying: _Copying, progress: Pr
     return frozen
 
 
-def _carry_over(folder: Path, index: Index) -> list[str]:
-    """Originals and terrain that the house neither names nor lists any more stay in the backup: it may have
-    lost them. What it can make again, or let go for room, is old: those keys."""
-    old: list[str] = []
-    for key in index.unseen():
-        known = index.get(key)
-        if not keys.is_kept_for_ever(key):
-            old.append(key)
-        elif known is not None and is_there(folder, known):
-            index.put([known])
-        else:
-            index.forget(key)
-    return old
-
-
-def _written(
-    workspace: Workspace, folder: Path, frozen: _Frozen, index: Index, copying: _Copying
-) -> Manifest:
+def _written(workspace: Workspace, folder: Path, frozen: _Frozen, index: Index, copying: Copying) -> Manifest:
     """The files that the manifest names, and then the manifest."""
     catalogue_sha256 = sha256_of(frozen.path)
     catalogue = catalogue_name(catalogue_sha256)
@@ -257,10 +178,10 @@ def _written(
 def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str], manifest: Manifest) -> None:
     """Delete what the backup before needed and this one does not."""
     for path in folder.iterdir():
-        is_of_a_backup = path.name.startswith(("SHA256SUMS-", "catalogue-"))
-        if is_of_a_backup and path.name not in (manifest.sums, manifest.catalogue):
+        if is_named_file(path) and path.name not in (manifest.sums, manifest.catalogue):
             path.unlink()
     for key in old:
+        place_of(folder / OBJECTS, key)  # raises where a link leads out
         objects.delete(key)
         index.forget(key)
 
@@ -268,12 +189,13 @@ def _let_go(folder: Path, objects: LocalStore, index: Index, old: Sequence[str],
 def _sweep(folder: Path) -> None:
     """What a killed run left half-way."""
     for path in folder.glob(f"{_SCRATCH}*"):
-        shutil.rmtree(path, ignore_errors=True)
+        if _SCRATCH_NAME.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("ab") as lock:
+    with (folder / LOCK).open("ab") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

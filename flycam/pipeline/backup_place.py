@@ -14,23 +14,34 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from flycam.errors import DiskFull, NotWhole, SourceUnreadable, StorageTrouble
+from flycam.errors import DiskFull, InputUnusable, NotWhole, SourceUnreadable, StorageTrouble
+from flycam.ingest.photos import sha256_of
 from flycam.pipeline.evidence import FULL
+from flycam.store.scratch import SCRATCH_NAME
 from flycam.store.syncing import sync_path
 
 MANIFEST = "manifest.json"
 OBJECTS = "objects"
 INDEX = "index.sqlite"
+LOCK = ".lock"
 FORMAT = "flycam-backup"
 VERSION = 1
+_WRITTEN_IN_PLACE = (
+    OBJECTS,
+    f"{OBJECTS}/{SCRATCH_NAME}",
+    LOCK,
+    *(INDEX + tail for tail in ("", "-journal", "-wal", "-shm")),
+)
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)\n")
 _DIGITS = 16
+_NAMED = re.compile(rf"SHA256SUMS-[0-9a-f]{{{_DIGITS}}}|catalogue-[0-9a-f]{{{_DIGITS}}}\.sqlite")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,17 +77,54 @@ class Copied:
     sha256: str
 
 
-def is_there(folder: Path, known: Copied) -> bool:
-    """Whether a copied object's file lies in the folder of objects, in its size."""
-    path = folder / known.key
-    return path.is_file() and path.stat().st_size == known.size
+def require_no_links(folder: Path) -> None:
+    """Raise InputUnusable where what a backup writes in its place is a link, and leads elsewhere."""
+    for name in _WRITTEN_IN_PLACE:
+        if (folder / name).is_symlink():
+            raise _a_link(folder / name)
+
+
+def place_of(objects: Path, key: str) -> Path:
+    """Where an object lies in the folder of objects. Raises InputUnusable where a link leads out of it."""
+    for above in PurePosixPath(key).parents:
+        if (objects / above).is_symlink():
+            raise _a_link(objects / above)
+    return objects / key
+
+
+def _a_link(path: Path) -> InputUnusable:
+    return InputUnusable(
+        f"{path}: is a link, and a backup would be written to wherever it leads; remove it, or name another "
+        "folder",
+        vi=f"{path}: là liên kết nên bản sao lưu sẽ ghi ra chỗ khác; hãy xoá liên kết này hoặc chọn thư mục "
+        "khác",
+    )
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a regular file, None for all else, and where there is nothing."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size if stat.S_ISREG(found.st_mode) else None
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, "" where it cannot be read."""
+    try:
+        return sha256_of(path)
+    except SourceUnreadable:
+        return ""
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Make this the backup that counts, in one step. Raises OSError."""
     told = {"format": FORMAT, "version": VERSION, **asdict(manifest)}
     fresh = folder / f"{MANIFEST}.new"
-    fresh.write_text(json.dumps(told, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    fresh.unlink(missing_ok=True)
+    with fresh.open("x", encoding="utf-8") as file:  # a new file: a link of this name is not followed
+        file.write(json.dumps(told, ensure_ascii=False, indent=1) + "\n")
     sync_path(fresh)
     fresh.replace(folder / MANIFEST)
     sync_path(folder)
@@ -113,6 +161,11 @@ def sums_name(sha256: str) -> str:
 def catalogue_name(sha256: str) -> str:
     """The name of a saved catalogue."""
     return f"catalogue-{sha256[:_DIGITS]}.sqlite"
+
+
+def is_named_file(path: Path) -> bool:
+    """Whether this is a list of hashes or a saved catalogue of some backup."""
+    return _NAMED.fullmatch(path.name) is not None and path.is_file() and not path.is_symlink()
 
 
 def write_sums(path: Path, lines: Iterable[tuple[str, str]]) -> None:
@@ -159,7 +212,10 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 class Index:
-    """The objects that lie whole and synced in a backup, and which of them the run under way has seen."""
+    """The objects that lie whole and synced in a backup, and which of them the run under way has seen.
+
+    run  the number of the run under way
+    """
 
     def __init__(self, folder: Path) -> None:
         path = folder / INDEX
@@ -170,7 +226,7 @@ class Index:
                 raise
             path.unlink()  # damaged: what it knew is found out again, object by object
             self._database = self._opened(path)
-        self._run = 1 + int(self._database.execute("SELECT max(run) FROM objects").fetchone()[0] or 0)
+        self.run = 1 + int(self._database.execute("SELECT max(run) FROM objects").fetchone()[0] or 0)
 
     @staticmethod
     def _opened(path: Path) -> sqlite3.Connection:
@@ -192,25 +248,30 @@ class Index:
         self._database.execute("BEGIN")
         self._database.executemany(
             "INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)",
-            [(one.key, one.size, one.sha256, self._run) for one in objects],
+            [(one.key, one.size, one.sha256, self.run) for one in objects],
         )
         self._database.execute("COMMIT")
+
+    def has_seen(self, key: str) -> bool:
+        """Whether this run noted an object."""
+        query = "SELECT 1 FROM objects WHERE key = ? AND run = ?"
+        return self._database.execute(query, (key, self.run)).fetchone() is not None
 
     def seen(self) -> Iterator[Copied]:
         """What this run noted, by key."""
         query = "SELECT key, size, sha256 FROM objects WHERE run = ? ORDER BY key"
-        yield from (Copied(*row) for row in self._database.execute(query, (self._run,)))
+        yield from (Copied(*row) for row in self._database.execute(query, (self.run,)))
 
     def totals(self) -> tuple[int, int]:
         """How many objects this run noted, and their bytes."""
         query = "SELECT count(*), total(size) FROM objects WHERE run = ?"
-        count, size = self._database.execute(query, (self._run,)).fetchone()
+        count, size = self._database.execute(query, (self.run,)).fetchone()
         return int(count), int(size)
 
     def unseen(self) -> list[str]:
         """Keys that earlier runs noted and this one did not."""
         query = "SELECT key FROM objects WHERE run <> ? ORDER BY key"
-        return [key for (key,) in self._database.execute(query, (self._run,))]
+        return [key for (key,) in self._database.execute(query, (self.run,))]
 
     def forget(self, key: str) -> None:
         """An object that is not there any more."""

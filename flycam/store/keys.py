@@ -52,7 +52,12 @@ def terrain_id(key: str) -> str:
 
 def is_kept_for_ever(key: str) -> bool:
     """Whether this is evidence or recorded terrain; all else is made again, or let go."""
-    return key.startswith(("evidence/", terrain_prefix()))
+    return key.startswith(kept_for_ever_prefixes())
+
+
+def kept_for_ever_prefixes() -> tuple[str, ...]:
+    """All evidence, all recorded terrain."""
+    return "evidence/", terrain_prefix()
 
 
 def hash_in(key: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import random
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -24,6 +26,7 @@ from flycam.catalog.tables import metadata
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy, InputUnusable, NotWhole, SourceUnreadable, StoreUnavailable
 from flycam.pipeline.backup import backup
+from flycam.pipeline.backup_copying import RUNS_TO_READ_ALL
 from flycam.pipeline.backup_place import MANIFEST, OBJECTS, read_manifest
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.collect import collect
@@ -38,6 +41,8 @@ from flycam.store.opening import open_store
 from flycam.store.wrappers import CountingStore, FaultyStore
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
+
+ALONE = hashlib.sha256(b"a log that nothing names").hexdigest()
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +81,17 @@ def files(folder: Path) -> dict[str, bytes]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
     }
+
+
+def spoil_file(stick: Path, what: str, way: str) -> str:
+    """Spoil the first file of a backup whose name begins so; its name."""
+    name = next(name for name in sorted(files(stick)) if name.startswith(what))
+    change = WAYS[way]
+    if change is None:
+        (stick / name).unlink()
+    else:
+        (stick / name).write_bytes(change((stick / name).read_bytes()))
+    return name
 
 
 def test_what_was_saved_is_put_back_whole(
@@ -158,21 +174,98 @@ def test_what_is_not_whole_is_not_copied(house: Workspace, tmp_path: Path, way: 
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("what", ["objects/evidence", "objects/mosaics", "catalogue-", "SHA256SUMS-"])
-def test_a_damaged_backup_is_refused_before_anything_is_written(
+@pytest.mark.parametrize("what", ["catalogue-", "SHA256SUMS-"])
+def test_a_damaged_list_or_catalogue_is_refused_before_anything_is_written(
     house: Workspace, empty: Workspace, tmp_path: Path, what: str, way: str
 ) -> None:
     stick = tmp_path / "stick"
     backup(house, stick)
-    name = next(name for name in sorted(files(stick)) if name.startswith(what))
-    change = WAYS[way]
-    if change is None:
-        (stick / name).unlink()
-    else:
-        (stick / name).write_bytes(change((stick / name).read_bytes()))
-    with pytest.raises(NotWhole, match=Path(name).name[:20]) as caught:
-        restore(empty, stick)
-    assert caught.value.vi and empty.catalog.is_empty() and not objects(empty)
+    name = spoil_file(stick, what, way)
+    for refused in (lambda: restore(empty, stick), lambda: check_backup(stick, manifest_of(stick))):
+        with pytest.raises(NotWhole, match=Path(name).name[:20]) as caught:
+            refused()
+        assert caught.value.vi and empty.catalog.is_empty() and not objects(empty)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_of_a_damaged_backup_all_that_is_whole_comes_back_and_verify_mends_the_rest(
+    house: Workspace, empty: Workspace, drill: DrillReport, tmp_path: Path, way: str
+) -> None:
+    stick = tmp_path / "stick"
+    saved = backup(house, stick)
+    bad = {spoil_file(stick, what, way) for what in ("objects/evidence", "objects/mosaics")}
+    assert set(check_backup(stick, manifest_of(stick))) == bad
+    done = restore(empty, stick)
+    assert {f"{OBJECTS}/{key}" for key in done.left_out} == bad and done.written == saved.new - 2
+    assert isinstance(done.trouble, NotWhole) and done.trouble.vi
+    assert set(objects(empty)) == set(objects(house)) - set(done.left_out)
+    assert verify(empty, VerifyRequest(source=drill.photos)).trouble is None
+    assert objects(empty) == objects(house)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_rots_in_a_backup_is_copied_anew_within_ten_runs(
+    house: Workspace, tmp_path: Path, way: str
+) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    whole = files(stick / OBJECTS)
+    for what in ("objects/evidence", "objects/mosaics"):
+        spoil_file(stick, what, way)
+    runs = [backup(house, stick).new for _ in range(RUNS_TO_READ_ALL)]
+    assert sum(runs) == 2 and files(stick / OBJECTS) == whole
+    assert not check_backup(stick, manifest_of(stick))
+
+
+def test_what_rots_in_a_backup_and_is_lost_in_the_house_is_told(house: Workspace, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
+    backup(house, stick)
+    gone = {f"evidence/{ALONE[:2]}/{ALONE}", held(house, Kind.PHOTO)[0].key}
+    for key in gone:
+        house.store.delete(key)
+        (stick / OBJECTS / key).write_bytes(b"")
+    report = backup(house, stick)
+    assert set(report.manifest.missing) == gone and len(report.manifest.missing) == 2
+    assert not check_backup(stick, report.manifest)
+
+
+def test_a_disk_that_fails_under_a_backup_is_not_taken_for_the_houses(
+    house: Workspace, empty: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    bad = held(house, Kind.PHOTO)[0].key
+    opened = Path.open
+
+    def fails(path: Path, *words: Any, **more: Any) -> Any:
+        if path == stick / OBJECTS / bad:
+            raise OSError(errno.EIO, "Input/output error")
+        return opened(path, *words, **more)
+
+    monkeypatch.setattr(Path, "open", fails)
+    assert restore(empty, stick).left_out == (bad,)
+
+
+@pytest.mark.parametrize("name", ["objects", "objects/.tmp", "objects/evidence", "index.sqlite", ".lock"])
+def test_a_link_in_the_folder_is_not_followed(house: Workspace, tmp_path: Path, name: str) -> None:
+    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "kept").write_bytes(b"kept")
+    (stick / name).parent.mkdir(parents=True)
+    (stick / name).symlink_to(theirs if name.startswith(OBJECTS) else theirs / "new")
+    with pytest.raises(InputUnusable, match=name) as caught:
+        backup(house, stick)
+    assert caught.value.vi and files(theirs) == {"kept": b"kept"}
+
+
+def test_the_manifest_is_not_written_through_a_link(house: Workspace, tmp_path: Path) -> None:
+    stick, theirs = tmp_path / "stick", tmp_path / "theirs"
+    stick.mkdir()
+    theirs.write_bytes(b"kept")
+    (stick / f"{MANIFEST}.new").symlink_to(theirs)
+    backup(house, stick)
+    assert theirs.read_bytes() == b"kept" and not (stick / MANIFEST).is_symlink()
 
 
 @pytest.mark.parametrize("manifest", [None, b"", b"[]", b'{"format": "flycam-backup", "version": 2}'])
@@ -263,10 +356,10 @@ def test_killed_at_any_moment_the_backup_before_stands_and_the_next_run_complete
             child.send_signal(signal.SIGKILL)
         standing = manifest_of(stick)
         unfinished += standing == old
-        check_backup(stick, standing)
+        assert not check_backup(stick, standing)
         done = backup(house, stick)
         assert done.trouble is None and not list(stick.glob(".new-*"))
-        check_backup(stick, manifest_of(stick))
+        assert not check_backup(stick, manifest_of(stick))
     assert unfinished, "no run was killed half-way"
 
 
@@ -305,13 +398,50 @@ def test_one_backup_at_a_time(house: Workspace, tmp_path: Path) -> None:
     assert told
 
 
-def test_an_index_that_is_damaged_or_gone_is_made_anew(house: Workspace, tmp_path: Path) -> None:
+@pytest.mark.parametrize("index", [None, b"no database at all" * 100])
+def test_without_its_index_a_backup_still_has_what_it_had(
+    house: Workspace, empty: Workspace, tmp_path: Path, index: bytes | None
+) -> None:
     stick = tmp_path / "stick"
+    house.store.put(f"evidence/{ALONE[:2]}/{ALONE}", b"a log that nothing names")
     first = backup(house, stick)
-    (stick / "index.sqlite").write_bytes(b"no database at all" * 100)
+    for one in (*held(house, Kind.PHOTO, Kind.TERRAIN), *held(house, Kind.TILE)[:1]):
+        spoil(house, one.key, "lost")
+    house.store.delete(f"evidence/{ALONE[:2]}/{ALONE}")
+    bad = spoil_file(stick, f"{OBJECTS}/{held(house, Kind.TILE)[1].key}", "flipped")
+    (stick / "index.sqlite").unlink()
+    if index is not None:
+        (stick / "index.sqlite").write_bytes(index)
     second = backup(house, stick)
-    assert second.new == first.new and second.manifest.objects == first.manifest.objects
-    check_backup(stick, second.manifest)
+    assert second.new == 1 and second.trouble is None, f"only {bad} is copied anew"
+    assert second.manifest.objects == first.manifest.objects
+    assert not check_backup(stick, second.manifest)
+    restore(empty, stick)
+    assert verify(empty, VerifyRequest(mend=False)).damages == ()
+
+
+def test_what_people_keep_in_the_folder_stays(house: Workspace, tmp_path: Path) -> None:
+    stick = tmp_path / "stick"
+    backup(house, stick)
+    old = {path.name for path in stick.glob("SHA256SUMS-*")} | {
+        path.name for path in stick.glob("catalogue-*")
+    }
+    (stick / ".new-photos of ours").mkdir()
+    (stick / "catalogue-of the library").mkdir()
+    theirs = [
+        ".new-photos of ours/1.jpg",
+        "catalogue-2025.pdf",
+        "SHA256SUMS-other",
+        "catalogue-of the library/a",
+    ]
+    for name in theirs:
+        (stick / name).write_bytes(b"kept")
+    house.store.put(
+        f"evidence/{hashlib.sha256(b'x').hexdigest()[:2]}/{hashlib.sha256(b'x').hexdigest()}", b"x"
+    )
+    backup(house, stick)
+    assert all((stick / name).read_bytes() == b"kept" for name in theirs)
+    assert not [name for name in old if (stick / name).exists()]
 
 
 @pytest.mark.postgres

@@ -9,6 +9,7 @@ import pytest
 from flycam.pipeline.backup import backup
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import State, read_back
+from flycam.pipeline.restore import restore
 from flycam.pipeline.verify import VerifyRequest, verify
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -51,3 +52,25 @@ def test_what_is_damaged_is_told_with_its_cure_and_comes_back_from_a_backup(
     assert told[0].cure is not None and "bundle write --all" in told[0].cure.en
     verify(workspace, VerifyRequest(source=tmp_path / "saved"))
     assert workspace.store.get(one.key) == whole
+
+
+def test_a_backup_never_knows_of_more_lines_than_its_catalogue_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    field, here = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    field.lay({0, 1})
+    here.read(field.write(tmp_path))
+    field.lay({6, 7})
+    later = field.write(tmp_path)
+    save = here.catalog.save
+
+    def saved_then_a_bundle_came(path: Path) -> None:
+        save(path)
+        here.read(later)
+
+    monkeypatch.setattr(here.catalog, "save", saved_then_a_bundle_came)
+    backup(here.workspace, tmp_path / "saved")
+    back = new_box(tmp_path, "province")
+    restore(back.workspace, tmp_path / "saved")
+    back.read(later)
+    assert back.tiles() == here.tiles() == field.tiles()
