@@ -275,7 +275,7 @@ def _shape(text: str, wanted: Wanted) -> BaseGeometry:
         raise refused("give bbox or intersects, not both", "chỉ dùng một trong hai: bbox hoặc intersects")
     try:
         shape = shapely.from_geojson(text)
-    except shapely.errors.ShapelyError as error:
+    except (shapely.errors.ShapelyError, UnicodeError) as error:  # GEOS cuts what it says within a letter
         raise _no_shape() from error
     if shape is None or shape.is_empty or not shape.is_valid:
         raise _no_shape()

@@ -150,3 +150,9 @@ def test_the_clipped_map_of_a_commune_is_read_over_the_line(reader: httpx.Client
     assert "cog-99000" not in live["assets"]  # the clip was not made of that revision
     for wrong in (f"/cog/{offering.mosaic}/0/99000.tif", f"/cog/{offering.mosaic}/2/99001.tif"):
         assert reader.get(wrong).status_code == 404
+
+
+@pytest.mark.parametrize("text", ["\x80", "{", "[]", '{"type": "Point", "coordinates": "\u0110"}'])
+def test_what_is_no_geometry_in_an_address_is_refused(reader: httpx.Client, text: str) -> None:
+    answer = reader.get("/stac/search", params={"intersects": text})
+    assert answer.status_code == 400 and "GeoJSON" in answer.json()["message"]
