@@ -16,7 +16,7 @@ def text(value: Any) -> str:
 
 
 def segment(value: Any) -> str:
-    """A name that becomes one segment of keys: nothing that climbs out of its folder. ValueError, TypeError."""
+    """A name that becomes one segment of keys: it climbs out of no folder. ValueError, TypeError."""
     name = text(value)
     if not name or name[0] == "." or not all(c.isalnum() or c in "-_." for c in name):
         raise ValueError(f"{name!r:.80} is no id")

@@ -102,9 +102,10 @@ def test_an_id_that_climbs_out_of_its_folder_is_refused(change: Any, climbing: s
 
 
 def test_a_frame_without_a_terrain_or_an_original_is_read() -> None:
-    bare = harmed(
-        lambda values: values["frames"][0].update(dem_id=None, provenance=from_original(values, ""))
-    )
+    def strip(values: Any) -> None:
+        values["frames"][0].update(dem_id=None, provenance=from_original(values, ""))
+
+    bare = harmed(strip)
     assert records_from_bytes(bare, "x.fcb").frames[0].dem_id is None
 
 
