@@ -107,8 +107,16 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     return records
 
 
+def inflated_bytes(data: bytes) -> int:
+    """How large these records are before compression, by what they say themselves; 0 if they do not."""
+    try:
+        return max(0, zstandard.frame_content_size(data))
+    except zstandard.ZstdError:
+        return 0
+
+
 def _inflated(data: bytes) -> bytes:
-    size = zstandard.frame_content_size(data)
+    size = inflated_bytes(data)
     if not 0 < size <= _MAX_BYTES:  # a bomb is refused before a byte of it is inflated
         raise ValueError(f"{size} bytes")
     return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
@@ -135,9 +143,12 @@ def _require_harmless_ids(records: FlightRecords) -> None:
         records.event.event_id,
         records.flight.flight_id,
         *(mosaic.mosaic_id for mosaic in records.mosaics),
-        *(each.frame_id for each in (*records.frames, *records.placements, *records.withdrawals)),
+        *(frame.frame_id for frame in records.frames),
+        *(placement.frame_id for placement in records.placements),
+        *(withdrawal.frame_id for withdrawal in records.withdrawals),
         *(withdrawal.flight_id for withdrawal in records.withdrawals),
-        *(each.dem_id for each in (*records.frames, *records.placements) if each.dem_id),
+        *(frame.dem_id for frame in records.frames if frame.dem_id),
+        *(placement.dem_id for placement in records.placements if placement.dem_id),
     ):
         segment(one)
     for record in records.frames:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from flycam.pipeline.backup import backup
+from flycam.pipeline.evidence import keep, keep_bytes
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import State, read_back
 from flycam.pipeline.verify import VerifyRequest, verify
@@ -51,3 +53,19 @@ def test_what_is_damaged_is_told_with_its_cure_and_comes_back_from_a_backup(
     assert told[0].cure is not None and "bundle write --all" in told[0].cure.en
     verify(workspace, VerifyRequest(source=tmp_path / "saved"))
     assert workspace.store.get(one.key) == whole
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_an_original_of_which_a_power_cut_left_the_name_is_kept_again(
+    province: Box, tmp_path: Path, as_file: bool
+) -> None:
+    store, data = province.workspace.store, b"a photo"
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.put(keys.evidence(sha256), b"")
+    if as_file:
+        photo = tmp_path / "photo.jpg"
+        photo.write_bytes(data)
+        keep(province.workspace, photo, durable=False)
+    else:
+        keep_bytes(province.workspace, data, sha256)
+    assert store.get(keys.evidence(sha256)) == data
