@@ -24,6 +24,7 @@ from flycam.geometry.terrain import TerrainGrid
 
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
+_MAX_POSTS = 1 << 26  # twice the largest grid that is ever handed out
 _FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
 
 
@@ -53,7 +54,10 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         if not header.keys() - {"check"} == _FIELDS:
             raise ValueError("its header has other fields")
         rows, cols = header.pop("shape")
-        raw = zstandard.ZstdDecompressor().decompress(data[stop:], max_output_size=4 * rows * cols)
+        # Both sizes are checked first: a bomb is refused before a byte of it is inflated.
+        if not 0 < rows * cols <= _MAX_POSTS or zstandard.frame_content_size(data[stop:]) != 4 * rows * cols:
+            raise ValueError("its posts have another size")
+        raw = zstandard.ZstdDecompressor().decompress(data[stop:], allow_extra_data=False)
         posts = np.frombuffer(raw, dtype="<f4").reshape(rows, cols)
         terrain = TerrainGrid(
             heights_m=posts,
@@ -66,7 +70,15 @@ def decode_terrain(data: bytes) -> TerrainGrid:
         if header.get("check", _check(terrain, posts)) != _check(terrain, posts):
             raise ValueError("its check is another")
         return terrain
-    except (ValueError, KeyError, TypeError, zstandard.ZstdError) as error:
+    except (
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        zstandard.ZstdError,
+    ) as error:
         raise TileCorrupt(
             f"a recorded terrain is damaged ({error}); restore the store from its backup",
             vi=f"mô hình độ cao đã lưu bị hỏng ({error}); hãy khôi phục kho lưu trữ từ bản sao lưu",

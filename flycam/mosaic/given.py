@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import zstandard
 
+from flycam.errors import TileCorrupt
 from flycam.frame.tile import MosaicTile
 from flycam.frame.tilecodec import decode
 from flycam.geometry.grid import TileId
@@ -21,6 +22,8 @@ from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.joining import NOT_KNOWN, left_of
 from flycam.store import keys
 from flycam.store.base import ObjectStore
+
+_MAX_LAID_BYTES = 1 << 28  # as of the records that it is made from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,11 +65,11 @@ def give(
 ) -> None:
     """Put a state that a log gave for a mosaic here beside those before it; the caller owes `store.flush`.
 
+    Also where it is there: what a power cut or a bad disk left under the key is made whole by it.
+
     digest  the content hash that `data` was found to have
     """
-    key = keys.given_tile(log, seq, mosaic_id, tile_id, digest)
-    if not store.exists(key):
-        store.put(key, data)
+    store.put(keys.given_tile(log, seq, mosaic_id, tile_id, digest), data)
 
 
 def give_laid(store: ObjectStore, log: str, until: int, laid: Mapping[str, str]) -> None:
@@ -77,22 +80,33 @@ def give_laid(store: ObjectStore, log: str, until: int, laid: Mapping[str, str])
 
 
 def _laid_from(data: bytes) -> Mapping[str, str]:
-    laid: dict[str, str] = json.loads(zstandard.ZstdDecompressor().decompress(data))
+    """Raises TileCorrupt."""
+    try:
+        if not 0 < zstandard.frame_content_size(data) <= _MAX_LAID_BYTES:
+            raise ValueError("no believable size")
+        laid = json.loads(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
+        if not isinstance(laid, dict):
+            raise ValueError("another kind of list")
+    except (ValueError, RecursionError, zstandard.ZstdError) as error:
+        raise TileCorrupt(
+            f"the list of how another box laid its frames is damaged ({error}); restore the store from its"
+            " backup, or read a bundle that the other box writes with --all",
+            vi=f"danh sách cách máy khác nắn ảnh bị hỏng ({error}); hãy khôi phục kho lưu trữ từ bản sao "
+            "lưu, hoặc đọc gói mà máy kia ghi bằng --all",
+        ) from error
     return laid
 
 
 def check_given(key: str, data: bytes) -> bool:
-    """Whether an object that another box gave is what its key says. Raises TileCorrupt for a damaged tile."""
+    """Whether an object that another box gave is what its key says. TileCorrupt where it does not read."""
     tile_id = keys.tile_of_given(key)
     if tile_id is not None:
         decode(data, tile_id, keys.giver_of_tile(key)[2])
         return True
     if not key.startswith(keys.given_laid_prefix()):
         return not data  # a cursor says all in its key
-    try:
-        return isinstance(_laid_from(data), dict)
-    except (ValueError, zstandard.ZstdError):
-        return False
+    _laid_from(data)
+    return True
 
 
 def has_given(store: ObjectStore, mosaic_id: str) -> bool:
@@ -135,8 +149,16 @@ class Given:
         """How the frames were laid in the state that this line of a log is."""
         if log not in self._laid:
             listed = sorted(self._store.list(keys.given_laid_prefix(log)))
-            self._laid[log] = [(keys.until_of_laid(key), _laid_from(self._store.get(key))) for key in listed]
+            self._laid[log] = [(keys.until_of_laid(key), self._laid_under(key)) for key in listed]
         return next((laid for until, laid in self._laid[log] if seq <= until), NOT_KNOWN)
+
+    def _laid_under(self, key: str) -> Mapping[str, str]:
+        """A list that is damaged says nothing: pixels of frames that were laid again are left out then, which
+        is never wrong, and holds nothing up. Verifying names it."""
+        try:
+            return _laid_from(self._store.get(key))
+        except TileCorrupt:
+            return NOT_KNOWN
 
     def _latest(self, tile_id: TileId) -> dict[str, tuple[str, int, str]]:
         """(key, seq, content hash) by log; keys of one log come sorted by seq, so the last one stands."""

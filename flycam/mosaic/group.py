@@ -8,7 +8,7 @@ function of the children named in the log.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -144,6 +144,15 @@ class GroupWriter:
                 self._parents[change.content_hash] = change.tile
         while len(self._parents) > _PARENT_CACHE_TILES:
             self._parents.popitem(last=False)
+
+    def restore(self, tiles: Iterable[MosaicTile]) -> None:
+        """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
+        changes = [Change(tile, digest := content_hash(tile), digest) for tile in tiles]
+        same = [one for one in changes if one.content_hash == self.heads.hash_of(one.tile.tile_id)]
+        for change in sorted(same, key=lambda one: one.tile.tile_id):
+            self.put(change)
+        if same:
+            self._store.flush()
 
     def put(self, change: Change) -> TileRecord:
         mosaic, tile = self._mosaic, change.tile

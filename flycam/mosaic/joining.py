@@ -97,7 +97,8 @@ def join_tiles(
 ) -> int:
     """Join states into the heads of these base tiles of the live revision; the log lines appended.
 
-    damaged  base tiles among them whose object is lost: the states alone are joined
+    damaged  base tiles among them whose object is lost: the states alone are joined, and it is put again also
+             where what comes out is the very state in the log
 
     Written in groups with all ancestors, each group all or nothing; joining again changes nothing. Raises
     TileCorrupt, StoreConflict (others keep changing the same tiles), and what store and catalogue raise.
@@ -141,6 +142,7 @@ def _join(
             # a state that came to hold nothing is written too: it is what the others' logs end with
             tiles.append(joined(tile_id, states, amendments))
             made_from.append(None if head is None else head.content_hash)
+        groups.restore(tile for tile in tiles if tile.tile_id in damaged)
         return groups.with_parents(tiles, made_from)
 
     return groups.committed(group, lambda: groups.heads.forget(with_ancestors(tile_ids, mosaic.min_zoom)))

@@ -22,7 +22,6 @@ import cv2
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import StoreConflict
 from flycam.frame.tile import MosaicTile, OrthoPatch
-from flycam.frame.tilecodec import content_hash
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import NO_AMENDMENTS, Amendments
 from flycam.mosaic.group import Change, GroupWriter, Published
@@ -213,21 +212,13 @@ class MosaicWriter:
             wanted -= never
             self._canvases.update((tile_id, folded[tile_id]) for tile_id in wanted)
             try:
-                self._restore(self._canvases[tile_id].borrow() for tile_id in wanted & self._damaged)
+                self._groups.restore(self._canvases[tile_id].borrow() for tile_id in wanted & self._damaged)
                 lines = self._write(sorted(wanted), replacing=True)
             except BaseException:
                 self._forget(wanted)  # what is not in the log must not look as if it were
                 raise
             self._evict()
             return lines
-
-    def _restore(self, tiles: Iterable[MosaicTile]) -> None:
-        """Put the objects of tiles whose state came out as the log has it: no line is due for them."""
-        for tile in sorted(tiles, key=lambda one: one.tile_id):
-            digest = content_hash(tile)
-            if digest == self._groups.heads.hash_of(tile.tile_id):
-                self._groups.put(Change(tile, digest, digest))
-        self._store.flush()
 
     def _lay_on(self, canvases: Mapping[TileId, TileCanvas], patch: OrthoPatch) -> None:
         require_zoom(patch, self._mosaic.base_zoom)
@@ -276,7 +267,7 @@ class MosaicWriter:
             group, lambda: self._groups.heads.forget(with_ancestors(by_id, self._mosaic.min_zoom))
         )
         self._forget(by_id)
-        self._restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
+        self._groups.restore(by_id[tile_id] for tile_id in by_id.keys() & self._damaged)
         return len(written)
 
     def _require_placeable(self, tile: MosaicTile) -> None:

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from flycam.errors import DiskFull, SourceUnreadable, StorageTrouble
+from flycam.errors import DiskFull, ObjectMissing, SourceUnreadable, StorageTrouble
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
@@ -36,7 +36,7 @@ def keep(
     try:
         digest = sha256 or sha256_of(path)
         key = key_of(digest)
-        if not workspace.store.exists(key):
+        if not _is_kept(workspace.store, key):
             workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:
         if path.exists():
@@ -51,8 +51,16 @@ def keep(
 def keep_bytes(workspace: Workspace, data: bytes, sha256: str) -> None:
     """Store bytes made here (a picture of a video) under their SHA-256; the caller owes `store.flush`."""
     key = keys.evidence(sha256)
-    if not workspace.store.exists(key):
+    if not _is_kept(workspace.store, key):
         workspace.store.put(key, data, durable=False)
+
+
+def _is_kept(store: ObjectStore, key: str) -> bool:
+    """Whether bytes lie under a key: a power cut before `flush` may leave a file's name with none."""
+    try:
+        return store.size(key) > 0
+    except ObjectMissing:
+        return False
 
 
 def local_copy(workspace: Workspace, sha256: str, name: str) -> Path:

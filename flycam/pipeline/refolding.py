@@ -90,10 +90,10 @@ def refold_mosaic(
     amendments = amendments_of(workspace, mosaic)
     damaged = _damaged(workspace, mosaic, progress) if check else list(known)
     broken = {tile_id for tile_id in damaged if tile_id.z == mosaic.base_zoom}
-    stale = set(stale_tiles(catalog.tiles, mosaic, amendments))
+    stale = stale_tiles(catalog.tiles, mosaic, amendments)
     todo = {*stale, *broken, *(t for tiles in also for t in tiles)}
     frames = _used(workspace, mosaic)
-    far = _without_photos(workspace, mosaic, frames, paths, todo) - (broken - stale)
+    far = _without_photos(workspace, mosaic, frames, paths, todo)
     todo -= far
     with MosaicWriter(
         workspace.store,

@@ -16,6 +16,7 @@ from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, Revi
 from flycam.errors import FlightBusy, InputUnusable, RefusedByEvidence
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
+from flycam.mosaic.given import has_given
 from flycam.mosaic.mending import DAMAGE, mend_parents
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import local_copy
@@ -24,7 +25,7 @@ from flycam.pipeline.finish_jobs import jobs_of
 from flycam.pipeline.finish_request import asked_again
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import Read, State, read_back
-from flycam.pipeline.refolding import refold_mosaic
+from flycam.pipeline.refolding import is_photo_here, refold_mosaic
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.verify_originals import Originals
 from flycam.pipeline.workspace import Progress, Workspace
@@ -80,7 +81,10 @@ class FlightMender:
                 _try(partial(self._finished, mosaic))
 
     def _live(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
-        """Fold again what every photo that touches it is there for, and the parents above only such tiles."""
+        """Fold again what every photo that touches it is there for, and the parents above only such tiles.
+
+        Where another box gave tiles, photos that only it has are not needed: what it gave is joined.
+        """
         base = [tile for tile in tiles if tile.z == mosaic.base_zoom]
         hopeless = {tile for tile in base if not self._can_fold(mosaic, tile)}
         known = [tile for tile in tiles if tile not in hopeless and not _above_any(tile, hopeless)]
@@ -95,7 +99,12 @@ class FlightMender:
 
     def _can_fold(self, mosaic: MosaicInfo, tile: TileId) -> bool:
         frames = self._workspace.catalog.frames.touching(self._flight.flight_id, tile, FrameStatus.USED)
-        return all(self._originals.can_make(one) for one in frames if one.header.layer == mosaic.layer)
+        is_given = has_given(self._workspace.store, mosaic.mosaic_id)
+        return all(
+            self._originals.can_make(one) or (is_given and not is_photo_here(self._workspace, one))
+            for one in frames
+            if one.header.layer == mosaic.layer
+        )
 
     def _parents(self, mosaic: MosaicInfo, tiles: Sequence[TileId]) -> None:
         base = {tile for tile in tiles if tile.z == mosaic.base_zoom}

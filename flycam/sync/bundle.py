@@ -29,14 +29,18 @@ from flycam.sync.house import House
 from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
-from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, part_sizes, write_parts
-from flycam.sync.records import FlightRecords, records_from_bytes
-from flycam.sync.taking import Hands, TakenIn, ahead_of, require_takeable, take_in
+from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, new_file, part_sizes, write_parts
+from flycam.sync.records import FlightRecords, inflated_bytes, records_from_bytes
+from flycam.sync.taking import Hands, TakenIn, require_takeable, take_in
 
 _LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
 _SMALLEST_PART = 64 << 10
 _MAX_RECEIPT_BYTES = 16 << 20
+_MAX_MANIFEST_BYTES = 1 << 30
+_MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
+_MAX_BYTES = {Kind.RECORDS: 1 << 28, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
+"""The largest object that is read in one piece."""
 
 Progress = Callable[[str, int, int], None]
 """Stage, how much of it is done, of how much."""
@@ -184,7 +188,7 @@ def read_receipt(path: Path, box: str) -> dict[str, int]:
         giver, cursor = values["of"], values["cursor"]
         if not all(isinstance(seq, int) and seq >= 0 for seq in cursor.values()):
             raise ValueError("a line number is none")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
             f"{path}: this receipt does not read ({error}); remove it, or write all with --all",
             vi=f"{path}: không đọc được biên nhận; hãy xoá tệp này, hoặc ghi toàn bộ bằng --all",
@@ -231,7 +235,8 @@ def _manifest(parts: Parts) -> tuple[Manifest, int]:
     """The manifest, and where the first object begins."""
     (length,) = _LENGTH.unpack(parts.read(0, _LENGTH.size))
     start = _LENGTH.size + length
-    said = parts.read(_LENGTH.size, length) if start <= parts.size_bytes else b""
+    is_there = start <= parts.size_bytes and length <= _MAX_MANIFEST_BYTES
+    said = parts.read(_LENGTH.size, length) if is_there else b""
     manifest = manifest_from_bytes(said, str(parts.path))
     if manifest_id(said) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
         raise _not_what_it_says(parts.path)
@@ -240,9 +245,11 @@ def _manifest(parts: Parts) -> tuple[Manifest, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Verified:
-    """What a bundle holds that is needed in memory. epochs: of the tiles that come, by mosaic there."""
+    """What a bundle holds that is needed in memory. inflated: bytes of each flight's records; epochs: of the
+    tiles that come, by mosaic there."""
 
     records: list[FlightRecords] = field(default_factory=list)
+    inflated: list[int] = field(default_factory=list)
     epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
 
 
@@ -263,6 +270,9 @@ def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
     """Enter what an object says; each must be what its name says."""
     try:
         if item.kind is Kind.RECORDS:
+            verified.inflated.append(inflated_bytes(data))
+            if sum(verified.inflated) > _MAX_INFLATED_BYTES:
+                raise _not_what_it_says(path)
             verified.records.append(records_from_bytes(data, str(path)))
         elif item.tile is not None:
             tile = decode(data, item.tile.tile_id, item.tile.content_hash)
@@ -274,10 +284,14 @@ def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
 
 
 def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> dict[str, str]:
-    """The mosaics there that bring what is not here yet, and what each is here."""
-    ahead = ahead_of(house, manifest)
+    """The mosaics there that bring what is not here yet or what is in force here, and what each is here.
+
+    What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
+    """
+    taken = taken_of(house.store, manifest.box)
+    older = {there for there, seq in manifest.until.items() if there in taken and seq < taken[there].seq}
     belonging = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
-    return {there: at for there, at in belonging.items() if there in ahead}
+    return {there: at for there, at in belonging.items() if there not in older}
 
 
 def _keep(
@@ -331,6 +345,8 @@ def _keep_original(house: House, parts: Parts, item: Item, at: int) -> None:
 
 def _whole(parts: Parts, item: Item, at: int) -> bytes:
     """An object's bytes. SourceUnreadable if they are others than the manifest says."""
+    if item.size_bytes > _MAX_BYTES[item.kind]:
+        raise _not_what_it_says(parts.path)
     data = parts.read(at, item.size_bytes)
     if hashlib.sha256(data).hexdigest() != item.sha256:
         raise _not_what_it_says(parts.path)
@@ -361,7 +377,7 @@ def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
     target = receipt_path(path, house.box)
     scratch = target.with_name(f"{target.name}.writing")
     try:
-        with scratch.open("wb") as file:
+        with new_file(scratch) as file:
             file.write(said.encode())
             file.flush()
             os.fsync(file.fileno())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the_map
@@ -13,19 +14,21 @@ from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
 from flycam.sync.records import FlightRecords
 
+_ID_DIGITS = 6
+
 
 def learn(house: House, records: FlightRecords, giver: str) -> Flight:
-    """Records of a flight joined with those here; the flight as it stands then.
+    """Records of a flight joined with those here; the flight as it stands until its tiles are there.
 
     Frames and how they were laid come before the withdrawals, so that these find the ground they touched;
     all of it before a tile. Where both boxes laid one frame in two ways, both are placements and the greater
-    is in force.
+    is in force. A flight of which tiles are still to come is being laid, so that a kill leaves none that
+    seems complete and is not; `learn_state` says what it is then.
     """
     catalog = house.catalog
     _learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
-    laid_before = _laid(house, records.flight.flight_id)
-    flight = _learn_flight(house, before, records.flight, giver)
+    flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
     standing = {one.frame_id: one for one in catalog.frames.put(records.frames)}
     laid_otherwise = [
         placement_of(record)
@@ -39,10 +42,15 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     for mosaic in records.mosaics:
         if mosaic.mosaic_id not in known:
             catalog.tiles.put_mosaic(mosaic)
-    state = _state(house, flight, records, laid_before)
+    return flight
+
+
+def learn_state(house: House, flight: Flight, records: FlightRecords) -> Flight:
+    """What a flight is once the tiles that came with these records are there; as it stands then."""
+    state = _state(house, flight, records)
     if state is not flight.state:
         flight = replace(flight, state=state)
-        catalog.flights.put_flight(flight)
+        house.catalog.flights.put_flight(flight)
     return flight
 
 
@@ -85,46 +93,65 @@ def _learn_event(house: House, event: Event, giver: str) -> None:
     """An event that is not known here; its label gets the giver's name if another has it."""
     if any(one.event_id == event.event_id for one in house.catalog.flights.events()):
         return
-    try:
-        house.catalog.flights.put_event(event)
-    except NameTaken:
-        house.catalog.flights.put_event(replace(event, name=f"{event.name} ({giver})"))
+    for name in _labels(event.name, giver, event.event_id):
+        with suppress(NameTaken):
+            house.catalog.flights.put_event(replace(event, name=name))
+            return
+    house.catalog.flights.put_event(event)
 
 
 def _learn_flight(house: House, here: Flight | None, given: Flight, giver: str) -> Flight:
     flights = house.catalog.flights
     if here is not None:
-        flight = joined_flight(here, given)
+        flight = replace(joined_flight(here, given), state=given.state)
         if flight != here:
             flights.put_flight(flight)
         return flight
-    try:
-        flights.put_flight(given)
-    except NameTaken:
-        given = replace(given, name=f"{given.name} ({giver})")
-        flights.put_flight(given)
+    for name in _labels(given.name, giver, given.flight_id):
+        with suppress(NameTaken):
+            named = replace(given, name=name)
+            flights.put_flight(named)
+            return named
+    flights.put_flight(given)
     return given
 
 
-def _state(house: House, flight: Flight, given: FlightRecords, laid_before: set[str]) -> FlightState:
-    """What a flight is, by its frames: withdrawn when all are; being laid while frames come from a box that
-    lays them; complete when a box says so that laid all of them."""
+def _labels(name: str, giver: str, own_id: str) -> Iterator[str]:
+    """A label as it came, and those it gets where another has it: the last is nobody else's."""
+    yield name
+    yield f"{name} ({giver})"
+    yield f"{name} ({giver}, {own_id[:_ID_DIGITS]})"
+    yield f"{name} ({giver}, {own_id})"
+
+
+def _until_laid(house: House, here: Flight | None, given: FlightRecords) -> Flight:
+    """The flight as given, in the state that it has here until its tiles are there.
+
+    Being laid if it is new, or if frames come of which `_state` will say all there is to be said. One that is
+    complete, to which a box adds frames that knows not all of it, stays so: nobody could say it again.
+    """
+    if here is None:
+        return replace(given.flight, state=FlightState.INGESTING)
+    laid = _on_the_map(house.catalog.frames.of_flight(here.flight_id))
+    laid_there = _on_the_map(given.frames)
+    is_told_again = given.flight.state is FlightState.INGESTING or laid <= laid_there
+    if is_told_again and not laid_there <= laid:
+        return replace(given.flight, state=FlightState.INGESTING)
+    return replace(given.flight, state=here.state)
+
+
+def _state(house: House, flight: Flight, given: FlightRecords) -> FlightState:
+    """What a flight is, by its frames: withdrawn when all are; complete when a box says so that laid all of
+    them; being laid while frames come from a box that lays them (`_until_laid`)."""
     frames = house.catalog.frames.of_flight(flight.flight_id)
     statuses = {record.status for record in frames}
     if FrameStatus.USED not in statuses and FrameStatus.WITHDRAWN in statuses:
         return FlightState.WITHDRAWN
     laid = _on_the_map(frames)
-    laid_there = _on_the_map(given.frames)
-    if given.flight.state is FlightState.INGESTING and laid != laid_before:
-        return FlightState.INGESTING
-    is_whole = given.flight.state is not FlightState.INGESTING and laid <= laid_there
+    is_whole = given.flight.state is not FlightState.INGESTING and laid <= _on_the_map(given.frames)
     if flight.state is FlightState.WITHDRAWN or is_whole:
         return FlightState.READY
     return flight.state
-
-
-def _laid(house: House, flight_id: str) -> set[str]:
-    return _on_the_map(house.catalog.frames.of_flight(flight_id))
 
 
 def _on_the_map(frames: Sequence[FrameRecord]) -> set[str]:

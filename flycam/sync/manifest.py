@@ -16,9 +16,9 @@ from typing import Any
 from flycam.errors import SourceUnreadable
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.sync.history import MARK_DIGITS
+from flycam.sync.names import hex_digits, segment, text
 
 FORMAT = 1
-_HEX = frozenset("0123456789abcdef")
 _MAX_SEQ = (1 << 63) - 1
 
 Cursor = Mapping[str, int]
@@ -129,8 +129,8 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
                 vi=f"{place}: do phiên bản flycam khác tạo ra; hãy cài cùng một phiên bản cho cả hai máy",
             )
         return Manifest(
-            box=_text(values["box"]),
-            stretches={_segment(mosaic_id): _stretch(*one) for mosaic_id, one in values["stretches"].items()},
+            box=text(values["box"]),
+            stretches={segment(mosaic_id): _stretch(*one) for mosaic_id, one in values["stretches"].items()},
             items=tuple(_item(one) for one in values["items"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -158,12 +158,12 @@ def _item_values(item: Item) -> dict[str, Any]:
 def _item(values: Mapping[str, Any]) -> Item:
     kind = Kind(values["kind"])
     tile = _tile_line(*values["tile"]) if kind is Kind.TILE else None
-    name = _text(values.get("name", ""))
+    name = text(values.get("name", ""))
     if kind in (Kind.TERRAIN, Kind.ORIGINAL):
-        _hex(name, None)
+        hex_digits(name)
     return Item(
         kind=kind,
-        sha256=_hex(values["sha256"], 64),
+        sha256=hex_digits(values["sha256"], 64),
         size_bytes=_count(values["size"]),
         name=name,
         tile=tile,
@@ -175,7 +175,10 @@ def _tile_line(mosaic_id: Any, z: Any, x: Any, y: Any, seq: Any, content_hash: A
     if tile_id.z > MAX_ZOOM or max(tile_id.x, tile_id.y) >> tile_id.z:
         raise ValueError(f"{tile_id} is no tile")
     return TileLine(
-        mosaic_id=_segment(mosaic_id), tile_id=tile_id, seq=_count(seq), content_hash=_hex(content_hash, 32)
+        mosaic_id=segment(mosaic_id),
+        tile_id=tile_id,
+        seq=_count(seq),
+        content_hash=hex_digits(content_hash, 32),
     )
 
 
@@ -186,31 +189,10 @@ def _stretch(since: Any, until: Any, since_digest: Any, until_digest: Any, marks
     return Stretch(
         since=since,
         until=until,
-        since_digest=_hex(since_digest, 32),
-        until_digest=_hex(until_digest, 32),
-        marks=_hex(marks, lines * MARK_DIGITS) if lines else "",
+        since_digest=hex_digits(since_digest, 32),
+        until_digest=hex_digits(until_digest, 32),
+        marks=hex_digits(marks, lines * MARK_DIGITS) if lines else "",
     )
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def _segment(value: Any) -> str:
-    """A name that becomes part of keys: nothing that climbs out of its folder."""
-    text = _text(value)
-    if not text or len(text) > 200 or not all(c.isalnum() or c in "-_." for c in text) or text[0] == ".":
-        raise ValueError(f"{text!r} is no id")
-    return text
-
-
-def _hex(value: Any, digits: int | None) -> str:
-    text = _text(value)
-    if not text or set(text) - _HEX or (digits is not None and len(text) != digits):
-        raise ValueError(f"{text!r} is no hash")
-    return text
 
 
 def _count(value: Any) -> int:

@@ -208,9 +208,17 @@ class _Stream:
             raise ValueError("the stream is longer than its parts")
 
 
+def new_file(path: Path) -> BinaryIO:
+    """A file of this name open for writing, in the place of what lay there: a link that somebody laid on the
+    stick leads to no other file. OSError."""
+    path.unlink(missing_ok=True)
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, 0o666), "wb")
+
+
 def _write_part(scratch: Path, bundle_id: str, number: int, count: int, size: int, source: _Stream) -> None:
     digest = hashlib.sha256()
-    with scratch.open("wb") as file:
+    with new_file(scratch) as file:
         file.write(bytes(HEAD_BYTES))
         for data in source.take(size):
             digest.update(data)

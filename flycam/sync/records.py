@@ -25,11 +25,13 @@ from flycam.catalog.records import FrameRecord, MosaicInfo, Placement, Withdrawa
 from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.flight import Event, Flight
+from flycam.sync.names import hex_digits, segment
 
 if TYPE_CHECKING:
     from flycam.catalog.catalog import Catalog
 
 _LEVEL = 9  # records go over thin lines
+_MAX_INT = 1 << 63  # of either database
 _MAX_BYTES = 1 << 28  # of one flight's records, inflated
 
 
@@ -85,11 +87,13 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             withdrawals=tuple(withdrawal_of(row) for row in _rows(tables.withdrawals, values["withdrawals"])),
         )
         _require_one_flight(records)
+        _require_harmless_ids(records)
     except (
         ValueError,
         KeyError,
         TypeError,
         AttributeError,
+        OverflowError,
         RecursionError,
         zstandard.ZstdError,
         shapely.errors.ShapelyError,
@@ -103,8 +107,16 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     return records
 
 
+def inflated_bytes(data: bytes) -> int:
+    """How large these records are before compression, by what they say themselves; 0 if they do not."""
+    try:
+        return max(0, zstandard.frame_content_size(data))
+    except zstandard.ZstdError:
+        return 0
+
+
 def _inflated(data: bytes) -> bytes:
-    size = zstandard.frame_content_size(data)
+    size = inflated_bytes(data)
     if not 0 < size <= _MAX_BYTES:  # a bomb is refused before a byte of it is inflated
         raise ValueError(f"{size} bytes")
     return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
@@ -123,6 +135,25 @@ def _require_one_flight(records: FlightRecords) -> None:
         raise ValueError(f"records of {flight_id} name a finished revision")
     if records.event.event_id != records.flight.event_id:
         raise ValueError(f"records of {flight_id} bring another event")
+
+
+def _require_harmless_ids(records: FlightRecords) -> None:
+    """Ids become parts of keys and of folders' names here: what collecting deletes lies under a flight's."""
+    for one in (
+        records.event.event_id,
+        records.flight.flight_id,
+        *(mosaic.mosaic_id for mosaic in records.mosaics),
+        *(frame.frame_id for frame in records.frames),
+        *(placement.frame_id for placement in records.placements),
+        *(withdrawal.frame_id for withdrawal in records.withdrawals),
+        *(withdrawal.flight_id for withdrawal in records.withdrawals),
+        *(frame.dem_id for frame in records.frames if frame.dem_id),
+        *(placement.dem_id for placement in records.placements if placement.dem_id),
+    ):
+        segment(one)
+    for record in records.frames:
+        if record.header.provenance.source_sha256:
+            hex_digits(record.header.provenance.source_sha256, 64)
 
 
 def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:
@@ -157,6 +188,8 @@ def _row(table: Table, values: Mapping[str, Any]) -> Row[Any]:
             shapely.from_wkb(checked[column.name])
         elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
             checked[column.name] = float(value)
+        elif kind is int and type(value) is int and not -_MAX_INT <= value < _MAX_INT:
+            raise ValueError(f"{table.name}.{column.name} is {value!r:.40}")
         elif type(value) is kind:
             checked[column.name] = value
         else:

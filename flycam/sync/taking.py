@@ -27,7 +27,7 @@ from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
-from flycam.sync.learning import learn, learn_withdrawals
+from flycam.sync.learning import learn, learn_state, learn_withdrawals
 from flycam.sync.manifest import Manifest, TileLine
 from flycam.sync.records import FlightRecords
 
@@ -133,14 +133,14 @@ def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], han
 
 
 class _Taking:
-    """One exchange being taken in; what it asks the store once is kept up to date."""
+    """One exchange being taken in. What was taken in before is asked anew for each flight that is held."""
 
     def __init__(self, house: House, manifest: Manifest, hands: Hands) -> None:
         self._house = house
+        self._manifest = manifest
         self._giver = manifest.box
         self._hands = hands
-        self._ahead = ahead_of(house, manifest)
-        self._known = cursors(house.store)
+        self._known: dict[str, int] = {}
         self._tiles: dict[str, set[TileId]] = {}
         for line in (item.tile for item in manifest.items if item.tile is not None):
             self._tiles.setdefault(line.mosaic_id, set()).add(line.tile_id)
@@ -150,10 +150,11 @@ class _Taking:
         house = self._house
         with house.catalog.flights.lock(home.flight_id):
             _require_still_home(house, home)
+            ahead = self._ahead_in(home)
             flight = learn(house, home.records, self._giver)
-            ahead = {there: taken for there, taken in self._ahead.items() if there in home.mosaics}
             came = {home.mosaics[there]: self._came(there, taken) for there, taken in ahead.items()}
             lines = self._joined(flight, came)
+            flight = learn_state(house, flight, home.records)
             if home.records.withdrawals:
                 self._hands.withdrawn(flight)
             if lines or ahead:
@@ -175,6 +176,7 @@ class _Taking:
         lines = 0
         for flight_id in sorted(elsewhere):
             with house.catalog.flights.lock(flight_id):
+                self._known = cursors(house.store)
                 flight = house.catalog.flights.flight(flight_id)
                 appended = self._joined(flight, {})
                 self._hands.withdrawn(flight)
@@ -182,6 +184,14 @@ class _Taking:
                     self._hands.settled(flight)
                 lines += appended
         return lines
+
+    def _ahead_in(self, home: Home) -> dict[str, Taken]:
+        """Which logs of a flight go beyond what was taken in: looked at while the flight is held, for another
+        process may have taken one in, and states it moved to must not be left out, nor the cursor moved back.
+        """
+        self._known = cursors(self._house.store)
+        ahead = ahead_of(self._house, self._manifest)
+        return {there: taken for there, taken in ahead.items() if there in home.mosaics}
 
     def _came(self, there: str, taken: Taken) -> _Came:
         return _Came(

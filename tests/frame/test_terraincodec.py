@@ -66,3 +66,33 @@ def test_terrain_written_without_a_check_is_read() -> None:
     packed = zstandard.ZstdCompressor().compress(HEIGHTS.tobytes())
     old = decode_terrain(MAGIC + len(plain).to_bytes(4, "little") + plain + packed)
     assert np.array_equal(old.heights_m, HEIGHTS, equal_nan=True) and old.dem_id == TERRAIN.dem_id
+
+
+def with_header(header: object, posts: bytes) -> bytes:
+    """A recorded terrain of this header."""
+    said = json.dumps(header).encode()
+    return MAGIC + len(said).to_bytes(4, "little") + said + zstandard.ZstdCompressor().compress(posts)
+
+
+def harmed_header(shape: object) -> dict[str, object]:
+    """The header of the terrain, but for its shape."""
+    length = int.from_bytes(DATA[len(MAGIC) : len(MAGIC) + 4], "little")
+    header: dict[str, object] = json.loads(DATA[len(MAGIC) + 4 : len(MAGIC) + 4 + length])
+    del header["check"]
+    return header | {"shape": shape}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [[], "text", 5, harmed_header([1 << 40, 1 << 40]), harmed_header([0, 0]), harmed_header([-7, -9])],
+)
+def test_a_header_of_anything_is_a_damaged_terrain(header: object) -> None:
+    with pytest.raises(TileCorrupt):
+        decode_terrain(with_header(header, HEIGHTS.tobytes()))
+
+
+def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = with_header(harmed_header([2, 2]), bytes(4 << 20))
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", None)  # whatever inflates fails
+    with pytest.raises(TileCorrupt, match="another size"):
+        decode_terrain(bomb)

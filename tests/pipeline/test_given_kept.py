@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from flycam.pipeline.backup import backup
+from flycam.pipeline.evidence import keep, keep_bytes
 from flycam.pipeline.held import Held, Kind
 from flycam.pipeline.readback import State, read_back
 from flycam.pipeline.restore import restore
@@ -74,3 +76,19 @@ def test_a_backup_never_knows_of_more_lines_than_its_catalogue_has(
     restore(back.workspace, tmp_path / "saved")
     back.read(later)
     assert back.tiles() == here.tiles() == field.tiles()
+
+
+@pytest.mark.parametrize("as_file", [True, False])
+def test_an_original_of_which_a_power_cut_left_the_name_is_kept_again(
+    province: Box, tmp_path: Path, as_file: bool
+) -> None:
+    store, data = province.workspace.store, b"a photo"
+    sha256 = hashlib.sha256(data).hexdigest()
+    store.put(keys.evidence(sha256), b"")
+    if as_file:
+        photo = tmp_path / "photo.jpg"
+        photo.write_bytes(data)
+        keep(province.workspace, photo, durable=False)
+    else:
+        keep_bytes(province.workspace, data, sha256)
+    assert store.get(keys.evidence(sha256)) == data

@@ -13,10 +13,12 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable, StorageTrouble
 from flycam.frame.flight import FlightState
+from flycam.frame.tile import TileRecord
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.receiving import Receiving
-from flycam.pipeline.refolding import photos_elsewhere
+from flycam.pipeline.refolding import photos_elsewhere, refold_mosaic
+from flycam.pipeline.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
@@ -123,3 +125,43 @@ def test_a_photo_lost_from_the_box_that_flew_it_is_still_an_error(
     house.workspace.store.delete(keys.evidence(second.header.provenance.source_sha256))
     with pytest.raises(StorageTrouble):
         withdraw(house.workspace, first.frame_id, "nhà dân", "UBND")
+
+
+def spoiled_tile(house: House, mosaic_id: str, frame_id: str) -> TileRecord:
+    """A base tile that shows a frame, its object damaged."""
+    store = house.workspace.store
+    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
+    base_zoom = max(head.tile_id.z for head in heads)
+    head = next(
+        one for one in heads if one.tile_id.z == base_zoom and frame_id in read_tile(store, one).frames
+    )
+    store.put(head.key, b"rotten")
+    return head
+
+
+def test_a_damaged_tile_of_another_box_is_made_again_from_what_it_gave(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    mosaic_id = f"{flight_id}-colour"
+    told(field, province)
+    frame_id = next(iter(sorted(frames_shown(province, mosaic_id))))
+    head = spoiled_tile(province, mosaic_id, frame_id)
+    assert verify(province.workspace).standing == []
+    assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
+    read_tile(province.workspace.store, head)
+
+
+def test_a_damaged_tile_of_another_box_lets_a_mosaic_be_made_right_again(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province = (named(make_house(drill, name), name) for name in ("field", "province"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    mosaic_id = f"{flight_id}-colour"
+    told(field, province)
+    spoiled_tile(province, mosaic_id, next(iter(sorted(frames_shown(province, mosaic_id)))))
+    mosaic = province.workspace.catalog.tiles.mosaic(mosaic_id, 0)
+    refold_mosaic(province.workspace, mosaic, lambda *_: None, check=True)
+    assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
+    assert frames_shown(province, mosaic_id) == frames_shown(field, mosaic_id)

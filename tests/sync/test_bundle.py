@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from flycam.catalog.records import FrameStatus
 from flycam.errors import OptionUnusable, SourceUnreadable, StoreConflict, StoreUnavailable
 from flycam.frame.flight import FlightState
+from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
 from flycam.sync import parts
 from flycam.sync.bundle import receipt_path, write_bundle
+from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
 from flycam.sync.parts import part_path
 from flycam.sync.taking import require_takeable
@@ -254,3 +256,65 @@ def test_a_stick_that_several_boxes_read_goes_on_from_what_all_of_them_have(tmp_
     for reader in (one, late):
         reader.read(path)
         assert reader.tiles() == box.tiles()
+
+
+@pytest.mark.parametrize("spoiled", [b"", b"rotten"])
+@pytest.mark.parametrize("part", ["tiles", "laid"])
+def test_what_is_damaged_of_what_was_given_is_made_whole_by_a_bundle_of_all(
+    tmp_path: Path, part: str, spoiled: bytes
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    province.read(box.write(tmp_path))
+    store = province.workspace.store
+    given = [key for key in store.list(keys.given_prefix()) if key.split("/")[1] == part]
+    whole = {key: store.get(key) for key in given}
+    for key in given:
+        store.put(key, spoiled)
+    path = tmp_path / "all.fcb"
+    write_bundle(box.workspace, path, whole=True)
+    province.read(path)
+    assert {key: store.get(key) for key in given} == whole
+
+
+def test_a_list_of_how_frames_lay_that_does_not_read_holds_nothing_up(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    province.read(box.write(tmp_path))
+    store = province.workspace.store
+    for key in list(store.list(keys.given_laid_prefix())):
+        store.put(key, b"")
+    box.withdraw(0)
+    province.read(box.write(tmp_path))
+    assert province.tiles() == alone(tmp_path, {0, 1}, {0})
+
+
+@pytest.mark.parametrize("named", ["most", "inflated"])
+def test_more_than_a_flight_needs_is_refused_before_it_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    path = box.write(tmp_path)
+    if named == "most":
+        monkeypatch.setattr(bundles, "_MAX_BYTES", dict.fromkeys(Kind, 10))
+    else:
+        monkeypatch.setattr(bundles, "_MAX_INFLATED_BYTES", 10)
+    with pytest.raises(SourceUnreadable, match="write it again"):
+        province.read(path)
+    assert list(province.workspace.store.list("")) == []
+
+
+def test_a_link_on_the_stick_leads_to_no_other_file(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    other = tmp_path / "diary.txt"
+    other.write_text("mine")
+    path = tmp_path / "stick.fcb"
+    for name in (path, receipt_path(path, "province")):
+        name.with_name(f"{name.name}.writing").symlink_to(other)
+    write_bundle(box.workspace, path)
+    assert province.read(path).receipt == receipt_path(path, "province")
+    assert other.read_text() == "mine"
+    assert not path.is_symlink()
+    assert not receipt_path(path, "province").is_symlink()

@@ -55,11 +55,58 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
         lambda values: values["mosaics"][0].update(revision=1),
         lambda values: values["flight"].update(name=None),
         lambda values: values["flight"].update(event_id="another"),
+        lambda values: values["frames"][0].update(captured_ns=1 << 63),
+        lambda values: values["flight"].update(gsd_m=10**400),
     ],
 )
 def test_what_the_catalogue_could_not_hold_is_refused_by_the_name_of_its_file(change: Any) -> None:
     with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
         records_from_bytes(harmed(change), "x.fcb")
+
+
+def of_another_flight(values: Any, flight_id: str) -> None:
+    """The same flight under another id, wherever that stands."""
+    for rows in ([values["flight"]], *(values[name] for name in _OF_THE_FLIGHT)):
+        for row in rows:
+            row["flight_id"] = flight_id
+
+
+def from_original(values: Any, sha256: str) -> str:
+    """Where the first frame comes from, as it stands in its row, but from another original."""
+    return json.dumps(json.loads(values["frames"][0]["provenance"]) | {"source_sha256": sha256})
+
+
+_OF_THE_FLIGHT = ("mosaics", "frames", "placements", "withdrawals")
+_CLIMBING = ("/home/nobody", "../../..", "..", "", "a/b", "a\\b", "a\nb", "é" * 150)
+
+
+@pytest.mark.parametrize("climbing", _CLIMBING)
+@pytest.mark.parametrize(
+    "change",
+    [
+        of_another_flight,
+        lambda values, name: (values["event"].update(event_id=name), values["flight"].update(event_id=name)),
+        lambda values, name: values["mosaics"][0].update(mosaic_id=name),
+        lambda values, name: values["frames"][0].update(frame_id=name),
+        lambda values, name: values["placements"][0].update(frame_id=name),
+        lambda values, name: values["withdrawals"][0].update(frame_id=name),
+        lambda values, name: values["withdrawals"][0].update(flight_id=name),
+        lambda values, name: values["frames"][0].update(dem_id=name or "."),
+        lambda values, name: values["placements"][0].update(dem_id=name or "."),
+        lambda values, name: values["frames"][0].update(provenance=from_original(values, name or ".")),
+    ],
+)
+def test_an_id_that_climbs_out_of_its_folder_is_refused(change: Any, climbing: str) -> None:
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        records_from_bytes(harmed(lambda values: change(values, climbing)), "x.fcb")
+
+
+def test_a_frame_without_a_terrain_or_an_original_is_read() -> None:
+    def strip(values: Any) -> None:
+        values["frames"][0].update(dem_id=None, provenance=from_original(values, ""))
+
+    bare = harmed(strip)
+    assert records_from_bytes(bare, "x.fcb").frames[0].dem_id is None
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", records_to_bytes(RECORDS)[:-3]])

@@ -7,9 +7,11 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.errors import StoreUnavailable
-from flycam.frame.flight import Flight
-from tests.suites.catalog_suite import rejected
-from tests.sync.boxes import Box, alone, new_box, record
+from flycam.frame.flight import Flight, FlightState
+from flycam.sync import learning, taking
+from flycam.sync.belonging import Home
+from tests.suites.catalog_suite import flight, rejected
+from tests.sync.boxes import EVENT, Box, alone, new_box, record
 
 
 class Cut(Box):
@@ -76,3 +78,95 @@ def test_a_box_that_is_back_from_the_dead_hands_on_what_it_was_given(tmp_path: P
     again = replace(new_box(tmp_path, "one"))  # its disk is lost; the name stays
     again.read(province.write(tmp_path))
     assert again.tiles() == alone(tmp_path, {0, 1, 2})
+
+
+def cut_in(patch: pytest.MonkeyPatch, module: object, name: str) -> None:
+    """The store is gone when this step is reached."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise StoreUnavailable("store: does not answer; start it and run again")
+
+    patch.setattr(module, name, stop)
+
+
+@pytest.mark.parametrize("known", [set(), {1}])
+def test_a_flight_whose_tiles_are_not_here_yet_is_not_complete(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: set[int]
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    if known:
+        province.lay(known)
+    path = box.write(tmp_path)
+    with monkeypatch.context() as patch:
+        cut_in(patch, taking, "join_tiles")
+        with pytest.raises(StoreUnavailable):
+            province.read(path)
+    assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
+    province.read(path)
+    assert province.catalog.flights.flight("f1").state is FlightState.READY
+
+
+def test_frames_of_a_flight_that_is_being_laid_there_are_not_complete_after_a_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1}, state=FlightState.INGESTING)
+    province.lay({1})
+    path = box.write(tmp_path)
+    with monkeypatch.context() as patch:
+        cut_in(patch, learning, "learn_withdrawals")
+        with pytest.raises(StoreUnavailable):
+            province.read(path)
+    province.read(path)
+    assert province.catalog.flights.flight("f1").state is FlightState.INGESTING
+
+
+def test_a_complete_flight_to_which_a_box_adds_frames_that_knows_fewer_stays_complete_after_a_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    province.lay({1, 2})
+    path = box.write(tmp_path)
+    with monkeypatch.context() as patch:
+        cut_in(patch, taking, "join_tiles")
+        with pytest.raises(StoreUnavailable):
+            province.read(path)
+    province.read(path)
+    assert province.catalog.flights.flight("f1").state is FlightState.READY
+
+
+def test_what_another_process_took_in_meanwhile_is_joined_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, province = (new_box(tmp_path, name) for name in ("one", "two", "province"))
+    one.lay({0})
+    two.lay({1})
+    province.read(one.write(tmp_path))
+    one.withdraw(0)
+    withdrawing, meanwhile = one.write(tmp_path), two.write(tmp_path)
+    come_home = taking._Taking.come_home
+
+    def after_the_other(self: taking._Taking, home: Home) -> int:
+        monkeypatch.setattr(taking._Taking, "come_home", come_home)
+        province.read(meanwhile)
+        return come_home(self, home)
+
+    monkeypatch.setattr(taking._Taking, "come_home", after_the_other)
+    province.read(withdrawing)
+    assert province.tiles() == alone(tmp_path, {0, 1}, {0})
+
+
+def test_a_label_that_several_have_gets_its_own_id_behind_it(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0})
+    for number, tail in enumerate(("", " (field)")):
+        name = EVENT.name + tail
+        province.catalog.flights.put_event(replace(EVENT, event_id=f"e{number}", name=name))
+        province.catalog.flights.put_flight(flight(f"g{number}", name=f"bay f1{tail}", event_id=f"e{number}"))
+    path = box.write(tmp_path)
+    for _ in range(2):
+        province.read(path)
+        assert province.catalog.flights.flight("f1").name == "bay f1 (field, f1)"
+        assert province.catalog.flights.event("yagi").name == f"{EVENT.name} (field, yagi)"
