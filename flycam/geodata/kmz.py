@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from shapely.geometry.base import BaseGeometry
 
 from flycam.geodata.kml_shapes import FOOT, HEAD, multi_geometry
+from flycam.geodata.xml_text import xml_text
 
 _STYLE = (
     '<Style id="outline"><LineStyle><color>ff00d7ff</color><width>2</width></LineStyle>'
@@ -49,7 +50,7 @@ def write_kmz(
     path: Path, name: str, pictures: Sequence[GroundPicture], placemarks: Iterable[Placemark]
 ) -> None:
     """Write a KMZ; the later of `pictures` lie on top. Raises OSError."""
-    body = [HEAD, f"<name>{escape(name)}</name>", _STYLE]
+    body = [HEAD, f"<name>{xml_text(name)}</name>", _STYLE]
     body += [_overlay(order, one) for order, one in enumerate(pictures)]
     body += [_placemark(one) for one in placemarks]
     body.append(FOOT)
@@ -57,6 +58,11 @@ def write_kmz(
         archive.writestr(_member("doc.kml", zipfile.ZIP_DEFLATED), "".join(body).encode())
         for order, one in enumerate(pictures):
             archive.writestr(_member(f"files/{order}.png", zipfile.ZIP_STORED), one.picture)
+
+
+def _shown(text: str) -> str:
+    """What people wrote, for an element that viewers show as HTML."""
+    return xml_text(html.escape(text))
 
 
 def _member(name: str, packed: int) -> zipfile.ZipInfo:
@@ -68,8 +74,8 @@ def _member(name: str, packed: int) -> zipfile.ZipInfo:
 def _overlay(order: int, one: GroundPicture) -> str:
     west, south, east, north = one.bounds_lonlat_deg
     return (
-        f"<GroundOverlay><name>{escape(one.name)}</name>"
-        f"<description>{escape(one.description)}</description>"
+        f"<GroundOverlay><name>{xml_text(one.name)}</name>"
+        f"<description>{_shown(one.description)}</description>"
         f"<TimeSpan><begin>{one.begin}</begin><end>{one.end}</end></TimeSpan>"
         f"<drawOrder>{order}</drawOrder><Icon><href>files/{order}.png</href></Icon>"
         f"<LatLonBox><north>{north:.9f}</north><south>{south:.9f}</south>"
@@ -79,6 +85,6 @@ def _overlay(order: int, one: GroundPicture) -> str:
 
 def _placemark(one: Placemark) -> str:
     return (
-        f"<Placemark><name>{escape(one.name)}</name><description>{escape(one.description)}</description>"
+        f"<Placemark><name>{xml_text(one.name)}</name><description>{_shown(one.description)}</description>"
         f"<styleUrl>#outline</styleUrl>{multi_geometry(one.shape)}</Placemark>"
     )

@@ -63,6 +63,7 @@ def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None
     Raises OSError.
     """
     to_work = point_transform(WEB_MERCATOR, scene.work_crs)
+    from_lonlat = point_transform(WGS84, scene.work_crs)
     layers = [_flights_layer(figures, scene, to_work)]
     if scene.places:
         layers.append(_communes_layer(figures, scene, to_work))
@@ -73,7 +74,7 @@ def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None
             if (one.line.kind is MarkKind.SECTOR) == (name == "sectors")
         ]
         if signs:
-            layers.append(_signs_layer(name, kind, signs, point_transform(WGS84, scene.work_crs)))
+            layers.append(_signs_layer(name, kind, signs, scene, from_lonlat))
     try:
         write_features(path, layers, crs=scene.work_crs)
     except StorageTrouble as error:  # it names the folder in the making, which nobody sees
@@ -89,7 +90,7 @@ def _flights_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> Fea
             "flight_id": _texts(one.flight_id for one in figures.flights),
             "name": _texts(one.name for one in figures.flights),
             "event": _texts(one.event for one in figures.flights),
-            "drill": np.full(len(figures.flights), int(figures.is_drill), dtype=np.int32),
+            "drill": _drill(scene, len(figures.flights)),
             "first": _texts(iso(one.first_ns, "seconds") for one in figures.flights),
             "last": _texts(iso(one.last_ns, "seconds") for one in figures.flights),
             "gsd_m": np.array([one.gsd_m for one in figures.flights]),
@@ -107,6 +108,7 @@ def _communes_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> Fe
         fields={
             "code": _texts(one.code for one in figures.communes),
             "name": _texts(one.name for one in figures.communes),
+            "drill": _drill(scene, len(figures.communes)),
             "imaged_m2": np.array([one.imaged_m2 for one in figures.communes]),
             "imaged_pct": np.array([one.imaged_pct for one in figures.communes]),
             "last": _texts(iso(one.last_ns, "seconds") for one in figures.communes),
@@ -115,7 +117,9 @@ def _communes_layer(figures: PackFigures, scene: PackScene, to_work: Onto) -> Fe
     )
 
 
-def _signs_layer(name: str, kind: str, signs: Sequence[tuple[int, PackSign]], to_work: Onto) -> FeatureLayer:
+def _signs_layer(
+    name: str, kind: str, signs: Sequence[tuple[int, PackSign]], scene: PackScene, to_work: Onto
+) -> FeatureLayer:
     shapes = [shapely.transform(one.shape, to_work) for _, one in signs]
     lines = [one.line for _, one in signs]
     return FeatureLayer(
@@ -124,6 +128,7 @@ def _signs_layer(name: str, kind: str, signs: Sequence[tuple[int, PackSign]], to
         shapes=_multi(shapes) if kind == "MultiPolygon" else np.array(shapes, dtype=object),
         fields={
             "number": np.array([number for number, _ in signs], dtype=np.int32),
+            "drill": _drill(scene, len(signs)),
             "kind": _texts(line.kind.value for line in lines),
             "status": _texts(line.status.value for line in lines),
             "note": _texts(line.note for line in lines),
@@ -131,6 +136,11 @@ def _signs_layer(name: str, kind: str, signs: Sequence[tuple[int, PackSign]], to
             "time": _texts(iso(line.at_ns, "seconds") for line in lines),
         },
     )
+
+
+def _drill(scene: PackScene, count: int) -> np.ndarray:
+    """The drill's mark in every row: a row that is copied elsewhere takes it along."""
+    return _texts([DRILL_MARK if scene.is_drill else ""] * count)
 
 
 def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: bytes | None) -> None:

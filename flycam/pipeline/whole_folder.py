@@ -27,14 +27,15 @@ def whole_folder(out: Path, stranger_in: Callable[[Path], str | None]) -> Iterat
     try:
         place = out.expanduser().resolve()  # a link stays, and what it leads to is replaced
         if place.name:
-            _put_in_order(place)
+            _put_in_order(place, stranger_in)
         _require_replaceable(out, place, stranger_in)
         part = place.with_name(f".{place.name}.{uuid.uuid4().hex[:8]}.part")
         part.mkdir()
         held = hold(part)
         try:
             yield part
-            _exchange(part, place)
+            _require_replaceable(out, place, stranger_in)  # minutes have gone, and people work in there
+            _exchange(part, place, stranger_in)
         finally:
             os.close(held)
             shutil.rmtree(part, ignore_errors=True)
@@ -46,14 +47,14 @@ def whole_folder(out: Path, stranger_in: Callable[[Path], str | None]) -> Iterat
         ) from error
 
 
-def _put_in_order(place: Path) -> None:
+def _put_in_order(place: Path, stranger_in: Callable[[Path], str | None]) -> None:
     """Take away what killed runs left beside the place, and put back what they had set aside."""
     if not place.parent.is_dir():
         return
     aside = _aside(place)
     if aside.is_dir() and not place.exists():
         aside.rename(place)
-    shutil.rmtree(aside, ignore_errors=True)
+    _let_go(aside, stranger_in)
     for beside in place.parent.iterdir():
         if beside.name.startswith(f".{place.name}.") and beside.name.endswith(".part") and beside.is_dir():
             with nobody_in(beside) as is_free:
@@ -82,14 +83,25 @@ def _require_replaceable(out: Path, place: Path, stranger_in: Callable[[Path], s
         )
 
 
-def _exchange(part: Path, place: Path) -> None:
+def _exchange(part: Path, place: Path, stranger_in: Callable[[Path], str | None]) -> None:
     if not place.exists():
         part.rename(place)
         return
     aside = _aside(place)
     place.rename(aside)
     part.rename(place)
-    shutil.rmtree(aside, ignore_errors=True)
+    _let_go(aside, stranger_in)
+
+
+def _let_go(aside: Path, stranger_in: Callable[[Path], str | None]) -> None:
+    """Delete an older folder that was set aside; what was put into it at the last moment stays, under a name
+    that nobody takes away."""
+    if not aside.is_dir():
+        return
+    if stranger_in(aside) is None:
+        shutil.rmtree(aside, ignore_errors=True)
+    else:
+        aside.rename(aside.with_name(f"{aside.name.lstrip('.')}-{uuid.uuid4().hex[:8]}"))
 
 
 def _aside(place: Path) -> Path:

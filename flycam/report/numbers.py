@@ -36,8 +36,9 @@ def measure(value: float | None, unit: str, language: str) -> str:
 
 def percent(value: float, language: str) -> str:
     """0-100 as percent; less than one and more than ninety-nine keep a decimal, so that none looks whole."""
-    rounded = value in (0.0, 100.0) or 1.0 <= value <= 99.0
-    return f"{number(value, 0 if rounded else 1, language)}{_SPACE}%"
+    if value in (0.0, 100.0) or 1.0 <= value <= 99.0:
+        return f"{number(value, 0, language)}{_SPACE}%"
+    return f"{number(min(max(value, 0.1), 99.9), 1, language)}{_SPACE}%"
 
 
 def area(square_metres: float, language: str) -> str:

@@ -14,6 +14,7 @@ import secrets
 import shutil
 import subprocess
 import threading
+import time
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from flycam.serve.services import Services
 MOST_WAITING = 8
 """Packs that wait for their turn, of all visitors."""
 _KEPT = 8
+_MOST_S = 3600.0  # one that hangs must not bar the others
 _END_S = 5.0
 _LEFT_S = 86_400.0
 _LOG = logging.getLogger("flycam.serve")
@@ -44,7 +46,12 @@ class PackState(StrEnum):
 
 @dataclass(slots=True)
 class Pack:
-    """One that was asked for. why: sentences in English and Vietnamese; size of the file in bytes."""
+    """One that was asked for.
+
+    why        sentences in English and Vietnamese
+    size       of the file, bytes
+    withdrawn  how many frames of its flights were withdrawn when it was begun
+    """
 
     pack_id: str
     owner: str
@@ -53,6 +60,7 @@ class Pack:
     state: PackState = PackState.WAITING
     why: tuple[str, str] = ("", "")
     size: int = 0
+    withdrawn: int = 0
 
 
 class Packing:
@@ -61,6 +69,7 @@ class Packing:
     def __init__(self, services: Services) -> None:
         self._folder = services.packs_dir
         self._clock_ns = services.workspace.clock_ns
+        self._frames = services.workspace.catalog.frames
         self._command = services.pack_command
         self._packs: dict[str, Pack] = {}
         self._waiting: queue.Queue[Pack | None] = queue.Queue()
@@ -124,11 +133,23 @@ class Packing:
         return pack
 
     def file(self, pack_id: str) -> Path:
-        """The ZIP of a pack that is made. Raises NotFound."""
+        """The ZIP of a pack that is made. Raises NotFound, also where what it shows was withdrawn since."""
         pack = self.get(pack_id)
         if pack.state is not PackState.MADE or self._folder is None:
             raise no_such_pack()
-        return self._folder / f"{pack.pack_id}.zip"
+        path = self._folder / f"{pack.pack_id}.zip"
+        if self._withdrawn(pack) != pack.withdrawn:
+            with self._lock:
+                self._packs.pop(pack_id, None)
+            path.unlink(missing_ok=True)
+            raise NotFound(
+                "this meeting pack shows pictures that were withdrawn since and is gone: ask for a new one",
+                vi="gói họp này có ảnh đã bị rút sau khi lập nên đã xoá: hãy yêu cầu gói mới",
+            )
+        return path
+
+    def _withdrawn(self, pack: Pack) -> int:
+        return sum(len(self._frames.withdrawals(flight_id)) for flight_id in pack.flights)
 
     # -- the thread -----------------------------------------------------------------------------
 
@@ -147,6 +168,7 @@ class Packing:
         """Make one and pack its folder up; why it could not be, in English and Vietnamese."""
         folder.mkdir(parents=True, exist_ok=True)
         self._make_room(folder)
+        pack.withdrawn = self._withdrawn(pack)
         place = folder / pack.pack_id
         place.mkdir()
         try:
@@ -173,14 +195,19 @@ class Packing:
             encoding="utf-8",
             errors="replace",
         )
+        ends_s, is_asked_to_end = time.monotonic() + _MOST_S, False
         try:
             while True:
                 try:
                     said, told = process.communicate(timeout=0.2)
                     break
                 except subprocess.TimeoutExpired:
-                    if self._stop.is_set():
+                    late_s = time.monotonic() - ends_s
+                    if is_asked_to_end and late_s > _END_S:
+                        process.kill()
+                    elif not is_asked_to_end and (self._stop.is_set() or late_s > 0.0):
                         process.terminate()
+                        ends_s, is_asked_to_end = time.monotonic(), True
         finally:
             if process.poll() is None:
                 process.kill()

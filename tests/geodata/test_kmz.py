@@ -48,6 +48,16 @@ def test_pictures_and_outlines_are_read_back(tmp_path: Path) -> None:
     assert root.findtext(".//k:Point/k:coordinates", namespaces=NS) == "104.8000000,21.9000000,0"
 
 
+def test_what_people_wrote_is_text_in_every_viewer(tmp_path: Path) -> None:
+    note = '<img src="http://x/y.png">\x01 & 3 người'
+    mark = Placemark(name="Đội\x01 1", description=note, shape=shapely.Point(104.8, 21.9))
+    write_kmz(tmp_path / "x.kmz", "sự kiện\x01", [], [mark])
+    with zipfile.ZipFile(tmp_path / "x.kmz") as archive:
+        read = ElementTree.fromstring(archive.read("doc.kml"))
+    (description,) = (one.text for one in read.iter() if one.tag.endswith("}description"))
+    assert description == "&lt;img src=&quot;http://x/y.png&quot;&gt; &amp; 3 người", "HTML, when it is shown"
+
+
 def test_the_same_has_the_same_bytes(tmp_path: Path) -> None:
     for name in ("a.kmz", "b.kmz"):
         write_kmz(tmp_path / name, "x", [], [Placemark(name="a", description="", shape=shapely.Point(1, 2))])

@@ -238,6 +238,11 @@ def test_layers_open_in_other_programs(packed: Packed) -> None:
     assert shapely.from_wkb(outlines[0]).area > 1000.0
     info = pyogrio.read_info(path, layer="flights")
     assert (info["crs"], info["features"]) == ("EPSG:32648", 2)
+    for report, mark in ((packed.real, ""), (packed.drill, DRILL_MARK)):
+        path = report.out / "du-lieu.gpkg"
+        for name, _ in pyogrio.list_layers(path):
+            _, _, _, (drill,) = pyogrio.raw.read(path, layer=name, columns=["drill"], read_geometry=False)
+            assert set(drill) == {mark}, f"every row of {name} says whether it is a drill's"
     with zipfile.ZipFile(packed.drill.out / "ban-do.kmz") as archive:
         assert f"<name>{DRILL_MARK} – " in archive.read("doc.kml").decode()
 

@@ -91,3 +91,33 @@ def test_a_disk_that_fails_is_named(tmp_path: Path, number: int, kind: type[Exce
     with pytest.raises(kind, match="pack"), whole_folder(tmp_path / "pack", _stranger_in):
         raise OSError(number, os.strerror(number))
     assert not list(tmp_path.iterdir())
+
+
+def _only_proof(folder: Path) -> str | None:
+    return next((one.name for one in folder.iterdir() if one.name != PROOF), None)
+
+
+def test_what_is_saved_into_the_older_one_meanwhile_is_not_lost(tmp_path: Path) -> None:
+    out = tmp_path / "pack"
+    with whole_folder(out, _only_proof) as folder:
+        (folder / PROOF).write_text("1")
+    with pytest.raises(InputUnusable, match=r"report\.docx"), whole_folder(out, _only_proof) as folder:
+        (folder / PROOF).write_text("2")
+        (out / "report.docx").write_text("written by hand")
+    assert (out / "report.docx").read_text() == "written by hand"
+    assert (out / PROOF).read_text() == "1"
+
+
+def test_what_a_killed_run_set_aside_is_deleted_only_where_nobody_wrote_into_it(tmp_path: Path) -> None:
+    out, aside = tmp_path / "pack", tmp_path / ".pack.old"
+    for note in (False, True):
+        aside.mkdir()
+        (aside / PROOF).write_text("older")
+        if note:
+            (aside / "report.docx").write_text("written by hand")
+        with whole_folder(out, _only_proof) as folder:
+            (folder / PROOF).write_text("new")
+        assert not aside.exists()
+    kept = [one for one in tmp_path.iterdir() if one != out]
+    assert [one.name.startswith("pack.old-") for one in kept] == [True]
+    assert (kept[0] / "report.docx").read_text() == "written by hand"

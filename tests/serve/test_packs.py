@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from flycam.catalog.records import Role
+from flycam.catalog.records import Role, Withdrawal
 from flycam.serve import packing
 from flycam.serve.services import Services
 from tests.serve.running import running
@@ -185,3 +185,23 @@ def test_a_server_that_makes_none_says_how(house: tuple[World, Path]) -> None:
         )
     assert answer.status_code >= 500
     assert "flycam pack" in answer.text
+
+
+def test_what_was_withdrawn_since_is_handed_out_no_more(house: tuple[World, Path], open_with: Open) -> None:
+    world = house[0]
+    client = open_with((sys.executable, "-c", WRITES))
+    pack_id = ask(client, world.before).json()["pack_id"]
+    assert ended(client, pack_id)["state"] == "made"
+    assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 200
+    frame = world.workspace.catalog.frames.of_flight(world.before)[0]
+    gone = Withdrawal(
+        frame_id=frame.frame_id,
+        flight_id=world.before,
+        reason="shows a victim",
+        authority="Quân",
+        withdrawn_ns=1,
+    )
+    world.workspace.catalog.frames.withdraw([gone])
+    for _ in range(2):
+        answer = client.get(f"/api/packs/{pack_id}/file", headers=by("Lan"))
+        assert answer.status_code == 404
