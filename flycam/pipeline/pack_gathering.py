@@ -107,7 +107,7 @@ def _communes(workspace: Workspace, scene: PackScene, marks: Sequence[PackMark])
             name=place.commune.name,
             imaged_m2=only.covered_m2 if only else place.commune.area_m2 * imaged_pct / 100.0,
             imaged_pct=imaged_pct,
-            gsd_m=rows[0].gsd_m,
+            gsd_m=max(one.gsd_m for one in rows),
             first_ns=min(one.first_ns for one in rows),
             last_ns=max(one.last_ns for one in rows),
             flights=tuple(shown + 1 for shown in place.shown_by),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -323,14 +324,15 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
     count = told("communes_count", language, count=len(figures.communes))
     yield Slide(
         picture=OVERVIEW,
-        title=f"{', '.join(figures.events)} – {_when(last, figures, language)}",
+        title=f"{listed(figures.events, language, most=2)} – {_when(last, figures, language)}",
         line=" · ".join(
             [_shown(_imaged(figures, language), language), *([count] if figures.communes else [])]
         ),
     )
     by_number = {flight.number: flight for flight in figures.flights}
     for one in figures.communes:
-        error = f"{told('col_error', language)}: {_error(by_number[one.flights[0]], language)}"
+        worst = max((by_number[number] for number in one.flights), key=_badness)
+        error = f"{told('col_error', language)}: {_error(worst, language)}"
         size, pct = area(one.imaged_m2, language), percent(one.imaged_pct, language)
         shown = _shown(told("share_of_commune", language, area=size, pct=pct), language)
         yield Slide(
@@ -338,6 +340,11 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
             title=f"{one.name} – {_when(one.last_ns, figures, language)}",
             line=f"{shown} · {error}",
         )
+
+
+def _badness(flight: PackFlight) -> float:
+    """By which flights are ranked where one figure stands for several: an error nobody knows is the worst."""
+    return math.inf if flight.error_m is None else flight.error_m[1]
 
 
 def _shown(size: str, language: str) -> str:

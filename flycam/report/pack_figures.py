@@ -95,6 +95,7 @@ class PackCommune:
     imaged_m2, imaged_pct  of it, in the work CRS; 0-100 of its whole area
     flights                numbers of those that show it, the newest first
     first_ns, last_ns      of those flights
+    gsd_m                  the coarsest of theirs
     """
 
     number: int

@@ -94,6 +94,25 @@ def _figures(world: World, *flights: str, approved_by: str = "") -> PackFigures:
     return gather_pack(world.workspace, scene, dict.fromkeys(names, jpeg), LETTERHEAD, approved_by)
 
 
+def test_where_several_flights_show_a_commune_the_worst_of_them_is_said(packed: Packed) -> None:
+    figures = _figures(packed.world, packed.world.before, packed.world.after)
+    first, second = figures.flights
+    known = replace(first, error_m=(0.1, 0.3)), replace(second, error_m=(0.2, 0.9))
+    unknown = known[0], replace(second, error_m=None)
+    commune = replace(figures.communes[0], flights=(1, 2))
+    for flights, said in ((known, "0,90"), (unknown, "chưa rõ")):
+        shown = replace(figures, flights=flights, communes=(commune,))
+        slide = pack_document(shown, "vi").slides[-1]
+        assert said in slide.line.lower(), slide.line
+
+
+def test_a_slide_of_many_events_has_a_title_that_fits(packed: Packed) -> None:
+    figures = _figures(packed.world, packed.world.after)
+    many = tuple(f"Hoàn lưu bão số {n}, huyện Bát Xát và thị xã Sa Pa" for n in range(9))
+    title = pack_document(replace(figures, events=many), "vi").slides[0].title
+    assert many[1] in title and many[2] not in title and "7" in title
+
+
 def test_it_holds_what_is_promised(packed: Packed) -> None:
     names = [path.relative_to(packed.real.out).as_posix() for path in packed.real.files]
     slides = [name for name in names if name.startswith("man-hinh/")]
