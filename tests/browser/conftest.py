@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from flycam.serve.services import STATIC_DIR, Services
 from tests.serve.running import running
@@ -27,6 +27,8 @@ FLAGS = (
 SIZES = {"office": (1366, 768), "wall": (1920, 1080), "phone": (390, 844)}
 
 OpenPage = Callable[..., Page]
+
+expect.set_options(timeout=20_000)  # a busy machine answers late, and is not wrong for that
 
 
 @pytest.fixture(scope="session")
