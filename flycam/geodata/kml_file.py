@@ -7,9 +7,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.geodata.kml_shapes import FOOT, HEAD, multi_geometry
 from flycam.geodata.xml_text import xml_text
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the same features make the same bytes
@@ -37,12 +37,8 @@ def kmz(title: str, placemarks: Sequence[Placemark]) -> bytes:
 
 def _kml(title: str, placemarks: Sequence[Placemark]) -> str:
     colours = sorted({one.colour for one in placemarks})
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
-        f"<name>{xml_text(title)}</name>{''.join(map(_style, colours))}"
-        f"{''.join(map(_placemark, placemarks))}</Document></kml>\n"
-    )
+    styles, marks = "".join(map(_style, colours)), "".join(map(_placemark, placemarks))
+    return f"{HEAD}<name>{xml_text(title)}</name>{styles}{marks}{FOOT}"
 
 
 def _style(colour: str) -> str:
@@ -59,19 +55,7 @@ def _placemark(one: Placemark) -> str:
         f'<Data name="{xml_text(name)}"><value>{xml_text(value)}</value></Data>'
         for name, value in one.values.items()
     )
-    parts = "".join(_polygon(part) for part in shapely.get_parts(one.shape))
     return (
         f"<Placemark><name>{xml_text(one.name)}</name><styleUrl>#c{one.colour}</styleUrl>"
-        f"<ExtendedData>{values}</ExtendedData><MultiGeometry>{parts}</MultiGeometry></Placemark>"
+        f"<ExtendedData>{values}</ExtendedData>{multi_geometry(one.shape)}</Placemark>"
     )
-
-
-def _polygon(polygon: shapely.Polygon) -> str:
-    inner = "".join(f"<innerBoundaryIs>{_ring(ring)}</innerBoundaryIs>" for ring in polygon.interiors)
-    outer = f"<outerBoundaryIs>{_ring(polygon.exterior)}</outerBoundaryIs>"
-    return f"<Polygon><tessellate>1</tessellate>{outer}{inner}</Polygon>"
-
-
-def _ring(ring: BaseGeometry) -> str:
-    points = " ".join(f"{x:.7f},{y:.7f},0" for x, y in shapely.get_coordinates(ring))
-    return f"<LinearRing><coordinates>{points}</coordinates></LinearRing>"

@@ -24,6 +24,7 @@ from flycam.catalog.records import BoundsLonLat, MosaicInfo
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import EARLIEST_NS, VIETNAM, iso
+from flycam.geodata.kml_shapes import FOOT, HEAD
 from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
 from flycam.serve.asked_for import Name
 from flycam.serve.flights import CatalogHere
@@ -37,8 +38,6 @@ from flycam.serve.xml_words import escape
 router = APIRouter(dependencies=[Depends(viewer)])
 
 KML = "application/vnd.google-earth.kml+xml"
-_HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2"><Document>'
-_TAIL = "</Document></kml>\n"
 _STYLES = "".join(
     f'<Style id="{name}"><LineStyle><color>{colour}</color><width>2</width></LineStyle>'
     "<PolyStyle><fill>0</fill></PolyStyle></Style>"
@@ -57,7 +56,7 @@ def flights(request: Request, catalog: CatalogHere) -> Response:
     """Flights on the map by event: an outline with its times, and the mosaic on show as one comes in."""
     base = base_of(request)
     folders = "".join(_folder(request, catalog, event, base) for event in catalog.flights.events())
-    return _kml(f"{_HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{_TAIL}", "flycam.kml")
+    return _kml(f"{HEAD}<name>flycam</name><open>1</open>{_STYLES}{folders}{FOOT}", "flycam.kml")
 
 
 @router.get("/kml/link.kml", response_class=Response)
@@ -68,7 +67,7 @@ def live(request: Request) -> Response:
         f"<href>{escape(base_of(request))}kml</href><refreshMode>onInterval</refreshMode>"
         f"<refreshInterval>{_REFRESH_S}</refreshInterval></Link></NetworkLink>"
     )
-    return _kml(f"{_HEAD}<name>flycam</name>{link}{_TAIL}", "flycam-link.kml")
+    return _kml(f"{HEAD}<name>flycam</name>{link}{FOOT}", "flycam-link.kml")
 
 
 @router.get("/kml/{mosaic_id}/{z}/{x}/{y}.kml", response_class=Response)
@@ -91,7 +90,7 @@ def node(
     children = [one for one in tile.children() if z < mosaic.base_zoom and _exists(catalog, mosaic, one)]
     links = "".join(_node_link(mosaic, one, base) for one in children)
     overlay = _overlay(mosaic, flight, tile, base, has_children=bool(children))
-    return _kml(f"{_HEAD}{overlay}{links}{_TAIL}", f"{z}-{x}-{y}.kml")
+    return _kml(f"{HEAD}{overlay}{links}{FOOT}", f"{z}-{x}-{y}.kml")
 
 
 def _folder(request: Request, catalog: Catalog, event: Event, base: str) -> str:

@@ -387,10 +387,15 @@ export function setLanguage(next: Language): void {
   document.title = `flycam – ${t("appTitle")}`;
 }
 
-export function t(word: Word, ...values: (string | number)[]): string {
-  const text = words[word][current === "vi" ? 0 : 1];
-  return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), text);
+/** Says words of a list, in the language of now; {0}, {1} … are the values. A room of the page has a list of its own. */
+export function spoken<W extends string>(list: Readonly<Record<W, [string, string]>>): (word: W, ...values: (string | number)[]) => string {
+  return (word, ...values) => {
+    const [vietnamese, english] = list[word];
+    return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), inLanguage(vietnamese, english));
+  };
 }
+
+export const t = spoken(words);
 
 /** For what the server says in both languages. */
 export function inLanguage(vietnamese: string, english: string): string {

@@ -1,6 +1,6 @@
 /** Every sentence of the printed sheet, Vietnamese first. */
 
-import { language } from "../i18n";
+import { spoken } from "../i18n";
 
 const words = {
   room: ["In bản đồ", "Print the map"],
@@ -33,7 +33,4 @@ const words = {
 
 export type Word = keyof typeof words;
 
-export function t(word: Word, ...values: (string | number)[]): string {
-  const text = words[word][language() === "vi" ? 0 : 1];
-  return values.reduce<string>((out, value, i) => out.replace(`{${i}}`, String(value)), text);
-}
+export const t = spoken(words);
