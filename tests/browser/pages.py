@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Error, Page, Route
 
 from flycam.geometry.grid import lonlat_to_mercator
 
@@ -33,14 +36,36 @@ def painted_in_the_middle(page: Page) -> np.ndarray:
     return settled(page)[y - 30 : y + 30, x - 30 : x + 30].reshape(-1, 3).mean(0)
 
 
-def hold(page: Page, glob: str) -> list[Route]:
-    """Requests of the page from now on, none of which is answered before the test does it."""
-    held: list[Route] = []
+@dataclass
+class Held:
+    """Requests of a page that wait for the test; what comes after `release` or `refuse` does not wait."""
 
-    def keep(route: Route) -> None:
-        held.append(route)
+    routes: list[Route] = field(default_factory=list)
+    then: Callable[[Route], None] | None = None
 
-    page.route(glob, keep)
+    def __call__(self, route: Route) -> None:
+        if self.then is None:
+            self.routes.append(route)
+        else:
+            self.then(route)
+
+    def release(self) -> None:
+        self._let_go(Route.continue_)
+
+    def refuse(self) -> None:
+        self._let_go(Route.abort)
+
+    def _let_go(self, then: Callable[[Route], None]) -> None:
+        self.then = then  # first: a request may come while those before it are let go
+        for route in self.routes:
+            with suppress(Error):  # the page may have let go of it
+                then(route)
+
+
+def hold(page: Page, glob: str) -> Held:
+    """Requests of the page from now on, none of which is answered before the test lets them go."""
+    held = Held()
+    page.route(glob, held)
     return held
 
 

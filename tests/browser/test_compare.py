@@ -199,8 +199,7 @@ def test_another_picture_does_not_stand_over_the_time_of_the_one_before(
     page.locator(".compare-choice.after select").select_option(value=world.before)
     expect(after).to_contain_text("đang xem…")
     expect(after).not_to_contain_text("10/09/2024 10:15")
-    for one in held:
-        one.continue_()
+    held.release()
     expect(after).to_contain_text("20/08/2024 09:10")
 
 

@@ -89,11 +89,7 @@ def test_without_an_answer_no_grid_is_drawn_and_that_is_said(open_page: OpenPage
     page.locator(".print-open").click()
     expect(page.locator(".print-foot")).to_contain_text("Đang lấy lưới VN-2000")
     expect(page.locator(".print-go")).to_be_disabled()
-    while not held:
-        page.wait_for_timeout(50)
-    page.route("**/api/vn2000/grid**", lambda route: route.abort())  # and what is asked from now on
-    for route in held:
-        route.abort()
+    held.refuse()
     expect(page.locator(".print-foot")).to_contain_text("chưa có lưới")
     expect(page.locator(".print-go")).to_be_enabled()
     expect(page.locator(".print-labels span")).to_have_count(0)
