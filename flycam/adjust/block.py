@@ -152,7 +152,8 @@ class Accuracy:
     reprojection_px   RMS of one coordinate over the tracks used
     held_out_px       the same over tracks held out of the adjustment (NaN if none)
     shift_m           common shift of the block found against its priors (east, north, height)
-    shift_sigma_m     its own sigma: what is left unknown of the absolute position
+    shift_sigma_m     what is left unknown of the absolute position: of the ground shown (east, north), and of
+                      the projection centres' height
     check_m           RMS (east, north, height) at check points, NaN without
     sigma0            square root of the robust chi-square per degree of freedom
     """

@@ -21,6 +21,7 @@ __all__ = ["LEAST_HELD_OUT", "AdjustOptions", "adjust_block"]
 
 LEAST_HELD_OUT = 0.02
 DEFAULTS = AdjustOptions()
+NO_TIES = "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept"
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:
@@ -43,8 +44,7 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     held_out, candidates, checks = _parts(problem, options)
     settled = settle(block, problem, start, candidates, options, progress)
     if settled is None:
-        why = "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept"
-        return kept_priors(block, problem, why, None, None)
+        return kept_priors(block, problem, NO_TIES, None, None)
     if stood_still(settled):
         still = adjust_block(at_rest(block), options, progress)
         return replace(still, notes=(*still.notes, STOOD_STILL))

@@ -28,10 +28,10 @@ _CHUNK_ROWS = 20_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Covariance:
-    """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; shift
-    3×3 of that mean; points Q×3 variances relative to it; on_ground n×6×6 as frames, but east and north
-    relative to the mean of the ground shown. In all but the points is what squares of the terrain err by
-    together (`shared_heights`).
+    """frames n×6×6 of (centre, turn about the camera's axes), centres relative to the block's mean; points
+    Q×3 variances relative to it; on_ground n×6×6 as frames, but east and north relative to the mean of the
+    ground shown; shift 3×3 of that mean, and of the centres' mean height. In all but the points is what
+    squares of the terrain err by together (`shared_heights`).
     """
 
     frames: Floats
@@ -69,16 +69,16 @@ def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> C
     """Of frames, shift and points at these unknowns."""
     frames = _frames(reduction)
     with_mean = _of_poses(reduction, _mean_columns(reduction)[0])
-    shift = with_mean[:, :3].mean(axis=0)
+    of_mean = with_mean[:, :3].mean(axis=0)
     ground = ground_functional(
         unknowns.centre, unknowns.rotation, unknowns.point, model.seen.frame, model.seen.point
     )
     with_ground = _of_poses(reduction, _columns(reduction, ground)[0])
     of_ground = np.einsum("nij,nik->jk", ground, with_ground)
     found = Covariance(
-        frames=_relative(frames, with_mean, shift),
-        shift=shift,
-        points=_points(reduction, model, shift),
+        frames=_relative(frames, with_mean, of_mean),
+        shift=of_ground,
+        points=_points(reduction, model, of_mean),
         on_ground=_relative(frames, with_ground, of_ground),
     )
     shared = shared_errors(reduction, model, unknowns)
@@ -88,7 +88,7 @@ def full_covariance(reduction: Reduction, model: Model, unknowns: Unknowns) -> C
     return replace(
         found,
         frames=found.frames + shared.beside(mean),
-        shift=found.shift + shared.of(mean),
+        shift=found.shift + shared.of(ground),
         on_ground=found.on_ground + shared.beside(ground),
     )
 

@@ -96,7 +96,7 @@ def _covariances(settled: Settled, frames: Sequence[AdjustedFrame]) -> Floats:
 def kept_priors(
     block: Block, problem: Problem, why: str, settled: Settled | None, fit: Fit | None
 ) -> Adjustment:
-    """The priors as they were, with the reason; the numbers are of what was tried."""
+    """The priors as they were, with the reason; residuals are of what was tried, and nothing was moved."""
     count = len(block.ties.frame)
     return Adjustment(
         accepted=False,
@@ -113,12 +113,16 @@ def kept_priors(
             for f in block.frames
         ],
         interiors=dict(zip(problem.keys, problem.cameras, strict=True)),
-        accuracy=_accuracy(problem, settled, fit) if settled and fit else _NO_ACCURACY,
+        accuracy=_of_tried(_accuracy(problem, settled, fit)) if settled and fit else _NO_ACCURACY,
         points_m=np.full((problem.tracks, 3), np.nan),
         point_sigma_m=np.full((problem.tracks, 3), np.nan),
         residual_px=fit.residual if fit else np.full((count, 2), np.nan),
         used=np.zeros(count, dtype=bool),
     )
+
+
+def _of_tried(accuracy: Accuracy) -> Accuracy:
+    return replace(accuracy, shift_m=_NAN3, shift_sigma_m=_NAN3, check_m=_NAN3)
 
 
 def _frames(

@@ -19,7 +19,12 @@ from flycam.report.words import LANGUAGES
 @click.command()
 @click.argument("flight")
 @click.option("--surface/--no-surface", default=True, help="Measure the ground from the flight itself.")
-@click.option("--dsm-spacing", "dsm_spacing_m", type=float, help="Distance of its posts, m (default: 4 GSD).")
+@click.option(
+    "--dsm-spacing",
+    "dsm_spacing_m",
+    type=float,
+    help="Distance of its posts, m (default: 4 GSD, at least 0.2).",
+)
 @click.option("--rolling-shutter/--no-rolling-shutter", default=True, help="Use cameras' readout times.")
 @click.option(
     "--held-out",

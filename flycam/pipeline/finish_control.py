@@ -85,18 +85,29 @@ def adjust_with_control(
     tie = None
     if reference is not None:
         tie = _compare(run, adjustment, reference)
-        if not tie.control:
-            doubts.append(tie.why)
-        elif far := far_off(reference.name, tie.shift_m, adjustment.accuracy):
-            doubts.append(far)
+        far = far_off(reference.name, tie.shift_m, adjustment.accuracy) if tie.control else ""
         if tie.control:
             control = (*settled.points, *tie.control)
             again = adjust(run, ties, options, control, name="adjust-reference")
-            adjustment = again if again.accepted else adjustment
+            if again.accepted:
+                adjustment = again
+            else:
+                tie, far = replace(tie, control=(), why=cannot_follow(reference.name, tie)), ""
+        if doubt := far if tie.control else tie.why:
+            doubts.append(doubt)
     said = (*settled.said, *([] if tie is None else [tie.why]))
     said = (*said, *(one for one in doubts if one not in said))
     return Controlled(
         adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
+    )
+
+
+def cannot_follow(name: str, tie: ReferenceTie) -> str:
+    """What to say of a reference that agrees with itself, while the block moved onto it is refused."""
+    return (
+        f"{name}: {tie.agreed} of {tie.found} windows agree, but this flight's ties, heights and cameras "
+        "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
+        "and its date."
     )
 
 

@@ -43,18 +43,18 @@ def costs_of(work: WorkAhead) -> dict[str, float]:
     """
     photos = work.frames
     costs = {
-        "ties.features": 0.25 * photos + 0.03 * work.megapixels,
+        "ties.features": 0.25 * photos + 0.05 * work.megapixels,
         "ties.neighbours": 0.06 * photos,
         "ties.matches": 0.12 * photos,
-        "adjust": 0.05 * photos,
+        "adjust": 0.1 * photos,
         "reference": 0.15 * photos if work.reference else 0.0,
         "surface.coarse": 4e-6 * work.posts,
         "surface.fine": 14e-6 * work.posts,
         "overviews": 0.03 * photos + 0.018 * work.megapixels,
-        "radiometry": 0.015 * photos,
-        "seams": 0.05 * photos + 0.02 * work.megapixels,
-        "blend": 0.09 * work.tiles,
-        "report": 0.6 + 0.002 * work.tiles if work.report else 0.0,
+        "radiometry": 0.03 * photos + 0.009 * work.megapixels,
+        "seams": 0.1 * photos + 0.055 * work.megapixels,
+        "blend": 0.2 * work.megapixels + 0.007 * work.tiles,
+        "report": 1.6 + 0.003 * work.tiles if work.report else 0.0,
     }
     return {stage: cost for stage, cost in costs.items() if cost > 0.0}
 

@@ -39,7 +39,9 @@ Floats = NDArray[np.float64]
 PatchOf = Callable[[int, TileRange], OrthoPatch]
 
 _WINDOW_PX, _SPACING_PX = 64, 40
-_MOST_FRAMES = 150
+_MOST_FRAMES, _MOST_WINDOWS = 150, 12_000
+_MOST_REACH_PX = 100  # finer pixels make the search dearer by their square, and the tie hardly better
+_MOST_VOTERS = 2000
 _STEEPEST = 0.35  # tangent of the angle off the vertical: heights that are wrong shift little
 _LEAST_MARGIN = 6.0
 _LEAST_WINDOWS, _LEAST_SHARE = 12, 0.15
@@ -104,12 +106,15 @@ def tie_to_reference(
     terrain   the ground they are rectified on; reach_m the largest shift to look for
     """
     lat = float(to_lonlat(_centre(frames[0])[None, :2], frames[0].exterior.work_crs)[0, 1])
-    zoom = zoom_for_gsd(picture.gsd_m, lat)
+    zoom = zoom_for_gsd(max(picture.gsd_m, reach_m / _MOST_REACH_PX), lat)
     reach_px = max(int(np.ceil(reach_m / ground_pixel_m(zoom, lat))), 4)
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), _MOST_FRAMES)).astype(int))
     seen = []
     for done, k in enumerate(chosen, start=1):
-        seen.append(_compare(picture, frames[k], patch_of, int(k), terrain, zoom, reach_px))
+        found = _compare(
+            picture, frames[k], patch_of, int(k), terrain, zoom, reach_px, _MOST_WINDOWS // len(chosen)
+        )
+        seen.append(found)
         progress("reference", done, len(chosen))
     places, shifts, sigmas = (np.concatenate([one[i] for one in seen]) for i in (0, 1, 2))
     tried = sum(one[3] for one in seen)
@@ -147,8 +152,10 @@ def _compare(
     terrain: TerrainGrid,
     zoom: int,
     reach_px: int,
+    most: int,
 ) -> tuple[Floats, Floats, Floats, int]:
-    """Places N×3, shifts N×2 and sigmas N (metres, work CRS) of one frame, and the windows tried."""
+    """Places N×3, shifts N×2 and sigmas N (metres, work CRS) of one frame, and the windows tried: at most
+    `most`, all over it."""
     none = (np.empty((0, 3)), np.empty((0, 2)), np.empty(0), 0)
     crs, centre = frame.exterior.work_crs, _centre(frame)
     pixel_m = ground_pixel_m(zoom, float(to_lonlat(centre[None, :2], crs)[0, 1]))
@@ -161,7 +168,7 @@ def _compare(
     ours, theirs = (cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY).astype(np.float32) for rgb in (patch.rgb, laid.rgb))
     windows = _windows(tiles, patch.quality > 0, laid.valid, reach_px)
     middle = _ground(tiles, windows, crs)
-    windows = windows[np.hypot(*(middle - centre[:2]).T) <= radius]
+    windows = _thinned(windows[np.hypot(*(middle - centre[:2]).T) <= radius], most)
     if not len(windows):
         return none
     shifts = match_windows(
@@ -211,6 +218,11 @@ def _windows(
     return np.asarray(centres[share[centres[:, 1], centres[:, 0]] > 0.9], dtype=np.int64)
 
 
+def _thinned(rows: NDArray[Any], most: int) -> NDArray[Any]:
+    """At most so many of the rows, evenly."""
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, min(len(rows), most)).astype(int)])
+
+
 def _ground(tiles: TileRange, at_px: NDArray[Any], crs: str) -> Floats:
     """(column, row) N×2 to work CRS metres."""
     at = np.asarray(at_px, dtype=np.float64)
@@ -222,8 +234,9 @@ def _consensus(places: Floats, shifts: Floats) -> tuple[NDArray[np.bool_], float
 
     It starts from the densest place among the shifts, not from their mean: half of them may be wrong.
     """
-    near = np.hypot(*np.moveaxis(shifts[:, None] - shifts[None], -1, 0)) < _AGREE_M
-    start = shifts[int(near.sum(axis=1).argmax())]
+    voters = _thinned(shifts, _MOST_VOTERS)
+    near = np.hypot(*np.moveaxis(voters[:, None] - voters[None], -1, 0)) < _AGREE_M
+    start = voters[int(near.sum(axis=1).argmax())]
     off = np.hypot(*(shifts - start).T)
     agree = off < 3.0 * _AGREE_M
     scale = max(float(np.abs(places - places.mean(axis=0)).max()), 1.0)

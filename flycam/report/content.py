@@ -192,13 +192,14 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
 
 
 def _block_facts(figures: ReportFigures, stats: Any, language: str) -> Iterator[tuple[str, str]]:
-    """What the adjustment measured."""
+    """What the adjustment measured, also one that was refused."""
     tracks, observations = stats.get("tie_points"), stats.get("observations")
     counted = {"tracks": number(tracks, 0, language), "observations": number(observations, 0, language)}
-    yield say("ties", language), say("ties_value", language, **counted)
+    of = "" if figures.accepted else say("of_refused", language)
+    yield say("ties", language) + of, say("ties_value", language, **counted)
     used = measure(stats.get("reprojection_px"), "px", language)
     held = measure(stats.get("held_out_px"), "px", language)
-    yield say("residuals", language), say("residuals_value", language, used=used, held=held)
+    yield say("residuals", language) + of, say("residuals_value", language, used=used, held=held)
     xy, z = metres(stats.get("sigma_xy_m"), language), metres(stats.get("sigma_z_m"), language)
     yield say("within", language), say("within_value", language, xy=xy, z=z)
     for key, values in (

@@ -17,6 +17,11 @@ class _Heard(NamedTuple):
 
 HEARD: tuple[_Heard, ...] = (
     _Heard(
+        "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept",
+        "không có điểm liên kết nào giữ các ảnh lại với nhau (mặt nước, mây, hoặc ảnh không chồng lên nhau).",
+        "no tie points hold the photos together (water, cloud, or no overlap).",
+    ),
+    _Heard(
         "only {a} tie point observations could be used: the priors are kept",
         "chỉ dùng được {a} lần quan sát điểm liên kết.",
         "too few tie point observations could be used ({a}).",
@@ -167,6 +172,14 @@ HEARD: tuple[_Heard, ...] = (
         "xoay và tỉ lệ, và không có gì để kiểm tra; nên có từ {c} điểm trở lên, cách xa nhau.",
         "{a}: only {b} control points can be used: they hold the place of the block and hardly its turn and "
         "scale, and nothing checks them; {c} and more, far apart, do.",
+    ),
+    _Heard(
+        "{a}: {b} of {c} windows agree, but this flight's ties, heights and cameras contradict a block that "
+        "lies on it: the block was not moved onto it; check the reference's place and its date.",
+        "{a}: {b} trong {c} ô khớp, nhưng điểm liên kết, độ cao và máy ảnh của chuyến bay mâu thuẫn với khối "
+        "ảnh nằm theo ảnh này: khối ảnh không dời theo; hãy kiểm tra vị trí và ngày chụp của ảnh tham chiếu.",
+        "{a}: windows in agreement: {b} of {c}, but this flight's ties, heights and cameras contradict a "
+        "block that lies on it: the block was not moved onto it; check the reference's place and its date.",
     ),
     _Heard(
         "{a}: it stands {b} m from where this flight's own positions put the block, {c} times what those are "

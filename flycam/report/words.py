@@ -55,10 +55,10 @@ WORDS: Mapping[str, Said] = {
         "The map as a whole may be shifted by {plan} horizontally and {height} vertically (1 sigma).",
     ),
     "verdict_shift_free": _said(
-        "Không có ảnh tham chiếu hay điểm khống chế mặt đất, nên độ lệch chung này, cỡ độ lệch của GNSS, chưa"
-        " kiểm tra được.",
-        "There was neither a reference map nor ground control, so this common shift, about as large as the"
-        " GNSS bias, could not be checked.",
+        "Không có ảnh tham chiếu hay điểm khống chế mặt đất, nên độ lệch chung của cả bản đồ, cỡ độ lệch của"
+        " GNSS, chưa kiểm tra được.",
+        "There was neither a reference map nor ground control, so the common shift of the map, about as large"
+        " as the GNSS bias, could not be checked.",
     ),
     "verdict_all": _said("Dùng cả {used} ảnh.", "Every photo is used ({used})."),
     "verdict_some": _said(
@@ -128,6 +128,7 @@ WORDS: Mapping[str, Said] = {
     "residuals_value": _said(
         "{used}; điểm giữ lại không bình sai {held}", "{used}; points held out of the adjustment {held}"
     ),
+    "of_refused": _said(" (lần bình sai bị bỏ)", " (of the adjustment that was refused)"),
     "within": _said("Sai số tâm chụp trong khối (1 sigma)", "Camera positions in the block (1 sigma)"),
     "within_value": _said("mặt bằng ± {xy}, độ cao ± {z}", "plan ± {xy}, height ± {z}"),
     "error_all": _said("Sai số dự kiến của bản đồ", "Expected error of the map"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from itertools import accumulate
 from typing import Protocol
@@ -21,7 +21,7 @@ from flycam.pipeline.mark_words import mark_feature
 from flycam.serve.asked_for import Wanted, touching, within
 from flycam.serve.communes import commune_properties
 from flycam.serve.imaged import outline_on_show
-from flycam.serve.offered import bounds_of, events_by_id, flights_on_map, titled
+from flycam.serve.offered import bounds_of, events_by_id, flights_on_map, is_near, titled
 from flycam.serve.specialist import thing_properties
 from flycam.serve.wording import Json
 
@@ -92,7 +92,7 @@ class FlightSource:
         flights = [
             one
             for one in flights_on_map(self._catalog)
-            if within(one.first_ns, one.last_ns, wanted.period) and _near(bounds_of(one), wanted.box)
+            if within(one.first_ns, one.last_ns, wanted.period) and is_near(one, wanted.box)
         ]
         events = events_by_id(self._catalog)
         if wanted.bounds is not None:  # whether it touches only its outline can tell
@@ -199,8 +199,15 @@ class LayerSource:
         return self._layer.bounds_lonlat_deg, None if valid_ns is None else (None, valid_ns)
 
     def page(self, wanted: Wanted) -> Page:
-        """A page may hold fewer than its limit, even none, and have a next one: only boxes are compared where
-        the things lie."""
+        """A page may hold fewer than its limit, for only boxes are compared where the things lie; but not
+        none while there is a next one, where clients stop."""
+        while True:
+            page = self._page(wanted)
+            if page.things or page.next_offset is None:
+                return page
+            wanted = replace(wanted, offset=page.next_offset)
+
+    def _page(self, wanted: Wanted) -> Page:
         found, matched = self._layers.features(self._layer.layer_id, wanted.box, wanted.limit, wanted.offset)
         page = _cut([self._thing(one) for one in found], wanted, matched)
         chosen = _filtered(page.things, wanted)
@@ -270,14 +277,6 @@ def _cut(things: Sequence[Thing], wanted: Wanted, matched: int) -> Page:
     kept = kept or list(things[:1])
     reached = wanted.offset + len(kept)
     return Page(things=kept, matched=matched, next_offset=reached if kept and reached < matched else None)
-
-
-def _near(box: BoundsLonLat, bounds: BoundsLonLat | None) -> bool:
-    """Whether a flight may touch the rectangle: what its box does not, it does not."""
-    if bounds is None:
-        return True
-    west, south, east, north = bounds
-    return box[0] <= east and box[2] >= west and box[1] <= north and box[3] >= south
 
 
 def _around(boxes: Sequence[BoundsLonLat]) -> BoundsLonLat | None:

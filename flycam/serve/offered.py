@@ -88,3 +88,13 @@ def titled(name: str, event: Event) -> str:
 def bounds_of(flight: Flight) -> BoundsLonLat:
     """Where a flight on the map lies; of one that imaged nothing, the whole grid."""
     return flight.bounds_lonlat_deg or (-180.0, -85.05, 180.0, 85.05)
+
+
+def is_near(flight: Flight, bounds: BoundsLonLat | None) -> bool:
+    """Whether a flight on the map may touch a rectangle (None: everywhere): what its box does not, it does
+    not."""
+    if bounds is None:
+        return True
+    west, south, east, north = bounds
+    box = bounds_of(flight)
+    return box[0] <= east and box[2] >= west and box[1] <= north and box[3] >= south

@@ -34,7 +34,7 @@ from flycam.serve.asked_for import (
 )
 from flycam.serve.flights import CatalogHere
 from flycam.serve.links import GEOJSON, OPENAPI, base_of, here, link, part
-from flycam.serve.offered import flights_on_map, titled
+from flycam.serve.offered import flights_on_map, is_near, titled
 from flycam.serve.stac_documents import VERSION, Offered, collection_of, item_of, offered, outline
 from flycam.serve.wording import Json
 
@@ -231,10 +231,12 @@ def _matching(
     timely = [one for one in every if within(one.flight.first_ns, one.flight.last_ns, wanted.period)]
     if wanted.bounds is None and shape is None:
         return [(one, None) for one in timely]
-    outlines = [outline(request, catalog, one) for one in timely]
+    box = wanted.box if shape is None else shape.bounds
+    near = [one for one in timely if is_near(one.flight, box)]  # an outline is read off the mosaic's tiles
+    outlines = [outline(request, catalog, one) for one in near]
     touched = touching(outlines, wanted.area if shape is None else shape)
     return [
-        pair for pair, is_inside in zip(zip(timely, outlines, strict=True), touched, strict=True) if is_inside
+        pair for pair, is_inside in zip(zip(near, outlines, strict=True), touched, strict=True) if is_inside
     ]
 
 

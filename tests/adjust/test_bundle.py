@@ -300,6 +300,7 @@ def test_nonsense_ties_do_not_move_the_priors():
     assert not result.accepted and result.why
     assert [f.exterior for f in result.frames] == [f.exterior for f in block.frames]
     assert not result.used.any()
+    assert np.isnan([*result.accuracy.shift_m, *result.accuracy.shift_sigma_m]).all(), "nothing was moved"
 
 
 def test_one_wild_fix_and_one_wild_heading_bend_nothing():

@@ -58,7 +58,8 @@ _DEM_AXIS_M, _DEM_LOCAL_M = DEM_SHIFT_M / 3.0**0.5, DEM_SHIFT_M / 3.0
 class Agreement:
     """Of one flight: errors over their predicted sigmas.
 
-    frames  n×3, of projection centres, the common shift taken out; shift 3, of the shift itself
+    frames  n×3, of projection centres, their common shift taken out; shift 3, of the ground's common shift
+            in plan, and of the centres' in height
     error_m, sigma_m   n×3, the frames' own
     shift_m 3
     ground  N: distances on level ground between where true and adjusted rays of the same pixels meet it, over
@@ -80,20 +81,23 @@ def agreement(block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrien
     sigma = np.array([f.exterior.sigma_position_m for f in adjustment.frames])
     shift = (centres - truth).mean(axis=0)
     error = centres - truth - shift
+    ground, ground_shift = _on_the_ground(block, adjustment, true, shift)
+    shift = np.array([*ground_shift, shift[2]])
     return Agreement(
         frames=error / sigma,
         shift=shift / np.array(adjustment.accuracy.shift_sigma_m),
         error_m=error,
         sigma_m=sigma,
         shift_m=shift,
-        ground=_on_the_ground(block, adjustment, true, shift),
+        ground=ground,
     )
 
 
 def _on_the_ground(
     block: Block, adjustment: Adjustment, true: Sequence[ExteriorOrientation], shift: np.ndarray
-) -> np.ndarray:
-    """See Agreement.ground: pixels all over each picture, ground a flying height under each camera."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Agreement.ground, and the common shift (east, north) taken out of it: pixels all over each picture,
+    ground a flying height under each camera."""
     camera = drill_camera(SIZE_PX)
     u, v = np.meshgrid(*(np.linspace(_RIM_PX, size - _RIM_PX, 6) for size in SIZE_PX))
     uv = np.stack([u.ravel(), v.ravel()], axis=-1)
@@ -109,7 +113,8 @@ def _on_the_ground(
         covariance = adjustment.frame_covariance[k]
         sigma.append(expected_error(frame.exterior, there, up, np.zeros(len(there)), covariance))
     every = np.concatenate(error)
-    return np.hypot(*(every - np.median(every, axis=0)).T) / np.concatenate(sigma)
+    common = np.median(every, axis=0)
+    return np.hypot(*(every - common).T) / np.concatenate(sigma), common
 
 
 def _met(exterior: ExteriorOrientation, rays: np.ndarray, level_m: float) -> np.ndarray:

@@ -10,14 +10,17 @@ import pytest
 import rasterio
 from affine import Affine
 
+from flycam.adjust.block import Adjustment
 from flycam.answers.finished import of_finish
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import InputUnusable
 from flycam.geometry.camera import in_image, project
 from flycam.geometry.terrain import heights_at
+from flycam.pipeline import finish_control
 from flycam.pipeline.export import export_flight
 from flycam.pipeline.finish import FinishRequest
+from flycam.pipeline.finish_stages import adjust
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.finished_house import NAME, QUICK, finish_quickly, ingested
@@ -102,6 +105,24 @@ def test_a_reference_of_another_ground_is_not_used(workspace, plain, ours, tmp_p
     found, said = centres(workspace, replace(QUICK, reference=path))
     assert not said["reference"]["used"]
     assert "not used as reference" in said["said"][0]
+    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_a_reference_that_the_block_cannot_follow_is_not_said_to_be_used(
+    workspace, plain, ours, tmp_path, monkeypatch
+) -> None:
+    """The reference agrees, and the block that lies on it is refused: it stays where it was, and that is
+    said."""
+
+    def refused(run, *given, name="adjust") -> Adjustment:
+        found = adjust(run, *given, name=name)
+        return replace(found, accepted=False, why="refused") if name == "adjust-reference" else found
+
+    monkeypatch.setattr(finish_control, "adjust", refused)
+    path = moved_map(ours, tmp_path, (2.0, 1.2))
+    found, said = centres(workspace, replace(QUICK, reference=path))
+    assert said["reference"]["used"] is False and said["reference"]["shift_m"] is None
+    assert "was not moved onto it" in said["doubts"][-1] and said["doubts"][-1] in said["said"]
     assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
 
 

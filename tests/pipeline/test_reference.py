@@ -10,6 +10,8 @@ from flycam.errors import InputUnusable
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.geotiff import write_geotiff
 from flycam.geodata.warp import ReferencePicture
+from flycam.geometry.grid import ground_pixel_m
+from flycam.pipeline import reference
 from flycam.pipeline.reference import open_reference, tie_to_reference
 from tests.pipeline.test_control import EAST, NORTH, frames, terrain
 
@@ -26,10 +28,10 @@ def ground(seed):
     return picture
 
 
-def picture(path, values, east=0.0, north=0.0):
+def picture(path, values, east=0.0, north=0.0, gsd_m=GSD_M):
     bands = np.repeat(np.clip(values + 128.0, 0, 255).astype(np.uint8)[..., None], 3, axis=2)
     half = SIZE * GSD_M / 2
-    corner = (GSD_M, 0.0, EAST + 30.0 - half + east, 0.0, -GSD_M, NORTH + half + north)
+    corner = (gsd_m, 0.0, EAST + 30.0 - half + east, 0.0, -gsd_m, NORTH + half + north)
     write_geotiff(path, bands, corner, "EPSG:32648")
     return path
 
@@ -49,8 +51,8 @@ def patches_of(source):
 
 def tie(tmp_path, reference_values, **options):
     ours = ReferencePicture(picture(tmp_path / "ours.tif", ground(1)))
-    reference = ReferencePicture(picture(tmp_path / "map.tif", reference_values, *SHIFT))
-    return tie_to_reference(reference, frames(), patches_of(ours), terrain(), reach_m=5.0, **options)
+    theirs = ReferencePicture(picture(tmp_path / "map.tif", reference_values, *SHIFT))
+    return tie_to_reference(theirs, frames(), patches_of(ours), terrain(), reach_m=5.0, **options)
 
 
 def test_the_shift_is_found_in_another_light_and_over_changes(tmp_path):
@@ -65,6 +67,31 @@ def test_the_shift_is_found_in_another_light_and_over_changes(tmp_path):
     assert "windows agree" in found.why
 
 
+def test_a_map_much_finer_than_the_search_is_compared_coarsely(tmp_path):
+    """A map of centimetres and a search of many metres: what is held at once does not follow the pixels."""
+    reach_m, finer = 20.0, 4
+    ours = ReferencePicture(picture(tmp_path / "ours.tif", ground(1)))
+    fine = cv2.resize(ground(1), None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
+    theirs = ReferencePicture(picture(tmp_path / "map.tif", fine, *SHIFT, gsd_m=GSD_M / finer))
+    asked = []
+
+    def patch(index, tiles):
+        asked.append(ground_pixel_m(tiles.z, 22.0))
+        return patches_of(ours)(index, tiles)
+
+    found = tie_to_reference(theirs, frames(), patch, terrain(), reach_m=reach_m)
+    assert found.control and found.shift_m == pytest.approx(SHIFT, abs=0.06)
+    assert theirs.gsd_m < 0.08 and min(asked) > reach_m / 220
+
+
+def test_windows_beyond_a_bound_are_left_out_evenly(tmp_path, monkeypatch):
+    monkeypatch.setattr(reference, "_MOST_WINDOWS", 20 * len(frames()))
+    monkeypatch.setattr(reference, "_MOST_VOTERS", 10)
+    found = tie(tmp_path, ground(1))
+    assert found.tried <= 20 * len(frames())
+    assert found.control and found.shift_m == pytest.approx(SHIFT, abs=0.06)
+
+
 def test_another_place_is_not_used(tmp_path):
     found = tie(tmp_path, ground(2))
     assert not found.control
@@ -74,8 +101,8 @@ def test_another_place_is_not_used(tmp_path):
 
 def test_a_shift_beyond_reach_is_not_used(tmp_path):
     ours = ReferencePicture(picture(tmp_path / "ours.tif", ground(1)))
-    reference = ReferencePicture(picture(tmp_path / "map.tif", ground(1), 14.0, 0.0))
-    assert not tie_to_reference(reference, frames(), patches_of(ours), terrain(), reach_m=4.0).control
+    theirs = ReferencePicture(picture(tmp_path / "map.tif", ground(1), 14.0, 0.0))
+    assert not tie_to_reference(theirs, frames(), patches_of(ours), terrain(), reach_m=4.0).control
 
 
 def test_a_map_of_elsewhere_is_refused(tmp_path):

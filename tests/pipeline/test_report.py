@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import typst
 
+from flycam.adjust.bundle import NO_TIES
 from flycam.adjust.gate import Evidence, objection
 from flycam.answers.finished import of_report
 from flycam.catalog.records import FrameStatus
@@ -22,6 +23,8 @@ from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.warning import BOUNDARIES_LATER, warning
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
+from flycam.pipeline.finish_control import cannot_follow
+from flycam.pipeline.reference import ReferenceTie
 from flycam.pipeline.report import make_reports, report_of, write_report
 from flycam.pipeline.retired import drop_retired_reports
 from flycam.report import words
@@ -253,10 +256,15 @@ def test_priors_that_were_kept_are_not_to_be_measured_on(gathered: tuple[ReportF
     figures, planes = gathered
     why = "only 45% of the tie point observations fit one block: they contradict each other, "
     why += "the priors are kept"
-    kept = _changed(figures, accepted=False, why=why)
+    nowhere = [None, None, None]
+    kept = _changed(figures, accepted=False, why=why, shift_m=nowhere, shift_sigma_m=nowhere)
     assert verdict(kept, "en").startswith("Do not measure on this map")
+    assert "shifted by" not in verdict(kept, "en")
     blocks = document(kept, planes, draw(kept, planes), "vi").blocks
     assert any("chỉ 45% điểm liên kết khớp" in getattr(block, "text", "") for block in blocks)
+    told = [name for block in blocks if isinstance(block, Facts) for name, _ in block.rows]
+    assert "Đã dời cả khối" not in told
+    assert "Sai số chiếu lại (RMS) (lần bình sai bị bỏ)" in told
 
 
 def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]) -> None:
@@ -339,10 +347,15 @@ def test_what_the_adjustment_says_is_said_in_vietnamese() -> None:
     ):
         said = objection(Evidence(**{**base, **change}))
         assert said
-        for language in ("vi", "en"):
-            assert translated(said, language) != said
-            assert "priors" not in translated(said, language)
+        _assert_said_in_both(said)
+    _assert_said_in_both(NO_TIES)
     assert translated("something new", "vi") == "something new"
+
+
+def _assert_said_in_both(said: str) -> None:
+    for language in ("vi", "en"):
+        assert translated(said, language) != said
+        assert "priors" not in translated(said, language)
 
 
 def test_what_control_says_is_said_in_vietnamese() -> None:
@@ -362,6 +375,10 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
         reference._refused(picture, 9, 0, 0, "none of the ground looks alike in both").why,  # type: ignore[arg-type]
         reference._refused(picture, 9, 5, 3, "only 3 of 9 windows agree on one shift").why,  # type: ignore[arg-type]
     ]
+    tie = ReferenceTie(
+        control=(), tried=9, found=8, agreed=6, shift_m=(1.0, 0.0), spread_m=0.1, why="9 windows"
+    )
+    refused.append(cannot_follow(picture.path.name, tie))
     assert len(said) == 7
     for sentence in (*said, *refused):
         vietnamese = translated(sentence, "vi")
