@@ -183,6 +183,8 @@ class Adjustment:
     frame_covariance  n×6×6 of (east, north, up) m and the turns about the camera's axes (rad) of each frame,
                relative to the common shift of the ground that the block shows; None where the priors were
                kept
+    control_off_m  control points×3, where the block shows each minus where it is said to be (NaN where it
+               cannot be placed); None where the priors were kept
     """
 
     accepted: bool
@@ -196,3 +198,4 @@ class Adjustment:
     used: NDArray[np.bool_]
     notes: tuple[str, ...] = ()
     frame_covariance: Floats | None = None
+    control_off_m: Floats | None = None

@@ -10,7 +10,7 @@ from flycam.adjust.block import Adjustment, Block
 from flycam.adjust.gate import objection, weigh_evidence
 from flycam.adjust.options import AdjustOptions
 from flycam.adjust.problem import Observations, Problem, problem_of, starting_values
-from flycam.adjust.results import adjusted, fit_of, kept_priors, with_check_points
+from flycam.adjust.results import adjusted, fit_of, kept_priors, with_check_points, with_control
 from flycam.adjust.selection import held_out_tracks
 from flycam.adjust.settling import Progress, settle
 from flycam.adjust.stops import STOOD_STILL, at_rest, stood_still
@@ -67,7 +67,7 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     if len(checks):
         placed = triangulate(problem, settled.unknowns, checks, refine=True)
         result = with_check_points(result, problem, placed.point[problem.tracks :])
-    return result
+    return with_control(result, problem, settled.unknowns)
 
 
 def _parts(problem: Problem, options: AdjustOptions) -> tuple[Observations, Observations, Observations]:

@@ -16,6 +16,8 @@ from flycam.adjust.robust import cauchy
 from flycam.adjust.selection import select
 from flycam.adjust.settling import Settled
 from flycam.adjust.sighting import image_residuals
+from flycam.adjust.triangulate import triangulate
+from flycam.adjust.unknowns import Unknowns
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import with_lens
@@ -282,6 +284,19 @@ def with_check_points(result: Adjustment, problem: Problem, placed: Floats) -> A
         for a in range(3)
     ]
     return replace(result, accuracy=replace(result.accuracy, check_m=(rms[0], rms[1], rms[2])))
+
+
+def with_control(result: Adjustment, problem: Problem, unknowns: Unknowns) -> Adjustment:
+    """The result with how far every control and check point lies from where its marks show it.
+
+    The rays alone place it: where the adjustment holds a point is drawn towards what is said of it.
+    """
+    if not problem.control:
+        return result
+    seen = problem.observations
+    marks = seen.take(seen.point >= problem.tracks)
+    placed = triangulate(problem, unknowns, marks, refine=True).point[problem.tracks :]
+    return replace(result, control_off_m=placed - problem.control_m)
 
 
 _NO_ACCURACY = Accuracy(

@@ -37,6 +37,7 @@ def of_finish(report: FinishReport, language: str = "en") -> Answered:
                 "revision": one.record.revision if one.record else None,
                 "new": one.new,
                 "mended": one.mended,
+                "instead_of": one.instead_of,
                 "accepted": one.record.stats.get("accepted") if one.record else None,
                 "why": one.why or (one.record.stats.get("why", "") if one.record else ""),
             }
@@ -80,6 +81,10 @@ _SAID: Mapping[str, _Words] = {
     "stands": _Words(
         "{name}: bản hoàn thiện số {revision} vẫn đúng, không có gì thay đổi",
         "{name}: revision {revision} stands; nothing has changed since it was made",
+    ),
+    "shown_again": _Words(
+        "{name}: bản hoàn thiện số {revision} vẫn đúng và được hiển thị trở lại, thay cho bản số {before}",
+        "{name}: revision {revision} stands, and is on show again instead of revision {before}",
     ),
     "mended": _Words(
         "; {mended} mảnh bản đồ bị mất hoặc hỏng đã được dựng lại",
@@ -139,7 +144,9 @@ def _lines(report: FinishReport, stats: Mapping[str, Any], language: str) -> lis
         return [_say("nothing", language, name=name), *skipped]
     if not report.layers[0].new:
         mended = sum(one.mended for one in report.layers)
-        stands = _say("stands", language, name=name, revision=main.revision)
+        before = report.layers[0].instead_of
+        key = "stands" if before is None else "shown_again"
+        stands = _say(key, language, name=name, revision=main.revision, before=before)
         return [stands + (_say("mended", language, mended=mended) if mended else ""), *skipped]
     frames, seconds = stats["frames"], f"{report.seconds:.0f}"
     made = _say("made", language, name=name, revision=main.revision, used=frames["used"], seconds=seconds)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.errors import CrsMissing, SourceUnreadable
-from flycam.geodata.crs import parse_crs
+from flycam.geodata.crs import describe_crs, parse_crs
 from flycam.geodata.vn2000 import has_meridian, zone_of_meridian
 
 _UTM = re.compile(r"^WGS\s*84\s+UTM\s+(\d{1,2})\s*([NS])$", re.IGNORECASE)
@@ -29,6 +29,7 @@ _VN2000 = re.compile(
 _MOST_DEGREES = 180.0
 _CORNER_TO_CENTRE_PX = 0.5
 _LARGEST_BYTES = 8 << 20
+_SAME_M, _SAME_DEG = 1.0, 1e-5  # what one point's coordinates may differ by from line to line
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +63,7 @@ def read_gcp(path: Path) -> GroundControl:
     lines = _lines(path)
     crs = _crs(path, lines)
     marks = [_mark(path, number, text) for number, text in lines[1:]]
+    _require_one_place(path, marks, lines[1:], _SAME_DEG if describe_crs(crs).is_geographic else _SAME_M)
     if not marks:
         raise SourceUnreadable(
             f"{path.name}: names a coordinate system but no point; write one line for each mark: "
@@ -70,6 +72,25 @@ def read_gcp(path: Path) -> GroundControl:
             "tên",
         )
     return GroundControl(path=path, crs=crs, marks=tuple(marks))
+
+
+def _require_one_place(
+    path: Path, marks: Sequence[GroundMark], lines: Sequence[tuple[int, str]], same: float
+) -> None:
+    """A name that stands for two places would move the map by what lies between them."""
+    first: dict[str, tuple[GroundMark, int]] = {}
+    for mark, (number, _) in zip(marks, lines, strict=True):
+        before, line = first.setdefault(mark.point, (mark, number))
+        apart = max(
+            abs(mark.x - before.x) / same, abs(mark.y - before.y) / same, abs(mark.z - before.z) / _SAME_M
+        )
+        if apart > 1.0:
+            raise SourceUnreadable(
+                f"{path.name}, line {number}: point {mark.point[:60]!r} has other coordinates than in line "
+                f"{line}; correct them, or give each point a name of its own (the seventh field)",
+                vi=f"{path.name}, dòng {number}: điểm {mark.point[:60]!r} có toạ độ khác với ở dòng {line}; "
+                "hãy sửa lại, hoặc đặt cho mỗi điểm một tên riêng (trường thứ bảy)",
+            )
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:

@@ -21,6 +21,7 @@ _DELAY_WINDOW_S = 1.0
 _REBOOT_S = 5.0
 _RATE_SPAN = 15
 _RATE_TOLERANCE = 2.0
+_HELD_UP_S = 1.0  # a radio, or a busy receiver, holds packets up for so long and then gives them at once
 _VOICES = 3
 
 
@@ -108,8 +109,9 @@ def live_only(rows: list[Row]) -> tuple[list[Row], list[Remark]]:
         return rows, []
     ends = np.clip(np.arange(len(rows)) + k, 0, len(rows) - 1)
     begins = np.clip(np.arange(len(rows)) - k, 0, len(rows) - 1)
-    rate = (arrival[ends] - arrival[begins]) / np.maximum(boot[ends] - boot[begins], 1e-3)
-    live = (rate > 1.0 / _RATE_TOLERANCE) & (rate < _RATE_TOLERANCE)
+    took_s, made_s = arrival[ends] - arrival[begins], boot[ends] - boot[begins]
+    rate = took_s / np.maximum(made_s, 1e-3)
+    live = (rate > 1.0 / _RATE_TOLERANCE) & (rate < _RATE_TOLERANCE) | (np.abs(took_s - made_s) < _HELD_UP_S)
     if live.all():
         return rows, []
     seconds = float(boot[~live].max() - boot[~live].min())

@@ -118,10 +118,10 @@ def _finish_layer(workspace: Workspace, job: LayerJob, progress: FinishProgress)
         return LayerReport(layer=layer, record=None, why=job.why_not, why_vi=job.why_not_vi)
     standing = workspace.catalog.revisions.standing(job.mosaic.mosaic_id, job.digest)
     if standing is not None and not job.request.redo:
-        _show(workspace, standing)
+        instead_of = _show(workspace, job.flight, standing)
         mended = _mend(workspace, job, standing, progress)
         _stages(workspace, job).remove()  # of a run that was killed once the revision was on show
-        return LayerReport(layer=layer, record=standing, mended=mended)
+        return LayerReport(layer=layer, record=standing, mended=mended, instead_of=instead_of)
     record = _make_revision(workspace, job, _prepare(workspace, job, progress))
     return LayerReport(layer=layer, record=record, new=True)
 
@@ -131,6 +131,9 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
     folder = _stages(workspace, job)
     folder.require_free(_RUN_BYTES + _FRAME_BYTES * len(job.records), job.flight.name)
     folder.sweep()
+    progress.go_on_from(
+        folder.load("seconds", ()) or {}, lambda spent: folder.save("seconds", spent, synced=False)
+    )
     run = Run(
         flight=job.flight,
         mosaic=job.mosaic,
@@ -264,11 +267,21 @@ def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> Re
     return shown
 
 
-def _show(workspace: Workspace, standing: RevisionRecord) -> None:
-    """Show a revision that stands already, if another is on show."""
+def _show(workspace: Workspace, flight: Flight, standing: RevisionRecord) -> int | None:
+    """Show a revision that stands already, with a line in the audit log, if another is on show; which that
+    was."""
     tiles = workspace.catalog.tiles
-    if tiles.mosaic(standing.mosaic_id).revision != standing.revision:
-        tiles.publish(standing.mosaic_id, standing.revision)
+    shown = tiles.mosaic(standing.mosaic_id).revision
+    if shown == standing.revision:
+        return None
+    tiles.publish(standing.mosaic_id, standing.revision)
+    workspace.catalog.audit.append(
+        workspace.operator or workspace.box,
+        "finish",
+        flight.flight_id,
+        f"{standing.mosaic_id} revision {standing.revision}: on show again instead of {shown}",
+    )
+    return shown
 
 
 def _cover(workspace: Workspace, flight: Flight, progress: FinishProgress) -> list[Coverage]:

@@ -21,13 +21,13 @@ from flycam.adjust.bundle import AdjustOptions
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange, ground_pixel_m
 from flycam.pipeline.control import SettledControl, ground_control
+from flycam.pipeline.control_judging import borne_out, cannot_follow, far_off
 from flycam.pipeline.finish_stages import LOCAL_DATUM, Run, adjust
 from flycam.pipeline.rectification import patch_of
 from flycam.pipeline.reference import ReferenceTie, open_reference, tie_to_reference
 
 _REFERENCE_KINDS = (ReferenceTie, ControlPoint)
 _SHIFT_SIGMAS = 4.0
-_WORTH_A_LOOK_SIGMAS = 3.0
 _MAP_OFF_M = 6.0  # what two maps without control may be off from each other beyond our own sigma
 _MOST_REACH_M = 25.0
 
@@ -50,7 +50,7 @@ class Controlled:
         return {
             "said": list(self.said),
             "doubts": list(self.doubts),
-            "points": self.points,
+            "points": self.points if self.adjustment.accepted else 0,
             "reference": None
             if tie is None
             else {
@@ -81,6 +81,10 @@ def adjust_with_control(
     terrain = None if run.terrain.vertical_datum == LOCAL_DATUM else run.terrain
     settled = SettledControl(points=(), said=()) if gcp is None else ground_control(gcp, run.frames, terrain)
     adjustment = adjust(run, ties, options, settled.points)
+    if gcp is not None and adjustment.accepted:
+        settled = borne_out(gcp.name, settled, run.frames, adjustment, run.flight.gsd_m)
+        if not settled.points:
+            adjustment = adjust(run, ties, options, (), name="adjust-free")
     doubts = list(settled.doubts)
     tie = None
     if reference is not None:
@@ -99,31 +103,6 @@ def adjust_with_control(
     said = (*said, *(one for one in doubts if one not in said))
     return Controlled(
         adjustment=adjustment, said=said, points=len(settled.points), reference=tie, doubts=tuple(doubts)
-    )
-
-
-def cannot_follow(name: str, tie: ReferenceTie) -> str:
-    """What to say of a reference that agrees with itself, while the block moved onto it is refused."""
-    return (
-        f"{name}: {tie.agreed} of {tie.found} windows agree, but this flight's ties, heights and cameras "
-        "contradict a block that lies on it: the block was not moved onto it; check the reference's place "
-        "and its date."
-    )
-
-
-def far_off(name: str, shift_m: tuple[float, float], accuracy: Accuracy) -> str:
-    """What to say of a reference that stands farther from where the flight put its block than either axis's
-    sigma explains (the distance counts in sigmas of both axes); nothing where it does not."""
-    sigma = np.array(accuracy.shift_sigma_m[:2])
-    if not (np.isfinite(sigma).all() and (sigma > 0.0).all()):
-        return ""
-    times = float(np.hypot(*(np.array(shift_m) / sigma)))
-    if times <= _WORTH_A_LOOK_SIGMAS:
-        return ""
-    return (
-        f"{name}: it stands {np.hypot(*shift_m):.1f} m from where this flight's own positions put the block, "
-        f"{times:.1f} times what those are uncertain by (± {float(sigma.max()):.1f} m): the block was moved "
-        "onto it; check the map at a place you know."
     )
 
 

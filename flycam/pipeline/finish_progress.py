@@ -70,7 +70,8 @@ class FinishProgress:
     costs      of the stages told here, in their order
     before     what was done before them, whole: the cost of all; both in the unit of `costs`
     cancelled  asked at every report; once it says so, the report raises Cancelled
-    seconds    by stage: (wall, processor) seconds spent in it by this run
+    seconds    by stage: (wall, processor) seconds spent in it, by runs that were killed or stopped too, as
+               far as a stage of them ended
     """
 
     def __init__(
@@ -89,6 +90,15 @@ class FinishProgress:
         self._whole = max(sum(self._costs.values()) if whole is None else whole, 1e-9)
         self._reached = 0.0
         self.seconds: dict[str, tuple[float, float]] = {}
+        self._keep: Callable[[Mapping[str, tuple[float, float]]], None] = lambda _: None
+
+    def go_on_from(
+        self,
+        seconds: Mapping[str, tuple[float, float]],
+        keep: Callable[[Mapping[str, tuple[float, float]]], None],
+    ) -> None:
+        """Count on from what a run before spent; `keep` is given the seconds after every stage."""
+        self.seconds, self._keep = dict(seconds), keep
 
     @contextmanager
     def stage(self, name: str) -> Iterator[Progress]:
@@ -104,6 +114,7 @@ class FinishProgress:
                 wall + time.monotonic() - began,
                 spent + time.process_time() - cpu,
             )
+            self._keep(self.seconds)
 
     def _part(self, stage: str, part: str, done: int, total: int) -> None:
         key = f"{stage}.{part}" if f"{stage}.{part}" in self._costs else stage

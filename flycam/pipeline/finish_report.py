@@ -27,13 +27,15 @@ from flycam.surface.surface import Surface
 class LayerReport:
     """One layer's finished revision; `new` if this run made it. record None: left out, for what `why` says.
 
-    mended  tiles of a standing revision that were lost or damaged, and were made again
+    mended      tiles of a standing revision that were lost or damaged, and were made again
+    instead_of  the revision that was on show before a standing one was shown again; None: the same
     """
 
     layer: str
     record: RevisionRecord | None
     new: bool = False
     mended: int = 0
+    instead_of: int | None = None
     why: str = ""
     why_vi: str = ""
 

@@ -129,6 +129,9 @@ def tie_to_reference(
     control = shifted_control(
         frames, *_one_a_place(places[agree], shifts[agree], sigma), name=picture.path.name
     )
+    if not control:
+        why = "each place that agrees is seen by one photo alone, which cannot place it"
+        return _refused(picture, tried, len(places), agreed, why)
     east, north = np.median(shifts[agree], axis=0)
     return ReferenceTie(
         control=tuple(control),

@@ -253,7 +253,7 @@ def _control(figures: ReportFigures, language: str) -> str:
     """What of known place held the block."""
     control = figures.stats.get("control") or {}
     said = []
-    if control.get("points"):
+    if control.get("points") and figures.accepted:
         said.append(say("control_points", language, count=control["points"]))
     reference = control.get("reference")
     if reference:

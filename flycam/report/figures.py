@@ -149,7 +149,7 @@ class ReportFigures:
         """Whether something of known place (control points, a reference map) held the block."""
         control = self.stats.get("control") or {}
         reference = control.get("reference") or {}
-        return bool(control.get("points")) or bool(reference.get("used"))
+        return self.accepted and (bool(control.get("points")) or bool(reference.get("used")))
 
     def count(self, *states: str) -> int:
         """How many photos are in these states."""

@@ -174,6 +174,42 @@ HEARD: tuple[_Heard, ...] = (
         "scale, and nothing checks them; {c} and more, far apart, do.",
     ),
     _Heard(
+        "{a}: not used as reference, for each place that agrees is seen by one photo alone, which cannot "
+        "place it; another season or another place? The absolute position stays that of the aircraft's GNSS.",
+        "{a}: không dùng làm ảnh tham chiếu vì mỗi chỗ khớp chỉ có trên một ảnh nên không định vị được. "
+        "Vị trí tuyệt đối vẫn theo GNSS của máy bay.",
+        "{a}: not used as a reference, because each place that agrees is seen by one photo alone, which "
+        "cannot place it. The absolute position remains that of the aircraft's GNSS.",
+    ),
+    _Heard(
+        "{a}: the control points stand {b} m from where this flight's own positions put the block, {c} times "
+        "what those are uncertain by (± {d} m): they are not used; check their coordinate system, its zone, "
+        "and which point is which.",
+        "{a}: điểm khống chế lệch {b} m so với vị trí do chính chuyến bay cho, gấp {c} lần độ không chắc của "
+        "vị trí đó (± {d} m): không dùng các điểm này; hãy kiểm tra hệ toạ độ, múi chiếu, và tên từng điểm.",
+        "{a}: the control points stand {b} m from where this flight's own positions put the block, {c} times "
+        "what those are uncertain by (± {d} m): they are not used; check their coordinate system, its zone, "
+        "and which point is which.",
+    ),
+    _Heard(
+        "{a}: the control points stand {b} m from where this flight's own positions put the block, {c} times "
+        "what those are uncertain by (± {d} m): the block was moved onto them; check the map at a place you "
+        "know.",
+        "{a}: điểm khống chế lệch {b} m so với vị trí do chính chuyến bay cho, gấp {c} lần độ không chắc của "
+        "vị trí đó (± {d} m): khối ảnh đã dời theo các điểm này; hãy kiểm tra bản đồ tại một nơi đã biết rõ.",
+        "{a}: the control points stand {b} m from where this flight's own positions put the block, {c} times "
+        "what those are uncertain by (± {d} m): the block was moved onto them; check the map at a place you "
+        "know.",
+    ),
+    _Heard(
+        "{a}: {b} of {c} control points lie elsewhere than their marks show them ({d}); correct or remove "
+        "them.",
+        "{a}: {b} trong {c} điểm khống chế nằm khác chỗ so với dấu trên ảnh ({d}); hãy sửa hoặc bỏ các điểm "
+        "đó.",
+        "{a}: control points that lie elsewhere than their marks show them: {b} of {c} ({d}); correct or "
+        "remove them.",
+    ),
+    _Heard(
         "{a}: {b} of {c} windows agree, but this flight's ties, heights and cameras contradict a block that "
         "lies on it: the block was not moved onto it; check the reference's place and its date.",
         "{a}: {b} trong {c} ô khớp, nhưng điểm liên kết, độ cao và máy ảnh của chuyến bay mâu thuẫn với khối "

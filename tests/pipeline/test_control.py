@@ -16,7 +16,7 @@ from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.pipeline.control import ground_control
-from flycam.pipeline.finish_control import far_off
+from flycam.pipeline.control_judging import far_off
 from flycam.report.heard import translated
 
 EAST, NORTH, GROUND = 400_000.0, 2_400_000.0, 500.0

@@ -40,6 +40,7 @@ from flycam.pipeline.export import export_contours, export_flight, export_surfac
 from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.finish_jobs import jobs_of
 from flycam.pipeline.finish_progress import FinishProgress, WorkAhead, costs_of
+from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
@@ -299,11 +300,18 @@ def test_a_stopped_run_shows_nothing_and_goes_on(finished: Finished, tmp_path: P
         with pytest.raises(Cancelled, match="run the same command again"):
             finish_quickly(workspace, tell, lambda seen=seen, last=stop_after: last in seen)
         assert workspace.catalog.tiles.mosaic(finished.mosaic_id).revision == 0
+    (kept,) = (tmp_path / "house" / "cache").rglob("seconds.stage")
+    before = StageFolder(kept.parent, kept.parent.name.partition("-")[2]).load("seconds", ())
     for path in (tmp_path / "house" / "cache").rglob("*.stage"):
         if path.stem in ("adjust", "radiometry"):
             path.write_bytes(path.read_bytes()[:-1] + b"?")
-    assert finish_quickly(workspace).layers[0].new
+    report = finish_quickly(workspace)
+    assert report.layers[0].new
     assert tiles_of(workspace, finished.mosaic_id, 1) == quick.tiles
+    assert report.main is not None
+    spent = report.main.stats["seconds"]
+    for stage in ("ties", "overviews"):  # done by the runs that were stopped; the last one found them
+        assert spent[stage][0] > before[stage][0] > 0.0
 
 
 def test_progress_never_goes_back_and_ends_at_the_end(quick: Quick) -> None:

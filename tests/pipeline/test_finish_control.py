@@ -136,8 +136,17 @@ def test_a_reference_elsewhere_is_refused_before_any_work(workspace, plain, ours
     assert not told
 
 
-def marks(workspace: Workspace, drill: DrillReport, path: Path, *, swap: bool = False) -> Path:
-    """Control points as a surveyor would mark them: true places, where the true cameras show them."""
+def marks(
+    workspace: Workspace,
+    drill: DrillReport,
+    path: Path,
+    *,
+    swap: bool = False,
+    off_m: float = 0.0,
+    only: int | None = None,
+) -> Path:
+    """Control points as a surveyor would mark them: true places, where the true cameras show them; `off_m`
+    too far east on paper, all of them or one."""
     truth = read_truth(drill.photos.parent)
     (flight,) = workspace.catalog.flights.flights()
     terrain = recorded_terrain(workspace, flight.dem_id)
@@ -149,7 +158,8 @@ def marks(workspace: Workspace, drill: DrillReport, path: Path, *, swap: bool = 
         for name, pose in truth.exteriors.items():
             uv, depth = project(truth.camera, pose, place[None])
             if depth[0] > 0 and in_image(truth.camera, uv[:, 0], uv[:, 1])[0]:
-                x, y = (place[1], place[0]) if swap else place[:2]
+                x, y = place[0] + off_m * (only in (None, number)), place[1]
+                x, y = (y, x) if swap else (x, y)
                 lines.append(f"{x} {y} {place[2]} {uv[0, 0] + 0.5} {uv[0, 1] + 0.5} {name} P{number}")
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
@@ -166,3 +176,44 @@ def test_control_points_bring_the_block_to_the_truth(workspace, drill, plain, tm
     assert any("other way round" in sentence for sentence in said["said"]) == swap
     assert off < 0.4
     assert off < before or before < 0.2
+
+
+def test_control_points_where_no_receiver_errs_to_are_not_used(workspace, drill, plain, tmp_path) -> None:
+    """A list in the wrong zone, or of another place nearby: the aircraft knows better than by 150 m."""
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=150.0)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    assert said["points"] == 0
+    assert " 149.6 m" in said["doubts"][-1] and "they are not used" in said["doubts"][-1]
+    assert shift(found, plain) == pytest.approx([0.0, 0.0, 0.0], abs=1e-6)
+
+
+def test_control_points_farther_off_than_the_flight_explains_are_followed_and_said(
+    workspace, drill, plain, tmp_path
+) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=12.0)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    assert said["points"] >= 4
+    assert any("was moved onto them" in one for one in said["doubts"])
+    assert shift(found, plain)[0] == pytest.approx(12.0, abs=2.0)
+
+
+def test_a_control_point_that_the_marks_contradict_is_named(workspace, drill, plain, tmp_path) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt", off_m=40.0, only=2)
+    found, said = centres(workspace, replace(QUICK, gcp=path))
+    true = {n: np.array(p.projection_centre_m) for n, p in read_truth(drill.photos.parent).exteriors.items()}
+    (doubt,) = [one for one in said["doubts"] if "than their marks show" in one]
+    assert ("1 of" in doubt and "P2: 4" in doubt) or "P2: 3" in doubt
+    assert np.abs(shift(found, true)[:2]).max() < 0.6
+
+
+def test_a_revision_that_is_shown_again_is_said_and_written_down(workspace, drill, plain, tmp_path) -> None:
+    path = marks(workspace, drill, tmp_path / "gcp.txt")
+    controlled = finish_quickly(workspace, request=replace(QUICK, gcp=path)).main
+    again = finish_quickly(workspace, request=QUICK)
+    assert again.main is not None and again.main.revision != controlled.revision
+    assert again.layers[0].instead_of == controlled.revision
+    answer, lines = of_finish(again)
+    assert answer["layers"][0]["instead_of"] == controlled.revision
+    assert f"instead of revision {controlled.revision}" in lines[0]
+    assert workspace.catalog.audit.lines()[-1].detail.endswith(f"instead of {controlled.revision}")
+    assert finish_quickly(workspace, request=QUICK).layers[0].instead_of is None

@@ -23,7 +23,7 @@ from flycam.frame.terraincodec import decode_terrain
 from flycam.frame.warning import BOUNDARIES_LATER, warning
 from flycam.mosaic.own_ground import own_ground_pct
 from flycam.pipeline import control, reference, report
-from flycam.pipeline.finish_control import cannot_follow
+from flycam.pipeline.control_judging import cannot_follow, far_control, not_followed
 from flycam.pipeline.reference import ReferenceTie
 from flycam.pipeline.report import make_reports, report_of, write_report
 from flycam.pipeline.retired import drop_retired_reports
@@ -379,6 +379,14 @@ def test_what_control_says_is_said_in_vietnamese() -> None:
         control=(), tried=9, found=8, agreed=6, shift_m=(1.0, 0.0), spread_m=0.1, why="9 windows"
     )
     refused.append(cannot_follow(picture.path.name, tie))
+    claimed = np.array([1.5, 1.5])
+    far = [far_control("gcp.txt", np.array([east, 0.0]), claimed)[1] for east in (150.0, 6.0)]
+    assert "not used" in far[0] and "moved onto them" in far[1]
+    point = SimpleNamespace(name="P2", sigma_m=(0.03, 0.03, np.inf))
+    block = SimpleNamespace(control_off_m=np.array([[40.1, 0.0, 0.0]] * 2))
+    off = not_followed("gcp.txt", [point, point], block, 0.05)  # type: ignore[arg-type,list-item]
+    alone = "each place that agrees is seen by one photo alone, which cannot place it"
+    refused += [*far, off, reference._refused(picture, 9, 8, 6, alone).why]  # type: ignore[arg-type]
     assert len(said) == 7
     for sentence in (*said, *refused):
         vietnamese = translated(sentence, "vi")
