@@ -3,7 +3,7 @@
 A parent is a pure function of its children; until those came, its pixels may be filled from a small picture
 of what the giver has there. Such a pixel has quality 1 and no frame, never covers one that is known, and
 goes when the quadrant's child comes, when the giver has given all, or when a frame is withdrawn. What was
-filled is marked in the store, so that nothing of it can stay (docs/decisions/0023-sync-line.md).
+filled is marked in the store, so that nothing of it can stay (docs/decisions/0021-sync.md).
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from flycam.sync.steps import Giver, Step
 
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
 _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
-_HEADERS_BYTES = 700  # of a request and its answer
+_HEADERS_BYTES = 1000  # of a request and its answer
 _BLOCK = 4 << 10
 _RESUMED_BYTES = 256 << 10
 _BUSY_S = 2.0

@@ -123,7 +123,7 @@ def test_a_rate_is_kept(tmp_path: Path) -> None:
     )
     sender.round()
     assert province.tiles() == box.tiles()
-    paced = sender.sent.sent_bytes - 700 * (sender.sent.steps + 1)
+    paced = sender.sent.sent_bytes - sending._HEADERS_BYTES * (sender.sent.steps + 1)
     assert paced / 8000 * 0.8 < now_s[0] < sender.sent.sent_bytes / 8000 * 1.1
 
 
