@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import zstandard
 
@@ -59,6 +60,24 @@ def take(store: ObjectStore, origin: str, mosaic_id: str, taken: Taken) -> None:
     """Move a log's cursor on; everything put before survives a power cut then. Going back changes nothing."""
     store.flush()
     store.put(keys.taken(origin, mosaic_id, taken.seq, taken.digest), b"", durable=True)
+    _let_go_passed(store, origin, mosaic_id, taken.seq)
+
+
+def _let_go_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int) -> None:
+    """Cursors that a later one stands for, and lists of how frames lay that the next one repeats: a line
+    leaves one of each for every step."""
+    for key in list(store.list(keys.taken_prefix(origin))):
+        name, seq, _ = keys.cursor_of_taken(key)
+        if name == mosaic_id and seq < reached:
+            store.delete(key)
+    lists = [
+        key
+        for key in sorted(store.list(keys.given_laid_prefix(keys.log_id(origin, mosaic_id))))
+        if keys.until_of_laid(key) <= reached
+    ]
+    for before, after in pairwise(lists[-2:]):
+        if store.get(before) == store.get(after):
+            store.delete(before)
 
 
 def give(

@@ -7,11 +7,14 @@ import random
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport
+from flycam.store.opening import open_store
 from tests.attack.commands import Operator
 from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.lines import ThinLine
@@ -36,10 +39,13 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
 
 
 def flight_of(field: Operator) -> str:
-    from flycam.catalog.catalog import open_catalog
-
     with open_catalog(f"sqlite:///{field.data / 'catalog.sqlite'}") as catalog:
         return catalog.flights.flights()[0].flight_id
+
+
+def kept(operator: Operator, prefix: str) -> list[str]:
+    with closing(open_store((operator.data / "store").as_uri())) as store:
+        return list(store.list(prefix))
 
 
 @pytest.mark.slow
@@ -56,7 +62,7 @@ def test_a_line_that_is_cut_again_and_again(field: Operator, server: ServerProce
 
 @pytest.mark.slow
 def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
-    field: Operator, server: ServerProcess
+    field: Operator, server: ServerProcess, drill: DrillReport
 ) -> None:
     with ThinLine(server.port, bytes_s=400_000, round_trip_s=0.2, outages=[(1.0, 3.0)], loss=0.02) as line:
         said = field("sync", line.url, "--once")
@@ -66,6 +72,11 @@ def test_a_thin_line_with_an_outage_carries_little_more_than_the_tiles(
     assert server.operator.tiles(flight_id) == field.tiles(flight_id)
     assert passed <= said.json["sent"]
     assert passed <= 1.2 * said.json["tile_bytes"]
+    with_photos = field("sync", server.url, "--once", "--photos").json
+    assert (with_photos["left"], with_photos["tiles"]) == (0, 0)
+    assert with_photos["originals"] == len(list(drill.photos.iterdir()))
+    assert set(kept(server.operator, "evidence/")) < set(kept(field, "evidence/"))  # the DEM stays
+    assert kept(server.operator, "terrain/") == kept(field, "terrain/")
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
 Real processes: `flycam ingest` of the drill's photos on a box, `flycam serve` as the province, `flycam sync`
 between them through a relay (`tests/lines.py`). First at 64 kbit/s, 900 ms round trip, one packet in ten
-sent again a round trip later, 30 s of outage; until the whole area is there at 1 m. Then the same command
-goes on over a line that is as bad and faster, until all is there, for the lossless tiles take hours of the
-first: only bytes are counted of that. Bytes are what passed in the relay both ways, headers of HTTP included.
+sent again a round trip later, 30 s of outage; until the whole area is there at 1 m. The sender is
+killed then, and the same command goes on over a faster line with outages until all is there, for the lossless
+tiles take an hour of the first: only bytes are counted of that. Bytes are what passed in the relay
+both ways, headers of HTTP included.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ OVERVIEW_S, WHOLE_S, BYTES = 30.0, 300.0, 1.2
 OVERVIEW_M = 2.5
 """A useful overview: the whole area at this many metres a pixel, where roads, houses and slides are seen."""
 _THIN = {"bytes_s": 8000.0, "round_trip_s": 0.9, "loss": 0.1}
-_FASTER = {"bytes_s": 1e6, "round_trip_s": 0.9, "loss": 0.1}
+_FASTER = {"bytes_s": 1e6, "round_trip_s": 0.9}
+_OUTAGES_S = ((5.0, 10.0), (20.0, 25.0), (40.0, 45.0))
 _OUTAGE_S = (60.0, 90.0)
 _LOOK_S = 0.25
 
@@ -49,7 +51,7 @@ def measure(strips: int, per_strip: int) -> list[Row]:
             with ThinLine(port, outages=[_OUTAGE_S], **_THIN) as line:
                 reached = _until_whole(box, province, line)
             thin = sum(line.passed.values())
-            with ThinLine(port, outages=[(5.0, 10.0)], **_FASTER) as line:
+            with ThinLine(port, outages=_OUTAGES_S, **_FASTER) as line:
                 rest = run_process(_command(box, line), environment={"FLYCAM_BOX": "box"})
             passed = thin + sum(line.passed.values())
         tile_bytes = _tile_bytes(box)

@@ -39,6 +39,8 @@ def test_a_line_brings_what_a_stick_brings(tmp_path: Path) -> None:
     assert (sent.left_bytes, sent.ended_by) == (0, "")
     assert sent.steps > 3
     assert marks(province) == []
+    assert len(list(province.workspace.store.list(keys.taken_prefix()))) == 1
+    assert len(list(province.workspace.store.list(keys.given_laid_prefix()))) == 1
     assert province.settled_flights == ["f1"]
 
 
