@@ -11,13 +11,10 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import shapely
 import zstandard
-from numpy.typing import NDArray
 
 from flycam.catalog.records import MosaicInfo
 from flycam.errors import SourceUnreadable
@@ -39,7 +36,8 @@ from flycam.sync.offering import (
     tile_item,
 )
 from flycam.sync.order import last_lines
-from flycam.sync.records import FlightRecords, records_of, records_to_bytes
+from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.thinning import thinned
 
 STEP_FORMAT = 1
 _LENGTH = struct.Struct("<I")
@@ -48,8 +46,6 @@ _MAX_MANIFEST_BYTES = 64 << 20
 _OVERVIEW_M = 1.0  # the whole area at this before any finer view
 _WITH_BYTES = 24 << 10
 _LINES_AT_ONCE = 5000
-_METRES_IN_DEGREE = 111_000.0
-_LOW_BITS = np.uint64((1 << 22) - 1)  # of a double of some 100 degrees: less than a centimetre
 
 
 class Step:
@@ -159,7 +155,7 @@ class Giver:
         self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
         self._records: dict[str, tuple[str, bytes]] = {}
         for flight in self._flights:
-            data = records_to_bytes(_thinned(records_of(house.catalog, flight)))
+            data = records_to_bytes(thinned(records_of(house.catalog, flight)))
             self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
         self._originals = {
             item.sha256: item
@@ -364,29 +360,6 @@ class Giver:
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
         manifest = Manifest(box=self._house.box, items=tuple(items))
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
-
-
-def _thinned(records: FlightRecords) -> FlightRecords:
-    """The records with footprints (lon, lat in degrees) to a pixel of their frame: most of the bytes are
-    corners and digits that nobody sees. A placement's id knows nothing of them."""
-    return replace(
-        records,
-        frames=tuple(
-            one
-            if one.footprint_wkb is None
-            else replace(one, footprint_wkb=_coarser(one.footprint_wkb, one.gsd_m))
-            for one in records.frames
-        ),
-    )
-
-
-def _coarser(wkb: bytes, gsd_m: float | None) -> bytes:
-    def cut(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-        bits = np.ascontiguousarray(degrees, dtype=np.float64).view(np.uint64)
-        return (bits & ~_LOW_BITS).view(np.float64)
-
-    footprint = shapely.simplify(shapely.from_wkb(wkb), (gsd_m or 0.0) / _METRES_IN_DEGREE)
-    return bytes(shapely.to_wkb(shapely.transform(footprint, cut)))
 
 
 def _by_seq(line: TileRecord) -> int:

@@ -16,7 +16,8 @@ from flycam.errors import SourceUnreadable
 from flycam.sync.desk import answer, lacking_of, take_step
 from flycam.sync.manifest import Kind
 from flycam.sync.records import records_of
-from flycam.sync.steps import Giver, Step, _thinned, manifest_of_step
+from flycam.sync.steps import Giver, Step, manifest_of_step
+from flycam.sync.thinning import thinned
 from tests.laws.recorded import ZOOM
 from tests.suites.catalog_suite import flight
 from tests.sync.boxes import EVENT, Box, new_box
@@ -121,7 +122,7 @@ def test_footprints_travel_to_a_pixel(tmp_path: Path) -> None:
     records = records_of(box.catalog, box.catalog.flights.flight("f1"))
     round_ground = shapely.to_wkb(shapely.Point(104.5, 21.7).buffer(0.001, quad_segs=64))
     frames = tuple(replace(one, footprint_wkb=bytes(round_ground), gsd_m=0.15) for one in records.frames)
-    thin = _thinned(replace(records, frames=frames))
+    thin = thinned(replace(records, frames=frames))
     there = shapely.from_wkb(thin.frames[0].footprint_wkb)
     assert there.is_valid
     assert shapely.hausdorff_distance(there, shapely.from_wkb(round_ground)) * 111_000 < 0.15 + 0.02
