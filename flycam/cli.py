@@ -65,6 +65,7 @@ for _command in (
     uploading.upload,
     uploading.upload_work,
     syncing.bundle,
+    syncing.sync,
     rehearsing.drill,
     ground.dem,
     ground.communes,

@@ -1,4 +1,4 @@
-"""What `bundle` answers."""
+"""What `bundle` and `sync` answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.sync.bundle import BundleRead, BundleWritten
+    from flycam.sync.sending import Sent
 
 
 def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
@@ -83,4 +84,48 @@ def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
             if vi
             else f"receipt: {read.receipt} (carry it back: the next bundle holds only what is new)"
         )
+    return answer, lines
+
+
+def of_sync(sent: Sent, url: str, language: str = "en") -> Answered:
+    """sent, left (bytes of tiles and photos that are not there), box (who took it in), steps, tiles, views,
+    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it."""
+    vi = language == "vi"
+    answer = {
+        "sent": sent.sent_bytes,
+        "left": sent.left_bytes,
+        "box": sent.peer,
+        "steps": sent.steps,
+        "tiles": sent.tiles,
+        "views": sent.views,
+        "originals": sent.originals,
+        "tile_bytes": sent.tile_bytes,
+        "ended_by": sent.ended_by,
+        "apart": list(sent.apart.values()),
+    }
+    megabytes, left = f"{sent.sent_bytes / 1e6:.2f}", f"{sent.left_bytes / 1e6:.1f}"
+    if vi:
+        line = (
+            f"{url}: đã gửi {decimal_comma(megabytes)} MB, {sent.tiles} mảnh bản đồ, {sent.views} ảnh xem sớm"
+            f", {sent.originals} ảnh gốc"
+        )
+    else:
+        line = (
+            f"{url}: {megabytes} MB sent, {sent.tiles} tiles, {sent.views} early views,"
+            f" {sent.originals} originals"
+        )
+    lines = [line]
+    if sent.ended_by == "budget":
+        lines.append(
+            f"dừng vì hết hạn mức --budget; còn {decimal_comma(left)} MB, chạy lại để gửi tiếp"
+            if vi
+            else f"stopped: the budget is used up; {left} MB are left, the same command goes on"
+        )
+    elif sent.ended_by == "metered":
+        lines.append(
+            f"đường truyền tính tiền: còn {decimal_comma(left)} MB mảnh bản đồ chờ đường truyền khác hoặc USB"
+            if vi
+            else f"metered line: {left} MB of tiles wait for another line, or a stick"
+        )
+    lines += [one["sentence_vi" if vi else "sentence"] for one in sent.apart.values()]
     return answer, lines

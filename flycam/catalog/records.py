@@ -31,8 +31,10 @@ class FrameStatus(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account may do; each role includes those before it."""
+    """What an account may do; each role includes those before it. A box may hand on what it knows (`flycam
+    sync`) and nothing else, nor does another role but the administrator's."""
 
+    BOX = "box"
     VIEWER = "viewer"
     OPERATOR = "operator"
     ANALYST = "analyst"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PORT = click.IntRange(1, 65_535)
 _PACKS = "packs"
+_ARRIVING = "arriving"
 
 
 @click.command()
@@ -71,6 +72,7 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         uploads_dir=settings.data_dir / UPLOADS,
         origins=settings.cors_origins,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
+        sync_dir=settings.data_dir / _ARRIVING,
         packs_dir=settings.data_dir / _PACKS,
         pack_command=(sys.executable, "-m", "flycam", "pack", "--data", str(settings.data_dir)),
     )

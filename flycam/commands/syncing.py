@@ -1,31 +1,47 @@
-"""One box to another by stick: `bundle`."""
+"""One box to another: by stick (`bundle`), over a line (`sync`)."""
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from pathlib import Path
 
 import click
 
 from flycam.commands.house import FILE, Result, opened
+from flycam.commands.uploading import TOKEN
 from flycam.console import ProgressBar, command, language
 
 _SIZE = re.compile(r"(\d+)([kmg]?)", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
+_LOOK_S = 5.0
+
+
 class _Size(click.ParamType[int]):
-    """Bytes, as 650m or 2g; 4g is what FAT32 holds, a byte less."""
+    """Bytes, as 650m or 2g."""
 
     name = "size"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        from flycam.sync.parts import FAT32_BYTES
-
         found = _SIZE.fullmatch(str(value))
         if found is None:
             self.fail(f"{value!r} is no size; write 650m or 2g", param, ctx)
-        return min(int(found[1]) * _UNITS[found[2].lower()], FAT32_BYTES)
+        return int(found[1]) * _UNITS[found[2].lower()]
+
+
+class _Rate(_Size):
+    """Bits a second, as 64k or 2m; units of a thousand, as lines are sold."""
+
+    name = "rate"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = _SIZE.fullmatch(str(value))
+        if found is None or not int(found[1]):
+            self.fail(f"{value!r} is no rate; write 64k or 2m (bits a second)", param, ctx)
+        return int(found[1]) * {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}[found[2].lower()]
 
 
 @click.group()
@@ -46,10 +62,16 @@ def bundle_write(
     """Write what the other box lacks. Stopped, the same command goes on."""
     from flycam.answers.synced import of_bundle_written
     from flycam.sync.bundle import write_bundle
+    from flycam.sync.parts import FAT32_BYTES
 
     with opened(data_dir) as (workspace, _):
         written = write_bundle(
-            workspace, path, receipt=receipt, whole=whole, originals=originals, part_bytes=part_size
+            workspace,
+            path,
+            receipt=receipt,
+            whole=whole,
+            originals=originals,
+            part_bytes=min(part_size, FAT32_BYTES),
         )
         return of_bundle_written(written, path, language())
 
@@ -67,3 +89,55 @@ def bundle_read(*, data_dir: str | None, path: Path) -> Result:
     with opened(data_dir) as (workspace, _):
         read = read_bundle(workspace, path, Receiving(workspace, progress), progress)
         return of_bundle_read(read, language())
+
+
+@click.command()
+@click.argument("url")
+@click.option("--token-file", type=FILE, help=f"File that holds the box's token (default: {TOKEN}).")
+@click.option("--rate", type=_Rate(), help="At most so many bits a second, as 64k.")
+@click.option("--budget", type=_Size(), help="Stop after so many bytes, as 20m; the next run goes on.")
+@click.option("--metered", is_flag=True, help="A line that costs: overview and records, no full tiles.")
+@click.option("--photos", is_flag=True, help="Original photos too, after all else.")
+@click.option("--once", is_flag=True, help="End when all is there; else go on with what is new.")
+@click.option(
+    "--patience", "patience_s", type=float, default=3600.0, help="With --once: give up after so long, s."
+)
+@command
+def sync(
+    *,
+    data_dir: str | None,
+    url: str,
+    token_file: Path | None,
+    rate: int | None,
+    budget: int | None,
+    metered: bool,
+    photos: bool,
+    once: bool,
+    patience_s: float,
+) -> Result:
+    """Hand on what this box knows to a server, over any line. Cut off or stopped, it goes on."""
+    from flycam.answers.synced import of_sync
+    from flycam.pipeline.upload_line import Line
+    from flycam.pipeline.upload_sending import read_token
+    from flycam.sync.sending import Limits, Sender
+
+    token = read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None
+
+    def note(why: str) -> None:
+        click.echo(f"{'đang chờ' if language() == 'vi' else 'waiting'}: {why}", err=True)
+
+    line = Line(url, token, patience_s if once else float("inf"), language(), note, is_thin=True)
+    limits = Limits(
+        rate_bytes_s=None if rate is None else rate / 8,
+        budget_bytes=budget,
+        metered=metered,
+        originals=photos,
+    )
+    with opened(data_dir) as (workspace, _):
+        sender = Sender(workspace, line, limits, ProgressBar())
+        sender.round()
+        while not once and sender.sent.ended_by != "budget":
+            time.sleep(_LOOK_S)
+            if sender.has_news():
+                sender.round()
+        return of_sync(sender.sent, url, language())

@@ -8,9 +8,11 @@ its log's cursor is not there yet: an exchange that was cut short left it. Decis
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import zstandard
 
@@ -58,6 +60,24 @@ def take(store: ObjectStore, origin: str, mosaic_id: str, taken: Taken) -> None:
     """Move a log's cursor on; everything put before survives a power cut then. Going back changes nothing."""
     store.flush()
     store.put(keys.taken(origin, mosaic_id, taken.seq, taken.digest), b"", durable=True)
+    _let_go_passed(store, origin, mosaic_id, taken.seq)
+
+
+def _let_go_passed(store: ObjectStore, origin: str, mosaic_id: str, reached: int) -> None:
+    """Cursors that a later one stands for, and lists of how frames lay that the next one repeats: a line
+    leaves one of each for every step."""
+    for key in list(store.list(keys.taken_prefix(origin))):
+        name, seq, _ = keys.cursor_of_taken(key)
+        if name == mosaic_id and seq < reached:
+            store.delete(key)
+    lists = [
+        key
+        for key in sorted(store.list(keys.given_laid_prefix(keys.log_id(origin, mosaic_id))))
+        if keys.until_of_laid(key) <= reached
+    ]
+    for before, after in pairwise(lists[-2:]):
+        if store.get(before) == store.get(after):
+            store.delete(before)
 
 
 def give(
@@ -103,8 +123,10 @@ def check_given(key: str, data: bytes) -> bool:
     if tile_id is not None:
         decode(data, tile_id, keys.giver_of_tile(key)[2])
         return True
+    if key.startswith(keys.given_records_prefix()):
+        return key.endswith(f"/{hashlib.sha256(data).hexdigest()}")
     if not key.startswith(keys.given_laid_prefix()):
-        return not data  # a cursor says all in its key
+        return not data  # a cursor or a mark says all in its key
     _laid_from(data)
     return True
 
@@ -121,7 +143,8 @@ class Given:
         self._store = store
         self._mosaic_id = mosaic_id
         self._cursors = cursors
-        self._laid: dict[str, list[tuple[int, Mapping[str, str]]]] = {}
+        self._laid_keys: dict[str, list[tuple[int, str]]] = {}
+        self._laid: dict[str, Mapping[str, str]] = {}
 
     def states(self, tile_id: TileId, amendments: Amendments, log: str | None = None) -> list[MosaicTile]:
         """What these amendments leave of the latest state of a base tile by this log (None: by each).
@@ -147,10 +170,15 @@ class Given:
 
     def _laid_by(self, log: str, seq: int) -> Mapping[str, str]:
         """How the frames were laid in the state that this line of a log is."""
-        if log not in self._laid:
+        if log not in self._laid_keys:  # a line leaves one list for each of its many steps: few are read
             listed = sorted(self._store.list(keys.given_laid_prefix(log)))
-            self._laid[log] = [(keys.until_of_laid(key), self._laid_under(key)) for key in listed]
-        return next((laid for until, laid in self._laid[log] if seq <= until), NOT_KNOWN)
+            self._laid_keys[log] = [(keys.until_of_laid(key), key) for key in listed]
+        key = next((key for until, key in self._laid_keys[log] if seq <= until), None)
+        if key is None:
+            return NOT_KNOWN
+        if key not in self._laid:
+            self._laid[key] = self._laid_under(key)
+        return self._laid[key]
 
     def _laid_under(self, key: str) -> Mapping[str, str]:
         """A list that is damaged says nothing: pixels of frames that were laid again are left out then, which

@@ -85,8 +85,7 @@ def mend_parents(
     for zoom in range(mosaic.base_zoom - 1, mosaic.min_zoom - 1, -1):
         for parent_id in sorted(tile_id for tile_id in todo if tile_id.z == zoom):
             state = parent_of(parent_id, _children(store, heads.of, made, parent_id))
-            record = _line(mosaic, state, origin, now_ns)
-            store.put(record.key, encode(state))
+            record = line_of(store, mosaic, state, origin, now_ns)
             made[parent_id] = state
             before = heads.hash_of(parent_id)
             if before != record.content_hash:
@@ -110,9 +109,12 @@ def _children(
             yield read_tile(store, head)
 
 
-def _line(mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int) -> TileRecord:
+def line_of(
+    store: ObjectStore, mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int
+) -> TileRecord:
+    """The log line of a state whose object is put by this; the caller owes `flush` before it is appended."""
     digest = content_hash(state)
-    return TileRecord(
+    record = TileRecord(
         seq=0,
         origin=origin,
         mosaic_id=mosaic.mosaic_id,
@@ -123,6 +125,8 @@ def _line(mosaic: MosaicInfo, state: MosaicTile, origin: str, now_ns: int) -> Ti
         content_hash=digest,
         written_ns=now_ns,
     )
+    store.put(record.key, encode(state))
+    return record
 
 
 def _checked(store: ObjectStore, head: TileRecord) -> tuple[TileId, bool]:

@@ -32,6 +32,10 @@ class Receiving:
         drop_retired_reports(self._workspace, flight.flight_id)
         forget_pictures(self._workspace, flight.flight_id)
 
+    def arriving(self, flight: Flight) -> None:
+        """Layers that came into use are shown."""
+        show_layers_in_use(self._workspace, flight.flight_id)
+
     def settled(self, flight: Flight) -> None:
         """Layers that came into use are shown, and its communes measured."""
         show_layers_in_use(self._workspace, flight.flight_id)

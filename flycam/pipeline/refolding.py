@@ -28,6 +28,7 @@ from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.pixels import open_pixels
 from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.early import clear_early
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.given import Given, cursors, has_given
 from flycam.mosaic.joining import join_tiles
@@ -117,6 +118,8 @@ def refold_mosaic(
             origin=workspace.box,
             now_ns=workspace.clock_ns(),
         )
+    if amendments.withdrawn:  # an early view may show what must go
+        clear_early(workspace.store, catalog.tiles, mosaic, origin=workspace.box, clock_ns=workspace.clock_ns)
     return Refolded(lines=lines, mended=len(damaged))
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import urllib3
+from urllib3.connection import HTTPConnection
 
 from flycam.errors import AccessDenied, Cancelled, InputUnusable, NotFound, OptionUnusable, StoreUnavailable
 
@@ -19,6 +22,8 @@ _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
 _CONNECTIONS = 8
+_THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
+_CLOCK = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
 
 
 Note = Callable[[str], None]
@@ -48,9 +53,19 @@ class Reply:
 class Line:
     """Requests to one server. Safe between threads."""
 
-    def __init__(self, url: str, token: str | None, patience_s: float, language: str, note: Note) -> None:
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        patience_s: float,
+        language: str,
+        note: Note,
+        *,
+        is_thin: bool = False,
+    ) -> None:
         """language: in which the server is to say what is wrong; note: hears why it waits, each reason
-        once. Raises OptionUnusable for no address."""
+        once; is_thin: little is handed to the system at once, so that what it was handed has soon left.
+        Raises OptionUnusable for no address."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise OptionUnusable(
@@ -66,12 +81,18 @@ class Line:
         self._heard_s = time.monotonic()
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._pool = urllib3.PoolManager(
-            maxsize=_CONNECTIONS, retries=False, timeout=_TIMEOUT, headers={**headers, **TUS}
+            maxsize=_CONNECTIONS,
+            retries=False,
+            timeout=_TIMEOUT,
+            headers={**headers, **TUS},
+            socket_options=[*HTTPConnection.default_socket_options, *(_THIN_BUFFER if is_thin else ())],
         )
 
-    def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
-        """One request. Raises LineDown; Cancelled after `stop`; and for what asking again does not mend
-        AccessDenied, NotFound, InputUnusable."""
+    def once(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    ) -> Reply:
+        """One request; a body in parts needs a Content_Length. Raises LineDown; Cancelled after `stop`; and
+        for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
         if self._stopped.is_set():
             raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -84,6 +105,7 @@ class Line:
                 redirect=False,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
+            self._require_clock(error)
             raise LineDown(str(error)) from error
         self._heard_s = time.monotonic()
         reply = Reply(answer.status, answer.headers, answer.data)
@@ -121,6 +143,20 @@ class Line:
                 )
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)
+
+    def _require_clock(self, error: BaseException) -> None:
+        """Raise InputUnusable where the server's certificate is refused for the time that it is here."""
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+            cause = cause.__cause__ or cause.__context__
+        if cause is not None and cause.verify_code in _CLOCK:
+            now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+            raise InputUnusable(
+                f"{self.url}: by this machine's clock ({now}) the server's certificate does not hold:"
+                f" {cause.verify_message}; set the clock, or renew the certificate if the clock is right",
+                vi=f"{self.url}: theo đồng hồ máy này ({now}), chứng chỉ của máy chủ chưa có hiệu lực hoặc"
+                " đã hết hạn; hãy chỉnh đồng hồ, nếu đồng hồ đúng thì gia hạn chứng chỉ",
+            ) from error
 
     def stop(self) -> None:
         """No more requests: those that wait for another try give up."""

@@ -35,6 +35,7 @@ from flycam.serve import (
     site,
     specialist,
     stac,
+    syncing,
     terrain,
     tus,
     uploads,
@@ -80,6 +81,7 @@ _ROUTERS = (
     reports,
     specialist,
     stac,
+    syncing,
     terrain,
     video,
     tus,
@@ -121,6 +123,7 @@ def create_app(services: Services) -> App:
     api.state.door = door
     api.state.reception = reception
     api.state.packing = packing
+    api.state.arrivals = syncing.Arrivals(services)
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower

@@ -18,7 +18,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BYTES = 4 << 20
 IDLE_S = 30.0
-_OWN_LIMITS = ("/files/",)
+_OWN_LIMITS = ("/files/", "/api/sync/")
 
 
 class LineCut(Exception):

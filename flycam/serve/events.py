@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import Role
 from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
 from flycam.serve.board import Board
 from flycam.serve.door import Door, Visitor
@@ -64,7 +65,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
         said_s = followed_s = loop.time()
         pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
-        while not services.stopping.is_set() and door.visitor(request.scope["headers"]) is not None:
+        while not services.stopping.is_set() and _may_look(door, request):
             async for word in presented.words(pace_s):
                 yield word
             words: list[str] = []
@@ -95,6 +96,11 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words.append(": still here\n\n")
             for one in words:
                 yield one
+
+
+def _may_look(door: Door, request: Request) -> bool:
+    visitor = door.visitor(request.scope["headers"])
+    return visitor is not None and visitor.may(Role.VIEWER)
 
 
 class _Presented:

@@ -30,7 +30,21 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
     return check
 
 
+viewer_or_box = visitor_with(Role.BOX)
 viewer = visitor_with(Role.VIEWER)
 operator = visitor_with(Role.OPERATOR)
 analyst = visitor_with(Role.ANALYST)
 admin = visitor_with(Role.ADMIN)
+
+
+def box(request: Request) -> Visitor:
+    """Gives a visitor who may hand on what a box knows: a box, an administrator, or open access. Raises
+    SignInRequired, AccessDenied."""
+    visitor = viewer_or_box(request)
+    if visitor.account is not None and visitor.account.role not in (Role.BOX, Role.ADMIN):
+        raise AccessDenied(
+            f"{visitor.name}: this needs a box's own token; on the server: flycam user add NAME --role box",
+            vi=f"{visitor.name}: việc này cần mã riêng của trạm; trên máy chủ hãy chạy: flycam user add TÊN "
+            "--role box",
+        )
+    return visitor

@@ -34,6 +34,7 @@ class Services:
                       empty: what arrives is kept and not worked on
     packs_dir         where meeting packs that the page asked for lie; None: this server makes none
     pack_command      command that makes one, before its options and flights; empty: this server makes none
+    sync_dir          where steps of boxes lie while they arrive; None: this server takes none
     origins           sites whose pages may read from here with a token of their own
     stopping          set once the server is asked to stop: streams that would never end then end
     """
@@ -48,5 +49,6 @@ class Services:
     upload_work: tuple[str, ...] = ()
     packs_dir: Path | None = None
     pack_command: tuple[str, ...] = ()
+    sync_dir: Path | None = None
     origins: frozenset[str] = frozenset()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

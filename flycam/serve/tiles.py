@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from flycam.catalog.records import Role
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.serve.asked import Asked, AskedViews, asked_of
@@ -90,7 +91,8 @@ class TileRoute:
                 known = value
         path = scope["path"]
         try:
-            if self._door.answer(credential, host) is None:
+            visitor = self._door.answer(credential, host)
+            if visitor is None or not visitor.may(Role.VIEWER):
                 self.counts.refused += 1
                 await _send_answer(send, denied(scope))
                 return

@@ -155,6 +155,33 @@ def until_of_laid(key: str) -> int:
     return int(key.rpartition("/")[2].split(".")[0])
 
 
+def early_mark(mosaic_id: str, log: str, tile_id: TileId, digest: str) -> str:
+    """That a log gave an early view of a parent of a mosaic here; digest: of the tile as the giver has it."""
+    return f"{early_prefix(mosaic_id)}{log}/{tile_id.z}/{tile_id.x}/{tile_id.y}-{digest}"
+
+
+def early_prefix(mosaic_id: str | None = None) -> str:
+    """All marks of early views, or those of a mosaic here."""
+    return f"{given_prefix()}early/" + (f"{mosaic_id}/" if mosaic_id else "")
+
+
+def of_early_mark(key: str) -> tuple[str, TileId, str]:
+    """(`log_id`, tile, content hash at the giver) from a key of `early_mark`."""
+    *_, log, z, x, last = key.split("/")
+    y, _, digest = last.partition("-")
+    return log, TileId(z=int(z), x=int(x), y=int(y)), digest
+
+
+def given_records(origin: str, sha256: str) -> str:
+    """What a box said of one of its flights, by the SHA-256 of it: it is not sent again while it holds."""
+    return f"{given_records_prefix(origin)}{sha256}"
+
+
+def given_records_prefix(origin: str | None = None) -> str:
+    """All that a box said of its flights; that all boxes said."""
+    return f"{given_prefix()}records/" + (f"{box_id(origin)}/" if origin is not None else "")
+
+
 def taken(origin: str, mosaic_id: str, seq: int, history: str) -> str:
     """That a box's log of one of its mosaics was taken in up to `seq`, where its digest is `history`."""
     return f"{taken_prefix(origin)}{mosaic_id}/{seq:020d}-{history}"

@@ -1,8 +1,7 @@
 """A bundle: an exchange as files on a stick. Written incrementally, read whole or not at all.
 
     write: cursor -> offer -> manifest and objects as one stream -> parts
-    read:  parts verified -> manifest -> every object verified -> where each flight belongs here
-           -> objects kept -> `taking.take_in`
+    read:  parts verified -> manifest -> `reading.read_exchange`
 
 The stream is the length of the manifest (u64, little-endian), the manifest, then the objects in its order.
 """
@@ -13,37 +12,25 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from flycam.errors import OptionUnusable, SourceUnreadable, StorageTrouble, TileCorrupt
-from flycam.frame.terraincodec import decode_terrain
-from flycam.frame.tilecodec import decode
-from flycam.geometry.grid import TileId
-from flycam.mosaic.given import give, give_laid, taken_of
+from flycam.errors import OptionUnusable, SourceUnreadable, TileCorrupt
+from flycam.mosaic.given import taken_of
 from flycam.store import keys
-from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
-from flycam.sync.laid import laid_in
-from flycam.sync.manifest import Item, Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
+from flycam.sync.manifest import Kind, Manifest, manifest_from_bytes, manifest_id, manifest_to_bytes
 from flycam.sync.offering import Offer, offer
 from flycam.sync.parts import FAT32_BYTES, HEAD_BYTES, Parts, new_file, part_sizes, write_parts
-from flycam.sync.records import FlightRecords, inflated_bytes, records_from_bytes
-from flycam.sync.taking import Hands, TakenIn, require_takeable, take_in
+from flycam.sync.reading import Progress, not_what_it_says, read_exchange
+from flycam.sync.taking import Hands, TakenIn
 
 _LENGTH = struct.Struct("<Q")
 _RECEIPT = ".receipt.json"
 _SMALLEST_PART = 64 << 10
 _MAX_RECEIPT_BYTES = 16 << 20
 _MAX_MANIFEST_BYTES = 1 << 30
-_MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
-_MAX_BYTES = {Kind.RECORDS: 1 << 28, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
-"""The largest object that is read in one piece."""
-
-Progress = Callable[[str, int, int], None]
-"""Stage, how much of it is done, of how much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -137,14 +124,7 @@ def read_bundle(
                 vi=f"{path}: gói do máy tên {house.box} ghi, trùng tên máy này; nếu là máy khác, hãy đặt "
                 "tên riêng bằng FLYCAM_BOX",
             )
-        verified = _verified(parts, manifest, start, progress)
-        require_takeable(house, manifest, verified.records, str(path))
-        homes = [home_of(house.catalog, one) for one in verified.records]
-        here = _wanted(house, manifest, homes)
-        _keep(house, parts, manifest, start, here, progress)
-    _keep_laid(house, manifest, here, verified)
-    house.store.flush()
-    taken = take_in(house, manifest, homes, hands)
+        taken = read_exchange(house, parts, manifest, start, hands, progress)
     receipt = _leave_receipt(house, path, manifest.box)
     return BundleRead(
         bundle_id=parts.bundle_id,
@@ -239,135 +219,8 @@ def _manifest(parts: Parts) -> tuple[Manifest, int]:
     said = parts.read(_LENGTH.size, length) if is_there else b""
     manifest = manifest_from_bytes(said, str(parts.path))
     if manifest_id(said) != parts.bundle_id or start + manifest.size_bytes != parts.size_bytes:
-        raise _not_what_it_says(parts.path)
+        raise not_what_it_says(parts.path)
     return manifest, start
-
-
-@dataclass(frozen=True, slots=True)
-class _Verified:
-    """What a bundle holds that is needed in memory. inflated: bytes of each flight's records; epochs: of the
-    tiles that come, by mosaic there."""
-
-    records: list[FlightRecords] = field(default_factory=list)
-    inflated: list[int] = field(default_factory=list)
-    epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
-
-
-def _verified(parts: Parts, manifest: Manifest, start: int, progress: Progress) -> _Verified:
-    """Every object read once and held against its hash, records, tiles and terrain opened."""
-    verified = _Verified()
-    for done, (item, at) in enumerate(_places(manifest, start), start=1):
-        if item.kind is Kind.ORIGINAL:
-            for _ in _original(parts, item, at):
-                pass
-        else:
-            _open(parts.path, item, _whole(parts, item, at), verified)
-        progress("verify", done, len(manifest.items))
-    return verified
-
-
-def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
-    """Enter what an object says; each must be what its name says."""
-    try:
-        if item.kind is Kind.RECORDS:
-            verified.inflated.append(inflated_bytes(data))
-            if sum(verified.inflated) > _MAX_INFLATED_BYTES:
-                raise _not_what_it_says(path)
-            verified.records.append(records_from_bytes(data, str(path)))
-        elif item.tile is not None:
-            tile = decode(data, item.tile.tile_id, item.tile.content_hash)
-            verified.epochs.setdefault(item.tile.mosaic_id, {})[tile.tile_id] = tile.epoch
-        elif decode_terrain(data).dem_id != item.name:
-            raise _not_what_it_says(path)
-    except TileCorrupt as error:
-        raise _not_what_it_says(path) from error
-
-
-def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> dict[str, str]:
-    """The mosaics there that bring what is not here yet or what is in force here, and what each is here.
-
-    What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
-    """
-    taken = taken_of(house.store, manifest.box)
-    older = {there for there, seq in manifest.until.items() if there in taken and seq < taken[there].seq}
-    belonging = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
-    return {there: at for there, at in belonging.items() if there not in older}
-
-
-def _keep(
-    house: House,
-    parts: Parts,
-    manifest: Manifest,
-    start: int,
-    here: Mapping[str, str],
-    progress: Progress,
-) -> None:
-    """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
-    anything refers to them."""
-    for done, (item, at) in enumerate(_places(manifest, start), start=1):
-        line = item.tile
-        if line is not None and line.mosaic_id in here:
-            log = keys.log_id(manifest.box, line.mosaic_id)
-            data = _whole(parts, item, at)
-            give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
-        elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
-            house.store.put(keys.terrain(item.name), _whole(parts, item, at), durable=True)
-        elif item.kind is Kind.ORIGINAL and not house.store.exists(keys.evidence(item.name)):
-            _keep_original(house, parts, item, at)
-        progress("keep", done, len(manifest.items))
-
-
-def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:
-    """How the giver had laid the frames in the tiles that came, beside them; the caller owes `flush`."""
-    for one in verified.records:
-        for mosaic in one.mosaics:
-            epochs = verified.epochs.get(mosaic.mosaic_id)
-            if epochs and mosaic.mosaic_id in here:
-                log, until = keys.log_id(manifest.box, mosaic.mosaic_id), manifest.until[mosaic.mosaic_id]
-                give_laid(house.store, log, until, laid_in(one, mosaic, epochs))
-
-
-def _keep_original(house: House, parts: Parts, item: Item, at: int) -> None:
-    """An original under its SHA-256."""
-    try:
-        with tempfile.NamedTemporaryFile() as scratch:
-            for data in _original(parts, item, at):
-                scratch.write(data)
-            scratch.flush()
-            house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
-    except OSError as error:
-        raise StorageTrouble(
-            f"{tempfile.gettempdir()}: no copy of a photo can be kept there ({error.strerror}); free some"
-            " and run again, it goes on",
-            vi=f"{tempfile.gettempdir()}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
-        ) from error
-
-
-def _whole(parts: Parts, item: Item, at: int) -> bytes:
-    """An object's bytes. SourceUnreadable if they are others than the manifest says."""
-    if item.size_bytes > _MAX_BYTES[item.kind]:
-        raise _not_what_it_says(parts.path)
-    data = parts.read(at, item.size_bytes)
-    if hashlib.sha256(data).hexdigest() != item.sha256:
-        raise _not_what_it_says(parts.path)
-    return data
-
-
-def _original(parts: Parts, item: Item, at: int) -> Iterator[bytes]:
-    """An original's bytes, some at a time. SourceUnreadable, at the end, if they are others than it says."""
-    digest = hashlib.sha256()
-    for data in parts.blocks(at, item.size_bytes):
-        digest.update(data)
-        yield data
-    if not digest.hexdigest() == item.sha256 == item.name:
-        raise _not_what_it_says(parts.path)
-
-
-def _places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
-    """Each item and where its bytes begin in the stream."""
-    for item in manifest.items:
-        yield item, start
-        start += item.size_bytes
 
 
 def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
@@ -385,10 +238,3 @@ def _leave_receipt(house: House, path: Path, giver: str) -> Path | None:
     except OSError:
         return None
     return target
-
-
-def _not_what_it_says(path: Path) -> SourceUnreadable:
-    return SourceUnreadable(
-        f"{path}: holds other bytes than its list of contents says; write it again on the box it comes from",
-        vi=f"{path}: nội dung không khớp bảng kê; hãy ghi lại trên máy đã tạo ra nó",
-    )

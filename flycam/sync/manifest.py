@@ -29,6 +29,7 @@ class Kind(StrEnum):
     """What an object is; in the order in which kinds travel."""
 
     RECORDS = "records"
+    VIEW = "view"
     TILE = "tile"
     TERRAIN = "terrain"
     ORIGINAL = "original"
@@ -36,7 +37,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TileLine:
-    """The log line that an object is the state of."""
+    """The log line that an object is the state, or the early view, of."""
 
     mosaic_id: str
     tile_id: TileId
@@ -46,7 +47,7 @@ class TileLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Item:
-    """One object. name: where a terrain or an original belongs (its id, its SHA-256); tile: of a tile only.
+    """One object. name: where a terrain or an original belongs (its id, its SHA-256); tile: of tile or view.
 
     sha256  hex, of the bytes as they travel; size_bytes of them
     """
@@ -83,11 +84,17 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel."""
+    """All of one exchange. box: who gives; stretches: by mosaic; items: in the order they travel.
+
+    known       SHA-256 of records that came with an exchange before and hold for this one too
+    unfinished  mosaics whose logs go on beyond this exchange
+    """
 
     box: str
     stretches: Mapping[str, Stretch] = field(default_factory=dict)
     items: tuple[Item, ...] = ()
+    known: tuple[str, ...] = ()
+    unfinished: frozenset[str] = frozenset()
 
     @property
     def size_bytes(self) -> int:
@@ -102,7 +109,7 @@ class Manifest:
 
 def manifest_to_bytes(manifest: Manifest) -> bytes:
     """Canonical bytes."""
-    values = {
+    values: dict[str, Any] = {
         "format": FORMAT,
         "box": manifest.box,
         "stretches": {
@@ -111,6 +118,10 @@ def manifest_to_bytes(manifest: Manifest) -> bytes:
         },
         "items": [_item_values(item) for item in manifest.items],
     }
+    if manifest.known:
+        values["known"] = list(manifest.known)
+    if manifest.unfinished:
+        values["unfinished"] = sorted(manifest.unfinished)
     return json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -132,6 +143,8 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
             box=text(values["box"]),
             stretches={segment(mosaic_id): _stretch(*one) for mosaic_id, one in values["stretches"].items()},
             items=tuple(_item(one) for one in values["items"]),
+            known=tuple(hex_digits(one, 64) for one in values.get("known", ())),
+            unfinished=frozenset(segment(one) for one in values.get("unfinished", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(
@@ -157,7 +170,7 @@ def _item_values(item: Item) -> dict[str, Any]:
 
 def _item(values: Mapping[str, Any]) -> Item:
     kind = Kind(values["kind"])
-    tile = _tile_line(*values["tile"]) if kind is Kind.TILE else None
+    tile = _tile_line(*values["tile"]) if kind in (Kind.TILE, Kind.VIEW) else None
     name = text(values.get("name", ""))
     if kind in (Kind.TERRAIN, Kind.ORIGINAL):
         hex_digits(name)

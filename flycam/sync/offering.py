@@ -29,25 +29,24 @@ _BLOCK_BYTES = 4 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """A manifest, and where its bytes are: records by SHA-256, everything else in the store by item."""
+    """A manifest, and where its bytes are: those held by SHA-256, everything else in the store by item."""
 
     manifest: Manifest
-    records: dict[str, bytes]
+    held: dict[str, bytes]
     store: ObjectStore
 
     def blocks(self, item: Item) -> Iterator[bytes]:
         """The bytes of an item, some at a time. ObjectMissing if the store lost it."""
-        if item.kind is Kind.RECORDS:
-            yield self.records[item.sha256]
+        if item.sha256 in self.held:
+            yield self.held[item.sha256]
         else:
             yield from _blocks(self.store, _key_of(item), item.size_bytes)
 
 
-def offer(house: House, since: Cursor, *, originals: bool = False, parents: bool = False) -> Offer:
+def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
     """All that a peer lacks who has taken this box's logs in up to `since`.
 
     originals  photos and logs too
-    parents    tiles above the base zoom too: provisional views for a thin line, which a bundle does not need
 
     Raises InputUnusable if `since` is beyond the end of a log here (another box's cursor, or this box went
     back to an older backup), ObjectMissing if the store lost a tile.
@@ -61,35 +60,28 @@ def offer(house: House, since: Cursor, *, originals: bool = False, parents: bool
         stretch, after = _stretch_of(house, mosaic, since.get(mosaic.mosaic_id, 0))
         stretches[mosaic.mosaic_id] = stretch
         wanted = last_lines(after).values()
-        lines.extend(one for one in wanted if parents or one.tile_id.z == mosaic.base_zoom)
+        lines.extend(one for one in wanted if one.tile_id.z == mosaic.base_zoom)
         if after:
             fresh.add(mosaic.flight_id)
     flights = house.catalog.flights.flights()
     records = {hashlib.sha256(data).hexdigest(): data for data in _packed(house, flights)}
     items = [
         *(Item(kind=Kind.RECORDS, sha256=name, size_bytes=len(data)) for name, data in records.items()),
-        *(_tile_item(house.store, line) for line in lines),
+        *(tile_item(line, house.store.get(line.key)) for line in lines),
     ]
     for flight in flights:
         if flight.flight_id in fresh:
             items.extend(_terrain_items(house, flight))
         if originals:
-            items.extend(_original_items(house, flight))
+            items.extend(original_items(house, flight))
     manifest = Manifest(box=house.box, stretches=stretches, items=in_order(items, _newest(house, flights)))
-    return Offer(manifest=manifest, records=records, store=house.store)
+    return Offer(manifest=manifest, held=records, store=house.store)
 
 
 def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, list[TileRecord]]:
     """Where a log stands, and its lines of the live revision after `since`."""
     until = house.catalog.tiles.last_seq(mosaic.mosaic_id)
-    if since > until:
-        raise InputUnusable(
-            f"{house.box}: the cursor given says line {since} of {mosaic.mosaic_id}, but its log ends at"
-            f" {until}: the receipt is another box's, or this box went back to an older backup; write the"
-            " bundle with --all",
-            vi=f"{house.box}: biên nhận ghi dòng {since} của {mosaic.mosaic_id} nhưng nhật ký chỉ tới "
-            f"{until}; hãy ghi gói với --all",
-        )
+    require_reached(house.box, mosaic.mosaic_id, since, until)
     seq, digest, since_digest = 0, NOTHING, NOTHING
     after: list[TileRecord] = []
     marks: list[str] = []
@@ -115,6 +107,18 @@ def _stretch_of(house: House, mosaic: MosaicInfo, since: int) -> tuple[Stretch, 
     return stretch, after
 
 
+def require_reached(box: str, mosaic_id: str, since: int, until: int) -> None:
+    """Raise InputUnusable if a peer has taken in more of a log than there is of it here."""
+    if since > until:
+        raise InputUnusable(
+            f"{box}: the cursor given says line {since} of {mosaic_id}, but its log ends at"
+            f" {until}: the receipt is another box's, or this box went back to an older backup; write the"
+            " bundle with --all",
+            vi=f"{box}: biên nhận ghi dòng {since} của {mosaic_id} nhưng nhật ký chỉ tới "
+            f"{until}; hãy ghi gói với --all",
+        )
+
+
 def _packed(house: House, flights: Iterable[Flight]) -> Iterator[bytes]:
     for flight in flights:
         yield records_to_bytes(records_of(house.catalog, flight))
@@ -125,10 +129,10 @@ def _newest(house: House, flights: Iterable[Flight]) -> dict[str, int]:
     return {one.mosaic_id: last.get(one.flight_id, 0) for one in house.catalog.tiles.mosaics()}
 
 
-def _tile_item(store: ObjectStore, line: TileRecord) -> Item:
-    data = store.get(line.key)
+def tile_item(line: TileRecord, data: bytes, kind: Kind = Kind.TILE) -> Item:
+    """What a log line names as it travels: its state, or an early view of it."""
     return Item(
-        kind=Kind.TILE,
+        kind=kind,
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         tile=TileLine(
@@ -138,15 +142,24 @@ def _tile_item(store: ObjectStore, line: TileRecord) -> Item:
 
 
 def _terrain_items(house: House, flight: Flight) -> Iterator[Item]:
+    for dem_id in terrain_ids(house, flight):
+        yield terrain_item(house.store, dem_id)
+
+
+def terrain_ids(house: House, flight: Flight) -> list[str]:
+    """The recorded terrains that a flight lies on and that are in the store."""
     used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
-    for dem_id in sorted({record.dem_id for record in used if record.dem_id}):
-        if house.store.exists(keys.terrain(dem_id)):
-            data = house.store.get(keys.terrain(dem_id))
-            digest = hashlib.sha256(data).hexdigest()
-            yield Item(kind=Kind.TERRAIN, sha256=digest, size_bytes=len(data), name=dem_id)
+    named = sorted({record.dem_id for record in used if record.dem_id})
+    return [dem_id for dem_id in named if house.store.exists(keys.terrain(dem_id))]
 
 
-def _original_items(house: House, flight: Flight) -> Iterator[Item]:
+def terrain_item(store: ObjectStore, dem_id: str) -> Item:
+    """A recorded terrain as it travels."""
+    data = store.get(keys.terrain(dem_id))
+    return Item(kind=Kind.TERRAIN, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data), name=dem_id)
+
+
+def original_items(house: House, flight: Flight) -> Iterator[Item]:
     """Photos of a flight that are in the store; a withdrawn one is not handed on."""
     used = house.catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
     for sha256 in sorted({record.header.provenance.source_sha256 for record in used}):

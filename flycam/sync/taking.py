@@ -19,6 +19,7 @@ from flycam.frame.flight import Flight
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
 from flycam.mosaic.amending import recorded_amendments
+from flycam.mosaic.early import clear_early, lay_early, mark_early
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.given import Given, Taken, cursors, take, taken_of
 from flycam.mosaic.joining import join_tiles
@@ -28,7 +29,7 @@ from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
 from flycam.sync.learning import learn, learn_state, learn_withdrawals
-from flycam.sync.manifest import Manifest, TileLine
+from flycam.sync.manifest import Kind, Manifest, TileLine
 from flycam.sync.records import FlightRecords
 
 
@@ -43,8 +44,15 @@ class Hands(Protocol):
     def withdrawn(self, flight: Flight) -> None:
         """Let go what shows frames of this flight that are withdrawn by now, beside its tiles."""
 
+    def arriving(self, flight: Flight) -> None:
+        """As `settled`, where more of this flight is to come at once: what is quick of it."""
+
     def settled(self, flight: Flight) -> None:
         """Tiles and records of this flight changed: measure its communes, show the layers in use."""
+
+
+Views = dict[str, dict[TileId, tuple[str, bytes]]]
+"""Early views by mosaic there and tile: the content hash of the tile there, the picture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +107,14 @@ def require_takeable(house: House, manifest: Manifest, records: Sequence[FlightR
         if line is None:
             continue
         mosaic, stretch_of = described.get(line.mosaic_id), manifest.stretches.get(line.mosaic_id)
-        if mosaic is None or stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until:
+        if mosaic is None:
             raise _foreign_tile(place, line)
-        if line.tile_id.z != mosaic.base_zoom:
+        if item.kind is Kind.TILE and (
+            stretch_of is None or not stretch_of.since < line.seq <= stretch_of.until
+        ):
+            raise _foreign_tile(place, line)
+        is_base = line.tile_id.z == mosaic.base_zoom
+        if is_base != (item.kind is Kind.TILE) or line.tile_id.z < mosaic.min_zoom:
             raise _foreign_tile(place, line)
 
 
@@ -115,12 +128,18 @@ def ahead_of(house: House, manifest: Manifest) -> dict[str, Taken]:
     }
 
 
-def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], hands: Hands) -> TakenIn:
-    """Records, states and cursors of an exchange whose objects are in the store (`given.give`).
+def take_in(
+    house: House,
+    manifest: Manifest,
+    homes: Sequence[Home | Apart],
+    hands: Hands,
+    views: Views | None = None,
+) -> TakenIn:
+    """Records, states, early views and cursors of an exchange whose objects are in the store (`given.give`).
 
     Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
     """
-    taking = _Taking(house, manifest, hands)
+    taking = _Taking(house, manifest, hands, views or {})
     flights, lines, apart = set(), 0, []
     for one in homes:
         if isinstance(one, Apart):
@@ -135,15 +154,17 @@ def take_in(house: House, manifest: Manifest, homes: Sequence[Home | Apart], han
 class _Taking:
     """One exchange being taken in. What was taken in before is asked anew for each flight that is held."""
 
-    def __init__(self, house: House, manifest: Manifest, hands: Hands) -> None:
+    def __init__(self, house: House, manifest: Manifest, hands: Hands, views: Views) -> None:
         self._house = house
         self._manifest = manifest
         self._giver = manifest.box
         self._hands = hands
+        self._views = views
         self._known: dict[str, int] = {}
         self._tiles: dict[str, set[TileId]] = {}
-        for line in (item.tile for item in manifest.items if item.tile is not None):
-            self._tiles.setdefault(line.mosaic_id, set()).add(line.tile_id)
+        for item in manifest.items:
+            if item.kind is Kind.TILE and item.tile is not None:
+                self._tiles.setdefault(item.tile.mosaic_id, set()).add(item.tile.tile_id)
 
     def come_home(self, home: Home) -> int:
         """One flight's records, tiles and cursors; the log lines appended."""
@@ -151,13 +172,21 @@ class _Taking:
         with house.catalog.flights.lock(home.flight_id):
             _require_still_home(house, home)
             ahead = self._ahead_in(home)
+            if self._withdraws_more(home):
+                self._clear_early(home.flight_id)
             flight = learn(house, home.records, self._giver)
             came = {home.mosaics[there]: self._came(there, taken) for there, taken in ahead.items()}
+            is_whole = not self._manifest.unfinished.intersection(home.mosaics)
             lines = self._joined(flight, came)
-            flight = learn_state(house, flight, home.records)
+            lines += self._seen_early(flight, home)
+            if is_whole:
+                lines += self._early_is_over(home)
+                flight = learn_state(house, flight, home.records)
             if home.records.withdrawals:
                 self._hands.withdrawn(flight)
-            if lines or ahead:
+            if not is_whole:
+                self._hands.arriving(flight)
+            elif lines or ahead:
                 self._hands.settled(flight)
             for there, taken in ahead.items():
                 take(house.store, self._giver, there, taken)
@@ -178,6 +207,7 @@ class _Taking:
             with house.catalog.flights.lock(flight_id):
                 self._known = cursors(house.store)
                 flight = house.catalog.flights.flight(flight_id)
+                self._clear_early(flight_id)
                 appended = self._joined(flight, {})
                 self._hands.withdrawn(flight)
                 if appended:
@@ -232,6 +262,57 @@ class _Taking:
             amendments=amendments,
             origin=house.box,
             clock_ns=house.clock_ns,
+        )
+
+    def _seen_early(self, flight: Flight, home: Home) -> int:
+        """Early views into parents whose children are still to come; the log lines appended.
+
+        None where something is withdrawn here that the giver does not know of: its views may show it.
+        """
+        house = self._house
+        here = {one.frame_id for one in house.catalog.frames.withdrawals(flight.flight_id)}
+        is_known = here <= {one.frame_id for one in home.records.withdrawals}
+        lines = 0
+        for there, views in self._views.items():
+            if there not in home.mosaics:
+                continue
+            mosaic = house.catalog.tiles.mosaic(home.mosaics[there], 0)
+            log = keys.log_id(self._giver, there)
+            digests = {tile_id: digest for tile_id, (digest, _) in views.items()}
+            mark_early(house.store, mosaic.mosaic_id, log, digests)
+            house.store.flush()
+            if is_known:
+                lines += lay_early(
+                    house.store,
+                    house.catalog.tiles,
+                    mosaic,
+                    {tile_id: data for tile_id, (_, data) in views.items()},
+                    origin=house.box,
+                    clock_ns=house.clock_ns,
+                )
+        return lines
+
+    def _early_is_over(self, home: Home) -> int:
+        """Nothing of the views that the giver's logs gave of a flight is left; the tiles written."""
+        return sum(
+            self._cleared(home.mosaics[there], keys.log_id(self._giver, there)) for there in home.mosaics
+        )
+
+    def _withdraws_more(self, home: Home) -> bool:
+        known = {one.frame_id for one in self._house.catalog.frames.withdrawals(home.flight_id)}
+        return any(one.frame_id not in known for one in home.records.withdrawals)
+
+    def _clear_early(self, flight_id: str) -> None:
+        """Nothing of any early view of a flight is left: it may show what is withdrawn now."""
+        for mosaic in self._house.catalog.tiles.mosaics(flight_id):
+            if mosaic.revision == 0:
+                self._cleared(mosaic.mosaic_id, None)
+
+    def _cleared(self, mosaic_id: str, done: str | None) -> int:
+        house = self._house
+        mosaic = house.catalog.tiles.mosaic(mosaic_id, 0)
+        return clear_early(
+            house.store, house.catalog.tiles, mosaic, origin=house.box, clock_ns=house.clock_ns, done=done
         )
 
     def _let_go_older(self, came: Mapping[str, _Came]) -> None:

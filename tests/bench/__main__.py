@@ -3,10 +3,10 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
-compare-registration compare-changes, and of a finished revision finish-accuracy finish-poses finish-sigma
-finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams finish-reference
-finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or not; with 1 only
-if something did not run.
+compare-registration compare-changes sync, and of a finished revision finish-accuracy finish-poses
+finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams
+finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
+not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tests.bench import (
     live_streams,
     memory,
     position,
+    sync,
 )
 from tests.bench.table import Row, as_json, machine, render
 
@@ -110,6 +111,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "adjust": lambda o: adjust.measure(),
     "compare-registration": lambda _: compare_registration.measure(),
     "compare-changes": lambda _: compare_changes.measure(),
+    "sync": lambda o: sync.measure(o.strips, o.per_strip),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 

@@ -13,7 +13,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport
 from flycam.errors import InputUnusable, StorageTrouble
 from flycam.frame.flight import FlightState
-from flycam.frame.tile import TileRecord
+from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.receiving import Receiving
@@ -22,6 +22,8 @@ from flycam.pipeline.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.store import keys
 from flycam.sync.bundle import BundleRead, read_bundle, write_bundle
+from flycam.sync.desk import answer, lacking_of, take_step
+from flycam.sync.steps import Giver
 from tests.houses import House
 
 MakeHouse = Callable[..., House]
@@ -38,10 +40,27 @@ def told(giver: House, taker: House, **options: bool) -> BundleRead:
     return read_bundle(taker.workspace, path, Receiving(taker.workspace))
 
 
+def over_a_line(giver: House, taker: House, *, has_tiles: bool = True) -> None:
+    """What one box knows, in steps."""
+    one = Giver(giver.workspace)
+    lacking = lacking_of(answer(taker.workspace, one.question(), "test"), "line")
+    one.learn(lacking)
+    path = taker.root / "step"
+    for step in one.steps(lacking, lambda: 50_000, has_tiles=has_tiles):
+        path.write_bytes(b"".join(step.blocks(0)))
+        take_step(taker.workspace, path, Receiving(taker.workspace))
+
+
 def frames_shown(house: House, mosaic_id: str) -> set[str]:
     """Frames that own a pixel of a tile, and every tile reads."""
     heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
     return {frame_id for head in heads for frame_id in read_tile(house.workspace.store, head).frames}
+
+
+def shown(house: House, mosaic_id: str) -> list[MosaicTile]:
+    """Every tile on the map."""
+    heads = house.workspace.catalog.tiles.heads(mosaic_id, 0)
+    return [read_tile(house.workspace.store, head) for head in heads]
 
 
 def part_of(drill: DrillReport, folder: Path, take: slice) -> Path:
@@ -73,6 +92,27 @@ def test_a_box_without_the_photos_shows_the_map_and_withdraws_from_it(
     told(field, province)
     assert province.tiles(mosaic_id) == field.tiles(mosaic_id)
     assert province.workspace.catalog.tiles.mosaic(mosaic_id, 0).published
+
+
+def test_a_withdrawal_while_a_flight_comes_over_a_line_takes_early_views_away(
+    drill: DrillReport, make_house: MakeHouse
+) -> None:
+    field, province, other = (named(make_house(drill, name), name) for name in ("field", "province", "other"))
+    flight_id = field.ingest(drill.photos).flight.flight_id
+    mosaic_id = f"{flight_id}-colour"
+    over_a_line(field, province, has_tiles=False)
+    assert any(tile.quality.any() for tile in shown(province, mosaic_id))
+    assert province.workspace.catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    gone = field.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)[2].frame_id
+    withdraw(province.workspace, gone, "nhà dân", "UBND")
+    assert not any(tile.quality.any() for tile in shown(province, mosaic_id))
+    told(field, other)
+    withdraw(other.workspace, gone, "nhà dân", "UBND")
+    over_a_line(field, province)
+    assert gone not in frames_shown(province, mosaic_id)
+    assert province.tiles(mosaic_id) == other.tiles(mosaic_id)
+    assert province.workspace.catalog.flights.flight(flight_id).state is FlightState.READY
+    assert verify(province.workspace).standing == []
 
 
 def test_a_flight_whose_photos_are_elsewhere_is_not_finished_here(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import ssl
 
 import pytest
+import urllib3
 
+from flycam.errors import InputUnusable
 from flycam.pipeline import upload_sending
 from flycam.pipeline.upload_line import Line, Reply
 
@@ -42,3 +45,21 @@ def test_what_holds_a_card_up_on_the_server_is_said_once(
     laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
     assert upload_sending._wait_for_map(laying, "x", lambda *_: None) == {"used": 1}
     assert keeping.noted == laying.noted == [f"http://server: {said}"]
+
+
+@pytest.mark.parametrize("code", [9, 10])
+def test_a_certificate_that_does_not_hold_yet_or_any_more_is_a_matter_of_clocks(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        wrong = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        wrong.verify_code, wrong.verify_message = code, "certificate is not yet valid"
+        try:
+            raise wrong
+        except ssl.SSLError as error:
+            raise urllib3.exceptions.SSLError(error)  # noqa: B904  as urllib3 does
+
+    monkeypatch.setattr(urllib3.PoolManager, "request", refused)
+    line = Line("https://map.example.vn", None, 1.0, "en", lambda _why: None)
+    with pytest.raises(InputUnusable, match="set the clock"):
+        line.ask("GET", "/api/sync")

@@ -156,6 +156,9 @@ class Box:
     def withdrawn(self, flight: Flight) -> None:
         """Nothing beside the tiles shows a frame."""
 
+    def arriving(self, flight: Flight) -> None:
+        """More of it comes."""
+
     def settled(self, flight: Flight) -> None:
         """Remember it."""
         self.settled_flights.append(flight.flight_id)

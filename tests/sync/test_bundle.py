@@ -14,7 +14,7 @@ from flycam.frame.flight import FlightState
 from flycam.store import keys
 from flycam.store.memory import MemoryStore
 from flycam.sync import bundle as bundles
-from flycam.sync import parts
+from flycam.sync import parts, reading
 from flycam.sync.bundle import receipt_path, write_bundle
 from flycam.sync.manifest import Kind
 from flycam.sync.offering import offer
@@ -297,9 +297,9 @@ def test_more_than_a_flight_needs_is_refused_before_it_is_in_memory(
     box.lay({0})
     path = box.write(tmp_path)
     if named == "most":
-        monkeypatch.setattr(bundles, "_MAX_BYTES", dict.fromkeys(Kind, 10))
+        monkeypatch.setattr(reading, "_MAX_BYTES", dict.fromkeys(Kind, 10))
     else:
-        monkeypatch.setattr(bundles, "_MAX_INFLATED_BYTES", 10)
+        monkeypatch.setattr(reading, "_MAX_INFLATED_BYTES", 10)
     with pytest.raises(SourceUnreadable, match="write it again"):
         province.read(path)
     assert list(province.workspace.store.list("")) == []

@@ -1,0 +1,189 @@
+"""`/api/sync`: what field boxes hand on over a line (docs/formats/sync.md).
+
+A box asks what is lacking here, then sends one step after the other; a step that was cut goes on at the byte,
+and is answered when it was taken in. Only these addresses are open to a box's token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, Request, Response
+
+from flycam import __version__
+from flycam.errors import SourceUnreadable, StoreConflict
+from flycam.pipeline.receiving import Receiving
+from flycam.serve.bodies import LineCut, parts_of, too_large
+from flycam.serve.door import Visitor
+from flycam.serve.failures import Refused
+from flycam.serve.guard import box
+from flycam.serve.services import Services
+from flycam.store import keys
+from flycam.sync.desk import RecordsMissing, answer, take_step
+from flycam.sync.spool import Spool
+
+MAX_STEP_BYTES = 4 << 30
+_WRITE_BYTES = 64 << 10
+_BODY = "application/octet-stream"
+_OCTETS = {
+    "requestBody": {"content": {_BODY: {"schema": {"type": "string", "format": "binary"}}}, "required": True}
+}
+
+Sender = Annotated[Visitor, Depends(box)]
+
+router = APIRouter()
+
+
+class Arrivals:
+    """What is on its way in, by sender."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._spools: dict[str, Spool] = {}
+        self._told: set[tuple[str, str]] = set()
+
+    def of(self, visitor: Visitor) -> Spool:
+        """The visitor's own. Raises NotFound where this server takes none."""
+        folder = self._services.sync_dir
+        if folder is None:
+            raise Refused(404, "this server takes in no steps", "máy chủ này không nhận đồng bộ")
+        return self._spools.setdefault(visitor.name, Spool(folder / keys.box_id(visitor.name)))
+
+    def tell(self, visitor: Visitor, name: str) -> None:
+        """Into the audit log that a box came, once for as long as this server runs."""
+        if (visitor.name, name) not in self._told:
+            self._told.add((visitor.name, name))
+            self._services.workspace.catalog.audit.append(visitor.name, "sync", name)
+
+
+@router.post("/api/sync")
+def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: Sender) -> dict[str, Any]:
+    """What of the things that a box asks about is not here, and how far its logs were taken in."""
+    said = answer(_services(request).workspace, question, __version__)
+    _arrivals(request).tell(visitor, str(question["box"]))
+    return said
+
+
+@router.head("/api/sync/steps/{sha256}", response_class=Response)
+def standing(sha256: str, request: Request, visitor: Sender) -> Response:
+    """Where a step goes on: Upload-Offset, of Upload-Length."""
+    size = _whole(request, "upload-length")
+    at = _arrivals(request).of(visitor).offset(_hex(sha256), size)
+    return Response(headers={"Upload-Offset": str(at), "Cache-Control": "no-store"})
+
+
+@router.put("/api/sync/steps/{sha256}", openapi_extra=_OCTETS)
+async def add(sha256: str, request: Request, visitor: Sender) -> dict[str, Any]:
+    """Bytes of a step from Upload-Offset on; answered when all of Upload-Length came and was taken in.
+
+    409 where the step goes on at another byte, or has to be asked for anew; 460 where the bytes came changed.
+    """
+    spool = _arrivals(request).of(visitor)
+    at, size = _whole(request, "upload-offset"), _whole(request, "upload-length")
+    if not at <= size <= MAX_STEP_BYTES:
+        raise too_large(MAX_STEP_BYTES)
+    said = await asyncio.to_thread(spool.answer, _hex(sha256))
+    if said is not None:
+        return said
+    turn = await asyncio.to_thread(spool.begin, sha256, at)
+    if turn is None:
+        raise _elsewhere(spool.offset(sha256, size))
+    try:
+        at = await _receive(request, spool, turn, sha256, at, size)
+    except LineCut:
+        return {}  # nobody is there to read it
+    if at < size:
+        raise _elsewhere(at)
+    return await asyncio.to_thread(_taken, _services(request), spool, sha256)
+
+
+async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
+    """The body into the spool; how far the step is. What came before a cut counts."""
+    held = bytearray()
+
+    async def write() -> None:
+        nonlocal at
+        if held and not await asyncio.to_thread(spool.add, turn, sha256, bytes(held)):
+            raise Refused(409, "another attempt goes on with this step", "bước này đang được gửi lại")
+        at += len(held)
+        held.clear()
+
+    try:
+        async for part in parts_of(request):
+            held += part
+            if at + len(held) > size:
+                held.clear()
+                raise too_large(size)
+            if len(held) >= _WRITE_BYTES:
+                await write()
+                await asyncio.to_thread(box, request)  # a token may be taken away meanwhile
+    finally:
+        await write()
+    return at
+
+
+def _taken(services: Services, spool: Spool, sha256: str) -> dict[str, Any]:
+    with spool.taking:
+        if (said := spool.answer(sha256)) is not None:
+            return said
+        path = spool.whole(sha256)
+        if path is None:
+            raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
+        workspace = services.workspace
+        try:
+            taken = take_step(workspace, path, Receiving(workspace))
+        except RecordsMissing as error:
+            spool.forget(sha256)
+            raise Refused(409, str(error), error.vi or "") from error
+        except (SourceUnreadable, StoreConflict):
+            spool.forget(sha256)
+            raise
+        said = {
+            "flights": list(taken.flights),
+            "lines": taken.lines,
+            "apart": [
+                {
+                    "flight_id": one.records.flight.flight_id,
+                    "name": one.records.flight.name,
+                    "sentence": one.sentence,
+                    "sentence_vi": one.sentence_vi,
+                }
+                for one in taken.apart
+            ],
+        }
+        spool.finish(sha256, said)
+        return said
+
+
+def _elsewhere(at: int) -> Refused:
+    return Refused(
+        409,
+        f"this step goes on at byte {at}",
+        f"cần gửi tiếp từ byte {at}",
+        {"Upload-Offset": str(at)},
+    )
+
+
+def _hex(sha256: str) -> str:
+    if len(sha256) != len(keys.box_id("")) * 4 or set(sha256) - set("0123456789abcdef"):
+        raise Refused(400, "a step is named by its SHA-256", "tên bước phải là mã SHA-256")
+    return sha256
+
+
+def _whole(request: Request, name: str) -> int:
+    """A number in a header. Raises Refused 400."""
+    said = request.headers.get(name, "")
+    if not (said.isascii() and said.isdigit() and len(said) < 16):
+        raise Refused(400, f"{name}: must be a whole number of bytes", f"{name}: phải là số byte nguyên")
+    return int(said)
+
+
+def _arrivals(request: Request) -> Arrivals:
+    arrivals: Arrivals = request.app.state.arrivals
+    return arrivals
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services

@@ -1,0 +1,145 @@
+"""The receiving end of a line: what a box is answered, and a step that is whole taken in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.mosaic.early import early_of
+from flycam.mosaic.given import Taken, taken_of
+from flycam.store import keys
+from flycam.sync.history import MARK_DIGITS
+from flycam.sync.house import House
+from flycam.sync.manifest import Kind
+from flycam.sync.names import hex_digits, segment, text
+from flycam.sync.reading import read_exchange
+from flycam.sync.steps import STEP_FORMAT, Lacking, manifest_of_step
+from flycam.sync.taking import Hands, TakenIn
+
+_BLOCK = 1 << 20
+_MOST = 1 << 16
+_SHA256_DIGITS = 64
+
+
+class RecordsMissing(ObjectMissing):
+    """A step counts on records that are not here any more: the box has to ask anew."""
+
+
+def answer(house: House, question: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """What of the things that a box asks about is not here, and how far its logs were taken in.
+
+    version  of flycam here. Raises SourceUnreadable for a box of another version, or of this one's name.
+    """
+    if question.get("format") != STEP_FORMAT:
+        raise SourceUnreadable(
+            f"{house.box}: speaks another language over the line ({STEP_FORMAT}, flycam {version}) than this"
+            f" box ({question.get('format')!r:.20}); bring both to the same version",
+            vi=f"{house.box}: hai máy dùng hai phiên bản flycam khác nhau (ở đây là {version}); hãy cài cùng "
+            "phiên bản cho cả hai máy",
+        )
+    try:
+        box = text(question["box"])
+        asked = {
+            name: [hex_digits(one) for one in question[name][:_MOST]]
+            for name in ("records", "terrain", "originals")
+        }
+        mosaics = [segment(one) for one in question["mosaics"][:_MOST]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise SourceUnreadable(
+            f"what the box asks does not read ({error}); bring both boxes to the same version",
+            vi="không đọc được yêu cầu của trạm; hãy cài cùng phiên bản cho cả hai máy",
+        ) from error
+    if box == house.box:
+        raise SourceUnreadable(
+            f"{box}: both boxes carry this name; give one a name of its own with FLYCAM_BOX",
+            vi=f"{box}: hai máy trùng tên; hãy đặt tên riêng cho một máy bằng FLYCAM_BOX",
+        )
+    taken, logs = taken_of(house.store, box), {keys.log_id(box, one) for one in mosaics}
+    return {
+        "box": house.box,
+        "format": STEP_FORMAT,
+        "taken": {one: [taken[one].seq, taken[one].digest] for one in mosaics if one in taken},
+        "records": _records_lacking(house, box, asked["records"]),
+        "terrain": [one for one in asked["terrain"] if not house.store.exists(keys.terrain(one))],
+        "originals": [one for one in asked["originals"] if not house.store.exists(keys.evidence(one))],
+        "views": [digest[:MARK_DIGITS] for digest in early_of(house.store, logs)],
+    }
+
+
+def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
+    """What a peer answered. SourceUnreadable."""
+    try:
+        return Lacking(
+            taken={
+                segment(one): Taken(seq=int(seq), digest=hex_digits(digest))
+                for one, (seq, digest) in said["taken"].items()
+            },
+            records=frozenset(map(text, said["records"])),
+            terrain=tuple(map(hex_digits, said["terrain"])),
+            originals=tuple(map(hex_digits, said["originals"])),
+            views=frozenset(map(text, said["views"])),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise SourceUnreadable(
+            f"{place}: its answer does not read ({error}); bring both boxes to the same version",
+            vi=f"{place}: không đọc được trả lời; hãy cài cùng phiên bản cho cả hai máy",
+        ) from error
+
+
+def take_step(house: House, path: Path, hands: Hands) -> TakenIn:
+    """Take in a step that lies in a file, whole; taking it in again changes nothing.
+
+    Raises SourceUnreadable, RecordsMissing, StoreConflict (boxes of one name), FlightBusy, StorageTrouble.
+    """
+    manifest, start = manifest_of_step(path, "line")
+    source = _File(path, manifest.box)
+    for sha256 in manifest.known:
+        if not house.store.exists(keys.given_records(manifest.box, sha256)):
+            raise RecordsMissing(
+                f"{manifest.box}: what it said of a flight is not here any more; it has to be sent again",
+                vi=f"{manifest.box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
+            )
+    taken = read_exchange(house, source, manifest, start, hands, lambda _stage, _done, _total: None)
+    for item in manifest.items:
+        if item.kind is Kind.RECORDS:
+            house.store.put(
+                keys.given_records(manifest.box, item.sha256), source.read(start, item.size_bytes)
+            )
+        start += item.size_bytes
+    return taken
+
+
+def _records_lacking(house: House, box: str, asked: list[str]) -> list[str]:
+    """Which records are not here; those that the box does not speak of any more are let go."""
+    prefix = keys.given_records_prefix(box)
+    here = {key.removeprefix(prefix): key for key in house.store.list(prefix)}
+    for sha256 in here.keys() - set(asked):
+        house.store.delete(here[sha256])
+    return [one for one in asked if one not in here and len(one) == _SHA256_DIGITS]
+
+
+class _File:
+    """A step's bytes. path: what is named where they are wrong, which is the box they are from."""
+
+    def __init__(self, file: Path, box: str) -> None:
+        self._file = file
+        self._size = file.stat().st_size
+        self.path = Path(box)
+
+    def read(self, start: int, length: int) -> bytes:
+        return b"".join(self.blocks(start, length))
+
+    def blocks(self, start: int, length: int) -> Iterator[bytes]:
+        if start + length > self._size:
+            raise SourceUnreadable(
+                f"{self.path}: what came over the line ends early; it is sent again",
+                vi=f"{self.path}: dữ liệu nhận được bị thiếu; sẽ gửi lại",
+            )
+        with self._file.open("rb") as file:
+            file.seek(start)
+            while length:
+                data = file.read(min(length, _BLOCK))
+                yield data
+                length -= len(data)

@@ -1,0 +1,220 @@
+"""An exchange read, whatever brought it: every object verified, kept, then taken in.
+
+every object verified -> where each flight belongs here -> objects kept -> `taking.take_in`
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from flycam.errors import ObjectMissing, SourceUnreadable, StorageTrouble, TileCorrupt
+from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.tilecodec import decode
+from flycam.geometry.grid import TileId
+from flycam.mosaic.early import early_state
+from flycam.mosaic.given import give, give_laid, taken_of
+from flycam.store import keys
+from flycam.sync.belonging import Apart, Home, home_of
+from flycam.sync.house import House
+from flycam.sync.laid import laid_in
+from flycam.sync.manifest import Item, Kind, Manifest
+from flycam.sync.records import FlightRecords, inflated_bytes, records_from_bytes
+from flycam.sync.taking import Hands, TakenIn, Views, require_takeable, take_in
+
+_MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together
+_MAX_BYTES = {Kind.RECORDS: 1 << 28, Kind.VIEW: 1 << 20, Kind.TILE: 32 << 20, Kind.TERRAIN: 320 << 20}
+"""The largest object that is read in one piece."""
+
+Progress = Callable[[str, int, int], None]
+"""Stage, how much of it is done, of how much."""
+
+
+class Source(Protocol):
+    """Bytes that were found whole. path: what is named where they are not what they say."""
+
+    @property
+    def path(self) -> Path: ...
+
+    def read(self, start: int, length: int) -> bytes:
+        """Bytes start..start+length. SourceUnreadable beyond the end."""
+
+    def blocks(self, start: int, length: int) -> Iterator[bytes]:
+        """As `read`, some at a time."""
+
+
+def read_exchange(
+    house: House, source: Source, manifest: Manifest, start: int, hands: Hands, progress: Progress
+) -> TakenIn:
+    """Take in an exchange whose first object begins at `start`; all is verified before anything is written.
+
+    Raises as `require_takeable` and `take_in` do, and SourceUnreadable for an object that is not what the
+    manifest says, ObjectMissing for records that are said to be known here and are not.
+    """
+    verified = _verified(source, manifest, start, progress)
+    verified.records.extend(_known(house, manifest))
+    require_takeable(house, manifest, verified.records, str(source.path))
+    homes = [home_of(house.catalog, one) for one in verified.records]
+    here = _wanted(house, manifest, homes)
+    _keep(house, source, manifest, start, here, progress)
+    _keep_laid(house, manifest, here, verified)
+    house.store.flush()
+    return take_in(house, manifest, homes, hands, verified.views)
+
+
+def _known(house: House, manifest: Manifest) -> Iterator[FlightRecords]:
+    """Records that came before. ObjectMissing."""
+    for sha256 in manifest.known:
+        data = house.store.get(keys.given_records(manifest.box, sha256))
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise ObjectMissing(
+                f"what {manifest.box} said of a flight is damaged here; it has to be sent again",
+                vi=f"dữ liệu chuyến bay của {manifest.box} lưu ở đây bị hỏng; cần gửi lại",
+            )
+        yield records_from_bytes(data, manifest.box)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    """What an exchange holds that is needed in memory. inflated: bytes of each flight's records; epochs: of
+    the tiles that come, by mosaic there; views: early views, by mosaic there."""
+
+    records: list[FlightRecords] = field(default_factory=list)
+    inflated: list[int] = field(default_factory=list)
+    epochs: dict[str, dict[TileId, str]] = field(default_factory=dict)
+    views: Views = field(default_factory=dict)
+
+
+def _verified(source: Source, manifest: Manifest, start: int, progress: Progress) -> _Verified:
+    """Every object read once and held against its hash, records, tiles and terrain opened."""
+    verified = _Verified()
+    for done, (item, at) in enumerate(_places(manifest, start), start=1):
+        if item.kind is Kind.ORIGINAL:
+            for _ in _original(source, item, at):
+                pass
+        else:
+            _open(source.path, item, _whole(source, item, at), verified)
+        progress("verify", done, len(manifest.items))
+    return verified
+
+
+def _open(path: Path, item: Item, data: bytes, verified: _Verified) -> None:
+    """Enter what an object says; each must be what its name says."""
+    try:
+        if item.kind is Kind.RECORDS:
+            verified.inflated.append(inflated_bytes(data))
+            if sum(verified.inflated) > _MAX_INFLATED_BYTES:
+                raise not_what_it_says(path)
+            verified.records.append(records_from_bytes(data, str(path)))
+        elif item.tile is not None and item.kind is Kind.VIEW:
+            early_state(data, item.tile.tile_id)
+            verified.views.setdefault(item.tile.mosaic_id, {})[item.tile.tile_id] = (
+                item.tile.content_hash,
+                data,
+            )
+        elif item.tile is not None:
+            tile = decode(data, item.tile.tile_id, item.tile.content_hash)
+            verified.epochs.setdefault(item.tile.mosaic_id, {})[tile.tile_id] = tile.epoch
+        elif decode_terrain(data).dem_id != item.name:
+            raise not_what_it_says(path)
+    except TileCorrupt as error:
+        raise not_what_it_says(path) from error
+
+
+def _wanted(house: House, manifest: Manifest, homes: Iterable[Home | Apart]) -> dict[str, str]:
+    """The mosaics there that bring what is not here yet or what is in force here, and what each is here.
+
+    What is in force is put again, for it may be damaged here; what an older bundle holds was let go.
+    """
+    taken = taken_of(house.store, manifest.box)
+    older = {there for there, seq in manifest.until.items() if there in taken and seq < taken[there].seq}
+    belonging = {there: at for one in homes if isinstance(one, Home) for there, at in one.mosaics.items()}
+    return {there: at for there, at in belonging.items() if there not in older}
+
+
+def _keep(
+    house: House,
+    source: Source,
+    manifest: Manifest,
+    start: int,
+    here: Mapping[str, str],
+    progress: Progress,
+) -> None:
+    """Objects into the store, looked at again, for the stick may have changed; the caller owes `flush` before
+    anything refers to them."""
+    for done, (item, at) in enumerate(_places(manifest, start), start=1):
+        line = item.tile
+        if line is not None and item.kind is Kind.TILE and line.mosaic_id in here:
+            log = keys.log_id(manifest.box, line.mosaic_id)
+            data = _whole(source, item, at)
+            give(house.store, log, line.seq, here[line.mosaic_id], line.tile_id, data, line.content_hash)
+        elif item.kind is Kind.TERRAIN and not house.store.exists(keys.terrain(item.name)):
+            house.store.put(keys.terrain(item.name), _whole(source, item, at), durable=True)
+        elif item.kind is Kind.ORIGINAL and not house.store.exists(keys.evidence(item.name)):
+            _keep_original(house, source, item, at)
+        progress("keep", done, len(manifest.items))
+
+
+def _keep_laid(house: House, manifest: Manifest, here: Mapping[str, str], verified: _Verified) -> None:
+    """How the giver had laid the frames in the tiles that came, beside them; the caller owes `flush`."""
+    for one in verified.records:
+        for mosaic in one.mosaics:
+            epochs = verified.epochs.get(mosaic.mosaic_id)
+            if epochs and mosaic.mosaic_id in here:
+                log, until = keys.log_id(manifest.box, mosaic.mosaic_id), manifest.until[mosaic.mosaic_id]
+                give_laid(house.store, log, until, laid_in(one, mosaic, epochs))
+
+
+def _keep_original(house: House, source: Source, item: Item, at: int) -> None:
+    """An original under its SHA-256."""
+    try:
+        with tempfile.NamedTemporaryFile() as scratch:
+            for data in _original(source, item, at):
+                scratch.write(data)
+            scratch.flush()
+            house.store.put_file(keys.evidence(item.name), Path(scratch.name), durable=True)
+    except OSError as error:
+        raise StorageTrouble(
+            f"{tempfile.gettempdir()}: no copy of a photo can be kept there ({error.strerror}); free some"
+            " and run again, it goes on",
+            vi=f"{tempfile.gettempdir()}: không lưu tạm được ảnh; hãy giải phóng chỗ rồi chạy lại",
+        ) from error
+
+
+def _whole(source: Source, item: Item, at: int) -> bytes:
+    """An object's bytes. SourceUnreadable if they are others than the manifest says."""
+    if item.size_bytes > _MAX_BYTES[item.kind]:
+        raise not_what_it_says(source.path)
+    data = source.read(at, item.size_bytes)
+    if hashlib.sha256(data).hexdigest() != item.sha256:
+        raise not_what_it_says(source.path)
+    return data
+
+
+def _original(source: Source, item: Item, at: int) -> Iterator[bytes]:
+    """An original's bytes, some at a time. SourceUnreadable, at the end, if they are others than it says."""
+    digest = hashlib.sha256()
+    for data in source.blocks(at, item.size_bytes):
+        digest.update(data)
+        yield data
+    if not digest.hexdigest() == item.sha256 == item.name:
+        raise not_what_it_says(source.path)
+
+
+def _places(manifest: Manifest, start: int) -> Iterator[tuple[Item, int]]:
+    """Each item and where its bytes begin in the stream."""
+    for item in manifest.items:
+        yield item, start
+        start += item.size_bytes
+
+
+def not_what_it_says(path: Path) -> SourceUnreadable:
+    """What was read holds other bytes than its own list of contents says."""
+    return SourceUnreadable(
+        f"{path}: holds other bytes than its list of contents says; write it again on the box it comes from",
+        vi=f"{path}: nội dung không khớp bảng kê; hãy ghi lại trên máy đã tạo ra nó",
+    )

@@ -1,0 +1,280 @@
+"""The giving end of a line: one round of asking what a peer lacks and sending it, step by step.
+
+Nothing is kept on this side: the peer's cursor says where to go on. A step that was cut goes on at the byte
+that the peer says; one whose answer was lost is answered again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
+from flycam.sync.desk import lacking_of
+from flycam.sync.house import House
+from flycam.sync.manifest import Kind
+from flycam.sync.steps import Giver, Step
+
+_FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
+_STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
+_HEADERS_BYTES = 1000  # of a request and its answer
+_BLOCK = 4 << 10
+_RESUMED_BYTES = 256 << 10
+_BUSY_S = 2.0
+_CONFLICT = 409
+
+
+class Answered(Protocol):
+    """What a peer answered."""
+
+    @property
+    def status(self) -> int: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def json(self) -> Any: ...
+
+
+class Asking(Protocol):
+    """Requests to one peer; `flycam.pipeline.upload_line.Line` is one."""
+
+    @property
+    def url(self) -> str: ...
+
+    def once(
+        self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
+    ) -> Answered:
+        """One request; may raise what `patiently` tries again after."""
+
+    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answered:
+        """As `once`, until an answer comes."""
+
+    def patiently(self, send: Callable[[], Any]) -> Any:
+        """Call `send` until its answer is not "later"."""
+
+    def said(self, reply: Any) -> str:
+        """The peer's own sentence."""
+
+    def say(self, why: str) -> None:
+        """Note why it is waited."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """rate_bytes_s, budget_bytes: of the line, None without; metered: no tiles; originals: photos too."""
+
+    rate_bytes_s: float | None = None
+    budget_bytes: int | None = None
+    metered: bool = False
+    originals: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Sent:
+    """What came of it, added up over rounds.
+
+    sent_bytes  handed to the line, what was sent again included
+    left_bytes  of tiles, terrain and photos that the peer still lacks
+    apart       flights that the peer could not join: as it says them
+    ended_by    why it ended before all was there: "budget", "metered" or ""
+    """
+
+    peer: str = ""
+    steps: int = 0
+    tiles: int = 0
+    views: int = 0
+    originals: int = 0
+    sent_bytes: int = 0
+    tile_bytes: int = 0
+    left_bytes: int = 0
+    apart: dict[str, dict[str, str]] = field(default_factory=dict)
+    ended_by: str = ""
+
+
+class Sender:
+    """Sends what a house knows to one peer, within limits."""
+
+    def __init__(
+        self,
+        house: House,
+        line: Asking,
+        limits: Limits,
+        progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
+        *,
+        clock_s: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._house = house
+        self._line = line
+        self._limits = limits
+        self._progress = progress
+        self._clock_s = clock_s
+        self._sleep = sleep
+        self._step_bytes = _FIRST_BYTES
+        self._due_s = clock_s()
+        self._stamped: object = None
+        self.sent = Sent()
+
+    def round(self) -> None:
+        """All that the peer lacks as of now; what came of it is in `sent`.
+
+        Raises AccessDenied (token), InputUnusable (another version; a box that went back), StoreConflict (two
+        boxes of one name), StoreUnavailable when the line stays dead; run again: it goes on.
+        """
+        while not self._round():
+            self._sleep(_BUSY_S)
+
+    def has_news(self) -> bool:
+        """Whether there is something new here since the last round began; nobody is asked."""
+        return self._stamp() != self._stamped
+
+    def _stamp(self) -> object:
+        catalog = self._house.catalog
+        ends = {one.mosaic_id: catalog.tiles.last_seq(one.mosaic_id) for one in catalog.tiles.mosaics()}
+        known = [(one, len(catalog.frames.withdrawals(one.flight_id))) for one in catalog.flights.flights()]
+        return ends, known
+
+    def _round(self) -> bool:
+        """False where it has to be asked anew: the peer has let go of what a step counted on, or the log
+        moved on while it was sent and a tile was collected."""
+        self._stamped = self._stamp()
+        giver = Giver(self._house, originals=self._limits.originals)
+        lacking = lacking_of(self._ask(giver.question()), self._line.url)
+        giver.learn(lacking)
+        total, before = giver.left_bytes(lacking), self.sent.tile_bytes
+        self.sent.left_bytes, self.sent.ended_by = total, ""
+        steps = giver.steps(lacking, self._target, has_tiles=not self._limits.metered)
+        while True:
+            if self._is_spent(0) and total:
+                self.sent.ended_by = "budget"
+                return True
+            try:
+                step = next(steps, None)
+            except ObjectMissing:
+                if giver.is_current():
+                    raise
+                return False
+            if step is None:
+                break
+            if self._is_spent(step.size_bytes):
+                self.sent.ended_by = "budget"
+                return True
+            said = self._send(step)
+            if said is None:
+                return False
+            self._count(step, said, giver)
+            self.sent.left_bytes = max(total - (self.sent.tile_bytes - before), 0)
+            self._progress("sync", (self.sent.tile_bytes - before) >> 10, total >> 10)
+        if self._limits.metered and self.sent.left_bytes:
+            self.sent.ended_by = "metered"
+        elif not self.sent.apart:
+            self.sent.left_bytes = 0
+        return True
+
+    def _ask(self, question: Mapping[str, object]) -> Any:
+        body = json.dumps(question, separators=(",", ":")).encode()
+        try:
+            reply = self._line.ask("POST", "/api/sync", body, Content_Type="application/json")
+        except NotFound as error:
+            raise InputUnusable(
+                f"{self._line.url}: the server there takes in nothing over a line: it is older than this"
+                " flycam; bring it to the same version, or carry a stick (flycam bundle write)",
+                vi=f"{self._line.url}: máy chủ bên kia là phiên bản cũ, chưa nhận đồng bộ; hãy nâng cấp,"
+                " hoặc dùng USB (flycam bundle write)",
+            ) from error
+        self.sent.sent_bytes += len(body) + _HEADERS_BYTES
+        said = reply.json
+        self.sent.peer = said.get("box", "") if isinstance(said, dict) else ""
+        return said
+
+    def _send(self, step: Step) -> dict[str, Any] | None:
+        """A step until it is taken in; the peer's answer, None where it has to be asked anew."""
+        where = f"/api/sync/steps/{step.sha256}"
+        began, bytes_before = self._clock_s(), self.sent.sent_bytes
+        tries = 0
+
+        def attempt() -> Answered:
+            nonlocal tries
+            tries += 1
+            at = 0
+            if tries > 1 or step.size_bytes > _RESUMED_BYTES:
+                reply = self._line.once("HEAD", where, Upload_Length=str(step.size_bytes))
+                at = int(reply.headers.get("Upload-Offset", "0"))
+            self.sent.sent_bytes += _HEADERS_BYTES
+            return self._line.once(
+                "PUT",
+                where,
+                self._paced(step.blocks(at)),
+                Content_Type="application/octet-stream",
+                Content_Length=str(step.size_bytes - at),
+                Upload_Offset=str(at),
+                Upload_Length=str(step.size_bytes),
+            )
+
+        while True:
+            reply = self._line.patiently(attempt)
+            if reply.status == 200:
+                break
+            said = reply.json if isinstance(reply.json, dict) else {}
+            if reply.status == _CONFLICT and said.get("error") == "StoreConflict":
+                raise StoreConflict(self._line.said(reply), vi=self._line.said(reply))
+            if reply.status == _CONFLICT and said.get("error") != "FlightBusy":
+                if "Upload-Offset" not in reply.headers:
+                    return None
+                continue
+            self._line.say(self._line.said(reply))
+            self._sleep(_BUSY_S)
+        took_s = self._clock_s() - began
+        if tries == 1:
+            self._step_bytes = _next_bytes((self.sent.sent_bytes - bytes_before) / max(took_s, 1e-3))
+        else:
+            self._step_bytes = max(self._step_bytes // 2, _LEAST_BYTES)
+        return dict(reply.json)
+
+    def _count(self, step: Step, said: Mapping[str, Any], giver: Giver) -> None:
+        kinds = [item.kind for item in step.manifest.items]
+        self.sent.steps += 1
+        self.sent.tiles += kinds.count(Kind.TILE)
+        self.sent.views += kinds.count(Kind.VIEW)
+        self.sent.originals += kinds.count(Kind.ORIGINAL)
+        self.sent.tile_bytes += sum(
+            item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL)
+        )
+        for one in said.get("apart", ()):
+            giver.apart.add(one["flight_id"])
+            self.sent.apart[one["flight_id"]] = one
+
+    def _target(self) -> int:
+        limits = self._limits
+        most = self._step_bytes
+        if limits.rate_bytes_s is not None:
+            most = min(most, max(int(limits.rate_bytes_s * _STEP_S), _LEAST_BYTES))
+        if limits.budget_bytes is not None:
+            most = min(most, max(limits.budget_bytes - self.sent.sent_bytes - 2 * _HEADERS_BYTES, 1))
+        return most
+
+    def _is_spent(self, more: int) -> bool:
+        budget = self._limits.budget_bytes
+        return budget is not None and self.sent.sent_bytes + more + _HEADERS_BYTES > budget
+
+    def _paced(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """Bytes no faster than the rate; counted as they are handed on."""
+        rate = self._limits.rate_bytes_s
+        for block in blocks:
+            for start in range(0, len(block), _BLOCK):
+                some = block[start : start + _BLOCK]
+                if rate is not None:
+                    now = self._clock_s()
+                    self._due_s = max(self._due_s, now) + len(some) / rate
+                    self._sleep(max(self._due_s - now - _BLOCK / rate, 0.0))
+                self.sent.sent_bytes += len(some)
+                yield some
+
+
+def _next_bytes(bytes_s: float) -> int:
+    """As much as the line carries in _STEP_S, as a power of two, so that runs cut alike."""
+    most = min(max(int(bytes_s * _STEP_S), _LEAST_BYTES), _MOST_BYTES)
+    return 1 << (most.bit_length() - 1)

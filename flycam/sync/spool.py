@@ -1,0 +1,122 @@
+"""Steps on their way in: the bytes of one a sender, kept from one attempt to the next.
+
+    SHA256.part   what came so far; its length is where the sender goes on
+    SHA256.done   the answer, once the step was taken in: the sender may not have heard it
+
+Nothing here is evidence: a step is acknowledged when it was taken in, and until then its sender has it. So
+nothing is synced; what a power cut leaves is held against the SHA-256 and sent again if it is not that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from flycam.errors import StorageTrouble
+
+_BLOCK = 1 << 20
+
+
+class Spool:
+    """One sender's folder. Safe between threads; the last attempt to write is the one that counts."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._turn = 0
+        self.taking = threading.Lock()
+        """Held while a step of this sender is taken in."""
+
+    def offset(self, sha256: str, size: int) -> int:
+        """Where the step goes on; `size` if all came."""
+        if self._done(sha256).exists():
+            return size
+        try:
+            at = self._part(sha256).stat().st_size
+        except FileNotFoundError:
+            return 0
+        return at if at <= size else 0
+
+    def begin(self, sha256: str, at: int) -> int | None:
+        """Take the turn to add bytes from `at` on; None if the step goes on elsewhere. Other steps go."""
+        with self._lock, _told(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for other in self._folder.iterdir():
+                if other.name.partition(".")[0] != sha256:
+                    other.unlink(missing_ok=True)
+            part = self._part(sha256)
+            here = part.stat().st_size if part.exists() else 0
+            if at not in (here, 0):
+                return None
+            if at == 0:
+                part.write_bytes(b"")
+            self._turn += 1
+            return self._turn
+
+    def add(self, turn: int, sha256: str, data: bytes) -> bool:
+        """Add bytes; False if a later attempt has the turn. Raises StorageTrouble."""
+        with self._lock, _told(self._folder):
+            if turn != self._turn:
+                return False
+            with self._part(sha256).open("ab") as file:
+                file.write(data)
+            return True
+
+    def whole(self, sha256: str) -> Path | None:
+        """The step's file if it is what its name says; else it goes, and None."""
+        part = self._part(sha256)
+        digest = hashlib.sha256()
+        with self._lock, _told(self._folder):
+            with part.open("rb") as file:
+                while block := file.read(_BLOCK):
+                    digest.update(block)
+            if digest.hexdigest() == sha256:
+                return part
+            part.unlink()
+            return None
+
+    def answer(self, sha256: str) -> dict[str, Any] | None:
+        """What was answered when the step was taken in; None if it was not."""
+        try:
+            said = json.loads(self._done(sha256).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return said if isinstance(said, dict) else None
+
+    def finish(self, sha256: str, said: dict[str, Any]) -> None:
+        """Remember the answer, and let the bytes go."""
+        with self._lock, _told(self._folder):
+            self._done(sha256).write_text(json.dumps(said), encoding="utf-8")
+            self._part(sha256).unlink(missing_ok=True)
+
+    def forget(self, sha256: str) -> None:
+        """Let a step go that cannot be taken in."""
+        with self._lock, suppress(OSError):
+            self._part(sha256).unlink(missing_ok=True)
+
+    def _part(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.part"
+
+    def _done(self, sha256: str) -> Path:
+        return self._folder / f"{sha256}.done"
+
+
+class _told:  # noqa: N801  used as a function
+    """Turns OSError into StorageTrouble that names the folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise StorageTrouble(
+                f"{self._folder}: what comes in cannot be kept ({error.strerror}); make room there",
+                vi=f"{self._folder}: không lưu được dữ liệu đang nhận; hãy giải phóng chỗ trên máy chủ",
+            ) from error

@@ -1,0 +1,377 @@
+"""What goes over a line, cut into steps: each is a small exchange of its own, whole or not at all.
+
+A step is `u32 length · manifest, compressed · objects`, little-endian, and is named by the SHA-256 of it
+(docs/formats/sync.md). Its manifest begins at the cursor that the step before left, so the receiver's cursor
+is all that anybody has to remember. Order: what flights the peer knows nothing new of, the records of
+the others with their coarse views, finer views, tiles as the log has them, terrain, photos.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import zstandard
+
+from flycam.catalog.records import MosaicInfo
+from flycam.errors import SourceUnreadable
+from flycam.frame.flight import Flight
+from flycam.frame.tile import TileRecord
+from flycam.geometry.grid import ground_pixel_m
+from flycam.mosaic.early import early_view
+from flycam.mosaic.given import Taken
+from flycam.mosaic.tilelog import read_tile
+from flycam.sync.history import MARK_DIGITS, NOTHING, digests, require_same
+from flycam.sync.house import House
+from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
+from flycam.sync.offering import (
+    Offer,
+    original_items,
+    require_reached,
+    terrain_ids,
+    terrain_item,
+    tile_item,
+)
+from flycam.sync.order import last_lines
+from flycam.sync.records import records_of, records_to_bytes
+from flycam.sync.thinning import thinned
+
+STEP_FORMAT = 1
+_LENGTH = struct.Struct("<I")
+_LEVEL = 9
+_MAX_MANIFEST_BYTES = 64 << 20
+_OVERVIEW_M = 1.0  # the whole area at this before any finer view
+_WITH_BYTES = 24 << 10
+_LINES_AT_ONCE = 5000
+
+
+class Step:
+    """One step, made when it is due. Its bytes may be read again from any place."""
+
+    def __init__(self, offered: Offer) -> None:
+        said = zstandard.ZstdCompressor(level=_LEVEL).compress(manifest_to_bytes(offered.manifest))
+        self._head = _LENGTH.pack(len(said)) + said
+        self._offered = offered
+        self.size_bytes = len(self._head) + offered.manifest.size_bytes
+        digest = hashlib.sha256()
+        for block in self.blocks(0):
+            digest.update(block)
+        self.sha256 = digest.hexdigest()
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._offered.manifest
+
+    def blocks(self, start: int) -> Iterator[bytes]:
+        """Its bytes from `start` on. ObjectMissing if the store lost one of its objects."""
+        for block in self._all():
+            if start < len(block):
+                yield block[start:] if start else block
+            start = max(start - len(block), 0)
+
+    def _all(self) -> Iterator[bytes]:
+        yield self._head
+        for item in self._offered.manifest.items:
+            yield from self._offered.blocks(item)
+
+
+def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
+    """The manifest of a step in a file, and where its first object begins. SourceUnreadable."""
+    try:
+        with path.open("rb") as file:
+            (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
+            said = file.read(min(length, _MAX_MANIFEST_BYTES))
+        if not 0 < zstandard.frame_content_size(said) <= _MAX_MANIFEST_BYTES:
+            raise ValueError("no believable size")
+        plain = zstandard.ZstdDecompressor().decompress(said, allow_extra_data=False)
+    except (struct.error, ValueError, zstandard.ZstdError) as error:
+        raise SourceUnreadable(
+            f"{place}: what came over the line is no step ({error}); bring both boxes to the same version",
+            vi=f"{place}: dữ liệu nhận được không đúng định dạng; hãy cài cùng phiên bản cho cả hai máy",
+        ) from error
+    return manifest_from_bytes(plain, place), _LENGTH.size + length
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lacking:
+    """What the peer says that it has not of what it was asked about. taken: how far it took in each log;
+    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of."""
+
+    taken: Mapping[str, Taken]
+    records: Collection[str] = ()
+    terrain: Collection[str] = ()
+    originals: Collection[str] = ()
+    views: Collection[str] = ()
+
+
+@dataclass(kw_only=True, slots=True)
+class _Log:
+    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first)."""
+
+    mosaic: MosaicInfo
+    since: int
+    digests: list[str]
+    tiles: list[TileRecord] = field(default_factory=list)
+    views: list[TileRecord] = field(default_factory=list)
+
+    @property
+    def until(self) -> int:
+        return self.since + len(self.digests) - 1
+
+    def stretch(self, until: int) -> Stretch:
+        """Lines from the cursor to `until`; the cursor stays."""
+        marks = (digest[:MARK_DIGITS] for digest in self.digests[1 : until - self.since + 1])
+        return Stretch(
+            since=self.since,
+            until=until,
+            since_digest=self.digests[0],
+            until_digest=self.digests[until - self.since],
+            marks="".join(marks),
+        )
+
+    def move_to(self, until: int) -> None:
+        """The peer's cursor is there now."""
+        self.digests = self.digests[until - self.since :]
+        self.since = until
+
+
+class Giver:
+    """All that a peer may lack, as it stands now: what it is asked about, and then the steps for it.
+
+    The heads of the logs are read first and the records after them, as for a bundle.
+    """
+
+    def __init__(self, house: House, *, originals: bool = False) -> None:
+        self._house = house
+        self._ends = {
+            one.mosaic_id: (one, house.catalog.tiles.last_seq(one.mosaic_id))
+            for one in house.catalog.tiles.mosaics()
+            if one.revision == 0
+        }
+        flights = house.catalog.flights.flights()
+        self._flights = sorted(flights, key=lambda one: (-one.last_ns, one.flight_id))
+        self._records: dict[str, tuple[str, bytes]] = {}
+        for flight in self._flights:
+            data = records_to_bytes(thinned(records_of(house.catalog, flight)))
+            self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
+        self._originals = {
+            item.sha256: item
+            for flight in (self._flights if originals else ())
+            for item in original_items(house, flight)
+        }
+        self._there: set[str] = set()
+        self._logs: dict[str, list[_Log]] = {}
+        self.apart: set[str] = set()
+        """Flights that the peer cannot join: nothing more of them is sent."""
+
+    def question(self) -> dict[str, object]:
+        """What the peer is asked about."""
+        terrain = {name for flight in self._flights for name in terrain_ids(self._house, flight)}
+        return {
+            "format": STEP_FORMAT,
+            "box": self._house.box,
+            "mosaics": sorted(self._ends),
+            "records": [sha256 for sha256, _ in self._records.values()],
+            "terrain": sorted(terrain),
+            "originals": sorted(self._originals),
+        }
+
+    def learn(self, lacking: Lacking) -> None:
+        """Hear what the peer lacks. Raises InputUnusable where it has taken in more than there is,
+        StoreConflict where what it took in under this box's name is another log."""
+        asked = {sha256 for sha256, _ in self._records.values()}
+        self._there = asked - set(lacking.records)
+        self._logs = {}
+        for mosaic, until in self._ends.values():
+            known = lacking.taken.get(mosaic.mosaic_id, Taken(seq=0, digest=NOTHING))
+            log = self._log(mosaic, known.seq, until, frozenset(lacking.views))
+            require_same(self._house.box, mosaic.mosaic_id, known.seq, known.digest, log.digests[0])
+            if log.until > log.since:
+                self._logs.setdefault(mosaic.flight_id, []).append(log)
+
+    def is_current(self) -> bool:
+        """Whether the logs still end where they ended when this was made."""
+        tiles = self._house.catalog.tiles
+        return all(tiles.last_seq(name) == until for name, (_, until) in self._ends.items())
+
+    def left_bytes(self, lacking: Lacking) -> int:
+        """Bytes of tiles, terrain and photos that the peer lacks by now; records and views not counted."""
+        store = self._house.store
+        tiles = sum(
+            store.size(line.key)
+            for logs in self._logs.values()
+            for log in logs
+            for line in log.tiles
+            if line.seq > log.since
+        )
+        photos = sum(self._originals[one].size_bytes for one in lacking.originals if one in self._originals)
+        return tiles + photos
+
+    def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
+        """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
+        the next is asked for.
+
+        has_tiles  without: records and views alone, for a line that costs
+        """
+        fresh = [one for one in self._flights if one.flight_id in self._logs]
+        yield from self._known_flights(target)
+        for flight in fresh:
+            yield from self._views(flight, target, coarse=True)
+        for flight in fresh:
+            yield from self._views(flight, target, coarse=False)
+        if not has_tiles:
+            return
+        for flight in fresh:
+            for log in self._logs[flight.flight_id]:
+                yield from self._tiles(flight, log, target)
+        for dem_id in lacking.terrain:
+            yield self._step([terrain_item(self._house.store, dem_id)], {})
+        for sha256 in lacking.originals:
+            if sha256 in self._originals:
+                yield self._step([self._originals[sha256]], {})
+
+    def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> _Log:
+        """A mosaic's log beyond `since`, and the last line of each of its tiles."""
+        require_reached(self._house.box, mosaic.mosaic_id, since, until)
+        found = _Log(mosaic=mosaic, since=since, digests=[NOTHING])
+        lines: list[TileRecord] = []
+        seq, digest = 0, NOTHING
+        while seq < until:
+            some = self._house.catalog.tiles.log_since(
+                mosaic.mosaic_id, seq, min(_LINES_AT_ONCE, until - seq)
+            )
+            for line, after in zip(some, digests(digest, some), strict=True):
+                digest = after
+                if line.seq == since:
+                    found.digests = [digest]
+                elif line.seq > since:
+                    found.digests.append(digest)
+                    lines.append(line)
+            seq = some[-1].seq
+        last = last_lines(line for line in lines if line.revision == 0).values()
+        found.tiles = sorted((one for one in last if one.tile_id.z == mosaic.base_zoom), key=_by_seq)
+        early = (
+            one
+            for one in last
+            if one.tile_id.z < mosaic.base_zoom and one.content_hash[:MARK_DIGITS] not in seen
+        )
+        found.views = sorted(early, key=lambda one: (one.tile_id.z, -one.seq))
+        return found
+
+    def _known_flights(self, target: Callable[[], int]) -> Iterator[Step]:
+        """Records of flights of which no tile is to come, many in a step: withdrawals before all else."""
+        waiting = [
+            one
+            for one in self._flights
+            if one.flight_id not in self._logs and self._records[one.flight_id][0] not in self._there
+        ]
+        while waiting:
+            items: list[Item] = []
+            held: dict[str, bytes] = {}
+            size = 0
+            while waiting and (not items or size < target()):
+                sha256, data = self._records[waiting.pop(0).flight_id]
+                items.append(_records_item(sha256, data))
+                held[sha256] = data
+                size += len(data)
+            yield self._step(items, held)
+            self._there.update(held)
+
+    def _views(self, flight: Flight, target: Callable[[], int], *, coarse: bool) -> Iterator[Step]:
+        """Early views of a flight's parents, coarse zooms first; with its records where they are lacking."""
+        waiting = [
+            line
+            for log in self._logs[flight.flight_id]
+            for line in log.views
+            if _is_coarse(line.tile_id.z, flight) == coarse
+        ]
+        waiting.sort(key=lambda one: one.tile_id.z)
+        has_records = self._records[flight.flight_id][0] in self._there
+        while (waiting or not has_records) and flight.flight_id not in self.apart:
+            items: list[Item] = []
+            held: dict[str, bytes] = {}
+            size = 0
+            # records of many photos fill a step: some views go with them, so that there is something to see
+            own = 0 if has_records else len(self._records[flight.flight_id][1])
+            room = max(target() - own, min(target(), _WITH_BYTES))
+            while waiting and (not items or size < room):
+                line = waiting.pop(0)
+                view = early_view(read_tile(self._house.store, line))
+                item = tile_item(line, view, Kind.VIEW)
+                items.append(item)
+                held[item.sha256] = view
+                size += len(view)
+            here = {log.mosaic.mosaic_id: log.stretch(log.since) for log in self._logs[flight.flight_id]}
+            yield self._of_flight(flight, items, held, here)
+            has_records = True
+
+    def _tiles(self, flight: Flight, log: _Log, target: Callable[[], int]) -> Iterator[Step]:
+        """Base tiles as the log has them: each step ends where the cursor may stand after it."""
+        waiting = list(log.tiles)
+        end = log.until
+        while log.since < end and flight.flight_id not in self.apart:
+            items: list[Item] = []
+            held: dict[str, bytes] = {}
+            size, reached = 0, log.since
+            while waiting and (not items or size < target()):
+                line = waiting[0]
+                data = self._house.store.get(line.key)
+                if items and size + len(data) > 2 * target():
+                    break
+                waiting.pop(0)
+                item = tile_item(line, data)
+                items.append(item)
+                held[item.sha256] = data
+                size += len(data)
+                reached = line.seq
+            until = reached if waiting else end
+            yield self._of_flight(flight, items, held, {log.mosaic.mosaic_id: log.stretch(until)})
+            log.move_to(until)
+
+    def _of_flight(
+        self,
+        flight: Flight,
+        items: Sequence[Item],
+        held: Mapping[str, bytes],
+        stretches: Mapping[str, Stretch],
+    ) -> Step:
+        """A step of one flight: its records go with the first, later ones name them."""
+        sha256, data = self._records[flight.flight_id]
+        is_there = sha256 in self._there
+        self._there.add(sha256)
+        reached = {name: one.until for name, one in stretches.items()}
+        unfinished = {
+            log.mosaic.mosaic_id
+            for log in self._logs[flight.flight_id]
+            if reached.get(log.mosaic.mosaic_id, log.since) < log.until
+        }
+        manifest = Manifest(
+            box=self._house.box,
+            stretches=stretches,
+            items=(*(() if is_there else (_records_item(sha256, data),)), *items),
+            known=(sha256,) if is_there else (),
+            unfinished=frozenset(unfinished),
+        )
+        return Step(Offer(manifest=manifest, held={**held, sha256: data}, store=self._house.store))
+
+    def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
+        manifest = Manifest(box=self._house.box, items=tuple(items))
+        return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
+
+
+def _by_seq(line: TileRecord) -> int:
+    return line.seq
+
+
+def _records_item(sha256: str, data: bytes) -> Item:
+    return Item(kind=Kind.RECORDS, sha256=sha256, size_bytes=len(data))
+
+
+def _is_coarse(zoom: int, flight: Flight) -> bool:
+    """Whether a zoom belongs to the overview: up to the first whose pixel is at most _OVERVIEW_M."""
+    bounds = flight.bounds_lonlat_deg
+    latitude_deg = 0.0 if bounds is None else (bounds[1] + bounds[3]) / 2
+    return zoom == 0 or ground_pixel_m(zoom - 1, latitude_deg) > _OVERVIEW_M

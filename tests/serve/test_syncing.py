@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.records import Account, Role
+from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
+from flycam.pipeline.upload_line import Line
+from flycam.serve.services import Services
+from flycam.sync import sending
+from flycam.sync.sending import Limits, Sender, Sent
+from tests.serve.running import running
+from tests.sync.boxes import Box, new_box
+
+TOKENS = {role: f"token-{role}" for role in Role}
+ADDRESSES = ("/api/session", "/api/flights", "/events", "/tiles/m/1/0/0", "/api/uploads", "/metrics")
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Box:
+    """A house with an account of each role."""
+    made = new_box(tmp_path, "province")
+    for role, token in TOKENS.items():
+        made.catalog.accounts.put(
+            Account(name=f"{role}", role=role, token_hash=hash_token(token), created_ns=0)
+        )
+    return made
+
+
+@pytest.fixture
+def address(province: Box, tmp_path: Path) -> Iterator[str]:
+    with running(Services(workspace=province.workspace, sync_dir=tmp_path / "arriving")) as url:
+        yield url
+
+
+@pytest.fixture
+def field(tmp_path: Path) -> Box:
+    made = new_box(tmp_path, "field")
+    made.lay({0, 1, 2})
+    return made
+
+
+def sync(box: Box, url: str, token: str | None = TOKENS[Role.BOX], patience_s: float = 20.0) -> Sent:
+    line = Line(url, token, patience_s, "en", lambda _why: None, is_thin=True)
+    sender = Sender(box.workspace, line, Limits())
+    sender.round()
+    return sender.sent
+
+
+def test_a_box_hands_on_its_map(address: str, province: Box, field: Box) -> None:
+    sent = sync(field, address)
+    assert province.tiles() == field.tiles()
+    assert sent.peer == "province"
+    assert sync(field, address).steps == 0
+    said = [(one.who, one.subject) for one in province.catalog.audit.lines() if one.what == "sync"]
+    assert said == [("box", "field")]
+
+
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_a_box_reaches_nothing_else(address: str, path: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    assert httpx.get(f"{address}{path}", headers=headers, timeout=20).status_code in (401, 403)
+
+
+@pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ANALYST])
+def test_other_roles_send_nothing(address: str, field: Box, role: Role) -> None:
+    with pytest.raises(AccessDenied, match="role box"):
+        sync(field, address, TOKENS[role])
+
+
+@pytest.mark.parametrize("token", ["wrong", None])
+def test_a_wrong_token_is_said(address: str, field: Box, token: str | None) -> None:
+    with pytest.raises(AccessDenied, match="token"):
+        sync(field, address, token)
+
+
+def test_a_token_that_is_revoked_ends_it(address: str, field: Box, province: Box) -> None:
+    sync(field, address)
+    province.catalog.accounts.remove("box")
+    field.lay({0, 1, 2, 3})
+    with pytest.raises(AccessDenied, match="revoked"):
+        for _ in range(200):  # an answer about a token is kept for two seconds
+            sync(field, address)
+            time.sleep(0.05)
+
+
+def test_a_server_of_another_version_is_said(
+    address: str, field: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending.Giver, "question", lambda _self: {"format": 99})
+    with pytest.raises(InputUnusable, match="version"):
+        sync(field, address)
+
+
+def test_a_server_that_takes_nothing_in_is_said(province: Box, field: Box) -> None:
+    with running(Services(workspace=province.workspace)) as url, pytest.raises(InputUnusable):
+        sync(field, url)
+
+
+def test_nobody_there_is_said(field: Box) -> None:
+    with pytest.raises(StoreUnavailable, match="run the same command again"):
+        sync(field, "http://127.0.0.1:9", patience_s=0.5)
+
+
+def test_bytes_that_came_changed_are_sent_again(address: str) -> None:
+    body = b"not what its name says"
+    name = hashlib.sha256(b"other").hexdigest()
+    headers = {
+        "Authorization": f"Bearer {TOKENS[Role.BOX]}",
+        "Upload-Offset": "0",
+        "Upload-Length": str(len(body)),
+    }
+    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+        assert client.put(f"/api/sync/steps/{name}", content=body).status_code == 460
+        assert client.head(f"/api/sync/steps/{name}").headers["Upload-Offset"] == "0"
+        other = hashlib.sha256(body).hexdigest()
+        assert client.put(f"/api/sync/steps/{other}", content=body).status_code == 422
+        assert client.put("/api/sync/steps/xyz", content=body).status_code == 400

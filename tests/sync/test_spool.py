@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from flycam.errors import StorageTrouble
+from flycam.sync.spool import Spool
+
+DATA = b"a step of some bytes"
+NAME = hashlib.sha256(DATA).hexdigest()
+
+
+def test_a_step_goes_on_where_it_was_cut(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "box")
+    assert spool.offset(NAME, len(DATA)) == 0
+    turn = spool.begin(NAME, 0)
+    assert turn is not None
+    assert spool.add(turn, NAME, DATA[:5])
+    again = Spool(tmp_path / "box")  # the server was killed
+    assert again.offset(NAME, len(DATA)) == 5
+    assert again.begin(NAME, 7) is None
+    turn = again.begin(NAME, 5)
+    assert turn is not None
+    assert again.add(turn, NAME, DATA[5:])
+    path = again.whole(NAME)
+    assert path is not None
+    assert path.read_bytes() == DATA
+
+
+def test_an_answer_that_was_lost_is_given_again(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.begin(NAME, 0)
+    assert spool.answer(NAME) is None
+    spool.finish(NAME, {"lines": 3})
+    assert Spool(tmp_path).answer(NAME) == {"lines": 3}
+    assert spool.offset(NAME, len(DATA)) == len(DATA)
+    other = hashlib.sha256(b"next").hexdigest()
+    spool.begin(other, 0)
+    assert [one.name for one in tmp_path.iterdir()] == [f"{other}.part"]
+
+
+def test_the_last_attempt_has_the_turn(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    first = spool.begin(NAME, 0)
+    assert first is not None
+    assert spool.add(first, NAME, DATA[:4])
+    second = spool.begin(NAME, 4)
+    assert second is not None
+    assert not spool.add(first, NAME, b"late")
+    assert spool.add(second, NAME, DATA[4:])
+    assert spool.whole(NAME) is not None
+
+
+def test_bytes_that_are_not_what_they_are_named_go(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    turn = spool.begin(NAME, 0)
+    assert turn is not None
+    assert spool.add(turn, NAME, b"x" * len(DATA))
+    assert spool.whole(NAME) is None
+    assert spool.offset(NAME, len(DATA)) == 0
+    assert spool.offset(NAME, 3) == 0
+
+
+def test_a_folder_that_cannot_be_is_storage_trouble(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageTrouble, match="make room"):
+        Spool(tmp_path / "file" / "box").begin(NAME, 0)
