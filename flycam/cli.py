@@ -19,6 +19,7 @@ from flycam.commands import (
     marks,
     products,
     rehearsing,
+    sharing,
     showing,
     syncing,
     upkeep,
@@ -77,6 +78,8 @@ for _command in (
     keeping.restore,
     keeping.audit,
     upkeep.user,
+    sharing.restricted,
+    sharing.flights,
 ):
     flycam.add_command(_command)
 

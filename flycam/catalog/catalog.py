@@ -19,6 +19,7 @@ from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
+from flycam.catalog.restrictions import Restrictions
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
@@ -43,6 +44,7 @@ class Catalog:
         self.changes = Changes(database)
         self.briefings = Briefings(database)
         self.accounts = Accounts(database)
+        self.restrictions = Restrictions(database)
         self.audit = Audit(database)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flycam.catalog.records import Role
+from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.commands.house import Result, opened
 from flycam.console import ProgressBar, command, language
 
@@ -42,7 +42,12 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in ACCOUNT_ROLES]),
+    default="viewer",
+    show_default=True,
+)
 @command
 def user_add(*, data_dir: str | None, name: str, role: str) -> Result:
     """Make an account; its token is shown once."""

@@ -56,7 +56,7 @@ def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
         raise SignInRequired("bad_token")
     _attempts(request).succeeded(address)
     _let_in(request, response, account, "login")
-    return _session(Visitor(account))
+    return _session(door.visitor_of(account))
 
 
 def _attempts(request: Request) -> Attempts:

@@ -23,7 +23,7 @@ from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import analyst, viewer
+from flycam.serve.guard import Sees, analyst, viewer
 from flycam.serve.marks import ServicesHere
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.until import parse_until
@@ -83,6 +83,7 @@ def changes(
     found = catalog.changes.current(
         event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
     )
+    found = [one for one in found if not visitor.withholding.touches(one.wkb, 0.0)]
     events = catalog.changes.events()
     return {
         **change_features(found[:_MOST], catalog.boundaries.names()),
@@ -95,13 +96,14 @@ def changes(
 @router.get("/api/changes/export", dependencies=[Depends(viewer)])
 def export(
     services: ServicesHere,
+    sees: Sees,
     event: Annotated[str, Query(max_length=200)],
     form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
 ) -> Response:
     """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
     with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
         out = Path(folder) / f"changes.{form}"
-        export_changes(services.workspace, out, event)
+        export_changes(services.workspace, out, event, sees)
         data = out.read_bytes()
     headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
     return Response(data, media_type=_TYPES[form], headers=headers)

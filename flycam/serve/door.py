@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.records import Account, Role
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, Withholdings
 from flycam.serve import sessions
 from flycam.serve.services import Services, is_loopback
 
@@ -27,9 +28,10 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. `account` is None in open access, which may do everything."""
+    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything."""
 
     account: Account | None
+    withholding: Withholding
 
     @property
     def name(self) -> str:
@@ -40,7 +42,7 @@ class Visitor:
         return self.account is None or _RANK[self.account.role] >= _RANK[role]
 
 
-_LOCAL = Visitor(None)
+_LOCAL = Visitor(None, NOTHING_WITHHELD)
 
 
 class Door:
@@ -51,6 +53,7 @@ class Door:
         self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
         self._lock = threading.Lock()
         self._used_links: dict[str, int] = {}
+        self._withholdings = Withholdings(services.workspace.catalog)
 
     @property
     def _accounts(self) -> Accounts:
@@ -82,6 +85,10 @@ class Door:
     def by_token(self, token: str) -> Account | None:
         """The account of a token."""
         return self._accounts.by_token(token)
+
+    def visitor_of(self, account: Account) -> Visitor:
+        """The visitor that an account makes. Raises CatalogUnavailable."""
+        return Visitor(account, self._withholdings.of(account))
 
     def session_for(self, account: Account) -> tuple[str, int]:
         """(cookie value, seconds it lasts) of a new session."""
@@ -115,7 +122,7 @@ class Door:
         elif credential:
             account = self._of_cookie(credential)
         if account is not None:
-            return Visitor(account)
+            return self.visitor_of(account)
         return _LOCAL if self._is_open(host) else None
 
     def _of_cookie(self, header: str) -> Account | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from flycam.catalog.records import Role
+from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import sign_in_required
@@ -30,7 +32,16 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
     return check
 
 
+guest = visitor_with(Role.GUEST)
 viewer = visitor_with(Role.VIEWER)
 operator = visitor_with(Role.OPERATOR)
 analyst = visitor_with(Role.ANALYST)
 admin = visitor_with(Role.ADMIN)
+
+
+def withholding_of(request: Request) -> Withholding:
+    """What is withheld from whoever asks. Raises SignInRequired."""
+    return guest(request).withholding
+
+
+Sees = Annotated[Withholding, Depends(withholding_of)]

@@ -12,13 +12,18 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.marks import no_such_mark
+from flycam.catalog.records import MarkLine
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import operator, viewer
+from flycam.serve.guard import Sees, operator, viewer
+from flycam.serve.offered import withheld_from
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
 from flycam.serve.until import parse_until
@@ -53,6 +58,7 @@ ServicesHere = Annotated[Services, Depends(_services)]
 @router.get("/api/marks", dependencies=[Depends(viewer)])
 def marks(
     catalog: CatalogHere,
+    sees: Sees,
     event: Annotated[str | None, Query(max_length=200)] = None,
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     removed: bool = False,
@@ -67,14 +73,15 @@ def marks(
     found = catalog.marks.current(
         event, parse_bounds(bounds), with_removed=removed, until_ns=parse_until(until)
     )
+    found = [one for one in found if not sees.is_outside(one.wkb)]
     answer = mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
     return {**answer, "numberMatched": len(found), "numberReturned": min(len(found), _MOST)}
 
 
 @router.get("/api/marks/{mark_id}", dependencies=[Depends(viewer)])
-def history(mark_id: str, catalog: CatalogHere) -> Json:
+def history(mark_id: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Every line of a mark, the first first: who wrote what, and when."""
-    return mark_features(catalog.marks.history(mark_id), catalog.boundaries)
+    return mark_features(_lines(catalog, mark_id, sees), catalog.boundaries)
 
 
 @router.put("/api/marks/{mark_id}")
@@ -109,15 +116,18 @@ async def put_photo(
     return mark_feature(line, None)
 
 
-@router.get("/api/marks/{mark_id}/photo", dependencies=[Depends(viewer)])
+@router.get("/api/marks/{mark_id}/photo")
 def photo(
     mark_id: str,
     catalog: CatalogHere,
     services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
     version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
 ) -> Response:
     """The photo of a mark, of its last line or an older version."""
-    lines = catalog.marks.history(mark_id)
+    lines = _lines(catalog, mark_id, visitor.withholding)
+    if any(visitor.withholding.touches(one.wkb) for one in lines):
+        raise withheld_from(mark_id, visitor.name)
     line = next((one for one in lines if one.version == version), None) if version else lines[-1]
     if line is None or line.photo_sha256 is None:
         raise NotFound(
@@ -126,3 +136,11 @@ def photo(
         )
     jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
     return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+
+
+def _lines(catalog: Catalog, mark_id: str, sees: Withholding) -> list[MarkLine]:
+    """The lines of a mark. Raises NotFound, the same for one that lies where the visitor sees nothing."""
+    lines = catalog.marks.history(mark_id)
+    if sees.is_outside(lines[-1].wkb):
+        raise no_such_mark(mark_id)
+    return lines

@@ -1,0 +1,44 @@
+"""Who may see what, as frozen values. The rules of `records` hold here too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flycam.catalog.records import BoundsLonLat, Role
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestrictedArea:
+    """Ground that is withheld from everybody whose role is not named.
+
+    wkb     polygon or multipolygon; sha256 of the file it was read from
+    """
+
+    area_id: str
+    name: str
+    roles: frozenset[Role]
+    sha256: str
+    added_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guest:
+    """A link for whoever holds it. The secret itself is never kept.
+
+    event_id    the only event that it shows; "": all
+    revoked_ns  None: it holds until it expires
+    """
+
+    guest_id: str
+    secret_hash: str
+    event_id: str
+    made_by: str
+    made_ns: int
+    expires_ns: int
+    revoked_ns: int | None = None
+
+    def holds(self, now_ns: int) -> bool:
+        """Whether it opens anything."""
+        return self.revoked_ns is None and now_ns < self.expires_ns

@@ -1,0 +1,75 @@
+"""Who may see what: `restricted`, `flights`."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from flycam.commands.house import FILE, LEVEL, Result, opened
+from flycam.console import command, language
+from flycam.frame.classification import Classification
+
+
+@click.group()
+def restricted() -> None:
+    """Areas (military, border) of which tiles, photos and exports are withheld."""
+
+
+@restricted.command("add")
+@click.argument("file", type=FILE)
+@click.option("--roles", default="admin", show_default=True, help="Who still sees them: analyst,admin.")
+@click.option("--name", help="What it is called; the same name again replaces it. Default: the file's.")
+@command
+def restricted_add(*, data_dir: str | None, file: Path, roles: str, name: str | None) -> Result:
+    """Withhold the polygons of FILE (GeoJSON, GeoPackage, Shapefile or KML, in any CRS)."""
+    from flycam.answers.sharing import of_area
+    from flycam.pipeline.restricting import add_area
+
+    with opened(data_dir) as (workspace, settings):
+        who = settings.operator or getpass.getuser()
+        return of_area(add_area(workspace, file, roles, name, who), language())
+
+
+@restricted.command("list")
+@command
+def restricted_list(*, data_dir: str | None) -> Result:
+    """What areas there are, and who sees them."""
+    from flycam.answers.sharing import of_areas
+
+    with opened(data_dir) as (workspace, _):
+        return of_areas(workspace.catalog.restrictions.areas(), language())
+
+
+@restricted.command("remove")
+@click.argument("ref", metavar="AREA")
+@command
+def restricted_remove(*, data_dir: str | None, ref: str) -> Result:
+    """Withhold an area (id or name) no longer; its file stays as evidence."""
+    from flycam.answers.sharing import of_removed_area
+    from flycam.pipeline.restricting import remove_area
+
+    with opened(data_dir) as (workspace, settings):
+        area = remove_area(workspace, ref, settings.operator or getpass.getuser())
+        return of_removed_area(area, language())
+
+
+@click.group()
+def flights() -> None:
+    """How widely flights may be shown."""
+
+
+@flights.command("classify")
+@click.argument("ref", metavar="FLIGHT")
+@click.argument("level", type=LEVEL)
+@command
+def flights_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
+    """Say how widely a flight may be shown: open, internal (no guests), restricted (analysts, admins)."""
+    from flycam.answers.sharing import of_classified
+    from flycam.pipeline.restricting import classify_flight
+
+    with opened(data_dir) as (workspace, settings):
+        who = settings.operator or getpass.getuser()
+        flight = classify_flight(workspace, ref, Classification(level), who)
+        return of_classified(flight.flight_id, flight.name, Classification(level), language())
