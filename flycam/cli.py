@@ -80,6 +80,7 @@ for _command in (
     upkeep.user,
     sharing.restricted,
     sharing.flights,
+    sharing.guests,
 ):
     flycam.add_command(_command)
 

@@ -1,4 +1,4 @@
-"""`restricted`, `flights classify`, `layers classify` as people and programs call them."""
+"""`restricted`, `flights`, `layers classify`, `guests`, `user add --communes` as they are called."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
-from tests.serve.world import World, make_world
+from tests.serve.world import REAL, World, make_world
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
 
@@ -95,3 +95,30 @@ def test_a_flight_is_classified_and_its_pack_is_stamped_so(
     assert run("pack", flight, "--out", tmp_path / "another")[1]["classification"] == "restricted"
     with open_catalog(f"sqlite:///{house[1] / 'catalog.sqlite'}") as catalog:
         assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
+
+
+def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, Path]) -> None:
+    code, made, _ = run("guests", "add", "--hours", 6, "--event", REAL)
+    assert (code, made["event_id"], made["holds"], made["made_by"]) == (0, REAL, True, "Quản trị")
+    assert made["path"].startswith("/guest/") and made["expires_ns"] - made["made_ns"] == 6 * 3600 * 10**9
+    (listed,) = run("guests", "list")[1]["guests"]
+    assert listed["holds"] and "path" not in listed
+    assert run("guests", "revoke", made["guest_id"])[1]["holds"] is False
+    assert run("guests", "revoke", "guest-none")[0] == 3
+    assert run("guests", "add", "--hours", 200)[0] == 2
+    assert run("guests", "add", "--hours", "nan")[0] == 2
+    assert run("guests", "add", "--hours", 1, "--event", "none")[0] == 3
+    said = [line.what for line in house[0].workspace.catalog.audit.lines(limit=10_000)]
+    assert said[-2:] == ["guest link", "guest revoked"]
+
+
+def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World, Path]) -> None:
+    names = house[0].workspace.catalog.boundaries.names()
+    (first, name), (second, _) = list(names.items())[:2]
+    code, made, _ = run("user", "add", "Xã", "--communes", f"{name}, {second}")
+    assert (code, made["communes"]) == (0, [first, second])
+    (account,) = house[0].workspace.catalog.accounts.all()
+    assert account.communes == (first, second)
+    assert run("user", "add", "Khác", "--communes", "Không có")[0] == 3
+    assert run("user", "add", "Khác", "--communes", " , ")[0] == 2
+    assert len(house[0].workspace.catalog.accounts.all()) == 1

@@ -15,6 +15,7 @@ from flycam.catalog.changes import Changes
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
+from flycam.catalog.guests import Guests
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
@@ -45,6 +46,7 @@ class Catalog:
         self.briefings = Briefings(database)
         self.accounts = Accounts(database)
         self.restrictions = Restrictions(database)
+        self.guests = Guests(database)
         self.audit = Audit(database)
 
     @property

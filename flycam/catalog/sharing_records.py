@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flycam.catalog.records import BoundsLonLat, Role
+from flycam.catalog.records import Account, BoundsLonLat, Role
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,16 +28,30 @@ class Guest:
     """A link for whoever holds it. The secret itself is never kept.
 
     event_id    the only event that it shows; "": all
+    communes    codes of those that it is for, as whoever made it is; none: for all
     revoked_ns  None: it holds until it expires
     """
 
     guest_id: str
     secret_hash: str
     event_id: str
+    communes: tuple[str, ...]
     made_by: str
     made_ns: int
     expires_ns: int
     revoked_ns: int | None = None
+
+    @property
+    def account(self) -> Account:
+        """What the door takes whoever holds the link for."""
+        return Account(
+            name=self.guest_id,
+            role=Role.GUEST,
+            token_hash=self.secret_hash,
+            created_ns=self.made_ns,
+            communes=self.communes,
+            event_id=self.event_id,
+        )
 
     def holds(self, now_ns: int) -> bool:
         """Whether it opens anything."""

@@ -35,6 +35,7 @@ guests = Table(
     key("guest_id"),
     Column("secret_hash", Text, nullable=False, unique=True),
     Column("event_id", Text, nullable=False),
+    Column("communes", Text, nullable=False),
     Column("made_by", Text, nullable=False),
     Column("made_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),

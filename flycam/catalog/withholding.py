@@ -84,7 +84,8 @@ class Withholding:
         self._flights, self._mosaics = flights or Allowed(), mosaics or Allowed()
         self._layers = layers
         self._within = None if within is None else _prepared(shapely.from_wkb(within))
-        self._ground = _prepared(_withheld_ground([shapely.from_wkb(one) for one in areas], self._within))
+        self._areas = _prepared(shapely.union_all([shapely.from_wkb(one) for one in areas]))
+        self._ground = _prepared(_withheld_ground(self._areas, self._within))
         self._mercator = _prepared(shapely.transform(self._ground, lonlat_to_mercator))
         self.fingerprint = self._fingerprint()
         names = (self._flights.hidden, self._mosaics.hidden, self._layers)
@@ -151,6 +152,11 @@ class Withholding:
         """
         return self._within is not None and not shapely.intersects(self._within, shapely.from_wkb(wkb))
 
+    def hides_drawing(self, wkb: bytes) -> bool:
+        """Whether what somebody drew after a picture (a change; WKB, lon/lat) is withheld: it shows what lies
+        in a restricted area, or is nowhere in the visitor's communes."""
+        return bool(shapely.intersects(self._areas, shapely.from_wkb(wkb))) or self.is_outside(wkb)
+
     # -- inside ---------------------------------------------------------------------------------
 
     def _look_at_tile(self, tile_id: TileId) -> bool:
@@ -168,12 +174,11 @@ class Withholding:
         return said.hexdigest()[:16]
 
 
-def _withheld_ground(areas: list[BaseGeometry], within: BaseGeometry | None) -> BaseGeometry:
+def _withheld_ground(areas: BaseGeometry, within: BaseGeometry | None) -> BaseGeometry:
     """Everything that is withheld, as one geometry in degrees."""
-    ground = shapely.union_all(areas) if areas else shapely.Polygon()
-    if within is not None:
-        ground = shapely.union(ground, shapely.difference(shapely.box(*_WORLD), within))
-    return ground
+    if within is None:
+        return areas
+    return shapely.union(areas, shapely.difference(shapely.box(*_WORLD), within))
 
 
 def _prepared(shape: BaseGeometry) -> BaseGeometry:

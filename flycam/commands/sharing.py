@@ -1,4 +1,4 @@
-"""Who may see what: `restricted`, `flights`."""
+"""Who may see what: `restricted`, `flights`, `guests`."""
 
 from __future__ import annotations
 
@@ -73,3 +73,45 @@ def flights_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
         who = settings.operator or getpass.getuser()
         flight = classify_flight(workspace, ref, Classification(level), who)
         return of_classified(flight.flight_id, flight.name, Classification(level), language())
+
+
+@click.group()
+def guests() -> None:
+    """Links for whoever holds them: the map and its tiles, for a while."""
+
+
+@guests.command("add")
+@click.option("--hours", type=float, required=True, help="How long it holds; at most a week.")
+@click.option("--event", help="The only event that it shows (name or id). Default: all.")
+@command
+def guests_add(*, data_dir: str | None, hours: float, event: str | None) -> Result:
+    """Make a link; it is shown once."""
+    from flycam.answers.sharing import of_invited
+    from flycam.pipeline.people import invite_guest
+
+    with opened(data_dir) as (workspace, settings):
+        guest, secret = invite_guest(workspace, hours, event, settings.operator or getpass.getuser())
+        return of_invited(guest, secret, language())
+
+
+@guests.command("list")
+@command
+def guests_list(*, data_dir: str | None) -> Result:
+    """The links there were, the newest first, and which hold."""
+    from flycam.answers.sharing import of_guests
+
+    with opened(data_dir) as (workspace, _):
+        return of_guests(workspace.catalog.guests.all(), workspace.clock_ns(), language())
+
+
+@guests.command("revoke")
+@click.argument("guest_id", metavar="GUEST")
+@command
+def guests_revoke(*, data_dir: str | None, guest_id: str) -> Result:
+    """Let a link (its id) open nothing any more."""
+    from flycam.answers.sharing import of_revoked
+    from flycam.pipeline.people import revoke_guest
+
+    with opened(data_dir) as (workspace, settings):
+        guest = revoke_guest(workspace, guest_id, settings.operator or getpass.getuser())
+        return of_revoked(guest, workspace.clock_ns(), language())

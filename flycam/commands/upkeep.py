@@ -48,11 +48,13 @@ def user() -> None:
     default="viewer",
     show_default=True,
 )
+@click.option("--communes", help="Communes that it is for (names or codes, commas between). Default: all.")
 @command
-def user_add(*, data_dir: str | None, name: str, role: str) -> Result:
+def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
     """Make an account; its token is shown once."""
+    from flycam.answers.house import of_account
     from flycam.pipeline.people import add_user
 
     with opened(data_dir) as (workspace, _):
-        token = add_user(workspace, name, role)
-        return {"name": name, "role": role, "token": token}, [f"{name} ({role}): {token}"]
+        account, token = add_user(workspace, name, role, communes)
+        return of_account(account, token, workspace.catalog.boundaries.names())

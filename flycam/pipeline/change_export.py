@@ -90,7 +90,7 @@ def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
     lines = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
     return _Told(
         event=found,
-        lines=[one for one in lines if not withholding.touches(one.wkb, 0.0)],
+        lines=[one for one in lines if not withholding.hides_drawing(one.wkb)],
         names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),

@@ -83,7 +83,7 @@ def changes(
     found = catalog.changes.current(
         event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
     )
-    found = [one for one in found if not visitor.withholding.touches(one.wkb, 0.0)]
+    found = [one for one in found if not visitor.withholding.hides_drawing(one.wkb)]
     events = catalog.changes.events()
     return {
         **change_features(found[:_MOST], catalog.boundaries.names()),

@@ -45,6 +45,7 @@ def board(
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
+    communes = [one for one in communes if not sees.is_outside(_inner_point(one.wkb))]
     until_ns = parse_until(until)
     here = flights_here(catalog, sees, event_id)
     flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
@@ -59,6 +60,12 @@ def board(
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
+
+
+def _inner_point(wkb: bytes) -> bytes:
+    """A place within a commune: its neighbours' boundaries touch its own."""
+    point: bytes = shapely.to_wkb(shapely.from_wkb(wkb).representative_point())
+    return point
 
 
 def _by_then(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.records import Account, Role
+from flycam.catalog.sharing_records import Guest
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, Withholdings
 from flycam.serve import sessions
 from flycam.serve.services import Services, is_loopback
 
 COOKIE = "flycam"
+_GUEST = "g."
 _CACHE_S = 2.0
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
@@ -96,6 +98,16 @@ class Door:
         word = sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
         return word, sessions.SESSION_SECONDS
 
+    def guest(self, secret: str) -> Guest | None:
+        """The guest link of a secret, while it holds."""
+        workspace = self._services.workspace
+        return workspace.catalog.guests.by_secret(secret, workspace.clock_ns())
+
+    def guest_session(self, guest: Guest, secret: str) -> tuple[str, int]:
+        """(cookie value, seconds it lasts) of whoever opened a guest link: no longer than the link."""
+        left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
+        return f"{_GUEST}{secret}", max(left_s, 0)
+
     def link_for(self, name: str) -> str | None:
         """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
         account = self._named(name)
@@ -128,6 +140,9 @@ class Door:
     def _of_cookie(self, header: str) -> Account | None:
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
+            if name == COOKIE and value.startswith(_GUEST):
+                guest = self.guest(value.removeprefix(_GUEST))
+                return guest.account if guest else None
             if name == COOKIE:
                 opened = sessions.open_word(
                     self._services.session_key, sessions.SESSION, value, self._named, time.time()

@@ -12,12 +12,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
 from flycam.serve.airborne import LOOK_S, Sky, as_seen, in_words, news_of
 from flycam.serve.board import Board
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower, Moved
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest
 from flycam.serve.meeting import Meeting
 from flycam.serve.meeting import in_words as meeting_in_words
 from flycam.serve.services import Services
@@ -30,7 +31,7 @@ _WAITING = 1000
 _SOON_S = 0.05
 
 
-@router.get("/events", dependencies=[Depends(viewer)])
+@router.get("/events", dependencies=[Depends(guest)])
 async def events(request: Request) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
     `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
@@ -69,7 +70,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
             async for word in presented.words(pace_s):
                 yield word
             words: list[str] = []
-            seen = as_seen(await asyncio.to_thread(sky.look), sees)
+            seen = as_seen(await asyncio.to_thread(sky.look), sees) if here.may(Role.VIEWER) else []
             now_s = sky.now_s()
             # over a flight in the air people wait for its tiles, and for word that it is lost
             is_up = any(one.is_up(now_s) for one in seen)

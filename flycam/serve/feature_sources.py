@@ -196,7 +196,8 @@ class MarkSource:
 class LayerSource:
     """The things of one specialist layer, those in trouble first."""
 
-    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int) -> None:
+    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: Withholding) -> None:
+        self._sees = sees
         self._layers, self._layer, self._now_ns = catalog.layers, layer, now_ns
         self.name = layer.layer_id
         self.title = layer.name
@@ -212,14 +213,17 @@ class LayerSource:
         the things lie."""
         found, matched = self._layers.features(self._layer.layer_id, wanted.box, wanted.limit, wanted.offset)
         page = _cut([self._thing(one) for one in found], wanted, matched)
-        chosen = _filtered(page.things, wanted)
-        is_whole = wanted.bounds is None and wanted.period is None
+        chosen = [one for one in _filtered(page.things, wanted) if not self._sees.is_outside(one.wkb)]
+        is_whole = wanted.bounds is None and wanted.period is None and self._sees.is_nothing
         return Page(things=chosen, matched=matched if is_whole else None, next_offset=page.next_offset)
 
     def one(self, name: str) -> Thing:
         if not (name.isascii() and name.isdecimal() and len(name) < 10):
             raise _nothing(name, self.name)
-        return self._thing(self._layers.feature(self._layer.layer_id, int(name)))
+        found = self._layers.feature(self._layer.layer_id, int(name))
+        if self._sees.is_outside(found.wkb):
+            raise _nothing(name, self.name)
+        return self._thing(found)
 
     def _thing(self, one: LayerFeatureRecord) -> Thing:
         told = thing_properties(self._layer, one, self._now_ns)
@@ -233,7 +237,7 @@ def sources(request: Request, catalog: Catalog, now_ns: int) -> list[Source]:
     sees = withholding_of(request)
     fixed: list[Source] = [FlightSource(request, catalog), CommuneSource(catalog), MarkSource(catalog, sees)]
     layers = [one for one in catalog.layers.all() if not sees.hides_layer(one.layer_id)]
-    return [*fixed, *(LayerSource(catalog, one, now_ns) for one in layers)]
+    return [*fixed, *(LayerSource(catalog, one, now_ns, sees) for one in layers)]
 
 
 def _commune(commune: CommuneRecord) -> Thing:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, Role
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
@@ -18,14 +18,15 @@ from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.readout import readouts_said
-from flycam.serve.guard import Sees, viewer
+from flycam.serve.door import Visitor
+from flycam.serve.guard import Sees, guest, viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
 from flycam.serve.offered import flight_here, flights_here, revision_on_show
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see asks for more
 
 
 def catalog_of(request: Request) -> Catalog:
@@ -38,14 +39,18 @@ CatalogHere = Annotated[Catalog, Depends(catalog_of)]
 
 
 @router.get("/api/events")
-def events(catalog: CatalogHere) -> list[Json]:
-    """All events, drills marked."""
-    return [_event(event) for event in catalog.flights.events()]
+def events(catalog: CatalogHere, visitor: Annotated[Visitor, Depends(guest)]) -> list[Json]:
+    """All events, drills marked; for a guest of one event that alone."""
+    only = visitor.account.event_id if visitor.account else ""
+    return [_event(event) for event in catalog.flights.events() if only in ("", event.event_id)]
 
 
 @router.get("/api/flights")
-def flights(catalog: CatalogHere, sees: Sees, event: str | None = None) -> list[Json]:
-    """Flights, newest capture first, with the mosaics on show and what they cover."""
+def flights(
+    catalog: CatalogHere, visitor: Annotated[Visitor, Depends(guest)], event: str | None = None
+) -> list[Json]:
+    """Flights, newest capture first, with the mosaics on show and what they cover. Guests are not told who
+    flew, nor of video."""
     event_id = catalog.flights.event(event).event_id if event else None
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     shown: dict[str, list[MosaicInfo]] = {}
@@ -53,13 +58,16 @@ def flights(catalog: CatalogHere, sees: Sees, event: str | None = None) -> list[
         if mosaic.published:
             shown.setdefault(mosaic.flight_id, []).append(mosaic)
     told = _Told(levels=catalog.restrictions.levels())
-    return [
+    found = [
         _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, told)
-        for flight in flights_here(catalog, sees, event_id)
+        for flight in flights_here(catalog, visitor.withholding, event_id)
     ]
+    return (
+        found if visitor.may(Role.VIEWER) else [{**one, "operator": None, "recorded_s": 0.0} for one in found]
+    )
 
 
-@router.get("/api/flights/{ref}")
+@router.get("/api/flights/{ref}", dependencies=[Depends(viewer)])
 def flight(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """One flight by id or name, with what became of its frames."""
     found = flight_here(catalog, ref, sees)
@@ -78,7 +86,7 @@ def flight(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     }
 
 
-@router.get("/api/flights/{ref}/footprints")
+@router.get("/api/flights/{ref}/footprints", dependencies=[Depends(viewer)])
 def footprints(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Ground that each used frame sees, as GeoJSON."""
     found = flight_here(catalog, ref, sees)
@@ -97,7 +105,7 @@ def footprints(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     )
 
 
-@router.get("/api/flights/{ref}/gaps")
+@router.get("/api/flights/{ref}/gaps", dependencies=[Depends(viewer)])
 def gaps(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Ground inside the flight that no used photo sees, largest first, as GeoJSON with areas."""
     found = flight_here(catalog, ref, sees)

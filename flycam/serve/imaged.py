@@ -20,12 +20,12 @@ from flycam.mosaic.mending import DAMAGE
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import Sees, viewer
+from flycam.serve.guard import Sees, guest
 from flycam.serve.missed import imaged_ground, smallest_hole_m2
 from flycam.serve.offered import flights_here, on_offer
 from flycam.serve.wording import Json, collection, feature
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])
 
 _TOLERANCE_SHARE = 0.02
 """Of a median footprint's side: below what anyone sees of the outline on a screen."""

@@ -66,6 +66,8 @@ def features(
     if sees.hides_layer(layer.layer_id):
         raise no_such_layer(layer_id)
     found, matched = catalog.layers.features(layer.layer_id, parse_bounds(bounds), limit)
+    inside = [one for one in found if not sees.is_outside(one.wkb)]
+    found, matched = inside, matched - (len(found) - len(inside))
     sizes = accumulate(len(one.wkb) for one in found)
     found = [one for one, size in zip(found, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
     answer = collection(feature(one.wkb, thing_properties(layer, one, now_ns), tolerance_m) for one in found)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ import pytest
 import shapely
 from PIL import Image
 
+from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.frame.classification import Classification
+from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geometry.grid import (
     TileId,
     lonlat_to_mercator,
@@ -31,6 +34,8 @@ from flycam.geometry.grid import (
     range_for_bounds,
     single_tile_range,
 )
+from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.pipeline.people import add_user
 from flycam.pipeline.restricting import add_area, classify_flight, classify_layer, remove_area
 from flycam.serve.services import Services
 from tests.serve.running import running
@@ -340,3 +345,87 @@ def test_levels_and_areas_hold_at_once_and_are_lifted_at_once(tmp_path: Path) ->
     remove_area(workspace, "Doanh trại", "Quản trị")
     said = [(line.what, line.who) for line in workspace.catalog.audit.lines() if "Quản trị" in line.who]
     assert [what for what, _ in said] == ["classify"] * 4 + ["restricted add", "restricted remove"]
+
+
+SCOPED = {"Authorization": "Bearer of-one-commune"}
+
+
+@pytest.fixture(scope="module")
+def scoped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Secret, str, shapely.Geometry]]:
+    """A house, its address, and the ground of the only commune that an account is for."""
+    house = make_secret(tmp_path_factory.mktemp("scoped"))
+    workspace = house.workspace
+    (code, name) = next(iter(workspace.catalog.boundaries.names().items()))
+    account, _ = add_user(workspace, "Xã", "analyst", name)
+    assert account.communes == (code,)
+    workspace.catalog.accounts.put(replace(account, token_hash=hash_token("of-one-commune")))
+    with running(Services(workspace=workspace)) as url:
+        yield house, url, shapely.from_wkb(workspace.catalog.boundaries.commune(code).wkb)
+
+
+def test_an_account_of_a_commune_sees_no_pixel_beyond_it_and_those_within(
+    scoped: tuple[Secret, str, shapely.Geometry],
+) -> None:
+    house, url, ground = scoped
+    mercator = shapely.transform(ground, lonlat_to_mercator)
+    heads = house.workspace.catalog.tiles.heads(house.offering.mosaic, 2)
+    counted = {True: 0, False: 0}
+    with httpx.Client(base_url=url, headers=SCOPED) as client:
+        for tile in [one.tile_id for one in heads]:
+            path = f"/tiles/{house.offering.mosaic}/{tile}.png"
+            mine, theirs = (
+                np.asarray(Image.open(io.BytesIO(answer.content)).convert("RGBA"))
+                for answer in (client.get(path), client.get(path, headers=by(Role.ADMIN)))
+            )
+            rows, columns = np.mgrid[0:256, 0:256]
+            centres = pixel_centres(single_tile_range(tile), rows, columns)
+            inside = shapely.contains_xy(mercator, centres[..., 0], centres[..., 1])
+            assert (mine[~inside] == 0).all()
+            deep = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)
+            assert (mine[deep][..., 3] == theirs[deep][..., 3]).all()
+            counted[True] += int((deep & (theirs[..., 3] > 0)).sum())
+            counted[False] += int((~inside & (theirs[..., 3] > 0)).sum())
+    assert min(counted.values()) > 1000, "the flight lies within and without"
+
+
+def test_an_account_of_a_commune_is_told_of_nothing_beyond_it(
+    scoped: tuple[Secret, str, shapely.Geometry],
+) -> None:
+    house, url, ground = scoped
+    places = {True: ground.representative_point(), False: shapely.Point(LON + 0.5, LAT + 0.5)}
+    for inside, place in places.items():
+        asked = MarkAsked(
+            mark_id=f"mark-{int(inside):08}1", based_on=0, event_id=REAL, kind=MarkKind.RESCUE,
+            status=MarkStatus.OPEN, note="", places=[(place.x, place.y)],
+        )  # fmt: skip
+        write_mark(house.workspace, asked, "Lan")
+    layer = house.offering.layer
+    with httpx.Client(base_url=url, headers=SCOPED) as client:
+        for path in ("/api/marks", "/ogc/collections/marks/items", f"/api/layers/{layer}/features"):
+            found = client.get(path).json()["features"]
+            assert all(shapely.from_geojson(json.dumps(one["geometry"])).intersects(ground) for one in found)
+            every = client.get(path, headers=by(Role.ADMIN)).json()["features"]
+            assert len(found) < len(every), path
+        assert client.get("/api/marks/mark-000000001").status_code == 404
+        assert client.get("/api/marks/mark-000000011").status_code == 200
+        board = client.get("/api/board", params={"event": REAL}).json()["communes"]
+        assert len(board) == 1
+        for frame in house.workspace.catalog.frames.of_flight(house.world.after):
+            if not frame.footprint_wkb or not ground.contains(shapely.from_wkb(frame.footprint_wkb)):
+                photo = frame.header.provenance.source_sha256
+                assert client.get(f"/api/evidence/{photo}").status_code == 403
+
+
+def test_a_guest_of_an_account_of_a_commune_sees_no_more_than_the_account(
+    scoped: tuple[Secret, str, shapely.Geometry],
+) -> None:
+    house, url, _ = scoped
+    with httpx.Client(base_url=url) as client:
+        made = client.post("/api/guests", json={"hours": 1}, headers=SCOPED).json()
+        (guest,) = house.workspace.catalog.guests.all()
+        assert (guest.guest_id, guest.communes) == (made["guest_id"], guest.account.communes)
+        assert guest.communes
+        client.post(made["path"])
+        for head in house.workspace.catalog.tiles.heads(house.offering.mosaic, 2):
+            path = f"/tiles/{house.offering.mosaic}/{head.tile_id}.png"
+            assert client.get(path).content == client.get(path, headers={**SCOPED, "Cookie": ""}).content

@@ -43,7 +43,7 @@ from flycam.catalog.records import (
     Role,
     Withdrawal,
 )
-from flycam.catalog.sharing_records import RestrictedArea
+from flycam.catalog.sharing_records import Guest, RestrictedArea
 from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.classification import Classification
@@ -592,7 +592,7 @@ class CatalogSuite(ABC):
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
             assert newer.briefings.last("e1") is None
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
-            assert newer.accounts.all() == [lan]
+            assert newer.accounts.all() == [lan] and newer.guests.all() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -1008,6 +1008,30 @@ class CatalogSuite(ABC):
         catalog.restrictions.classify("f1", Classification.RESTRICTED, STORM_NS + 1)
         assert catalog.restrictions.levels() == {"f1": Classification.RESTRICTED}
         assert catalog.restrictions.level("f1") is Classification.RESTRICTED
+
+    def test_a_guest_link_holds_until_it_expires_or_is_revoked_elsewhere(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        guest = Guest(
+            guest_id="guest-1",
+            secret_hash=hash_token("secret"),
+            event_id="e1",
+            communes=("99000",),
+            made_by="Lan",
+            made_ns=STORM_NS,
+            expires_ns=STORM_NS + 100,
+        )
+        catalog.guests.put(guest)
+        assert catalog.guests.by_secret("secret", STORM_NS) == guest == catalog.guests.all()[0]
+        assert catalog.guests.by_secret("secret", STORM_NS + 100) is None
+        assert catalog.guests.by_secret(hash_token("secret"), STORM_NS) is None
+        with open_catalog(url) as other:
+            revoked = other.guests.revoke("guest-1", STORM_NS + 1)
+            assert other.guests.revoke("guest-1", STORM_NS + 2) == revoked
+            assert revoked.revoked_ns == STORM_NS + 1
+            with pytest.raises(NotFound, match="guest-2"):
+                other.guests.revoke("guest-2", STORM_NS)
+        _eventually(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
 
     def test_an_account_taken_away_elsewhere_is_refused_soon(self, catalog: Catalog, url: str) -> None:
         token = new_token()
