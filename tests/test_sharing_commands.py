@@ -119,6 +119,8 @@ def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World
     assert (code, made["communes"]) == (0, [first, second])
     (account,) = house[0].workspace.catalog.accounts.all()
     assert account.communes == (first, second)
+    assert run("user", "add", "Xã", "--role", "operator")[1]["communes"] == [first, second], "a new token"
+    assert run("user", "add", "Xã", "--communes", "all")[1]["communes"] == []
     assert run("user", "add", "Khác", "--communes", "Không có")[0] == 3
     assert run("user", "add", "Khác", "--communes", " , ")[0] == 2
     assert len(house[0].workspace.catalog.accounts.all()) == 1

@@ -48,7 +48,10 @@ def user() -> None:
     default="viewer",
     show_default=True,
 )
-@click.option("--communes", help="Communes that it is for (names or codes, commas between). Default: all.")
+@click.option(
+    "--communes",
+    help="Communes that it is for (names or codes, commas between; all). Default: as before, else all.",
+)
 @command
 def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
     """Make an account; its token is shown once."""

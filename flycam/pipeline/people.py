@@ -13,13 +13,15 @@ from flycam.frame.spelling import search_key
 from flycam.pipeline.workspace import Workspace
 
 MOST_GUEST_HOURS = 168.0
+_ALL = "all"
 _HOUR_NS = 3_600_000_000_000
 
 
 def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
     """Make an account, or give an existing one a new token and role; and the token, shown only once.
 
-    communes  names or codes of those that it is for, with commas between; None: for all
+    communes  names or codes of those that it is for, with commas between; "all"; None: as it was, a new
+              account for all
     Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
     """
     if not name.strip():
@@ -34,7 +36,7 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
         role=Role(role),
         token_hash=hash_token(token),
         created_ns=now,
-        communes=() if communes is None else _codes(workspace, communes),
+        communes=_before(workspace, name.strip()) if communes is None else _codes(workspace, communes),
     )
     workspace.catalog.accounts.put(account)
     detail = ", ".join([role, *account.communes])
@@ -44,8 +46,16 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
     return account, token
 
 
+def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """A new token must not widen what an account sees."""
+    known = workspace.catalog.accounts.all()
+    return next((one.communes for one in known if one.name == name), ())
+
+
 def _codes(workspace: Workspace, text: str) -> tuple[str, ...]:
     """Codes of communes that are called so, or have these codes, as their boundaries are in force."""
+    if text.strip().lower() == _ALL:
+        return ()
     names = workspace.catalog.boundaries.names()
     codes = []
     for asked in [one.strip() for one in text.split(",") if one.strip()]:
@@ -64,8 +74,8 @@ def _codes(workspace: Workspace, text: str) -> tuple[str, ...]:
         codes += found
     if not codes:
         raise OptionUnusable(
-            "--communes: names no commune; leave it out for an account that is for all",
-            vi="--communes: chưa ghi xã nào; bỏ tuỳ chọn này nếu tài khoản dùng cho toàn tỉnh",
+            "--communes: names no commune; write all for an account that is for all",
+            vi="--communes: chưa ghi xã nào; hãy ghi all nếu tài khoản dùng cho toàn tỉnh",
         )
     return tuple(dict.fromkeys(codes))
 
