@@ -28,7 +28,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
 from flycam.serve.offered import withheld_from
-from flycam.serve.ranges import StoreHere
+from flycam.serve.ranges import FOR_A_WHILE, StoreHere
 from flycam.serve.wording import Json, iso_or_none
 from flycam.store import keys
 
@@ -39,6 +39,7 @@ SILENT_S = 1.25
 
 LOOK_S = 0.2
 _AROUND_M = 1000.0
+_SHORTLY = {**FOR_A_WHILE, "Cache-Control": "private, max-age=60"}  # it may be withdrawn at any moment
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
 
@@ -180,7 +181,7 @@ def newest_picture(
             f"{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
             vi=f"{flight_id}: nội dung hình mới nhất đã bị rút; hãy hỏi quản trị viên",
         )
-    return Response(store.get(key), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+    return Response(store.get(key), media_type="image/jpeg", headers=_SHORTLY)
 
 
 def in_words(sighted: Sighted, now_s: float) -> Json:

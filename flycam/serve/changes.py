@@ -7,6 +7,7 @@ browser send that, and what is sent twice is decided once.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
@@ -109,10 +112,12 @@ def export(
     return Response(data, media_type=_TYPES[form], headers=headers)
 
 
-@router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
-def history(change_id: str, catalog: CatalogHere) -> Json:
+@router.get("/api/changes/{change_id}")
+def history(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
     """Every line of a change, the first first: who decided what, and when."""
-    return change_features(catalog.changes.history(change_id), catalog.boundaries.names())
+    lines = catalog.changes.history(change_id)
+    _refuse_withheld(lines, visitor)
+    return change_features(lines, catalog.boundaries.names())
 
 
 @router.put("/api/changes/steps/{step_id}")
@@ -122,5 +127,17 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
     The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. A step is
     undone by a step with the action `undo`, which names it; that too can be undone.
     """
+    changes = services.workspace.catalog.changes
+    if not visitor.withholding.is_nothing:
+        _refuse_withheld([*changes.step(step.undoes), *changes.step(step_id)], visitor)
+        for change_id in step.changes:
+            _refuse_withheld(changes.history(change_id), visitor)
     lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
     return change_features(lines, services.workspace.catalog.boundaries.names())
+
+
+def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:
+    """Raise NotFound if a change lies where the visitor sees nothing: it is to them as what is not there."""
+    for line in lines:
+        if visitor.withholding.hides_drawing(line.wkb):
+            raise no_such_change(line.change_id)

@@ -39,7 +39,7 @@ from flycam.serve.guard import viewer
 from flycam.serve.live_error import live_error_m
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
 from flycam.store.base import ObjectStore
@@ -173,9 +173,7 @@ def preview(
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 78])
-    return Response(
-        jpeg.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
-    )
+    return Response(jpeg.tobytes(), media_type="image/jpeg", headers=FOR_A_WHILE)
 
 
 def _size_of(store: ObjectStore, frame: FrameRecord) -> int:

@@ -24,6 +24,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, operator, viewer
 from flycam.serve.offered import withheld_from
+from flycam.serve.ranges import FOR_A_WHILE
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
 from flycam.serve.until import parse_until
@@ -90,6 +91,8 @@ def put_mark(mark_id: str, mark: Mark, visitor: Writer, services: ServicesHere) 
 
     The caller makes the id, "mark-" and 8 to 40 hex digits: the same sent twice is written once.
     """
+    if mark.based_on:
+        _lines(services.workspace.catalog, mark_id, visitor.withholding)
     asked = MarkAsked(mark_id=mark_id, **mark.model_dump())
     return mark_feature(write_mark(services.workspace, asked, visitor.name), None)
 
@@ -111,6 +114,7 @@ async def put_photo(
     based_on: Annotated[int, Query(ge=1, le=1_000_000)],
 ) -> Json:
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
+    await asyncio.to_thread(_lines, services.workspace.catalog, mark_id, visitor.withholding)
     data = await request.body()  # which the server bounds for every route
     line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
     return mark_feature(line, None)
@@ -135,7 +139,7 @@ def photo(
             vi=f"{mark_id}: không có ảnh; xem các lần sửa của dấu này",
         )
     jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
-    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+    return Response(jpeg, media_type="image/jpeg", headers=FOR_A_WHILE)
 
 
 def _lines(catalog: Catalog, mark_id: str, sees: Withholding) -> list[MarkLine]:

@@ -41,6 +41,7 @@ from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret
 from tests.serve.world import BASE_ZOOM, DRILL, LAT, LON, MIN_ZOOM, REAL
+from tests.suites.change_suite import FOUND
 
 Case = dict[str, object]
 _ENDLESS = {"/events"}
@@ -429,3 +430,45 @@ def test_a_guest_of_an_account_of_a_commune_sees_no_more_than_the_account(
         for head in house.workspace.catalog.tiles.heads(house.offering.mosaic, 2):
             path = f"/tiles/{house.offering.mosaic}/{head.tile_id}.png"
             assert client.get(path).content == client.get(path, headers={**SCOPED, "Cookie": ""}).content
+
+
+def test_a_change_beyond_the_commune_is_neither_told_nor_decided_on(
+    scoped: tuple[Secret, str, shapely.Geometry],
+) -> None:
+    house, url, ground = scoped
+    near, far = ground.representative_point().buffer(1e-5), shapely.Point(LON + 0.5, LAT + 0.5).buffer(1e-5)
+    for number, shape in enumerate((near, far)):
+        line = replace(
+            FOUND,
+            change_id=f"change-5c0{number:05}",
+            event_id=REAL,
+            wkb=shapely.to_wkb(shape),
+            bounds_lonlat_deg=shape.bounds,
+        )
+        house.workspace.catalog.changes.append([line])
+    with httpx.Client(base_url=url) as client:
+        told = client.get("/api/changes", headers=SCOPED).json()["features"]
+        assert [one["properties"]["change_id"] for one in told] == ["change-5c000000"]
+        assert len(client.get("/api/changes", headers=by(Role.ANALYST)).json()["features"]) == 2
+        for number, status in ((0, 200), (1, 404)):
+            change = f"change-5c0{number:05}"
+            assert client.get(f"/api/changes/{change}", headers=SCOPED).status_code == status
+            step = {"action": "accept", "changes": {change: 1}}
+            done = client.put(f"/api/changes/steps/step-5c0{number:05}", json=step, headers=SCOPED)
+            assert done.status_code == status, done.text
+        every = {"event": REAL, "format": "geojson"}
+        mine, theirs = (
+            len(client.get("/api/changes/export", params=every, headers=headers).json()["features"])
+            for headers in (SCOPED, by(Role.ADMIN))
+        )
+        assert (mine, theirs) == (1, 1)
+        client.put(
+            "/api/changes/steps/step-5c0000ff",
+            json={"action": "accept", "changes": {"change-5c000001": 1}},
+            headers=by(Role.ANALYST),
+        )
+        counts = [
+            len(client.get("/api/changes/export", params=every, headers=headers).json()["features"])
+            for headers in (SCOPED, by(Role.ADMIN))
+        ]
+        assert counts == [1, 2]
