@@ -19,6 +19,7 @@ from flycam.commands import (
     marks,
     products,
     rehearsing,
+    sharing,
     showing,
     syncing,
     upkeep,
@@ -78,6 +79,9 @@ for _command in (
     keeping.restore,
     keeping.audit,
     upkeep.user,
+    sharing.restricted,
+    sharing.flights,
+    sharing.guests,
 ):
     flycam.add_command(_command)
 

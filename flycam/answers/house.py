@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from flycam.answers.answered import Answered
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.records import Account
     from flycam.pipeline.collect import CollectReport
     from flycam.pipeline.doctor import Check
 
@@ -38,6 +39,18 @@ def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") ->
         )
         busy = "is being written at this moment; collect again later"
     return answer, [first, *(f"  ! {name}: {busy}" for name in report.busy)]
+
+
+def of_account(account: Account, token: str, names: Mapping[str, str]) -> Answered:
+    """name, role, communes[] (codes), token. names: of communes by code."""
+    answer = {
+        "name": account.name,
+        "role": account.role.value,
+        "communes": list(account.communes),
+        "token": token,
+    }
+    where = "".join(f", {names.get(code, code)}" for code in account.communes)
+    return answer, [f"{account.name} ({account.role.value}{where}): {token}"]
 
 
 _NAMES_VI = {

@@ -19,6 +19,7 @@ def of_pack(made: PackReport, language: str = "en") -> Answered:
         "communes": list(made.communes),
         "drill": made.is_drill,
         "draft": made.is_draft,
+        "classification": made.classification.value,
         "manifest_sha256": made.manifest_sha256,
         "seconds": round(made.seconds, 3),
     }

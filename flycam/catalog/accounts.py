@@ -49,6 +49,7 @@ class Accounts:
             "role": account.role.value,
             "token_hash": account.token_hash,
             "created_ns": account.created_ns,
+            "communes": "\n".join(account.communes),
         }
         with self._database.write() as connection:
             connection.execute(self._database.upsert(tables.accounts), row)
@@ -94,4 +95,10 @@ class Accounts:
 
 
 def _account(row: Row[Any]) -> Account:
-    return Account(name=row.name, role=Role(row.role), token_hash=row.token_hash, created_ns=row.created_ns)
+    return Account(
+        name=row.name,
+        role=Role(row.role),
+        token_hash=row.token_hash,
+        created_ns=row.created_ns,
+        communes=tuple(row.communes.splitlines()),
+    )

@@ -15,10 +15,12 @@ from flycam.catalog.changes import Changes
 from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
+from flycam.catalog.guests import Guests
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
+from flycam.catalog.restrictions import Restrictions
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
@@ -43,6 +45,8 @@ class Catalog:
         self.changes = Changes(database)
         self.briefings = Briefings(database)
         self.accounts = Accounts(database)
+        self.restrictions = Restrictions(database)
+        self.guests = Guests(database)
         self.audit = Audit(database)
 
     @property

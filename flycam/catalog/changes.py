@@ -89,7 +89,7 @@ class Changes:
         found = {line.change_id: line for line in self._fetch(newest)}
         for one in change_ids:
             if one not in found:
-                raise _unknown(one)
+                raise no_such_change(one)
         return [found[one] for one in change_ids]
 
     def history(self, change_id: str) -> list[ChangeLine]:
@@ -97,7 +97,7 @@ class Changes:
         c = changes.c
         found = self._fetch(select(changes).where(c.change_id == change_id).order_by(c.version))
         if not found:
-            raise _unknown(change_id)
+            raise no_such_change(change_id)
         return found
 
     def step(self, step_id: str) -> list[ChangeLine]:
@@ -129,7 +129,8 @@ def _newest(among: ColumnElement[bool]) -> Select[Any]:
     return select(changes).join(last, (c.change_id == last.c.change_id) & (c.version == last.c.last))
 
 
-def _unknown(change_id: str) -> NotFound:
+def no_such_change(change_id: str) -> NotFound:
+    """For what is not in the catalogue, and for what is not for whoever asks."""
     return NotFound(
         f"{change_id[:40]}: there is no such change; load the list again",
         vi=f"{change_id[:40]}: không có thay đổi nào như vậy; hãy tải lại danh sách",

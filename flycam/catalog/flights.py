@@ -72,10 +72,7 @@ class Flights:
         with self._database.read() as connection:
             found = _by_id_or_name(connection, tables.flights, tables.flights.c.flight_id, ref)
         if found is None:
-            raise NotFound(
-                f"{ref}: no such flight; give the id or the name that ingest printed",
-                vi=f"{ref}: không có chuyến bay này; hãy ghi mã hoặc tên mà lệnh ingest đã in ra",
-            )
+            raise no_such_flight(ref)
         return flight_of(found)
 
     def flights(self, event_id: str | None = None, state: FlightState | None = None) -> list[Flight]:
@@ -124,6 +121,14 @@ class Flights:
         """Hold a flight for writing; ends with the block or with the process. Raises FlightBusy at once."""
         with self._database.exclusive(flight_id):
             yield
+
+
+def no_such_flight(ref: str) -> NotFound:
+    """For what is not in the catalogue, and for what is not for whoever asks."""
+    return NotFound(
+        f"{ref}: no such flight; give the id or the name that ingest printed",
+        vi=f"{ref}: không có chuyến bay này; hãy ghi mã hoặc tên mà lệnh ingest đã in ra",
+    )
 
 
 def _taken(name: str) -> NameTaken:

@@ -46,10 +46,7 @@ class SpecialistLayers:
         with self._database.read() as connection:
             row = connection.execute(query).first()
         if row is None:
-            raise NotFound(
-                f"{ref}: there is no such layer; see 'flycam layers list'",
-                vi=f"{ref}: không có lớp nào như vậy; xem 'flycam layers list'",
-            )
+            raise no_such_layer(ref)
         return _layer(row)
 
     def remove(self, layer_id: str) -> None:
@@ -94,6 +91,14 @@ class SpecialistLayers:
         with self._database.read() as connection:
             rows = connection.execute(select(c.layer_id, c.refreshed_ns).order_by(c.layer_id))
             return tuple((row.layer_id, row.refreshed_ns) for row in rows)
+
+
+def no_such_layer(ref: str) -> NotFound:
+    """For what is not in the catalogue, and for what is not for whoever asks."""
+    return NotFound(
+        f"{ref}: there is no such layer; see 'flycam layers list'",
+        vi=f"{ref}: không có lớp nào như vậy; xem 'flycam layers list'",
+    )
 
 
 def _drop_features(connection: Connection, layer_id: str) -> None:

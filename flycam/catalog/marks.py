@@ -63,10 +63,7 @@ class Marks:
         c = tables.marks.c
         found = self._fetch(select(tables.marks).where(c.mark_id == mark_id).order_by(c.version))
         if not found:
-            raise NotFound(
-                f"{mark_id[:40]}: there is no such mark; see 'flycam marks list'",
-                vi=f"{mark_id[:40]}: không có dấu nào như vậy; xem 'flycam marks list'",
-            )
+            raise no_such_mark(mark_id)
         return found
 
     def stamp(self) -> int:
@@ -77,6 +74,14 @@ class Marks:
     def _fetch(self, query: Select[Any]) -> list[MarkLine]:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
+
+
+def no_such_mark(mark_id: str) -> NotFound:
+    """For what is not in the catalogue, and for what is not for whoever asks."""
+    return NotFound(
+        f"{mark_id[:40]}: there is no such mark; see 'flycam marks list'",
+        vi=f"{mark_id[:40]}: không có dấu nào như vậy; xem 'flycam marks list'",
+    )
 
 
 def _row(line: MarkLine) -> dict[str, Any]:

@@ -31,14 +31,20 @@ class FrameStatus(StrEnum):
 
 
 class Role(StrEnum):
-    """What an account may do; each role includes those before it. A box may hand on what it knows (`flycam
-    sync`) and nothing else, nor does another role but the administrator's."""
+    """What somebody may do; each role includes those before it. A box may hand on what it knows (`flycam
+    sync`) and nothing else, nor does another role but the administrator's; a guest has a link and no account:
+    the map and its tiles, nothing else."""
 
     BOX = "box"
+    GUEST = "guest"
     VIEWER = "viewer"
     OPERATOR = "operator"
     ANALYST = "analyst"
     ADMIN = "admin"
+
+
+ACCOUNT_ROLES = tuple(role for role in Role if role is not Role.GUEST)
+"""What an account can be."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,12 +204,18 @@ class Coverage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """Someone who may use this house. The token itself is never kept: see `accounts.hash_token`."""
+    """Someone who may use this house. The token itself is never kept: see `accounts.hash_token`.
+
+    communes  codes of those that the account is for; none: for all the house holds
+    event_id  of a guest: the only event that is shown; "": all
+    """
 
     name: str
     role: Role
     token_hash: str
     created_ns: int
+    communes: tuple[str, ...] = ()
+    event_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,9 +6,10 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks
+from flycam.catalog.sharing_tables import classifications, guests, restricted_areas
 from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -19,6 +20,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     7: (layers, layer_features, marks),
     8: (changes,),
     9: (briefings,),
+    10: (restricted_areas, classifications, guests),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 
@@ -32,6 +34,7 @@ WIDENED_IN: dict[int, tuple[str, str, tuple[str, ...]]] = {
             "placements.frame_id) WHERE EXISTS (SELECT 1 FROM frames WHERE frames.frame_id = "
             "placements.frame_id)",
         ),
-    )
+    ),
+    10: ("accounts", "communes", ("ALTER TABLE accounts ADD COLUMN communes TEXT NOT NULL DEFAULT ''",)),
 }
 """A table and the column that it got with a schema version, and how the rows there get it."""

@@ -174,6 +174,7 @@ accounts = Table(
     Column("role", Text, nullable=False),
     Column("token_hash", Text, nullable=False, unique=True),
     Column("created_ns", BigInteger, nullable=False),
+    Column("communes", Text, nullable=False, server_default=""),
 )
 
 audit_log = Table(

@@ -12,6 +12,7 @@ import click
 
 from flycam.console import Answer
 from flycam.errors import StorageTrouble
+from flycam.frame.classification import Classification
 from flycam.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 Result = tuple[Answer, Sequence[str]]
 
 FILE = click.Path(path_type=Path)
+LEVEL = click.Choice([level.value for level in Classification])
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 

@@ -6,9 +6,10 @@ import getpass
 
 import click
 
-from flycam.commands.house import Result, opened
+from flycam.commands.house import LEVEL, Result, opened
 from flycam.console import command, language
 from flycam.errors import OptionUnusable
+from flycam.frame.classification import Classification
 from flycam.frame.moment import parse_moment
 from flycam.frame.specialist import LayerKind
 
@@ -95,6 +96,21 @@ def layers_remove(*, data_dir: str | None, ref: str) -> Result:
         return of_removed_layer(
             remove_layer(workspace, ref, settings.operator or getpass.getuser()), language()
         )
+
+
+@layers.command("classify")
+@click.argument("ref", metavar="LAYER")
+@click.argument("level", type=LEVEL)
+@command
+def layers_classify(*, data_dir: str | None, ref: str, level: str) -> Result:
+    """Say how widely a layer may be shown: open, internal (no guests), restricted (analysts, admins)."""
+    from flycam.answers.sharing import of_classified
+    from flycam.pipeline.restricting import classify_layer
+
+    with opened(data_dir) as (workspace, settings):
+        who = settings.operator or getpass.getuser()
+        layer = classify_layer(workspace, ref, Classification(level), who)
+        return of_classified(layer.layer_id, layer.name, Classification(level), language())
 
 
 def _moment(text: str | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flycam.catalog.records import Role
+from flycam.catalog.records import ACCOUNT_ROLES
 from flycam.commands.house import Result, opened
 from flycam.console import ProgressBar, command, language
 
@@ -42,12 +42,22 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
-@click.option("--role", type=click.Choice([role.value for role in Role]), default="viewer", show_default=True)
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in ACCOUNT_ROLES]),
+    default="viewer",
+    show_default=True,
+)
+@click.option(
+    "--communes",
+    help="Communes that it is for (names or codes, commas between; all). Default: as before, else all.",
+)
 @command
-def user_add(*, data_dir: str | None, name: str, role: str) -> Result:
+def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None) -> Result:
     """Make an account; its token is shown once."""
+    from flycam.answers.house import of_account
     from flycam.pipeline.people import add_user
 
     with opened(data_dir) as (workspace, _):
-        token = add_user(workspace, name, role)
-        return {"name": name, "role": role, "token": token}, [f"{name} ({role}): {token}"]
+        account, token = add_user(workspace, name, role, communes)
+        return of_account(account, token, workspace.catalog.boundaries.names())

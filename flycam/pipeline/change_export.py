@@ -15,6 +15,7 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
@@ -55,15 +56,18 @@ class _Told:
     at_ns: int
 
 
-def export_changes(workspace: Workspace, out: Path, event: str) -> int:
+def export_changes(
+    workspace: Workspace, out: Path, event: str, withholding: Withholding = NOTHING_WITHHELD
+) -> int:
     """Write the confirmed changes of an event (name or id), by the name's ending; how many.
 
-    .gpkg is in the UTM zone of the first of them, all others in WGS 84 degrees. Raises NotFound,
-    OptionUnusable (another ending), StorageTrouble.
+    Those on withheld ground are left out: they were drawn after its picture. .gpkg is in the UTM zone of the
+    first of them, all others in WGS 84 degrees. Raises NotFound, OptionUnusable (another ending),
+    StorageTrouble.
     """
     suffix = out.suffix.lower()
     require_change_file(out)
-    told = _told(workspace, event)
+    told = _told(workspace, event, withholding)
     if suffix in _BYTES:
         _written(out, _BYTES[suffix](told))
     else:
@@ -81,11 +85,12 @@ def require_change_file(out: Path) -> None:
         )
 
 
-def _told(workspace: Workspace, event: str) -> _Told:
+def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
     found = workspace.catalog.flights.event(event)
+    lines = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
     return _Told(
         event=found,
-        lines=workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED]),
+        lines=[one for one in lines if not withholding.hides_drawing(one.wkb)],
         names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),

@@ -145,6 +145,8 @@ class Holdings:
                 yield Held(dem.key, Kind.DEM, name=dem.name)
         for layer in self._catalog.layers.all():
             yield Held(keys.evidence(layer.sha256), Kind.LAYER, name=layer.name)
+        for area in self._catalog.restrictions.areas():
+            yield Held(keys.evidence(area.sha256), Kind.LAYER, name=area.name)
         for mark in self._catalog.marks.current(with_removed=True):
             for line in self._catalog.marks.history(mark.mark_id):
                 if line.photo_sha256:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flycam.errors import OptionUnusable
+from flycam.frame.classification import Classification
 from flycam.pipeline.pack_files import (
     MANIFEST,
     stranger_in,
@@ -69,6 +70,7 @@ class PackReport:
     communes: tuple[str, ...]
     is_drill: bool
     is_draft: bool
+    classification: Classification
     manifest_sha256: str
     seconds: float
 
@@ -103,6 +105,7 @@ def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progre
         communes=tuple(one.name for one in figures.communes),
         is_drill=figures.is_drill,
         is_draft=not approved_by,
+        classification=figures.classification,
         manifest_sha256=digest,
         seconds=time.monotonic() - began,
     )
@@ -161,6 +164,6 @@ def _tell_audit(workspace: Workspace, figures: PackFigures, digest: str) -> None
         workspace.operator or workspace.box,
         "pack",
         " ".join(one.flight_id for one in figures.flights),
-        f"{said}; {MANIFEST} {digest}",
+        f"{said}, {figures.classification}; {MANIFEST} {digest}",
         at_ns=figures.made_ns,
     )

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from flycam import __version__
 from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import Withholding
+from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import FlightState, is_plane
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
@@ -45,7 +47,18 @@ def gather_pack(
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
         audit_head=workspace.catalog.audit.head(),
         pictures=pictures,
+        classification=_classification(workspace, scene),
     )
+
+
+def _classification(workspace: Workspace, scene: PackScene) -> Classification:
+    """The strictest of the flights' levels; of ground in a restricted area, restricted."""
+    restrictions = workspace.catalog.restrictions
+    levels = [restrictions.level(side.flight.flight_id) for side in scene.sides]
+    withheld = Withholding(areas=[area.wkb for area in restrictions.areas()])
+    if any(withheld.touches_box(side.flight.bounds_lonlat_deg) for side in scene.sides):
+        levels.append(Classification.RESTRICTED)
+    return strictest(levels)
 
 
 def _flight(workspace: Workspace, number: int, side: PackSide) -> PackFlight:

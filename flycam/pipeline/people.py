@@ -1,15 +1,29 @@
-"""Accounts: who may look, upload, judge, and administer."""
+"""Accounts: who may look, upload, judge, and administer; and guests, who have a link for a while."""
 
 from __future__ import annotations
 
+import math
+import secrets
+
 from flycam.catalog.accounts import hash_token, new_token
 from flycam.catalog.records import Account, Role
-from flycam.errors import InputUnusable
+from flycam.catalog.sharing_records import Guest
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.frame.spelling import search_key
 from flycam.pipeline.workspace import Workspace
 
+MOST_GUEST_HOURS = 168.0
+_ALL = "all"
+_HOUR_NS = 3_600_000_000_000
 
-def add_user(workspace: Workspace, name: str, role: str) -> str:
-    """Make an account, or give an existing one a new token and role; returns the token, shown only once."""
+
+def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
+    """Make an account, or give an existing one a new token and role; and the token, shown only once.
+
+    communes  names or codes of those that it is for, with commas between; "all"; None: as it was, a new
+              account for all
+    Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
+    """
     if not name.strip():
         raise InputUnusable(
             "an account needs a name; give it as the argument of 'flycam user add'",
@@ -17,10 +31,88 @@ def add_user(workspace: Workspace, name: str, role: str) -> str:
         )
     token = new_token()
     now = workspace.clock_ns()
-    workspace.catalog.accounts.put(
-        Account(name=name.strip(), role=Role(role), token_hash=hash_token(token), created_ns=now)
+    account = Account(
+        name=name.strip(),
+        role=Role(role),
+        token_hash=hash_token(token),
+        created_ns=now,
+        communes=_before(workspace, name.strip()) if communes is None else _codes(workspace, communes),
     )
+    workspace.catalog.accounts.put(account)
+    detail = ", ".join([role, *account.communes])
     workspace.catalog.audit.append(
-        workspace.operator or workspace.box, "user add", name.strip(), role, at_ns=now
+        workspace.operator or workspace.box, "user add", account.name, detail, at_ns=now
     )
-    return token
+    return account, token
+
+
+def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """A new token must not widen what an account sees."""
+    known = workspace.catalog.accounts.all()
+    return next((one.communes for one in known if one.name == name), ())
+
+
+def _codes(workspace: Workspace, text: str) -> tuple[str, ...]:
+    """Codes of communes that are called so, or have these codes, as their boundaries are in force."""
+    if text.strip().lower() == _ALL:
+        return ()
+    names = workspace.catalog.boundaries.names()
+    codes = []
+    for asked in [one.strip() for one in text.split(",") if one.strip()]:
+        key = search_key(asked)
+        found = [asked] if asked in names else [code for code in names if search_key(names[code]) == key]
+        if not found:
+            raise NotFound(
+                f"{asked}: no commune in force has this name or code; see 'flycam communes add'",
+                vi=f"{asked}: không có xã nào mang tên hoặc mã này; nạp ranh giới bằng 'flycam communes add'",
+            )
+        if len(found) > 1:
+            raise OptionUnusable(
+                f"--communes {asked}: several have this name ({', '.join(found)}); give the code",
+                vi=f"--communes {asked}: nhiều xã cùng tên ({', '.join(found)}); hãy ghi mã",
+            )
+        codes += found
+    if not codes:
+        raise OptionUnusable(
+            "--communes: names no commune; write all for an account that is for all",
+            vi="--communes: chưa ghi xã nào; hãy ghi all nếu tài khoản dùng cho toàn tỉnh",
+        )
+    return tuple(dict.fromkeys(codes))
+
+
+def invite_guest(
+    workspace: Workspace, hours: float, event: str | None, who: str, communes: tuple[str, ...] = ()
+) -> tuple[Guest, str]:
+    """A link that shows the map and its tiles, and its secret, shown only once.
+
+    event     the only event that it shows (id or name); None: all
+    communes  codes of those that whoever makes it is for: a guest sees no more
+    Raises NotFound, OptionUnusable (no number of hours, or more than a week).
+    """
+    if not (math.isfinite(hours) and 0.0 < hours <= MOST_GUEST_HOURS):
+        raise OptionUnusable(
+            f"--hours {hours:g}: give a number above 0, at most {MOST_GUEST_HOURS:g}",
+            vi=f"--hours {hours:g}: hãy ghi số giờ lớn hơn 0, tối đa {MOST_GUEST_HOURS:g}",
+        )
+    secret, now = new_token(), workspace.clock_ns()
+    guest = Guest(
+        guest_id=f"guest-{secrets.token_hex(6)}",
+        secret_hash=hash_token(secret),
+        event_id=workspace.catalog.flights.event(event).event_id if event else "",
+        communes=communes,
+        made_by=who,
+        made_ns=now,
+        expires_ns=now + round(hours * _HOUR_NS),
+    )
+    workspace.catalog.guests.put(guest)
+    detail = f"{hours:g} h, {guest.event_id or 'all events'}"
+    workspace.catalog.audit.append(who, "guest link", guest.guest_id, detail, at_ns=now)
+    return guest, secret
+
+
+def revoke_guest(workspace: Workspace, guest_id: str, who: str) -> Guest:
+    """Let a link open nothing any more. Raises NotFound."""
+    now = workspace.clock_ns()
+    guest = workspace.catalog.guests.revoke(guest_id, now)
+    workspace.catalog.audit.append(who, "guest revoked", guest.guest_id, at_ns=now)
+    return guest

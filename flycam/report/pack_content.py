@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import VIETNAM
 from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
@@ -92,7 +93,8 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         about=told("about", language, events=", ".join(figures.events)),
         mark=DRILL_MARK if figures.is_drill else "",
         draft="" if figures.approved_by else told("draft", language),
-        footer=told("footer", language, version=figures.version, at=moment(figures.made_ns)),
+        footer=_stamped(figures, language)
+        + told("footer", language, version=figures.version, at=moment(figures.made_ns)),
         page_word=told("page", language),
         made_ns=figures.made_ns,
         letterhead=filled,
@@ -105,6 +107,13 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         slides=tuple(_slides(figures, language)),
         pictures=figures.pictures,
     )
+
+
+def _stamped(figures: PackFigures, language: str) -> str:
+    """What stands before the rest of a line where the pack is not for everybody: "HẠN CHẾ · "."""
+    if figures.classification is Classification.OPEN:
+        return ""
+    return f"{classification_name(figures.classification, language).upper()} · "
 
 
 def picture_of_number(number: int) -> str:
@@ -127,6 +136,8 @@ def age(then_ns: int, now_ns: int, language: str) -> str:
 def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     if figures.is_drill:
         yield Paragraph(text=told("drill_note", language), kind="care")
+    if figures.classification is not Classification.OPEN:
+        yield Paragraph(text=told(f"{figures.classification}_note", language), kind="care")
     yield _approval(figures, language)
     yield Heading(text=told("summary", language))
     yield Paragraph(text=_summary(figures, language))
@@ -325,9 +336,8 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
     yield Slide(
         picture=OVERVIEW,
         title=f"{listed(figures.events, language, most=2)} – {_when(last, figures, language)}",
-        line=" · ".join(
-            [_shown(_imaged(figures, language), language), *([count] if figures.communes else [])]
-        ),
+        line=_stamped(figures, language)
+        + " · ".join([_shown(_imaged(figures, language), language), *([count] if figures.communes else [])]),
     )
     by_number = {flight.number: flight for flight in figures.flights}
     for one in figures.communes:
@@ -338,7 +348,7 @@ def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
         yield Slide(
             picture=picture_of_number(one.number),
             title=f"{one.name} – {_when(one.last_ns, figures, language)}",
-            line=f"{shown} · {error}",
+            line=f"{_stamped(figures, language)}{shown} · {error}",
         )
 
 

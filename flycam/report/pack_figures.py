@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 
 PAPERS = ("a4", "a3")
@@ -121,6 +122,7 @@ class PackFigures:
     audit_head    digest of the audit log's last line; "": the log is empty
     loose_marks   field marks outside those communes
     pictures      JPEG by name: "overview", "commune-NUMBER"
+    classification  how widely it may be shown: as widely as the strictest of what is in it
     """
 
     version: str
@@ -136,3 +138,4 @@ class PackFigures:
     remarks: tuple[str, ...]
     audit_head: str
     pictures: Mapping[str, bytes]
+    classification: Classification = Classification.OPEN

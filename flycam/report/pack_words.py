@@ -22,6 +22,14 @@ PACK_WORDS: Mapping[str, Said] = {
         "A draft that no leader has approved: not yet a basis for decisions.",
     ),
     "approved": Said("Người duyệt: {name}, lúc {at} (UTC+7).", "Approved by {name} at {at} (UTC+7)."),
+    "internal_note": Said(
+        "NỘI BỘ: không gửi ra ngoài cơ quan, đơn vị có tài khoản trên hệ thống.",
+        "INTERNAL: not to be handed on to anybody without an account here.",
+    ),
+    "restricted_note": Said(
+        "HẠN CHẾ: có địa bàn hoặc chuyến bay hạn chế; chỉ gửi người được phép.",
+        "RESTRICTED: shows restricted ground or flights; for those alone who may see them.",
+    ),
     "drill_note": Said(
         "Tài liệu diễn tập: không phải hiện trường thật.", "Made for a drill: not a real scene."
     ),

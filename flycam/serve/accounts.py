@@ -15,7 +15,7 @@ from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
 from flycam.serve.door import COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired, TooManyAttempts
-from flycam.serve.guard import admin, viewer
+from flycam.serve.guard import admin, guest
 from flycam.serve.services import Services
 
 router = APIRouter()
@@ -40,7 +40,7 @@ class LinkFor(BaseModel):
 
 
 @router.get("/api/session")
-def session(visitor: Annotated[Visitor, Depends(viewer)]) -> dict[str, Any]:
+def session(visitor: Annotated[Visitor, Depends(guest)]) -> dict[str, Any]:
     """Who is signed in; `open` where no account exists yet."""
     return _session(visitor)
 
@@ -49,25 +49,26 @@ def session(visitor: Annotated[Visitor, Depends(viewer)]) -> dict[str, Any]:
 def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a token for a cookie that scripts cannot read. After ten failures: 429 until they are old."""
     door: Door = request.app.state.door
-    address = _may_try(request)
+    address = may_try(request)
     account = door.by_token(token.token)
     if account is None:
-        _attempts(request).failed(address)
+        attempts_of(request).failed(address)
         raise SignInRequired("bad_token")
-    _attempts(request).succeeded(address)
+    attempts_of(request).succeeded(address)
     _let_in(request, response, account, "login")
-    return _session(Visitor(account))
+    return _session(door.visitor_of(account))
 
 
-def _attempts(request: Request) -> Attempts:
+def attempts_of(request: Request) -> Attempts:
+    """Who failed how often to come in."""
     attempts: Attempts = request.app.state.attempts
     return attempts
 
 
-def _may_try(request: Request) -> str:
+def may_try(request: Request) -> str:
     """The address that asks. Raises TooManyAttempts while it has failed too often."""
     address = request.client.host if request.client else ""
-    wait_s = _attempts(request).wait_s(address)
+    wait_s = attempts_of(request).wait_s(address)
     if wait_s > 0.0:
         raise TooManyAttempts(wait_s)
     return address

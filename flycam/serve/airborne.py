@@ -13,19 +13,22 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated
 
+import shapely
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
 from flycam.catalog.withheld import withheld
+from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.airborne import Airborne, LinkState, Phase
 from flycam.frame.left_out import left_out_said
 from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
-from flycam.serve.ranges import StoreHere
+from flycam.serve.guard import Sees, viewer
+from flycam.serve.offered import withheld_from
+from flycam.serve.ranges import FOR_A_WHILE, StoreHere
 from flycam.serve.wording import Json, iso_or_none
 from flycam.store import keys
 
@@ -35,6 +38,8 @@ SILENT_S = 1.25
 """A flight reports more than twice a second: after so long without a report nothing is known of it."""
 
 LOOK_S = 0.2
+_AROUND_M = 1000.0
+_SHORTLY = {**FOR_A_WHILE, "Cache-Control": "private, max-age=60"}  # it may be withdrawn at any moment
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
 
@@ -52,11 +57,13 @@ class Sighted:
     """A report, and when (monotonic seconds) it was told, as far as that is known here.
 
     is_withheld  what its newest picture shows was withdrawn
+    is_barred    its newest picture may show ground that is withheld from whoever looks
     """
 
     told: Airborne
     at_s: float
     is_withheld: bool = False
+    is_barred: bool = False
 
     def age_s(self, now_s: float) -> float:
         """Seconds since it was told."""
@@ -144,9 +151,10 @@ def sky_of(request: Request) -> Sky:
 
 
 @router.get("/api/airborne")
-def airborne(sky: Annotated[Sky, Depends(sky_of)]) -> list[Json]:
+def airborne(sky: Annotated[Sky, Depends(sky_of)], sees: Sees) -> list[Json]:
     """Live flights, those that ended or fell silent a while ago too, each with its track."""
-    return [{**in_words(one, sky.now_s()), "track": one.told.track} for one in sky.look()]
+    seen = as_seen(sky.look(), sees)
+    return [{**in_words(one, sky.now_s()), "track": one.told.track} for one in seen]
 
 
 @router.get("/api/airborne/{flight_id}/picture", response_class=Response)
@@ -158,7 +166,11 @@ def newest_picture(
     visitor: Annotated[Visitor, Depends(viewer)],
 ) -> Response:
     """What a live flight saw last, a small JPEG; withdrawn, it is for administrators, as video is."""
-    key = next((one.told.picture_key for one in sky.look() if one.told.flight_id == flight_id), None)
+    seen = as_seen(sky.look(), visitor.withholding)
+    found = next((one for one in seen if one.told.flight_id == flight_id), None)
+    if found is not None and found.is_barred:
+        raise withheld_from(found.told.name, visitor.name)
+    key = found.told.picture_key if found else None
     if key is None or not store.exists(key):
         raise NotFound(
             f"{flight_id}: no picture of this flight is shown now; see /api/airborne",
@@ -169,7 +181,7 @@ def newest_picture(
             f"{flight_id}: what its newest picture shows was withdrawn; ask an administrator for it",
             vi=f"{flight_id}: nội dung hình mới nhất đã bị rút; hãy hỏi quản trị viên",
         )
-    return Response(store.get(key), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=60"})
+    return Response(store.get(key), media_type="image/jpeg", headers=_SHORTLY)
 
 
 def in_words(sighted: Sighted, now_s: float) -> Json:
@@ -202,17 +214,38 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
         "left_out": dict(told.left_out),
         "left_out_said": left_out_said(told.left_out),
         "left_out_said_vi": left_out_said(told.left_out, "vi"),
-        "picture_url": None if sighted.is_withheld else _picture_url(told),
+        "picture_url": None if sighted.is_withheld or sighted.is_barred else _picture_url(told),
         "recorded_s": told.recorded_s,
         "remarks": [{"sentence": english, "sentence_vi": vi} for english, vi in told.remarks],
         "failure": told.failure and {"sentence": told.failure[0], "sentence_vi": told.failure[1]},
     }
 
 
+def as_seen(seen: list[Sighted], sees: Withholding) -> list[Sighted]:
+    """The flights that this visitor may know of, those barred that fly near ground withheld from them."""
+    if sees.is_nothing:
+        return seen
+    known = [one for one in seen if not sees.hides_flight(one.told.flight_id)]
+    return [replace(one, is_barred=sees.touches(_near(one.told), _AROUND_M)) for one in known]
+
+
+def _near(told: Airborne) -> bytes | None:
+    """The ground that its camera may see now (WKB): around what is known of it; None where nothing is."""
+    places = [*told.footprint, *([told.aircraft.lonlat_deg] if told.aircraft else ())]
+    wkb: bytes = shapely.to_wkb(shapely.MultiPoint(places).convex_hull)
+    return wkb if places else None
+
+
 def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing, bool]]:
     """What makes a screen's picture of the sky another one."""
     return frozenset(
-        (one.told.flight_id, one.told.run, one.told.beat, one.standing(now_s), one.is_withheld)
+        (
+            one.told.flight_id,
+            one.told.run,
+            one.told.beat,
+            one.standing(now_s),
+            one.is_withheld or one.is_barred,
+        )
         for one in seen
     )
 

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import is_plane
 from flycam.frame.tile import MosaicTile, TileRecord
@@ -23,8 +24,8 @@ from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
 from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
 from flycam.serve.live_error import live_error_m
-from flycam.serve.offered import revision_on_show
-from flycam.serve.views import EMPTY, View, ViewCache, read_view
+from flycam.serve.offered import no_such_mosaic, revision_on_show
+from flycam.serve.views import EMPTY, Veil, View, ViewCache, read_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,12 @@ def asked_of(query: bytes) -> Asked | None:
     return Asked(int(revision) if revision else None, DataLayer(layer) if layer else None)
 
 
+ON_SHOW = Asked(None, None)
+"""The picture on show."""
+
+
 class AskedViews:
-    """Makes such views. Safe to use from several threads."""
+    """Makes such views, and those of tiles of which something is withheld. For several threads at once."""
 
     def __init__(self, workspace: Workspace, follower: Follower, cache: ViewCache, grounds: Grounds) -> None:
         self._workspace = workspace
@@ -67,24 +72,36 @@ class AskedViews:
         self._grounds = grounds
 
     def view(
-        self, path: str, mosaic_id: str, tile_id: TileId, asked: Asked, wanted: ViewFormat | None
+        self,
+        path: str,
+        mosaic_id: str,
+        tile_id: TileId,
+        asked: Asked,
+        wanted: ViewFormat | None,
+        withholding: Withholding,
     ) -> View:
-        """The view; EMPTY where nothing was flown. Raises NotFound, and what reading a tile raises."""
+        """The view as this visitor may have it; EMPTY where nothing was flown, or all is withheld.
+
+        Raises NotFound (also for a mosaic that is not for this visitor), and what reading a tile raises.
+        """
         watched = self._follower.watch(mosaic_id)
+        if withholding.hides_mosaic(mosaic_id):
+            raise no_such_mosaic(mosaic_id)
+        veil = _veil(withholding, tile_id)
         info = revision_on_show(self._catalog, watched.info, asked.revision)
         head = self._catalog.tiles.head(mosaic_id, info.revision, tile_id)
-        if head is None:
+        if head is None or (veil is not None and veil.hidden.all()):
             return EMPTY
         if asked.layer is DataLayer.AGE:
-            return self._data_view(info, head, asked.layer)  # it changes with the clock
-        key = f"{path}?{info.revision}.{asked.layer or ''}"
+            return self._data_view(info, head, asked.layer, veil)  # it changes with the clock
+        key = f"{path}?{info.revision}.{asked.layer or ''}.{veil.name if veil else ''}"
         kept = self._cache.get(key)
         if kept is not None and kept.etag.startswith(f'"{head.content_hash}.'.encode()):
             return kept
         view = (
-            read_view(self._workspace.store, head, wanted)
+            read_view(self._workspace.store, head, wanted, veil)
             if asked.layer is None
-            else self._data_view(info, head, asked.layer)
+            else self._data_view(info, head, asked.layer, veil)
         )
         self._keep(key, view, watched)
         return view
@@ -92,9 +109,10 @@ class AskedViews:
     def _keep(self, key: str, view: View, watched: Watched) -> None:
         self._cache.keep(key, view, watched.info.mosaic_id, watched.seq)
 
-    def _data_view(self, info: MosaicInfo, head: TileRecord, layer: DataLayer) -> View:
+    def _data_view(self, info: MosaicInfo, head: TileRecord, layer: DataLayer, veil: Veil | None) -> View:
         tile = decode(self._workspace.store.get(head.key), head.tile_id, head.content_hash)
-        png = picture_of(self._classes(info, tile, layer), tile.quality > 0, layer)
+        shown = tile.quality > 0 if veil is None else (tile.quality > 0) & ~veil.hidden
+        png = picture_of(self._classes(info, tile, layer), shown, layer)
         # a view changes without its tile: with the clock, and with what classes mean in a newer flycam
         stamp = f"{head.content_hash}.{layer}.{zlib.crc32(png):08x}"
         return View(png, ViewFormat.PNG.value, f'"{stamp}"', head.seq)
@@ -118,3 +136,8 @@ class AskedViews:
             return None
         key = self._catalog.revisions.get(info.mosaic_id, info.revision).support_key
         return None if key is None else self._grounds.grid(key)
+
+
+def _veil(withholding: Withholding, tile_id: TileId) -> Veil | None:
+    hidden = withholding.of_tile(tile_id)
+    return None if hidden is None else Veil(hidden, withholding.fingerprint)

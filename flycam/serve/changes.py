@@ -7,6 +7,7 @@ browser send that, and what is sent twice is decided once.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +15,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
@@ -23,7 +26,7 @@ from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import analyst, viewer
+from flycam.serve.guard import Sees, analyst, viewer
 from flycam.serve.marks import ServicesHere
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.until import parse_until
@@ -83,6 +86,7 @@ def changes(
     found = catalog.changes.current(
         event_id, parse_bounds(bounds), statuses=may_see, until_ns=parse_until(until)
     )
+    found = [one for one in found if not visitor.withholding.hides_drawing(one.wkb)]
     events = catalog.changes.events()
     return {
         **change_features(found[:_MOST], catalog.boundaries.names()),
@@ -95,22 +99,25 @@ def changes(
 @router.get("/api/changes/export", dependencies=[Depends(viewer)])
 def export(
     services: ServicesHere,
+    sees: Sees,
     event: Annotated[str, Query(max_length=200)],
     form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
 ) -> Response:
     """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
     with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
         out = Path(folder) / f"changes.{form}"
-        export_changes(services.workspace, out, event)
+        export_changes(services.workspace, out, event, sees)
         data = out.read_bytes()
     headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
     return Response(data, media_type=_TYPES[form], headers=headers)
 
 
-@router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
-def history(change_id: str, catalog: CatalogHere) -> Json:
+@router.get("/api/changes/{change_id}")
+def history(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
     """Every line of a change, the first first: who decided what, and when."""
-    return change_features(catalog.changes.history(change_id), catalog.boundaries.names())
+    lines = catalog.changes.history(change_id)
+    _refuse_withheld(lines, visitor)
+    return change_features(lines, catalog.boundaries.names())
 
 
 @router.put("/api/changes/steps/{step_id}")
@@ -120,5 +127,17 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
     The caller makes the id, "step-" and 8 to 40 hex digits: the same sent twice is decided once. A step is
     undone by a step with the action `undo`, which names it; that too can be undone.
     """
+    changes = services.workspace.catalog.changes
+    if not visitor.withholding.is_nothing:
+        _refuse_withheld([*changes.step(step.undoes), *changes.step(step_id)], visitor)
+        for change_id in step.changes:
+            _refuse_withheld(changes.history(change_id), visitor)
     lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
     return change_features(lines, services.workspace.catalog.boundaries.names())
+
+
+def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:
+    """Raise NotFound if a change lies where the visitor sees nothing: it is to them as what is not there."""
+    for line in lines:
+        if visitor.withholding.hides_drawing(line.wkb):
+            raise no_such_change(line.change_id)

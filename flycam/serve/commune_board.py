@@ -10,12 +10,14 @@ import shapely
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Flight, FlightState
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.serve.airborne import Sighted, Sky, Standing, sky_of
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import Sees, viewer
 from flycam.serve.imaged import outline_on_show
+from flycam.serve.offered import flights_here
 from flycam.serve.until import parse_until
 from flycam.serve.wording import Json, iso_or_none
 
@@ -27,6 +29,7 @@ def board(
     request: Request,
     catalog: CatalogHere,
     sky: Annotated[Sky, Depends(sky_of)],
+    sees: Sees,
     event: Annotated[str, Query(max_length=200)],
     on: date | None = None,
     until: datetime | None = None,
@@ -42,19 +45,27 @@ def board(
     """
     event_id = catalog.flights.event(event).event_id
     communes = (catalog.boundaries.communes(on) if on else []) or catalog.boundaries.communes()
+    communes = [one for one in communes if not sees.is_outside(_inner_point(one.wkb))]
     until_ns = parse_until(until)
-    flights = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
+    here = flights_here(catalog, sees, event_id)
+    flights = [one for one in here if one.state is not FlightState.WITHDRAWN]
     over, begun = _by_then(flights, until_ns)
     rows = commune_board(
         communes,
         [_flown(request, catalog, one) for one in over],
         catalog.marks.current(event_id, until_ns=until_ns),
-        _aloft(sky, event_id) if until_ns is None else {},
+        _aloft(sky, event_id, sees) if until_ns is None else {},
         [_flown(request, catalog, one) for one in begun],
         catalog.changes.current(event_id, until_ns=until_ns),
     )
     valid_from = max((one.valid_from.isoformat() for one in communes), default=None)
     return {"event_id": event_id, "valid_from": valid_from, "communes": [_row(one) for one in rows]}
+
+
+def _inner_point(wkb: bytes) -> bytes:
+    """A place within a commune: its neighbours' boundaries touch its own."""
+    point: bytes = shapely.to_wkb(shapely.from_wkb(wkb).representative_point())
+    return point
 
 
 def _by_then(flights: Sequence[Flight], until_ns: int | None) -> tuple[list[Flight], list[Flight]]:
@@ -75,11 +86,17 @@ def _flown(request: Request, catalog: Catalog, flight: Flight) -> FlownGround:
     )
 
 
-def _aloft(sky: Sky, event_id: str) -> dict[str, tuple[float, float]]:
+def _aloft(sky: Sky, event_id: str, sees: Withholding) -> dict[str, tuple[float, float]]:
     """Where live flights of the event look, else are: those too of which nothing is heard any more, and
     neither those that have landed nor films played again."""
     now_s = sky.now_s()
-    flights = [one for one in sky.look() if one.told.event_id == event_id and not one.told.is_recording]
+    flights = [
+        one
+        for one in sky.look()
+        if one.told.event_id == event_id
+        and not one.told.is_recording
+        and not sees.hides_flight(one.told.flight_id)
+    ]
     places = {one.told.flight_id: _place(one) for one in flights if one.standing(now_s) is not Standing.ENDED}
     return {flight_id: place for flight_id, place in places.items() if place is not None}
 

@@ -9,11 +9,11 @@ from fastapi import APIRouter, Depends, Query
 
 from flycam.catalog.records import BoundsLonLat, CommuneRecord
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.wording import Json, collection, feature
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])
 
 _MOST = 4000
 

@@ -9,10 +9,10 @@ from fastapi import APIRouter, Depends, Query
 
 from flycam.pipeline.national import national_grid, national_place
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest
 from flycam.serve.wording import Json
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])
 
 _DECIMALS = 8  # of a degree: a millimetre
 

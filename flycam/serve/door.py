@@ -14,10 +14,13 @@ from dataclasses import dataclass
 
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.records import Account, Role
+from flycam.catalog.sharing_records import Guest
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, Withholdings
 from flycam.serve import sessions
 from flycam.serve.services import Services, is_loopback
 
 COOKIE = "flycam"
+_GUEST = "g."
 _CACHE_S = 2.0
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
@@ -27,9 +30,10 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who asks. `account` is None in open access, which may do everything."""
+    """Who asks, and what is withheld from them. `account` is None in open access, which may do everything."""
 
     account: Account | None
+    withholding: Withholding
 
     @property
     def name(self) -> str:
@@ -40,7 +44,7 @@ class Visitor:
         return self.account is None or _RANK[self.account.role] >= _RANK[role]
 
 
-_LOCAL = Visitor(None)
+_LOCAL = Visitor(None, NOTHING_WITHHELD)
 
 
 class Door:
@@ -51,6 +55,7 @@ class Door:
         self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
         self._lock = threading.Lock()
         self._used_links: dict[str, int] = {}
+        self._withholdings = Withholdings(services.workspace.catalog)
 
     @property
     def _accounts(self) -> Accounts:
@@ -83,11 +88,25 @@ class Door:
         """The account of a token."""
         return self._accounts.by_token(token)
 
+    def visitor_of(self, account: Account) -> Visitor:
+        """The visitor that an account makes. Raises CatalogUnavailable."""
+        return Visitor(account, self._withholdings.of(account))
+
     def session_for(self, account: Account) -> tuple[str, int]:
         """(cookie value, seconds it lasts) of a new session."""
         expires_s = int(time.time()) + sessions.SESSION_SECONDS
         word = sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
         return word, sessions.SESSION_SECONDS
+
+    def guest(self, secret: str) -> Guest | None:
+        """The guest link of a secret, while it holds."""
+        workspace = self._services.workspace
+        return workspace.catalog.guests.by_secret(secret, workspace.clock_ns())
+
+    def guest_session(self, guest: Guest, secret: str) -> tuple[str, int]:
+        """(cookie value, seconds it lasts) of whoever opened a guest link: no longer than the link."""
+        left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
+        return f"{_GUEST}{secret}", max(left_s, 0)
 
     def link_for(self, name: str) -> str | None:
         """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
@@ -115,12 +134,15 @@ class Door:
         elif credential:
             account = self._of_cookie(credential)
         if account is not None:
-            return Visitor(account)
+            return self.visitor_of(account)
         return _LOCAL if self._is_open(host) else None
 
     def _of_cookie(self, header: str) -> Account | None:
         for part in header.split(";"):
             name, _, value = part.strip().partition("=")
+            if name == COOKIE and value.startswith(_GUEST):
+                guest = self.guest(value.removeprefix(_GUEST))
+                return guest.account if guest else None
             if name == COOKIE:
                 opened = sessions.open_word(
                     self._services.session_key, sessions.SESSION, value, self._named, time.time()

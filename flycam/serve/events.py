@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, suppress
-from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
-from flycam.serve.airborne import LOOK_S, Sky, in_words, news_of
+from flycam.catalog.withholding import Withholding
+from flycam.serve.airborne import LOOK_S, Sky, as_seen, in_words, news_of
 from flycam.serve.board import Board
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest
 from flycam.serve.meeting import Meeting
 from flycam.serve.meeting import in_words as meeting_in_words
 from flycam.serve.services import Services
@@ -31,8 +31,8 @@ _WAITING = 1000
 _SOON_S = 0.05
 
 
-@router.get("/events")
-async def events(request: Request, visitor: Annotated[Visitor, Depends(viewer)]) -> StreamingResponse:
+@router.get("/events", dependencies=[Depends(guest)])
+async def events(request: Request) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
     `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
     layer came, went or was read again), `marks` (somebody wrote a mark), `changes` (some were found or
@@ -65,11 +65,12 @@ async def _stream(request: Request) -> AsyncIterator[str]:
         said_s = followed_s = loop.time()
         pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
-        while not services.stopping.is_set() and _may_look(door, request):
+        while not services.stopping.is_set() and (here := _looking(door, request)) is not None:
+            sees = here.withholding
             async for word in presented.words(pace_s):
                 yield word
             words: list[str] = []
-            seen = await asyncio.to_thread(sky.look)
+            seen = as_seen(await asyncio.to_thread(sky.look), sees) if here.may(Role.VIEWER) else []
             now_s = sky.now_s()
             # over a flight in the air people wait for its tiles, and for word that it is lost
             is_up = any(one.is_up(now_s) for one in seen)
@@ -87,8 +88,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words += [event_words(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
-            while not news.empty():
-                words.append(event_words("tiles", _words(news.get_nowait())))
+            words += [event_words("tiles", _words(one)) for one in _waiting(news, sees)]
             if words:
                 said_s = loop.time()
             elif loop.time() - said_s >= _KEEP_ALIVE_S:
@@ -98,9 +98,10 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 yield one
 
 
-def _may_look(door: Door, request: Request) -> bool:
+def _looking(door: Door, request: Request) -> Visitor | None:
+    """Who follows, as long as they may look at the map."""
     visitor = door.visitor(request.scope["headers"])
-    return visitor is not None and visitor.may(Role.VIEWER)
+    return visitor if visitor is not None and visitor.may(Role.GUEST) else None
 
 
 class _Presented:
@@ -130,6 +131,14 @@ class _Presented:
 def event_words(name: str, data: object) -> str:
     """In ASCII: nothing that the data hold ends the line, or cannot be sent and ends everybody's stream."""
     return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def _waiting(news: asyncio.Queue[Moved], sees: Withholding) -> Iterator[Moved]:
+    """What moved, but for mosaics that are withheld."""
+    while not news.empty():
+        moved = news.get_nowait()
+        if not sees.hides_mosaic(moved.mosaic_id):
+            yield moved
 
 
 def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:

@@ -37,9 +37,9 @@ from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
 from flycam.serve.live_error import live_error_m
-from flycam.serve.offered import revision_on_show
+from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
 from flycam.store.base import ObjectStore
@@ -66,11 +66,12 @@ GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
 Here = Annotated[Visitor, Depends(viewer)]
 
 
-@router.get("/api/pixel", dependencies=[Depends(viewer)])
+@router.get("/api/pixel")
 def pixel(
     catalog: CatalogHere,
     store: StoreHere,
     grounds: GroundsHere,
+    visitor: Here,
     *,
     flight: Annotated[str, Query(max_length=200)],
     lon: Annotated[float, Query(ge=-180, le=180)],
@@ -82,7 +83,10 @@ def pixel(
 
     Of the revision on show unless one is named; null where the flight imaged nothing.
     """
-    found = catalog.flights.flight(flight)
+    sees = visitor.withholding
+    found = flight_here(catalog, flight, sees)
+    if sees.holds_point(lon, lat):
+        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
     mosaic = _mosaic_on_show(catalog, found.flight_id, layer)
     if mosaic is None:
         return None
@@ -169,9 +173,7 @@ def preview(
     if scale < 1:
         picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 78])
-    return Response(
-        jpeg.tobytes(), media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"}
-    )
+    return Response(jpeg.tobytes(), media_type="image/jpeg", headers=FOR_A_WHILE)
 
 
 def _size_of(store: ObjectStore, frame: FrameRecord) -> int:
@@ -259,20 +261,30 @@ def _frame(frame: FrameRecord) -> Json:
 
 
 def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
-    """The photo's frame. Only photos are handed out, and a withdrawn one to administrators alone."""
+    """The photo's frame. Only photos are handed out: a withdrawn one to administrators alone, and none to
+    those from whom any ground in it is withheld."""
     try:
         frame = catalog.frames.get(frame_id_of(sha256))
     except NotFound as error:
-        raise NotFound(
-            f"{sha256}: no photo of any flight; take the hash from a pixel's card",
-            vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
-        ) from error
+        raise _no_photo(sha256) from error
+    sees = visitor.withholding
+    if not sees.is_nothing and is_hidden(catalog.flights.flight(frame.flight_id), sees):
+        raise _no_photo(sha256)
+    if sees.touches(frame.footprint_wkb):
+        raise withheld_from(frame.header.provenance.source_name, visitor.name)
     if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
         raise AccessDenied(
             f"{frame.header.provenance.source_name}: this photo was withdrawn; ask an administrator for it",
             vi=f"{frame.header.provenance.source_name}: ảnh này đã bị rút; hãy hỏi quản trị viên",
         )
     return frame
+
+
+def _no_photo(sha256: str) -> NotFound:
+    return NotFound(
+        f"{sha256}: no photo of any flight; take the hash from a pixel's card",
+        vi=f"{sha256}: không phải ảnh của chuyến bay nào; hãy lấy mã từ thẻ ảnh trên bản đồ",
+    )
 
 
 def _media_type(head: bytes) -> str:

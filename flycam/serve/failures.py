@@ -27,6 +27,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Liên kết đã dùng hoặc hết hạn: hãy xin liên kết mới",
         "The link is spent or expired: ask for a new one",
     ),
+    "bad_guest": (
+        "Liên kết khách không đúng, hết hạn hoặc đã bị thu hồi: hãy xin liên kết mới",
+        "The guest link is wrong, expired or revoked: ask for a new one",
+    ),
     "too_many": (
         "Nhập sai mã quá nhiều lần: hãy thử lại sau {minutes} phút",
         "Too many wrong tokens: try again in {minutes} minutes",

@@ -13,6 +13,7 @@ from fastapi import Request
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, LayerFeatureRecord, LayerRecord, MarkLine
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight, is_plane
 from flycam.frame.mark import MarkStatus
@@ -20,6 +21,7 @@ from flycam.frame.moment import VIETNAM, iso, ns_of
 from flycam.pipeline.mark_words import mark_feature
 from flycam.serve.asked_for import Wanted, touching, within
 from flycam.serve.communes import commune_properties
+from flycam.serve.guard import withholding_of
 from flycam.serve.imaged import outline_on_show
 from flycam.serve.offered import bounds_of, events_by_id, flights_on_map, is_near, titled
 from flycam.serve.specialist import thing_properties
@@ -81,9 +83,10 @@ class FlightSource:
 
     def __init__(self, request: Request, catalog: Catalog) -> None:
         self._request, self._catalog = request, catalog
+        self._sees = withholding_of(request)
 
     def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
-        flights = flights_on_map(self._catalog)
+        flights = flights_on_map(self._catalog, self._sees)
         return _around([bounds_of(one) for one in flights]), _span(
             [(one.first_ns, one.last_ns) for one in flights]
         )
@@ -91,7 +94,7 @@ class FlightSource:
     def page(self, wanted: Wanted) -> Page:
         flights = [
             one
-            for one in flights_on_map(self._catalog)
+            for one in flights_on_map(self._catalog, self._sees)
             if within(one.first_ns, one.last_ns, wanted.period) and is_near(one, wanted.box)
         ]
         events = events_by_id(self._catalog)
@@ -101,7 +104,9 @@ class FlightSource:
         return _cut([self._thing(one, events) for one in page], wanted, len(flights))
 
     def one(self, name: str) -> Thing:
-        flight = next((one for one in flights_on_map(self._catalog) if one.flight_id == name), None)
+        flight = next(
+            (one for one in flights_on_map(self._catalog, self._sees) if one.flight_id == name), None
+        )
         if flight is None:
             raise _nothing(name, self.name)
         return self._thing(flight, events_by_id(self._catalog))
@@ -163,31 +168,36 @@ class MarkSource:
     title = "Dấu thực địa, khu tìm kiếm / Field marks"
     description = "Field marks and search sectors as they stand; those taken off the map are not among them."
 
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    def __init__(self, catalog: Catalog, sees: Withholding) -> None:
+        self._catalog, self._sees = catalog, sees
 
     def extent(self) -> tuple[BoundsLonLat | None, Ends | None]:
-        marks = self._catalog.marks.current()
+        marks = self._current(None)
         return _around([one.bounds_lonlat_deg for one in marks]), _span(
             [(one.at_ns, one.at_ns) for one in marks]
         )
 
     def page(self, wanted: Wanted) -> Page:
         events = events_by_id(self._catalog)
-        marks = self._catalog.marks.current(bounds=wanted.box)
+        marks = self._current(wanted.box)
         return _chosen([_mark(one, events) for one in marks], wanted)
 
     def one(self, name: str) -> Thing:
         line = self._catalog.marks.history(name)[-1]
-        if line.status is MarkStatus.REMOVED:
+        if line.status is MarkStatus.REMOVED or self._sees.is_outside(line.wkb):
             raise _nothing(name, self.name)
         return _mark(line, events_by_id(self._catalog))
+
+    def _current(self, bounds: BoundsLonLat | None) -> list[MarkLine]:
+        found = self._catalog.marks.current(bounds=bounds)
+        return [one for one in found if not self._sees.is_outside(one.wkb)]
 
 
 class LayerSource:
     """The things of one specialist layer, those in trouble first."""
 
-    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int) -> None:
+    def __init__(self, catalog: Catalog, layer: LayerRecord, now_ns: int, sees: Withholding) -> None:
+        self._sees = sees
         self._layers, self._layer, self._now_ns = catalog.layers, layer, now_ns
         self.name = layer.layer_id
         self.title = layer.name
@@ -210,14 +220,17 @@ class LayerSource:
     def _page(self, wanted: Wanted) -> Page:
         found, matched = self._layers.features(self._layer.layer_id, wanted.box, wanted.limit, wanted.offset)
         page = _cut([self._thing(one) for one in found], wanted, matched)
-        chosen = _filtered(page.things, wanted)
-        is_whole = wanted.bounds is None and wanted.period is None
+        chosen = [one for one in _filtered(page.things, wanted) if not self._sees.is_outside(one.wkb)]
+        is_whole = wanted.bounds is None and wanted.period is None and self._sees.is_nothing
         return Page(things=chosen, matched=matched if is_whole else None, next_offset=page.next_offset)
 
     def one(self, name: str) -> Thing:
         if not (name.isascii() and name.isdecimal() and len(name) < 10):
             raise _nothing(name, self.name)
-        return self._thing(self._layers.feature(self._layer.layer_id, int(name)))
+        found = self._layers.feature(self._layer.layer_id, int(name))
+        if self._sees.is_outside(found.wkb):
+            raise _nothing(name, self.name)
+        return self._thing(found)
 
     def _thing(self, one: LayerFeatureRecord) -> Thing:
         told = thing_properties(self._layer, one, self._now_ns)
@@ -227,9 +240,11 @@ class LayerSource:
 
 
 def sources(request: Request, catalog: Catalog, now_ns: int) -> list[Source]:
-    """Every collection of features that there is."""
-    fixed: list[Source] = [FlightSource(request, catalog), CommuneSource(catalog), MarkSource(catalog)]
-    return [*fixed, *(LayerSource(catalog, one, now_ns) for one in catalog.layers.all())]
+    """Every collection of features that there is for this visitor."""
+    sees = withholding_of(request)
+    fixed: list[Source] = [FlightSource(request, catalog), CommuneSource(catalog), MarkSource(catalog, sees)]
+    layers = [one for one in catalog.layers.all() if not sees.hides_layer(one.layer_id)]
+    return [*fixed, *(LayerSource(catalog, one, now_ns, sees) for one in layers)]
 
 
 def _commune(commune: CommuneRecord) -> Thing:

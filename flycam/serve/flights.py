@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 
 from flycam.catalog.catalog import Catalog
-from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord
+from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, Role
 from flycam.errors import NotFound
+from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
 from flycam.frame.warning import brief, code_of, sentence
 from flycam.pipeline.outdated import outdated_said
 from flycam.pipeline.readout import readouts_said
-from flycam.serve.guard import viewer
+from flycam.serve.door import Visitor
+from flycam.serve.guard import Sees, guest, viewer
 from flycam.serve.layers import LEGENDS, legend_json
 from flycam.serve.missed import holes_between
-from flycam.serve.offered import revision_on_show
+from flycam.serve.offered import flight_here, flights_here, revision_on_show
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso_or_none
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])  # what guests must not see asks for more
 
 
 def catalog_of(request: Request) -> Catalog:
@@ -35,38 +39,45 @@ CatalogHere = Annotated[Catalog, Depends(catalog_of)]
 
 
 @router.get("/api/events")
-def events(catalog: CatalogHere) -> list[Json]:
-    """All events, drills marked."""
-    return [_event(event) for event in catalog.flights.events()]
+def events(catalog: CatalogHere, visitor: Annotated[Visitor, Depends(guest)]) -> list[Json]:
+    """All events, drills marked; for a guest of one event that alone."""
+    only = visitor.account.event_id if visitor.account else ""
+    return [_event(event) for event in catalog.flights.events() if only in ("", event.event_id)]
 
 
 @router.get("/api/flights")
-def flights(catalog: CatalogHere, event: str | None = None) -> list[Json]:
-    """Flights, newest capture first, with the mosaics on show and what they cover."""
+def flights(
+    catalog: CatalogHere, visitor: Annotated[Visitor, Depends(guest)], event: str | None = None
+) -> list[Json]:
+    """Flights, newest capture first, with the mosaics on show and what they cover. Guests are not told who
+    flew, nor of video."""
     event_id = catalog.flights.event(event).event_id if event else None
     drills = {one.event_id for one in catalog.flights.events() if one.is_drill}
     shown: dict[str, list[MosaicInfo]] = {}
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published:
             shown.setdefault(mosaic.flight_id, []).append(mosaic)
-    names: dict[str, str] = {}
-    return [
-        _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, names)
-        for flight in catalog.flights.flights(event_id)
+    told = _Told(levels=catalog.restrictions.levels())
+    found = [
+        _flight(catalog, flight, shown.get(flight.flight_id, []), flight.event_id in drills, told)
+        for flight in flights_here(catalog, visitor.withholding, event_id)
     ]
+    return (
+        found if visitor.may(Role.VIEWER) else [{**one, "operator": None, "recorded_s": 0.0} for one in found]
+    )
 
 
-@router.get("/api/flights/{ref}")
-def flight(ref: str, catalog: CatalogHere) -> Json:
+@router.get("/api/flights/{ref}", dependencies=[Depends(viewer)])
+def flight(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """One flight by id or name, with what became of its frames."""
-    found = catalog.flights.flight(ref)
+    found = flight_here(catalog, ref, sees)
     is_drill = catalog.flights.event(found.event_id).is_drill
     shown = [mosaic for mosaic in catalog.tiles.mosaics(found.flight_id) if mosaic.published]
     frames = catalog.frames.of_flight(found.flight_id)
     status = Counter(frame.status for frame in frames)
     rejected = Counter(frame.reason for frame in frames if frame.status is FrameStatus.REJECTED)
     return {
-        **_flight(catalog, found, shown, is_drill, {}),
+        **_flight(catalog, found, shown, is_drill, _Told(levels=catalog.restrictions.levels())),
         "frames": {
             "used": status[FrameStatus.USED],
             "withdrawn": status[FrameStatus.WITHDRAWN],
@@ -75,10 +86,10 @@ def flight(ref: str, catalog: CatalogHere) -> Json:
     }
 
 
-@router.get("/api/flights/{ref}/footprints")
-def footprints(ref: str, catalog: CatalogHere) -> Json:
+@router.get("/api/flights/{ref}/footprints", dependencies=[Depends(viewer)])
+def footprints(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Ground that each used frame sees, as GeoJSON."""
-    found = catalog.flights.flight(ref)
+    found = flight_here(catalog, ref, sees)
     return collection(
         feature(
             frame.footprint_wkb,
@@ -94,10 +105,10 @@ def footprints(ref: str, catalog: CatalogHere) -> Json:
     )
 
 
-@router.get("/api/flights/{ref}/gaps")
-def gaps(ref: str, catalog: CatalogHere) -> Json:
+@router.get("/api/flights/{ref}/gaps", dependencies=[Depends(viewer)])
+def gaps(ref: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Ground inside the flight that no used photo sees, largest first, as GeoJSON with areas."""
-    found = catalog.flights.flight(ref)
+    found = flight_here(catalog, ref, sees)
     used = catalog.frames.of_flight(found.flight_id, FrameStatus.USED)
     return collection(
         feature(hole.wkb, {"area_m2": hole.area_m2}) for hole in holes_between(used, found.work_crs)
@@ -115,11 +126,12 @@ def tilejson(
     mosaic_id: str,
     request: Request,
     catalog: CatalogHere,
+    sees: Sees,
     revision: Annotated[int | None, Query(ge=0, lt=1_000_000_000)] = None,
 ) -> Json:
     """TileJSON 3.0 of the mosaic revision on show, or of the one named."""
     mosaic = revision_on_show(catalog, catalog.tiles.mosaic(mosaic_id), revision)
-    found = catalog.flights.flight(mosaic.flight_id)
+    found = flight_here(catalog, mosaic.flight_id, sees)
     event = catalog.flights.event(found.event_id)
     base = str(request.base_url)
     named = "" if revision is None else f"?revision={revision}"
@@ -137,6 +149,14 @@ def tilejson(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one answer looks up once: levels of flights, names of communes."""
+
+    levels: Mapping[str, Classification]
+    names: dict[str, str] = field(default_factory=dict)
+
+
 def _event(event: Event) -> Json:
     return {
         "event_id": event.event_id,
@@ -149,9 +169,7 @@ def _event(event: Event) -> Json:
     }
 
 
-def _flight(
-    catalog: Catalog, flight: Flight, mosaics: list[MosaicInfo], is_drill: bool, names: dict[str, str]
-) -> Json:
+def _flight(catalog: Catalog, flight: Flight, mosaics: list[MosaicInfo], is_drill: bool, told: _Told) -> Json:
     coverage = catalog.boundaries.coverage(flight.flight_id)
     return {
         "flight_id": flight.flight_id,
@@ -159,6 +177,7 @@ def _flight(
         "event_id": flight.event_id,
         "is_drill": is_drill,
         "state": flight.state.value,
+        "classification": told.levels.get(flight.flight_id, Classification.OPEN).value,
         "gsd_m": flight.gsd_m,
         "first": iso(flight.first_ns),
         "last": iso(flight.last_ns),
@@ -179,7 +198,7 @@ def _flight(
         "communes": [
             {
                 "code": row.commune_code,
-                "name": _commune_name(catalog, row.commune_code, names),
+                "name": _commune_name(catalog, row.commune_code, told.names),
                 "covered_pct": row.covered_pct,
                 "covered_m2": row.covered_m2,
                 "gsd_m": row.gsd_m,

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from flycam.catalog.records import Role
+from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied
 from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import sign_in_required
@@ -31,6 +33,7 @@ def visitor_with(role: Role) -> Callable[[Request], Visitor]:
 
 
 viewer_or_box = visitor_with(Role.BOX)
+guest = visitor_with(Role.GUEST)
 viewer = visitor_with(Role.VIEWER)
 operator = visitor_with(Role.OPERATOR)
 analyst = visitor_with(Role.ANALYST)
@@ -48,3 +51,11 @@ def box(request: Request) -> Visitor:
             "--role box",
         )
     return visitor
+
+
+def withholding_of(request: Request) -> Withholding:
+    """What is withheld from whoever asks. Raises SignInRequired."""
+    return guest(request).withholding
+
+
+Sees = Annotated[Withholding, Depends(withholding_of)]

@@ -20,12 +20,12 @@ from flycam.mosaic.mending import DAMAGE
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import Sees, guest
 from flycam.serve.missed import imaged_ground, smallest_hole_m2
-from flycam.serve.offered import on_offer
+from flycam.serve.offered import flights_here, on_offer
 from flycam.serve.wording import Json, collection, feature
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])
 
 _TOLERANCE_SHARE = 0.02
 """Of a median footprint's side: below what anyone sees of the outline on a screen."""
@@ -107,7 +107,7 @@ class Outlines:
 
 
 @router.get("/api/outlines")
-def outlines(request: Request, catalog: CatalogHere, event: str | None = None) -> Json:
+def outlines(request: Request, catalog: CatalogHere, sees: Sees, event: str | None = None) -> Json:
     """Ground that each flight's pictures show, as GeoJSON: what lies outside was not flown by it.
 
     A feature for the live mosaic (revision 0) of each layer and for each finished revision that may be shown;
@@ -115,7 +115,8 @@ def outlines(request: Request, catalog: CatalogHere, event: str | None = None) -
     """
     event_id = catalog.flights.event(event).event_id if event else None
     known: Outlines = request.app.state.outlines
-    shown = [one for one in catalog.flights.flights(event_id) if one.state is not FlightState.WITHDRAWN]
+    here = flights_here(catalog, sees, event_id)
+    shown = [one for one in here if one.state is not FlightState.WITHDRAWN]
     drawn = [
         (mosaic, known.of(one, mosaic, _as_of(catalog, mosaic)))
         for one in shown

@@ -28,7 +28,7 @@ from flycam.geodata.kml_shapes import FOOT, HEAD
 from flycam.geometry.grid import MAX_ZOOM, TileId, mercator_to_lonlat, tile_bounds
 from flycam.serve.asked_for import Name
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import viewer, withholding_of
 from flycam.serve.imaged import outline_on_show
 from flycam.serve.links import base_of, part
 from flycam.serve.offered import bounds_of, flights_on_map, shown_mosaic, titled
@@ -80,7 +80,7 @@ def node(
     catalog: CatalogHere,
 ) -> Response:
     """One tile of the mosaic on show as a ground overlay, and links to those of its children that exist."""
-    mosaic, flight = shown_mosaic(catalog, mosaic_id)
+    mosaic, flight = shown_mosaic(catalog, mosaic_id, withholding_of(request))
     tile = TileId(z=z, x=x, y=y)
     if not _exists(catalog, mosaic, tile):
         raise NotFound(
@@ -94,7 +94,7 @@ def node(
 
 
 def _folder(request: Request, catalog: Catalog, event: Event, base: str) -> str:
-    shown = flights_on_map(catalog, event.event_id)
+    shown = flights_on_map(catalog, withholding_of(request), event.event_id)
     if not shown:
         return ""
     inside = "".join(_flight(request, catalog, one, event, base) for one in shown)

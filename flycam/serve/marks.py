@@ -12,13 +12,19 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.marks import no_such_mark
+from flycam.catalog.records import MarkLine
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.mark_words import mark_feature, mark_features
 from flycam.pipeline.marks import MOST_CORNERS, NOTE_LETTERS, MarkAsked, add_photo, write_mark
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import operator, viewer
+from flycam.serve.guard import Sees, operator, viewer
+from flycam.serve.offered import withheld_from
+from flycam.serve.ranges import FOR_A_WHILE
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
 from flycam.serve.until import parse_until
@@ -53,6 +59,7 @@ ServicesHere = Annotated[Services, Depends(_services)]
 @router.get("/api/marks", dependencies=[Depends(viewer)])
 def marks(
     catalog: CatalogHere,
+    sees: Sees,
     event: Annotated[str | None, Query(max_length=200)] = None,
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     removed: bool = False,
@@ -67,14 +74,15 @@ def marks(
     found = catalog.marks.current(
         event, parse_bounds(bounds), with_removed=removed, until_ns=parse_until(until)
     )
+    found = [one for one in found if not sees.is_outside(one.wkb)]
     answer = mark_features(found[:_MOST], catalog.boundaries if vn2000 else None)
     return {**answer, "numberMatched": len(found), "numberReturned": min(len(found), _MOST)}
 
 
 @router.get("/api/marks/{mark_id}", dependencies=[Depends(viewer)])
-def history(mark_id: str, catalog: CatalogHere) -> Json:
+def history(mark_id: str, catalog: CatalogHere, sees: Sees) -> Json:
     """Every line of a mark, the first first: who wrote what, and when."""
-    return mark_features(catalog.marks.history(mark_id), catalog.boundaries)
+    return mark_features(_lines(catalog, mark_id, sees), catalog.boundaries)
 
 
 @router.put("/api/marks/{mark_id}")
@@ -83,6 +91,8 @@ def put_mark(mark_id: str, mark: Mark, visitor: Writer, services: ServicesHere) 
 
     The caller makes the id, "mark-" and 8 to 40 hex digits: the same sent twice is written once.
     """
+    if mark.based_on:
+        _lines(services.workspace.catalog, mark_id, visitor.withholding)
     asked = MarkAsked(mark_id=mark_id, **mark.model_dump())
     return mark_feature(write_mark(services.workspace, asked, visitor.name), None)
 
@@ -104,20 +114,24 @@ async def put_photo(
     based_on: Annotated[int, Query(ge=1, le=1_000_000)],
 ) -> Json:
     """Give a mark a photo (JPEG, PNG, WebP): kept as pixels only, without what else the file holds."""
+    await asyncio.to_thread(_lines, services.workspace.catalog, mark_id, visitor.withholding)
     data = await request.body()  # which the server bounds for every route
     line = await asyncio.to_thread(add_photo, services.workspace, mark_id, based_on, data, visitor.name)
     return mark_feature(line, None)
 
 
-@router.get("/api/marks/{mark_id}/photo", dependencies=[Depends(viewer)])
+@router.get("/api/marks/{mark_id}/photo")
 def photo(
     mark_id: str,
     catalog: CatalogHere,
     services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
     version: Annotated[int | None, Query(ge=1, le=1_000_000)] = None,
 ) -> Response:
     """The photo of a mark, of its last line or an older version."""
-    lines = catalog.marks.history(mark_id)
+    lines = _lines(catalog, mark_id, visitor.withholding)
+    if any(visitor.withholding.touches(one.wkb) for one in lines):
+        raise withheld_from(mark_id, visitor.name)
     line = next((one for one in lines if one.version == version), None) if version else lines[-1]
     if line is None or line.photo_sha256 is None:
         raise NotFound(
@@ -125,4 +139,12 @@ def photo(
             vi=f"{mark_id}: không có ảnh; xem các lần sửa của dấu này",
         )
     jpeg = services.workspace.store.get(keys.evidence(line.photo_sha256))
-    return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=300"})
+    return Response(jpeg, media_type="image/jpeg", headers=FOR_A_WHILE)
+
+
+def _lines(catalog: Catalog, mark_id: str, sees: Withholding) -> list[MarkLine]:
+    """The lines of a mark. Raises NotFound, the same for one that lies where the visitor sees nothing."""
+    lines = catalog.marks.history(mark_id)
+    if sees.is_outside(lines[-1].wkb):
+        raise no_such_mark(mark_id)
+    return lines

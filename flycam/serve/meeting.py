@@ -21,7 +21,7 @@ from flycam.errors import StoreConflict
 from flycam.frame.moment import iso
 from flycam.pipeline.briefings import require_view
 from flycam.serve.door import Visitor
-from flycam.serve.guard import operator, viewer
+from flycam.serve.guard import guest, operator
 from flycam.serve.services import Services
 from flycam.serve.wording import Json
 
@@ -162,7 +162,7 @@ MeetingHere = Annotated[Meeting, Depends(_meeting)]
 Presenter = Annotated[Visitor, Depends(operator)]
 
 
-@router.get("/api/meeting", dependencies=[Depends(viewer)])
+@router.get("/api/meeting", dependencies=[Depends(guest)])
 def meeting_now(meeting: MeetingHere) -> Json | None:
     """What is presented, and by whom since when; null: nothing."""
     return in_words(meeting.look())

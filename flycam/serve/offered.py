@@ -1,24 +1,51 @@
 """What may be shown: the flights that are on the map, and their revisions.
 
-The one place for every standard (WMTS, OGC API, STAC, KML): what is not offered here is in none of them.
+The one place for every standard (WMTS, OGC API, STAC, KML) and for the map's own addresses: what is not
+offered here is in none of them. What is withheld from whoever asks is to them as what is not there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import shapely
+
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.flights import no_such_flight
 from flycam.catalog.records import BoundsLonLat, MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import NotFound
+from flycam.catalog.withholding import Withholding
+from flycam.errors import AccessDenied, NotFound
 from flycam.frame.flight import Event, Flight, FlightState
 
 _DRILL = "DIỄN TẬP – "
 
 
-def flights_on_map(catalog: Catalog, event_id: str | None = None) -> list[Flight]:
-    """Flights that were not withdrawn and have imaged something, newest capture first."""
-    return [one for one in catalog.flights.flights(event_id) if _is_on_map(one)]
+def flights_here(catalog: Catalog, sees: Withholding, event_id: str | None = None) -> list[Flight]:
+    """Flights that this visitor may know of, newest capture first."""
+    return [one for one in catalog.flights.flights(event_id) if not is_hidden(one, sees)]
+
+
+def flight_here(catalog: Catalog, ref: str, sees: Withholding) -> Flight:
+    """The flight of this id or name. Raises NotFound, the same for one that is withheld."""
+    found = catalog.flights.flight(ref)
+    if is_hidden(found, sees):
+        raise no_such_flight(ref)
+    return found
+
+
+def is_hidden(flight: Flight, sees: Withholding) -> bool:
+    """Whether a flight is withheld: by its classification, or because all its ground is."""
+    if sees.is_nothing:
+        return False
+    bounds = flight.bounds_lonlat_deg
+    outside = bounds is not None and sees.is_outside(shapely.to_wkb(shapely.box(*bounds)))
+    return outside or sees.hides_flight(flight.flight_id)
+
+
+def flights_on_map(catalog: Catalog, sees: Withholding, event_id: str | None = None) -> list[Flight]:
+    """Of those the ones that were not withdrawn and have imaged something."""
+    return [one for one in flights_here(catalog, sees, event_id) if _is_on_map(one)]
 
 
 def on_offer(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
@@ -31,24 +58,37 @@ def on_offer(catalog: Catalog, flight: Flight) -> Iterator[MosaicInfo]:
             yield mosaic
 
 
-def shown_mosaics(catalog: Catalog) -> Iterator[tuple[MosaicInfo, Flight]]:
+def shown_mosaics(catalog: Catalog, sees: Withholding) -> Iterator[tuple[MosaicInfo, Flight]]:
     """The revision on show of every mosaic of the flights on the map."""
-    flights = {one.flight_id: one for one in flights_on_map(catalog)}
+    flights = {one.flight_id: one for one in flights_on_map(catalog, sees)}
     for mosaic in catalog.tiles.mosaics():
         if mosaic.published and mosaic.flight_id in flights:
             yield mosaic, flights[mosaic.flight_id]
 
 
-def shown_mosaic(catalog: Catalog, mosaic_id: str) -> tuple[MosaicInfo, Flight]:
+def shown_mosaic(catalog: Catalog, mosaic_id: str, sees: Withholding) -> tuple[MosaicInfo, Flight]:
     """The revision on show of a mosaic, and its flight. Raises NotFound for what is not on the map."""
     mosaic = catalog.tiles.mosaic(mosaic_id)
     flight = catalog.flights.flight(mosaic.flight_id)
-    if not mosaic.published or not _is_on_map(flight):
-        raise NotFound(
-            f"{mosaic_id[:80]}: no mosaic on the map has this id; see /wmts",
-            vi=f"{mosaic_id[:80]}: không có bản đồ ảnh nào mang mã này; xem /wmts",
-        )
+    if not mosaic.published or not _is_on_map(flight) or is_hidden(flight, sees):
+        raise no_such_mosaic(mosaic_id)
     return mosaic, flight
+
+
+def no_such_mosaic(mosaic_id: str) -> NotFound:
+    """For what is not on the map, and for what is not for whoever asks."""
+    return NotFound(
+        f"{mosaic_id[:80]}: no mosaic on the map has this id; see /wmts",
+        vi=f"{mosaic_id[:80]}: không có bản đồ ảnh nào mang mã này; xem /wmts",
+    )
+
+
+def withheld_from(name: str, visitor: str) -> AccessDenied:
+    """For pictures that show ground withheld from a visitor."""
+    return AccessDenied(
+        f"{name}: shows ground that is withheld from {visitor}; ask an administrator for it",
+        vi=f"{name}: có phần địa bàn hạn chế đối với {visitor}; hãy hỏi quản trị viên",
+    )
 
 
 def revision_on_show(catalog: Catalog, published: MosaicInfo, revision: int | None) -> MosaicInfo:

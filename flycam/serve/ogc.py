@@ -19,6 +19,7 @@ from flycam.frame.moment import iso
 from flycam.serve.asked_for import Name, PageWanted, standard_router
 from flycam.serve.feature_sources import Ends, Source, Thing, sources
 from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import withholding_of
 from flycam.serve.links import GEOJSON, JSON, OPENAPI, base_of, here, link, part
 from flycam.serve.offered import bounds_of, events_by_id, shown_mosaics, titled
 from flycam.serve.specialist import Now
@@ -81,7 +82,7 @@ def collections(request: Request, catalog: CatalogHere, now_ns: Now) -> Json:
     base = base_of(request)
     described = [_of_features(one, base) for one in sources(request, catalog, now_ns)]
     events = events_by_id(catalog)
-    mosaics = [_of_tiles(*pair, events, base) for pair in shown_mosaics(catalog)]
+    mosaics = [_of_tiles(*pair, events, base) for pair in shown_mosaics(catalog, withholding_of(request))]
     return {"links": [link("self", f"{base}ogc/collections")], "collections": [*described, *mosaics]}
 
 
@@ -92,7 +93,7 @@ def collection(collection_id: Name, request: Request, catalog: CatalogHere, now_
     source = next((one for one in sources(request, catalog, now_ns) if one.name == collection_id), None)
     if source is not None:
         return _of_features(source, base)
-    for mosaic, flight in shown_mosaics(catalog):
+    for mosaic, flight in shown_mosaics(catalog, withholding_of(request)):
         if mosaic.mosaic_id == collection_id:
             return _of_tiles(mosaic, flight, events_by_id(catalog), base)
     raise _no_collection(collection_id)

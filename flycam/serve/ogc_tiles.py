@@ -16,6 +16,7 @@ from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import HALF_WORLD_M, MAX_ZOOM, TILE_SIZE_PX, TileId, TileRange
 from flycam.serve.asked_for import Name, standard_router
 from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import withholding_of
 from flycam.serve.links import base_of, link, part
 from flycam.serve.offered import bounds_of, shown_mosaic, titled
 from flycam.serve.ogc import CRS84, json_only
@@ -65,7 +66,7 @@ def matrix_set(matrix_set: Name) -> Json:
 @router.get("/collections/{collection_id}/map/tiles")
 def tile_sets(collection_id: Name, request: Request, catalog: CatalogHere) -> Json:
     """The tile sets of a mosaic: one."""
-    mosaic, flight = shown_mosaic(catalog, collection_id)
+    mosaic, flight = shown_mosaic(catalog, collection_id, withholding_of(request))
     event = catalog.flights.event(flight.event_id)
     address = f"{base_of(request)}ogc/collections/{part(mosaic.mosaic_id)}/map/tiles"
     links = [link("self", f"{address}/{QUAD}"), link(_SCHEME, f"{base_of(request)}ogc/tileMatrixSets/{QUAD}")]
@@ -81,7 +82,7 @@ def tile_set(
     catalog: CatalogHere,
 ) -> Json:
     """One tile set: where it lies, which tiles there can be, and the template of their addresses."""
-    mosaic, flight = shown_mosaic(catalog, collection_id)
+    mosaic, flight = shown_mosaic(catalog, collection_id, withholding_of(request))
     event = catalog.flights.event(flight.event_id)
     base = base_of(request)
     west, south, east, north = bounds_of(flight)
@@ -116,7 +117,7 @@ def tile(
 ) -> Response:
     """A tile of the revision on show as PNG, transparent where nothing was flown. 404 outside the limits that
     the tile set states."""
-    mosaic, flight = shown_mosaic(catalog, collection_id)
+    mosaic, flight = shown_mosaic(catalog, collection_id, withholding_of(request))
     tile_id = TileId(z=int(matrix), x=int(column), y=int(row))
     if not is_within_limits(mosaic, flight, tile_id):
         raise NotFound(

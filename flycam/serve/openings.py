@@ -34,6 +34,10 @@ class Openings:
         """Write that `who` opens a flight's video at this piece; what follows soon belongs to it."""
         self._once(audit, who, "video opened", piece.flight_id, piece.sha256)
 
+    def note_guest(self, audit: Audit, guest_id: str, address: str) -> None:
+        """Write that a guest link was opened from an address."""
+        self._once(audit, guest_id, "guest link opened", address, "")
+
     def _once(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> None:
         key = (who, what, subject)
         with self._lock:

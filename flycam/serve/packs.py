@@ -12,10 +12,13 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
+from flycam.frame.flight import Flight
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator
+from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.packing import Pack, Packing, no_such_pack
 from flycam.serve.wording import Json
 
@@ -45,7 +48,7 @@ PackingHere = Annotated[Packing, Depends(_packing)]
 @router.put("/api/packs", status_code=202)
 def ask(asked: PackAsked, catalog: CatalogHere, packing: PackingHere, visitor: Writer) -> Json:
     """Begin to make a pack. The same asked again while it is made is the same pack."""
-    flights = [catalog.flights.flight(ref).flight_id for ref in asked.flights]
+    flights = [_whole(catalog, ref, visitor).flight_id for ref in asked.flights]
     return _said(packing.ask(visitor.name, list(dict.fromkeys(flights)), asked.language))
 
 
@@ -56,9 +59,11 @@ def state(pack_id: str, packing: PackingHere, visitor: Writer) -> Json:
 
 
 @router.get("/api/packs/{pack_id}/file", response_class=FileResponse)
-def file(pack_id: str, packing: PackingHere, visitor: Writer) -> FileResponse:
+def file(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Writer) -> FileResponse:
     """The folder as one ZIP."""
     pack = _mine(packing, pack_id, visitor)
+    for flight_id in pack.flights:  # what is withheld may be more by now
+        _whole(catalog, flight_id, visitor)
     name = quote(f"goi-hop-{pack.flights[0]}-{pack.language}.zip")
     return FileResponse(
         packing.file(pack_id),
@@ -68,6 +73,15 @@ def file(pack_id: str, packing: PackingHere, visitor: Writer) -> FileResponse:
             "Cache-Control": "private, no-cache",
         },
     )
+
+
+def _whole(catalog: Catalog, ref: str, visitor: Visitor) -> Flight:
+    """A flight of which nothing is withheld from the visitor: a pack is of whole flights. Raises NotFound,
+    AccessDenied."""
+    flight = flight_here(catalog, ref, visitor.withholding)
+    if visitor.withholding.touches_box(flight.bounds_lonlat_deg):
+        raise withheld_from(flight.name, visitor.name)
+    return flight
 
 
 def _mine(packing: Packing, pack_id: str, visitor: Visitor) -> Pack:

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import shapely
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Coverage, MosaicInfo
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.serve.asked_for import Name
+from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
-from flycam.serve.offered import revision_on_show, shown_mosaic
+from flycam.serve.offered import revision_on_show, shown_mosaic, withheld_from
 from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.store import keys
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
+_AROUND_DEG = 0.001
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
@@ -29,6 +33,27 @@ def clips_of(catalog: Catalog, mosaic: MosaicInfo) -> list[tuple[Coverage, str]]
     prefix = keys.product_prefix(mosaic.mosaic_id, mosaic.revision)
     covered = catalog.boundaries.coverage(mosaic.flight_id)
     return [(one, one.clip_key) for one in covered if one.clip_key and one.clip_key.startswith(prefix)]
+
+
+def is_clip_withheld(catalog: Catalog, covered: Coverage, sees: Withholding) -> bool:
+    """Whether a clipped map may show ground that is withheld: all of its commune that its flight saw.
+
+    A file is handed out whole or not at all. Which of a commune's boundaries it was cut by is not recorded:
+    one that is not known any more counts as withheld.
+    """
+    if sees.is_nothing:
+        return False
+    bounds = catalog.flights.flight(covered.flight_id).bounds_lonlat_deg
+    if not sees.touches_box(bounds):
+        return False
+    try:
+        commune = catalog.boundaries.commune(covered.commune_code)
+    except NotFound:
+        return True
+    ground = shapely.from_wkb(commune.wkb)
+    if bounds is not None:
+        ground = shapely.intersection(ground, shapely.box(*bounds).buffer(_AROUND_DEG))
+    return sees.touches(shapely.to_wkb(ground), margin_m=0.0)
 
 
 @router.head("/cog/{mosaic_id}/{revision}/{commune}.tif", include_in_schema=False)
@@ -40,17 +65,22 @@ def cog(
     request: Request,
     catalog: CatalogHere,
     store: StoreHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
     """A commune of a mosaic revision as a GeoTIFF; ranges are honoured, so that GDAL reads what it needs."""
-    shown, _ = shown_mosaic(catalog, mosaic_id)
+    sees = visitor.withholding
+    shown, flight = shown_mosaic(catalog, mosaic_id, sees)
     mosaic = revision_on_show(catalog, shown, revision)
-    key = next((key for one, key in clips_of(catalog, mosaic) if one.commune_code == commune), None)
-    if key is None:
+    found = next((pair for pair in clips_of(catalog, mosaic) if pair[0].commune_code == commune), None)
+    if found is None:
         raise NotFound(
             f"{commune[:80]}: no clipped map of it was made of this revision; see /stac",
             vi=f"{commune[:80]}: chưa có bản cắt của xã này từ bản ảnh này; xem /stac",
         )
+    covered, key = found
+    if is_clip_withheld(catalog, covered, sees):
+        raise withheld_from(f"{flight.name}, {commune}", visitor.name)
     size = store.size(key)
     start, stop = wanted(range_header if request.method == "GET" else None, size)
     if start >= stop:

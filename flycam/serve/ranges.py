@@ -15,6 +15,9 @@ from flycam.store.base import ObjectStore
 SHA256 = "^[0-9a-f]{64}$"
 """What a path parameter that is a hash looks like."""
 
+FOR_A_WHILE = {"Cache-Control": "private, max-age=300", "Vary": "Authorization, Cookie"}
+"""Headers of a small picture that a browser may keep for whoever is signed in, not for who signs in next."""
+
 _CHUNK_BYTES = 1 << 20
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from flycam.frame.frame import Layer
 from flycam.pipeline.report import report_of
+from flycam.serve.door import Visitor
 from flycam.serve.guard import viewer
+from flycam.serve.offered import flight_here, withheld_from
 from flycam.serve.services import Services
 
 router = APIRouter(dependencies=[Depends(viewer)])
@@ -25,6 +27,7 @@ _POLICY = (
 def report(
     request: Request,
     ref: str,
+    visitor: Annotated[Visitor, Depends(viewer)],
     kind: Literal["html", "pdf"] = "html",
     language: Literal["vi", "en"] = "vi",
     layer: Layer | None = None,
@@ -32,6 +35,9 @@ def report(
 ) -> Response:
     """The report of the revision on show, or of the one named."""
     services: Services = request.app.state.services
+    flight = flight_here(services.workspace.catalog, ref, visitor.withholding)
+    if visitor.withholding.touches_box(flight.bounds_lonlat_deg):
+        raise withheld_from(flight.name, visitor.name)
     data = report_of(services.workspace, ref, language, kind, revision, layer)
     name = quote(f"flycam-{ref}-{language}.{kind}")
     return Response(

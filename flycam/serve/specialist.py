@@ -8,13 +8,15 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
 
+from flycam.catalog.layers import no_such_layer
 from flycam.catalog.records import LayerFeatureRecord, LayerRecord
 from flycam.frame.address import shown
+from flycam.frame.classification import Classification
 from flycam.frame.moment import iso
 from flycam.frame.specialist import is_stale, stale_after_s
 from flycam.pipeline.fetching import is_address
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import Sees, viewer
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.services import Services
 from flycam.serve.wording import Json, collection, feature, iso_or_none
@@ -35,9 +37,14 @@ Now = Annotated[int, Depends(_now_ns)]
 
 
 @router.get("/api/layers")
-def layers(catalog: CatalogHere, now_ns: Now) -> list[Json]:
+def layers(catalog: CatalogHere, now_ns: Now, sees: Sees) -> list[Json]:
     """Every layer: whose, of what, of when (`valid`), whether that counts as old by now (`stale`)."""
-    return [_in_words(layer, now_ns) for layer in catalog.layers.all()]
+    levels = catalog.restrictions.levels()
+    return [
+        {**_in_words(layer, now_ns), "classification": levels.get(layer.layer_id, Classification.OPEN).value}
+        for layer in catalog.layers.all()
+        if not sees.hides_layer(layer.layer_id)
+    ]
 
 
 @router.get("/api/layers/{layer_id}/features")
@@ -45,6 +52,7 @@ def features(
     layer_id: str,
     catalog: CatalogHere,
     now_ns: Now,
+    sees: Sees,
     bounds: Annotated[str | None, Query(max_length=120)] = None,
     limit: Annotated[int, Query(ge=1, le=MOST_FEATURES)] = 2000,
     tolerance_m: Annotated[float, Query(ge=0, le=5000)] = 0.0,
@@ -55,7 +63,11 @@ def features(
     many of them are in the answer.
     """
     layer = catalog.layers.get(layer_id)
+    if sees.hides_layer(layer.layer_id):
+        raise no_such_layer(layer_id)
     found, matched = catalog.layers.features(layer.layer_id, parse_bounds(bounds), limit)
+    inside = [one for one in found if not sees.is_outside(one.wkb)]
+    found, matched = inside, matched - (len(found) - len(inside))
     sizes = accumulate(len(one.wkb) for one in found)
     found = [one for one, size in zip(found, sizes, strict=True) if size <= MOST_OUTLINE_BYTES]
     answer = collection(feature(one.wkb, thing_properties(layer, one, now_ns), tolerance_m) for one in found)

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.serve.asked_for import (
@@ -33,6 +34,7 @@ from flycam.serve.asked_for import (
     within,
 )
 from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import Sees, withholding_of
 from flycam.serve.links import GEOJSON, OPENAPI, base_of, here, link, part
 from flycam.serve.offered import flights_on_map, is_near, titled
 from flycam.serve.stac_documents import VERSION, Offered, collection_of, item_of, offered, outline
@@ -65,13 +67,13 @@ class Search(BaseModel):
 
 
 @router.get("")
-def root(request: Request, catalog: CatalogHere) -> Json:
+def root(request: Request, catalog: CatalogHere, sees: Sees) -> Json:
     """The catalogue: a child for each event that has a flight on the map, and where to search."""
     base = base_of(request)
     address = f"{base}stac"
     children = [
         link("child", f"{address}/collections/{part(one.event_id)}", title=titled(one.name, one))
-        for one, _ in _flown(catalog)
+        for one, _ in _flown(catalog, sees)
     ]
     search = f"{address}/search"
     return {
@@ -102,19 +104,19 @@ def conformance() -> Json:
 
 
 @router.get("/collections")
-def collections(request: Request, catalog: CatalogHere) -> Json:
+def collections(request: Request, catalog: CatalogHere, sees: Sees) -> Json:
     """A collection for each event that has a flight on the map."""
     base = base_of(request)
     return {
-        "collections": [collection_of(event, flights, base) for event, flights in _flown(catalog)],
+        "collections": [collection_of(event, flights, base) for event, flights in _flown(catalog, sees)],
         "links": [link("root", f"{base}stac"), link("self", f"{base}stac/collections")],
     }
 
 
 @router.get("/collections/{event_id}")
-def collection(event_id: Name, request: Request, catalog: CatalogHere) -> Json:
+def collection(event_id: Name, request: Request, catalog: CatalogHere, sees: Sees) -> Json:
     """The collection of one event: its extent, and where its items are."""
-    return collection_of(*_event(catalog, event_id), base_of(request))
+    return collection_of(*_event(catalog, event_id, sees), base_of(request))
 
 
 @router.get("/collections/{event_id}/items")
@@ -123,29 +125,30 @@ def items(
     wanted: PageWanted,
     request: Request,
     catalog: CatalogHere,
+    sees: Sees,
     collections: _Listed = None,
     ids: _Listed = None,
 ) -> JSONResponse:
     """A page of an event's items, newest capture first. collections and ids as of a search: clients ask here
     too for the collection that they are in."""
-    event, _ = _event(catalog, event_id)
-    chosen = _named(offered(catalog, event.event_id), _split(collections), _split(ids))
+    event, _ = _event(catalog, event_id, sees)
+    chosen = _named(offered(catalog, sees, event.event_id), _split(collections), _split(ids))
     found = _matching(request, catalog, chosen, wanted)
     links = [link("collection", f"{base_of(request)}stac/collections/{part(event.event_id)}")]
     return _page(request, catalog, found, wanted, links)
 
 
 @router.get("/collections/{event_id}/items/{item_id}")
-def item(event_id: Name, item_id: Name, request: Request, catalog: CatalogHere) -> JSONResponse:
+def item(event_id: Name, item_id: Name, request: Request, catalog: CatalogHere, sees: Sees) -> JSONResponse:
     """The item of one revision of a flight's mosaic."""
-    event, _ = _event(catalog, event_id)
-    one = next((one for one in offered(catalog, event.event_id) if one.name == item_id), None)
+    event, _ = _event(catalog, event_id, sees)
+    one = next((one for one in offered(catalog, sees, event.event_id) if one.name == item_id), None)
     if one is None:
         raise NotFound(
             f"{item_id[:80]}: {event.name} has no such item; see /stac/collections/{event.event_id}/items",
             vi=f"{item_id[:80]}: {event.name} không có mục này; xem /stac/collections/{event.event_id}/items",
         )
-    body = item_of(catalog, one, outline(request, catalog, one), base_of(request))
+    body = item_of(catalog, one, outline(request, catalog, one), base_of(request), sees)
     return JSONResponse(body, media_type=GEOJSON)
 
 
@@ -154,6 +157,7 @@ def search(
     wanted: PageWanted,
     request: Request,
     catalog: CatalogHere,
+    sees: Sees,
     collections: _Listed = None,
     ids: _Listed = None,
     intersects: Annotated[str | None, Query(max_length=16_000)] = None,
@@ -163,13 +167,13 @@ def search(
     shape = None
     if intersects is not None:
         shape = _shape(intersects, wanted)
-    chosen = _named(offered(catalog), _split(collections), _split(ids))
+    chosen = _named(offered(catalog, sees), _split(collections), _split(ids))
     found = _matching(request, catalog, chosen, wanted, shape)
     return _page(request, catalog, found, wanted, [])
 
 
 @router.post("/search")
-def search_by_body(body: Search, request: Request, catalog: CatalogHere) -> JSONResponse:
+def search_by_body(body: Search, request: Request, catalog: CatalogHere, sees: Sees) -> JSONResponse:
     """The same, asked for in JSON."""
     wanted = Wanted(
         bounds=None if body.bbox is None else bounds_of_numbers(body.bbox),
@@ -182,21 +186,21 @@ def search_by_body(body: Search, request: Request, catalog: CatalogHere) -> JSON
     if body.intersects is not None:
         shape = _shape(json.dumps(body.intersects), wanted)
         again["intersects"] = json.loads(shapely.to_geojson(shape))  # and nothing else that was sent with it
-    chosen = _named(offered(catalog), body.collections or (), body.ids or ())
+    chosen = _named(offered(catalog, sees), body.collections or (), body.ids or ())
     found = _matching(request, catalog, chosen, wanted, shape)
     return _page(request, catalog, found, wanted, [], again)
 
 
-def _flown(catalog: Catalog) -> list[tuple[Event, list[Flight]]]:
+def _flown(catalog: Catalog, sees: Withholding) -> list[tuple[Event, list[Flight]]]:
     """Events with their flights on the map, those without any left out."""
     flights: dict[str, list[Flight]] = {}
-    for one in flights_on_map(catalog):
+    for one in flights_on_map(catalog, sees):
         flights.setdefault(one.event_id, []).append(one)
     return [(one, flights[one.event_id]) for one in catalog.flights.events() if one.event_id in flights]
 
 
-def _event(catalog: Catalog, event_id: str) -> tuple[Event, list[Flight]]:
-    found = next((pair for pair in _flown(catalog) if pair[0].event_id == event_id), None)
+def _event(catalog: Catalog, event_id: str, sees: Withholding) -> tuple[Event, list[Flight]]:
+    found = next((pair for pair in _flown(catalog, sees) if pair[0].event_id == event_id), None)
     if found is None:
         raise NotFound(
             f"{event_id[:80]}: no event with a flight on the map has this id; see /stac/collections",
@@ -258,7 +262,7 @@ def _page(
     elif stop < len(found) and body is not None:
         said.append(link("next", here(request), GEOJSON, method="POST", body={**body, "offset": stop}))
     features = [
-        item_of(catalog, one, outline_wkb or outline(request, catalog, one), base)
+        item_of(catalog, one, outline_wkb or outline(request, catalog, one), base, withholding_of(request))
         for one, outline_wkb in page
     ]
     answer = {

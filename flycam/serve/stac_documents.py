@@ -11,12 +11,13 @@ from fastapi import Request
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
+from flycam.catalog.withholding import Withholding
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
 from flycam.serve.imaged import outline_of
 from flycam.serve.links import GEOJSON, JSON, link, part
 from flycam.serve.offered import bounds_of, events_by_id, flights_on_map, on_offer, titled
-from flycam.serve.products import COG, clips_of
+from flycam.serve.products import COG, clips_of, is_clip_withheld
 from flycam.serve.quad import limits
 from flycam.serve.wording import Json, geometry, iso_or_none
 
@@ -38,12 +39,12 @@ class Offered:
         return f"{self.mosaic.mosaic_id}-r{self.mosaic.revision}"
 
 
-def offered(catalog: Catalog, event_id: str | None = None) -> list[Offered]:
+def offered(catalog: Catalog, sees: Withholding, event_id: str | None = None) -> list[Offered]:
     """Every revision that may be shown, newest capture first, of a flight the newest revision first."""
     events = events_by_id(catalog)
     return [
         Offered(event=events[flight.event_id], flight=flight, mosaic=mosaic)
-        for flight in flights_on_map(catalog, event_id)
+        for flight in flights_on_map(catalog, sees, event_id)
         for mosaic in sorted(on_offer(catalog, flight), key=lambda one: -one.revision)
     ]
 
@@ -80,9 +81,9 @@ def collection_of(event: Event, flights: Sequence[Flight], base: str) -> Json:
     }
 
 
-def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str) -> Json:
-    """The item of a revision: the ground it shows, its times, the addresses of its tiles, clipped maps and
-    reports. `outline_wkb` is `outline` of it."""
+def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str, sees: Withholding) -> Json:
+    """The item of a revision: the ground it shows, its times, the addresses of its tiles, and of the clipped
+    maps and reports that may be had. `outline_wkb` is `outline` of it."""
     event, flight, mosaic = one.event, one.flight, one.mosaic
     shape, bounds = geometry(outline_wkb)
     collection = f"{base}stac/collections/{part(event.event_id)}"
@@ -111,7 +112,7 @@ def item_of(catalog: Catalog, one: Offered, outline_wkb: bytes, base: str) -> Js
             "flycam:event_starts": iso_or_none(event.starts_ns),
             **_made(catalog, mosaic),
         },
-        "assets": _assets(catalog, one, base),
+        "assets": _assets(catalog, one, base, sees),
         "links": [
             *_up(base, collection),
             link("self", f"{collection}/items/{part(one.name)}", GEOJSON),
@@ -131,7 +132,7 @@ def _web_maps(mosaic: MosaicInfo, base: str, title: str) -> Iterator[Json]:
         yield link("wmts", f"{base}wmts", "image/png", title, **{"wmts:layer": mosaic.mosaic_id})
 
 
-def _assets(catalog: Catalog, one: Offered, base: str) -> Json:
+def _assets(catalog: Catalog, one: Offered, base: str, sees: Withholding) -> Json:
     mosaic = one.mosaic
     address, number = part(mosaic.mosaic_id), mosaic.revision
     assets: Json = {
@@ -152,6 +153,8 @@ def _assets(catalog: Catalog, one: Offered, base: str) -> Json:
         }
     names = catalog.boundaries.names()
     for covered, _ in clips_of(catalog, mosaic):
+        if is_clip_withheld(catalog, covered, sees):
+            continue
         code = covered.commune_code
         assets[f"cog-{code}"] = {
             "href": f"{base}cog/{address}/{number}/{part(code)}.tif",
@@ -160,6 +163,8 @@ def _assets(catalog: Catalog, one: Offered, base: str) -> Json:
             "roles": ["data", "visual"],
             "gsd": covered.gsd_m,
         }
+    if sees.touches_box(one.flight.bounds_lonlat_deg):
+        return assets
     return {**assets, **_reports(catalog, one, base)}
 
 

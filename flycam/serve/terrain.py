@@ -16,11 +16,11 @@ from flycam.geometry.grid import TileId
 from flycam.pipeline.terrain import registered_dems
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest
 from flycam.serve.views import EMPTY
 from flycam.serve.wording import Json
 
-router = APIRouter(dependencies=[Depends(viewer)])
+router = APIRouter(dependencies=[Depends(guest)])
 
 MIN_ZOOM, MAX_ZOOM = 6, 16
 _HEADERS = {"Cache-Control": "private, max-age=3600", "X-Content-Type-Options": "nosniff"}

@@ -8,7 +8,8 @@ from flycam.catalog.records import MosaicInfo
 from flycam.frame.flight import Flight
 from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import TileId
-from flycam.serve.asked import Asked, AskedViews
+from flycam.serve.asked import ON_SHOW, AskedViews
+from flycam.serve.guard import withholding_of
 from flycam.serve.offered import bounds_of
 from flycam.serve.quad import limits
 from flycam.serve.views import SUFFIXES
@@ -28,7 +29,7 @@ def tile_answer(request: Request, mosaic: MosaicInfo, tile_id: TileId, wanted: V
     """
     views: AskedViews = request.app.state.asked
     path = f"/tiles/{mosaic.mosaic_id}/{tile_id}{_SUFFIX_OF[wanted]}"
-    view = views.view(path, mosaic.mosaic_id, tile_id, Asked(None, None), wanted)
+    view = views.view(path, mosaic.mosaic_id, tile_id, ON_SHOW, wanted, withholding_of(request))
     headers = {"ETag": view.etag.decode(), "Cache-Control": "private, no-cache"}
     if headers["ETag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)

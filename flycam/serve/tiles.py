@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flycam.catalog.records import Role
+from flycam.catalog.withholding import Withholding
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
-from flycam.serve.asked import Asked, AskedViews, asked_of
+from flycam.serve.asked import ON_SHOW, Asked, AskedViews, asked_of
 from flycam.serve.door import Door
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
@@ -92,13 +93,17 @@ class TileRoute:
         path = scope["path"]
         try:
             visitor = self._door.answer(credential, host)
-            if visitor is None or not visitor.may(Role.VIEWER):
+            if visitor is None or not visitor.may(Role.GUEST):
                 self.counts.refused += 1
                 await _send_answer(send, denied(scope))
                 return
             asked = asked_of(scope["query_string"])
+            withholding = visitor.withholding
+            if asked is None and not withholding.is_nothing and _concerns(withholding, path):
+                asked = ON_SHOW
             if asked is not None:
-                await self._answer(scope, send, await asyncio.to_thread(self._make_asked, path, asked), known)
+                made = await asyncio.to_thread(self._make_asked, path, asked, withholding)
+                await self._answer(scope, send, made, known)
                 return
             version = _version(scope["query_string"])
             believed = _believed(scope["query_string"])
@@ -128,10 +133,10 @@ class TileRoute:
         await send(view.immutable if settled else view.revalidated)
         await send(view.body if scope["method"] == "GET" else _NO_BODY)
 
-    def _make_asked(self, path: str, asked: Asked) -> View:
+    def _make_asked(self, path: str, asked: Asked, withholding: Withholding) -> View:
         mosaic_id, tile_id, suffix = _parse(path)
         self._follower.read_if_due()
-        return self._asked_views.view(path, mosaic_id, tile_id, asked, SUFFIXES[suffix])
+        return self._asked_views.view(path, mosaic_id, tile_id, asked, SUFFIXES[suffix], withholding)
 
     def _look(self, mosaic_id: str, believed: int, version: int) -> int:
         """`version` if the revision on show is the one believed in, after a look; else -1: keep nothing."""
@@ -170,6 +175,12 @@ class TileRoute:
         self._cache.keep(path, view, mosaic_id, watched.seq)
         self.counts.made += 1
         return view
+
+
+def _concerns(withholding: Withholding, path: str) -> bool:
+    """Whether a tile is another one for this visitor than for others, or none."""
+    mosaic_id, tile_id, _ = _parse(path)
+    return withholding.hides_mosaic(mosaic_id) or withholding.touches_tile(tile_id)
 
 
 def _mosaic_of(path: str) -> str:

@@ -11,13 +11,16 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.flights import no_such_flight
 from flycam.catalog.records import RecordedPiece, Role
 from flycam.catalog.withheld import withheld
+from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
+from flycam.serve.offered import is_hidden, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.serve.wording import Json
@@ -26,6 +29,7 @@ from flycam.store import keys
 router = APIRouter()
 
 Here = Annotated[Visitor, Depends(viewer)]
+_AROUND_M = 1000.0
 _FLIGHT_ID = Path(max_length=200)
 
 
@@ -46,6 +50,8 @@ def pieces(
         since_ns = found[-1].ended_ns - round(last_s * 1e9)
         found = [piece for piece in found if piece.ended_ns > since_ns]
     hidden = set() if visitor.may(Role.ADMIN) else _hidden(catalog, flight_id, found)
+    if _is_barred(catalog, flight_id, visitor.withholding):
+        hidden = {piece.sha256 for piece in found}
     return [
         {
             "began": iso(piece.began_ns),
@@ -86,6 +92,8 @@ def piece(
             f"{sha256}: what this video shows was withdrawn; ask an administrator for it",
             vi=f"{sha256}: nội dung đoạn video này đã bị rút; hãy hỏi quản trị viên",
         )
+    if _is_barred(catalog, flight_id, visitor.withholding):
+        raise withheld_from(f"video {flight_id}", visitor.name)
     key = keys.recording(sha256)
     start, stop = wanted(range_header, found.size_bytes)
     if start >= stop:
@@ -107,3 +115,18 @@ def _hidden(catalog: Catalog, flight_id: str, found: list[RecordedPiece]) -> set
     """Hashes of the pieces that show what was withdrawn."""
     gone = withheld(catalog, flight_id)
     return {piece.sha256 for piece in found if gone.shows(piece.began_ns, piece.ended_ns)}
+
+
+def _is_barred(catalog: Catalog, flight_id: str, sees: Withholding) -> bool:
+    """Whether a flight's video is withheld: all of it, where the flight came near withheld ground, for a
+    camera that looks ahead sees farther than what is laid on the map. Raises NotFound for a flight that is
+    not for this visitor."""
+    if sees.is_nothing:
+        return False
+    try:
+        flight = catalog.flights.flight(flight_id)
+    except NotFound:
+        return True  # a live flight that has laid nothing yet: nobody knows what it shows
+    if is_hidden(flight, sees):
+        raise no_such_flight(flight_id)
+    return sees.touches_box(flight.bounds_lonlat_deg, _AROUND_M)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
@@ -25,10 +27,19 @@ SUFFIXES: dict[str, ViewFormat | None] = {
 _OVERHEAD_BYTES = 1500
 _ALWAYS = b"private, max-age=31536000, immutable"
 _REVALIDATE = b"private, no-cache"
+_VARY = b"Authorization, Cookie"  # what one person's browser keeps is not for the next who signs in there
 
 
 def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+@dataclass(frozen=True, slots=True)
+class Veil:
+    """Pixels of a tile that somebody must not see, 256×256, and a name for the rules that say so."""
+
+    hidden: NDArray[np.bool_]
+    name: str
 
 
 class View:
@@ -44,7 +55,7 @@ class View:
         self.seq = seq
         self.etag = etag.encode()
         self.used = True
-        common = [(b"etag", self.etag), (b"x-content-type-options", b"nosniff")]
+        common = [(b"etag", self.etag), (b"x-content-type-options", b"nosniff"), (b"vary", _VARY)]
         entity = [(b"content-type", media_type.encode()), (b"content-length", str(len(data)).encode())]
         self.immutable = _start(200, [*entity, *common, (b"cache-control", _ALWAYS)])
         self.revalidated = _start(200, [*entity, *common, (b"cache-control", _REVALIDATE)])
@@ -115,14 +126,26 @@ class ViewCache:
             self._bytes -= view.size
 
 
-def view_of(data: bytes, tile_id: TileId, content_hash: str, seq: int, wanted: ViewFormat | None) -> View:
+def view_of(
+    data: bytes,
+    tile_id: TileId,
+    content_hash: str,
+    seq: int,
+    wanted: ViewFormat | None,
+    without: Veil | None = None,
+) -> View:
     """The view of an encoded tile state. Without `wanted`: JPEG where every pixel has data, else WebP, whose
     alpha keeps unflown ground transparent and which is a tenth of the PNG on a thin line. Raises TileCorrupt.
+
+    without  pixels that are withheld: nothing of them is in the picture, no colour under its alpha either
     """
     rgb, mask = decode_picture(data, tile_id)
+    if without is not None:
+        rgb, mask = np.where(without.hidden[..., None], np.uint8(0), rgb), mask & ~without.hidden
     chosen = wanted or (ViewFormat.JPEG if mask.all() else ViewFormat.WEBP)
     picture = picture_view(rgb, mask, chosen)
-    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}"', seq)
+    veiled = "" if without is None else f".{without.name}"
+    return View(picture, chosen.value, f'"{content_hash}.{chosen.name.lower()}{veiled}"', seq)
 
 
 def _empty_png() -> bytes:
@@ -136,6 +159,8 @@ EMPTY = View(_empty_png(), ViewFormat.PNG.value, '"empty"', 0)
 """Shown where nothing was flown: fully transparent, so that the map's own sign for it shows through."""
 
 
-def read_view(store: ObjectStore, record: TileRecord, wanted: ViewFormat | None) -> View:
+def read_view(
+    store: ObjectStore, record: TileRecord, wanted: ViewFormat | None, without: Veil | None = None
+) -> View:
     """The view of the object that a log line names. Raises what the store raises, or TileCorrupt."""
-    return view_of(store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted)
+    return view_of(store.get(record.key), record.tile_id, record.content_hash, record.seq, wanted, without)

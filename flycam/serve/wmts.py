@@ -12,13 +12,14 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import MosaicInfo
+from flycam.catalog.withholding import Withholding
 from flycam.errors import NotFound
 from flycam.frame.flight import Event, Flight
 from flycam.frame.moment import iso
 from flycam.frame.tilecodec import ViewFormat
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import viewer
+from flycam.serve.guard import Sees, viewer, withholding_of
 from flycam.serve.offered import bounds_of, events_by_id, shown_mosaic, shown_mosaics, titled
 from flycam.serve.quad import QUAD, Matrix, limits
 from flycam.serve.tile_answers import is_within_limits, tile_answer
@@ -36,28 +37,28 @@ _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 
 
 @router.get("/wmts", response_class=Response)
-def wmts(request: Request, catalog: CatalogHere) -> Response:
+def wmts(request: Request, catalog: CatalogHere, sees: Sees) -> Response:
     """WMTS 1.0.0 by key-value pairs: GetCapabilities (also without any), and GetTile."""
     asked = {name.lower(): value for name, value in request.query_params.items()}
     if asked.get("service", "WMTS").upper() != "WMTS":
         return _refused("InvalidParameterValue", "service", "only WMTS is served here")
     wanted = asked.get("request", "GetCapabilities").lower()
     if wanted == "getcapabilities":
-        return _xml(capabilities(catalog, str(request.base_url)))
+        return _xml(capabilities(catalog, str(request.base_url), sees))
     if wanted != "gettile":
         return _refused("OperationNotSupported", "request", "ask for GetCapabilities or GetTile")
     return _tile(request, catalog, asked)
 
 
 @router.get("/wmts/1.0.0/WMTSCapabilities.xml", response_class=Response)
-def wmts_document(request: Request, catalog: CatalogHere) -> Response:
+def wmts_document(request: Request, catalog: CatalogHere, sees: Sees) -> Response:
     """The capabilities of WMTS 1.0.0 at the address that clients of its REST binding know."""
-    return _xml(capabilities(catalog, str(request.base_url)))
+    return _xml(capabilities(catalog, str(request.base_url), sees))
 
 
-def capabilities(catalog: Catalog, base: str) -> str:
+def capabilities(catalog: Catalog, base: str, sees: Withholding) -> str:
     """The capabilities document; `base` is the server's own address, with a slash at its end."""
-    events, shown = events_by_id(catalog), list(shown_mosaics(catalog))
+    events, shown = events_by_id(catalog), list(shown_mosaics(catalog, sees))
     layers = [_layer(mosaic, flight, events[flight.event_id], base) for mosaic, flight in shown]
     deepest = max((mosaic.base_zoom for mosaic, _ in shown), default=0)
     grid = (
@@ -139,7 +140,7 @@ def _tile(request: Request, catalog: Catalog, asked: Mapping[str, str]) -> Respo
     if not _is_plain(asked["layer"]):
         return _refused("InvalidParameterValue", "layer", "see the capabilities for what there is")
     try:
-        mosaic, flight = shown_mosaic(catalog, asked["layer"])
+        mosaic, flight = shown_mosaic(catalog, asked["layer"], withholding_of(request))
     except NotFound as error:
         return _refused("InvalidParameterValue", "layer", str(error))
     z, x, y = map(int, numbers)

@@ -43,8 +43,10 @@ from flycam.catalog.records import (
     Role,
     Withdrawal,
 )
+from flycam.catalog.sharing_records import Guest, RestrictedArea
 from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
+from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
 from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of
 from flycam.frame.tile import TileRecord
@@ -557,6 +559,8 @@ class CatalogSuite(ABC):
 
     def test_a_catalogue_of_the_first_schema_gets_what_came_since(self, catalog: Catalog, url: str) -> None:
         catalog.frames.put([frame(1)])
+        lan = Account(name="Lan", role=Role.VIEWER, token_hash=hash_token("lan"), created_ns=STORM_NS)
+        catalog.accounts.put(lan)
         catalog.close()
         for statement in (
             "DROP TABLE revisions",
@@ -570,6 +574,10 @@ class CatalogSuite(ABC):
             "DROP TABLE marks",
             "DROP TABLE changes",
             "DROP TABLE briefings",
+            "DROP TABLE restricted_areas",
+            "DROP TABLE classifications",
+            "DROP TABLE guests",
+            "ALTER TABLE accounts DROP COLUMN communes",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -583,6 +591,8 @@ class CatalogSuite(ABC):
             assert newer.recordings.of_flight("f1") == []
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
             assert newer.briefings.last("e1") is None
+            assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
+            assert newer.accounts.all() == [lan] and newer.guests.all() == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -962,6 +972,66 @@ class CatalogSuite(ABC):
         with pytest.raises(NotFound, match="người 1"):
             catalog.accounts.remove("người 1")
         assert not catalog.accounts.is_empty()
+
+    def test_an_account_keeps_the_communes_that_it_is_for(self, catalog: Catalog, url: str) -> None:
+        scoped = Account(
+            name="Nậm Lúc",
+            role=Role.VIEWER,
+            token_hash=hash_token("x"),
+            created_ns=STORM_NS,
+            communes=("02 947", "99000"),
+        )
+        catalog.accounts.put(scoped)
+        assert catalog.accounts.all() == [scoped] == [catalog.accounts.by_token("x")]
+
+    def test_restricted_areas_and_levels_are_kept_replaced_and_forgotten(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        square = shapely.box(104.0, 22.0, 104.1, 22.1)
+        area = RestrictedArea(
+            area_id="area-1",
+            name="Doanh trại",
+            roles=frozenset({Role.ADMIN, Role.ANALYST}),
+            sha256="0" * 64,
+            added_ns=STORM_NS,
+            wkb=shapely.to_wkb(square),
+            bounds_lonlat_deg=square.bounds,
+        )
+        catalog.restrictions.put(replace(area, roles=frozenset({Role.ADMIN})))
+        catalog.restrictions.put(area)
+        assert catalog.restrictions.areas() == [area]
+        assert catalog.restrictions.remove("Doanh trại") == area
+        with pytest.raises(NotFound, match="area-1"):
+            catalog.restrictions.remove("area-1")
+        assert catalog.restrictions.level("f1") is Classification.OPEN
+        catalog.restrictions.classify("f1", Classification.INTERNAL, STORM_NS)
+        catalog.restrictions.classify("f1", Classification.RESTRICTED, STORM_NS + 1)
+        assert catalog.restrictions.levels() == {"f1": Classification.RESTRICTED}
+        assert catalog.restrictions.level("f1") is Classification.RESTRICTED
+
+    def test_a_guest_link_holds_until_it_expires_or_is_revoked_elsewhere(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        guest = Guest(
+            guest_id="guest-1",
+            secret_hash=hash_token("secret"),
+            event_id="e1",
+            communes=("99000",),
+            made_by="Lan",
+            made_ns=STORM_NS,
+            expires_ns=STORM_NS + 100,
+        )
+        catalog.guests.put(guest)
+        assert catalog.guests.by_secret("secret", STORM_NS) == guest == catalog.guests.all()[0]
+        assert catalog.guests.by_secret("secret", STORM_NS + 100) is None
+        assert catalog.guests.by_secret(hash_token("secret"), STORM_NS) is None
+        with open_catalog(url) as other:
+            revoked = other.guests.revoke("guest-1", STORM_NS + 1)
+            assert other.guests.revoke("guest-1", STORM_NS + 2) == revoked
+            assert revoked.revoked_ns == STORM_NS + 1
+            with pytest.raises(NotFound, match="guest-2"):
+                other.guests.revoke("guest-2", STORM_NS)
+        _eventually(lambda: catalog.guests.by_secret("secret", STORM_NS) is None)
 
     def test_an_account_taken_away_elsewhere_is_refused_soon(self, catalog: Catalog, url: str) -> None:
         token = new_token()

@@ -113,12 +113,16 @@ export interface Warning {
   finished_vi: string;
 }
 
+export type Classification = "open" | "internal" | "restricted";
+
 export interface FlightInfo {
   flight_id: string;
   name: string;
   event_id: string;
   is_drill: boolean;
   state: string;
+  /** How widely it may be shown. */
+  classification: Classification;
   gsd_m: number;
   first: string;
   last: string;

@@ -4,7 +4,7 @@ import { intersects } from "ol/extent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import { Board } from "./board";
 import { heard, type Aloft } from "./airborne";
-import { api, type CommuneRow, type FlightInfo } from "./api";
+import { api, ApiError, type AirborneFlight, type CommuneRow, type FlightInfo } from "./api";
 import { firstComparison } from "./compare/sides";
 import { el, replace } from "./dom";
 import { setLanguage, t } from "./i18n";
@@ -394,10 +394,16 @@ type Lists = Awaited<ReturnType<typeof askLists>>;
 
 /** What the page is built of. */
 export function askLists() {
-  return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne()]);
+  return Promise.all([api.events(), api.flights(), api.terrain(), api.airborne().catch(noneForGuests)]);
 }
 
 /** Whether nothing but these changed: what comes many times a second must not write lists anew under the reader's hand. */
 function sameBesides(state: State, before: State, ...parts: (keyof State)[]): boolean {
   return (Object.keys(state) as (keyof State)[]).every((name) => parts.includes(name) || state[name] === before[name]);
+}
+
+/** Guests are not told what is in the air; whoever is not signed in is asked to be by another question. */
+function noneForGuests(error: unknown): AirborneFlight[] {
+  if (error instanceof ApiError && error.status === 403) return [];
+  throw error;
 }

@@ -10,6 +10,8 @@ const words = {
   noEvent: ["Chưa có sự kiện", "No event yet"],
   drill: ["DIỄN TẬP", "DIỄN TẬP (drill)"],
   drillMark: ["DIỄN TẬP", "DIỄN TẬP"],
+  internal: ["NỘI BỘ", "INTERNAL"],
+  restricted: ["HẠN CHẾ", "RESTRICTED"],
   drillNote: ["Ảnh diễn tập – không phải hiện trường thật", "Drill imagery – not a real scene"],
   riskLevel: ["Rủi ro thiên tai cấp {0}", "Disaster risk level {0}"],
   flights: ["Chuyến bay", "Flights"],

@@ -47,7 +47,7 @@ export function newMarkId(): string {
 }
 
 export function mayWrite(session: Session | null): boolean {
-  return session !== null && (session.open || (session.account !== null && session.account.role !== "viewer"));
+  return session !== null && (session.open || (session.account !== null && !["guest", "viewer"].includes(session.account.role)));
 }
 
 /** The places of a mark, as they are sent: an outline without its last corner, which is its first. */

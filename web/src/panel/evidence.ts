@@ -133,6 +133,7 @@ export class EvidenceCard {
       this.element,
       this.head(pixel ? t("evidenceTitle") : unknown ? unansweredTitle(unknown) : t("evidenceNone")),
       flight?.is_drill && el("p", { class: "drill-line" }, `${t("drill")}: ${t("drillNote")}`),
+      flight && flight.classification !== "open" && el("span", { class: "level-badge" }, t(flight.classification)),
       pixel && flight && this.photo(pixel, flight, nowMs),
       unknown?.message && el("p", {}, unknown.message),
       unknown && el("p", { class: "warning" }, t("evidenceUnknown")),

@@ -76,6 +76,7 @@ export class FlightList {
         }),
         el("strong", {}, flight.name),
         flight.is_drill && el("span", { class: "drill-badge small" }, t("drill")),
+        flight.classification !== "open" && el("span", { class: "level-badge" }, t(flight.classification)),
       ),
       el(
         "div",

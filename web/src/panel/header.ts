@@ -90,7 +90,7 @@ export class Header {
   }
 
   private upload(state: State): HTMLElement | null {
-    if (state.session?.account?.role === "viewer") return null;
+    if (["guest", "viewer"].includes(state.session?.account?.role ?? "")) return null;
     return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
   }
 

@@ -55,7 +55,7 @@ export class UploadPage {
   async start(): Promise<void> {
     const session = await api.session();
     this.speak();
-    if (session.account && session.account.role === "viewer") {
+    if (session.account && ["guest", "viewer"].includes(session.account.role)) {
       replace(this.body, el("p", { class: "warning" }, t("needsRole")));
       return;
     }

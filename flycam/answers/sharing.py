@@ -1,0 +1,101 @@
+"""Who may see what: restricted areas, classifications, guest links."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from flycam.answers.answered import Answered
+from flycam.frame.classification import Classification, classification_name
+from flycam.frame.moment import VIETNAM
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.sharing_records import Guest, RestrictedArea
+
+
+def of_area(area: RestrictedArea, language: str = "en") -> Answered:
+    """area_id, name, roles, sha256, bounds."""
+    return _area(area), [_line(area, language)]
+
+
+def of_areas(areas: Sequence[RestrictedArea], language: str = "en") -> Answered:
+    """areas[]: by name."""
+    none = "chưa có vùng hạn chế nào" if language == "vi" else "no restricted areas"
+    lines = [f"{one.area_id}  {_line(one, language)}" for one in areas]
+    return {"areas": [_area(one) for one in areas]}, lines or [none]
+
+
+def of_removed_area(area: RestrictedArea, language: str = "en") -> Answered:
+    """area_id, name."""
+    en, vi = f"{area.name} is withheld no longer", f"đã bỏ vùng hạn chế {area.name}"
+    return {"area_id": area.area_id, "name": area.name}, [vi if language == "vi" else en]
+
+
+def of_classified(subject: str, name: str, level: Classification, language: str = "en") -> Answered:
+    """id, name, classification."""
+    said = classification_name(level, language)
+    line = f"{name}: mức phổ biến là {said}" if language == "vi" else f"{name}: classified as {said}"
+    return {"id": subject, "name": name, "classification": level.value}, [line]
+
+
+def of_invited(guest: Guest, secret: str, language: str = "en") -> Answered:
+    """The link, and path: what stands behind the server's address."""
+    path = f"/guest/{secret}"
+    said = "liên kết khách, chỉ hiện lần này" if language == "vi" else "guest link, shown this once"
+    line = _guest_line(guest, guest.made_ns, language)
+    return {**_guest(guest, guest.made_ns), "path": path}, [line, f"{said}: {path}"]
+
+
+def of_guests(guests: Sequence[Guest], now_ns: int, language: str = "en") -> Answered:
+    """guests[]: the newest first."""
+    none = "chưa có liên kết khách nào" if language == "vi" else "no guest links"
+    lines = [_guest_line(one, now_ns, language) for one in guests]
+    return {"guests": [_guest(one, now_ns) for one in guests]}, lines or [none]
+
+
+def of_revoked(guest: Guest, now_ns: int, language: str = "en") -> Answered:
+    """The link."""
+    return _guest(guest, now_ns), [_guest_line(guest, now_ns, language)]
+
+
+def _guest(guest: Guest, now_ns: int) -> dict[str, Any]:
+    return {
+        "guest_id": guest.guest_id,
+        "event_id": guest.event_id or None,
+        "communes": list(guest.communes),
+        "made_by": guest.made_by,
+        "made_ns": guest.made_ns,
+        "expires_ns": guest.expires_ns,
+        "revoked_ns": guest.revoked_ns,
+        "holds": guest.holds(now_ns),
+    }
+
+
+def _guest_line(guest: Guest, now_ns: int, language: str) -> str:
+    vi = language == "vi"
+    until = f"{datetime.fromtimestamp(guest.expires_ns // 10**9, VIETNAM):%d/%m/%Y %H:%M}"
+    if guest.revoked_ns is not None:
+        how = "đã thu hồi" if vi else "revoked"
+    elif not guest.holds(now_ns):
+        how = f"hết hạn {until}" if vi else f"expired {until}"
+    else:
+        how = f"đến {until}" if vi else f"until {until}"
+    event = guest.event_id or ("mọi sự kiện" if vi else "all events")
+    return f"{guest.guest_id}  {event}, {how} ({guest.made_by})"
+
+
+def _area(area: RestrictedArea) -> dict[str, Any]:
+    return {
+        "area_id": area.area_id,
+        "name": area.name,
+        "roles": sorted(area.roles),
+        "sha256": area.sha256,
+        "added_ns": area.added_ns,
+        "bounds": list(area.bounds_lonlat_deg),
+    }
+
+
+def _line(area: RestrictedArea, language: str) -> str:
+    roles = ", ".join(sorted(area.roles)) or "–"
+    return f"{area.name}: chỉ {roles} được xem" if language == "vi" else f"{area.name}: seen by {roles} only"

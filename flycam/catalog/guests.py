@@ -1,0 +1,86 @@
+"""Guest links. A secret is 256 random bits, kept as its SHA-256, as tokens of accounts are."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+from sqlalchemy import Row, select, update
+
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.database import Database
+from flycam.catalog.sharing_records import Guest
+from flycam.catalog.sharing_tables import guests
+from flycam.errors import NotFound
+
+_CACHE_S = 2.0
+
+
+class Guests:
+    """Links by id and by secret. All are held in memory and read again after two seconds: a link that is
+    revoked elsewhere opens nothing two seconds later, and an expired one nothing at once."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._by_hash: dict[str, Guest] = {}
+        self._read_at = float("-inf")
+
+    def put(self, guest: Guest) -> None:
+        """Write a link."""
+        row = {
+            "guest_id": guest.guest_id,
+            "secret_hash": guest.secret_hash,
+            "event_id": guest.event_id,
+            "communes": "\n".join(guest.communes),
+            "made_by": guest.made_by,
+            "made_ns": guest.made_ns,
+            "expires_ns": guest.expires_ns,
+            "revoked_ns": guest.revoked_ns,
+        }
+        with self._database.write() as connection:
+            connection.execute(self._database.upsert(guests), row)
+        self._forget()
+
+    def all(self) -> list[Guest]:
+        """Every link there ever was, the newest first."""
+        query = select(guests).order_by(guests.c.made_ns.desc(), guests.c.guest_id)
+        with self._database.read() as connection:
+            return [_guest(row) for row in connection.execute(query)]
+
+    def revoke(self, guest_id: str, at_ns: int) -> Guest:
+        """Let a link open nothing any more; one that was revoked stays as it is. Raises NotFound."""
+        of_it = guests.c.guest_id == guest_id
+        with self._database.write() as connection:
+            still = update(guests).where(of_it, guests.c.revoked_ns.is_(None)).values(revoked_ns=at_ns)
+            connection.execute(still)
+            row = connection.execute(select(guests).where(of_it)).first()
+        self._forget()
+        if row is None:
+            raise NotFound(
+                f"{guest_id[:80]}: there is no such guest link; see 'flycam guests list'",
+                vi=f"{guest_id[:80]}: không có liên kết khách nào như vậy; xem 'flycam guests list'",
+            )
+        return _guest(row)
+
+    def by_secret(self, secret: str, now_ns: int) -> Guest | None:
+        """The link of a secret, if it holds now."""
+        found = self._current().get(hash_token(secret))
+        return found if found is not None and found.holds(now_ns) else None
+
+    def _current(self) -> dict[str, Guest]:
+        with self._lock:
+            if time.monotonic() - self._read_at >= _CACHE_S:
+                self._by_hash = {one.secret_hash: one for one in self.all()}
+                self._read_at = time.monotonic()
+            return self._by_hash
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._read_at = float("-inf")
+
+
+def _guest(row: Row[Any]) -> Guest:
+    values = dict(row._mapping)
+    return Guest(**{**values, "communes": tuple(row.communes.splitlines())})

@@ -1,0 +1,91 @@
+"""Restricted areas, and the classification of flights and layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import shapely
+from sqlalchemy import Row, delete, or_, select
+
+from flycam.catalog import sharing_tables as tables
+from flycam.catalog.boxes import box_values
+from flycam.catalog.database import Database
+from flycam.catalog.records import Role
+from flycam.catalog.sharing_records import RestrictedArea
+from flycam.errors import NotFound
+from flycam.frame.classification import Classification
+
+
+class Restrictions:
+    """Areas by id or name; levels by the id of a flight or a layer."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, area: RestrictedArea) -> None:
+        """Write an area in place of the one with its id."""
+        row = {
+            "area_id": area.area_id,
+            "name": area.name,
+            "roles": " ".join(sorted(area.roles)),
+            "sha256": area.sha256,
+            "added_ns": area.added_ns,
+            "wkb": area.wkb,
+            **box_values(area.bounds_lonlat_deg),
+        }
+        with self._database.write() as connection:
+            connection.execute(self._database.upsert(tables.restricted_areas), row)
+
+    def remove(self, ref: str) -> RestrictedArea:
+        """Forget the area of this id or name. Raises NotFound."""
+        c = tables.restricted_areas.c
+        with self._database.write() as connection:
+            query = select(tables.restricted_areas).where(or_(c.area_id == ref, c.name == ref))
+            row = connection.execute(query).first()
+            if row is None:
+                raise NotFound(
+                    f"{ref}: there is no such restricted area; see 'flycam restricted list'",
+                    vi=f"{ref}: không có vùng hạn chế nào như vậy; xem 'flycam restricted list'",
+                )
+            connection.execute(delete(tables.restricted_areas).where(c.area_id == row.area_id))
+        return _area(row)
+
+    def areas(self) -> list[RestrictedArea]:
+        """Every area, by name."""
+        query = select(tables.restricted_areas).order_by(tables.restricted_areas.c.name)
+        with self._database.read() as connection:
+            return [_area(row) for row in connection.execute(query)]
+
+    def classify(self, subject: str, level: Classification, at_ns: int) -> None:
+        """Say how widely a flight or a layer (its id) may be shown."""
+        row = {"subject": subject, "level": level.value, "at_ns": at_ns}
+        with self._database.write() as connection:
+            connection.execute(self._database.upsert(tables.classifications), row)
+
+    def levels(self) -> Mapping[str, Classification]:
+        """The level of every subject of which one was said; of all others it is OPEN."""
+        c = tables.classifications.c
+        with self._database.read() as connection:
+            rows = connection.execute(select(c.subject, c.level))
+            return {row.subject: Classification(row.level) for row in rows}
+
+    def level(self, subject: str) -> Classification:
+        """The level of one flight or layer."""
+        c = tables.classifications.c
+        with self._database.read() as connection:
+            row = connection.execute(select(c.level).where(c.subject == subject)).first()
+        return Classification.OPEN if row is None else Classification(row.level)
+
+
+def _area(row: Row[Any]) -> RestrictedArea:
+    west, south, east, north = shapely.from_wkb(row.wkb).bounds
+    return RestrictedArea(
+        area_id=row.area_id,
+        name=row.name,
+        roles=frozenset(map(Role, row.roles.split())),
+        sha256=row.sha256,
+        added_ns=row.added_ns,
+        wkb=row.wkb,
+        bounds_lonlat_deg=(west, south, east, north),
+    )

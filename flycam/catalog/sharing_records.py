@@ -1,0 +1,58 @@
+"""Who may see what, as frozen values. The rules of `records` hold here too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flycam.catalog.records import Account, BoundsLonLat, Role
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestrictedArea:
+    """Ground that is withheld from everybody whose role is not named.
+
+    wkb     polygon or multipolygon; sha256 of the file it was read from
+    """
+
+    area_id: str
+    name: str
+    roles: frozenset[Role]
+    sha256: str
+    added_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Guest:
+    """A link for whoever holds it. The secret itself is never kept.
+
+    event_id    the only event that it shows; "": all
+    communes    codes of those that it is for, as whoever made it is; none: for all
+    revoked_ns  None: it holds until it expires
+    """
+
+    guest_id: str
+    secret_hash: str
+    event_id: str
+    communes: tuple[str, ...]
+    made_by: str
+    made_ns: int
+    expires_ns: int
+    revoked_ns: int | None = None
+
+    @property
+    def account(self) -> Account:
+        """What the door takes whoever holds the link for."""
+        return Account(
+            name=self.guest_id,
+            role=Role.GUEST,
+            token_hash=self.secret_hash,
+            created_ns=self.made_ns,
+            communes=self.communes,
+            event_id=self.event_id,
+        )
+
+    def holds(self, now_ns: int) -> bool:
+        """Whether it opens anything."""
+        return self.revoked_ns is None and now_ns < self.expires_ns

@@ -1,0 +1,43 @@
+"""Tables of who may see what: restricted areas, classifications, guest links. The rules of `tables` hold here
+too."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, LargeBinary, Table, Text
+
+from flycam.catalog.columns import box, key, metadata
+
+# -- since schema 10 --------------------------------------------------------------------------------
+
+restricted_areas = Table(
+    "restricted_areas",
+    metadata,
+    key("area_id"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("roles", Text, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("added_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+)
+
+classifications = Table(
+    "classifications",
+    metadata,
+    key("subject"),
+    Column("level", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+)
+
+guests = Table(
+    "guests",
+    metadata,
+    key("guest_id"),
+    Column("secret_hash", Text, nullable=False, unique=True),
+    Column("event_id", Text, nullable=False),
+    Column("communes", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_ns", BigInteger, nullable=False),
+    Column("expires_ns", BigInteger, nullable=False),
+    Column("revoked_ns", BigInteger),
+)

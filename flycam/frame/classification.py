@@ -1,0 +1,34 @@
+"""How widely a flight, a layer or a pack may be shown. Words, and which is the stricter; who may see a level
+is decided in `catalog.withholding`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+
+class Classification(StrEnum):
+    """OPEN: whoever may look at the map, guests too; INTERNAL: accounts, no guest; RESTRICTED: analysts and
+    administrators."""
+
+    OPEN = "open"
+    INTERNAL = "internal"
+    RESTRICTED = "restricted"
+
+
+_NAMES_VI = {
+    Classification.OPEN: "phổ biến",
+    Classification.INTERNAL: "nội bộ",
+    Classification.RESTRICTED: "hạn chế",
+}
+
+
+def classification_name(level: Classification, language: str = "vi") -> str:
+    """What people call it."""
+    return _NAMES_VI[level] if language == "vi" else level.value
+
+
+def strictest(levels: Iterable[Classification]) -> Classification:
+    """What holds for all of them together; OPEN where there are none."""
+    order = list(Classification)
+    return max(levels, key=order.index, default=Classification.OPEN)

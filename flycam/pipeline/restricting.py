@@ -1,0 +1,89 @@
+"""Restricted areas into the catalogue and out of it, and how widely flights and layers may be shown."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import shapely
+
+from flycam.catalog.records import ACCOUNT_ROLES, LayerRecord, Role
+from flycam.catalog.sharing_records import RestrictedArea
+from flycam.errors import OptionUnusable
+from flycam.frame.classification import Classification
+from flycam.frame.flight import Flight
+from flycam.pipeline.evidence import keep
+from flycam.pipeline.inspection import read_area
+from flycam.pipeline.workspace import Workspace
+
+_NAME_LETTERS = 100
+
+
+def add_area(workspace: Workspace, path: Path, roles: str, name: str | None, who: str) -> RestrictedArea:
+    """Withhold the polygons of a file from everybody but some roles ("analyst,admin").
+
+    The same name again takes the place of what was there. Raises OptionUnusable, and what `read_area` raises.
+    """
+    called = " ".join((name or path.stem).split())
+    if not 0 < len(called) <= _NAME_LETTERS or not called.isprintable():
+        raise OptionUnusable(
+            f"--name {called[:40]!r}: give a name of 1 to {_NAME_LETTERS} letters",
+            vi=f"--name {called[:40]!r}: hãy đặt tên từ 1 đến {_NAME_LETTERS} ký tự",
+        )
+    seen_by = _roles(roles)
+    ground = read_area(path)
+    west, south, east, north = ground.bounds
+    area = RestrictedArea(
+        area_id=f"area-{hashlib.sha256(called.encode()).hexdigest()[:12]}",
+        name=called,
+        roles=seen_by,
+        sha256=keep(workspace, path),
+        added_ns=workspace.clock_ns(),
+        wkb=shapely.to_wkb(ground),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+    workspace.catalog.restrictions.put(area)
+    detail = f"{area.name}: for {', '.join(sorted(area.roles))} only, sha256 {area.sha256}"
+    workspace.catalog.audit.append(who, "restricted add", area.area_id, detail, at_ns=area.added_ns)
+    return area
+
+
+def remove_area(workspace: Workspace, ref: str, who: str) -> RestrictedArea:
+    """Withhold an area no longer; its file stays as evidence. Raises NotFound."""
+    area = workspace.catalog.restrictions.remove(ref)
+    now_ns = workspace.clock_ns()
+    workspace.catalog.audit.append(who, "restricted remove", area.area_id, area.name, at_ns=now_ns)
+    return area
+
+
+def classify_flight(workspace: Workspace, ref: str, level: Classification, who: str) -> Flight:
+    """Say how widely a flight (id or name) may be shown. Raises NotFound."""
+    flight = workspace.catalog.flights.flight(ref)
+    _classify(workspace, flight.flight_id, flight.name, level, who)
+    return flight
+
+
+def classify_layer(workspace: Workspace, ref: str, level: Classification, who: str) -> LayerRecord:
+    """The same of a specialist layer. Raises NotFound."""
+    layer = workspace.catalog.layers.get(ref)
+    _classify(workspace, layer.layer_id, layer.name, level, who)
+    return layer
+
+
+def _classify(workspace: Workspace, subject: str, name: str, level: Classification, who: str) -> None:
+    now_ns = workspace.clock_ns()
+    workspace.catalog.restrictions.classify(subject, level, now_ns)
+    workspace.catalog.audit.append(who, "classify", subject, f"{name}: {level}", at_ns=now_ns)
+
+
+def _roles(text: str) -> frozenset[Role]:
+    """The roles of "analyst,admin". A guest can be none of them: what guests see is not restricted."""
+    names = {one.strip().lower() for one in text.split(",") if one.strip()}
+    known = {role.value: role for role in ACCOUNT_ROLES}
+    if not names or names - set(known):
+        listed = ", ".join(known)
+        raise OptionUnusable(
+            f"--roles {text[:60]}: give some of {listed}, with commas between",
+            vi=f"--roles {text[:60]}: hãy ghi một hay nhiều quyền trong số {listed}, cách nhau bằng dấu phẩy",
+        )
+    return frozenset(known[one] for one in names)

@@ -1,0 +1,119 @@
+"""Guest links: made by presenters, opened by whoever holds them, until they expire or are revoked.
+
+A guest sees the map and its tiles. No account's credential is in a link, and none can be had by it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import BaseModel, Field
+
+from flycam.catalog.records import Role
+from flycam.catalog.sharing_records import Guest
+from flycam.errors import NotFound
+from flycam.frame.moment import iso
+from flycam.pipeline.people import MOST_GUEST_HOURS, invite_guest, revoke_guest
+from flycam.serve.accounts import attempts_of, may_try
+from flycam.serve.door import COOKIE, Door, Visitor
+from flycam.serve.failures import SignInRequired
+from flycam.serve.guard import operator
+from flycam.serve.openings import Openings
+from flycam.serve.services import Services
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+Presenter = Annotated[Visitor, Depends(operator)]
+
+_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
+<title>flycam</title><body><form method="post"><h1>flycam</h1>
+<p>Liên kết khách: chỉ xem bản đồ, có thời hạn. / Guest link: the map alone, for a while.</p>
+<button type="submit">Vào bản đồ / Open the map</button></form></body></html>"""
+
+
+class Invitation(BaseModel):
+    """For how long, and which event (id or name; none: all)."""
+
+    hours: Annotated[float, Field(gt=0, le=MOST_GUEST_HOURS, allow_inf_nan=False)]
+    event: Annotated[str, Field(max_length=200)] | None = None
+
+
+@router.post("/api/guests")
+def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
+    """Make a link. Its `path` is told this once."""
+    services: Services = request.app.state.services
+    communes = visitor.account.communes if visitor.account else ()
+    guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
+    return {**_told(guest), "path": f"/guest/{secret}"}
+
+
+@router.get("/api/guests")
+def guests(request: Request, visitor: Presenter) -> list[Json]:
+    """The links that hold: one's own, for administrators everybody's."""
+    services: Services = request.app.state.services
+    now_ns = services.workspace.clock_ns()
+    held = [one for one in services.workspace.catalog.guests.all() if one.holds(now_ns)]
+    return [_told(one) for one in held if _is_theirs(one, visitor)]
+
+
+@router.delete("/api/guests/{guest_id}")
+def revoke(guest_id: str, request: Request, visitor: Presenter) -> Json:
+    """Let a link open nothing any more."""
+    services: Services = request.app.state.services
+    known = services.workspace.catalog.guests.all()
+    if not any(one.guest_id == guest_id and _is_theirs(one, visitor) for one in known):
+        raise NotFound(
+            f"{guest_id[:80]}: there is no such guest link of yours; see /api/guests",
+            vi=f"{guest_id[:80]}: bạn không có liên kết khách nào như vậy",
+        )
+    return _told(revoke_guest(services.workspace, guest_id, visitor.name))
+
+
+@router.get("/guest/{secret}", response_class=HTMLResponse, include_in_schema=False)
+def page() -> str:
+    """A button: programs that fetch a link to preview it are no guests."""
+    return _PAGE
+
+
+@router.post("/guest/{secret}", include_in_schema=False)
+def come_in(secret: str, request: Request) -> Response:
+    """Open the map with the link, as often as wanted while it holds."""
+    door: Door = request.app.state.door
+    services: Services = request.app.state.services
+    openings: Openings = request.app.state.openings
+    address = may_try(request)
+    guest = door.guest(secret)
+    if guest is None:
+        attempts_of(request).failed(address)
+        raise SignInRequired("bad_guest")
+    openings.note_guest(services.workspace.catalog.audit, guest.guest_id, address)
+    word, seconds = door.guest_session(guest, secret)
+    response = RedirectResponse("/", status_code=303)
+    response.set_cookie(
+        COOKIE,
+        word,
+        max_age=seconds,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response
+
+
+def _is_theirs(guest: Guest, visitor: Visitor) -> bool:
+    return guest.made_by == visitor.name or visitor.may(Role.ADMIN)
+
+
+def _told(guest: Guest) -> Json:
+    return {
+        "guest_id": guest.guest_id,
+        "event_id": guest.event_id or None,
+        "made_by": guest.made_by,
+        "expires": iso(guest.expires_ns),
+        "revoked": guest.revoked_ns is not None,
+    }

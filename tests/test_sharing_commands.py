@@ -1,0 +1,126 @@
+"""`restricted`, `flights`, `layers classify`, `guests`, `user add --communes` as they are called."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from flycam.catalog.catalog import open_catalog
+from flycam.cli import flycam
+from tests.serve.world import REAL, World, make_world
+
+Run = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[World, Path]:
+    """A house where the command line looks for it."""
+    root = tmp_path_factory.mktemp("sharing")
+    return make_world(root), root
+
+
+@pytest.fixture
+def run(house: tuple[World, Path], monkeypatch: pytest.MonkeyPatch) -> Run:
+    for name in [name for name in os.environ if name.startswith("FLYCAM_")]:
+        monkeypatch.delenv(name)
+    root = house[1]
+    monkeypatch.setenv("FLYCAM_DATABASE", f"sqlite:///{root / 'catalog.sqlite'}")
+    monkeypatch.setenv("FLYCAM_STORE", (root / "store").as_uri())
+    monkeypatch.setenv("FLYCAM_OPERATOR", "Quản trị")
+
+    def call(*words: object, language: str = "C.UTF-8") -> tuple[int, dict[str, Any], str]:
+        monkeypatch.setenv("LC_ALL", language)
+        result = CliRunner().invoke(flycam, [*map(str, words), "--data", str(root), "--json"])
+        lines = result.stdout.strip().splitlines()
+        return result.exit_code, json.loads(lines[-1]) if lines else {}, result.stderr
+
+    return call
+
+
+def _file(path: Path, geometry: dict[str, Any]) -> Path:
+    feature = {"type": "Feature", "properties": {}, "geometry": geometry}
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
+    return path
+
+
+_SQUARE = [[[104.801, 21.899], [104.8025, 21.899], [104.8025, 21.8998], [104.801, 21.899]]]
+
+
+def test_an_area_is_added_listed_and_removed(run: Run, house: tuple[World, Path], tmp_path: Path) -> None:
+    path = _file(tmp_path / "doanh-trai.geojson", {"type": "Polygon", "coordinates": _SQUARE})
+    code, added, _ = run("restricted", "add", path, "--roles", "analyst, admin", "--name", "Doanh  trại")
+    assert (code, added["name"], added["roles"]) == (0, "Doanh trại", ["admin", "analyst"])
+    code, again, _ = run("restricted", "add", path, "--name", "Doanh trại")
+    assert (again["area_id"], again["roles"]) == (added["area_id"], ["admin"])
+    assert [one["name"] for one in run("restricted", "list")[1]["areas"]] == ["Doanh trại"]
+    assert run("restricted", "remove", "Doanh trại")[0] == 0
+    assert run("restricted", "list")[1] == {"areas": []}
+    assert run("restricted", "remove", "Doanh trại")[0] == 3
+    said = [(line.who, line.what) for line in house[0].workspace.catalog.audit.lines()]
+    assert said[-3:] == [("Quản trị", what) for what in ("restricted add",) * 2 + ("restricted remove",)]
+
+
+def test_what_is_no_area_or_no_role_is_refused_and_nothing_is_entered(run: Run, tmp_path: Path) -> None:
+    line = _file(tmp_path / "line.geojson", {"type": "LineString", "coordinates": _SQUARE[0]})
+    square = _file(tmp_path / "square.geojson", {"type": "Polygon", "coordinates": _SQUARE})
+    assert run("restricted", "add", line)[0] == 3
+    assert run("restricted", "add", tmp_path / "none.geojson")[0] == 3
+    for roles in ("", "boss", "guest", "admin,boss"):
+        assert run("restricted", "add", square, "--roles", roles)[0] == 2
+    assert run("restricted", "add", square, "--name", "x" * 101)[0] == 2
+    assert "quyền" in run("restricted", "add", square, "--roles", "sếp", language="vi_VN.UTF-8")[2]
+    assert run("restricted", "list")[1] == {"areas": []}
+
+
+def test_a_flight_is_classified_and_its_pack_is_stamped_so(
+    run: Run, house: tuple[World, Path], tmp_path: Path
+) -> None:
+    flight = house[0].after
+    code, said, _ = run("flights", "classify", flight, "internal")
+    assert (code, said["id"], said["classification"]) == (0, flight, "internal")
+    assert run("flights", "classify", "nobody", "internal")[0] == 3
+    assert run("flights", "classify", flight, "secret")[0] == 2
+    assert run("layers", "classify", "none", "internal")[0] == 3
+    made = run("pack", flight, "--out", tmp_path / "pack")[1]
+    assert made["classification"] == "internal"
+    assert "NỘI BỘ" in (tmp_path / "pack" / "index.html").read_text(encoding="utf-8")
+    square = _file(tmp_path / "square.geojson", {"type": "Polygon", "coordinates": _SQUARE})
+    run("restricted", "add", square)
+    assert run("pack", flight, "--out", tmp_path / "another")[1]["classification"] == "restricted"
+    with open_catalog(f"sqlite:///{house[1] / 'catalog.sqlite'}") as catalog:
+        assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
+
+
+def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, Path]) -> None:
+    code, made, _ = run("guests", "add", "--hours", 6, "--event", REAL)
+    assert (code, made["event_id"], made["holds"], made["made_by"]) == (0, REAL, True, "Quản trị")
+    assert made["path"].startswith("/guest/") and made["expires_ns"] - made["made_ns"] == 6 * 3600 * 10**9
+    (listed,) = run("guests", "list")[1]["guests"]
+    assert listed["holds"] and "path" not in listed
+    assert run("guests", "revoke", made["guest_id"])[1]["holds"] is False
+    assert run("guests", "revoke", "guest-none")[0] == 3
+    assert run("guests", "add", "--hours", 200)[0] == 2
+    assert run("guests", "add", "--hours", "nan")[0] == 2
+    assert run("guests", "add", "--hours", 1, "--event", "none")[0] == 3
+    said = [line.what for line in house[0].workspace.catalog.audit.lines(limit=10_000)]
+    assert said[-2:] == ["guest link", "guest revoked"]
+
+
+def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World, Path]) -> None:
+    names = house[0].workspace.catalog.boundaries.names()
+    (first, name), (second, _) = list(names.items())[:2]
+    code, made, _ = run("user", "add", "Xã", "--communes", f"{name}, {second}")
+    assert (code, made["communes"]) == (0, [first, second])
+    (account,) = house[0].workspace.catalog.accounts.all()
+    assert account.communes == (first, second)
+    assert run("user", "add", "Xã", "--role", "operator")[1]["communes"] == [first, second], "a new token"
+    assert run("user", "add", "Xã", "--communes", "all")[1]["communes"] == []
+    assert run("user", "add", "Khác", "--communes", "Không có")[0] == 3
+    assert run("user", "add", "Khác", "--communes", " , ")[0] == 2
+    assert len(house[0].workspace.catalog.accounts.all()) == 1
