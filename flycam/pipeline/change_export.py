@@ -15,16 +15,18 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.change_line import ChangeLine
-from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
+from flycam.errors import OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.frame.moment import iso
-from flycam.frame.spelling import decimal_comma
+from flycam.frame.spelling import decimal_comma, plain_cell
 from flycam.geodata.cap_file import CapPlace, cap_alert
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
-from flycam.pipeline.evidence import FULL
+from flycam.pipeline.change_impact import ChangeImpact, impact_of
+from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
 
 LAYER = "changes"
@@ -32,24 +34,25 @@ _KINDS_VI = {ChangeKind.LANDSLIDE: "Sạt lở", ChangeKind.FLOOD: "Ngập lụt
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
-_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m"}
+_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m", *IMPACT_NUMBERS}
 _COLUMNS = (
     *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
     *("commune", "commune_name", "tie_m", "rmse_m", "before", "after"),
     *("note", "decided_by", "decided", "event", "drill"),
+    *IMPACT_COLUMNS,
 )
 _DRILL = "DIỄN TẬP"
-_FORMULA = ("=", "+", "-", "@", "\t")
 _CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
 _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a file tells: confirmed changes of one event, and communes' names by code."""
+    """What a file tells: confirmed changes of one event, what they touch, and communes' names by code."""
 
     event: Event
     lines: Sequence[ChangeLine]
+    impacts: Mapping[str, ChangeImpact]
     names: Mapping[str, str]
     box: str
     at_ns: int
@@ -65,7 +68,7 @@ def export_changes(workspace: Workspace, out: Path, event: str) -> int:
     require_change_file(out)
     told = _told(workspace, event)
     if suffix in _BYTES:
-        _written(out, _BYTES[suffix](told))
+        write_file(out, _BYTES[suffix](told))
     else:
         crs = _crs(told.lines) if suffix == ".gpkg" else WGS84
         write_features(out, [_layer(told, crs)], crs=crs)
@@ -83,9 +86,11 @@ def require_change_file(out: Path) -> None:
 
 def _told(workspace: Workspace, event: str) -> _Told:
     found = workspace.catalog.flights.event(event)
+    lines = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
     return _Told(
         event=found,
-        lines=workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED]),
+        lines=lines,
+        impacts={one.line.change_id: one for one in impact_of(workspace, lines).changes},
         names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),
@@ -121,6 +126,7 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "decided": iso(line.at_ns, "seconds"),
         "event": told.event.name,
         "drill": _DRILL if told.event.is_drill else "",
+        **impact_columns(told.impacts[line.change_id]),
     }
 
 
@@ -155,13 +161,8 @@ def _csv(told: _Told) -> bytes:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
         place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
-        writer.writerow([*map(_plain, _words(_row(line, told)).values()), *place])
+        writer.writerow([*map(plain_cell, _words(_row(line, told)).values()), *place])
     return out.getvalue().encode("utf-8-sig")
-
-
-def _plain(value: str) -> str:
-    """What somebody wrote is no formula."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _title(told: _Told) -> str:
@@ -211,17 +212,3 @@ def _cap(told: _Told) -> bytes:
 
 _BYTES: dict[str, Callable[[_Told], bytes]] = {".kmz": _kmz, ".csv": _csv, ".xml": _cap}
 ENDINGS = (".gpkg", ".geojson", *_BYTES)
-
-
-def _written(out: Path, data: bytes) -> None:
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        kind = DiskFull if error.errno in FULL else StorageTrouble
-        raise kind(
-            f"{out}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{out}: không ghi được; hãy chọn chỗ khác",
-        ) from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from flycam.errors import StorageTrouble
 from flycam.frame.mark import MarkKind
 from flycam.frame.moment import iso
+from flycam.frame.spelling import plain_cell
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
@@ -187,7 +188,9 @@ def write_sources(path: Path, figures: PackFigures) -> None:
     for flight in figures.flights:
         for one in flight.sources:
             captured = iso(one.captured_ns)
-            rows.writerow([flight.flight_id, _plain(flight.name), _plain(one.name), captured, one.sha256])
+            rows.writerow(
+                [flight.flight_id, plain_cell(flight.name), plain_cell(one.name), captured, one.sha256]
+            )
     path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
 
 
@@ -284,8 +287,3 @@ def _multi(shapes: Sequence[Any]) -> np.ndarray:
 
 def _texts(values: Any) -> np.ndarray:
     return np.array(list(values), dtype=object)
-
-
-def _plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -15,11 +15,16 @@ from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
 
 from flycam.catalog.records import Role
+from flycam.errors import InputUnusable
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
+from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
+from flycam.pipeline.commune_impact import impact_by_commune
+from flycam.pipeline.impact_report import COUNTED
+from flycam.pipeline.impact_words import impact_answer
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
@@ -105,6 +110,38 @@ def export(
         data = out.read_bytes()
     headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
     return Response(data, media_type=_TYPES[form], headers=headers)
+
+
+@router.get("/api/changes/impact")
+def impact(
+    services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    change: Annotated[str | None, Query(max_length=200)] = None,
+    distance: Annotated[float | None, Query(ge=0, le=MOST_REACH_M)] = None,
+) -> Json:
+    """What changes touch: of one `change`, or of all of an `event`, by change and by commune.
+
+    Who is no analyst is told of confirmed ones only. distance: metres within which things of every kind count
+    as near, else each kind has its own (`reach_m`). A count that is null: no layer of that kind covers the
+    ground, so that nothing is known.
+    """
+    workspace = services.workspace
+    catalog = workspace.catalog
+    if (change is None) == (event is None):
+        raise InputUnusable(
+            "event, change: give one of them",
+            vi="event, change: hãy ghi một trong hai: sự kiện hoặc thay đổi",
+        )
+    may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
+    if change is not None:
+        lines = [line for line in catalog.changes.last([change]) if line.status in may_see]
+    else:
+        event_id = catalog.flights.event(event or "").event_id
+        lines = catalog.changes.current(event_id, statuses=may_see & COUNTED)
+    found = impact_of(workspace, lines, distance)
+    communes = impact_by_commune(catalog.boundaries, found.changes)
+    return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
 
 
 @router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
