@@ -1,6 +1,7 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
 import type { ChangeLines, StepAsked } from "./changes/changes";
+import type { ImpactAnswer } from "./changes/impact";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 
@@ -390,6 +391,7 @@ export const api = {
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
     get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
+  impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),

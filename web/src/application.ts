@@ -84,6 +84,7 @@ export class Application {
   private readonly flights;
   private readonly layers;
   readonly card;
+  readonly confirmed;
   private readonly communeBoard;
   private readonly tabs;
   private readonly timeline;
@@ -123,8 +124,8 @@ export class Application {
     this.lay();
     this.map = createMap(this.mapElement);
     markLayer.addTo(this.map);
-    const confirmed = new Confirmed(store);
-    confirmed.drawOn(this.map);
+    this.confirmed = new Confirmed(store);
+    this.confirmed.drawOn(this.map);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
@@ -135,7 +136,7 @@ export class Application {
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
