@@ -16,7 +16,6 @@ import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.touching import touching
-from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
 from flycam.errors import OptionUnusable
@@ -54,7 +53,7 @@ class Touched:
 
     distance_m  0: inside, at least a part of it
     under_m     length of what of a line lies inside; None: it is no line
-    lonlat_deg  where it is touched; commune: the one that holds that place, "" where none is known
+    lonlat_deg  where it is touched
     """
 
     layer: LayerRecord
@@ -62,7 +61,6 @@ class Touched:
     distance_m: float
     under_m: float | None
     lonlat_deg: tuple[float, float]
-    commune: str
 
     @property
     def key(self) -> tuple[str, int]:
@@ -191,14 +189,12 @@ def _in_zone(
         flat = _sound(shapely.transform(geometries, onto))
         pairs = touching(areas, flat, np.full(len(things), reach[layer.kind]))
         places = back(pairs.place_m) if len(pairs.place_m) else pairs.place_m
-        codes = _communes_at(workspace.catalog.boundaries, places)
-        for number, thing, distance, under, (lon, lat), code in zip(
+        for number, thing, distance, under, (lon, lat) in zip(
             pairs.areas.tolist(),
             pairs.things.tolist(),
             pairs.distance_m.tolist(),
             pairs.under_m.tolist(),
             places.tolist(),
-            codes,
             strict=True,
         ):
             touched[number].append(
@@ -208,7 +204,6 @@ def _in_zone(
                     distance_m=distance,
                     under_m=None if math.isnan(under) else under,
                     lonlat_deg=(lon, lat),
-                    commune=code,
                 )
             )
     order = list(LayerKind)
@@ -253,23 +248,6 @@ def _things(
     low, high = met.min(axis=0), met.max(axis=0)
     bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
     return workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
-
-
-def _communes_at(boundaries: Boundaries, lonlat_deg: np.ndarray) -> list[str]:
-    """Codes of the communes, as they are today, that hold places (Nx2)."""
-    codes = [""] * len(lonlat_deg)
-    if not codes:
-        return codes
-    low, high = lonlat_deg.min(axis=0), lonlat_deg.max(axis=0)
-    bounds = float(low[0]), float(low[1]), float(high[0]), float(high[1])
-    communes = boundaries.communes(None, bounds)
-    if not communes:
-        return codes
-    tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
-    found, holders = tree.query(shapely.points(lonlat_deg), predicate="intersects")
-    for place, holder in zip(found.tolist(), holders.tolist(), strict=True):
-        codes[place] = communes[holder].code
-    return codes
 
 
 def _is_cut(one: Touched) -> bool:

@@ -11,7 +11,7 @@ from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event
 from flycam.pipeline.change_impact import Impact, impact_of
-from flycam.pipeline.commune_impact import CommuneImpact, impact_by_commune
+from flycam.pipeline.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.workspace import Workspace
 
 COUNTED = frozenset({ChangeStatus.ACCEPTED, ChangeStatus.PROPOSED})
@@ -43,10 +43,11 @@ def impact_report(workspace: Workspace, refs: Sequence[str], distance_m: float |
         lines = _between(workspace, before, after, changes.current(statuses=COUNTED))
         event = _only_event(workspace, lines)
     impact = impact_of(workspace, lines, distance_m)
+    communes = communes_around(workspace.catalog.boundaries, impact.changes)
     return ImpactReport(
         event=event,
         impact=impact,
-        communes=tuple(impact_by_commune(workspace.catalog.boundaries, impact.changes)),
+        communes=tuple(impact_by_commune(communes, impact.changes)),
         names=workspace.catalog.boundaries.names(),
         at_ns=workspace.clock_ns(),
     )

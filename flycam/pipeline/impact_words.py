@@ -105,7 +105,6 @@ def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
         "distance_m": round(at.distance_m, 1),
         "under_m": None if at.under_m is None else round(at.under_m, 1),
         "lonlat": [round(lon, 7), round(lat, 7)],
-        "commune": at.commune,
     }
 
 

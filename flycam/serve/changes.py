@@ -22,7 +22,7 @@ from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
 from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
-from flycam.pipeline.commune_impact import impact_by_commune
+from flycam.pipeline.commune_impact import communes_around, impact_by_commune
 from flycam.pipeline.impact_report import COUNTED
 from flycam.pipeline.impact_words import impact_answer
 from flycam.pipeline.marks import NOTE_LETTERS
@@ -140,7 +140,7 @@ def impact(
         event_id = catalog.flights.event(event or "").event_id
         lines = catalog.changes.current(event_id, statuses=may_see & COUNTED)
     found = impact_of(workspace, lines, distance)
-    communes = impact_by_commune(catalog.boundaries, found.changes)
+    communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
     return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_impact import ChangeImpact, Count, impact_of
-from flycam.pipeline.commune_impact import impact_by_commune
+from flycam.pipeline.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.impact_report import ImpactReport, impact_report
 from flycam.pipeline.impact_words import COUNT_COLUMNS, commune_csv, impact_answer
 from flycam.pipeline.workspace import Workspace
@@ -99,6 +100,10 @@ def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path
     assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=0)
 
 
+def by_commune(workspace: Workspace, changes: Sequence[ChangeImpact]) -> list[CommuneImpact]:
+    return impact_by_commune(communes_around(workspace.catalog.boundaries, changes), changes)
+
+
 def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace, tmp_path: Path) -> None:
     # the border of two communes runs through the flood-wide change that lies 600 m to 700 m east
     across = changed("change-00000004", square(570, 0, 100), status=ChangeStatus.ACCEPTED)
@@ -106,7 +111,7 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
     houses = [("tây", point(575, 90)), ("đông", point(665, 90)), ("ngoài", point(-3000, 90))]
     add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses)
     found = impact_of(workspace, [across]).changes
-    rows = {row.code: row for row in impact_by_commune(workspace.catalog.boundaries, found)}
+    rows = {row.code: row for row in by_commune(workspace, found)}
     assert sorted(rows) == ["99002", "99003"]
     for row in rows.values():
         assert row.confirmed.changes == 1
@@ -118,7 +123,7 @@ def test_things_count_in_the_commune_where_they_are_touched(workspace: Workspace
 
 def test_ground_beyond_known_boundaries_has_a_row_of_its_own(workspace: Workspace) -> None:
     beyond = changed("change-00000005", square(9000, 0, 100), status=ChangeStatus.ACCEPTED)
-    (row,) = impact_by_commune(workspace.catalog.boundaries, impact_of(workspace, [beyond]).changes)
+    (row,) = by_commune(workspace, impact_of(workspace, [beyond]).changes)
     assert (row.code, row.name, row.confirmed.changes) == ("", "", 1)
 
 
