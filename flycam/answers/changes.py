@@ -8,23 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
-from flycam.frame.specialist import LayerKind
 from flycam.frame.spelling import decimal_comma
+from flycam.report.change_names import THINGS
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.pipeline.commune_impact import Tally
     from flycam.pipeline.impact_report import ImpactReport
-
-_KINDS = {
-    LayerKind.ROAD: ("roads", "đường"),
-    LayerKind.HOUSE: ("houses", "nhà"),
-    LayerKind.SCHOOL: ("schools", "trường học"),
-    LayerKind.MAST: ("masts", "trạm BTS"),
-    LayerKind.POWER: ("power lines", "đường dây điện"),
-    LayerKind.HYDROLOGY: ("waters", "thuỷ văn"),
-    LayerKind.OTHER: ("other things", "đối tượng khác"),
-}
-"""English, Vietnamese; what matters first comes first."""
 
 
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
@@ -57,10 +46,12 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         yield from _tally(row.confirmed, "đã xác nhận" if vi else "confirmed", language)
         yield from _tally(row.waiting, "chờ duyệt" if vi else "waiting", language)
     reach = report.impact.reach_m
-    near = ", ".join(f"{words[vi]} {reach[kind]:g} m" for kind, words in _KINDS.items())
+    near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in THINGS.items())
     yield ("tính là gần: " if vi else "near: within ") + near
     missing = [
-        words[vi] for kind, words in _KINDS.items() if not any(x.kind is kind for x in report.impact.layers)
+        words[not vi]
+        for kind, words in THINGS.items()
+        if not any(x.kind is kind for x in report.impact.layers)
     ]
     if missing:
         what = ", ".join(missing)
@@ -87,10 +78,10 @@ def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
         name = at.thing.name or f"{at.layer.name} #{at.thing.number + 1}"
         length = "" if at.under_m is None else f", {at.under_m:.0f} m"
         yield f"    {'đường bị cắt' if vi else 'road cut'}: {name}{length} ({lat:.6f}, {lon:.6f})"
-    for kind, words in _KINDS.items():
+    for kind, words in THINGS.items():
         count = tally.counts[kind]
         if count is None or not (count.inside or count.near):
             continue
         least = "" if count.is_whole else ("ít nhất " if vi else "at least ")
         inside, near = ("trong vùng", "ở gần") if vi else ("inside", "near")
-        yield f"    {words[vi]}: {least}{count.inside} {inside}, {count.near} {near}"
+        yield f"    {words[not vi]}: {least}{count.inside} {inside}, {count.near} {near}"

@@ -28,9 +28,9 @@ from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
+from flycam.report.change_names import CHANGE_KINDS
 
 LAYER = "changes"
-_KINDS_VI = {ChangeKind.LANDSLIDE: "Sạt lở", ChangeKind.FLOOD: "Ngập lụt", ChangeKind.OTHER: "Thay đổi khác"}
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
@@ -172,7 +172,7 @@ def _title(told: _Told) -> str:
 def _name(line: ChangeLine, told: _Told) -> str:
     place = told.names.get(line.commune, "")
     hectares = decimal_comma(f"{line.area_m2 / _M2_PER_HA:.2f}")
-    return f"{_KINDS_VI[line.kind]} {hectares} ha" + (f", {place}" if place else "")
+    return f"{CHANGE_KINDS[line.kind][0]} {hectares} ha" + (f", {place}" if place else "")
 
 
 def _kmz(told: _Told) -> bytes:
@@ -197,7 +197,7 @@ def _cap(told: _Told) -> bytes:
     places = [
         CapPlace(
             shape=shapely.from_wkb(line.wkb),
-            event=_KINDS_VI[line.kind],
+            event=CHANGE_KINDS[line.kind][0],
             category=_CATEGORIES[line.kind],
             certainty="Observed",
             description=_name(line, told) + (f". {line.note}" if line.note else ""),
