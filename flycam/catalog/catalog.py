@@ -20,6 +20,7 @@ from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.revisions import Revisions
+from flycam.catalog.settlements import Settlements
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
 
@@ -42,6 +43,7 @@ class Catalog:
         self.marks = Marks(database)
         self.changes = Changes(database)
         self.briefings = Briefings(database)
+        self.settlements = Settlements(database)
         self.accounts = Accounts(database)
         self.audit = Audit(database)
 

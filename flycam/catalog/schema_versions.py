@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks
+from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
 from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -19,6 +19,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     7: (layers, layer_features, marks),
     8: (changes,),
     9: (briefings,),
+    10: (settlements,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

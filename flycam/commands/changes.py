@@ -40,7 +40,7 @@ def changes_impact(
     """Which roads changes cut, which houses, lines, masts, schools lie in them or near them, by commune.
 
     Of an event, or of the changes that were found between two flights. Without --distance each kind of thing
-    has its own: roads 20 m, masts and schools 50 m, all others 30 m.
+    has its own: roads 20 m, masts, schools and settlements 50 m, all others 30 m.
     """
     if len(refs) > 2:
         raise OptionUnusable(

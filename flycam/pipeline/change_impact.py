@@ -32,6 +32,7 @@ REACH_M: Mapping[LayerKind, float] = {
     LayerKind.ROAD: 20.0,
     LayerKind.SCHOOL: 50.0,
     LayerKind.HOUSE: 30.0,
+    LayerKind.SETTLEMENT: 50.0,
     LayerKind.HYDROLOGY: 30.0,
     LayerKind.OTHER: 30.0,
 }

@@ -16,6 +16,7 @@ CHANGE_KINDS: Mapping[ChangeKind, tuple[str, str]] = {
 THINGS: Mapping[LayerKind, tuple[str, str]] = {
     LayerKind.ROAD: ("đường", "roads"),
     LayerKind.HOUSE: ("nhà", "houses"),
+    LayerKind.SETTLEMENT: ("thôn, bản", "settlements"),
     LayerKind.SCHOOL: ("trường học", "schools"),
     LayerKind.MAST: ("trạm BTS", "phone masts"),
     LayerKind.POWER: ("đường dây điện", "power lines"),

@@ -570,6 +570,7 @@ class CatalogSuite(ABC):
             "DROP TABLE marks",
             "DROP TABLE changes",
             "DROP TABLE briefings",
+            "DROP TABLE settlements",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -583,6 +584,7 @@ class CatalogSuite(ABC):
             assert newer.recordings.of_flight("f1") == []
             assert newer.layers.all() == newer.marks.current() == newer.changes.current() == []
             assert newer.briefings.last("e1") is None
+            assert newer.settlements.current("e1") == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -594,6 +596,7 @@ class CatalogSuite(ABC):
         for statement in (
             "DROP TABLE changes",
             "DROP TABLE briefings",
+            "DROP TABLE settlements",
             "UPDATE schema_info SET value = 7",
         ):
             self.tamper(url, statement)

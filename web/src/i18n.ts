@@ -359,6 +359,7 @@ const words = {
   kind_road: ["Đường", "Road"],
   kind_school: ["Trường học", "School"],
   kind_house: ["Nhà", "House"],
+  kind_settlement: ["Thôn, bản", "Settlement"],
   kind_hydrology: ["Thuỷ văn", "Waters"],
   kind_other: ["Đối tượng khác", "Other"],
   condition_no_power: ["mất điện", "no power"],

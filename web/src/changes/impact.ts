@@ -36,7 +36,7 @@ export interface ImpactAnswer {
   changes: ChangeImpact[];
 }
 
-const KINDS: readonly LayerKind[] = ["road", "house", "school", "mast", "power", "hydrology", "other"];
+const KINDS: readonly LayerKind[] = ["road", "house", "settlement", "school", "mast", "power", "hydrology", "other"];
 const MOST_NAMES = 4;
 
 /** What is known of one change's impact: asked for once for every way it stands; undefined: still to come. */
