@@ -1,4 +1,4 @@
-"""Whether settlements can be reached, as people said: every word is a line of its own, nothing is overwritten."""
+"""Whether settlements can be reached, as people said: every word is a line of its own."""
 
 from __future__ import annotations
 

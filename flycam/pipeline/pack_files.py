@@ -30,6 +30,7 @@ from flycam.geometry.grid import TileId, mercator_to_lonlat
 from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
 from flycam.pipeline.pack_maps import ground_picture
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign
+from flycam.pipeline.settlement_export import settlement_layer
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.report.change_names import CHANGE_KINDS
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
@@ -62,7 +63,7 @@ def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Prog
 
 def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None:
     """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors, changes that are
-    confirmed with what they touch; in the work CRS.
+    confirmed with what they touch, settlements; in the work CRS.
 
     Raises OSError.
     """
@@ -81,6 +82,8 @@ def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None
             layers.append(_signs_layer(name, kind, signs, scene, from_lonlat))
     if scene.patches:
         layers.append(_changes_layer(scene, from_lonlat))
+    if scene.settlements:
+        layers.append(settlement_layer(scene.settlements, from_lonlat))
     try:
         write_features(path, layers, crs=scene.work_crs)
     except StorageTrouble as error:  # it names the folder in the making, which nobody sees

@@ -12,7 +12,7 @@ from flycam.pipeline.change_impact import REACH_M
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
-from flycam.pipeline.pack_touched import changes_of, touched_by_commune
+from flycam.pipeline.pack_touched import changes_of, settlements_in, touched_by_commune
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Letterhead,
@@ -49,6 +49,7 @@ def gather_pack(
         changes=tuple(changes),
         changes_elsewhere=scene.changes_elsewhere,
         near_m=REACH_M,
+        settlements=tuple(settlements_in(scene)),
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
         audit_head=workspace.catalog.audit.head(),
         pictures=pictures,

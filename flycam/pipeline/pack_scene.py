@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,7 @@ from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.coverage import communes_of, main_mosaic
+from flycam.pipeline.settlements import Settlement, settlements_of
 from flycam.pipeline.workspace import Workspace
 
 
@@ -93,6 +94,7 @@ class PackScene:
     confirmed changes, the largest first.
 
     changes_elsewhere  how many the same events have beside those, on ground that is not shown
+    settlements        in those communes, each with the event of which it was said
     """
 
     sides: tuple[PackSide, ...]
@@ -100,6 +102,7 @@ class PackScene:
     signs: tuple[PackSign, ...]
     patches: tuple[PackPatch, ...]
     changes_elsewhere: int
+    settlements: tuple[tuple[Event, Settlement], ...]
 
     @property
     def is_drill(self) -> bool:
@@ -137,6 +140,7 @@ def scene_of(workspace: Workspace, refs: Sequence[str]) -> PackScene:
         signs=tuple(_signs(workspace, sides, places)),
         patches=tuple(patches),
         changes_elsewhere=elsewhere,
+        settlements=tuple(_settlements(workspace, sides, places)),
     )
 
 
@@ -270,3 +274,14 @@ def _patches(
         for impact in impact_of(workspace, lines).changes
     ]
     return patches, len(confirmed) - len(lines)
+
+
+def _settlements(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]
+) -> Iterator[tuple[Event, Settlement]]:
+    """Of the flights' events, those that lie in a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for event in {side.event.event_id: side.event for side in sides}.values():
+        for one in settlements_of(workspace, event):
+            if outlines.intersects(one.shape):
+                yield event, one

@@ -11,7 +11,15 @@ from flycam.pipeline.commune_impact import impact_by_commune
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackPatch, PackScene
 from flycam.pipeline.workspace import Workspace
-from flycam.report.pack_figures import Counts, PackChange, PackCount, PackLayer, PackRoad, PackTouched
+from flycam.report.pack_figures import (
+    Counts,
+    PackChange,
+    PackCount,
+    PackLayer,
+    PackRoad,
+    PackSettlement,
+    PackTouched,
+)
 
 
 def changes_of(workspace: Workspace, scene: PackScene) -> list[PackChange]:
@@ -68,3 +76,19 @@ def _counts(counts: Mapping[LayerKind, Count | None]) -> Counts:
 def _layer(layer: LayerRecord, now_ns: int) -> PackLayer:
     old = is_stale(layer.valid_ns, now_ns, has_status=layer.has_status)
     return PackLayer(name=layer.name, owner=layer.owner, valid_ns=layer.valid_ns, is_stale=old)
+
+
+def settlements_in(scene: PackScene) -> list[PackSettlement]:
+    """Settlements of the scene, as people said."""
+    return [
+        PackSettlement(
+            name=one.name,
+            commune=one.commune_name,
+            access=one.access,
+            roads_say=one.roads_say,
+            note=one.line.note if one.line else "",
+            author=one.line.author if one.line else "",
+            at_ns=one.line.at_ns if one.line else None,
+        )
+        for _, one in scene.settlements
+    ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
+from numpy.typing import NDArray
 
 from flycam.errors import OptionUnusable
 from flycam.frame.flight import Event
@@ -20,12 +22,18 @@ from flycam.pipeline.settlements import REACH_M, Settlement, settlements_of
 from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
 
+Onto = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
 ENDINGS = (".csv", ".geojson", ".gpkg")
 _DRILL = "DIỄN TẬP"
 _COLUMNS = (
     *("settlement_id", "name", "commune", "commune_name", "access", "proposed", "roads_say"),
     *("said_by", "said", "note", "in_layer", "event", "drill"),
 )
+
+
+def _as_they_are(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    return points
 
 
 def settlement_said(one: Settlement) -> dict[str, Any]:
@@ -64,15 +72,17 @@ def export_settlements(workspace: Workspace, out: Path, event: str, reach_m: flo
     if out.suffix.lower() == ".csv":
         write_file(out, _csv(settlements, found))
     else:
-        write_features(out, [settlement_layer(settlements, found)], crs=WGS84)
+        write_features(out, [settlement_layer([(found, one) for one in settlements])], crs=WGS84)
     return len(settlements)
 
 
-def settlement_layer(settlements: Sequence[Settlement], event: Event) -> FeatureLayer:
-    """The same columns where there is none; WGS 84."""
-    rows = [_row(one, event) for one in settlements]
+def settlement_layer(
+    settlements: Sequence[tuple[Event, Settlement]], onto: Onto = _as_they_are
+) -> FeatureLayer:
+    """Points, of WGS 84 taken `onto` another plane; the same columns where there is none."""
+    rows = [_row(one, event) for event, one in settlements]
     shapes = np.empty(len(rows), dtype=object)
-    shapes[:] = [one.shape for one in settlements]
+    shapes[:] = [shapely.transform(one.shape, onto) for _, one in settlements]
     fields = {name: np.array([row[name] for row in rows], dtype=object) for name in _COLUMNS}
     return FeatureLayer(name="settlements", kind="Point", shapes=shapes, fields=fields)
 

@@ -14,6 +14,7 @@ from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 from flycam.report.numbers import area, centimetres, listed, metres, moment, percent, period
 from flycam.report.pack_changes import changes_by_commune, changes_in, changes_summary, loose_changes
 from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
+from flycam.report.pack_settlements import settlements_said
 from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
@@ -149,6 +150,7 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     for kept in figures.remarks:
         yield Paragraph(text=brief(kept, language), kind="small")
     yield from changes_by_commune(figures, language)
+    yield from settlements_said(figures, language)
     yield Signature()
     for one_commune in figures.communes:
         yield PageBreak()

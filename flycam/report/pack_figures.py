@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from flycam.frame.change import ChangeKind
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
 
 PAPERS = ("a4", "a3")
@@ -142,6 +143,20 @@ class PackChange:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackSettlement:
+    """A settlement: `access` as a person said (author, at_ns; None: nobody has, it is unknown), and what the
+    roads say."""
+
+    name: str
+    commune: str
+    access: Access
+    roads_say: RoadSays
+    note: str
+    author: str
+    at_ns: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackTouched:
     """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind."""
 
@@ -189,6 +204,7 @@ class PackFigures:
     loose_marks   field marks outside those communes
     changes       confirmed changes on ground that is shown, the largest first
     changes_elsewhere  how many the same events have on other ground
+    settlements   in the communes shown, those proposed or said to be isolated first
     near_m        within which a thing of a kind counts as near a change
     pictures      JPEG by name: "overview", "commune-NUMBER"
     """
@@ -206,6 +222,7 @@ class PackFigures:
     changes: tuple[PackChange, ...]
     changes_elsewhere: int
     near_m: Mapping[LayerKind, float]
+    settlements: tuple[PackSettlement, ...]
     remarks: tuple[str, ...]
     audit_head: str
     pictures: Mapping[str, bytes]

@@ -58,6 +58,15 @@ PACK_WORDS: Mapping[str, Said] = {
         "Confirmed changes on other ground, not in this pack: {count}.",
     ),
     "changes": Said("5. Thay đổi đã xác nhận, theo xã, phường", "5. Confirmed changes by commune"),
+    "settlements": Said("6. Thôn, bản", "6. Settlements"),
+    "settlements_said": Said(
+        "Theo người có trách nhiệm ghi: {counts}. Chưa rõ là chưa ai ghi; đường bị cắt chỉ là đề xuất.",
+        "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
+    ),
+    "settlements_more": Said(
+        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in du-lieu.gpkg: {count}."
+    ),
+    "nobody_said": Said("chưa ai ghi", "nobody has said"),
     "changes_loose": Said(
         "Thay đổi đã xác nhận ngoài các xã trên", "Confirmed changes outside these communes"
     ),
@@ -146,6 +155,9 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_others": Said("Công trình khác", "Other works"),
     "col_touched": Said("Bị ảnh hưởng", "Touches"),
     "col_decided": Said("Người xác nhận, lúc", "Confirmed by, at"),
+    "col_settlement": Said("Thôn, bản", "Settlement"),
+    "col_access": Said("Tình trạng", "Access"),
+    "col_roads_say": Said("Theo đường", "By roads"),
     "col_place": Said("Toạ độ", "Place"),
     "col_note": Said("Ghi chú", "Note"),
     "col_author": Said("Người báo, lúc", "By, at"),

@@ -124,3 +124,42 @@ def test_the_review_tells_what_the_chosen_change_would_cut(open_page: OpenPage, 
     page.locator(".review-count").click()
     page.keyboard.press("a")
     expect(page.locator(".review .impact")).to_contain_text("Đường bị cắt")
+
+
+@pytest.fixture
+def valley(house: House, tmp_path: Path) -> House:
+    """The same with a village whose only road goes under the slide, and one on the other side of it."""
+    workspace = house.world.workspace
+    village_road = [
+        ("Đường vào bản", line((40, -60), (40, 700))),
+        ("Đường tỉnh", line((40, -1500), (40, -300))),
+    ]
+    add_things(workspace, tmp_path, "Đường thôn", LayerKind.ROAD, village_road)
+    villages = [("Nậm Lúc Thượng", point(40, 690)), ("Nậm Lúc Hạ", point(40, -1400))]
+    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, villages)
+    return house
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_settlement_is_unknown_until_somebody_says(open_page: OpenPage, valley: House, size: str) -> None:
+    page = open_page(size, link=f"lang=vi&event={REAL}", url=valley.url)
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    row = page.locator(".settlement", has_text="Nậm Lúc Thượng")
+    expect(row.locator(".access")).to_have_text("Chưa rõ")
+    expect(row.locator(".proposed")).to_contain_text("Đề xuất: bị cô lập")
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        row.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        page.screenshot(path=f"{folder}/settlement-{size}.png")
+    page.locator(".settlement-note input").fill("gọi được trưởng bản")
+    row.get_by_role("button", name="Bị cô lập").click()
+    expect(row.locator(".access")).to_have_text("Bị cô lập")
+    expect(row).to_contain_text("gọi được trưởng bản")
+    expect(row.locator(".proposed")).to_have_count(0)
+    page.locator(".settlements summary").click()
+    below = page.locator(".settlement", has_text="Nậm Lúc Hạ")
+    expect(below).to_contain_text("chưa ai ghi")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    (line_said,) = valley.world.workspace.catalog.settlements.current(REAL)
+    assert (line_said.name, line_said.access.value) == ("Nậm Lúc Thượng", "isolated")

@@ -68,12 +68,14 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
             ("frames",),
             ("layer_features",),
             ("marks",),
+            ("settlements",),
         ]
         srids = connection.execute(
             f"SELECT f_table_name, srid FROM geometry_columns WHERE f_table_schema = {here} ORDER BY 1"
         ).fetchall()
         assert srids == [
-            (name, 4326) for name in ("changes", "communes", "frames", "layer_features", "marks")
+            (name, 4326)
+            for name in ("changes", "communes", "frames", "layer_features", "marks", "settlements")
         ]
 
 

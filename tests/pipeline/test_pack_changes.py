@@ -10,10 +10,12 @@ import pytest
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.settlement import Access
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.pack import VECTORS, PackReport, PackRequest, pack
 from flycam.pipeline.pack_gathering import gather_pack
 from flycam.pipeline.pack_scene import scene_of
+from flycam.pipeline.settlements import SettlementAsked, say_access
 from flycam.report.blocks import Paragraph, Table
 from flycam.report.pack_content import PackDocument, pack_document
 from flycam.report.pack_figures import Letterhead, PackFigures
@@ -51,6 +53,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Packed:
     workspace.catalog.changes.append([*changes, waiting, drills])
     add_things(workspace, folder, "Đường bộ", LayerKind.ROAD, [("ĐT 153", line((-200, -60), (400, -60)))])
     add_things(workspace, folder, "Nhà dân", LayerKind.HOUSE, [("a", point(70, -90)), ("b", point(150, -60))])
+    villages = [("Nậm Lúc Thượng", point(40, 300)), ("Bản Giữa", point(300, 50)), ("Nơi xa", point(40, 9000))]
+    add_things(workspace, folder, "Thôn bản", LayerKind.SETTLEMENT, villages)
+    asked = SettlementAsked(event=REAL, settlement="Nậm Lúc Thượng", access=Access.ISOLATED, note="mất sóng")
+    say_access(workspace, asked, "Minh")
     report = pack(workspace, PackRequest(flights=(world.after, world.before)), folder / "pack")
     scene = scene_of(workspace, [world.after, world.before])
     return Packed(world, report, gather_pack(workspace, scene, {}, Letterhead(), ""))
@@ -114,3 +120,13 @@ def test_a_pack_without_confirmed_changes_does_not_say_that_nothing_changed(pack
     assert [one.kind for one in figures.changes] == [ChangeKind.LANDSLIDE], "the drill's own"
     bare = PackFigures(**{**{n: getattr(figures, n) for n in figures.__slots__}, "changes": ()})
     assert "không có nghĩa là không có gì thay đổi" in _text(pack_document(bare, "vi"))
+
+
+def test_settlements_of_the_communes_shown_with_who_said_what(packed: Packed) -> None:
+    text = _text(pack_document(packed.figures, "vi"))
+    assert "tới được: 0, bị cô lập: 1, chưa rõ: 1" in text
+    assert "Minh" in text and "mất sóng" in text and "Nơi xa" not in text
+    meta, _, _, fields = pyogrio.raw.read(packed.report.out / VECTORS, layer="settlements")
+    table = {name: list(values) for name, values in zip(meta["fields"], fields, strict=True)}
+    said = dict(zip(table["name"], table["access"], strict=True))
+    assert said == {"Nậm Lúc Thượng": "isolated", "Bản Giữa": "unknown"}

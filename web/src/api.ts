@@ -2,6 +2,7 @@
 
 import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer } from "./changes/impact";
+import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 
@@ -394,6 +395,8 @@ export const api = {
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
+  settlements: (eventId: string, until: string | null) => get<SettlementsSaid>("/api/settlements", { event: eventId, ...(until && { until }) }),
+  saySettlement: (id: string, word: { event_id: string; access: Access; note: string; based_on: number }) => put<{ version: number }>(`/api/settlements/${id}`, word),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 

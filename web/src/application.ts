@@ -30,6 +30,7 @@ import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
 import { Tabs } from "./panel/tabs";
 import { Timeline } from "./panel/timeline";
+import { SettlementPanel } from "./panel/settlements";
 import { SpecialistPanel } from "./panel/specialist";
 import { Picking } from "./picking";
 import { outlinesWanted, readOutlined } from "./outlined";
@@ -77,6 +78,7 @@ export class Application {
   private readonly aircraft;
   readonly specialist;
   private readonly special;
+  private readonly settlements;
   readonly marks;
   private readonly board;
   private readonly header;
@@ -110,6 +112,7 @@ export class Application {
     );
     this.layers = new LayerPanel(store);
     this.special = new SpecialistPanel(store);
+    this.settlements = new SettlementPanel(store);
     this.board = new Board(store);
     this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
     this.timeline = new Timeline(store, () => this.compareHere());
@@ -168,7 +171,7 @@ export class Application {
   }
 
   private listed(): HTMLElement {
-    return el("div", { class: "listed" }, this.flights.element, this.marks.element, this.special.element, this.layers.element, this.layers.legend);
+    return el("div", { class: "listed" }, this.flights.element, this.marks.element, this.settlements.element, this.special.element, this.layers.element, this.layers.legend);
   }
 
   private lay(): void {
