@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
+from flycam.frame.change import ChangeKind
 from flycam.frame.spelling import decimal_comma
-from flycam.report.change_names import THINGS
+from flycam.report.change_names import CHANGE_KINDS, THINGS
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.pipeline.commune_impact import Tally
@@ -85,3 +86,31 @@ def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
         least = "" if count.is_whole else ("ít nhất " if vi else "at least ")
         inside, near = ("trong vùng", "ở gần") if vi else ("inside", "near")
         yield f"    {words[not vi]}: {least}{count.inside} {inside}, {count.near} {near}"
+
+
+def of_series(
+    series: Sequence[Mapping[str, Any]], names: Mapping[str, str], language: str = "en"
+) -> Answered:
+    """series[] (as `/api/changes/series`). names: of communes, by code."""
+    which = 0 if language == "vi" else 1
+    lines = []
+    for one in series:
+        kind = CHANGE_KINDS[ChangeKind(one["kind"])][which]
+        place = (
+            names.get(one["commune"], one["commune"])
+            or ("ngoài ranh giới đã biết", "beyond boundaries")[which]
+        )
+        lines.append(f"{kind}, {place}:")
+        lines += [f"  {_dated(point, which)}" for point in one["points"]]
+    none = ("chưa nơi nào có thay đổi ở hai thời điểm trở lên", "no place has a change at two dates or more")[
+        which
+    ]
+    return {"series": list(series)}, lines or [none]
+
+
+def _dated(point: Mapping[str, Any], which: int) -> str:
+    hectares = f"{point['area_m2'] / 1e4:.2f}"
+    when = point["after"] or ("không rõ thời điểm", "at an unknown time")[which]
+    growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
+    waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
+    return f"{when}: {decimal_comma(hectares) if which == 0 else hectares} ha{growth}{waits}"

@@ -13,6 +13,7 @@ from flycam.frame.moment import iso
 from flycam.frame.specialist import LayerKind, is_stale
 from flycam.frame.spelling import plain_cell
 from flycam.pipeline.change_impact import ChangeImpact, Count, Impact, Touched
+from flycam.pipeline.change_series import Series
 from flycam.pipeline.commune_impact import CommuneImpact, Tally
 
 MOST_TOLD = 200
@@ -105,6 +106,27 @@ def _thing_said(at: Touched, now_ns: int) -> dict[str, Any]:
         "distance_m": round(at.distance_m, 1),
         "under_m": None if at.under_m is None else round(at.under_m, 1),
         "lonlat": [round(lon, 7), round(lat, 7)],
+    }
+
+
+def series_said(one: Series) -> dict[str, Any]:
+    """One place at several dates: points[], the earliest first; `after` null: nobody knows when."""
+    return {
+        "kind": one.kind.value,
+        "commune": one.commune,
+        "points": [
+            {
+                "before": None if point.before_ns is None else iso(point.before_ns, "seconds"),
+                "after": None if point.after_ns is None else iso(point.after_ns, "seconds"),
+                "before_shown": point.before,
+                "after_shown": point.after,
+                "area_m2": round(point.area_m2, 1),
+                "growth_pct": None if point.growth_pct is None else round(point.growth_pct, 1),
+                "confirmed": point.is_confirmed,
+                "change_ids": list(point.change_ids),
+            }
+            for point in one.points
+        ],
     }
 
 

@@ -19,12 +19,13 @@ from flycam.errors import InputUnusable
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
 from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
+from flycam.pipeline.change_series import series_at, series_of
 from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
 from flycam.pipeline.commune_impact import communes_around, impact_by_commune
 from flycam.pipeline.impact_report import COUNTED
-from flycam.pipeline.impact_words import impact_answer
+from flycam.pipeline.impact_words import impact_answer, series_said
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
@@ -129,10 +130,7 @@ def impact(
     workspace = services.workspace
     catalog = workspace.catalog
     if (change is None) == (event is None):
-        raise InputUnusable(
-            "event, change: give one of them",
-            vi="event, change: hãy ghi một trong hai: sự kiện hoặc thay đổi",
-        )
+        raise _one_of_both()
     may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
     if change is not None:
         lines = [line for line in catalog.changes.last([change]) if line.status in may_see]
@@ -142,6 +140,28 @@ def impact(
     found = impact_of(workspace, lines, distance)
     communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
     return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
+
+
+@router.get("/api/changes/series")
+def series(
+    services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    change: Annotated[str | None, Query(max_length=200)] = None,
+) -> Json:
+    """Places at several dates: that of one `change`, or all of an `event` that several dates show.
+
+    Who is no analyst is told of what is confirmed only. A date at which no change was found is not told.
+    """
+    workspace = services.workspace
+    statuses = COUNTED if visitor.may(Role.ANALYST) else _CONFIRMED
+    if (change is None) == (event is None):
+        raise _one_of_both()
+    if change is not None:
+        found = [series_at(workspace, change, statuses)]
+    else:
+        found = series_of(workspace, workspace.catalog.flights.event(event or ""), statuses)
+    return {"series": [series_said(one) for one in found]}
 
 
 @router.get("/api/changes/{change_id}", dependencies=[Depends(analyst)])
@@ -159,3 +179,9 @@ def put_step(step_id: str, step: Step, visitor: Analyst, services: ServicesHere)
     """
     lines = decide(services.workspace, StepAsked(step_id=step_id, **step.model_dump()), visitor.name)
     return change_features(lines, services.workspace.catalog.boundaries.names())
+
+
+def _one_of_both() -> InputUnusable:
+    return InputUnusable(
+        "event, change: give one of them", vi="event, change: hãy ghi một trong hai: sự kiện hoặc thay đổi"
+    )

@@ -74,7 +74,9 @@ def test_a_confirmed_change_tells_on_its_card_what_it_touches(
     expect(card.locator(".roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
     expect(card).to_contain_text("LCI0123")
     expect(card).to_contain_text("1 trong vùng")
-    expect(card).to_contain_text("Chưa biết, vì không có lớp dữ liệu ở đây: nhà, lưới điện, thuỷ văn")
+    expect(card).to_contain_text(
+        "Chưa biết, vì không có lớp dữ liệu ở đây: nhà, thôn, bản, lưới điện, thuỷ văn"
+    )
     expect(card.locator(".old").first).to_have_text("CŨ")
     inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert inside, "nothing sticks out of the page"
@@ -132,7 +134,7 @@ def valley(house: House, tmp_path: Path) -> House:
     workspace = house.world.workspace
     village_road = [
         ("Đường vào bản", line((40, -60), (40, 700))),
-        ("Đường tỉnh", line((40, -1500), (40, -300))),
+        ("Đường tỉnh", line((40, -1500), (40, -60))),
     ]
     add_things(workspace, tmp_path, "Đường thôn", LayerKind.ROAD, village_road)
     villages = [("Nậm Lúc Thượng", point(40, 690)), ("Nậm Lúc Hạ", point(40, -1400))]

@@ -1,7 +1,7 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
 import type { ChangeLines, StepAsked } from "./changes/changes";
-import type { ImpactAnswer } from "./changes/impact";
+import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
@@ -393,6 +393,7 @@ export const api = {
   confirmed: (eventId: string, until: string | null) =>
     get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
   impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
+  series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
   settlements: (eventId: string, until: string | null) => get<SettlementsSaid>("/api/settlements", { event: eventId, ...(until && { until }) }),

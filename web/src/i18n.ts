@@ -300,6 +300,9 @@ const words = {
   touchedNone: ["không có trong {0} m, theo lớp hiện có", "none within {0} m, by the layers there are"],
   touchedUnknown: ["Chưa biết, vì không có lớp dữ liệu ở đây: {0}", "Not known, for no layer covers this ground: {0}"],
   touchedBy: ["Theo lớp", "By layers"],
+  series: ["Diện tích qua các lần chụp", "Area at each date"],
+  seriesWaits: ["có phần chờ duyệt", "a part waits for review"],
+  seriesNote: ["Không có ngày nào trong bảng không có nghĩa là hôm đó không thay đổi.", "A date that is not here does not mean that nothing was there."],
   settlements: ["Thôn, bản", "Settlements"],
   settlementsNote: [
     "Chưa rõ cho tới khi có người ghi. Máy chỉ đề xuất “bị cô lập” theo đường bị cắt (đường cách nơi ở dưới {0} m).",

@@ -6,7 +6,7 @@ import type { EvidenceCard } from "../panel/evidence";
 import type { State } from "../state";
 import { formatTime } from "../time";
 import { hectares, kindSaid, type ChangeLine } from "./changes";
-import { Impacts, impactSaid } from "./impact";
+import { Impacts, impactSaid, seriesSaid } from "./impact";
 
 export class ChangeCard {
   private readonly impacts = new Impacts();
@@ -22,7 +22,11 @@ export class ChangeCard {
       onGrown();
     };
     const minute = (): string => String(Math.floor(state().nowMs / 60_000));
-    this.card.tell(() => [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...impactSaid(this.impacts.of(change.properties, read), state().nowMs)]], minute);
+    const says = (): [string, HTMLElement[]] => {
+      const touched = impactSaid(this.impacts.of(change.properties, read), state().nowMs);
+      return [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...touched, ...seriesSaid(this.impacts.series)]];
+    };
+    this.card.tell(says, minute);
   }
 }
 

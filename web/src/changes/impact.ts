@@ -5,6 +5,8 @@ import { el } from "../dom";
 import { t } from "../i18n";
 import { formatNumber } from "../numbers";
 import { ageOf, type LayerKind } from "../specialist";
+import { formatTime } from "../time";
+import { hectares } from "./changes";
 
 interface Count {
   inside: number;
@@ -36,6 +38,10 @@ export interface ImpactAnswer {
   changes: ChangeImpact[];
 }
 
+export interface SeriesAnswer {
+  series: { points: { after: string | null; area_m2: number; growth_pct: number | null; confirmed: boolean }[] }[];
+}
+
 const KINDS: readonly LayerKind[] = ["road", "house", "settlement", "school", "mast", "power", "hydrology", "other"];
 const MOST_NAMES = 4;
 
@@ -43,12 +49,14 @@ const MOST_NAMES = 4;
 export class Impacts {
   private key = "";
   private answer: ImpactAnswer | null | undefined;
+  /** The same place at other dates; a card goes without where that is not answered. */
+  series: SeriesAnswer | null = null;
 
   /** Null: the server does not answer. `onRead` hears of every answer that is still wanted. */
   of({ change_id, version }: { change_id: string; version: number }, onRead: () => void): ImpactAnswer | null | undefined {
     const key = `${change_id} ${version}`;
     if (key !== this.key) {
-      [this.key, this.answer] = [key, undefined];
+      [this.key, this.answer, this.series] = [key, undefined, null];
       void this.read(change_id, key, onRead);
     }
     return this.answer;
@@ -59,11 +67,22 @@ export class Impacts {
   }
 
   private async read(changeId: string, key: string, onRead: () => void): Promise<void> {
-    const answer = await api.impact(changeId).catch(() => null);
+    const [answer, series] = await Promise.all([api.impact(changeId).catch(() => null), api.series(changeId).catch(() => null)]);
     if (key !== this.key) return;
-    this.answer = answer;
+    [this.answer, this.series] = [answer, series];
     onRead();
   }
+}
+
+/** How large the place was at each date; nothing where only one is known. */
+export function seriesSaid(answer: SeriesAnswer | null | undefined): HTMLElement[] {
+  const points = answer?.series[0]?.points ?? [];
+  if (points.length < 2) return [];
+  const rows = points.flatMap(({ after, area_m2, growth_pct, confirmed }) => {
+    const growth = growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`;
+    return [el("dt", {}, after ? formatTime(after) : t("validUnknown")), el("dd", {}, `${hectares(area_m2)}${growth}`, !confirmed && el("small", {}, t("seriesWaits")))];
+  });
+  return [el("h3", {}, t("series")), el("dl", { class: "impact series" }, ...rows), el("p", { class: "impact-note" }, t("seriesNote"))];
 }
 
 /** As a reader is told: roads cut first, then what is there, then what nobody knows, and by which layers. */
