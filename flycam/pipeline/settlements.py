@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from flycam.analysis.road_graph import joined
+from flycam.analysis.road_graph import RoadNet, joined, road_net
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import AuditEntry, LayerRecord
 from flycam.catalog.settlements import SettlementLine
@@ -203,17 +204,20 @@ def _roads_say(
     reach_m: float,
 ) -> list[RoadSays]:
     """Of each place, in the metres of the zone in the middle of them."""
-    roads = _roads(workspace)
-    if not len(roads):
-        return [RoadSays.NO_LAYER] * len(places)
     if not places:
         return []
     points = np.array([shape for _, shape in places], dtype=object)
     west, south, east, north = shapely.total_bounds(points).tolist()
-    onto = point_transform(WGS84, work_crs_for((west + east) / 2.0, (south + north) / 2.0))
+    crs = work_crs_for((west + east) / 2.0, (south + north) / 2.0)
+    layers = _layers(workspace, LayerKind.ROAD)
+    read = tuple((layer.layer_id, layer.refreshed_ns) for layer in layers)
+    net = _net(_Net(place=workspace.catalog.place, layers=read, crs=crs, workspace=workspace))
+    if not len(net.pieces):
+        return [RoadSays.NO_LAYER] * len(places)
     cuts = shapely.from_wkb(np.array([line.wkb for line in confirmed], dtype=object))
-    flat = [shapely.transform(shapes, onto) for shapes in (roads, cuts, points)]
-    found = joined(flat[0], shapely.make_valid(flat[1]), flat[2], reach_m)
+    onto = point_transform(WGS84, crs)
+    flat_cuts, flat_points = (shapely.transform(shapes, onto) for shapes in (cuts, points))
+    found = joined(net, shapely.make_valid(flat_cuts), flat_points, reach_m)
     return [
         RoadSays.NO_ROAD
         if not has_road
@@ -228,15 +232,27 @@ def _roads_say(
     ]
 
 
-def _roads(workspace: Workspace) -> np.ndarray:
-    """Lines of all layers of roads, WGS 84; roads that are drawn as areas join nothing."""
+@dataclass(frozen=True, kw_only=True)
+class _Net:
+    """Which net of roads: of these layers of a catalogue, each as it was read at a time."""
+
+    place: str
+    layers: tuple[tuple[str, int], ...]
+    crs: str
+    workspace: Workspace = field(compare=False)
+
+
+@lru_cache(maxsize=2)
+def _net(asked: _Net) -> RoadNet:
+    """Roads that are drawn as areas join nothing. Kept, for a province's net takes seconds to make."""
     wkbs = [
         thing.wkb
-        for layer in _layers(workspace, LayerKind.ROAD)
-        for thing in workspace.catalog.layers.features(layer.layer_id, None, MOST_FEATURES)[0]
+        for layer_id, _ in asked.layers
+        for thing in asked.workspace.catalog.layers.features(layer_id, None, MOST_FEATURES)[0]
     ]
     shapes = shapely.from_wkb(np.array(wkbs, dtype=object))
-    return np.asarray(shapes[shapely.get_dimensions(shapes) == 1])
+    lines = shapes[shapely.get_dimensions(shapes) == 1]
+    return road_net(shapely.transform(lines, point_transform(WGS84, asked.crs)))
 
 
 def _homes(workspace: Workspace, points: Sequence[BaseGeometry]) -> list[tuple[str, str]]:
