@@ -13,6 +13,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
+from tests.suites.settlement_suite import SettlementSuite
 
 pytestmark = pytest.mark.postgres
 
@@ -39,6 +40,10 @@ class TestPostgresChanges(ChangeSuite):
 
 
 class TestPostgresBriefings(BriefingSuite):
+    pass
+
+
+class TestPostgresSettlements(SettlementSuite):
     pass
 
 
