@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold
 from tests.pipeline.impacted import add_things, changed, line, place, point, square
 from tests.serve.running import running
-from tests.serve.world import REAL, World, make_world
+from tests.serve.world import REAL, World, add_flight, make_world
 
 pytestmark = pytest.mark.browser
 
@@ -165,3 +165,19 @@ def test_a_settlement_is_unknown_until_somebody_says(open_page: OpenPage, valley
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     (line_said,) = valley.world.workspace.catalog.settlements.current(REAL)
     assert (line_said.name, line_said.access.value) == ("Nậm Lúc Thượng", "isolated")
+
+
+def test_a_slide_that_grew_is_told_at_each_date(open_page: OpenPage, house: House) -> None:
+    workspace = house.world.workspace
+    third = add_flight(workspace, REAL, "Bay lần ba", "2024-09-14 02:00", shift=(1, 1), storm=True)
+    shown = [f"{house.world.mosaic_of(one).mosaic_id}@0" for one in (house.world.before, third)]
+    sides = {"event_id": REAL, "before_shown": shown[0], "after_shown": shown[1]}
+    grown = changed("change-00000009", square(0, -100, 110), status=ChangeStatus.ACCEPTED, **sides)
+    workspace.catalog.changes.append([replace(grown, area_m2=12_100.0)])
+    page = tap_slide(open_page, house)
+    series = page.locator(".card .series")
+    expect(series.locator("dt")).to_have_text(["10/09/2024 10:15", "14/09/2024 09:00"])
+    expect(series.locator("dd")).to_have_text(["1,00 ha", "1,21 ha (+21 %)"])
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        page.locator(".card .series").scroll_into_view_if_needed()
+        page.screenshot(path=f"{folder}/series.png")
