@@ -302,7 +302,7 @@ const words = {
   touchedBy: ["Theo lớp", "By layers"],
   series: ["Diện tích qua các lần chụp", "Area at each date"],
   seriesWaits: ["có phần chờ duyệt", "a part waits for review"],
-  seriesNote: ["Không có ngày nào trong bảng không có nghĩa là hôm đó không thay đổi.", "A date that is not here does not mean that nothing was there."],
+  seriesNote: ["Ngày không có trong bảng là chưa rõ, không có nghĩa là không thay đổi.", "A date that is not here does not mean that nothing was there."],
   settlements: ["Thôn, bản", "Settlements"],
   settlementsNote: [
     "Chưa rõ cho tới khi có người ghi. Máy chỉ đề xuất “bị cô lập” theo đường bị cắt (đường cách nơi ở dưới {0} m).",
