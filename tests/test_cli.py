@@ -22,7 +22,9 @@ from PIL import Image
 
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
+from flycam.frame.specialist import LayerKind
 from flycam.geodata.raster import read_raster
+from tests.pipeline.impacted import add_roads_and_masts, add_things, impacted_house, point
 
 
 @dataclass(frozen=True)
@@ -390,6 +392,51 @@ def test_changes_are_exported_of_an_event(run: Run, tmp_path: Path) -> None:
     assert run("changes", "export", tmp_path / "a.gpkg", "--event", "không có").exit_code == 3
     assert run("changes", "export", tmp_path / "a.txt", "--event", "x").exit_code == 2
     assert run("changes", "export", tmp_path / "a.gpkg").exit_code == 2
+
+
+def test_what_changes_touch_is_told_of_an_event(run: Run, tmp_path: Path) -> None:
+    workspace = impacted_house(tmp_path)
+    add_roads_and_masts(workspace, tmp_path)
+    workspace.catalog.close()
+    house = {
+        "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'house' / 'catalog.sqlite'}",
+        "FLYCAM_STORE": (tmp_path / "house" / "store").as_uri(),
+    }
+    table = tmp_path / "table.csv"
+    said = run("changes", "impact", "Bão e1", "--csv", table, **house)
+    assert (said.exit_code, said.json["csv"], len(said.json["changes"])) == (0, str(table), 2)
+    assert said.json["communes"][0]["confirmed"]["roads_cut"][0]["name"] == "ĐT 153"
+    assert "ĐT 153" in table.read_text("utf-8-sig")
+    assert run("changes", "impact", "Bão e1", "--distance", "31", **house).json["reach_m"]["house"] == 31.0
+    assert run("changes", "impact", "Bão e1", "--distance", "-1", **house).exit_code == 2
+    assert run("changes", "impact", "không có", **house).exit_code == 3
+    assert run("changes", "impact", "a", "b", **house).exit_code == 3
+    assert run("changes", "impact", "a", "b", "c").exit_code == 2
+    assert run("changes", "series", "Bão e1", **house).json == {"series": []}
+    (one,) = run("changes", "series", "Bão e1", "--change", "change-00000001", **house).json["series"]
+    assert one["points"][0]["confirmed"] is True
+    assert run("changes", "impact").exit_code == 2
+
+
+def test_settlements_are_listed_said_and_exported(run: Run, tmp_path: Path) -> None:
+    workspace = impacted_house(tmp_path)
+    add_roads_and_masts(workspace, tmp_path)
+    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, [("Nậm Lúc", point(300, 80))])
+    workspace.catalog.close()
+    house = {
+        "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'house' / 'catalog.sqlite'}",
+        "FLYCAM_STORE": (tmp_path / "house" / "store").as_uri(),
+    }
+    (one,) = run("settlements", "list", "Bão e1", **house).json["settlements"]
+    assert (one["name"], one["access"]) == ("Nậm Lúc", "unknown")
+    said = run("settlements", "set", "Bão e1", "Nậm Lúc", "isolated", "--by", "Lan", **house)
+    assert (said.exit_code, said.json["version"]) == (0, 1)
+    (one,) = run("settlements", "list", "Bão e1", "--reach", "50", **house).json["settlements"]
+    assert (one["access"], one["said_by"]) == ("isolated", "Lan")
+    assert run("settlements", "export", tmp_path / "s.csv", "--event", "Bão e1", **house).exit_code == 0
+    assert run("settlements", "set", "Bão e1", "Không Có", "isolated", **house).exit_code == 3
+    assert run("settlements", "set", "Bão e1", "Nậm Lúc", "xa", **house).exit_code == 2
+    assert run("settlements", "list", "không có", **house).exit_code == 3
 
 
 def test_marks_are_listed_and_exported(run: Run, tmp_path: Path) -> None:

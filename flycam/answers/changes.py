@@ -1,13 +1,116 @@
-"""Confirmed changes: what was exported."""
+"""Changes: what was exported of the confirmed ones, what they do to things of layers."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
+from flycam.frame.agreement import agreed
+from flycam.frame.change import ChangeKind
+from flycam.frame.spelling import decimal_comma
+from flycam.report.change_names import CHANGE_KINDS, THINGS
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.pipeline.commune_impact import Tally
+    from flycam.pipeline.impact_report import ImpactReport
 
 
 def of_exported_changes(out: Path, count: int, language: str = "en") -> Answered:
     """path, changes."""
     said = f"{out}: {count} thay đổi đã xác nhận" if language == "vi" else f"{out}: {count} confirmed changes"
     return {"path": str(out), "changes": count}, [said]
+
+
+def of_impact(
+    report: ImpactReport, answer: Mapping[str, Any], csv_out: Path | None, language: str = "en"
+) -> Answered:
+    """event, drill, reach_m, layers[], changes[], communes[] (as `/api/changes/impact`), csv."""
+    said = {"event": report.event.name, "drill": report.event.is_drill, **answer}
+    return {**said, "csv": None if csv_out is None else str(csv_out)}, list(_lines(report, language))
+
+
+def _lines(report: ImpactReport, language: str) -> Iterator[str]:
+    vi = language == "vi"
+    if report.event.is_drill:
+        yield "DIỄN TẬP" if vi else "DIỄN TẬP (drill)"
+    if not report.impact.changes:
+        yield (
+            "chưa có thay đổi nào chờ duyệt hay đã xác nhận; không có nghĩa là không có gì thay đổi"
+            if vi
+            else "no change waits or is confirmed; that does not mean that nothing changed"
+        )
+    for row in report.communes:
+        place = row.name or row.code or ("ngoài ranh giới đã biết" if vi else "beyond known boundaries")
+        yield f"{place}:"
+        yield from _tally(row.confirmed, "đã xác nhận" if vi else "confirmed", language)
+        yield from _tally(row.waiting, "chờ duyệt" if vi else "waiting", language)
+    reach = report.impact.reach_m
+    near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in THINGS.items())
+    yield ("tính là gần: " if vi else "near: within ") + near
+    missing = [
+        words[not vi]
+        for kind, words in THINGS.items()
+        if not any(x.kind is kind for x in report.impact.layers)
+    ]
+    if missing:
+        what = ", ".join(missing)
+        yield (
+            f"chưa có lớp: {what}; chưa biết, không phải là không có"
+            if vi
+            else f"no layer of: {what}; of these nothing is known, which is not none"
+        )
+
+
+def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
+    if not (tally.changes or any(tally.counts.values())):
+        return
+    vi = language == "vi"
+    hectares = f"{tally.area_m2 / 1e4:.2f}"
+    size = (
+        f"{tally.changes} thay đổi, {decimal_comma(hectares)} ha"
+        if vi
+        else f"{tally.changes} changes, {hectares} ha"
+    )
+    yield f"  {how}: {agreed(size)}"
+    for at in tally.roads_cut:
+        lon, lat = at.lonlat_deg
+        name = at.thing.name or f"{at.layer.name} #{at.thing.number + 1}"
+        length = "" if at.under_m is None else f", {at.under_m:.0f} m"
+        yield f"    {'đường bị cắt' if vi else 'road cut'}: {name}{length} ({lat:.6f}, {lon:.6f})"
+    for kind, words in THINGS.items():
+        count = tally.counts[kind]
+        if count is None or not (count.inside or count.near):
+            continue
+        least = "" if count.is_whole else ("ít nhất " if vi else "at least ")
+        inside, near = ("trong vùng", "ở gần") if vi else ("inside", "near")
+        yield f"    {words[not vi]}: {least}{count.inside} {inside}, {count.near} {near}"
+
+
+def of_series(
+    series: Sequence[Mapping[str, Any]], names: Mapping[str, str], language: str = "en"
+) -> Answered:
+    """series[] (as `/api/changes/series`). names: of communes, by code."""
+    which = 0 if language == "vi" else 1
+    lines = []
+    for one in series:
+        kind = CHANGE_KINDS[ChangeKind(one["kind"])][which]
+        place = (
+            names.get(one["commune"], one["commune"])
+            or ("ngoài ranh giới đã biết", "beyond boundaries")[which]
+        )
+        lines.append(f"{kind}, {place}:")
+        lines += [f"  {_dated(point, which)}" for point in one["points"]]
+    none = ("chưa nơi nào có thay đổi ở hai thời điểm trở lên", "no place has a change at two dates or more")[
+        which
+    ]
+    return {"series": list(series)}, lines or [none]
+
+
+def _dated(point: Mapping[str, Any], which: int) -> str:
+    hectares = f"{point['area_m2'] / 1e4:.2f}"
+    when = point["after"] or ("không rõ thời điểm", "at an unknown time")[which]
+    growth = "" if point["growth_pct"] is None else f" ({point['growth_pct']:+.0f} %)"
+    waits = "" if point["confirmed"] else (", chờ duyệt", ", waiting")[which]
+    return f"{when}: {decimal_comma(hectares) if which == 0 else hectares} ha{growth}{waits}"

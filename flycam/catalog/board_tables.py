@@ -105,3 +105,19 @@ briefings = Table(
     Column("author", Text, nullable=False),
     Column("at_ns", BigInteger, nullable=False),
 )
+
+# -- since schema 11 --------------------------------------------------------------------------------
+
+settlements = Table(
+    "settlements",
+    metadata,
+    key("event_id"),
+    key("settlement_id"),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    *(Column(name, Text, nullable=False) for name in ("name", "access", "roads_said", "note", "author")),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+    *box(),
+)
+
+derive_postgis_geometry(settlements, "wkb")

@@ -22,6 +22,7 @@ from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
 from flycam.catalog.restrictions import Restrictions
 from flycam.catalog.revisions import Revisions
+from flycam.catalog.settlements import Settlements
 from flycam.catalog.terrain import Terrain
 from flycam.catalog.tiles import Tiles
 
@@ -44,6 +45,7 @@ class Catalog:
         self.marks = Marks(database)
         self.changes = Changes(database)
         self.briefings = Briefings(database)
+        self.settlements = Settlements(database)
         self.accounts = Accounts(database)
         self.restrictions = Restrictions(database)
         self.guests = Guests(database)

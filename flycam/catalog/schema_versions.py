@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from sqlalchemy import Table
 
-from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks
+from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
 from flycam.catalog.sharing_tables import classifications, guests, restricted_areas
 from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
 
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -21,6 +21,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     8: (changes,),
     9: (briefings,),
     10: (restricted_areas, classifications, guests),
+    11: (settlements,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

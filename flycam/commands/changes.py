@@ -8,6 +8,7 @@ import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import command, language
+from flycam.errors import OptionUnusable
 
 
 @click.group()
@@ -26,3 +27,52 @@ def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
 
     with opened(data_dir) as (workspace, _):
         return of_exported_changes(out, export_changes(workspace, out, event), language())
+
+
+@changes.command("impact")
+@click.argument("refs", metavar="EVENT | BEFORE AFTER", nargs=-1, required=True)
+@click.option("--distance", "distance_m", type=float, help="Metres within which things count as near.")
+@click.option("--csv", "csv_out", type=FILE, help="The table by commune into this file too.")
+@command
+def changes_impact(
+    *, data_dir: str | None, refs: tuple[str, ...], distance_m: float | None, csv_out: Path | None
+) -> Result:
+    """Which roads changes cut, which houses, lines, masts, schools lie in them or near them, by commune.
+
+    Of an event, or of the changes that were found between two flights. Without --distance each kind of thing
+    has its own: roads 20 m, masts, schools and settlements 50 m, all others 30 m.
+    """
+    if len(refs) > 2:
+        raise OptionUnusable(
+            f"{' '.join(refs)}: give one event, or two flights that were compared",
+            vi=f"{' '.join(refs)}: hãy ghi một sự kiện, hoặc hai chuyến bay đã so sánh",
+        )
+    from flycam.answers.changes import of_impact
+    from flycam.pipeline.impact_report import impact_report
+    from flycam.pipeline.impact_words import commune_csv, impact_answer
+    from flycam.pipeline.whole_file import write_file
+
+    with opened(data_dir) as (workspace, _):
+        report = impact_report(workspace, refs, distance_m)
+        if csv_out is not None:
+            write_file(csv_out, commune_csv(report.communes))
+        answer = impact_answer(report.impact, report.communes, report.names, report.at_ns)
+        return of_impact(report, answer, csv_out, language())
+
+
+@changes.command("series")
+@click.argument("event")
+@click.option("--change", help="Only the place of this change (id).")
+@command
+def changes_series(*, data_dir: str | None, event: str, change: str | None) -> Result:
+    """Places of EVENT (name or id) that several dates show: how large a slide or a flood was at each."""
+    from flycam.answers.changes import of_series
+    from flycam.pipeline.change_series import series_at, series_of
+    from flycam.pipeline.impact_words import series_said
+
+    with opened(data_dir) as (workspace, _):
+        found_event = workspace.catalog.flights.event(event)
+        found = [series_at(workspace, change)] if change else series_of(workspace, found_event)
+        return of_series(
+            [series_said(one) for one in found], workspace.catalog.boundaries.names(), language()
+        )

@@ -17,6 +17,7 @@ class LayerKind(StrEnum):
     ROAD = "road"
     SCHOOL = "school"
     HOUSE = "house"
+    SETTLEMENT = "settlement"
     HYDROLOGY = "hydrology"
     OTHER = "other"
 

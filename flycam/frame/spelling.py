@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def search_key(text: str) -> str:
     """Lower case without accents, đ as d, single spaces: "Phường Cầu Thia" -> "phuong cau thia"."""
@@ -14,3 +16,8 @@ def search_key(text: str) -> str:
 def decimal_comma(number: str) -> str:
     """A number as it is written in Vietnamese: "1.5" -> "1,5"."""
     return number.replace(".", ",")
+
+
+def plain_cell(text: str) -> str:
+    """A cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in _FORMULA else text

@@ -30,8 +30,8 @@ _LETTERS = 200
 _NAMED = 3
 
 _NAME_COLUMNS = (
-    "ten", "tendoituong", "tenduong", "tencongtrinh", "tentram", "tentruong", "tensong", "name", "label",
-    "title", "sohieu", "maso", "matram", "ref", "code", "id",
+    "ten", "tendoituong", "tenduong", "tencongtrinh", "tentram", "tentruong", "tensong", "tenthon", "tenban",
+    "name", "label", "title", "sohieu", "maso", "matram", "ref", "code", "id",
 )  # fmt: skip
 _OWNER_COLUMNS = (
     "chusohuu", "chuquan", "donvi", "donviquanly", "quanly", "coquan", "nhamang", "owner", "operator",
@@ -50,6 +50,7 @@ _FITTING: Mapping[LayerKind, frozenset[str]] = {
     LayerKind.MAST: frozenset({_POINT, _AREA}),
     LayerKind.SCHOOL: frozenset({_POINT, _AREA}),
     LayerKind.HOUSE: frozenset({_POINT, _AREA}),
+    LayerKind.SETTLEMENT: frozenset({_POINT, _AREA}),
     LayerKind.ROAD: frozenset({_LINE, _AREA}),
 }
 """What things of a kind can be drawn as; of the other kinds, all."""

@@ -16,41 +16,44 @@ from numpy.typing import NDArray
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
-from flycam.errors import DiskFull, OptionUnusable, StorageTrouble
+from flycam.errors import OptionUnusable
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.flight import Event
 from flycam.frame.moment import iso
-from flycam.frame.spelling import decimal_comma
+from flycam.frame.spelling import decimal_comma, plain_cell
 from flycam.geodata.cap_file import CapPlace, cap_alert
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kml_file import Placemark, kmz
-from flycam.pipeline.evidence import FULL
+from flycam.pipeline.change_impact import ChangeImpact, impact_of
+from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
+from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
+from flycam.report.change_names import CHANGE_KINDS
 
 LAYER = "changes"
-_KINDS_VI = {ChangeKind.LANDSLIDE: "Sạt lở", ChangeKind.FLOOD: "Ngập lụt", ChangeKind.OTHER: "Thay đổi khác"}
 _COLOURS = {ChangeKind.LANDSLIDE: "d1495b", ChangeKind.FLOOD: "1f6fb2", ChangeKind.OTHER: "8a6d3b"}
 _CATEGORIES = {ChangeKind.LANDSLIDE: "Geo", ChangeKind.FLOOD: "Met", ChangeKind.OTHER: "Other"}
 _M2_PER_HA = 1e4
-_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m"}
+_NUMBERS = {"score", "area_ha", "area_m2", "length_m", "slope_deg", "tie_m", "rmse_m", *IMPACT_NUMBERS}
 _COLUMNS = (
     *("change_id", "kind", "score", "area_ha", "area_m2", "length_m", "slope_deg"),
     *("commune", "commune_name", "tie_m", "rmse_m", "before", "after"),
     *("note", "decided_by", "decided", "event", "drill"),
+    *IMPACT_COLUMNS,
 )
 _DRILL = "DIỄN TẬP"
-_FORMULA = ("=", "+", "-", "@", "\t")
 _CAP_NOTE = "Bản nháp từ ảnh bay chụp, chưa phải tin cảnh báo / draft from aerial pictures, not a warning"
 _CAP_DRILL = f"{_DRILL}: không phải tình huống thật / EXERCISE: not a real situation"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Told:
-    """What a file tells: confirmed changes of one event, and communes' names by code."""
+    """What a file tells: confirmed changes of one event, what they touch, and communes' names by code."""
 
     event: Event
     lines: Sequence[ChangeLine]
+    impacts: Mapping[str, ChangeImpact]
     names: Mapping[str, str]
     box: str
     at_ns: int
@@ -69,7 +72,7 @@ def export_changes(
     require_change_file(out)
     told = _told(workspace, event, withholding)
     if suffix in _BYTES:
-        _written(out, _BYTES[suffix](told))
+        write_file(out, _BYTES[suffix](told))
     else:
         crs = _crs(told.lines) if suffix == ".gpkg" else WGS84
         write_features(out, [_layer(told, crs)], crs=crs)
@@ -87,10 +90,14 @@ def require_change_file(out: Path) -> None:
 
 def _told(workspace: Workspace, event: str, withholding: Withholding) -> _Told:
     found = workspace.catalog.flights.event(event)
-    lines = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
+    confirmed = workspace.catalog.changes.current(found.event_id, statuses=[ChangeStatus.ACCEPTED])
+    lines = [one for one in confirmed if not withholding.hides_drawing(one.wkb)]
     return _Told(
         event=found,
-        lines=[one for one in lines if not withholding.hides_drawing(one.wkb)],
+        lines=lines,
+        impacts={
+            one.line.change_id: one for one in impact_of(workspace, lines, withholding=withholding).changes
+        },
         names=workspace.catalog.boundaries.names(),
         box=workspace.box,
         at_ns=workspace.clock_ns(),
@@ -126,6 +133,7 @@ def _row(line: ChangeLine, told: _Told) -> dict[str, str | float]:
         "decided": iso(line.at_ns, "seconds"),
         "event": told.event.name,
         "drill": _DRILL if told.event.is_drill else "",
+        **impact_columns(told.impacts[line.change_id]),
     }
 
 
@@ -160,13 +168,8 @@ def _csv(told: _Told) -> bytes:
         shape = shapely.from_wkb(line.wkb)
         inside = shape.representative_point()
         place = [f"{inside.x:.7f}", f"{inside.y:.7f}", shapely.to_wkt(shape, rounding_precision=7)]
-        writer.writerow([*map(_plain, _words(_row(line, told)).values()), *place])
+        writer.writerow([*map(plain_cell, _words(_row(line, told)).values()), *place])
     return out.getvalue().encode("utf-8-sig")
-
-
-def _plain(value: str) -> str:
-    """What somebody wrote is no formula."""
-    return f"'{value}" if value.startswith(_FORMULA) else value
 
 
 def _title(told: _Told) -> str:
@@ -176,7 +179,7 @@ def _title(told: _Told) -> str:
 def _name(line: ChangeLine, told: _Told) -> str:
     place = told.names.get(line.commune, "")
     hectares = decimal_comma(f"{line.area_m2 / _M2_PER_HA:.2f}")
-    return f"{_KINDS_VI[line.kind]} {hectares} ha" + (f", {place}" if place else "")
+    return f"{CHANGE_KINDS[line.kind][0]} {hectares} ha" + (f", {place}" if place else "")
 
 
 def _kmz(told: _Told) -> bytes:
@@ -201,7 +204,7 @@ def _cap(told: _Told) -> bytes:
     places = [
         CapPlace(
             shape=shapely.from_wkb(line.wkb),
-            event=_KINDS_VI[line.kind],
+            event=CHANGE_KINDS[line.kind][0],
             category=_CATEGORIES[line.kind],
             certainty="Observed",
             description=_name(line, told) + (f". {line.note}" if line.note else ""),
@@ -216,17 +219,3 @@ def _cap(told: _Told) -> bytes:
 
 _BYTES: dict[str, Callable[[_Told], bytes]] = {".kmz": _kmz, ".csv": _csv, ".xml": _cap}
 ENDINGS = (".gpkg", ".geojson", *_BYTES)
-
-
-def _written(out: Path, data: bytes) -> None:
-    part = out.with_name(f".{out.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        kind = DiskFull if error.errno in FULL else StorageTrouble
-        raise kind(
-            f"{out}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{out}: không ghi được; hãy chọn chỗ khác",
-        ) from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from flycam.errors import StorageTrouble
 from flycam.frame.mark import MarkKind
 from flycam.frame.moment import iso
+from flycam.frame.spelling import plain_cell
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
@@ -26,9 +27,12 @@ from flycam.geodata.feature_file import FeatureLayer, write_features
 from flycam.geodata.kmz import GroundPicture, Placemark, write_kmz
 from flycam.geodata.pmtiles import archive_order, write_pmtiles
 from flycam.geometry.grid import TileId, mercator_to_lonlat
+from flycam.pipeline.impact_words import IMPACT_COLUMNS, IMPACT_NUMBERS, impact_columns
 from flycam.pipeline.pack_maps import ground_picture
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign
+from flycam.pipeline.settlement_export import settlement_layer
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.report.change_names import CHANGE_KINDS
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 from flycam.report.pack_figures import PackFigures
 from flycam.report.words import DRILL_MARK
@@ -58,7 +62,8 @@ def write_tiles(workspace: Workspace, side: PackSide, path: Path, progress: Prog
 
 
 def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None:
-    """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors; in the work CRS.
+    """Layers flights (ground shown), communes (boundaries, with figures), marks and sectors, changes that are
+    confirmed with what they touch, settlements; in the work CRS.
 
     Raises OSError.
     """
@@ -75,6 +80,10 @@ def write_geopackage(path: Path, figures: PackFigures, scene: PackScene) -> None
         ]
         if signs:
             layers.append(_signs_layer(name, kind, signs, scene, from_lonlat))
+    if scene.patches:
+        layers.append(_changes_layer(scene, from_lonlat))
+    if scene.settlements:
+        layers.append(settlement_layer(scene.settlements, from_lonlat))
     try:
         write_features(path, layers, crs=scene.work_crs)
     except StorageTrouble as error:  # it names the folder in the making, which nobody sees
@@ -138,13 +147,39 @@ def _signs_layer(
     )
 
 
+def _changes_layer(scene: PackScene, to_work: Onto) -> FeatureLayer:
+    lines = [patch.impact.line for patch in scene.patches]
+    touched = [impact_columns(patch.impact) for patch in scene.patches]
+    return FeatureLayer(
+        name="changes",
+        kind="MultiPolygon",
+        shapes=_multi([shapely.transform(patch.shape, to_work) for patch in scene.patches]),
+        fields={
+            "number": np.arange(1, len(lines) + 1, dtype=np.int32),
+            "change_id": _texts(line.change_id for line in lines),
+            "drill": _drill(scene, len(lines)),
+            "kind": _texts(line.kind.value for line in lines),
+            "area_m2": np.array([line.area_m2 for line in lines]),
+            "note": _texts(line.note for line in lines),
+            "decided_by": _texts(line.author for line in lines),
+            "decided": _texts(iso(line.at_ns, "seconds") for line in lines),
+            **{
+                name: np.array(
+                    [row[name] for row in touched], np.float64 if name in IMPACT_NUMBERS else object
+                )
+                for name in IMPACT_COLUMNS
+            },
+        },
+    )
+
+
 def _drill(scene: PackScene, count: int) -> np.ndarray:
     """The drill's mark in every row: a row that is copied elsewhere takes it along."""
     return _texts([DRILL_MARK if scene.is_drill else ""] * count)
 
 
 def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: bytes | None) -> None:
-    """Pictures of the flights, the newest on top, with boundaries and marks, as KMZ."""
+    """Pictures of the flights, the newest on top, with boundaries, confirmed changes and marks, as KMZ."""
     mark = f"{DRILL_MARK} – " if scene.is_drill else ""
     pictures = []
     for side in reversed(scene.sides):
@@ -175,8 +210,16 @@ def write_earth(workspace: Workspace, path: Path, scene: PackScene, band_png: by
         )
         for number, one in enumerate(scene.signs, 1)
     ]
+    patches = [
+        Placemark(
+            name=f"{mark}T{number}. {CHANGE_KINDS[patch.impact.line.kind][0]}",
+            description=f"{patch.impact.line.note} – {patch.impact.line.author}",
+            shape=patch.shape,
+        )
+        for number, patch in enumerate(scene.patches, 1)
+    ]
     events = ", ".join(dict.fromkeys(side.event.name for side in scene.sides))
-    write_kmz(path, f"{mark}{events}", pictures, [*outlines, *signs])
+    write_kmz(path, f"{mark}{events}", pictures, [*outlines, *patches, *signs])
 
 
 def write_sources(path: Path, figures: PackFigures) -> None:
@@ -187,7 +230,9 @@ def write_sources(path: Path, figures: PackFigures) -> None:
     for flight in figures.flights:
         for one in flight.sources:
             captured = iso(one.captured_ns)
-            rows.writerow([flight.flight_id, _plain(flight.name), _plain(one.name), captured, one.sha256])
+            rows.writerow(
+                [flight.flight_id, plain_cell(flight.name), plain_cell(one.name), captured, one.sha256]
+            )
     path.write_text(out.getvalue(), encoding="utf-8-sig", newline="")
 
 
@@ -284,8 +329,3 @@ def _multi(shapes: Sequence[Any]) -> np.ndarray:
 
 def _texts(values: Any) -> np.ndarray:
     return np.array(list(values), dtype=object)
-
-
-def _plain(text: str) -> str:
-    """A cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text

@@ -10,12 +10,15 @@ from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import FlightState, is_plane
+from flycam.pipeline.change_impact import REACH_M
 from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
+from flycam.pipeline.pack_touched import changes_of, settlements_in, touched_by_commune
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Letterhead,
+    PackChange,
     PackCommune,
     PackFigures,
     PackFlight,
@@ -33,6 +36,7 @@ def gather_pack(
 ) -> PackFigures:
     """All that the pack says of a scene, numbered as it is."""
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
+    changes = changes_of(workspace, scene)
     return PackFigures(
         version=__version__,
         made_ns=workspace.clock_ns(),
@@ -42,8 +46,12 @@ def gather_pack(
         events=tuple(dict.fromkeys(side.event.name for side in scene.sides)),
         imaged_m2=area_m2(scene.ground, scene.work_crs),
         flights=tuple(_flight(workspace, number, side) for number, side in enumerate(scene.sides, 1)),
-        communes=tuple(_communes(workspace, scene, marks)),
+        communes=tuple(_communes(workspace, scene, marks, changes)),
         loose_marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place is None),
+        changes=tuple(changes),
+        changes_elsewhere=scene.changes_elsewhere,
+        near_m=REACH_M,
+        settlements=tuple(settlements_in(scene)),
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
         audit_head=workspace.catalog.audit.head(),
         pictures=pictures,
@@ -101,13 +109,16 @@ def _error_of(workspace: Workspace, side: PackSide) -> tuple[float, float] | Non
     return float(median), float(p95)
 
 
-def _communes(workspace: Workspace, scene: PackScene, marks: Sequence[PackMark]) -> Iterator[PackCommune]:
+def _communes(
+    workspace: Workspace, scene: PackScene, marks: Sequence[PackMark], changes: Sequence[PackChange]
+) -> Iterator[PackCommune]:
     """As the board has them; GSD and times as they were measured when each flight was laid."""
     measured = {
         (row.flight_id, row.commune_code): row
         for side in scene.sides
         for row in workspace.catalog.boundaries.coverage(side.flight.flight_id)
     }
+    touched = touched_by_commune(scene)
     for number, place in enumerate(scene.places):
         flights = [scene.sides[shown].flight for shown in place.shown_by]
         covered = [measured.get((flight.flight_id, place.commune.code)) for flight in flights]
@@ -125,6 +136,10 @@ def _communes(workspace: Workspace, scene: PackScene, marks: Sequence[PackMark])
             last_ns=max(one.last_ns for one in rows),
             flights=tuple(shown + 1 for shown in place.shown_by),
             marks=tuple(mark for mark, sign in zip(marks, scene.signs, strict=True) if sign.place == number),
+            changes=tuple(
+                change for change, patch in zip(changes, scene.patches, strict=True) if number in patch.places
+            ),
+            touched=touched.get(place.commune.code),
         )
 
 

@@ -16,7 +16,7 @@ from flycam.geometry.planar import Bounds
 from flycam.mosaic.export import source_zoom
 from flycam.mosaic.extent import OutputGrid, output_grid
 from flycam.mosaic.resample import TileReader, resampled
-from flycam.pipeline.pack_scene import PackPlace, PackScene, PackSide, PackSign
+from flycam.pipeline.pack_scene import PackPatch, PackPlace, PackScene, PackSide, PackSign
 from flycam.pipeline.workspace import Progress, Workspace
 from flycam.report.pack_content import OVERVIEW, picture_of_number
 from flycam.report.pack_pictures import Drawn, ground_png, map_jpeg
@@ -69,7 +69,8 @@ def _drawn(
         for number in places
     ]
     signs = [_sign(one, grid, crs, str(number)) for number, one in enumerate(scene.signs, 1)]
-    return map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png)
+    patches = [_patch(one, grid, crs, f"T{number}") for number, one in enumerate(scene.patches, 1)]
+    return map_jpeg(rgb, shown, grid.step_x, boundaries, signs, band_png, changes=patches)
 
 
 def _laid(
@@ -110,6 +111,13 @@ def _sign(sign: PackSign, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
     point = shape.representative_point()
     lines = [] if shape.geom_type == "Point" else _inside(shape.boundary, grid)
     return Drawn(lines=lines, label=label, label_px=(float(point.x), float(point.y)))
+
+
+def _patch(patch: PackPatch, grid: OutputGrid, work_crs: str, label: str) -> Drawn:
+    """A change's outline, its number inside."""
+    shape = _to_pixels(patch.shape, grid, point_transform(WGS84, work_crs))
+    point = shape.representative_point()
+    return Drawn(lines=_inside(shape.boundary, grid), label=label, label_px=(float(point.x), float(point.y)))
 
 
 def _to_pixels(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,13 +12,16 @@ from shapely.geometry.base import BaseGeometry
 from flycam.catalog.records import CommuneRecord, FrameRecord, FrameStatus, MarkLine, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound, OptionUnusable
+from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
 from flycam.geometry.grid import lonlat_to_mercator
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.shown_ground import shown_ground
+from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.commune_board import CommuneRow, FlownGround, commune_board
 from flycam.pipeline.coverage import communes_of, main_mosaic
+from flycam.pipeline.settlements import Settlement, settlements_of
 from flycam.pipeline.workspace import Workspace
 
 
@@ -72,13 +75,34 @@ class PackSign:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackPatch:
+    """A confirmed change that touches ground that is shown, and what it touches; places: indices of the
+    communes that it lies in.
+
+    shape  its outline, WGS 84 degrees
+    """
+
+    impact: ChangeImpact
+    shape: BaseGeometry
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackScene:
     """All of it, in the order in which it is numbered from 1: flights by time, the newest first; communes by
-    what is shown of them, the largest first; marks commune by commune, the newest first, then the others."""
+    what is shown of them, the largest first; marks commune by commune, the newest first, then the others;
+    confirmed changes, the largest first.
+
+    changes_elsewhere  how many the same events have beside those, on ground that is not shown
+    settlements        in those communes, each with the event of which it was said
+    """
 
     sides: tuple[PackSide, ...]
     places: tuple[PackPlace, ...]
     signs: tuple[PackSign, ...]
+    patches: tuple[PackPatch, ...]
+    changes_elsewhere: int
+    settlements: tuple[tuple[Event, Settlement], ...]
 
     @property
     def is_drill(self) -> bool:
@@ -109,7 +133,15 @@ def scene_of(workspace: Workspace, refs: Sequence[str]) -> PackScene:
     """
     sides = _sides(workspace, refs)
     places = _places(workspace, sides)
-    return PackScene(sides=tuple(sides), places=tuple(places), signs=tuple(_signs(workspace, sides, places)))
+    patches, elsewhere = _patches(workspace, sides, places)
+    return PackScene(
+        sides=tuple(sides),
+        places=tuple(places),
+        signs=tuple(_signs(workspace, sides, places)),
+        patches=tuple(patches),
+        changes_elsewhere=elsewhere,
+        settlements=tuple(_settlements(workspace, sides, places)),
+    )
 
 
 def area_m2(ground: BaseGeometry, work_crs: str) -> float:
@@ -208,3 +240,48 @@ def _signs(workspace: Workspace, sides: Sequence[PackSide], places: Sequence[Pac
             holders = (number for number, outline in enumerate(outlines) if outline.covers(inside))
             signs.append(PackSign(line=line, shape=shape, place=next(holders, None)))
     return sorted(signs, key=lambda one: len(places) if one.place is None else one.place)
+
+
+def _patches(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]
+) -> tuple[list[PackPatch], int]:
+    """Confirmed changes of the flights' events on ground that is shown; how many others there are."""
+    event_ids = dict.fromkeys(side.event.event_id for side in sides)
+    confirmed = [
+        line
+        for event_id in event_ids
+        for line in workspace.catalog.changes.current(event_id, statuses=[ChangeStatus.ACCEPTED])
+    ]
+    whole = shapely.union_all([side.ground for side in sides])
+    shapes = {line.change_id: shapely.from_wkb(line.wkb) for line in confirmed}
+    lines = [
+        line
+        for line in confirmed
+        if whole.intersects(shapely.transform(shapes[line.change_id], lonlat_to_mercator))
+    ]
+    lines.sort(key=lambda line: (-line.area_m2, line.change_id))
+    outlines = [shapely.from_wkb(place.commune.wkb) for place in places]
+    patches = [
+        PackPatch(
+            impact=impact,
+            shape=shapes[impact.line.change_id],
+            places=tuple(
+                number
+                for number, outline in enumerate(outlines)
+                if outline.intersects(shapes[impact.line.change_id])
+            ),
+        )
+        for impact in impact_of(workspace, lines).changes
+    ]
+    return patches, len(confirmed) - len(lines)
+
+
+def _settlements(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]
+) -> Iterator[tuple[Event, Settlement]]:
+    """Of the flights' events, those that lie in a commune of which ground is shown."""
+    outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
+    for event in {side.event.event_id: side.event for side in sides}.values():
+        for one in settlements_of(workspace, event):
+            if outlines.intersects(one.shape):
+                yield event, one

@@ -13,8 +13,10 @@ from flycam.frame.warning import brief
 from flycam.report.blocks import Block, Facts, Figure, Heading, Paragraph, Plate, Table
 from flycam.report.mark_names import MARK_KINDS, MARK_STATUSES
 from flycam.report.numbers import area, centimetres, listed, metres, moment, percent, period
+from flycam.report.pack_changes import changes_by_commune, changes_in, changes_summary, loose_changes
 from flycam.report.pack_figures import Letterhead, PackCommune, PackFigures, PackFlight, PackMark
-from flycam.report.pack_words import told
+from flycam.report.pack_settlements import settlements_said
+from flycam.report.pack_words import head, place_said, told
 from flycam.report.words import DRILL_MARK
 
 OVERVIEW = "overview"
@@ -76,16 +78,16 @@ class PackDocument:
 
 def pack_document(figures: PackFigures, language: str) -> PackDocument:
     """The pack in "vi" or "en"."""
-    head, dots = figures.letterhead, told("dots", language)
+    letters, dots = figures.letterhead, told("dots", language)
     made = datetime.fromtimestamp(figures.made_ns // 10**9, VIETNAM)
     date = {"day": f"{made:%d}", "month": f"{made:%m}", "year": f"{made:%Y}"}
     filled = Letterhead(
-        parent=head.parent,
-        issuer=head.issuer or dots,
-        number=head.number,
-        place=head.place or dots,
-        signer_title=head.signer_title or dots,
-        recipients=head.recipients or (dots,),
+        parent=letters.parent,
+        issuer=letters.issuer or dots,
+        number=letters.number,
+        place=letters.place or dots,
+        signer_title=letters.signer_title or dots,
+        recipients=letters.recipients or (dots,),
     )
     return PackDocument(
         language=language,
@@ -99,7 +101,7 @@ def pack_document(figures: PackFigures, language: str) -> PackDocument:
         made_ns=figures.made_ns,
         letterhead=filled,
         motto=(told("motto", language), told("motto_below", language)),
-        number=told("number", language, number=head.number or dots),
+        number=told("number", language, number=letters.number or dots),
         dateline=told("dateline", language, place=filled.place, **date),
         recipients_word=told("recipients", language),
         signer_name=figures.approved_by,
@@ -142,7 +144,7 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     yield Heading(text=told("summary", language))
     yield Paragraph(text=_summary(figures, language))
     yield Paragraph(text=told("summary_limits", language))
-    yield Paragraph(text=told("no_changes", language), kind="small")
+    yield Paragraph(text=changes_summary(figures, language), kind="" if figures.changes else "small")
     yield Heading(text=told("overview", language))
     yield _plate(OVERVIEW, _with_marks("overview_caption", figures, language))
     yield Heading(text=told("flights", language))
@@ -158,6 +160,8 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     yield _communes(figures, language)
     for kept in figures.remarks:
         yield Paragraph(text=brief(kept, language), kind="small")
+    yield from changes_by_commune(figures, language)
+    yield from settlements_said(figures, language)
     yield Signature()
     for one_commune in figures.communes:
         yield PageBreak()
@@ -166,6 +170,7 @@ def _blocks(figures: PackFigures, language: str) -> Iterator[PackBlock]:
     if figures.loose_marks:
         yield Heading(text=told("marks_elsewhere", language))
         yield _marks(figures.loose_marks, language)
+    yield from loose_changes(figures, language)
     yield from _sources(figures, language)
 
 
@@ -203,12 +208,13 @@ def _with_marks(key: str, figures: PackFigures, language: str, **values: object)
     """The caption of a map, with what the red numbers are where there are any."""
     said = told(key, language, **values)
     is_marked = figures.loose_marks or any(one.marks for one in figures.communes)
-    return f"{said} {told('marks_caption', language)}" if is_marked else said
+    keys = [*(["marks_caption"] if is_marked else []), *(["changes_caption"] if figures.changes else [])]
+    return " ".join([said, *(told(key, language) for key in keys)])
 
 
 def _flights(flights: Sequence[PackFlight], language: str) -> Table:
     return Table(
-        head=_head(language, "number", "flight", "time", "operator", "gsd", "area", "error"),
+        head=head(language, "number", "flight", "time", "operator", "gsd", "area", "error"),
         rows=tuple(
             (
                 str(one.number),
@@ -238,7 +244,7 @@ def _communes(figures: PackFigures, language: str) -> Block:
     if not figures.communes:
         return Paragraph(text=told("no_communes_said", language))
     return Table(
-        head=_head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
+        head=head(language, "number", "commune", "area", "pct", "last", "age", "marks"),
         rows=tuple(
             (
                 str(one.number),
@@ -271,6 +277,7 @@ def _commune(figures: PackFigures, one: PackCommune, language: str) -> Iterator[
         "flights": ", ".join(f"{flight.number} {flight.name}" for flight in flights),
     }
     yield Facts(rows=tuple((told(f"term_{key}", language), value) for key, value in terms.items()))
+    yield from changes_in(one, language)
     yield Heading(text=told("marks", language))
     if one.marks:
         yield _marks(one.marks, language)
@@ -287,13 +294,13 @@ def _commune_caption(figures: PackFigures, one: PackCommune, language: str) -> s
 def _marks(marks: Sequence[PackMark], language: str) -> Table:
     which = 0 if language == "vi" else 1
     return Table(
-        head=_head(language, "number", "kind", "status", "place", "note", "author"),
+        head=head(language, "number", "kind", "status", "place", "note", "author"),
         rows=tuple(
             (
                 str(one.number),
                 MARK_KINDS[one.kind][which],
                 MARK_STATUSES[one.status][which],
-                _place(one, language),
+                place_said(one.lonlat_deg, one.vn2000, language),
                 one.note,
                 f"{one.author}, {moment(one.at_ns)}",
             )
@@ -303,23 +310,14 @@ def _marks(marks: Sequence[PackMark], language: str) -> Table:
     )
 
 
-def _place(mark: PackMark, language: str) -> str:
-    """Coordinates as they are copied into other programs: with dots, in any language."""
-    lon, lat = mark.lonlat_deg
-    said = f"{lat:.6f}, {lon:.6f}"
-    if mark.vn2000 is None:
-        return said
-    x, y, meridian = mark.vn2000
-    return f"{said}; {told('vn2000', language, x=f'{x:.1f}', y=f'{y:.1f}', meridian=f'{meridian:g}')}"
-
-
 def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
     number = str(len(figures.communes) + 1)
     yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
     yield Paragraph(text=told("sources_said", language))
-    head = figures.audit_head
+    digest = figures.audit_head
     yield Paragraph(
-        text=told("audit_head", language, digest=head) if head else told("no_audit", language), kind="small"
+        text=told("audit_head", language, digest=digest) if digest else told("no_audit", language),
+        kind="small",
     )
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
@@ -327,7 +325,7 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
     if len(rows) > _MOST_SOURCES:
         yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
         return
-    yield Table(head=_head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+    yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
 
 
 def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:
@@ -368,7 +366,3 @@ def _when(last_ns: int, figures: PackFigures, language: str) -> str:
 
 def _plate(picture: str, caption: str) -> Plate:
     return Plate(figures=(Figure(picture=picture, caption=caption),), columns=1)
-
-
-def _head(language: str, *columns: str) -> tuple[str, ...]:
-    return tuple(told(f"col_{name}", language) for name in columns)

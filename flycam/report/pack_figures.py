@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from flycam.frame.change import ChangeKind
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.settlement import Access, RoadSays
+from flycam.frame.specialist import LayerKind
 
 PAPERS = ("a4", "a3")
 """Sizes of paper on which the quick report is set, the usual one first."""
@@ -90,6 +93,81 @@ class PackMark:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PackCount:
+    """Things of a kind inside of changes, and near them; is_whole: whether layers cover all the changes."""
+
+    inside: int
+    near: int
+    is_whole: bool
+
+
+Counts = Mapping[LayerKind, PackCount | None]
+"""None: no layer of the kind covers the ground: nothing is known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackRoad:
+    """A road under a change, with how much of it lies there; None: it is no line. name "": it has none."""
+
+    name: str
+    under_m: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackLayer:
+    """A layer of another service that says what changes touch. valid_ns None: nobody says of when it is."""
+
+    name: str
+    owner: str
+    valid_ns: int | None
+    is_stale: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackChange:
+    """A confirmed change, with what it touches; `number` as on the maps, behind a T.
+
+    author, at_ns  who confirmed it, and when
+    """
+
+    number: int
+    kind: ChangeKind
+    area_m2: float
+    note: str
+    author: str
+    at_ns: int
+    lonlat_deg: tuple[float, float]
+    vn2000: tuple[float, float, float] | None
+    roads_cut: tuple[PackRoad, ...]
+    counts: Counts
+    layers: tuple[PackLayer, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackSettlement:
+    """A settlement: `access` as a person said (author, at_ns; None: nobody has, it is unknown), and what the
+    roads say."""
+
+    name: str
+    commune: str
+    access: Access
+    roads_say: RoadSays
+    note: str
+    author: str
+    at_ns: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackTouched:
+    """What confirmed changes touch in one commune: how many changes, their ground in it, things by kind."""
+
+    changes: int
+    area_m2: float
+    roads_cut: tuple[PackRoad, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PackCommune:
     """A commune of which the pack's flights show ground; `number` as on the overview, the largest first.
 
@@ -97,6 +175,8 @@ class PackCommune:
     flights                numbers of those that show it, the newest first
     first_ns, last_ns      of those flights
     gsd_m                  the coarsest of theirs
+    changes                confirmed ones that lie in it, at least a part of them
+    touched                None: no confirmed change touches it
     """
 
     number: int
@@ -109,6 +189,8 @@ class PackCommune:
     last_ns: int
     flights: tuple[int, ...]
     marks: tuple[PackMark, ...]
+    changes: tuple[PackChange, ...]
+    touched: PackTouched | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +203,10 @@ class PackFigures:
     remarks       on boundaries, as `flycam.frame.warning` keeps them
     audit_head    digest of the audit log's last line; "": the log is empty
     loose_marks   field marks outside those communes
+    changes       confirmed changes on ground that is shown, the largest first
+    changes_elsewhere  how many the same events have on other ground
+    settlements   in the communes shown, those proposed or said to be isolated first
+    near_m        within which a thing of a kind counts as near a change
     pictures      JPEG by name: "overview", "commune-NUMBER"
     classification  how widely it may be shown: as widely as the strictest of what is in it
     """
@@ -135,6 +221,10 @@ class PackFigures:
     flights: tuple[PackFlight, ...]
     communes: tuple[PackCommune, ...]
     loose_marks: tuple[PackMark, ...]
+    changes: tuple[PackChange, ...]
+    changes_elsewhere: int
+    near_m: Mapping[LayerKind, float]
+    settlements: tuple[PackSettlement, ...]
     remarks: tuple[str, ...]
     audit_head: str
     pictures: Mapping[str, bytes]

@@ -23,6 +23,7 @@ _PAPER, _HATCH = 236, 196
 _HATCH_PX, _HATCH_WIDE_PX = 26, 3
 # blue, green, red
 _YELLOW, _RED, _DARK, _WHITE = (0, 215, 255), (40, 30, 200), (40, 40, 40), (255, 255, 255)
+_VIOLET, _LILAC = (200, 30, 160), (255, 190, 240)
 _NICE = (1.0, 2.0, 5.0)
 
 
@@ -43,6 +44,7 @@ def map_jpeg(
     boundaries: Sequence[Drawn] = (),
     signs: Sequence[Drawn] = (),
     band_png: bytes | None = None,
+    changes: Sequence[Drawn] = (),
 ) -> bytes:
     """A map as JPEG.
 
@@ -50,16 +52,20 @@ def map_jpeg(
     boundaries  yellow, their numbers kept inside the picture
     signs       field marks: red dots with their numbers, those of sectors with an outline; only those that
                 stand in the picture
+    changes     confirmed ones: violet, only those whose inside stands in the picture with their numbers
     band_png    what marks a drill, laid over the upper rim; None for a real flight
     """
     picture = np.where(shown[..., None], rgb[..., ::-1], _hatched(shown.shape)[..., None])
     picture = np.ascontiguousarray(picture, dtype=np.uint8)
     unit = max(max(picture.shape[:2]) / 1000.0, 0.5)
-    for colour, drawn in ((_YELLOW, boundaries), (_RED, signs)):
+    for colour, drawn in ((_YELLOW, boundaries), (_VIOLET, changes), (_RED, signs)):
         for one in drawn:
             _outline(picture, one, unit, colour)
     for boundary in boundaries:
         _number(picture, boundary, unit)
+    for change in changes:
+        if _is_inside(picture, change):
+            _number(picture, change, unit, _LILAC)
     for sign in signs:
         _dot(picture, sign, unit)
     _scale_bar(picture, pixel_m, unit)
@@ -111,7 +117,12 @@ def _dot(picture: Bytes, sign: Drawn, unit: float) -> None:
     _write(picture, sign.label, (left, foot), size, unit, _WHITE, _RED)
 
 
-def _number(picture: Bytes, boundary: Drawn, unit: float) -> None:
+def _is_inside(picture: Bytes, drawn: Drawn) -> bool:
+    rows, cols = picture.shape[:2]
+    return bool(0.0 <= drawn.label_px[0] < cols and 0.0 <= drawn.label_px[1] < rows)
+
+
+def _number(picture: Bytes, boundary: Drawn, unit: float, colour: tuple[int, int, int] = _YELLOW) -> None:
     if not boundary.label:
         return
     rows, cols = picture.shape[:2]
@@ -119,7 +130,7 @@ def _number(picture: Bytes, boundary: Drawn, unit: float) -> None:
     width, height = _text_px(boundary.label, size, unit)
     x = round(min(max(boundary.label_px[0] - width / 2, 6 * unit), cols - width - 6 * unit))
     y = round(min(max(boundary.label_px[1] + height / 2, height + 6 * unit), rows - 6 * unit))
-    _write(picture, boundary.label, (x, y), size, unit, _YELLOW)
+    _write(picture, boundary.label, (x, y), size, unit, colour)
 
 
 def _scale_bar(picture: Bytes, pixel_m: float, unit: float) -> None:

@@ -54,9 +54,57 @@ PACK_WORDS: Mapping[str, Said] = {
         "Outside the ground shown (hatched on the map) nothing was flown: that does not mean no damage.",
     ),
     "no_changes": Said(
-        "Tài liệu này không liệt kê thay đổi trước/sau; xem kết quả so sánh trên bản đồ.",
-        "This pack lists no changes between before and after; see the comparison on the map.",
+        "Chưa có thay đổi nào được xác nhận trong phạm vi đã chụp: không có nghĩa là không có gì thay đổi.",
+        "No change is confirmed on the ground shown: that does not mean that nothing changed.",
     ),
+    "changes_said": Said(
+        "Thay đổi đã được người duyệt xác nhận trong phạm vi đã chụp: {kinds}; tổng diện tích {area}.",
+        "Changes that an analyst confirmed on the ground shown: {kinds}; {area} together.",
+    ),
+    "changes_elsewhere": Said(
+        "Ngoài phạm vi này còn {count} thay đổi đã xác nhận, không nằm trong gói.",
+        "Confirmed changes on other ground, not in this pack: {count}.",
+    ),
+    "changes": Said("5. Thay đổi đã xác nhận, theo xã, phường", "5. Confirmed changes by commune"),
+    "settlements": Said("6. Thôn, bản", "6. Settlements"),
+    "settlements_said": Said(
+        "Theo người có trách nhiệm ghi: {counts}. Chưa rõ là chưa ai ghi; đường bị cắt chỉ là đề xuất.",
+        "As people said: {counts}. Unknown is what nobody has said; cut roads only propose.",
+    ),
+    "settlements_more": Said(
+        "Còn {count} nơi nữa; xem trong du-lieu.gpkg.", "Not listed here, but in du-lieu.gpkg: {count}."
+    ),
+    "nobody_said": Said("chưa ai ghi", "nobody has said"),
+    "changes_loose": Said(
+        "Thay đổi đã xác nhận ngoài các xã trên", "Confirmed changes outside these communes"
+    ),
+    "changes_here": Said("Thay đổi đã xác nhận", "Confirmed changes"),
+    "no_changes_here": Said(
+        "Chưa có thay đổi nào được xác nhận ở đây: không có nghĩa là không có gì thay đổi.",
+        "No change is confirmed here: that does not mean that nothing changed.",
+    ),
+    "changes_near": Said(
+        "Tính là ở gần: {near}. Chỉ đếm theo các lớp dữ liệu đã nạp; chưa có lớp là chưa biết, không phải là"
+        " không có.",
+        "Near is within: {near}. Counted by the layers that are known; where there is no layer nothing is"
+        " known, which is not none.",
+    ),
+    "touches_nothing": Said(
+        "không chạm đối tượng nào của các lớp hiện có", "touches nothing of the layers there are"
+    ),
+    "not_known_of": Said("chưa có lớp nên chưa biết: {kinds}", "not known, for there is no layer: {kinds}"),
+    "no_layer": Said("chưa biết (không có lớp)", "not known (no layer)"),
+    "none_by_layer": Said("không có, theo lớp hiện có", "none, by the layers there are"),
+    "road_without_name": Said("đường không tên", "a road without a name"),
+    "inside_and_near": Said("{inside} trong vùng, {near} ở gần", "{inside} inside, {near} near"),
+    "at_least": Said("ít nhất {said}", "at least {said}"),
+    "by_layers": Said("Theo các lớp: {layers}.", "By these layers: {layers}."),
+    "by_no_layers": Said(
+        "Chưa có lớp dữ liệu nào phủ các thay đổi này.", "No layer covers the ground of these changes."
+    ),
+    "layer_dated": Said("{name}, số liệu lúc {at}{old}", "{name}, as of {at}{old}"),
+    "layer_undated": Said("{name}, không rõ thời điểm{old}", "{name}, of an unknown time{old}"),
+    "layer_old": Said(" (cũ)", " (old)"),
     "overview": Said("2. Bản đồ tổng quan", "2. Overview map"),
     "overview_caption": Said(
         "Phạm vi đã chụp; ảnh mới nằm trên. Đường vàng: ranh giới xã, số theo bảng; kẻ chéo: chưa bay chụp.",
@@ -64,6 +112,9 @@ PACK_WORDS: Mapping[str, Said] = {
         " hatched: not flown.",
     ),
     "marks_caption": Said("Số đỏ: điểm đánh dấu thực địa.", "Red numbers: field marks."),
+    "changes_caption": Said(
+        "T và số, viền tím: thay đổi đã xác nhận.", "T and number, violet: confirmed changes."
+    ),
     "flights": Said("3. Các chuyến bay", "3. Flights"),
     "not_complete": Said(
         "{number}. Chưa đủ ảnh khi lập báo cáo: chuyến bay còn đang bay hoặc đang nạp.",
@@ -105,6 +156,16 @@ PACK_WORDS: Mapping[str, Said] = {
     "col_marks": Said("Đánh dấu", "Marks"),
     "col_kind": Said("Loại", "Kind"),
     "col_status": Said("Tình trạng", "Status"),
+    "col_count": Said("Số thay đổi", "Changes"),
+    "col_change_area": Said("Diện tích", "Area"),
+    "col_roads_cut": Said("Đường bị cắt", "Roads cut"),
+    "col_houses": Said("Nhà", "Houses"),
+    "col_others": Said("Công trình khác", "Other works"),
+    "col_touched": Said("Bị ảnh hưởng", "Touches"),
+    "col_decided": Said("Người xác nhận, lúc", "Confirmed by, at"),
+    "col_settlement": Said("Thôn, bản", "Settlement"),
+    "col_access": Said("Tình trạng", "Access"),
+    "col_roads_say": Said("Theo đường", "By roads"),
     "col_place": Said("Toạ độ", "Place"),
     "col_note": Said("Ghi chú", "Note"),
     "col_author": Said("Người báo, lúc", "By, at"),
@@ -147,3 +208,20 @@ PACK_WORDS: Mapping[str, Said] = {
 def told(key: str, language: str, **values: object) -> str:
     """The phrase of the pack in "vi" or "en"; raises as `flycam.report.words.phrase`."""
     return phrase(PACK_WORDS, key, language, **values)
+
+
+def head(language: str, *columns: str) -> tuple[str, ...]:
+    """The head of a table, of columns by their keys."""
+    return tuple(told(f"col_{name}", language) for name in columns)
+
+
+def place_said(
+    lonlat_deg: tuple[float, float], vn2000: tuple[float, float, float] | None, language: str
+) -> str:
+    """Coordinates as they are copied into other programs: with dots, in any language."""
+    lon, lat = lonlat_deg
+    said = f"{lat:.6f}, {lon:.6f}"
+    if vn2000 is None:
+        return said
+    x, y, meridian = vn2000
+    return f"{said}; {told('vn2000', language, x=f'{x:.1f}', y=f'{y:.1f}', meridian=f'{meridian:g}')}"

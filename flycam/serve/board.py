@@ -31,7 +31,8 @@ class Board:
                 self._stamps = {
                     "layers": self._catalog.layers.stamp(),
                     "marks": self._catalog.marks.stamp(),
-                    "changes": self._catalog.changes.stamp(),
+                    # what is confirmed says which roads are cut, and people what that comes to
+                    "changes": self._catalog.changes.stamp() + self._catalog.settlements.stamp(),
                 }
                 self._read_s = now_s
             return self._stamps

@@ -18,11 +18,17 @@ from pydantic import BaseModel, Field
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.changes import no_such_change
 from flycam.catalog.records import Role
+from flycam.errors import InputUnusable
 from flycam.frame.change import STANDING, ChangeAction, ChangeKind, ChangeStatus
 from flycam.pipeline.change_export import export_changes
+from flycam.pipeline.change_impact import MOST_REACH_M, impact_of
+from flycam.pipeline.change_series import series_at, series_of
 from flycam.pipeline.change_shapes import MOST_CORNERS, MOST_PARTS
 from flycam.pipeline.change_words import change_features
 from flycam.pipeline.changes import MOST_AT_ONCE, StepAsked, decide
+from flycam.pipeline.commune_impact import communes_around, impact_by_commune
+from flycam.pipeline.impact_report import COUNTED
+from flycam.pipeline.impact_words import impact_answer, series_said
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
@@ -112,6 +118,58 @@ def export(
     return Response(data, media_type=_TYPES[form], headers=headers)
 
 
+@router.get("/api/changes/impact")
+def impact(
+    services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    change: Annotated[str | None, Query(max_length=200)] = None,
+    distance: Annotated[float | None, Query(ge=0, le=MOST_REACH_M)] = None,
+) -> Json:
+    """What changes touch: of one `change`, or of all of an `event`, by change and by commune.
+
+    Who is no analyst is told of confirmed ones only. distance: metres within which things of every kind count
+    as near, else each kind has its own (`reach_m`). A count that is null: no layer of that kind covers the
+    ground, so that nothing is known.
+    """
+    workspace = services.workspace
+    catalog = workspace.catalog
+    if (change is None) == (event is None):
+        raise _one_of_both()
+    may_see = STANDING if visitor.may(Role.ANALYST) else _CONFIRMED
+    if change is not None:
+        lines = [line for line in catalog.changes.last([change]) if line.status in may_see]
+    else:
+        event_id = catalog.flights.event(event or "").event_id
+        lines = catalog.changes.current(event_id, statuses=may_see & COUNTED)
+    lines = [line for line in lines if not visitor.withholding.hides_drawing(line.wkb)]
+    found = impact_of(workspace, lines, distance, visitor.withholding)
+    communes = impact_by_commune(communes_around(catalog.boundaries, found.changes), found.changes)
+    return impact_answer(found, communes, catalog.boundaries.names(), workspace.clock_ns())
+
+
+@router.get("/api/changes/series")
+def series(
+    services: ServicesHere,
+    visitor: Annotated[Visitor, Depends(viewer)],
+    event: Annotated[str | None, Query(max_length=200)] = None,
+    change: Annotated[str | None, Query(max_length=200)] = None,
+) -> Json:
+    """Places at several dates: that of one `change`, or all of an `event` that several dates show.
+
+    Who is no analyst is told of what is confirmed only. A date at which no change was found is not told.
+    """
+    workspace = services.workspace
+    statuses, sees = COUNTED if visitor.may(Role.ANALYST) else _CONFIRMED, visitor.withholding
+    if (change is None) == (event is None):
+        raise _one_of_both()
+    if change is not None:
+        found = [series_at(workspace, change, statuses, sees)]
+    else:
+        found = series_of(workspace, workspace.catalog.flights.event(event or ""), statuses, sees)
+    return {"series": [series_said(one) for one in found]}
+
+
 @router.get("/api/changes/{change_id}")
 def history(change_id: str, catalog: CatalogHere, visitor: Analyst) -> Json:
     """Every line of a change, the first first: who decided what, and when."""
@@ -141,3 +199,9 @@ def _refuse_withheld(lines: Sequence[ChangeLine], visitor: Visitor) -> None:
     for line in lines:
         if visitor.withholding.hides_drawing(line.wkb):
             raise no_such_change(line.change_id)
+
+
+def _one_of_both() -> InputUnusable:
+    return InputUnusable(
+        "event, change: give one of them", vi="event, change: hãy ghi một trong hai: sự kiện hoặc thay đổi"
+    )

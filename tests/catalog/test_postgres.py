@@ -13,6 +13,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
+from tests.suites.settlement_suite import SettlementSuite
 
 pytestmark = pytest.mark.postgres
 
@@ -42,6 +43,10 @@ class TestPostgresBriefings(BriefingSuite):
     pass
 
 
+class TestPostgresSettlements(SettlementSuite):
+    pass
+
+
 class TestPostgres(CatalogSuite):
     def tamper(self, url: str, statement: str) -> None:
         with _connect(url) as connection:
@@ -68,12 +73,14 @@ def test_gis_clients_find_postgis_geometry_with_an_index(url: str) -> None:
             ("frames",),
             ("layer_features",),
             ("marks",),
+            ("settlements",),
         ]
         srids = connection.execute(
             f"SELECT f_table_name, srid FROM geometry_columns WHERE f_table_schema = {here} ORDER BY 1"
         ).fetchall()
         assert srids == [
-            (name, 4326) for name in ("changes", "communes", "frames", "layer_features", "marks")
+            (name, 4326)
+            for name in ("changes", "communes", "frames", "layer_features", "marks", "settlements")
         ]
 
 

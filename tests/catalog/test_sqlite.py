@@ -16,6 +16,7 @@ from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
 from tests.suites.change_suite import ChangeSuite
 from tests.suites.placement_suite import PlacementSuite
+from tests.suites.settlement_suite import SettlementSuite
 
 
 @pytest.fixture
@@ -36,6 +37,10 @@ class TestSqliteChanges(ChangeSuite):
 
 
 class TestSqliteBriefings(BriefingSuite):
+    pass
+
+
+class TestSqliteSettlements(SettlementSuite):
     pass
 
 

@@ -578,6 +578,7 @@ class CatalogSuite(ABC):
             "DROP TABLE classifications",
             "DROP TABLE guests",
             "ALTER TABLE accounts DROP COLUMN communes",
+            "DROP TABLE settlements",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -593,6 +594,7 @@ class CatalogSuite(ABC):
             assert newer.briefings.last("e1") is None
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []
+            assert newer.settlements.current("e1") == []
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -604,6 +606,7 @@ class CatalogSuite(ABC):
         for statement in (
             "DROP TABLE changes",
             "DROP TABLE briefings",
+            "DROP TABLE settlements",
             "UPDATE schema_info SET value = 7",
         ):
             self.tamper(url, statement)

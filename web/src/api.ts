@@ -1,6 +1,8 @@
 /** What the server says, typed. Times are ISO 8601 in UTC; only `time.ts` turns them into words. */
 
 import type { ChangeLines, StepAsked } from "./changes/changes";
+import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
+import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { SpecialistLayer } from "./specialist";
 
@@ -394,8 +396,12 @@ export const api = {
   changes: (eventId: string) => get<ChangeLines>("/api/changes", { event: eventId }),
   confirmed: (eventId: string, until: string | null) =>
     get<ChangeLines>("/api/changes", { event: eventId, status: "accepted", ...(until && { until }) }),
+  impact: (changeId: string) => get<ImpactAnswer>("/api/changes/impact", { change: changeId }),
+  series: (changeId: string) => get<SeriesAnswer>("/api/changes/series", { change: changeId }),
   changeHistory: (id: string) => get<ChangeLines>(`/api/changes/${id}`),
   decide: (stepId: string, step: StepAsked) => put<ChangeLines>(`/api/changes/steps/${stepId}`, step),
+  settlements: (eventId: string, until: string | null) => get<SettlementsSaid>("/api/settlements", { event: eventId, ...(until && { until }) }),
+  saySettlement: (id: string, word: { event_id: string; access: Access; note: string; based_on: number }) => put<{ version: number }>(`/api/settlements/${id}`, word),
   terrain: () => get<{ bounds: [number, number, number, number]; name: string; datum: string }[]>("/api/terrain"),
 };
 

@@ -30,6 +30,7 @@ import { Readout } from "./panel/readout";
 import { CommuneSearch } from "./panel/search";
 import { Tabs } from "./panel/tabs";
 import { Timeline } from "./panel/timeline";
+import { SettlementPanel } from "./panel/settlements";
 import { SpecialistPanel } from "./panel/specialist";
 import { Picking } from "./picking";
 import { outlinesWanted, readOutlined } from "./outlined";
@@ -77,6 +78,7 @@ export class Application {
   private readonly aircraft;
   readonly specialist;
   private readonly special;
+  private readonly settlements;
   readonly marks;
   private readonly board;
   private readonly header;
@@ -84,6 +86,7 @@ export class Application {
   private readonly flights;
   private readonly layers;
   readonly card;
+  readonly confirmed;
   private readonly communeBoard;
   private readonly tabs;
   private readonly timeline;
@@ -109,6 +112,7 @@ export class Application {
     );
     this.layers = new LayerPanel(store);
     this.special = new SpecialistPanel(store);
+    this.settlements = new SettlementPanel(store);
     this.board = new Board(store);
     this.communeBoard = new CommuneBoard(store, (row: CommuneRow) => this.showCommune(row.code, row.name, row.bounds));
     this.timeline = new Timeline(store, () => this.compareHere());
@@ -123,8 +127,8 @@ export class Application {
     this.lay();
     this.map = createMap(this.mapElement);
     markLayer.addTo(this.map);
-    const confirmed = new Confirmed(store);
-    confirmed.drawOn(this.map);
+    this.confirmed = new Confirmed(store);
+    this.confirmed.drawOn(this.map);
     this.ground = new Ground(this.map);
     this.mosaics = new MosaicLayers(this.map);
     this.communes = new Communes(this.map, (boundariesFrom) => {
@@ -135,7 +139,7 @@ export class Application {
     this.overlays = new Overlays(this.map);
     this.aircraft = new AircraftLayer(this.map);
     this.specialist = new SpecialistLayers(this.map, (shares) => this.special.setShares(shares));
-    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed, terrain: () => this.terrain });
+    this.rooms = new Rooms({ store, root, stage: this.stage, mapElement: this.mapElement, map: this.map, communes: this.communes, confirmed: this.confirmed, terrain: () => this.terrain });
     this.stage.append(this.rooms.notice);
     this.picking = new Picking(this.map, store, this, (flight) => this.goTo(flight));
     this.map.on("singleclick", (event) => {
@@ -167,7 +171,7 @@ export class Application {
   }
 
   private listed(): HTMLElement {
-    return el("div", { class: "listed" }, this.flights.element, this.marks.element, this.special.element, this.layers.element, this.layers.legend);
+    return el("div", { class: "listed" }, this.flights.element, this.marks.element, this.settlements.element, this.special.element, this.layers.element, this.layers.legend);
   }
 
   private lay(): void {

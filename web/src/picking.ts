@@ -1,11 +1,13 @@
-/** A click on the map: a mark, a thing of another service, a flight seen from afar, or the photo behind the ground. */
+/** A click on the map: a mark, a thing of another service, a confirmed change, a flight seen from afar, or the photo behind the ground. */
 
 import type Map from "ol/Map";
 import type MapBrowserEvent from "ol/MapBrowserEvent";
 import { fromLonLat, toLonLat } from "ol/proj";
 import type { FlightInfo } from "./api";
 import { imagedAt } from "./imaged";
+import { ChangeCard } from "./changes/card";
 import type { Communes } from "./map/communes";
+import type { Confirmed } from "./map/confirmed";
 import type { Overlays } from "./map/overlays";
 import type { SpecialistLayers } from "./map/specialist";
 import type { EvidenceCard } from "./panel/evidence";
@@ -18,16 +20,21 @@ interface Views {
   readonly specialist: SpecialistLayers;
   readonly overlays: Overlays;
   readonly communes: Communes;
+  readonly confirmed: Confirmed;
   readonly card: EvidenceCard;
 }
 
 export class Picking {
+  private readonly changeCard: ChangeCard;
+
   constructor(
     private readonly map: Map,
     private readonly store: Store,
     private readonly views: Views,
     private readonly goTo: (flight: FlightInfo) => void,
-  ) {}
+  ) {
+    this.changeCard = new ChangeCard(views.card);
+  }
 
   async pick(event: MapBrowserEvent): Promise<void> {
     const [lon = 0, lat = 0] = toLonLat(event.coordinate);
@@ -44,6 +51,14 @@ export class Picking {
       this.views.card.close();
       if (mark) this.views.marks.show(mark);
       if (thing) this.views.card.tell(() => thingSaid(thing, this.store.state), () => thingAged(thing, this.store.state));
+      this.keepInSight(event.coordinate);
+      return;
+    }
+    const change = this.views.confirmed.at(this.map, event.pixel);
+    if (change) {
+      this.views.card.close();
+      const inSight = (): void => this.keepInSight(event.coordinate);
+      this.changeCard.show(change, () => this.store.state, () => void this.inSight(lon, lat), inSight);
       this.keepInSight(event.coordinate);
       return;
     }

@@ -3,7 +3,7 @@
 import { t, tOr } from "./i18n";
 import { formatAge } from "./time";
 
-export type LayerKind = "power" | "mast" | "road" | "school" | "house" | "hydrology" | "other";
+export type LayerKind = "power" | "mast" | "road" | "school" | "house" | "settlement" | "hydrology" | "other";
 export type Condition = "unknown" | "working" | "no_power" | "no_signal" | "blocked" | "damaged" | "other";
 
 export interface SpecialistLayer {

@@ -4,6 +4,7 @@ import { el, renew } from "../dom";
 import { formatNumber, formatPercent } from "../numbers";
 import { formatTime } from "../time";
 import { CHANGE_KINDS, exportAddress, EXPORTS, flightShown, hectares, kindSaid, type ChangeKind, type ChangeLine } from "./changes";
+import { impactSaid, type ImpactAnswer } from "./impact";
 import { t } from "./words";
 
 /** What the outline or line under the reader's hand is for. */
@@ -18,6 +19,8 @@ export interface Shown {
   marked: readonly string[];
   mergeable: boolean;
   history: readonly ChangeLine[] | null;
+  /** What the chosen change touches; undefined: still to come, null: nobody answers. */
+  impact: ImpactAnswer | null | undefined;
   kind: ChangeKind;
   editing: Editing | null;
   /** Whether what is drawn can be saved. */
@@ -61,12 +64,12 @@ export class Panel {
 
   render(shown: Shown, language: string, note: string): void {
     const { acts } = this;
-    const { changes, matched, isRead, chosen, marked, history, trouble, editing, eventId, ...work } = shown;
+    const { changes, matched, isRead, chosen, marked, history, impact, trouble, editing, eventId, ...work } = shown;
     const isChosen = changes.some((one) => one.properties.change_id === chosen);
     this.element.setAttribute("aria-label", t("title"));
     this.write(0, [language, counted(changes), trouble], () => head(shown, acts));
     this.write(1, [language, editing, isChosen, history !== null, work], () => [editing ? editor(shown, editing, note, acts) : actions(shown, isChosen, note, acts)]);
-    this.write(2, [language, editing, changes, matched, isRead, chosen, marked, history, eventId], () => (editing ? [] : list(shown, acts)));
+    this.write(2, [language, editing, changes, matched, isRead, chosen, marked, history, impact ?? String(impact), eventId], () => (editing ? [] : list(shown, acts)));
   }
 
   private write(n: number, says: unknown, parts: () => Part[]): void {
@@ -168,6 +171,7 @@ function row(change: ChangeLine, shown: Shown, acts: Acts): HTMLElement {
         el("small", {}, [t(`status_${status}`), place, note].filter(Boolean).join(" · "))),
     ),
     isChosen && el("p", { class: "review-note" }, measures(change)),
+    ...(isChosen ? impactSaid(shown.impact, Date.now()) : []),
     isChosen && shown.history && el("ul", { class: "review-history" }, ...shown.history.map(told)),
   );
 }

@@ -8,6 +8,7 @@ import { sideOf, type ChangeKind, type ChangeLine, type StepAsked } from "./chan
 import { Decisions } from "./decisions";
 import { ChangeDrawing } from "./drawing";
 import { goTo, middleShare } from "./going";
+import { Impacts } from "./impact";
 import { Panel, type Acts, type Editing, type Shown } from "./panel";
 import { t } from "./words";
 
@@ -34,6 +35,7 @@ export class ReviewRoom {
   private isRead = false;
   private trouble = "";
   private readonly decisions = new Decisions();
+  private readonly impacts = new Impacts();
   private notes = 0;
   private asked = 0;
   private readonly onKey = (event: KeyboardEvent): void => this.key(event);
@@ -386,6 +388,7 @@ export class ReviewRoom {
       marked: [...this.marked],
       mergeable: this.toMerge().length > 1,
       history: this.history,
+      impact: this.current ? this.impacts.of(this.current.properties, () => this.show()) : undefined,
       kind: this.kind,
       editing: this.editing,
       isClosed: this.editing !== null && (this.editing === "cut" ? this.drawing.line() : this.drawing.outline()) !== null,

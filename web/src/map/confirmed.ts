@@ -48,6 +48,15 @@ export class Confirmed {
     return this.store.state.layers.changes ? [...new Set(kinds)].sort() : [];
   }
 
+  /** The change under the pointer; of several the smallest, which the others would hide. */
+  at(map: Map, pixel: number[]): ChangeLine | null {
+    const layers = this.drawn.filter(({ isPaper }) => !isPaper).map(({ layer }) => layer);
+    const hits = new Set<unknown>();
+    map.forEachFeatureAtPixel(pixel, (feature) => void hits.add(feature.get("change_id")), { layerFilter: (layer) => layers.includes(layer as VectorLayer) });
+    const found = this.changes.filter(({ properties }) => hits.has(properties.change_id));
+    return found.sort((a, b) => a.properties.area_m2 - b.properties.area_m2)[0] ?? null;
+  }
+
   private show(): void {
     for (const { layer, isPaper } of this.drawn) layer.setVisible(this.store.state.layers.changes && (isPaper || !this.isReviewed));
   }

@@ -16,6 +16,7 @@ export const KIND_COLOURS: Readonly<Record<LayerKind, string>> = {
   road: "#ffffff",
   school: "#cc79a7",
   house: "#e69f00",
+  settlement: "#e69f00",
   hydrology: "#56b4e9",
   other: "#d8dde1",
 };
@@ -30,6 +31,7 @@ const GLYPHS: Readonly<Record<LayerKind, string>> = {
   road: "M8 3h2.6L8.4 21H4.5zM13.4 3H16l3.5 18h-3.9zM11.3 4h1.4v3.5h-1.4zM11.2 10h1.6v4h-1.6zM11 16.5h2V21h-2z",
   school: "M12 4 2.5 9 12 14l7.5-4v5.5H21V9zM6 12.6V17c3 2.7 9 2.7 12 0v-4.4l-6 3.2z",
   house: "M12 3.5 2.5 12H5v8.5h5V15h4v5.5h5V12h2.5z",
+  settlement: "M7 5.5 1.5 11H3v6h8v-6h1.5zM17 8.5l-4.5 4.6v5.4h9v-4.5H23z",
   hydrology: "M12 2.5c4 5.5 6.5 8.5 6.5 12a6.5 6.5 0 0 1-13 0c0-3.5 2.5-6.5 6.5-12z",
   other: "M12 6a6 6 0 1 1 0 12 6 6 0 0 1 0-12z",
 };

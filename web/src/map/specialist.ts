@@ -21,7 +21,7 @@ const MOST = 1500;
 const HIT_PX = 8;
 
 /** Which kind lies over which: what is small over what is long. */
-const ORDER: readonly LayerKind[] = ["hydrology", "road", "power", "other", "house", "school", "mast"];
+const ORDER: readonly LayerKind[] = ["hydrology", "road", "power", "other", "house", "settlement", "school", "mast"];
 
 interface Drawn {
   layer: VectorLayer;

@@ -1,0 +1,51 @@
+"""Settlements: how they stand, what was said, what was exported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flycam.answers.answered import Answered
+from flycam.frame.agreement import agreed
+from flycam.frame.settlement import Access, RoadSays
+from flycam.report.settlement_names import ACCESS, ROADS_SAY
+
+if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.catalog.settlements import SettlementLine
+
+
+def of_settlements(found: Sequence[Mapping[str, Any]], reach_m: float, language: str = "en") -> Answered:
+    """reach_m, settlements[] (as `/api/settlements`)."""
+    which = 0 if language == "vi" else 1
+    lines = [_line(one, which) for one in found]
+    none = (
+        "chưa có lớp thôn, bản; thêm bằng 'flycam layers add TỆP --kind settlement'",
+        "no settlements yet; add a layer with 'flycam layers add FILE --kind settlement'",
+    )[which]
+    return {"reach_m": reach_m, "settlements": list(found)}, lines or [none]
+
+
+def of_said(line: SettlementLine, language: str = "en") -> Answered:
+    """settlement_id, version, access, roads_said."""
+    which = 0 if language == "vi" else 1
+    answer = {
+        "settlement_id": line.settlement_id,
+        "version": line.version,
+        "access": line.access.value,
+        "roads_said": line.roads_said.value,
+    }
+    return answer, [f"{line.name}: {ACCESS[line.access][which]} ({line.author})"]
+
+
+def of_exported_settlements(out: Path, count: int, language: str = "en") -> Answered:
+    """path, settlements."""
+    said = f"{out}: {count} thôn, bản" if language == "vi" else agreed(f"{out}: {count} settlements")
+    return {"path": str(out), "settlements": count}, [said]
+
+
+def _line(one: Mapping[str, Any], which: int) -> str:
+    place = f" ({one['commune_name']})" if one["commune_name"] else ""
+    said = f", {one['said_by']}, {one['said']}" if one["said_by"] else ""
+    roads = ROADS_SAY[RoadSays(one["roads_say"])][which]
+    return f"{one['name']}{place}: {ACCESS[Access(one['access'])][which]}{said}; {roads}"

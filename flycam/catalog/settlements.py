@@ -1,0 +1,110 @@
+"""Whether settlements can be reached, as people said: every word is a line of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, Select, func, select
+from sqlalchemy.exc import IntegrityError
+
+from flycam.catalog.audit import write_entries
+from flycam.catalog.board_tables import settlements
+from flycam.catalog.boxes import box_values
+from flycam.catalog.database import Database
+from flycam.catalog.records import AuditEntry, BoundsLonLat
+from flycam.catalog.tables import audit_log
+from flycam.errors import StoreConflict
+from flycam.frame.settlement import Access, RoadSays
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettlementLine:
+    """What `author` said of a settlement at `at_ns`; the last version of an event holds.
+
+    version     1, 2, … : who says something new says which line was seen
+    roads_said  what the roads said then
+    wkb         a point, WGS 84: where the layer had it then, so that it is found again without the layer
+    """
+
+    event_id: str
+    settlement_id: str
+    version: int
+    name: str
+    access: Access
+    roads_said: RoadSays
+    note: str
+    author: str
+    at_ns: int
+    wkb: bytes
+    bounds_lonlat_deg: BoundsLonLat
+
+
+class Settlements:
+    """Lines by event, settlement and version. A line is on disk when `append` returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, line: SettlementLine, told: AuditEntry) -> None:
+        """Add a line and what the audit log tells of it; version 1 is the first.
+
+        Raises StoreConflict if somebody else has added that version.
+        """
+        try:
+            with self._database.write(alone_in=audit_log) as connection:
+                connection.execute(settlements.insert(), _row(line))
+                write_entries(connection, [told])
+        except IntegrityError as error:
+            raise StoreConflict(
+                f"{line.name}: somebody said something of this settlement a moment ago; look at it again",
+                vi=f"{line.name}: vừa có người ghi tình trạng của nơi này; hãy xem lại rồi ghi tiếp",
+            ) from error
+
+    def current(self, event_id: str, until_ns: int | None = None) -> list[SettlementLine]:
+        """The last line of every settlement of an event, by id; until_ns: as they stood then (UTC)."""
+        c = settlements.c
+        lines = select(c.settlement_id, func.max(c.version).label("last")).where(c.event_id == event_id)
+        if until_ns is not None:
+            lines = lines.where(c.at_ns <= until_ns)
+        last = lines.group_by(c.settlement_id).subquery()
+        query = select(settlements).join(
+            last, (c.settlement_id == last.c.settlement_id) & (c.version == last.c.last)
+        )
+        return self._fetch(query.where(c.event_id == event_id).order_by(c.settlement_id))
+
+    def history(self, event_id: str, settlement_id: str) -> list[SettlementLine]:
+        """All that was said of a settlement in an event, the first first; nothing where nobody has."""
+        c = settlements.c
+        query = select(settlements).where(c.event_id == event_id, c.settlement_id == settlement_id)
+        return self._fetch(query.order_by(c.version))
+
+    def stamp(self) -> int:
+        """Grows with every line."""
+        with self._database.read() as connection:
+            return int(connection.execute(select(func.count()).select_from(settlements)).scalar_one())
+
+    def _fetch(self, query: Select[Any]) -> list[SettlementLine]:
+        with self._database.read() as connection:
+            return [_line(row) for row in connection.execute(query)]
+
+
+_PLAIN = ("event_id", "settlement_id", "version", "name", "note", "author", "at_ns", "wkb")
+
+
+def _row(line: SettlementLine) -> dict[str, Any]:
+    return {
+        **{name: getattr(line, name) for name in _PLAIN},
+        "access": line.access.value,
+        "roads_said": line.roads_said.value,
+        **box_values(line.bounds_lonlat_deg),
+    }
+
+
+def _line(row: Row[Any]) -> SettlementLine:
+    return SettlementLine(
+        **{name: getattr(row, name) for name in _PLAIN},
+        access=Access(row.access),
+        roads_said=RoadSays(row.roads_said),
+        bounds_lonlat_deg=(row.west, row.south, row.east, row.north),
+    )

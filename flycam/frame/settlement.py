@@ -1,0 +1,35 @@
+"""Settlements (villages, hamlets) and whether one gets to them: unknown until a person says."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Access(StrEnum):
+    """Whether a settlement can be reached. UNKNOWN is what holds where nobody has said otherwise."""
+
+    REACHABLE = "reachable"
+    ISOLATED = "isolated"
+    UNKNOWN = "unknown"
+
+
+class RoadSays(StrEnum):
+    """What the roads and the confirmed changes on them say of a settlement; only CUT_OFF proposes anything.
+
+    CUT_OFF    its roads led to the main net, and all that do are cut
+    JOINED     a road leads to the main net past all confirmed cuts; others may be cut unseen
+    NO_ROAD    no road of the layers comes near it
+    NOT_JOINED its roads do not lead to the main net, cut or not: the layer has a gap, or it lies apart
+    NO_LAYER   no layer has roads
+    """
+
+    CUT_OFF = "cut_off"
+    JOINED = "joined"
+    NO_ROAD = "no_road"
+    NOT_JOINED = "not_joined"
+    NO_LAYER = "no_layer"
+
+    @property
+    def proposes(self) -> Access:
+        """That a road is not known to be cut does not make a place reachable."""
+        return Access.ISOLATED if self is RoadSays.CUT_OFF else Access.UNKNOWN

@@ -1,0 +1,263 @@
+"""What changes do to the things of specialist layers: which lie in them or near them, which roads they cut.
+
+A layer says something only of the ground that it covers, taken to be the rectangle around its things and
+little beyond. Of a kind that no layer has there nothing is known, which is said: it is never none. Distances
+are measured in the UTM zone of each change.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.analysis.touching import touching
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import OptionUnusable
+from flycam.frame.change import ChangeKind
+from flycam.frame.specialist import LayerKind
+from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.geodata.layers import MOST_FEATURES
+from flycam.pipeline.terrain import lonlat_bounds
+from flycam.pipeline.workspace import Workspace
+
+REACH_M: Mapping[LayerKind, float] = {
+    LayerKind.POWER: 30.0,
+    LayerKind.MAST: 50.0,
+    LayerKind.ROAD: 20.0,
+    LayerKind.SCHOOL: 50.0,
+    LayerKind.HOUSE: 30.0,
+    LayerKind.SETTLEMENT: 50.0,
+    LayerKind.HYDROLOGY: 30.0,
+    LayerKind.OTHER: 30.0,
+}
+"""How near counts as touched, where nobody says otherwise: a convention, and told with every answer."""
+
+MOST_REACH_M = 5000.0
+
+_BESIDE_M = 100.0
+"""A layer covers so much around the rectangle of its things too: a mast that stands alone has none."""
+
+_CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
+_LEAST_CUT_M = 1.0
+"""Of a road under a change: less is how finely outlines are drawn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Touched:
+    """A thing within reach of a change.
+
+    distance_m  0: inside, at least a part of it
+    under_m     length of what of a line lies inside; None: it is no line
+    lonlat_deg  where it is touched
+    """
+
+    layer: LayerRecord
+    thing: LayerFeatureRecord
+    distance_m: float
+    under_m: float | None
+    lonlat_deg: tuple[float, float]
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return self.layer.layer_id, self.thing.number
+
+    @property
+    def is_inside(self) -> bool:
+        return self.distance_m == 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """Things of a kind: inside of changes, and within reach but outside.
+
+    is_whole  whether layers of the kind cover all of the changes that are counted over
+    """
+
+    inside: int
+    near: int
+    is_whole: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChangeImpact:
+    """One change, the things within reach of it (what is inside first), and the layers that cover it."""
+
+    line: ChangeLine
+    touched: tuple[Touched, ...]
+    layers: tuple[LayerRecord, ...]
+
+    @property
+    def roads_cut(self) -> tuple[Touched, ...]:
+        """Roads under it; of a change that is not confirmed: that would be."""
+        return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in _CUTTING else ()
+
+    def count(self, kind: LayerKind) -> Count | None:
+        """How many things of a kind; None: no layer of that kind covers the change."""
+        return counted(kind, [self], self.touched)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Impact:
+    """Of several changes, in their order.
+
+    reach_m  within which things count, by kind
+    layers   all that there are, also those that cover no change
+    """
+
+    changes: tuple[ChangeImpact, ...]
+    layers: tuple[LayerRecord, ...]
+    reach_m: Mapping[LayerKind, float]
+
+
+def impact_of(
+    workspace: Workspace,
+    lines: Sequence[ChangeLine],
+    distance_m: float | None = None,
+    withholding: Withholding = NOTHING_WITHHELD,
+) -> Impact:
+    """What changes do; distance_m: within it things of every kind count, None: `REACH_M`. withholding: layers
+    that whoever asks must not get are as if they were not there.
+
+    Raises OptionUnusable for a distance that is none, or beyond `MOST_REACH_M`.
+    """
+    reach = _reach(distance_m)
+    layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
+    shapes = shapely.from_wkb(np.array([line.wkb for line in lines], dtype=object))
+    zones: dict[str, list[int]] = {}
+    for number, shape in enumerate(shapes):
+        middle = shape.representative_point()
+        zones.setdefault(work_crs_for(middle.x, middle.y), []).append(number)
+    found: dict[int, ChangeImpact] = {}
+    for crs, members in zones.items():
+        some = [lines[number] for number in members]
+        found |= zip(members, _in_zone(workspace, some, shapes[members], layers, reach, crs), strict=True)
+    return Impact(
+        changes=tuple(found[number] for number in range(len(lines))), layers=tuple(layers), reach_m=reach
+    )
+
+
+def counted(kind: LayerKind, changes: Sequence[ChangeImpact], touched: Iterable[Touched]) -> Count | None:
+    """Things of a kind among `touched`, each once; None: no layer of the kind covers any of the changes.
+
+    Two layers may hold the same things, so that of several layers the one with the most counts.
+    """
+    covered = [any(layer.kind is kind for layer in one.layers) for one in changes]
+    if not any(covered):
+        return None
+    inside: dict[str, set[int]] = {}
+    reached: dict[str, set[int]] = {}
+    for one in touched:
+        if one.layer.kind is kind:
+            reached.setdefault(one.layer.layer_id, set()).add(one.thing.number)
+            if one.is_inside:
+                inside.setdefault(one.layer.layer_id, set()).add(one.thing.number)
+    sizes = [(len(inside.get(layer, ())), len(all_of)) for layer, all_of in reached.items()]
+    most, most_reached = max(sizes, default=(0, 0))
+    return Count(inside=most, near=most_reached - most, is_whole=all(covered))
+
+
+def _reach(distance_m: float | None) -> dict[LayerKind, float]:
+    if distance_m is None:
+        return dict(REACH_M)
+    if not 0.0 <= distance_m <= MOST_REACH_M:  # NaN neither
+        raise OptionUnusable(
+            f"--distance {distance_m:g}: give metres from 0 to {MOST_REACH_M:.0f}",
+            vi=f"--distance {distance_m:g}: hãy ghi số mét từ 0 đến {MOST_REACH_M:.0f}",
+        )
+    return dict.fromkeys(LayerKind, distance_m)
+
+
+def _in_zone(
+    workspace: Workspace,
+    lines: Sequence[ChangeLine],
+    shapes: np.ndarray,
+    layers: Sequence[LayerRecord],
+    reach: Mapping[LayerKind, float],
+    crs: str,
+) -> list[ChangeImpact]:
+    """Of changes whose metres are those of one CRS."""
+    onto, back = point_transform(WGS84, crs), point_transform(crs, WGS84)
+    areas = _sound(shapely.transform(shapes, onto))
+    boxes = {kind: [_around(area, max(reach[kind], _BESIDE_M), crs) for area in areas] for kind in LayerKind}
+    covering = [
+        tuple(one for one in layers if _meet(one.bounds_lonlat_deg, boxes[one.kind][number]))
+        for number in range(len(lines))
+    ]
+    touched: list[list[Touched]] = [[] for _ in lines]
+    for layer in layers:
+        things = _things(workspace, layer, boxes[layer.kind])
+        geometries = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))
+        flat = _sound(shapely.transform(geometries, onto))
+        pairs = touching(areas, flat, np.full(len(things), reach[layer.kind]))
+        places = back(pairs.place_m) if len(pairs.place_m) else pairs.place_m
+        for number, thing, distance, under, (lon, lat) in zip(
+            pairs.areas.tolist(),
+            pairs.things.tolist(),
+            pairs.distance_m.tolist(),
+            pairs.under_m.tolist(),
+            places.tolist(),
+            strict=True,
+        ):
+            touched[number].append(
+                Touched(
+                    layer=layer,
+                    thing=things[thing],
+                    distance_m=distance,
+                    under_m=None if math.isnan(under) else under,
+                    lonlat_deg=(lon, lat),
+                )
+            )
+    order = list(LayerKind)
+    return [
+        ChangeImpact(
+            line=line,
+            touched=tuple(
+                sorted(
+                    found, key=lambda one: (not one.is_inside, order.index(one.layer.kind), one.distance_m)
+                )
+            ),
+            layers=covers,
+        )
+        for line, found, covers in zip(lines, touched, covering, strict=True)
+    ]
+
+
+def _sound(shapes: np.ndarray) -> np.ndarray:
+    """Valid again, where rounding on another plane let edges cross."""
+    broken = ~shapely.is_valid(shapes)
+    shapes[broken] = shapely.make_valid(shapes[broken])
+    return shapes
+
+
+def _around(area: BaseGeometry, reach_m: float, crs: str) -> BoundsLonLat:
+    """The rectangle of degrees that holds all within reach."""
+    west, south, east, north = area.bounds
+    return lonlat_bounds((west - reach_m, south - reach_m, east + reach_m, north + reach_m), crs)
+
+
+def _meet(one: BoundsLonLat, other: BoundsLonLat) -> bool:
+    return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
+
+
+def _things(
+    workspace: Workspace, layer: LayerRecord, boxes: Sequence[BoundsLonLat]
+) -> list[LayerFeatureRecord]:
+    """Things of a layer in the rectangle around those boxes that it meets."""
+    met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
+    if not len(met):
+        return []
+    low, high = met.min(axis=0), met.max(axis=0)
+    bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
+    return workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
+
+
+def _is_cut(one: Touched) -> bool:
+    is_long = one.under_m is None or one.under_m >= _LEAST_CUT_M
+    return one.layer.kind is LayerKind.ROAD and one.is_inside and is_long

@@ -1,0 +1,303 @@
+"""Settlements of an event: who was said to be cut off or reachable, and what the cut roads propose.
+
+    settlement layers ─ road layers, noded, cut by confirmed slides and floods ─ what the roads say of each
+    what people said in the catalogue ─ that holds; without it: unknown
+
+A settlement is known again by its layer, its name and its place. The machine proposes that one is isolated,
+never that one is reachable: of roads that nobody flew over nothing is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from flycam.analysis.road_graph import RoadNet, joined, road_net
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry, LayerRecord
+from flycam.catalog.settlements import SettlementLine
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import InputUnusable, NotFound, StoreConflict
+from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.flight import Event
+from flycam.frame.settlement import Access, RoadSays
+from flycam.frame.specialist import LayerKind
+from flycam.geodata.crs import WGS84, point_transform, work_crs_for
+from flycam.geodata.layers import MOST_FEATURES
+from flycam.pipeline.marks import plain_text
+from flycam.pipeline.workspace import Workspace
+
+REACH_M = 200.0
+"""A road this near to a settlement is taken to reach it, where nobody says otherwise."""
+
+MOST_REACH_M = 5000.0
+_CUTTING = frozenset({ChangeKind.LANDSLIDE, ChangeKind.FLOOD})
+_DECIMALS = 5  # a metre: the same place again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settlement:
+    """How a settlement stands in an event.
+
+    shape       a point, WGS 84 degrees; commune "" where no boundary is known
+    roads_say   by the confirmed changes of now
+    line        what a person said last; None: nobody has, and unknown holds
+    is_layers   whether a layer has it still
+    """
+
+    settlement_id: str
+    name: str
+    shape: BaseGeometry
+    commune: str
+    commune_name: str
+    roads_say: RoadSays
+    line: SettlementLine | None
+    is_layers: bool = True
+
+    @property
+    def access(self) -> Access:
+        return self.line.access if self.line else Access.UNKNOWN
+
+    @property
+    def is_proposed(self) -> bool:
+        """Whether the roads propose what nobody has said yet."""
+        return self.roads_say.proposes is not Access.UNKNOWN and self.access is Access.UNKNOWN
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettlementAsked:
+    """What somebody says. settlement: id, or a name that only one has; based_on: the version that was seen, 0
+    where nobody had said anything, None: whatever it is."""
+
+    event: str
+    settlement: str
+    access: Access
+    note: str = ""
+    based_on: int | None = None
+
+
+def settlements_of(
+    workspace: Workspace,
+    event: Event,
+    reach_m: float = REACH_M,
+    until_ns: int | None = None,
+    withholding: Withholding = NOTHING_WITHHELD,
+) -> list[Settlement]:
+    """Settlements of all layers, and others of which something was said: those proposed to be isolated first,
+    then those said to be; by commune and name. Without those of layers that are withheld, and elsewhere than
+    in the communes of whoever asks; roads and changes count also where they are.
+
+    Raises InputUnusable for a reach that is none, or beyond `MOST_REACH_M`.
+    """
+    if not 0.0 < reach_m <= MOST_REACH_M:
+        raise InputUnusable(
+            f"reach {reach_m:g}: give metres up to {MOST_REACH_M:.0f}",
+            vi=f"reach {reach_m:g}: hãy ghi số mét, nhiều nhất {MOST_REACH_M:.0f}",
+        )
+    said = {
+        line.settlement_id: line for line in workspace.catalog.settlements.current(event.event_id, until_ns)
+    }
+    layers = _layers(workspace, LayerKind.SETTLEMENT)
+    places = _places(workspace, layers)
+    confirmed = [
+        line
+        for line in workspace.catalog.changes.current(
+            event.event_id, statuses=[ChangeStatus.ACCEPTED], until_ns=until_ns
+        )
+        if line.kind in _CUTTING
+    ]
+    roads = _roads_say(workspace, list(places.values()), confirmed, reach_m)
+    found = [
+        (one, name, shape, says, True)
+        for (one, (name, shape)), says in zip(places.items(), roads, strict=True)
+    ]
+    gone = [line for one, line in said.items() if one not in places]
+    found += [
+        (line.settlement_id, line.name, shapely.from_wkb(line.wkb), RoadSays.NO_LAYER, False) for line in gone
+    ]
+    homes = _homes(workspace, [shape for _, _, shape, _, _ in found])
+    all_of = [
+        Settlement(
+            settlement_id=one,
+            name=name,
+            shape=shape,
+            commune=code,
+            commune_name=commune,
+            roads_say=says,
+            line=said.get(one),
+            is_layers=is_layers,
+        )
+        for (one, name, shape, says, is_layers), (code, commune) in zip(found, homes, strict=True)
+    ]
+    hidden = _places(workspace, [one for one in layers if withholding.hides_layer(one.layer_id)])
+    mine = [
+        one
+        for one in all_of
+        if one.settlement_id not in hidden and not withholding.is_outside(shapely.to_wkb(one.shape))
+    ]
+    return sorted(mine, key=_urgency)
+
+
+def say_access(workspace: Workspace, asked: SettlementAsked, who: str) -> SettlementLine:
+    """Write what a person says of a settlement. The same said again by the same person changes nothing.
+
+    Raises NotFound (event, settlement), InputUnusable (a name that several have), StoreConflict (somebody
+    else said something since it was seen).
+    """
+    event = workspace.catalog.flights.event(asked.event)
+    one = _named(settlements_of(workspace, event), asked.settlement)
+    note = plain_text(asked.note)
+    last = one.line
+    if last and (last.access, last.note, last.author) == (asked.access, note, who):
+        return last
+    version = last.version if last else 0
+    if asked.based_on is not None and asked.based_on != version:
+        raise StoreConflict(
+            f"{one.name}: somebody said something of this settlement meanwhile; look at it again",
+            vi=f"{one.name}: đã có người ghi tình trạng của nơi này; hãy xem lại rồi ghi tiếp",
+        )
+    at_ns = workspace.clock_ns()
+    west, south, east, north = (float(side) for side in one.shape.bounds)
+    line = SettlementLine(
+        event_id=event.event_id,
+        settlement_id=one.settlement_id,
+        version=version + 1,
+        name=one.name,
+        access=asked.access,
+        roads_said=one.roads_say,
+        note=note,
+        author=who,
+        at_ns=at_ns,
+        wkb=shapely.to_wkb(one.shape),
+        bounds_lonlat_deg=(west, south, east, north),
+    )
+    detail = f"{line.name}: {line.access}, roads say {line.roads_said}, version {line.version}"
+    detail += f": {note}" if note else ""
+    told = AuditEntry(who=who, what="settlement", subject=line.settlement_id, detail=detail, at_ns=at_ns)
+    workspace.catalog.settlements.append(line, told)
+    return line
+
+
+def _urgency(one: Settlement) -> tuple[int, str, str, str]:
+    isolated = one.access is Access.ISOLATED
+    rank = 0 if one.is_proposed else 1 if isolated else 2 if one.access is Access.UNKNOWN else 3
+    return rank, one.commune_name, one.name, one.settlement_id
+
+
+def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tuple[str, BaseGeometry]]:
+    """Name and place (a point) of every settlement of these layers, by id."""
+    found: dict[str, tuple[str, BaseGeometry]] = {}
+    for layer in layers:
+        for thing in workspace.catalog.layers.features(layer.layer_id, None, MOST_FEATURES)[0]:
+            point = shapely.point_on_surface(shapely.from_wkb(thing.wkb))
+            name = thing.name or f"{layer.name} #{thing.number + 1}"
+            found.setdefault(_id_of(layer, name, point), (name, point))
+    return found
+
+
+def _id_of(layer: LayerRecord, name: str, point: BaseGeometry) -> str:
+    said = f"{layer.layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
+    return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+
+
+def _layers(workspace: Workspace, kind: LayerKind) -> list[LayerRecord]:
+    return [layer for layer in workspace.catalog.layers.all() if layer.kind is kind]
+
+
+def _roads_say(
+    workspace: Workspace,
+    places: Sequence[tuple[str, BaseGeometry]],
+    confirmed: Sequence[ChangeLine],
+    reach_m: float,
+) -> list[RoadSays]:
+    """Of each place, in the metres of the zone in the middle of them."""
+    if not places:
+        return []
+    points = np.array([shape for _, shape in places], dtype=object)
+    west, south, east, north = shapely.total_bounds(points).tolist()
+    crs = work_crs_for((west + east) / 2.0, (south + north) / 2.0)
+    layers = _layers(workspace, LayerKind.ROAD)
+    read = tuple((layer.layer_id, layer.refreshed_ns) for layer in layers)
+    net = _net(_Net(place=workspace.catalog.place, layers=read, crs=crs, workspace=workspace))
+    if not len(net.pieces):
+        return [RoadSays.NO_LAYER] * len(places)
+    cuts = shapely.from_wkb(np.array([line.wkb for line in confirmed], dtype=object))
+    onto = point_transform(WGS84, crs)
+    flat_cuts, flat_points = (shapely.transform(shapes, onto) for shapes in (cuts, points))
+    found = joined(net, shapely.make_valid(flat_cuts), flat_points, reach_m)
+    return [
+        RoadSays.NO_ROAD
+        if not has_road
+        else RoadSays.NOT_JOINED
+        if not before
+        else RoadSays.JOINED
+        if after
+        else RoadSays.CUT_OFF
+        for has_road, before, after in zip(
+            found.has_road.tolist(), found.before.tolist(), found.after.tolist(), strict=True
+        )
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Net:
+    """Which net of roads: of these layers of a catalogue, each as it was read at a time."""
+
+    place: str
+    layers: tuple[tuple[str, int], ...]
+    crs: str
+    workspace: Workspace = field(compare=False)
+
+
+@lru_cache(maxsize=2)
+def _net(asked: _Net) -> RoadNet:
+    """Roads that are drawn as areas join nothing. Kept, for a province's net takes seconds to make."""
+    wkbs = [
+        thing.wkb
+        for layer_id, _ in asked.layers
+        for thing in asked.workspace.catalog.layers.features(layer_id, None, MOST_FEATURES)[0]
+    ]
+    shapes = shapely.from_wkb(np.array(wkbs, dtype=object))
+    lines = shapes[shapely.get_dimensions(shapes) == 1]
+    return road_net(shapely.transform(lines, point_transform(WGS84, asked.crs)))
+
+
+def _homes(workspace: Workspace, points: Sequence[BaseGeometry]) -> list[tuple[str, str]]:
+    """Code and name of the commune of each point; empty where none is known."""
+    homes = [("", "")] * len(points)
+    if not points:
+        return homes
+    shapes = np.array(points, dtype=object)
+    west, south, east, north = shapely.total_bounds(shapes).tolist()
+    communes = workspace.catalog.boundaries.communes(None, (west, south, east, north))
+    if communes:
+        tree = shapely.STRtree(shapely.from_wkb(np.array([one.wkb for one in communes], dtype=object)))
+        for place, holder in zip(
+            *(n.tolist() for n in tree.query(shapes, predicate="intersects")), strict=True
+        ):
+            homes[place] = communes[holder].code, communes[holder].name
+    return homes
+
+
+def _named(settlements: Sequence[Settlement], ref: str) -> Settlement:
+    """By id, or by a name that only one has."""
+    found = [one for one in settlements if one.settlement_id == ref]
+    found = found or [one for one in settlements if one.name == ref]
+    if not found:
+        raise NotFound(
+            f"{ref[:60]}: there is no such settlement; see 'flycam settlements list'",
+            vi=f"{ref[:60]}: không có thôn, bản nào như vậy; xem 'flycam settlements list'",
+        )
+    if len(found) > 1:
+        ids = ", ".join(f"{one.settlement_id} ({one.commune_name or '?'})" for one in found[:5])
+        raise InputUnusable(
+            f"{ref[:60]}: several settlements are called so; give one's id: {ids}",
+            vi=f"{ref[:60]}: nhiều nơi cùng tên; hãy ghi mã của một nơi: {ids}",
+        )
+    return found[0]

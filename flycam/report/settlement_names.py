@@ -1,0 +1,33 @@
+"""Whether settlements can be reached, and what roads say of it, in words: Vietnamese, English."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from flycam.frame.settlement import Access, RoadSays
+
+ACCESS: Mapping[Access, tuple[str, str]] = {
+    Access.REACHABLE: ("tới được", "reachable"),
+    Access.ISOLATED: ("bị cô lập", "isolated"),
+    Access.UNKNOWN: ("chưa rõ", "unknown"),
+}
+
+ROADS_SAY: Mapping[RoadSays, tuple[str, str]] = {
+    RoadSays.CUT_OFF: (
+        "đường nối với mạng chính đã bị cắt: đề xuất là bị cô lập",
+        "its roads to the main net are cut: proposed as isolated",
+    ),
+    RoadSays.JOINED: (
+        "còn đường nối theo các vết cắt đã xác nhận; đoạn chưa bay chụp thì chưa rõ",
+        "a road passes all confirmed cuts; stretches that nobody flew over are not known",
+    ),
+    RoadSays.NO_ROAD: ("lớp đường không có đường tới gần", "no road of the layers comes near"),
+    RoadSays.NOT_JOINED: (
+        "đường ở đây vốn không nối với mạng chính trong lớp",
+        "its roads are not joined to the main net in the layer",
+    ),
+    RoadSays.NO_LAYER: (
+        "chưa có lớp đường, hoặc không còn trong lớp",
+        "no layer of roads, or no more in a layer",
+    ),
+}

@@ -1,0 +1,183 @@
+"""What a change touches, on its card on the map and in the review: roads cut, and what nobody knows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.specialist import LayerKind
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import hold
+from tests.pipeline.impacted import add_things, changed, line, place, point, square
+from tests.serve.running import running
+from tests.serve.world import REAL, World, add_flight, make_world
+
+pytestmark = pytest.mark.browser
+
+SLIDE, FLOOD = "change-00000001", "change-00000002"
+
+
+@dataclass(frozen=True)
+class House:
+    url: str
+    world: World
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    """A confirmed slide over a road, with masts and a school beside it, and a flood that waits; no houses."""
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = make_world(tmp_path / "world")
+    workspace = world.workspace
+    shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.before, world.after)]
+    sides = {"event_id": REAL, "before_shown": shown[0], "after_shown": shown[1], "note": "rõ vách trượt"}
+    slide = changed(SLIDE, square(0, -100, 80), status=ChangeStatus.ACCEPTED, **sides)
+    flood = changed(FLOOD, square(130, -100, 80), kind=ChangeKind.FLOOD, **sides)
+    workspace.catalog.changes.append([slide, flood])
+    roads = [("ĐT 153", line((-200, -60), (400, -60))), ("Đường liên thôn", line((40, -300), (40, -110)))]
+    add_things(workspace, tmp_path, "Đường bộ", LayerKind.ROAD, roads)
+    add_things(workspace, tmp_path, "Trạm BTS", LayerKind.MAST, [("LCI0123", point(110, -60))], "mất sóng")
+    schools = [("Trường TH Nậm Lúc", point(20, -80))]
+    add_things(workspace, tmp_path, "Trường học", LayerKind.SCHOOL, schools)
+    with running(Services(workspace=workspace, follow_s=0.2)) as url:
+        yield House(url, world)
+
+
+def tap_slide(open_page: OpenPage, house: House, size: str = "office", language: str = "vi") -> Page:
+    """A place of the slide where nothing else lies."""
+    lon, lat = place(60, -40)
+    link = f"lang={language}&event={REAL}&map=17.5/{lat}/{lon}"
+    page = open_page(size, link=link, url=house.url)
+    page.wait_for_selector('.map[aria-busy="false"]', state="attached")
+    page.wait_for_timeout(500)
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    return page
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_confirmed_change_tells_on_its_card_what_it_touches(
+    open_page: OpenPage, house: House, size: str
+) -> None:
+    page = tap_slide(open_page, house, size)
+    card = page.locator(".card")
+    expect(card.locator("h2")).to_have_text("Sạt lở")
+    expect(card.locator(".roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
+    expect(card).to_contain_text("LCI0123")
+    expect(card).to_contain_text("1 trong vùng")
+    expect(card).to_contain_text(
+        "Chưa biết, vì không có lớp dữ liệu ở đây: nhà, thôn, bản, lưới điện, thuỷ văn"
+    )
+    expect(card.locator(".old").first).to_have_text("CŨ")
+    inside = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert inside, "nothing sticks out of the page"
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        page.wait_for_timeout(600)
+        page.screenshot(path=f"{folder}/card-{size}.png")
+        card.evaluate("card => card.scrollTo(0, 1e6)")
+        page.screenshot(path=f"{folder}/card-{size}-end.png")
+
+
+def test_from_the_card_of_a_change_to_the_photo_of_the_place(open_page: OpenPage, house: House) -> None:
+    page = tap_slide(open_page, house)
+    page.locator(".card .to-photo").click()
+    expect(page.locator(".card h2")).not_to_have_text("Sạt lở")
+    expect(page.locator(".card img")).to_have_count(1)
+
+
+def test_the_card_speaks_english(open_page: OpenPage, house: House) -> None:
+    page = tap_slide(open_page, house, language="en")
+    expect(page.locator(".card h2")).to_have_text("Landslide")
+    expect(page.locator(".card .roads-cut")).to_have_text("ĐT 153: 80 m under it")
+
+
+def test_what_is_not_answered_is_said_and_is_no_zero(open_page: OpenPage, house: House) -> None:
+    lon, lat = place(60, -40)
+    page = open_page(link=f"lang=vi&event={REAL}&map=17.5/{lat}/{lon}", url=house.url)
+    held = hold(page, "**/api/changes/impact*")
+    page.wait_for_timeout(1000)
+    box = page.locator(".map").bounding_box()
+    assert box is not None
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.locator(".card .impact-note")).to_contain_text("Đang tìm")
+    held.refuse()
+    expect(page.locator(".card .impact-note")).to_contain_text("máy chủ không trả lời")
+
+
+def test_the_review_tells_what_the_chosen_change_would_cut(open_page: OpenPage, house: House) -> None:
+    page = open_page(link=f"lang=vi&event={REAL}", url=house.url)
+    page.locator(".review-door").click()
+    page.locator(f'[data-change="{FLOOD}"] button').click()
+    expect(page.locator(".review .impact")).to_contain_text("Nếu đúng, đường bị cắt")
+    expect(page.locator(".review .roads-cut")).to_have_text("ĐT 153: 80 m trong vùng")
+    expect(page.locator(".review .impact-note")).to_contain_text("nhà")
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        page.wait_for_timeout(600)
+        page.screenshot(path=f"{folder}/review.png")
+    page.locator(".review-count").click()
+    page.keyboard.press("a")
+    expect(page.locator(".review .impact")).to_contain_text("Đường bị cắt")
+
+
+@pytest.fixture
+def valley(house: House, tmp_path: Path) -> House:
+    """The same with a village whose only road goes under the slide, and one on the other side of it."""
+    workspace = house.world.workspace
+    village_road = [
+        ("Đường vào bản", line((40, -60), (40, 700))),
+        ("Đường tỉnh", line((40, -1500), (40, -60))),
+    ]
+    add_things(workspace, tmp_path, "Đường thôn", LayerKind.ROAD, village_road)
+    villages = [("Nậm Lúc Thượng", point(40, 690)), ("Nậm Lúc Hạ", point(40, -1400))]
+    add_things(workspace, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, villages)
+    return house
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_settlement_is_unknown_until_somebody_says(open_page: OpenPage, valley: House, size: str) -> None:
+    page = open_page(size, link=f"lang=vi&event={REAL}", url=valley.url)
+    if size == "phone":
+        page.locator(".panel-switch").click()
+    row = page.locator(".settlement", has_text="Nậm Lúc Thượng")
+    expect(row.locator(".access")).to_have_text("Chưa rõ")
+    expect(row.locator(".proposed")).to_contain_text("Đề xuất: bị cô lập")
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        row.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        page.screenshot(path=f"{folder}/settlement-{size}.png")
+    page.locator(".settlement-note input").fill("gọi được trưởng bản")
+    row.get_by_role("button", name="Bị cô lập").click()
+    expect(row.locator(".access")).to_have_text("Bị cô lập")
+    expect(row).to_contain_text("gọi được trưởng bản")
+    expect(row.locator(".proposed")).to_have_count(0)
+    page.locator(".settlements summary").click()
+    below = page.locator(".settlement", has_text="Nậm Lúc Hạ")
+    expect(below).to_contain_text("chưa ai ghi")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    (line_said,) = valley.world.workspace.catalog.settlements.current(REAL)
+    assert (line_said.name, line_said.access.value) == ("Nậm Lúc Thượng", "isolated")
+
+
+def test_a_slide_that_grew_is_told_at_each_date(open_page: OpenPage, house: House) -> None:
+    workspace = house.world.workspace
+    third = add_flight(workspace, REAL, "Bay lần ba", "2024-09-14 02:00", shift=(1, 1), storm=True)
+    shown = [f"{house.world.mosaic_of(one).mosaic_id}@0" for one in (house.world.before, third)]
+    sides = {"event_id": REAL, "before_shown": shown[0], "after_shown": shown[1]}
+    grown = changed("change-00000009", square(0, -100, 110), status=ChangeStatus.ACCEPTED, **sides)
+    workspace.catalog.changes.append([replace(grown, area_m2=12_100.0)])
+    page = tap_slide(open_page, house)
+    series = page.locator(".card .series")
+    expect(series.locator("dt")).to_have_text(["10/09/2024 10:15", "14/09/2024 09:00"])
+    expect(series.locator("dd")).to_have_text(["1,00 ha", "1,21 ha (+21 %)"])
+    if folder := os.environ.get("FLYCAM_PICTURES"):
+        page.locator(".card .series").scroll_into_view_if_needed()
+        page.screenshot(path=f"{folder}/series.png")

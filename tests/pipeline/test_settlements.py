@@ -1,0 +1,153 @@
+"""Settlements are unknown until a person says; cut roads propose; every word stays, signed and in the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pyogrio
+import pytest
+
+from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
+from flycam.frame.change import ChangeAction
+from flycam.frame.settlement import Access, RoadSays
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.changes import StepAsked, decide
+from flycam.pipeline.settlement_export import export_settlements
+from flycam.pipeline.settlements import Settlement, SettlementAsked, say_access, settlements_of
+from flycam.pipeline.workspace import Workspace
+from tests.pipeline.impacted import FLOOD, SLIDE, add_things, impacted_house, line, point
+
+MAIN = ("ĐT 153", line((-3000, -500), (3000, -500)))
+"""The main road passes south of the slide (0 to 100 m east and north) and of the flood (400 m to 500 m)."""
+
+VALLEY = ("Đường vào bản", line((50, -500), (50, 900)))
+FAR_VALLEY = ("Đường bản xa", line((450, -500), (450, 900)))
+PLACES = [
+    ("Nậm Lúc Thượng", point(50, 780)),
+    ("Nậm Lúc Hạ", point(50, -400)),
+    ("Bản Xa", point(450, 780)),
+    ("Bản Không Đường", point(-2500, 4000)),
+]
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    one = impacted_house(tmp_path)
+    add_things(one, tmp_path, "Đường", LayerKind.ROAD, [MAIN, VALLEY, FAR_VALLEY])
+    add_things(one, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, PLACES)
+    return one
+
+
+def of(workspace: Workspace, event: str = "e1", reach_m: float = 200.0) -> dict[str, Settlement]:
+    found = settlements_of(workspace, workspace.catalog.flights.event(event), reach_m)
+    return {one.name: one for one in found}
+
+
+def says(workspace: Workspace, name: str, access: Access, who: str = "Lan", **more: object) -> None:
+    say_access(workspace, SettlementAsked(event="e1", settlement=name, access=access, **more), who)  # type: ignore[arg-type]
+
+
+def test_a_settlement_behind_a_confirmed_slide_is_proposed_and_stays_unknown(workspace: Workspace) -> None:
+    found = of(workspace)
+    above = found["Nậm Lúc Thượng"]
+    assert (above.roads_say, above.access, above.is_proposed) == (RoadSays.CUT_OFF, Access.UNKNOWN, True)
+    assert found["Nậm Lúc Hạ"].roads_say is RoadSays.JOINED
+    assert found["Bản Xa"].roads_say is RoadSays.JOINED, "its flood waits: nobody has confirmed it"
+    assert found["Bản Không Đường"].roads_say is RoadSays.NO_ROAD
+    assert {one.access for one in found.values()} == {Access.UNKNOWN}
+    assert next(iter(found)) == "Nậm Lúc Thượng", "what is proposed comes first"
+    assert (above.commune, above.commune_name) == ("99002", "Mường Đăng")
+
+
+def test_nothing_is_ever_proposed_to_be_reachable() -> None:
+    assert {one.proposes for one in RoadSays} == {Access.ISOLATED, Access.UNKNOWN}
+    assert [one for one in RoadSays if one.proposes is Access.ISOLATED] == [RoadSays.CUT_OFF]
+
+
+def test_what_is_confirmed_or_undone_later_changes_what_is_proposed(workspace: Workspace) -> None:
+    decide(
+        workspace, StepAsked(step_id="step-00000001", action=ChangeAction.ACCEPT, changes={FLOOD: 1}), "Lan"
+    )
+    assert of(workspace)["Bản Xa"].roads_say is RoadSays.CUT_OFF
+    decide(
+        workspace, StepAsked(step_id="step-00000002", action=ChangeAction.REJECT, changes={SLIDE: 1}), "Lan"
+    )
+    assert of(workspace)["Nậm Lúc Thượng"].roads_say is RoadSays.JOINED
+
+
+def test_a_house_without_roads_and_a_reach_that_is_none(tmp_path: Path) -> None:
+    bare = impacted_house(tmp_path / "bare")
+    assert of(bare) == {}
+    add_things(bare, tmp_path, "Thôn bản", LayerKind.SETTLEMENT, PLACES)
+    assert {one.roads_say for one in of(bare).values()} == {RoadSays.NO_LAYER}
+    for reach in (0.0, -1.0, float("nan"), 6000.0):
+        with pytest.raises(InputUnusable) as failure:
+            of(bare, reach_m=reach)
+        assert failure.value.vi
+
+
+def test_a_word_is_signed_kept_and_in_the_audit_log(workspace: Workspace) -> None:
+    says(workspace, "Nậm Lúc Thượng", Access.ISOLATED, note="gọi trưởng bản")
+    says(workspace, "Nậm Lúc Thượng", Access.REACHABLE, "Minh", note="đã thông đường tạm", based_on=1)
+    one = of(workspace)["Nậm Lúc Thượng"]
+    assert one.line is not None
+    assert (one.access, one.line.author, one.line.version) == (Access.REACHABLE, "Minh", 2)
+    assert one.line.roads_said is RoadSays.CUT_OFF, "what the roads said then is kept beside it"
+    history = workspace.catalog.settlements.history("e1", one.settlement_id)
+    assert [(line.access, line.author) for line in history] == [
+        (Access.ISOLATED, "Lan"),
+        (Access.REACHABLE, "Minh"),
+    ]
+    told = [line for line in workspace.catalog.audit.lines() if line.what == "settlement"]
+    assert [line.who for line in told] == ["Lan", "Minh"]
+    assert workspace.catalog.audit.verify() is None
+    assert of(workspace, "e2")["Nậm Lúc Thượng"].access is Access.UNKNOWN, (
+        "another event's word is not this one's"
+    )
+
+
+def test_the_same_said_twice_is_written_once_and_nobody_overwrites_unseen(workspace: Workspace) -> None:
+    for _ in range(2):
+        says(workspace, "Bản Xa", Access.ISOLATED, based_on=0)
+    assert workspace.catalog.settlements.stamp() == 1
+    with pytest.raises(StoreConflict) as failure:
+        says(workspace, "Bản Xa", Access.REACHABLE, "Minh", based_on=0)
+    assert failure.value.vi
+
+
+def test_a_name_that_several_have_and_one_that_nobody_has(workspace: Workspace, tmp_path: Path) -> None:
+    add_things(workspace, tmp_path, "Thêm", LayerKind.SETTLEMENT, [("Bản Xa", point(-700, -480))])
+    for name, kind in (("Bản Xa", InputUnusable), ("Bản Nào", NotFound)):
+        with pytest.raises(kind) as failure:
+            says(workspace, name, Access.ISOLATED)
+        assert failure.value.vi
+
+
+def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:
+    says(workspace, "Bản Xa", Access.ISOLATED)
+    layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
+    workspace.catalog.layers.remove(layer.layer_id)
+    (left,) = of(workspace).values()
+    assert (left.name, left.access, left.is_layers) == ("Bản Xa", Access.ISOLATED, False)
+
+
+def test_exports_say_unknown_where_nobody_has_said(workspace: Workspace, tmp_path: Path) -> None:
+    says(workspace, "Bản Xa", Access.ISOLATED, note="=x")
+    for ending in (".csv", ".geojson", ".gpkg"):
+        assert export_settlements(workspace, tmp_path / f"a{ending}", "e1") == 4
+    rows = {
+        row["name"]: row for row in csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    }
+    assert (rows["Bản Xa"]["access"], rows["Bản Xa"]["note"]) == ("isolated", "'=x")
+    assert (rows["Nậm Lúc Thượng"]["access"], rows["Nậm Lúc Thượng"]["proposed"]) == ("unknown", "isolated")
+    meta, _, _, fields = pyogrio.raw.read(tmp_path / "a.gpkg")
+    assert sorted(fields[list(meta["fields"]).index("access")]) == [
+        "isolated",
+        "unknown",
+        "unknown",
+        "unknown",
+    ]
+    with pytest.raises(OptionUnusable):
+        export_settlements(workspace, tmp_path / "a.txt", "e1")

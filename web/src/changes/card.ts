@@ -1,0 +1,45 @@
+/** The card of a confirmed change on the map: what it is, who confirmed it, what it touches. */
+
+import { el } from "../dom";
+import { t } from "../i18n";
+import type { EvidenceCard } from "../panel/evidence";
+import type { State } from "../state";
+import { formatTime } from "../time";
+import { hectares, kindSaid, type ChangeLine } from "./changes";
+import { Impacts, impactSaid, seriesSaid } from "./impact";
+
+export class ChangeCard {
+  private readonly impacts = new Impacts();
+
+  constructor(private readonly card: EvidenceCard) {}
+
+  /** `onPhoto`: the reader would see the photo of the place that was tapped; `onGrown`: the card is as large as it gets. */
+  show(change: ChangeLine, state: () => State, onPhoto: () => void, onGrown: () => void): void {
+    this.impacts.forget(); // layers may have been read again since
+    const read = (): void => {
+      if (this.card.element.hidden) return;
+      this.card.render(state().nowMs);
+      onGrown();
+    };
+    const minute = (): string => String(Math.floor(state().nowMs / 60_000));
+    const says = (): [string, HTMLElement[]] => {
+      const touched = impactSaid(this.impacts.of(change.properties, read), state().nowMs);
+      return [kindSaid(change.properties.kind), [...facts(change, onPhoto), ...touched, ...seriesSaid(this.impacts.series)]];
+    };
+    this.card.tell(says, minute);
+  }
+}
+
+function facts({ properties }: ChangeLine, onPhoto: () => void): HTMLElement[] {
+  const { area_m2, commune, commune_name, note, author, time } = properties;
+  const said: [string, string][] = [
+    [t("changeSize"), hectares(area_m2)],
+    ...(commune_name || commune ? [[t("commune"), commune_name || commune] as [string, string]] : []),
+    [t("changeBy"), `${author}\n${formatTime(time)}`],
+    ...(note ? [[t("markNote"), note] as [string, string]] : []),
+  ];
+  return [
+    el("dl", {}, ...said.flatMap(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])),
+    el("button", { type: "button", class: "to-photo", click: onPhoto }, t("changePhoto")),
+  ];
+}

@@ -1,0 +1,132 @@
+/** What a change touches: roads that it cuts, houses, masts, lines in it or near it; and what nobody knows. */
+
+import { api } from "../api";
+import { el } from "../dom";
+import { t } from "../i18n";
+import { formatNumber } from "../numbers";
+import { ageOf, type LayerKind } from "../specialist";
+import { formatTime } from "../time";
+import { hectares } from "./changes";
+
+interface Count {
+  inside: number;
+  near: number;
+}
+
+interface Thing {
+  layer_id: string;
+  kind: LayerKind;
+  name: string | null;
+  distance_m: number;
+  /** Length of a line inside; null: it is no line. */
+  under_m: number | null;
+}
+
+interface ChangeImpact {
+  change_id: string;
+  status: string;
+  /** Null: no layer of the kind covers the ground, so that nothing is known. */
+  counts: Record<LayerKind, Count | null>;
+  roads_cut: Thing[];
+  touched: Thing[];
+  layers: string[];
+}
+
+export interface ImpactAnswer {
+  reach_m: Record<LayerKind, number>;
+  layers: { layer_id: string; name: string; owner: string | null; valid: string | null; stale: boolean }[];
+  changes: ChangeImpact[];
+}
+
+export interface SeriesAnswer {
+  series: { points: { after: string | null; area_m2: number; growth_pct: number | null; confirmed: boolean }[] }[];
+}
+
+const KINDS: readonly LayerKind[] = ["road", "house", "settlement", "school", "mast", "power", "hydrology", "other"];
+const MOST_NAMES = 4;
+
+/** What is known of one change's impact: asked for once for every way it stands; undefined: still to come. */
+export class Impacts {
+  private key = "";
+  private answer: ImpactAnswer | null | undefined;
+  /** The same place at other dates; a card goes without where that is not answered. */
+  series: SeriesAnswer | null = null;
+
+  /** Null: the server does not answer. `onRead` hears of every answer that is still wanted. */
+  of({ change_id, version }: { change_id: string; version: number }, onRead: () => void): ImpactAnswer | null | undefined {
+    const key = `${change_id} ${version}`;
+    if (key !== this.key) {
+      [this.key, this.answer, this.series] = [key, undefined, null];
+      void this.read(change_id, key, onRead);
+    }
+    return this.answer;
+  }
+
+  forget(): void {
+    this.key = "";
+  }
+
+  private async read(changeId: string, key: string, onRead: () => void): Promise<void> {
+    const [answer, series] = await Promise.all([api.impact(changeId).catch(() => null), api.series(changeId).catch(() => null)]);
+    if (key !== this.key) return;
+    [this.answer, this.series] = [answer, series];
+    onRead();
+  }
+}
+
+/** How large the place was at each date; nothing where only one is known. */
+export function seriesSaid(answer: SeriesAnswer | null | undefined): HTMLElement[] {
+  const points = answer?.series[0]?.points ?? [];
+  if (points.length < 2) return [];
+  const rows = points.flatMap(({ after, area_m2, growth_pct, confirmed }) => {
+    const growth = growth_pct === null ? "" : ` (${growth_pct > 0 ? "+" : ""}${formatNumber(growth_pct, 0)} %)`;
+    return [el("dt", {}, after ? formatTime(after) : t("validUnknown")), el("dd", {}, `${hectares(area_m2)}${growth}`, !confirmed && el("small", {}, t("seriesWaits")))];
+  });
+  return [el("h3", {}, t("series")), el("dl", { class: "impact series" }, ...rows), el("p", { class: "impact-note" }, t("seriesNote"))];
+}
+
+/** As a reader is told: roads cut first, then what is there, then what nobody knows, and by which layers. */
+export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: number): HTMLElement[] {
+  if (answer === undefined) return [el("p", { class: "impact-note", role: "status" }, t("touchedReading"))];
+  const change = answer?.changes[0];
+  if (!answer || !change) return [el("p", { class: "impact-note", role: "alert" }, t("touchedFailed"))];
+  const known = KINDS.filter((kind) => change.counts[kind]);
+  const unknown = KINDS.filter((kind) => !change.counts[kind] && kind !== "other");
+  const facts: [string, HTMLElement][] = [
+    ...(change.roads_cut.length ? [roadsCut(change)] : []),
+    ...known.map((kind): [string, HTMLElement] => [t(`kind_${kind}`), counted(change, kind, answer.reach_m[kind])]),
+    ...(change.layers.length ? [layersSaid(answer, change, nowMs)] : []),
+  ];
+  return [
+    ...(facts.length ? [el("dl", { class: "impact" }, ...facts.flatMap(([term, value]) => [el("dt", {}, term), value]))] : []),
+    ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => t(`kind_${kind}`).toLowerCase()).join(", ")))] : []),
+  ];
+}
+
+function roadsCut(change: ChangeImpact): [string, HTMLElement] {
+  const said = change.roads_cut.map(({ name, under_m }) => (under_m === null ? named(name) : t("roadUnder", named(name), formatNumber(under_m, 0))));
+  const term = t(change.status === "accepted" ? "roadsCut" : "roadsWouldBe");
+  return [term, el("dd", { class: "roads-cut" }, el("strong", {}, said.join("\n")))];
+}
+
+/** How many inside and near, and the first few by name. */
+function counted(change: ChangeImpact, kind: LayerKind, reachM: number): HTMLElement {
+  const { inside = 0, near = 0 } = change.counts[kind] ?? {};
+  const metres = formatNumber(reachM, 0);
+  if (!inside && !near) return el("dd", {}, t("touchedNone", metres));
+  const parts = [inside && t("touchedInside", formatNumber(inside, 0)), near && t("touchedNear", formatNumber(near, 0), metres)].filter(Boolean);
+  const names = [...new Set(change.touched.flatMap((one) => (one.kind === kind && one.name ? [one.name] : [])))];
+  const first = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ", …" : "");
+  return el("dd", {}, parts.join(" · "), first && el("small", {}, first));
+}
+
+function layersSaid(answer: ImpactAnswer, change: ChangeImpact, nowMs: number): [string, HTMLElement] {
+  const layers = answer.layers.filter((one) => change.layers.includes(one.layer_id));
+  const said = ({ name, owner, valid, stale }: (typeof layers)[number]): HTMLElement =>
+    el("small", {}, `${name}${owner ? ` (${owner})` : ""}: ${ageOf(valid, nowMs)}`, stale && el("b", { class: "old" }, t("old")));
+  return [t("touchedBy"), el("dd", {}, ...layers.map(said))];
+}
+
+function named(name: string | null): string {
+  return name ?? t("noName");
+}
