@@ -14,6 +14,7 @@ MakeHouse = Callable[..., House]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)  # two flights are flown, laid and finished, twice
 def test_the_demo_shows_two_finished_flights_and_run_again_changes_nothing(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,7 +50,8 @@ export class CompareStage {
   attach(): void {
     this.before.map.updateSize();
     this.after.map.updateSize();
-    this.handle.focus({ preventScroll: true }); // the arrows move the line at once
+    // the arrows move the line at once, unless somebody is typing: this comes when the pictures are ready
+    if (!document.activeElement?.closest("input, select, textarea")) this.handle.focus({ preventScroll: true });
   }
 
   get map(): Map {
