@@ -101,8 +101,10 @@ _SAID: Mapping[str, _Words] = {
         "block ± {plan} in plan, ± {height} in height",
     ),
     "map": _Words(
-        "  một điểm trên bản đồ lệch khoảng {median} (95 % diện tích: dưới {p95}), chưa kể độ lệch chung",
-        "  a place on the map is off by about {median} (95 % of it: under {p95}), the common shift apart",
+        "  sai số dự kiến của một điểm trên bản đồ (1 sigma, chưa kể độ lệch chung): một nửa diện tích trong "
+        "{median}, 95 % trong {p95}",
+        "  expected error of a place on the map (1 sigma, the common shift apart): up to {median} on half of "
+        "it, {p95} on 95 %",
     ),
     "shift": _Words(
         "  cả khối đã dời {shift} m (đông; bắc; cao); độ lệch chung còn chưa biết: ± {unknown} m",

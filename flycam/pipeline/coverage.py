@@ -13,9 +13,10 @@ import shapely
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import BoundsLonLat, CommuneRecord, Coverage, FrameRecord, FrameStatus, MosaicInfo
+from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import NotFound
 from flycam.frame.flight import Flight
-from flycam.frame.warning import BOUNDARIES_LATER, sentence, warning
+from flycam.frame.warning import BOUNDARIES_LATER, NO_TERRAIN, brief, code_of, sentence, warning
 from flycam.mosaic.clip import CoveredGround, coverage
 from flycam.mosaic.export import export_cog
 from flycam.pipeline.workspace import Progress, Workspace
@@ -186,16 +187,25 @@ def tags_of(workspace: Workspace, flight: Flight, mosaic: MosaicInfo) -> dict[st
     """What every GeoTIFF of a flight says about itself; a drill is marked as one."""
     event = workspace.catalog.flights.event(flight.event_id)
     first, last = (datetime.fromtimestamp(ns / 1e9, VIETNAM) for ns in (flight.first_ns, flight.last_ns))
+    is_live = mosaic.revision == LIVE_REVISION
+    # a finished map may lie on ground of its own
+    dem_id = (
+        flight.dem_id
+        if is_live
+        else workspace.catalog.revisions.get(mosaic.mosaic_id, mosaic.revision).dem_id
+    )
     tags = {
         "FLYCAM_FLIGHT": flight.flight_id,
         "FLYCAM_FLIGHT_NAME": flight.name,
-        "FLYCAM_REVISION": "live" if mosaic.revision == 0 else f"final {mosaic.revision}",
+        "FLYCAM_REVISION": "live" if is_live else f"final {mosaic.revision}",
         "FLYCAM_EVENT": event.name,
         "FLYCAM_CAPTURED": f"{first:%d/%m/%Y %H:%M:%S} - {last:%d/%m/%Y %H:%M:%S} UTC+7",
-        "FLYCAM_TERRAIN": f"{flight.dem_id} ({flight.vertical_datum})",
+        "FLYCAM_TERRAIN": f"{dem_id or flight.dem_id} ({flight.vertical_datum})",
     }
     if event.is_drill:
         tags["FLYCAM_DRILL"] = "DIỄN TẬP"
     if flight.warnings:
-        tags["FLYCAM_WARNINGS"] = " ".join(map(sentence, flight.warnings))
+        said = flight.warnings if is_live else [one for one in flight.warnings if code_of(one) != NO_TERRAIN]
+        finished = [brief(one, finished=True) for one in flight.warnings if one not in said]
+        tags["FLYCAM_WARNINGS"] = " ".join([*map(sentence, said), *finished])
     return tags

@@ -22,9 +22,9 @@ _MEASURE_M, _CARE_M = 0.5, 2.0
 class Verdict(StrEnum):
     """What the map may be used for.
 
-    MEASURE  19 of 20 of its pixels are good to half a metre or better
-    PARTLY   half of its pixels are good to half a metre; where the others are, the error map shows
-    CARE     half of its pixels are good to two metres
+    MEASURE  19 of 20 of its pixels have an expected error (1 sigma) of half a metre or less
+    PARTLY   half of its pixels have; where the others are, the error map shows
+    CARE     half of its pixels have one of two metres or less
     LOOK     for orientation only: the poses could not be adjusted, or errors are larger than that
     """
 

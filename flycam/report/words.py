@@ -30,8 +30,8 @@ WORDS: Mapping[str, Said] = {
     # the first sentence
     "verdict_measure": _said("Có thể đo trên bản đồ này.", "You can measure on this map."),
     "verdict_partly": _said(
-        "Có thể đo trên phần lớn bản đồ này; xem bản đồ sai số để biết chỗ nào kém chính xác hơn.",
-        "You can measure on most of this map; the error map shows where it is less accurate.",
+        "Có thể đo trên hơn một nửa bản đồ này; xem bản đồ sai số để biết chỗ nào kém chính xác hơn.",
+        "You can measure on more than half of this map; the error map shows where it is less accurate.",
     ),
     "verdict_care": _said(
         "Chỉ đo gần đúng trên bản đồ này.", "Measurements on this map are only approximate."

@@ -138,7 +138,7 @@ def test_every_pixel_says_how_far_off_it_may_be(finished: Finished) -> None:
     median, p95 = np.percentile(error, [50.0, 95.0])  # the report looks at every so many pixels
     assert answer["map_error_m"]["median"] == pytest.approx(median, rel=0.03)
     assert answer["map_error_m"]["p95"] == pytest.approx(p95, rel=0.03)
-    assert any(f"off by about {answer['map_error_m']['median']:.2f} m" in line for line in lines)
+    assert any(f"up to {answer['map_error_m']['median']:.2f} m on half" in line for line in lines)
 
 
 def test_the_answer_has_the_agreed_keys(finished: Finished) -> None:
@@ -218,13 +218,16 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
 
 
 def test_exports_follow_the_revision(finished: Finished, tmp_path: Path) -> None:
-    tags = {}
+    tags, terrain = {}, {}
     for wanted in (None, "final", "live"):
         out = tmp_path / f"{wanted}.tif"
         export_flight(finished.workspace, NAME, out, revision=wanted)
         with rasterio.open(out) as picture:
             tags[wanted] = picture.tags()["FLYCAM_REVISION"]
+            terrain[wanted] = picture.tags()["FLYCAM_TERRAIN"].partition(" ")[0]
     assert tags == {None: "final 1", "final": "final 1", "live": "live"}
+    record = finished.workspace.catalog.revisions.get(finished.mosaic_id, 1)
+    assert terrain["final"] == record.dem_id != terrain["live"], "each tells the ground that it lies on"
 
 
 def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, tmp_path: Path) -> None:

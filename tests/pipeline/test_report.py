@@ -271,7 +271,7 @@ def test_the_verdict_follows_the_error(gathered: tuple[ReportFigures, MapPlanes]
     figures, _ = gathered
     for median, p95, begins in [
         (0.1, 0.4, "You can measure on this map."),
-        (0.2, 3.0, "You can measure on most of this map"),
+        (0.2, 3.0, "You can measure on more than half of this map"),
         (1.5, 4.0, "Measurements on this map are only approximate"),
         (3.0, 9.0, "Do not measure"),
     ]:
