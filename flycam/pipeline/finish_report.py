@@ -22,6 +22,8 @@ from flycam.pipeline.finish_placing import Placed, Placing
 from flycam.report.figures import RESIDUAL_STEP_PX, RESIDUAL_STEPS, ErrorFigures
 from flycam.surface.surface import Surface
 
+_MASKED_PCT = 50.0
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerReport:
@@ -58,6 +60,7 @@ class FinishReport:
 def statistics(
     *,
     ties: TieReport,
+    names: Sequence[str],
     adjustment: Adjustment,
     control: Mapping[str, Any],
     surface: Surface | None,
@@ -71,6 +74,8 @@ def statistics(
 ) -> dict[str, Any]:
     """Accuracy, counts and versions of a revision. Figures that are not known are None, never NaN.
 
+    names                  of the block's frames, as `ties` counts them
+    frames.untied          why a photo has no tie point, in English as it was found
     sigma_xy_m, sigma_z_m  medians over the frames, relative to the block: of one horizontal coordinate, and
                            of the height; shift_sigma_m is what is unknown of the whole block's place
     surface.supported_pct  share of the ground shown that is the flight's own surface (`own_ground_pct`)
@@ -95,6 +100,7 @@ def statistics(
             "used": len(placing.frames),
             **{state: states[state] for state in sorted(states)},
             "carried_names": sorted(_name(one) for one in placing.frames if one.kept.state == "carried"),
+            "untied": [{"name": names[number], "why": why} for number, why in _untied(ties)],
             "left_out": [
                 {"name": name, "sentence": en, "sentence_vi": vi} for name, en, vi in placing.left_out
             ],
@@ -141,6 +147,14 @@ def _rolling_shutter(frames: Sequence[Placed], *, asked: bool) -> dict[str, Any]
         "readout_ms": round(1000.0 * max(known), 3) if known else None,
         "most_px": round(max(one.rows_px for one in frames), 2),
     }
+
+
+def _untied(ties: TieReport) -> list[tuple[int, str]]:
+    """Frames without a tie, and why: where most of a picture was masked, that is why."""
+    return [
+        (number, "most of it is water, moves or is plain" if ties.masked_pct[number] > _MASKED_PCT else why)
+        for number, why in ties.reasons.items()
+    ]
 
 
 def _name(frame: Placed) -> str:

@@ -244,12 +244,13 @@ def _frame_lines(
     """Every photo of the layer by name, as the revision used it or why it did not."""
     used = {one.frame_id: one for one in kept}
     frames = record.stats.get("frames") or {}
-    left_out = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
-    lines = [_frame_line(one, used.get(one.frame_id), left_out) for one in records]
+    said = {one["name"]: one["sentence"] for one in frames.get("left_out", ())}
+    said |= {one["name"]: one["why"] for one in frames.get("untied", ())}
+    lines = [_frame_line(one, used.get(one.frame_id), said) for one in records]
     return tuple(sorted(lines, key=lambda line: (line.name, line.state)))
 
 
-def _frame_line(one: FrameRecord, used: RevisionFrame | None, left_out: dict[str, str]) -> FrameLine:
+def _frame_line(one: FrameRecord, used: RevisionFrame | None, said: dict[str, str]) -> FrameLine:
     name = one.header.provenance.source_name
     prior = one.exterior
     if used is not None:
@@ -261,6 +262,7 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, left_out: dict[str
         return FrameLine(
             name=name,
             state=used.state,
+            sentence=said.get(name, ""),
             centre=centre,
             shift_m=shift,
             ties=used.ties,
@@ -270,7 +272,7 @@ def _frame_line(one: FrameRecord, used: RevisionFrame | None, left_out: dict[str
     pose = prior or one.header.exterior_prior
     centre = pose.projection_centre_m
     if one.status is FrameStatus.USED:
-        return FrameLine(name=name, state="left_out", sentence=left_out.get(name, ""), centre=centre)
+        return FrameLine(name=name, state="left_out", sentence=said.get(name, ""), centre=centre)
     state = "withdrawn" if one.status is FrameStatus.WITHDRAWN else "rejected"
     reason = "withdrawn" if state == "withdrawn" else one.reason
     return FrameLine(name=name, state=state, reason=reason, sentence=one.message, centre=centre)

@@ -285,7 +285,7 @@ def _weak(figures: ReportFigures, language: str) -> Iterator[Block]:
         (
             frame.name,
             say(f"state_{frame.state}", language),
-            say(f"{frame.state}_why", language),
+            _why_weak(frame, language),
             number(frame.ties, 0, language),
             number(frame.rms_px, 2, language) if frame.rms_px is not None else "–",
             percent(frame.cells_pct, language),
@@ -297,6 +297,15 @@ def _weak(figures: ReportFigures, language: str) -> Iterator[Block]:
         return
     head = tuple(say(key, language) for key in ("photo", "state", "reason", "tie_count", "rms", "cells"))
     yield from _table(head, rows, (3, 4, 5), language)
+
+
+def _why_weak(frame: FrameLine, language: str) -> str:
+    """What the state says, and why the photo has no tie point where that is known."""
+    said = say(f"{frame.state}_why", language)
+    why = translated(frame.sentence, language) if frame.sentence else ""
+    if language == "vi" and why == frame.sentence:
+        return said  # nobody put it into Vietnamese
+    return f"{why}: {said}" if why else said
 
 
 def _table(

@@ -40,7 +40,8 @@ class FrameLine:
 
     state    "tied", "weak", "carried" or "prior" where the revision holds it; "left_out", "rejected" or
              "withdrawn" where it does not
-    reason   stable key of why it was rejected; sentence: the same in the words of whoever found it (English)
+    reason   stable key of why it was rejected; sentence: the same in the words of whoever found it (English),
+             or why a photo has no tie point
     centre   (east, north, height) of its projection centre, work CRS; None where it never had a pose
     shift_m  how far the adjustment moved it from what telemetry said; None where nothing moved it
     rms_px   of its residuals, one coordinate; None without

@@ -17,6 +17,61 @@ class _Heard(NamedTuple):
 
 HEARD: tuple[_Heard, ...] = (
     _Heard(
+        "most of it is water, moves or is plain",
+        "phần lớn ảnh là mặt nước, vật chuyển động hoặc bề mặt trơn",
+        "mostly water, things that move, or plain ground",
+    ),
+    _Heard(
+        "too little texture",
+        "ảnh quá ít chi tiết",
+        "too little texture",
+    ),
+    _Heard(
+        "nothing alike where the poses put it",
+        "không có chỗ giống nhau tại nơi vị trí đã ghi chỉ tới",
+        "nothing looks alike where its telemetry puts it",
+    ),
+    _Heard(
+        "no common geometry",
+        "không khớp hình học với ảnh nào",
+        "no geometry in common with another photo",
+    ),
+    _Heard(
+        "what matches lies where no ground can be",
+        "chỗ giống nhau nằm ở nơi không thể có mặt đất",
+        "what matches lies where no ground can be",
+    ),
+    _Heard(
+        "too few matches",
+        "quá ít điểm giống nhau",
+        "too few matches",
+    ),
+    _Heard(
+        "matches that agree on nothing",
+        "các điểm giống nhau mâu thuẫn nhau",
+        "its matches contradict each other",
+    ),
+    _Heard(
+        "too few matches meet",
+        "quá ít điểm giống nhau giao được nhau",
+        "too few of its matches meet",
+    ),
+    _Heard(
+        "its matches agree with no third view",
+        "điểm giống nhau không khớp với ảnh thứ ba nào",
+        "its matches agree with no third photo",
+    ),
+    _Heard(
+        "its ground is seen by no other photo of this flight",
+        "không ảnh nào khác của chuyến bay chụp chỗ này",
+        "no other photo of this flight sees its ground",
+    ),
+    _Heard(
+        "no pair",
+        "không có ảnh nào để ghép cặp",
+        "no photo to pair it with",
+    ),
+    _Heard(
         "no tie points hold the frames together (water, cloud, or no overlap): the priors are kept",
         "không có điểm liên kết nào giữ các ảnh lại với nhau (mặt nước, mây, hoặc ảnh không chồng lên nhau).",
         "no tie points hold the photos together (water, cloud, or no overlap).",

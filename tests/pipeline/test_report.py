@@ -28,7 +28,7 @@ from flycam.pipeline.reference import ReferenceTie
 from flycam.pipeline.report import make_reports, report_of, write_report
 from flycam.pipeline.retired import drop_retired_reports
 from flycam.report import words
-from flycam.report.blocks import Facts
+from flycam.report.blocks import Facts, Table
 from flycam.report.content import document, reason_of, verdict
 from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
 from flycam.report.heard import translated
@@ -356,6 +356,20 @@ def _assert_said_in_both(said: str) -> None:
     for language in ("vi", "en"):
         assert translated(said, language) != said
         assert "priors" not in translated(said, language)
+
+
+def test_why_a_photo_has_no_tie_point_is_said(gathered: tuple[ReportFigures, MapPlanes]) -> None:
+    figures, planes = gathered
+    water, unheard = (
+        FrameLine(name=name, state="carried", sentence=why)
+        for name, why in (("a.jpg", "most of it is water, moves or is plain"), ("b.jpg", "brand new"))
+    )
+    figures = replace(figures, frames=(*figures.frames, water, unheard))
+    for language, said in (("vi", "phần lớn ảnh là mặt nước"), ("en", "mostly water")):
+        tables = [b for b in document(figures, planes, {}, language).blocks if isinstance(b, Table)]
+        rows = {row[0]: row[2] for table in tables for row in table.rows}
+        assert rows["a.jpg"].startswith(said)
+        assert ("brand new" in rows["b.jpg"]) == (language == "en")
 
 
 def test_what_control_says_is_said_in_vietnamese() -> None:

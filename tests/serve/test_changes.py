@@ -47,6 +47,9 @@ def client(workspace: Workspace) -> Iterator[httpx.Client]:
         yield one
 
 
+PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
+
+
 def by(role: Role) -> dict[str, str]:
     return {"Authorization": f"Bearer {role.value}-token"}
 
@@ -59,7 +62,7 @@ def listed(client: httpx.Client, headers: dict[str, str], query: str = "event=e1
     return {one["id"]: one["properties"]["status"] for one in features}
 
 
-@pytest.mark.parametrize("role", ACCOUNT_ROLES)
+@pytest.mark.parametrize("role", PEOPLE)
 def test_analysts_decide_and_everybody_else_sees_what_was_confirmed(client: httpx.Client, role: Role) -> None:
     may = role in (Role.ANALYST, Role.ADMIN)
     assert client.put(STEP, json=ACCEPT, headers=by(role)).status_code == (200 if may else 403)
@@ -73,6 +76,11 @@ def test_analysts_decide_and_everybody_else_sees_what_was_confirmed(client: http
     assert listed(client, VIEWER) == {FOUND.change_id: "accepted"}
     assert listed(client, VIEWER, "event=e1&status=rejected") == {}
     assert listed(client, ANALYST, "event=e1&status=rejected") == {"change-00000003": "rejected"}
+
+
+def test_a_box_is_told_nothing(client: httpx.Client) -> None:
+    for address in ("/api/changes?event=e1", f"/api/changes/{FOUND.change_id}"):
+        assert client.get(address, headers=by(Role.BOX)).status_code == 403
 
 
 def test_a_decision_its_undoing_and_its_history(client: httpx.Client) -> None:

@@ -39,7 +39,8 @@ GUESTS_MAY = {
 """Everything that is not said here is refused to them, also what comes later."""
 ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/healthz"), ("options", "/files")}
 _ENDLESS = {"/events"}
-_VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|login-links|changes/\{)")
+_VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|login-links|changes/\{|sync)")
+PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +105,21 @@ def test_a_viewer_writes_nothing_and_no_role_reads_less_than_the_one_before(
         for method, path in operations:
             if path in _ENDLESS or (method, path) in ANYBODY_MAY or path == "/stac/search":
                 continue
-            refused = [_call(client, method, path, bearer(role)) == 403 for role in ACCOUNT_ROLES]
+            refused = [_call(client, method, path, bearer(role)) == 403 for role in PEOPLE]
             assert refused == sorted(refused, reverse=True), (method, path)
             writes = method not in ("get", "head") or bool(_VIEWERS_MAY_NOT.match(path))
             assert refused[0] == writes, (method, path)
             assert not refused[-1], (method, path)
+
+
+def test_a_box_may_hand_on_what_it_knows_and_nothing_else(at: str, operations: list[tuple[str, str]]) -> None:
+    with httpx.Client(base_url=at, timeout=20) as client:
+        for method, path in operations:
+            if path not in _ENDLESS and (method, path) not in ANYBODY_MAY:
+                refused = _call(client, method, path, bearer(Role.BOX)) == 403
+                assert refused != path.startswith("/api/sync"), (method, path)
+        tile = "/tiles/nothing-colour/8/202/112.png"
+        assert client.get(tile, headers=bearer(Role.BOX)).status_code == 401
 
 
 def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) -> None:

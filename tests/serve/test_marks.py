@@ -47,6 +47,9 @@ def client(workspace: Workspace) -> Iterator[httpx.Client]:
         yield one
 
 
+PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
+
+
 def by(role: Role) -> dict[str, str]:
     return {"Authorization": f"Bearer {role.value}-token"}
 
@@ -60,7 +63,7 @@ def photo() -> bytes:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("role", ACCOUNT_ROLES)
+@pytest.mark.parametrize("role", PEOPLE)
 def test_everybody_reads_and_operators_and_above_write(client: httpx.Client, role: Role) -> None:
     may = role is not Role.VIEWER
     answer = client.put(MARK, json=SAID, headers=by(role))
@@ -70,6 +73,11 @@ def test_everybody_reads_and_operators_and_above_write(client: httpx.Client, rol
     assert len(client.get("/api/marks", headers=by(role)).json()["features"]) == int(may)
     assert client.put(MARK, json=SAID).status_code == 401
     assert client.put(f"{MARK}/photo?based_on=1", content=photo()).status_code == 401
+
+
+def test_a_box_is_told_nothing(client: httpx.Client) -> None:
+    for address in ("/api/marks", MARK):
+        assert client.get(address, headers=by(Role.BOX)).status_code == 403
 
 
 def test_a_mark_its_change_and_its_history(client: httpx.Client) -> None:

@@ -115,7 +115,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "east": [LON + 0.01],
         "north": [LAT + 0.01],
     }
-    for unknown in ("change_id", "pack_id", "upload_id", "step_id", "number"):
+    for unknown in ("change_id", "settlement_id", "pack_id", "upload_id", "step_id", "number"):
         names[unknown] = ["0"]
     return names
 
