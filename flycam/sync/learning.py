@@ -9,6 +9,7 @@ from dataclasses import replace
 from flycam.catalog.placement_rows import placement_id, placement_of, was_on_the_map
 from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import NameTaken
+from flycam.frame.classification import strictest
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
@@ -26,6 +27,7 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     seems complete and is not; `learn_state` says what it is then.
     """
     catalog = house.catalog
+    _learn_classification(house, records, giver)
     _learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
@@ -87,6 +89,19 @@ def joined_flight(here: Flight, given: Flight) -> Flight:
         bounds_lonlat_deg=bounds,
         warnings=tuple(dict.fromkeys((*here.warnings, *given.warnings))),
     )
+
+
+def _learn_classification(house: House, records: FlightRecords, giver: str) -> None:
+    """A flight is shown no more widely than either box lets it be; before a line of it is here. Who lifts a
+    classification at one box lifts it nowhere else."""
+    flight_id, restrictions = records.flight.flight_id, house.catalog.restrictions
+    here = restrictions.level(flight_id)
+    level = strictest((here, records.classification))
+    if level is not here:
+        now_ns = house.clock_ns()
+        restrictions.classify(flight_id, level, now_ns)
+        said = f"told by {giver}: {records.flight.name}: {level}"
+        house.catalog.audit.append(giver, "classify", flight_id, said, at_ns=now_ns)
 
 
 def _learn_event(house: House, event: Event, giver: str) -> None:

@@ -24,6 +24,7 @@ from flycam.catalog.placement_rows import placement_from, placement_row
 from flycam.catalog.records import FrameRecord, MosaicInfo, Placement, Withdrawal
 from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
+from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
 from flycam.sync.names import hex_digits, segment
 
@@ -37,7 +38,8 @@ _MAX_BYTES = 1 << 28  # of one flight's records, inflated
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightRecords:
-    """All of one flight but its tiles; mosaics: the live ones, one for each layer."""
+    """All of one flight but its tiles; mosaics: the live ones, one for each layer; classification: how widely
+    its giver lets it be shown."""
 
     event: Event
     flight: Flight
@@ -45,6 +47,7 @@ class FlightRecords:
     frames: tuple[FrameRecord, ...]
     placements: tuple[Placement, ...]
     withdrawals: tuple[Withdrawal, ...]
+    classification: Classification = Classification.OPEN
 
 
 def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
@@ -57,6 +60,7 @@ def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
         frames=tuple(catalog.frames.of_flight(flight_id)),
         placements=tuple(catalog.placements.of_flight(flight_id)),
         withdrawals=tuple(catalog.frames.withdrawals(flight_id)),
+        classification=catalog.restrictions.level(flight_id),
     )
 
 
@@ -69,6 +73,7 @@ def records_to_bytes(records: FlightRecords) -> bytes:
         "frames": [row_of(one) for one in records.frames],
         "placements": [placement_row(one) for one in records.placements],
         "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
+        "classification": records.classification.value,
     }
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
     return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
@@ -85,6 +90,8 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             frames=tuple(record_of(row) for row in _rows(tables.frames, values["frames"])),
             placements=tuple(placement_from(row) for row in _rows(tables.placements, values["placements"])),
             withdrawals=tuple(withdrawal_of(row) for row in _rows(tables.withdrawals, values["withdrawals"])),
+            # a box of before knows of none
+            classification=Classification(values.get("classification", Classification.OPEN)),
         )
         _require_one_flight(records)
         _require_harmless_ids(records)

@@ -10,6 +10,7 @@ import zstandard
 from flycam.catalog.placement_rows import placement_of
 from flycam.catalog.records import Withdrawal
 from flycam.errors import SourceUnreadable
+from flycam.frame.classification import Classification
 from flycam.frame.flight import FlightState
 from flycam.sync import records
 from flycam.sync.learning import joined_flight
@@ -42,6 +43,12 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
     assert records_to_bytes(records_from_bytes(data, "x.fcb")) == data
 
 
+def test_a_classification_travels_and_a_box_of_before_knows_none() -> None:
+    restricted = replace(RECORDS, classification=Classification.RESTRICTED)
+    assert records_from_bytes(records_to_bytes(restricted), "x.fcb") == restricted
+    assert records_from_bytes(harmed(lambda values: values.pop("classification")), "x.fcb") == RECORDS
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -57,6 +64,7 @@ def test_records_are_read_back_as_they_were_and_are_the_same_bytes_again() -> No
         lambda values: values["flight"].update(event_id="another"),
         lambda values: values["frames"][0].update(captured_ns=1 << 63),
         lambda values: values["flight"].update(gsd_m=10**400),
+        lambda values: values.update(classification="secret"),
     ],
 )
 def test_what_the_catalogue_could_not_hold_is_refused_by_the_name_of_its_file(change: Any) -> None:

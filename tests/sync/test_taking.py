@@ -7,6 +7,7 @@ import pytest
 
 from flycam.catalog.records import FrameStatus
 from flycam.errors import StoreUnavailable
+from flycam.frame.classification import Classification
 from flycam.frame.flight import Flight, FlightState
 from flycam.sync import learning, taking
 from flycam.sync.belonging import Home
@@ -31,6 +32,22 @@ def test_what_follows_from_tiles_is_done_by_the_next_attempt(tmp_path: Path) -> 
     province.read(path)
     province.read(path)
     assert province.settled_flights == ["f1"]
+
+
+def test_a_flight_is_shown_no_more_widely_than_either_box_lets_it_be(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1})
+    box.catalog.restrictions.classify("f1", Classification.INTERNAL, 1)
+    province.read(box.write(tmp_path))
+    assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
+    (told,) = [line for line in province.catalog.audit.lines() if line.what == "classify"]
+    assert (told.subject, told.detail.endswith("internal")) == ("f1", True)
+    box.catalog.restrictions.classify("f1", Classification.OPEN, 2)
+    province.read(box.write(tmp_path))
+    assert province.catalog.restrictions.level("f1") is Classification.INTERNAL
+    box.catalog.restrictions.classify("f1", Classification.RESTRICTED, 3)
+    province.read(box.write(tmp_path))
+    assert province.catalog.restrictions.level("f1") is Classification.RESTRICTED
 
 
 def test_a_frame_left_out_here_and_withdrawn_there_never_comes_in_by_a_third_box(tmp_path: Path) -> None:
