@@ -74,7 +74,7 @@ def _noded(roads: Shapes) -> Shapes:
 def _without(pieces: Shapes, cut: BaseGeometry) -> tuple[Shapes, Ints]:
     """What is left of pieces beside a cut, and of which piece each is; only those that it meets are cut."""
     shapely.prepare(cut)
-    met = shapely.intersects(pieces, cut)
+    met = shapely.intersects(cut, pieces)  # of the two the first is prepared
     parts, of = shapely.get_parts(shapely.difference(pieces[met], cut), return_index=True)
     keep = ~shapely.is_empty(parts)
     left = np.concatenate([pieces[~met], parts[keep]])
