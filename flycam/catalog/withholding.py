@@ -38,7 +38,7 @@ MARGIN_M = 30.0
 
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
-    Classification.INTERNAL: frozenset(Role) - {Role.GUEST},
+    Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
     Classification.RESTRICTED: frozenset({Role.ANALYST, Role.ADMIN}),
 }
 _WORLD = (-180.0, -85.0511287, 180.0, 85.0511287)

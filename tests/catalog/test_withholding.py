@@ -97,8 +97,8 @@ def test_roles_that_are_named_see_an_area_and_all_others_do_not(catalog: Catalog
 def test_a_level_says_who_sees_a_flight(catalog: Catalog) -> None:
     for level, hidden_from in (
         (Classification.OPEN, set()),
-        (Classification.INTERNAL, {Role.GUEST}),
-        (Classification.RESTRICTED, {Role.GUEST, Role.VIEWER, Role.OPERATOR}),
+        (Classification.INTERNAL, {Role.BOX, Role.GUEST}),
+        (Classification.RESTRICTED, {Role.BOX, Role.GUEST, Role.VIEWER, Role.OPERATOR}),
     ):
         catalog.restrictions.classify("f1", level, 1)
         hidden = {role for role in Role if withholding_of(catalog, account(role)).hides_flight("f1")}
