@@ -16,6 +16,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 
 from flycam.frame.nal import Coding, parameter_sets, units_of, with_lengths
@@ -334,7 +335,11 @@ def test_a_film_whose_time_goes_back_is_dated_by_when_it_came_also_once_it_is_wh
 
 
 def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0) -> None:
-    """An MPEG-TS file over UDP at its own speed, with datagrams lost and damaged on the way."""
+    """An MPEG-TS file over UDP at its own speed from when somebody listens, with datagrams lost and damaged
+    on the way."""
+    while not any(one.laddr.port == port for one in psutil.net_connections("udp")):
+        if over.wait(0.05):
+            return
     rng = np.random.default_rng(5)
     data = path.read_bytes()
     datagrams = [data[at : at + 7 * 188] for at in range(0, len(data), 7 * 188)]
