@@ -355,6 +355,13 @@ def send_torn(path: Path, port: int, over: threading.Event, seconds: float = 8.0
             out.sendto(bytes(torn), ("127.0.0.1", port))
 
 
+def stop_after(sender: threading.Thread, source: VideoSource) -> None:
+    """Once all was sent and had time to come; sooner than the silence is taken for a lost stream."""
+    sender.join()
+    time.sleep(1.0)
+    source.stop()
+
+
 def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp_path: Path) -> None:
     stream = streaming.as_transport_stream(film, tmp_path / "film.ts")
     port, over = streaming.free_port(socket.SOCK_DGRAM), threading.Event()
@@ -362,13 +369,11 @@ def test_a_stream_that_is_torn_on_the_way_is_recorded_as_it_came(film: Path, tmp
     sender.start()
     order = RecordingOrder(folder=tmp_path / "rec", piece_s=2.0)
     with VideoSource(f"udp://127.0.0.1:{port}", stall_s=3.0, recording=order) as source:
-        count = 0
-        for _ in source.pictures():
-            count += 1
-            if source.health.connections > 1 or not sender.is_alive():
-                break
+        stopping = threading.Thread(daemon=True, target=stop_after, args=(sender, source))
+        stopping.start()
+        count = sum(1 for _ in source.pictures())
     over.set()
-    sender.join(10.0)
+    stopping.join(10.0)
     pieces = pieces_in(tmp_path / "rec")
     assert count >= 90 and source.health.connections == 1
     assert sum(piece.pictures for piece in pieces) >= 90

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.layers import LayerAsked, add_layer
 from flycam.serve.asked_for import Wanted
@@ -28,7 +29,7 @@ def test_no_page_is_empty_while_there_is_a_next_one(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path / "house")
     add_layer(workspace, LayerAsked(source=str(path), kind=LayerKind.POWER), "Lan")
     (layer,) = workspace.catalog.layers.all()
-    source = LayerSource(workspace.catalog, layer, 0)
+    source = LayerSource(workspace.catalog, layer, 0, NOTHING_WITHHELD)
     bounds = (LON + 0.18, LAT, LON + 0.2, LAT + 0.02)
     for limit in (1, 2, 3, 100):
         found, offset = [], 0
