@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 from flycam.catalog.records import MarkLine
-from flycam.errors import DiskFull, NotFound, OptionUnusable, StorageTrouble
-from flycam.pipeline.evidence import FULL
+from flycam.errors import NotFound, OptionUnusable
 from flycam.pipeline.mark_words import mark_features
+from flycam.pipeline.whole_file import write_file
 from flycam.pipeline.workspace import Workspace
 
 _SUFFIXES = (".geojson", ".json")
@@ -22,7 +22,7 @@ def marks_of(workspace: Workspace, event: str | None, *, with_removed: bool = Fa
 def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, history: bool = False) -> int:
     """Write marks, with `history` every line of them, as GeoJSON; how many lines.
 
-    Raises NotFound, OptionUnusable (a name that does not end in .geojson), StorageTrouble.
+    Raises NotFound, OptionUnusable (a name that does not end in .geojson), DiskFull, StorageTrouble.
     """
     if out.suffix.lower() not in _SUFFIXES:
         raise OptionUnusable(
@@ -32,17 +32,7 @@ def export_marks(workspace: Workspace, out: Path, event: str | None = None, *, h
     if history:
         lines = [line for one in lines for line in workspace.catalog.marks.history(one.mark_id)]
     collection = mark_features(lines, workspace.catalog.boundaries)
-    part = out.with_name(f"{out.name}.part")
-    try:
-        part.write_text(json.dumps(collection, ensure_ascii=False), encoding="utf-8")
-        part.replace(out)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        kind = DiskFull if error.errno in FULL else StorageTrouble
-        raise kind(
-            f"{out}: cannot be written ({error.strerror}); choose another place",
-            vi=f"{out}: không ghi được; hãy chọn chỗ khác",
-        ) from error
+    write_file(out, json.dumps(collection, ensure_ascii=False).encode())
     return len(lines)
 
 
