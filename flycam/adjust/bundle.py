@@ -10,7 +10,7 @@ from flycam.adjust.block import Adjustment, Block
 from flycam.adjust.gate import objection, weigh_evidence
 from flycam.adjust.options import AdjustOptions
 from flycam.adjust.problem import Observations, Problem, problem_of, starting_values
-from flycam.adjust.results import adjusted, fit_of, kept_priors, with_check_points, with_control
+from flycam.adjust.results import adjusted, fit_of, kept_priors, with_control
 from flycam.adjust.selection import held_out_tracks
 from flycam.adjust.settling import Progress, settle
 from flycam.adjust.stops import STOOD_STILL, at_rest, stood_still
@@ -41,7 +41,7 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
         )
     problem = problem_of(block, options)
     start = starting_values(problem)
-    held_out, candidates, checks = _parts(problem, options)
+    held_out, candidates, marks = _parts(problem, options)
     settled = settle(block, problem, start, candidates, options, progress)
     if settled is None:
         return kept_priors(block, problem, NO_TIES, None, None)
@@ -64,17 +64,18 @@ def adjust_block(block: Block, options: AdjustOptions = DEFAULTS, progress: Prog
     if why := objection(evidence):
         return kept_priors(block, problem, why, settled, fit)
     result = adjusted(block, problem, settled, fit, point, options)
-    if len(checks):
-        placed = triangulate(problem, settled.unknowns, checks, refine=True)
-        result = with_check_points(result, problem, placed.point[problem.tracks :])
-    return with_control(result, problem, settled.unknowns)
+    if len(marks):
+        placed = triangulate(problem, settled.unknowns, marks, refine=True)
+        result = with_control(result, problem, placed.point[problem.tracks :])
+    return result
 
 
 def _parts(problem: Problem, options: AdjustOptions) -> tuple[Observations, Observations, Observations]:
-    """Held-out ties, observations that may take part (ties and control), and those of check points."""
+    """Held-out ties, observations that may take part (ties and control), and all of control and check
+    points."""
     seen = problem.observations
     held = held_out_tracks(problem.tracks, max(options.held_out_share, LEAST_HELD_OUT))
     check = np.array([p.check for p in problem.control], dtype=bool)
     outside = np.concatenate([held, check])[seen.point]
     tie = seen.point < problem.tracks
-    return seen.take(outside & tie), seen.take(~outside), seen.take(outside & ~tie)
+    return seen.take(outside & tie), seen.take(~outside), seen.take(~tie)

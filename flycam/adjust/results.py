@@ -16,8 +16,6 @@ from flycam.adjust.robust import cauchy
 from flycam.adjust.selection import select
 from flycam.adjust.settling import Settled
 from flycam.adjust.sighting import image_residuals
-from flycam.adjust.triangulate import triangulate
-from flycam.adjust.unknowns import Unknowns
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.projection import with_lens
@@ -272,31 +270,23 @@ def _focal_contradiction(settled: Settled, number: int, key: str) -> str:
     )
 
 
-def with_check_points(result: Adjustment, problem: Problem, placed: Floats) -> Adjustment:
-    """The result with the RMS at check points, where placed (control points × 3, NaN) are known."""
-    error = placed - problem.control_m
+def with_control(result: Adjustment, problem: Problem, placed: Floats) -> Adjustment:
+    """The result with how far every control and check point lies from where its marks show it (`placed`,
+    control points × 3, NaN where they cannot), and the RMS of that at the check points.
+
+    The rays alone place them: where the adjustment holds a point is drawn towards what is said of it.
+    """
+    off = placed - problem.control_m
     check = np.array([p.check for p in problem.control], dtype=bool)
-    error = np.where(np.isfinite(problem.control_sigma), error, np.nan)[check]
+    error = np.where(np.isfinite(problem.control_sigma), off, np.nan)[check]
     known = np.isfinite(error)
     squared = np.where(known, error, 0.0) ** 2
     rms = [
         float(np.sqrt(squared[:, a].sum() / known[:, a].sum())) if known[:, a].any() else float("nan")
         for a in range(3)
     ]
-    return replace(result, accuracy=replace(result.accuracy, check_m=(rms[0], rms[1], rms[2])))
-
-
-def with_control(result: Adjustment, problem: Problem, unknowns: Unknowns) -> Adjustment:
-    """The result with how far every control and check point lies from where its marks show it.
-
-    The rays alone place it: where the adjustment holds a point is drawn towards what is said of it.
-    """
-    if not problem.control:
-        return result
-    seen = problem.observations
-    marks = seen.take(seen.point >= problem.tracks)
-    placed = triangulate(problem, unknowns, marks, refine=True).point[problem.tracks :]
-    return replace(result, control_off_m=placed - problem.control_m)
+    accuracy = replace(result.accuracy, check_m=(rms[0], rms[1], rms[2]))
+    return replace(result, accuracy=accuracy, control_off_m=off)
 
 
 _NO_ACCURACY = Accuracy(
