@@ -13,6 +13,7 @@ from flycam.catalog.records import Account
 from flycam.errors import NotFound
 from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
+from flycam.serve.button_page import button_page
 from flycam.serve.door import COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired, TooManyAttempts
 from flycam.serve.guard import admin, guest
@@ -20,11 +21,7 @@ from flycam.serve.services import Services
 
 router = APIRouter()
 
-_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
-<title>flycam</title><body><form method="post"><h1>flycam</h1>
-<p>Liên kết này dùng được một lần. / This link works once.</p>
-<button type="submit">Vào bản đồ / Open the map</button></form></body></html>"""
+_PAGE = button_page("Liên kết này dùng được một lần. / This link works once.")
 
 
 class Token(BaseModel):

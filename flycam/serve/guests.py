@@ -17,6 +17,7 @@ from flycam.errors import NotFound
 from flycam.frame.moment import iso
 from flycam.pipeline.people import MOST_GUEST_HOURS, invite_guest, revoke_guest
 from flycam.serve.accounts import attempts_of, may_try
+from flycam.serve.button_page import button_page
 from flycam.serve.door import COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired
 from flycam.serve.guard import operator
@@ -28,11 +29,7 @@ router = APIRouter()
 
 Presenter = Annotated[Visitor, Depends(operator)]
 
-_PAGE = """<!doctype html><html lang="vi"><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="robots" content="noindex">
-<title>flycam</title><body><form method="post"><h1>flycam</h1>
-<p>Liên kết khách: chỉ xem bản đồ, có thời hạn. / Guest link: the map alone, for a while.</p>
-<button type="submit">Vào bản đồ / Open the map</button></form></body></html>"""
+_PAGE = button_page("Liên kết khách: chỉ xem bản đồ, có thời hạn. / Guest link: the map alone, for a while.")
 
 
 class Invitation(BaseModel):
