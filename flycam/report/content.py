@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from flycam.frame.flight import is_plane
 from flycam.frame.warning import brief
 from flycam.report import pictures
-from flycam.report.blocks import Block, Document, Facts, Figure, Heading, Paragraph, Plate, Table
+from flycam.report.blocks import Block, Document, Facts, Figure, Heading, Paragraph, Plate
 from flycam.report.figures import (
     ERROR_BOUNDS_M,
     OVERLAP_BOUNDS,
     RESIDUAL_BOUNDS_PX,
     ErrorFigures,
-    FrameLine,
     ReportFigures,
     Verdict,
 )
@@ -31,14 +30,13 @@ from flycam.report.numbers import (
     percent,
     period,
 )
+from flycam.report.photo_lists import OUT, left_out, reason_of, weak
 from flycam.report.planes import MapPlanes
 from flycam.report.raster import ERROR_COLOURS, OVERLAP_COLOURS, SURFACE_COLOURS
-from flycam.report.words import DRILL_MARK, WORDS, say, say_or
+from flycam.report.words import DRILL_MARK, say, say_or
 
 _KINDS = {Verdict.MEASURE: "good", Verdict.PARTLY: "good", Verdict.CARE: "care", Verdict.LOOK: "bad"}
-_OUT = ("rejected", "left_out", "withdrawn")
 _HELD = ("tied", "weak", "carried", "prior")
-_MOST_ROWS = 60
 
 
 def document(figures: ReportFigures, planes: MapPlanes, drawn: dict[str, bytes], language: str) -> Document:
@@ -71,8 +69,8 @@ def _blocks(
     yield Heading(text=say("facts", language))
     yield Facts(rows=tuple(_facts(figures, language)))
     yield Heading(text=say("left_out", language))
-    yield from _left_out(figures, language)
-    yield from _weak(figures, language)
+    yield from left_out(figures, language)
+    yield from weak(figures, language)
     yield from _notes(figures, language)
     yield Heading(text=say("pictures", language))
     yield Paragraph(text=say("map_note", language), kind="small")
@@ -103,7 +101,7 @@ def verdict(figures: ReportFigures, language: str) -> str:
         said.append(say("verdict_shift", language, **unknown))
     if not figures.has_control:
         said.append(say("verdict_shift_free", language))
-    out = figures.those(*_OUT)
+    out = figures.those(*OUT)
     used, everything = figures.count(*_HELD), len(figures.frames)
     if out:
         why = Counter(reason_of(frame, language) for frame in out)
@@ -133,12 +131,6 @@ def verdict(figures: ReportFigures, language: str) -> str:
     return " ".join(said)
 
 
-def reason_of(frame: FrameLine, language: str) -> str:
-    """Why a photo is not used, in a few words."""
-    key = f"reason_{frame.reason or frame.state}"
-    return say(key if key in WORDS else "reason_other", language)
-
-
 def _error(error: ErrorFigures, language: str) -> dict[str, str]:
     return {"median": metres(error.median_m, language), "p95": metres(error.p95_m, language)}
 
@@ -160,7 +152,7 @@ def _facts(figures: ReportFigures, language: str) -> Iterator[tuple[str, str]]:
         yield fact("communes", listed(figures.communes, language) + remarks)
     datum = say_or(f"datum_{figures.vertical_datum}", language, figures.vertical_datum)
     yield fact("crs", f"{figures.work_crs}, {datum}")
-    used, out = figures.count(*_HELD), figures.count(*_OUT)
+    used, out = figures.count(*_HELD), figures.count(*OUT)
     yield fact("frames", say("frames_value", language, used=used, out=out))
     held = [
         say(f"held_{state}", language, count=figures.count(state)) for state in _HELD if figures.count(state)
@@ -263,59 +255,6 @@ def _control(figures: ReportFigures, language: str) -> str:
     return "; ".join(said) or say("control_none", language)
 
 
-def _left_out(figures: ReportFigures, language: str) -> Iterator[Block]:
-    out = figures.those(*_OUT)
-    if not out:
-        yield Paragraph(text=say("left_out_none", language))
-        return
-    rows = []
-    for frame in out:
-        reason = reason_of(frame, language)
-        # whoever found it said it in English; the words of the table are the same in short
-        if language == "en" and frame.sentence:
-            reason = f"{reason}: {frame.sentence.removeprefix(f'{frame.name}: ')}"
-        rows.append((frame.name, say(f"state_{frame.state}", language), reason))
-    head = tuple(say(key, language) for key in ("photo", "state", "reason"))
-    yield from _table(head, rows, (), language)
-
-
-def _weak(figures: ReportFigures, language: str) -> Iterator[Block]:
-    yield Heading(text=say("weak_list", language))
-    rows = [
-        (
-            frame.name,
-            say(f"state_{frame.state}", language),
-            _why_weak(frame, language),
-            number(frame.ties, 0, language),
-            number(frame.rms_px, 2, language) if frame.rms_px is not None else "–",
-            percent(frame.cells_pct, language),
-        )
-        for frame in figures.those("weak", "carried", "prior")
-    ]
-    if not rows:
-        yield Paragraph(text=say("weak_none", language))
-        return
-    head = tuple(say(key, language) for key in ("photo", "state", "reason", "tie_count", "rms", "cells"))
-    yield from _table(head, rows, (3, 4, 5), language)
-
-
-def _why_weak(frame: FrameLine, language: str) -> str:
-    """What the state says, and why the photo has no tie point where that is known."""
-    said = say(f"{frame.state}_why", language)
-    why = translated(frame.sentence, language) if frame.sentence else ""
-    if language == "vi" and why == frame.sentence:
-        return said  # nobody put it into Vietnamese
-    return f"{why}: {said}" if why else said
-
-
-def _table(
-    head: tuple[str, ...], rows: Sequence[tuple[str, ...]], numeric: tuple[int, ...], language: str
-) -> Iterator[Block]:
-    yield Table(head=head, rows=tuple(rows[:_MOST_ROWS]), numeric=numeric)
-    if len(rows) > _MOST_ROWS:
-        yield Paragraph(text=say("and_more", language, count=len(rows) - _MOST_ROWS), kind="small")
-
-
 def _notes(figures: ReportFigures, language: str) -> Iterator[Block]:
     control = figures.stats.get("control") or {}
     notes = [
@@ -331,7 +270,7 @@ def _photo_map(figures: ReportFigures, language: str) -> Figure:
         (pictures.STATE_COLOURS[state], say(f"state_{state}", language), str(count))
         for state, count in (
             *((state, figures.count(state)) for state in _HELD),
-            ("out", figures.count(*_OUT)),
+            ("out", figures.count(*OUT)),
         )
         if count
     ]

@@ -29,11 +29,12 @@ from flycam.pipeline.report import make_reports, report_of, write_report
 from flycam.pipeline.retired import drop_retired_reports
 from flycam.report import words
 from flycam.report.blocks import Facts, Table
-from flycam.report.content import document, reason_of, verdict
+from flycam.report.content import document, verdict
 from flycam.report.figures import ERROR_BOUNDS_M, ErrorFigures, FrameLine, ReportFigures
 from flycam.report.heard import translated
 from flycam.report.numbers import area, measure, moment, number, percent, period
 from flycam.report.paper import sources, to_pdf
+from flycam.report.photo_lists import reason_of
 from flycam.report.pictures import draw
 from flycam.report.planes import MapPlanes
 from flycam.report.raster import ERROR_COLOURS, SURFACE_COLOURS
