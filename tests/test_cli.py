@@ -263,11 +263,12 @@ def test_a_usage_error_is_headed_in_the_language_of_the_terminal(run: Run) -> No
 
 
 def test_options_that_contradict_each_other_leave_nothing_behind(run: Run, tmp_path: Path) -> None:
-    asked = ("export", "any", tmp_path / "a.tif", "--dsm", "--gsd", 0.2, "--contours", tmp_path / "a.gpkg")
-    answered = run(*asked)
-    assert answered.exit_code == 2
-    assert "Traceback" not in answered.stderr
-    assert not list(tmp_path.glob("a.*"))
+    for beside in (("--gsd", 0.2), ("--gsd", 0), ("--figures",)):
+        lines = ("--contours", tmp_path / "a.gpkg")
+        answered = run("export", "any", tmp_path / "a.tif", "--dsm", *beside, *lines)
+        assert answered.exit_code == 2 and "--dsm" in answered.json["sentence"]
+        assert "Traceback" not in answered.stderr
+        assert not list(tmp_path.glob("a.*"))
 
 
 def test_store_that_is_down(run: Run, drill: DrillReport) -> None:

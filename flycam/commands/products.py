@@ -61,6 +61,9 @@ def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
 @click.option(
     "--dsm", is_flag=True, help="The ground it was finished on instead: heights, own surface or not."
 )
+@click.option(
+    "--figures", is_flag=True, help="Each pixel's expected error (m) and age (h) instead of its colour."
+)
 @click.option("--contours", type=FILE, help="Also its contour lines: .gpkg or .geojson.")
 @click.option("--contour-interval", "interval_m", type=float, default=5.0, show_default=True, help="Metres.")
 @command
@@ -78,10 +81,11 @@ def export(
     from flycam.answers.exported import of_export
     from flycam.pipeline.export import export_contours, export_flight, export_surface
 
-    if dsm and any(options[name] is not None for name in ("commune", "crs", "gsd_m")):
+    whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
+    if dsm and not whole:
         raise OptionUnusable(
-            "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd",
-            vi="--dsm được ghi toàn bộ theo lưới riêng: hãy bỏ --commune, --crs, --gsd",
+            "--dsm is written whole, on its own posts: leave --commune, --crs, --gsd, --figures",
+            vi="--dsm được ghi toàn bộ theo lưới riêng: hãy bỏ --commune, --crs, --gsd, --figures",
         )
     with opened(data_dir) as (workspace, _):
         if contours is not None:

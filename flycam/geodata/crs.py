@@ -35,6 +35,7 @@ VN2000_OPERATION = "VN-2000 to WGS 84 (2)"
 """EPSG:6960, the seven parameters of Decision 05/2007/QD-BTNMT; EPSG:5194, "(1)", was never adopted."""
 
 _DATUM_WORDS = (("EGM2008", "EGM2008"), ("EGM 2008", "EGM2008"), ("EGM96", "EGM96"), ("EGM 96", "EGM96"))
+_VERTICAL_CODES = {"EGM96": 5773, "EGM2008": 3855}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,6 +131,13 @@ def work_crs_for(lon_deg: float, lat_deg: float) -> str:
         raise ValueError(f"no UTM zone at longitude {lon_deg}, latitude {lat_deg}")
     zone = min(int((lon_deg + 180.0) // 6.0) + 1, 60)
     return f"EPSG:{32600 + zone if lat_deg >= 0 else 32700 + zone}"
+
+
+def with_heights(crs: str, vertical_datum: str) -> str:
+    """A CRS ("EPSG:n") with the heights of a datum, as "EPSG:n+m"; as it is where no register has them so
+    (of the ellipsoid in a plane, or above a place of one's own choice)."""
+    code = _VERTICAL_CODES.get(vertical_datum)
+    return crs if code is None or not crs.startswith("EPSG:") else f"{crs}+{code}"
 
 
 def to_work(lonlat_deg: Floats, work_crs: str) -> Floats:

@@ -55,6 +55,17 @@ class Raster:
     tags: Mapping[str, str]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Band:
+    """What a band of a file holds, as other programs list it.
+
+    unit  "metre", "hour", "1" for a plain number; none: that of the heights, where the CRS has heights
+    """
+
+    holds: str
+    unit: str = ""
+
+
 class CogWriter:
     """Writes a big picture in windows; the file appears under its name only when it is complete.
 
@@ -69,19 +80,20 @@ class CogWriter:
         shape_px: tuple[int, int],
         transform: Sequence[float],
         crs: str,
-        bands: int = 3,
+        bands: int | Sequence[Band] = 3,
         dtype: str = "uint8",
         compress: str = "DEFLATE",
         tags: Mapping[str, str] | None = None,
-        descriptions: Sequence[str] = (),
         overview_resampling: str = "AVERAGE",
     ) -> None:
         """Open for `shape_px` = (rows, cols). `compress`: DEFLATE, ZSTD (lossless), JPEG, WEBP (lossy).
 
-        descriptions  what each band holds, as other programs list it
+        bands  how many, or what each of them holds
 
         Raises CrsMissing for an unknown `crs`, StorageTrouble or DiskFull if the folder cannot be written.
         """
+        named = () if isinstance(bands, int) else tuple(bands)
+        count = bands if isinstance(bands, int) else len(named)
         self.path = Path(path)
         self._compress = compress
         self._overviews = overview_resampling
@@ -92,7 +104,7 @@ class CogWriter:
             "driver": "GTiff",
             "height": shape_px[0],
             "width": shape_px[1],
-            "count": bands,
+            "count": count,
             "dtype": dtype,
             "crs": CRS.from_wkt(parse_crs(crs).to_wkt("WKT1_GDAL")),
             "transform": Affine(*transform[:6]),
@@ -103,14 +115,15 @@ class CogWriter:
             "zstd_level": 1,
             "bigtiff": "IF_SAFER",
             "sparse_ok": True,
-            **({"photometric": "RGB"} if bands == 3 and dtype == "uint8" else {}),
+            **({"photometric": "RGB"} if count == 3 and dtype == "uint8" else {}),
         }
         try:
             with rasterio.Env(**_ENV):
                 self._target = rasterio.open(self._scratch, "w", **profile)
                 self._target.update_tags(**(tags or {}))
-                for band, words in enumerate(descriptions, start=1):
-                    self._target.set_band_description(band, words)
+                for number, band in enumerate(named, start=1):
+                    self._target.set_band_description(number, band.holds)
+                    self._target.set_band_unit(number, band.unit)
         except _WRITE_ERRORS as error:
             self._leave()
             raise _trouble(self.path, error) from error
@@ -181,24 +194,23 @@ def write_cog(
     crs: str,
     *,
     tags: Mapping[str, str] | None = None,
-    descriptions: Sequence[str] = (),
+    bands: Sequence[Band] = (),
     compress: str = "DEFLATE",
 ) -> None:
     """Write rows×cols×bands pixels and a rows×cols mask (nonzero = data) as a COG, whole or not at all.
 
-    `descriptions` as in `CogWriter`. Raises CrsMissing, DiskFull, StorageTrouble.
+    `bands`: what each holds, if that is to be said. Raises CrsMissing, DiskFull, StorageTrouble.
     """
-    rows, cols, bands = rgb.shape
+    rows, cols, count = rgb.shape
     with CogWriter(
         path,
         shape_px=(rows, cols),
         transform=transform,
         crs=crs,
-        bands=bands,
+        bands=bands or count,
         dtype=str(rgb.dtype),
         compress=compress,
         tags=tags,
-        descriptions=descriptions,
     ) as writer:
         for top in range(0, rows, BLOCK_PX):
             writer.write(top, 0, rgb[top : top + BLOCK_PX], mask[top : top + BLOCK_PX])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import transform_points
-from flycam.geodata.raster import BLOCK_PX, CogWriter
+from flycam.geodata.raster import BLOCK_PX, Band, CogWriter
 from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, nothing_inside, output_grid
 from flycam.mosaic.outline import Outline
-from flycam.mosaic.resample import TileReader, resampled
+from flycam.mosaic.resample import COLOURS, TileLook, TileReader, taken
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
 
@@ -50,19 +50,22 @@ def export_cog(
     polygon: BaseGeometry | None = None,
     tags: Mapping[str, str] | None = None,
     compress: str = "DEFLATE",
+    look: TileLook = COLOURS,
+    bands: Sequence[Band] = (),
 ) -> Exported:
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
     taken bilinearly from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
-    half of the ground that they are taken from has data. `compress` as in `CogWriter`.
+    half of the ground that they are taken from has data. `compress` and `bands` as in `CogWriter`; `look`:
+    what of the tiles is written instead of colours, and taken as it says.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
     """
     extent = data_bounds(store, tile_log, mosaic)
     grid = output_grid(extent, crs, gsd_m, polygon)
-    tiles = TileReader(store, tile_log, mosaic, source_zoom(gsd_m, extent, mosaic))
+    tiles = TileReader(store, tile_log, mosaic, source_zoom(gsd_m, extent, mosaic), look)
     outline = None
     if polygon is not None:
         outline = Outline.of(polygon, lambda p: grid.to_pixels(transform_points(p, WGS84, crs)))
@@ -73,6 +76,9 @@ def export_cog(
         crs=crs,
         tags=tags,
         compress=compress,
+        bands=bands or look.bands,
+        dtype=look.dtype,
+        overview_resampling="AVERAGE" if look.mixed else "NEAREST",
     ) as out:
         if not _write_blocks(out, tiles, grid, crs, outline):
             raise nothing_inside()
@@ -87,12 +93,12 @@ def _write_blocks(
     for row in range(0, grid.rows, BLOCK_PX):
         for col in range(0, grid.cols, BLOCK_PX):
             shape = (min(BLOCK_PX, grid.rows - row), min(BLOCK_PX, grid.cols - col))
-            rgb, mask = resampled(tiles, grid, crs, (row, col), shape)
+            pixels, mask = taken(tiles, grid, crs, (row, col), shape)
             if outline is not None:
                 mask &= outline.mask(row, col, shape)
             if mask.any():
-                rgb[~mask] = 0
-                out.write(row, col, rgb, mask)
+                pixels[~mask] = 0
+                out.write(row, col, pixels, mask)
                 found = True
     return found
 

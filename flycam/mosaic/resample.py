@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,36 +22,62 @@ from flycam.mosaic.extent import MERCATOR, OutputGrid
 from flycam.mosaic.tilelog import TileLog
 from flycam.store.base import ObjectStore
 
-_CACHED_TILES = 256  # 0.26 MB each
+_CACHED_TILES = 256  # 0.26 MB each, of figures 0.6
 
 Picture = tuple[NDArray[np.uint8], NDArray[np.bool_]]
+Seen = tuple[NDArray[Any], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileLook:
+    """What is taken out of tiles: H×W×`bands` of `dtype`, and where there is data.
+
+    of     from a tile's object, by its id
+    mixed  between pixels; else of the nearest one, for the mean of two ages is no time of any picture
+    """
+
+    of: Callable[[bytes, TileId], Seen]
+    bands: int
+    dtype: str
+    mixed: bool
+
+
+COLOURS = TileLook(of=decode_picture, bands=3, dtype="uint8", mixed=True)
 
 
 class TileReader:
-    """Pictures of one zoom, the latest few hundred kept."""
+    """Tiles of one zoom by one look, the latest few hundred kept."""
 
-    def __init__(self, store: ObjectStore, tile_log: TileLog, mosaic: MosaicInfo, zoom: int) -> None:
+    def __init__(
+        self,
+        store: ObjectStore,
+        tile_log: TileLog,
+        mosaic: MosaicInfo,
+        zoom: int,
+        look: TileLook = COLOURS,
+    ) -> None:
         self.zoom = zoom
+        self.look = look
         self._store = store
         heads = tile_log.heads(mosaic.mosaic_id, mosaic.revision, z=zoom)
         self._heads = {head.tile_id: head for head in heads}
-        self._kept: OrderedDict[TileId, Picture] = OrderedDict()
+        self._kept: OrderedDict[TileId, Seen] = OrderedDict()
 
-    def picture(self, tiles: TileRange) -> Picture | None:
-        """(rgb, mask) of a rectangle of tiles; None if none of them is there."""
+    def picture(self, tiles: TileRange) -> Seen | None:
+        """(pixels, mask) of a rectangle of tiles; None if none of them is there."""
         present = [tile_id for tile_id in tiles if tile_id in self._heads]
         if not present:
             return None
-        rgb = np.zeros((*tiles.shape_px, 3), dtype=np.uint8)
+        pixels = np.zeros((*tiles.shape_px, self.look.bands), dtype=self.look.dtype)
         mask = np.zeros(tiles.shape_px, dtype=np.bool_)
         for tile_id in present:
             at = tiles.window_px(tile_id)
-            rgb[at], mask[at] = self._tile(self._heads[tile_id])
-        return rgb, mask
+            pixels[at], mask[at] = self._tile(self._heads[tile_id])
+        return pixels, mask
 
-    def _tile(self, head: TileRecord) -> Picture:
+    def _tile(self, head: TileRecord) -> Seen:
         if head.tile_id not in self._kept:
-            self._kept[head.tile_id] = decode_picture(self._store.get(head.key), head.tile_id)
+            self._kept[head.tile_id] = self.look.of(self._store.get(head.key), head.tile_id)
             if len(self._kept) > _CACHED_TILES:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(head.tile_id)
@@ -62,6 +91,14 @@ def resampled(
 
     Bilinear; masked where less than half of what a pixel is taken from has data; rgb is anything there.
     """
+    pixels, mask = taken(tiles, grid, crs, corner, shape)
+    return np.asarray(pixels, dtype=np.uint8), mask
+
+
+def taken(
+    tiles: TileReader, grid: OutputGrid, crs: str, corner: tuple[int, int], shape: tuple[int, int]
+) -> Seen:
+    """As `resampled`, whatever the reader looks at; of the nearest pixel where that is not mixed."""
     x, y = grid.centres(*corner, shape)
     margin_x, margin_y = grid.step_x, grid.step_y
     around = (x[0] - margin_x, y[-1] - margin_y, x[-1] + margin_x, y[0] + margin_y)
@@ -78,13 +115,19 @@ def resampled(
     )
     source = tiles.picture(span)
     if source is None:
-        return np.zeros((*shape, 3), dtype=np.uint8), np.zeros(shape, dtype=np.bool_)
+        return np.zeros((*shape, tiles.look.bands), dtype=tiles.look.dtype), np.zeros(shape, dtype=np.bool_)
     map_x = (cols - span.x_start * TILE_SIZE_PX).astype(np.float32)
     map_y = (rows - span.y_start * TILE_SIZE_PX).astype(np.float32)
-    return _sample(source, map_x, map_y)
+    return _mixed(source, map_x, map_y) if tiles.look.mixed else _nearest(source, map_x, map_y)
 
 
-def _sample(source: Picture, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Picture:
+def _nearest(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Seen:
+    pixels, mask = source
+    there = cv2.remap(mask.view(np.uint8), map_x, map_y, cv2.INTER_NEAREST)
+    return np.asarray(cv2.remap(pixels, map_x, map_y, cv2.INTER_NEAREST)), there > 0
+
+
+def _mixed(source: Seen, map_x: NDArray[np.float32], map_y: NDArray[np.float32]) -> Seen:
     """Bilinear; where part of the ground has no data, the rest of it alone makes the colour."""
     rgb, mask = source
     taken = np.asarray(cv2.remap(rgb, map_x, map_y, cv2.INTER_LINEAR), dtype=np.uint8)

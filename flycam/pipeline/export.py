@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import shapely
@@ -13,14 +15,19 @@ from flycam.catalog.records import MosaicInfo, RevisionState
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.errors import CrsMissing, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
+from flycam.frame.moment import iso
 from flycam.frame.terraincodec import decode_terrain
+from flycam.frame.tilecodec import decode
 from flycam.frame.warning import CRS_OUTSIDE, warning
-from flycam.geodata.crs import WEB_MERCATOR, describe_crs, point_transform, valid_area
+from flycam.geodata.crs import WEB_MERCATOR, describe_crs, point_transform, valid_area, with_heights
 from flycam.geodata.line_file import Numbers, write_lines
-from flycam.geodata.raster import write_cog
+from flycam.geodata.raster import Band, write_cog
+from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
 from flycam.mosaic.outline import Outline
+from flycam.mosaic.pixel_figures import figures_of
+from flycam.mosaic.resample import Seen, TileLook
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
@@ -40,11 +47,16 @@ def export_flight(
     commune: str | None = None,
     crs: str | None = None,
     gsd_m: float | None = None,
+    figures: bool = False,
 ) -> Exported:
     """Write a flight's mosaic to `out`. Defaults: the published revision, work CRS and GSD of the flight.
 
     revision "live" or "final"; commune a code, clips to its boundary on the day of the flight, or today's
-    where none is recorded for that day. Raises NotFound (flight, commune, revision, or nothing imaged there),
+    where none is recorded for that day. figures: not the colours but what is known of each pixel, its
+    expected error (metres, 1 sigma, horizontal) and its age (hours, to now), two float32 bands, NaN where not
+    known.
+
+    Raises NotFound (flight, commune, revision, or nothing imaged there),
     OptionUnusable, InputUnusable, DiskFull. A CRS that is not meant for this place is used; that, and
     boundaries of another day, are said in the notes.
     """
@@ -71,18 +83,38 @@ def export_flight(
         gsd_m=gsd_m or flight.gsd_m,
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
+        **(_figures(workspace, mosaic) if figures else {}),
     )
     return replace(exported, notes=notes)
+
+
+def _figures(workspace: Workspace, mosaic: MosaicInfo) -> dict[str, Any]:
+    """How `export_cog` writes error and age of each pixel instead of its colour."""
+    now_ns = workspace.clock_ns()
+    finished = mosaic.revision != LIVE_REVISION
+    frame_of = lru_cache(maxsize=None)(workspace.catalog.frames.get)
+
+    def figures(data: bytes, tile_id: TileId) -> Seen:
+        tile = decode(data, tile_id)
+        return figures_of(tile, frame_of, finished=finished, now_ns=now_ns), tile.quality > 0
+
+    return {
+        "look": TileLook(of=figures, bands=2, dtype="float32", mixed=False),
+        "bands": (
+            Band(holds="expected error, m, 1 sigma, horizontal", unit="metre"),
+            Band(holds=f"age, hours before {iso(now_ns)}", unit="hour"),
+        ),
+    }
 
 
 def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> Exported:
     """Write the ground that a finished revision lies on: heights, and where they are the flight's own.
 
-    Two float32 bands on the posts of the surface, in the flight's work CRS: height in metres (the flight's
-    datum), and 1 where it is the flight's own surface, 0 where it was carried on from that or is the terrain
-    (or the plane that stood in for one) as the flight corrected it. No data where the revision shows no
-    ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a surface),
-    InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
+    Two float32 bands on the posts of the surface, in the flight's work CRS with the heights of its datum:
+    height in metres, and 1 where it is the flight's own surface, 0 where it was carried on from that or is
+    the terrain (or the plane that stood in for one) as the flight corrected it. No data where the revision
+    shows no ground. A post is the centre of a pixel. Raises NotFound (no finished revision, or none with a
+    surface), InputUnusable, DiskFull, ObjectMissing, TileCorrupt.
     """
     flight = workspace.catalog.flights.flight(ref)
     require_place(out)
@@ -93,23 +125,24 @@ def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str |
     known = np.isfinite(heights) & (own | _flown(workspace, mosaic, terrain))
     bands = np.stack([np.where(known, heights, np.float32(0)), own.astype(np.float32)], axis=-1)
     (west, north), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    crs = with_heights(terrain.work_crs, terrain.vertical_datum)
     write_cog(
         out,
         bands,
         known,
         (step_e, 0.0, west - step_e / 2.0, 0.0, -step_s, north + step_s / 2.0),
-        terrain.work_crs,
+        crs,
         tags=tags_of(workspace, flight, mosaic),
-        descriptions=(
-            f"height, m, {terrain.vertical_datum}",
-            "1 = own surface, 0 = carried on or corrected from the flight",
+        bands=(
+            Band(holds=f"height, m, {terrain.vertical_datum}", unit="metre"),
+            Band(holds="1 = own surface, 0 = carried on or corrected from the flight", unit="1"),
         ),
     )
     rows, cols = heights.shape
     left, top = west - step_e / 2.0, north + step_s / 2.0
     return Exported(
         path=out,
-        crs=terrain.work_crs,
+        crs=crs,
         gsd_m=step_e,
         bounds=(left, top - rows * step_s, left + cols * step_e, top),
         shape_px=(rows, cols),

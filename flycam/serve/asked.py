@@ -19,11 +19,11 @@ from flycam.frame.tile import MosaicTile, TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
+from flycam.mosaic.pixel_figures import age_h, error_m
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
-from flycam.serve.layers import Classes, DataLayer, age_classes, error_classes, picture_of, surface_classes
-from flycam.serve.live_error import live_error_m
+from flycam.serve.layers import Classes, DataLayer, classes_of, picture_of, surface_classes
 from flycam.serve.offered import no_such_mosaic, revision_on_show
 from flycam.serve.views import EMPTY, Veil, View, ViewCache, read_view
 
@@ -122,14 +122,13 @@ class AskedViews:
             flight = self._catalog.flights.flight(info.flight_id)
             on_plane = is_plane(flight.vertical_datum)
             return surface_classes(tile, self._support_of(info), on_plane=on_plane)
-        if layer is DataLayer.ERROR and info.revision != LIVE_REVISION:
-            return error_classes(tile, None)
+        finished = info.revision != LIVE_REVISION
+        if layer is DataLayer.ERROR and finished:  # it tells its errors itself: no frame is looked up
+            return classes_of(error_m(tile, None), layer)
         frames = {name: self._catalog.frames.get(name) for name in tile.frames}
         if layer is DataLayer.AGE:
-            captured = {name: frame.header.captured_ns for name, frame in frames.items()}
-            return age_classes(tile, captured, self._workspace.clock_ns())
-        errors = {name: live_error_m(frame, tile.tile_id) for name, frame in frames.items()}
-        return error_classes(tile, {name: error for name, error in errors.items() if error is not None})
+            return classes_of(age_h(tile, frames, self._workspace.clock_ns()), layer)
+        return classes_of(error_m(tile, frames), layer)
 
     def _support_of(self, info: MosaicInfo) -> TerrainGrid | None:
         if info.revision == LIVE_REVISION:

@@ -30,13 +30,13 @@ from flycam.geodata.crs import to_work
 from flycam.geometry.grid import ground_pixel_m, lonlat_to_mercator, tile_at
 from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.given import has_given
+from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.rectification import ground_view
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import viewer
-from flycam.serve.live_error import live_error_m
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted

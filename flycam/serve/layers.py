@@ -6,7 +6,6 @@ the legend on a bad projector, and each has one colour that holds for every flig
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,13 +17,11 @@ from numpy.typing import NDArray
 from flycam.frame.spelling import decimal_comma
 from flycam.frame.tile import MosaicTile
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.finishing import error_of_quality
 from flycam.mosaic.own_ground import own_pixels
 
 Classes = NDArray[np.uint8]
 
 _ALPHA = 205
-_HOUR_NS = 3_600_000_000_000
 
 
 class DataLayer(StrEnum):
@@ -132,31 +129,14 @@ LEGENDS: Mapping[DataLayer, Legend] = {
 OWN_SURFACE, CORRECTED, TERRAIN_MODEL, PLANE = range(4)
 
 
-def error_classes(tile: MosaicTile, of_frames: Mapping[str, NDArray[np.float32]] | None) -> Classes:
-    """Class of each pixel, 256×256; of pixels without data it is anything.
-
-    of_frames  1-sigma of each frame's pixels in metres, 256×256, where the tile does not hold an error of its
-               own (live); a frame without one is not known. None: it does
-    """
-    if of_frames is None:
-        return _classified(error_of_quality(tile.quality), LEGENDS[DataLayer.ERROR])
-    error = np.full(tile.source.shape, np.inf, dtype=np.float32)
-    for number, name in enumerate(tile.frames, start=1):
-        if name in of_frames:
-            np.copyto(error, of_frames[name], where=tile.source == number)
-    return _classified(error, LEGENDS[DataLayer.ERROR])
-
-
-def age_classes(tile: MosaicTile, captured_ns: Mapping[str, int], now_ns: int) -> Classes:
-    """As `error_classes`, by the time at which each frame was taken."""
-    hours = [
-        (now_ns - captured_ns[name]) / _HOUR_NS if name in captured_ns else math.inf for name in tile.frames
-    ]
-    return _classified(np.array([math.inf, *hours])[tile.source], LEGENDS[DataLayer.AGE])
+def classes_of(value: NDArray[np.float32], layer: DataLayer) -> Classes:
+    """Class of each pixel by its figure in the layer's unit, 256×256; of one that is not known (NaN), the
+    last. Of pixels without data it is anything."""
+    return np.searchsorted(LEGENDS[layer].bounds, value, side="left").astype(np.uint8)
 
 
 def surface_classes(tile: MosaicTile, support: TerrainGrid | None, *, on_plane: bool) -> Classes:
-    """As `error_classes`; `support` has a height where the ground was measured by the flight.
+    """As `classes_of`; `support` has a height where the ground was measured by the flight.
 
     Beside that a surface is no model any more: heights are carried on from what was measured, and the terrain
     is corrected by it. None: there is no surface, and all lies on the terrain, or on the plane in its place.
@@ -175,10 +155,6 @@ def picture_of(classes: Classes, mask: NDArray[np.bool_], layer: DataLayer) -> b
     if not written:
         raise RuntimeError("OpenCV cannot write PNG")
     return bytes(png.tobytes())
-
-
-def _classified(value: NDArray[np.float64] | NDArray[np.float32], legend: Legend) -> Classes:
-    return np.searchsorted(legend.bounds, value, side="left").astype(np.uint8)
 
 
 def _bgra(colour: str) -> tuple[int, int, int, int]:

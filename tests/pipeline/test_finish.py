@@ -20,6 +20,7 @@ import pyogrio
 import pytest
 import rasterio
 import shapely
+from rasterio.windows import from_bounds
 
 from flycam.adjust.block import TerrainPrior
 from flycam.answers.finished import of_finish
@@ -27,13 +28,16 @@ from flycam.catalog.records import FrameStatus, RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
+from flycam.frame.moment import iso
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import content_hash
 from flycam.frame.warning import NO_TERRAIN, warning
-from flycam.geodata.crs import transform_points
+from flycam.geodata.crs import describe_crs, transform_points
 from flycam.geometry.exterior import PoseSource
+from flycam.geometry.grid import grid_pixel_m, tile_bounds
 from flycam.geometry.terrain import heights_at
 from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.pixel_figures import error_m
 from flycam.mosaic.tilelog import read_tile
 from flycam.pipeline import finish as recipe
 from flycam.pipeline.export import export_contours, export_flight, export_surface
@@ -235,7 +239,10 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
     exported = export_surface(finished.workspace, NAME, out)
     with rasterio.open(out) as dsm:
         assert (dsm.count, dsm.dtypes) == (2, ("float32", "float32"))
-        assert dsm.crs.to_string() == finished.report.flight.work_crs == exported.crs
+        known_crs = describe_crs(dsm.crs.to_wkt())
+        assert known_crs.horizontal == finished.report.flight.work_crs
+        assert (known_crs.vertical_datum, known_crs.vertical_unit_m) == ("EGM96", 1.0)
+        assert exported.crs == f"{finished.report.flight.work_crs}+5773" and dsm.units == ("metre", "1")
         assert tuple(dsm.bounds) == pytest.approx(exported.bounds)
         assert dsm.descriptions[0].startswith("height, m, ") and dsm.descriptions[1].startswith("1 = own")
         heights, own = dsm.read()
@@ -248,6 +255,37 @@ def test_the_ground_it_lies_on_is_exported_with_its_support(finished: Finished, 
     assert 50.0 < np.median(heights[known]) < 2000.0
     with pytest.raises(NotFound, match="run 'flycam finish'"):
         export_surface(finished.workspace, NAME, out, revision="live")
+
+
+def test_error_and_age_are_exported_as_the_tiles_have_them(finished: Finished, tmp_path: Path) -> None:
+    """On the pixels of the tiles themselves the file says what the tiles say."""
+    workspace = finished.workspace
+    flight = finished.report.flight
+    now_ns = flight.last_ns + 36 * 3_600_000_000_000
+    later = replace(workspace, clock_ns=lambda: now_ns)
+    for revision in (0, 1):
+        mosaic = replace(workspace.catalog.tiles.mosaic(finished.mosaic_id), revision=revision)
+        pixel_m = grid_pixel_m(mosaic.base_zoom)
+        out = tmp_path / f"{revision}.tif"
+        wanted = "final" if revision else "live"
+        export_flight(later, NAME, out, crs="EPSG:3857", gsd_m=pixel_m, figures=True, revision=wanted)
+        heads = workspace.catalog.tiles.heads(finished.mosaic_id, revision, z=mosaic.base_zoom)
+        head = max(heads, key=lambda head: int((read_tile(workspace.store, head).quality > 0).sum()))
+        tile = read_tile(workspace.store, head)
+        frames = {name: workspace.catalog.frames.get(name) for name in tile.frames}
+        with rasterio.open(out) as figures:
+            assert figures.dtypes == ("float32", "float32") and figures.units == ("metre", "hour")
+            assert "1 sigma" in figures.descriptions[0] and iso(now_ns) in figures.descriptions[1]
+            window = from_bounds(*tile_bounds(tile.tile_id), transform=figures.transform)
+            found = figures.read(window=window.round_offsets().round_lengths())
+            shown = figures.read_masks(1, window=window.round_offsets().round_lengths()) > 0
+        there = tile.quality > 0
+        assert np.array_equal(shown, there)
+        errors = error_m(tile, frames if revision == 0 else None)
+        assert np.array_equal(found[0][there], errors[there], equal_nan=True)
+        assert np.nanmax(errors[there]) < 30.0 and np.isfinite(errors[there]).mean() > 0.9
+        ages = {round((now_ns - frame.header.captured_ns) / 3.6e12, 3) for frame in frames.values()}
+        assert {round(float(age), 3) for age in np.unique(found[1][there])} <= ages
 
 
 @pytest.mark.parametrize("suffix", ["gpkg", "geojson"])

@@ -25,8 +25,8 @@ from flycam.geometry.grid import (
     tile_at,
 )
 from flycam.geometry.terrain import flat_terrain
+from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.tilelog import read_tile
-from flycam.serve.live_error import live_error_m
 from flycam.serve.openings import WINDOW_S, Openings
 from flycam.serve.services import Services
 from flycam.store import keys

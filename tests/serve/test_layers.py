@@ -14,10 +14,10 @@ import pytest
 from flycam.catalog.records import FrameRecord
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.grid import TileId, mercator_to_lonlat, pixel_centres, single_tile_range
+from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.tilelog import read_tile
 from flycam.serve.follower import Follower
 from flycam.serve.layers import LEGENDS, DataLayer
-from flycam.serve.live_error import live_error_m
 from flycam.serve.services import Services
 from flycam.store.wrappers import FaultyStore
 from tests.serve.finished import ERRORS_M, finish_by_hand

@@ -1,0 +1,54 @@
+"""What is known of each pixel of a tile in numbers: how far off it may be, and when it was taken.
+
+The map shows them as classes (`serve.layers`), an export as numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.catalog.records import FrameRecord
+from flycam.frame.tile import NO_SOURCE, MosaicTile
+from flycam.geometry.expected_error import UNKNOWN_M
+from flycam.mosaic.finishing import error_of_quality
+from flycam.mosaic.live_error import live_error_m
+
+Singles = NDArray[np.float32]
+
+_HOUR_NS = 3_600_000_000_000
+
+
+def error_m(tile: MosaicTile, frames: Mapping[str, FrameRecord] | None) -> Singles:
+    """Expected error of the pixels (1 sigma, horizontal), 256×256 float32 metres; NaN where not known.
+
+    frames  records of the frames of a live tile, whose pixels err as their poses do; None: a finished tile,
+            which holds errors of its own
+    """
+    if frames is None:
+        error = error_of_quality(tile.quality)
+        return np.where(error < np.float32(UNKNOWN_M), error, np.float32(np.nan))
+    error = np.full(tile.source.shape, np.nan, dtype=np.float32)
+    for number, name in enumerate(tile.frames, start=1):
+        own = live_error_m(frames[name], tile.tile_id)
+        if own is not None:
+            np.copyto(error, own, where=tile.source == number)
+    return error
+
+
+def age_h(tile: MosaicTile, frames: Mapping[str, FrameRecord], now_ns: int) -> Singles:
+    """Hours since the pixels were taken, 256×256 float32; NaN where there is no data."""
+    hours = [(now_ns - frames[name].header.captured_ns) / _HOUR_NS for name in tile.frames]
+    known: Singles = np.array([np.nan, *hours], dtype=np.float32)[tile.source]
+    known[tile.source == NO_SOURCE] = np.nan
+    return known
+
+
+def figures_of(
+    tile: MosaicTile, frame_of: Callable[[str], FrameRecord], *, finished: bool, now_ns: int
+) -> Singles:
+    """`error_m` and `age_h` of a tile of a finished revision or a live one, 256×256×2."""
+    frames = {name: frame_of(name) for name in tile.frames}
+    return np.stack([error_m(tile, None if finished else frames), age_h(tile, frames, now_ns)], axis=-1)
