@@ -18,6 +18,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import RevisionState
 from flycam.drill.drill import DrillReport
 from flycam.mosaic.tilelog import read_tile
+from flycam.pipeline.finish_state import StageFolder
 from flycam.store.base import ObjectStore
 from flycam.store.opening import open_store
 from tests.attack.commands import Operator
@@ -140,10 +141,19 @@ def kill_and_go_on(operator: Operator, seconds: Mapping[str, float], share: floa
     reached = [one for one in (last, *_killed(child)) if one in STAGES]
     shown, tiles = inspect(operator)
     stage = "(done)" if done else reached[-1]
+    before = _counted(operator)
     answer = completed(operator, calm)
     # of a revision that was on show before the kill, the seconds are those of the killed run
-    spent = {name: cpu for name, (_, cpu) in answer["stage_seconds"].items()} if answer["new"] else {}
+    counted = answer["stage_seconds"] if answer["new"] else {}
+    spent = {name: cpu - before.get(name, 0.0) for name, (_, cpu) in counted.items()}
     return Moment(share, Kill(wanted, stage, left, shown, tiles), spent)
+
+
+def _counted(operator: Operator) -> dict[str, float]:
+    """Processor seconds by stage that a killed run left for the next one to count on from."""
+    folders = [path for path in (operator.data / "cache" / "finish").glob("*/*") if path.is_dir()]
+    kept = [StageFolder(path, path.name.partition("-")[2]).load("seconds", ()) for path in folders]
+    return {stage: cpu for seconds in kept if seconds for stage, (_, cpu) in seconds.items()}
 
 
 def _told_until(child: subprocess.Popen[str], stage: str) -> str:
