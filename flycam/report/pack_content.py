@@ -314,11 +314,7 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
     number = str(len(figures.communes) + 1)
     yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
     yield Paragraph(text=told("sources_said", language))
-    digest = figures.audit_head
-    yield Paragraph(
-        text=told("audit_head", language, digest=digest) if digest else told("no_audit", language),
-        kind="small",
-    )
+    yield Paragraph(text=_audit(figures, language), kind="small")
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
     ]
@@ -326,6 +322,19 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
         yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
         return
     yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+
+
+def _audit(figures: PackFigures, language: str) -> str:
+    """What proves later that the log, as it was then, still stands."""
+    if not figures.audit_head:
+        return told("no_audit", language)
+    head = told("audit_head", language, head=figures.audit_head)
+    if not figures.audit_key:
+        return head
+    half = len(figures.audit_signature) // 2  # a line of the page holds 64 digits, and no word is broken
+    signature = f"{figures.audit_signature[:half]} {figures.audit_signature[half:]}"
+    signed = told("audit_signed", language, public=figures.audit_key, signature=signature)
+    return f"{head} {signed}"
 
 
 def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:

@@ -139,7 +139,14 @@ PACK_WORDS: Mapping[str, Said] = {
     "sources_many": Said(
         "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
     ),
-    "audit_head": Said("Mã cuối nhật ký: {digest}", "Head of the audit log: {digest}"),
+    "audit_head": Said(
+        "Dòng cuối nhật ký (kiểm tra bằng flycam audit verify --head): {head}.",
+        "Head of the audit log (flycam audit verify --head checks it): {head}.",
+    ),
+    "audit_signed": Said(
+        "Ký bằng khoá của máy {public}, chữ ký {signature}.",
+        "Signed by the box's key {public}, signature {signature}.",
+    ),
     "no_audit": Said("Nhật ký chưa có dòng nào.", "The audit log has no line yet."),
     # columns and terms
     "col_number": Said("TT", "No."),
