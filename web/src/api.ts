@@ -233,6 +233,29 @@ export interface VideoPiece {
   url: string | null;
 }
 
+/** A link for whoever has it, as it is listed: what opens it is not told again. */
+export interface GuestLink {
+  guest_id: string;
+  event_id: string | null;
+  /** None: all. */
+  communes: { code: string; name: string }[];
+  made_by: string;
+  expires: string;
+  revoked: boolean;
+}
+
+export interface NewGuestLink extends GuestLink {
+  path: string;
+}
+
+export interface RestrictedArea {
+  area_id: string;
+  name: string;
+  /** Who still sees it. */
+  roles: string[];
+  added: string;
+}
+
 /** What is presented in the meeting, and by whom. */
 export interface Presented {
   version: number;
@@ -379,6 +402,10 @@ export const api = {
   places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
   putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>
     put<PlacesSaid>("/api/meeting/places", { based_on: basedOn, places: places.map(({ name, view, bounds }) => ({ name, view, bounds })) }, { event: eventId }),
+  guests: () => get<GuestLink[]>("/api/guests"),
+  invite: (hours: number, event: string | null) => post<NewGuestLink>("/api/guests", { hours, event }),
+  revokeGuest: (id: string) => remove<GuestLink>(`/api/guests/${encodeURIComponent(id)}`, {}),
+  restricted: () => get<RestrictedArea[]>("/api/restricted"),
   meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>
