@@ -1,8 +1,8 @@
 """A command room and every commune office: viewers who each follow the events and fetch two tiles a second.
 
 Three processes: `flycam serve` on a house of its own, account check on; one client that is all viewers
-(plain asyncio, so that it costs little beside the server); and this one, which lays a tile every two seconds, so that
-events have something to tell, and looks at the server's memory.
+(plain asyncio, so that it costs little beside the server); and this one, which lays a tile every two
+seconds, so that events have something to tell, and looks at the server's memory.
 
 A tile is due at its time whether or not the one before has come, and is timed from then: a server that stalls
 is not asked less often. A viewer whose tile is not there when the next is due counts the wait in both.
@@ -101,8 +101,9 @@ def _rows(seconds: float, told: dict, sizes: list[int], laid: int, cpu_s: float)
             sense="at most",
             notes=(
                 f"median {told['p50_ms']:.1f} ms, 99th {told['p99_ms']:.1f} ms, longest "
-                f"{told['most_ms']:.0f} ms; server {cpu_s:.0f} s of processor, client {told['cpu_s']:.0f} s; the client itself woke "
-                f"{told['late_p95_ms']:.1f} ms late (95th), which is counted in",
+                f"{told['most_ms']:.0f} ms; server {cpu_s:.0f} s of processor, client "
+                f"{told['cpu_s']:.0f} s; the client itself woke {told['late_p95_ms']:.1f} ms late (95th), "
+                "which is counted in",
             ),
         ),
         Row(
