@@ -77,7 +77,7 @@ class Audit:
     def prove(self, keys: Collection[str] = ()) -> AuditCheck:
         """Whether the log is whole: chain and signatures (`audit_proof`). About 0.5 ms a signed line.
 
-        keys  public keys of others that write here, or of boxes that this log came from
+        keys  public keys of boxes that this log came from; those of `AuditKey.known` are known too
 
         Lines cut off at the end together with their signatures leave no trace here: compare with a line's
         digest that was kept elsewhere (`signed_head`) to find that.
@@ -87,7 +87,7 @@ class Audit:
                 before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail
             ),
             signer=self._signer(),
-            keys=keys,
+            keys={*keys, *(self._database.audit_key.known if self._database.audit_key else ())},
             before=_FIRST_DIGEST,
         )
         return proving.run(self._all(), self._is_signed_beyond)

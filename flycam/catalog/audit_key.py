@@ -12,11 +12,17 @@ import json
 import os
 import secrets
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flycam.errors import DiskFull, StorageTrouble
 from flycam.store.syncing import sync_path
+
+if TYPE_CHECKING:
+    from Crypto.Signature.eddsa import EdDSASigScheme
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _SEED_BYTES = 32
@@ -46,10 +52,14 @@ class Signer:
 
 
 class AuditKey:
-    """The key kept in a file. Safe to use from several threads."""
+    """The key kept in a file. Safe to use from several threads.
 
-    def __init__(self, path: Path) -> None:
+    known  public keys of other boxes that write into the same log
+    """
+
+    def __init__(self, path: Path, known: Collection[str] = ()) -> None:
         self._path = path
+        self.known = frozenset(known)
         self._lock = threading.Lock()
         self._signer: Signer | None = None
 
@@ -123,11 +133,8 @@ def signed_bytes(seq: int, digest: str) -> bytes:
 
 def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
     """Whether a signature is one of this line by this key; what is no key or no signature is not."""
-    from Crypto.Signature import eddsa  # noqa: PLC0415
-
     try:
-        key = eddsa.import_public_key(bytes.fromhex(public))
-        eddsa.new(key, "rfc8032").verify(signed_bytes(seq, digest), bytes.fromhex(signature))
+        _verifier(public).verify(signed_bytes(seq, digest), bytes.fromhex(signature))
     except ValueError:
         return False
     return True
@@ -136,6 +143,14 @@ def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
 def is_public_key(text: str) -> bool:
     """Whether it may be a public key as it is printed."""
     return len(text) == 2 * _SEED_BYTES and not set(text) - _HEX
+
+
+@lru_cache(maxsize=64)
+def _verifier(public: str) -> EdDSASigScheme:
+    """Of a public key. Raises ValueError where it is none."""
+    from Crypto.Signature import eddsa  # noqa: PLC0415
+
+    return eddsa.new(eddsa.import_public_key(bytes.fromhex(public)), "rfc8032")
 
 
 def _signer(seed: bytes, after: int, digest: str) -> Signer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -89,10 +90,11 @@ class Catalog:
         self.close()
 
 
-def open_catalog(url: str, audit_key: Path | None = None) -> Catalog:
+def open_catalog(url: str, audit_key: Path | None = None, known_keys: Collection[str] = ()) -> Catalog:
     """Open the catalogue at a database address and make its tables if they are not there.
 
     `sqlite:///FILE` or `postgresql+psycopg://user:password@host/name`. audit_key: the file of the key that
-    signs the audit log, made when it is needed; None: nothing is signed. Raises CatalogUnavailable.
+    signs the audit log, made when it is needed; None: nothing is signed. known_keys: public keys of other
+    boxes that write into it. Raises CatalogUnavailable.
     """
-    return Catalog(Database(url, None if audit_key is None else AuditKey(audit_key)))
+    return Catalog(Database(url, None if audit_key is None else AuditKey(audit_key, known_keys)))

@@ -45,7 +45,7 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
         ) from error
     key = settings.data_dir / _AUDIT_KEY
     with (
-        open_catalog(settings.database_url, key) as catalog,
+        open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
         closing(open_store(settings.store_url)) as store,
     ):
         workspace = Workspace(

@@ -68,9 +68,11 @@ _SAID = {
         f"không có chữ ký dù máy này ký mọi dòng, {_KEEP[1]}",
     ),
     Fault.UNKNOWN: (
-        "is signed by a key that this box does not know; if another box writes here, give the key that it "
-        "prints: --key KEY; if none does, keep this house as it is, and compare with the last backup",
-        "được ký bằng khoá mà máy này không biết; nếu có máy khác cùng ghi vào đây, hãy thêm khoá máy đó in "
-        "ra: --key KHOÁ; nếu không, hãy giữ nguyên hiện trạng và so với bản sao lưu gần nhất",
+        "is signed by a key that this box does not know; if another box writes into this database, name the "
+        "key that it prints in FLYCAM_AUDIT_KEYS; if none does, keep this house as it is, and compare with "
+        "the last backup",
+        "được ký bằng khoá mà máy này không biết; nếu có máy khác cùng ghi vào cơ sở dữ liệu này, hãy ghi "
+        "khoá máy đó in ra vào FLYCAM_AUDIT_KEYS; nếu không, hãy giữ nguyên hiện trạng và so với bản sao "
+        "lưu gần nhất",
     ),
 }

@@ -79,6 +79,8 @@ class AuditSuite:
             self.write_anew(catalog, url, 4, stranger)
             assert _found(catalog) == (4, Fault.UNKNOWN)
             assert catalog.audit.prove([stranger.public]).first_bad is None
+        with open_catalog(url, key, [stranger.public]) as catalog:
+            assert [one.is_known for one in catalog.audit.prove().signed_by] == [True, True]
 
     def test_lines_cut_off_are_found_by_the_signatures_left(self, url: str, key: Path) -> None:
         with open_catalog(url, key) as catalog:
