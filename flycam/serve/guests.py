@@ -16,7 +16,7 @@ from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
-from flycam.pipeline.people import MOST_GUEST_HOURS, invite_guest, revoke_guest
+from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, revoke_guest
 from flycam.serve.accounts import attempts_of, may_try
 from flycam.serve.button_page import button_page
 from flycam.serve.door import COOKIE, Door, Visitor
@@ -34,17 +34,20 @@ _PAGE = button_page("Liên kết khách: chỉ xem bản đồ, có thời hạn
 
 
 class Invitation(BaseModel):
-    """For how long, and which event (id or name; none: all)."""
+    """For how long, which event (id or name; none: all), which communes (names or codes, commas between;
+    none: all that whoever invites sees)."""
 
     hours: Annotated[float, Field(gt=0, le=MOST_GUEST_HOURS, allow_inf_nan=False)]
     event: Annotated[str, Field(max_length=200)] | None = None
+    communes: Annotated[str, Field(max_length=1000)] | None = None
 
 
 @router.post("/api/guests")
 def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
     """Make a link. Its `path` is told this once."""
     services: Services = request.app.state.services
-    communes = visitor.account.communes if visitor.account else ()
+    own = visitor.account.communes if visitor.account else ()
+    communes = guest_communes(services.workspace, asked.communes, own)
     guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
     return {**_told(guest, _names(services)), "path": f"/guest/{secret}"}
 

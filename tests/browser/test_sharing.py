@@ -81,13 +81,14 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
     room = page.get_by_role("dialog", name="Mời xem và hạn chế")
     expect(room).to_contain_text("Không có liên kết nào đang mở.")
     room.get_by_label("Trong").select_option(label="1 giờ")
+    room.get_by_label("Chỉ các xã, phường").fill("Bản Liền")
     room.get_by_role("button", name="Tạo liên kết").click()
     address = room.get_by_label("Địa chỉ liên kết").input_value()
     assert re.fullmatch(rf"{re.escape(house.url)}/guest/[\w-]{{40,}}", address), "an address and nothing else"
     assert read_code(page) == address
     expect(room).to_contain_text("chỉ mở được trên chính máy này")
     (row,) = room.locator("[data-guest]").all()
-    expect(row).to_contain_text("do operator tạo")
+    expect(row).to_contain_text("xã, phường: Bản Liền · do operator tạo")
     expect(row).to_contain_text(re.compile(r"đến \d\d/\d\d/\d{4} \d\d:\d\d"))
     assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
     page.screenshot(path=screenshots / f"sharing-{size}.png")

@@ -256,6 +256,34 @@ def test_restricted_areas_are_told_to_those_who_see_into_them(at: str, world: Wo
             remove_area(world.workspace, name, "admin")
 
 
+def test_a_guest_is_shown_the_communes_asked_for_and_no_more_than_whoever_invites(
+    at: str, world: World
+) -> None:
+    first, second, *_ = world.workspace.catalog.boundaries.names()
+    names = world.workspace.catalog.boundaries.names()
+    scoped = replace(
+        next(one for one in world.workspace.catalog.accounts.all() if one.name == "operator"),
+        name="scoped",
+        token_hash=hash_token("scoped-token"),
+        communes=(first,),
+    )
+    world.workspace.catalog.accounts.put(scoped)
+    try:
+        with httpx.Client(base_url=at, timeout=20) as client:
+
+            def made(communes: str, headers: dict[str, str]) -> tuple[int, list[str]]:
+                answer = client.post("/api/guests", json={"hours": 1, "communes": communes}, headers=headers)
+                return answer.status_code, [one["code"] for one in answer.json().get("communes", ())]
+
+            by, all_ = {"Authorization": "Bearer scoped-token"}, bearer(Role.OPERATOR)
+            assert made(f"{names[first]}, {second}", all_) == (200, [first, second])
+            assert made("", all_) == made("all", all_) == (200, [])
+            assert made("", by) == made("all", by) == made(first, by) == (200, [first])
+            assert (made(second, by)[0], made("nowhere", all_)[0]) == (422, 404)
+    finally:
+        world.workspace.catalog.accounts.remove("scoped")
+
+
 def test_a_link_is_told_with_the_communes_of_whoever_made_it(at: str, world: World) -> None:
     code, name = next(iter(world.workspace.catalog.boundaries.names().items()))
     guest, _ = invite_guest(world.workspace, 1.0, None, "operator", (code, "gone"))

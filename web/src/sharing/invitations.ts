@@ -16,6 +16,7 @@ export class Invitations {
   readonly element = el("section", {});
   private readonly hours = el("select", { id: "guest-hours" });
   private readonly event = el("select", { id: "guest-event" });
+  private readonly communes = el("input", { id: "guest-communes", type: "text", maxlength: 1000, autocomplete: "off", placeholder: "Nậm Lúc, Bản Liền" });
   private readonly make = el("button", { type: "submit", class: "sharing-make" });
   private readonly trouble = el("p", { class: "warning", role: "alert", hidden: true });
   private readonly made = el("div", { class: "sharing-made", hidden: true });
@@ -29,14 +30,14 @@ export class Invitations {
       event.preventDefault();
       void this.invite();
     };
-    const field = (control: HTMLSelectElement, name: string): HTMLElement => el("label", { for: control.id }, name, control);
+    const field = (control: HTMLSelectElement | HTMLInputElement, name: string): HTMLElement => el("label", { for: control.id }, name, control);
     this.make.textContent = t("make");
     this.hours.append(...HOURS.map((hours) => el("option", { value: hours, selected: hours === USUAL_HOURS }, lasting(hours))));
     this.event.append(...this.events());
     this.element.append(
       el("h2", {}, t("invite")),
       el("p", { class: "sharing-note" }, t("inviteNote")),
-      el("form", { class: "sharing-form", submit }, field(this.hours, t("hours")), field(this.event, t("event")), this.make),
+      el("form", { class: "sharing-form", submit }, field(this.hours, t("hours")), field(this.event, t("event")), field(this.communes, t("onlyCommunes")), this.make),
       this.trouble,
       this.made,
       this.list,
@@ -61,7 +62,7 @@ export class Invitations {
 
   private async invite(): Promise<void> {
     this.working(true);
-    const made = await this.tried(api.invite(Number(this.hours.value), this.event.value || null));
+    const made = await this.tried(api.invite(Number(this.hours.value), this.event.value || null, this.communes.value.trim()));
     this.working(false);
     if (!made) return;
     this.show(made);

@@ -15,6 +15,7 @@ const words = {
   days: ["{0} ngày", "{0} days"],
   event: ["Cho xem", "Shows"],
   everything: ["Mọi sự kiện", "All events"],
+  onlyCommunes: ["Chỉ các xã, phường (để trống: tất cả)", "Only these communes (empty: all)"],
   make: ["Tạo liên kết", "Make a link"],
   making: ["Đang tạo…", "Being made…"],
   made: ["Liên kết mới, đến {0}. Chỉ hiện lần này:", "A new link, until {0}. It is shown this once:"],
