@@ -15,10 +15,10 @@ from typing import Any
 from sqlalchemy import Connection, Row, func, select
 
 from flycam.catalog import tables
-from flycam.catalog.audit_key import AuditKey, Signer, is_signed
+from flycam.catalog.audit_key import AuditKey, SignedHead, Signer, is_signed
 from flycam.catalog.audit_proof import AuditCheck, Proving, Signatures
 from flycam.catalog.database import Database
-from flycam.catalog.records import AuditEntry, AuditLine, SignedHead
+from flycam.catalog.records import AuditEntry, AuditLine
 
 _FIRST_DIGEST = "0" * 64
 _LINES_AT_ONCE = 1000

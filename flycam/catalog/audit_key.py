@@ -51,6 +51,24 @@ class Signer:
         return eddsa.new(key, "rfc8032").sign(signed_bytes(seq, digest)).hex()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedHead:
+    """The audit log's last line as it is printed elsewhere: it vouches for all before it.
+
+    key, signature  Ed25519 (RFC 8032), hex; "": it is not signed
+    """
+
+    seq: int
+    digest: str
+    key: str
+    signature: str
+
+    @property
+    def noted(self) -> str:
+        """As `flycam audit verify --head` takes it."""
+        return f"{self.seq}:{self.digest}"
+
+
 class AuditKey:
     """The key kept in a file. Safe to use from several threads.
 

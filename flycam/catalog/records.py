@@ -246,24 +246,6 @@ class AuditLine:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SignedHead:
-    """The audit log's last line as it is printed elsewhere: it vouches for all before it.
-
-    key, signature  Ed25519 (RFC 8032), hex; "": it is not signed
-    """
-
-    seq: int
-    digest: str
-    key: str
-    signature: str
-
-    @property
-    def noted(self) -> str:
-        """As `flycam audit verify --head` takes it."""
-        return f"{self.seq}:{self.digest}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class RecordedPiece:
     """A stretch of a live flight's video as it was received, whole and playable alone.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from flycam.catalog.audit_key import SignedHead
 from flycam.catalog.audit_proof import AuditCheck, Fault
-from flycam.catalog.records import SignedHead
 from flycam.errors import NotWhole
 from flycam.pipeline.workspace import Workspace
 

@@ -4,6 +4,7 @@ import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
+import type { GuestLink, NewGuestLink, RestrictedArea } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
 
 export interface Session {
@@ -231,29 +232,6 @@ export interface VideoPiece {
   let_go: boolean;
   withheld: boolean;
   url: string | null;
-}
-
-/** A link for whoever has it, as it is listed: what opens it is not told again. */
-export interface GuestLink {
-  guest_id: string;
-  event_id: string | null;
-  /** None: all. */
-  communes: { code: string; name: string }[];
-  made_by: string;
-  expires: string;
-  revoked: boolean;
-}
-
-export interface NewGuestLink extends GuestLink {
-  path: string;
-}
-
-export interface RestrictedArea {
-  area_id: string;
-  name: string;
-  /** Who still sees it. */
-  roles: string[];
-  added: string;
 }
 
 /** What is presented in the meeting, and by whom. */

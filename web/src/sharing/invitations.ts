@@ -1,11 +1,12 @@
 /** Guest links: made, shown once with a QR code, listed, revoked. */
 
-import { api, ApiError, type GuestLink, type NewGuestLink } from "../api";
+import { api, ApiError } from "../api";
 import { el, renew, replace } from "../dom";
 import { t as said } from "../i18n";
 import { squares } from "../qr";
 import { currentEvent, type State } from "../state";
 import { formatTime } from "../time";
+import type { GuestLink, NewGuestLink } from "./answers";
 import { t } from "./words";
 
 const HOURS = [1, 6, 12, 24, 72, 168];

@@ -1,10 +1,11 @@
 /** What is withheld from whom: restricted areas that the reader sees into, flights and layers that are not open. */
 
-import { api, type RestrictedArea } from "../api";
+import { api } from "../api";
 import { el, replace } from "../dom";
 import { t as said } from "../i18n";
 import type { State } from "../state";
 import { formatTime } from "../time";
+import type { RestrictedArea } from "./answers";
 import { roleName, t } from "./words";
 
 export class Restrictions {
