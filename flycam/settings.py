@@ -7,6 +7,7 @@ FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
 FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
+FLYCAM_AUDIT_KEYS  public keys of other boxes that write into the same database (default: none)
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
@@ -23,6 +24,8 @@ from flycam.errors import OptionUnusable
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
+_AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
@@ -36,6 +39,7 @@ class Settings:
     layer_hosts: frozenset[str] = frozenset()
     letterhead: Path | None = None
     cors_origins: frozenset[str] = frozenset()
+    audit_keys: frozenset[str] = frozenset()
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -50,12 +54,23 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         operator=environment.get("FLYCAM_OPERATOR") or None,
         letterhead=Path(letterhead).expanduser() if letterhead else None,
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
+        audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
 
 def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, environment.get(name, "").split(","))))
+
+
+def _audit_key(text: str) -> str:
+    key = text.lower()
+    if not _AUDIT_KEY.fullmatch(key):
+        raise OptionUnusable(
+            f"FLYCAM_AUDIT_KEYS: {text[:80]}: give keys of 64 digits as 'flycam audit verify' prints them",
+            vi=f"FLYCAM_AUDIT_KEYS: {text[:80]}: hãy ghi khoá 64 ký tự như 'flycam audit verify' in ra",
+        )
+    return key
 
 
 def _origin(text: str) -> str:

@@ -57,10 +57,14 @@ class S3Server:
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A SeaweedFS server with one bucket."""
+    yield from s3_server_of([], tmp_path_factory.mktemp("seaweedfs"))
+
+
+def s3_server_of(flags: list[str], folder: Path) -> Iterator[S3Server]:
+    """The same with more flags, each in place of the one of its name; for as long as it is asked."""
     weed = _program("weed", Path(sys.executable).parent)
     server = S3Server(f"http://127.0.0.1:{_free_ports(1)[0]}", "flycam-tests", uuid.uuid4().hex, _BUCKET)
-    folder = tmp_path_factory.mktemp("seaweedfs")
-    process = _start(_weed_command(weed, folder, server), folder, server.environment())
+    process = _start([*_weed_command(weed, folder, server), *flags], folder, server.environment())
     try:
         _wait(process, folder, lambda: _bucket_answers(server))
         yield server

@@ -92,6 +92,7 @@ def test_what_is_mended_ends_well_and_what_is_not_ends_with_4(
 
 def test_saved_and_put_back(run: Run, data: Path, drill: DrillReport, tmp_path: Path) -> None:
     stick, new = tmp_path / "stick", tmp_path / "new"
+    assert run("guests", "add", "--hours", 1).exit_code == 0  # a line that this box signs
     saved = run("backup", stick)
     assert saved.exit_code == 0 and saved.json["new"] == saved.json["objects"] > 0
     assert run("restore", stick, "--check").json["objects"] == saved.json["objects"]
@@ -103,6 +104,10 @@ def test_saved_and_put_back(run: Run, data: Path, drill: DrillReport, tmp_path: 
     head = run("audit", "verify").json["head"]
     assert saved.json["audit_head"] != head, "the backup itself is on record"
     assert run("audit", "verify", "--head", saved.json["audit_head"], where=new).exit_code == 0
+    came = run("audit", "verify", where=new).json["signed_by"]
+    here = run("audit", "verify").json
+    assert [one["known"] for one in came] == [False, True] and came[0]["key"] == here["key"] != came[1]["key"]
+    assert run("audit", "verify", "--key", here["key"], where=new).json["signed_by"][0]["known"]
     inside = run("backup", data / "copy")
     assert inside.exit_code == 2 and "another disk" in inside.json["sentence"]
     photo = next((stick / "objects" / "evidence").rglob("*/*"))
@@ -126,8 +131,40 @@ def test_the_audit_log(run: Run, data: Path) -> None:
     assert int(number) == proven.json["lines"] and len(digest) == 64
     assert run("audit", "verify", "--head", f"{number}:{digest[:8]}").exit_code == 0
     assert run("audit", "verify", "--head", "nonsense").exit_code == 2
+    assert run("audit", "verify", "--key", "nonsense").exit_code == 2
     with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}") as catalog, catalog._database.write() as it:
         it.exec_driver_sql("UPDATE audit_log SET detail = 'other' WHERE seq = 1")
     bad = run("audit", "verify", language="vi_VN.UTF-8")
     assert bad.exit_code == 4 and bad.json["first_bad"] == 1 and "dòng 1" in bad.stderr
     assert run("verify").exit_code == 4
+
+
+def test_a_log_written_anew_with_a_right_chain_is_found(run: Run, data: Path) -> None:
+    url = f"sqlite:///{data / 'catalog.sqlite'}"
+    with open_catalog(url, data / "audit.key") as catalog:
+        catalog.audit.append("box", "see", "a")
+        last = catalog.audit.append("box", "see", "b")
+    assert run("audit", "verify").json["fault"] is None
+    with open_catalog(url) as catalog, catalog._database.write() as it:
+        it.exec_driver_sql(f"DELETE FROM audit_log WHERE seq = {last.seq}")
+    with open_catalog(url) as catalog:
+        catalog.audit.append("somebody", "see", "b")
+    bad = run("audit", "verify")
+    assert (bad.exit_code, bad.json["first_bad"], bad.json["fault"]) == (4, last.seq, "forged")
+    assert "written anew" in bad.json["sentence"]
+
+
+def test_a_box_that_writes_into_the_same_database_is_named(
+    run: Run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("guests", "add", "--hours", 1).exit_code == 0
+    with open_catalog(f"sqlite:///{data / 'catalog.sqlite'}", data / "other.key") as other:
+        line, key = other.audit.append("other", "see", "a"), other.audit.key()
+    stranger = run("verify")
+    assert stranger.exit_code == 4 and f"line {line.seq} " in stranger.json["sentence"]
+    assert "FLYCAM_AUDIT_KEYS" in stranger.json["sentence"]
+    assert run("audit", "verify", "--key", key).exit_code == 0
+    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", key.upper())
+    assert run("verify").exit_code == 0 and run("audit", "verify").json["signed_by"][1]["known"]
+    monkeypatch.setenv("FLYCAM_AUDIT_KEYS", f"{key},no-key")
+    assert run("audit", "verify").exit_code == 2

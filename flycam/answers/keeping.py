@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.answered import Answered
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.catalog.records import AuditLine
+    from flycam.catalog.audit_proof import SignedBy
+    from flycam.pipeline.audit import AuditProof
     from flycam.pipeline.backup import BackupReport
     from flycam.pipeline.backup_place import Manifest
     from flycam.pipeline.restore import RestoreReport
-    from flycam.pipeline.verify import AuditProof, Damage, VerifyReport
+    from flycam.pipeline.verify import Damage, VerifyReport
 
 _KINDS = {
     "photo": ("photo", "ảnh gốc"),
@@ -141,30 +142,43 @@ def _not_whole(names: Sequence[str]) -> list[str]:
 
 
 def of_audit(proof: AuditProof, language: str = "en") -> Answered:
-    """whole, lines, head, first_bad."""
-    head = proof.head
-    noted = _noted(head) or "-"
-    lines = 0 if head is None else head.seq
+    """whole, lines, head, signature, key, signed_by[], first_bad, fault."""
+    vi = language == "vi"
     if proof.first_bad is not None:
-        said = []
-    elif language == "vi":
+        return _audit(proof), []
+    lines = 0 if proof.head is None else proof.head.seq
+    noted = "-" if proof.head is None else proof.head.noted
+    if vi:
         said = [f"nhật ký {lines} dòng, không dòng nào bị sửa; dòng cuối (ghi lại nơi khác): {noted}"]
     else:
         said = [f"{lines} lines, none was changed; the last (note it elsewhere): {noted}"]
-    return _audit(proof), said
+    return _audit(proof), [*said, *(_signed(one, proof.key, vi=vi) for one in proof.check.signed_by)]
+
+
+def _signed(one: SignedBy, own: str, *, vi: bool) -> str:
+    lines = f"{one.first}-{one.last}"
+    if vi:
+        whose = "khoá của máy này" if one.key == own else "khoá đã cho" if one.is_known else "khoá trước đây"
+        return f"  dòng {lines} ký bằng {whose}: {one.key}"
+    whose = "this box's key" if one.key == own else "a key given" if one.is_known else "an earlier key"
+    return f"  lines {lines} signed by {whose}: {one.key}"
 
 
 def _audit(proof: AuditProof) -> dict[str, Any]:
+    head = proof.head
     return {
         "whole": proof.first_bad is None,
-        "lines": 0 if proof.head is None else proof.head.seq,
-        "head": _noted(proof.head),
+        "lines": 0 if head is None else head.seq,
+        "head": None if head is None else head.noted,
+        "signature": None if head is None else head.signature or None,
+        "key": proof.key or None,
+        "signed_by": [
+            {"key": one.key, "first": one.first, "last": one.last, "lines": one.lines, "known": one.is_known}
+            for one in proof.check.signed_by
+        ],
         "first_bad": proof.first_bad,
+        "fault": None if proof.check.fault is None else proof.check.fault.value,
     }
-
-
-def _noted(line: AuditLine | None) -> str | None:
-    return None if line is None else f"{line.seq}:{line.digest}"
 
 
 def _manifest(folder: Path, manifest: Manifest) -> dict[str, Any]:

@@ -1,17 +1,22 @@
-"""Who did what: an append-only list in which each line's digest covers the line before it."""
+"""Who did what: an append-only list in which each line's digest covers the line before it.
+
+Each line is signed by the box that wrote it (`audit_key`); whether all is whole: `audit_proof`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from flycam.catalog import tables
+from flycam.catalog.audit_key import AuditKey, SignedHead, Signer, is_signed
+from flycam.catalog.audit_proof import AuditCheck, Proving, Signatures
 from flycam.catalog.database import Database
 from flycam.catalog.records import AuditEntry, AuditLine
 
@@ -32,7 +37,7 @@ class Audit:
         at = time.time_ns() if at_ns is None else at_ns
         entry = AuditEntry(who=who, what=what, subject=subject, detail=detail, at_ns=at)
         with self._database.write(alone_in=tables.audit_log) as connection:
-            (line,) = write_entries(connection, [entry])
+            (line,) = write_entries(connection, [entry], self._database.audit_key)
         return line
 
     def lines(self, since: int = 0, limit: int = _LINES_AT_ONCE) -> list[AuditLine]:
@@ -42,13 +47,6 @@ class Audit:
         with self._database.read() as connection:
             return [_line(row) for row in connection.execute(query)]
 
-    def head(self) -> str:
-        """Digest of the last line, which vouches for all before it; "" while there is none."""
-        c = tables.audit_log.c
-        with self._database.read() as connection:
-            last = connection.execute(select(c.digest).order_by(c.seq.desc()).limit(1)).first()
-        return "" if last is None else str(last.digest)
-
     def last(self) -> AuditLine | None:
         """The last line: its number and digest, kept elsewhere, prove later that all before it stands."""
         query = select(tables.audit_log).order_by(tables.audit_log.c.seq.desc()).limit(1)
@@ -56,33 +54,78 @@ class Audit:
             row = connection.execute(query).first()
         return None if row is None else _line(row)
 
+    def signed_head(self) -> SignedHead | None:
+        """The last line with its signature, as it is printed; None while there is no line."""
+        last = self.last()
+        if last is None:
+            return None
+        signatures = self._signatures(last.seq - 1, last.seq).get(last.seq, [])
+        # a line that was written anew has the signature of the one before it too
+        good = [one for one in signatures if is_signed(one[0], last.seq, last.digest, one[1])]
+        key, signature = good[0] if good else ("", "")
+        return SignedHead(seq=last.seq, digest=last.digest, key=key, signature=signature)
+
+    def key(self) -> str:
+        """This box's public key; "" while it has signed nothing."""
+        signer = self._signer()
+        return "" if signer is None else signer.public
+
     def verify(self) -> int | None:
-        """Number of the first line that is missing or was changed; None if the log is whole.
+        """Number of the first line that `prove` finds a fault with; None if the log is whole."""
+        return self.prove().first_bad
 
-        Lines cut off at the end, and a log written anew from its beginning, leave no trace here: compare with
-        a line's digest that was kept elsewhere (`head`) to find that.
+    def prove(self, keys: Collection[str] = ()) -> AuditCheck:
+        """Whether the log is whole: chain and signatures (`audit_proof`). About 0.5 ms a signed line.
+
+        keys  public keys of boxes that this log came from; those of `AuditKey.known` are known too
+
+        Lines cut off at the end together with their signatures leave no trace here: compare with a line's
+        digest that was kept elsewhere (`signed_head`) to find that.
         """
-        before, expected = _FIRST_DIGEST, 1
-        for line in self._all():
-            digest = _digest(before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail)
-            if line.seq != expected or line.digest != digest:
-                return expected
-            before, expected = line.digest, expected + 1
-        return None
+        proving = Proving(
+            digest_of=lambda before, line: _digest(
+                before, line.seq, line.at_ns, line.who, line.what, line.subject, line.detail
+            ),
+            signer=self._signer(),
+            keys={*keys, *(self._database.audit_key.known if self._database.audit_key else ())},
+            before=_FIRST_DIGEST,
+        )
+        return proving.run(self._all(), self._is_signed_beyond)
 
-    def _all(self) -> Iterator[AuditLine]:
+    def _signer(self) -> Signer | None:
+        key = self._database.audit_key
+        return None if key is None else key.read()
+
+    def _all(self) -> Iterator[tuple[list[AuditLine], Signatures]]:
         since = 0
         while lines := self.lines(since):
-            yield from lines
+            yield lines, self._signatures(since, lines[-1].seq)
             since = lines[-1].seq
 
+    def _signatures(self, after: int, upto: int) -> dict[int, list[tuple[str, str]]]:
+        c = tables.audit_signatures.c
+        query = select(c.seq, c.signed_by, c.signature).where(c.seq > after, c.seq <= upto)
+        found: dict[int, list[tuple[str, str]]] = {}
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                found.setdefault(row.seq, []).append((row.signed_by, row.signature))
+        return found
 
-def write_entries(connection: Connection, entries: Sequence[AuditEntry]) -> list[AuditLine]:
+    def _is_signed_beyond(self, seq: int) -> bool:
+        with self._database.read() as connection:
+            last = connection.execute(select(func.max(tables.audit_signatures.c.seq))).scalar()
+        return last is not None and last > seq
+
+
+def write_entries(
+    connection: Connection, entries: Sequence[AuditEntry], key: AuditKey | None
+) -> list[AuditLine]:
     """Add lines within a transaction that is alone in the audit log (`Database.write`): what was done and the
-    line that tells of it are on disk together, or neither is."""
+    line that tells of it are on disk together, or neither is. Signed by `key`, where there is one."""
     c = tables.audit_log.c
     last = connection.execute(select(c.seq, c.digest).order_by(c.seq.desc()).limit(1)).first()
     seq, before = (last.seq, last.digest) if last is not None else (0, _FIRST_DIGEST)
+    signer = key.made(seq, before) if key is not None and entries else None
     lines: list[AuditLine] = []
     for one in entries:
         seq += 1
@@ -90,6 +133,12 @@ def write_entries(connection: Connection, entries: Sequence[AuditEntry]) -> list
         lines.append(AuditLine(seq=seq, **asdict(one), digest=before))
     if lines:
         connection.execute(tables.audit_log.insert(), [asdict(line) for line in lines])
+    if signer is not None:
+        rows = [
+            {"seq": line.seq, "signed_by": signer.public, "signature": signer.sign(line.seq, line.digest)}
+            for line in lines
+        ]
+        connection.execute(tables.audit_signatures.insert(), rows)
     return lines
 
 

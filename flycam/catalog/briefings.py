@@ -63,7 +63,7 @@ class Briefings:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(briefings.insert(), row)
-                write_entries(connection, [told])
+                write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 f"{line.event_id}: somebody changed these places a moment ago; look at them again",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
 
@@ -9,6 +10,7 @@ from flycam.catalog import snapshot
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.airborne import AirborneFlights
 from flycam.catalog.audit import Audit
+from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.briefings import Briefings
 from flycam.catalog.changes import Changes
@@ -88,9 +90,11 @@ class Catalog:
         self.close()
 
 
-def open_catalog(url: str) -> Catalog:
+def open_catalog(url: str, audit_key: Path | None = None, known_keys: Collection[str] = ()) -> Catalog:
     """Open the catalogue at a database address and make its tables if they are not there.
 
-    `sqlite:///FILE` or `postgresql+psycopg://user:password@host/name`. Raises CatalogUnavailable.
+    `sqlite:///FILE` or `postgresql+psycopg://user:password@host/name`. audit_key: the file of the key that
+    signs the audit log, made when it is needed; None: nothing is signed. known_keys: public keys of other
+    boxes that write into it. Raises CatalogUnavailable.
     """
-    return Catalog(Database(url))
+    return Catalog(Database(url, None if audit_key is None else AuditKey(audit_key, known_keys)))

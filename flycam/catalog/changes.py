@@ -37,7 +37,7 @@ class Changes:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(changes.insert(), [_row(line) for line in lines])
-                write_entries(connection, told)
+                write_entries(connection, told, self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 f"{lines[0].change_id}: somebody decided on this change a moment ago; look at it again",
@@ -56,7 +56,7 @@ class Changes:
             rows = {one.change_id: _row(one) for one in lines if one.change_id not in known}
             if rows:
                 connection.execute(changes.insert(), list(rows.values()))
-                write_entries(connection, [told(len(rows))] if told else [])
+                write_entries(connection, [told(len(rows))] if told else [], self._database.audit_key)
         return len(rows)
 
     def current(

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Engine, Table, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
+from flycam.catalog.audit_key import AuditKey
 from flycam.catalog.columns import metadata
 from flycam.catalog.schema_versions import ADDED_IN, SCHEMA_VERSION, WIDENED_IN
 from flycam.catalog.tables import schema_info
@@ -32,10 +33,14 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Database:
-    """Engine, dialect and locks of one catalogue. Safe to use from several threads, not across a fork."""
+    """Engine, dialect and locks of one catalogue. Safe to use from several threads, not across a fork.
 
-    def __init__(self, url: str) -> None:
+    audit_key  by which lines of the audit log are signed; None: they are not
+    """
+
+    def __init__(self, url: str, audit_key: AuditKey | None = None) -> None:
         self._url = _parse(url)
+        self.audit_key = audit_key
         self.place = self._place()
         self._engine = self._make_engine()
         try:

@@ -7,9 +7,17 @@ from sqlalchemy import Table
 
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
 from flycam.catalog.sharing_tables import classifications, guests, restricted_areas
-from flycam.catalog.tables import airborne, dem_sigmas, placements, recordings, revision_frames, revisions
+from flycam.catalog.tables import (
+    airborne,
+    audit_signatures,
+    dem_sigmas,
+    placements,
+    recordings,
+    revision_frames,
+    revisions,
+)
 
-SCHEMA_VERSION = 11
+SCHEMA_VERSION = 13
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -22,6 +30,8 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     9: (briefings,),
     10: (restricted_areas, classifications, guests),
     11: (settlements,),
+    12: (),
+    13: (audit_signatures,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

@@ -54,7 +54,7 @@ class Settlements:
         try:
             with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(settlements.insert(), _row(line))
-                write_entries(connection, [told])
+                write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 f"{line.name}: somebody said something of this settlement a moment ago; look at it again",

@@ -285,3 +285,14 @@ recordings = Table(
     Column("let_go_ns", BigInteger),
     Index("recordings_of_flight", "flight_id", "began_ns"),
 )
+
+# -- since schema 13 --------------------------------------------------------------------------------
+
+audit_signatures = Table(
+    "audit_signatures",
+    metadata,
+    key("signature"),
+    Column("seq", BigInteger, nullable=False, index=True),
+    Column("signed_by", Text, nullable=False),
+)
+"""Of lines of the audit log; no key: a line in a signed one's place has that signature too."""

@@ -22,6 +22,7 @@ Result = tuple[Answer, Sequence[str]]
 
 FILE = click.Path(path_type=Path)
 LEVEL = click.Choice([level.value for level in Classification])
+_AUDIT_KEY = "audit.key"
 DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 
 
@@ -42,7 +43,11 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
             vi=f"{settings.data_dir}: không tạo hoặc dùng được làm thư mục dữ liệu; hãy chọn thư mục "
             "khác bằng --data",
         ) from error
-    with open_catalog(settings.database_url) as catalog, closing(open_store(settings.store_url)) as store:
+    key = settings.data_dir / _AUDIT_KEY
+    with (
+        open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
+        closing(open_store(settings.store_url)) as store,
+    ):
         workspace = Workspace(
             store=store,
             catalog=catalog,

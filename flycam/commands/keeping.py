@@ -81,15 +81,17 @@ def audit() -> None:
 
 @audit.command("verify")
 @click.option("--head", metavar="NUMBER:DIGEST", help="A line noted before, which must still be the same.")
+@click.option("--key", "keys", multiple=True, metavar="KEY", help="Key of another box that wrote here too.")
 @command
-def audit_verify(*, data_dir: str | None, head: str | None) -> Result:
-    """Prove that no line of the log was changed, taken out or, with --head, cut off."""
+def audit_verify(*, data_dir: str | None, head: str | None, keys: tuple[str, ...]) -> Result:
+    """Prove that no line of the log was changed, written anew, taken out or, with --head, cut off."""
     from flycam.answers.keeping import of_audit
-    from flycam.pipeline.verify import audit_trouble, prove_audit
+    from flycam.pipeline.audit import audit_trouble, prove_audit
 
     kept = None if head is None else _head(head)
+    known = [_key(key) for key in keys]
     with opened(data_dir) as (workspace, _):
-        proof = prove_audit(workspace, kept)
+        proof = prove_audit(workspace, kept, known)
         return _told(of_audit(proof, language()), audit_trouble(proof))
 
 
@@ -101,6 +103,18 @@ def _head(said: str) -> tuple[int, str]:
             vi=f"--head {said}: hãy ghi số dòng và mã băm của dòng đó (ít nhất 8 ký tự), như 17:9f86d081",
         )
     return int(number), digest
+
+
+def _key(said: str) -> str:
+    from flycam.catalog.audit_key import is_public_key
+
+    key = said.strip().lower()
+    if not is_public_key(key):
+        raise OptionUnusable(
+            f"--key {said[:80]}: give the 64 digits that 'flycam audit verify' and packs print",
+            vi=f"--key {said[:80]}: hãy ghi đủ 64 ký tự như 'flycam audit verify' và gói họp in ra",
+        )
+    return key
 
 
 def _told(answered: Result, trouble: FlycamError | None) -> Result:

@@ -83,14 +83,17 @@ def guests() -> None:
 @guests.command("add")
 @click.option("--hours", type=float, required=True, help="How long it holds; at most a week.")
 @click.option("--event", help="The only event that it shows (name or id). Default: all.")
+@click.option("--communes", help='The only ones that it shows, as "Nậm Lúc, Bản Liền". Default: all.')
 @command
-def guests_add(*, data_dir: str | None, hours: float, event: str | None) -> Result:
+def guests_add(*, data_dir: str | None, hours: float, event: str | None, communes: str | None) -> Result:
     """Make a link; it is shown once."""
     from flycam.answers.sharing import of_invited
-    from flycam.pipeline.people import invite_guest
+    from flycam.pipeline.people import guest_communes, invite_guest
 
     with opened(data_dir) as (workspace, settings):
-        guest, secret = invite_guest(workspace, hours, event, settings.operator or getpass.getuser())
+        shown = guest_communes(workspace, communes)
+        who = settings.operator or getpass.getuser()
+        guest, secret = invite_guest(workspace, hours, event, who, shown)
         return of_invited(guest, secret, language())
 
 

@@ -35,6 +35,7 @@ def gather_pack(
     approved_by: str,
 ) -> PackFigures:
     """All that the pack says of a scene, numbered as it is."""
+    head = workspace.catalog.audit.signed_head()
     marks = [_mark(workspace, number, sign) for number, sign in enumerate(scene.signs, 1)]
     changes = changes_of(workspace, scene)
     return PackFigures(
@@ -53,7 +54,9 @@ def gather_pack(
         near_m=REACH_M,
         settlements=tuple(settlements_in(scene)),
         remarks=boundaries_said(workspace.catalog, scene.sides[0].flight),
-        audit_head=workspace.catalog.audit.head(),
+        audit_head="" if head is None else head.noted,
+        audit_key="" if head is None else head.key,
+        audit_signature="" if head is None else head.signature,
         pictures=pictures,
         classification=_classification(workspace, scene),
     )

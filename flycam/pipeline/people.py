@@ -80,13 +80,30 @@ def _codes(workspace: Workspace, text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(codes))
 
 
+def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Codes of the communes that a guest sees; none: all.
+
+    asked  their names or codes, with commas between; None, "", "all": as whoever invites
+    own    codes of those that whoever invites is for, none: all; a guest sees no more
+    Raises NotFound, OptionUnusable (a name that several have, or a commune beyond one's own).
+    """
+    codes = _codes(workspace, asked) if asked and asked.strip() else ()
+    beyond = [code for code in codes if own and code not in own]
+    if beyond:
+        raise OptionUnusable(
+            f"{', '.join(beyond)}: your account is not for these communes; a guest sees no more than you do",
+            vi=f"{', '.join(beyond)}: tài khoản của bạn không gồm các xã này; khách không được xem nhiều hơn",
+        )
+    return codes or own
+
+
 def invite_guest(
     workspace: Workspace, hours: float, event: str | None, who: str, communes: tuple[str, ...] = ()
 ) -> tuple[Guest, str]:
     """A link that shows the map and its tiles, and its secret, shown only once.
 
     event     the only event that it shows (id or name); None: all
-    communes  codes of those that whoever makes it is for: a guest sees no more
+    communes  codes of those that it shows (`guest_communes`); none: all
     Raises NotFound, OptionUnusable (no number of hours, or more than a week).
     """
     if not (math.isfinite(hours) and 0.0 < hours <= MOST_GUEST_HOURS):
@@ -105,7 +122,7 @@ def invite_guest(
         expires_ns=now + round(hours * _HOUR_NS),
     )
     workspace.catalog.guests.put(guest)
-    detail = f"{hours:g} h, {guest.event_id or 'all events'}"
+    detail = ", ".join([f"{hours:g} h", guest.event_id or "all events", *communes])
     workspace.catalog.audit.append(who, "guest link", guest.guest_id, detail, at_ns=now)
     return guest, secret
 

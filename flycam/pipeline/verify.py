@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flycam.catalog.records import AuditLine
 from flycam.errors import NotFound, NotWhole, OptionUnusable
+from flycam.pipeline.audit import AuditProof, audit_trouble, prove_audit
 from flycam.pipeline.collect import DAY_S
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.held import Held, Holdings, Part, was_let_go
@@ -56,14 +56,6 @@ class Damage:
     state: State
     flight: str
     cure: Cure | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AuditProof:
-    """The audit log: its last line, and the number of the first that is missing or was changed."""
-
-    head: AuditLine | None
-    first_bad: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,35 +145,6 @@ def _read(workspace: Workspace, objects: Iterable[Held], tally: Tally) -> Iterat
     for read in ordered_map(partial(read_back, workspace.store), objects, workers, 4 * workers):
         tally.one(read.size)
         yield read
-
-
-def prove_audit(workspace: Workspace, kept: tuple[int, str] | None = None) -> AuditProof:
-    """Whether the audit log is whole.
-
-    kept  number and digest (or its first digits) of a line, noted elsewhere before: that line must still be
-          what it was, which also finds a log that was cut off or written anew
-    """
-    audit = workspace.catalog.audit
-    first_bad = audit.verify()
-    if first_bad is None and kept is not None:
-        number, digest = kept
-        line = next(iter(audit.lines(since=number - 1, limit=1)), None)
-        if line is None or line.seq != number or not line.digest.startswith(digest.lower()):
-            first_bad = number
-    return AuditProof(head=audit.last(), first_bad=first_bad)
-
-
-def audit_trouble(proof: AuditProof) -> NotWhole | None:
-    """What there is to say of a log that is not whole."""
-    if proof.first_bad is None:
-        return None
-    number = proof.first_bad
-    return NotWhole(
-        f"audit log: line {number} is missing or was changed, so nothing from there on is proven; keep this "
-        "house as it is, and compare with the last backup",
-        vi=f"nhật ký: dòng {number} bị mất hoặc đã bị sửa, từ đó trở đi không còn bảo đảm; hãy giữ nguyên "
-        "hiện trạng và so với bản sao lưu gần nhất",
-    )
 
 
 def _check(request: VerifyRequest) -> None:

@@ -314,11 +314,7 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
     number = str(len(figures.communes) + 1)
     yield Heading(text=told("annex", language, number=number, name=told("sources", language)))
     yield Paragraph(text=told("sources_said", language))
-    digest = figures.audit_head
-    yield Paragraph(
-        text=told("audit_head", language, digest=digest) if digest else told("no_audit", language),
-        kind="small",
-    )
+    yield from _audit(figures, language)
     rows = [
         (str(one.number), source.name, source.sha256) for one in figures.flights for source in one.sources
     ]
@@ -326,6 +322,27 @@ def _sources(figures: PackFigures, language: str) -> Iterator[Block]:
         yield Paragraph(text=told("sources_many", language, count=len(rows)), kind="small")
         return
     yield Table(head=head(language, "flight", "photo", "sha256"), rows=tuple(rows), numeric=(0,))
+
+
+def _audit(figures: PackFigures, language: str) -> Iterator[Block]:
+    """What proves later that the log, as it was then, still stands."""
+    if not figures.audit_head:
+        yield Paragraph(text=told("no_audit", language), kind="small")
+        return
+    number, _, digest = figures.audit_head.partition(":")
+    rows = [("audit_number", number), ("audit_digest", digest)]
+    if figures.audit_key:
+        half = len(figures.audit_signature) // 2  # so much stands on one line
+        rows += [
+            ("audit_key", figures.audit_key),
+            ("audit_signature", figures.audit_signature[:half]),
+            ("audit_signature_rest", figures.audit_signature[half:]),
+        ]
+    yield Paragraph(text=told("audit_said", language), kind="small")
+    yield Table(
+        head=head(language, "audit", "audit_value"),
+        rows=tuple((told(f"term_{term}", language), value) for term, value in rows),
+    )
 
 
 def _slides(figures: PackFigures, language: str) -> Iterator[Slide]:

@@ -201,7 +201,8 @@ class PackFigures:
     imaged_m2     ground that all flights show together, in the work CRS of the newest
     approved_by   the leader who approved it; "": a draft
     remarks       on boundaries, as `flycam.frame.warning` keeps them
-    audit_head    digest of the audit log's last line; "": the log is empty
+    audit_head    number and digest of the audit log's last line; "": the log is empty
+    audit_key, audit_signature  the box's public key, and its signature of that line; "": it is not signed
     loose_marks   field marks outside those communes
     changes       confirmed changes on ground that is shown, the largest first
     changes_elsewhere  how many the same events have on other ground
@@ -228,4 +229,6 @@ class PackFigures:
     remarks: tuple[str, ...]
     audit_head: str
     pictures: Mapping[str, bytes]
+    audit_key: str = ""
+    audit_signature: str = ""
     classification: Classification = Classification.OPEN

@@ -139,10 +139,20 @@ PACK_WORDS: Mapping[str, Said] = {
     "sources_many": Said(
         "Có {count} ảnh: chỉ liệt kê trong nguon-anh.csv.", "Photos: {count}, listed in nguon-anh.csv only."
     ),
-    "audit_head": Said("Mã cuối nhật ký: {digest}", "Head of the audit log: {digest}"),
+    "audit_said": Said(
+        "Nhật ký khi lập gói; còn nguyên hay không kiểm tra bằng flycam audit verify --head SỐ:MÃ.",
+        "The audit log as it was then; flycam audit verify --head NUMBER:DIGEST tells if it still stands.",
+    ),
+    "term_audit_number": Said("Dòng cuối, số", "Last line, number"),
+    "term_audit_digest": Said("Mã băm của dòng cuối", "Digest of that line"),
+    "term_audit_key": Said("Khoá ký của máy (Ed25519)", "The box's key (Ed25519)"),
+    "term_audit_signature": Said("Chữ ký, nửa đầu", "Signature, first half"),
+    "term_audit_signature_rest": Said("Chữ ký, nửa sau", "Signature, second half"),
     "no_audit": Said("Nhật ký chưa có dòng nào.", "The audit log has no line yet."),
     # columns and terms
     "col_number": Said("TT", "No."),
+    "col_audit": Said("Nhật ký", "Audit log"),
+    "col_audit_value": Said("Giá trị", "Value"),
     "col_flight": Said("Chuyến bay", "Flight"),
     "col_time": Said("Thời gian chụp", "Taken"),
     "col_operator": Said("Người bay", "Operator"),

@@ -5,6 +5,7 @@ A guest sees the map and its tiles. No account's credential is in a link, and no
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,7 +16,7 @@ from flycam.catalog.records import Role
 from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
-from flycam.pipeline.people import MOST_GUEST_HOURS, invite_guest, revoke_guest
+from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, revoke_guest
 from flycam.serve.accounts import attempts_of, may_try
 from flycam.serve.button_page import button_page
 from flycam.serve.door import COOKIE, Door, Visitor
@@ -33,19 +34,22 @@ _PAGE = button_page("Liên kết khách: chỉ xem bản đồ, có thời hạn
 
 
 class Invitation(BaseModel):
-    """For how long, and which event (id or name; none: all)."""
+    """For how long, which event (id or name; none: all), which communes (names or codes, commas between;
+    none: all that whoever invites sees)."""
 
     hours: Annotated[float, Field(gt=0, le=MOST_GUEST_HOURS, allow_inf_nan=False)]
     event: Annotated[str, Field(max_length=200)] | None = None
+    communes: Annotated[str, Field(max_length=1000)] | None = None
 
 
 @router.post("/api/guests")
 def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
     """Make a link. Its `path` is told this once."""
     services: Services = request.app.state.services
-    communes = visitor.account.communes if visitor.account else ()
+    own = visitor.account.communes if visitor.account else ()
+    communes = guest_communes(services.workspace, asked.communes, own)
     guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
-    return {**_told(guest), "path": f"/guest/{secret}"}
+    return {**_told(guest, _names(services)), "path": f"/guest/{secret}"}
 
 
 @router.get("/api/guests")
@@ -54,7 +58,8 @@ def guests(request: Request, visitor: Presenter) -> list[Json]:
     services: Services = request.app.state.services
     now_ns = services.workspace.clock_ns()
     held = [one for one in services.workspace.catalog.guests.all() if one.holds(now_ns)]
-    return [_told(one) for one in held if _is_theirs(one, visitor)]
+    names = _names(services)
+    return [_told(one, names) for one in held if _is_theirs(one, visitor)]
 
 
 @router.delete("/api/guests/{guest_id}")
@@ -67,7 +72,7 @@ def revoke(guest_id: str, request: Request, visitor: Presenter) -> Json:
             f"{guest_id[:80]}: there is no such guest link of yours; see /api/guests",
             vi=f"{guest_id[:80]}: bạn không có liên kết khách nào như vậy",
         )
-    return _told(revoke_guest(services.workspace, guest_id, visitor.name))
+    return _told(revoke_guest(services.workspace, guest_id, visitor.name), _names(services))
 
 
 @router.get("/guest/{secret}", response_class=HTMLResponse, include_in_schema=False)
@@ -106,10 +111,15 @@ def _is_theirs(guest: Guest, visitor: Visitor) -> bool:
     return guest.made_by == visitor.name or visitor.may(Role.ADMIN)
 
 
-def _told(guest: Guest) -> Json:
+def _names(services: Services) -> Mapping[str, str]:
+    return services.workspace.catalog.boundaries.names()
+
+
+def _told(guest: Guest, names: Mapping[str, str]) -> Json:
     return {
         "guest_id": guest.guest_id,
         "event_id": guest.event_id or None,
+        "communes": [{"code": code, "name": names.get(code, code)} for code in guest.communes],
         "made_by": guest.made_by,
         "expires": iso(guest.expires_ns),
         "revoked": guest.revoked_ns is not None,

@@ -3,7 +3,7 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
-compare-registration compare-changes sync, and of a finished revision finish-accuracy finish-poses
+compare-registration compare-changes sync viewers, and of a finished revision finish-accuracy finish-poses
 finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams
 finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
 not; with 1 only if something did not run.
@@ -40,6 +40,7 @@ from tests.bench import (
     memory,
     position,
     sync,
+    viewers,
 )
 from tests.bench.table import Row, as_json, machine, render
 
@@ -112,6 +113,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "compare-registration": lambda _: compare_registration.measure(),
     "compare-changes": lambda _: compare_changes.measure(),
     "sync": lambda o: sync.measure(o.strips, o.per_strip),
+    "viewers": lambda o: viewers.measure(o.viewing),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }
 
@@ -130,6 +132,7 @@ def main() -> int:
     parser.add_argument("--photos", type=int, default=1000, help="of the long flight (memory, inspect)")
     parser.add_argument("--pictures", type=int, default=40, help="9 MP JPEGs (inspect)")
     parser.add_argument("--minutes", type=int, default=live_memory.MINUTES, help="of film (live-memory)")
+    parser.add_argument("--viewing", type=float, default=viewers.SECONDS, help="seconds (viewers)")
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")
     parser.add_argument("--json", type=Path, help="write the table for programs too")

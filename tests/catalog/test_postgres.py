@@ -8,6 +8,7 @@ import shapely
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable
+from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import OLD_COMMUNES, CatalogSuite, frame
@@ -48,6 +49,12 @@ class TestPostgresSettlements(SettlementSuite):
 
 
 class TestPostgres(CatalogSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with _connect(url) as connection:
+            connection.execute(statement)
+
+
+class TestPostgresAudit(AuditSuite):
     def tamper(self, url: str, statement: str) -> None:
         with _connect(url) as connection:
             connection.execute(statement)

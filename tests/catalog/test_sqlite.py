@@ -11,6 +11,7 @@ import pytest
 
 from flycam.catalog.catalog import open_catalog
 from flycam.errors import CatalogUnavailable, DiskFull
+from tests.suites.audit_suite import AuditSuite
 from tests.suites.board_suite import BoardSuite
 from tests.suites.briefing_suite import BriefingSuite
 from tests.suites.catalog_suite import CatalogSuite, frame
@@ -45,6 +46,13 @@ class TestSqliteSettlements(SettlementSuite):
 
 
 class TestSqlite(CatalogSuite):
+    def tamper(self, url: str, statement: str) -> None:
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            connection.execute(statement)
+        connection.close()
+
+
+class TestSqliteAudit(AuditSuite):
     def tamper(self, url: str, statement: str) -> None:
         with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
             connection.execute(statement)

@@ -25,6 +25,7 @@ SERVICE = {
     "command": (str, list),
     "environment": (dict, list),
     "volumes": (list,),
+    "networks": (list,),
     "ports": (list,),
     "depends_on": (dict, list),
     "healthcheck": (dict,),
@@ -79,6 +80,23 @@ def test_what_is_named_is_there(compose: dict[str, Any]) -> None:
 
 def test_only_the_map_is_published(compose: dict[str, Any]) -> None:
     assert [name for name, service in compose["services"].items() if "ports" in service] == ["map"]
+
+
+def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_them(
+    compose: dict[str, Any],
+) -> None:
+    services, networks = compose["services"], compose["networks"]
+    assert networks == {"objects": {"internal": True}, "records": {"internal": True}}
+    members = {
+        network: {name for name, service in services.items() if network in service["networks"]}
+        for network in ("default", *networks)
+    }
+    assert members == {
+        "default": {"map", "worker"},
+        "objects": {"map", "worker", "store"},
+        "records": {"map", "worker", "database"},
+    }
+    assert not any({"network_mode", "expose"} & set(service) for service in services.values())
 
 
 def test_no_secret_has_a_default(compose: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.tables import metadata
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy, InputUnusable, NotWhole, SourceUnreadable, StoreUnavailable
+from flycam.pipeline.audit import prove_audit
 from flycam.pipeline.backup import backup
 from flycam.pipeline.backup_copying import RUNS_TO_READ_ALL
 from flycam.pipeline.backup_place import MANIFEST, OBJECTS, read_manifest
@@ -34,7 +35,7 @@ from flycam.pipeline.held import Kind
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.restore import check_backup, manifest_of, restore
 from flycam.pipeline.survey import SurveyRequest
-from flycam.pipeline.verify import VerifyRequest, prove_audit, verify
+from flycam.pipeline.verify import VerifyRequest, verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store

@@ -22,6 +22,8 @@ import shapely
 import typst
 from defusedxml import ElementTree
 
+from flycam.catalog.audit_key import is_signed
+from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import FrameStatus
 from flycam.errors import InputUnusable, NotFound, OptionUnusable
 from flycam.frame.flight import Event, EventKind
@@ -276,8 +278,29 @@ def test_what_was_exported_and_approved_is_in_the_audit_log(packed: Packed) -> N
 
 
 def test_the_audit_head_printed_is_the_last_line_before(packed: Packed) -> None:
-    audit = packed.world.workspace.catalog.audit
-    assert _figures(packed.world, packed.world.after).audit_head == audit.lines()[-1].digest == audit.head()
+    last = packed.world.workspace.catalog.audit.lines()[-1]
+    figures = _figures(packed.world, packed.world.after)
+    assert (
+        figures.audit_head == f"{last.seq}:{last.digest}"
+        and figures.audit_key == figures.audit_signature == ""
+    )
+
+
+def test_a_signed_head_is_printed_with_what_checks_it(packed: Packed, tmp_path: Path) -> None:
+    workspace, copy = packed.world.workspace, tmp_path / "catalog.sqlite"
+    workspace.catalog.save(copy)
+    with open_catalog(f"sqlite:///{copy}", tmp_path / "audit.key") as catalog:
+        line = catalog.audit.append("box", "pack", "x")
+        figures = _figures(
+            replace(packed.world, workspace=replace(workspace, catalog=catalog)), packed.world.after
+        )
+        for language in ("vi", "en"):
+            blocks = pack_document(figures, language).blocks
+            values = [row[1] for one in blocks if isinstance(one, Table) for row in one.rows]
+            signature = figures.audit_signature
+            printed = [str(line.seq), line.digest, catalog.audit.key(), signature[:64], signature[64:]]
+            assert [value for value in values if value in printed] == printed
+        assert is_signed(figures.audit_key, line.seq, line.digest, figures.audit_signature)
 
 
 def test_run_again_it_replaces(packed: Packed, tmp_path: Path) -> None:

@@ -16,10 +16,11 @@ from sqlalchemy import text
 
 from flycam.drill.drill import DrillReport
 from flycam.errors import NotWhole, OptionUnusable, StoreUnavailable
+from flycam.pipeline.audit import audit_trouble, prove_audit
 from flycam.pipeline.backup import backup
 from flycam.pipeline.held import Kind
 from flycam.pipeline.readback import State
-from flycam.pipeline.verify import VerifyRequest, audit_trouble, prove_audit, verify
+from flycam.pipeline.verify import VerifyRequest, verify
 from flycam.pipeline.verify_ledger import NAME as LEDGER
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,14 +12,15 @@ from typing import Any
 import httpx
 import pytest
 
+from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import ACCOUNT_ROLES, Role
 from flycam.frame.classification import Classification
 from flycam.pipeline.people import invite_guest, revoke_guest
-from flycam.pipeline.restricting import classify_flight
+from flycam.pipeline.restricting import add_area, classify_flight, remove_area
 from flycam.serve.attempts import PER_ADDRESS
 from flycam.serve.services import Services
 from tests.serve.running import running
-from tests.serve.world import DRILL, REAL, World, add_account, make_world
+from tests.serve.world import DRILL, LAT, LON, REAL, World, add_account, make_world
 
 GUESTS_MAY = {
     ("get", "/api/session"),
@@ -39,7 +41,7 @@ GUESTS_MAY = {
 """Everything that is not said here is refused to them, also what comes later."""
 ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/healthz"), ("options", "/files")}
 _ENDLESS = {"/events"}
-_VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|login-links|changes/\{|sync)")
+_VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|restricted|login-links|changes/\{|sync)")
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
 
@@ -215,3 +217,76 @@ def test_guessing_is_slowed_down(tmp_path: Path) -> None:
     with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url) as client:
         said = [client.post(f"/guest/{k}").status_code for k in range(PER_ADDRESS + 1)]
         assert said == [401] * PER_ADDRESS + [429]
+
+
+def test_restricted_areas_are_told_to_those_who_see_into_them(at: str, world: World, tmp_path: Path) -> None:
+    west, south, east, north = LON, LAT - 0.002, LON + 0.001, LAT
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    path = tmp_path / "area.geojson"
+    path.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+    add_area(world.workspace, path, "analyst,admin", "Doanh trại", "admin")
+    add_area(world.workspace, path, "operator", "Kho", "admin")
+    far = replace(
+        next(one for one in world.workspace.catalog.accounts.all() if one.name == "analyst"),
+        name="far",
+        token_hash=hash_token("far-token"),
+        communes=("no-such-commune",),
+    )
+    world.workspace.catalog.accounts.put(far)
+    try:
+        with httpx.Client(base_url=at, timeout=20) as client:
+
+            def told(token: str) -> list[str]:
+                answer = client.get("/api/restricted", headers={"Authorization": f"Bearer {token}"})
+                assert answer.status_code == 200
+                return [one["name"] for one in answer.json()]
+
+            assert told("operator-token") == ["Kho"]
+            assert told("analyst-token") == ["Doanh trại"]
+            assert told("admin-token") == ["Doanh trại", "Kho"]
+            assert told("far-token") == []
+            (area, _) = client.get("/api/restricted", headers=bearer(Role.ADMIN)).json()
+            assert area["roles"] == ["admin", "analyst"]
+            assert area["bounds"] == pytest.approx([west, south, east, north])
+            for refused in (bearer(Role.VIEWER), bearer(Role.BOX), guest_of(world)):
+                assert client.get("/api/restricted", headers=refused).status_code == 403
+    finally:
+        world.workspace.catalog.accounts.remove("far")
+        for name in ("Doanh trại", "Kho"):
+            remove_area(world.workspace, name, "admin")
+
+
+def test_a_guest_is_shown_the_communes_asked_for_and_no_more_than_whoever_invites(
+    at: str, world: World
+) -> None:
+    first, second, *_ = world.workspace.catalog.boundaries.names()
+    names = world.workspace.catalog.boundaries.names()
+    scoped = replace(
+        next(one for one in world.workspace.catalog.accounts.all() if one.name == "operator"),
+        name="scoped",
+        token_hash=hash_token("scoped-token"),
+        communes=(first,),
+    )
+    world.workspace.catalog.accounts.put(scoped)
+    try:
+        with httpx.Client(base_url=at, timeout=20) as client:
+
+            def made(communes: str, headers: dict[str, str]) -> tuple[int, list[str]]:
+                answer = client.post("/api/guests", json={"hours": 1, "communes": communes}, headers=headers)
+                return answer.status_code, [one["code"] for one in answer.json().get("communes", ())]
+
+            by, all_ = {"Authorization": "Bearer scoped-token"}, bearer(Role.OPERATOR)
+            assert made(f"{names[first]}, {second}", all_) == (200, [first, second])
+            assert made("", all_) == made("all", all_) == (200, [])
+            assert made("", by) == made("all", by) == made(first, by) == (200, [first])
+            assert (made(second, by)[0], made("nowhere", all_)[0]) == (422, 404)
+    finally:
+        world.workspace.catalog.accounts.remove("scoped")
+
+
+def test_a_link_is_told_with_the_communes_of_whoever_made_it(at: str, world: World) -> None:
+    code, name = next(iter(world.workspace.catalog.boundaries.names().items()))
+    guest, _ = invite_guest(world.workspace, 1.0, None, "operator", (code, "gone"))
+    listed = httpx.get(f"{at}/api/guests", headers=bearer(Role.OPERATOR)).json()
+    (mine,) = [one for one in listed if one["guest_id"] == guest.guest_id]
+    assert mine["communes"] == [{"code": code, "name": name}, {"code": "gone", "name": "gone"}]

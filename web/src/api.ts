@@ -4,6 +4,7 @@ import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
+import type { GuestLink, NewGuestLink, RestrictedArea } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
 
 export interface Session {
@@ -379,6 +380,10 @@ export const api = {
   places: (eventId: string) => get<PlacesSaid>("/api/meeting/places", { event: eventId }),
   putPlaces: (eventId: string, basedOn: number, places: PlaceSaid[]) =>
     put<PlacesSaid>("/api/meeting/places", { based_on: basedOn, places: places.map(({ name, view, bounds }) => ({ name, view, bounds })) }, { event: eventId }),
+  guests: () => get<GuestLink[]>("/api/guests"),
+  invite: (hours: number, event: string | null, communes: string) => post<NewGuestLink>("/api/guests", { hours, event, communes }),
+  revokeGuest: (id: string) => remove<GuestLink>(`/api/guests/${encodeURIComponent(id)}`, {}),
+  restricted: () => get<RestrictedArea[]>("/api/restricted"),
   meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),
   pixel: (flight: string, layer: string, revision: number, lon: number, lat: number) =>

@@ -104,6 +104,7 @@ export class Application {
       review: () => void this.rooms.review(),
       list: () => this.foldPanel(),
       print: () => void this.rooms.printMap(),
+      share: () => void this.rooms.share(),
     });
     this.flights = new FlightList(
       store,

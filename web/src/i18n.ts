@@ -14,6 +14,7 @@ const words = {
   restricted: ["HẠN CHẾ", "RESTRICTED"],
   drillNote: ["Ảnh diễn tập – không phải hiện trường thật", "Drill imagery – not a real scene"],
   riskLevel: ["Rủi ro thiên tai cấp {0}", "Disaster risk level {0}"],
+  riskShort: ["Cấp {0}", "Risk {0}"],
   flights: ["Chuyến bay", "Flights"],
   newestOnTop: ["Mới nhất ở trên cùng", "Newest on top"],
   noFlights: [
@@ -325,6 +326,8 @@ const words = {
   roads_no_layer: ["Chưa có lớp đường", "No layer of roads"],
   touchedReading: ["Đang tìm những gì bị ảnh hưởng…", "What it touches is being looked up…"],
   touchedFailed: ["Chưa rõ những gì bị ảnh hưởng: máy chủ không trả lời.", "What it touches is not known: the server does not answer."],
+  share: ["Mời xem", "Invite"],
+  shareNote: ["Mời khách xem bản đồ; vùng và mức hạn chế", "Guest links to the map; restricted areas and levels"],
   review: ["Duyệt", "Review"],
   reviewNote: ["Duyệt các thay đổi nghi là sạt lở, ngập lụt", "Decide on candidate landslides and floods"],
   marks: ["Dấu hiện trường", "Field marks"],

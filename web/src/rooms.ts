@@ -1,4 +1,4 @@
-/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet. */
+/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests. */
 
 import type Map from "ol/Map";
 import type { ReviewRoom } from "./changes/room";
@@ -27,6 +27,7 @@ export class Rooms {
   private reviewed: ReviewRoom | null = null;
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
+  private isSharing = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
 
   constructor(private readonly house: House) {}
@@ -87,6 +88,15 @@ export class Rooms {
     const loaded = await import("./print/room").catch(() => this.failed());
     if (loaded) new loaded.PrintRoom(this.house, () => (this.isPrinting = false)).enter();
     else this.isPrinting = false;
+  }
+
+  /** Guests are invited, and what is restricted is listed. */
+  async share(): Promise<void> {
+    if (this.isSharing) return;
+    this.isSharing = true;
+    const loaded = await import("./sharing/room").catch(() => this.failed());
+    if (loaded) new loaded.SharingRoom(this.house, () => (this.isSharing = false)).enter();
+    else this.isSharing = false;
   }
 
   /** Enters the review of changes, or leaves it. */

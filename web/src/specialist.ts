@@ -1,5 +1,6 @@
 /** Specialist layers (power lines, masts, roads …) of other services, as the server tells of them. */
 
+import type { Classification } from "./api";
 import { t, tOr } from "./i18n";
 import { formatAge } from "./time";
 
@@ -11,6 +12,7 @@ export interface SpecialistLayer {
   name: string;
   kind: LayerKind;
   owner: string | null;
+  classification: Classification;
   /** When it stood so; null: nobody said. */
   valid: string | null;
   stale_after_s: number;

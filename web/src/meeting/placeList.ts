@@ -1,12 +1,9 @@
 /** The list of places to walk through: made before the meeting, gone through in it. */
 
-import { encode } from "uqr";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
+import { squares } from "../qr";
 import { Places, type Place } from "./places";
-
-/** Light around a QR code, in its squares: readers need it. */
-const QUIET = 4;
 
 interface Walk {
   go: (place: Place) => void;
@@ -145,11 +142,4 @@ export class PlaceList {
     this.fill();
     this.walk.onChange();
   }
-}
-
-/** A QR code as SVG, of our own making but for what stands in it, which is drawn and not written. */
-function squares(text: string): string {
-  const { data, size } = encode(text, { border: QUIET });
-  const dark = data.flatMap((row, y) => row.flatMap((isDark, x) => (isDark ? [`M${x} ${y}h1v1h-1z`] : [])));
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${size} ${size}" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h${size}v${size}H0z"/><path d="${dark.join("")}"/></svg>`;
 }

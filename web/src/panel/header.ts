@@ -4,6 +4,7 @@ import { api } from "../api";
 import { mayDecide } from "../changes/changes";
 import { el, replace, write } from "../dom";
 import { t } from "../i18n";
+import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
 
@@ -16,7 +17,7 @@ export class Header {
     private readonly store: Store,
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
-    private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void },
+    private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void },
   ) {}
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
@@ -36,10 +37,11 @@ export class Header {
       el("div", { class: "brand" }, "flycam"),
       this.eventChoice(state),
       event?.is_drill && el("strong", { class: "drill-badge", title: t("drillNote") }, t("drill")),
-      event?.risk_level != null && el("span", { class: "risk" }, t("riskLevel", event.risk_level)),
+      event?.risk_level != null && riskBadge(event.risk_level),
       this.search,
       this.clock,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
+      this.share(state),
       this.meeting(state),
       this.review(state),
       this.upload(state),
@@ -89,6 +91,12 @@ export class Header {
     return el("button", { type: "button", class: "review-door", title: t("reviewNote"), click: this.doors.review }, t("review"));
   }
 
+  /** For who may invite. */
+  private share(state: State): HTMLElement | null {
+    if (!mayWrite(state.session)) return null;
+    return el("button", { type: "button", class: "share-door", title: t("shareNote"), click: this.doors.share }, t("share"));
+  }
+
   private upload(state: State): HTMLElement | null {
     if (["guest", "viewer"].includes(state.session?.account?.role ?? "")) return null;
     return el("a", { class: "button upload-link", href: "./upload.html" }, t("upload"));
@@ -104,4 +112,10 @@ export class Header {
       t("logout"),
     );
   }
+}
+
+/** The law's words; where the strip is short of room, a short form of them. */
+function riskBadge(level: number): HTMLElement {
+  const whole = t("riskLevel", level);
+  return el("span", { class: "risk", title: whole }, el("span", { class: "risk-whole" }, whole), el("span", { class: "risk-short" }, t("riskShort", level)));
 }

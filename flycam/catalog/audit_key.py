@@ -1,0 +1,185 @@
+"""The key by which a box signs the audit log: Ed25519 (RFC 8032), made before the first line that it signs.
+
+A file, readable by its owner only, keeps it beside the last line that the log had when it was made: what was
+written before the key is pinned by that digest, everything after it must be signed. Format:
+docs/formats/audit.md.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flycam.errors import DiskFull, StorageTrouble
+from flycam.store.syncing import sync_path
+
+if TYPE_CHECKING:
+    from Crypto.Signature.eddsa import EdDSASigScheme
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_SEED_BYTES = 32
+_HEX = set("0123456789abcdef")
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A key as it was read.
+
+    public  the public key, 64 hex digits: what others check signatures by
+    after   number of the log's last line when the key was made (0: none), and that line's digest
+    """
+
+    seed: bytes
+    public: str
+    after: int
+    digest: str
+
+    def sign(self, seq: int, digest: str) -> str:
+        """Signature of a line (its number and digest), 128 hex digits."""
+        # a command that writes no line need not load the library
+        from Crypto.Signature import eddsa  # noqa: PLC0415
+
+        key = eddsa.import_private_key(self.seed)
+        return eddsa.new(key, "rfc8032").sign(signed_bytes(seq, digest)).hex()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignedHead:
+    """The audit log's last line as it is printed elsewhere: it vouches for all before it.
+
+    key, signature  Ed25519 (RFC 8032), hex; "": it is not signed
+    """
+
+    seq: int
+    digest: str
+    key: str
+    signature: str
+
+    @property
+    def noted(self) -> str:
+        """As `flycam audit verify --head` takes it."""
+        return f"{self.seq}:{self.digest}"
+
+
+class AuditKey:
+    """The key kept in a file. Safe to use from several threads.
+
+    known  public keys of other boxes that write into the same log
+    """
+
+    def __init__(self, path: Path, known: Collection[str] = ()) -> None:
+        self._path = path
+        self.known = frozenset(known)
+        self._lock = threading.Lock()
+        self._signer: Signer | None = None
+
+    def read(self) -> Signer | None:
+        """The key; None while nothing was signed here. Raises StorageTrouble (the file is no key)."""
+        with self._lock:
+            self._signer = self._signer or self._kept()
+            return self._signer
+
+    def made(self, last_seq: int, last_digest: str) -> Signer:
+        """The key, made now where there is none: for a log whose last line is this one (0: none).
+
+        The caller is alone in the log, so no two processes make one for it. Raises DiskFull, StorageTrouble.
+        """
+        signer = self.read()
+        if signer is not None:
+            return signer
+        signer = _signer(secrets.token_bytes(_SEED_BYTES), last_seq, last_digest)
+        with self._lock:
+            self._keep(signer)
+            self._signer = signer
+        return signer
+
+    def _kept(self) -> Signer | None:
+        try:
+            said = json.loads(self._path.read_bytes())
+            return _signer(_bytes(said["seed"], _SEED_BYTES), int(said["after"]), str(said["digest"]))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageTrouble(
+                f"{self._path}: the key of the audit log cannot be read ({error.strerror}); give this "
+                "account the right to read it",
+                vi=f"{self._path}: không đọc được khoá ký nhật ký; hãy cấp quyền đọc tệp này",
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise StorageTrouble(
+                f"{self._path}: is no key of an audit log as it was written; move it away and keep it: a "
+                "new key is made, and lines signed before are checked by 'flycam audit verify --key'",
+                vi=f"{self._path}: tệp khoá ký nhật ký đã hỏng; hãy chuyển đi nơi khác và giữ lại: máy sẽ "
+                "tạo khoá mới, các dòng đã ký trước đó kiểm tra bằng 'flycam audit verify --key'",
+            ) from error
+
+    def _keep(self, signer: Signer) -> None:
+        """On disk, whole, before anything is signed by it."""
+        said = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
+        part = self._path.with_name(f"{self._path.name}.part")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            part.unlink(missing_ok=True)
+            with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
+                json.dump(said, out)
+                out.flush()
+                os.fsync(out.fileno())
+            part.replace(self._path)
+            sync_path(self._path.parent)
+        except OSError as error:
+            kind = DiskFull if error.errno in _FULL else StorageTrouble
+            raise kind(
+                f"{self._path}: the key of the audit log cannot be written ({error.strerror}), and nothing "
+                "goes unsigned; free some space or make the folder writable, and run again",
+                vi=f"{self._path}: không ghi được khoá ký nhật ký nên chưa ghi gì; hãy giải phóng ổ đĩa hoặc "
+                "cấp quyền ghi rồi chạy lại",
+            ) from error
+
+
+def signed_bytes(seq: int, digest: str) -> bytes:
+    """What is signed of a line. Its first words are of no other thing that is signed."""
+    return f"flycam audit log\n{seq}:{digest}\n".encode()
+
+
+def is_signed(public: str, seq: int, digest: str, signature: str) -> bool:
+    """Whether a signature is one of this line by this key; what is no key or no signature is not."""
+    try:
+        _verifier(public).verify(signed_bytes(seq, digest), bytes.fromhex(signature))
+    except ValueError:
+        return False
+    return True
+
+
+def is_public_key(text: str) -> bool:
+    """Whether it may be a public key as it is printed."""
+    return len(text) == 2 * _SEED_BYTES and not set(text) - _HEX
+
+
+@lru_cache(maxsize=64)
+def _verifier(public: str) -> EdDSASigScheme:
+    """Of a public key. Raises ValueError where it is none."""
+    from Crypto.Signature import eddsa  # noqa: PLC0415
+
+    return eddsa.new(eddsa.import_public_key(bytes.fromhex(public)), "rfc8032")
+
+
+def _signer(seed: bytes, after: int, digest: str) -> Signer:
+    from Crypto.Signature import eddsa  # noqa: PLC0415
+
+    public = eddsa.import_private_key(seed).public_key().export_key(format="raw")
+    return Signer(seed=seed, public=bytes(public).hex(), after=after, digest=digest)
+
+
+def _bytes(text: str, count: int) -> bytes:
+    data = bytes.fromhex(text)
+    if len(data) != count:
+        raise ValueError(f"{len(data)} bytes, not {count}")
+    return data

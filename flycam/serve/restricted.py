@@ -1,0 +1,43 @@
+"""Restricted areas, told to those who see what lies in them.
+
+Administrators, who answer for the rules, know all of them.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends
+
+from flycam.catalog.records import Role
+from flycam.catalog.sharing_records import RestrictedArea
+from flycam.frame.moment import iso
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import operator
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+
+@router.get("/api/restricted")
+def restricted(catalog: CatalogHere, visitor: Annotated[Visitor, Depends(operator)]) -> list[Json]:
+    """Areas by name, and the roles that still see them: those that one's own role sees."""
+    return [_told(one) for one in catalog.restrictions.areas() if _may_know(visitor, one)]
+
+
+def _may_know(visitor: Visitor, area: RestrictedArea) -> bool:
+    if visitor.may(Role.ADMIN):
+        return True
+    account = visitor.account
+    return account is not None and account.role in area.roles and not visitor.withholding.is_outside(area.wkb)
+
+
+def _told(area: RestrictedArea) -> Json:
+    return {
+        "area_id": area.area_id,
+        "name": area.name,
+        "roles": sorted(role.value for role in area.roles),
+        "added": iso(area.added_ns),
+        "bounds": list(area.bounds_lonlat_deg),
+    }

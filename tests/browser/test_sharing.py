@@ -1,0 +1,155 @@
+"""Guest links on the page: made with a QR code, listed, revoked; and what is restricted from whom."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import Role
+from flycam.frame.classification import Classification
+from flycam.pipeline.people import invite_guest
+from flycam.pipeline.restricting import add_area, classify_flight
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES, OpenPage
+from tests.browser.pages import settled
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL, World, add_account, make_world
+
+pytestmark = pytest.mark.browser
+
+WEST, NORTH = LON + 0.012, LAT - 0.003
+SCRIPT = "<script>alert(1)</script>"
+
+
+@dataclass(frozen=True)
+class House:
+    world: World
+    url: str
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    root = tmp_path_factory.mktemp("sharing")
+    world = make_world(root)
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ANALYST):
+        add_account(world.workspace, role.value, role, f"{role.value}-token")
+    east, south = WEST + 0.002, NORTH - 0.002
+    ring = [[WEST, south], [east, south], [east, NORTH], [WEST, NORTH], [WEST, south]]
+    area = root / "area.geojson"
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+    add_area(world.workspace, area, "analyst,admin", f"Doanh trại {SCRIPT}", "admin")
+    classify_flight(world.workspace, world.before, Classification.INTERNAL, "admin")
+    with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
+        yield House(world, url)
+
+
+def entered(
+    open_page: OpenPage, house: House, role: Role, size: str = "office", language: str = "vi"
+) -> Page:
+    """The map as somebody sees it who has signed in."""
+    page = open_page(size, f"lang={language}&event={REAL}", url=house.url, wait=False)
+    page.locator("#token").fill(f"{role.value}-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    return page
+
+
+def read_code(page: Page) -> str:
+    """What a phone reads off the screen."""
+    shot = np.frombuffer(page.locator(".sharing-code").screenshot(), np.uint8)
+    said, _, _ = cv2.QRCodeDetector().detectAndDecode(cv2.imdecode(shot, cv2.IMREAD_COLOR))
+    return said
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
+    open_page: OpenPage, house: House, size: str, screenshots: Path
+) -> None:
+    page = entered(open_page, house, Role.OPERATOR, size)
+    expect(page.get_by_role("button", name="Thoát")).to_be_in_viewport(ratio=1)
+    page.get_by_role("button", name="Mời xem").click()
+    room = page.get_by_role("dialog", name="Mời xem và hạn chế")
+    expect(room).to_contain_text("Không có liên kết nào đang mở.")
+    room.get_by_label("Trong").select_option(label="1 giờ")
+    room.get_by_label("Chỉ các xã, phường").fill("Bản Liền")
+    room.get_by_role("button", name="Tạo liên kết").click()
+    address = room.get_by_label("Địa chỉ liên kết").input_value()
+    assert re.fullmatch(rf"{re.escape(house.url)}/guest/[\w-]{{40,}}", address), "an address and nothing else"
+    assert read_code(page) == address
+    expect(room).to_contain_text("chỉ mở được trên chính máy này")
+    (row,) = room.locator("[data-guest]").all()
+    expect(row).to_contain_text("xã, phường: Bản Liền · do operator tạo")
+    expect(row).to_contain_text(re.compile(r"đến \d\d/\d\d/\d{4} \d\d:\d\d"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+    page.screenshot(path=screenshots / f"sharing-{size}.png")
+    guest = page.context.browser.new_context()  # type: ignore[union-attr]
+    try:
+        seen = guest.new_page()
+        seen.goto(address)
+        seen.get_by_role("button").click()
+        seen.wait_for_selector(".flight", state="attached")
+        assert seen.url.startswith(f"{house.url}/#") and "token" not in seen.url
+        expect(seen.get_by_role("button", name="Mời xem")).to_have_count(0)
+        row.get_by_role("button", name=re.compile("Thu hồi liên kết")).click()
+        expect(room).to_contain_text("Không có liên kết nào đang mở.")
+        expect(room.get_by_label("Địa chỉ liên kết")).to_have_count(0), "what opens nothing is not shown on"
+        assert guest.request.get(f"{house.url}/api/guests").status in (401, 403)
+        assert guest.request.post(address).status == 401
+    finally:
+        guest.close()
+    page.keyboard.press("Escape")
+    expect(room).to_have_count(0)
+    expect(page.get_by_role("button", name="Mời xem")).to_be_focused()
+
+
+def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.ANALYST, language="en")
+    page.get_by_role("button", name="Invite").click()
+    room = page.get_by_role("dialog", name="Guests and restrictions")
+    expect(room.locator("[data-area]")).to_contain_text(f"Doanh trại {SCRIPT}")
+    expect(room.locator("[data-area]")).to_contain_text("seen by administrators, analysts only")
+    expect(room.locator(f'[data-level="{house.world.before}"] .level-badge')).to_have_text("INTERNAL")
+    page.get_by_role("button", name="Close").click()
+    # the strip has every button now
+    expect(page.get_by_role("button", name="Sign out")).to_be_in_viewport(ratio=1)
+    operator = entered(open_page, house, Role.OPERATOR)
+    operator.get_by_role("button", name="Mời xem").click()
+    expect(operator.get_by_role("dialog")).to_contain_text("Không có vùng hạn chế nào mà bạn được biết.")
+    viewer = entered(open_page, house, Role.VIEWER)
+    expect(viewer.get_by_role("button", name="Mời xem")).to_have_count(0)
+
+
+def test_one_sees_ones_own_links_and_hears_when_the_server_is_gone(open_page: OpenPage, house: House) -> None:
+    invite_guest(house.world.workspace, 2.0, None, "somebody")
+    guest, _ = invite_guest(house.world.workspace, 30.0, REAL, "operator", ("99001",))
+    page = entered(open_page, house, Role.OPERATOR, language="en")
+    page.get_by_role("button", name="Invite").click()
+    room = page.get_by_role("dialog")
+    expect(room.locator("[data-guest]")).to_have_count(1)
+    expect(room.locator(f'[data-guest="{guest.guest_id}"]')).to_contain_text("communes: Bản Liền")
+    page.route("**/api/guests*", lambda route: route.abort())
+    room.get_by_role("button", name="Make a link").click()
+    expect(room.get_by_role("alert")).to_have_text("the server does not answer")
+    expect(room.get_by_role("button", name="Make a link")).to_be_enabled()
+    expect(room.locator("[data-guest]")).to_have_count(1)
+
+
+def test_tab_stays_in_the_room(open_page: OpenPage, house: House) -> None:
+    page = entered(open_page, house, Role.OPERATOR)
+    settled(page)
+    page.get_by_role("button", name="Mời xem").click()
+    room = page.get_by_role("dialog")
+    expect(room.get_by_role("button", name="Tạo liên kết")).to_be_enabled()
+    for key in ["Tab"] * 12 + ["Shift+Tab"] * 14:
+        page.keyboard.press(key)
+        assert page.evaluate("document.querySelector('[role=dialog]').contains(document.activeElement)"), key

