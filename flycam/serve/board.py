@@ -1,15 +1,28 @@
-"""What people and other services put on the map (marks, layers, changes): looked at once for all screens."""
+"""What is on the map: mosaics, and what people and other services put there (marks, layers, changes).
+
+Looked at once for all screens, however many they are.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from typing import TypedDict
 
 from flycam.catalog.catalog import Catalog
 
-Stamps = Mapping[str, object]
-"""By the name of the event that tells screens of it; another value: it is to be read again."""
+
+class Stamps(TypedDict):
+    """By the name of the event that tells screens of it; another value: it is to be read again.
+
+    flights  which revision (number) of which mosaic is on show
+    """
+
+    flights: frozenset[tuple[str, int]]
+    layers: object
+    marks: object
+    changes: object
 
 
 class Board:
@@ -20,15 +33,20 @@ class Board:
     ) -> None:
         self._catalog, self._period_s, self._clock_s = catalog, period_s, clock_s
         self._lock = threading.Lock()
-        self._stamps: Stamps = {}
+        self._stamps: Stamps | None = None
         self._read_s = float("-inf")
 
     def look(self) -> Stamps:
         """How the board stands. Raises CatalogUnavailable."""
         with self._lock:
             now_s = self._clock_s()
-            if now_s - self._read_s >= self._period_s:
+            if self._stamps is None or now_s - self._read_s >= self._period_s:
                 self._stamps = {
+                    "flights": frozenset(
+                        (one.mosaic_id, one.revision)
+                        for one in self._catalog.tiles.mosaics()
+                        if one.published
+                    ),
                     "layers": self._catalog.layers.stamp(),
                     "marks": self._catalog.marks.stamp(),
                     # what is confirmed says which roads are cut, and people what that comes to

@@ -5,17 +5,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, suppress
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import StreamingResponse
 
-from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
 from flycam.serve.airborne import LOOK_S, Sky, as_seen, in_words, news_of
-from flycam.serve.board import Board
+from flycam.serve.board import Board, Stamps
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import guest
@@ -47,7 +46,6 @@ async def _stream(request: Request) -> AsyncIterator[str]:
     follower: Follower = request.app.state.follower
     door: Door = request.app.state.door
     sky: Sky = request.app.state.sky
-    catalog = services.workspace.catalog
     loop = asyncio.get_running_loop()
     news: asyncio.Queue[Moved] = asyncio.Queue(_WAITING)
 
@@ -58,9 +56,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
         leaving.callback(follower.listen(hear))
         presented = _Presented(request.app.state.meeting)
         leaving.callback(presented.stop)
-        known = await asyncio.to_thread(_watch_all, catalog, follower)
         board: Board = request.app.state.board
-        stamps = await asyncio.to_thread(board.look)
+        stamps = await asyncio.to_thread(_look, board, follower)
         flying: object = frozenset()
         said_s = followed_s = loop.time()
         pace_s = services.follow_s
@@ -80,12 +77,8 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 words.append(event_words("airborne", [in_words(one, now_s) for one in seen]))
             if loop.time() - followed_s >= services.follow_s - _SOON_S:
                 followed_s = loop.time()
-                now = await asyncio.to_thread(_watch_all, catalog, follower)
-                if now != known:
-                    known = now
-                    words.append(event_words("flights", {}))
-                newer = await asyncio.to_thread(board.look)
-                words += [event_words(name, {}) for name, stamp in newer.items() if stamp != stamps[name]]
+                newer = await asyncio.to_thread(_look, board, follower)
+                words += [event_words(name, {}) for name in _changed(stamps, newer)]
                 stamps = newer
             await asyncio.to_thread(follower.read_if_due, pace_s)
             words += [event_words("tiles", _words(one)) for one in _waiting(news, sees)]
@@ -141,12 +134,16 @@ def _waiting(news: asyncio.Queue[Moved], sees: Withholding) -> Iterator[Moved]:
             yield moved
 
 
-def _watch_all(catalog: Catalog, follower: Follower) -> frozenset[tuple[str, int]]:
-    """Follow every mosaic; which revision of which mosaic is on show."""
-    shown = [mosaic for mosaic in catalog.tiles.mosaics() if mosaic.published]
-    for mosaic in shown:
-        follower.watch(mosaic.mosaic_id)
-    return frozenset((mosaic.mosaic_id, mosaic.revision) for mosaic in shown)
+def _look(board: Board, follower: Follower) -> Stamps:
+    """How the board stands; every mosaic on it is followed."""
+    stamps = board.look()
+    for mosaic_id, _ in stamps["flights"]:
+        follower.watch(mosaic_id)
+    return stamps
+
+
+def _changed(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
+    return [name for name, stamp in now.items() if stamp != before[name]]
 
 
 def _words(moved: Moved) -> dict[str, object]:

@@ -69,6 +69,7 @@ class _Heard:
 
     def __init__(self) -> None:
         self.listening = 0
+        self.watch: Callable[[str], object] = lambda _: None
 
     def listen(self, _listener: object) -> Callable[[], None]:
         self.listening += 1
@@ -79,23 +80,23 @@ class _Heard:
         return stop
 
 
-@pytest.mark.parametrize("failing", ["mosaics", "board"])
+@pytest.mark.parametrize("failing", ["board", "follower"])
 def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str) -> None:
     """A catalogue that is locked for a moment fails many screens, each of which comes again every 3 s."""
     follower, meeting = _Heard(), _Heard()
 
-    def fail() -> list[object]:
+    def fail(*_: object) -> dict[str, object]:
         raise CatalogUnavailable("locked")
 
-    mosaics = fail if failing == "mosaics" else list
-    catalog = SimpleNamespace(tiles=SimpleNamespace(mosaics=mosaics))
+    follower.watch = fail
+    standing = {"flights": {("m", 1)}, "layers": 0, "marks": 0, "changes": 0}
     state = SimpleNamespace(
-        services=SimpleNamespace(workspace=SimpleNamespace(catalog=catalog), follow_s=1.0),
+        services=SimpleNamespace(workspace=None, follow_s=1.0),
         follower=follower,
         meeting=meeting,
         door=None,
         sky=None,
-        board=SimpleNamespace(look=fail),
+        board=SimpleNamespace(look=fail if failing == "board" else lambda: standing),
     )
 
     async def first_word() -> None:
