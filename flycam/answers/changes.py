@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from flycam.answers.answered import Answered
 from flycam.frame.agreement import agreed
 from flycam.frame.change import ChangeKind
 from flycam.frame.spelling import decimal_comma
-from flycam.report.change_names import CHANGE_KINDS, THINGS
+from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.pipeline.commune_impact import Tally
@@ -46,6 +47,7 @@ def _lines(report: ImpactReport, language: str) -> Iterator[str]:
         yield f"{place}:"
         yield from _tally(row.confirmed, "đã xác nhận" if vi else "confirmed", language)
         yield from _tally(row.waiting, "chờ duyệt" if vi else "waiting", language)
+    yield from _volumes(report, language)
     reach = report.impact.reach_m
     near = ", ".join(f"{words[not vi]} {reach[kind]:g} m" for kind, words in THINGS.items())
     yield ("tính là gần: " if vi else "near: within ") + near
@@ -86,6 +88,34 @@ def _tally(tally: Tally, how: str, language: str) -> Iterator[str]:
         least = "" if count.is_whole else ("ít nhất " if vi else "at least ")
         inside, near = ("trong vùng", "ở gần") if vi else ("inside", "near")
         yield f"    {words[not vi]}: {least}{count.inside} {inside}, {count.near} {near}"
+
+
+def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
+    """One line for each landslide whose volume is told, then how many there are without, and why."""
+    vi = language == "vi"
+    without: Counter[str] = Counter()
+    for one in report.impact.changes:
+        found = one.volume
+        if found is None:
+            continue
+        if isinstance(found, str):
+            without[found.value] += 1
+            continue
+        lost = f"{found.lost_m3:.0f} ± {found.lost_sigma_m3:.0f} m³"
+        gained = f"{found.gained_m3:.0f} ± {found.gained_sigma_m3:.0f} m³"
+        ground = f"{found.measured_m2:.0f} / {one.line.area_m2:.0f} m²"
+        yield (
+            f"{one.line.change_id}: khối lượng mất {lost}, bồi {gained} (đo trên {ground})"
+            if vi
+            else f"{one.line.change_id}: lost {lost}, gained {gained} (measured on {ground})"
+        )
+    for why, count in without.most_common():
+        said = NO_VOLUME[why][0 if vi else 1]
+        yield (
+            f"sạt lở không tính được khối lượng: {count} ({said})"
+            if vi
+            else (f"landslides without a volume: {count} ({said})")
+        )
 
 
 def of_series(

@@ -1,4 +1,5 @@
-"""What changes do to the things of specialist layers: which lie in them or near them, which roads they cut.
+"""What changes do: which things of specialist layers lie in them or near them, which roads they cut, how much
+of a slope came down.
 
 A layer says something only of the ground that it covers, taken to be the rectangle around its things and
 little beyond. Of a kind that no layer has there nothing is known, which is said: it is never none. Distances
@@ -9,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
 from flycam.analysis.touching import touching
+from flycam.analysis.volume import Volume
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import BoundsLonLat, LayerFeatureRecord, LayerRecord
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
@@ -24,6 +26,7 @@ from flycam.frame.change import ChangeKind
 from flycam.frame.specialist import LayerKind
 from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.layers import MOST_FEATURES
+from flycam.pipeline.change_volume import WhyNot, volumes_of
 from flycam.pipeline.terrain import lonlat_bounds
 from flycam.pipeline.workspace import Workspace
 
@@ -87,11 +90,15 @@ class Count:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeImpact:
-    """One change, the things within reach of it (what is inside first), and the layers that cover it."""
+    """One change, the things within reach of it (what is inside first), and the layers that cover it.
+
+    volume  of a landslide what came down, or why that is not told; None of all other changes
+    """
 
     line: ChangeLine
     touched: tuple[Touched, ...]
     layers: tuple[LayerRecord, ...]
+    volume: Volume | WhyNot | None = None
 
     @property
     def roads_cut(self) -> tuple[Touched, ...]:
@@ -138,8 +145,13 @@ def impact_of(
     for crs, members in zones.items():
         some = [lines[number] for number in members]
         found |= zip(members, _in_zone(workspace, some, shapes[members], layers, reach, crs), strict=True)
+    volumes = volumes_of(workspace, lines)
     return Impact(
-        changes=tuple(found[number] for number in range(len(lines))), layers=tuple(layers), reach_m=reach
+        changes=tuple(
+            replace(found[number], volume=volumes.get(line.change_id)) for number, line in enumerate(lines)
+        ),
+        layers=tuple(layers),
+        reach_m=reach,
     )
 
 

@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from flycam.analysis.volume import Volume
 from flycam.catalog.records import LayerRecord
 from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
@@ -14,6 +15,7 @@ from flycam.frame.specialist import LayerKind, is_stale
 from flycam.frame.spelling import plain_cell
 from flycam.pipeline.change_impact import ChangeImpact, Count, Impact, Touched
 from flycam.pipeline.change_series import Series
+from flycam.pipeline.change_volume import WhyNot
 from flycam.pipeline.commune_impact import CommuneImpact, Tally
 
 MOST_TOLD = 200
@@ -59,7 +61,7 @@ def layer_said(layer: LayerRecord, now_ns: int) -> dict[str, Any]:
 
 def change_said(one: ChangeImpact, names: Mapping[str, str], now_ns: int) -> dict[str, Any]:
     """One change: how it stands, counts by kind, roads that it cuts (that it would cut, while it waits), and
-    what is within reach, what is inside first, at most `MOST_TOLD`."""
+    what is within reach, what is inside first, at most `MOST_TOLD`; of a landslide its volume."""
     return {
         "change_id": one.line.change_id,
         "status": one.line.status.value,
@@ -72,6 +74,27 @@ def change_said(one: ChangeImpact, names: Mapping[str, str], now_ns: int) -> dic
         "touched": [_thing_said(at, now_ns) for at in one.touched[:MOST_TOLD]],
         "touched_total": len(one.touched),
         "layers": [layer.layer_id for layer in one.layers],
+        **_volume_said(one.volume),
+    }
+
+
+def _volume_said(found: Volume | WhyNot | None) -> dict[str, Any]:
+    """volume: null where none is told; no_volume: then why, null of what is no landslide."""
+    if not isinstance(found, Volume):
+        return {"volume": None, "no_volume": None if found is None else found.value}
+    return {
+        "volume": {
+            "lost_m3": round(found.lost_m3),
+            "lost_sigma_m3": round(found.lost_sigma_m3),
+            "gained_m3": round(found.gained_m3),
+            "gained_sigma_m3": round(found.gained_sigma_m3),
+            "net_m3": round(found.gained_m3 - found.lost_m3),
+            "net_sigma_m3": round(found.net_sigma_m3),
+            "measured_m2": round(found.measured_m2, 1),
+            "shift_m": [round(one, 2) for one in found.shift_m],
+            "level_sigma_m": round(found.level_sigma_m, 2),
+        },
+        "no_volume": None,
     }
 
 
@@ -130,13 +153,23 @@ def series_said(one: Series) -> dict[str, Any]:
     }
 
 
+VOLUME_NUMBERS = ("lost_m3", "lost_sigma_m3", "gained_m3", "gained_sigma_m3", "volume_of_m2")
 COUNT_COLUMNS = tuple(f"{kind}_{where}" for kind in LayerKind for where in ("inside", "near"))
-IMPACT_NUMBERS = frozenset({*COUNT_COLUMNS, "road_cut_m"})
-IMPACT_COLUMNS = (*COUNT_COLUMNS, "roads_cut", "road_cut_m", "layers", "no_layer")
+IMPACT_NUMBERS = frozenset({*COUNT_COLUMNS, "road_cut_m", *VOLUME_NUMBERS})
+IMPACT_COLUMNS = (
+    *COUNT_COLUMNS,
+    "roads_cut",
+    "road_cut_m",
+    "layers",
+    "no_layer",
+    *VOLUME_NUMBERS,
+    "no_volume",
+)
 
 
 def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
-    """Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with their time."""
+    """Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with time; of a
+    landslide its volume (NaN: none is told, `no_volume` says why)."""
     roads = one.roads_cut
     return {
         **_count_columns({kind: one.count(kind) for kind in LayerKind}),
@@ -146,6 +179,17 @@ def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
         else _UNKNOWN,
         "layers": "; ".join(_dated(layer) for layer in one.layers),
         "no_layer": ", ".join(kind.value for kind in LayerKind if not _has(one, kind)),
+        **_volume_columns(one.volume),
+    }
+
+
+def _volume_columns(found: Volume | WhyNot | None) -> dict[str, str | float]:
+    if not isinstance(found, Volume):
+        return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
+    said = (found.lost_m3, found.lost_sigma_m3, found.gained_m3, found.gained_sigma_m3, found.measured_m2)
+    return {
+        **{name: float(round(one)) for name, one in zip(VOLUME_NUMBERS, said, strict=True)},
+        "no_volume": "",
     }
 
 

@@ -24,3 +24,25 @@ THINGS: Mapping[LayerKind, tuple[str, str]] = {
     LayerKind.OTHER: ("đối tượng khác", "other things"),
 }
 """What matters first comes first."""
+
+NO_VOLUME: Mapping[str, tuple[str, str]] = {
+    "drawn": ("vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"),
+    "picture": ("một bên là tệp ảnh, không có độ cao", "one side is a picture without heights"),
+    "not_finished": (
+        "một chuyến bay chưa hoàn thiện khi so sánh",
+        "one of the flights was not finished when they were compared",
+    ),
+    "no_surface": (
+        "một chuyến bay không có bề mặt riêng",
+        "one of the flights has no surface of its own",
+    ),
+    "little_known": (
+        "chưa đo được độ cao của nửa vết trượt ở cả hai lần",
+        "heights are known on both dates under less than half of it",
+    ),
+    "little_stable": (
+        "quá ít đất không đổi xung quanh để ghép hai bề mặt",
+        "too little unchanged ground around to lay one surface on the other",
+    ),
+}
+"""Why a landslide's volume is not told, by `NoSurfaces` and `NoVolume`."""

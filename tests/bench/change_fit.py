@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,10 +235,7 @@ def _of_patches(measures: tuple[str, ...], judged: list[tuple[Measured, bool]], 
 
 def write(models: dict[str, object], thresholds: dict[str, object]) -> None:
     """The module of coefficients."""
-    seeds = (
-        f"{DEVELOPMENT_STORM[0].seed} to {DEVELOPMENT_STORM[-1].seed} with a storm and "
-        f"{DEVELOPMENT_CALM[0].seed} to {DEVELOPMENT_CALM[-1].seed} without"
-    )
+    seeds = f"{_runs(DEVELOPMENT_STORM)} with a storm and {_runs(DEVELOPMENT_CALM)} without"
     lines = [
         '"""Coefficients of the detector, written by `python -m tests.bench.change_fit`, not by hand.',
         "",
@@ -264,6 +261,13 @@ def write(models: dict[str, object], thresholds: dict[str, object]) -> None:
         lines.append(")")
     lines.append("# fmt: on")
     _FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _runs(scenes: Sequence[Scene]) -> str:
+    """Their seeds in words, those that follow each other as one run."""
+    seeds = np.array([scene.seed for scene in scenes])
+    runs = np.split(seeds, np.flatnonzero(np.diff(seeds) != 1) + 1)
+    return " and ".join(f"{run[0]} to {run[-1]}" for run in runs)
 
 
 def _rounded(value: object) -> object:

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from flycam.analysis.volume import Volume
 from flycam.frame.change import ChangeKind, ChangeStatus
 from flycam.frame.specialist import LayerKind
+from flycam.pipeline.change_volume import volumes_of
 from flycam.serve.services import STATIC_DIR, Services
 from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import hold
 from tests.pipeline.impacted import add_things, changed, line, place, point, square
+from tests.pipeline.surfaced import finished, surface
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_flight, make_world
 
@@ -62,6 +65,36 @@ def tap_slide(open_page: OpenPage, house: House, size: str = "office", language:
     assert box is not None
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     return page
+
+
+@pytest.mark.parametrize(
+    ("language", "said", "why"),
+    [
+        ("vi", "đo trên 100 % vết trượt, tính cả cây đã mất", "một chuyến bay chưa hoàn thiện khi so sánh"),
+        ("en", "measured on 100 % of it, trees that went included", "one of the flights was not finished"),
+    ],
+)
+def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
+    open_page: OpenPage, house: House, language: str, said: str, why: str
+) -> None:
+    page = tap_slide(open_page, house, language=language)
+    expect(page.locator(".card")).to_contain_text(why)
+
+    changes = house.world.workspace.catalog.changes
+    slide, area = changes.last([SLIDE])[0], square(0, -100, 80)
+    workspace = house.world.workspace
+    shown = {
+        f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=side == "after"))
+        for side in ("before", "after")
+    }
+    changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
+    page = tap_slide(open_page, house, language=language)
+    card = page.locator(".card")
+    expect(card).to_contain_text(said)
+    lost = card.locator("dd", has_text="m³").inner_text().split("±")[0]
+    (volume,) = volumes_of(workspace, changes.last([SLIDE])).values()
+    assert isinstance(volume, Volume)
+    assert int("".join(filter(str.isdigit, lost))) == round(volume.lost_m3)
 
 
 @pytest.mark.parametrize("size", list(SIZES))

@@ -22,6 +22,17 @@ interface Thing {
   under_m: number | null;
 }
 
+/** What came down, cubic metres with one sigma each, on so much of its ground. */
+interface Volume {
+  lost_m3: number;
+  lost_sigma_m3: number;
+  gained_m3: number;
+  gained_sigma_m3: number;
+  measured_m2: number;
+}
+
+type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "little_known" | "little_stable";
+
 interface ChangeImpact {
   change_id: string;
   status: string;
@@ -30,6 +41,10 @@ interface ChangeImpact {
   roads_cut: Thing[];
   touched: Thing[];
   layers: string[];
+  area_m2: number;
+  volume: Volume | null;
+  /** Why it is not told; null of what is no landslide. */
+  no_volume: NoVolume | null;
 }
 
 export interface ImpactAnswer {
@@ -93,6 +108,7 @@ export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: numbe
   const known = KINDS.filter((kind) => change.counts[kind]);
   const unknown = KINDS.filter((kind) => !change.counts[kind] && kind !== "other");
   const facts: [string, HTMLElement][] = [
+    ...volumeSaid(change),
     ...(change.roads_cut.length ? [roadsCut(change)] : []),
     ...known.map((kind): [string, HTMLElement] => [t(`kind_${kind}`), counted(change, kind, answer.reach_m[kind])]),
     ...(change.layers.length ? [layersSaid(answer, change, nowMs)] : []),
@@ -101,6 +117,16 @@ export function impactSaid(answer: ImpactAnswer | null | undefined, nowMs: numbe
     ...(facts.length ? [el("dl", { class: "impact" }, ...facts.flatMap(([term, value]) => [el("dt", {}, term), value]))] : []),
     ...(unknown.length ? [el("p", { class: "impact-note" }, t("touchedUnknown", unknown.map((kind) => t(`kind_${kind}`).toLowerCase()).join(", ")))] : []),
   ];
+}
+
+function volumeSaid({ volume, no_volume, area_m2 }: ChangeImpact): [string, HTMLElement][] {
+  if (no_volume) return [[t("volume"), el("dd", {}, t("volumeUnknown"), el("small", {}, t(`noVolume_${no_volume}`)))]];
+  if (!volume) return [];
+  const metres = (value: number): string => formatNumber(value, 0);
+  const lost = t("volumeLost", metres(volume.lost_m3), metres(volume.lost_sigma_m3));
+  const gained = t("volumeGained", metres(volume.gained_m3), metres(volume.gained_sigma_m3));
+  const share = formatNumber(Math.min((100 * volume.measured_m2) / area_m2, 100), 0);
+  return [[t("volume"), el("dd", {}, `${lost}\n${gained}`, el("small", {}, t("volumeNote", share)))]];
 }
 
 function roadsCut(change: ChangeImpact): [string, HTMLElement] {

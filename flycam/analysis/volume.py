@@ -1,0 +1,165 @@
+"""How much a slide took away and left behind: two surfaces subtracted, once one is laid on the other.
+
+Surfaces of two flights lie off each other by metres where nothing ties them down. The later one is first
+shifted onto the earlier one by the ground around that did not change (Nuth and Kääb 2011, The Cryosphere 5,
+equation 3, in its linear form: dh = up - east · dz/de - north · dz/dn). What is left of the difference is the
+change.
+
+Errors of heights are of two kinds. What each post has for itself averages out, though only from one matching
+window to the next. What neighbours share does not, and no single height tells of it: it is taken from how far
+the means of unchanged pieces as large as the scar lie off zero (Rolstad, Haug and Denby 2009, Journal of
+Glaciology 55, argue the same from variograms).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+WINDOW_M = 5.0
+"""Heights of posts nearer than this come from much the same pixels: their errors are shared."""
+
+_LEAST_KNOWN = 0.5
+_LEAST_BLOCKS = 8
+_SHORTEST_BLOCK_M, _LONGEST_BLOCK_M = 5.0, 25.0
+_SIGN_M, _RISE_M = 5.0, 4.0
+_ROUNDS, _TUKEY, _LEAST_SCALE_M = 12, 4.685, 0.02
+_SIGMA_PER_MAD = 1.4826
+
+
+class NoVolume(StrEnum):
+    """Why two surfaces do not tell a volume."""
+
+    LITTLE_KNOWN = "little_known"
+    """the heights of less than half of the scar are known on both dates"""
+    LITTLE_STABLE = "little_stable"
+    """too little unchanged ground with heights around, by which one surface could be laid on the other"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heights:
+    """Two dates' heights on one north-up grid of posts, float64 rows×cols, metres above whatever datums.
+
+    known      bool rows×cols: measured on both dates; a height elsewhere is only good for a slope
+    sigma_m    1-sigma that each post's difference has for itself, where known
+    spacing_m  between posts
+    """
+
+    before_m: Floats
+    after_m: Floats
+    known: Mask
+    sigma_m: Floats
+    spacing_m: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Volume:
+    """What went and what came, cubic metres of surface: with what stood on it.
+
+    lost_m3, gained_m3, each with its 1-sigma; their difference has `net_sigma_m3`
+    measured_m2    ground of the scar whose heights are known on both dates: nothing is said of the rest
+    shift_m        (east, north, up) by which the later surface lay off the earlier one; on ground that slopes
+                   one way, a step down it and one up are told together only
+    level_sigma_m  1-sigma of the mean difference of a piece as large as the scar: what does not average out
+    """
+
+    lost_m3: float
+    lost_sigma_m3: float
+    gained_m3: float
+    gained_sigma_m3: float
+    net_sigma_m3: float
+    measured_m2: float
+    shift_m: tuple[float, float, float]
+    level_sigma_m: float
+
+
+def volume(heights: Heights, scar: Mask, stable: Mask) -> Volume | NoVolume:
+    """Volume of a scar; scar, stable: bool rows×cols, the second unchanged ground around the first."""
+    inside, around = scar & heights.known, stable & heights.known
+    if not scar.any() or inside.sum() < _LEAST_KNOWN * scar.sum():
+        return NoVolume.LITTLE_KNOWN
+    side_m = float(np.clip(math.sqrt(scar.sum()) * heights.spacing_m, _SHORTEST_BLOCK_M, _LONGEST_BLOCK_M))
+    rises = _rises(heights.before_m, heights.spacing_m)
+    difference = heights.after_m - heights.before_m
+    usable = around & np.isfinite(rises).all(axis=0)
+    if _block_means(difference, usable, side_m / heights.spacing_m).size < _LEAST_BLOCKS:
+        return NoVolume.LITTLE_STABLE
+    shift = _fitted_shift(difference[usable], rises[:, usable])
+    change = difference - _explained(shift, np.nan_to_num(rises))
+    blocks = _block_means(change, usable, side_m / heights.spacing_m)
+    level_sigma = _SIGMA_PER_MAD * float(np.median(np.abs(blocks))) * math.sqrt(1.0 + 1.0 / blocks.size)
+    return _told(heights, change, inside, shift, level_sigma)
+
+
+def _told(heights: Heights, change: Floats, inside: Mask, shift: Floats, level_sigma: float) -> Volume:
+    """Ground that fell and ground that rose are told apart by their mean over a few metres, so that the noise
+    of posts, which is of both signs, counts as neither."""
+    post_m2 = heights.spacing_m**2
+    fell = inside & (_mean_around(change, inside, _SIGN_M / heights.spacing_m) < 0.0)
+    rose = inside & ~fell
+
+    def sigma(where: Mask) -> float:
+        own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
+        return math.hypot(level_sigma * float(where.sum()) * post_m2, math.sqrt(own))
+
+    return Volume(
+        lost_m3=-float(change[fell].sum()) * post_m2,
+        lost_sigma_m3=sigma(fell),
+        gained_m3=float(change[rose].sum()) * post_m2,
+        gained_sigma_m3=sigma(rose),
+        net_sigma_m3=sigma(inside),
+        measured_m2=float(inside.sum()) * post_m2,
+        shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
+        level_sigma_m=level_sigma,
+    )
+
+
+def _rises(heights_m: Floats, spacing_m: float) -> Floats:
+    """Rise per metre to the east and to the north, 2×rows×cols, of heights smoothed over a few metres."""
+    smooth = cv2.GaussianBlur(heights_m, (0, 0), max(_RISE_M / spacing_m, 0.5))
+    south, east = np.gradient(smooth, spacing_m)
+    return np.stack([east, -south])
+
+
+def _fitted_shift(difference: Floats, rises: Floats) -> Floats:
+    """(east, north, up) of N differences over ground with rises 2×N; Tukey's biweight, from the median on."""
+    design = np.concatenate([-rises, np.ones((1, difference.size))]).T
+    shift = np.array([0.0, 0.0, float(np.median(difference))])
+    for _ in range(_ROUNDS):
+        left = difference - design @ shift
+        scale = max(_SIGMA_PER_MAD * float(np.median(np.abs(left))), _LEAST_SCALE_M)
+        weights = np.clip(1.0 - (left / (_TUKEY * scale)) ** 2, 0.0, None)  # the root of Tukey's
+        shift = np.linalg.lstsq(design * weights[:, None], difference * weights, rcond=None)[0]
+    return shift
+
+
+def _explained(shift: Floats, rises: Floats) -> Floats:
+    return np.asarray(shift[2] - shift[0] * rises[0] - shift[1] * rises[1], np.float64)
+
+
+def _block_means(values: Floats, where: Mask, side: float) -> Floats:
+    """Means of the blocks of `side` posts of which at least half is in `where`."""
+    step = max(round(side), 1)
+    rows, cols = (-(-n // step) * step for n in values.shape)
+    padded = np.zeros((2, rows, cols))
+    padded[0, : values.shape[0], : values.shape[1]] = where
+    padded[1, : values.shape[0], : values.shape[1]] = np.where(where, values, 0.0)
+    counts, sums = padded.reshape(2, rows // step, step, cols // step, step).sum(axis=(2, 4))
+    enough = counts >= _LEAST_KNOWN * step**2
+    return np.asarray(sums[enough] / counts[enough], np.float64)
+
+
+def _mean_around(values: Floats, where: Mask, side: float) -> Floats:
+    """Mean over squares of about `side` posts of what lies in `where`."""
+    width = max(round(side) | 1, 1)
+    weights = where.astype(np.float64)
+    sums = cv2.blur(np.where(where, values, 0.0), (width, width))
+    return np.asarray(sums / np.maximum(cv2.blur(weights, (width, width)), 1e-9), np.float64)
