@@ -17,7 +17,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 12
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -30,8 +30,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     9: (briefings,),
     10: (restricted_areas, classifications, guests),
     11: (settlements,),
-    12: (),
-    13: (audit_signatures,),
+    12: (audit_signatures,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

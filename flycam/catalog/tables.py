@@ -286,7 +286,7 @@ recordings = Table(
     Index("recordings_of_flight", "flight_id", "began_ns"),
 )
 
-# -- since schema 13 --------------------------------------------------------------------------------
+# -- since schema 12 --------------------------------------------------------------------------------
 
 audit_signatures = Table(
     "audit_signatures",
