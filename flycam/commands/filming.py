@@ -13,7 +13,12 @@ from flycam.errors import OptionUnusable
 
 
 @click.command()
-@click.option("--video", required=True, metavar="FILE|URL", help="Video, or rtsp:// or udp:// stream.")
+@click.option(
+    "--video",
+    required=True,
+    metavar="FILE|URL",
+    help="Video, or stream: rtsp://, udp://, rtmp:// (rtmp://:1935/live/KEY waits for who sends).",
+)
 @click.option(
     "--telemetry",
     required=True,

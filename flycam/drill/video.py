@@ -173,7 +173,7 @@ def write_video_drill(
         (staging / "truth").mkdir()
         _write_video(drill, staging / VIDEO_NAME, workers or os.cpu_count() or 1, progress)
         _write_telemetry(drill, staging)
-        _write_camera(drill.camera, staging / "camera.json")
+        write_camera(drill.camera, staging / "camera.json")
         write_ground(drill.dem, drill.valley, staging)
         _write_truth(drill, staging / "truth", truth_rasters)
     return VideoDrillReport(
@@ -220,7 +220,7 @@ def _write_telemetry(drill: VideoDrill, folder: Path) -> None:
     )
 
 
-def _write_camera(camera: InteriorOrientation, path: Path) -> None:
+def write_camera(camera: InteriorOrientation, path: Path) -> None:
     """The exact camera as an operator's camera file."""
     (width, height), (fx, fy), (cx, cy) = (
         camera.image_size_px,

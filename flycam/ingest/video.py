@@ -24,7 +24,7 @@ from flycam.frame.mp4 import creation_s, find_box
 from flycam.ingest.latest import Latest
 from flycam.ingest.steady_clock import SteadyClock
 from flycam.ingest.stream_time import StreamTime
-from flycam.ingest.video_decoder import OPEN_S, STALL_S, Decoded, Decoder
+from flycam.ingest.video_decoder import STALL_S, Decoded, Decoder
 from flycam.ingest.video_decoding import DecodingOrder
 from flycam.ingest.video_recording import RecordingOrder
 
@@ -44,15 +44,15 @@ class VideoPicture:
                 no time of creation pts_ns alone, which counts from its first picture
     arrived_ns  monotonic time of its arrival here, for measuring how late its tiles are
     pixels      H×W×3 uint8 RGB, rows as the sensor read them
-    jumps       how often the stream's own time had jumped by then: times on two sides of a jump are not apart
-                by what the pictures are
+    breaks      how often the stream's own time had jumped by then, or its dating was mended: times on two
+                sides of a break are not apart by what the pictures are
     """
 
     pts_ns: int
     t_utc_ns: int
     arrived_ns: int
     pixels: NDArray[np.uint8]
-    jumps: int = 0
+    breaks: int = 0
 
 
 @dataclass(slots=True)
@@ -87,7 +87,7 @@ class VideoSource:
         url: str,
         *,
         is_realtime: bool = False,
-        open_s: float = OPEN_S,
+        open_s: float | None = None,
         stall_s: float = STALL_S,
         recording: RecordingOrder | None = None,
         clock: SteadyClock | None = None,
@@ -109,7 +109,7 @@ class VideoSource:
         self._error: BaseException | None = None
         self._last_pts_ns = -1
         self._lost_before: Counter[str] = Counter()
-        self._jumps_before = 0
+        self._breaks_before = 0
         self._put_back: deque[VideoPicture] = deque()
         self.began_ns = self._began_ns = 0
         self.health = VideoHealth()
@@ -208,7 +208,7 @@ class VideoSource:
                     continue
                 self._last_pts_ns = pts_ns
                 self.health.arrived_ns = time.monotonic_ns()
-                if not self._queue.put(self._picture(pts_ns, decoded, times.jumps)):
+                if not self._queue.put(self._picture(pts_ns, decoded, times.breaks)):
                     return count > 0
                 self.health.dropped["overrun"] = self._queue.dropped
                 if self._stopped.is_set():
@@ -217,7 +217,7 @@ class VideoSource:
             decoder.__exit__(None, None, None)
             self._note_lost(decoder)
             self._lost_before += decoder.lost
-            self._jumps_before += times.jumps
+            self._breaks_before += times.breaks
         self._note_broken(decoder, count)
         self._remark(decoder.ending, count)
         return count > 0
@@ -236,7 +236,7 @@ class VideoSource:
         self.health.remarks += [said for said in decoder.remarks if said not in self.health.remarks]
         decoder.remarks.clear()
 
-    def _picture(self, pts_ns: int, decoded: Decoded, jumps: int) -> VideoPicture:
+    def _picture(self, pts_ns: int, decoded: Decoded, breaks: int) -> VideoPicture:
         begin_ns = self.began_ns if self.is_stream else (self.created_ns or 0)
         arrived_ns = decoded.arrived_ns if self.is_stream else time.monotonic_ns()
         return VideoPicture(
@@ -244,7 +244,7 @@ class VideoSource:
             t_utc_ns=begin_ns + pts_ns,
             arrived_ns=arrived_ns,
             pixels=decoded.pixels,
-            jumps=self._jumps_before + jumps,
+            breaks=self._breaks_before + breaks,
         )
 
     def _note_jumps(self, times: StreamTime) -> None:

@@ -15,14 +15,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from flycam.errors import SourceUnreadable
-from flycam.frame.address import shown
+from flycam.ingest.video_address import as_opened, unreadable
 from flycam.ingest.video_decoding import DecodingOrder, decode
-from flycam.ingest.video_receiving import OPEN_TIMEOUT_MS, READ_TIMEOUT_MS
+from flycam.ingest.video_receiving import READ_TIMEOUT_MS
 
 _SLOTS = 4
 _LOOK_S = 0.2
-OPEN_S, STALL_S = OPEN_TIMEOUT_MS / 1e3 + 12.0, READ_TIMEOUT_MS / 1e3 + 4.0
+_OPEN_SLACK_S, STALL_S = 12.0, READ_TIMEOUT_MS / 1e3 + 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,8 @@ class Decoded:
 class Decoder:
     """Used as a context: on leaving, the process and its memory are gone, whatever they were doing.
 
-    open_s, stall_s  how long the process may take to open the video, and for one picture
+    open_s, stall_s  how long the process may take to open the video (None: as its address needs), and for one
+                     picture
     size_px          (width, height); fps and duration_s as the container states them, 0 unknown
     opened_ns        monotonic time at which its first picture came
     ending           why `pictures` came to its end: "" at the video's own end or when `stopped` is set
@@ -53,11 +53,12 @@ class Decoder:
     def __init__(
         self,
         order: DecodingOrder,
-        open_s: float = OPEN_S,
+        open_s: float | None = None,
         stall_s: float = STALL_S,
         stopped: threading.Event | None = None,
     ) -> None:
-        self._order, self._open_s, self._stall_s = order, open_s, stall_s
+        self._order, self._stall_s = order, stall_s
+        self._open_s = as_opened(order.url)[2] / 1e3 + _OPEN_SLACK_S if open_s is None else open_s
         self._stopped = stopped or threading.Event()
         self._ring: SharedMemory | None = None
         self.size_px = (0, 0)
@@ -82,7 +83,7 @@ class Decoder:
         try:
             said = self._heard(self._open_s)
             if said is None or said[0] != "opened":
-                raise self._unreadable(self.ending or str(said[1]) if said else self.ending)
+                raise unreadable(self._order.url, self.ending or str(said[1]) if said else self.ending)
             _, width, height, self.fps, self.duration_s, self.opened_ns = said
             self.size_px = (width, height)
             self._ring = SharedMemory(create=True, size=_SLOTS * width * height * 3)
@@ -146,13 +147,6 @@ class Decoder:
         self.lost[reason] = count
         if said is not None:
             self.remarks.append(said)
-
-    def _unreadable(self, why: str) -> SourceUnreadable:
-        name = shown(self._order.url)
-        return SourceUnreadable(
-            f"{name}: cannot be read as video: {why}; check that it plays, and give the original",
-            vi=f"{name}: không đọc được dạng video; hãy kiểm tra xem có phát được không và đưa tệp gốc",
-        )
 
     def _end(self) -> None:
         self._process.kill()

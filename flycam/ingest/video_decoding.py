@@ -22,15 +22,8 @@ from multiprocessing.shared_memory import SharedMemory
 import cv2
 import numpy as np
 
-from flycam.ingest.video_receiving import (
-    OPEN_TIMEOUT_MS,
-    OPTIONS_NAME,
-    READ_TIMEOUT_MS,
-    STREAM_OPTIONS,
-    Moment,
-    Receiving,
-    receive,
-)
+from flycam.ingest.video_address import as_opened
+from flycam.ingest.video_receiving import OPTIONS_NAME, READ_TIMEOUT_MS, Moment, Receiving, receive
 from flycam.ingest.video_recording import RecordingOrder
 
 _MOST_BROKEN = 300  # pictures in a row: ten seconds
@@ -102,12 +95,14 @@ def _decode(order: DecodingOrder, parent: _Parent) -> None:
 
 
 def _opened(url: str, is_address: bool) -> cv2.VideoCapture:
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS]
-    limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
+    limits: list[int] = []
     if is_address:  # of a file the pictures read to probe it would be lost
-        os.environ.setdefault(OPTIONS_NAME, STREAM_OPTIONS)
+        url, options, open_ms = as_opened(url)
+        os.environ.setdefault(OPTIONS_NAME, options)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms]
+        limits += [cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS]
     common = [cv2.CAP_PROP_N_THREADS, 1]  # threads would hold pictures back
-    video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*common, *(limits if is_address else [])])
+    video = cv2.VideoCapture(url, cv2.CAP_FFMPEG, [*common, *limits])
     video.set(cv2.CAP_PROP_ORIENTATION_AUTO, 0)  # rows stay as the sensor read them
     return video
 

@@ -22,13 +22,12 @@ import numpy as np
 from flycam.frame.address import shown
 from flycam.frame.fragments import TICKS, Sample, fragment_of, head_of
 from flycam.frame.nal import Coding, ParameterSets, parameter_sets, units_of, with_lengths
+from flycam.ingest.video_address import as_opened
+from flycam.ingest.video_beginning import Beginning
 from flycam.ingest.video_packets import Packet, Packets
 from flycam.ingest.video_recording import Recorder, RecordingOrder
 
-OPEN_TIMEOUT_MS, READ_TIMEOUT_MS = 8_000, 6_000
-# what is read to tell how a stream is coded is kept (`fflags nobuffer` would lose the key frame that came
-# first, and all up to the next), and nothing is waited for to tell how many pictures come a second
-STREAM_OPTIONS = "rtsp_transport;tcp|flags;low_delay|fpsprobesize;0"
+READ_TIMEOUT_MS = 6_000
 _PIPE_OPTIONS = "flags;low_delay|fpsprobesize;0"
 _MOST_FPS = 240.0  # more says only that the container does not tell
 OPTIONS_NAME = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
@@ -110,7 +109,7 @@ class Receiving:
         return parameter_sets(units_of(data.tobytes()), self._coding) if there and data is not None else None
 
     def _receive(self) -> None:
-        number, began_s = 0, time.monotonic()
+        number, began_s, beginning = 0, time.monotonic(), Beginning()
         try:
             there, coded = self._video.read()
             while there:
@@ -118,16 +117,18 @@ class Receiving:
                 is_late = time.monotonic() - began_s > _PATIENCE_S
                 if packet is not None and (number or packet.is_key or is_late):
                     number += 1
-                    self._give(packet)
+                    self._give(beginning.add(packet))
                 there, coded = self._video.read()
+            self._give(beginning.end())
         finally:
             self._to_decode.close()
 
-    def _give(self, packet: Packet) -> None:
+    def _give(self, packets: list[Packet]) -> None:
         dropped = self._to_decode.dropped
-        self._to_decode.put(packet)
-        if self._recorder is not None:
-            self._recorder.put(packet)
+        for packet in packets:
+            self._to_decode.put(packet)
+            if self._recorder is not None:
+                self._recorder.put(packet)
         if self._to_decode.dropped != dropped:
             self._told("undecoded", self._to_decode.dropped, None)
 
@@ -181,13 +182,14 @@ def receive(url: str, recording: RecordingOrder | None, told: Told, zero_utc_ns:
 
     Raises ConnectionRefusedError where nothing readable comes.
     """
-    os.environ.setdefault(OPTIONS_NAME, STREAM_OPTIONS)
+    address, options, open_ms = as_opened(url)
+    os.environ.setdefault(OPTIONS_NAME, options)
     video = cv2.VideoCapture(
-        url,
+        address,
         cv2.CAP_FFMPEG,
         [
             *(cv2.CAP_PROP_FORMAT, -1),
-            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, OPEN_TIMEOUT_MS),
+            *(cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, open_ms),
             *(cv2.CAP_PROP_READ_TIMEOUT_MSEC, READ_TIMEOUT_MS),
         ],
     )

@@ -52,7 +52,7 @@ class _Piece:
     path: Path
     first_ns: int
     created: Packet
-    base_ns: int | None
+    jumps: int
     is_again: bool
     size: int = 0
     fragments: int = 0
@@ -132,11 +132,11 @@ class Recorder:
         self._newest_ns = at_ns if self._newest_ns is None else max(self._newest_ns, at_ns)
 
     def _dated(self, packet: Packet) -> int:
-        """UTC of a picture, as frames of the stream are dated (`flycam.ingest.video`): by the arrival of the
-        connection's first one, and the stream's own time since, until that jumps. When each came would be
-        another time after every stall, and a piece would be taken for one that shows a withdrawn picture
-        which its neighbour shows. While time runs again that has been no frame is made: those are dated by
-        their arrival.
+        """UTC of a picture, as frames of the stream are dated (`flycam.ingest.stream_time`). When each came
+        would be another time after every stall, and a piece would be taken for one that shows a withdrawn
+        picture which its neighbour shows. A piece that began before the dating was settled tells times a
+        little late; no frame of it is dated outside it. While time runs again that has been no frame is made:
+        those are dated by their arrival.
         """
         if self._time.base_ns is None or self._is_again:
             return packet.arrived_utc_ns
@@ -155,7 +155,7 @@ class Recorder:
             return True
         if packet.number != last.number + 1:  # pictures between were dropped
             return True
-        if piece.base_ns != self._time.base_ns:  # the stream's own time jumped
+        if piece.jumps != self._time.jumps:
             return True
         if packet.is_key and (packet.pts_ns <= last.pts_ns or piece.is_again != self._is_again):
             return True  # a film that begins anew, or has come to where it was
@@ -185,7 +185,7 @@ class Recorder:
             began_ns += 1  # time that ran twice
         path = order.folder / f"{began_ns}{UNFINISHED}"
         file = path.open("wb", buffering=0)
-        self._piece = _Piece(file, path, packet.pts_ns, packet, self._time.base_ns, self._is_again)
+        self._piece = _Piece(file, path, packet.pts_ns, packet, self._time.jumps, self._is_again)
         self._write(head_of(packet.parameters, self._size_px, began_ns // 10**9))
         self._in_trouble = False
         return True

@@ -55,6 +55,7 @@ class GroupWriter:
     """Writes groups of base tiles of one mosaic revision, one group at a time.
 
     pool  threads that hash, encode and put
+    cache_tiles  ancestors kept in memory
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class GroupWriter:
         clock_ns: Callable[[], int],
         damaged: Collection[TileId],
         before_append: Callable[[], None],
+        cache_tiles: int = _PARENT_CACHE_TILES,
     ) -> None:
         self._store = store
         self._log = tile_log
@@ -77,6 +79,7 @@ class GroupWriter:
         self._clock_ns = clock_ns
         self._damaged = damaged
         self._before_append = before_append
+        self._cache_tiles = cache_tiles
         self._parents: OrderedDict[str, MosaicTile] = OrderedDict()
         self.heads = Heads(tile_log, mosaic.mosaic_id, mosaic.revision)
 
@@ -142,7 +145,7 @@ class GroupWriter:
         for change in group:
             if change.tile.tile_id.z != self._mosaic.base_zoom:
                 self._parents[change.content_hash] = change.tile
-        while len(self._parents) > _PARENT_CACHE_TILES:
+        while len(self._parents) > self._cache_tiles:
             self._parents.popitem(last=False)
 
     def restore(self, tiles: Iterable[MosaicTile]) -> None:

@@ -32,6 +32,7 @@ from flycam.store.base import ObjectStore
 
 _CANVAS_CACHE_TILES = 256  # 0.46 MB each: 120 MB
 _PLACED_AT_ONCE = 64  # finished tiles in one group: 30 MB, and ancestors are shared
+_FEWEST_PARENTS = 64  # of one group, down to the coarsest zoom, and those they were before
 _EVICTED_PART = 4  # a quarter of the cache is written at once, so that ancestors are shared
 
 
@@ -42,7 +43,8 @@ class MosaicWriter:
     damaged      base tiles whose objects are lost or damaged, to be folded again by this writer
     before_append  called before the log names tiles, after the store was flushed: what the tiles refer to
                  (records of frames) is written here, one time for many patches
-    cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written
+    cache_tiles  base tiles kept in memory; when full, the least recently used quarter is written. Half as
+                 many of their ancestors are kept, 64 at the least
     workers      threads that encode and put; OpenCV, zstd, SHA-256 and the store release the GIL
     """
 
@@ -79,6 +81,7 @@ class MosaicWriter:
             clock_ns=clock_ns,
             damaged=self._damaged,
             before_append=before_append,
+            cache_tiles=max(self._cache_tiles // 2, _FEWEST_PARENTS),
         )
         self._behind = ThreadPoolExecutor(1, thread_name_prefix="group")
         self._leaving: dict[TileId, TileCanvas] = {}

@@ -42,7 +42,7 @@ class LiveClock:
         self._motions: deque[Motion] = deque(maxlen=MOST_MOTIONS)
         self._began_s: float | None = None
         self._since_s: float | None = None
-        self._jumps = 0
+        self._breaks = 0
         self._before_jump: ClockOffset | None = None
         self._looked_s = float("-inf")
         self._is_fixed = given_s is not None or is_shared
@@ -65,8 +65,8 @@ class LiveClock:
         if self._is_fixed:
             return
         now_s = picture.pts_ns / 1e9
-        if picture.jumps != self._jumps:
-            self._jumps = picture.jumps
+        if picture.breaks != self._breaks:
+            self._breaks = picture.breaks
             self._forget(picture.pts_ns)
         self._began_s = now_s if self._began_s is None else self._began_s
         self._since_s = now_s if self._since_s is None else self._since_s
@@ -86,8 +86,8 @@ class LiveClock:
         self._is_fixed = self.is_settled = True
 
     def _forget(self, pts_ns: int) -> None:
-        """The video's time has jumped: what was seen before tells nothing of the clock from here on. Its
-        offset stands until another is known, as well as anything is known of it."""
+        """The video's time has jumped, or is dated otherwise: what was seen before tells nothing of the clock
+        from here on. Its offset stands until another is known, as well as anything is known of it."""
         self._motions.clear()
         self._meter = MotionMeter()
         self._since_s = None

@@ -38,7 +38,7 @@ from flycam.pipeline.executor import workers_here
 from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
 from flycam.pipeline.live_claims import LiveClaims
 from flycam.pipeline.live_filmed import Filmed
-from flycam.pipeline.live_publishing import Publisher
+from flycam.pipeline.live_publishing import MOST_WAITING, Publisher
 from flycam.pipeline.live_registration import LiveRegistration
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.opening import (
@@ -51,11 +51,12 @@ from flycam.pipeline.opening import (
     state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import ground_view, recorded_pose
+from flycam.pipeline.rectification import ground_view, recorded_pose, tiles_of
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.workspace import Progress, Workspace
 
 JPEG_QUALITY = 95
+_FEWEST_TILES, _MOST_TILES = 64, 256  # 0.46 MB each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -291,6 +292,13 @@ class LiveLaying:
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
 
 
+def _tiles_kept(first: Planned, work_crs: str, base_zoom: int) -> int:
+    """Base tiles kept in memory: of as many pictures as may wait to be shown. Fewer than the writer's own,
+    where pictures are small: memory that takes half an hour to fill is memory that nobody planned for."""
+    rows, columns = tiles_of(first.view, work_crs, base_zoom).shape_tiles
+    return min(max(MOST_WAITING * rows * columns, _FEWEST_TILES), _MOST_TILES)
+
+
 @dataclass(frozen=True, slots=True)
 class _Laid:
     """A picture that is merged, and when it arrived (monotonic)."""
@@ -329,6 +337,7 @@ class _Open:
                 amendments=amendments_of(workspace, mosaic),
                 before_append=records.write,
                 workers=workers_here(),
+                cache_tiles=_tiles_kept(first, flight.flight.work_crs, mosaic.base_zoom),
             )
         )
 

@@ -66,7 +66,7 @@ class _Drape:
             place.astype(np.float32), (cols * step, rows * step), interpolation=cv2.INTER_LINEAR
         )
         large = large[step : step + height, step : step + width]
-        x, y = (_folded(large[..., k], self.picture.shape[1 - k]) for k in (0, 1))
+        x, y = (folded(large[..., k], self.picture.shape[1 - k]) for k in (0, 1))
         return cv2.remap(self.picture, x, y, cv2.INTER_LINEAR)
 
 
@@ -149,7 +149,7 @@ def _write_ground(path: Path, east: np.ndarray, north: np.ndarray) -> None:
     write_geotiff(path, heights, corner, WORK_CRS, nodata=-9999.0, tags={"VERTICAL_DATUM": "EGM96"})
 
 
-def _folded(place: np.ndarray, size: int) -> np.ndarray:
+def folded(place: np.ndarray, size: int) -> np.ndarray:
     """Places along an endless row of mirrored pictures as places in the one picture."""
     around = np.mod(place, 2 * (size - 1))
     return np.minimum(around, 2 * (size - 1) - around).astype(np.float32)

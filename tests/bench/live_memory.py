@@ -1,7 +1,8 @@
 """Does the memory of `flycam live` grow as it flies over new ground? Minute 60 of a flight against minute 5.
 
-A plain film of an hour, 640×360, read as fast as it goes: with every minute of film the resident size of the
-process and its decoder is looked at. The log of the whole film is in memory from the beginning.
+A plain film of an hour, 640×360, ground draped over the drill's valley (`draped_film.py`), read as fast as it
+goes: with every minute of film the resident size of the process and its decoder is looked at. The log of the
+whole film is in memory from the beginning.
 
     python -m tests.bench.live_memory DATA FILM      the flight itself, in a process of its own
 """
@@ -22,19 +23,20 @@ from flycam.pipeline.live import live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.terrain import register_dem
+from tests.bench.draped_film import draped_film
 from tests.bench.flights import ROOT
-from tests.bench.live_speed import plain_film
 from tests.bench.processes import run_process
 from tests.bench.table import Row
 
-MINUTES, FPS, SIZE_PX = 60, 10, (640, 360)
+MINUTES, FPS, SIZE_PX = 60, 4, (640, 360)
+SPEED_MPS, STRIP_APART_M = 20.0, 90.0
 FROM_MINUTE, GROWTH = 5, 1.1
 
 
 def measure(minutes: int = MINUTES) -> list[Row]:
-    """The row; the film is rendered into `.bench/` once."""
-    plan = VideoPlan(seconds=60.0 * minutes, fps=FPS, gsd_m=0.4, speed_mps=20.0)
-    film = plain_film("memory", plan, SIZE_PX)
+    """The row; the film is made in `.bench/` once."""
+    plan = VideoPlan(seconds=60.0 * minutes, fps=FPS, gsd_m=0.4, speed_mps=SPEED_MPS, strips=_strips(minutes))
+    film = draped_film("memory", plan, SIZE_PX)
     with tempfile.TemporaryDirectory(dir=ROOT) as data:
         done = run_process([sys.executable, "-m", "tests.bench.live_memory", data, film])
     told = json.loads(done.stdout.splitlines()[-1])
@@ -57,6 +59,12 @@ def measure(minutes: int = MINUTES) -> list[Row]:
             figures=told,
         )
     ]
+
+
+def _strips(minutes: int) -> int:
+    """That make the block about as wide as long: as many as fit well by the drill's measure are short, and
+    the ground around them larger than memory."""
+    return max(1, round((minutes * 60.0 * SPEED_MPS / STRIP_APART_M) ** 0.5))
 
 
 def _fly(data: Path, film: Path) -> None:

@@ -331,6 +331,7 @@ def test_a_video_link_that_is_cut_is_on_the_screen(
         card = page.locator(".airborne-card")
         expect(card).to_contain_text("Hình: tốt", timeout=30_000)
         expect(page.locator(".flight")).to_be_attached(timeout=20_000)
+        expect(page).to_have_url(re.compile(r"map=1[4-9]"))  # it was open before anything was flown
         server.close()
         lost_s = seconds_until_lost(page)
         expect(card).to_contain_text("MẤT HÌNH")

@@ -14,6 +14,7 @@ from flycam.ingest.stream_time import StreamTime
 
 SECOND = 1_000_000_000
 STEP = SECOND // 10
+JITTER_S = 0.010_001  # what is less moves no times
 
 
 def dated(pts_s: list[float], arrived_s: list[float]) -> tuple[list[float], int]:
@@ -30,11 +31,55 @@ def test_a_stall_is_no_jump_and_the_streams_own_time_goes_on() -> None:
     np.testing.assert_allclose(np.diff(at), 0.1, atol=1e-6)
 
 
-def test_what_was_held_back_at_the_beginning_and_comes_in_a_burst_is_no_jump() -> None:
-    pts = [0.1 * k for k in range(100)]
-    at, jumps = dated(pts, [max(6.0 + 0.001 * k, p) for k, p in enumerate(pts)])
+@pytest.mark.parametrize("held_s", [0.24, 2.5, 6.0])
+def test_what_was_held_back_at_the_beginning_and_comes_in_a_burst_is_no_jump_and_dates_nothing_late(
+    held_s: float,
+) -> None:
+    """A quarter of a second is 10 m at 40 m/s."""
+    pts = np.arange(0.0, 10.0, 0.1)
+    arrived = np.maximum(held_s + 0.001 * np.arange(len(pts)), pts)
+    at, jumps = dated(list(pts), list(arrived))
     assert jumps == 0
-    np.testing.assert_allclose(np.diff(at), 0.1, atol=1e-6)
+    assert (np.diff(at) > 0.0).all() and (np.array(at) <= arrived + JITTER_S).all()
+    after = pts > held_s + 0.2
+    np.testing.assert_allclose(np.array(at)[after], pts[after], atol=JITTER_S)
+
+
+@given(st.floats(0.0, 1.0), st.floats(0.0, 0.15), st.integers(5, 30), st.integers(0, 2**32 - 1))
+def test_pictures_are_dated_by_the_one_that_came_least_late_in_the_first_seconds(
+    held_s: float, jitter_s: float, fps: int, seed: int
+) -> None:
+    pts = np.arange(0.0, 20.0, 1.0 / fps)
+    late_s = jitter_s * np.random.default_rng(seed).random(len(pts))
+    late_s += held_s * np.clip(1.0 - pts / 2.0, 0.0, 1.0)  # a link that catches up
+    arrived = np.maximum.accumulate(pts + late_s)
+    at, jumps = dated(list(pts), list(arrived))
+    begun = arrived <= arrived[0] + 3.0
+    least_s = (arrived - pts)[begun].min()
+    assert jumps == 0
+    np.testing.assert_allclose(np.array(at)[~begun], pts[~begun] + least_s, atol=JITTER_S)
+    assert (np.diff(at) > 0.0).all() and (np.array(at)[begun] <= arrived[begun] + JITTER_S).all()
+
+
+def test_later_a_picture_that_comes_less_late_moves_nothing() -> None:
+    """The clocks' difference is seen from the motion in pictures by then, or told by hand."""
+    pts = np.arange(0.0, 20.0, 0.1)
+    at, jumps = dated(list(pts), list(pts + np.where(pts < 10.0, 0.3, 0.0)))
+    assert jumps == 0
+    np.testing.assert_allclose(at, pts + 0.3, atol=1e-6)
+
+
+def test_a_break_is_counted_where_later_pictures_are_dated_otherwise() -> None:
+    times = StreamTime(-1)
+    for k in range(3):
+        times.add(k * STEP, SECOND + k * STEP)
+    assert times.breaks == 0
+    times.add(3 * STEP, SECOND + 3 * STEP - 40_000_000)  # within what the clock is known by
+    assert times.breaks == 0
+    times.add(4 * STEP, SECOND + 4 * STEP - 60_000_000)
+    assert (times.breaks, times.jumps) == (1, 0)
+    times.add(4 * STEP + 3600 * SECOND, SECOND + 5 * STEP)
+    assert (times.breaks, times.jumps) == (2, 1)
 
 
 def test_an_encoder_that_begins_anew_or_leaps_ahead_loses_no_picture() -> None:
@@ -79,7 +124,7 @@ def test_a_stall_that_the_link_catches_up_is_no_jump_however_slowly(
 
 
 def test_pictures_a_little_out_of_order_are_no_jump() -> None:
-    at, jumps = dated([0.0, 0.3, 0.1, 0.2, 0.6, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
+    at, jumps = dated([0.0, 0.3, 0.1, 0.2, 0.6, 0.4], [0.0, 0.3, 0.31, 0.32, 0.6, 0.61])
     assert jumps == 0
     np.testing.assert_allclose(at, [0.0, 0.3, 0.1, 0.2, 0.6, 0.4])
 

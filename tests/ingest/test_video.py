@@ -159,7 +159,11 @@ def test_mpeg_ts_over_udp_is_followed(film: Path) -> None:
     numbers, times = zip(*got, strict=True)
     steps = np.diff(numbers)
     assert (steps >= 1).all() and np.median(steps) == 1
-    np.testing.assert_allclose(np.diff(times)[steps == 1], 1e9 / 30, atol=2e6)
+    apart_ns = np.diff(times)[steps == 1]
+    # by the stream's own time, but where one came less late than all before
+    assert (apart_ns < 1e9 / 30 + 2e6).all() and (np.abs(apart_ns - 1e9 / 30) < 2e6).sum() >= len(
+        apart_ns
+    ) - 2
 
 
 def test_a_stream_whose_time_goes_back_is_timed_by_its_arrival_from_there_on(film: Path) -> None:
@@ -213,15 +217,15 @@ def test_a_stream_whose_encoder_paused_is_timed_by_its_arrival_again(film: Path,
         guard.start()
         for picture in source.pictures():
             seen.append(picture)
-            if picture.jumps and seen[-31].jumps:
+            if picture.breaks and seen[-31].breaks:
                 break
         guard.cancel()
         over.set()
         sender.join()
         assert source.health.connections == 1
-    assert (seen[0].jumps, seen[-1].jumps) == (0, 1)
+    assert (seen[0].breaks, seen[-1].breaks) == (0, 1)
     late_s = np.array([one.arrived_ns / 1e9 - one.pts_ns / 1e9 for one in seen])
-    before, after = late_s[:60], late_s[[one.jumps == 1 for one in seen]]
+    before, after = late_s[:60], late_s[[one.breaks == 1 for one in seen]]
     assert abs(np.median(after) - np.median(before)) < 0.5
     assert any("stood still" in english for english, _ in source.health.remarks)
 

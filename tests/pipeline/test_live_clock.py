@@ -27,10 +27,10 @@ class Meter:
         return None if last_s is None else Motion(last_s, now_s, (0.0, 0.0, 0.0))
 
 
-def picture(at_s: float, jumps: int) -> VideoPicture:
+def picture(at_s: float, breaks: int) -> VideoPicture:
     at_ns = round(at_s * 1e9)
     pixels = np.zeros((4, 4, 3), np.uint8)
-    return VideoPicture(pts_ns=at_ns, t_utc_ns=at_ns, arrived_ns=at_ns, pixels=pixels, jumps=jumps)
+    return VideoPicture(pts_ns=at_ns, t_utc_ns=at_ns, arrived_ns=at_ns, pixels=pixels, breaks=breaks)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import { Ground } from "./map/ground";
 import { MarkLayer } from "./map/marks";
 import { MosaicLayers } from "./map/mosaics";
 import { Overlays, SMALL_PX } from "./map/overlays";
+import { FirstPlace } from "./map/firstPlace";
 import { createMap, fitLonLat, hasLinkedView, labelControls, openingBounds, unionBounds } from "./map/view";
 import { SpecialistLayers } from "./map/specialist";
 import { AirborneCards, flyingHere } from "./panel/airborne";
@@ -71,6 +72,7 @@ export class Application {
   );
   private terrain: number[][] = [];
   private readonly map;
+  private readonly firstPlace;
   private readonly ground;
   private readonly mosaics;
   readonly communes;
@@ -127,6 +129,7 @@ export class Application {
     this.tabs = new Tabs(store, { list: this.listed(), board: this.communeBoard.element });
     this.lay();
     this.map = createMap(this.mapElement);
+    this.firstPlace = new FirstPlace(this.map);
     markLayer.addTo(this.map);
     this.confirmed = new Confirmed(store);
     this.confirmed.drawOn(this.map);
@@ -162,7 +165,10 @@ export class Application {
     const found = events.some((event) => event.event_id === asked);
     const eventId = found ? asked : defaultEvent(events, flights, airborne);
     this.store.set({ events, flights, eventId, airborne });
-    if (!hasLinkedView() || (asked && !found)) await this.showNewest();
+    if (!hasLinkedView() || (asked && !found)) {
+      await this.showNewest();
+      if (!readLink().meet) this.firstPlace.begin(this.store.state);
+    }
     const linked = this.store.state.picked;
     if (linked) await this.picking.inSight(...linked);
     if (readLink().meet) await this.rooms.meet(readLink().meet === "follow");
@@ -187,6 +193,7 @@ export class Application {
   private render(state: State, before: State): void {
     if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
     if (state.airborne !== before.airborne) this.drawAirborne(state);
+    if (this.firstPlace.isDue(state)) void this.showNewest();
     if (state.moved !== before.moved) {
       this.mosaics.update(state);
       this.rooms.tick(state);
