@@ -81,6 +81,21 @@ class Boundaries:
             )
         return found[0]
 
+    def editions(self) -> list[CommuneRecord]:
+        """Every boundary of every date, by code and date."""
+        c = tables.communes.c
+        return self._fetch(select(tables.communes).order_by(c.code, c.valid_from))
+
+    def stamp(self) -> tuple[tuple[str, str, str, float, int], ...]:
+        """Another value whenever a boundary came or was redrawn; no outline is read for it."""
+        c = tables.communes.c
+        query = select(c.code, c.valid_from, c.name, c.area_m2, func.length(c.wkb).label("size"))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(c.code, c.valid_from))
+            return tuple(
+                (row.code, row.valid_from.isoformat(), row.name, row.area_m2, row.size) for row in rows
+            )
+
     def search(
         self, text: str, on_date: date | None = None, limit: int = _SEARCH_LIMIT
     ) -> list[CommuneRecord]:
