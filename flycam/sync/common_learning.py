@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any, Protocol
 
 import shapely
@@ -64,7 +65,7 @@ class CommonLearner:
     def learn(self, things: Sequence[Thing]) -> None:
         """Things of one kind whose bytes are evidence here; of changes all groups of an event at once.
 
-        Raises SourceUnreadable, InputUnusable, BoundaryInvalid where one is not what it says, StorageTrouble.
+        Raises InputUnusable where one is not what it says, StorageTrouble.
         """
         try:
             if things[0].kind is Common.CHANGES:
@@ -98,21 +99,21 @@ class CommonLearner:
     # -- one kind each ----------------------------------------------------------------------------
 
     def _terrain(self, thing: Thing) -> None:
-        said = thing.said
+        said, name = thing.said, text(thing.said["name"])
+        if PurePath(name).name != name or name == "..":
+            raise ValueError(f"{name!r:.60} is no file's name")
         sigma_m = None
         if said["sigma"] is not None:
             vertical_m, horizontal_m = said["sigma"]
             sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
-        self._hands.terrain(thing.sha256, text(said["name"]), text(said["datum"]), sigma_m)
+        self._hands.terrain(thing.sha256, name, text(said["datum"]), sigma_m)
 
     def _area(self, thing: Thing) -> None:
         values = self._values(thing.sha256, thing.name)
         came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
         _require_name(thing, came.area_id)
-        same = (came.area_id, came.name)
-        here = [
-            one for one in self._catalog.restrictions.areas() if one.area_id == same[0] or one.name == same[1]
-        ]
+        areas = self._catalog.restrictions.areas()
+        here = [one for one in areas if one.area_id == came.area_id or one.name == came.name]
         for one in here:
             if one.sha256 == thing.sha256:
                 return

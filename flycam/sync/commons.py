@@ -249,14 +249,15 @@ def _changes(house: House, sees: Withholding) -> _Made:
     """Decisions that anybody may see, in the order they were made, some together: of what came before, only
     the last group is another one after a decision."""
     changes = house.catalog.changes
-    for event_id in sorted(changes.events()):
+    events = {one.event_id: one for one in house.catalog.flights.events()}
+    for event_id in sorted(changes.events() & events.keys()):
         steps: dict[tuple[int, str], list[ChangeLine]] = {}
         for now in changes.current(event_id):
             history = changes.history(now.change_id)
             if not any(sees.hides_drawing(line.wkb) for line in history):
                 for line in confirmed(history):
                     steps.setdefault((line.at_ns, line.step_id), []).append(line)
-        event = to_values(house.catalog.flights.event(event_id))
+        event = to_values(events[event_id])
         for some in _together(sorted(steps)):
             lines = [to_values(line) for step in some for line in steps[step]]
             yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines}

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flycam.errors import BoundaryInvalid, InputUnusable, NotFound, StorageTrouble
+from flycam.errors import InputUnusable, NotFound, StorageTrouble
 from flycam.store import keys
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import Common, Thing, listing_from_bytes
@@ -73,6 +73,7 @@ class Fetcher:
         self._events: dict[str, list[Thing]] = {}
         self._learner: CommonLearner | None = None
         self._skipped_bytes = 0
+        self._here: set[str] = set()
         self._spoiled: dict[str, int] = {}
         self._has_news = self._has_unread = False
         self.got = Got()
@@ -100,20 +101,21 @@ class Fetcher:
             return False
         if self._has_news:
             self._list(self._ledger, sent)
-        if self._lacking:
-            self._fetch(self._ledger, room, sent)
+        was_asked = self._fetch(self._ledger, room, sent)
+        if was_asked:
             self._take_whole(self._ledger)
         self._say_kept()
         self.got.left_bytes = self._skipped_bytes + sum(
             one.size_bytes - self._offset(one) for one in self._lacking
         )
-        return bool(self._lacking)
+        return bool(self._lacking) and was_asked
 
     # -- the list ---------------------------------------------------------------------------------
 
     def _list(self, ledger: Ledger, sent: Sent) -> None:
         """What the server holds, and of it what is not here."""
         self._has_news = False
+        self._say_kept()
         try:
             reply = self._line.ask("GET", "/api/sync/common")
         except NotFound:
@@ -127,6 +129,12 @@ class Fetcher:
             if thing.kind is Common.CHANGES:
                 self._events.setdefault(_event_of(thing), []).append(thing)
         lacking = [one for one in things if ledger.of(one.kind, one.name) != one.sha256]
+        events = {_event_of(one) for one in lacking if one.kind is Common.CHANGES}
+        # an event is taken in whole: what came of it before is looked at again, and may be damaged by now
+        others = [one for name in events for one in self._events[name] if one not in lacking]
+        kept = self._house.store.exists
+        self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.evidence(one.sha256))}
+        lacking += [one for one in others if one.sha256 not in self._here]
         skipped = [one for one in lacking if self._limits.metered and one.kind is Common.TERRAIN]
         self._skipped_bytes = sum(one.size_bytes for one in skipped)
         self._lacking = [one for one in lacking if one not in skipped]
@@ -143,16 +151,16 @@ class Fetcher:
 
     # -- bytes ------------------------------------------------------------------------------------
 
-    def _fetch(self, ledger: Ledger, room: int, sent: Sent) -> None:
-        """One answer of the server, through as many cuts as it takes."""
+    def _fetch(self, ledger: Ledger, room: int, sent: Sent) -> bool:
+        """One answer of the server, through as many cuts as it takes; whether there was anything to ask."""
         for _ in range(_ANEW):
-            some = self._some_of(room)
-            if not some:
-                return
+            if not self._some_of(room):
+                return False
             reply = self._line.patiently(lambda: self._attempt(room, sent))
             if reply.status != _CONFLICT:
-                return
+                break
             self._list(ledger, sent)  # what it holds is another by now
+        return True
 
     def _attempt(self, room: int, sent: Sent) -> Any:
         if self._limits.budget_bytes is not None:
@@ -177,7 +185,7 @@ class Fetcher:
         found: list[Thing] = []
         for thing in self._lacking:
             left = thing.size_bytes - self._offset(thing)
-            if left > 0 and not self._is_kept(thing):
+            if left > 0 and thing.sha256 not in self._here:
                 if found and self._offset(thing):
                     break  # an answer begins within its first thing only
                 found.append(thing)
@@ -207,12 +215,10 @@ class Fetcher:
 
     def _is_here(self, thing: Thing) -> bool:
         """Whether a thing's bytes are evidence here; they are put there when they are whole."""
-        if self._is_kept(thing):
-            return True
-        if not self._is_whole(thing):
-            return False
-        self._house.store.put_file(keys.evidence(thing.sha256), self._part(thing), durable=True)
-        return True
+        if thing.sha256 not in self._here and self._is_whole(thing):
+            self._house.store.put_file(keys.evidence(thing.sha256), self._part(thing), durable=True)
+            self._here.add(thing.sha256)
+        return thing.sha256 in self._here
 
     def _learn(self, things: Sequence[Thing]) -> None:
         """Take in; what cannot be is said, and holds nothing else up."""
@@ -224,7 +230,7 @@ class Fetcher:
             learner.learn(things)
             for one in new:
                 self.got.things[one.kind.value] = self.got.things.get(one.kind.value, 0) + 1
-        except (InputUnusable, BoundaryInvalid) as error:
+        except InputUnusable as error:
             self._has_unread = True
             learner.kept.append(Kept(things[0].name, str(error), error.vi or str(error)))
 
@@ -233,9 +239,6 @@ class Fetcher:
         if self._learner is not None:
             kept = (*self.got.kept, *self._learner.kept)
             self.got.kept = list({one.name: one for one in kept}.values())
-
-    def _is_kept(self, thing: Thing) -> bool:
-        return self._house.store.exists(keys.evidence(thing.sha256))
 
     def _is_whole(self, thing: Thing) -> bool:
         """Whether a thing's file is what its SHA-256 says; one that is long enough and is not goes."""

@@ -13,6 +13,7 @@ import types
 from collections.abc import Mapping
 from datetime import date
 from enum import Enum
+from functools import lru_cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import shapely
@@ -29,7 +30,7 @@ def to_values(record: Any) -> dict[str, Any]:
 def from_values(kind: type[_T], values: Mapping[str, Any]) -> _T:
     """A record of this dataclass. Raises KeyError, TypeError or ValueError for anything else; geometry (a
     field called `wkb`) must read."""
-    hints = get_type_hints(kind)
+    hints: Mapping[str, Any] = _hints(kind)  # type: ignore[arg-type]
     fields = {
         one.name: _read(hints[one.name], values[one.name])
         for one in dataclasses.fields(kind)  # type: ignore[arg-type]
@@ -37,6 +38,11 @@ def from_values(kind: type[_T], values: Mapping[str, Any]) -> _T:
     if "wkb" in fields and shapely.from_wkb(fields["wkb"]).is_empty:
         raise ValueError("a shape without ground")
     return kind(**fields)
+
+
+@lru_cache(maxsize=32)
+def _hints(kind: type) -> Mapping[str, Any]:
+    return get_type_hints(kind)
 
 
 def _told(value: Any) -> Any:
