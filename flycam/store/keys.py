@@ -210,9 +210,14 @@ def had(peer: str, kind: str, name: str, number: int, sha256: str) -> str:
     return f"{had_prefix(peer)}{kind}/{had_name(name)}/{number:020d}-{sha256}"
 
 
-def had_prefix(peer: str) -> str:
-    """All that was taken in of what a server holds in common."""
-    return f"{given_prefix()}had/{box_id(peer)}/"
+def had_prefix(peer: str | None = None) -> str:
+    """All that was taken in of what a server holds in common; of what all servers do."""
+    return f"{given_prefix()}had/" + (f"{box_id(peer)}/" if peer is not None else "")
+
+
+def cursor_prefixes() -> tuple[str, str]:
+    """All that says how far something is on record here: written after what it speaks of."""
+    return taken_prefix(), had_prefix()
 
 
 def had_name(name: str) -> str:
