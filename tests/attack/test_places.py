@@ -101,7 +101,7 @@ def test_a_thin_far_link_with_loss_and_outages(province: Operator, field: Operat
         server = link.start(link.province, province, "serve", "--host", link.address, "--port", _PORT)
         relay = link.relay(field, _PORT, 0.9, 0.1)
         with ended(server, relay):
-            said = exchanged(link, province, field, f"http://127.0.0.1:{_PORT}", [30.0, 30.0, 30.0], 4)
+            said = exchanged(link, province, field, f"http://127.0.0.1:{_PORT}", [30.0, 30.0, 30.0], 2)
     require_equal(province, field, said)
     took_s = time.monotonic() - began_s
     print(f"{said['sent']} bytes up, {said['tile_bytes']} of tiles, {said['got_bytes']} down, {took_s:.0f} s")
