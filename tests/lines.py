@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,6 +27,7 @@ class ThinLine:
     bytes_s   each way; round_trip_s: of which each way takes half
     outages   (from, to) in seconds since the start
     loss      share of blocks of 1 KB that take another round trip (and hold up those behind them)
+    port      here; 0: any
     """
 
     to_port: int
@@ -35,6 +37,7 @@ class ThinLine:
     loss: float = 0.0
     seed: int = 1
     port: int = 0
+    to_host: str = "127.0.0.1"
     passed: dict[str, int] = field(default_factory=lambda: {"up": 0, "down": 0})
 
     def __enter__(self) -> ThinLine:
@@ -45,7 +48,7 @@ class ThinLine:
         ready = threading.Event()
 
         async def run() -> None:
-            server = await asyncio.start_server(self._pair, "127.0.0.1", 0, limit=_BUFFER)
+            server = await asyncio.start_server(self._pair, "127.0.0.1", self.port, limit=_BUFFER)
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             self._over = asyncio.Event()
@@ -73,7 +76,7 @@ class ThinLine:
     async def _pair(self, near: asyncio.StreamReader, near_out: asyncio.StreamWriter) -> None:
         await asyncio.sleep(self.round_trip_s)  # the handshake of the far side
         try:
-            far, far_out = await asyncio.open_connection("127.0.0.1", self.to_port, limit=_BUFFER)
+            far, far_out = await asyncio.open_connection(self.to_host, self.to_port, limit=_BUFFER)
         except OSError:
             near_out.close()
             return
@@ -118,3 +121,15 @@ class ThinLine:
                 at_s = self._began_s + end_s
         self._free_s[way] = at_s + length / self.bytes_s
         return self._free_s[way]
+
+
+def main(port: str, to: str, round_trip_s: str, loss: str) -> None:
+    """A relay of its own, until it is ended: `python -m tests.lines PORT HOST:PORT ROUND_TRIP_S LOSS`."""
+    host, _, to_port = to.rpartition(":")
+    line = ThinLine(int(to_port), 1e9, float(round_trip_s), loss=float(loss), port=int(port), to_host=host)
+    with line:
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -10,7 +10,16 @@ from flycam.frame.spelling import decimal_comma
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.sync.bundle import BundleRead, BundleWritten
+    from flycam.sync.fetching import Got
     from flycam.sync.sending import Sent
+
+_CAME = {
+    "area": ("restricted areas", "vùng hạn chế"),
+    "changes": ("groups of confirmed changes", "nhóm thay đổi đã xác nhận"),
+    "layer": ("layers", "lớp dữ liệu"),
+    "communes": ("groups of communes", "nhóm xã, phường"),
+    "terrain": ("terrain files", "tệp độ cao"),
+}
 
 
 def of_bundle_written(written: BundleWritten, path: Path, language: str = "en") -> Answered:
@@ -87,9 +96,12 @@ def of_bundle_read(read: BundleRead, language: str = "en") -> Answered:
     return answer, lines
 
 
-def of_sync(sent: Sent, url: str, language: str = "en") -> Answered:
+def of_sync(sent: Sent, got: Got, url: str, language: str = "en") -> Answered:
     """sent, left (bytes of tiles and photos that are not there), box (who took it in), steps, tiles, views,
-    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it."""
+    originals, tile_bytes, ended_by ("", "budget", "metered"), apart[] as `bundle read` has it.
+
+    What came back: got (how many things, by kind), got_bytes, left_there (bytes), kept[] (name, sentence,
+    sentence_vi of what this box did not take in)."""
     vi = language == "vi"
     answer = {
         "sent": sent.sent_bytes,
@@ -102,6 +114,12 @@ def of_sync(sent: Sent, url: str, language: str = "en") -> Answered:
         "tile_bytes": sent.tile_bytes,
         "ended_by": sent.ended_by,
         "apart": list(sent.apart.values()),
+        "got": dict(sorted(got.things.items())),
+        "got_bytes": sent.got_bytes,
+        "left_there": got.left_bytes,
+        "kept": [
+            {"name": one.name, "sentence": one.sentence, "sentence_vi": one.sentence_vi} for one in got.kept
+        ],
     }
     megabytes, left = f"{sent.sent_bytes / 1e6:.2f}", f"{sent.left_bytes / 1e6:.1f}"
     if vi:
@@ -114,7 +132,7 @@ def of_sync(sent: Sent, url: str, language: str = "en") -> Answered:
             f"{url}: {megabytes} MB sent, {sent.tiles} tiles, {sent.views} early views,"
             f" {sent.originals} originals"
         )
-    lines = [line]
+    lines = [line, *_came(got, vi=vi)]
     if sent.ended_by == "budget":
         lines.append(
             f"dừng vì hết hạn mức --budget; còn {decimal_comma(left)} MB, chạy lại để gửi tiếp"
@@ -129,3 +147,19 @@ def of_sync(sent: Sent, url: str, language: str = "en") -> Answered:
         )
     lines += [one["sentence_vi" if vi else "sentence"] for one in sent.apart.values()]
     return answer, lines
+
+
+def _came(got: Got, *, vi: bool) -> list[str]:
+    """What came back from the server, what of it is still there, what was not taken in."""
+    lines = []
+    if got.things:
+        said = ", ".join(f"{count} {_CAME[kind][vi]}" for kind, count in sorted(got.things.items()))
+        lines.append(f"đã nhận về: {said}" if vi else f"got from there: {said}")
+    if got.left_bytes:
+        megabytes = f"{got.left_bytes / 1e6:.1f}"
+        lines.append(
+            f"còn {decimal_comma(megabytes)} MB bên đó chưa nhận; chạy lại để nhận tiếp"
+            if vi
+            else f"{megabytes} MB there are still to come; the same command goes on"
+        )
+    return lines + [one.sentence_vi if vi else one.sentence for one in got.kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,6 +81,22 @@ class Boundaries:
                 vi=f"{code}: không có xã nào mang mã này; nạp ranh giới bằng: flycam communes add TỆP",
             )
         return found[0]
+
+    def editions(self) -> list[CommuneRecord]:
+        """Every boundary of every date, by code and date."""
+        c = tables.communes.c
+        return self._fetch(select(tables.communes).order_by(c.code, c.valid_from))
+
+    def stamp(self) -> str:
+        """Another value whenever a boundary came or was redrawn."""
+        c = tables.communes.c
+        query = select(c.code, c.valid_from, c.name, c.area_m2, c.wkb).order_by(c.code, c.valid_from)
+        digest = hashlib.sha256()
+        with self._database.read() as connection:
+            for row in connection.execute(query):
+                said = (row.code, row.valid_from.isoformat(), row.name, row.area_m2)
+                digest.update(repr(said).encode() + hashlib.sha256(row.wkb).digest())
+        return digest.hexdigest()
 
     def search(
         self, text: str, on_date: date | None = None, limit: int = _SEARCH_LIMIT

@@ -18,6 +18,9 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
 _LOOK_S = 5.0
+_ASK_S, _ASK_METERED_S = 60.0, 600.0
+"""So often the server is asked for what is new there, where nothing is new here."""
+_ON_ITS_WAY = "common"
 
 
 class _Size(click.ParamType[int]):
@@ -115,10 +118,13 @@ def sync(
     once: bool,
     patience_s: float,
 ) -> Result:
-    """Hand on what this box knows to a server, over any line. Cut off or stopped, it goes on."""
+    """Hand on what this box knows to a server, over any line, and get communes, terrain, layers, restricted
+    areas and confirmed changes from there. Cut off or stopped, it goes on."""
     from flycam.answers.synced import of_sync
+    from flycam.pipeline.receiving import Receiving
     from flycam.pipeline.upload_line import Line
     from flycam.pipeline.upload_sending import read_token
+    from flycam.sync.fetching import Fetcher
     from flycam.sync.sending import Limits, Sender
 
     token = read_token(token_file) if token_file else os.environ.get(TOKEN, "").strip() or None
@@ -134,10 +140,13 @@ def sync(
         originals=photos,
     )
     with opened(data_dir) as (workspace, _):
-        sender = Sender(workspace, line, limits, ProgressBar())
+        back = Fetcher(workspace, line, Receiving(workspace), workspace.cache_dir / _ON_ITS_WAY, limits)
+        sender = Sender(workspace, line, limits, ProgressBar(), back=back)
         sender.round()
+        asked_s = time.monotonic()
         while not once and sender.sent.ended_by != "budget":
             time.sleep(_LOOK_S)
-            if sender.has_news():
+            if sender.has_news() or time.monotonic() - asked_s > (_ASK_METERED_S if metered else _ASK_S):
                 sender.round()
-        return of_sync(sender.sent, url, language())
+                asked_s = time.monotonic()
+        return of_sync(sender.sent, back.got, url, language())

@@ -126,11 +126,11 @@ def _frozen(workspace: Workspace, scratch: Path, copying: Copying, progress: Pro
     """Save the catalogue first, then copy what it names: objects come before the lines that name them, so
     all of them are there.
 
-    Cursors of what other boxes gave come after the lines that they speak of, and are listed before them: one
-    that is ahead of its catalogue would keep a restored house from ever asking for those lines again.
+    Cursors of what others gave come after the lines that they speak of, and are listed before them: one that
+    is ahead of its catalogue would keep a restored house from ever asking for those lines again.
     """
     path = scratch / "catalogue.sqlite"
-    cursors = frozenset(workspace.store.list(keys.taken_prefix()))
+    cursors = frozenset(key for prefix in keys.cursor_prefixes() for key in workspace.store.list(prefix))
     workspace.catalog.save(path)
     with open_catalog(f"sqlite:///{path}") as catalog:
         copying.all_of(Holdings(catalog, workspace.store), cursors, progress)

@@ -48,14 +48,14 @@ class Copying:
         self.missing: list[str] = []
 
     def all_of(self, holdings: Holdings, cursors: Collection[str], progress: Progress) -> None:
-        """Every object of every part; of cursors (`keys.taken`) only these."""
+        """Every object of every part; of cursors (`keys.cursor_prefixes`) only these."""
         parts = holdings.parts()
         tally = Tally("backup", sum(map(holdings.size_of, parts)), progress)
         for part in parts:
             wanted = (
                 held
                 for held in holdings.of(part)
-                if not held.key.startswith(keys.taken_prefix()) or held.key in cursors
+                if not held.key.startswith(keys.cursor_prefixes()) or held.key in cursors
             )
             for held, _, one, is_new in self._found(wanted):
                 if one is not None:

@@ -10,9 +10,11 @@ from flycam.frame.tile import MosaicTile
 from flycam.geometry.grid import TileId
 from flycam.mosaic.epochs import Amendments
 from flycam.pipeline.coverage import cover_communes
+from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.moving import show_layers_in_use
 from flycam.pipeline.refolding import folded_here
 from flycam.pipeline.retired import drop_retired_reports, forget_pictures
+from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
 
@@ -26,6 +28,12 @@ class Receiving:
     def fold(self, mosaic: MosaicInfo, amendments: Amendments) -> Callable[[TileId], MosaicTile]:
         """Gives the state of a base tile from the photos in this store alone."""
         return folded_here(self._workspace, mosaic, amendments)
+
+    def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
+        """Enter a terrain file that is evidence here, read as one that is added here is; where it is known
+        already nothing of it changes. Raises InputUnusable."""
+        if all(dem.sha256 != sha256 for dem in self._workspace.catalog.terrain.dems()):
+            register_dem(self._workspace, local_copy(self._workspace, sha256, name), datum, sigma_m)
 
     def withdrawn(self, flight: Flight) -> None:
         """Reports of retired revisions, and a live flight's newest picture."""

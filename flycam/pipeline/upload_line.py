@@ -21,6 +21,8 @@ TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+_DONE = 200
+_BLOCK = 4 << 10
 _CONNECTIONS = 8
 _THIN_BUFFER = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 32 << 10)]
 _CLOCK = frozenset({9, 10})  # OpenSSL: a certificate that is not valid yet, or not any more
@@ -93,22 +95,56 @@ class Line:
     ) -> Reply:
         """One request; a body in parts needs a Content_Length. Raises LineDown; Cancelled after `stop`; and
         for what asking again does not mend AccessDenied, NotFound, InputUnusable."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer = self._asked(method, path, body, named, whole=True)
+        return self._good(Reply(answer.status, answer.headers, answer.data))
+
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Reply:
+        """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes. LineDown
+        also where it ends early: what came before was heard."""
+        answer = self._asked(method, path, None, {}, whole=False)
+        try:
+            if answer.status != _DONE:
+                return self._good(Reply(answer.status, answer.headers, answer.read()))
+            for block in answer.stream(_BLOCK):
+                self._heard_s = time.monotonic()
+                hear(block)
+            return Reply(answer.status, answer.headers, b"")
+        except urllib3.exceptions.HTTPError as error:
+            answer.close()
+            raise LineDown(str(error)) from error
+        finally:
+            answer.release_conn()
+
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None,
+        headers: Mapping[str, str],
+        *,
+        whole: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        """The server's answer; whole: with its body read. Raises Cancelled, LineDown."""
         if self._stopped.is_set():
             raise Cancelled("run the same command to go on", vi="hãy chạy lại cùng lệnh để gửi tiếp")
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             answer = self._pool.request(
                 method,
-                f"{self.url}{path}?lang={self._language}",
+                f"{self.url}{path}{'&' if '?' in path else '?'}lang={self._language}",
                 body=body,
-                headers={**self._pool.headers, **named},
+                headers={**self._pool.headers, **headers},
                 redirect=False,
+                preload_content=whole,
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._require_clock(error)
             raise LineDown(str(error)) from error
         self._heard_s = time.monotonic()
-        reply = Reply(answer.status, answer.headers, answer.data)
+        return answer
+
+    def _good(self, reply: Reply) -> Reply:
+        """The answer, unless it says what asking again does not mend."""
         if reply.status in (401, 403):
             raise AccessDenied(self.said(reply), vi=self.said(reply))
         if reply.status == 404:

@@ -14,6 +14,7 @@ from flycam.serve import (
     airborne,
     briefings,
     changes,
+    commons,
     commune_board,
     communes,
     coordinates,
@@ -53,6 +54,7 @@ from flycam.serve.cors import Across
 from flycam.serve.door import Door
 from flycam.serve.follower import Follower
 from flycam.serve.grounds import Grounds
+from flycam.serve.looks import Looks
 from flycam.serve.openings import Openings
 from flycam.serve.packing import Packing
 from flycam.serve.reception import Reception
@@ -65,6 +67,7 @@ _ROUTERS = (
     airborne,
     briefings,
     changes,
+    commons,
     commune_board,
     communes,
     coordinates,
@@ -122,14 +125,17 @@ def create_app(services: Services) -> App:
     cache = ViewCache(follower, services.view_cache_bytes)
     grounds = Grounds(services.workspace.store)
     asked = AskedViews(services.workspace, follower, cache, grounds)
+    looks = Looks()
     route = TileRoute(
-        site.Wrapping(Bounded(cast(App, api))), door, follower, services.workspace.store, cache, asked
+        site.Wrapping(Bounded(cast(App, api))), door, follower, services.workspace.store, cache, asked, looks
     )
+    api.state.looks = looks
     api.state.services = services
     api.state.door = door
     api.state.reception = reception
     api.state.packing = packing
     api.state.arrivals = syncing.Arrivals(services)
+    api.state.shelf = commons.Shelf(services.workspace)
     api.state.attempts = Attempts()
     api.state.openings = Openings()
     api.state.follower = follower

@@ -15,13 +15,16 @@ from flycam import __version__
 from flycam.errors import SourceUnreadable, StoreConflict
 from flycam.pipeline.receiving import Receiving
 from flycam.serve.bodies import LineCut, parts_of, too_large
+from flycam.serve.commons import shelf
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import box
+from flycam.serve.looks import Looks
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync.desk import RecordsMissing, answer, take_step
 from flycam.sync.spool import Spool
+from flycam.sync.wishes import wishes_to_values
 
 MAX_STEP_BYTES = 4 << 30
 _WRITE_BYTES = 64 << 10
@@ -59,10 +62,11 @@ class Arrivals:
 
 @router.post("/api/sync")
 def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: Sender) -> dict[str, Any]:
-    """What of the things that a box asks about is not here, and how far its logs were taken in."""
+    """What of the things that a box asks about is not here, how far its logs were taken in, where viewers
+    look, and the word for what there is for it here (`/api/sync/common`)."""
     said = answer(_services(request).workspace, question, __version__)
     _arrivals(request).tell(visitor, str(question["box"]))
-    return said
+    return {**said, **_wished(request), "common": shelf(request).state(visitor.withholding)}
 
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)
@@ -95,7 +99,8 @@ async def add(sha256: str, request: Request, visitor: Sender) -> dict[str, Any]:
         return {}  # nobody is there to read it
     if at < size:
         raise _elsewhere(at)
-    return await asyncio.to_thread(_taken, _services(request), spool, sha256)
+    said = await asyncio.to_thread(_taken, _services(request), spool, sha256)
+    return {**said, **_wished(request)}
 
 
 async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: int, size: int) -> int:
@@ -154,6 +159,12 @@ def _taken(services: Services, spool: Spool, sha256: str) -> dict[str, Any]:
         }
         spool.finish(sha256, said)
         return said
+
+
+def _wished(request: Request) -> dict[str, Any]:
+    """Where viewers look now."""
+    looks: Looks = request.app.state.looks
+    return {"wishes": wishes_to_values(looks.wishes())}
 
 
 def _elsewhere(at: int) -> Refused:

@@ -26,6 +26,7 @@ from flycam.serve.asked import ON_SHOW, Asked, AskedViews, asked_of
 from flycam.serve.door import Door
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
+from flycam.serve.looks import Looks
 from flycam.serve.views import EMPTY, SUFFIXES, Message, View, ViewCache, read_view
 from flycam.store.base import ObjectStore
 
@@ -61,6 +62,7 @@ class TileRoute:
         store: ObjectStore,
         cache: ViewCache,
         asked_views: AskedViews,
+        looks: Looks,
     ) -> None:
         self._app = app
         self._door = door
@@ -68,6 +70,7 @@ class TileRoute:
         self._store = store
         self._cache = cache
         self._asked_views = asked_views
+        self._looks = looks
         self._making: dict[str, asyncio.Future[View]] = {}
         self.counts = TileCounts()
 
@@ -125,6 +128,8 @@ class TileRoute:
         self, scope: Scope, send: Send, view: View, known: bytes, *, settled: bool = False
     ) -> None:
         """settled: the view under this address never changes."""
+        _, z, x, y = scope["path"].rsplit("/", 3)
+        self._looks.note(int(z), int(x), int(y.partition(".")[0]))
         if known and view.etag in known:
             self.counts.unchanged += 1
             await send(view.unchanged)

@@ -205,6 +205,33 @@ def cursor_of_taken(key: str) -> tuple[str, int, str]:
     return mosaic_id, int(seq), history
 
 
+def had(peer: str, kind: str, name: str, number: int, sha256: str) -> str:
+    """That a thing which a server holds in common was taken in here; `number` grows with each time."""
+    return f"{had_prefix(peer)}{kind}/{had_name(name)}/{number:020d}-{sha256}"
+
+
+def had_prefix(peer: str | None = None) -> str:
+    """All that was taken in of what a server holds in common; of what all servers do."""
+    return f"{given_prefix()}had/" + (f"{box_id(peer)}/" if peer is not None else "")
+
+
+def cursor_prefixes() -> tuple[str, str]:
+    """All that says how far something is on record here: written after what it speaks of."""
+    return taken_prefix(), had_prefix()
+
+
+def had_name(name: str) -> str:
+    """A thing's name as a part of keys, 16 hex digits."""
+    return _short_id(name)
+
+
+def of_had(key: str) -> tuple[str, str, int, str]:
+    """(kind, `had_name`, number, SHA-256) from a key of `had`."""
+    _, kind, name, last = key.rsplit("/", 3)
+    number, _, sha256 = last.partition("-")
+    return kind, name, int(number), sha256
+
+
 def box_id(origin: str) -> str:
     """A box's name as a part of keys, 16 hex digits: names may hold what no key can."""
     return _short_id(origin)

@@ -28,7 +28,7 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     """
     catalog = house.catalog
     _learn_classification(house, records, giver)
-    _learn_event(house, records.event, giver)
+    learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
     standing = {one.frame_id: one for one in catalog.frames.put(records.frames)}
@@ -104,7 +104,7 @@ def _learn_classification(house: House, records: FlightRecords, giver: str) -> N
         house.catalog.audit.append(giver, "classify", flight_id, said, at_ns=now_ns)
 
 
-def _learn_event(house: House, event: Event, giver: str) -> None:
+def learn_event(house: House, event: Event, giver: str) -> None:
     """An event that is not known here; its label gets the giver's name if another has it."""
     if any(one.event_id == event.event_id for one in house.catalog.flights.events()):
         return

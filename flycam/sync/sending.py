@@ -17,6 +17,7 @@ from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind
 from flycam.sync.steps import Giver, Step
+from flycam.sync.wishes import wishes_from_values
 
 _FIRST_BYTES, _LEAST_BYTES, _MOST_BYTES = 48 << 10, 16 << 10, 8 << 20
 _STEP_S = 8.0  # so much of the line in one step: a round trip to a satellite is little of it
@@ -35,6 +36,8 @@ class Answered(Protocol):
     @property
     def headers(self) -> Mapping[str, str]: ...
     @property
+    def body(self) -> bytes: ...
+    @property
     def json(self) -> Any: ...
 
 
@@ -51,6 +54,9 @@ class Asking(Protocol):
 
     def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Answered:
         """As `once`, until an answer comes."""
+
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Answered:
+        """As `once`; the body of a good answer is handed on as it comes."""
 
     def patiently(self, send: Callable[[], Any]) -> Any:
         """Call `send` until its answer is not "later"."""
@@ -76,7 +82,7 @@ class Limits:
 class Sent:
     """What came of it, added up over rounds.
 
-    sent_bytes  handed to the line, what was sent again included
+    sent_bytes  handed to the line, what was sent again included; got_bytes: what came back over it
     left_bytes  of tiles, terrain and photos that the peer still lacks
     apart       flights that the peer could not join: as it says them
     ended_by    why it ended before all was there: "budget", "metered" or ""
@@ -88,14 +94,26 @@ class Sent:
     views: int = 0
     originals: int = 0
     sent_bytes: int = 0
+    got_bytes: int = 0
     tile_bytes: int = 0
     left_bytes: int = 0
     apart: dict[str, dict[str, str]] = field(default_factory=dict)
     ended_by: str = ""
 
 
+class WayBack(Protocol):
+    """What comes from the peer on the same line; `flycam.sync.fetching.Fetcher` is one."""
+
+    def begin(self, said: Mapping[str, Any]) -> None:
+        """Hear the peer's answer to a question."""
+
+    def some(self, target: int, sent: Sent) -> bool:
+        """Fetch about so many bytes; whether anything is left."""
+
+
 class Sender:
-    """Sends what a house knows to one peer, within limits."""
+    """Sends what a house knows to one peer, within limits; back: what comes from it meanwhile. The peer's
+    first look is not held up by it: it takes turns with tiles."""
 
     def __init__(
         self,
@@ -104,10 +122,12 @@ class Sender:
         limits: Limits,
         progress: Callable[[str, int, int], None] = lambda _stage, _done, _total: None,
         *,
+        back: WayBack | None = None,
         clock_s: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._house = house
+        self._back = back
         self._line = line
         self._limits = limits
         self._progress = progress
@@ -142,8 +162,12 @@ class Sender:
         moved on while it was sent and a tile was collected."""
         self._stamped = self._stamp()
         giver = Giver(self._house, originals=self._limits.originals)
-        lacking = lacking_of(self._ask(giver.question()), self._line.url)
+        said = self._ask(giver.question())
+        lacking = lacking_of(said, self._line.url)
+        if self._back is not None:
+            self._back.begin(said)
         giver.learn(lacking)
+        giver.wishes = wishes_from_values(said.get("wishes"))
         total, before = giver.left_bytes(lacking), self.sent.tile_bytes
         self.sent.left_bytes, self.sent.ended_by = total, ""
         steps = giver.steps(lacking, self._target, has_tiles=not self._limits.metered)
@@ -162,12 +186,16 @@ class Sender:
             if self._is_spent(step.size_bytes):
                 self.sent.ended_by = "budget"
                 return True
-            said = self._send(step)
-            if said is None:
+            taken = self._send(step)
+            if taken is None:
                 return False
-            self._count(step, said, giver)
+            self._count(step, taken, giver)
+            if self._back is not None and any(one.kind is Kind.TILE for one in step.manifest.items):
+                self._back.some(self._target(), self.sent)
             self.sent.left_bytes = max(total - (self.sent.tile_bytes - before), 0)
             self._progress("sync", (self.sent.tile_bytes - before) >> 10, total >> 10)
+        while self._back is not None and self._back.some(self._target(), self.sent):
+            pass
         if self._limits.metered and self.sent.left_bytes:
             self.sent.ended_by = "metered"
         elif not self.sent.apart:
@@ -243,6 +271,7 @@ class Sender:
         self.sent.tile_bytes += sum(
             item.size_bytes for item in step.manifest.items if item.kind in (Kind.TILE, Kind.ORIGINAL)
         )
+        giver.wishes = wishes_from_values(said.get("wishes"))
         for one in said.get("apart", ()):
             giver.apart.add(one["flight_id"])
             self.sent.apart[one["flight_id"]] = one
@@ -253,12 +282,17 @@ class Sender:
         if limits.rate_bytes_s is not None:
             most = min(most, max(int(limits.rate_bytes_s * _STEP_S), _LEAST_BYTES))
         if limits.budget_bytes is not None:
-            most = min(most, max(limits.budget_bytes - self.sent.sent_bytes - 2 * _HEADERS_BYTES, 1))
+            most = min(most, max(limits.budget_bytes - self._line_bytes - 2 * _HEADERS_BYTES, 1))
         return most
 
     def _is_spent(self, more: int) -> bool:
         budget = self._limits.budget_bytes
-        return budget is not None and self.sent.sent_bytes + more + _HEADERS_BYTES > budget
+        return budget is not None and self._line_bytes + more + _HEADERS_BYTES > budget
+
+    @property
+    def _line_bytes(self) -> int:
+        """Both ways."""
+        return self.sent.sent_bytes + self.sent.got_bytes
 
     def _paced(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         """Bytes no faster than the rate; counted as they are handed on."""

@@ -3,14 +3,15 @@
 A step is `u32 length · manifest, compressed · objects`, little-endian, and is named by the SHA-256 of it
 (docs/formats/sync.md). Its manifest begins at the cursor that the step before left, so the receiver's cursor
 is all that anybody has to remember. Order: what flights the peer knows nothing new of, the records of
-the others with their coarse views, finer views, tiles as the log has them, terrain, photos.
+the others with their coarse views, finer views, tiles as the log has them, terrain, photos. Where the peer's
+viewers look, views go before others of their zoom, and a flight's before other flights'.
 """
 
 from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from flycam.sync.offering import (
 from flycam.sync.order import last_lines
 from flycam.sync.records import records_of, records_to_bytes
 from flycam.sync.thinning import thinned
+from flycam.sync.wishes import Wish, is_looked_at, views_in_order
 
 STEP_FORMAT = 1
 _LENGTH = struct.Struct("<I")
@@ -166,6 +168,8 @@ class Giver:
         self._logs: dict[str, list[_Log]] = {}
         self.apart: set[str] = set()
         """Flights that the peer cannot join: nothing more of them is sent."""
+        self.wishes: tuple[Wish, ...] = ()
+        """Where the peer's viewers look, as it said last: what is seen there goes before what is not."""
 
     def question(self) -> dict[str, object]:
         """What the peer is asked about."""
@@ -220,18 +224,32 @@ class Giver:
         yield from self._known_flights(target)
         for flight in fresh:
             yield from self._views(flight, target, coarse=True)
-        for flight in fresh:
-            yield from self._views(flight, target, coarse=False)
+        yield from self._in_turn((flight, self._views(flight, target, coarse=False)) for flight in fresh)
         if not has_tiles:
             return
-        for flight in fresh:
-            for log in self._logs[flight.flight_id]:
-                yield from self._tiles(flight, log, target)
+        yield from self._in_turn(
+            (flight, self._tiles(flight, log, target))
+            for flight in fresh
+            for log in self._logs[flight.flight_id]
+        )
         for dem_id in lacking.terrain:
             yield self._step([terrain_item(self._house.store, dem_id)], {})
         for sha256 in lacking.originals:
             if sha256 in self._originals:
                 yield self._step([self._originals[sha256]], {})
+
+    def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
+        """The steps of several flights in their order; before each step it is looked whether one is looked at
+        that has steps left: that goes first."""
+        waiting = list(some)
+        while waiting:
+            wished = (one for one in waiting if is_looked_at(one[0].bounds_lonlat_deg, self.wishes))
+            one = next(wished, waiting[0])
+            step = next(one[1], None)
+            if step is None:
+                waiting.remove(one)
+            else:
+                yield step
 
     def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> _Log:
         """A mosaic's log beyond `since`, and the last line of each of its tiles."""
@@ -258,7 +276,7 @@ class Giver:
             for one in last
             if one.tile_id.z < mosaic.base_zoom and one.content_hash[:MARK_DIGITS] not in seen
         )
-        found.views = sorted(early, key=lambda one: (one.tile_id.z, -one.seq))
+        found.views = list(early)
         return found
 
     def _known_flights(self, target: Callable[[], int]) -> Iterator[Step]:
@@ -288,7 +306,6 @@ class Giver:
             for line in log.views
             if _is_coarse(line.tile_id.z, flight) == coarse
         ]
-        waiting.sort(key=lambda one: one.tile_id.z)
         has_records = self._records[flight.flight_id][0] in self._there
         while (waiting or not has_records) and flight.flight_id not in self.apart:
             items: list[Item] = []
@@ -297,6 +314,7 @@ class Giver:
             # records of many photos fill a step: some views go with them, so that there is something to see
             own = 0 if has_records else len(self._records[flight.flight_id][1])
             room = max(target() - own, min(target(), _WITH_BYTES))
+            waiting = views_in_order(waiting, self.wishes)
             while waiting and (not items or size < room):
                 line = waiting.pop(0)
                 view = early_view(read_tile(self._house.store, line))

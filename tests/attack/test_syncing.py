@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import random
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from flycam.catalog.catalog import open_catalog
 from flycam.drill.drill import DrillReport
-from flycam.store.opening import open_store
 from tests.attack.commands import Operator
+from tests.attack.exchanges import common, flight_of, kept, masts
 from tests.attack.uploading import CuttingProxy, ServerProcess
 from tests.lines import ThinLine
 
@@ -36,16 +35,6 @@ def server(tmp_path: Path) -> Iterator[ServerProcess]:
     made.start()
     yield made
     made.end()
-
-
-def flight_of(field: Operator) -> str:
-    with open_catalog(f"sqlite:///{field.data / 'catalog.sqlite'}") as catalog:
-        return catalog.flights.flights()[0].flight_id
-
-
-def kept(operator: Operator, prefix: str) -> list[str]:
-    with closing(open_store((operator.data / "store").as_uri())) as store:
-        return list(store.list(prefix))
 
 
 @pytest.mark.slow
@@ -110,3 +99,38 @@ def test_either_side_killed_at_any_moment(
         assert there.operator.tiles(flight_id) == whole
     server.end()
     print(f"{_TRIALS[size]} exchanges, a side of each killed")
+
+
+@pytest.mark.slow
+def test_the_way_back_goes_on_after_either_side_was_killed_and_nothing_comes_twice(
+    server: ServerProcess, drill: DrillReport, tmp_path: Path
+) -> None:
+    province = server.operator.with_ground(drill)
+    assert province("layers", "add", masts(tmp_path / "masts.json", 4000), "--kind", "mast").exit_code == 0
+    field = Operator(tmp_path / "box", {"FLYCAM_BOX": "box"})
+    with ThinLine(server.port, bytes_s=100_000, round_trip_s=0.05) as line:
+
+        def half_way(least: int) -> subprocess.Popen[str]:
+            box = field.start("sync", line.url, "--once")
+            until_s = time.monotonic() + 60
+            while line.passed["down"] < least and time.monotonic() < until_s:
+                time.sleep(0.05)
+            assert box.poll() is None
+            return box
+
+        box = half_way(60_000)
+        box.send_signal(signal.SIGKILL)
+        box.communicate()
+        box = half_way(120_000)
+        server.end(signal.SIGKILL)
+        server.start()
+        out, err = box.communicate(timeout=120)
+        passed = line.passed["down"]
+    assert box.returncode == 0, err
+    assert "layer" in json.loads(out.strip().splitlines()[-1])["got"]  # the largest was under way
+    assert common(field) == common(province)
+    sizes = sum((field.data / "store" / key).stat().st_size for key in kept(field, "evidence/"))
+    assert passed < 1.25 * sizes, (passed, sizes)
+    again = field("sync", server.url, "--once").json
+    assert (again["got"], again["got_bytes"], again["kept"]) == ({}, 0, [])
+    assert field("verify").exit_code == 0

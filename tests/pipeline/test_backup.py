@@ -40,6 +40,7 @@ from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
 from flycam.store.opening import open_store
 from flycam.store.wrappers import CountingStore, FaultyStore
+from flycam.sync.ledger import Ledger
 from tests.pipeline.finished_house import NAME, ingested, open_workspace
 from tests.pipeline.spoiled import WAYS, close, copy_of, held, objects, spoil
 
@@ -476,3 +477,19 @@ def test_from_one_store_into_the_other(
     assert verify(there, VerifyRequest(source=tmp_path / "stick")).trouble is None
     assert backup(there, tmp_path / "stick").new == 0
     there.store.close()
+
+
+def test_what_is_noted_while_it_is_saved_is_asked_for_again_after_it_was_put_back(
+    house: Workspace, tmp_path: Path
+) -> None:
+    """An entry that is ahead of the saved catalogue would keep what it speaks of away for ever."""
+    Ledger(house.store, "province").note("layer", "before", "1" * 64)
+
+    def meanwhile(_stage: str, _done: int, _total: int) -> None:
+        Ledger(house.store, "province").note("layer", "meanwhile", "2" * 64)
+
+    backup(house, tmp_path / "saved", meanwhile)
+    with closing(open_store((tmp_path / "saved" / OBJECTS).as_uri())) as saved:
+        ledger = Ledger(saved, "province")
+        assert (ledger.of("layer", "before"), ledger.of("layer", "meanwhile")) == ("1" * 64, "")
+    assert Ledger(house.store, "province").of("layer", "meanwhile")

@@ -24,6 +24,7 @@ from PIL import Image
 
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
+from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.frame.classification import Classification
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.geometry.grid import (
@@ -38,6 +39,8 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.people import add_user
 from flycam.pipeline.restricting import add_area, classify_flight, classify_layer, remove_area
 from flycam.serve.services import Services
+from flycam.sync.commons import commons_of
+from flycam.sync.fetching import NAME_DIGITS
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret
 from tests.serve.world import BASE_ZOOM, DRILL, LAT, LON, MIN_ZOOM, REAL
@@ -110,6 +113,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "matrix_set": ["WebMercatorQuad"],
         "tileMatrixSetId": ["WebMercatorQuad"],
         "kind": ["html", "pdf"],
+        "of": [one.sha256[:NAME_DIGITS] for one in commons_of(secret.workspace, NOTHING_WITHHELD).things],
         "west": [LON],
         "south": [LAT],
         "east": [LON + 0.01],

@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import FlycamError
 from flycam.outcomes import http_status
+from flycam.sync.commons import commons_of, listing_to_bytes, state_of
 from flycam.sync.desk import answer, take_step
+from flycam.sync.fetching import NAME_DIGITS
 from flycam.sync.sending import Limits, Sender, Sent
 from flycam.sync.spool import Spool
 from tests.sync.boxes import Box
@@ -26,6 +29,7 @@ class Said:
     status: int
     json: Any = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
 
 
 class Wire:
@@ -41,8 +45,10 @@ class Wire:
         self._spool = Spool(folder / "spool")
         self._cuts = list(cuts)
         self._on_step = on_step
+        self.sees = NOTHING_WITHHELD
         self.requests = 0
         self.bytes = 0
+        self.bytes_back = 0
 
     def once(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, **headers: str
@@ -66,6 +72,30 @@ class Wire:
                 continue
         raise AssertionError("cut for ever")
 
+    def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Said:
+        """Things that the province holds in common, in blocks, cut as what is sent is."""
+        self.requests += 1
+        asked = re.fullmatch(r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)", path)
+        assert asked is not None, path
+        house = self._province.workspace
+        commons = commons_of(house, self.sees)
+        by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
+        names = asked[1].replace("%2C", ",").split(",")
+        if not all(name in by_name for name in names):
+            return Said(409)
+        whole = b"".join(b"".join(commons.blocks(house, by_name[name], 0)) for name in names)
+        at, most = int(asked[2]), int(asked[3])
+        for block in batched(whole[at : at + most]):
+            if self._cuts and len(block) >= self._cuts[0]:
+                hear(block[: self._cuts.pop(0)])
+                raise Cut
+            if self._cuts:
+                self._cuts[0] -= len(block)
+            self.bytes_back += len(block)
+            hear(block)
+        self._on_step()
+        return Said(200)
+
     def said(self, reply: Said) -> str:
         return str(reply.json)
 
@@ -75,7 +105,10 @@ class Wire:
     def _answer(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:
         house = self._province.workspace
         if path == "/api/sync":
-            return Said(200, json.loads(json.dumps(answer(house, json.loads(body), "test"))))
+            said = {**answer(house, json.loads(body), "test"), "common": state_of(house, self.sees)}
+            return Said(200, json.loads(json.dumps(said)))
+        if path == "/api/sync/common":
+            return Said(200, body=listing_to_bytes(house, commons_of(house, self.sees)))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None
         name, size = sha256[1], int(headers["Upload_Length"])
@@ -113,6 +146,11 @@ class Wire:
         }
         self._spool.finish(name, said)
         return Said(200, said)
+
+
+def batched(data: bytes, size: int = 512) -> Iterable[bytes]:
+    """In blocks."""
+    return (data[at : at + size] for at in range(0, len(data), size))
 
 
 def sync(box: Box, wire: Wire, **limits: Any) -> Sent:

@@ -11,6 +11,7 @@ from flycam.catalog.catalog import open_catalog
 from flycam.store.base import ObjectStore
 from flycam.store.s3 import S3Store
 from tests.sync.boxes import Box, alone, new_box
+from tests.sync.common_world import exchange, furnish, standing
 from tests.sync.lines import Wire, sync
 
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
@@ -47,3 +48,15 @@ def test_a_line_brings_the_same_to_s3_and_postgresql(tmp_path: Path, s3_url: str
         assert sync(box, Wire(province, tmp_path), metered=True).views > 0
         sync(box, Wire(province, tmp_path, [9_000, 20_000]))
         assert province.tiles() == box.tiles()
+
+
+def test_what_it_holds_in_common_comes_back(tmp_path: Path, s3_url: str, postgres_url: str) -> None:
+    store: ObjectStore = S3Store.from_url(s3_url)
+    with open_catalog(postgres_url) as catalog:
+        province = Box(
+            replace(new_box(tmp_path, "province").workspace, store=store, catalog=catalog, box="province")
+        )
+        furnish(province, tmp_path)
+        box = new_box(tmp_path, "field")
+        exchange(box, Wire(province, tmp_path, [700, 4_000]), tmp_path)
+        assert standing(box) == standing(province)

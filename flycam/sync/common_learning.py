@@ -1,0 +1,320 @@
+"""What a server holds in common, taken in here: the bytes first, as evidence, then the records they hold.
+
+What was not touched here since it came is replaced. What this box decided itself stays unless the server
+decided later: layers, areas and changes by their time, boundaries, which have none, stay. Either way it is
+said, and in the audit log (decision 0025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import Any, Protocol
+
+import shapely
+import zstandard
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.catalog.sharing_records import RestrictedArea
+from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.frame.change import ChangeAction
+from flycam.frame.classification import Classification, strictest
+from flycam.frame.flight import Event
+from flycam.store import keys
+from flycam.sync.commons import Common, Thing, unpacked
+from flycam.sync.house import House
+from flycam.sync.learning import learn_event
+from flycam.sync.ledger import Ledger
+from flycam.sync.names import segment, text
+from flycam.sync.values import from_values
+
+_MAX_BYTES = 1 << 28  # of one thing, inflated
+_HIDDEN = "hidden"
+
+
+class CommonHands(Protocol):
+    """What only the recipes of this box can do."""
+
+    def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
+        """Enter a terrain file that is evidence here; where it is known already nothing of it changes.
+        Raises InputUnusable."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Something that was not taken in, and why."""
+
+    name: str
+    sentence: str
+    sentence_vi: str
+
+
+class CommonLearner:
+    """Takes in the things of one server; each may be taken in again, which changes nothing."""
+
+    def __init__(self, house: House, hands: CommonHands, peer: str, ledger: Ledger) -> None:
+        self._house = house
+        self._catalog = house.catalog
+        self._hands = hands
+        self._peer = peer
+        self._ledger = ledger
+        self.kept: list[Kept] = []
+
+    def learn(self, things: Sequence[Thing]) -> None:
+        """Things of one kind whose bytes are evidence here; of changes all groups of an event at once.
+
+        Raises InputUnusable where one is not what it says, StorageTrouble.
+        """
+        try:
+            if things[0].kind is Common.CHANGES:
+                self._changes(things)
+            else:
+                for thing in things:
+                    _TAKERS[thing.kind](self, thing)
+        except (KeyError, TypeError, ValueError, shapely.errors.ShapelyError) as error:
+            raise _unread(things[0].name, error) from error
+        for thing in things:
+            self._ledger.note(thing.kind, thing.name, thing.sha256)
+
+    def hide_gone(self, things: Sequence[Thing]) -> None:
+        """Layers that came from this server and are not for this box any more, untouched here since: shown to
+        analysts and administrators only. Nothing is taken away; an area that is not listed stays in force."""
+        listed = {one.name for one in things if one.kind is Common.LAYER}
+        for layer in self._catalog.layers.all():
+            is_theirs = layer.sha256 == self._ledger.of(Common.LAYER, layer.layer_id)
+            is_hidden = layer.sha256 == self._ledger.of(_HIDDEN, layer.layer_id)  # who lifts it here lifts it
+            if is_theirs and layer.layer_id not in listed and not is_hidden:
+                self._classify(layer, Classification.RESTRICTED, "is not for this box any more")
+                self._ledger.note(_HIDDEN, layer.layer_id, layer.sha256)
+                self._keep(
+                    layer.name,
+                    f"{layer.name}: {self._peer} does not give this layer any more; it is shown to analysts"
+                    " and administrators only: 'flycam layers classify' changes that",
+                    f"{layer.name}: {self._peer} không còn cấp lớp này; chỉ còn phân tích viên và quản trị"
+                    " viên xem được, đổi lại bằng 'flycam layers classify'",
+                )
+
+    # -- one kind each ----------------------------------------------------------------------------
+
+    def _terrain(self, thing: Thing) -> None:
+        said, name = thing.said, text(thing.said["name"])
+        if PurePath(name).name != name or name == "..":
+            raise ValueError(f"{name!r:.60} is no file's name")
+        sigma_m = None
+        if said["sigma"] is not None:
+            vertical_m, horizontal_m = said["sigma"]
+            sigma_m = float(vertical_m), None if horizontal_m is None else float(horizontal_m)
+        self._hands.terrain(thing.sha256, name, text(said["datum"]), sigma_m)
+
+    def _area(self, thing: Thing) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
+        _require_name(thing, came.area_id)
+        areas = self._catalog.restrictions.areas()
+        here = [one for one in areas if one.area_id == came.area_id or one.name == came.name]
+        for one in here:
+            if one.sha256 == thing.sha256:
+                return
+            if one.area_id != came.area_id or not self._gives_way(
+                thing, one.sha256, one.added_ns, came.added_ns
+            ):
+                self._stays(came.name, "restricted area", "vùng hạn chế")
+                return
+        west, south, east, north = shapely.from_wkb(came.wkb).bounds
+        self._catalog.restrictions.put(replace(came, bounds_lonlat_deg=(west, south, east, north)))
+        detail = f"{came.name}: for {', '.join(sorted(came.roles))} only"
+        self._tell("restricted add", came.area_id, detail, thing)
+
+    def _layer(self, thing: Thing) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = replace(from_values(LayerRecord, values["layer"]), sha256=thing.sha256)
+        features = [from_values(LayerFeatureRecord, one) for one in values["features"]]
+        level = Classification(values["level"])
+        _require_name(thing, came.layer_id)
+        for one in self._catalog.layers.all():
+            if came.layer_id != one.layer_id and came.name != one.name:
+                continue
+            if one.sha256 == thing.sha256:
+                return
+            if one.layer_id != came.layer_id or not self._gives_way(
+                thing, one.sha256, one.refreshed_ns, came.refreshed_ns
+            ):
+                self._stays(came.name, "layer", "lớp dữ liệu")
+                return
+        self._classify(came, level, "as there")  # before a feature of it is here
+        self._catalog.layers.put(came, features)
+        self._tell("layer add", came.layer_id, f"{came.name}: {came.kind}, {len(features)}", thing)
+
+    def _communes(self, thing: Thing) -> None:
+        values = self._values(thing.sha256, thing.name)
+        came = [from_values(CommuneRecord, one) for one in values["communes"]]
+        here = {(one.code, one.valid_from): one for one in self._catalog.boundaries.editions()}
+        theirs = self._before(thing)
+        taken = []
+        for one in came:
+            at = one.code, one.valid_from
+            if at not in here or _is_alike(here[at], one) or _is_alike(here[at], theirs.get(at)):
+                taken.append(one)
+            else:
+                self._stays(f"{one.code} {one.name}", "boundary", "ranh giới")
+        new = [one for one in taken if not _is_alike(here.get((one.code, one.valid_from)), one)]
+        if new:
+            self._catalog.boundaries.put_communes(new)
+            self._tell("communes add", thing.name, f"{len(new)} boundaries", thing)
+
+    def _before(self, thing: Thing) -> dict[tuple[str, Any], CommuneRecord]:
+        """Boundaries as this server told them before, by code and date."""
+        before = self._ledger.of(thing.kind, thing.name)
+        if not before:
+            return {}
+        try:
+            values = self._values(before, thing.name)
+        except ObjectMissing:
+            return {}
+        records = (from_values(CommuneRecord, one) for one in values["communes"])
+        return {(one.code, one.valid_from): one for one in records}
+
+    def _changes(self, things: Sequence[Thing]) -> None:
+        """All that a server says of an event's changes, decision by decision, behind the decisions here.
+
+        A decision is known by its change and step. One here that is later than what comes holds, and what
+        comes of that change, or in one step with it, waits for a later decision there.
+        """
+        said = [self._values(thing.sha256, thing.name) for thing in things]
+        event = from_values(Event, said[0]["event"])
+        segment(event.event_id)
+        came = [from_values(ChangeLine, one) for values in said for one in values["lines"]]
+        if any(line.event_id != event.event_id for line in came):
+            raise not_what_it_says(things[0])
+        learn_event(self._house, event, self._peer)
+        current = {one.change_id for one in self._catalog.changes.current(event.event_id)}
+        histories = {one: self._catalog.changes.history(one) for one in current}
+        new, held = lines_to_learn(histories, came)
+        if new:
+            told = AuditEntry(
+                who=self._peer,
+                what="changes",
+                subject=event.event_id,
+                detail=f"told by {self._peer}: {len(new)} decisions",
+                at_ns=self._house.clock_ns(),
+            )
+            self._catalog.changes.append(new, [told])
+        for change_id in held:
+            self._stays(change_id, "change", "thay đổi")
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _values(self, sha256: str, name: str) -> Any:
+        try:
+            return unpacked(self._house.store.get(keys.evidence(sha256)), _MAX_BYTES)
+        except (ValueError, RecursionError, zstandard.ZstdError) as error:
+            raise _unread(name, error) from error
+
+    def _gives_way(self, thing: Thing, sha256: str, at_ns: int, came_ns: int) -> bool:
+        """Whether what is here (its bytes and time) came as it is from this server, or is the older."""
+        return sha256 == self._ledger.of(thing.kind, thing.name) or came_ns > at_ns
+
+    def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
+        """The stricter of both holds, as of flights."""
+        here = self._catalog.restrictions.level(layer.layer_id)
+        if (strict := strictest((here, level))) is not here:
+            now_ns = self._house.clock_ns()
+            self._catalog.restrictions.classify(layer.layer_id, strict, now_ns)
+            said = f"told by {self._peer}: {layer.name}: {strict}, {why}"
+            self._catalog.audit.append(self._peer, "classify", layer.layer_id, said, at_ns=now_ns)
+
+    def _tell(self, what: str, subject: str, detail: str, thing: Thing) -> None:
+        said = f"told by {self._peer}: {detail}, sha256 {thing.sha256}"
+        self._catalog.audit.append(self._peer, what, subject, said, at_ns=self._house.clock_ns())
+
+    def _stays(self, name: str, what: str, what_vi: str) -> None:
+        self._keep(
+            name,
+            f"{name}: this box has a {what} of its own here and keeps it; {self._peer} has another. To take"
+            " that one, decide so here, or have it entered there again",
+            f"{name}: trạm này có {what_vi} riêng và giữ nguyên; bên {self._peer} khác. Muốn dùng bản bên đó,"
+            " hãy quyết định tại đây, hoặc nhập lại bên đó",
+        )
+
+    def _keep(self, name: str, sentence: str, sentence_vi: str) -> None:
+        self.kept.append(Kept(name, sentence, sentence_vi))
+
+
+_TAKERS = {
+    Common.AREA: CommonLearner._area,
+    Common.LAYER: CommonLearner._layer,
+    Common.COMMUNES: CommonLearner._communes,
+    Common.TERRAIN: CommonLearner._terrain,
+}
+
+
+def lines_to_learn(
+    histories: Mapping[str, Sequence[ChangeLine]], came: Sequence[ChangeLine]
+) -> tuple[list[ChangeLine], list[str]]:
+    """(lines to add behind the histories here, changes whose decision here holds). Pure.
+
+    histories: what is here, by change; came: all that a server says of the same event, whole each time.
+    """
+    there = {(line.change_id, line.step_id) for line in came}
+    known = {(line.change_id, line.step_id) for lines in histories.values() for line in lines}
+    own_ns = {
+        change_id: max(own)
+        for change_id, lines in histories.items()
+        if (own := [one.at_ns for one in lines if _is_decided_here(one, there)])
+    }
+    last_ns: dict[str, int] = {}
+    for line in came:
+        last_ns[line.change_id] = max(last_ns.get(line.change_id, 0), line.at_ns)
+    held = {change_id for change_id, at_ns in own_ns.items() if at_ns >= last_ns.get(change_id, at_ns + 1)}
+    versions = {change_id: lines[-1].version for change_id, lines in histories.items()}
+    steps: dict[tuple[int, str], list[ChangeLine]] = {}
+    for line in came:
+        if (line.change_id, line.step_id) not in known:
+            is_found_again = line.action is ChangeAction.FOUND and line.change_id in histories
+            if not is_found_again:
+                steps.setdefault((line.at_ns, line.step_id), []).append(line)
+    new: list[ChangeLine] = []
+    waiting: set[str] = set()
+    for _, lines in sorted(steps.items()):
+        if any(line.change_id in held for line in lines):
+            held.update(line.change_id for line in lines)
+            waiting.update(line.change_id for line in lines)
+            continue
+        for line in lines:
+            versions[line.change_id] = versions.get(line.change_id, 0) + 1
+            new.append(replace(line, version=versions[line.change_id]))
+    return new, sorted(waiting)
+
+
+def _is_decided_here(line: ChangeLine, there: set[tuple[str, str]]) -> bool:
+    return line.action is not ChangeAction.FOUND and (line.change_id, line.step_id) not in there
+
+
+def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.name, one.wkb, one.area_m2) == (other.name, other.wkb, other.area_m2)
+
+
+def _require_name(thing: Thing, name: str) -> None:
+    """Ids become names here. Raises SourceUnreadable."""
+    try:
+        if segment(name) != thing.name:
+            raise ValueError("it is another's")
+    except (TypeError, ValueError) as error:
+        raise _unread(thing.name, error) from error
+
+
+def not_what_it_says(thing: Thing) -> SourceUnreadable:
+    """A thing holds something else than its list says."""
+    return _unread(thing.name, ValueError("it is of something else"))
+
+
+def _unread(name: str, error: Exception) -> SourceUnreadable:
+    return SourceUnreadable(
+        f"{name}: what the server holds in common does not read here ({error}); bring both boxes to the same"
+        " version",
+        vi=f"{name}: không đọc được dữ liệu dùng chung của máy chủ; hãy cài cùng phiên bản cho cả hai máy",
+    )

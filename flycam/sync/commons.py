@@ -1,0 +1,318 @@
+"""What a server holds in common for boxes: restricted areas, confirmed changes, layers, communes, terrain.
+
+Each is a thing with a name, its bytes under their SHA-256 and a moment; the bytes of equal records are equal,
+also after a restart. What is withheld from whoever asks is left out before a thing is made, so its hash tells
+nothing of it either. Format: docs/formats/sync.md, decision 0025.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import PurePath
+from typing import Any
+
+import zstandard
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.catalog.withholding import Withholding
+from flycam.errors import ObjectMissing, SourceUnreadable
+from flycam.frame.address import shown
+from flycam.frame.change import ChangeStatus
+from flycam.store import keys
+from flycam.sync.house import House
+from flycam.sync.names import hex_digits, text
+from flycam.sync.values import to_values
+
+COMMON_FORMAT = 1
+_LEVEL = 9
+_MAX_LISTING_BYTES = 16 << 20
+_ALL = 1 << 30
+_GROUPS = 16  # of communes of one day: one that is redrawn brings its group again, not all
+_STEPS_TOGETHER = 32  # of changes, about: a decision brings the last of these groups again
+_BLOCK = 1 << 20
+_DAY_NS = 86_400 * 10**9
+_SMALL_BITS = 3
+
+
+class Common(StrEnum):
+    """What a thing is."""
+
+    AREA = "area"
+    CHANGES = "changes"
+    LAYER = "layer"
+    COMMUNES = "communes"
+    TERRAIN = "terrain"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Thing:
+    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's.
+
+    at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
+    """
+
+    kind: Common
+    name: str
+    sha256: str
+    size_bytes: int
+    at_ns: int
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Commons:
+    """All that one who asks may have. state: the server's word for it; held: bytes by SHA-256, of terrain
+    none: its file lies in the store."""
+
+    state: str
+    things: tuple[Thing, ...]
+    held: Mapping[str, bytes]
+
+    def blocks(self, house: House, thing: Thing, start: int) -> Iterator[bytes]:
+        """A thing's bytes from `start` on. ObjectMissing if the store lost its file."""
+        data = self.held.get(thing.sha256)
+        for at in range(start, thing.size_bytes, _BLOCK):
+            length = min(_BLOCK, thing.size_bytes - at)
+            if data is None:
+                yield house.store.get_range(keys.evidence(thing.sha256), at, length)
+            else:
+                yield data[at : at + length]
+
+
+def state_of(house: House, sees: Withholding) -> str:
+    """A word, 32 hex digits, that is another one whenever what may be had is; quickly found."""
+    catalog = house.catalog
+    layers = catalog.layers.stamp()
+    levels = catalog.restrictions.levels()
+    said = (
+        COMMON_FORMAT,
+        sees.fingerprint,
+        layers,
+        [levels.get(layer_id, "") for layer_id, _ in layers],
+        [(one.area_id, one.sha256, sorted(one.roles), one.added_ns) for one in catalog.restrictions.areas()],
+        catalog.changes.stamp(),
+        catalog.boundaries.stamp(),
+        sorted((one.dem_id, one.name, one.vertical_datum, one.sigma_m) for one in catalog.terrain.dems()),
+    )
+    return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
+
+
+def commons_of(house: House, sees: Withholding) -> Commons:
+    """All that may be had by whoever this is withheld from, in the order in which it travels."""
+    state = state_of(house, sees)
+    made: list[tuple[Thing, bytes]] = []
+    for kind, make in _MAKERS.items():
+        for name, at_ns, values in make(house, sees):
+            data = _packed(values)
+            sha256 = hashlib.sha256(data).hexdigest()
+            made.append((Thing(kind=kind, name=name, sha256=sha256, size_bytes=len(data), at_ns=at_ns), data))
+    things = [*(thing for thing, _ in made), *_terrain(house)]
+    return Commons(state, in_order(things), {thing.sha256: data for thing, data in made})
+
+
+def in_order(things: Iterable[Thing]) -> tuple[Thing, ...]:
+    """As they travel: what must not be shown before all else, then the small ones first, of one size (eight
+    times as large is another) the newest."""
+    return tuple(
+        sorted(
+            things,
+            key=lambda one: (
+                one.kind is not Common.AREA,
+                one.size_bytes.bit_length() // _SMALL_BITS,
+                -one.at_ns,
+                one.kind,
+                one.name,
+            ),
+        )
+    )
+
+
+def listing_to_bytes(house: House, commons: Commons) -> bytes:
+    """The list of things, compressed."""
+    return _packed(
+        {
+            "format": COMMON_FORMAT,
+            "box": house.box,
+            "state": commons.state,
+            "things": [
+                [one.kind.value, one.name, one.sha256, one.size_bytes, one.at_ns, dict(one.said)]
+                for one in commons.things
+            ],
+        }
+    )
+
+
+def listing_from_bytes(data: bytes, place: str) -> tuple[str, tuple[Thing, ...]]:
+    """(state, things) of a list. SourceUnreadable for anything else; `place` is named."""
+    try:
+        values = unpacked(data, _MAX_LISTING_BYTES)
+        if values["format"] != COMMON_FORMAT:
+            raise ValueError(f"format {values['format']!r:.20}")
+        things = tuple(_thing(*one) for one in values["things"])
+        return hex_digits(values["state"], 32), things
+    except (ValueError, KeyError, TypeError, AttributeError, zstandard.ZstdError) as error:
+        raise SourceUnreadable(
+            f"{place}: its list of what it holds in common does not read ({error}); bring both boxes to the"
+            " same version",
+            vi=f"{place}: không đọc được danh sách dữ liệu dùng chung; hãy cài cùng phiên bản cho cả hai máy",
+        ) from error
+
+
+def unpacked(data: bytes, most_bytes: int) -> Any:
+    """The JSON of a thing or a list. ValueError or ZstdError for anything else."""
+    if not 0 < zstandard.frame_content_size(data) <= most_bytes:
+        raise ValueError("no believable size")
+    return json.loads(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
+
+
+def _packed(values: Mapping[str, Any]) -> bytes:
+    said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
+
+
+def _thing(kind: Any, name: Any, sha256: Any, size_bytes: Any, at_ns: Any, said: Any) -> Thing:
+    if type(size_bytes) is not int or type(at_ns) is not int or size_bytes <= 0 or not isinstance(said, dict):
+        raise ValueError(f"{name!r:.60} of {size_bytes!r:.20} bytes")
+    return Thing(
+        kind=Common(kind),
+        name=text(name),
+        sha256=hex_digits(sha256, 64),
+        size_bytes=size_bytes,
+        at_ns=at_ns,
+        said=said,
+    )
+
+
+_Made = Iterator[tuple[str, int, Mapping[str, Any]]]
+
+
+def _areas(house: House, sees: Withholding) -> _Made:
+    for area in house.catalog.restrictions.areas():
+        if not sees.is_outside(area.wkb):
+            yield area.area_id, area.added_ns, {"area": to_values(area)}
+
+
+def _layers(house: House, sees: Withholding) -> _Made:
+    """A layer's features as whoever asks may see them, with how widely it may be shown."""
+    for layer in house.catalog.layers.all():
+        if sees.hides_layer(layer.layer_id):
+            continue
+        found, _ = house.catalog.layers.features(layer.layer_id, None, _ALL)
+        features = sorted((one for one in found if not sees.is_outside(one.wkb)), key=lambda one: one.number)
+        if not features:
+            continue
+        level = house.catalog.restrictions.level(layer.layer_id)
+        yield (
+            layer.layer_id,
+            layer.refreshed_ns,
+            {
+                "layer": to_values(_told(layer, features)),
+                "features": [to_values(one) for one in features],
+                "level": level.value,
+            },
+        )
+
+
+def _told(layer: LayerRecord, features: Sequence[LayerFeatureRecord]) -> LayerRecord:
+    """The layer as these features make it; neither the folders of this machine nor a key in an address are
+    anybody's business."""
+    west, south, east, north = zip(*(one.bounds_lonlat_deg for one in features), strict=True)
+    address = layer.source.startswith(("http://", "https://"))
+    return replace(
+        layer,
+        source=shown(layer.source) if address else PurePath(layer.source).name,
+        features=len(features),
+        troubles=sum(one.condition.is_trouble for one in features),
+        has_status=any(one.status for one in features),
+        bounds_lonlat_deg=(min(west), min(south), max(east), max(north)),
+    )
+
+
+def _communes(house: House, _sees: Withholding) -> _Made:
+    groups: dict[str, list[CommuneRecord]] = {}
+    for one in house.catalog.boundaries.editions():
+        group = hashlib.sha256(one.code.encode()).digest()[0] % _GROUPS
+        groups.setdefault(f"{one.valid_from.isoformat()}/{group}", []).append(one)
+    for name, some in groups.items():
+        # until when a boundary holds, and how it is searched for, each catalogue settles itself
+        plain = [replace(one, valid_to=None, search_name="") for one in some]
+        at_ns = some[0].valid_from.toordinal() * _DAY_NS
+        yield name, at_ns, {"communes": [to_values(one) for one in plain]}
+
+
+def _changes(house: House, sees: Withholding) -> _Made:
+    """Decisions that anybody may see, in the order they were made, some together: of what came before, only
+    the last group is another one after a decision."""
+    changes = house.catalog.changes
+    events = {one.event_id: one for one in house.catalog.flights.events()}
+    for event_id in sorted(changes.events() & events.keys()):
+        steps: dict[tuple[int, str], list[ChangeLine]] = {}
+        for now in changes.current(event_id):
+            history = changes.history(now.change_id)
+            if not any(sees.hides_drawing(line.wkb) for line in history):
+                for line in confirmed(history):
+                    steps.setdefault((line.at_ns, line.step_id), []).append(line)
+        event = to_values(events[event_id])
+        for some in _together(sorted(steps)):
+            lines = [to_values(line) for step in some for line in steps[step]]
+            yield f"{event_id}/{some[0][1]}", some[-1][0], {"event": event, "lines": lines}
+
+
+def confirmed(history: Sequence[ChangeLine]) -> list[ChangeLine]:
+    """The lines of a change's history by which it was confirmed, and that by which it was so no longer,
+    without its note: what a viewer sees of it, at one time or another."""
+    found: list[ChangeLine] = []
+    was_confirmed = False
+    for line in history:
+        is_confirmed = line.status is ChangeStatus.ACCEPTED
+        if is_confirmed:
+            found.append(line)
+        elif was_confirmed:
+            found.append(replace(line, note=""))
+        was_confirmed = is_confirmed
+    return found
+
+
+def _together(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]]]:
+    """Steps in groups that end where a step's name says so: a later step changes no group but the last."""
+    group: list[tuple[int, str]] = []
+    for step in steps:
+        group.append(step)
+        if hashlib.sha256(step[1].encode()).digest()[0] % _STEPS_TOGETHER == 0:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+_MAKERS: Mapping[Common, Callable[[House, Withholding], _Made]] = {
+    Common.AREA: _areas,
+    Common.CHANGES: _changes,
+    Common.LAYER: _layers,
+    Common.COMMUNES: _communes,
+}
+
+
+def _terrain(house: House) -> Iterator[Thing]:
+    """Files of terrain as they were registered; what lies in place (a VRT names other files) stays here."""
+    for dem in house.catalog.terrain.dems():
+        if dem.key is None:
+            continue
+        try:
+            size = house.store.size(dem.key)
+        except ObjectMissing:
+            continue  # `flycam verify` tells of it
+        said = {"name": dem.name, "datum": dem.vertical_datum, "sigma": dem.sigma_m}
+        yield Thing(
+            kind=Common.TERRAIN,
+            name=dem.dem_id,
+            sha256=dem.sha256,
+            size_bytes=size,
+            at_ns=dem.added_ns,
+            said=said,
+        )

@@ -1,0 +1,339 @@
+"""The way back: what a server holds in common, fetched some at a time and taken in as each thing is whole.
+
+What came of a thing lies in a file under its SHA-256, whose length is where it goes on after a cut or a stop.
+Nothing is acknowledged, so nothing is lost: what is not on record here is asked for again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.store import keys
+from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
+from flycam.sync.commons import Common, Thing, listing_from_bytes
+from flycam.sync.house import House
+from flycam.sync.ledger import Ledger
+from flycam.sync.sending import Asking, Limits, Sent
+
+NAME_DIGITS = 16
+"""So much of a thing's SHA-256 names it in a request."""
+MOST_THINGS = 32
+_ANEW = 3
+_SPOILED = 3
+_CONFLICT = 409
+_BLOCK = 1 << 20
+_HEADERS_BYTES = 1000
+
+
+@dataclass(kw_only=True, slots=True)
+class Got:
+    """What came of the way back. things: by kind; left_bytes: of what is still there; kept: what was not
+    taken in, and why."""
+
+    things: dict[str, int] = field(default_factory=dict)
+    left_bytes: int = 0
+    kept: list[Kept] = field(default_factory=list)
+
+
+class Fetcher:
+    """Fetches for one house from one server, within limits that count both ways.
+
+    folder  holds what is on its way; it may be thrown away
+    """
+
+    def __init__(
+        self,
+        house: House,
+        line: Asking,
+        hands: CommonHands,
+        folder: Path,
+        limits: Limits,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._house = house
+        self._line = line
+        self._hands = hands
+        self._folder = folder
+        self._limits = limits
+        self._sleep, self._clock_s = sleep, clock_s
+        self._due_s = clock_s()
+        self._peer = self._state = ""
+        self._ledger: Ledger | None = None
+        self._lacking: list[Thing] = []
+        self._events: dict[str, list[Thing]] = {}
+        self._learner: CommonLearner | None = None
+        self._skipped_bytes = 0
+        self._here: set[str] = set()
+        self._spoiled: dict[str, int] = {}
+        self._has_news = self._has_unread = False
+        self.got = Got()
+
+    def begin(self, said: Mapping[str, Any]) -> None:
+        """Hear what the server answered to a question: its word for all that it holds in common, by which it
+        is known whether there is anything new. A server of before says none."""
+        state, peer = said.get("common"), said.get("box")
+        self._lacking, self._skipped_bytes, self.got.left_bytes = [], 0, 0
+        self._has_news = False
+        if isinstance(state, str) and isinstance(peer, str) and peer:
+            self._peer, self._ledger = peer, Ledger(self._house.store, peer)
+            self._has_news = self._ledger.state != state
+
+    def some(self, target: int, sent: Sent) -> bool:
+        """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
+
+        Raises StorageTrouble, and what the line raises.
+        """
+        if self._ledger is None or not (self._has_news or self._lacking):
+            return False
+        room = target if self._limits.budget_bytes is None else min(target, self._room(sent))
+        if room <= 0:
+            sent.ended_by = "budget"
+            return False
+        if self._has_news:
+            self._list(self._ledger, sent)
+        was_asked = self._fetch(self._ledger, room, sent)
+        if was_asked:
+            self._take_whole(self._ledger)
+        self._say_kept()
+        self.got.left_bytes = self._skipped_bytes + sum(
+            one.size_bytes - self._offset(one) for one in self._lacking
+        )
+        return bool(self._lacking) and was_asked
+
+    # -- the list ---------------------------------------------------------------------------------
+
+    def _list(self, ledger: Ledger, sent: Sent) -> None:
+        """What the server holds, and of it what is not here."""
+        self._has_news = False
+        self._say_kept()
+        try:
+            reply = self._line.ask("GET", "/api/sync/common")
+        except NotFound:
+            return  # its word came from a server that was replaced by an older one meanwhile
+        self._count(len(reply.body), sent)
+        self._state, things = listing_from_bytes(reply.body, self._line.url)
+        self._learner = CommonLearner(self._house, self._hands, self._peer, ledger)
+        self._learner.hide_gone(things)
+        self._events, self._has_unread = {}, False
+        for thing in things:
+            if thing.kind is Common.CHANGES:
+                self._events.setdefault(_event_of(thing), []).append(thing)
+        lacking = [one for one in things if ledger.of(one.kind, one.name) != one.sha256]
+        events = {_event_of(one) for one in lacking if one.kind is Common.CHANGES}
+        # an event is taken in whole: what came of it before is looked at again, and may be damaged by now
+        others = [one for name in events for one in self._events[name] if one not in lacking]
+        kept = self._house.store.exists
+        self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.evidence(one.sha256))}
+        lacking += [one for one in others if one.sha256 not in self._here]
+        skipped = [one for one in lacking if self._limits.metered and one.kind is Common.TERRAIN]
+        self._skipped_bytes = sum(one.size_bytes for one in skipped)
+        self._lacking = [one for one in lacking if one not in skipped]
+        self._take_whole(ledger)
+
+    def _end(self, ledger: Ledger) -> None:
+        """All is on record here, unless something was left for another line, or did not read."""
+        if not self._has_unread:
+            with suppress(OSError):
+                for one in self._parts.iterdir():
+                    one.unlink()
+        if not self._has_unread and not self._skipped_bytes:
+            ledger.note_state(self._state)
+
+    # -- bytes ------------------------------------------------------------------------------------
+
+    def _fetch(self, ledger: Ledger, room: int, sent: Sent) -> bool:
+        """One answer of the server, through as many cuts as it takes; whether there was anything to ask."""
+        for _ in range(_ANEW):
+            if not self._some_of(room):
+                return False
+            reply = self._line.patiently(lambda: self._attempt(room, sent))
+            if reply.status != _CONFLICT:
+                break
+            self._list(ledger, sent)  # what it holds is another by now
+        return True
+
+    def _attempt(self, room: int, sent: Sent) -> Any:
+        if self._limits.budget_bytes is not None:
+            room = min(room, self._room(sent))
+        some = self._some_of(room) if room > 0 else []
+        if not some:
+            return _Nothing
+        at = self._offset(some[0])
+        names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
+        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
+        sink = _Sink([(one, self._part(one)) for one in some], self._parts)
+        self._count(0, sent)
+
+        def hear(data: bytes) -> None:
+            sink.add(data)
+            self._count_body(len(data), sent)
+
+        return self._line.receive("GET", path, hear)
+
+    def _some_of(self, room: int) -> list[Thing]:
+        """The next things that are not whole here, as many as may fit."""
+        found: list[Thing] = []
+        for thing in self._lacking:
+            left = thing.size_bytes - self._offset(thing)
+            if left > 0 and thing.sha256 not in self._here:
+                if found and self._offset(thing):
+                    break  # an answer begins within its first thing only
+                found.append(thing)
+                room -= left
+                if room <= 0 or len(found) == MOST_THINGS:
+                    break
+        return found
+
+    def _take_whole(self, ledger: Ledger) -> None:
+        """Take in every thing that is whole here; of changes an event's at once. When nothing is lacking that
+        is on record too."""
+        for thing in list(self._lacking):
+            if thing not in self._lacking:
+                continue
+            if thing.kind is Common.CHANGES:
+                self._take_event(_event_of(thing))
+            elif self._is_here(thing):
+                self._learn([thing])
+        self._pass_over_spoiled()
+        if not self._lacking:
+            self._end(ledger)
+
+    def _take_event(self, event_id: str) -> None:
+        groups = self._events[event_id]
+        if all(self._is_here(thing) for thing in groups):
+            self._learn(groups)
+
+    def _is_here(self, thing: Thing) -> bool:
+        """Whether a thing's bytes are evidence here; they are put there when they are whole."""
+        if thing.sha256 not in self._here and self._is_whole(thing):
+            self._house.store.put_file(keys.evidence(thing.sha256), self._part(thing), durable=True)
+            self._here.add(thing.sha256)
+        return thing.sha256 in self._here
+
+    def _learn(self, things: Sequence[Thing]) -> None:
+        """Take in; what cannot be is said, and holds nothing else up."""
+        learner = self._learner
+        assert learner is not None  # noqa: S101  `_list` has made it
+        new = [one for one in self._lacking if one in things]
+        self._lacking = [one for one in self._lacking if one not in things]
+        try:
+            learner.learn(things)
+            for one in new:
+                self.got.things[one.kind.value] = self.got.things.get(one.kind.value, 0) + 1
+        except InputUnusable as error:
+            self._has_unread = True
+            learner.kept.append(Kept(things[0].name, str(error), error.vi or str(error)))
+
+    def _say_kept(self) -> None:
+        """What was not taken in, each once."""
+        if self._learner is not None:
+            kept = (*self.got.kept, *self._learner.kept)
+            self.got.kept = list({one.name: one for one in kept}.values())
+
+    def _is_whole(self, thing: Thing) -> bool:
+        """Whether a thing's file is what its SHA-256 says; one that is long enough and is not goes."""
+        part = self._part(thing)
+        if self._offset(thing) < thing.size_bytes:
+            return False
+        digest = hashlib.sha256()
+        with part.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+        if digest.hexdigest() == thing.sha256:
+            return True
+        part.unlink()
+        self._spoiled[thing.sha256] = self._spoiled.get(thing.sha256, 0) + 1
+        return False
+
+    def _pass_over_spoiled(self) -> None:
+        """A thing that comes changed again and again is damaged there: the others do not wait for it."""
+        for thing in [one for one in self._lacking if self._spoiled.get(one.sha256, 0) >= _SPOILED]:
+            self._has_unread = True
+            self._lacking.remove(thing)
+            self.got.kept.append(
+                Kept(
+                    thing.name,
+                    f"{thing.name}: comes from {self._peer} with other bytes than its SHA-256 says; run"
+                    " 'flycam verify' there",
+                    f"{thing.name}: dữ liệu từ {self._peer} không khớp mã SHA-256; hãy chạy 'flycam verify' ở"
+                    " bên đó",
+                )
+            )
+
+    def _offset(self, thing: Thing) -> int:
+        try:
+            return min(self._part(thing).stat().st_size, thing.size_bytes)
+        except FileNotFoundError:
+            return 0
+
+    @property
+    def _parts(self) -> Path:
+        return self._folder / keys.box_id(self._peer)
+
+    def _part(self, thing: Thing) -> Path:
+        return self._parts / f"{thing.sha256}.part"
+
+    # -- limits -----------------------------------------------------------------------------------
+
+    def _room(self, sent: Sent) -> int:
+        budget = self._limits.budget_bytes
+        assert budget is not None  # noqa: S101
+        return budget - sent.sent_bytes - sent.got_bytes - 2 * _HEADERS_BYTES
+
+    def _count(self, body: int, sent: Sent) -> None:
+        sent.got_bytes += body + _HEADERS_BYTES
+
+    def _count_body(self, length: int, sent: Sent) -> None:
+        sent.got_bytes += length
+        rate = self._limits.rate_bytes_s
+        if rate is not None:
+            now = self._clock_s()
+            self._due_s = max(self._due_s, now) + length / rate
+            self._sleep(max(self._due_s - now, 0.0))
+
+
+class _NothingToAsk:
+    status = 200
+
+
+_Nothing = _NothingToAsk()
+
+
+class _Sink:
+    """Bytes of several things in a row, each into its own file."""
+
+    def __init__(self, things: Sequence[tuple[Thing, Path]], folder: Path) -> None:
+        self._things = list(things)
+        self._folder = folder
+
+    def add(self, data: bytes) -> None:
+        """Add bytes. Raises StorageTrouble; what is more than was asked for is passed over."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while data and self._things:
+                thing, path = self._things[0]
+                with path.open("ab") as file:
+                    left = thing.size_bytes - file.tell()
+                    file.write(data[:left])
+                data = data[left:]
+                if data or left <= 0:
+                    self._things.pop(0)
+        except OSError as error:
+            raise StorageTrouble(
+                f"{self._folder}: what the server gives cannot be kept ({error.strerror}); make room there",
+                vi=f"{self._folder}: không lưu được dữ liệu máy chủ gửi về; hãy giải phóng chỗ",
+            ) from error
+
+
+def _event_of(thing: Thing) -> str:
+    return thing.name.partition("/")[0]

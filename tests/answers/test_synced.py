@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from flycam.answers.synced import of_sync
+from flycam.sync.common_learning import Kept
+from flycam.sync.commons import Common
+from flycam.sync.fetching import Got
+from flycam.sync.sending import Sent
+
+GOT = Got(
+    things={kind.value: 2 for kind in Common},
+    left_bytes=1_250_000,
+    kept=[Kept("Trạm BTS", "Trạm BTS: is kept", "Trạm BTS: giữ nguyên")],
+)
+
+
+def test_what_came_back_is_said_in_both_languages() -> None:
+    answer, lines = of_sync(Sent(got_bytes=77), GOT, "http://p")
+    assert answer["got"] == {kind.value: 2 for kind in Common}
+    assert (answer["got_bytes"], answer["left_there"]) == (77, 1_250_000)
+    assert answer["kept"] == [
+        {"name": "Trạm BTS", "sentence": "Trạm BTS: is kept", "sentence_vi": "Trạm BTS: giữ nguyên"}
+    ]
+    assert "got from there: 2 restricted areas, 2 groups of confirmed changes" in lines[1]
+    assert lines[2:] == [
+        "1.2 MB there are still to come; the same command goes on",
+        "Trạm BTS: is kept",
+    ]
+    _, lines = of_sync(Sent(), GOT, "http://p", "vi")
+    assert "đã nhận về: 2 vùng hạn chế, 2 nhóm thay đổi đã xác nhận" in lines[1]
+    assert lines[2:] == ["còn 1,2 MB bên đó chưa nhận; chạy lại để nhận tiếp", "Trạm BTS: giữ nguyên"]
+
+
+def test_nothing_that_came_is_not_said() -> None:
+    assert len(of_sync(Sent(), Got(), "http://p")[1]) == 1

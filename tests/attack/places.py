@@ -1,0 +1,102 @@
+"""Two places with a network each, and one link between them: namespaces of the kernel, a veth pair shaped by
+`tbf` at both ends. Delay and loss, for which this kernel has no queue, are a relay's in the field
+(`python -m tests.lines`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.attack.commands import Operator
+
+_PROVINCE, _FIELD = "10.77.0.1", "10.77.0.2"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The link while it is there. field, province: names of the namespaces."""
+
+    field: str
+    province: str
+
+    @property
+    def address(self) -> str:
+        """The province, as it is reached from the field."""
+        return _PROVINCE
+
+    def cut(self) -> None:
+        """Take the field's end down, as where a mast has no power: no connection is told."""
+        _ip("-n", self.field, "link", "set", "up0", "down")
+
+    def restore(self) -> None:
+        """Bring it up again."""
+        _ip("-n", self.field, "link", "set", "up0", "up")
+
+    def start(self, place: str, operator: Operator, *arguments: object) -> subprocess.Popen[str]:
+        """A command of flycam in one of the places."""
+        return self._run(place, operator, "flycam", *arguments, "--json")
+
+    def relay(self, operator: Operator, port: int, round_trip_s: float, loss: float) -> subprocess.Popen[str]:
+        """A relay in the field on this port of its loopback, to the same port at the province."""
+        return self._run(self.field, operator, "tests.lines", port, f"{_PROVINCE}:{port}", round_trip_s, loss)
+
+    def _run(self, place: str, operator: Operator, module: str, *words: object) -> subprocess.Popen[str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
+        return subprocess.Popen(
+            ["ip", "netns", "exec", place, sys.executable, "-m", module, *map(str, words)],
+            env={**clean, "FLYCAM_DATA": str(operator.data), **operator.environment},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@contextmanager
+def two_places(rate: str) -> Iterator[Link]:
+    """A field and a province, `rate` (as `tc` has it, "64kbit") each way. Skipped where none can be made."""
+    if os.geteuid() != 0 or not shutil.which("ip") or not shutil.which("tc"):
+        pytest.skip("network namespaces are made by root, with ip and tc")
+    mark = uuid.uuid4().hex[:6]
+    link = Link(f"field-{mark}", f"province-{mark}")
+    made = []
+    try:
+        for name in (link.field, link.province):
+            if subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode:
+                pytest.skip("this kernel makes no network namespaces here")
+            made.append(name)
+        _ip(
+            "-n",
+            link.field,
+            "link",
+            "add",
+            "up0",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "up0",
+            "netns",
+            link.province,
+        )
+        for name, address in ((link.field, _FIELD), (link.province, _PROVINCE)):
+            _ip("-n", name, "addr", "add", f"{address}/30", "dev", "up0")
+            _ip("-n", name, "link", "set", "lo", "up")
+            _ip("-n", name, "link", "set", "up0", "up")
+            shaped = ["qdisc", "add", "dev", "up0", "root", "tbf", "rate", rate, "burst", "4kb"]
+            subprocess.run(["tc", "-n", name, *shaped, "latency", "2s"], check=True)
+        yield link
+    finally:
+        for name in made:
+            _ip("netns", "del", name)
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True)

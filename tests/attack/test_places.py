@@ -1,0 +1,107 @@
+"""A field and a province, each in a network of its own, and the one link between them cut and restored."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from flycam.drill.drill import DrillReport
+from tests.attack.commands import Operator
+from tests.attack.exchanges import common, flight_of, kept, masts
+from tests.attack.places import Link, two_places
+
+_PORT = 8000
+
+
+@pytest.fixture
+def province(drill: DrillReport, tmp_path: Path) -> Operator:
+    """A province with ground and a layer."""
+    made = Operator(tmp_path / "province", {"FLYCAM_BOX": "province"}).with_ground(drill)
+    assert made("layers", "add", masts(tmp_path / "masts.json", 200), "--kind", "mast").exit_code == 0
+    return made
+
+
+@pytest.fixture
+def field(province: Operator, drill: DrillReport, tmp_path: Path) -> Operator:
+    """A box that laid the drill's photos, with a token for the province."""
+    token = province("user", "add", "box-1", "--role", "box").json["token"]
+    made = Operator(tmp_path / "field", {"FLYCAM_BOX": "field", "FLYCAM_TOKEN": token})
+    assert made("ingest", drill.photos, "--dem", drill.dem).exit_code == 0
+    return made
+
+
+@contextmanager
+def ended(*processes: subprocess.Popen[str]) -> Iterator[None]:
+    """Processes that go on until they are ended."""
+    try:
+        yield
+    finally:
+        for one in processes:
+            one.terminate()
+            one.communicate(timeout=30)
+
+
+def wait_for(what: Callable[[], object], seconds: float = 120.0) -> None:
+    until_s = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until_s, "it did not come to that"
+        time.sleep(0.1)
+
+
+def tiles_given(province: Operator) -> int:
+    """How many states of tiles have come."""
+    return len(kept(province, "sync/tiles/"))
+
+
+def exchanged(
+    link: Link, province: Operator, field: Operator, url: str, cuts_s: list[float], every: int
+) -> dict[str, object]:
+    """What `sync` says at its end; the link is cut for so long each time that `every` more tiles came."""
+    sender = link.start(link.field, field, "sync", url, "--once")
+    for number, seconds in enumerate(cuts_s, start=1):
+        wait_for(lambda least=every * number: sender.poll() is not None or tiles_given(province) >= least)
+        assert sender.poll() is None, sender.communicate()
+        link.cut()
+        time.sleep(seconds)
+        link.restore()
+    out, err = sender.communicate(timeout=280 if len(cuts_s) == 1 else 3000)
+    assert sender.returncode == 0, err
+    said: dict[str, object] = json.loads(out.strip().splitlines()[-1])
+    return said
+
+
+def require_equal(province: Operator, field: Operator, said: dict[str, object]) -> None:
+    flight_id = flight_of(field)
+    assert (said["left"], said["left_there"], said["kept"], said["apart"]) == (0, 0, [], [])
+    assert province.tiles(flight_id) == field.tiles(flight_id)
+    assert common(field) == common(province)
+
+
+@pytest.mark.slow
+def test_a_link_that_is_cut_and_restored(province: Operator, field: Operator) -> None:
+    with two_places("2mbit") as link:
+        server = link.start(link.province, province, "serve", "--host", link.address, "--port", _PORT)
+        with ended(server):
+            said = exchanged(link, province, field, f"http://{link.address}:{_PORT}", [1.5], 1)
+    require_equal(province, field, said)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_thin_far_link_with_loss_and_outages(province: Operator, field: Operator) -> None:
+    """64 kbit/s, 900 ms, one block in ten late, three outages of 30 s."""
+    began_s = time.monotonic()
+    with two_places("64kbit") as link:
+        server = link.start(link.province, province, "serve", "--host", link.address, "--port", _PORT)
+        relay = link.relay(field, _PORT, 0.9, 0.1)
+        with ended(server, relay):
+            said = exchanged(link, province, field, f"http://127.0.0.1:{_PORT}", [30.0, 30.0, 30.0], 2)
+    require_equal(province, field, said)
+    took_s = time.monotonic() - began_s
+    print(f"{said['sent']} bytes up, {said['tile_bytes']} of tiles, {said['got_bytes']} down, {took_s:.0f} s")

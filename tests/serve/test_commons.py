@@ -1,0 +1,95 @@
+"""`/api/sync/common` over a real server: what a box's token may see comes, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.records import Account, Role
+from flycam.frame.classification import Classification
+from flycam.pipeline.receiving import Receiving
+from flycam.pipeline.upload_line import Line
+from flycam.serve.services import Services
+from flycam.sync.fetching import Fetcher, Got
+from flycam.sync.sending import Limits, Sender
+from flycam.sync.steps import Giver
+from flycam.sync.wishes import is_wished, wishes_from_values
+from tests.serve.running import running
+from tests.sync.boxes import Box, mosaic_of, new_box
+from tests.sync.common_world import MASTS, furnish, standing
+
+TOKENS = {role: f"token-{role}" for role in Role}
+
+
+@pytest.fixture
+def province(tmp_path: Path) -> Box:
+    made = new_box(tmp_path, "province")
+    furnish(made, tmp_path)
+    for role, token in TOKENS.items():
+        made.catalog.accounts.put(
+            Account(name=f"{role}", role=role, token_hash=hash_token(token), created_ns=0)
+        )
+    return made
+
+
+@pytest.fixture
+def address(province: Box, tmp_path: Path) -> Iterator[str]:
+    with running(Services(workspace=province.workspace, sync_dir=tmp_path / "arriving")) as url:
+        yield url
+
+
+def fetched(box: Box, url: str, folder: Path, role: Role = Role.BOX) -> Got:
+    line = Line(url, TOKENS[role], 20.0, "en", lambda _why: None, is_thin=True)
+    back = Fetcher(box.workspace, line, Receiving(box.workspace), folder, Limits())
+    Sender(box.workspace, line, Limits(), back=back).round()
+    return back.got
+
+
+def test_a_box_gets_what_its_token_may_see(address: str, province: Box, tmp_path: Path) -> None:
+    secret = replace(MASTS, layer_id="layer-2", name="Kho dự trữ")
+    province.catalog.layers.put(secret, province.catalog.layers.features(MASTS.layer_id, None, 9)[0])
+    province.catalog.restrictions.classify("layer-2", Classification.INTERNAL, 1)
+    box, trusted = new_box(tmp_path, "field"), new_box(tmp_path, "trusted")
+    assert fetched(box, address, tmp_path / "way").things["layer"] == 1
+    assert [one.name for one in box.catalog.layers.all()] == [MASTS.name]
+    assert fetched(box, address, tmp_path / "way").things == {}
+    fetched(trusted, address, tmp_path / "other", Role.ADMIN)
+    assert standing(trusted) == standing(province)
+    assert trusted.catalog.restrictions.level("layer-2") is Classification.INTERNAL
+
+
+def test_what_is_not_there_is_said(address: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+        for query, status in (("of=0123456789abcdef", 409), ("of=xyz", 422), ("of=00&at=-1", 422)):
+            assert client.get(f"/api/sync/common/things?{query}").status_code == status
+        as_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+        assert client.get("/api/sync/common", headers=as_viewer).status_code == 403
+
+
+def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Box, tmp_path: Path) -> None:
+    province.lay({0, 1})
+    head = province.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0)[-1]
+    box = new_box(tmp_path, "field")
+    with httpx.Client(base_url=address, timeout=20) as client:
+
+        def asked() -> dict[str, object]:
+            by_box = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+            answer = client.post("/api/sync", json=Giver(box.workspace).question(), headers=by_box)
+            said: dict[str, object] = answer.json()
+            return said
+
+        assert asked()["wishes"] == []
+        path = f"/tiles/{mosaic_of('f1').mosaic_id}/{head.tile_id}.png"
+        assert client.get(path).status_code == 401
+        assert asked()["wishes"] == []
+        by_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+        assert client.get(path, headers=by_viewer).status_code == 200
+        (wish,) = wishes_from_values(asked()["wishes"])
+    assert is_wished(head.tile_id, [wish])
+    assert wish.zoom == head.tile_id.z

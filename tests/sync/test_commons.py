@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flycam.catalog.change_line import ChangeLine
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import SourceUnreadable
+from flycam.frame.change import ChangeAction, ChangeStatus
+from flycam.frame.classification import Classification
+from flycam.sync.common_learning import lines_to_learn
+from flycam.sync.commons import (
+    Common,
+    Thing,
+    commons_of,
+    confirmed,
+    in_order,
+    listing_from_bytes,
+    listing_to_bytes,
+    state_of,
+)
+from tests.sync.boxes import Box, new_box
+from tests.sync.common_world import AREA, MASTS, STORM_FOUND, commune, decision, furnish, put_layer
+
+ACCEPTED, REJECTED = ChangeStatus.ACCEPTED, ChangeStatus.REJECTED
+
+
+def thing(kind: Common, size: int, at_ns: int, name: str = "") -> Thing:
+    return Thing(
+        kind=kind, name=name or f"{kind}-{size}-{at_ns}", sha256="0" * 64, size_bytes=size, at_ns=at_ns
+    )
+
+
+THINGS = [thing(kind, size, at_ns) for kind in Common for size in (700, 900, 90_000) for at_ns in (1, 2)]
+
+
+@given(st.permutations(THINGS))
+def test_areas_then_small_ones_then_the_newest_of_a_size(things: list[Thing]) -> None:
+    ordered = in_order(things)
+    assert ordered == in_order(THINGS)
+    assert sorted(ordered, key=THINGS.index) == THINGS
+    areas = [one.kind is Common.AREA for one in ordered]
+    assert areas == sorted(areas, reverse=True)
+    others = [(one.size_bytes > 1000, -one.at_ns) for one in ordered if one.kind is not Common.AREA]
+    assert others == sorted(others)
+
+
+def test_the_same_records_are_the_same_bytes_and_one_word(tmp_path: Path) -> None:
+    one, other = new_box(tmp_path, "a"), new_box(tmp_path, "b")
+    (tmp_path / "again").mkdir()
+    furnish(one, tmp_path)
+    furnish(other, tmp_path / "again")
+    first, second = (commons_of(box.workspace, NOTHING_WITHHELD) for box in (one, other))
+    told = [[thing for thing in some.things if thing.kind is not Common.TERRAIN] for some in (first, second)]
+    assert told[0] == told[1]
+    assert commons_of(one.workspace, NOTHING_WITHHELD) == first
+
+
+def test_the_word_is_another_after_whatever_is_entered(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    catalog = box.catalog
+    words = [state_of(box.workspace, NOTHING_WITHHELD)]
+
+    def entered() -> None:
+        words.append(state_of(box.workspace, NOTHING_WITHHELD))
+
+    put_layer(box, replace(MASTS, refreshed_ns=99))
+    entered()
+    catalog.restrictions.classify(MASTS.layer_id, Classification.INTERNAL, 1)
+    entered()
+    catalog.restrictions.put(replace(AREA, added_ns=99))
+    entered()
+    catalog.boundaries.put_communes([commune("02647", "Tả Phìn", 104.805)])
+    entered()
+    catalog.boundaries.put_communes([commune("02647", "Tả Phìn mới", 104.805)])
+    entered()
+    catalog.changes.append([decision(catalog.changes.current()[0], "step-2", 99, REJECTED)])
+    entered()
+    catalog.terrain.remove_dem(catalog.terrain.dems()[0].dem_id)
+    entered()
+    words.append(state_of(box.workspace, Withholding(areas=[AREA.wkb])))
+    assert len(set(words)) == len(words)
+
+
+def groups(box: Box) -> set[str]:
+    """Groups of changes, by their SHA-256."""
+    things = commons_of(box.workspace, NOTHING_WITHHELD).things
+    return {one.sha256 for one in things if one.kind is Common.CHANGES}
+
+
+def test_a_later_decision_brings_few_of_the_earlier_ones_again(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    for number in range(100):
+        drawn = replace(
+            decision(STORM_FOUND, f"step-{number:08x}", 100 + number), change_id=f"change-{number}", version=1
+        )
+        box.catalog.changes.append([drawn])
+    before = groups(box)
+    (last,) = box.catalog.changes.last(["change-7"])
+    box.catalog.changes.append([decision(last, "step-ffffffff", 900, REJECTED)])
+    after = groups(box)
+    assert len(before) > 1
+    assert len(after - before) == 1
+
+
+def test_a_list_is_read_as_it_was_written_and_nothing_else_is(tmp_path: Path) -> None:
+    box = new_box(tmp_path, "province")
+    furnish(box, tmp_path)
+    commons = commons_of(box.workspace, NOTHING_WITHHELD)
+    data = listing_to_bytes(box.workspace, commons)
+    state, things = listing_from_bytes(data, "wire")
+    assert state == commons.state
+    assert [one.sha256 for one in things] == [one.sha256 for one in commons.things]
+    for spoiled in (data[:-3], b"", b"x" * 50, data + b"x"):
+        with pytest.raises(SourceUnreadable, match="same version"):
+            listing_from_bytes(spoiled, "wire")
+
+
+def test_of_a_history_travels_what_a_viewer_sees() -> None:
+    first = decision(STORM_FOUND, "step-1", 10, REJECTED)
+    second = decision(first, "step-2", 20)
+    third = replace(decision(second, "step-3", 30, REJECTED), note="nhầm")
+    fourth = replace(decision(third, "step-4", 40, REJECTED), note="vẫn nhầm")
+    told = confirmed([STORM_FOUND, first, second, third, fourth])
+    assert [(one.step_id, one.note) for one in told] == [("step-2", ""), ("step-3", "")]
+
+
+# -- whose decision holds --------------------------------------------------------------------------
+
+CHANGES = ("change-a", "change-b", "change-c")
+
+
+@st.composite
+def decisions(draw: st.DrawFn, who: str) -> list[ChangeLine]:
+    """Decisions of one house, each on one change or several, at moments of their own."""
+    lines: list[ChangeLine] = []
+    for number in range(draw(st.integers(0, 5))):
+        at_ns = draw(st.integers(1, 30)) * 10 + (who == "there")
+        for change_id in draw(st.sets(st.sampled_from(CHANGES), min_size=1)):
+            lines.append(
+                replace(
+                    STORM_FOUND,
+                    change_id=change_id,
+                    step_id=f"{who}-{number}",
+                    at_ns=at_ns,
+                    action=ChangeAction.ACCEPT,
+                    status=draw(st.sampled_from([ACCEPTED, REJECTED])),
+                )
+            )
+    return lines
+
+
+def histories_of(lines: list[ChangeLine]) -> dict[str, list[ChangeLine]]:
+    found: dict[str, list[ChangeLine]] = {}
+    for line in sorted(lines, key=lambda one: (one.at_ns, one.step_id)):
+        some = found.setdefault(line.change_id, [])
+        some.append(replace(line, version=len(some) + 1))
+    return found
+
+
+@given(own=decisions("here"), came=decisions("there"))
+def test_a_later_decision_here_holds_every_other_comes_and_once(
+    own: list[ChangeLine], came: list[ChangeLine]
+) -> None:
+    here = histories_of(own)
+    new, waiting = lines_to_learn(here, came)
+    after = {change_id: list(lines) for change_id, lines in here.items()}
+    for line in new:
+        some = after.setdefault(line.change_id, [])
+        some.append(line)
+        assert line.version == len(some)  # the catalogue takes no other
+    for change_id, lines in here.items():
+        assert after[change_id][: len(lines)] == lines
+        later = [one for one in came if one.change_id == change_id and one.at_ns > lines[-1].at_ns]
+        if not later:
+            assert after[change_id] == lines
+    steps = {line.step_id for line in new}
+    assert all(line in steps_of(came, steps) for line in [replace(one, version=1) for one in new])
+    assert len(new) == len(steps_of(came, steps))  # a step comes whole
+    assert set(waiting) == {line.change_id for line in came if line.step_id not in steps}
+    assert lines_to_learn(after, came)[0] == []
+
+
+def steps_of(lines: list[ChangeLine], steps: set[str]) -> list[ChangeLine]:
+    return [one for one in lines if one.step_id in steps]
