@@ -22,6 +22,7 @@ from playwright.sync_api import Locator, Page, expect
 from flycam.catalog.catalog import Catalog
 from flycam.drill.video import VideoDrillReport
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, LonLat, Phase
+from flycam.frame.flight import Event, EventKind
 from flycam.pipeline.live import live
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
@@ -129,6 +130,15 @@ def orange_near_the_middle(page: Page) -> int:
     return int((np.abs(part - _ORANGE).max(axis=-1) < 12).sum())
 
 
+def comes_to_the_middle(page: Page) -> bool:
+    """Whether an aircraft's colour comes there within the time that a busy machine may take."""
+    until_s = time.monotonic() + 20.0
+    while orange_near_the_middle(page) <= 100:
+        if time.monotonic() > until_s:
+            return False
+    return True
+
+
 @pytest.mark.parametrize("size", ["office", "phone"])
 def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ended(
     open_page: OpenPage, own_address: str, teller: Teller, size: str
@@ -149,6 +159,26 @@ def test_a_flight_is_drawn_with_the_age_of_its_picture_and_goes_when_it_has_ende
     expect(card).to_contain_text("Đã bay xong")
     expect(card).not_to_contain_text("cách đây")
     assert orange_near_the_middle(page) == 0
+
+
+def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_is_touched(
+    open_page: OpenPage, own_world: World, own_address: str, teller: Teller
+) -> None:
+    own_world.workspace.catalog.flights.put_event(
+        Event(event_id="evt-new", name="Bão mới", kind=EventKind.STORM, is_drill=False)
+    )
+    page = open_page(link="lang=vi&event=evt-new", url=own_address, wait=False)
+    expect(page.locator("select.event")).to_have_value("evt-new")
+    settled(page)
+    for moved_deg in (0.0, 0.2):
+        teller.say(told(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
+        expect(card_of(page, "bay1")).to_be_visible()
+        assert comes_to_the_middle(page)
+    page.keyboard.press("Shift")
+    before = page.url
+    teller.say(told(event_id="evt-new", place=(PLACE[0] + 0.4, PLACE[1])))
+    page.wait_for_timeout(2500)
+    assert page.url == before and orange_near_the_middle(page) == 0
 
 
 @pytest.mark.parametrize(

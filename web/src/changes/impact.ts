@@ -123,10 +123,14 @@ function volumeSaid({ volume, no_volume, area_m2 }: ChangeImpact): [string, HTML
   if (no_volume) return [[t("volume"), el("dd", {}, t("volumeUnknown"), el("small", {}, t(`noVolume_${no_volume}`)))]];
   if (!volume) return [];
   const metres = (value: number): string => formatNumber(value, 0);
-  const lost = t("volumeLost", metres(volume.lost_m3), metres(volume.lost_sigma_m3));
-  const gained = t("volumeGained", metres(volume.gained_m3), metres(volume.gained_sigma_m3));
+  const said = [
+    ["volumeLost", volume.lost_m3, volume.lost_sigma_m3] as const,
+    ["volumeGained", volume.gained_m3, volume.gained_sigma_m3] as const,
+  ]
+    .filter(([, value, sigma], at) => at === 0 || value + sigma >= 0.5) // "0 ± 0" where nothing rose says nothing
+    .map(([word, value, sigma]) => t(word, metres(value), metres(sigma)));
   const share = formatNumber(Math.min((100 * volume.measured_m2) / area_m2, 100), 0);
-  return [[t("volume"), el("dd", {}, `${lost}\n${gained}`, el("small", {}, t("volumeNote", share)))]];
+  return [[t("volume"), el("dd", {}, said.join("\n"), el("small", {}, t("volumeNote", share)))]];
 }
 
 function roadsCut(change: ChangeImpact): [string, HTMLElement] {
