@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
+from flycam.pipeline.people import invite_guest
 from tests.serve.world import REAL, World, make_world
 
 Run = Callable[..., tuple[int, dict[str, Any], str]]
@@ -110,6 +111,20 @@ def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, P
     assert run("guests", "add", "--hours", 1, "--event", "none")[0] == 3
     said = [line.what for line in house[0].workspace.catalog.audit.lines(limit=10_000)]
     assert said[-2:] == ["guest link", "guest revoked"]
+
+
+def test_a_new_token_takes_back_the_links_that_the_old_one_made(run: Run, house: tuple[World, Path]) -> None:
+    """Whoever stole a token may have made himself a way in that outlives it."""
+    workspace = house[0].workspace
+    assert run("user", "add", "Lan", "--role", "operator")[0] == 0
+    his, _ = invite_guest(workspace, 6.0, None, "Lan")
+    other, _ = invite_guest(workspace, 6.0, None, "Minh")
+    assert run("user", "add", "Lan", "--role", "operator")[0] == 0
+    now_ns = workspace.clock_ns()
+    hold = {one.guest_id for one in workspace.catalog.guests.all() if one.holds(now_ns)}
+    assert other.guest_id in hold and his.guest_id not in hold
+    last = workspace.catalog.audit.last()
+    assert last is not None and (last.what, last.subject) == ("guest revoked", his.guest_id)
 
 
 def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World, Path]) -> None:

@@ -56,8 +56,8 @@ def export_cog(
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
-    taken bilinearly from the coarsest zoom that is not coarser than `gsd_m`, and are masked where less than
-    half of the ground that they are taken from has data. `compress` and `bands` as in `CogWriter`; `look`:
+    taken (colours bilinearly) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where
+    less than half of the ground that they are taken from has data. `compress` and `bands` as in `CogWriter`; `look`:
     what of the tiles is written instead of colours, and taken as it says.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
@@ -97,7 +97,7 @@ def _write_blocks(
             if outline is not None:
                 mask &= outline.mask(row, col, shape)
             if mask.any():
-                pixels[~mask] = 0
+                pixels[~mask] = 0 if tiles.look.mixed else np.nan  # a figure of 0 would be one
                 out.write(row, col, pixels, mask)
                 found = True
     return found

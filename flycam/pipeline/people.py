@@ -20,6 +20,8 @@ _HOUR_NS = 3_600_000_000_000
 def add_user(workspace: Workspace, name: str, role: str, communes: str | None = None) -> tuple[Account, str]:
     """Make an account, or give an existing one a new token and role; and the token, shown only once.
 
+    A new token takes back the guest links that the old one made: whoever had it may have made some too.
+
     communes  names or codes of those that it is for, with commas between; "all"; None: as it was, a new
               account for all
     Raises InputUnusable, NotFound (no such commune), OptionUnusable (a name that several have, or none).
@@ -43,6 +45,9 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
     workspace.catalog.audit.append(
         workspace.operator or workspace.box, "user add", account.name, detail, at_ns=now
     )
+    for guest in workspace.catalog.guests.all():
+        if guest.made_by == account.name and guest.holds(now):
+            revoke_guest(workspace, guest.guest_id, workspace.operator or workspace.box)
     return account, token
 
 

@@ -23,7 +23,7 @@ from flycam.catalog.withholding import Withholding
 from flycam.errors import FlycamError, NotFound
 from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.serve.asked import ON_SHOW, Asked, AskedViews, asked_of
-from flycam.serve.door import Door
+from flycam.serve.door import Door, Visitor
 from flycam.serve.failures import answer_to, denied
 from flycam.serve.follower import Follower
 from flycam.serve.looks import Looks
@@ -106,6 +106,7 @@ class TileRoute:
                 asked = ON_SHOW
             if asked is not None:
                 made = await asyncio.to_thread(self._make_asked, path, asked, withholding)
+                self._note(scope, visitor, made)
                 await self._answer(scope, send, made, known)
                 return
             version = _version(scope["query_string"])
@@ -122,14 +123,20 @@ class TileRoute:
             await _send_answer(send, answer_to(error, scope))
             return
         settled = view.seq <= version <= self._follower.seen(_mosaic_of(path))
+        self._note(scope, visitor, view)
         await self._answer(scope, send, view, known, settled=settled)
+
+    def _note(self, scope: Scope, visitor: Visitor, view: View) -> None:
+        """Where people with an account look at something is where boxes send first: not where a guest does,
+        whose link goes from hand to hand, nor where there is nothing to see."""
+        if view is not EMPTY and visitor.may(Role.VIEWER):
+            _, z, x, y = scope["path"].rsplit("/", 3)
+            self._looks.note(int(z), int(x), int(y.partition(".")[0]))
 
     async def _answer(
         self, scope: Scope, send: Send, view: View, known: bytes, *, settled: bool = False
     ) -> None:
         """settled: the view under this address never changes."""
-        _, z, x, y = scope["path"].rsplit("/", 3)
-        self._looks.note(int(z), int(x), int(y.partition(".")[0]))
         if known and view.etag in known:
             self.counts.unchanged += 1
             await send(view.unchanged)

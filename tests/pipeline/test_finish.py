@@ -281,6 +281,7 @@ def test_error_and_age_are_exported_as_the_tiles_have_them(finished: Finished, t
             shown = figures.read_masks(1, window=window.round_offsets().round_lengths()) > 0
         there = tile.quality > 0
         assert np.array_equal(shown, there)
+        assert np.isnan(found[:, ~there]).all(), "to who does not read the mask 0 m would be a figure"
         errors = error_m(tile, frames if revision == 0 else None)
         assert np.array_equal(found[0][there], errors[there], equal_nan=True)
         assert np.nanmax(errors[there]) < 30.0 and np.isfinite(errors[there]).mean() > 0.9

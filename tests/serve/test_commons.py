@@ -12,6 +12,7 @@ import pytest
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
 from flycam.frame.classification import Classification
+from flycam.pipeline.people import invite_guest
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upload_line import Line
 from flycam.serve.services import Services
@@ -88,7 +89,13 @@ def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Bo
         path = f"/tiles/{mosaic_of('f1').mosaic_id}/{head.tile_id}.png"
         assert client.get(path).status_code == 401
         assert asked()["wishes"] == []
+        _, secret = invite_guest(province.workspace, 1.0, None, "x")
+        assert client.get(path, headers={"Cookie": f"flycam=g.{secret}"}).status_code == 200
         by_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
+        assert (
+            client.get(f"/tiles/{mosaic_of('f1').mosaic_id}/0/0/0.png", headers=by_viewer).status_code < 400
+        )
+        assert asked()["wishes"] == [], "a guest sends no box anywhere, nor does ground that is not there"
         assert client.get(path, headers=by_viewer).status_code == 200
         (wish,) = wishes_from_values(asked()["wishes"])
     assert is_wished(head.tile_id, [wish])
