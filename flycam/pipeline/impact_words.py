@@ -94,6 +94,7 @@ def _volume_said(found: Volume | WhyNot | None) -> dict[str, Any]:
             "measured_m2": round(found.measured_m2, 1),
             "shift_m": [round(one, 2) for one in found.shift_m],
             "level_sigma_m": round(found.level_sigma_m, 2),
+            "nothing": found.is_nothing,
         },
         "no_volume": None,
     }
@@ -184,11 +185,12 @@ def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
 def _volume_columns(found: Volume | WhyNot | None) -> dict[str, str | float]:
     if not isinstance(found, Volume):
         return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
-    said = (found.lost_m3, found.lost_sigma_m3, found.gained_m3, found.gained_sigma_m3, found.measured_m2)
-    return {
-        **{name: float(round(one)) for name, one in zip(VOLUME_NUMBERS, said, strict=True)},
-        "no_volume": "",
+    said = {name: float(round(getattr(found, name))) for name in ("lost_m3", "lost_sigma_m3")}
+    gained = {
+        name: float(round(getattr(found, name))) if found.has_gained else _UNKNOWN
+        for name in ("gained_m3", "gained_sigma_m3")
     }
+    return {**said, **gained, "volume_of_m2": float(round(found.measured_m2)), "no_volume": ""}
 
 
 def road_names(roads: Sequence[Touched]) -> str:
