@@ -80,13 +80,14 @@ def length_cut(roads: Iterable[Touched]) -> float:
 
 
 def named_once(roads: Sequence[Touched]) -> tuple[Touched, ...]:
-    """Roads under one change, in their order; of several layers with a road of one name, that with more of it
-    tells. What has no name, or another, stands: rather one road twice than one not at all."""
+    """Roads under one change, in their order; of several layers with a road of one name, or with some that
+    have none, that with more of it tells. What has another name stands: rather one road twice than one not at
+    all."""
     metres: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for one in roads:
         metres[one.thing.name][one.layer.layer_id] += one.under_m or 0.0
     tells = {name: max(layers, key=lambda layer: layers[layer]) for name, layers in metres.items()}
-    return tuple(one for one in roads if not one.thing.name or tells[one.thing.name] == one.layer.layer_id)
+    return tuple(one for one in roads if tells[one.thing.name] == one.layer.layer_id)
 
 
 def _sizes(touched: Iterable[Touched]) -> dict[str, tuple[int, int]]:

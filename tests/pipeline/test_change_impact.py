@@ -254,6 +254,12 @@ def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) 
     assert float(row["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
 
 
+def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
+    for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
+        add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
+    assert [at.thing.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
+
+
 def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
     workspace: Workspace, tmp_path: Path
 ) -> None:
