@@ -7,8 +7,9 @@ change.
 
 Errors of heights are of two kinds. What each post has for itself averages out, though only from one matching
 window to the next. What neighbours share does not, and no single height tells of it: it is taken from how far
-the means of unchanged pieces as large as the scar lie off zero (Rolstad, Haug and Denby 2009, Journal of
-Glaciology 55, argue the same from variograms).
+the means of unchanged pieces as large as the ground in question lie off zero (Rolstad, Haug and Denby 2009,
+Journal of Glaciology 55, argue the same from variograms). Where ground did not move it also makes up what
+went and what came, as much as unchanged ground comes to.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _LEAST_KNOWN = 0.5
 _LEAST_BLOCKS = 8
 _SHORTEST_BLOCK_M, _LONGEST_BLOCK_M = 5.0, 25.0
 _SIGN_M, _RISE_M = 5.0, 4.0
+_SURE_SIGMAS, _LEAST_TOLD_M3 = 2.0, 0.5
 _ROUNDS, _TUKEY, _LEAST_SCALE_M = 12, 4.685, 0.02
 _SIGMA_PER_MAD = 1.4826
 
@@ -64,7 +66,8 @@ class Heights:
 class Volume:
     """What went and what came, cubic metres of surface: with what stood on it.
 
-    lost_m3, gained_m3, each with its 1-sigma; their difference has `net_sigma_m3`
+    lost_m3, gained_m3, each with its 1-sigma; their difference has `net_sigma_m3`. Where errors may have
+    moved ground that did not move, that is in both sigmas: what is told leans outwards by no more
     measured_m2    ground of the scar whose heights are known on both dates: nothing is said of the rest
     shift_m        (east, north, up) by which the later surface lay off the earlier one; on ground that slopes
                    one way, a step down it and one up are told together only
@@ -80,13 +83,26 @@ class Volume:
     shift_m: tuple[float, float, float]
     level_sigma_m: float
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether neither is beyond two sigma: errors alone may come to as much."""
+        return (
+            self.lost_m3 <= _SURE_SIGMAS * self.lost_sigma_m3
+            and self.gained_m3 <= _SURE_SIGMAS * self.gained_sigma_m3
+        )
+
+    @property
+    def has_gained(self) -> bool:
+        """Whether any ground rose that makes a cubic metre, or may have."""
+        return self.gained_m3 + self.gained_sigma_m3 >= _LEAST_TOLD_M3
+
 
 def volume(heights: Heights, scar: Mask, stable: Mask) -> Volume | NoVolume:
     """Volume of a scar; scar, stable: bool rows×cols, the second unchanged ground around the first."""
     inside, around = scar & heights.known, stable & heights.known
     if not scar.any() or inside.sum() < _LEAST_KNOWN * scar.sum():
         return NoVolume.LITTLE_KNOWN
-    side_m = float(np.clip(math.sqrt(scar.sum()) * heights.spacing_m, _SHORTEST_BLOCK_M, _LONGEST_BLOCK_M))
+    side_m = _side_m(scar, heights.spacing_m)
     rises = _rises(heights.before_m, heights.spacing_m)
     difference = heights.after_m - heights.before_m
     usable = around & np.isfinite(rises).all(axis=0)
@@ -94,32 +110,86 @@ def volume(heights: Heights, scar: Mask, stable: Mask) -> Volume | NoVolume:
         return NoVolume.LITTLE_STABLE
     shift = _fitted_shift(difference[usable], rises[:, usable])
     change = difference - _explained(shift, np.nan_to_num(rises))
-    blocks = _block_means(change, usable, side_m / heights.spacing_m)
-    level_sigma = _SIGMA_PER_MAD * float(np.median(np.abs(blocks))) * math.sqrt(1.0 + 1.0 / blocks.size)
-    return _told(heights, change, inside, shift, level_sigma)
+    return _told(heights, change, inside, usable, shift)
 
 
-def _told(heights: Heights, change: Floats, inside: Mask, shift: Floats, level_sigma: float) -> Volume:
-    """Ground that fell and ground that rose are told apart by their mean over a few metres, so that the noise
-    of posts, which is of both signs, counts as neither."""
-    post_m2 = heights.spacing_m**2
-    fell = inside & (_mean_around(change, inside, _SIGN_M / heights.spacing_m) < 0.0)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Split:
+    """What unchanged ground comes to when it is split as a scar is.
+
+    mean_sigma_m  1-sigma of means over a few metres
+    each_m        mean height that is taken for lost, and as much for gained, over all of the ground
+    """
+
+    mean_sigma_m: float
+    each_m: float
+
+
+def _split_of_nothing(change: Floats, usable: Mask, side_m: float, spacing_m: float) -> _Split:
+    """Of the median piece of unchanged ground as large as the scar."""
+    means = _mean_around(change, usable, _SIGN_M / spacing_m)
+    fell = _fell(change, usable, spacing_m)
+    halves = [
+        _block_means(np.where(fell == is_lost, change, 0.0), usable, side_m / spacing_m)
+        * (-1.0 if is_lost else 1.0)
+        for is_lost in (True, False)
+    ]
+    return _Split(
+        mean_sigma_m=_SIGMA_PER_MAD * float(np.median(np.abs(means[usable]))),
+        each_m=max(float(np.median(np.concatenate(halves))), 0.0),
+    )
+
+
+def _told(heights: Heights, change: Floats, inside: Mask, usable: Mask, shift: Floats) -> Volume | NoVolume:
+    """Ground that fell and ground that rose are told apart by what most posts within a few metres did, so
+    that the noise of posts, which is of both signs, counts as neither.
+
+    What neighbours share over those metres still counts as both where the ground did not move. Where means
+    are not beyond such errors, as much as unchanged ground comes to may be made up: that is in both sigmas,
+    and not in that of the difference, where it cancels.
+    """
+    spacing_m, post_m2 = heights.spacing_m, heights.spacing_m**2
+    means = _mean_around(change, inside, _SIGN_M / spacing_m)
+    fell = _fell(change, inside, spacing_m)
     rose = inside & ~fell
+    sides = [_side_m(where, spacing_m) / spacing_m for where in (fell, rose, inside)]
+    if any(_block_means(change, usable, side).size < _LEAST_BLOCKS for side in sides):
+        return NoVolume.LITTLE_STABLE
+    nothing = _split_of_nothing(change, usable, _side_m(inside, spacing_m), spacing_m)
+    unsure = inside & (np.abs(means) <= _SURE_SIGMAS * nothing.mean_sigma_m)
+    made_up = nothing.each_m * float(unsure.sum()) * post_m2
 
     def sigma(where: Mask) -> float:
         own = float((heights.sigma_m[where] ** 2).sum()) * post_m2 * max(WINDOW_M**2, post_m2)
-        return math.hypot(level_sigma * float(where.sum()) * post_m2, math.sqrt(own))
+        level = _level_sigma(change, usable, _side_m(where, spacing_m) / spacing_m)
+        return math.hypot(level * float(where.sum()) * post_m2, math.sqrt(own))
 
     return Volume(
         lost_m3=-float(change[fell].sum()) * post_m2,
-        lost_sigma_m3=sigma(fell),
+        lost_sigma_m3=math.hypot(sigma(fell), made_up),
         gained_m3=float(change[rose].sum()) * post_m2,
-        gained_sigma_m3=sigma(rose),
+        gained_sigma_m3=math.hypot(sigma(rose), made_up),
         net_sigma_m3=sigma(inside),
         measured_m2=float(inside.sum()) * post_m2,
         shift_m=(float(shift[0]), float(shift[1]), float(shift[2])),
-        level_sigma_m=level_sigma,
+        level_sigma_m=_level_sigma(change, usable, _side_m(inside, spacing_m) / spacing_m),
     )
+
+
+def _fell(change: Floats, where: Mask, spacing_m: float) -> Mask:
+    """Ground around which most posts fell: unlike a mean, no deep scar swallows the deposit's edge."""
+    return where & (_mean_around(np.sign(change), where, _SIGN_M / spacing_m) < 0.0)
+
+
+def _side_m(where: Mask, spacing_m: float) -> float:
+    """Of pieces of unchanged ground as large as that."""
+    return float(np.clip(math.sqrt(where.sum()) * spacing_m, _SHORTEST_BLOCK_M, _LONGEST_BLOCK_M))
+
+
+def _level_sigma(change: Floats, usable: Mask, side: float) -> float:
+    """How far the means of unchanged pieces of `side` posts lie off zero."""
+    blocks = _block_means(change, usable, side)
+    return _SIGMA_PER_MAD * float(np.median(np.abs(blocks))) * math.sqrt(1.0 + 1.0 / blocks.size)
 
 
 def _rises(heights_m: Floats, spacing_m: float) -> Floats:

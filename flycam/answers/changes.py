@@ -14,6 +14,7 @@ from flycam.frame.spelling import decimal_comma
 from flycam.report.change_names import CHANGE_KINDS, NO_VOLUME, THINGS
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
+    from flycam.analysis.volume import Volume
     from flycam.pipeline.commune_impact import Tally
     from flycam.pipeline.impact_report import ImpactReport
 
@@ -101,14 +102,7 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
         if isinstance(found, str):
             without[found.value] += 1
             continue
-        lost = f"{found.lost_m3:.0f} ± {found.lost_sigma_m3:.0f} m³"
-        gained = f"{found.gained_m3:.0f} ± {found.gained_sigma_m3:.0f} m³"
-        ground = f"{found.measured_m2:.0f} / {one.line.area_m2:.0f} m²"
-        yield (
-            f"{one.line.change_id}: khối lượng mất {lost}, bồi {gained} (đo trên {ground})"
-            if vi
-            else f"{one.line.change_id}: lost {lost}, gained {gained} (measured on {ground})"
-        )
+        yield f"{one.line.change_id}: {_volume(found, one.line.area_m2, vi)}"
     for why, count in without.most_common():
         said = NO_VOLUME[why][0 if vi else 1]
         yield (
@@ -116,6 +110,19 @@ def _volumes(report: ImpactReport, language: str) -> Iterator[str]:
             if vi
             else (f"landslides without a volume: {count} ({said})")
         )
+
+
+def _volume(found: Volume, area_m2: float, vi: bool) -> str:
+    """What went, what came where any did, on how much of it, and whether errors alone come to as much."""
+    parts = [(("khối lượng mất" if vi else "lost"), found.lost_m3, found.lost_sigma_m3)]
+    if found.has_gained:
+        parts.append((("bồi" if vi else "gained"), found.gained_m3, found.gained_sigma_m3))
+    said = ", ".join(f"{word} {value:.0f} ± {sigma:.0f} m³" for word, value, sigma in parts)
+    ground = f"{found.measured_m2:.0f} / {area_m2:.0f} m²"
+    said += f" (đo trên {ground})" if vi else f" (measured on {ground})"
+    if found.is_nothing:
+        said += "; chưa vượt quá sai số" if vi else "; no more than errors come to"
+    return said
 
 
 def of_series(

@@ -104,6 +104,11 @@ class Withholding:
     def hides_layer(self, layer_id: str) -> bool:
         return layer_id in self._layers
 
+    @property
+    def hides_layers(self) -> bool:
+        """Whether any layer is withheld, also one that is no longer there."""
+        return bool(self._layers)
+
     # -- ground ---------------------------------------------------------------------------------
 
     def touches_tile(self, tile_id: TileId) -> bool:

@@ -9,7 +9,7 @@ are measured in the UTM zone of each change.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,6 +28,7 @@ from flycam.geodata.crs import WGS84, point_transform, work_crs_for
 from flycam.geodata.layers import MOST_FEATURES
 from flycam.pipeline.change_volume import WhyNot, volumes_of
 from flycam.pipeline.terrain import lonlat_bounds
+from flycam.pipeline.touched_things import Count, Touched, count_of, length_cut, named_once
 from flycam.pipeline.workspace import Workspace
 
 REACH_M: Mapping[LayerKind, float] = {
@@ -53,42 +54,6 @@ _LEAST_CUT_M = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Touched:
-    """A thing within reach of a change.
-
-    distance_m  0: inside, at least a part of it
-    under_m     length of what of a line lies inside; None: it is no line
-    lonlat_deg  where it is touched
-    """
-
-    layer: LayerRecord
-    thing: LayerFeatureRecord
-    distance_m: float
-    under_m: float | None
-    lonlat_deg: tuple[float, float]
-
-    @property
-    def key(self) -> tuple[str, int]:
-        return self.layer.layer_id, self.thing.number
-
-    @property
-    def is_inside(self) -> bool:
-        return self.distance_m == 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Count:
-    """Things of a kind: inside of changes, and within reach but outside.
-
-    is_whole  whether layers of the kind cover all of the changes that are counted over
-    """
-
-    inside: int
-    near: int
-    is_whole: bool = True
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeImpact:
     """One change, the things within reach of it (what is inside first), and the layers that cover it.
 
@@ -101,13 +66,24 @@ class ChangeImpact:
     volume: Volume | WhyNot | None = None
 
     @property
-    def roads_cut(self) -> tuple[Touched, ...]:
-        """Roads under it; of a change that is not confirmed: that would be."""
+    def cut(self) -> tuple[Touched, ...]:
+        """What of layers of roads lies under it, as many times as layers hold it; of a change that is not
+        confirmed: would lie."""
         return tuple(one for one in self.touched if _is_cut(one)) if self.line.kind in _CUTTING else ()
+
+    @property
+    def roads_cut(self) -> tuple[Touched, ...]:
+        """Roads under it, what has one name in several layers once."""
+        return named_once(self.cut)
+
+    @property
+    def road_cut_m(self) -> float:
+        """Length of road under it, as far as roads are lines."""
+        return length_cut(self.cut)
 
     def count(self, kind: LayerKind) -> Count | None:
         """How many things of a kind; None: no layer of that kind covers the change."""
-        return counted(kind, [self], self.touched)
+        return counted(kind, [self], [self.touched])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +106,8 @@ def impact_of(
     withholding: Withholding = NOTHING_WITHHELD,
 ) -> Impact:
     """What changes do; distance_m: within it things of every kind count, None: `REACH_M`. withholding: layers
-    that whoever asks must not get are as if they were not there.
+    that whoever asks must not get, and things beyond the communes of whoever asks, are as if they were not
+    there.
 
     Raises OptionUnusable for a distance that is none, or beyond `MOST_REACH_M`.
     """
@@ -141,10 +118,11 @@ def impact_of(
     for number, shape in enumerate(shapes):
         middle = shape.representative_point()
         zones.setdefault(work_crs_for(middle.x, middle.y), []).append(number)
+    ground = _Ground(workspace=workspace, withholding=withholding)
     found: dict[int, ChangeImpact] = {}
     for crs, members in zones.items():
         some = [lines[number] for number in members]
-        found |= zip(members, _in_zone(workspace, some, shapes[members], layers, reach, crs), strict=True)
+        found |= zip(members, _in_zone(ground, some, shapes[members], layers, reach, crs), strict=True)
     volumes = volumes_of(workspace, lines)
     return Impact(
         changes=tuple(
@@ -155,24 +133,13 @@ def impact_of(
     )
 
 
-def counted(kind: LayerKind, changes: Sequence[ChangeImpact], touched: Iterable[Touched]) -> Count | None:
-    """Things of a kind among `touched`, each once; None: no layer of the kind covers any of the changes.
-
-    Two layers may hold the same things, so that of several layers the one with the most counts.
-    """
+def counted(
+    kind: LayerKind, changes: Sequence[ChangeImpact], touched: Sequence[Sequence[Touched]]
+) -> Count | None:
+    """Things of a kind among those `touched` by each of the changes, each once; None: no layer of the kind
+    covers any of the changes."""
     covered = [any(layer.kind is kind for layer in one.layers) for one in changes]
-    if not any(covered):
-        return None
-    inside: dict[str, set[int]] = {}
-    reached: dict[str, set[int]] = {}
-    for one in touched:
-        if one.layer.kind is kind:
-            reached.setdefault(one.layer.layer_id, set()).add(one.thing.number)
-            if one.is_inside:
-                inside.setdefault(one.layer.layer_id, set()).add(one.thing.number)
-    sizes = [(len(inside.get(layer, ())), len(all_of)) for layer, all_of in reached.items()]
-    most, most_reached = max(sizes, default=(0, 0))
-    return Count(inside=most, near=most_reached - most, is_whole=all(covered))
+    return count_of(kind, touched, is_covered=all(covered)) if any(covered) else None
 
 
 def _reach(distance_m: float | None) -> dict[LayerKind, float]:
@@ -186,8 +153,26 @@ def _reach(distance_m: float | None) -> dict[LayerKind, float]:
     return dict.fromkeys(LayerKind, distance_m)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Ground:
+    """What whoever asks may know of."""
+
+    workspace: Workspace
+    withholding: Withholding
+
+    def things(self, layer: LayerRecord, boxes: Sequence[BoundsLonLat]) -> list[LayerFeatureRecord]:
+        """Things of a layer in the rectangle around those boxes that it meets."""
+        met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
+        if not len(met):
+            return []
+        low, high = met.min(axis=0), met.max(axis=0)
+        bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
+        found = self.workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
+        return [one for one in found if not self.withholding.is_outside(one.wkb)]
+
+
 def _in_zone(
-    workspace: Workspace,
+    ground: _Ground,
     lines: Sequence[ChangeLine],
     shapes: np.ndarray,
     layers: Sequence[LayerRecord],
@@ -204,7 +189,7 @@ def _in_zone(
     ]
     touched: list[list[Touched]] = [[] for _ in lines]
     for layer in layers:
-        things = _things(workspace, layer, boxes[layer.kind])
+        things = ground.things(layer, boxes[layer.kind])
         geometries = shapely.from_wkb(np.array([one.wkb for one in things], dtype=object))
         flat = _sound(shapely.transform(geometries, onto))
         pairs = touching(areas, flat, np.full(len(things), reach[layer.kind]))
@@ -256,18 +241,6 @@ def _around(area: BaseGeometry, reach_m: float, crs: str) -> BoundsLonLat:
 
 def _meet(one: BoundsLonLat, other: BoundsLonLat) -> bool:
     return one[0] <= other[2] and one[2] >= other[0] and one[1] <= other[3] and one[3] >= other[1]
-
-
-def _things(
-    workspace: Workspace, layer: LayerRecord, boxes: Sequence[BoundsLonLat]
-) -> list[LayerFeatureRecord]:
-    """Things of a layer in the rectangle around those boxes that it meets."""
-    met = np.array([box for box in boxes if _meet(layer.bounds_lonlat_deg, box)])
-    if not len(met):
-        return []
-    low, high = met.min(axis=0), met.max(axis=0)
-    bounds = float(low[0]), float(low[1]), float(high[2]), float(high[3])
-    return workspace.catalog.layers.features(layer.layer_id, bounds, MOST_FEATURES)[0]
 
 
 def _is_cut(one: Touched) -> bool:

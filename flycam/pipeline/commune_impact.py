@@ -13,7 +13,8 @@ from flycam.catalog.boundaries import Boundaries
 from flycam.catalog.records import CommuneRecord
 from flycam.frame.change import ChangeStatus
 from flycam.frame.specialist import LayerKind
-from flycam.pipeline.change_impact import ChangeImpact, Count, Touched, counted
+from flycam.pipeline.change_impact import ChangeImpact, counted
+from flycam.pipeline.touched_things import Count, Touched, length_cut, named_once
 
 _SLIVER = 0.01  # of a change: less beyond a boundary is how finely both are drawn
 
@@ -26,17 +27,14 @@ class Tally:
     area_m2    of their ground in it, ground under several counted for each
     counts     things by kind; None: no layer of the kind covers any of them, so that nothing is known
     roads_cut  in it; one that is cut in several places stands once for each
+    road_cut_m length of road under changes, as far as roads are lines; what lies under several, for each
     """
 
     changes: int
     area_m2: float
     counts: Mapping[LayerKind, Count | None]
     roads_cut: tuple[Touched, ...]
-
-    @property
-    def road_cut_m(self) -> float:
-        """Length of road under changes, as far as roads are lines."""
-        return sum(one.under_m or 0.0 for one in self.roads_cut)
+    road_cut_m: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,8 +92,9 @@ def _tally(
     status: ChangeStatus,
 ) -> Tally:
     """A change counts for the things it touches in a commune also where its own ground lies beside it."""
-    here, touched, cut = [], [], []
-    number, area_m2 = 0, 0.0
+    here, touched = [], []
+    roads: list[Touched] = []
+    number, area_m2, road_cut_m = 0, 0.0, 0.0
     for one, share, held in zip(changes, shares, holders, strict=True):
         if one.line.status is not status or not (code in share or code in held):
             continue
@@ -103,13 +102,16 @@ def _tally(
         number += code in share
         area_m2 += one.line.area_m2 * share.get(code, 0.0)
         inside = [at for at, holder in zip(one.touched, held, strict=True) if holder == code]
-        touched += inside
-        cut += [at for at in one.roads_cut if at in inside]
+        touched.append(inside)
+        cut = [at for at in one.cut if at in inside]
+        roads += named_once(cut)
+        road_cut_m += length_cut(cut)
     return Tally(
         changes=number,
         area_m2=area_m2,
         counts={kind: counted(kind, here, touched) for kind in LayerKind},
-        roads_cut=tuple(cut),
+        roads_cut=tuple(roads),
+        road_cut_m=road_cut_m,
     )
 
 

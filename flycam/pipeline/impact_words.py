@@ -13,10 +13,11 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.moment import iso
 from flycam.frame.specialist import LayerKind, is_stale
 from flycam.frame.spelling import plain_cell
-from flycam.pipeline.change_impact import ChangeImpact, Count, Impact, Touched
+from flycam.pipeline.change_impact import ChangeImpact, Impact
 from flycam.pipeline.change_series import Series
 from flycam.pipeline.change_volume import WhyNot
 from flycam.pipeline.commune_impact import CommuneImpact, Tally
+from flycam.pipeline.touched_things import Count, Touched
 
 MOST_TOLD = 200
 """Things that are told one by one, of one change; counts are always of all."""
@@ -93,6 +94,7 @@ def _volume_said(found: Volume | WhyNot | None) -> dict[str, Any]:
             "measured_m2": round(found.measured_m2, 1),
             "shift_m": [round(one, 2) for one in found.shift_m],
             "level_sigma_m": round(found.level_sigma_m, 2),
+            "nothing": found.is_nothing,
         },
         "no_volume": None,
     }
@@ -170,13 +172,10 @@ IMPACT_COLUMNS = (
 def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
     """Counts (NaN: no layer covers the ground; `no_layer` names kinds), roads cut, layers with time; of a
     landslide its volume (NaN: none is told, `no_volume` says why)."""
-    roads = one.roads_cut
     return {
         **_count_columns({kind: one.count(kind) for kind in LayerKind}),
-        "roads_cut": road_names(roads),
-        "road_cut_m": round(sum(at.under_m or 0.0 for at in roads), 1)
-        if _has(one, LayerKind.ROAD)
-        else _UNKNOWN,
+        "roads_cut": road_names(one.roads_cut),
+        "road_cut_m": round(one.road_cut_m, 1) if _has(one, LayerKind.ROAD) else _UNKNOWN,
         "layers": "; ".join(_dated(layer) for layer in one.layers),
         "no_layer": ", ".join(kind.value for kind in LayerKind if not _has(one, kind)),
         **_volume_columns(one.volume),
@@ -186,11 +185,12 @@ def impact_columns(one: ChangeImpact) -> dict[str, str | float]:
 def _volume_columns(found: Volume | WhyNot | None) -> dict[str, str | float]:
     if not isinstance(found, Volume):
         return {**dict.fromkeys(VOLUME_NUMBERS, _UNKNOWN), "no_volume": "" if found is None else found.value}
-    said = (found.lost_m3, found.lost_sigma_m3, found.gained_m3, found.gained_sigma_m3, found.measured_m2)
-    return {
-        **{name: float(round(one)) for name, one in zip(VOLUME_NUMBERS, said, strict=True)},
-        "no_volume": "",
+    said = {name: float(round(getattr(found, name))) for name in ("lost_m3", "lost_sigma_m3")}
+    gained = {
+        name: float(round(getattr(found, name))) if found.has_gained else _UNKNOWN
+        for name in ("gained_m3", "gained_sigma_m3")
     }
+    return {**said, **gained, "volume_of_m2": float(round(found.measured_m2)), "no_volume": ""}
 
 
 def road_names(roads: Sequence[Touched]) -> str:

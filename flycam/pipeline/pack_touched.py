@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 
 from flycam.catalog.records import LayerRecord
 from flycam.frame.specialist import LayerKind, is_stale
-from flycam.pipeline.change_impact import Count, Touched
 from flycam.pipeline.commune_impact import impact_by_commune
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackPatch, PackScene
+from flycam.pipeline.touched_things import Count, Touched
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Counts,

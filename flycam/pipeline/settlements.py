@@ -10,7 +10,7 @@ never that one is reachable: of roads that nobody flew over nothing is known.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -135,13 +135,21 @@ def settlements_of(
         )
         for (one, name, shape, says, is_layers), (code, commune) in zip(found, homes, strict=True)
     ]
-    hidden = _places(workspace, [one for one in layers if withholding.hides_layer(one.layer_id)])
-    mine = [
-        one
-        for one in all_of
-        if one.settlement_id not in hidden and not withholding.is_outside(shapely.to_wkb(one.shape))
-    ]
+    is_seen = _is_seen(workspace, withholding)
+    mine = [one for one in all_of if is_seen(one.settlement_id, one.name, one.shape)]
     return sorted(mine, key=_urgency)
+
+
+def history_of(
+    workspace: Workspace, event: Event, settlement_id: str, withholding: Withholding = NOTHING_WITHHELD
+) -> list[SettlementLine]:
+    """All that was said of a settlement in an event, the first first; without what is withheld."""
+    is_seen = _is_seen(workspace, withholding)
+    return [
+        line
+        for line in workspace.catalog.settlements.history(event.event_id, settlement_id)
+        if is_seen(line.settlement_id, line.name, shapely.from_wkb(line.wkb))
+    ]
 
 
 def say_access(workspace: Workspace, asked: SettlementAsked, who: str) -> SettlementLine:
@@ -204,6 +212,24 @@ def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tu
 def _id_of(layer: LayerRecord, name: str, point: BaseGeometry) -> str:
     said = f"{layer.layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
     return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
+
+
+def _is_seen(workspace: Workspace, withholding: Withholding) -> Callable[[str, str, BaseGeometry], bool]:
+    """Whether somebody may know of a settlement (id, name, place).
+
+    A place that its layer has no longer is still known to be that layer's by its id. From whom any layer is
+    withheld, also one that was removed, only what shows to be of a layer that is not is told.
+    """
+    open_layers = [one for one in workspace.catalog.layers.all() if not withholding.hides_layer(one.layer_id)]
+
+    def is_seen(settlement_id: str, name: str, shape: BaseGeometry) -> bool:
+        if withholding.is_outside(shapely.to_wkb(shape)):
+            return False
+        if not withholding.hides_layers:
+            return True
+        return any(_id_of(layer, name, shape) == settlement_id for layer in open_layers)
+
+    return is_seen
 
 
 def _layers(workspace: Workspace, kind: LayerKind) -> list[LayerRecord]:

@@ -13,9 +13,15 @@ from flycam.frame.moment import iso
 from flycam.frame.settlement import Access
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.pipeline.settlement_export import settlement_said
-from flycam.pipeline.settlements import MOST_REACH_M, REACH_M, SettlementAsked, say_access, settlements_of
+from flycam.pipeline.settlements import (
+    MOST_REACH_M,
+    REACH_M,
+    SettlementAsked,
+    history_of,
+    say_access,
+    settlements_of,
+)
 from flycam.serve.changes import Analyst
-from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
 from flycam.serve.marks import ServicesHere
 from flycam.serve.until import parse_until
@@ -49,9 +55,12 @@ def settlements(
 
 
 @router.get("/api/settlements/{settlement_id}", dependencies=[Depends(viewer)])
-def history(settlement_id: str, catalog: CatalogHere, event: Annotated[str, Query(max_length=200)]) -> Json:
+def history(
+    settlement_id: str, services: ServicesHere, sees: Sees, event: Annotated[str, Query(max_length=200)]
+) -> Json:
     """All that was said of a settlement in an event, the first first."""
-    lines = catalog.settlements.history(catalog.flights.event(event).event_id, settlement_id)
+    workspace = services.workspace
+    lines = history_of(workspace, workspace.catalog.flights.event(event), settlement_id, sees)
     return {"lines": [_in_words(line) for line in lines]}
 
 

@@ -87,6 +87,44 @@ def test_why_a_volume_is_not_told() -> None:
     assert volume(seen, np.zeros_like(SCAR), ~SCAR) is NoVolume.LITTLE_KNOWN
 
 
+MIDDLE = (slice(100, 300), slice(100, 300))
+"""A hundred metres around the scar: enough unchanged ground, and quick."""
+
+SHARED_M, WIDTH_M = 0.25, 4.0
+PART_M = np.where(SCAR & (EAST < 100.0), CHANGE_M, 0.0)
+
+
+@pytest.fixture(scope="module")
+def shared_noise() -> list[np.ndarray]:
+    return [noise(seed, WIDTH_M, SHARED_M)[MIDDLE] for seed in range(300, 330)]
+
+
+@pytest.mark.parametrize("moved_m", [CHANGE_M, PART_M, 0.0 * CHANGE_M], ids=["moved", "part", "unmoved"])
+def test_errors_that_neighbours_share_make_up_no_more_than_sigmas_say(
+    moved_m: np.ndarray, shared_noise: list[np.ndarray]
+) -> None:
+    """Whatever of the scar moved: sorted by sign, errors alone are told as ground that went and came."""
+    ground, change, scar = hills(EAST, SOUTH)[MIDDLE], moved_m[MIDDLE], SCAR[MIDDLE]
+    truth = [abs(change[sign * change > 0].sum()) * SPACING_M**2 for sign in (-1, 1)]
+    off, nothings = [], 0
+    for rough in shared_noise:
+        flown = Heights(
+            before_m=ground,
+            after_m=ground + change + rough + 1.4,
+            known=np.ones_like(scar),
+            sigma_m=np.full(scar.shape, SHARED_M),
+            spacing_m=SPACING_M,
+        )
+        one = told(volume(flown, scar, ~scar))
+        nothings += one.is_nothing
+        off += [
+            abs(one.lost_m3 - truth[0]) / one.lost_sigma_m3,
+            abs(one.gained_m3 - truth[1]) / one.gained_sigma_m3,
+        ]
+    assert np.mean(np.array(off) <= 2.0) >= 0.9
+    assert (nothings >= 25) if not any(truth) else (nothings == 0)
+
+
 @pytest.mark.parametrize("seed", [3, 5])
 def test_slides_of_a_drill_whose_volumes_are_known(seed: int) -> None:
     """The largest that lies whole in the picture; the others are ground that vouches for nothing."""

@@ -91,10 +91,28 @@ def test_the_card_tells_how_much_came_down_or_why_that_is_not_known(
     page = tap_slide(open_page, house, language=language)
     card = page.locator(".card")
     expect(card).to_contain_text(said)
+    expect(card).not_to_contain_text("sai số" if language == "vi" else "errors")
     lost = card.locator("dd", has_text="m³").inner_text().split("±")[0]
     (volume,) = volumes_of(workspace, changes.last([SLIDE])).values()
     assert isinstance(volume, Volume)
     assert int("".join(filter(str.isdigit, lost))) == round(volume.lost_m3)
+
+
+@pytest.mark.parametrize(
+    ("language", "said"), [("vi", "chưa vượt quá sai số"), ("en", "no more than errors come to")]
+)
+def test_the_card_says_where_errors_alone_come_to_as_much(
+    open_page: OpenPage, house: House, language: str, said: str
+) -> None:
+    workspace, area = house.world.workspace, square(0, -100, 80)
+    shown = {
+        f"{side}_shown": finished(workspace, f"m-{side}", surface(workspace, area, fell=False))
+        for side in ("before", "after")
+    }
+    slide = workspace.catalog.changes.last([SLIDE])[0]
+    workspace.catalog.changes.append([replace(slide, version=2, step_id="s2", area_m2=6400.0, **shown)])
+    card = tap_slide(open_page, house, language=language).locator(".card")
+    expect(card).to_contain_text(said)
 
 
 @pytest.mark.parametrize("size", list(SIZES))

@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 import shapely
 
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.change_export import export_changes
-from flycam.pipeline.change_impact import ChangeImpact, Count, impact_of
+from flycam.pipeline.change_impact import ChangeImpact, impact_of
 from flycam.pipeline.commune_impact import CommuneImpact, communes_around, impact_by_commune
 from flycam.pipeline.impact_report import ImpactReport, impact_report
 from flycam.pipeline.impact_words import COUNT_COLUMNS, commune_csv, impact_answer
+from flycam.pipeline.touched_things import Count
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.impacted import (
     FLOOD,
@@ -26,6 +28,7 @@ from tests.pipeline.impacted import (
     add_things,
     changed,
     impacted_house,
+    line,
     place,
     point,
     square,
@@ -98,6 +101,55 @@ def test_the_same_houses_in_two_layers_count_once(workspace: Workspace, tmp_path
     add_things(workspace, tmp_path, "Nhà địa chính", LayerKind.HOUSE, houses)
     add_things(workspace, tmp_path, "Nhà OSM", LayerKind.HOUSE, houses[:1])
     assert of(workspace)[SLIDE].count(LayerKind.HOUSE) == Count(inside=2, near=0)
+
+
+def houses_at(*places: tuple[float, float]) -> list[tuple[str, shapely.Geometry]]:
+    return [("", point(*one)) for one in places]
+
+
+def house_counts(workspace: Workspace, *shapes: shapely.MultiPolygon) -> Count | None:
+    """Of confirmed changes in one commune."""
+    changes = [
+        changed(f"change-0000001{number}", shape, status=ChangeStatus.ACCEPTED)
+        for number, shape in enumerate(shapes)
+    ]
+    (row,) = by_commune(workspace, impact_of(workspace, changes).changes)
+    return row.confirmed.counts[LayerKind.HOUSE]
+
+
+def test_two_districts_layers_each_count_where_they_lie(workspace: Workspace, tmp_path: Path) -> None:
+    mine = houses_at(*((10.0 * n, 20) for n in range(1, 10)), (50, 80))
+    theirs = houses_at(*((400 + 10.0 * n, 20) for n in range(1, 9)))
+    add_things(workspace, tmp_path, "Nhà huyện A", LayerKind.HOUSE, [*mine, ("", point(700, 700))])
+    add_things(workspace, tmp_path, "Nhà huyện B", LayerKind.HOUSE, [*theirs, ("", point(-700, -700))])
+    found = house_counts(workspace, square(0, 0, 100), square(400, 0, 100))
+    assert found == Count(inside=18, near=0)
+
+
+def test_houses_under_two_changes_count_once_whichever_layer_tells(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """Each layer misses one: under the first change one layer has more, under the second the other."""
+    shared = [(30.0 + 5.0 * n, 50.0) for n in range(8)]
+    add_things(workspace, tmp_path, "Nhà A", LayerKind.HOUSE, houses_at(*shared, (10, 10), (12, 10)))
+    add_things(workspace, tmp_path, "Nhà B", LayerKind.HOUSE, houses_at(*shared, (190, 90)))
+    found = house_counts(workspace, square(0, 0, 100), square(20, 0, 180))
+    assert found == Count(inside=11, near=0)
+
+
+def test_who_is_there_for_one_commune_is_told_of_no_thing_beyond_it(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_things(workspace, tmp_path, "Nhà", LayerKind.HOUSE, houses_at((10, 10), (575, 90), (665, 90)))
+    within = Withholding(within=workspace.catalog.boundaries.commune("99002").wkb)
+    lines = workspace.catalog.changes.current("e1", statuses=[ChangeStatus.ACCEPTED])
+    everybody, mine = (
+        impact_of(workspace, lines, 5000.0, withholding).changes[0]
+        for withholding in (NOTHING_WITHHELD, within)
+    )
+    assert everybody.count(LayerKind.HOUSE) == Count(inside=1, near=2)
+    assert mine.count(LayerKind.HOUSE) == Count(inside=1, near=1)
+    assert {one.thing.name for one in mine.roads_cut} == {"ĐT 153"}, "a road that comes in stands"
 
 
 def by_commune(workspace: Workspace, changes: Sequence[ChangeImpact]) -> list[CommuneImpact]:
@@ -186,6 +238,35 @@ def test_exports_carry_what_changes_touch(workspace: Workspace, tmp_path: Path) 
     assert "house" in row["no_layer"].split(", ") and "road" not in row["no_layer"].split(", ")
     assert row["layers"] == "Trạm BTS (?); Đường (?)"
     assert set(COUNT_COLUMNS) <= set(row)
+
+
+def test_a_road_in_two_layers_is_cut_once(workspace: Workspace, tmp_path: Path) -> None:
+    add_things(workspace, tmp_path, "Đường OSM", LayerKind.ROAD, [("ĐT 153", line((-200, 52), (900, 52)))])
+    said = report(workspace)
+    one = next(one for one in said.impact.changes if one.line.change_id == SLIDE)
+    assert [at.thing.name for at in one.roads_cut] == ["ĐT 153"]
+    assert one.road_cut_m == pytest.approx(100.0, rel=0.01)
+    confirmed = next(row.confirmed for row in said.communes if row.code == "99002")
+    assert [at.thing.name for at in confirmed.roads_cut] == ["ĐT 153"]
+    assert confirmed.road_cut_m == pytest.approx(100.0, rel=0.01)
+    export_changes(workspace, tmp_path / "a.csv", "e1")
+    (row,) = csv.DictReader(io.StringIO((tmp_path / "a.csv").read_text("utf-8-sig")))
+    assert float(row["road_cut_m"]) == pytest.approx(100.0, rel=0.01)
+
+
+def test_a_road_without_a_name_in_two_layers_is_told_once(workspace: Workspace, tmp_path: Path) -> None:
+    for name, north in (("Đường OSM", 20), ("Đường xã", 22)):
+        add_things(workspace, tmp_path, name, LayerKind.ROAD, [("", line((-200, north), (900, north)))])
+    assert [at.thing.name for at in of(workspace)[SLIDE].roads_cut].count("") == 1
+
+
+def test_a_road_that_only_one_layer_names_is_told_and_its_length_not_added(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    add_things(workspace, tmp_path, "Đường xã", LayerKind.ROAD, [("Liên thôn", line((20, -200), (20, 60)))])
+    one = of(workspace)[SLIDE]
+    assert {at.thing.name for at in one.roads_cut} == {"ĐT 153", "Liên thôn"}
+    assert one.road_cut_m == pytest.approx(100.0, rel=0.01), "two layers may hold one road"
 
 
 def test_a_road_drawn_as_an_area_is_cut_at_a_length_nobody_knows(

@@ -103,3 +103,8 @@ def test_the_answer_the_command_and_the_file_tell_it(workspace: Workspace, tmp_p
     assert float(row["lost_m3"]) == volume["lost_m3"]
     assert float(row["volume_of_m2"]) == pytest.approx(10_000.0, rel=0.02)
     assert row["no_volume"] == ""
+    assert volume["nothing"] is False
+    # no ground of it rose: "0 ± 0" would say more than anybody knows
+    assert (volume["gained_m3"], volume["gained_sigma_m3"]) == (0, 0)
+    assert (row["gained_m3"], row["gained_sigma_m3"]) == ("", "")
+    assert not any("gained" in one for one in of_impact(report, answer, None, "en")[1])

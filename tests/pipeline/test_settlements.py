@@ -9,13 +9,22 @@ from pathlib import Path
 import pyogrio
 import pytest
 
+from flycam.catalog.records import Account, Role
+from flycam.catalog.withholding import Withholding, withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction
+from flycam.frame.classification import Classification
 from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
 from flycam.pipeline.changes import StepAsked, decide
 from flycam.pipeline.settlement_export import export_settlements
-from flycam.pipeline.settlements import Settlement, SettlementAsked, say_access, settlements_of
+from flycam.pipeline.settlements import (
+    Settlement,
+    SettlementAsked,
+    history_of,
+    say_access,
+    settlements_of,
+)
 from flycam.pipeline.workspace import Workspace
 from tests.pipeline.impacted import FLOOD, SLIDE, add_things, impacted_house, line, point
 
@@ -131,6 +140,43 @@ def test_what_was_said_outlives_the_layer(workspace: Workspace) -> None:
     workspace.catalog.layers.remove(layer.layer_id)
     (left,) = of(workspace).values()
     assert (left.name, left.access, left.is_layers) == ("Bản Xa", Access.ISOLATED, False)
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_what_was_said_of_a_withheld_layers_place_stays_withheld(
+    workspace: Workspace, tmp_path: Path, is_removed: bool
+) -> None:
+    secret = add_things(workspace, tmp_path, "Kho", LayerKind.SETTLEMENT, [("Kho 5", point(200, 300))])
+    says(workspace, "Kho 5", Access.ISOLATED)
+    says(workspace, "Bản Xa", Access.ISOLATED)
+    places = workspace.catalog.settlements.current("e1")
+    secret_id = next(line.settlement_id for line in places if line.name == "Kho 5")
+    if is_removed:
+        workspace.catalog.layers.remove(secret.layer_id)
+    else:
+        workspace.catalog.layers.put(secret, [])
+    workspace.catalog.restrictions.classify(secret.layer_id, Classification.RESTRICTED, 1)
+    viewer, analyst = (
+        withholding_of(workspace.catalog, Account(name=role, role=role, token_hash="", created_ns=0))
+        for role in (Role.VIEWER, Role.ANALYST)
+    )
+    event = workspace.catalog.flights.event("e1")
+    for sees, told in ((viewer, False), (analyst, True)):
+        names = {one.name for one in settlements_of(workspace, event, withholding=sees)}
+        assert ("Kho 5" in names) is told
+        assert names >= {name for name, _ in PLACES}
+        assert bool(history_of(workspace, event, secret_id, sees)) is told
+
+
+def test_who_sees_an_open_layer_keeps_what_was_said_of_a_place_it_lost(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    says(workspace, "Bản Xa", Access.ISOLATED)
+    layer = next(one for one in workspace.catalog.layers.all() if one.kind is LayerKind.SETTLEMENT)
+    workspace.catalog.layers.put(layer, [])
+    sees = Withholding(layers=frozenset({"another"}))
+    (left,) = settlements_of(workspace, workspace.catalog.flights.event("e1"), withholding=sees)
+    assert (left.name, left.is_layers) == ("Bản Xa", False)
 
 
 def test_exports_say_unknown_where_nobody_has_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -297,6 +297,7 @@ const words = {
   volume: ["Khối lượng", "Volume"],
   volumeLost: ["mất {0} ± {1} m³", "lost {0} ± {1} m³"],
   volumeGained: ["bồi {0} ± {1} m³", "gained {0} ± {1} m³"],
+  volumeNothing: ["chưa vượt quá sai số", "no more than errors come to"],
   volumeNote: ["đo trên {0} % vết trượt, tính cả cây đã mất; ± là một sigma", "measured on {0} % of it, trees that went included; ± is one sigma"],
   volumeUnknown: ["chưa biết", "not known"],
   noVolume_drawn: ["vẽ tay, không từ hai chuyến bay", "drawn by hand, of no two flights"],

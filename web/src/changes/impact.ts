@@ -29,6 +29,8 @@ interface Volume {
   gained_m3: number;
   gained_sigma_m3: number;
   measured_m2: number;
+  /** Neither is beyond two sigma: errors alone may come to as much. */
+  nothing: boolean;
 }
 
 type NoVolume = "drawn" | "picture" | "not_finished" | "no_surface" | "little_known" | "little_stable";
@@ -130,7 +132,8 @@ function volumeSaid({ volume, no_volume, area_m2 }: ChangeImpact): [string, HTML
     .filter(([, value, sigma], at) => at === 0 || value + sigma >= 0.5) // "0 ± 0" where nothing rose says nothing
     .map(([word, value, sigma]) => t(word, metres(value), metres(sigma)));
   const share = formatNumber(Math.min((100 * volume.measured_m2) / area_m2, 100), 0);
-  return [[t("volume"), el("dd", {}, said.join("\n"), el("small", {}, t("volumeNote", share)))]];
+  const note = [volume.nothing && t("volumeNothing"), t("volumeNote", share)].filter(Boolean).join("; ");
+  return [[t("volume"), el("dd", {}, said.join("\n"), el("small", {}, note))]];
 }
 
 function roadsCut(change: ChangeImpact): [string, HTMLElement] {
