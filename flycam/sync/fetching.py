@@ -28,7 +28,8 @@ NAME_DIGITS = 16
 MOST_THINGS = 32
 _ANEW = 3
 _SPOILED = 3
-_CONFLICT = 409
+_WARY, _STALLED = 2, 5
+_CONFLICT, _INTERNAL = 409, 500
 _BLOCK = 1 << 20
 _HEADERS_BYTES = 1000
 
@@ -75,6 +76,8 @@ class Fetcher:
         self._skipped_bytes = 0
         self._here: set[str] = set()
         self._spoiled: dict[str, int] = {}
+        self._stalled: dict[str, int] = {}
+        self._together = MOST_THINGS
         self._has_news = self._has_unread = False
         self.got = Got()
 
@@ -84,6 +87,8 @@ class Fetcher:
         state, peer = said.get("common"), said.get("box")
         self._lacking, self._skipped_bytes, self.got.left_bytes = [], 0, 0
         self._has_news = False
+        self._stalled.clear()
+        self._together = MOST_THINGS
         if isinstance(state, str) and isinstance(peer, str) and peer:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
             self._has_news = self._ledger.state != state
@@ -156,29 +161,41 @@ class Fetcher:
         for _ in range(_ANEW):
             if not self._some_of(room):
                 return False
-            reply = self._line.patiently(lambda: self._attempt(room, sent))
+            reply = self._line.patiently(lambda: self._attempt(ledger, room, sent))
             if reply.status != _CONFLICT:
                 break
             self._list(ledger, sent)  # what it holds is another by now
         return True
 
-    def _attempt(self, room: int, sent: Sent) -> Any:
+    def _attempt(self, ledger: Ledger, room: int, sent: Sent) -> Any:
+        """One request; what the attempts before it brought whole is taken in first."""
+        self._take_whole(ledger)
+        if max(self._stalled.values(), default=0) >= _WARY:
+            self._together = 1  # it may be another one of the same answer that cannot be read there
         if self._limits.budget_bytes is not None:
             room = min(room, self._room(sent))
         some = self._some_of(room) if room > 0 else []
         if not some:
             return _Nothing
-        at = self._offset(some[0])
+        first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
         path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
         sink = _Sink([(one, self._part(one)) for one in some], self._parts)
         self._count(0, sent)
 
         def hear(data: bytes) -> None:
+            if not data:  # it has begun; a byte that comes says that it does not break off at once
+                self._stalled[first] = self._stalled.get(first, 0) + 1
+                return
+            self._stalled.pop(first, None)
             sink.add(data)
             self._count_body(len(data), sent)
 
-        return self._line.receive("GET", path, hear)
+        reply = self._line.receive("GET", path, hear)
+        if reply.status == _INTERNAL:  # where nothing was sent yet when the reading failed
+            self._stalled[first] = self._stalled.get(first, 0) + 1
+            return _Nothing if self._stalled[first] >= _STALLED else reply
+        return reply
 
     def _some_of(self, room: int) -> list[Thing]:
         """The next things that are not whole here, as many as may fit."""
@@ -190,7 +207,7 @@ class Fetcher:
                     break  # an answer begins within its first thing only
                 found.append(thing)
                 room -= left
-                if room <= 0 or len(found) == MOST_THINGS:
+                if room <= 0 or len(found) >= self._together:
                     break
         return found
 
@@ -204,7 +221,7 @@ class Fetcher:
                 self._take_event(_event_of(thing))
             elif self._is_here(thing):
                 self._learn([thing])
-        self._pass_over_spoiled()
+        self._pass_over_damaged()
         if not self._lacking:
             self._end(ledger)
 
@@ -255,20 +272,27 @@ class Fetcher:
         self._spoiled[thing.sha256] = self._spoiled.get(thing.sha256, 0) + 1
         return False
 
-    def _pass_over_spoiled(self) -> None:
-        """A thing that comes changed again and again is damaged there: the others do not wait for it."""
-        for thing in [one for one in self._lacking if self._spoiled.get(one.sha256, 0) >= _SPOILED]:
+    def _pass_over_damaged(self) -> None:
+        """A thing that comes changed again and again, or of which answers begin and bring no byte, is damaged
+        there: the others do not wait for it."""
+        for thing in [one for one in self._lacking if self._is_damaged(one)]:
             self._has_unread = True
             self._lacking.remove(thing)
+            self._stalled.pop(thing.sha256, None)
+            self._together = MOST_THINGS
             self.got.kept.append(
                 Kept(
                     thing.name,
-                    f"{thing.name}: comes from {self._peer} with other bytes than its SHA-256 says; run"
-                    " 'flycam verify' there",
-                    f"{thing.name}: dữ liệu từ {self._peer} không khớp mã SHA-256; hãy chạy 'flycam verify' ở"
-                    " bên đó",
+                    f"{thing.name}: does not come whole from {self._peer}: it breaks off, or has other bytes"
+                    " than its SHA-256 says; run 'flycam verify' there",
+                    f"{thing.name}: dữ liệu từ {self._peer} bị đứt giữa chừng hoặc không khớp mã SHA-256; hãy"
+                    " chạy 'flycam verify' ở bên đó",
                 )
             )
+
+    def _is_damaged(self, thing: Thing) -> bool:
+        spoiled, stalled = self._spoiled.get(thing.sha256, 0), self._stalled.get(thing.sha256, 0)
+        return spoiled >= _SPOILED or stalled >= _STALLED
 
     def _offset(self, thing: Thing) -> int:
         try:

@@ -16,7 +16,7 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.store import keys
 from flycam.sync import sending
-from flycam.sync.commons import commons_of
+from flycam.sync.commons import Common, commons_of
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (
@@ -93,6 +93,37 @@ def test_bytes_that_came_changed_are_not_taken_in(tmp_path: Path) -> None:
     part.write_bytes(b"x" * thing.size_bytes)
     exchange(box, Wire(province, tmp_path), tmp_path)
     assert standing(box) == standing(province)
+
+
+@pytest.mark.parametrize("kind", [Common.COMMUNES, Common.TERRAIN])
+def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(tmp_path: Path, kind: Common) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire = Wire(province, tmp_path)
+    lost = next(one for one in commons_of(province.workspace, wire.sees).things if one.kind is kind)
+    wire.unreadable = lost.sha256
+    got, _ = exchange(box, wire, tmp_path)
+    assert [one.name for one in got.kept] == [lost.name]
+    assert "flycam verify" in got.kept[0].sentence_vi
+    assert sum(got.things.values()) == 5  # of six
+    wire.unreadable = ""
+    got, _ = exchange(box, wire, tmp_path)
+    assert (got.things, got.kept) == ({kind: 1}, [])
+    assert standing(box) == standing(province)
+
+
+def test_terrain_that_is_lost_there_is_not_offered_and_is_news_when_it_is_back(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    (dem,) = province.catalog.terrain.dems()
+    key = keys.evidence(dem.sha256)
+    data = province.workspace.store.get(key)
+    province.workspace.store.delete(key)
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path)
+    assert (got.things.get("terrain"), got.kept) == (None, [])
+    province.workspace.store.put(key, data)
+    assert exchange(box, wire, tmp_path)[0].things == {"terrain": 1}
 
 
 def test_a_list_that_changes_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
