@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
 from flycam.sync.sending import Asking, Limits, Sent
+from flycam.sync.sink import COPIES, SPARE_BYTES, Sink, free_bytes
 
 NAME_DIGITS = 16
 """So much of a thing's SHA-256 names it in a request."""
@@ -60,13 +61,14 @@ class Fetcher:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock_s: Callable[[], float] = time.monotonic,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._house = house
         self._line = line
         self._hands = hands
         self._folder = folder
         self._limits = limits
-        self._sleep, self._clock_s = sleep, clock_s
+        self._sleep, self._clock_s, self._free = sleep, clock_s, free
         self._due_s = clock_s()
         self._peer = self._state = ""
         self._ledger: Ledger | None = None
@@ -92,12 +94,24 @@ class Fetcher:
         if isinstance(state, str) and isinstance(peer, str) and peer:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
             self._has_news = self._ledger.state != state
+            self._said_no_more({peer})
 
     def some(self, target: int, sent: Sent) -> bool:
         """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
 
-        Raises StorageTrouble, and what the line raises.
+        Where it cannot be kept here, that is said, and is all of it until the next question: the way up needs
+        no room. Raises what the line raises.
         """
+        try:
+            return self._some(target, sent)
+        except StoreUnavailable:
+            raise  # the line, or the store that the way up reads from too
+        except StorageTrouble as error:
+            self.got.kept.append(Kept(self._peer, str(error), error.vi or str(error)))
+            self._lacking, self._has_news = [], False
+            return False
+
+    def _some(self, target: int, sent: Sent) -> bool:
         if self._ledger is None or not (self._has_news or self._lacking):
             return False
         room = target if self._limits.budget_bytes is None else min(target, self._room(sent))
@@ -140,10 +154,33 @@ class Fetcher:
         kept = self._house.store.exists
         self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.evidence(one.sha256))}
         lacking += [one for one in others if one.sha256 not in self._here]
-        skipped = [one for one in lacking if self._limits.metered and one.kind is Common.TERRAIN]
+        skipped = self._left_for_later([one for one in lacking if one.kind is Common.TERRAIN])
         self._skipped_bytes = sum(one.size_bytes for one in skipped)
         self._lacking = [one for one in lacking if one not in skipped]
         self._take_whole(ledger)
+
+    def _left_for_later(self, terrain: Sequence[Thing]) -> list[Thing]:
+        """Of terrain, what waits for another line, or for room here: a full disk would stop flights too."""
+        if self._limits.metered or not terrain:
+            return list(terrain)
+        left, room = [], self._free(self._folder) - SPARE_BYTES
+        for thing in terrain:
+            needed = COPIES * thing.size_bytes - self._offset(thing)
+            if needed <= room:
+                room -= needed
+                continue
+            left.append(thing)
+            mb, mb_free = (needed + SPARE_BYTES) / 1e6, (room + SPARE_BYTES) / 1e6
+            self.got.kept.append(
+                Kept(
+                    thing.name,
+                    f"{thing.name}: terrain of {self._peer} waits for room: it takes {mb:.0f} MB free in"
+                    f" {self._folder}, and {mb_free:.0f} MB are; make room there",
+                    f"{thing.name}: dữ liệu độ cao từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
+                    f" {self._folder}, chỉ còn {mb_free:.0f} MB; hãy giải phóng bớt",
+                )
+            )
+        return left
 
     def _end(self, ledger: Ledger) -> None:
         """All is on record here, unless something was left for another line, or did not read."""
@@ -180,7 +217,7 @@ class Fetcher:
         first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
         path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
-        sink = _Sink([(one, self._part(one)) for one in some], self._parts)
+        sink = Sink([(one, self._part(one)) for one in some], self._parts)
         self._count(0, sent)
 
         def hear(data: bytes) -> None:
@@ -245,11 +282,16 @@ class Fetcher:
         self._lacking = [one for one in self._lacking if one not in things]
         try:
             learner.learn(things)
+            self._said_no_more({one.name for one in new})
             for one in new:
                 self.got.things[one.kind.value] = self.got.things.get(one.kind.value, 0) + 1
         except InputUnusable as error:
             self._has_unread = True
             learner.kept.append(Kept(things[0].name, str(error), error.vi or str(error)))
+
+    def _said_no_more(self, names: set[str]) -> None:
+        """What was said of these in a round before is over."""
+        self.got.kept = [one for one in self.got.kept if one.name not in names]
 
     def _say_kept(self) -> None:
         """What was not taken in, each once."""
@@ -331,32 +373,6 @@ class _NothingToAsk:
 
 
 _Nothing = _NothingToAsk()
-
-
-class _Sink:
-    """Bytes of several things in a row, each into its own file."""
-
-    def __init__(self, things: Sequence[tuple[Thing, Path]], folder: Path) -> None:
-        self._things = list(things)
-        self._folder = folder
-
-    def add(self, data: bytes) -> None:
-        """Add bytes. Raises StorageTrouble; what is more than was asked for is passed over."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            while data and self._things:
-                thing, path = self._things[0]
-                with path.open("ab") as file:
-                    left = thing.size_bytes - file.tell()
-                    file.write(data[:left])
-                data = data[left:]
-                if data or left <= 0:
-                    self._things.pop(0)
-        except OSError as error:
-            raise StorageTrouble(
-                f"{self._folder}: what the server gives cannot be kept ({error.strerror}); make room there",
-                vi=f"{self._folder}: không lưu được dữ liệu máy chủ gửi về; hãy giải phóng chỗ",
-            ) from error
 
 
 def _event_of(thing: Thing) -> str:

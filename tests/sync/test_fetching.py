@@ -17,6 +17,7 @@ from flycam.frame.classification import Classification
 from flycam.store import keys
 from flycam.sync import sending
 from flycam.sync.commons import Common, commons_of
+from flycam.sync.sink import SPARE_BYTES
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (
@@ -124,6 +125,36 @@ def test_terrain_that_is_lost_there_is_not_offered_and_is_news_when_it_is_back(t
     assert (got.things.get("terrain"), got.kept) == (None, [])
     province.workspace.store.put(key, data)
     assert exchange(box, wire, tmp_path)[0].things == {"terrain": 1}
+
+
+def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2})
+    furnish(province, tmp_path)
+    (tmp_path / "way").write_bytes(b"")  # as where the disk is full: nothing can be written below it
+    wire = Wire(province, tmp_path)
+    for _ in range(2):
+        got, sent = exchange(box, wire, tmp_path)
+        assert (got.things, sent.left_bytes, len(got.kept)) == ({}, 0, 1)
+        assert "cannot be kept" in got.kept[0].sentence
+    assert province.tiles() == box.tiles()
+    (tmp_path / "way").unlink()
+    got, _ = exchange(box, wire, tmp_path)
+    assert standing(box) == standing(province)
+
+
+def test_terrain_waits_for_room(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    (dem,) = province.catalog.terrain.dems()
+    size = province.workspace.store.size(keys.evidence(dem.sha256))
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size - 1)
+    assert sum(got.things.values()) == 5  # of six
+    assert [one.name for one in got.kept] == [dem.dem_id]
+    assert got.left_bytes == size
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size)
+    assert (got.things, got.kept) == ({"terrain": 1}, [])
 
 
 def test_a_list_that_changes_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
