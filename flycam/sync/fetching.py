@@ -76,6 +76,7 @@ class Fetcher:
         self._events: dict[str, list[Thing]] = {}
         self._learner: CommonLearner | None = None
         self._skipped_bytes = 0
+        self._left: tuple[str, int] = ("", 0)
         self._here: set[str] = set()
         self._spoiled: dict[str, int] = {}
         self._stalled: dict[str, int] = {}
@@ -93,7 +94,9 @@ class Fetcher:
         self._together = MOST_THINGS
         if isinstance(state, str) and isinstance(peer, str) and peer:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
-            self._has_news = self._ledger.state != state
+            self._has_news = state not in (self._ledger.state, self._left[0])
+            if state == self._left[0]:
+                self._skipped_bytes = self.got.left_bytes = self._left[1]
             self._said_no_more({peer})
 
     def some(self, target: int, sent: Sent) -> bool:
@@ -190,6 +193,8 @@ class Fetcher:
                     one.unlink()
         if not self._has_unread and not self._skipped_bytes:
             ledger.note_state(self._state)
+        elif not self._has_unread and self._limits.metered:
+            self._left = (self._state, self._skipped_bytes)  # the list need not come again for these
 
     # -- bytes ------------------------------------------------------------------------------------
 

@@ -14,9 +14,12 @@ from hypothesis import strategies as st
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
+from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
 from flycam.sync import sending
 from flycam.sync.commons import Common, commons_of
+from flycam.sync.fetching import Fetcher
+from flycam.sync.sending import Limits, Sender
 from flycam.sync.sink import SPARE_BYTES
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
@@ -181,6 +184,23 @@ def test_terrain_waits_for_a_line_that_does_not_cost(tmp_path: Path) -> None:
     assert got.left_bytes > 5_000
     got, _ = exchange(box, wire, tmp_path)
     assert got.things == {"terrain": 1}
+
+
+def test_a_metered_line_brings_the_list_once_while_it_stays_the_same(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire, limits = Wire(province, tmp_path), Limits(metered=True)
+    back = Fetcher(box.workspace, wire, Receiving(box.workspace), tmp_path / "way", limits)
+    sender = Sender(box.workspace, wire, limits, back=back)
+    sender.round()
+    left, requests = back.got.left_bytes, wire.requests
+    sender.round()
+    assert wire.requests - requests == 1  # the question that both ways share
+    assert back.got.left_bytes == left > 0
+    put_layer(province, replace(MASTS, refreshed_ns=99))
+    sender.round()
+    assert box.catalog.layers.get(MASTS.name).refreshed_ns == 99
+    assert back.got.left_bytes == left
 
 
 def test_terrain_that_is_here_stays_as_it_was_added(tmp_path: Path) -> None:
