@@ -100,12 +100,13 @@ class Line:
         return self._good(Reply(answer.status, answer.headers, answer.data))
 
     def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Reply:
-        """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes. LineDown
-        also where it ends early: what came before was heard."""
+        """As `once`, but the body of a good answer (200) goes to `hear` block by block as it comes, the first
+        of them empty: it has begun. LineDown also where it ends early: what came before was heard."""
         answer = self._asked(method, path, None, {}, whole=False)
         try:
             if answer.status != _DONE:
                 return self._good(Reply(answer.status, answer.headers, answer.read()))
+            hear(b"")
             for block in answer.stream(_BLOCK):
                 self._heard_s = time.monotonic()
                 hear(block)

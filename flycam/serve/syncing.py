@@ -7,12 +7,15 @@ and is answered when it was taken in. Only these addresses are open to a box's t
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Depends, Request, Response
 
 from flycam import __version__
-from flycam.errors import SourceUnreadable, StoreConflict
+from flycam.catalog.records import Role
+from flycam.errors import AccessDenied, SourceUnreadable, StoreConflict
 from flycam.pipeline.receiving import Receiving
 from flycam.serve.bodies import LineCut, parts_of, too_large
 from flycam.serve.commons import shelf
@@ -23,7 +26,9 @@ from flycam.serve.looks import Looks
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync.desk import RecordsMissing, answer, take_step
+from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
+from flycam.sync.taking import TakenIn
 from flycam.sync.wishes import wishes_to_values
 
 MAX_STEP_BYTES = 4 << 30
@@ -45,6 +50,7 @@ class Arrivals:
         self._services = services
         self._spools: dict[str, Spool] = {}
         self._told: set[tuple[str, str]] = set()
+        self._speakers = Speakers(services.workspace)
 
     def of(self, visitor: Visitor) -> Spool:
         """The visitor's own. Raises NotFound where this server takes none."""
@@ -52,6 +58,18 @@ class Arrivals:
         if folder is None:
             raise Refused(404, "this server takes in no steps", "máy chủ này không nhận đồng bộ")
         return self._spools.setdefault(visitor.name, Spool(folder / keys.box_id(visitor.name)))
+
+    def require_speaker(self, visitor: Visitor, name: str) -> None:
+        """Raise AccessDenied where a box's account speaks in another box's name; an administrator, and open
+        access, may speak for any."""
+        if visitor.account is not None and visitor.account.role is Role.BOX:
+            self._speakers.require(visitor.name, name)
+
+    def take(self, visitor: Visitor, path: Path) -> TakenIn:
+        """Take in a step that came whole. Raises as `take_step`, and AccessDenied."""
+        workspace = self._services.workspace
+        speaks = partial(self.require_speaker, visitor)
+        return take_step(workspace, path, Receiving(workspace), visitor.name, speaks)
 
     def tell(self, visitor: Visitor, name: str) -> None:
         """Into the audit log that a box came, once for as long as this server runs."""
@@ -64,8 +82,10 @@ class Arrivals:
 def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: Sender) -> dict[str, Any]:
     """What of the things that a box asks about is not here, how far its logs were taken in, where viewers
     look, and the word for what there is for it here (`/api/sync/common`)."""
-    said = answer(_services(request).workspace, question, __version__)
-    _arrivals(request).tell(visitor, str(question["box"]))
+    arrivals = _arrivals(request)
+    speaks = partial(arrivals.require_speaker, visitor)
+    said = answer(_services(request).workspace, question, __version__, speaks)
+    arrivals.tell(visitor, str(question["box"]))
     return {**said, **_wished(request), "common": shelf(request).state(visitor.withholding)}
 
 
@@ -83,7 +103,8 @@ async def add(sha256: str, request: Request, visitor: Sender) -> dict[str, Any]:
 
     409 where the step goes on at another byte, or has to be asked for anew; 460 where the bytes came changed.
     """
-    spool = _arrivals(request).of(visitor)
+    arrivals = _arrivals(request)
+    spool = arrivals.of(visitor)
     at, size = _whole(request, "upload-offset"), _whole(request, "upload-length")
     if not at <= size <= MAX_STEP_BYTES:
         raise too_large(MAX_STEP_BYTES)
@@ -99,7 +120,7 @@ async def add(sha256: str, request: Request, visitor: Sender) -> dict[str, Any]:
         return {}  # nobody is there to read it
     if at < size:
         raise _elsewhere(at)
-    said = await asyncio.to_thread(_taken, _services(request), spool, sha256)
+    said = await asyncio.to_thread(_taken, arrivals, visitor, spool, sha256)
     return {**said, **_wished(request)}
 
 
@@ -128,20 +149,19 @@ async def _receive(request: Request, spool: Spool, turn: int, sha256: str, at: i
     return at
 
 
-def _taken(services: Services, spool: Spool, sha256: str) -> dict[str, Any]:
+def _taken(arrivals: Arrivals, visitor: Visitor, spool: Spool, sha256: str) -> dict[str, Any]:
     with spool.taking:
         if (said := spool.answer(sha256)) is not None:
             return said
         path = spool.whole(sha256)
         if path is None:
             raise Refused(460, "the bytes came changed: send them again", "dữ liệu bị sai: hãy gửi lại")
-        workspace = services.workspace
         try:
-            taken = take_step(workspace, path, Receiving(workspace))
+            taken = arrivals.take(visitor, path)
         except RecordsMissing as error:
             spool.forget(sha256)
             raise Refused(409, str(error), error.vi or "") from error
-        except (SourceUnreadable, StoreConflict):
+        except (AccessDenied, SourceUnreadable, StoreConflict):
             spool.forget(sha256)
             raise
         said = {

@@ -205,6 +205,16 @@ def cursor_of_taken(key: str) -> tuple[str, int, str]:
     return mosaic_id, int(seq), history
 
 
+def speaker(origin: str) -> str:
+    """Which account speaks for a box over a line."""
+    return f"{given_prefix()}speakers/boxes/{box_id(origin)}"
+
+
+def spoken_for(account: str) -> str:
+    """Which box an account speaks for over a line."""
+    return f"{given_prefix()}speakers/accounts/{_short_id(account)}"
+
+
 def had(peer: str, kind: str, name: str, number: int, sha256: str) -> str:
     """That a thing which a server holds in common was taken in here; `number` grows with each time."""
     return f"{had_prefix(peer)}{kind}/{had_name(name)}/{number:020d}-{sha256}"

@@ -85,7 +85,8 @@ class Commons:
 
 
 def state_of(house: House, sees: Withholding) -> str:
-    """A word, 32 hex digits, that is another one whenever what may be had is; quickly found."""
+    """A word, 32 hex digits, that is another one whenever what may be had is; quickly found. A file of
+    terrain that is lost, or put back, makes another."""
     catalog = house.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
@@ -97,7 +98,7 @@ def state_of(house: House, sees: Withholding) -> str:
         [(one.area_id, one.sha256, sorted(one.roles), one.added_ns) for one in catalog.restrictions.areas()],
         catalog.changes.stamp(),
         catalog.boundaries.stamp(),
-        sorted((one.dem_id, one.name, one.vertical_datum, one.sigma_m) for one in catalog.terrain.dems()),
+        sorted((one.name, one.sha256, one.size_bytes, sorted(one.said.items())) for one in _terrain(house)),
     )
     return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from flycam.sync.reading import read_exchange
 from flycam.sync.steps import STEP_FORMAT, Lacking, manifest_of_step
 from flycam.sync.taking import Hands, TakenIn
 
+Speaks = Callable[[str], None]
+"""Raises AccessDenied where whoever is at the line does not speak for the box of this name."""
+
 _BLOCK = 1 << 20
 _MOST = 1 << 16
 _SHA256_DIGITS = 64
@@ -27,10 +30,13 @@ class RecordsMissing(ObjectMissing):
     """A step counts on records that are not here any more: the box has to ask anew."""
 
 
-def answer(house: House, question: Mapping[str, Any], version: str) -> dict[str, Any]:
+def answer(
+    house: House, question: Mapping[str, Any], version: str, speaks: Speaks = lambda _box: None
+) -> dict[str, Any]:
     """What of the things that a box asks about is not here, and how far its logs were taken in.
 
-    version  of flycam here. Raises SourceUnreadable for a box of another version, or of this one's name.
+    version  of flycam here. Raises SourceUnreadable for a box of another version, or of this one's name, and
+    what `speaks` raises.
     """
     if question.get("format") != STEP_FORMAT:
         raise SourceUnreadable(
@@ -56,6 +62,7 @@ def answer(house: House, question: Mapping[str, Any], version: str) -> dict[str,
             f"{box}: both boxes carry this name; give one a name of its own with FLYCAM_BOX",
             vi=f"{box}: hai máy trùng tên; hãy đặt tên riêng cho một máy bằng FLYCAM_BOX",
         )
+    speaks(box)
     taken, logs = taken_of(house.store, box), {keys.log_id(box, one) for one in mosaics}
     return {
         "box": house.box,
@@ -88,12 +95,16 @@ def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
         ) from error
 
 
-def take_step(house: House, path: Path, hands: Hands) -> TakenIn:
+def take_step(
+    house: House, path: Path, hands: Hands, account: str = "", speaks: Speaks = lambda _box: None
+) -> TakenIn:
     """Take in a step that lies in a file, whole; taking it in again changes nothing.
 
-    Raises SourceUnreadable, RecordsMissing, StoreConflict (boxes of one name), FlightBusy, StorageTrouble.
+    account  that sent it, for the audit log. Raises SourceUnreadable, RecordsMissing, StoreConflict (boxes of
+    one name), FlightBusy, StorageTrouble, and what `speaks` raises.
     """
     manifest, start = manifest_of_step(path, "line")
+    speaks(manifest.box)
     source = _File(path, manifest.box)
     for sha256 in manifest.known:
         if not house.store.exists(keys.given_records(manifest.box, sha256)):
@@ -101,7 +112,9 @@ def take_step(house: House, path: Path, hands: Hands) -> TakenIn:
                 f"{manifest.box}: what it said of a flight is not here any more; it has to be sent again",
                 vi=f"{manifest.box}: không còn dữ liệu chuyến bay đã nhận; cần gửi lại",
             )
-    taken = read_exchange(house, source, manifest, start, hands, lambda _stage, _done, _total: None)
+    taken = read_exchange(
+        house, source, manifest, start, hands, lambda _stage, _done, _total: None, account=account
+    )
     for item in manifest.items:
         if item.kind is Kind.RECORDS:
             house.store.put(

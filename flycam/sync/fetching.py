@@ -15,20 +15,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from flycam.errors import InputUnusable, NotFound, StorageTrouble
+from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
 from flycam.sync.sending import Asking, Limits, Sent
+from flycam.sync.sink import COPIES, SPARE_BYTES, Sink, free_bytes
 
 NAME_DIGITS = 16
 """So much of a thing's SHA-256 names it in a request."""
 MOST_THINGS = 32
 _ANEW = 3
 _SPOILED = 3
-_CONFLICT = 409
+_WARY, _STALLED = 2, 5
+_CONFLICT, _INTERNAL = 409, 500
 _BLOCK = 1 << 20
 _HEADERS_BYTES = 1000
 
@@ -59,13 +61,14 @@ class Fetcher:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock_s: Callable[[], float] = time.monotonic,
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._house = house
         self._line = line
         self._hands = hands
         self._folder = folder
         self._limits = limits
-        self._sleep, self._clock_s = sleep, clock_s
+        self._sleep, self._clock_s, self._free = sleep, clock_s, free
         self._due_s = clock_s()
         self._peer = self._state = ""
         self._ledger: Ledger | None = None
@@ -73,8 +76,11 @@ class Fetcher:
         self._events: dict[str, list[Thing]] = {}
         self._learner: CommonLearner | None = None
         self._skipped_bytes = 0
+        self._left: tuple[str, int] = ("", 0)
         self._here: set[str] = set()
         self._spoiled: dict[str, int] = {}
+        self._stalled: dict[str, int] = {}
+        self._together = MOST_THINGS
         self._has_news = self._has_unread = False
         self.got = Got()
 
@@ -84,15 +90,31 @@ class Fetcher:
         state, peer = said.get("common"), said.get("box")
         self._lacking, self._skipped_bytes, self.got.left_bytes = [], 0, 0
         self._has_news = False
+        self._stalled.clear()
+        self._together = MOST_THINGS
         if isinstance(state, str) and isinstance(peer, str) and peer:
             self._peer, self._ledger = peer, Ledger(self._house.store, peer)
-            self._has_news = self._ledger.state != state
+            self._has_news = state not in (self._ledger.state, self._left[0])
+            if state == self._left[0]:
+                self._skipped_bytes = self.got.left_bytes = self._left[1]
+            self._said_no_more({peer})
 
     def some(self, target: int, sent: Sent) -> bool:
         """Fetch about so many bytes more, and take in what is whole; whether there is more to fetch now.
 
-        Raises StorageTrouble, and what the line raises.
+        Where it cannot be kept here, that is said, and is all of it until the next question: the way up needs
+        no room. Raises what the line raises.
         """
+        try:
+            return self._some(target, sent)
+        except StoreUnavailable:
+            raise  # the line, or the store that the way up reads from too
+        except StorageTrouble as error:
+            self.got.kept.append(Kept(self._peer, str(error), error.vi or str(error)))
+            self._lacking, self._has_news = [], False
+            return False
+
+    def _some(self, target: int, sent: Sent) -> bool:
         if self._ledger is None or not (self._has_news or self._lacking):
             return False
         room = target if self._limits.budget_bytes is None else min(target, self._room(sent))
@@ -135,10 +157,33 @@ class Fetcher:
         kept = self._house.store.exists
         self._here = {one.sha256 for one in (*lacking, *others) if kept(keys.evidence(one.sha256))}
         lacking += [one for one in others if one.sha256 not in self._here]
-        skipped = [one for one in lacking if self._limits.metered and one.kind is Common.TERRAIN]
+        skipped = self._left_for_later([one for one in lacking if one.kind is Common.TERRAIN])
         self._skipped_bytes = sum(one.size_bytes for one in skipped)
         self._lacking = [one for one in lacking if one not in skipped]
         self._take_whole(ledger)
+
+    def _left_for_later(self, terrain: Sequence[Thing]) -> list[Thing]:
+        """Of terrain, what waits for another line, or for room here: a full disk would stop flights too."""
+        if self._limits.metered or not terrain:
+            return list(terrain)
+        left, room = [], self._free(self._folder) - SPARE_BYTES
+        for thing in terrain:
+            needed = COPIES * thing.size_bytes - self._offset(thing)
+            if needed <= room:
+                room -= needed
+                continue
+            left.append(thing)
+            mb, mb_free = (needed + SPARE_BYTES) / 1e6, (room + SPARE_BYTES) / 1e6
+            self.got.kept.append(
+                Kept(
+                    thing.name,
+                    f"{thing.name}: terrain of {self._peer} waits for room: it takes {mb:.0f} MB free in"
+                    f" {self._folder}, and {mb_free:.0f} MB are; make room there",
+                    f"{thing.name}: dữ liệu độ cao từ {self._peer} chờ chỗ trống: cần {mb:.0f} MB trong"
+                    f" {self._folder}, chỉ còn {mb_free:.0f} MB; hãy giải phóng bớt",
+                )
+            )
+        return left
 
     def _end(self, ledger: Ledger) -> None:
         """All is on record here, unless something was left for another line, or did not read."""
@@ -148,6 +193,8 @@ class Fetcher:
                     one.unlink()
         if not self._has_unread and not self._skipped_bytes:
             ledger.note_state(self._state)
+        elif not self._has_unread and self._limits.metered:
+            self._left = (self._state, self._skipped_bytes)  # the list need not come again for these
 
     # -- bytes ------------------------------------------------------------------------------------
 
@@ -156,29 +203,41 @@ class Fetcher:
         for _ in range(_ANEW):
             if not self._some_of(room):
                 return False
-            reply = self._line.patiently(lambda: self._attempt(room, sent))
+            reply = self._line.patiently(lambda: self._attempt(ledger, room, sent))
             if reply.status != _CONFLICT:
                 break
             self._list(ledger, sent)  # what it holds is another by now
         return True
 
-    def _attempt(self, room: int, sent: Sent) -> Any:
+    def _attempt(self, ledger: Ledger, room: int, sent: Sent) -> Any:
+        """One request; what the attempts before it brought whole is taken in first."""
+        self._take_whole(ledger)
+        if max(self._stalled.values(), default=0) >= _WARY:
+            self._together = 1  # it may be another one of the same answer that cannot be read there
         if self._limits.budget_bytes is not None:
             room = min(room, self._room(sent))
         some = self._some_of(room) if room > 0 else []
         if not some:
             return _Nothing
-        at = self._offset(some[0])
+        first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
         path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
-        sink = _Sink([(one, self._part(one)) for one in some], self._parts)
+        sink = Sink([(one, self._part(one)) for one in some], self._parts)
         self._count(0, sent)
 
         def hear(data: bytes) -> None:
+            if not data:  # it has begun; a byte that comes says that it does not break off at once
+                self._stalled[first] = self._stalled.get(first, 0) + 1
+                return
+            self._stalled.pop(first, None)
             sink.add(data)
             self._count_body(len(data), sent)
 
-        return self._line.receive("GET", path, hear)
+        reply = self._line.receive("GET", path, hear)
+        if reply.status == _INTERNAL:  # where nothing was sent yet when the reading failed
+            self._stalled[first] = self._stalled.get(first, 0) + 1
+            return _Nothing if self._stalled[first] >= _STALLED else reply
+        return reply
 
     def _some_of(self, room: int) -> list[Thing]:
         """The next things that are not whole here, as many as may fit."""
@@ -190,7 +249,7 @@ class Fetcher:
                     break  # an answer begins within its first thing only
                 found.append(thing)
                 room -= left
-                if room <= 0 or len(found) == MOST_THINGS:
+                if room <= 0 or len(found) >= self._together:
                     break
         return found
 
@@ -204,7 +263,7 @@ class Fetcher:
                 self._take_event(_event_of(thing))
             elif self._is_here(thing):
                 self._learn([thing])
-        self._pass_over_spoiled()
+        self._pass_over_damaged()
         if not self._lacking:
             self._end(ledger)
 
@@ -228,11 +287,16 @@ class Fetcher:
         self._lacking = [one for one in self._lacking if one not in things]
         try:
             learner.learn(things)
+            self._said_no_more({one.name for one in new})
             for one in new:
                 self.got.things[one.kind.value] = self.got.things.get(one.kind.value, 0) + 1
         except InputUnusable as error:
             self._has_unread = True
             learner.kept.append(Kept(things[0].name, str(error), error.vi or str(error)))
+
+    def _said_no_more(self, names: set[str]) -> None:
+        """What was said of these in a round before is over."""
+        self.got.kept = [one for one in self.got.kept if one.name not in names]
 
     def _say_kept(self) -> None:
         """What was not taken in, each once."""
@@ -255,20 +319,27 @@ class Fetcher:
         self._spoiled[thing.sha256] = self._spoiled.get(thing.sha256, 0) + 1
         return False
 
-    def _pass_over_spoiled(self) -> None:
-        """A thing that comes changed again and again is damaged there: the others do not wait for it."""
-        for thing in [one for one in self._lacking if self._spoiled.get(one.sha256, 0) >= _SPOILED]:
+    def _pass_over_damaged(self) -> None:
+        """A thing that comes changed again and again, or of which answers begin and bring no byte, is damaged
+        there: the others do not wait for it."""
+        for thing in [one for one in self._lacking if self._is_damaged(one)]:
             self._has_unread = True
             self._lacking.remove(thing)
+            self._stalled.pop(thing.sha256, None)
+            self._together = MOST_THINGS
             self.got.kept.append(
                 Kept(
                     thing.name,
-                    f"{thing.name}: comes from {self._peer} with other bytes than its SHA-256 says; run"
-                    " 'flycam verify' there",
-                    f"{thing.name}: dữ liệu từ {self._peer} không khớp mã SHA-256; hãy chạy 'flycam verify' ở"
-                    " bên đó",
+                    f"{thing.name}: does not come whole from {self._peer}: it breaks off, or has other bytes"
+                    " than its SHA-256 says; run 'flycam verify' there",
+                    f"{thing.name}: dữ liệu từ {self._peer} bị đứt giữa chừng hoặc không khớp mã SHA-256; hãy"
+                    " chạy 'flycam verify' ở bên đó",
                 )
             )
+
+    def _is_damaged(self, thing: Thing) -> bool:
+        spoiled, stalled = self._spoiled.get(thing.sha256, 0), self._stalled.get(thing.sha256, 0)
+        return spoiled >= _SPOILED or stalled >= _STALLED
 
     def _offset(self, thing: Thing) -> int:
         try:
@@ -307,32 +378,6 @@ class _NothingToAsk:
 
 
 _Nothing = _NothingToAsk()
-
-
-class _Sink:
-    """Bytes of several things in a row, each into its own file."""
-
-    def __init__(self, things: Sequence[tuple[Thing, Path]], folder: Path) -> None:
-        self._things = list(things)
-        self._folder = folder
-
-    def add(self, data: bytes) -> None:
-        """Add bytes. Raises StorageTrouble; what is more than was asked for is passed over."""
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            while data and self._things:
-                thing, path = self._things[0]
-                with path.open("ab") as file:
-                    left = thing.size_bytes - file.tell()
-                    file.write(data[:left])
-                data = data[left:]
-                if data or left <= 0:
-                    self._things.pop(0)
-        except OSError as error:
-            raise StorageTrouble(
-                f"{self._folder}: what the server gives cannot be kept ({error.strerror}); make room there",
-                vi=f"{self._folder}: không lưu được dữ liệu máy chủ gửi về; hãy giải phóng chỗ",
-            ) from error
 
 
 def _event_of(thing: Thing) -> str:

@@ -18,8 +18,10 @@ from flycam.sync.records import FlightRecords
 _ID_DIGITS = 6
 
 
-def learn(house: House, records: FlightRecords, giver: str) -> Flight:
+def learn(house: House, records: FlightRecords, giver: str, account: str = "") -> Flight:
     """Records of a flight joined with those here; the flight as it stands until its tiles are there.
+
+    account  that brought them over a line; "" for a stick. The audit log holds it as who did it.
 
     Frames and how they were laid come before the withdrawals, so that these find the ground they touched;
     all of it before a tile. Where both boxes laid one frame in two ways, both are placements and the greater
@@ -27,7 +29,7 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     seems complete and is not; `learn_state` says what it is then.
     """
     catalog = house.catalog
-    _learn_classification(house, records, giver)
+    _learn_classification(house, records, giver, account)
     learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
@@ -39,7 +41,7 @@ def learn(house: House, records: FlightRecords, giver: str) -> Flight:
     ]
     if records.placements or laid_otherwise:
         catalog.placements.learn([*records.placements, *laid_otherwise])
-    learn_withdrawals(house, records.withdrawals, giver)
+    learn_withdrawals(house, records.withdrawals, giver, account)
     known = {one.mosaic_id for one in catalog.tiles.mosaics(flight.flight_id) if one.revision == 0}
     for mosaic in records.mosaics:
         if mosaic.mosaic_id not in known:
@@ -56,8 +58,10 @@ def learn_state(house: House, flight: Flight, records: FlightRecords) -> Flight:
     return flight
 
 
-def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: str) -> None:
+def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: str, account: str = "") -> None:
     """Withdrawals entered; what is new here is audited, finished revisions that hold one are shown no more.
+
+    account  as of `learn`: the authority is what the giver says, the account is what is known.
 
     All are looked at for the revisions, not only new ones: an attempt before may have ended between the two.
     """
@@ -71,7 +75,10 @@ def learn_withdrawals(house: House, withdrawals: Sequence[Withdrawal], giver: st
         if told:
             subject = told[0].frame_id if len(told) == 1 else told[0].flight_id
             said = f"told by {giver}: {len(told)} frames: {reason}"
-            house.catalog.audit.append(authority, "withdraw", subject, said, at_ns=house.clock_ns())
+            said += f" ({authority})" if account else ""
+            house.catalog.audit.append(
+                account or authority, "withdraw", subject, said, at_ns=house.clock_ns()
+            )
 
 
 def joined_flight(here: Flight, given: Flight) -> Flight:
@@ -91,7 +98,7 @@ def joined_flight(here: Flight, given: Flight) -> Flight:
     )
 
 
-def _learn_classification(house: House, records: FlightRecords, giver: str) -> None:
+def _learn_classification(house: House, records: FlightRecords, giver: str, account: str) -> None:
     """A flight is shown no more widely than either box lets it be; before a line of it is here. Who lifts a
     classification at one box lifts it nowhere else."""
     flight_id, restrictions = records.flight.flight_id, house.catalog.restrictions
@@ -101,7 +108,7 @@ def _learn_classification(house: House, records: FlightRecords, giver: str) -> N
         now_ns = house.clock_ns()
         restrictions.classify(flight_id, level, now_ns)
         said = f"told by {giver}: {records.flight.name}: {level}"
-        house.catalog.audit.append(giver, "classify", flight_id, said, at_ns=now_ns)
+        house.catalog.audit.append(account or giver, "classify", flight_id, said, at_ns=now_ns)
 
 
 def learn_event(house: House, event: Event, giver: str) -> None:

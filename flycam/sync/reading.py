@@ -48,10 +48,18 @@ class Source(Protocol):
 
 
 def read_exchange(
-    house: House, source: Source, manifest: Manifest, start: int, hands: Hands, progress: Progress
+    house: House,
+    source: Source,
+    manifest: Manifest,
+    start: int,
+    hands: Hands,
+    progress: Progress,
+    *,
+    account: str = "",
 ) -> TakenIn:
     """Take in an exchange whose first object begins at `start`; all is verified before anything is written.
 
+    account  that brought it over a line, for the audit log; "" for a stick
     Raises as `require_takeable` and `take_in` do, and SourceUnreadable for an object that is not what the
     manifest says, ObjectMissing for records that are said to be known here and are not.
     """
@@ -63,7 +71,7 @@ def read_exchange(
     _keep(house, source, manifest, start, here, progress)
     _keep_laid(house, manifest, here, verified)
     house.store.flush()
-    return take_in(house, manifest, homes, hands, verified.views)
+    return take_in(house, manifest, homes, hands, verified.views, account)
 
 
 def _known(house: House, manifest: Manifest) -> Iterator[FlightRecords]:

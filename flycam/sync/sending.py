@@ -56,7 +56,7 @@ class Asking(Protocol):
         """As `once`, until an answer comes."""
 
     def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Answered:
-        """As `once`; the body of a good answer is handed on as it comes."""
+        """As `once`; the body of a good answer is handed on as it comes, an empty block first."""
 
     def patiently(self, send: Callable[[], Any]) -> Any:
         """Call `send` until its answer is not "later"."""

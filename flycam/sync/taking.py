@@ -134,12 +134,14 @@ def take_in(
     homes: Sequence[Home | Apart],
     hands: Hands,
     views: Views | None = None,
+    account: str = "",
 ) -> TakenIn:
     """Records, states, early views and cursors of an exchange whose objects are in the store (`given.give`).
 
+    account  that brought it over a line, for the audit log; "" for a stick
     Raises FlightBusy if a flight is being written here, StorageTrouble; run again: it completes.
     """
-    taking = _Taking(house, manifest, hands, views or {})
+    taking = _Taking(house, manifest, hands, views or {}, account)
     flights, lines, apart = set(), 0, []
     for one in homes:
         if isinstance(one, Apart):
@@ -154,12 +156,13 @@ def take_in(
 class _Taking:
     """One exchange being taken in. What was taken in before is asked anew for each flight that is held."""
 
-    def __init__(self, house: House, manifest: Manifest, hands: Hands, views: Views) -> None:
+    def __init__(self, house: House, manifest: Manifest, hands: Hands, views: Views, account: str) -> None:
         self._house = house
         self._manifest = manifest
         self._giver = manifest.box
         self._hands = hands
         self._views = views
+        self._account = account
         self._known: dict[str, int] = {}
         self._tiles: dict[str, set[TileId]] = {}
         for item in manifest.items:
@@ -174,7 +177,7 @@ class _Taking:
             ahead = self._ahead_in(home)
             if self._withdraws_more(home):
                 self._clear_early(home.flight_id)
-            flight = learn(house, home.records, self._giver)
+            flight = learn(house, home.records, self._giver, self._account)
             came = {home.mosaics[there]: self._came(there, taken) for there, taken in ahead.items()}
             is_whole = not self._manifest.unfinished.intersection(home.mosaics)
             lines = self._joined(flight, came)
@@ -201,7 +204,7 @@ class _Taking:
         if isinstance(one, Home):
             elsewhere -= {one.flight_id}
         else:  # whatever holds them, or will
-            learn_withdrawals(house, withdrawals, self._giver)
+            learn_withdrawals(house, withdrawals, self._giver, self._account)
         lines = 0
         for flight_id in sorted(elsewhere):
             with house.catalog.flights.lock(flight_id):

@@ -11,12 +11,15 @@ import pytest
 
 from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Account, Role
+from flycam.errors import ObjectMissing
 from flycam.frame.classification import Classification
+from flycam.pipeline import upload_line
 from flycam.pipeline.people import invite_guest
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upload_line import Line
 from flycam.serve.services import Services
-from flycam.sync.fetching import Fetcher, Got
+from flycam.store import keys
+from flycam.sync.fetching import NAME_DIGITS, Fetcher, Got
 from flycam.sync.sending import Limits, Sender
 from flycam.sync.steps import Giver
 from flycam.sync.wishes import is_wished, wishes_from_values
@@ -71,6 +74,42 @@ def test_what_is_not_there_is_said(address: str) -> None:
             assert client.get(f"/api/sync/common/things?{query}").status_code == status
         as_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
         assert client.get("/api/sync/common", headers=as_viewer).status_code == 403
+
+
+def test_a_file_that_is_lost_after_it_was_listed_is_another_list(
+    address: str, province: Box, tmp_path: Path
+) -> None:
+    box, store = new_box(tmp_path, "field"), province.workspace.store
+    (dem,) = province.catalog.terrain.dems()
+    headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
+    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+        assert client.get("/api/sync/common").status_code == 200
+        store.delete(keys.evidence(dem.sha256))
+        answer = client.get(f"/api/sync/common/things?of={dem.sha256[:NAME_DIGITS]}")
+        assert answer.status_code == 409
+    got = fetched(box, address, tmp_path / "way")
+    assert got.things == {"area": 1, "changes": 1, "communes": 2, "layer": 1}
+
+
+def test_a_file_that_cannot_be_read_ends_no_sync(
+    address: str, province: Box, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    box, store = new_box(tmp_path, "field"), province.workspace.store
+    box.lay({0, 1})
+    (dem,) = province.catalog.terrain.dems()
+    read = store.get_range
+
+    def damaged(key: str, start: int, length: int) -> bytes:
+        if key == keys.evidence(dem.sha256):
+            raise ObjectMissing(f"{key}: the disk does not give it")
+        return read(key, start, length)
+
+    monkeypatch.setattr(store, "get_range", damaged)
+    monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.01)
+    got = fetched(box, address, tmp_path / "way")
+    assert got.things == {"area": 1, "changes": 1, "communes": 2, "layer": 1}
+    assert [one.name for one in got.kept] == [dem.dem_id]
+    assert province.tiles() == box.tiles()
 
 
 def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Box, tmp_path: Path) -> None:

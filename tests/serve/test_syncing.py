@@ -13,8 +13,11 @@ from flycam.catalog.records import Account, Role
 from flycam.errors import AccessDenied, InputUnusable, StoreUnavailable
 from flycam.pipeline.upload_line import Line
 from flycam.serve.services import Services
+from flycam.store import keys
 from flycam.sync import sending
+from flycam.sync.desk import answer, lacking_of
 from flycam.sync.sending import Limits, Sender, Sent
+from flycam.sync.steps import Giver
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box
 
@@ -51,6 +54,81 @@ def sync(box: Box, url: str, token: str | None = TOKENS[Role.BOX], patience_s: f
     sender = Sender(box.workspace, line, Limits())
     sender.round()
     return sender.sent
+
+
+def other_account(province: Box, name: str) -> str:
+    """The token of one more box's account."""
+    province.catalog.accounts.put(
+        Account(name=name, role=Role.BOX, token_hash=hash_token(f"token-{name}"), created_ns=0)
+    )
+    return f"token-{name}"
+
+
+def test_a_token_does_not_speak_in_another_boxs_name(
+    address: str, province: Box, field: Box, tmp_path: Path
+) -> None:
+    sync(field, address)
+    records = list(province.workspace.store.list(keys.given_records_prefix("field")))
+    stolen = other_account(province, "box-2")
+    with pytest.raises(AccessDenied, match="another account than box-2"):
+        sync(field, address, stolen)  # before and after it has a box of its own
+    sync(new_box(tmp_path, "field-2"), address, stolen)
+    with pytest.raises(AccessDenied, match="belongs to the box field-2"):
+        sync(field, address, stolen)
+    question = {"format": 1, "box": "field", "mosaics": [], "records": [], "terrain": [], "originals": []}
+    by_stolen = {"Authorization": f"Bearer {stolen}"}
+    said = httpx.post(f"{address}/api/sync", json=question, headers=by_stolen, timeout=20)
+    assert (said.status_code, said.json()["error"]) == (403, "AccessDenied")
+    assert list(province.workspace.store.list(keys.given_records_prefix("field"))) == records != []
+
+
+def test_a_step_in_another_boxs_name_is_refused_whole(
+    address: str, province: Box, field: Box, tmp_path: Path
+) -> None:
+    sync(field, address)
+    before = list(province.workspace.store.list(keys.taken_prefix("field")))
+    field.lay({0, 1, 2, 3})
+    giver = Giver(field.workspace)
+    lacking = lacking_of(answer(province.workspace, giver.question(), "test"), "province")
+    giver.learn(lacking)
+    step = next(giver.steps(lacking, lambda: 8 << 20))
+    body = b"".join(step.blocks(0))
+    headers = {
+        "Authorization": f"Bearer {other_account(province, 'box-2')}",
+        "Upload-Offset": "0",
+        "Upload-Length": str(len(body)),
+    }
+    where = f"{address}/api/sync/steps/{step.sha256}?lang=vi"
+    said = httpx.put(where, content=body, headers=headers, timeout=20)
+    assert said.status_code == 403
+    assert "tài khoản khác" in said.json()["message"]
+    assert list(province.workspace.store.list(keys.taken_prefix("field"))) == before
+    assert not list((tmp_path / "arriving").rglob(f"{step.sha256}.part"))
+
+
+def test_a_name_goes_over_when_its_account_is_a_boxs_no_more(address: str, province: Box, field: Box) -> None:
+    sync(field, address)
+    sync(field, address, TOKENS[Role.ADMIN])  # an administrator speaks for any box, and takes no name
+    token = other_account(province, "box-2")
+    with pytest.raises(AccessDenied):
+        sync(field, address, token)
+    province.catalog.accounts.put(
+        Account(name="box", role=Role.BOX, token_hash=hash_token("renewed"), created_ns=7)
+    )
+    sync(field, address, "renewed")
+    province.catalog.accounts.remove("box")
+    sync(field, address, token)
+    sync(field, address, token)
+
+
+def test_the_audit_log_names_the_account_that_brought_a_withdrawal(
+    address: str, province: Box, field: Box
+) -> None:
+    field.withdraw(1)
+    sync(field, address)
+    (line,) = [one for one in province.catalog.audit.lines() if one.what == "withdraw"]
+    assert line.who == "box"
+    assert line.detail == "told by field: 1 frames: shows a victim (lan)"
 
 
 def test_a_box_hands_on_its_map(address: str, province: Box, field: Box) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -21,6 +22,7 @@ from flycam.pipeline.terrain import register_dem
 from flycam.store import keys
 from flycam.sync.fetching import Fetcher, Got
 from flycam.sync.sending import Limits, Sender, Sent
+from flycam.sync.sink import free_bytes
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND
 from tests.sync.boxes import EVENT, Box
@@ -121,11 +123,19 @@ def furnish(province: Box, folder: Path) -> None:
     put_dem(province, folder)
 
 
-def exchange(box: Box, wire: Wire, folder: Path, **limits: object) -> tuple[Got, Sent]:
-    """One round, both ways."""
+def exchange(
+    box: Box, wire: Wire, folder: Path, free: Callable[[Path], int] = free_bytes, **limits: object
+) -> tuple[Got, Sent]:
+    """One round, both ways. free: bytes left in a folder."""
     limited = Limits(**limits)  # type: ignore[arg-type]
     back = Fetcher(
-        box.workspace, wire, Receiving(box.workspace), folder / "way", limited, sleep=lambda _s: None
+        box.workspace,
+        wire,
+        Receiving(box.workspace),
+        folder / "way",
+        limited,
+        sleep=lambda _s: None,
+        free=free,
     )
     sender = Sender(box.workspace, wire, limited, back=back, sleep=lambda _s: None)
     sender.round()

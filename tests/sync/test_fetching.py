@@ -14,9 +14,13 @@ from hypothesis import strategies as st
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
+from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
 from flycam.sync import sending
-from flycam.sync.commons import commons_of
+from flycam.sync.commons import Common, commons_of
+from flycam.sync.fetching import Fetcher
+from flycam.sync.sending import Limits, Sender
+from flycam.sync.sink import SPARE_BYTES
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (
@@ -95,6 +99,67 @@ def test_bytes_that_came_changed_are_not_taken_in(tmp_path: Path) -> None:
     assert standing(box) == standing(province)
 
 
+@pytest.mark.parametrize("kind", [Common.COMMUNES, Common.TERRAIN])
+def test_what_the_province_cannot_read_holds_nothing_up_and_is_said(tmp_path: Path, kind: Common) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire = Wire(province, tmp_path)
+    lost = next(one for one in commons_of(province.workspace, wire.sees).things if one.kind is kind)
+    wire.unreadable = lost.sha256
+    got, _ = exchange(box, wire, tmp_path)
+    assert [one.name for one in got.kept] == [lost.name]
+    assert "flycam verify" in got.kept[0].sentence_vi
+    assert sum(got.things.values()) == 5  # of six
+    wire.unreadable = ""
+    got, _ = exchange(box, wire, tmp_path)
+    assert (got.things, got.kept) == ({kind: 1}, [])
+    assert standing(box) == standing(province)
+
+
+def test_terrain_that_is_lost_there_is_not_offered_and_is_news_when_it_is_back(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    (dem,) = province.catalog.terrain.dems()
+    key = keys.evidence(dem.sha256)
+    data = province.workspace.store.get(key)
+    province.workspace.store.delete(key)
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path)
+    assert (got.things.get("terrain"), got.kept) == (None, [])
+    province.workspace.store.put(key, data)
+    assert exchange(box, wire, tmp_path)[0].things == {"terrain": 1}
+
+
+def test_what_cannot_be_kept_here_does_not_stop_the_way_up(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2})
+    furnish(province, tmp_path)
+    (tmp_path / "way").write_bytes(b"")  # as where the disk is full: nothing can be written below it
+    wire = Wire(province, tmp_path)
+    for _ in range(2):
+        got, sent = exchange(box, wire, tmp_path)
+        assert (got.things, sent.left_bytes, len(got.kept)) == ({}, 0, 1)
+        assert "cannot be kept" in got.kept[0].sentence
+    assert province.tiles() == box.tiles()
+    (tmp_path / "way").unlink()
+    got, _ = exchange(box, wire, tmp_path)
+    assert standing(box) == standing(province)
+
+
+def test_terrain_waits_for_room(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    (dem,) = province.catalog.terrain.dems()
+    size = province.workspace.store.size(keys.evidence(dem.sha256))
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size - 1)
+    assert sum(got.things.values()) == 5  # of six
+    assert [one.name for one in got.kept] == [dem.dem_id]
+    assert got.left_bytes == size
+    got, _ = exchange(box, wire, tmp_path, lambda _folder: SPARE_BYTES + 2 * size)
+    assert (got.things, got.kept) == ({"terrain": 1}, [])
+
+
 def test_a_list_that_changes_meanwhile_is_asked_for_again(tmp_path: Path) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
     furnish(province, tmp_path)
@@ -119,6 +184,23 @@ def test_terrain_waits_for_a_line_that_does_not_cost(tmp_path: Path) -> None:
     assert got.left_bytes > 5_000
     got, _ = exchange(box, wire, tmp_path)
     assert got.things == {"terrain": 1}
+
+
+def test_a_metered_line_brings_the_list_once_while_it_stays_the_same(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire, limits = Wire(province, tmp_path), Limits(metered=True)
+    back = Fetcher(box.workspace, wire, Receiving(box.workspace), tmp_path / "way", limits)
+    sender = Sender(box.workspace, wire, limits, back=back)
+    sender.round()
+    left, requests = back.got.left_bytes, wire.requests
+    sender.round()
+    assert wire.requests - requests == 1  # the question that both ways share
+    assert back.got.left_bytes == left > 0
+    put_layer(province, replace(MASTS, refreshed_ns=99))
+    sender.round()
+    assert box.catalog.layers.get(MASTS.name).refreshed_ns == 99
+    assert back.got.left_bytes == left
 
 
 def test_terrain_that_is_here_stays_as_it_was_added(tmp_path: Path) -> None:

@@ -1,0 +1,54 @@
+"""Where things that a server gives lie while they come, and how much room is left there."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from flycam.errors import StorageTrouble
+from flycam.sync.commons import Thing
+
+SPARE_BYTES = 1 << 30
+"""Left free for flights when large things are fetched."""
+COPIES = 2
+"""Of a thing that came: as it came, and as evidence."""
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes that can still be written in a folder, which need not be there yet. Raises StorageTrouble."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise _not_kept(folder, error) from error
+
+
+class Sink:
+    """Bytes of several things in a row, each into its own file."""
+
+    def __init__(self, things: Sequence[tuple[Thing, Path]], folder: Path) -> None:
+        self._things = list(things)
+        self._folder = folder
+
+    def add(self, data: bytes) -> None:
+        """Add bytes. Raises StorageTrouble; what is more than was asked for is passed over."""
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            while data and self._things:
+                thing, path = self._things[0]
+                with path.open("ab") as file:
+                    left = thing.size_bytes - file.tell()
+                    file.write(data[:left])
+                data = data[left:]
+                if data or left <= 0:
+                    self._things.pop(0)
+        except OSError as error:
+            raise _not_kept(self._folder, error) from error
+
+
+def _not_kept(folder: Path, error: OSError) -> StorageTrouble:
+    return StorageTrouble(
+        f"{folder}: what the server gives cannot be kept ({error.strerror}); make room there",
+        vi=f"{folder}: không lưu được dữ liệu máy chủ gửi về; hãy giải phóng chỗ",
+    )

@@ -1,0 +1,68 @@
+"""Who speaks for which box over a line: bound at first contact, in the store, both ways.
+
+A box names itself in what it says, and a token is all that is known of it: without this, one that was stolen
+would speak in the name of every box.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import suppress
+
+from flycam.catalog.records import Role
+from flycam.errors import AccessDenied, ObjectMissing
+from flycam.store import keys
+from flycam.sync.house import House
+
+
+class Speakers:
+    """A box's name belongs to the account that spoke it first, and an account speaks for one box, for as long
+    as it is an account of a box. Safe between threads."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self._lock = threading.Lock()
+
+    def require(self, account: str, box: str) -> None:
+        """Bind an account to a box's name if neither is bound. Raises AccessDenied where one of them is to
+        another."""
+        with self._lock:
+            self._let_go_of_former(box)
+            bound = self._read(keys.spoken_for(account)) or box
+            if bound != box:
+                raise AccessDenied(
+                    f"{account}: this token belongs to the box {bound}, and not to {box}; make an account for"
+                    f" {box} on the server: flycam user add NAME --role box",
+                    vi=f"{account}: mã này của trạm {bound}, không phải của {box}; trên máy chủ hãy tạo tài"
+                    f" khoản cho {box}: flycam user add TÊN --role box",
+                )
+            if self._kept(keys.speaker(box), account) != account:
+                raise AccessDenied(
+                    f"{box}: this name belongs to a box that comes with another account than {account}; give"
+                    " this machine a name of its own with FLYCAM_BOX, or that account's token (on the server:"
+                    " flycam user add ACCOUNT --role box)",
+                    vi=f"{box}: tên này thuộc về trạm dùng tài khoản khác, không phải {account}; hãy đặt tên"
+                    " riêng cho máy này bằng FLYCAM_BOX, hoặc dùng mã của tài khoản kia (trên máy chủ: flycam"
+                    " user add TÀI_KHOẢN --role box)",
+                )
+            self._kept(keys.spoken_for(account), box)
+
+    def _kept(self, key: str, name: str) -> str:
+        """The name under a key, which is this one from now on if there was none."""
+        store = self._house.store
+        if store.put_if_absent(key, name.encode()):
+            store.flush()
+        return self._read(key)
+
+    def _read(self, key: str) -> str:
+        """The name under a key, "" if there is none."""
+        with suppress(ObjectMissing):
+            return self._house.store.get(key).decode()
+        return ""
+
+    def _let_go_of_former(self, box: str) -> None:
+        """Free a name whose account is no box's any more: it was given another role, or taken away."""
+        account, known = self._read(keys.speaker(box)), self._house.catalog.accounts.all()
+        if account and not any(one.name == account and one.role is Role.BOX for one in known):
+            self._house.store.delete(keys.spoken_for(account))
+            self._house.store.delete(keys.speaker(box))
