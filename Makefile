@@ -15,7 +15,7 @@ demo: $(VENV)/run.stamp $(STATIC)  ## install, run the main job on a drill fligh
 test: $(VENV)/test.stamp $(STATIC)  ## install what tests need and run them
 	@failed=0; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not soak and not browser" || failed=$$?; \
-	$(BIN)/python -m pytest -m "browser and not soak" || failed=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "browser and not soak" || failed=$$?; \
 	exit $$failed
 
 lint: $(VENV)/test.stamp
