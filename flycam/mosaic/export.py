@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.records import MosaicInfo
 from flycam.geodata.crs import transform_points
-from flycam.geodata.raster import BLOCK_PX, Band, CogWriter
+from flycam.geodata.raster import BLOCK_PX, CogWriter
 from flycam.geometry.grid import ground_pixel_m, mercator_to_lonlat
 from flycam.geometry.planar import Bounds
 from flycam.mosaic.extent import WGS84, OutputGrid, data_bounds, nothing_inside, output_grid
@@ -51,14 +51,13 @@ def export_cog(
     tags: Mapping[str, str] | None = None,
     compress: str = "DEFLATE",
     look: TileLook = COLOURS,
-    bands: Sequence[Band] = (),
 ) -> Exported:
     """Write the mosaic (clipped to `polygon`, WGS 84 degrees, if given) as a COG with mask.
 
     Pixels lie on multiples of `gsd_m` in `crs` (of the like number of degrees if `crs` is geographic), are
     taken (colours bilinearly) from the coarsest zoom that is not coarser than `gsd_m`, and are masked where
-    less than half of the ground that they are taken from has data. `compress` and `bands` as in `CogWriter`;
-    `look`: what of the tiles is written instead of colours, and taken as it says.
+    less than half of the ground that they are taken from has data. `compress` as in `CogWriter`; `look`:
+    what of the tiles is written instead of colours, and taken as it says.
 
     Raises NotFound if there is nothing to write (no tiles, or none inside the polygon), CrsMissing, DiskFull,
     StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left under `out_path`.
@@ -76,7 +75,7 @@ def export_cog(
         crs=crs,
         tags=tags,
         compress=compress,
-        bands=bands or look.bands,
+        bands=look.bands,
         dtype=look.dtype,
         overview_resampling="AVERAGE" if look.mixed else "NEAREST",
     ) as out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from flycam.catalog.records import MosaicInfo
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import decode_picture
 from flycam.geodata.crs import point_transform
+from flycam.geodata.raster import Band
 from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, TileId, TileRange, grid_pixel_m
 from flycam.geometry.planar import fit_planar_map
 from flycam.mosaic.extent import MERCATOR, OutputGrid
@@ -30,16 +31,22 @@ Seen = tuple[NDArray[Any], NDArray[np.bool_]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileLook:
-    """What is taken out of tiles: H×W×`bands` of `dtype`, and where there is data.
+    """What is taken out of tiles: pixels of `dtype`, and where there is data.
 
     of     from a tile's object, by its id
+    bands  how many there are, or what each of them holds, as `CogWriter` is told
     mixed  between pixels; else of the nearest one, for the mean of two ages is no time of any picture
     """
 
     of: Callable[[bytes, TileId], Seen]
-    bands: int
+    bands: int | Sequence[Band]
     dtype: str
     mixed: bool
+
+    @property
+    def count(self) -> int:
+        """How many bands."""
+        return self.bands if isinstance(self.bands, int) else len(self.bands)
 
 
 COLOURS = TileLook(of=decode_picture, bands=3, dtype="uint8", mixed=True)
@@ -68,7 +75,7 @@ class TileReader:
         present = [tile_id for tile_id in tiles if tile_id in self._heads]
         if not present:
             return None
-        pixels = np.zeros((*tiles.shape_px, self.look.bands), dtype=self.look.dtype)
+        pixels = np.zeros((*tiles.shape_px, self.look.count), dtype=self.look.dtype)
         mask = np.zeros(tiles.shape_px, dtype=np.bool_)
         for tile_id in present:
             at = tiles.window_px(tile_id)
@@ -115,7 +122,7 @@ def taken(
     )
     source = tiles.picture(span)
     if source is None:
-        return np.zeros((*shape, tiles.look.bands), dtype=tiles.look.dtype), np.zeros(shape, dtype=np.bool_)
+        return np.zeros((*shape, tiles.look.count), dtype=tiles.look.dtype), np.zeros(shape, dtype=np.bool_)
     map_x = (cols - span.x_start * TILE_SIZE_PX).astype(np.float32)
     map_y = (rows - span.y_start * TILE_SIZE_PX).astype(np.float32)
     return _mixed(source, map_x, map_y) if tiles.look.mixed else _nearest(source, map_x, map_y)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import shapely
@@ -27,7 +26,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import Exported, export_cog
 from flycam.mosaic.outline import Outline
 from flycam.mosaic.pixel_figures import figures_of
-from flycam.mosaic.resample import Seen, TileLook
+from flycam.mosaic.resample import COLOURS, Seen, TileLook
 from flycam.mosaic.shown_ground import shown_ground
 from flycam.pipeline.coverage import boundaries_said, commune_of, main_mosaic, tags_of
 from flycam.pipeline.opening import check_gsd
@@ -83,13 +82,13 @@ def export_flight(
         gsd_m=gsd_m or flight.gsd_m,
         polygon=polygon,
         tags=tags_of(workspace, flight, mosaic),
-        **(_figures(workspace, mosaic) if figures else {}),
+        look=_figures(workspace, mosaic) if figures else COLOURS,
     )
     return replace(exported, notes=notes)
 
 
-def _figures(workspace: Workspace, mosaic: MosaicInfo) -> dict[str, Any]:
-    """How `export_cog` writes error and age of each pixel instead of its colour."""
+def _figures(workspace: Workspace, mosaic: MosaicInfo) -> TileLook:
+    """Error and age of each pixel instead of its colour."""
     now_ns = workspace.clock_ns()
     finished = mosaic.revision != LIVE_REVISION
     frame_of = lru_cache(maxsize=None)(workspace.catalog.frames.get)
@@ -98,13 +97,11 @@ def _figures(workspace: Workspace, mosaic: MosaicInfo) -> dict[str, Any]:
         tile = decode(data, tile_id)
         return figures_of(tile, frame_of, finished=finished, now_ns=now_ns), tile.quality > 0
 
-    return {
-        "look": TileLook(of=figures, bands=2, dtype="float32", mixed=False),
-        "bands": (
-            Band(holds="expected error, m, 1 sigma, horizontal", unit="metre"),
-            Band(holds=f"age, hours before {iso(now_ns)}", unit="hour"),
-        ),
-    }
+    bands = (
+        Band(holds="expected error, m, 1 sigma, horizontal", unit="metre"),
+        Band(holds=f"age, hours before {iso(now_ns)}", unit="hour"),
+    )
+    return TileLook(of=figures, bands=bands, dtype="float32", mixed=False)
 
 
 def export_surface(workspace: Workspace, ref: str, out: Path, *, revision: str | None = None) -> Exported:

@@ -15,8 +15,15 @@ from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import box
 from flycam.serve.marks import ServicesHere
-from flycam.sync.commons import Commons, Thing, commons_of, listing_to_bytes, state_of
-from flycam.sync.fetching import MOST_THINGS, NAME_DIGITS
+from flycam.sync.commons import (
+    MOST_THINGS,
+    NAME_DIGITS,
+    Commons,
+    Thing,
+    commons_of,
+    listing_to_bytes,
+    state_of,
+)
 from flycam.sync.house import House
 
 _OCTETS = "application/octet-stream"

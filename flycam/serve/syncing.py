@@ -26,6 +26,7 @@ from flycam.serve.looks import Looks
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync.desk import RecordsMissing, answer, take_step
+from flycam.sync.names import hex_digits
 from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
 from flycam.sync.taking import TakenIn
@@ -197,9 +198,10 @@ def _elsewhere(at: int) -> Refused:
 
 
 def _hex(sha256: str) -> str:
-    if len(sha256) != len(keys.box_id("")) * 4 or set(sha256) - set("0123456789abcdef"):
-        raise Refused(400, "a step is named by its SHA-256", "tên bước phải là mã SHA-256")
-    return sha256
+    try:
+        return hex_digits(sha256, 64)
+    except ValueError as error:
+        raise Refused(400, "a step is named by its SHA-256", "tên bước phải là mã SHA-256") from error
 
 
 def _whole(request: Request, name: str) -> int:

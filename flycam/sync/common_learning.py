@@ -7,7 +7,7 @@ said, and in the audit log (decision 0025).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any, Protocol
@@ -49,6 +49,16 @@ class Kept:
     name: str
     sentence: str
     sentence_vi: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Entered:
+    """A layer or a restricted area, as it is known by what was entered: the file's SHA-256, and when."""
+
+    id: str
+    name: str
+    sha256: str
+    at_ns: int
 
 
 class CommonLearner:
@@ -112,16 +122,9 @@ class CommonLearner:
         values = self._values(thing.sha256, thing.name)
         came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
         _require_name(thing, came.area_id)
-        areas = self._catalog.restrictions.areas()
-        here = [one for one in areas if one.area_id == came.area_id or one.name == came.name]
-        for one in here:
-            if one.sha256 == thing.sha256:
-                return
-            if one.area_id != came.area_id or not self._gives_way(
-                thing, one.sha256, one.added_ns, came.added_ns
-            ):
-                self._stays(came.name, "restricted area", "vùng hạn chế")
-                return
+        here = map(_entered_area, self._catalog.restrictions.areas())
+        if not self._is_newer(thing, _entered_area(came), here, "restricted area", "vùng hạn chế"):
+            return
         west, south, east, north = shapely.from_wkb(came.wkb).bounds
         self._catalog.restrictions.put(replace(came, bounds_lonlat_deg=(west, south, east, north)))
         detail = f"{came.name}: for {', '.join(sorted(came.roles))} only"
@@ -133,16 +136,9 @@ class CommonLearner:
         features = [from_values(LayerFeatureRecord, one) for one in values["features"]]
         level = Classification(values["level"])
         _require_name(thing, came.layer_id)
-        for one in self._catalog.layers.all():
-            if came.layer_id != one.layer_id and came.name != one.name:
-                continue
-            if one.sha256 == thing.sha256:
-                return
-            if one.layer_id != came.layer_id or not self._gives_way(
-                thing, one.sha256, one.refreshed_ns, came.refreshed_ns
-            ):
-                self._stays(came.name, "layer", "lớp dữ liệu")
-                return
+        here = map(_entered_layer, self._catalog.layers.all())
+        if not self._is_newer(thing, _entered_layer(came), here, "layer", "lớp dữ liệu"):
+            return
         self._classify(came, level, "as there")  # before a feature of it is here
         self._catalog.layers.put(came, features)
         self._tell("layer add", came.layer_id, f"{came.name}: {came.kind}, {len(features)}", thing)
@@ -212,9 +208,23 @@ class CommonLearner:
         except (ValueError, RecursionError, zstandard.ZstdError) as error:
             raise _unread(name, error) from error
 
-    def _gives_way(self, thing: Thing, sha256: str, at_ns: int, came_ns: int) -> bool:
-        """Whether what is here (its bytes and time) came as it is from this server, or is the older."""
-        return sha256 == self._ledger.of(thing.kind, thing.name) or came_ns > at_ns
+    def _is_newer(
+        self, thing: Thing, came: _Entered, here: Iterable[_Entered], what: str, what_vi: str
+    ) -> bool:
+        """Whether what came takes the place of all that has its id or name here; said where that stays."""
+        for one in here:
+            if one.id != came.id and one.name != came.name:
+                continue
+            if one.sha256 == thing.sha256:
+                return False
+            if one.id != came.id or not self._gives_way(thing, one, came):
+                self._stays(came.name, what, what_vi)
+                return False
+        return True
+
+    def _gives_way(self, thing: Thing, one: _Entered, came: _Entered) -> bool:
+        """Whether what is here came as it is from this server, or is the older."""
+        return one.sha256 == self._ledger.of(thing.kind, thing.name) or came.at_ns > one.at_ns
 
     def _classify(self, layer: LayerRecord, level: Classification, why: str) -> None:
         """The stricter of both holds, as of flights."""
@@ -296,6 +306,14 @@ def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:
     if one is None or other is None:
         return False
     return (one.name, one.wkb, one.area_m2) == (other.name, other.wkb, other.area_m2)
+
+
+def _entered_area(area: RestrictedArea) -> _Entered:
+    return _Entered(area.area_id, area.name, area.sha256, area.added_ns)
+
+
+def _entered_layer(layer: LayerRecord) -> _Entered:
+    return _Entered(layer.layer_id, layer.name, layer.sha256, layer.refreshed_ns)
 
 
 def _require_name(thing: Thing, name: str) -> None:

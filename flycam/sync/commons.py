@@ -25,10 +25,15 @@ from flycam.frame.address import shown
 from flycam.frame.change import ChangeStatus
 from flycam.store import keys
 from flycam.sync.house import House
+from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits, text
 from flycam.sync.values import to_values
 
 COMMON_FORMAT = 1
+NAME_DIGITS = 16
+"""So much of a thing's SHA-256 names it in a request."""
+MOST_THINGS = 32
+"""So many may be asked for at once."""
 _LEVEL = 9
 _MAX_LISTING_BYTES = 16 << 20
 _ALL = 1 << 30
@@ -166,9 +171,7 @@ def listing_from_bytes(data: bytes, place: str) -> tuple[str, tuple[Thing, ...]]
 
 def unpacked(data: bytes, most_bytes: int) -> Any:
     """The JSON of a thing or a list. ValueError or ZstdError for anything else."""
-    if not 0 < zstandard.frame_content_size(data) <= most_bytes:
-        raise ValueError("no believable size")
-    return json.loads(zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False))
+    return json.loads(inflated(data, most_bytes))
 
 
 def _packed(values: Mapping[str, Any]) -> bytes:

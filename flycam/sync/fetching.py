@@ -18,15 +18,12 @@ from urllib.parse import quote
 from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
-from flycam.sync.commons import Common, Thing, listing_from_bytes
+from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
 from flycam.sync.sending import Asking, Limits, Sent
 from flycam.sync.sink import COPIES, SPARE_BYTES, Sink, free_bytes
 
-NAME_DIGITS = 16
-"""So much of a thing's SHA-256 names it in a request."""
-MOST_THINGS = 32
 _ANEW = 3
 _SPOILED = 3
 _WARY, _STALLED = 2, 5

@@ -21,9 +21,10 @@ from flycam.mosaic.given import give, give_laid, taken_of
 from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.house import House
+from flycam.sync.inflating import inflated_bytes
 from flycam.sync.laid import laid_in
 from flycam.sync.manifest import Item, Kind, Manifest
-from flycam.sync.records import FlightRecords, inflated_bytes, records_from_bytes
+from flycam.sync.records import FlightRecords, records_from_bytes
 from flycam.sync.taking import Hands, TakenIn, Views, require_takeable, take_in
 
 _MAX_INFLATED_BYTES = 1 << 30  # records of all flights, which are in memory together

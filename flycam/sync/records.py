@@ -26,6 +26,7 @@ from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
+from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits, segment
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def records_to_bytes(records: FlightRecords) -> bytes:
 def records_from_bytes(data: bytes, place: str) -> FlightRecords:
     """Inverse of `records_to_bytes`. `place` is the file to be named. SourceUnreadable for anything else."""
     try:
-        values = json.loads(_inflated(data))
+        values = json.loads(inflated(data, _MAX_BYTES))
         records = FlightRecords(
             event=event_of(_row(tables.events, values["event"])),
             flight=flight_of(_row(tables.flights, values["flight"])),
@@ -112,21 +113,6 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             "ghi lại",
         ) from error
     return records
-
-
-def inflated_bytes(data: bytes) -> int:
-    """How large these records are before compression, by what they say themselves; 0 if they do not."""
-    try:
-        return max(0, zstandard.frame_content_size(data))
-    except zstandard.ZstdError:
-        return 0
-
-
-def _inflated(data: bytes) -> bytes:
-    size = inflated_bytes(data)
-    if not 0 < size <= _MAX_BYTES:  # a bomb is refused before a byte of it is inflated
-        raise ValueError(f"{size} bytes")
-    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
 
 
 def _require_one_flight(records: FlightRecords) -> None:

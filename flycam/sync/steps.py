@@ -27,6 +27,7 @@ from flycam.mosaic.given import Taken
 from flycam.mosaic.tilelog import read_tile
 from flycam.sync.history import MARK_DIGITS, NOTHING, digests, require_same
 from flycam.sync.house import House
+from flycam.sync.inflating import inflated
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
 from flycam.sync.offering import (
     Offer,
@@ -86,9 +87,7 @@ def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
         with path.open("rb") as file:
             (length,) = _LENGTH.unpack(file.read(_LENGTH.size))
             said = file.read(min(length, _MAX_MANIFEST_BYTES))
-        if not 0 < zstandard.frame_content_size(said) <= _MAX_MANIFEST_BYTES:
-            raise ValueError("no believable size")
-        plain = zstandard.ZstdDecompressor().decompress(said, allow_extra_data=False)
+        plain = inflated(said, _MAX_MANIFEST_BYTES)
     except (struct.error, ValueError, zstandard.ZstdError) as error:
         raise SourceUnreadable(
             f"{place}: what came over the line is no step ({error}); bring both boxes to the same version",

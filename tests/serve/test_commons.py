@@ -9,41 +9,34 @@ from pathlib import Path
 import httpx
 import pytest
 
-from flycam.catalog.accounts import hash_token
-from flycam.catalog.records import Account, Role
+from flycam.catalog.records import Role
 from flycam.errors import ObjectMissing
 from flycam.frame.classification import Classification
 from flycam.pipeline import upload_line
 from flycam.pipeline.people import invite_guest
 from flycam.pipeline.receiving import Receiving
 from flycam.pipeline.upload_line import Line
-from flycam.serve.services import Services
 from flycam.store import keys
-from flycam.sync.fetching import NAME_DIGITS, Fetcher, Got
+from flycam.sync.commons import NAME_DIGITS
+from flycam.sync.fetching import Fetcher, Got
 from flycam.sync.sending import Limits, Sender
 from flycam.sync.steps import Giver
 from flycam.sync.wishes import is_wished, wishes_from_values
-from tests.serve.running import running
+from tests.serve.province import TOKENS, new_province, serving
 from tests.sync.boxes import Box, mosaic_of, new_box
 from tests.sync.common_world import MASTS, furnish, standing
-
-TOKENS = {role: f"token-{role}" for role in Role}
 
 
 @pytest.fixture
 def province(tmp_path: Path) -> Box:
-    made = new_box(tmp_path, "province")
+    made = new_province(tmp_path)
     furnish(made, tmp_path)
-    for role, token in TOKENS.items():
-        made.catalog.accounts.put(
-            Account(name=f"{role}", role=role, token_hash=hash_token(token), created_ns=0)
-        )
     return made
 
 
 @pytest.fixture
 def address(province: Box, tmp_path: Path) -> Iterator[str]:
-    with running(Services(workspace=province.workspace, sync_dir=tmp_path / "arriving")) as url:
+    with serving(province, tmp_path) as url:
         yield url
 
 

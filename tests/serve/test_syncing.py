@@ -18,27 +18,21 @@ from flycam.sync import sending
 from flycam.sync.desk import answer, lacking_of
 from flycam.sync.sending import Limits, Sender, Sent
 from flycam.sync.steps import Giver
+from tests.serve.province import TOKENS, new_province, serving
 from tests.serve.running import running
 from tests.sync.boxes import Box, new_box
 
-TOKENS = {role: f"token-{role}" for role in Role}
 ADDRESSES = ("/api/session", "/api/flights", "/events", "/tiles/m/1/0/0", "/api/uploads", "/metrics")
 
 
 @pytest.fixture
 def province(tmp_path: Path) -> Box:
-    """A house with an account of each role."""
-    made = new_box(tmp_path, "province")
-    for role, token in TOKENS.items():
-        made.catalog.accounts.put(
-            Account(name=f"{role}", role=role, token_hash=hash_token(token), created_ns=0)
-        )
-    return made
+    return new_province(tmp_path)
 
 
 @pytest.fixture
 def address(province: Box, tmp_path: Path) -> Iterator[str]:
-    with running(Services(workspace=province.workspace, sync_dir=tmp_path / "arriving")) as url:
+    with serving(province, tmp_path) as url:
         yield url
 
 

@@ -39,8 +39,7 @@ from flycam.pipeline.marks import MarkAsked, write_mark
 from flycam.pipeline.people import add_user
 from flycam.pipeline.restricting import add_area, classify_flight, classify_layer, remove_area
 from flycam.serve.services import Services
-from flycam.sync.commons import commons_of
-from flycam.sync.fetching import NAME_DIGITS
+from flycam.sync.commons import NAME_DIGITS, commons_of
 from tests.serve.running import running
 from tests.serve.secret import BARRACKS, MARK, TOKENS, Secret, make_secret, shows_secret
 from tests.serve.world import BASE_ZOOM, DRILL, LAT, LON, MIN_ZOOM, REAL

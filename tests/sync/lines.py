@@ -13,9 +13,8 @@ from typing import Any
 from flycam.catalog.withholding import NOTHING_WITHHELD
 from flycam.errors import FlycamError
 from flycam.outcomes import http_status
-from flycam.sync.commons import commons_of, listing_to_bytes, state_of
+from flycam.sync.commons import NAME_DIGITS, commons_of, listing_to_bytes, state_of
 from flycam.sync.desk import answer, take_step
-from flycam.sync.fetching import NAME_DIGITS
 from flycam.sync.sending import Limits, Sender, Sent
 from flycam.sync.spool import Spool
 from tests.sync.boxes import Box

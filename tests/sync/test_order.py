@@ -3,11 +3,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.tile import FIRST_EPOCH, TileRecord
+from flycam.frame.tile import TileRecord
 from flycam.geometry.grid import TileId
 from flycam.sync.history import NOTHING, continued
 from flycam.sync.manifest import Item, Kind, TileLine
 from flycam.sync.order import in_order, last_lines
+from tests.sync.logs import logged
 
 NEWEST = {"old": 1_000, "new": 2_000}
 
@@ -19,20 +20,6 @@ def tile(mosaic_id: str, z: int, seq: int, x: int = 0) -> Item:
 
 def other(kind: Kind, number: int) -> Item:
     return Item(kind=kind, sha256=f"{number:064x}", size_bytes=1, name=f"{number:x}")
-
-
-def record(seq: int, x: int) -> TileRecord:
-    return TileRecord(
-        seq=seq,
-        origin="box",
-        mosaic_id="m",
-        revision=0,
-        epoch=FIRST_EPOCH,
-        tile_id=TileId(z=5, x=x, y=0),
-        key=f"k{seq}",
-        content_hash=f"{seq:032x}",
-        written_ns=0,
-    )
 
 
 ITEMS = [
@@ -56,19 +43,19 @@ def test_records_then_tiles_newest_and_coarsest_first_then_terrain_then_original
     ]
 
 
-@given(st.permutations([record(seq, x=seq % 3) for seq in range(1, 9)]))
+@given(st.permutations([logged(seq, TileId(z=5, x=seq % 3, y=0)) for seq in range(1, 9)]))
 def test_only_the_last_line_of_a_tile_is_due(lines: list[TileRecord]) -> None:
     assert {t.x: line.seq for t, line in last_lines([*lines, *lines]).items()} == {0: 6, 1: 7, 2: 8}
 
 
 @given(st.integers(0, 8))
 def test_a_log_has_the_same_digest_read_at_once_or_in_pieces(cut: int) -> None:
-    lines = [record(seq, x=seq) for seq in range(1, 9)]
+    lines = [logged(seq, TileId(z=5, x=seq, y=0)) for seq in range(1, 9)]
     assert continued(continued(NOTHING, lines[:cut]), lines[cut:]) == continued(NOTHING, lines)
 
 
 @given(st.integers(0, 7))
 def test_a_line_that_differs_changes_every_digest_after_it(at: int) -> None:
-    lines = [record(seq, x=seq) for seq in range(1, 9)]
-    forged = [*lines[:at], record(at + 1, x=99), *lines[at + 1 :]]
+    lines = [logged(seq, TileId(z=5, x=seq, y=0)) for seq in range(1, 9)]
+    forged = [*lines[:at], logged(at + 1, TileId(z=5, x=99, y=0)), *lines[at + 1 :]]
     assert continued(NOTHING, forged) != continued(NOTHING, lines)

@@ -6,7 +6,6 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flycam.frame.tile import FIRST_EPOCH, TileRecord
 from flycam.geometry.grid import TileId
 from flycam.serve.looks import Looks
 from flycam.sync.desk import answer, lacking_of
@@ -22,23 +21,10 @@ from flycam.sync.wishes import (
 )
 from tests.suites.catalog_suite import flight
 from tests.sync.boxes import new_box
+from tests.sync.logs import logged
 
 TILES = [TileId(z=z, x=x, y=y) for z in (3, 4, 5) for x in range(4) for y in range(4)]
 SQUARES = [Wish(zoom, lonlat_of(TileId(z=2, x=x, y=y))) for zoom in (2, 3, 4, 9) for x, y in ((0, 0), (1, 0))]
-
-
-def line(seq: int, tile_id: TileId) -> TileRecord:
-    return TileRecord(
-        seq=seq,
-        origin="box",
-        mosaic_id="m",
-        revision=0,
-        epoch=FIRST_EPOCH,
-        tile_id=tile_id,
-        key=f"k{seq}",
-        content_hash=f"{seq:032x}",
-        written_ns=0,
-    )
 
 
 @given(
@@ -47,7 +33,7 @@ def line(seq: int, tile_id: TileId) -> TileRecord:
 def test_what_is_looked_at_goes_before_all_else_of_its_zoom_and_nothing_is_lost(
     tiles: list[TileId], wishes: list[Wish]
 ) -> None:
-    lines = [line(seq, tile_id) for seq, tile_id in enumerate(tiles, start=1)]
+    lines = [logged(seq, tile_id) for seq, tile_id in enumerate(tiles, start=1)]
     ordered = views_in_order(lines, wishes)
     assert sorted(ordered, key=lambda one: one.seq) == lines
     ranks = [(one.tile_id.z, not is_wished(one.tile_id, wishes)) for one in ordered]

@@ -1,0 +1,22 @@
+"""What another box compressed, inflated: a bomb is refused before a byte of it is."""
+
+from __future__ import annotations
+
+import zstandard
+
+
+def inflated_bytes(data: bytes) -> int:
+    """How large it is before compression, by what it says itself; 0 if it does not."""
+    try:
+        return max(0, zstandard.frame_content_size(data))
+    except zstandard.ZstdError:
+        return 0
+
+
+def inflated(data: bytes, most_bytes: int) -> bytes:
+    """The bytes before compression. ValueError where they would be more than `most_bytes`, or it does not say
+    how many; ZstdError for what is damaged."""
+    size = inflated_bytes(data)
+    if not 0 < size <= most_bytes:
+        raise ValueError(f"{size} bytes")
+    return zstandard.ZstdDecompressor().decompress(data, allow_extra_data=False)
