@@ -10,6 +10,7 @@ import { t, warned } from "../i18n";
 import { imagedAt, sightOf, type Imaged } from "../imaged";
 import type { Communes } from "../map/communes";
 import type { Confirmed } from "../map/confirmed";
+import { endMap } from "../map/ending";
 import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { isDrawnFinished, MosaicLayers } from "../map/mosaics";
@@ -110,11 +111,8 @@ export class ComparedMap {
   }
 
   dispose(): void {
-    this.map.setTarget(undefined);
     for (const undraw of this.undraws) undraw();
-    const layers = this.map.getLayers().getArray().slice();
-    this.map.setLayers([]);
-    for (const layer of layers) layer.dispose();
+    endMap(this.map);
     this.map.setView(new View()); // the shared view would keep this map, and all its tiles, as a listener
     this.frame.remove();
     this.drawn = null;

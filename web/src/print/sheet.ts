@@ -8,6 +8,7 @@ import { toLonLat, transformExtent } from "ol/proj";
 import { api, type FlightInfo, type NationalGrid } from "../api";
 import { debounced, el, replace } from "../dom";
 import { t as said } from "../i18n";
+import { endMap } from "../map/ending";
 import { Ground } from "../map/ground";
 import { MarkLayer } from "../map/marks";
 import { markSvg } from "../map/markSigns";
@@ -131,11 +132,8 @@ export class Sheet {
 
   dispose(): void {
     this.asked += 1;
-    this.map.setTarget(undefined);
     for (const undraw of this.undraws) undraw();
-    const layers = this.map.getLayers().getArray().slice();
-    this.map.setLayers([]);
-    for (const layer of layers) layer.dispose();
+    endMap(this.map);
     this.element.remove();
   }
 
