@@ -127,7 +127,7 @@ def test_server_killed_while_it_lays_the_flight(ready: Operator, drill: DrillRep
 def test_heads_are_looked_at_before_the_heavy_bytes_go(ready: Operator, card: Path) -> None:
     """Only the first bytes of each photo are there, and the doctor speaks; terrain and gaps included."""
     padded(card, 2_000_000)
-    with serving(ready) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+    with serving(ready) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         photos = sorted(card.iterdir())
         files = [{"path": path.name, "size": path.stat().st_size, "modified_ms": 1} for path in photos]
         upload_id = client.post("/api/uploads", json={"files": files}).json()["upload_id"]
@@ -160,7 +160,7 @@ def test_the_disk_fills_up_and_has_room_again(
     }
     operator = Operator(disk, elsewhere).with_ground(drill)
     sending = Sending(url="", paths=(card,))
-    with serving(operator) as server, httpx.Client(base_url=server.url, timeout=20) as client:
+    with serving(operator) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         kind = {"Content-Type": "application/json"}
         body = Card(sending).announcement()
         assert client.post("/api/uploads", content=body, headers=kind).status_code == 200
@@ -263,7 +263,7 @@ def test_senders_hear_what_is_wrong_at_once(ready: Operator, card: Path, tmp_pat
 
 def _until(server: ServerProcess, key: str, value: object) -> list[dict[str, object]]:
     for _ in range(300):
-        found: list[dict[str, object]] = httpx.get(f"{server.url}/api/uploads", timeout=20).json()
+        found: list[dict[str, object]] = httpx.get(f"{server.url}/api/uploads", timeout=60).json()
         if found and all(one[key] == value for one in found):
             return found
         time.sleep(0.1)

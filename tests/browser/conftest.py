@@ -28,7 +28,7 @@ SIZES = {"office": (1366, 768), "wall": (1920, 1080), "phone": (390, 844)}
 
 OpenPage = Callable[..., Page]
 
-expect.set_options(timeout=20_000)  # a busy machine answers late, and is not wrong for that
+expect.set_options(timeout=60_000)  # a busy machine answers late, and is not wrong for that
 
 
 @pytest.fixture(scope="session")

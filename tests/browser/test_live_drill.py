@@ -105,7 +105,7 @@ def test_a_rehearsal_is_seen_from_the_first_tile_to_after_landing(
         series.take("link-lost-later")
         flight.send_signal(signal.SIGINT)
         answer = json.loads(flight.communicate(timeout=90)[0].splitlines()[-1])
-        expect(card).to_contain_text("Đã bay xong", timeout=20_000)
+        expect(card).to_contain_text("Đã bay xong", timeout=60_000)
         expect(pages["en"].locator(".airborne-card")).to_contain_text("The flight has ended")
         series.take("after-landing", at_rest=True)
         shown = settled(page).astype(int)

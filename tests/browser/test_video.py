@@ -143,9 +143,9 @@ def test_the_recorded_video_plays_on_from_piece_to_piece(
     assert soon(lambda: seconds_of(card) >= began + 6, page)  # over the end of the first piece
     assert int(slider.input_value()) >= 1
     # at its end it waits, and goes on once there is more
-    expect(card).to_contain_text("đang chờ đoạn mới", timeout=20_000)
+    expect(card).to_contain_text("đang chờ đoạn mới", timeout=60_000)
     record(own_world, film.video, pictures=60, piece_s=60.0)
-    expect(slider).to_have_attribute("max", "3", timeout=15_000)
+    expect(slider).to_have_attribute("max", "3", timeout=60_000)
     assert soon(lambda: slider.input_value() == "3", page)
     card.get_by_role("button", name="Đóng video").click()
     expect(card.locator("video")).to_be_hidden()
@@ -168,7 +168,7 @@ def test_what_was_filmed_before_is_reached_with_the_slider_and_a_flight_that_end
     slider.fill("0")
     assert soon(lambda: late - 12 <= seconds_of(card) <= late - 6, page)
     slider.fill("2")
-    expect(card).to_contain_text("Hết video", timeout=20_000)
+    expect(card).to_contain_text("Hết video", timeout=60_000)
 
 
 def test_what_the_browser_cannot_play_is_said_and_can_be_downloaded(
@@ -213,9 +213,9 @@ def test_a_real_stream_is_seen_and_played_again_while_it_flies(
         flight.start()
         try:
             card = page.locator(".airborne-card")
-            expect(card.locator("img")).to_be_visible(timeout=40_000)
+            expect(card.locator("img")).to_be_visible(timeout=60_000)
             first = card.locator("img").get_attribute("src")
-            card.get_by_role("button", name="Xem lại video").click(timeout=40_000)
+            card.get_by_role("button", name="Xem lại video").click(timeout=60_000)
             expect(card.locator("video")).to_be_visible()
             assert soon(lambda: seconds_of(card) > 0, page)
             began = seconds_of(card)

@@ -153,7 +153,7 @@ def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
 
 
 def _eventually(holds: Any) -> bool:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not holds():
         if time.monotonic() > end:
             return False

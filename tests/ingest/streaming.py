@@ -84,7 +84,7 @@ def rtsp_server(film: Path, port: int, played: threading.Event | None = None) ->
     with running(command, subprocess.PIPE) as server:
         if played is not None:
             threading.Thread(target=lambda: server.stdout.readline() and played.set(), daemon=True).start()
-        until_s = time.monotonic() + 30.0
+        until_s = time.monotonic() + 90.0
         while time.monotonic() < until_s:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

@@ -59,7 +59,7 @@ def test_an_aircraft_that_sends_rtmp_is_waited_for(film: Path) -> None:
     with ExitStack() as senders:
 
         def send() -> None:
-            until_s = time.monotonic() + 30.0
+            until_s = time.monotonic() + 90.0
             while not listens(port) and time.monotonic() < until_s:
                 time.sleep(0.1)
             command = [
@@ -90,7 +90,7 @@ def test_an_rtmp_server_is_called(film: Path) -> None:
     url = f"rtmp://127.0.0.1:{port}/live/{KEY}"
     command = ["ffmpeg", "-loglevel", "error", "-re", "-i", str(film), "-c", "copy", "-f", "flv"]
     with streaming.running([*command, "-listen", "1", url]):
-        until_s = time.monotonic() + 30.0
+        until_s = time.monotonic() + 90.0
         while not listens(port) and time.monotonic() < until_s:
             time.sleep(0.1)
         assert in_order_and_in_time(first_pictures(url))

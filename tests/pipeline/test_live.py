@@ -288,7 +288,7 @@ def cut_after(house: House, film: VideoDrillReport, frames: int, monkeypatch: py
 
     def failing(self: LiveLaying, *arguments: object) -> None:
         if next(count) == frames:
-            waited_until_s = time.monotonic() + 30.0
+            waited_until_s = time.monotonic() + 90.0
             while self.new < frames and time.monotonic() < waited_until_s:
                 time.sleep(0.01)  # what is merged is shown behind
             raise StorageTrouble("the disk went away: run again")

@@ -28,7 +28,7 @@ def address(world: World) -> Iterator[str]:
 
 @pytest.fixture
 def client(address: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=address, timeout=20) as one:
+    with httpx.Client(base_url=address, timeout=60) as one:
         yield one
 
 
@@ -49,5 +49,5 @@ def offered_at(offering: Offering) -> Iterator[str]:
 @pytest.fixture
 def reader(offered_at: str) -> Iterator[httpx.Client]:
     """A viewer's program."""
-    with httpx.Client(base_url=offered_at, timeout=20, headers={"Authorization": f"Bearer {VIEWER}"}) as one:
+    with httpx.Client(base_url=offered_at, timeout=60, headers={"Authorization": f"Bearer {VIEWER}"}) as one:
         yield one

@@ -24,7 +24,7 @@ def running(services: Services, port: int = 0) -> Iterator[str]:
     server.config.timeout_graceful_shutdown = 1  # a page that still listens to /events is not waited for
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not server.started and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.started

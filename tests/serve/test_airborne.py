@@ -149,7 +149,7 @@ def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None
     workspace = make_workspace(tmp_path)
     with (
         running(Services(workspace=workspace, follow_s=0.05)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
         client.stream("GET", "/events") as stream,
     ):
         lines = stream.iter_lines()

@@ -81,7 +81,7 @@ def guarded(tmp_path: Path) -> Iterator[httpx.Client]:
     add_account(workspace, "Lan", Role.VIEWER, "right")
     with (
         running(Services(workspace=workspace)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield client
 

@@ -171,7 +171,7 @@ def test_no_other_site_can_decide_through_a_browser(client: httpx.Client) -> Non
 
 
 def test_a_decision_reaches_other_screens_and_the_board(client: httpx.Client) -> None:
-    with client.stream("GET", "/events", headers=VIEWER, timeout=20) as stream:
+    with client.stream("GET", "/events", headers=VIEWER, timeout=60) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
         client.put(STEP, json=DRAW, headers=ANALYST)

@@ -62,7 +62,7 @@ def test_a_box_gets_what_its_token_may_see(address: str, province: Box, tmp_path
 
 def test_what_is_not_there_is_said(address: str) -> None:
     headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
-    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
         for query, status in (("of=0123456789abcdef", 409), ("of=xyz", 422), ("of=00&at=-1", 422)):
             assert client.get(f"/api/sync/common/things?{query}").status_code == status
         as_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
@@ -75,7 +75,7 @@ def test_a_file_that_is_lost_after_it_was_listed_is_another_list(
     box, store = new_box(tmp_path, "field"), province.workspace.store
     (dem,) = province.catalog.terrain.dems()
     headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
-    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
         assert client.get("/api/sync/common").status_code == 200
         store.delete(keys.evidence(dem.sha256))
         answer = client.get(f"/api/sync/common/things?of={dem.sha256[:NAME_DIGITS]}")
@@ -109,7 +109,7 @@ def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Bo
     province.lay({0, 1})
     head = province.catalog.tiles.heads(mosaic_of("f1").mosaic_id, 0)[-1]
     box = new_box(tmp_path, "field")
-    with httpx.Client(base_url=address, timeout=20) as client:
+    with httpx.Client(base_url=address, timeout=60) as client:
 
         def asked() -> dict[str, object]:
             by_box = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}

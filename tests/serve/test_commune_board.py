@@ -76,7 +76,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 
 def _rows(url: str, **asked: str) -> dict[str, dict]:
-    answer = httpx.get(f"{url}/api/board", params=asked, timeout=20)
+    answer = httpx.get(f"{url}/api/board", params=asked, timeout=60)
     assert answer.status_code == 200, answer.text
     return {row["name"]: row for row in answer.json()["communes"]}
 
@@ -189,5 +189,5 @@ def test_all_communes_of_a_province_are_answered(tmp_path: Path, shared_data: Pa
     world = make_world(tmp_path)
     register_communes(world.workspace, shared_data / "communes" / "lao_cai_2025.geojson")
     with running(Services(workspace=world.workspace)) as url:
-        rows = httpx.get(f"{url}/api/board", params={"event": REAL}, timeout=20).json()["communes"]
+        rows = httpx.get(f"{url}/api/board", params={"event": REAL}, timeout=60).json()["communes"]
     assert len(rows) >= 99

@@ -30,7 +30,7 @@ def services(tmp_path: Path) -> Services:
 
 @pytest.fixture
 def guarded(services: Services) -> Iterator[httpx.Client]:
-    with running(services) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with running(services) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
 
 

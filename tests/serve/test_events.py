@@ -26,7 +26,7 @@ def test_tiles_that_move_are_told_with_their_log_line(tmp_path: Path) -> None:
     write(workspace, 100, 10)
     with (
         running(Services(workspace=workspace, follow_s=0.05)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
         client.stream("GET", "/events") as stream,
     ):
         assert stream.headers["content-type"].startswith("text/event-stream")
@@ -45,7 +45,7 @@ def test_a_new_mosaic_is_told(tmp_path: Path) -> None:
     workspace = make_workspace(tmp_path)
     with (
         running(Services(workspace=workspace, follow_s=0.05)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
         client.stream("GET", "/events") as stream,
     ):
         lines = stream.iter_lines()

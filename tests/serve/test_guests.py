@@ -84,7 +84,7 @@ def test_a_guest_is_refused_everything_that_guests_are_not_told_to_have(
     at: str, world: World, operations: list[tuple[str, str]]
 ) -> None:
     guest = guest_of(world)
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         for one in operations:
             if one[1] in _ENDLESS or one in ANYBODY_MAY:
                 continue
@@ -93,7 +93,7 @@ def test_a_guest_is_refused_everything_that_guests_are_not_told_to_have(
 
 
 def test_nobody_without_a_token_or_a_link_is_let_in(at: str, operations: list[tuple[str, str]]) -> None:
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         for one in operations:
             if one not in ANYBODY_MAY:
                 for headers in ({}, {"Cookie": "flycam=g.x"}, {"Authorization": "Bearer x"}):
@@ -103,7 +103,7 @@ def test_nobody_without_a_token_or_a_link_is_let_in(at: str, operations: list[tu
 def test_a_viewer_writes_nothing_and_no_role_reads_less_than_the_one_before(
     at: str, operations: list[tuple[str, str]]
 ) -> None:
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         for method, path in operations:
             if path in _ENDLESS or (method, path) in ANYBODY_MAY or path == "/stac/search":
                 continue
@@ -115,7 +115,7 @@ def test_a_viewer_writes_nothing_and_no_role_reads_less_than_the_one_before(
 
 
 def test_a_box_may_hand_on_what_it_knows_and_nothing_else(at: str, operations: list[tuple[str, str]]) -> None:
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         for method, path in operations:
             if path not in _ENDLESS and (method, path) not in ANYBODY_MAY:
                 refused = _call(client, method, path, bearer(Role.BOX)) == 403
@@ -125,7 +125,7 @@ def test_a_box_may_hand_on_what_it_knows_and_nothing_else(at: str, operations: l
 
 
 def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) -> None:
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         made = client.post("/api/guests", json={"hours": 6}, headers=bearer(Role.OPERATOR)).json()
         assert client.get(made["path"]).status_code == 200
         assert client.get("/api/session").status_code == 401, "looking at a link is not coming in"
@@ -150,7 +150,7 @@ def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) 
 
 def test_a_link_of_one_event_shows_that_event_alone(at: str, world: World) -> None:
     guest = guest_of(world, REAL)
-    with httpx.Client(base_url=at, timeout=20, headers=guest) as client:
+    with httpx.Client(base_url=at, timeout=60, headers=guest) as client:
         assert [one["event_id"] for one in client.get("/api/events").json()] == [REAL]
         assert {one["flight_id"] for one in client.get("/api/flights").json()} == {world.before, world.after}
         assert client.get(f"/api/flights?event={DRILL}").json() == []
@@ -200,13 +200,13 @@ def test_the_secret_is_kept_nowhere_and_opens_no_account(at: str, world: World, 
     place = Path(world.workspace.catalog.place)
     kept = b"".join(path.read_bytes() for path in place.parent.glob(f"{place.name}*") if path.is_file())
     assert guest.secret_hash.encode() in kept and secret.encode() not in kept
-    with httpx.Client(base_url=at, timeout=20) as client:
+    with httpx.Client(base_url=at, timeout=60) as client:
         assert client.get("/api/flights", headers={"Authorization": f"Bearer {secret}"}).status_code == 401
         assert client.post("/api/login", json={"token": secret}).status_code == 401
 
 
 def test_hours_that_make_no_sense_are_refused(at: str) -> None:
-    with httpx.Client(base_url=at, timeout=20, headers=bearer(Role.OPERATOR)) as client:
+    with httpx.Client(base_url=at, timeout=60, headers=bearer(Role.OPERATOR)) as client:
         for hours in (0, -1, 1e9, "x", None):
             assert client.post("/api/guests", json={"hours": hours}).status_code == 422
         assert client.post("/api/guests", json={"hours": 1, "event": "none"}).status_code == 404
@@ -234,7 +234,7 @@ def test_restricted_areas_are_told_to_those_who_see_into_them(at: str, world: Wo
     )
     world.workspace.catalog.accounts.put(far)
     try:
-        with httpx.Client(base_url=at, timeout=20) as client:
+        with httpx.Client(base_url=at, timeout=60) as client:
 
             def told(token: str) -> list[str]:
                 answer = client.get("/api/restricted", headers={"Authorization": f"Bearer {token}"})
@@ -269,7 +269,7 @@ def test_a_guest_is_shown_the_communes_asked_for_and_no_more_than_whoever_invite
     )
     world.workspace.catalog.accounts.put(scoped)
     try:
-        with httpx.Client(base_url=at, timeout=20) as client:
+        with httpx.Client(base_url=at, timeout=60) as client:
 
             def made(communes: str, headers: dict[str, str]) -> tuple[int, list[str]]:
                 answer = client.post("/api/guests", json={"hours": 1, "communes": communes}, headers=headers)

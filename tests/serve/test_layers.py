@@ -36,7 +36,7 @@ def house(tmp_path: Path) -> World:
 def here(house: World) -> Iterator[httpx.Client]:
     with (
         running(Services(workspace=house.workspace, follow_s=0.05)) as url,
-        httpx.Client(base_url=url, timeout=20) as client,
+        httpx.Client(base_url=url, timeout=60) as client,
     ):
         yield client
 
@@ -168,7 +168,7 @@ def test_the_ground_under_clicks_and_tiles_is_decoded_once(house: World) -> None
     at = pixel_centres(single_tile_range(a_tile(house)), np.array([50]), np.array([200]))
     lon, lat = mercator_to_lonlat(at)[0]
     watched = replace(house.workspace, store=noting)
-    with running(Services(workspace=watched)) as url, httpx.Client(base_url=url, timeout=20) as client:
+    with running(Services(workspace=watched)) as url, httpx.Client(base_url=url, timeout=60) as client:
         for _ in range(3):
             asked = {"flight": house.after, "lon": lon, "lat": lat}
             assert client.get("/api/pixel", params=asked).json()["revision"] == 1

@@ -182,7 +182,7 @@ def test_no_other_site_can_write_through_a_browser(client: httpx.Client) -> None
 
 
 def test_a_mark_reaches_other_screens_at_once(client: httpx.Client) -> None:
-    with client.stream("GET", "/events", headers=VIEWER, timeout=20) as stream:
+    with client.stream("GET", "/events", headers=VIEWER, timeout=60) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
         client.put(MARK, json=SAID, headers=OPERATOR)

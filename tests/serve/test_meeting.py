@@ -48,7 +48,7 @@ def url(services: Services) -> Iterator[str]:
 
 
 def _as(url: str, name: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {name}-token"})
+    return httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {name}-token"})
 
 
 def test_who_follows_sees_what_is_presented_and_by_whom(url: str, services: Services) -> None:

@@ -62,7 +62,7 @@ def open_with(house: tuple[World, Path], tmp_path: Path) -> Iterator[Open]:
                 workspace=house[0].workspace, packs_dir=tmp_path / "packs", pack_command=command
             )
             address = stack.enter_context(running(services))
-            return stack.enter_context(httpx.Client(base_url=address, timeout=20))
+            return stack.enter_context(httpx.Client(base_url=address, timeout=60))
 
         yield open_one
 

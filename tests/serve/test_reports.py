@@ -25,7 +25,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Reported:
 def reports(house: Reported) -> Iterator[httpx.Client]:
     with (
         running(Services(workspace=house.workspace)) as address,
-        httpx.Client(base_url=address, timeout=20) as client,
+        httpx.Client(base_url=address, timeout=60) as client,
     ):
         yield client
 

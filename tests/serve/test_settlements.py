@@ -77,7 +77,7 @@ def test_what_cannot_be_asked_is_refused(client: httpx.Client, query: str, statu
 
 def test_a_word_reaches_other_screens(client: httpx.Client) -> None:
     address = f"/api/settlements/{first(client)['settlement_id']}"
-    with client.stream("GET", "/events", headers=by(Role.VIEWER), timeout=20) as stream:
+    with client.stream("GET", "/events", headers=by(Role.VIEWER), timeout=60) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
         word = {"event_id": "e1", "access": "isolated", "based_on": 0}

@@ -108,7 +108,7 @@ def test_what_cannot_be_asked_is_said(client: httpx.Client, params: dict[str, ob
 
 
 def test_news_of_a_layer_reaches_open_screens(client: httpx.Client, workspace: Workspace) -> None:
-    with client.stream("GET", "/events", timeout=20) as stream:
+    with client.stream("GET", "/events", timeout=60) as stream:
         lines = stream.iter_lines()
         assert next(lines).startswith("retry")
         remove_layer(workspace, "masts", "Lan")

@@ -71,7 +71,7 @@ def test_a_token_does_not_speak_in_another_boxs_name(
         sync(field, address, stolen)
     question = {"format": 1, "box": "field", "mosaics": [], "records": [], "terrain": [], "originals": []}
     by_stolen = {"Authorization": f"Bearer {stolen}"}
-    said = httpx.post(f"{address}/api/sync", json=question, headers=by_stolen, timeout=20)
+    said = httpx.post(f"{address}/api/sync", json=question, headers=by_stolen, timeout=60)
     assert (said.status_code, said.json()["error"]) == (403, "AccessDenied")
     assert list(province.workspace.store.list(keys.given_records_prefix("field"))) == records != []
 
@@ -93,7 +93,7 @@ def test_a_step_in_another_boxs_name_is_refused_whole(
         "Upload-Length": str(len(body)),
     }
     where = f"{address}/api/sync/steps/{step.sha256}?lang=vi"
-    said = httpx.put(where, content=body, headers=headers, timeout=20)
+    said = httpx.put(where, content=body, headers=headers, timeout=60)
     assert said.status_code == 403
     assert "tài khoản khác" in said.json()["message"]
     assert list(province.workspace.store.list(keys.taken_prefix("field"))) == before
@@ -137,7 +137,7 @@ def test_a_box_hands_on_its_map(address: str, province: Box, field: Box) -> None
 @pytest.mark.parametrize("path", ADDRESSES)
 def test_a_box_reaches_nothing_else(address: str, path: str) -> None:
     headers = {"Authorization": f"Bearer {TOKENS[Role.BOX]}"}
-    assert httpx.get(f"{address}{path}", headers=headers, timeout=20).status_code in (401, 403)
+    assert httpx.get(f"{address}{path}", headers=headers, timeout=60).status_code in (401, 403)
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.OPERATOR, Role.ANALYST])
@@ -188,7 +188,7 @@ def test_bytes_that_came_changed_are_sent_again(address: str) -> None:
         "Upload-Offset": "0",
         "Upload-Length": str(len(body)),
     }
-    with httpx.Client(base_url=address, headers=headers, timeout=20) as client:
+    with httpx.Client(base_url=address, headers=headers, timeout=60) as client:
         assert client.put(f"/api/sync/steps/{name}", content=body).status_code == 460
         assert client.head(f"/api/sync/steps/{name}").headers["Upload-Offset"] == "0"
         other = hashlib.sha256(body).hexdigest()

@@ -54,7 +54,7 @@ def url(services: Services) -> Iterator[str]:
 
 
 def as_(url: str, token: str) -> httpx.Client:
-    return httpx.Client(base_url=url, timeout=20, headers={"Authorization": f"Bearer {token}"})
+    return httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {token}"})
 
 
 def opened(client: httpx.Client, card: dict[str, Any] = CARD) -> str:

@@ -56,7 +56,7 @@ def client(filmed: tuple[World, list[RecordedPiece]]) -> Iterator[httpx.Client]:
     world, _ = filmed
     add_account(world.workspace, "Lan", Role.VIEWER, "lan")
     add_account(world.workspace, "Quản trị", Role.ADMIN, "admin")
-    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=20) as one:
+    with running(Services(workspace=world.workspace)) as url, httpx.Client(base_url=url, timeout=60) as one:
         yield one
 
 

@@ -207,7 +207,7 @@ def test_a_role_that_is_named_sees_it_at_every_door(at: str, asked: list[str]) -
 
 @pytest.fixture
 def viewer(at: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=at, timeout=20, headers=by(Role.VIEWER)) as one:
+    with httpx.Client(base_url=at, timeout=60, headers=by(Role.VIEWER)) as one:
         yield one
 
 
