@@ -107,6 +107,25 @@ class Landmarks:
         self._jacobian = np.concatenate([self._jacobian, jacobian[good]])
         self.observe(frame, Found(landmark=numbers, uv_px=at))
 
+    def sighted(
+        self, bounds_m: tuple[float, float, float, float], seen_from: Floats, ray_rad: float
+    ) -> tuple[Floats, Floats]:
+        """Landmarks in (west, south, east, north) that were seen from two places: points N×3, and the sigma
+        of their heights, N metres: ray_rad · √2 · height² / base, the base level and the widest.
+
+        seen_from  centre of the frame of each observation, as many × 3; ray_rad: sigma of a sight
+        """
+        west, south, east, north = bounds_m
+        low, high = np.full(self.point.shape, np.inf), np.full(self.point.shape, -np.inf)
+        np.minimum.at(low, self.landmark, seen_from)
+        np.maximum.at(high, self.landmark, seen_from)
+        x, y, z = self.point.T
+        rows = np.flatnonzero((x > west) & (x < east) & (y > south) & (y < north))
+        base = np.hypot(*(high - low)[rows, :2].T)
+        rows, base = rows[base > 0.0], base[base > 0.0]
+        sigma: Floats = ray_rad * np.sqrt(2.0) * np.square(high[rows, 2] - z[rows]) / base
+        return self.point[rows], sigma
+
     def forget(self, before: int) -> None:
         """Let go of frames numbered less, and of landmarks that no other frame sees."""
         self._keep(self.frame >= before)

@@ -12,8 +12,7 @@ evidence is weak the frame is refused, and laid by its log corrected by what its
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from flycam.adjust.block import Floats
 from flycam.adjust.keyframes import Keyframe, alike, few, pose_row
 from flycam.adjust.landmarks import Found, Landmarks, Spot, corners
+from flycam.adjust.registered import Refusal, Registered
 from flycam.adjust.wander import Told, Wander, carried, errors_of, told_of, with_error
 from flycam.adjust.window import Settled, Window, WindowOptions, settle_window
 from flycam.geometry.camera import scaled, sight_lines, undistorted_directions
@@ -48,36 +48,6 @@ _SIGMAS = 4.0
 
 
 _NONE = Found(landmark=np.empty(0, dtype=np.int32), uv_px=np.empty((0, 2)))
-
-
-class Refusal(StrEnum):
-    """Why a frame was not registered.
-
-    FIRST  nothing on record shows its ground yet; FEW: too few landmarks were found again, or in one corner
-    UNCLEAR  they agree on no pose; FAR: on one that the log's sigmas rule out; WORSE: the steps between it
-    and what is on the map would be larger than by the log's pose
-    """
-
-    FIRST = "first"
-    FEW = "few"
-    UNCLEAR = "unclear"
-    FAR = "far"
-    WORSE = "worse"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Registered:
-    """A frame's pose for the map.
-
-    pose     source REGISTERED where evidence or neighbours corrected it, else the log's own
-    refusal  None: by its own evidence
-    seam_m   (by the log's pose, by this one): median step on the ground between this frame and those on the
-             map at the landmarks they share; NaN where there are none
-    """
-
-    pose: ExteriorOrientation
-    refusal: Refusal | None
-    seam_m: tuple[float, float] = (float("nan"), float("nan"))
 
 
 class Registrar:
@@ -142,6 +112,16 @@ class Registrar:
         if not self._frames or not alike(self._frames[-1].told, told):
             return told
         return self._for_the_map(self._entered(told, seconds), _NONE)
+
+    def sighted(self, bounds_m: tuple[float, float, float, float]) -> tuple[Floats, Floats]:
+        """Landmarks in (west, south, east, north), N×3, and the sigma of their heights, N metres; of those
+        alone that remembered frames saw from two places."""
+        if not self._frames:
+            return np.empty((0, 3)), np.empty(0)
+        centre = np.stack([one.centre for one in self._frames])
+        by = np.searchsorted([one.number for one in self._frames], self._landmarks.frame)
+        ray_rad = self._options.image_px / float(np.mean(self._interior.focal_length_px))
+        return self._landmarks.sighted(bounds_m, centre[by], ray_rad)
 
     def _entered(self, told: ExteriorOrientation, seconds: float) -> Keyframe:
         """A frame whose pose is expected to be wrong as the one before was."""

@@ -29,7 +29,7 @@ from flycam.pipeline.executor import workers_here
 from flycam.pipeline.finish_block import block_frames
 from flycam.pipeline.finish_control import adjust_with_control, check_control
 from flycam.pipeline.finish_jobs import LayerJob, jobs_of
-from flycam.pipeline.finish_made import Made, keep_terrain, parents_mended, support_of, tiles_made
+from flycam.pipeline.finish_made import Made, parents_mended, support_of, tiles_made
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import place_frames
 from flycam.pipeline.finish_progress import FinishProgress, cost_of_communes
@@ -39,7 +39,7 @@ from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
-from flycam.pipeline.terrain import recorded_terrain
+from flycam.pipeline.terrain import keep_terrain, recorded_terrain
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys

@@ -54,13 +54,14 @@ def block_frames(records: Sequence[FrameRecord], *, rolling_shutter: bool = True
 
 
 def terrain_id(records: Sequence[FrameRecord], preferred: str | None) -> str:
-    """The recorded terrain of a block: the flight's, if a frame lies on it, else the one most lie on.
+    """The recorded terrain of a block: the flight's, if a frame lies on it, else the one most lie on. Of a
+    film each frame may lie on ground of its own, made of the flight's: then it is the flight's too.
 
     Raises CatalogUnavailable for records without a pose.
     """
     ids = Counter(recorded_pose(record)[2] for record in records)
-    if preferred in ids:
-        return str(preferred)
+    if preferred is not None and (preferred in ids or max(ids.values()) == 1 < len(ids)):
+        return preferred
     return max(sorted(ids), key=lambda dem_id: ids[dem_id])
 
 

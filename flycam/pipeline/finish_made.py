@@ -9,7 +9,7 @@ import numpy as np
 
 from flycam.adjust.ties import TieReport
 from flycam.catalog.records import MosaicInfo
-from flycam.frame.terraincodec import encode_terrain, with_content_id
+from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.grid import TileId
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.mending import mend_parents
@@ -20,7 +20,6 @@ from flycam.pipeline.finish_placing import Placing
 from flycam.pipeline.finish_stages import Run
 from flycam.pipeline.finish_tiles import write_tiles
 from flycam.pipeline.workspace import Workspace
-from flycam.store import keys
 from flycam.surface.surface import Surface
 
 
@@ -69,14 +68,6 @@ def parents_mended(workspace: Workspace, mosaic: MosaicInfo, damaged: Sequence[T
         origin=workspace.box,
         now_ns=workspace.clock_ns(),
     )
-
-
-def keep_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
-    """Record the terrain that a revision lies on; its id."""
-    key = keys.terrain(terrain.dem_id)
-    if not workspace.store.exists(key):
-        workspace.store.put(key, encode_terrain(terrain), durable=True)
-    return terrain.dem_id
 
 
 def support_of(surface: Surface) -> TerrainGrid:

@@ -51,8 +51,9 @@ from flycam.pipeline.opening import (
     state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import ground_view, recorded_pose, tiles_of
+from flycam.pipeline.rectification import GroundView, ground_view, recorded_pose, tiles_of
 from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.terrain import keep_ground
 from flycam.pipeline.workspace import Progress, Workspace
 
 JPEG_QUALITY = 95
@@ -181,16 +182,28 @@ class LiveLaying:
         terrain: TerrainGrid,
     ) -> tuple[_Open, FrameRecord]:
         """Record a picture by its pose for the map and merge it. Raises FrameRejected."""
-        view = ground_view(replace(header, exterior_prior=pose), terrain)
+        view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # only now: who sees no ground need not be kept
         path = Path(header.provenance.source_name)  # a name: the picture lies in the evidence store alone
         sha256, kept = self._kept(path, pixels)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
         planned = Planned(header=header, view=view, path=path)
         opened = self._opened(planned, terrain)
-        record = replace(self._record(planned, opened, terrain.dem_id), exterior=pose)
-        self._merge(opened, record, kept, terrain)
+        if ground is not terrain:
+            keep_ground(self._workspace, ground)
+        record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
+        self._merge(opened, record, kept, ground)
         return opened, record
+
+    def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
+        """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
+        view = ground_view(header, terrain)
+        centre_m = header.exterior_prior.projection_centre_m
+        ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        try:
+            return ground_view(header, ground), ground
+        except FrameRejected:  # it sees past the part that was lifted
+            return view, terrain
 
     def _recall(self, picture: VideoPicture, told: ExteriorOrientation, record: FrameRecord) -> None:
         """Let a frame that lies on the map be known to those that come, as if it had been laid just now."""

@@ -1,4 +1,4 @@
-"""How pictures of a film are fitted to those laid before, and what is counted of it.
+"""How pictures of a film are fitted to those laid before, on which ground, and what is counted of it.
 
 What the log tells stays on record as a frame's prior, with its sigmas: `finish` begins from it. The pose
 that a frame is laid by is recorded as its exterior, so that replay gives the same tiles. Nobody waits for
@@ -10,14 +10,22 @@ from __future__ import annotations
 
 from collections import Counter
 
-from flycam.adjust.registration import Registered, Registrar
+from flycam.adjust.registered import Registered
+from flycam.adjust.registration import Registrar
+from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
+from flycam.surface.lifted import lifted
+
+Bounds = tuple[float, float, float, float]
 
 HURRIED = "hurried"
 """Why a frame has no evidence of its own: pictures queued up behind it."""
+
+_BESIDE_M = 30.0  # what stands there leans into the picture
+_WIDEST_M = 1500.0  # an oblique picture's horizon is left as it is: the posts are kept with every picture
 
 
 class LiveRegistration:
@@ -56,6 +64,26 @@ class LiveRegistration:
             self._registrar.laid(lies)
             return lies
         return registered.pose
+
+    def ground(
+        self, seen_m: Bounds, centre_m: tuple[float, float, float], terrain: TerrainGrid
+    ) -> TerrainGrid:
+        """The ground to lay the picture asked for last on, of a content id: the terrain lifted to what the
+        pictures so far show to stand on it; the terrain itself where they show nothing.
+
+        seen_m  (west, south, east, north) of what the picture sees; centre_m: where it was taken from
+        """
+        (west, south, east, north), (x, y, _) = seen_m, centre_m
+        bounds = (
+            min(west, x) - _BESIDE_M,
+            min(south, y) - _BESIDE_M,
+            max(east, x) + _BESIDE_M,
+            max(north, y) + _BESIDE_M,
+        )
+        if max(bounds[2] - bounds[0], bounds[3] - bounds[1]) > _WIDEST_M:
+            return terrain
+        ground = lifted(terrain, *self._registrar.sighted(bounds), bounds)
+        return terrain if ground is terrain else with_content_id(ground)
 
     def laid(self) -> None:
         """The picture asked for last lies on the map by its answer."""

@@ -302,6 +302,19 @@ def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:
     return np.array_equal(kept.heights_m, terrain.heights_m, equal_nan=True)
 
 
+def keep_terrain(workspace: Workspace, terrain: TerrainGrid) -> str:
+    """Record the terrain that a revision lies on; its id."""
+    key = keys.terrain(terrain.dem_id)
+    if not workspace.store.exists(key):
+        workspace.store.put(key, encode_terrain(terrain), durable=True)
+    return terrain.dem_id
+
+
+def keep_ground(workspace: Workspace, ground: TerrainGrid) -> None:
+    """Record what one picture is laid on; the caller owes `store.flush`."""
+    workspace.store.put(keys.terrain(ground.dem_id), encode_terrain(ground), durable=False)
+
+
 def recorded_terrain(workspace: Workspace, dem_id: str) -> TerrainGrid:
     """The terrain that was recorded under an id. Raises ObjectMissing, TileCorrupt."""
     return decode_terrain(workspace.store.get(keys.terrain(dem_id)))

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from flycam.adjust import registration
-from flycam.adjust.registration import Refusal, Registered, Registrar
+from flycam.adjust.registered import Refusal, Registered
+from flycam.adjust.registration import Registrar
 from flycam.geometry.camera import sight_lines
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.rotation import as_mat3, rotation_from_angle_axis
-from flycam.geometry.terrain import TerrainGrid, cast_rays, flat_terrain
+from flycam.geometry.terrain import TerrainGrid, cast_rays, flat_terrain, heights_at
 from tests.adjust.flown import ORIGIN, SIZE, camera, hill, picture, pose, texture
 
 STEP_M, HEIGHT_M = 18.0, 225.0
@@ -239,3 +240,25 @@ def test_a_frame_that_sees_no_ground_leaves_nothing_behind(film: Film, aside_m: 
     registrar.take_back()
     assert (len(registrar._frames), len(registrar._landmarks.frame)) == (frames, observed)
     assert registrar.add(film.pictures[4], film.told[4], EVERY_S * 4, film.terrain).refusal is None
+
+
+def test_what_stands_on_the_terrain_is_seen_to_stand_there(film: Film) -> None:
+    """Half of the ground is a wood 12 m high that the terrain does not hold; two strips fly over its rim."""
+    heights = film.terrain.heights_m.copy()
+    heights[:, 41:] += 12.0
+    wooded, ground = replace(film.terrain, heights_m=heights), texture()
+    pictures = [picture(one, wooded, ground, 300 + k) for k, one in enumerate(film.exact)]
+    registrar = Registrar(camera())
+    assert registrar.sighted(film.terrain.bounds_m)[0].shape == (0, 3)
+    replace(film, pictures=pictures).registered(registrar)
+    point, sigma_m = registrar.sighted(film.terrain.bounds_m)
+    above = point[:, 2] - heights_at(film.terrain, point[:, :2])
+    wood, field = point[:, 0] > ORIGIN[0] + 15.0, point[:, 0] < ORIGIN[0] - 5.0
+    assert wood.sum() > 40 < field.sum()
+    assert np.median(above[wood]) - np.median(above[field]) == pytest.approx(12.0, abs=1.0)
+    known = sigma_m < 2.0
+    spread = above[wood & known] - np.median(above[wood & known])
+    assert np.mean(np.abs(spread) < 3.0 * sigma_m[wood & known] + 0.5) > 0.9
+    west, south, _, north = film.terrain.bounds_m
+    part, _ = registrar.sighted((west, south, ORIGIN[0], north))
+    assert 0 < len(part) < len(point) and part[:, 0].max() < ORIGIN[0]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from flycam.answers.filmed import of_live
 from flycam.catalog.records import FrameStatus
@@ -32,6 +33,8 @@ from flycam.errors import (
 )
 from flycam.frame.flight import FlightState
 from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of
+from flycam.geodata.crs import to_work
+from flycam.geometry.terrain import heights_at
 from flycam.ingest.pixels import open_pixels
 from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.mosaic.tilelog import read_tile
@@ -42,7 +45,8 @@ from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.live_laying import LiveLaying
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.refolding import live_mosaics, refold_mosaic
-from flycam.pipeline.terrain import register_dem
+from flycam.pipeline.terrain import recorded_terrain, register_dem
+from flycam.pipeline.verify import verify
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import silent
 from tests.houses import House
@@ -97,6 +101,32 @@ def test_run_again_it_changes_nothing_and_replay_gives_the_same_tiles(
     everywhere = [record.tiles for record in house.workspace.catalog.frames.of_flight(flight_id)]
     refolded = refold_mosaic(house.workspace, mosaic, silent, also=everywhere, check=True)
     assert refolded.lines == 0 and house.tiles(f"{flight_id}-colour") == before
+
+
+def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_them(
+    film: VideoDrillReport, make_house: MakeHouse
+) -> None:
+    house = make_house(film)
+    flight = flown(house, film).flight
+    records = sorted(
+        house.workspace.catalog.frames.of_flight(flight.flight_id), key=lambda one: one.header.captured_ns
+    )
+    assert records[0].dem_id == flight.dem_id  # nothing was seen twice yet
+    terrain = recorded_terrain(house.workspace, flight.dem_id)
+    lifts = []
+    for record in records[2:]:
+        ground = recorded_terrain(house.workspace, str(record.dem_id))
+        west, south, east, north = shapely.from_wkb(record.footprint_wkb).bounds
+        corners = to_work(np.array([[west, south], [east, north]]), flight.work_crs)
+        assert (heights_at(ground, corners) > 0.0).all(), "it reaches under all that the frame sees"
+        rows, cols = np.indices(ground.heights_m.shape)
+        (first_e, first_n), (step_e, step_s) = ground.origin_m, ground.post_spacing_m
+        posts = np.stack([first_e + cols * step_e, first_n - rows * step_s], -1).reshape(-1, 2)
+        lifts.append(ground.heights_m.ravel() - heights_at(terrain, posts))
+    lift = np.concatenate(lifts)
+    print(np.nanpercentile(lift,[0,1,5,50,95,99,100]))
+    assert 2.0 < np.nanmax(lift) < 40.0  # crowns of the drill's woods, and its roofs
+    assert verify(house.workspace).trouble is None
 
 
 def test_a_frame_of_a_film_is_withdrawn_like_a_photo(film: VideoDrillReport, make_house: MakeHouse) -> None:
