@@ -24,15 +24,22 @@ from flycam.geometry.terrain import TerrainGrid
 
 MAGIC = b"FCTG1\n"
 _LEVEL = 3
+_MADE_OF = "-"
 _MAX_POSTS = 1 << 26  # twice the largest grid that is ever handed out
 _FIELDS = {"dem_id", "origin_m", "post_spacing_m", "shape", "vertical_datum", "work_crs"}
 
 
-def with_content_id(terrain: TerrainGrid) -> TerrainGrid:
-    """The same terrain under the id derived from its content (24 hex digits)."""
+def with_content_id(terrain: TerrainGrid, *, made_of: str | None = None) -> TerrainGrid:
+    """The same terrain under the id derived from its content (24 hex digits), after that of the recorded
+    terrain that it was made of, if it was, and a dash."""
     posts = np.ascontiguousarray(terrain.heights_m, dtype="<f4")
     digest = hashlib.sha256(_header(terrain, terrain.dem_id) + posts.tobytes()).hexdigest()[:24]
-    return dataclasses.replace(terrain, dem_id=digest)
+    return dataclasses.replace(terrain, dem_id=digest if made_of is None else f"{made_of}{_MADE_OF}{digest}")
+
+
+def made_of(dem_id: str) -> str:
+    """The id of the recorded terrain that a terrain was made of; its own, if it was not."""
+    return dem_id.partition(_MADE_OF)[0]
 
 
 def encode_terrain(terrain: TerrainGrid) -> bytes:

@@ -17,6 +17,7 @@ from flycam.adjust.strips import strips_of
 from flycam.catalog.geometry_json import exterior_to_json, interior_to_json
 from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.errors import InputUnusable
+from flycam.frame.terraincodec import made_of
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.pipeline.rectification import recorded_pose
 
@@ -54,14 +55,12 @@ def block_frames(records: Sequence[FrameRecord], *, rolling_shutter: bool = True
 
 
 def terrain_id(records: Sequence[FrameRecord], preferred: str | None) -> str:
-    """The recorded terrain of a block: the flight's, if a frame lies on it, else the one most lie on. Of a
-    film each frame may lie on ground of its own, made of the flight's: then it is the flight's too.
-
-    Raises CatalogUnavailable for records without a pose.
+    """The recorded terrain of a block: the flight's, if a frame lies on it, or on ground made of it; else the
+    one most lie on. Raises CatalogUnavailable for records without a pose.
     """
-    ids = Counter(recorded_pose(record)[2] for record in records)
-    if preferred is not None and (preferred in ids or max(ids.values()) == 1 < len(ids)):
-        return preferred
+    ids = Counter(made_of(recorded_pose(record)[2]) for record in records)
+    if preferred in ids:
+        return str(preferred)
     return max(sorted(ids), key=lambda dem_id: ids[dem_id])
 
 

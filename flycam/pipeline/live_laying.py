@@ -200,6 +200,8 @@ class LiveLaying:
         view = ground_view(header, terrain)
         centre_m = header.exterior_prior.projection_centre_m
         ground = self.registration.ground(view.footprint.bounds_m, centre_m, terrain)
+        if ground is terrain:
+            return view, terrain
         try:
             return ground_view(header, ground), ground
         except FrameRejected:  # it sees past the part that was lifted

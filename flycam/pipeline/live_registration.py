@@ -68,8 +68,8 @@ class LiveRegistration:
     def ground(
         self, seen_m: Bounds, centre_m: tuple[float, float, float], terrain: TerrainGrid
     ) -> TerrainGrid:
-        """The ground to lay the picture asked for last on, of a content id: the terrain lifted to what the
-        pictures so far show to stand on it; the terrain itself where they show nothing.
+        """The ground to lay the picture asked for last on, under an id of its own: the terrain lifted to what
+        the pictures so far show to stand on it; the terrain itself where they show nothing.
 
         seen_m  (west, south, east, north) of what the picture sees; centre_m: where it was taken from
         """
@@ -83,7 +83,7 @@ class LiveRegistration:
         if max(bounds[2] - bounds[0], bounds[3] - bounds[1]) > _WIDEST_M:
             return terrain
         ground = lifted(terrain, *self._registrar.sighted(bounds), bounds)
-        return terrain if ground is terrain else with_content_id(ground)
+        return terrain if ground is terrain else with_content_id(ground, made_of=terrain.dem_id)
 
     def laid(self) -> None:
         """The picture asked for last lies on the map by its answer."""

@@ -16,6 +16,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import FrameHeader, picture_pts_ns
+from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import CLOCK_UNKNOWN, COMPLETED, code_of, warning
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
@@ -106,7 +107,7 @@ def _relay(
     was_unknown = any(code_of(one) == CLOCK_UNKNOWN for one in before.warnings)
     terrain = ground.terrain
     if clock_warnings and not was_unknown:
-        is_other = {record.dem_id for record in used} != {terrain.dem_id}
+        is_other = {made_of(str(record.dem_id)) for record in used} != {terrain.dem_id}
         return Relay(notes=tuple(clock_warnings) if is_other else ())
     onto_plane = terrain.vertical_datum == LOCAL_DATUM and before.vertical_datum != LOCAL_DATUM
     asked = was_unknown and not clock_warnings and not onto_plane

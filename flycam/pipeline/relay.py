@@ -14,6 +14,7 @@ from flycam.catalog.placement_rows import SET_ASIDE
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, InputUnusable
 from flycam.frame.frame import FrameHeader, Layer
+from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import (
     FINISHED_OLDER,
     RELAID,
@@ -99,7 +100,8 @@ def plan_relay(
     back = [one for one in records.values() if one.reason == SET_ASIDE and one.frame_id in views]
     held = frozenset(one.frame_id for one in back)
     lost = _lost(on_map, views, rejected, refused)
-    if not (here or back) or (not asked and not back and {r.dem_id for r in here} == {terrain.dem_id}):
+    lies_so = {made_of(str(one.dem_id)) for one in here} == {terrain.dem_id}
+    if not (here or back) or (not asked and not back and lies_so):
         return Relay(held=held)
     gain = _gain(workspace, here, views, terrain)
     if asked:
@@ -172,7 +174,7 @@ def _gain(
     by_terrain: dict[str, list[str]] = {}
     for one in frames:
         if not _is_on_plane(one):
-            by_terrain.setdefault(str(one.dem_id), []).append(one.frame_id)
+            by_terrain.setdefault(made_of(str(one.dem_id)), []).append(one.frame_id)
     before = 0.0
     for dem_id, ids in by_terrain.items():
         before += len(ids) / len(frames) * _unknown_on(workspace, dem_id, [outlines[i] for i in ids])

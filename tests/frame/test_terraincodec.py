@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.errors import TileCorrupt
-from flycam.frame.terraincodec import MAGIC, decode_terrain, encode_terrain, with_content_id
+from flycam.frame.terraincodec import MAGIC, decode_terrain, encode_terrain, made_of, with_content_id
 from flycam.geometry.terrain import TerrainGrid
 
 HEIGHTS = np.random.default_rng(1).normal(800.0, 90.0, (7, 9)).astype(np.float32)
@@ -96,3 +97,12 @@ def test_a_bomb_is_refused_before_it_is_inflated(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(zstandard, "ZstdDecompressor", None)  # whatever inflates fails
     with pytest.raises(TileCorrupt, match="another size"):
         decode_terrain(bomb)
+
+
+def test_what_is_made_of_a_terrain_says_so_in_its_id() -> None:
+    lifted = dataclasses.replace(TERRAIN, heights_m=TERRAIN.heights_m + np.float32(1.0))
+    ground = with_content_id(lifted, made_of=TERRAIN.dem_id)
+    assert made_of(ground.dem_id) == made_of(TERRAIN.dem_id) == TERRAIN.dem_id != ground.dem_id
+    other = with_content_id(dataclasses.replace(lifted, origin_m=(0.0, 0.0)), made_of=TERRAIN.dem_id)
+    assert other.dem_id != ground.dem_id
+    assert decode_terrain(encode_terrain(ground)).dem_id == ground.dem_id

@@ -74,8 +74,8 @@ def test_the_terrain_is_the_flight_s_if_a_frame_lies_on_it() -> None:
     made = [replace(r, dem_id="a" if n else "b") for n, r in enumerate(records())]
     assert terrain_id(made, "b") == "b"
     assert terrain_id(made, "c") == "a"
-    of_a_film = [replace(r, dem_id=f"own-{n}") for n, r in enumerate(records())]
-    assert terrain_id(of_a_film, "c") == "c"
+    of_a_film = [replace(r, dem_id=f"c-{n}") for n, r in enumerate(records())]
+    assert terrain_id(of_a_film, "c") == terrain_id(of_a_film, "d") == "c"
 
 
 def test_poses_in_two_systems_are_no_block() -> None:

@@ -32,6 +32,7 @@ from flycam.errors import (
     StorageTrouble,
 )
 from flycam.frame.flight import FlightState
+from flycam.frame.terraincodec import made_of
 from flycam.frame.warning import CLOCK_UNKNOWN, NO_TERRAIN, code_of
 from flycam.geodata.crs import to_work
 from flycam.geometry.terrain import heights_at
@@ -115,6 +116,7 @@ def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_t
     terrain = recorded_terrain(house.workspace, flight.dem_id)
     lifts = []
     for record in records[2:]:
+        assert record.dem_id != flight.dem_id == made_of(record.dem_id)
         ground = recorded_terrain(house.workspace, str(record.dem_id))
         west, south, east, north = shapely.from_wkb(record.footprint_wkb).bounds
         corners = to_work(np.array([[west, south], [east, north]]), flight.work_crs)
@@ -124,7 +126,6 @@ def test_frames_lie_on_ground_lifted_to_what_the_film_shows_which_is_kept_with_t
         posts = np.stack([first_e + cols * step_e, first_n - rows * step_s], -1).reshape(-1, 2)
         lifts.append(ground.heights_m.ravel() - heights_at(terrain, posts))
     lift = np.concatenate(lifts)
-    print(np.nanpercentile(lift,[0,1,5,50,95,99,100]))
     assert 2.0 < np.nanmax(lift) < 40.0  # crowns of the drill's woods, and its roofs
     assert verify(house.workspace).trouble is None
 
@@ -339,7 +340,7 @@ def test_a_film_cut_off_and_completed_on_terrain_that_came_meanwhile_is_laid_on_
     report = flown(house, film)
     flight_id = report.flight.flight_id
     records = house.workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
-    assert report.relaid == 4 and len({record.dem_id for record in records}) == 1
+    assert report.relaid == 4 and len({made_of(record.dem_id) for record in records}) == 1
     assert NO_TERRAIN not in codes(report) and report.flight.state is FlightState.READY
     assert any("interrupted" in english for english, _ in report.remarks)
     assert replays(house, flight_id)

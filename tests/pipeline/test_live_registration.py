@@ -158,9 +158,10 @@ def test_who_looks_at_the_sky_is_not_fitted_to_anything(
     assert not looked
 
 
-def test_the_ground_of_a_picture_is_looked_for_once(
+def test_the_ground_of_a_picture_is_looked_for_once_and_once_more_where_it_is_lifted(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    house = make_house(film)
     looked: list[int] = []
     view = live_laying.ground_view
 
@@ -169,4 +170,7 @@ def test_the_ground_of_a_picture_is_looked_for_once(
         return view(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(live_laying, "ground_view", counted)
-    assert flown(make_house(film), film).new == len(looked)
+    report = flown(house, film)
+    records = house.workspace.catalog.frames.of_flight(report.flight.flight_id)
+    lifted = sum(record.dem_id != report.flight.dem_id for record in records)
+    assert len(looked) == report.new + lifted and lifted > 0
