@@ -8,12 +8,14 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Connection, Row, delete, select, update
 
 from flycam.catalog import tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import Account, Role
-from flycam.errors import NotFound
+from flycam.catalog.records import Account, AuditEntry, Role
+from flycam.catalog.sharing_tables import guests
+from flycam.errors import InputUnusable, NotFound
 
 _TOKEN_BYTES = 32
 _CACHE_S = 2.0
@@ -55,16 +57,24 @@ class Accounts:
             connection.execute(self._database.upsert(tables.accounts), row)
         self._forget()
 
-    def remove(self, name: str) -> None:
-        """Take an account away. NotFound."""
-        with self._database.write() as connection:
-            gone = connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name)).rowcount
+    def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, list[str]]:
+        """Take an account away, with the guest links that it made: (the account, ids of those that held).
+
+        The lines of the audit log that tell of it are on disk together with it.
+        Raises NotFound, InputUnusable (the last administrator).
+        """
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            account = _taken_away(connection, name)
+            links = _links_ended(connection, name, at_ns)
+            detail = ", ".join([account.role, *account.communes])
+            told = [("user remove", name, detail), *(("guest revoked", link, "") for link in links)]
+            entries = [
+                AuditEntry(who=who, what=what, subject=subject, detail=said, at_ns=at_ns)
+                for what, subject, said in told
+            ]
+            write_entries(connection, entries, self._database.audit_key)
         self._forget()
-        if not gone:
-            raise NotFound(
-                f"{name}: no such account; list them with: flycam user list",
-                vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
-            )
+        return account, links
 
     def all(self) -> list[Account]:
         """All accounts by name."""
@@ -92,6 +102,31 @@ class Accounts:
     def _forget(self) -> None:
         with self._lock:
             self._read_at = float("-inf")
+
+
+def _taken_away(connection: Connection, name: str) -> Account:
+    known = {one.name: one for one in map(_account, connection.execute(select(tables.accounts)))}
+    if name not in known:
+        raise NotFound(
+            f"{name}: no such account; list them with: flycam user list",
+            vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
+        )
+    if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
+        raise InputUnusable(
+            f"{name}: is the last administrator; first make another: flycam user add NAME --role admin",
+            vi=f"{name}: là quản trị viên cuối cùng; trước hết hãy tạo người khác: "
+            "flycam user add TÊN --role admin",
+        )
+    connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name))
+    return known[name]
+
+
+def _links_ended(connection: Connection, name: str, at_ns: int) -> list[str]:
+    c = guests.c
+    held = (c.made_by == name, c.revoked_ns.is_(None), c.expires_ns > at_ns)
+    links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
+    connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
+    return links
 
 
 def _account(row: Row[Any]) -> Account:

@@ -51,6 +51,16 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
     return account, token
 
 
+def remove_user(workspace: Workspace, name: str) -> tuple[Account, list[str]]:
+    """Take an account away: (the account, ids of the guest links that ended with it).
+
+    Its token, sessions, one-time and guest links end; what it did stays in the audit log under its name.
+    Raises NotFound, InputUnusable (the last administrator).
+    """
+    who = workspace.operator or workspace.box
+    return workspace.catalog.accounts.remove(name.strip(), who, workspace.clock_ns())
+
+
 def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
     """A new token must not widen what an account sees."""
     known = workspace.catalog.accounts.all()

@@ -44,7 +44,7 @@ from flycam.catalog.records import (
     Withdrawal,
 )
 from flycam.catalog.sharing_records import Guest, RestrictedArea
-from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
+from flycam.errors import BoundaryInvalid, FlightBusy, InputUnusable, NameTaken, NotFound, StoreConflict
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
@@ -970,11 +970,55 @@ class CatalogSuite(ABC):
         catalog.accounts.put(renewed)
         assert catalog.accounts.by_token(tokens[0]) is None
         assert catalog.accounts.by_token("renewed") == renewed
-        catalog.accounts.remove("người 1")
+        catalog.accounts.remove("người 1", "test", 0)
         assert catalog.accounts.by_token(tokens[1]) is None
         with pytest.raises(NotFound, match="người 1"):
-            catalog.accounts.remove("người 1")
+            catalog.accounts.remove("người 1", "test", 0)
         assert not catalog.accounts.is_empty()
+
+    def test_what_an_account_made_ends_with_it_and_what_it_did_stays_told(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ADMIN)):
+            catalog.accounts.put(
+                Account(name=name, role=role, token_hash=hash_token(name), created_ns=STORM_NS)
+            )
+        link = Guest(
+            guest_id="guest-1",
+            secret_hash="1",
+            event_id="",
+            communes=(),
+            made_by="Lan",
+            made_ns=STORM_NS,
+            expires_ns=STORM_NS + 100,
+        )
+        catalog.guests.put(link)
+        catalog.guests.put(replace(link, guest_id="guest-2", secret_hash="2", made_by="Minh"))
+        catalog.guests.put(replace(link, guest_id="guest-3", secret_hash="3", expires_ns=STORM_NS + 1))
+        catalog.audit.append("Lan", "withdraw", "frame 1")
+        before = catalog.audit.lines()
+        gone, ended = catalog.accounts.remove("Lan", "Minh", STORM_NS + 1)
+        assert (gone.name, gone.role, ended) == ("Lan", Role.OPERATOR, ["guest-1"])
+        assert {one.guest_id for one in catalog.guests.all() if one.holds(STORM_NS)} == {"guest-2", "guest-3"}
+        told = catalog.audit.lines()
+        assert told[: len(before)] == before and catalog.audit.verify() is None
+        assert [(one.who, one.what, one.subject, one.detail) for one in told[len(before) :]] == [
+            ("Minh", "user remove", "Lan", "operator"),
+            ("Minh", "guest revoked", "guest-1", ""),
+        ]
+
+    def test_the_last_administrator_stays(self, catalog: Catalog, url: str) -> None:
+        for name, role in (("Lan", Role.ADMIN), ("Minh", Role.ADMIN), ("Tú", Role.VIEWER)):
+            catalog.accounts.put(
+                Account(name=name, role=role, token_hash=hash_token(name), created_ns=STORM_NS)
+            )
+        catalog.accounts.remove("Lan", "Minh", STORM_NS)
+        told = catalog.audit.lines()
+        with pytest.raises(InputUnusable, match="last administrator"):
+            catalog.accounts.remove("Minh", "Tú", STORM_NS)
+        assert [one.name for one in catalog.accounts.all()] == ["Minh", "Tú"]
+        assert catalog.audit.lines() == told
+        catalog.accounts.remove("Tú", "Minh", STORM_NS)
 
     def test_an_account_keeps_the_communes_that_it_is_for(self, catalog: Catalog, url: str) -> None:
         scoped = Account(
@@ -1043,7 +1087,7 @@ class CatalogSuite(ABC):
         )
         assert catalog.accounts.by_token(token) is not None
         with open_catalog(url) as other:
-            other.accounts.remove("a")
+            other.accounts.remove("a", "test", 0)
         _eventually(lambda: catalog.accounts.by_token(token) is None)
 
     def test_the_audit_log_is_a_chain(self, catalog: Catalog, url: str) -> None:
