@@ -41,6 +41,7 @@ GUESTS_MAY = {
 }
 """Everything that is not said here is refused to them, also what comes later."""
 ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/healthz"), ("options", "/files")}
+ANYBODY_MAY |= {("get", "/api/sign-in")}
 _ENDLESS = {"/events"}
 _VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|restricted|login-links|changes/\{|sync)")
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]

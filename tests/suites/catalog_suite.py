@@ -43,8 +43,16 @@ from flycam.catalog.records import (
     Role,
     Withdrawal,
 )
-from flycam.catalog.sharing_records import Guest, RestrictedArea
-from flycam.errors import BoundaryInvalid, FlightBusy, InputUnusable, NameTaken, NotFound, StoreConflict
+from flycam.catalog.sharing_records import Guest, Person, RestrictedArea
+from flycam.errors import (
+    AccessDenied,
+    BoundaryInvalid,
+    FlightBusy,
+    InputUnusable,
+    NameTaken,
+    NotFound,
+    StoreConflict,
+)
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
@@ -579,6 +587,7 @@ class CatalogSuite(ABC):
             "DROP TABLE guests",
             "ALTER TABLE accounts DROP COLUMN communes",
             "DROP TABLE settlements",
+            "DROP TABLE identities",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -595,6 +604,8 @@ class CatalogSuite(ABC):
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []
             assert newer.settlements.current("e1") == []
+            person = Person(issuer="https://id", subject="1", name="Tú", role=Role.VIEWER)
+            assert newer.identities.sign_in(person, STORM_NS).name == "Tú"
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -1019,6 +1030,46 @@ class CatalogSuite(ABC):
         assert [one.name for one in catalog.accounts.all()] == ["Minh", "Tú"]
         assert catalog.audit.lines() == told
         catalog.accounts.remove("Tú", "Minh", STORM_NS)
+
+    def test_people_of_a_sign_in_service_are_known_by_its_word_for_them(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        lan = Person(issuer="https://id", subject="1", name="Lan", role=Role.VIEWER, communes=("99000",))
+        with pytest.raises(AccessDenied, match="no account yet"):
+            catalog.identities.sign_in(lan, STORM_NS)
+        token = hash_token("local")
+        catalog.accounts.put(Account(name="Lan", role=Role.ADMIN, token_hash=token, created_ns=STORM_NS))
+        first = catalog.identities.sign_in(lan, STORM_NS + 1)
+        assert (first.name, first.role, first.communes) == ("Lan (2)", Role.VIEWER, ("99000",))
+        assert first.created_ns == STORM_NS + 1 and first.token_hash not in ("", token)
+        told = catalog.audit.lines()
+        assert [(one.who, one.what, one.detail) for one in told] == [
+            ("Lan (2)", "user by sign-in service", "viewer, 99000, 1 of https://id")
+        ]
+        renamed = replace(lan, name="Lan Anh")
+        assert catalog.identities.sign_in(renamed, STORM_NS + 2) == first and catalog.audit.lines() == told
+        more = catalog.identities.sign_in(replace(lan, role=Role.ANALYST, communes=()), STORM_NS + 3)
+        assert more == replace(first, role=Role.ANALYST, communes=()) and more in catalog.accounts.all()
+        others = [replace(lan, subject="2"), replace(lan, issuer="https://other")]
+        names = [catalog.identities.sign_in(one, STORM_NS + 4).name for one in others]
+        assert names == ["Lan (3)", "Lan (4)"]
+        assert catalog.audit.verify() is None
+
+    def test_a_person_whose_account_was_taken_away_waits_for_an_administrator(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        minh = Account(name="Minh", role=Role.ADMIN, token_hash=hash_token("x"), created_ns=STORM_NS)
+        catalog.accounts.put(minh)
+        lan = Person(issuer="https://id", subject="1", name="Lan", role=Role.VIEWER)
+        catalog.identities.sign_in(lan, STORM_NS)
+        catalog.accounts.remove("Lan", "Minh", STORM_NS)
+        with pytest.raises(AccessDenied, match="flycam user add Lan"):
+            catalog.identities.sign_in(lan, STORM_NS)
+        assert catalog.accounts.all() == [minh]
+        namesake = replace(lan, subject="2")
+        assert catalog.identities.sign_in(namesake, STORM_NS).name == "Lan (2)", "a name is one person's"
+        catalog.accounts.put(replace(minh, name="Lan", token_hash=hash_token("y")))
+        assert catalog.identities.sign_in(lan, STORM_NS).role is Role.VIEWER
 
     def test_an_account_keeps_the_communes_that_it_is_for(self, catalog: Catalog, url: str) -> None:
         scoped = Account(
