@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import replace
 from itertools import count
+from shlex import quote
 
 from sqlalchemy import Connection, select, update
 
@@ -78,11 +79,12 @@ def _account_before(connection: Connection, person: Person, accounts: dict[str, 
     if known is None:
         return None
     if known.barred_ns is not None or known.name not in accounts:
+        name = quote(known.name)  # of the person's own choice, and pasted by an administrator
         raise AccessDenied(
             f"{known.name}: this account was taken away; an administrator lets you in again with: "
-            f"flycam user add {known.name}",
+            f"flycam user add {name}",
             vi=f"{known.name}: tài khoản này đã bị xoá; quản trị viên cho vào lại bằng lệnh: "
-            f"flycam user add {known.name}",
+            f"flycam user add {name}",
         )
     return accounts[known.name]
 

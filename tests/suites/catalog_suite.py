@@ -1066,6 +1066,11 @@ class CatalogSuite(ABC):
         with pytest.raises(AccessDenied, match="flycam user add Lan"):
             catalog.identities.sign_in(lan, STORM_NS)
         assert catalog.accounts.all() == [minh]
+        rude = replace(lan, subject="3", name="x; rm -rf ~")
+        catalog.identities.sign_in(rude, STORM_NS)
+        catalog.accounts.remove("x; rm -rf ~", "Minh", STORM_NS)
+        with pytest.raises(AccessDenied, match="flycam user add 'x; rm -rf ~'"):
+            catalog.identities.sign_in(rude, STORM_NS)
         namesake = replace(lan, subject="2")
         assert catalog.identities.sign_in(namesake, STORM_NS).name == "Lan (2)", "a name is one person's"
         catalog.accounts.put(replace(minh, name="Lan", token_hash=hash_token("y")))
