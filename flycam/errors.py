@@ -215,6 +215,10 @@ class AccessDenied(FlycamError):
     """The account is missing, or its role does not allow this."""
 
 
+class SignInUnavailable(FlycamError):
+    """The province's own sign-in service does not answer, or says what cannot be used."""
+
+
 class Cancelled(FlycamError):
     """Somebody asked to stop. What was done is kept, and the same command goes on from there."""
 

@@ -57,6 +57,9 @@ OUTCOMES: dict[type[Exception], Outcome] = {
     ),
     e.FlightBusy: Outcome(EXIT_STORAGE, 409, "The flight is busy", "Chuyến bay đang được xử lý"),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
+    e.SignInUnavailable: Outcome(
+        EXIT_STORAGE, 503, "The sign-in service cannot be used", "Không dùng được dịch vụ đăng nhập"
+    ),
     e.Cancelled: Outcome(EXIT_CANCELLED, 409, "Stopped", "Đã dừng"),
     e.RefusedByEvidence: Outcome(EXIT_REFUSED, 409, "Refused by evidence", "Không đủ căn cứ để kết luận"),
 }

@@ -8,6 +8,10 @@ FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
 FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
 FLYCAM_AUDIT_KEYS  public keys of other boxes that write into the same database (default: none)
+FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.vn" (default: none); with it go
+                    FLYCAM_OIDC_CLIENT, FLYCAM_OIDC_ADDRESS (of the map, as browsers call it),
+                    FLYCAM_OIDC_SECRET (default: none), FLYCAM_OIDC_ROLES "word=role,…" (default: viewers),
+                    FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
@@ -19,7 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
+from flycam.pipeline.openid_client import ROLES, OpenIdClient, is_safe
 
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
@@ -40,6 +46,7 @@ class Settings:
     letterhead: Path | None = None
     cors_origins: frozenset[str] = frozenset()
     audit_keys: frozenset[str] = frozenset()
+    openid: OpenIdClient | None = None
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -55,6 +62,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         letterhead=Path(letterhead).expanduser() if letterhead else None,
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
+        openid=_openid(environment),
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
@@ -71,6 +79,47 @@ def _audit_key(text: str) -> str:
             vi=f"FLYCAM_AUDIT_KEYS: {text[:80]}: hãy ghi khoá 64 ký tự như 'flycam audit verify' in ra",
         )
     return key
+
+
+def _openid(environment: Mapping[str, str]) -> OpenIdClient | None:
+    issuer = environment.get("FLYCAM_OIDC_ISSUER")
+    if not issuer:
+        return None
+    address = environment.get("FLYCAM_OIDC_ADDRESS", "").removesuffix("/")
+    for name, value in (("FLYCAM_OIDC_ISSUER", issuer), ("FLYCAM_OIDC_ADDRESS", address)):
+        if not is_safe(value) or "?" in value:
+            raise OptionUnusable(
+                f"{name}: {value[:200]}: give an address such as https://id.laocai.gov.vn; "
+                "http is for this machine only",
+                vi=f"{name}: {value[:200]}: hãy ghi địa chỉ như https://id.laocai.gov.vn; http chỉ dùng trên "
+                "chính máy này",
+            )
+    client_id = environment.get("FLYCAM_OIDC_CLIENT", "").strip()
+    if not client_id:
+        raise OptionUnusable(
+            "FLYCAM_OIDC_CLIENT: give the name under which the sign-in service knows this map",
+            vi="FLYCAM_OIDC_CLIENT: hãy ghi tên mà dịch vụ đăng nhập đặt cho bản đồ này",
+        )
+    return OpenIdClient(
+        issuer=issuer,
+        client_id=client_id,
+        address=address,
+        secret=environment.get("FLYCAM_OIDC_SECRET") or None,
+        role_claim=environment.get("FLYCAM_OIDC_ROLE_CLAIM") or "groups",
+        roles=dict(map(_role_of_word, _listed(environment, "FLYCAM_OIDC_ROLES"))),
+        communes_claim=environment.get("FLYCAM_OIDC_COMMUNES_CLAIM") or None,
+    )
+
+
+def _role_of_word(text: str) -> tuple[str, Role]:
+    word, _, role = (part.strip() for part in text.rpartition("="))
+    if not word or role not in ROLES:
+        raise OptionUnusable(
+            f"FLYCAM_OIDC_ROLES: {text[:80]}: give word=role, commas between; roles: {', '.join(ROLES)}",
+            vi=f"FLYCAM_OIDC_ROLES: {text[:80]}: hãy ghi từ=quyền, cách nhau bằng dấu phẩy; quyền: "
+            f"{', '.join(ROLES)}",
+        )
+    return word, Role(role)
 
 
 def _origin(text: str) -> str:

@@ -127,6 +127,27 @@ def test_a_new_token_takes_back_the_links_that_the_old_one_made(run: Run, house:
     assert last is not None and (last.what, last.subject) == ("guest revoked", his.guest_id)
 
 
+def test_an_account_is_listed_and_taken_away(run: Run, house: tuple[World, Path]) -> None:
+    workspace = house[0].workspace
+    run("user", "add", "Tú", "--role", "admin")
+    run("user", "add", "Hoa", "--role", "operator")
+    guest, _ = invite_guest(workspace, 6.0, None, "Hoa")
+    listed = {one["name"]: one for one in run("user", "list")[1]["accounts"]}
+    assert (listed["Hoa"]["role"], listed["Tú"]["communes"]) == ("operator", [])
+    assert "token" not in listed["Hoa"]
+    code, gone, _ = run("user", "remove", "Hoa")
+    assert (code, gone["name"], gone["guest_links"]) == (0, "Hoa", [guest.guest_id])
+    assert set(listed) - {one["name"] for one in run("user", "list")[1]["accounts"]} == {"Hoa"}
+    assert "flycam user list" in run("user", "remove", "Hoa")[2]
+    code, _, said = run("user", "remove", "Tú", language="vi_VN.UTF-8")
+    assert code == 3 and "quản trị viên cuối cùng" in said
+    told = [(one.who, one.what, one.subject) for one in workspace.catalog.audit.lines(limit=10_000)]
+    assert told[-2:] == [
+        ("Quản trị", "user remove", "Hoa"),
+        ("Quản trị", "guest revoked", guest.guest_id),
+    ]
+
+
 def test_an_account_is_for_communes_by_name_or_code(run: Run, house: tuple[World, Path]) -> None:
     names = house[0].workspace.catalog.boundaries.names()
     (first, name), (second, _) = list(names.items())[:2]

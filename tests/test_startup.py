@@ -14,7 +14,18 @@ from flycam.pipeline.collect import DAY_S, GRACE_S
 from flycam.pipeline.finish import FinishRequest
 
 _LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg"}
-_UNUSED = {"typst", "fastapi", "uvicorn", "pymavlink", "minio", "scipy.sparse", "scipy.spatial"}
+_UNUSED = {
+    "typst",
+    "authlib",
+    "joserfc",
+    "cryptography",
+    "fastapi",
+    "uvicorn",
+    "pymavlink",
+    "minio",
+    "scipy.sparse",
+    "scipy.spatial",
+}
 _RECIPES = {"cv2", "sqlalchemy", "rasterio", "pyproj", "shapely", "pyogrio"}
 
 _TELL = """
@@ -79,3 +90,10 @@ def test_a_command_that_is_done_does_not_search_its_modules_for_garbage() -> Non
     frozen, left = map(int, done.stdout.splitlines()[-1].split())
     assert frozen > 10_000
     assert left < frozen // 100
+
+
+def test_a_server_without_a_sign_in_service_loads_nothing_that_speaks_to_one() -> None:
+    words = [sys.executable, "-c", "import sys, flycam.serve.app; print(*sys.modules)"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert "flycam.serve.openid" in done.stdout.split()
+    assert not {"authlib", "joserfc", "cryptography", "flycam.pipeline.openid"} & set(done.stdout.split())

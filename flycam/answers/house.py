@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flycam.answers.answered import Answered
 
@@ -43,14 +43,34 @@ def of_collect(report: CollectReport, *, dry_run: bool, language: str = "en") ->
 
 def of_account(account: Account, token: str, names: Mapping[str, str]) -> Answered:
     """name, role, communes[] (codes), token. names: of communes by code."""
-    answer = {
-        "name": account.name,
-        "role": account.role.value,
-        "communes": list(account.communes),
-        "token": token,
-    }
+    return {**_account(account), "token": token}, [f"{_account_line(account, names)}: {token}"]
+
+
+def of_accounts(accounts: Sequence[Account], names: Mapping[str, str], language: str = "en") -> Answered:
+    """accounts[]: name, role, communes[] (codes). names: of communes by code."""
+    none = "chưa có tài khoản nào" if language == "vi" else "no accounts"
+    lines = [_account_line(one, names) for one in accounts]
+    return {"accounts": [_account(one) for one in accounts]}, lines or [none]
+
+
+def of_removed_account(account: Account, links: Sequence[str], language: str = "en") -> Answered:
+    """name, role, communes[] (codes), guest_links[]: ids of those that ended with it."""
+    vi = language == "vi"
+    ended = (
+        f"{account.name}: đã xoá tài khoản; mã, phiên đăng nhập và {len(links)} liên kết khách hết hiệu lực"
+        if vi
+        else f"{account.name}: removed; the token, the sessions and {len(links)} guest links end"
+    )
+    return {**_account(account), "guest_links": list(links)}, [ended]
+
+
+def _account(account: Account) -> dict[str, Any]:
+    return {"name": account.name, "role": account.role.value, "communes": list(account.communes)}
+
+
+def _account_line(account: Account, names: Mapping[str, str]) -> str:
     where = "".join(f", {names.get(code, code)}" for code in account.communes)
-    return answer, [f"{account.name} ({account.role.value}{where}): {token}"]
+    return f"{account.name} ({account.role.value}{where})"
 
 
 _NAMES_VI = {

@@ -8,12 +8,14 @@ import threading
 import time
 from typing import Any
 
-from sqlalchemy import Row, delete, select
+from sqlalchemy import Connection, Row, delete, select, update
 
 from flycam.catalog import tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.database import Database
-from flycam.catalog.records import Account, Role
-from flycam.errors import NotFound
+from flycam.catalog.records import Account, AuditEntry, Role
+from flycam.catalog.sharing_tables import guests, identities
+from flycam.errors import InputUnusable, NotFound
 
 _TOKEN_BYTES = 32
 _CACHE_S = 2.0
@@ -43,34 +45,41 @@ class Accounts:
         self._read_at = float("-inf")
 
     def put(self, account: Account) -> None:
-        """Write or overwrite an account; a new token replaces the old one."""
-        row = {
-            "name": account.name,
-            "role": account.role.value,
-            "token_hash": account.token_hash,
-            "created_ns": account.created_ns,
-            "communes": "\n".join(account.communes),
-        }
+        """Write or overwrite an account; a new token replaces the old one. A person of the sign-in service
+        whose it was may come again."""
+        again = update(identities).where(identities.c.name == account.name).values(barred_ns=None)
         with self._database.write() as connection:
-            connection.execute(self._database.upsert(tables.accounts), row)
+            connection.execute(self._database.upsert(tables.accounts), row_of(account))
+            connection.execute(again)
         self._forget()
 
-    def remove(self, name: str) -> None:
-        """Take an account away. NotFound."""
-        with self._database.write() as connection:
-            gone = connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name)).rowcount
+    def remove(self, name: str, who: str, at_ns: int) -> tuple[Account, list[str]]:
+        """Take an account away, with the guest links that it made: (the account, ids of those that held).
+
+        The lines of the audit log that tell of it are on disk together with it. A person of the sign-in
+        service does not get it back until `put` makes it again.
+        Raises NotFound, InputUnusable (the last administrator).
+        """
+        with self._database.write(alone_in=tables.audit_log) as connection:
+            account = _taken_away(connection, name)
+            barred = update(identities).where(identities.c.name == name).values(barred_ns=at_ns)
+            connection.execute(barred)
+            links = _links_ended(connection, name, at_ns)
+            detail = ", ".join([account.role, *account.communes])
+            told = [("user remove", name, detail), *(("guest revoked", link, "") for link in links)]
+            entries = [
+                AuditEntry(who=who, what=what, subject=subject, detail=said, at_ns=at_ns)
+                for what, subject, said in told
+            ]
+            write_entries(connection, entries, self._database.audit_key)
         self._forget()
-        if not gone:
-            raise NotFound(
-                f"{name}: no such account; list them with: flycam user list",
-                vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
-            )
+        return account, links
 
     def all(self) -> list[Account]:
         """All accounts by name."""
         with self._database.read() as connection:
             query = select(tables.accounts).order_by(tables.accounts.c.name)
-            return [_account(row) for row in connection.execute(query)]
+            return [account_of(row) for row in connection.execute(query)]
 
     def by_token(self, token: str) -> Account | None:
         """The account of a token; None if no account has it."""
@@ -94,7 +103,44 @@ class Accounts:
             self._read_at = float("-inf")
 
 
-def _account(row: Row[Any]) -> Account:
+def _taken_away(connection: Connection, name: str) -> Account:
+    known = {one.name: one for one in map(account_of, connection.execute(select(tables.accounts)))}
+    if name not in known:
+        raise NotFound(
+            f"{name}: no such account; list them with: flycam user list",
+            vi=f"{name}: không có tài khoản này; xem danh sách bằng: flycam user list",
+        )
+    if [one.name for one in known.values() if one.role is Role.ADMIN] == [name]:
+        raise InputUnusable(
+            f"{name}: is the last administrator; first make another: flycam user add NAME --role admin",
+            vi=f"{name}: là quản trị viên cuối cùng; trước hết hãy tạo người khác: "
+            "flycam user add TÊN --role admin",
+        )
+    connection.execute(delete(tables.accounts).where(tables.accounts.c.name == name))
+    return known[name]
+
+
+def _links_ended(connection: Connection, name: str, at_ns: int) -> list[str]:
+    c = guests.c
+    held = (c.made_by == name, c.revoked_ns.is_(None), c.expires_ns > at_ns)
+    links = list(connection.execute(select(c.guest_id).where(*held).order_by(c.guest_id)).scalars())
+    connection.execute(update(guests).where(*held).values(revoked_ns=at_ns))
+    return links
+
+
+def row_of(account: Account) -> dict[str, Any]:
+    """As the table keeps it."""
+    return {
+        "name": account.name,
+        "role": account.role.value,
+        "token_hash": account.token_hash,
+        "created_ns": account.created_ns,
+        "communes": "\n".join(account.communes),
+    }
+
+
+def account_of(row: Row[Any]) -> Account:
+    """As the table keeps it."""
     return Account(
         name=row.name,
         role=Role(row.role),

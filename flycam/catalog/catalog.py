@@ -18,6 +18,7 @@ from flycam.catalog.database import Database
 from flycam.catalog.flights import Flights
 from flycam.catalog.frames import Frames
 from flycam.catalog.guests import Guests
+from flycam.catalog.identities import Identities
 from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
@@ -51,6 +52,7 @@ class Catalog:
         self.accounts = Accounts(database)
         self.restrictions = Restrictions(database)
         self.guests = Guests(database)
+        self.identities = Identities(database)
         self.audit = Audit(database)
 
     @property

@@ -6,7 +6,7 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
-from flycam.catalog.sharing_tables import classifications, guests, restricted_areas
+from flycam.catalog.sharing_tables import classifications, guests, identities, restricted_areas
 from flycam.catalog.tables import (
     airborne,
     audit_signatures,
@@ -17,7 +17,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -31,6 +31,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     10: (restricted_areas, classifications, guests),
     11: (settlements,),
     12: (audit_signatures,),
+    13: (identities,),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

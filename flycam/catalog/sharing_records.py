@@ -24,6 +24,22 @@ class RestrictedArea:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Who signs in through the province's own sign-in service, as that says.
+
+    issuer, subject  which service, and by which word it knows the person for good
+    name             what the account is called if it is made now
+    communes         codes of those that the account is for; none: for all
+    """
+
+    issuer: str
+    subject: str
+    name: str
+    role: Role
+    communes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Guest:
     """A link for whoever holds it. The secret itself is never kept.
 

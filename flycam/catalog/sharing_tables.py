@@ -1,5 +1,5 @@
-"""Tables of who may see what: restricted areas, classifications, guest links. The rules of `tables` hold here
-too."""
+"""Tables of who may see what: restricted areas, classifications, guest links, people of a sign-in service.
+The rules of `tables` hold here too."""
 
 from __future__ import annotations
 
@@ -40,4 +40,16 @@ guests = Table(
     Column("made_ns", BigInteger, nullable=False),
     Column("expires_ns", BigInteger, nullable=False),
     Column("revoked_ns", BigInteger),
+)
+
+# -- since schema 13 --------------------------------------------------------------------------------
+
+identities = Table(
+    "identities",
+    metadata,
+    key("issuer"),
+    key("subject"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("first_ns", BigInteger, nullable=False),
+    Column("barred_ns", BigInteger),
 )

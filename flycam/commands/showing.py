@@ -15,6 +15,7 @@ from flycam.settings import Settings
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
+    from flycam.serve.services import SignInService
 
 
 PORT = click.IntRange(1, 65_535)
@@ -70,6 +71,7 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         bound_to_loopback=is_loopback(host),
         session_key=key,
         uploads_dir=settings.data_dir / UPLOADS,
+        openid=sign_in_service(settings),
         origins=settings.cors_origins,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
         sync_dir=settings.data_dir / _ARRIVING,
@@ -78,3 +80,12 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
     )
     with ending_abandoned(workspace):
         serve_map(services, listener)
+
+
+def sign_in_service(settings: Settings) -> SignInService | None:
+    """What speaks to it is loaded where one is configured."""
+    if settings.openid is None:
+        return None
+    from flycam.pipeline.openid import Provider
+
+    return Provider(settings.openid)

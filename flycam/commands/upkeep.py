@@ -61,3 +61,27 @@ def user_add(*, data_dir: str | None, name: str, role: str, communes: str | None
     with opened(data_dir) as (workspace, _):
         account, token = add_user(workspace, name, role, communes)
         return of_account(account, token, workspace.catalog.boundaries.names())
+
+
+@user.command("list")
+@command
+def user_list(*, data_dir: str | None) -> Result:
+    """The accounts, their roles and communes."""
+    from flycam.answers.house import of_accounts
+
+    with opened(data_dir) as (workspace, _):
+        names = workspace.catalog.boundaries.names()
+        return of_accounts(workspace.catalog.accounts.all(), names, language())
+
+
+@user.command("remove")
+@click.argument("name")
+@command
+def user_remove(*, data_dir: str | None, name: str) -> Result:
+    """Take an account away: its token, sessions and guest links end; what it did stays in the audit log."""
+    from flycam.answers.house import of_removed_account
+    from flycam.pipeline.people import remove_user
+
+    with opened(data_dir) as (workspace, _):
+        account, links = remove_user(workspace, name)
+        return of_removed_account(account, links, language())

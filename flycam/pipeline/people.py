@@ -38,7 +38,7 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
         role=Role(role),
         token_hash=hash_token(token),
         created_ns=now,
-        communes=_before(workspace, name.strip()) if communes is None else _codes(workspace, communes),
+        communes=_before(workspace, name.strip()) if communes is None else commune_codes(workspace, communes),
     )
     workspace.catalog.accounts.put(account)
     detail = ", ".join([role, *account.communes])
@@ -51,14 +51,27 @@ def add_user(workspace: Workspace, name: str, role: str, communes: str | None = 
     return account, token
 
 
+def remove_user(workspace: Workspace, name: str) -> tuple[Account, list[str]]:
+    """Take an account away: (the account, ids of the guest links that ended with it).
+
+    Its token, sessions, one-time and guest links end; what it did stays in the audit log under its name.
+    Raises NotFound, InputUnusable (the last administrator).
+    """
+    who = workspace.operator or workspace.box
+    return workspace.catalog.accounts.remove(name.strip(), who, workspace.clock_ns())
+
+
 def _before(workspace: Workspace, name: str) -> tuple[str, ...]:
     """A new token must not widen what an account sees."""
     known = workspace.catalog.accounts.all()
     return next((one.communes for one in known if one.name == name), ())
 
 
-def _codes(workspace: Workspace, text: str) -> tuple[str, ...]:
-    """Codes of communes that are called so, or have these codes, as their boundaries are in force."""
+def commune_codes(workspace: Workspace, text: str) -> tuple[str, ...]:
+    """Codes of communes that are called so, or have these codes, as their boundaries are in force; "all": ().
+
+    Raises NotFound, OptionUnusable (a name that several have, or none).
+    """
     if text.strip().lower() == _ALL:
         return ()
     names = workspace.catalog.boundaries.names()
@@ -92,7 +105,7 @@ def guest_communes(workspace: Workspace, asked: str | None, own: tuple[str, ...]
     own    codes of those that whoever invites is for, none: all; a guest sees no more
     Raises NotFound, OptionUnusable (a name that several have, or a commune beyond one's own).
     """
-    codes = _codes(workspace, asked) if asked and asked.strip() else ()
+    codes = commune_codes(workspace, asked) if asked and asked.strip() else ()
     beyond = [code for code in codes if own and code not in own]
     if beyond:
         raise OptionUnusable(

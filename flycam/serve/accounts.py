@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -10,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from flycam import __version__
 from flycam.catalog.records import Account
-from flycam.errors import NotFound
+from flycam.errors import AccessDenied, NotFound
 from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
 from flycam.serve.button_page import button_page
@@ -46,14 +48,31 @@ def session(visitor: Annotated[Visitor, Depends(guest)]) -> dict[str, Any]:
 def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
     """Exchange a token for a cookie that scripts cannot read. After ten failures: 429 until they are old."""
     door: Door = request.app.state.door
-    address = may_try(request)
-    account = door.by_token(token.token)
-    if account is None:
-        attempts_of(request).failed(address)
-        raise SignInRequired("bad_token")
-    attempts_of(request).succeeded(address)
-    _let_in(request, response, account, "login")
+    with counted(request):
+        account = door.by_token(token.token)
+        if account is None:
+            raise SignInRequired("bad_token")
+    let_in(request, response, account, "login")
     return _session(door.visitor_of(account))
+
+
+@router.get("/api/sign-in")
+def ways_in(request: Request) -> dict[str, bool]:
+    """`openid`: whether the province's own sign-in service lets people in here (`/openid/begin`)."""
+    services: Services = request.app.state.services
+    return {"openid": services.openid is not None}
+
+
+@contextmanager
+def counted(request: Request) -> Iterator[None]:
+    """Within it somebody tries to come in. Raises TooManyAttempts while the address has failed too often."""
+    address = may_try(request)
+    try:
+        yield
+    except (SignInRequired, AccessDenied):
+        attempts_of(request).failed(address)
+        raise
+    attempts_of(request).succeeded(address)
 
 
 def attempts_of(request: Request) -> Attempts:
@@ -109,18 +128,20 @@ def use_link(code: str, request: Request) -> Response:
     if account is None:
         raise SignInRequired("bad_link")
     response = RedirectResponse("/", status_code=303)
-    _let_in(request, response, account, "login by link")
+    let_in(request, response, account, "login by link")
     return response
 
 
-def _let_in(request: Request, response: Response, account: Account, how: str) -> None:
+def let_in(
+    request: Request, response: Response, account: Account, how: str, seconds: int = sessions.SESSION_SECONDS
+) -> None:
+    """Set the cookie of a session that lasts so long, and say so in the audit log."""
     door: Door = request.app.state.door
     services: Services = request.app.state.services
     services.workspace.catalog.audit.append(account.name, how, request.client.host if request.client else "")
-    word, seconds = door.session_for(account)
     response.set_cookie(
         COOKIE,
-        word,
+        door.session_for(account, seconds),
         max_age=seconds,
         path="/",
         httponly=True,

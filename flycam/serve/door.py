@@ -92,11 +92,10 @@ class Door:
         """The visitor that an account makes. Raises CatalogUnavailable."""
         return Visitor(account, self._withholdings.of(account))
 
-    def session_for(self, account: Account) -> tuple[str, int]:
-        """(cookie value, seconds it lasts) of a new session."""
-        expires_s = int(time.time()) + sessions.SESSION_SECONDS
-        word = sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
-        return word, sessions.SESSION_SECONDS
+    def session_for(self, account: Account, seconds: int = sessions.SESSION_SECONDS) -> str:
+        """Cookie value of a new session that lasts so long."""
+        expires_s = int(time.time()) + seconds
+        return sessions.sign(self._services.session_key, sessions.SESSION, account, expires_s)
 
     def guest(self, secret: str) -> Guest | None:
         """The guest link of a secret, while it holds."""

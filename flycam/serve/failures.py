@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import math
@@ -11,7 +12,7 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from flycam.errors import FlycamError
@@ -163,6 +164,15 @@ def _spelled(body: Mapping[str, str]) -> bytes:
     return json.dumps(body, ensure_ascii=False).encode("utf-8", "backslashreplace")
 
 
+def _page(message: str, language: str) -> str:
+    """What a person reads who followed a link, where programs get JSON."""
+    to_map = "Về bản đồ" if language == "vi" else "To the map"
+    said = html.escape(message).encode("utf-8", "backslashreplace").decode()
+    return f"""<!doctype html><html lang="{language}"><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>flycam</title>
+<body><h1>flycam</h1><p role="alert">{said}</p><p><a href="/">{to_map}</a></p></body></html>"""
+
+
 class _Said(JSONResponse):
     def render(self, content: Mapping[str, str]) -> bytes:
         return _spelled(content)
@@ -171,7 +181,7 @@ class _Said(JSONResponse):
 def install(app: FastAPI) -> None:
     """Let the framework answer every error from the one table."""
 
-    def respond(request: Request, error: Exception) -> JSONResponse:
+    def respond(request: Request, error: Exception) -> Response:
         language = language_of(request.scope["query_string"])
         if isinstance(error, RequestValidationError):
             where = "; ".join(_wrong(one, language) for one in error.errors())
@@ -188,6 +198,8 @@ def install(app: FastAPI) -> None:
             headers["Retry-After"] = str(error.wait_s)
         if isinstance(error, Refused):
             headers.update(error.headers)
+        if "text/html" in request.headers.get("accept", ""):
+            return HTMLResponse(_page(body["message"], language), status, headers=headers)
         return _Said(body, status, headers=headers)
 
     for kind in (FlycamError, RequestValidationError, HTTPException, Exception):

@@ -49,6 +49,7 @@ def invite(asked: Invitation, request: Request, visitor: Presenter) -> Json:
     own = visitor.account.communes if visitor.account else ()
     communes = guest_communes(services.workspace, asked.communes, own)
     guest, secret = invite_guest(services.workspace, asked.hours, asked.event, visitor.name, communes)
+    _require_still(services, visitor, guest)
     return {**_told(guest, _names(services)), "path": f"/guest/{secret}"}
 
 
@@ -105,6 +106,17 @@ def come_in(secret: str, request: Request) -> Response:
         secure=request.url.scheme == "https",
     )
     return response
+
+
+def _require_still(services: Services, visitor: Visitor, guest: Guest) -> None:
+    """Whoever lost the account or its token within the door's two seconds makes no link that outlives it."""
+    account = visitor.account
+    known = services.workspace.catalog.accounts.all()
+    if account is not None and not any(
+        (one.name, one.token_hash) == (account.name, account.token_hash) for one in known
+    ):
+        revoke_guest(services.workspace, guest.guest_id, account.name)
+        raise SignInRequired("bad_token")
 
 
 def _is_theirs(guest: Guest, visitor: Visitor) -> bool:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
+from flycam.pipeline.openid_client import OpenIdClient
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.sessions import new_key
 
@@ -16,6 +19,17 @@ _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 def is_loopback(host: str) -> bool:
     """Whether a server bound to `host` can be reached from this machine only."""
     return host in _LOOPBACK
+
+
+class SignInService(Protocol):
+    """The province's own, as `pipeline.openid` speaks to it, whose libraries are loaded only where there is
+    one."""
+
+    client: OpenIdClient
+
+    def begin(self, state: str, nonce: str, verifier: str) -> str: ...
+
+    def claims(self, code: str, nonce: str, verifier: str) -> Mapping[str, Any]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +49,7 @@ class Services:
     packs_dir         where meeting packs that the page asked for lie; None: this server makes none
     pack_command      command that makes one, before its options and flights; empty: this server makes none
     sync_dir          where steps of boxes lie while they arrive; None: this server takes none
+    openid            the province's own sign-in service; None: tokens and links alone let people in
     origins           sites whose pages may read from here with a token of their own
     stopping          set once the server is asked to stop: streams that would never end then end
     """
@@ -50,5 +65,6 @@ class Services:
     packs_dir: Path | None = None
     pack_command: tuple[str, ...] = ()
     sync_dir: Path | None = None
+    openid: SignInService | None = None
     origins: frozenset[str] = frozenset()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -21,6 +21,8 @@ SESSION = "s"
 LINK = "l"
 SESSION_SECONDS = 30 * 24 * 3600
 LINK_SECONDS = 15 * 60
+SERVICE_SECONDS = 12 * 3600
+"""Of a session by the sign-in service: whoever was barred there is out within a shift."""
 _KEY_BYTES = 32
 
 
@@ -83,9 +85,14 @@ def open_word(
     return Opened(account, expires_s, parts[3])
 
 
-def _signature(key: bytes, account: Account, body: str) -> str:
-    digest = hmac.new(key, f"{account.token_hash}:{body}".encode(), hashlib.sha256).digest()
+def derived(key: bytes, kind: str, body: str) -> str:
+    """A word of 43 letters that this server alone can make of `body`, and always makes the same."""
+    digest = hmac.new(key, f"{kind}:{body}".encode(), hashlib.sha256).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
+
+
+def _signature(key: bytes, account: Account, body: str) -> str:
+    return derived(key, account.token_hash, body)
 
 
 def _made_again(path: Path) -> bytes:

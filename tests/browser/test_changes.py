@@ -45,11 +45,9 @@ class Review:
         return [self.line(name).status.value for name in NAMES]
 
 
-@pytest.fixture
-def review(tmp_path: Path) -> Iterator[Review]:
-    if not (STATIC_DIR / "index.html").is_file():
-        pytest.skip("the map is not built: make map")
-    world = make_world(tmp_path / "world")
+def with_candidates(root: Path) -> World:
+    """A house with three candidates that wait."""
+    world = make_world(root)
     shown = [f"{world.mosaic_of(one).mosaic_id}@0" for one in (world.before, world.after)]
     lines = []
     for number, name in enumerate(NAMES):
@@ -68,6 +66,14 @@ def review(tmp_path: Path) -> Iterator[Review]:
             )
         )
     world.workspace.catalog.changes.append(lines)
+    return world
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> Iterator[Review]:
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    world = with_candidates(tmp_path / "world")
     with running(Services(workspace=world.workspace, follow_s=0.2)) as url:
         yield Review(url, world)
 

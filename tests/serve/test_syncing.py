@@ -110,7 +110,7 @@ def test_a_name_goes_over_when_its_account_is_a_boxs_no_more(address: str, provi
         Account(name="box", role=Role.BOX, token_hash=hash_token("renewed"), created_ns=7)
     )
     sync(field, address, "renewed")
-    province.catalog.accounts.remove("box")
+    province.catalog.accounts.remove("box", "test", 0)
     sync(field, address, token)
     sync(field, address, token)
 
@@ -154,7 +154,7 @@ def test_a_wrong_token_is_said(address: str, field: Box, token: str | None) -> N
 
 def test_a_token_that_is_revoked_ends_it(address: str, field: Box, province: Box) -> None:
     sync(field, address)
-    province.catalog.accounts.remove("box")
+    province.catalog.accounts.remove("box", "test", 0)
     field.lay({0, 1, 2, 3})
     with pytest.raises(AccessDenied, match="revoked"):
         for _ in range(200):  # an answer about a token is kept for two seconds

@@ -201,7 +201,7 @@ def test_a_token_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspa
         def slowly() -> Iterator[bytes]:
             for n in range(40):
                 if n == 2:
-                    workspace.catalog.accounts.remove("Lan")
+                    workspace.catalog.accounts.remove("Lan", "test", 0)
                 yield b"x" * (1 << 20)
                 time.sleep(0.25)
 
@@ -222,7 +222,7 @@ def test_a_role_taken_away_in_the_middle_of_a_body(url: str, workspace: Workspac
         def slowly() -> Iterator[bytes]:
             for n in range(16):
                 if n == 2:
-                    workspace.catalog.accounts.remove("Lan")
+                    workspace.catalog.accounts.remove("Lan", "test", 0)
                     add_account(workspace, "Lan", Role.VIEWER, LAN)
                 yield b"x" * (1 << 20)
                 time.sleep(0.25)

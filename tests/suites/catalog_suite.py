@@ -43,8 +43,16 @@ from flycam.catalog.records import (
     Role,
     Withdrawal,
 )
-from flycam.catalog.sharing_records import Guest, RestrictedArea
-from flycam.errors import BoundaryInvalid, FlightBusy, NameTaken, NotFound, StoreConflict
+from flycam.catalog.sharing_records import Guest, Person, RestrictedArea
+from flycam.errors import (
+    AccessDenied,
+    BoundaryInvalid,
+    FlightBusy,
+    InputUnusable,
+    NameTaken,
+    NotFound,
+    StoreConflict,
+)
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, EventKind, Flight, FlightState
@@ -579,6 +587,7 @@ class CatalogSuite(ABC):
             "DROP TABLE guests",
             "ALTER TABLE accounts DROP COLUMN communes",
             "DROP TABLE settlements",
+            "DROP TABLE identities",
             "UPDATE schema_info SET value = 1",
         ):
             self.tamper(url, statement)
@@ -595,6 +604,8 @@ class CatalogSuite(ABC):
             assert newer.restrictions.areas() == [] and newer.restrictions.levels() == {}
             assert newer.accounts.all() == [lan] and newer.guests.all() == []
             assert newer.settlements.current("e1") == []
+            person = Person(issuer="https://id", subject="1", name="Tú", role=Role.VIEWER)
+            assert newer.identities.sign_in(person, STORM_NS).name == "Tú"
         with open_catalog(url) as again:
             assert [one.inputs_hash for one in again.revisions.all()] == ["hash-a"]
 
@@ -970,11 +981,100 @@ class CatalogSuite(ABC):
         catalog.accounts.put(renewed)
         assert catalog.accounts.by_token(tokens[0]) is None
         assert catalog.accounts.by_token("renewed") == renewed
-        catalog.accounts.remove("người 1")
+        catalog.accounts.remove("người 1", "test", 0)
         assert catalog.accounts.by_token(tokens[1]) is None
         with pytest.raises(NotFound, match="người 1"):
-            catalog.accounts.remove("người 1")
+            catalog.accounts.remove("người 1", "test", 0)
         assert not catalog.accounts.is_empty()
+
+    def test_what_an_account_made_ends_with_it_and_what_it_did_stays_told(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        for name, role in (("Lan", Role.OPERATOR), ("Minh", Role.ADMIN)):
+            catalog.accounts.put(
+                Account(name=name, role=role, token_hash=hash_token(name), created_ns=STORM_NS)
+            )
+        link = Guest(
+            guest_id="guest-1",
+            secret_hash="1",
+            event_id="",
+            communes=(),
+            made_by="Lan",
+            made_ns=STORM_NS,
+            expires_ns=STORM_NS + 100,
+        )
+        catalog.guests.put(link)
+        catalog.guests.put(replace(link, guest_id="guest-2", secret_hash="2", made_by="Minh"))
+        catalog.guests.put(replace(link, guest_id="guest-3", secret_hash="3", expires_ns=STORM_NS + 1))
+        catalog.audit.append("Lan", "withdraw", "frame 1")
+        before = catalog.audit.lines()
+        gone, ended = catalog.accounts.remove("Lan", "Minh", STORM_NS + 1)
+        assert (gone.name, gone.role, ended) == ("Lan", Role.OPERATOR, ["guest-1"])
+        assert {one.guest_id for one in catalog.guests.all() if one.holds(STORM_NS)} == {"guest-2", "guest-3"}
+        told = catalog.audit.lines()
+        assert told[: len(before)] == before and catalog.audit.verify() is None
+        assert [(one.who, one.what, one.subject, one.detail) for one in told[len(before) :]] == [
+            ("Minh", "user remove", "Lan", "operator"),
+            ("Minh", "guest revoked", "guest-1", ""),
+        ]
+
+    def test_the_last_administrator_stays(self, catalog: Catalog, url: str) -> None:
+        for name, role in (("Lan", Role.ADMIN), ("Minh", Role.ADMIN), ("Tú", Role.VIEWER)):
+            catalog.accounts.put(
+                Account(name=name, role=role, token_hash=hash_token(name), created_ns=STORM_NS)
+            )
+        catalog.accounts.remove("Lan", "Minh", STORM_NS)
+        told = catalog.audit.lines()
+        with pytest.raises(InputUnusable, match="last administrator"):
+            catalog.accounts.remove("Minh", "Tú", STORM_NS)
+        assert [one.name for one in catalog.accounts.all()] == ["Minh", "Tú"]
+        assert catalog.audit.lines() == told
+        catalog.accounts.remove("Tú", "Minh", STORM_NS)
+
+    def test_people_of_a_sign_in_service_are_known_by_its_word_for_them(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        lan = Person(issuer="https://id", subject="1", name="Lan", role=Role.VIEWER, communes=("99000",))
+        with pytest.raises(AccessDenied, match="no account yet"):
+            catalog.identities.sign_in(lan, STORM_NS)
+        token = hash_token("local")
+        catalog.accounts.put(Account(name="Lan", role=Role.ADMIN, token_hash=token, created_ns=STORM_NS))
+        first = catalog.identities.sign_in(lan, STORM_NS + 1)
+        assert (first.name, first.role, first.communes) == ("Lan (2)", Role.VIEWER, ("99000",))
+        assert first.created_ns == STORM_NS + 1 and first.token_hash not in ("", token)
+        told = catalog.audit.lines()
+        assert [(one.who, one.what, one.detail) for one in told] == [
+            ("Lan (2)", "user by sign-in service", "viewer, 99000, 1 of https://id")
+        ]
+        renamed = replace(lan, name="Lan Anh")
+        assert catalog.identities.sign_in(renamed, STORM_NS + 2) == first and catalog.audit.lines() == told
+        more = catalog.identities.sign_in(replace(lan, role=Role.ANALYST, communes=()), STORM_NS + 3)
+        assert more == replace(first, role=Role.ANALYST, communes=()) and more in catalog.accounts.all()
+        others = [replace(lan, subject="2"), replace(lan, issuer="https://other")]
+        names = [catalog.identities.sign_in(one, STORM_NS + 4).name for one in others]
+        assert names == ["Lan (3)", "Lan (4)"]
+        assert catalog.audit.verify() is None
+
+    def test_a_person_whose_account_was_taken_away_waits_for_an_administrator(
+        self, catalog: Catalog, url: str
+    ) -> None:
+        minh = Account(name="Minh", role=Role.ADMIN, token_hash=hash_token("x"), created_ns=STORM_NS)
+        catalog.accounts.put(minh)
+        lan = Person(issuer="https://id", subject="1", name="Lan", role=Role.VIEWER)
+        catalog.identities.sign_in(lan, STORM_NS)
+        catalog.accounts.remove("Lan", "Minh", STORM_NS)
+        with pytest.raises(AccessDenied, match="flycam user add Lan"):
+            catalog.identities.sign_in(lan, STORM_NS)
+        assert catalog.accounts.all() == [minh]
+        rude = replace(lan, subject="3", name="x; rm -rf ~")
+        catalog.identities.sign_in(rude, STORM_NS)
+        catalog.accounts.remove("x; rm -rf ~", "Minh", STORM_NS)
+        with pytest.raises(AccessDenied, match="flycam user add 'x; rm -rf ~'"):
+            catalog.identities.sign_in(rude, STORM_NS)
+        namesake = replace(lan, subject="2")
+        assert catalog.identities.sign_in(namesake, STORM_NS).name == "Lan (2)", "a name is one person's"
+        catalog.accounts.put(replace(minh, name="Lan", token_hash=hash_token("y")))
+        assert catalog.identities.sign_in(lan, STORM_NS).role is Role.VIEWER
 
     def test_an_account_keeps_the_communes_that_it_is_for(self, catalog: Catalog, url: str) -> None:
         scoped = Account(
@@ -1043,7 +1143,7 @@ class CatalogSuite(ABC):
         )
         assert catalog.accounts.by_token(token) is not None
         with open_catalog(url) as other:
-            other.accounts.remove("a")
+            other.accounts.remove("a", "test", 0)
         _eventually(lambda: catalog.accounts.by_token(token) is None)
 
     def test_the_audit_log_is_a_chain(self, catalog: Catalog, url: str) -> None:

@@ -356,6 +356,7 @@ export interface LayerFeatures extends FeatureCollection {
 
 export const api = {
   session: () => get<Session>("/api/session"),
+  waysIn: () => get<{ openid: boolean }>("/api/sign-in"),
   login: (token: string) => post<Session>("/api/login", { token }),
   logout: () => post<Session>("/api/logout", {}),
   events: () => get<EventInfo[]>("/api/events"),

@@ -151,6 +151,7 @@ const words = {
   ],
   loginToken: ["Mã truy cập", "Access token"],
   loginButton: ["Vào bản đồ", "Open the map"],
+  loginOpenid: ["Đăng nhập bằng tài khoản của tỉnh", "Sign in with the province's account"],
   upload: ["Tải ảnh lên", "Upload"],
   logout: ["Thoát", "Sign out"],
   openAccess: ["Chỉ máy này, chưa đặt tài khoản", "This computer only, no accounts yet"],

@@ -6,12 +6,13 @@ import { api, ApiError } from "./api";
 import { Application, askLists } from "./application";
 import { el } from "./dom";
 import { setLanguage, t } from "./i18n";
-import { askForToken } from "./panel/login";
+import { askForToken, takeKeptView } from "./panel/login";
 import { initialState, Store } from "./state";
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
   if (!root) return;
+  takeKeptView();
   const store = new Store(initialState());
   setLanguage(store.state.language);
   const first = askLists(); // with the question who is there: a round trip over a thin line is a third of a second

@@ -4,7 +4,22 @@ import { api, ApiError } from "../api";
 import { el } from "../dom";
 import { t } from "../i18n";
 
-export function askForToken(parent: HTMLElement): Promise<void> {
+const KEPT = "flycam-view";
+
+/** What the address says after "#" does not travel to the sign-in service and back. */
+function keepView(): void {
+  sessionStorage.setItem(KEPT, window.location.hash);
+}
+
+/** Back from there: the view that the link named. */
+export function takeKeptView(): void {
+  const view = sessionStorage.getItem(KEPT);
+  sessionStorage.removeItem(KEPT);
+  if (view && !window.location.hash) history.replaceState(null, "", view);
+}
+
+/** page: where the province's own sign-in service, where one is configured, lets them out again. */
+export function askForToken(parent: HTMLElement, page: "map" | "upload" = "map"): Promise<void> {
   return new Promise((resolve) => {
     const input = el("input", { type: "password", autocomplete: "current-password", id: "token", required: true });
     const problem = el("p", { class: "warning", hidden: true, role: "alert" });
@@ -34,5 +49,9 @@ export function askForToken(parent: HTMLElement): Promise<void> {
     );
     parent.append(form);
     input.focus();
+    api.waysIn().then(
+      (ways) => ways.openid && form.append(el("a", { class: "button", href: `/openid/begin?page=${page}`, click: () => page === "map" && keepView() }, t("loginOpenid"))),
+      () => undefined, // a token lets in all the same
+    );
   });
 }

@@ -92,7 +92,6 @@ export class Timeline {
         "data-moment": flight.last,
         "data-kept": flight.flight_id,
         "aria-pressed": String(isChosen),
-        "aria-label": `${flight.name}, ${formatPeriod(flight.first, flight.last)}`,
         title: `${flight.name}\n${formatPeriod(flight.first, flight.last)}`,
         click: () => this.choose(flight.last),
       },

@@ -16,7 +16,7 @@ async function start(root: HTMLElement): Promise<void> {
     if (asking) return asking;
     const over = el("div", { class: "sign-in-over" });
     document.body.append(over);
-    asking = askForToken(over).finally(() => {
+    asking = askForToken(over, "upload").finally(() => {
       over.remove();
       asking = null;
     });
@@ -29,7 +29,7 @@ async function start(root: HTMLElement): Promise<void> {
       throw error;
     },
   );
-  if (!isIn) await askForToken(root);
+  if (!isIn) await askForToken(root, "upload");
   await new UploadPage(root, signIn).start();
 }
 

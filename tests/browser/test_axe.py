@@ -1,0 +1,181 @@
+"""What axe finds on the pages: nothing that keeps somebody from using them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from flycam.catalog.records import Role
+from flycam.frame.mark import MarkKind, MarkStatus
+from flycam.frame.specialist import LayerKind
+from flycam.pipeline.layers import LayerAsked, add_layer
+from flycam.pipeline.marks import MarkAsked, write_mark
+from flycam.pipeline.people import invite_guest
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import SIZES
+from tests.browser.pages import click_map, settled
+from tests.browser.test_changes import with_candidates
+from tests.serve.running import running
+from tests.serve.world import LAT, LON, REAL, add_account
+
+pytestmark = pytest.mark.browser
+
+AXE = Path(__file__).resolve().parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RUN = "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations)"
+SEVERE = {"serious", "critical"}
+VIEW = f"lang=vi&event={REAL}&map=17/{LAT - 0.0015}/{LON + 0.0042}"
+Sized = Callable[[str], Page]
+PLACE = (LON + 0.003, LAT - 0.001)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A house in which every room of the page has something to show."""
+    if not (STATIC_DIR / "index.html").is_file() or not AXE.is_file():
+        pytest.skip("the map is not built: make map")
+    root = tmp_path_factory.mktemp("axe")
+    workspace = with_candidates(root / "world").workspace
+    add_account(workspace, "Quản trị", Role.ADMIN, "admin-token")
+    invite_guest(workspace, 6.0, None, "Quản trị")
+    mast = {"type": "Feature", "properties": {"ten_tram": "YBI0123", "tinh_trang": "Mất sóng"}}
+    mast["geometry"] = {"type": "Point", "coordinates": list(PLACE)}
+    file = root / "masts.geojson"
+    file.write_text(json.dumps({"type": "FeatureCollection", "features": [mast]}), encoding="utf-8")
+    asked = LayerAsked(source=str(file), kind=LayerKind.MAST, name="Trạm BTS", owner="Viettel", valid_ns=1)
+    add_layer(workspace, asked, "Lan")
+    mark = MarkAsked(
+        mark_id="mark-0123456789abcdef",
+        based_on=0,
+        event_id=REAL,
+        kind=MarkKind.RESCUE,
+        status=MarkStatus.OPEN,
+        note="trên mái",
+        places=[PLACE],
+    )
+    write_mark(workspace, mark, "Lan")
+    with running(Services(workspace=workspace, follow_s=0.2)) as address:
+        yield address
+
+
+def to_map(page: Page) -> None:
+    settled(page)
+
+
+def to_card(page: Page) -> None:
+    click_map(page)
+    page.wait_for_selector(".card")
+
+
+def to_board(page: Page) -> None:
+    if page.locator(".panel-switch").is_visible():
+        page.locator(".panel-switch").click()
+    page.get_by_role("tab", name="Bảng xã").click()
+    page.wait_for_selector(".board tbody th")
+
+
+def to_meeting(page: Page) -> None:
+    page.locator("button.meet").click()
+    page.wait_for_selector(".meeting-caption")
+
+
+def to_sharing(page: Page) -> None:
+    page.get_by_role("button", name="Mời xem").click()
+    page.get_by_role("dialog").get_by_role("button", name="Tạo liên kết").click()
+    page.wait_for_selector(".sharing-code")
+
+
+def to_review(page: Page) -> None:
+    page.locator(".review-door").click()
+    expect(page.locator(".review-row")).to_have_count(3)
+
+
+def to_sheet(page: Page) -> None:
+    page.locator(".print-open").click()
+    page.wait_for_selector('.print-room[aria-busy="false"]')
+
+
+EVERYWHERE = [to_map, to_card, to_board, to_meeting, to_sharing]
+AT_A_DESK = [to_review, to_sheet]
+"""What a phone does not offer."""
+
+
+@pytest.fixture
+def sized(browser: Browser) -> Iterator[Sized]:
+    """A page of that size, of nobody yet."""
+    contexts = []
+
+    def open_one(size: str) -> Page:
+        width, height = SIZES[size]
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        return contexts[-1].new_page()
+
+    yield open_one
+    for context in contexts:
+        context.close()
+
+
+def severe(page: Page) -> list[str]:
+    """What of it hinders people, where, and why. By the debugger: the page's policy lets no script in."""
+    session = page.context.new_cdp_session(page)
+    session.send("Runtime.evaluate", {"expression": AXE.read_text(encoding="utf-8")})
+    answer = session.send(
+        "Runtime.evaluate", {"expression": RUN, "awaitPromise": True, "returnByValue": True}
+    )
+    assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+    found: list[dict[str, Any]] = answer["result"]["value"]
+    return [
+        f"{one['id']} ({one['impact']}): {node['target']}: {node['failureSummary']}"
+        for one in found
+        if one["impact"] in SEVERE
+        for node in one["nodes"]
+    ]
+
+
+def signed_in(page: Page, url: str) -> None:
+    assert page.context.request.post(f"{url}/api/login", data={"token": "admin-token"}).ok
+
+
+@pytest.mark.parametrize(
+    ("size", "enter"),
+    [
+        *(("office", enter) for enter in EVERYWHERE + AT_A_DESK),
+        *(("phone", enter) for enter in EVERYWHERE),
+    ],
+)
+def test_no_room_of_the_map_shuts_anybody_out(
+    sized: Sized, url: str, size: str, enter: Callable[[Page], None], screenshots: Path
+) -> None:
+    page = sized(size)
+    signed_in(page, url)
+    page.goto(f"{url}/#{VIEW}")
+    page.wait_for_selector(".flight", state="attached")
+    page.wait_for_load_state("load")
+    enter(page)
+    page.screenshot(path=screenshots / f"axe-{enter.__name__}-{size}.png")
+    assert not severe(page)
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_neither_does_the_door_nor_the_upload_page(sized: Sized, url: str, size: str) -> None:
+    page = sized(size)
+    page.goto(f"{url}/#lang=vi")
+    page.wait_for_selector(".login")
+    assert not severe(page)
+    signed_in(page, url)
+    page.goto(f"{url}/upload.html#lang=vi")
+    page.wait_for_selector(".picker")
+    assert not severe(page)
+
+
+def test_what_shuts_people_out_is_found(sized: Sized, url: str) -> None:
+    """The search itself works on these pages: a button of which nobody says what it does."""
+    page = sized("office")
+    page.goto(f"{url}/#lang=vi")
+    page.wait_for_selector(".login")
+    page.evaluate("document.querySelector('.login').append(document.createElement('button'))")
+    assert [one.split(" ")[0] for one in severe(page)] == ["button-name"]
