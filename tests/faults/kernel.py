@@ -11,6 +11,7 @@ import signal
 import struct
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 CALLS: Mapping[int, str] = {
     1: "write", 18: "pwrite64", 20: "writev", 296: "pwritev", 328: "pwritev2",
@@ -97,6 +98,24 @@ def read_text(tid: int, address: int) -> str:
         at = address + len(data)
         data += read_memory(tid, at, 4096 - at % 4096)
     return os.fsdecode(data[: data.index(b"\0")])
+
+
+def signed(value: int) -> int:
+    """An int of 32 bits out of a register."""
+    value &= 0xFFFFFFFF
+    return value - (1 << 32) if value & 1 << 31 else value
+
+
+def read_vector(tid: int, address: int, count: int) -> bytes:
+    """The bytes that a list of spans names."""
+    spans = read_memory(tid, address, 16 * count)
+    words = [int.from_bytes(spans[at : at + 8], "little") for at in range(0, len(spans), 8)]
+    return b"".join(read_memory(tid, *pair) for pair in zip(words[::2], words[1::2], strict=True))
+
+
+def position_of(tid: int, fd: int) -> int:
+    """Where the next byte of an open file would be written."""
+    return int(Path(f"/proc/{tid}/fdinfo/{fd}").read_text().split()[1])
 
 
 def wait_for_any() -> tuple[int, int]:

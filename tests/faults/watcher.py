@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.faults import kernel
 from tests.faults.journal import Cut, Journal, Line, Moved, Named, Synced, Told, Unnamed, Wrote
-from tests.faults.kernel import read_memory, read_text
+from tests.faults.kernel import position_of, read_memory, read_text, read_vector, signed
 
 Done = Callable[[int], None]
 """What is written down when the call has returned this, 0 or more."""
@@ -97,7 +97,7 @@ class Watcher:
 
         A folder that is not there makes most calls fail, unless another thread makes it at that moment.
         """
-        text, at = read_text(tid, address), _signed(base)
+        text, at = read_text(tid, address), signed(base)
         start = os.readlink(f"/proc/{tid}/cwd" if at == _AT_FDCWD else f"/proc/{tid}/fd/{at}")
         path = os.path.normpath(os.path.join(start, text))
         folder, name = os.path.split(path)
@@ -113,13 +113,13 @@ class Watcher:
         file = self._open_file(tid, fd)
         if file is None and (told := self._told(tid, fd, call)) is None:
             return None
-        data = _vector(tid, address, count) if "v" in call else read_memory(tid, address, count)
+        data = read_vector(tid, address, count) if "v" in call else read_memory(tid, address, count)
 
         def done(returned: int) -> None:
             if file is None:
                 self._add(Told(told or "", data[: min(returned, _MOST_TOLD)]))
             elif returned:
-                at = offset if call.startswith("p") else _position(tid, fd) - returned
+                at = offset if call.startswith("p") else position_of(tid, fd) - returned
                 self._add(Wrote(file, at, data[:returned]))
 
         return done
@@ -138,7 +138,7 @@ class Watcher:
             data = read_memory(tid, arguments[1], min(arguments[2], _MOST_TOLD))
         else:
             head = read_memory(tid, arguments[1] + 16, 16)
-            data = _vector(tid, int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little"))
+            data = read_vector(tid, int.from_bytes(head[:8], "little"), int.from_bytes(head[8:], "little"))
         return lambda returned: self._add(Told("line", data[: min(returned, _MOST_TOLD)]))
 
     def _copy(self, tid: int, call: str, arguments: Sequence[int]) -> Done | None:
@@ -152,7 +152,7 @@ class Watcher:
 
         def done(returned: int) -> None:
             if returned:
-                at = _position(tid, to) - returned
+                at = position_of(tid, to) - returned
                 with open(f"/proc/{tid}/fd/{to}", "rb") as written:
                     written.seek(at)
                     self._add(Wrote(file, at, written.read(returned)))
@@ -175,7 +175,7 @@ class Watcher:
 
     def _mmap(self, tid: int, _call: str, arguments: Sequence[int]) -> Done | None:
         """A file that is written as memory is not followed; SQLite's -shm need not be: it holds nothing."""
-        if self._open_file(tid, _signed(arguments[4])) is None:
+        if self._open_file(tid, signed(arguments[4])) is None:
             return None
         path = os.readlink(f"/proc/{tid}/fd/{arguments[4]}")
         if path.removesuffix(" (deleted)").endswith("-shm"):
@@ -332,24 +332,6 @@ _HANDLERS = {
     "mkdirat": "mkdir",
     "symlinkat": "symlink",
 }
-
-
-def _signed(value: int) -> int:
-    """An int of 32 bits out of a register."""
-    value &= 0xFFFFFFFF
-    return value - (1 << 32) if value & 1 << 31 else value
-
-
-def _vector(tid: int, address: int, count: int) -> bytes:
-    """The bytes that a list of spans names."""
-    spans = read_memory(tid, address, 16 * count)
-    words = [int.from_bytes(spans[at : at + 8], "little") for at in range(0, len(spans), 8)]
-    return b"".join(read_memory(tid, *pair) for pair in zip(words[::2], words[1::2], strict=True))
-
-
-def _position(tid: int, fd: int) -> int:
-    """Where the next byte of an open file would be written."""
-    return int(Path(f"/proc/{tid}/fdinfo/{fd}").read_text().split()[1])
 
 
 def watch(root: Path, command: Sequence[str]) -> Journal:
