@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
-from flycam.store.keys import check_key, check_prefix, is_kept_for_ever
+from flycam.store.keys import check_key, check_prefix, counts_by_its_name
 from flycam.store.scratch import SCRATCH_NAME, Scratch
 from flycam.store.syncing import make_folder, sync_filesystem, sync_path
 
@@ -178,9 +178,9 @@ class LocalStore:
 
     def _write(self, key: str, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
         target = self._path(key)
-        # what is kept for ever has no name before its bytes are safe: a name with other bytes would be
-        # taken for the evidence by whoever comes to store it again
-        has_to_be_whole = durable or is_kept_for_ever(key)
+        # what counts by its name has none before its bytes are safe: a name with other bytes would be taken
+        # for the evidence by whoever comes to store it again
+        has_to_be_whole = durable or counts_by_its_name(key)
         with self._translated(key), self._scratch.file() as temporary:
             _fill(temporary, fill, durable=has_to_be_whole)
             self._into_place(temporary, target, os.replace)

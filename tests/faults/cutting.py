@@ -114,7 +114,11 @@ def cuts(run: Watched, count: int, seed: int, scratch: Path) -> Iterator[Trial]:
 def _assert_safe(run: Watched, line: int, root: Path) -> None:
     work, house = run.work, house_in(root, run.work.box)
     read = house("verify", "--dry-run")
-    assert read.exit_code == 0, read
+    on_its_way = [
+        one for one in read.json["damaged"] if (one["kind"], one["state"]) == (work.comes_later, "lost")
+    ]
+    if line > run.told[-1] or not on_its_way or on_its_way != read.json["damaged"]:
+        assert read.exit_code == 0, read
     work.keeps(root, sum(number < line for number in run.told))
     if line > run.told[-1]:
         assert work.held(root) == run.held, "what was acknowledged is lost"

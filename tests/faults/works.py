@@ -56,13 +56,18 @@ def held(operator: Operator) -> Held:
 
 @dataclass
 class Work:
-    """One command. meanwhile: what goes on while a server runs; it is ended after that."""
+    """One command.
+
+    meanwhile    what goes on while a server runs; it is ended after that
+    comes_later  a kind of object that is sent behind what names it: in the middle of the work it is not there
+    """
 
     name: str
     begin: Callable[[Path], None]
     arguments: Callable[[Path], tuple[object, ...]]
     box: str = "field"
     meanwhile: Callable[[ServerProcess], None] | None = None
+    comes_later: str = ""
 
     def again(self, root: Path) -> None:
         """The same command, as a person repeats it after a power cut."""
@@ -128,7 +133,7 @@ def receiving(drill: DrillReport, scratch: Path) -> Work:
             with serving(house_in(root, self.box)) as server:
                 sync(server)
 
-    return Receiving("sync receive", lambda _: None, lambda _: ("serve",), "province", sync)
+    return Receiving("sync receive", lambda _: None, lambda _: ("serve",), "province", sync, "terrain")
 
 
 @dataclass
