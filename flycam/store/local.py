@@ -207,15 +207,14 @@ class LocalStore:
                 return
 
     def _sync_folders(self, folder: Path) -> None:
-        """Sync the folder that names an object, and those above it that this process has not synced yet."""
+        """Sync the folder that names an object, and the names of it and those above that this process has not
+        synced yet."""
         sync_path(folder)
-        while folder != self._root:
-            folder = folder.parent
-            if folder in self._synced_folders:
-                return
-            sync_path(folder)
+        while folder != self._root and folder not in self._synced_folders:
+            sync_path(folder.parent)
             if len(self._synced_folders) < _MOST_PENDING:
                 self._synced_folders.add(folder)
+            folder = folder.parent
 
     def _walk(self, folder: str) -> Iterator[str]:
         try:

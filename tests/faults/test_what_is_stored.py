@@ -37,3 +37,12 @@ def test_what_is_durable_stays_also_in_a_store_that_is_new(tmp_path: Path) -> No
     """The folders that the store lies in are new too."""
     run = watched(tmp_path, _PROGRAM.format(key=_KEY, durable=True))
     assert outcomes(run, f"new/store/{_KEY}", len(run[0].lines)) == {b"photo" * 1000}
+
+
+def test_a_folder_made_later_beside_others_is_named_for_good_too(tmp_path: Path) -> None:
+    again = "store.put('{other}', b'first', durable=True)\nstore.put("
+    program = _PROGRAM.format(key=_KEY, durable=True).replace(
+        "store.put(", again.format(other=keys.evidence("cd" * 32))
+    )
+    run = watched(tmp_path, program)
+    assert outcomes(run, f"new/store/{_KEY}", len(run[0].lines)) == {b"photo" * 1000}
