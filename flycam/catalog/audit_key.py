@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flycam.errors import DiskFull, StorageTrouble
-from flycam.store.syncing import sync_path
+from flycam.store.syncing import make_folder, sync_path
 
 if TYPE_CHECKING:
     from Crypto.Signature.eddsa import EdDSASigScheme
@@ -126,7 +126,7 @@ class AuditKey:
         said = {"seed": signer.seed.hex(), "after": signer.after, "digest": signer.digest}
         part = self._path.with_name(f"{self._path.name}.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             part.unlink(missing_ok=True)
             with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as out:
                 json.dump(said, out)

@@ -25,6 +25,7 @@ from flycam.catalog.columns import metadata
 from flycam.catalog.schema_versions import ADDED_IN, SCHEMA_VERSION, WIDENED_IN
 from flycam.catalog.tables import schema_info
 from flycam.errors import CatalogUnavailable, DiskFull, FlightBusy
+from flycam.store.syncing import make_folder
 
 _BUSY_TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 10
@@ -130,7 +131,7 @@ class Database:
                 vi="cơ sở dữ liệu trong bộ nhớ sẽ mất khi tắt máy; hãy ghi tên tệp: sqlite:///TỆP",
             )
         try:
-            Path(self.place).parent.mkdir(parents=True, exist_ok=True)
+            make_folder(Path(self.place).parent)
         except OSError as error:
             raise CatalogUnavailable(
                 f"{self.place}: its folder cannot be made ({error}); choose another",

@@ -14,6 +14,7 @@ from flycam.console import Answer
 from flycam.errors import StorageTrouble
 from flycam.frame.classification import Classification
 from flycam.settings import Settings, read_settings
+from flycam.store.syncing import make_folder
 
 if TYPE_CHECKING:
     from flycam.pipeline.workspace import Workspace
@@ -35,7 +36,7 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
 
     settings = read_settings(os.environ, data_dir)
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(settings.data_dir)
     except OSError as error:
         raise StorageTrouble(
             f"{settings.data_dir}: cannot be made or used as data folder ({error.strerror}); choose another "

@@ -19,6 +19,7 @@ from shapely.geometry.base import BaseGeometry
 
 from flycam.errors import OptionUnusable, StorageTrouble
 from flycam.geodata.crs import WGS84, point_transform
+from flycam.store.syncing import move_into_place
 
 Floats = NDArray[np.float64]
 _DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
@@ -85,7 +86,7 @@ def write_features(
                 layer=layer.name,
                 layer_options=options,
             )
-        partial.replace(path)
+        move_into_place(partial, path)
     except (DataSourceError, DataLayerError, OSError) as error:
         raise StorageTrouble(
             f"{path}: cannot be written ({error}); make room there and run again",

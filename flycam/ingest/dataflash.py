@@ -6,7 +6,9 @@ make that UTC. Source: ArduPilot's log message documentation (GPS, POS, ATT, CAM
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,24 @@ from flycam.ingest.flight_log import FlightLog, Home, interpolate_angles, strict
 MAX_GAP_S = 1.0
 GPS_EPOCH_S = 315_964_800.0
 WEEK_S = 604_800.0
-_WANTED = ["GPS", "POS", "ATT", "CAM", "ORGN", "MNT"]
+_NEEDED = {
+    "GPS": ("TimeUS", "Status", "GMS", "GWk", "Lat", "Lng", "Alt"),
+    "POS": ("TimeUS", "Lat", "Lng", "Alt"),
+    "ATT": ("TimeUS", "Yaw", "Pitch", "Roll"),
+    "CAM": ("GPSTime", "GPSWeek", "Lat", "Lng", "Alt"),
+    "ORGN": ("Type", "Lat", "Lng", "Alt"),
+}
+_LARGEST = 1e15  # of any number: 30 years of microseconds
 _HOME_TYPES = (1, 2)
 _BINARY_HEAD = b"\xa3\x95"
 
 
 def read_dataflash(path: Path) -> FlightLog:
     """Track, CAM events and home of a DataFlash log. SourceUnreadable without positions or GPS time."""
-    by_type: dict[str, list[Any]] = {name: [] for name in _WANTED}
+    by_type: dict[str, list[Any]] = {name: [] for name in _NEEDED}
     for message in _iterate(path):
-        by_type[message.get_type()].append(message)
+        if _is_usable(message):
+            by_type[message.get_type()].append(message)
     offset_s = _utc_offset(by_type["GPS"], path)
     samples = _track(by_type, offset_s, path.name)
     if not samples:
@@ -52,13 +62,34 @@ def _iterate(path: Path) -> Iterator[Any]:
         with path.open("rb") as file:
             binary = file.read(2) == _BINARY_HEAD
         reader = DFReader.DFReader_binary(str(path)) if binary else DFReader.DFReader_text(str(path))
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except Exception as error:
         raise SourceUnreadable(
             f"{path}: is not a DataFlash log: copy it from the aircraft again",
             vi=f"{path}: không phải nhật ký DataFlash; hãy chép lại từ máy bay",
         ) from error
-    while (message := reader.recv_match(type=_WANTED)) is not None:
-        yield message
+    with suppress(Exception):  # what came before the damage is kept
+        while (message := reader.recv_match(type=[*_NEEDED])) is not None:
+            yield message
+
+
+def _is_usable(message: Any) -> bool:
+    """Whether what is needed of a message is there, as numbers: a log says itself what its columns are."""
+    return all(math.isfinite(_number(message, name)) for name in _NEEDED[message.get_type()])
+
+
+def _number(message: Any, *names: str) -> float:
+    """The first of these columns that a message has; NaN where it is no number."""
+    for name in names:
+        try:
+            value = getattr(message, name)
+        except AttributeError:
+            continue
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            break
+        if isinstance(value, int | float) and abs(value) < _LARGEST:
+            return float(value)
+        break
+    return math.nan
 
 
 def _utc_offset(fixes: list[Any], path: Path) -> float:
@@ -92,7 +123,7 @@ def _track(by_type: dict[str, list[Any]], offset_s: float, origin: str) -> list[
             lat_deg=m.Lat,
             height_m=m.Alt,
             height_datum="EGM96",
-            relative_height_m=getattr(m, "RelHomeAlt", float("nan")),
+            relative_height_m=_number(m, "RelHomeAlt"),
             yaw_deg=float(body[i, 0]),
             pitch_deg=float(body[i, 1]),
             roll_deg=float(body[i, 2]),
@@ -110,10 +141,10 @@ def _event(m: Any, origin: str) -> TelemetrySample:
         lat_deg=m.Lat,
         height_m=m.Alt,
         height_datum="EGM96",
-        relative_height_m=getattr(m, "RelAlt", float("nan")),
-        yaw_deg=getattr(m, "Yaw", getattr(m, "Y", float("nan"))),
-        pitch_deg=getattr(m, "Pitch", getattr(m, "P", float("nan"))),
-        roll_deg=getattr(m, "Roll", getattr(m, "R", float("nan"))),
+        relative_height_m=_number(m, "RelAlt"),
+        yaw_deg=_number(m, "Yaw", "Y"),
+        pitch_deg=_number(m, "Pitch", "P"),
+        roll_deg=_number(m, "Roll", "R"),
         origin=f"{origin} CAM",
     )
 

@@ -84,10 +84,21 @@ def read_poses_csv(
     else:
         assert lla is not None and rpy is not None  # noqa: S101 - one of the two sets was found above
         places, angles = _numbers(rows, lla, path), np.radians(_numbers(rows, rpy, path))
+        _require_on_earth(places, path)
         centre = np.median(places, axis=0)
         target = work_crs or work_crs_for(float(centre[0]), float(centre[1]))
         exteriors = _from_lla_rpy(places, angles, target, vertical_datum, source)
     return [PoseRow(name=n, exterior=e, camera=c) for n, e, c in zip(names, exteriors, cameras, strict=True)]
+
+
+def _require_on_earth(places: Floats, path: Path) -> None:
+    """Raise SourceUnreadable unless these longitudes and latitudes (n×3, degrees) lie where UTM has zones."""
+    lon, lat = places[:, 0], places[:, 1]
+    if not ((np.abs(lon) <= 180.0) & (lat >= -80.0) & (lat <= 84.0)).all():
+        raise SourceUnreadable(
+            f"{path}: a longitude or latitude is none in degrees: look whether its columns are named rightly",
+            vi=f"{path}: có kinh độ hoặc vĩ độ không hợp lệ (tính bằng độ); hãy xem lại tên các cột",
+        )
 
 
 def stated_datum(path: Path) -> str | None:

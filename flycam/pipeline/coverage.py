@@ -68,6 +68,7 @@ def cover_communes(
         key = key or _clip(workspace, flight, mosaic, by_code[one.commune_code])
         clipped.append(replace(one, clip_key=key))
         progress("communes", count, len(measured))
+    workspace.store.flush()  # the catalogue names no clip that a power cut could still take away
     workspace.catalog.boundaries.put_coverage(flight.flight_id, clipped)
     return sorted(clipped, key=lambda c: (-c.covered_m2, c.commune_code))
 

@@ -94,6 +94,8 @@ def _fetch(workspace: Workspace, key: str, target: Path) -> None:
         with os.fdopen(handle, "wb") as out:
             for block in blocks(workspace.store, key):
                 out.write(block)
+            out.flush()
+            os.fsync(out.fileno())  # the copy is never read against its hash again
         Path(temporary).replace(target)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

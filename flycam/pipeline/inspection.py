@@ -25,6 +25,7 @@ from flycam.pipeline.planning import ground_under, nothing_seen, planned_on
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import names_here
 from flycam.pipeline.workspace import Progress, silent
+from flycam.store.syncing import move_into_place
 
 _OVER_HOLES = frozenset({TERRAIN_HOLE, TERRAIN_PARTIAL})
 
@@ -93,7 +94,7 @@ def _write_whole(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        move_into_place(partial, path)
     except OSError as error:
         kind = DiskFull if error.errno in FULL else InputUnusable
         raise kind(

@@ -21,6 +21,7 @@ TUS = {"Tus-Resumable": "1.0.0"}
 _TIMEOUT = urllib3.Timeout(connect=10.0, read=60.0)
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 10.0
 _LATER = frozenset({408, 423, 425, 429, 500, 502, 503, 504, 507})
+_AWAY = frozenset({500, 502, 503, 504})  # what stands before the server answers, or all it can say is that
 _DONE = 200
 _BLOCK = 4 << 10
 _CONNECTIONS = 8
@@ -141,7 +142,8 @@ class Line:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             self._require_clock(error)
             raise LineDown(str(error)) from error
-        self._heard_s = time.monotonic()
+        if answer.status not in _AWAY:
+            self._heard_s = time.monotonic()
         return answer
 
     def _good(self, reply: Reply) -> Reply:
@@ -159,7 +161,11 @@ class Line:
         return self.patiently(lambda: self.once(method, path, body, **headers))
 
     def patiently(self, send: Callable[[], Reply]) -> Reply:
-        """Call `send` until it gives an answer that is not "later"."""
+        """Call `send` until it gives an answer that is not "later".
+
+        Raises StoreUnavailable when patience ends. A server that is full or busy is waited for; one that does
+        not serve is as one that does not answer.
+        """
         wait_s = _FIRST_WAIT_S
         while True:
             why = ""
@@ -173,10 +179,10 @@ class Line:
             self.say(why)
             if time.monotonic() - self._heard_s > self._patience_s:
                 raise StoreUnavailable(
-                    f"{self.url}: no answer for {self._patience_s:.0f} s ({why}); what was sent is kept "
-                    "there: run the same command again",
-                    vi=f"{self.url}: không trả lời đã {self._patience_s:.0f} giây ({why}); phần đã gửi vẫn "
-                    "được giữ ở đó: hãy chạy lại cùng lệnh",
+                    f"{self.url}: no answer, or out of service, for {self._patience_s:.0f} s ({why}); what "
+                    "was sent is kept there: run the same command again",
+                    vi=f"{self.url}: không trả lời hoặc ngừng phục vụ đã {self._patience_s:.0f} giây ({why});"
+                    " phần đã gửi vẫn được giữ ở đó: hãy chạy lại cùng lệnh",
                 )
             self._stopped.wait(wait_s)
             wait_s = min(2.0 * wait_s, _LONGEST_WAIT_S)

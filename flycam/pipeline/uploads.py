@@ -29,7 +29,7 @@ from flycam.pipeline.upload import Manifest, Upload, UploadFile
 from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_names import check_all_fit, checked_path, checked_photo_path, label_of
-from flycam.store.syncing import sync_path
+from flycam.store.syncing import make_folder, sync_path
 
 MAX_FILES = 5_000
 MAX_FILE_BYTES = 2 << 30
@@ -74,7 +74,7 @@ class Uploads:
         self._booted_s = clock_s() - uptime_s()
         self._lock = threading.Lock()
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             self._fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

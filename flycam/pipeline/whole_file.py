@@ -6,6 +6,7 @@ from pathlib import Path
 
 from flycam.errors import DiskFull, StorageTrouble
 from flycam.pipeline.evidence import FULL
+from flycam.store.syncing import move_into_place
 
 
 def write_file(out: Path, data: bytes) -> None:
@@ -13,7 +14,7 @@ def write_file(out: Path, data: bytes) -> None:
     part = out.with_name(f".{out.name}.part")
     try:
         part.write_bytes(data)
-        part.replace(out)
+        move_into_place(part, out)
     except OSError as error:
         part.unlink(missing_ok=True)
         kind = DiskFull if error.errno in FULL else StorageTrouble

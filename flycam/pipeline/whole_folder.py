@@ -6,12 +6,13 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.pipeline.evidence import FULL
 from flycam.pipeline.held_folder import hold, nobody_in
+from flycam.store.syncing import sync_filesystem, sync_path
 
 
 @contextmanager
@@ -35,6 +36,7 @@ def whole_folder(out: Path, stranger_in: Callable[[Path], str | None]) -> Iterat
         try:
             yield part
             _require_replaceable(out, place, stranger_in)  # minutes have gone, and people work in there
+            sync_filesystem(held)
             _exchange(part, place, stranger_in)
         finally:
             os.close(held)
@@ -84,12 +86,12 @@ def _require_replaceable(out: Path, place: Path, stranger_in: Callable[[Path], s
 
 
 def _exchange(part: Path, place: Path, stranger_in: Callable[[Path], str | None]) -> None:
-    if not place.exists():
-        part.rename(place)
-        return
     aside = _aside(place)
-    place.rename(aside)
+    if place.exists():
+        place.rename(aside)
     part.rename(place)
+    with suppress(OSError):  # some file systems of sticks sync no folders
+        sync_path(place.parent)  # before the older one goes
     _let_go(aside, stranger_in)
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flycam.catalog.records import Account
+from flycam.store.syncing import move_into_place
 
 SESSION = "s"
 LINK = "l"
@@ -53,6 +54,8 @@ def read_key(path: Path) -> bytes:
     else:
         with os.fdopen(handle, "wb") as out:
             out.write(new_key())
+            out.flush()
+            os.fsync(out.fileno())  # zeros, which some file systems leave of it, would be a key known to all
     key = path.read_bytes()
     return key if len(key) == _KEY_BYTES else _made_again(path)
 
@@ -101,5 +104,5 @@ def _made_again(path: Path) -> bytes:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "wb") as out:
         out.write(key)
-    temporary.replace(path)
+    move_into_place(temporary, path)
     return key

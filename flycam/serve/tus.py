@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import hashlib
 import time
 from email.utils import formatdate
@@ -216,7 +215,7 @@ def _checksum(text: str | None) -> tuple[str, bytes] | None:
     name, _, value = text.partition(" ")
     try:
         digest = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         digest = b""
     if name not in _ALGORITHMS or not digest:
         raise Refused(
@@ -234,7 +233,7 @@ def _metadata(text: str) -> dict[str, str]:
         key, _, value = pair.strip().partition(" ")
         try:
             said[key] = base64.b64decode(value, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
+        except ValueError as error:
             raise Refused(
                 400,
                 "Upload-Metadata: values are base64 of UTF-8",

@@ -55,6 +55,12 @@ def is_kept_for_ever(key: str) -> bool:
     return key.startswith(kept_for_ever_prefixes())
 
 
+def counts_by_its_name(key: str) -> bool:
+    """Whether that it is there is all that is known of it: evidence is found under its hash, and what other
+    boxes gave by listing it. All else is named by the catalogue or a log."""
+    return is_kept_for_ever(key) or key.startswith(given_prefix())
+
+
 def kept_for_ever_prefixes() -> tuple[str, ...]:
     """All evidence, all recorded terrain."""
     return "evidence/", terrain_prefix()

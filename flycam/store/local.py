@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
-from flycam.store.keys import check_key, check_prefix
+from flycam.store.keys import check_key, check_prefix, counts_by_its_name
 from flycam.store.scratch import SCRATCH_NAME, Scratch
-from flycam.store.syncing import sync_filesystem, sync_path
+from flycam.store.syncing import make_folder, sync_filesystem, sync_path
 
 _COPY_BLOCK = 1 << 20
 _MOST_PENDING = 4096
@@ -37,7 +37,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self._root = Path(root).absolute()
         with self._translated(str(self._root)):
-            self._root.mkdir(parents=True, exist_ok=True)
+            make_folder(self._root)
             # held open: the kernel reports a failed write-back to descriptors opened before it
             self._root_fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
         self._scratch = Scratch(self._root / SCRATCH_NAME)
@@ -178,8 +178,11 @@ class LocalStore:
 
     def _write(self, key: str, fill: Callable[[BinaryIO], object], *, durable: bool) -> None:
         target = self._path(key)
+        # what counts by its name has none before its bytes are safe: a name with other bytes would be taken
+        # for the evidence by whoever comes to store it again
+        has_to_be_whole = durable or counts_by_its_name(key)
         with self._translated(key), self._scratch.file() as temporary:
-            _fill(temporary, fill, durable=durable)
+            _fill(temporary, fill, durable=has_to_be_whole)
             self._into_place(temporary, target, os.replace)
             if durable:
                 self._sync_folders(target.parent)
@@ -204,15 +207,14 @@ class LocalStore:
                 return
 
     def _sync_folders(self, folder: Path) -> None:
-        """Sync the folder that names an object, and those above it that this process has not synced yet."""
+        """Sync the folder that names an object, and the names of it and those above that this process has not
+        synced yet."""
         sync_path(folder)
-        while folder != self._root:
-            folder = folder.parent
-            if folder in self._synced_folders:
-                return
-            sync_path(folder)
+        while folder != self._root and folder not in self._synced_folders:
+            sync_path(folder.parent)
             if len(self._synced_folders) < _MOST_PENDING:
                 self._synced_folders.add(folder)
+            folder = folder.parent
 
     def _walk(self, folder: str) -> Iterator[str]:
         try:

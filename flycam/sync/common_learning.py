@@ -53,7 +53,7 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Entered:
-    """A layer or a restricted area, as it is known by what was entered: the file's SHA-256, and when."""
+    """A layer as it is known by what was entered: the file's SHA-256, and when."""
 
     id: str
     name: str
@@ -122,13 +122,36 @@ class CommonLearner:
         values = self._values(thing.sha256, thing.name)
         came = replace(from_values(RestrictedArea, values["area"]), sha256=thing.sha256)
         _require_name(thing, came.area_id)
-        here = map(_entered_area, self._catalog.restrictions.areas())
-        if not self._is_newer(thing, _entered_area(came), here, "restricted area", "vùng hạn chế"):
-            return
-        west, south, east, north = shapely.from_wkb(came.wkb).bounds
-        self._catalog.restrictions.put(replace(came, bounds_lonlat_deg=(west, south, east, north)))
-        detail = f"{came.name}: for {', '.join(sorted(came.roles))} only"
-        self._tell("restricted add", came.area_id, detail, thing)
+        alike = [
+            one
+            for one in self._catalog.restrictions.areas()
+            if one.area_id == came.area_id or one.name == came.name
+        ]
+        theirs = (thing.sha256, self._ledger.of(thing.kind, thing.name))
+        own = [one for one in alike if one.sha256 not in theirs]
+        if not own and all(one.sha256 != thing.sha256 for one in alike):
+            self._restrict(came, thing)
+        for one in own:
+            both = stricter_of(one, came)
+            if both is not one:
+                self._restrict(both, thing)
+            if both is not one or not _is_as_strict(came, one):
+                self._keep_both(one.name)
+
+    def _restrict(self, area: RestrictedArea, thing: Thing) -> None:
+        west, south, east, north = shapely.from_wkb(area.wkb).bounds
+        self._catalog.restrictions.put(replace(area, bounds_lonlat_deg=(west, south, east, north)))
+        detail = f"{area.name}: for {', '.join(sorted(area.roles))} only"
+        self._tell("restricted add", area.area_id, detail, thing)
+
+    def _keep_both(self, name: str) -> None:
+        self._keep(
+            name,
+            f"{name}: this box and {self._peer} each decided on this restricted area; what either of them"
+            " hides stays hidden here until somebody takes it away: 'flycam restricted remove'",
+            f"{name}: trạm này và {self._peer} đều quy định vùng hạn chế này; nơi nào một bên che thì ở đây"
+            " vẫn che cho đến khi có người gỡ bỏ: 'flycam restricted remove'",
+        )
 
     def _layer(self, thing: Thing) -> None:
         values = self._values(thing.sha256, thing.name)
@@ -308,8 +331,20 @@ def _is_alike(one: CommuneRecord | None, other: CommuneRecord | None) -> bool:
     return (one.name, one.wkb, one.area_m2) == (other.name, other.wkb, other.area_m2)
 
 
-def _entered_area(area: RestrictedArea) -> _Entered:
-    return _Entered(area.area_id, area.name, area.sha256, area.added_ns)
+def stricter_of(here: RestrictedArea, came: RestrictedArea) -> RestrictedArea:
+    """`here`, hiding all that either hides: the ground of both, from all who may not see one of them. `here`
+    itself where that adds nothing."""
+    if _is_as_strict(here, came):
+        return here
+    ground = shapely.union(shapely.from_wkb(here.wkb), shapely.from_wkb(came.wkb))
+    return replace(here, roles=here.roles & came.roles, wkb=shapely.to_wkb(ground))
+
+
+def _is_as_strict(one: RestrictedArea, other: RestrictedArea) -> bool:
+    """Whether one hides all that the other hides."""
+    return one.roles <= other.roles and bool(
+        shapely.covers(shapely.from_wkb(one.wkb), shapely.from_wkb(other.wkb))
+    )
 
 
 def _entered_layer(layer: LayerRecord) -> _Entered:

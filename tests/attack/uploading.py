@@ -42,6 +42,10 @@ class ServerProcess:
 
     def start(self) -> None:
         self.process = self.operator.start("serve", "--port", self.port)
+        self.wait_until_it_answers()
+
+    def wait_until_it_answers(self) -> None:
+        assert self.process is not None
         for _ in range(400):
             with suppress(httpx.HTTPError):
                 if httpx.get(f"{self.url}/healthz", timeout=2).status_code == 200:

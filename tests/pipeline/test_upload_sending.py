@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 import urllib3
 
-from flycam.errors import InputUnusable
-from flycam.pipeline import upload_sending
+from flycam.errors import InputUnusable, StoreUnavailable
+from flycam.pipeline import upload_line, upload_sending
 from flycam.pipeline.upload_line import Line, Reply
 
 
@@ -45,6 +47,29 @@ def test_what_holds_a_card_up_on_the_server_is_said_once(
     laying = AnsweringLine(language, [waits, goes_on, {**goes_on, "stage": "laid", "laid": {"used": 1}}])
     assert upload_sending._wait_for_map(laying, "x", lambda *_: None) == {"used": 1}
     assert keeping.noted == laying.noted == [f"http://server: {said}"]
+
+
+def test_a_server_that_only_says_that_it_does_not_serve_is_as_one_that_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(upload_line, "_LONGEST_WAIT_S", 0.05)
+    with HTTPServer(("127.0.0.1", 0), OutOfService) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        noted: list[str] = []
+        line = Line(f"http://127.0.0.1:{server.server_port}", None, 0.3, "vi", noted.append)
+        with pytest.raises(StoreUnavailable, match=r"out of service.*HTTP 503") as caught:
+            line.ask("GET", "/")
+        server.shutdown()
+    assert "ngừng phục vụ" in str(caught.value.vi)
+    assert noted == [f"{line.url}: HTTP 503"]
+
+
+class OutOfService(BaseHTTPRequestHandler):
+    """What a proxy says before a server that is away."""
+
+    def do_GET(self) -> None:
+        self.send_response(503)
+        self.end_headers()
 
 
 @pytest.mark.parametrize("code", [9, 10])

@@ -8,9 +8,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flycam.catalog.records import Role
 from flycam.catalog.withholding import Withholding
 from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
@@ -264,14 +266,37 @@ def test_the_later_of_two_decisions_on_a_layer_holds_and_it_is_said(tmp_path: Pa
 
 
 @pytest.mark.parametrize("own_ns", [5, 50])
-def test_the_later_of_two_decisions_on_an_area_holds(tmp_path: Path, own_ns: int) -> None:
+@pytest.mark.parametrize("own_roles", [frozenset(), frozenset({Role.ADMIN, Role.VIEWER})])
+def test_the_stricter_of_two_decisions_on_an_area_holds_whatever_the_clocks_say(
+    tmp_path: Path, own_ns: int, own_roles: frozenset[Role]
+) -> None:
+    """The ground of both is hidden from all who may not see one of them, also when it comes again."""
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
-    own = replace(AREA, added_ns=own_ns, roles=frozenset())
-    box.catalog.restrictions.put(own)
+    beside = shapely.box(104.95, 21.9, 104.96, 21.91)
+    box.catalog.restrictions.put(
+        replace(AREA, added_ns=own_ns, roles=own_roles, sha256="1" * 64, wkb=beside.wkb)
+    )
     furnish(province, tmp_path)
-    exchange(box, Wire(province, tmp_path), tmp_path)
+    wire = Wire(province, tmp_path)
+    got, _ = exchange(box, wire, tmp_path)
+    assert [one.name for one in got.kept] == [AREA.name]
+    province.catalog.restrictions.put(replace(AREA, added_ns=60))
+    exchange(box, wire, tmp_path)
     (area,) = box.catalog.restrictions.areas()
-    assert area.roles == (own.roles if own_ns > AREA.added_ns else AREA.roles)
+    assert area.roles == own_roles & AREA.roles
+    assert shapely.equals(shapely.from_wkb(area.wkb), shapely.union(beside, shapely.from_wkb(AREA.wkb)))
+
+
+def test_an_area_that_stands_as_it_came_is_replaced_also_by_a_milder_one(tmp_path: Path) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    furnish(province, tmp_path)
+    wire = Wire(province, tmp_path)
+    exchange(box, wire, tmp_path)
+    milder = replace(AREA, added_ns=5, roles=frozenset({Role.ADMIN, Role.ANALYST}))
+    province.catalog.restrictions.put(milder)
+    got, _ = exchange(box, wire, tmp_path)
+    assert [one.roles for one in box.catalog.restrictions.areas()] == [milder.roles]
+    assert got.kept == []
 
 
 def test_what_was_removed_here_comes_back_only_when_it_is_entered_there_again(tmp_path: Path) -> None:

@@ -1,0 +1,118 @@
+"""Fuzzes parsers, guided by which of flycam's lines an input reaches.
+
+    python -m tests.fuzz [--runs N] [--cpu-seconds S] [--seed K] [--kept FOLDER] [PARSER…]
+
+Each parser in a process of its own. With --cpu-seconds an input that takes more than a second of processor
+time is a finding too. What is found is left in the folder, by parser; exit code 1 if something was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import NoReturn
+
+import atheris
+
+with atheris.instrument_imports(include=["flycam"]):
+    from tests.fuzz.corpus import CORPORA
+    from tests.fuzz.parsers import PARSERS
+
+_LONGEST_BYTES = 8192
+_MOST_MORE_MB = 500
+_SLOWEST_S = 1.0
+_FOUND = 77  # as libFuzzer says it
+_NO_TIME_LIMIT_S = 600  # of the clock: a machine that is busy with other things is no finding
+
+
+class TooSlow(Exception):
+    """An input kept the processor for too long."""
+
+
+def main() -> None:
+    """As the command line says."""
+    command = argparse.ArgumentParser()
+    command.add_argument("parsers", nargs="*", default=list(PARSERS))
+    command.add_argument("--runs", type=int, default=-1)
+    command.add_argument("--cpu-seconds", type=float, default=0.0)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--kept", type=Path, default=Path("fuzz"))
+    asked = command.parse_args()
+    found = [name for name in asked.parsers if _in_child(lambda name=name: _fuzz(name, asked)) != 0]
+    print(f"{len(asked.parsers)} parsers, findings in {found or 'none'}", flush=True)
+    sys.exit(bool(found))
+
+
+def _in_child(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        finally:
+            os._exit(99)  # libFuzzer ends the process itself
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _fuzz(name: str, asked: argparse.Namespace) -> None:
+    kept: Path = asked.kept / name
+    inputs = kept / "inputs"
+    inputs.mkdir(parents=True, exist_ok=True)
+    for number, data in enumerate(CORPORA[name]()):
+        (inputs / f"first-{number}").write_bytes(data)
+        PARSERS[name](data)  # what is imported and made once is no part of any input's time
+    resident_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    log = os.open(kept / "log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    for fd in (1, 2):
+        os.dup2(log, fd)
+    told = [
+        f"-runs={asked.runs}",
+        f"-seed={asked.seed}",
+        f"-max_len={_LONGEST_BYTES}",
+        f"-timeout={_NO_TIME_LIMIT_S}",
+        f"-rss_limit_mb={resident_mb + _MOST_MORE_MB}",
+        f"-artifact_prefix={kept}/",
+        "-print_final_stats=1",
+    ]
+    atheris.Setup([sys.argv[0], *told, str(inputs)], _watched(PARSERS[name], kept, asked.cpu_seconds))
+    atheris.Fuzz()
+
+
+def _watched(read: Callable[[bytes], None], kept: Path, cpu_seconds: float) -> Callable[[bytes], None]:
+    """Keeps what breaks the parser and ends; with cpu_seconds after so much processor time, and what takes
+    long breaks it too."""
+    ends_s = time.process_time() + cpu_seconds
+    inputs = 0
+
+    def once(data: bytes) -> None:
+        nonlocal inputs
+        inputs += 1
+        began_s = time.process_time()
+        try:
+            read(data)
+            now_s = time.process_time()
+            if cpu_seconds and now_s - began_s > _SLOWEST_S:
+                raise TooSlow(f"{now_s - began_s:.1f} s")
+        except BaseException:  # noqa: BLE001 - whatever it is
+            (kept / f"found-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
+            _end(traceback.format_exc(), _FOUND)
+        if cpu_seconds and now_s > ends_s:
+            mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+            _end(f"done: {inputs} inputs, {cpu_seconds:.0f} s of processor, {mb} MB at most", 0)
+
+    return once
+
+
+def _end(said: str, code: int) -> NoReturn:
+    os.write(2, f"{said}\n".encode())
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()

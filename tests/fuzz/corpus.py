@@ -1,0 +1,194 @@
+"""What the fuzzer begins with: small files of each kind, made by the makers of the other tests."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import zstandard
+from pymavlink.dialects.v20 import ardupilotmega as mav
+
+from flycam.sync.commons import COMMON_FORMAT
+from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_id, manifest_to_bytes
+from flycam.sync.parts import PartHead, head_to_bytes
+from flycam.sync.steps import STEP_FORMAT
+from tests.ingest import handmade, test_flight_logs, test_klv, test_ulog
+from tests.ingest.made_flights import LAT, LON
+
+_HEX, _HALF = "ab" * 32, "cd" * 16
+_RECORDS = {"event": {}, "flight": {}, "mosaics": [], "frames": [], "placements": [], "withdrawals": []}
+
+
+def photos() -> list[bytes]:
+    """A DJI photo in both byte orders, one without anything, one with the old maker's note."""
+    small = handmade.ground(16, 16)
+    xmp = handmade.dji_xmp(
+        GpsLatitude=LAT,
+        GpsLongitude=LON,
+        AbsoluteAltitude="+420.1",
+        RelativeAltitude="+120.2",
+        GimbalYawDegree=12.5,
+    )
+    facts = {0x010F: "DJI", 0x0110: "FC3582", 0x0132: "2026:09:10 08:00:00"}
+    details = {0x9003: "2026:09:10 08:00:00", 0x920A: 6.7, 0xA405: 24}
+    gps = handmade.gps_of(LON, LAT, 420.0)
+    noted = {**details, 0x927C: handmade.dji_note({9: 12.0, 10: -90.0})}
+    return [
+        handmade.jpeg(small, exif=handmade.exif_block(facts, details, gps), xmp=xmp),
+        handmade.jpeg(small, exif=handmade.exif_block(facts, noted, gps, order=">")),
+        handmade.jpeg(small),
+        handmade.exif_block(facts, details, gps),
+    ]
+
+
+def subtitles() -> list[bytes]:
+    """The dialects in a few lines each."""
+    bodies = [
+        '<font size="28">FrameCnt: 1, DiffTime: 33ms\n2024-01-01 12:00:00.000\n[iso: 100] [latitude: 21.9] '
+        "[longitude: 104.8] [rel_alt: 1.3 abs_alt: 132.8] [gb_yaw: 1.0 gb_pitch: -90.0 gb_roll: 0.0]</font>",
+        "F/2.8, SS 206.14, ISO 150, EV 0, GPS (104.8, 21.9, 19), D 24.26m, H 6.00m, H.S 2.10m/s, V.S 0.00m/s",
+        "HOME(149.0251,-20.2533) 2017.08.05 14:11:51\nGPS(149.0251,-20.2533,16) BAROMETER:1.9\nISO:100",
+    ]
+    return [
+        "".join(f"{n}\n00:00:0{n},000 --> 00:00:0{n + 1},000\n{body}\n\n" for n in range(1, 4)).encode()
+        for body in bodies
+    ]
+
+
+def tlog() -> list[bytes]:
+    mavlink = mav.MAVLink(None, srcSystem=1, srcComponent=1)
+    return [
+        _file(lambda path: test_flight_logs.write_tlog(path, test_flight_logs.flight(mavlink, seconds=3)))
+    ]
+
+
+def dataflash() -> list[bytes]:
+    """The text form, and the head of a binary one."""
+    fmt = b"\xa3\x95\x80" + bytes([0x80, 89]) + b"FMT\0" + b"BBnNZ".ljust(16, b"\0")
+    fmt += b"Type,Length,Name,Format,Columns".ljust(64, b"\0")
+    return [_file(lambda path: test_flight_logs.dataflash(path, seconds=2)), fmt]
+
+
+def ulog() -> list[bytes]:
+    writer = test_ulog.Writer()
+    test_ulog.flight(writer, seconds=2)
+    return [bytes(writer.data)]
+
+
+def klv() -> list[bytes]:
+    return [b"".join(test_klv.packet(test_klv.T0_US + k * 100_000, **test_klv.here(k)) for k in range(6))]
+
+
+def csv() -> list[bytes]:
+    return [
+        b"filename,latitude,longitude,altitude,roll,pitch,yaw\na.jpg,21.9,104.8,420,0,-90,12\n",
+        b"filename;x;y;z;omega;phi;kappa;vertical_datum\na.jpg;400100;2400200;812;0;0;1;EGM96\n",
+    ]
+
+
+def geojson() -> list[bytes]:
+    shapes = [
+        {"type": "Point", "coordinates": [104.8, 21.9]},
+        {"type": "Polygon", "coordinates": [[[104.8, 21.9], [104.9, 21.9], [104.9, 22.0], [104.8, 21.9]]]},
+    ]
+    return [
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [
+                    {
+                        "type": "Feature",
+                        "properties": {"name": "BTS 1", "status": "mất điện"},
+                        "geometry": shape,
+                    }
+                ],
+            }
+        ).encode()
+        for shape in shapes
+    ]
+
+
+def gcp() -> list[bytes]:
+    return [
+        b"WGS84 UTM 48N\n# surveyed\n400100.5 2400200.25 812.4 100.5 200.5 DJI_0001.JPG A\n",
+        b"EPSG:32648\n400300\t2400400\tNaN\t1\t2\tDJI 0002.JPG\tA\n",
+        b"VN-2000 104.75\n400300 2400400 1 2 3 a.jpg\n",
+    ]
+
+
+def bundle() -> list[bytes]:
+    """The first byte says what follows: 0 a part as it lies on the stick, else the stream that whole parts
+    hold."""
+    data = zstandard.ZstdCompressor().compress(b"{}")
+    said = manifest_to_bytes(_manifest(data))
+    payload = len(said).to_bytes(8, "little") + said + data
+    return [b"\0" + part_of(payload), b"\1" + payload]
+
+
+def part_of(payload: bytes) -> bytes:
+    """The only part of a bundle, whole."""
+    length = int.from_bytes(payload[:8], "little")
+    head = PartHead(
+        bundle_id=manifest_id(payload[8 : 8 + length]),
+        number=1,
+        count=1,
+        size_bytes=len(payload),
+        sha256=hashlib.sha256(payload).hexdigest(),
+    )
+    return head_to_bytes(head) + payload
+
+
+def tus() -> list[bytes]:
+    """Headers of a creation and of a checksum."""
+    name, digest = (base64.b64encode(one).decode() for one in (b"DJI_0001.JPG", bytes(32)))
+    return [f"filename {name},upload {name}".encode(), f"sha256 {digest}".encode()]
+
+
+def sync() -> list[bytes]:
+    """The first byte says what follows: 0 records, 1 a step's manifest, 2 a list of what is common, each
+    before it is compressed; 3 a question; 4 wishes; 5 to 7 as 0 to 2, compressed."""
+    thing = ["terrain", "dem.tif", _HEX, 10, 1, {}]
+    listing = {"format": COMMON_FORMAT, "state": _HEX[:32], "box": "p", "things": [thing]}
+    question = {"format": STEP_FORMAT, "box": "field", "records": [_HEX], "terrain": [], "originals": []}
+    plain = [
+        json.dumps(_RECORDS).encode(),
+        manifest_to_bytes(_manifest(b"{}")),
+        json.dumps(listing).encode(),
+        json.dumps({**question, "mosaics": ["f1-colour"], "views": {}}).encode(),
+        json.dumps([[14, 104.0, 21.0, 105.0, 22.0]]).encode(),
+    ]
+    packed = [zstandard.ZstdCompressor().compress(one) for one in plain[:3]]
+    return [bytes([kind]) + one for kind, one in enumerate([*plain, *packed])]
+
+
+def _manifest(data: bytes) -> Manifest:
+    item = Item(kind=Kind.RECORDS, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    stretch = Stretch(since=0, until=0, since_digest=_HALF, until_digest=_HALF, marks="")
+    return Manifest(box="field", stretches={"f1-colour": stretch}, items=(item,))
+
+
+def _file(write: Callable[[Path], object]) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "made"
+        write(path)
+        return path.read_bytes()
+
+
+CORPORA: dict[str, Callable[[], list[bytes]]] = {
+    "photo": photos,
+    "srt": subtitles,
+    "tlog": tlog,
+    "dataflash": dataflash,
+    "ulog": ulog,
+    "klv": klv,
+    "csv": csv,
+    "geojson": geojson,
+    "gcp": gcp,
+    "bundle": bundle,
+    "tus": tus,
+    "sync": sync,
+}

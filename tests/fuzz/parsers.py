@@ -1,0 +1,129 @@
+"""Each parser of foreign bytes as one function of bytes: it reads them, or says in a typed error why not."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+import zstandard
+from pyproj import CRS
+
+from flycam.catalog.catalog import open_catalog
+from flycam.errors import FlycamError
+from flycam.frame.specialist import LayerKind
+from flycam.geodata.layers import read_layer
+from flycam.ingest.gcp import read_gcp
+from flycam.ingest.photos import read_metadata
+from flycam.ingest.pose_files import read_poses
+from flycam.ingest.telemetry_files import read_flight_log
+from flycam.pipeline.workspace import Workspace
+from flycam.serve import tus
+from flycam.store.memory import MemoryStore
+from flycam.sync import bundle, commons, desk, records, steps, wishes
+from flycam.sync.parts import Parts
+from tests.fuzz.corpus import part_of
+
+Read = Callable[[bytes], None]
+
+
+def _from_file(name: str, read: Callable[[Path], object]) -> Read:
+    """Of a file with this name."""
+
+    def from_bytes(data: bytes) -> None:
+        path = _folder() / name
+        path.write_bytes(data)
+        with suppress(FlycamError):
+            read(path)
+
+    return from_bytes
+
+
+@cache
+def _folder() -> Path:
+    """In memory where there is such a place: a fuzzer writes thousands of files a second."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
+
+
+@cache
+def _house() -> Workspace:
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    catalog = open_catalog(f"sqlite:///{folder / 'catalog.sqlite'}")
+    return Workspace(store=MemoryStore(), catalog=catalog, box="province", cache_dir=folder, operator="")
+
+
+def _read_table(path: Path) -> None:
+    path.with_suffix(".prj").write_text(CRS("EPSG:32648").to_wkt())
+    read_poses(path, vertical_datum="EGM96")
+
+
+def _read_bundle(data: bytes) -> None:
+    path = _folder() / "field.fcb"
+    path.write_bytes(data[1:] if data[:1] == b"\0" else part_of(data[1:]))
+    with suppress(FlycamError), Parts(path) as parts:
+        bundle._manifest(parts)
+
+
+def _read_headers(data: bytes) -> None:
+    text = data.decode("latin-1")  # as a server hands headers on
+    with suppress(FlycamError):
+        tus._metadata(text)
+    with suppress(FlycamError):
+        tus._checksum(text)
+
+
+def _read_sync(data: bytes) -> None:
+    kind, body = data[0] if data else 0, data[1:]
+    if kind < 3:
+        body = zstandard.ZstdCompressor(level=1).compress(body)
+    with suppress(FlycamError):
+        _READ_SYNC[kind % len(_READ_SYNC)](body)
+
+
+def _read_step(body: bytes) -> None:
+    path = _folder() / "step"
+    path.write_bytes(len(body).to_bytes(4, "little") + body)
+    steps.manifest_of_step(path, "step")
+
+
+def _answer(body: bytes) -> None:
+    with suppress(ValueError, RecursionError):  # the server refuses what is no JSON before
+        question = json.loads(body)
+        if isinstance(question, dict):
+            desk.answer(_house(), question, "1")
+
+
+def _read_wishes(body: bytes) -> None:
+    with suppress(ValueError, RecursionError):
+        wishes.wishes_from_values(json.loads(body))
+
+
+_READ_SYNC: tuple[Callable[[bytes], object], ...] = (
+    lambda body: records.records_from_bytes(body, "records"),
+    _read_step,
+    lambda body: commons.listing_from_bytes(body, "list"),
+    _answer,
+    _read_wishes,
+    lambda body: records.records_from_bytes(body, "records"),
+    _read_step,
+    lambda body: commons.listing_from_bytes(body, "list"),
+)
+
+PARSERS: dict[str, Read] = {
+    "photo": _from_file("DJI_0001.JPG", read_metadata),
+    "srt": _from_file("DJI_0001.SRT", read_flight_log),
+    "tlog": _from_file("flight.tlog", read_flight_log),
+    "dataflash": _from_file("flight.bin", read_flight_log),
+    "ulog": _from_file("flight.ulg", read_flight_log),
+    "klv": _from_file("flight.klv", read_flight_log),
+    "csv": _from_file("poses.csv", _read_table),
+    "geojson": _from_file("layer.geojson", lambda path: read_layer(path, LayerKind.MAST)),
+    "gcp": _from_file("gcp_list.txt", read_gcp),
+    "bundle": _read_bundle,
+    "tus": _read_headers,
+    "sync": _read_sync,
+}
