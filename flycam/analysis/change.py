@@ -8,7 +8,7 @@ and nothing is said of any other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,17 +27,39 @@ Kind = Literal["landslide", "flood", "other"]
 Doubles = NDArray[np.float64]
 
 _LEAST_HOLE_M2 = 60.0
-_LEAST_LIKE, _LARGER, _MOST_SHARED = -3.0, 1.5, 0.25
+_LARGER, _MOST_SHARED = 1.5, 0.25
 _MOSTLY = 0.5
+_LEAST_LIKE: Mapping[Kind, float] = {"landslide": -3.0, "flood": -5.0, "other": -3.0}
 # a slide taken for a field is lost; a field taken for a slide has yet to get a slide's score
-_FOR_SLIDES = 2.0
+_FAVOUR: Mapping[Kind, float] = {"landslide": 2.0, "flood": 0.0, "other": 0.0}
 _LANDSLIDE: Kind = "landslide"
+_FLOOD: Kind = "flood"
 _OTHER: Kind = "other"
-_MODELS: dict[Kind, Logistic] = {
-    "landslide": fitted.LANDSLIDE,
-    "flood": fitted.FLOOD,
-    "other": fitted.OTHER,
-}
+Patches = Sequence[tuple[Patch, Measured]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weights:
+    """What patches are judged by.
+
+    like         by kind: which of overlapping patches is kept, and as what
+    right        by kind: whether one that is kept is what it is taken for
+    usual_share  by kind: how many of those are
+    least_score  by kind: what is less likely is not shown
+    """
+
+    like: Mapping[Kind, Logistic]
+    right: Mapping[Kind, Logistic]
+    usual_share: Mapping[str, float]
+    least_score: Mapping[str, float]
+
+
+FITTED = Weights(
+    like={"landslide": fitted.LIKE_SLIDE, "flood": fitted.LIKE_FLOOD, "other": fitted.LIKE_OTHER},
+    right={"landslide": fitted.LANDSLIDE, "flood": fitted.FLOOD, "other": fitted.OTHER},
+    usual_share=fitted.USUAL_SHARE,
+    least_score=fitted.LEAST_SCORE,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,26 +90,49 @@ def detect(pair: ImagePair, *, stable: NDArray[np.bool_] | None = None) -> tuple
     seen = look(pair, stable)
     if not seen.work.seen.any():
         return ()
-    shape = seen.work.seen.shape
-    floods = _likely("flood", flooded_patches(seen))
-    under_water = _union([patch for patch, _, _ in floods], shape)
-    bare = [(patch, what) for patch, what in bare_patches(seen) if _share(patch, under_water) < _MOSTLY]
-    chosen = chosen_bare(bare, shape)
-    found = [_candidate(seen, *one, "flood") for one in floods]
-    for kind in (_LANDSLIDE, _OTHER):
-        mine = [(patch, what) for its, patch, what in chosen if its == kind]
-        found += [_candidate(seen, *one, kind) for one in _likely(kind, mine)]
+    judged = told_apart(bare_patches(seen), flooded_patches(seen), seen.work.seen.shape, FITTED)
+    found = [_candidate(seen, one) for one in judged]
     return tuple(sorted(found, key=lambda c: (-c.score, -c.area_m2)))
 
 
-def _likely(kind: Kind, patches: Sequence[tuple[Patch, Measured]]) -> list[tuple[Patch, Measured, float]]:
-    """Patches of one kind with their scores, those too unlikely to be shown left out."""
-    logits = np.array([logit_of(_MODELS[kind], what) for _, what in patches])
-    scores = in_this_pair(logits, fitted.USUAL_SHARE[kind])
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """A patch, what it is taken for and how likely it is that, 0 to 1."""
+
+    kind: Kind
+    score: float
+    patch: Patch
+    what: Measured
+
+
+def told_apart(bare: Patches, flooded: Patches, shape: tuple[int, ...], weights: Weights) -> list[Told]:
+    """What patches of bare and of flooded ground are, those left out that overlap others or are too unlikely.
+
+    shape  of the work grid
+    """
+    floods = _likely(_FLOOD, of_kind(_FLOOD, chosen(flooded, shape, weights.like, (_FLOOD,))), weights)
+    under_water = _union([one.patch for one in floods], shape)
+    dry = [(patch, what) for patch, what in bare if _share(patch, under_water) < _MOSTLY]
+    kept = chosen(dry, shape, weights.like, (_LANDSLIDE, _OTHER))
     return [
-        (patch, what, float(score))
+        *floods,
+        *(one for kind in (_LANDSLIDE, _OTHER) for one in _likely(kind, of_kind(kind, kept), weights)),
+    ]
+
+
+def of_kind(kind: Kind, chosen: Sequence[tuple[Kind, Patch, Measured]]) -> list[tuple[Patch, Measured]]:
+    """Those of the chosen that are taken for one kind."""
+    return [(patch, what) for its, patch, what in chosen if its == kind]
+
+
+def _likely(kind: Kind, patches: Patches, weights: Weights) -> list[Told]:
+    """Patches of one kind with their scores, those too unlikely to be shown left out."""
+    logits = np.array([logit_of(weights.right[kind], what) for _, what in patches])
+    scores = in_this_pair(logits, weights.usual_share[kind])
+    return [
+        Told(kind=kind, score=float(score), patch=patch, what=what)
         for (patch, what), score in zip(patches, scores, strict=True)
-        if score >= fitted.LEAST_SCORE[kind]
+        if score >= weights.least_score[kind]
     ]
 
 
@@ -103,20 +148,20 @@ def _share(patch: Patch, mask: NDArray[np.bool_]) -> float:
     return float(mask[patch.place][patch.mask].mean())
 
 
-def chosen_bare(
-    patches: Sequence[tuple[Patch, Measured]], shape: tuple[int, ...]
+def chosen(
+    patches: Patches, shape: tuple[int, ...], like: Mapping[Kind, Logistic], kinds: Sequence[Kind]
 ) -> list[tuple[Kind, Patch, Measured]]:
-    """Of patches that overlap, those that are most like a whole slide, or most like other bare ground.
+    """Of patches that overlap, those that are most like a whole one of a kind, and as which.
 
     shape  of the work grid. A larger patch is preferred where both are as likely.
     """
     ranked = []
     for number, (_, what) in enumerate(patches):
-        slide = logit_of(fitted.LIKE_SLIDE, what) + _FOR_SLIDES
-        other = logit_of(fitted.LIKE_OTHER, what)
-        if (best := max(slide, other)) > _LEAST_LIKE:
-            rank = best + _LARGER * what.values[MEASURES.index("size")]
-            ranked.append((-rank, number, _LANDSLIDE if slide >= other else _OTHER))
+        logits = {kind: logit_of(like[kind], what) + _FAVOUR[kind] for kind in kinds}
+        kind = max(kinds, key=lambda one: logits[one])
+        if logits[kind] > _LEAST_LIKE[kind]:
+            rank = logits[kind] + _LARGER * what.values[MEASURES.index("size")]
+            ranked.append((-rank, number, kind))
     ranked.sort()
     kept = apart([patches[number][0] for _, number, _ in ranked], shape, _MOST_SHARED)
     return [(ranked[k][2], *patches[ranked[k][1]]) for k in kept]
@@ -128,13 +173,13 @@ def logit_of(model: Logistic, what: Measured) -> float:
     return float(model.logits(values[None])[0])
 
 
-def _candidate(seen: Seen, patch: Patch, what: Measured, score: float, kind: Kind) -> Candidate:
-    rings = rings_of(patch, seen.work.to_pixels, _LEAST_HOLE_M2 / seen.work.cell_m**2)
+def _candidate(seen: Seen, told: Told) -> Candidate:
+    rings = rings_of(told.patch, seen.work.to_pixels, _LEAST_HOLE_M2 / seen.work.cell_m**2)
     return Candidate(
-        kind=kind,
-        score=score,
+        kind=told.kind,
+        score=told.score,
         rings=tuple(rings),
-        area_m2=what.area_m2,
-        length_m=what.length_m,
-        mean_slope_deg=what.mean_slope_deg,
+        area_m2=told.what.area_m2,
+        length_m=told.what.length_m,
+        mean_slope_deg=told.what.mean_slope_deg,
     )

@@ -73,12 +73,14 @@ def cues_of(work: WorkPair, relief: Relief) -> Reals:
     return np.clip(planes, -3.0, 3.0, out=planes)
 
 
-def grain_of(work: WorkPair) -> Reals:
-    """Structure tensor of the after-picture's fine grain, float32 3×H×W: Jxx - Jyy, 2 Jxy, Jxx + Jyy.
+def grain_of(linear: Reals) -> Reals:
+    """Structure tensor of a picture's fine grain, float32 3×H×W: Jxx - Jyy, 2 Jxy, Jxx + Jyy.
+
+    linear  H×W×3, linear light 0-1
 
     Furrows and rows of plants run one way all over a field, what slid does not (Bigün and Granlund 1987).
     """
-    fine = np.log(work.after.mean(-1) + _FURROW_LIGHT)
+    fine = np.log(linear.mean(-1) + _FURROW_LIGHT)
     x, y = (cv2.Sobel(fine, cv2.CV_32F, *order, ksize=3) for order in ((1, 0), (0, 1)))
     # an outline or a roof is no grain
     limit = np.float32(_STEEPEST_GRAIN)

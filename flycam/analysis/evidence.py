@@ -11,23 +11,26 @@ from numpy.typing import NDArray
 from flycam.analysis import fitted
 from flycam.analysis.cues import PIXEL_CUES, cues_of, grain_of
 from flycam.analysis.logistic import Logistic
-from flycam.analysis.measures import Measured, measured
+from flycam.analysis.measures import Measured, Planes, measured
 from flycam.analysis.objects import Patch, patches_of, tidied, without_holes
+from flycam.analysis.old_water import old_water_of
 from flycam.analysis.pair import ImagePair
-from flycam.analysis.relief import Relief, relief_of
+from flycam.analysis.relief import relief_of
 from flycam.analysis.workgrid import WorkPair, on_work_grid
 
 Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-LEAST_BARE_M2, LEAST_FLOODED_M2 = 150.0, 200.0
+LEAST_BARE_M2, LEAST_FLOODED_M2 = 150.0, 120.0
 _SURE_LOGIT = 6.0
 _SAME = 0.03
 _BARE_SMOOTH_M, _WATER_SMOOTH_M = 0.8, 1.6
 # ways of cutting patches out: logit, and the width of what is broken off
 _BARE_CUTS = ((-1.8, 4.0), (-0.8, 2.5), (0.2, 2.5), (0.2, 7.0), (1.2, 2.5), (1.2, 7.0), (2.2, 4.0))
 _BARE_CLOSE_M, _BARE_HOLE_M2 = 2.0, 60.0
-_WATER_OPEN_M, _WATER_CLOSE_M, _WATER_HOLE_M2 = 4.0, 5.0, 600.0
+# logit, logit by the old river, and the width of gaps that are shut
+_WATER_CUTS = ((-0.5, -1.5, 7.0), (-0.5, -0.5, 5.0), (0.5, -0.5, 7.0), (0.8, 0.8, 5.0), (2.0, 1.0, 7.0))
+_WATER_OPEN_M, _WATER_HOLE_M2, _BANK_M = 4.0, 600.0, 10.0
 _SHORE_M = 2.5
 _OLD_WATER_OPEN_M, _OLD_WATER_LOGIT = 4.0, 1.5
 
@@ -37,12 +40,9 @@ class Seen:
     """Everything that a pair shows, on the work grid; bare and flooded are ln(p / (1 - p)), float32 H×W."""
 
     work: WorkPair
-    relief: Relief
-    cues: Reals
-    grain: Reals
+    planes: Planes
     bare: Reals
     flooded: Reals
-    old_water: Mask
 
 
 def look(pair: ImagePair, stable: Mask | None = None) -> Seen:
@@ -51,14 +51,19 @@ def look(pair: ImagePair, stable: Mask | None = None) -> Seen:
     relief = relief_of(work.heights_m, work.cell_m)
     cues = cues_of(work, relief)
     water = _smooth(_logits(fitted.OLD_WATER, cues), _WATER_SMOOTH_M / work.cell_m)
+    there = tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m)
     return Seen(
         work=work,
-        relief=relief,
-        cues=cues,
-        grain=grain_of(work),
+        planes=Planes(
+            cues=cues,
+            grain_before=grain_of(work.before),
+            grain_after=grain_of(work.after),
+            relief=relief,
+            water=old_water_of(there, relief.heights_m, cues[PIXEL_CUES.index("redder")], work.cell_m),
+            cell_m=work.cell_m,
+        ),
         bare=_smooth(_changed(fitted.BARE, cues), _BARE_SMOOTH_M / work.cell_m),
         flooded=_smooth(_changed(fitted.FLOODED, cues), _WATER_SMOOTH_M / work.cell_m),
-        old_water=tidied(water > _OLD_WATER_LOGIT, _OLD_WATER_OPEN_M, 0.0, work.cell_m),
     )
 
 
@@ -77,35 +82,42 @@ def bare_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
         for patch in patches_of(mask, LEAST_BARE_M2 / cell_m**2):
             if patch.key not in known:
                 known.add(patch.key)
-                found.append((patch, _measured(patch, seen.bare, seen)))
+                found.append((patch, measured(patch, seen.bare, seen.planes)))
     return found
 
 
 def flooded_patches(seen: Seen) -> list[tuple[Patch, Measured]]:
-    """Patches under water that were land; what stands in it belongs to them, the old river does not."""
-    cell_m = seen.work.cell_m
-    wet = (seen.flooded > fitted.FLOODED_LOGIT) & seen.work.seen
+    """Patches under water that were land, cut out in several ways: they overlap.
+
+    Water that glints is taken for the river of before, and so is much that is none: the cut that finds a
+    bank-full strip whole makes one patch of a flood and the paddies beside it elsewhere.
+    """
+    found: list[tuple[Patch, Measured]] = []
+    known: set[tuple[int, int, int]] = set()
+    for cut in _WATER_CUTS:
+        for patch in patches_of(_flooded(seen, *cut), LEAST_FLOODED_M2 / seen.work.cell_m**2):
+            if patch.key not in known:
+                known.add(patch.key)
+                found.append((patch, measured(patch, seen.flooded, seen.planes)))
+    return found
+
+
+def _flooded(seen: Seen, logit: float, bank_logit: float, close_m: float) -> Mask:
+    """Land under water by a least logit, another within 10 m of the old river, gaps up to close_m shut.
+
+    What stands in it belongs to it, the old river does not.
+    """
+    cell_m, old = seen.work.cell_m, seen.planes.water.there
+    least = np.full(seen.flooded.shape, logit, np.float32)
+    least[seen.planes.water.away_m <= _BANK_M] = bank_logit
+    wet = (seen.flooded > least) & seen.work.seen
     # strips along the old river are narrow by themselves, and wide with it
-    body = tidied(wet | seen.old_water, _WATER_OPEN_M, _WATER_CLOSE_M, cell_m) & ~seen.old_water
+    body = tidied(wet | old, _WATER_OPEN_M, close_m, cell_m) & ~old
     mask = tidied(body, _SHORE_M, 0.0, cell_m)
-    whole = without_holes(mask | seen.old_water, _WATER_HOLE_M2 / cell_m**2) & ~seen.old_water
+    whole = without_holes(mask | old, _WATER_HOLE_M2 / cell_m**2) & ~old
     # a pond elsewhere is no part of a flood because its own hole was filled
     near = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-    land = (mask | (whole & near)) & ~seen.old_water & seen.work.seen
-    patches = patches_of(land, LEAST_FLOODED_M2 / cell_m**2)
-    return [(patch, _measured(patch, seen.flooded, seen)) for patch in patches]
-
-
-def _measured(patch: Patch, logits: Reals, seen: Seen) -> Measured:
-    return measured(
-        patch,
-        logits,
-        cues=seen.cues,
-        grain=seen.grain,
-        relief=seen.relief,
-        old_water=seen.old_water,
-        cell_m=seen.work.cell_m,
-    )
+    return np.asarray((mask | (whole & near)) & ~old & seen.work.seen, np.bool_)
 
 
 def _logits(model: Logistic, cues: Reals) -> Reals:

@@ -11,12 +11,17 @@ from numpy.typing import NDArray
 
 from flycam.analysis.cues import PIXEL_CUES
 from flycam.analysis.objects import Patch
+from flycam.analysis.old_water import OldWater
 from flycam.analysis.relief import Relief
+from flycam.analysis.rims import Rim, edged, over_rim, rim_of
+from flycam.analysis.shapes import axes_of, box_fill, outline_of, solidity, straightness
 
 Reals = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Numbers = dict[str, float]
 
 _MEAN_CUES = tuple(name for name in PIXEL_CUES if name not in ("slope", "above_floor"))
+_EDGED_CUES = ("green_before", "green_after", "bright_before", "bright_after")
 SHAPE_MEASURES = (
     "size",
     "evidence",
@@ -30,19 +35,40 @@ SHAPE_MEASURES = (
     "box_fill",
     "solidity",
     "straight",
+    "longest_runs",
     "ragged",
     "edge",
     "level",
     "at_water",
+    "from_water",
+    "over_water",
+    "muddied",
     "furrowed",
+    "furrowed_before",
 )
-MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES)
+OVER_RIM = tuple(f"{name}_over_rim" for name in _MEAN_CUES)
+EDGED = tuple(f"edged_{name}" for name in _EDGED_CUES)
+MEASURES = (*SHAPE_MEASURES, *_MEAN_CUES, *OVER_RIM, *EDGED)
 """Names of the numbers of `measured`, in their order."""
-_STRAIGHT_M = 9.0
-_STRAIGHT_OFF_M = 1.1
-_RIM_M = 4.0
 _LEAST_INNER = 40
 _LEAST_KNOWN = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planes:
+    """What is known of each cell of the work grid before it is asked what changed.
+
+    cues                       float32 len(PIXEL_CUES)×H×W
+    grain_before, grain_after  float32 3×H×W, see cues.grain_of
+    cell_m                     side of a cell
+    """
+
+    cues: Reals
+    grain_before: Reals
+    grain_after: Reals
+    relief: Relief
+    water: OldWater
+    cell_m: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,58 +84,92 @@ class Measured:
     mean_slope_deg: float
 
 
-def measured(
-    patch: Patch,
-    logits: Reals,
-    *,
-    cues: Reals,
-    grain: Reals,
-    relief: Relief,
-    old_water: Mask,
-    cell_m: float,
-) -> Measured:
+def measured(patch: Patch, logits: Reals, planes: Planes) -> Measured:
     """Numbers of one patch.
 
-    logits     H×W: the evidence cell by cell for what the patch is taken for
-    cues       len(PIXEL_CUES)×H×W, grain 3×H×W: see cues.py
-    old_water  H×W: was water before
+    logits  H×W: the evidence cell by cell for what the patch is taken for
     """
-    mask, place = patch.mask, patch.place
-    area = patch.cells * cell_m**2
-    evidence = logits[place][mask]
+    mask, place, cell_m, relief = patch.mask, patch.place, planes.cell_m, planes.relief
+    along, across, axis = axes_of(mask)
     slope = relief.slope[place][mask]
-    outline = _outline(mask)
-    along, across, axis = _axes(mask)
-    down = np.array([relief.down_x[place][mask].mean(), relief.down_y[place][mask].mean()])
-    heights = relief.heights_m[place][mask]
-    low, high = (float(v) for v in np.percentile(heights, (3, 97)))
-    ring = _rim(patch, mask, logits.shape, round(_RIM_M / cell_m))
+    rim = rim_of(patch, logits.shape, cell_m)
     numbers = {
-        "size": math.log10(max(area, 1.0)),
-        "evidence": float(np.clip(evidence, -6, 6).mean()),
-        "weak_evidence": float(np.percentile(np.clip(evidence, -6, 6), 20)),
-        "slope": float(slope.mean()),
-        "least_slope": float(np.percentile(slope, 10)),
-        "above_floor": math.log1p(max(float(np.median(relief.above_floor_m[place][mask])), 0.0)),
-        "fall": (high - low) / max(along * cell_m, 1.0),
-        "downhill": abs(float(axis @ down)) * (1.0 - across / max(along, 1e-6)),
-        "stretch": math.log(max(along, 1.0) / max(across, 1.0)),
-        "box_fill": _box_fill(outline, patch.cells),
-        "solidity": patch.cells / max(cv2.contourArea(cv2.convexHull(outline)), 1.0),
-        "straight": _straight_share(outline, cell_m),
-        "ragged": len(outline) / math.sqrt(patch.cells),
-        "edge": float(evidence.mean() - logits[ring].mean()) if ring[0].size else 0.0,
-        "level": _unlevel(relief.heights_m, ring),
-        "furrowed": _furrowed(grain[(slice(None), *place)], mask),
-        "at_water": float(old_water[ring].mean()) if ring[0].size else 0.0,
+        **_evidence(patch, rim, logits),
+        **_lie(patch, rim, planes),
+        **_run(patch, planes, along, across, axis),
+        **_shape(mask, cell_m),
+        **_against_rim(patch, rim, planes),
+        "furrowed": _furrowed(planes.grain_after[(slice(None), *place)], mask),
+        "furrowed_before": _furrowed(planes.grain_before[(slice(None), *place)], mask),
     }
-    means = {name: float(cues[PIXEL_CUES.index(name)][place][mask].mean()) for name in _MEAN_CUES}
+    for name in _MEAN_CUES:
+        numbers[name] = float(planes.cues[PIXEL_CUES.index(name)][place][mask].mean())
     return Measured(
-        values=np.array([{**numbers, **means}[name] for name in MEASURES]),
-        area_m2=area,
+        values=np.array([numbers[name] for name in MEASURES]),
+        area_m2=patch.cells * cell_m**2,
         length_m=along * cell_m,
         mean_slope_deg=_mean_slope_deg(slope, relief.known[place][mask]),
     )
+
+
+def _evidence(patch: Patch, rim: Rim, logits: Reals) -> Numbers:
+    evidence, around = logits[patch.place][patch.mask], logits[rim.place]
+    sure = np.clip(evidence, -6, 6)
+    return {
+        "evidence": float(sure.mean()),
+        "weak_evidence": float(np.percentile(sure, 20)),
+        "edge": float(evidence.mean() - around.mean()) if around.size else 0.0,
+    }
+
+
+def _lie(patch: Patch, rim: Rim, planes: Planes) -> Numbers:
+    """How it lies on the slope and by the water."""
+    mask, place, relief, water = patch.mask, patch.place, planes.relief, planes.water
+    slope = relief.slope[place][mask]
+    return {
+        "slope": float(slope.mean()),
+        "least_slope": float(np.percentile(slope, 10)),
+        "above_floor": math.log1p(max(float(np.median(relief.above_floor_m[place][mask])), 0.0)),
+        "level": _unlevel(relief.heights_m, rim.place),
+        "at_water": float(water.there[rim.place].mean()) if rim.rows.size else 0.0,
+        "from_water": math.log1p(float(np.median(water.away_m[place][mask]))),
+        "over_water": float(np.median(water.over_m[place][mask])),
+        "muddied": float(np.median(water.redder[place][mask])),
+    }
+
+
+def _run(patch: Patch, planes: Planes, along: float, across: float, axis: NDArray[np.float64]) -> Numbers:
+    """Whether it runs down the slope; along, across: its extents in cells."""
+    mask, place, relief = patch.mask, patch.place, planes.relief
+    down = np.array([relief.down_x[place][mask].mean(), relief.down_y[place][mask].mean()])
+    low, high = (float(v) for v in np.percentile(relief.heights_m[place][mask], (3, 97)))
+    return {
+        "fall": (high - low) / max(along * planes.cell_m, 1.0),
+        "downhill": abs(float(axis @ down)) * (1.0 - across / max(along, 1e-6)),
+        "stretch": math.log(max(along, 1.0) / max(across, 1.0)),
+    }
+
+
+def _shape(mask: Mask, cell_m: float) -> Numbers:
+    outline, cells = outline_of(mask), int(mask.sum())
+    straight, longest = straightness(outline, cell_m)
+    return {
+        "size": math.log10(max(cells * cell_m**2, 1.0)),
+        "box_fill": box_fill(outline, cells),
+        "solidity": solidity(outline, cells),
+        "straight": straight,
+        "longest_runs": longest,
+        "ragged": len(outline) / math.sqrt(cells),
+    }
+
+
+def _against_rim(patch: Patch, rim: Rim, planes: Planes) -> Numbers:
+    numbers: Numbers = {}
+    for name in _MEAN_CUES:
+        numbers[f"{name}_over_rim"] = over_rim(planes.cues[PIXEL_CUES.index(name)], patch, rim)
+    for name in _EDGED_CUES:
+        numbers[f"edged_{name}"] = edged(planes.cues[PIXEL_CUES.index(name)], patch, planes.cell_m)
+    return numbers
 
 
 def _mean_slope_deg(slope: Reals, known: Mask) -> float:
@@ -119,55 +179,11 @@ def _mean_slope_deg(slope: Reals, known: Mask) -> float:
     return math.degrees(math.atan(float(slope[known].mean())))
 
 
-def _outline(mask: Mask) -> NDArray[np.int32]:
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return np.asarray(max(contours, key=len), np.int32)
-
-
-def _axes(mask: Mask) -> tuple[float, float, NDArray[np.float64]]:
-    """Extent along and across the principal axis, cells, and that axis (column, row): 95 % of the cells."""
-    rows, cols = np.nonzero(mask)
-    points = np.stack([cols, rows], -1).astype(np.float64)
-    points -= points.mean(0)
-    if len(points) < 3:
-        return 1.0, 1.0, np.array([1.0, 0.0])
-    _, vectors = np.linalg.eigh(points.T @ points / len(points) + 1e-9 * np.eye(2))
-    spans = [np.ptp(np.percentile(points @ vectors[:, k], (1, 99))) + 1.0 for k in (1, 0)]
-    return float(spans[0]), float(spans[1]), np.asarray(vectors[:, 1], np.float64)
-
-
-def _box_fill(outline: NDArray[np.int32], cells: int) -> float:
-    """Share of the smallest turned box that the patch fills: 1 for a field, less for what nature drew."""
-    (_, (width, height), _) = cv2.minAreaRect(outline)
-    return cells / max((width + 1.0) * (height + 1.0), 1.0)
-
-
-def _straight_share(outline: NDArray[np.int32], cell_m: float) -> float:
-    """Share of the outline in straight runs of 9 m and more."""
-    corners = cv2.approxPolyDP(outline, _STRAIGHT_OFF_M / cell_m, closed=True)[:, 0, :].astype(np.float64)
-    runs = np.linalg.norm(corners - np.roll(corners, 1, axis=0), axis=1)
-    total = float(runs.sum())
-    return float(runs[runs * cell_m >= _STRAIGHT_M].sum()) / total if total else 0.0
-
-
 def _furrowed(grain: Reals, mask: Mask) -> float:
     """How much the grain runs one way, 0 to 1, away from the outline."""
     inner = cv2.erode(mask.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=0) > 0
     difference, mixed, total = grain[:, inner if inner.sum() >= _LEAST_INNER else mask].mean(axis=1)
     return float(np.hypot(difference, mixed) / max(float(total), 1e-9))
-
-
-def _rim(
-    patch: Patch, mask: Mask, shape: tuple[int, ...], cells: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Rows and columns of the cells around a patch, within so many cells of it."""
-    padded = np.pad(mask.astype(np.uint8), cells)
-    side = 2 * cells + 1
-    wide = cv2.dilate(padded, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-    rows, cols = np.nonzero((wide > 0) & (padded == 0))
-    rows, cols = rows + patch.rows.start - cells, cols + patch.cols.start - cells
-    inside = (rows >= 0) & (cols >= 0) & (rows < shape[0]) & (cols < shape[1])
-    return rows[inside], cols[inside]
 
 
 def _unlevel(heights: Reals, ring: tuple[NDArray[np.intp], NDArray[np.intp]]) -> float:

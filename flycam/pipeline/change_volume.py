@@ -3,14 +3,19 @@
 Only where both dates are finished flights with a surface of their own, and its heights are supported there. A
 terrain model is no earlier date: it is without the trees that the ground around the scar has, so that the two
 could not be laid on each other any better than trees are tall.
+
+A volume takes seconds, and the page asks for all of them at every decision: what was told is remembered under
+all that it was made of (outline, both surfaces, what else changed around), so that it is never out of date.
 """
 
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from threading import Lock
 
 import numpy as np
 import shapely
@@ -30,6 +35,7 @@ from flycam.pipeline.workspace import Workspace
 _AROUND_M = 80.0
 _NEAR_CHANGE_M = 4.0
 _MOST_POSTS = 1_500_000
+_REMEMBERED = 2_000
 
 
 class NoSurfaces(StrEnum):
@@ -49,11 +55,52 @@ WhyNot = NoSurfaces | NoVolume
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class _Named:
+    """A finished revision's surface by the names of its objects, under which nothing else is ever written."""
+
+    terrain_id: str
+    support_key: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Surface:
-    """A finished revision's surface: its heights, and the sigma of those that are its own (NaN elsewhere)."""
+    """Its heights, and the sigma of those that are its own (NaN elsewhere)."""
 
     terrain: TerrainGrid
     sigma: TerrainGrid
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Made:
+    """All that a volume is made of: the scar, the surfaces, outlines around that are no stable ground."""
+
+    scar_wkb: bytes
+    before: _Named
+    after: _Named
+    changed_wkb: tuple[bytes, ...]
+
+
+class _Remembered:
+    """Volumes of the last scars that were asked for, from any thread."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[_Made, Volume | NoVolume] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, made: _Made) -> Volume | NoVolume | None:
+        with self._lock:
+            if made in self._told:
+                self._told.move_to_end(made)
+            return self._told.get(made)
+
+    def put(self, made: _Made, told: Volume | NoVolume) -> None:
+        with self._lock:
+            self._told[made] = told
+            while len(self._told) > _REMEMBERED:
+                self._told.popitem(last=False)
+
+
+_remembered = _Remembered()
 
 
 def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, Volume | WhyNot]:
@@ -61,27 +108,36 @@ def volumes_of(workspace: Workspace, lines: Sequence[ChangeLine]) -> dict[str, V
 
     Ground of any change between the same two is no stable ground for another.
     """
-    surfaces: dict[str, _Surface | NoSurfaces] = {}
-    told: dict[str, Volume | WhyNot] = {}
-    for line in lines:
-        if line.kind is not ChangeKind.LANDSLIDE:
-            continue
-        sides = []
-        for shown in (line.before_shown, line.after_shown):
-            if shown not in surfaces:
-                surfaces[shown] = _surface(workspace, shown)
-            sides.append(surfaces[shown])
-        before, after = sides
-        if isinstance(before, NoSurfaces):
-            told[line.change_id] = before
-        elif isinstance(after, NoSurfaces):
-            told[line.change_id] = after
-        else:
-            told[line.change_id] = _of_one(workspace, line, before, after)
+    surfaces: dict[_Named, _Surface | NoSurfaces] = {}
+    slides = [line for line in lines if line.kind is ChangeKind.LANDSLIDE]
+    return {line.change_id: _told(workspace, line, surfaces) for line in slides}
+
+
+def _told(
+    workspace: Workspace, line: ChangeLine, surfaces: dict[_Named, _Surface | NoSurfaces]
+) -> Volume | WhyNot:
+    """surfaces: those that were read for other lines of the same request."""
+    sides = [_named(workspace, shown) for shown in (line.before_shown, line.after_shown)]
+    for side in sides:
+        if isinstance(side, NoSurfaces):
+            return side
+    before, after = (side for side in sides if isinstance(side, _Named))
+    made = _Made(scar_wkb=line.wkb, before=before, after=after, changed_wkb=_changed_around(workspace, line))
+    if (known := _remembered.get(made)) is not None:
+        return known
+    read = []
+    for side in (before, after):
+        if side not in surfaces:
+            surfaces[side] = _surface(workspace, side)
+        if isinstance(surface := surfaces[side], NoSurfaces):
+            return surface  # not remembered: what is lost may be mended
+        read.append(surface)
+    told = _computed(made, *read)
+    _remembered.put(made, told)
     return told
 
 
-def _surface(workspace: Workspace, shown: str) -> _Surface | NoSurfaces:
+def _named(workspace: Workspace, shown: str) -> _Named | NoSurfaces:
     """What a side of a comparison ("mosaic@revision", a picture's name, "") has of heights."""
     if not shown:
         return NoSurfaces.DRAWN
@@ -92,27 +148,36 @@ def _surface(workspace: Workspace, shown: str) -> _Surface | NoSurfaces:
         return NoSurfaces.NOT_FINISHED
     try:
         record = workspace.catalog.revisions.get(mosaic_id, int(number))
-        measured = record.stats.get("surface")
-        if record.support_key is None or measured is None:
-            return NoSurfaces.NO_SURFACE
+    except NotFound:
+        return NoSurfaces.NO_SURFACE  # of a revision that was retired: the change stands without
+    measured = record.stats.get("surface")
+    if record.support_key is None or measured is None:
+        return NoSurfaces.NO_SURFACE
+    return _Named(terrain_id=measured["terrain_id"], support_key=record.support_key)
+
+
+def _surface(workspace: Workspace, named: _Named) -> _Surface | NoSurfaces:
+    """Its bytes; none where they are gone or damaged: the change stands without."""
+    try:
         return _Surface(
-            terrain=recorded_terrain(workspace, measured["terrain_id"]),
-            sigma=decode_terrain(workspace.store.get(record.support_key)),
+            terrain=recorded_terrain(workspace, named.terrain_id),
+            sigma=decode_terrain(workspace.store.get(named.support_key)),
         )
-    except (NotFound, ObjectMissing, TileCorrupt):
-        return NoSurfaces.NO_SURFACE  # of a revision that was retired, or damaged: the change stands without
+    except (ObjectMissing, TileCorrupt):
+        return NoSurfaces.NO_SURFACE
 
 
-def _of_one(workspace: Workspace, line: ChangeLine, before: _Surface, after: _Surface) -> Volume | NoVolume:
+def _computed(made: _Made, before: _Surface, after: _Surface) -> Volume | NoVolume:
     """On the posts of the later surface; the work CRS is its flight's."""
     crs = after.terrain.work_crs
     onto = point_transform(WGS84, crs)
-    scar = shapely.make_valid(shapely.transform(shapely.from_wkb(line.wkb), onto))
+    scar = shapely.make_valid(shapely.transform(shapely.from_wkb(made.scar_wkb), onto))
     east, north, spacing = _posts(after.terrain, scar)
     heights = _both_heights(before, after, east, north, spacing)
-    changed = shapely.transform(_changed_around(workspace, line), onto)
+    around = np.asarray(shapely.from_wkb(np.array(made.changed_wkb, dtype=object)))
+    changed = shapely.make_valid(shapely.transform(around, onto))
     shapely.prepare(scar)
-    near = shapely.union_all(shapely.buffer(np.append(shapely.make_valid(changed), scar), _NEAR_CHANGE_M))
+    near = shapely.union_all(shapely.buffer(np.append(changed, scar), _NEAR_CHANGE_M))
     shapely.prepare(near)
     return volume(heights, shapely.contains_xy(scar, east, north), ~shapely.contains_xy(near, east, north))
 
@@ -145,11 +210,11 @@ def _both_heights(
     return Heights(before_m=heights[0], after_m=heights[1], known=known, sigma_m=sigma, spacing_m=spacing_m)
 
 
-def _changed_around(workspace: Workspace, line: ChangeLine) -> np.ndarray:
+def _changed_around(workspace: Workspace, line: ChangeLine) -> tuple[bytes, ...]:
     """Outlines of all that changed near a change, or may have: whatever an analyst has not rejected."""
     reach = 2.0 * _AROUND_M / 100_000.0  # of a degree, more than enough
     west, south, east, north = line.bounds_lonlat_deg
     around = west - reach, south - reach, east + reach, north + reach
     standing = (ChangeStatus.PROPOSED, ChangeStatus.ACCEPTED)
     others = workspace.catalog.changes.current(line.event_id, around, statuses=standing)
-    return np.asarray(shapely.from_wkb(np.array([one.wkb for one in others], dtype=object)))
+    return tuple(sorted(one.wkb for one in others))

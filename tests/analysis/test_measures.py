@@ -4,34 +4,47 @@ import numpy as np
 import pytest
 
 from flycam.analysis.cues import PIXEL_CUES
-from flycam.analysis.measures import MEASURES, Measured, measured
+from flycam.analysis.measures import MEASURES, Measured, Planes, measured
 from flycam.analysis.objects import Patch
+from flycam.analysis.old_water import old_water_of
 from flycam.analysis.relief import relief_of
 
 SIDE = 200
 
 
-def of(mask: np.ndarray, after: np.ndarray | None = None, unknown: np.ndarray | None = None) -> Measured:
+def grain(picture: np.ndarray) -> np.ndarray:
+    south, east = np.gradient(picture)
+    return np.stack([east**2 - south**2, 2 * east * south, east**2 + south**2]).astype(np.float32)
+
+
+def of(
+    mask: np.ndarray,
+    after: np.ndarray | None = None,
+    unknown: np.ndarray | None = None,
+    water: np.ndarray | None = None,
+) -> Measured:
     """The numbers of a mask on a slope of 0.5 that falls to the south, cells of 1 m; unknown: no height."""
     rows, _ = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     heights = 500.0 - 0.5 * rows
     if unknown is not None:
         heights[unknown] = np.nan
-    grey = (
-        np.random.default_rng(1).normal(0.0, 0.1, (SIDE, SIDE)).astype(np.float32) if after is None else after
-    )
-    south, east = np.gradient(grey)
+    rough = np.random.default_rng(1).normal(0.0, 0.1, (SIDE, SIDE)).astype(np.float32)
     where = np.nonzero(mask)
     place = tuple(slice(int(axis.min()), int(axis.max()) + 1) for axis in where)
-    return measured(
-        Patch(rows=place[0], cols=place[1], mask=mask[place]),
-        np.where(mask, 3.0, -3.0).astype(np.float32),
-        cues=np.zeros((len(PIXEL_CUES), SIDE, SIDE), np.float32),
-        grain=np.stack([east**2 - south**2, 2 * east * south, east**2 + south**2]).astype(np.float32),
-        relief=relief_of(heights, 1.0),
-        old_water=np.zeros((SIDE, SIDE), bool),
+    relief = relief_of(heights, 1.0)
+    cues = np.zeros((len(PIXEL_CUES), SIDE, SIDE), np.float32)
+    river = np.zeros((SIDE, SIDE), bool) if water is None else water
+    cues[PIXEL_CUES.index("redder")][river] = 0.4
+    planes = Planes(
+        cues=cues,
+        grain_before=grain(rough),
+        grain_after=grain(rough if after is None else after),
+        relief=relief,
+        water=old_water_of(river, relief.heights_m, cues[PIXEL_CUES.index("redder")], 1.0),
         cell_m=1.0,
     )
+    logits = np.where(mask, 3.0, -3.0).astype(np.float32)
+    return measured(Patch(rows=place[0], cols=place[1], mask=mask[place]), logits, planes)
 
 
 def number(what: Measured, name: str) -> float:
@@ -87,3 +100,15 @@ def test_furrows_run_one_way_and_rubble_none() -> None:
     mask = box(60, 60, 60, 40)
     assert number(of(mask, furrows), "furrowed") > 0.5
     assert number(of(mask, noise.astype(np.float32)), "furrowed") < 0.1
+    assert number(of(mask, furrows), "furrowed_before") < 0.1
+
+
+def test_what_lies_by_the_old_water_and_low_over_it_says_so() -> None:
+    river = box(150, 0, 12, SIDE)
+    by_it, far = of(box(140, 60, 10, 60), water=river), of(box(40, 60, 10, 60), water=river)
+    assert number(by_it, "at_water") > 0.3 > number(far, "at_water")
+    assert number(by_it, "from_water") < np.log1p(9.0) < number(far, "from_water")
+    assert number(by_it, "over_water") == pytest.approx(0.5 * 5.0, abs=1.5)
+    assert number(far, "over_water") > 10.0
+    assert number(by_it, "muddied") == pytest.approx(0.4, abs=0.05)
+    assert number(of(box(40, 60, 10, 60)), "muddied") == 0.0

@@ -77,6 +77,9 @@ DEVELOPMENT_CALM = (
     *_scenes(91_001, _CALM_SIZES, storm=False),
 )
 
+# large, and much alike: nine are enough to fit on
+FITTED_CALM = (*DEVELOPMENT_CALM[:5], *DEVELOPMENT_CALM[10:14])
+
 
 def image_pair(pair: ViewPair) -> ImagePair:
     """What the detector gets of a pair of views."""

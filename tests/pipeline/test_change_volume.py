@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import shapely
 
 from flycam.analysis.volume import NoVolume, Volume
 from flycam.answers.changes import of_impact
@@ -79,6 +80,21 @@ def test_why_no_volume_is_told(workspace: Workspace) -> None:
     ):
         assert told(workspace, slide_of(workspace, after_shown=shown)) is why
     assert volumes_of(workspace, [slide_of(workspace, kind=ChangeKind.FLOOD)]) == {}
+
+
+def test_what_was_told_is_remembered_until_something_of_it_changes(workspace: Workspace) -> None:
+    line = slide_of(workspace)
+    first = told(workspace, line)
+    assert isinstance(first, Volume)
+    record = workspace.catalog.revisions.get("m2", int(line.after_shown.rpartition("@")[2]))
+    assert record.support_key is not None
+    workspace.store.delete(record.support_key)
+    assert told(workspace, line) == first, "no surface is read again"
+    redrawn = shapely.to_wkb(square(0, 0, 90))
+    assert told(workspace, replace(line, wkb=redrawn)) is NoSurfaces.NO_SURFACE
+    beside = changed("change-0000000b", square(-60, 0, 20), status=ChangeStatus.PROPOSED)
+    workspace.catalog.changes.append([beside])
+    assert told(workspace, line) is NoSurfaces.NO_SURFACE, "other ground is stable now"
 
 
 def test_every_reason_has_words() -> None:

@@ -1,0 +1,64 @@
+"""Weights by which patches are judged, fitted on the patches of scenes with truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from flycam.analysis import fitted
+from flycam.analysis.change import Kind, Weights, chosen
+from flycam.analysis.logistic import Logistic
+from flycam.analysis.measures import MEASURES, Measured
+from tests.bench.change_judged import Judged
+from tests.bench.logistic_fit import fit
+
+_CHOICE_RIDGE = 3e-3
+_SCORE_RIDGE: dict[Kind, float] = {"landslide": 1e-2, "flood": 3e-2, "other": 1e-2}
+Labelled = list[tuple[Measured, bool]]
+_SLIDE_MEASURES = (
+    "size", "evidence", "weak_evidence", "slope", "least_slope", "above_floor", "fall", "downhill", "stretch",
+    "box_fill", "solidity", "straight", "longest_runs", "ragged", "edge", "green_before", "green_after",
+    "rough_before", "rough_after", "red_after", "redder", "brighter", "alike", "furrowed", "furrowed_before",
+    "greener_over_rim", "redder_over_rim", "brighter_over_rim", "green_before_over_rim",
+    "green_after_over_rim", "bright_after_over_rim", "rough_after_over_rim", "red_after_over_rim",
+    "alike_over_rim", "edged_green_before", "edged_green_after", "edged_bright_before", "edged_bright_after",
+)  # fmt: skip
+_FLOOD_MEASURES = (
+    "size", "evidence", "weak_evidence", "slope", "above_floor", "stretch", "box_fill", "straight", "edge",
+    "level", "at_water", "from_water", "over_water", "muddied", "green_after", "rough_after", "red_after",
+    "bright_after", "alike", "greener_over_rim", "redder_over_rim", "rough_after_over_rim",
+    "bright_after_over_rim", "alike_over_rim",
+)  # fmt: skip
+
+
+def patch_weights(scenes: Sequence[Judged]) -> Weights:
+    """Fitted in turn: what is scored is what the choice among overlapping patches leaves."""
+    bare = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.bare, s.bare_is, strict=True)]
+    wet = [(what, is_so) for s in scenes for (_, what), is_so in zip(s.flooded, s.flooded_is, strict=True)]
+    like: dict[Kind, Logistic] = {
+        "landslide": _of_patches("landslide", [(what, is_so[1]) for what, is_so in bare], _CHOICE_RIDGE),
+        "flood": _of_patches("flood", [(what, is_so[1]) for what, is_so in wet], _CHOICE_RIDGE),
+        "other": _of_patches("other", [(what, is_so[2]) for what, is_so in bare], _CHOICE_RIDGE),
+    }
+    left: dict[Kind, Labelled] = {"landslide": [], "flood": [], "other": []}
+    for scene in scenes:
+        verdicts = {id(what): is_so for (_, what), is_so in zip(scene.bare, scene.bare_is, strict=True)}
+        for kind, _, what in chosen(scene.bare, scene.shape, like, ("landslide", "other")):
+            left[kind].append((what, verdicts[id(what)][0 if kind == "landslide" else 2]))
+        wets = {id(what): is_so for (_, what), is_so in zip(scene.flooded, scene.flooded_is, strict=True)}
+        for kind, _, what in chosen(scene.flooded, scene.shape, like, ("flood",)):
+            left[kind].append((what, wets[id(what)][0]))
+    return Weights(
+        like=like,
+        right={kind: _of_patches(kind, rows, _SCORE_RIDGE[kind]) for kind, rows in left.items()},
+        usual_share={k: round(float(np.mean([so for _, so in rows])), 4) for k, rows in left.items()},
+        least_score=fitted.LEAST_SCORE,
+    )
+
+
+def _of_patches(kind: Kind, judged: Labelled, ridge: float) -> Logistic:
+    measures = _FLOOD_MEASURES if kind == "flood" else _SLIDE_MEASURES
+    values = np.array([what.values for what, _ in judged])[:, [MEASURES.index(m) for m in measures]]
+    labels = np.array([is_so for _, is_so in judged], bool)
+    return fit(measures, values, labels, np.ones(len(labels)), products=False, ridge=ridge)
