@@ -13,6 +13,7 @@ from flycam.ingest.photos import sha256_of
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from flycam.store.base import ObjectStore
+from flycam.store.syncing import move_into_place
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a disk that is full, a quota that is used up, a file system's largest file."""
@@ -94,9 +95,7 @@ def _fetch(workspace: Workspace, key: str, target: Path) -> None:
         with os.fdopen(handle, "wb") as out:
             for block in blocks(workspace.store, key):
                 out.write(block)
-            out.flush()
-            os.fsync(out.fileno())  # the copy is never read against its hash again
-        Path(temporary).replace(target)
+        move_into_place(Path(temporary), target)  # the copy is never read against its hash again
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise

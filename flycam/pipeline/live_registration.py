@@ -17,9 +17,7 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
-from flycam.surface.lifted import lifted
-
-Bounds = tuple[float, float, float, float]
+from flycam.surface.lifted import Bounds, lifted
 
 HURRIED = "hurried"
 """Why a frame has no evidence of its own: pictures queued up behind it."""
