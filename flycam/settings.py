@@ -12,6 +12,7 @@ FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.v
                     FLYCAM_OIDC_CLIENT, FLYCAM_OIDC_ADDRESS (of the map, as browsers call it),
                     FLYCAM_OIDC_SECRET (default: none), FLYCAM_OIDC_ROLES "word=role,…" (default: viewers),
                     FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
+FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `pipeline.power`
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
 """
 
@@ -26,6 +27,7 @@ from pathlib import Path
 from flycam.catalog.records import Role
 from flycam.errors import OptionUnusable
 from flycam.pipeline.openid_client import ROLES, OpenIdClient, is_safe
+from flycam.pipeline.power import PowerMode
 
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
@@ -47,6 +49,7 @@ class Settings:
     cors_origins: frozenset[str] = frozenset()
     audit_keys: frozenset[str] = frozenset()
     openid: OpenIdClient | None = None
+    power: PowerMode = PowerMode.AUTO
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -63,8 +66,19 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         layer_hosts=_listed(environment, "FLYCAM_LAYER_HOSTS"),
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
         openid=_openid(environment),
+        power=_power(environment.get("FLYCAM_POWER") or PowerMode.AUTO),
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
+
+
+def _power(text: str) -> PowerMode:
+    try:
+        return PowerMode(text.strip().lower())
+    except ValueError:
+        raise OptionUnusable(
+            f"FLYCAM_POWER: {text[:80]}: give full, low, or auto",
+            vi=f"FLYCAM_POWER: {text[:80]}: hãy ghi full, low hoặc auto",
+        ) from None
 
 
 def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:

@@ -130,6 +130,12 @@ def test_doctor_says_what_is_missing(run: Run) -> None:
     assert "(UTC+7)" in checks["clock"]["sentence"]
     assert "CHƯA SẴN SÀNG" in run("doctor", LC_ALL="vi_VN.UTF-8").stderr
     assert checks["store"]["ok"] and checks["catalogue"]["ok"]
+    assert "disk is" in checks["encryption"]["sentence"]
+    assert "low power is on" not in checks["power"]["sentence"]
+    sparing = run("doctor", FLYCAM_POWER="low").json["checks"]
+    assert "low power is on" in {check["name"]: check for check in sparing}["power"]["sentence"]
+    unknown = run("doctor", FLYCAM_POWER="ít thôi")
+    assert unknown.exit_code == 2 and "FLYCAM_POWER: ít thôi" in unknown.stderr
     assert not checks["terrain"]["ok"] and "flycam dem add" in checks["terrain"]["sentence"]
 
 

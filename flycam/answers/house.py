@@ -75,6 +75,8 @@ def _account_line(account: Account, names: Mapping[str, str]) -> str:
 
 _NAMES_VI = {
     "disk": "ổ đĩa",
+    "encryption": "mã hoá",
+    "power": "điện",
     "clock": "đồng hồ",
     "store": "kho lưu trữ",
     "catalogue": "cơ sở dữ liệu",

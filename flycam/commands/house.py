@@ -31,6 +31,7 @@ DATUM = click.Choice(["EGM96", "EGM2008", "ELLIPSOID", "LOCAL"])
 def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
     """The house at --data DIR, else FLYCAM_DATA, made if it is not there. Raises StorageTrouble."""
     from flycam.catalog.catalog import open_catalog
+    from flycam.pipeline.power import Power
     from flycam.pipeline.workspace import Workspace
     from flycam.store.opening import open_store
 
@@ -48,6 +49,7 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
     with (
         open_catalog(settings.database_url, key, settings.audit_keys) as catalog,
         closing(open_store(settings.store_url)) as store,
+        Power(settings.power).obeyed() as power,
     ):
         workspace = Workspace(
             store=store,
@@ -55,5 +57,6 @@ def opened(data_dir: str | None) -> Iterator[tuple[Workspace, Settings]]:
             box=settings.box,
             cache_dir=settings.data_dir / "cache",
             operator=settings.operator,
+            power=power,
         )
         yield workspace, settings

@@ -11,6 +11,8 @@ from pathlib import Path
 from flycam.drill.video_encoder import PACKAGES, PROGRAM, has_encoder
 from flycam.errors import FlycamError
 from flycam.pipeline.coverage import VIETNAM
+from flycam.pipeline.encryption import is_encrypted
+from flycam.pipeline.power import SCARCE_PERCENT, Power
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Workspace
 
@@ -30,7 +32,7 @@ class Check:
 
 def examine(workspace: Workspace, data_dir: Path) -> list[Check]:
     """All checks; none raises."""
-    checks = [_disk(data_dir), _clock(workspace)]
+    checks = [_disk(data_dir), _encryption(data_dir), _power(workspace.power), _clock(workspace)]
     checks.append(_guarded("store", "kho lưu trữ", lambda: _store(workspace)))
     checks.append(_guarded("catalogue", "cơ sở dữ liệu", lambda: _catalogue(workspace)))
     checks.append(_guarded("terrain", "mô hình độ cao", lambda: _terrain(workspace)))
@@ -62,6 +64,44 @@ def _disk(data_dir: Path) -> Check:
         sentence_en=f"{free / 1e9:.0f} GB free at {data_dir}{more}",
         sentence_vi=f"còn trống {free / 1e9:.0f} GB tại {data_dir}{more_vi}",
     )
+
+
+def _encryption(data_dir: Path) -> Check:
+    """A disk in the clear flies as well as any: this is told for whoever decides where the box may go."""
+    found = is_encrypted(data_dir)
+    said = {
+        True: ("the disk is encrypted", "ổ đĩa có mã hoá"),
+        False: (
+            "the disk is NOT encrypted: who takes this machine can read all pictures and marks; encrypt it "
+            "before it leaves the office",
+            "ổ đĩa CHƯA mã hoá: ai lấy máy này sẽ đọc được mọi hình và dấu; hãy mã hoá trước khi mang đi",
+        ),
+        None: (
+            "whether the disk is encrypted cannot be told here; look in the system's settings",
+            "không biết được ổ đĩa có mã hoá hay không; hãy xem trong cài đặt hệ thống",
+        ),
+    }
+    sentence_en, sentence_vi = said[found]
+    return Check(name="encryption", ok=True, sentence_en=sentence_en, sentence_vi=sentence_vi)
+
+
+def _power(power: Power) -> Check:
+    told = power.battery
+    ok = told is None or not told.is_in_use or told.percent >= SCARCE_PERCENT
+    if told is None:
+        said, said_vi = "no battery is told of", "máy không báo có pin"
+    elif not told.is_in_use:
+        said, said_vi = f"on mains, battery {told.percent:.0f} %", f"dùng điện lưới, pin {told.percent:.0f} %"
+    else:
+        said, said_vi = f"on battery, {told.percent:.0f} %", f"đang dùng pin, {told.percent:.0f} %"
+        if told.left_s is not None:
+            hours = f"{told.left_s / 3600:.1f}"
+            said, said_vi = f"{said}, {hours} h left", f"{said_vi}, còn khoảng {hours.replace('.', ',')} giờ"
+    if power.is_low:
+        said, said_vi = f"{said}; low power is on: one core", f"{said_vi}; đang tiết kiệm điện: dùng một nhân"
+    if not ok:
+        said, said_vi = f"{said}; charge it", f"{said_vi}; hãy sạc"
+    return Check(name="power", ok=ok, sentence_en=said, sentence_vi=said_vi)
 
 
 def _clock(workspace: Workspace) -> Check:

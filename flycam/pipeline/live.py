@@ -120,7 +120,7 @@ def live(
         standing = _settled(workspace, opened, ground, progress)
         laying = LiveLaying(workspace, opened.flight_id, opened.film, ground, labels)
         keep_given(workspace, request)
-        flow = opened.flow_to(laying)
+        flow = opened.flow_to(laying, lambda: workspace.power.is_low)
         if news is not None:
             news.follow(flow, laying, standing.notes)
         flow.run(progress, stopped)
@@ -155,10 +155,17 @@ class _Opened:
     is_timely: bool
     lens_said: tuple[tuple[str, str], ...]
 
-    def flow_to(self, laying: LiveLaying) -> LiveFlow:
+    def flow_to(self, laying: LiveLaying, is_sparing: Callable[[], bool]) -> LiveFlow:
         """Of the pictures, through the clock, to their laying."""
-        interior = self.film.interior
-        return LiveFlow(self.source, self.telemetry, self.clock, interior, laying, drops=self.is_timely)
+        return LiveFlow(
+            self.source,
+            self.telemetry,
+            self.clock,
+            self.film.interior,
+            laying,
+            drops=self.is_timely,
+            is_sparing=is_sparing,
+        )
 
 
 def _opened(

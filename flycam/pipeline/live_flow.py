@@ -39,6 +39,7 @@ class LiveFlow:
     """Pictures from the source through clock and selection to the laying, which works in a thread of its own.
 
     drops        who is late lays fewer pictures, and loses new ground last (`live_queue`); else all wait
+    is_sparing   whether a battery has to last: fewer pictures are laid, of the same ground
     decoded      pictures that came; chosen: of them those for the map
     newest       the picture that came last; newest_picture is it with its pixels
     covered      the last one of whose moment the log tells
@@ -54,6 +55,7 @@ class LiveFlow:
         laying: LiveLaying,
         *,
         drops: bool,
+        is_sparing: Callable[[], bool] = lambda: False,
     ) -> None:
         self._source, self._telemetry, self._clock = source, telemetry, clock
         self._laying = laying
@@ -61,7 +63,7 @@ class LiveFlow:
         self._last_pts_ns: int | None = None
         self._selector = KeyframeSelector(interior)
         self._to_lay = LayingQueue(drops=drops)
-        self._drops = drops
+        self._drops, self._is_sparing = drops, is_sparing
         self._error: BaseException | None = None
         self._dropped: Counter[str] = Counter()
         self.decoded = self.chosen = 0
@@ -165,8 +167,10 @@ class LiveFlow:
 
     def _choose(self, picture: VideoPicture) -> None:
         self.covered = _seen(picture)
-        if self._drops:
-            self._selector.opens_at, self._selector.closes_at = spacing(self._to_lay.late_s)
+        is_sparing = self._is_sparing()
+        if self._drops or is_sparing:
+            spaced = spacing(self._to_lay.late_s if self._drops else 0.0, is_sparing=is_sparing)
+            self._selector.opens_at, self._selector.closes_at = spaced
         chosen = self._selector.add(picture, self._telemetry.told, self._clock.log_s(picture.pts_ns))
         self._keep(chosen)
         if self._clock.is_settled:

@@ -25,11 +25,11 @@ _WIDEST = (0.55, 0.7)
 _SHOWN_BY_NEIGHBOURS = 0.85
 
 
-def spacing(late_s: float) -> tuple[float, float]:
+def spacing(late_s: float, *, is_sparing: bool = False) -> tuple[float, float]:
     """Shares of the view that are new, from which a picture may be chosen and at which one is, for who is so
-    late: the usual ones up to half a second, from two seconds on those that leave a third of the view in
-    common."""
-    late = float(np.clip((late_s - _LATE_S) / (_VERY_LATE_S - _LATE_S), 0.0, 1.0))
+    late: the usual ones up to half a second, from two seconds on, and for who spares a battery, those that
+    leave a third of the view in common."""
+    late = 1.0 if is_sparing else float(np.clip((late_s - _LATE_S) / (_VERY_LATE_S - _LATE_S), 0.0, 1.0))
     opens, closes = (
         usual + late * (widest - usual) for usual, widest in zip((OPENS_AT, CLOSES_AT), _WIDEST, strict=True)
     )

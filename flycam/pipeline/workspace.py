@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from flycam.pipeline.power import Power, PowerMode
 
 if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
     from flycam.catalog.catalog import Catalog
@@ -24,6 +26,7 @@ class Workspace:
     cache_dir  local files that can be thrown away at any time (terrain fetched from the store)
     operator   who is at work here, written into flights and the audit log
     clock_ns   UTC nanoseconds
+    power      how this machine is powered, and whether its battery has to last
     """
 
     store: ObjectStore
@@ -32,6 +35,7 @@ class Workspace:
     cache_dir: Path
     operator: str | None = None
     clock_ns: Callable[[], int] = time.time_ns
+    power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:

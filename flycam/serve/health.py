@@ -1,6 +1,9 @@
-"""`/healthz` for whoever restarts the server, `/metrics` for whoever watches it."""
+"""`/healthz` for whoever restarts the server, `/metrics` for whoever watches it, `/api/machine` for whoever
+has to keep it in power."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
@@ -29,6 +32,16 @@ def healthz(request: Request) -> JSONResponse:
     except StorageTrouble:
         checks["store"] = False
     return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
+
+
+@router.get("/api/machine", dependencies=[Depends(viewer)])
+def machine(request: Request) -> dict[str, Any]:
+    """battery: percent, in_use, left_s (null: not told), or null: none is told of; low_power."""
+    services: Services = request.app.state.services
+    power = services.workspace.power
+    told = power.battery
+    battery = told and {"percent": round(told.percent), "in_use": told.is_in_use, "left_s": told.left_s}
+    return {"battery": battery, "low_power": power.is_low}
 
 
 @router.get("/metrics", dependencies=[Depends(viewer)])

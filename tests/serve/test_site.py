@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
 import pytest
 
 from flycam import errors
+from flycam.pipeline.power import Battery, Power, PowerMode
 from flycam.serve.failures import payload
 from flycam.serve.services import STATIC_DIR, Services
 from tests.serve.running import running
@@ -28,6 +30,16 @@ def test_health_names_what_is_down(tmp_path: Path) -> None:
         assert (down.status_code, down.json()["catalog"]) == (503, False)
         broken = httpx.get(f"{url}/api/flights")
         assert (broken.status_code, broken.json()["error"]) == (503, "CatalogUnavailable")
+
+
+def test_the_battery_of_the_box_is_told(tmp_path: Path) -> None:
+    power = Power(PowerMode.AUTO, lambda: Battery(42.6, True, 4800.0))
+    workspace = replace(make_workspace(tmp_path), power=power)
+    with power.obeyed(), running(Services(workspace=workspace)) as url:
+        told = httpx.get(f"{url}/api/machine").json()
+        assert told == {"battery": {"percent": 43, "in_use": True, "left_s": 4800.0}, "low_power": True}
+    with running(Services(workspace=make_workspace(tmp_path / "other"))) as url:
+        assert httpx.get(f"{url}/api/machine").json() == {"battery": None, "low_power": False}
 
 
 def test_metrics_count_tiles_and_flights(client: httpx.Client) -> None:

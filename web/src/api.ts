@@ -13,6 +13,11 @@ export interface Session {
   version: string;
 }
 
+export interface Machine {
+  battery: { percent: number; in_use: boolean; left_s: number | null } | null;
+  low_power: boolean;
+}
+
 export interface EventInfo {
   event_id: string;
   name: string;
@@ -364,6 +369,7 @@ export const api = {
   /** Recorded pieces of a live flight's last seconds, null: all of it, oldest first. */
   video: (flightId: string, lastS: number | null) =>
     get<VideoPiece[]>(`/api/video/${encodeURIComponent(flightId)}`, lastS === null ? {} : { last_s: lastS }),
+  machine: () => get<Machine>("/api/machine"),
   airborne: () => get<AirborneFlight[]>("/api/airborne"),
   flight: (id: string) => get<FlightDetail>(`/api/flights/${id}`),
   footprints: (id: string) => get<FeatureCollection>(`/api/flights/${id}/footprints`),

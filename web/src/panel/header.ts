@@ -7,10 +7,12 @@ import { t } from "../i18n";
 import { mayWrite } from "../marks";
 import { currentEvent, type State, type Store } from "../state";
 import { formatTime } from "../time";
+import { BatteryBadge } from "./battery";
 
 export class Header {
   readonly element = el("header", { class: "top" });
   private said = "";
+  private readonly battery;
   private readonly clock = el("time", { class: "top-clock", title: "UTC+7" });
 
   constructor(
@@ -18,7 +20,9 @@ export class Header {
     private readonly search: HTMLElement,
     private readonly chooseEvent: (id: string) => void,
     private readonly doors: { meet: () => void; review: () => void; list: () => void; print: () => void; share: () => void },
-  ) {}
+  ) {
+    this.battery = new BatteryBadge(() => store.state.session !== null && store.state.session.account?.role !== "guest");
+  }
 
   /** The clock ticks alone, so that an open event list is not redrawn under the reader's hand. */
   tick(state: State): void {
@@ -31,6 +35,7 @@ export class Header {
     const said = JSON.stringify([state.language, state.eventId, state.events, state.session, state.presented?.presenter]);
     if (said === this.said) return; // who types, or has the list open, is not interrupted by a flight's news
     this.said = said;
+    this.battery.render();
     replace(
       this.element,
       el("button", { type: "button", class: "list-fold", "aria-label": t("foldList"), title: t("foldList"), "aria-controls": "panel", click: this.doors.list }, "☰"),
@@ -40,6 +45,7 @@ export class Header {
       event?.risk_level != null && riskBadge(event.risk_level),
       this.search,
       this.clock,
+      this.battery.element,
       el("button", { type: "button", class: "print-open", title: t("printMap"), "aria-label": t("printMap"), click: this.doors.print }, t("print")),
       this.share(state),
       this.meeting(state),

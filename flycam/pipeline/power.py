@@ -1,0 +1,128 @@
+"""Mains and battery, and working with less of the machine while its battery has to last.
+
+In low power everything is done on one core, the others rest, and a live flight is laid in fewer views of the
+same ground. Nothing is left out: what is received is kept, and ground that is new is laid.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import psutil
+
+LOOK_EVERY_S = 30.0
+LOW_PERCENT = 50.0
+"""On battery with less than this, who does not say otherwise works in low power."""
+
+SCARCE_PERCENT = 20.0
+
+
+class PowerMode(StrEnum):
+    """Low power by the battery's charge, never, or always."""
+
+    AUTO = "auto"
+    FULL = "full"
+    LOW = "low"
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """What the system tells.
+
+    percent  of its charge that is left
+    left_s   how long it lasts by the system's own reckoning; None: not told, or it is being charged
+    """
+
+    percent: float
+    is_in_use: bool
+    left_s: float | None
+
+
+def battery() -> Battery | None:
+    """This machine's battery; None: it has none, or the system does not tell."""
+    told = psutil.sensors_battery()
+    if told is None:
+        return None
+    left_s = float(told.secsleft)  # negative where it is not known, or without end
+    return Battery(
+        percent=float(told.percent),
+        is_in_use=not told.power_plugged,
+        left_s=left_s if left_s >= 0 and not told.power_plugged else None,
+    )
+
+
+def is_low(mode: PowerMode, told: Battery | None) -> bool:
+    """Whether to work in low power."""
+    if mode is PowerMode.AUTO:
+        return told is not None and told.is_in_use and told.percent < LOW_PERCENT
+    return mode is PowerMode.LOW
+
+
+class Power:
+    """How the machine is powered, looked at every half minute, and obeyed.
+
+    is_low   safe to ask from any thread; as of the last look
+    """
+
+    def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = battery) -> None:
+        self._mode, self._look_at = mode, look
+        self._cores = cores()
+        self.is_low = False
+        self.battery: Battery | None = None
+
+    def look(self) -> None:
+        """Look once, and go over to one core, or back to all, where that has changed."""
+        self.battery = self._look_at()
+        low = is_low(self._mode, self.battery)
+        if low != self.is_low:
+            work_on(self._cores[:1] if low else self._cores)
+            self.is_low = low
+
+    @contextmanager
+    def obeyed(self, every_s: float = LOOK_EVERY_S) -> Iterator[Power]:
+        """Looked at now, and where there is a battery to go by again and again until the end; then all cores
+        are free as before."""
+        self.look()
+        over = threading.Event()
+        thread = threading.Thread(target=self._watch, args=(over, every_s), name="power", daemon=True)
+        if self.battery is not None:
+            thread.start()
+        try:
+            yield self
+        finally:
+            over.set()
+            if thread.is_alive():
+                thread.join()
+            if self.is_low:
+                work_on(self._cores)
+
+    def _watch(self, over: threading.Event, every_s: float) -> None:
+        while not over.wait(every_s):
+            self.look()
+
+
+def cores() -> list[int]:
+    """The cores that this process may use, in the system's numbers; none where it does not tell."""
+    process = psutil.Process()
+    return list(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else []
+
+
+def work_on(chosen: list[int]) -> None:
+    """Keep every thread of this process, and all that it starts from now on, to these cores; nothing where
+    the system has no such thing."""
+    if not chosen:
+        return
+    if not hasattr(os, "sched_setaffinity"):
+        psutil.Process().cpu_affinity(chosen)
+        return
+    for thread in Path("/proc/self/task").iterdir():  # Linux keeps it for each thread apart
+        try:
+            os.sched_setaffinity(int(thread.name), chosen)
+        except ProcessLookupError:  # ended meanwhile
+            continue

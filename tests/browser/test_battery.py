@@ -1,0 +1,29 @@
+"""The box that serves the map says when it lives on its battery."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from playwright.sync_api import expect
+
+from flycam.pipeline.power import Battery, Power, PowerMode
+from flycam.serve.services import Services
+from tests.browser.conftest import OpenPage
+from tests.serve.running import running
+from tests.serve.world import World
+
+pytestmark = pytest.mark.browser
+
+
+def test_a_box_on_its_battery_says_so_and_how_long(open_page: OpenPage, world: World) -> None:
+    power = Power(PowerMode.FULL, lambda: Battery(17.0, True, 4500.0))
+    power.look()
+    services = Services(workspace=replace(world.workspace, power=power))
+    with running(services) as url:
+        page = open_page(link="lang=vi", url=url)
+        badge = page.locator(".battery")
+        expect(badge).to_have_text("Pin 17 %")
+        expect(badge).to_have_attribute("title", "Máy chủ bản đồ đang chạy bằng pin; còn khoảng 1,3 giờ")
+        page.locator(".language").click()
+        expect(badge).to_have_text("Battery 17 %")
