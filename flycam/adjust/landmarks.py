@@ -71,10 +71,10 @@ class Landmarks:
         width, height = spot.interior.image_size_px
         last = np.full(len(self), -1)
         np.maximum.at(last, self.landmark, self.frame)
-        affine = jacobian @ np.linalg.inv(self._jacobian)
+        affine = jacobian @ _inverse(self._jacobian)
         with np.errstate(invalid="ignore"):
             inside = ((uv > _RIM_PX) & (uv < np.array([width, height]) - 1.0 - _RIM_PX)).all(axis=1)
-            stretch = np.abs(np.linalg.det(affine))
+            stretch = np.abs(_determinant(affine))
             inside &= (stretch < _MOST_STRETCH) & (stretch > _LEAST_STRETCH)
         parts = []
         for group in (inside & (last >= recent), inside & (last < recent)):
@@ -98,7 +98,7 @@ class Landmarks:
         """New landmarks of a frame, seen at uv N×2, that stand at `point` N×3 as far as is known."""
         _, jacobian = _seen(spot, terrain, point)
         with np.errstate(invalid="ignore"):
-            good = np.isfinite(jacobian).all(axis=(1, 2)) & (np.abs(np.linalg.det(jacobian)) > 1e-9)
+            good = np.isfinite(jacobian).all(axis=(1, 2)) & (np.abs(_determinant(jacobian)) > 1e-9)
         # the template's own middle is a whole pixel: what is found later is where that pixel went
         at = np.rint(uv[good])
         numbers = np.arange(len(self), len(self) + len(at), dtype=np.int32)
@@ -165,6 +165,21 @@ def corners(grey: Bytes, taken_px: Floats, most: int) -> Floats:
     uv = uv[order]
     chosen = even_choice(uv, -np.arange(len(uv), dtype=np.float64), (width, height), _CELLS, most)
     return uv[chosen]
+
+
+def _determinant(two: Floats) -> Floats:
+    """Of N×2×2, written out: some thousand of them by a general solver are a tenth of a picture's time."""
+    determinant: Floats = two[:, 0, 0] * two[:, 1, 1] - two[:, 0, 1] * two[:, 1, 0]
+    return determinant
+
+
+def _inverse(two: Floats) -> Floats:
+    """Of N×2×2 that have one: `begin` takes no others."""
+    adjugate = np.empty_like(two)
+    adjugate[:, 0, 0], adjugate[:, 1, 1] = two[:, 1, 1], two[:, 0, 0]
+    adjugate[:, 0, 1], adjugate[:, 1, 0] = -two[:, 0, 1], -two[:, 1, 0]
+    inverse: Floats = adjugate / _determinant(two)[:, None, None]
+    return inverse
 
 
 def _seen(spot: Spot, terrain: TerrainGrid, point: Floats) -> tuple[Floats, Floats]:

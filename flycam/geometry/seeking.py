@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from flycam.geometry.windows import windows_around
 
@@ -103,9 +104,10 @@ def _correlation(area: Singles, templates: Bytes) -> Singles:
     template -= template.mean(axis=(1, 2), keepdims=True)
     norm = np.sqrt(np.square(template).sum(axis=(1, 2)))
     area = area - area.mean(axis=(1, 2), keepdims=True)  # small numbers: the products stay exact enough
-    padded = (area.shape[1] + 3) // 4 * 4
-    spectrum = np.fft.rfft2(area, s=(padded, padded)) * np.conj(np.fft.rfft2(template, s=(padded, padded)))
-    product = np.fft.irfft2(spectrum, s=(padded, padded))[:, :side, :side]
+    padded = ((area.shape[1] + 3) // 4 * 4,) * 2
+    # a quarter of what NumPy's takes on many small squares
+    spectrum = fft.rfft2(area, s=padded) * np.conj(fft.rfft2(template, s=padded))
+    product = fft.irfft2(spectrum, s=padded)[:, :side, :side]
     total, squares = _boxes(area, size), _boxes(area * area, size)
     spread = np.sqrt(np.maximum(squares - total * total / size**2, 0.0))
     least = _LEAST_CONTRAST * size

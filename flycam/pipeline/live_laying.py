@@ -11,10 +11,12 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -38,6 +40,7 @@ from flycam.pipeline.executor import workers_here
 from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
 from flycam.pipeline.live_claims import LiveClaims
 from flycam.pipeline.live_filmed import Filmed
+from flycam.pipeline.live_merging import Merger
 from flycam.pipeline.live_publishing import MOST_WAITING, Publisher
 from flycam.pipeline.live_registration import LiveRegistration
 from flycam.pipeline.merging import Records, Rejections
@@ -115,6 +118,9 @@ class LiveLaying:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
         self._open: _Open | None = None
+        # a picture is made a JPEG, and read back, while it is fitted to those before
+        self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
+        self._merger = Merger()
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
         self._filmed = Filmed(record for record in standing if is_of_film(record))
@@ -161,9 +167,10 @@ class LiveLaying:
             terrain = self._ground.under(told.projection_centre_m)
             if looks_up(self._film.interior, told):
                 ground_view(header, terrain)  # who sees no ground need not be fitted to it
+            coded = self._coding.submit(_coded, picture.pixels, name)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
-                opened, record = self._laid_by(pose, header, picture.pixels, terrain)
+                laid = self._laid_by(pose, header, coded, terrain, picture.arrived_ns)
             except FrameRejected:
                 self.registration.left_out()
                 raise
@@ -171,29 +178,30 @@ class LiveLaying:
             self.rejections.add(header, error)
             return False
         self.registration.laid()
-        opened.publisher.add(_Laid(record, picture.arrived_ns))
+        self._merger.add(laid)
         return True
 
     def _laid_by(
         self,
         pose: ExteriorOrientation,
         header: FrameHeader,
-        pixels: NDArray[np.uint8],
+        coded: Future[_Coded],
         terrain: TerrainGrid,
-    ) -> tuple[_Open, FrameRecord]:
-        """Record a picture by its pose for the map and merge it. Raises FrameRejected."""
+        arrived_ns: int,
+    ) -> Callable[[], None]:
+        """Keep a picture that is laid by this pose; what merges it. Raises FrameRejected."""
         view, ground = self._seen(replace(header, exterior_prior=pose), terrain)
         # only now: who sees no ground need not be kept
-        path = Path(header.provenance.source_name)  # a name: the picture lies in the evidence store alone
-        sha256, kept = self._kept(path, pixels)
+        data, sha256, kept = coded.result()
+        keep_bytes(self._workspace, data, sha256)
         header = replace(header, provenance=replace(header.provenance, source_sha256=sha256))
-        planned = Planned(header=header, view=view, path=path)
+        # a name alone: the picture lies in the evidence store
+        planned = Planned(header=header, view=view, path=Path(header.provenance.source_name))
         opened = self._opened(planned, terrain)
         if ground is not terrain:
             keep_ground(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        self._merge(opened, record, kept, ground)
-        return opened, record
+        return partial(self._merge, opened, _Laid(record, arrived_ns), kept, ground)
 
     def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
         """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
@@ -216,7 +224,7 @@ class LiveLaying:
     @property
     def error(self) -> BaseException | None:
         """What went wrong with what is merged already, as soon as it did; None: nothing."""
-        return self._open.publisher.error if self._open is not None else None
+        return self._merger.error or (self._open.publisher.error if self._open is not None else None)
 
     @property
     def left_out(self) -> Counter[str]:
@@ -226,6 +234,8 @@ class LiveLaying:
 
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
+        self._coding.shutdown()
+        self._merger.close()
         if self._open is None:
             return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
@@ -242,26 +252,13 @@ class LiveLaying:
 
     def abandon(self) -> None:
         """Let go of the writer without writing what waits in it: an error is on its way."""
+        self._coding.shutdown(cancel_futures=True)
         if self._open is not None:
-            self._open.publisher.abandon()
+            self._open.publisher.abandon()  # first: who merges may wait for it
+        self._merger.abandon()
+        if self._open is not None:
             error = RuntimeError("abandoned")
             self._open.stack.__exit__(RuntimeError, error, None)
-
-    def _kept(self, path: Path, pixels: NDArray[np.uint8]) -> tuple[str, NDArray[np.uint8]]:
-        """The picture as a JPEG in the evidence store: its SHA-256, and its pixels as they are read back."""
-        there, coded = cv2.imencode(
-            ".jpg",
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-            [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
-        )
-        if not there:
-            raise FrameUnreadable(
-                f"{path.name}: cannot be kept as a JPEG", vi=f"{path.name}: không lưu được thành JPEG"
-            )
-        data = coded.tobytes()
-        sha256 = hashlib.sha256(data).hexdigest()
-        keep_bytes(self._workspace, data, sha256)
-        return sha256, decoded_jpeg(data, path)
 
     def _opened(self, planned: Planned, terrain: TerrainGrid) -> _Open:
         if self._open is None:
@@ -284,13 +281,12 @@ class LiveLaying:
         work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
         return frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
 
-    def _merge(
-        self, opened: _Open, record: FrameRecord, pixels: NDArray[np.uint8], terrain: TerrainGrid
-    ) -> None:
-        """Merge a frame where it can win; its tiles are written by the publisher."""
-        opened.records.add(record)
-        for patch in opened.claims.patches(record, pixels, terrain):
+    def _merge(self, opened: _Open, laid: _Laid, pixels: NDArray[np.uint8], terrain: TerrainGrid) -> None:
+        """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
+        opened.records.add(laid.record)
+        for patch in opened.claims.patches(laid.record, pixels, terrain):
             opened.writer.add(patch)
+        opened.publisher.add(laid)
 
     def _shown(self, laid: Sequence[_Laid]) -> None:
         """In the publisher's thread: readers see these now."""
@@ -302,6 +298,26 @@ class LiveLaying:
         self.new += len(laid)
         taken_ns = max(one.record.header.captured_ns for one in laid)
         self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)
+
+
+class _Coded(NamedTuple):
+    """A picture as it is kept: the bytes of a JPEG, their SHA-256, and its pixels as they are read back."""
+
+    data: bytes
+    sha256: str
+    pixels: NDArray[np.uint8]
+
+
+def _coded(pixels: NDArray[np.uint8], name: str) -> _Coded:
+    there, jpeg = cv2.imencode(
+        ".jpg",
+        cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
+        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
+    )
+    if not there:
+        raise FrameUnreadable(f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG")
+    data = jpeg.tobytes()
+    return _Coded(data, hashlib.sha256(data).hexdigest(), decoded_jpeg(data, Path(name)))
 
 
 _FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
