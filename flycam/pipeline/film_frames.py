@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
+from flycam.frame.frame import picture_name, picture_pts_ns
 
 FILM_CAMERA = "video"
 """What a picture of a film is said to be taken by."""
@@ -16,6 +17,12 @@ _OF_STREAM = re.compile(r"live-\d{8}-\d{6}Z-\d+\.jpg")
 def is_of_film(record: FrameRecord) -> bool:
     """Whether a frame is a picture of a film."""
     return record.header.provenance.camera == FILM_CAMERA
+
+
+def is_picture_of(record: FrameRecord, film: str) -> bool:
+    """Whether a frame is a picture of the film of that name: other films may lie in its flight."""
+    name = record.header.provenance.source_name
+    return is_of_film(record) and name == picture_name(film, picture_pts_ns(name))
 
 
 def stream_name(began_ns: int) -> str:
