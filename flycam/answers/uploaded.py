@@ -149,7 +149,9 @@ def look_lines(look: Answer, language: str = "en") -> list[str]:
     )
     lines = [placed] if frames else []
     lines += [f"  {one[key]}" for one in look["problems"] if one["severity"] != "info"]
-    lines += [f"  {one[key]}" for one in (*look["rejections"], *look["gaps"], *look["films"]) if one[key]]
+    lines += [
+        f"  {one[key]}" for one in (*look["rejections"], *look["gaps"], *look.get("films", ())) if one[key]
+    ]
     if look["smeared"]:
         px = f"{look['worst_smear_px']:.1f}"
         lines.append(

@@ -21,7 +21,6 @@ import numpy as np
 from flycam.catalog.records import FrameStatus
 from flycam.errors import Cancelled, OutsideTerrain
 from flycam.frame.flight import Flight
-from flycam.frame.frame import flight_id_of, frame_id_of
 from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
 from flycam.geodata.dem_info import DemInfo
@@ -193,7 +192,7 @@ def _opened(
 
 def _flight_id(workspace: Workspace, request: LiveRequest, film: Film) -> str:
     if request.into is None:
-        return flight_id_of([frame_id_of(film.stream_id, "stream")])
+        return film.flight_id
     return joined_by_film(workspace, request.into, is_drill=film.is_drill, work_crs=film.work_crs)
 
 

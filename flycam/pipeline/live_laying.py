@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, FrameUnreadable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
@@ -35,7 +35,7 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
-from flycam.pipeline.film_frames import FILM_CAMERA, is_picture_of
+from flycam.pipeline.film_frames import FILM_CAMERA, pictures_of
 from flycam.pipeline.live_claims import LiveClaims
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_publishing import MOST_WAITING, Publisher
@@ -75,6 +75,11 @@ class Film:
     is_drill: bool
     work_crs: str
     card: str | None = None
+
+    @property
+    def flight_id(self) -> str:
+        """Of the flight that is its own."""
+        return flight_id_of([frame_id_of(self.stream_id, "stream")])
 
     @property
     def title(self) -> str:
@@ -119,7 +124,7 @@ class LiveLaying:
         self._open: _Open | None = None
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        mine = [record for record in standing if is_picture_of(record, film.name)]
+        mine = pictures_of(standing, film.name, is_own=flight_id == film.flight_id)
         self._filmed = Filmed(mine)
         self.rejections = Rejections()
         self.registration = LiveRegistration(film.interior)

@@ -3,7 +3,7 @@
 import { el } from "../dom";
 import { inLanguage } from "../i18n";
 import { formatNumber } from "../numbers";
-import type { Look, Said } from "./server";
+import type { FilmSeen, Look, Said } from "./server";
 import { t } from "./words";
 
 const SMEARED_PX = 1.5;
@@ -32,8 +32,8 @@ export function lookPanel(look: Look, picture: string): HTMLElement {
 
 /** Each film with the log that says where it was filmed, or what is missing. */
 function films(look: Look): HTMLElement | false {
-  if (!look.films.length) return false;
-  const line = (one: Look["films"][number]): HTMLElement =>
+  if (!look.films?.length) return false;
+  const line = (one: FilmSeen): HTMLElement =>
     one.log ? el("li", {}, t("filmBy", one.name, one.log)) : el("li", { class: "warning" }, inLanguage(one.sentence_vi, one.sentence));
   return el("ul", { class: "look-films" }, ...look.films.map(line));
 }

@@ -32,6 +32,12 @@ export interface FilmSaid extends Said {
   frames: number;
 }
 
+/** A film with the log that will probably place it, or the sentence that it has none. */
+export interface FilmSeen extends Said {
+  name: string;
+  log: string | null;
+}
+
 /** What came of the photos, and then of each film; photos: why none of them is on the map, if so. */
 export interface Laid extends Partial<Said> {
   error?: string;
@@ -58,7 +64,7 @@ export interface Look extends Partial<Said> {
   error?: string;
   /** It is made once more when the flight logs are here. */
   awaits_logs?: boolean;
-  films: (Said & { name: string; log: string | null })[];
+  films?: FilmSeen[]; // one that an older server made has none
   frames: number;
   usable: number;
   problems: (Said & { severity: string })[];
