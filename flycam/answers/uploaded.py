@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import shapely
@@ -119,8 +120,9 @@ def _film(one: FilmLaid) -> Answer:
             "sentence_vi": sentence(one.error, "vi") if one.error else "",
         }
     report = one.report
-    remarks = [said for said, _ in report.remarks]
-    remarks_vi = [said for _, said in report.remarks]
+    named = f"{PurePosixPath(one.film).name}: "  # once is enough
+    remarks = [said.removeprefix(named) for said, _ in report.remarks]
+    remarks_vi = [said.removeprefix(named) for _, said in report.remarks]
     return {
         "name": one.film,
         "log": one.log,
