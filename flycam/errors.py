@@ -41,6 +41,10 @@ class PositionMissing(InputUnusable):
     """No frame of the flight has a position and no log was given that could supply one."""
 
 
+class FilmUnplaced(PositionMissing):
+    """A film came without anything that says where it was filmed."""
+
+
 class TerrainMissing(InputUnusable):
     """No registered terrain covers the flight, or the terrain has a hole under it."""
 

@@ -20,10 +20,11 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 import pytest
 import urllib3
@@ -38,12 +39,13 @@ _BUCKET = "flycam"
 
 @dataclass(frozen=True)
 class S3Server:
-    """A running S3 server."""
+    """A running S3 server; filer: where another gateway of its own kind finds what it keeps."""
 
     endpoint: str
     access_key: str
     secret_key: str
     bucket: str
+    filer: str = ""
 
     def url(self, prefix: str) -> str:
         """What FLYCAM_STORE holds."""
@@ -63,7 +65,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def s3_server_of(flags: list[str], folder: Path) -> Iterator[S3Server]:
     """The same with more flags, each in place of the one of its name; for as long as it is asked."""
     weed = _program("weed", Path(sys.executable).parent)
-    server = S3Server(f"http://127.0.0.1:{_free_ports(1)[0]}", "flycam-tests", uuid.uuid4().hex, _BUCKET)
+    port, filer, filer_grpc = _free_ports(3)
+    server = S3Server(
+        f"http://127.0.0.1:{port}",
+        "flycam-tests",
+        uuid.uuid4().hex,
+        _BUCKET,
+        filer=f"127.0.0.1:{filer}.{filer_grpc}",
+    )
     process = _start([*_weed_command(weed, folder, server), *flags], folder, server.environment())
     try:
         _wait(process, folder, lambda: _bucket_answers(server))
@@ -142,11 +151,27 @@ def postgres_url(postgres_server: str) -> str:
     return f"{address}/flycam?options=-csearch_path%3D{name}%2Cpublic"
 
 
+def gateway_of(store: S3Server, flags: list[str], folder: Path) -> Iterator[tuple[S3Server, psutil.Process]]:
+    """An S3 gateway to what a store keeps, of its own, and its process; for as long as it is asked."""
+    weed = _program("weed", Path(sys.executable).parent)
+    port, grpc = _free_ports(2)
+    here = [f"-filer={store.filer}", "-ip.bind=127.0.0.1", f"-port={port}", f"-port.grpc={grpc}"]
+    gateway = replace(store, endpoint=f"http://127.0.0.1:{port}")
+    process = _start([str(weed), "s3", *flags, *here], folder, store.environment())
+    try:
+        _wait(process, folder, lambda: _bucket_answers(gateway))
+        yield gateway, psutil.Process(process.pid)
+    finally:
+        _end(process, signal.SIGKILL)
+
+
 def _weed_command(weed: Path, folder: Path, server: S3Server) -> list[str]:
-    kinds = ("master", "volume", "filer")
+    kinds = ("master", "volume")
     ports = iter(_free_ports(2 * len(kinds) + 3))
+    filer, _, filer_grpc = server.filer.rpartition(":")[2].partition(".")
     flags = [f"-{kind}.port={next(ports)}" for kind in kinds]
     flags += [f"-{kind}.port.grpc={next(ports)}" for kind in (*kinds, "s3")]
+    flags += [f"-filer.port={filer}", f"-filer.port.grpc={filer_grpc}"]
     return [
         str(weed),
         "mini",

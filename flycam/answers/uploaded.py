@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import shapely
@@ -9,22 +10,29 @@ import shapely
 from flycam.answers.answered import Answer, Answered
 from flycam.answers.flights import of_ingest, of_inspection
 from flycam.frame.spelling import decimal_comma
+from flycam.frame.warning import sentence as warned
 from flycam.outcomes import sentence
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
     from flycam.catalog.catalog import Catalog
-    from flycam.pipeline.batch import IngestReport
+    from flycam.pipeline.upload_films import FilmLaid, FilmsLaid
     from flycam.pipeline.upload_sending import Sent
-    from flycam.pipeline.upload_work import Looked
+    from flycam.pipeline.upload_work import Looked, PhotosLaid
+
+
+_NO_PHOTOS: Answer = {"frames": 0, "usable": 0, "problems": [], "rejections": [], "gaps": []}
 
 
 def of_look(looked: Looked, smeared_px: float) -> Answer:
-    """As `flycam inspect` answers, and more.
+    """As `flycam inspect` answers, and more; of a card without photos no more than this.
 
-    photos[] with outline (lon, lat ring), gsd_m, smear_px; preview: bounds of its picture, photos shown in
-    it; smeared: how many lose small things to the aircraft's own motion.
+    films[] with the log that each will probably be laid by, or the sentence that it has none; photos[] with
+    outline (lon, lat ring), gsd_m, smear_px; preview: bounds of its picture, photos shown in it; smeared: how
+    many lose small things to the aircraft's own motion.
     """
-    answer, _ = of_inspection(looked.inspection)
+    answer: Answer = _NO_PHOTOS
+    if looked.inspection is not None:
+        answer, _ = of_inspection(looked.inspection)
     photos: list[dict[str, Any]] = []
     for one in looked.planned:
         ring = shapely.get_coordinates(one.view.outline_lonlat).round(6).tolist()
@@ -41,6 +49,7 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     return {
         **{key: value for key, value in answer.items() if key != "refly"},
         "photos": photos,
+        "films": [_expected(film, log) for film, log in looked.films.items()],
         "preview": None
         if looked.preview is None
         else {"bounds": looked.preview.bounds, "shown": looked.preview.shown},
@@ -50,10 +59,79 @@ def of_look(looked: Looked, smeared_px: float) -> Answer:
     }
 
 
-def of_laying(report: IngestReport, catalog: Catalog) -> Answer:
+def _expected(film: str, log: str | None) -> Answer:
+    from flycam.pipeline.upload_films import no_log_of  # noqa: PLC0415  the look has no need of what lays films
+
+    missing = None if log else no_log_of(film)
+    return {
+        "name": film,
+        "log": log,
+        "sentence": sentence(missing) if missing else "",
+        "sentence_vi": sentence(missing, "vi") if missing else "",
+    }
+
+
+def of_laying(laid: PhotosLaid, catalog: Catalog) -> Answer:
     """As `flycam ingest` answers, and the event the flight lies in."""
-    answer, _ = of_ingest(report, catalog)
-    return {**answer, "event_id": report.flight.event_id}
+    answer, _ = of_ingest(laid.report, catalog)
+    return {
+        **answer,
+        "event_id": laid.report.flight.event_id,
+        "warnings": [*answer["warnings"], *(sentence(one) for one in laid.unreadable)],
+        "warnings_vi": [*answer["warnings_vi"], *(sentence(one, "vi") for one in laid.unreadable)],
+    }
+
+
+def of_films(laid: FilmsLaid, photos: Answer | None) -> Answer:
+    """films[]: name, log, frames, new, clock_sigma_s, sentence, sentence_vi; and, where no photo of the card
+    is on the map, the films' flight_id, name, event_id, or the error of the first of them.
+
+    photos  what came of the card's photos; None: it has none
+    """
+    films = [_film(one) for one in laid.films]
+    answer: dict[str, Any] = {"films": films}
+    if photos is not None and "flight_id" in photos:
+        return answer
+    if photos is not None:
+        answer["photos"] = {key: photos[key] for key in ("error", "sentence", "sentence_vi")}
+    if laid.flight is not None:
+        flight = laid.flight
+        return {
+            **answer,
+            "flight_id": flight.flight_id,
+            "name": flight.name,
+            "event_id": flight.event_id,
+            "warnings": [warned(one) for one in flight.warnings],
+            "warnings_vi": [warned(one, "vi") for one in flight.warnings],
+        }
+    first = next(one.error for one in laid.films if one.error is not None)
+    return {**answer, **of_failure(first)} if photos is None else {**answer, **answer["photos"]}
+
+
+def _film(one: FilmLaid) -> Answer:
+    if one.error is not None or one.report is None:
+        return {
+            "name": one.film,
+            "log": one.log,
+            "frames": 0,
+            "new": 0,
+            "clock_sigma_s": None,
+            "sentence": sentence(one.error) if one.error else "",
+            "sentence_vi": sentence(one.error, "vi") if one.error else "",
+        }
+    report = one.report
+    named = f"{PurePosixPath(one.film).name}: "  # once is enough
+    remarks = [said.removeprefix(named) for said, _ in report.remarks]
+    remarks_vi = [said.removeprefix(named) for _, said in report.remarks]
+    return {
+        "name": one.film,
+        "log": one.log,
+        "frames": one.frames,
+        "new": report.new,
+        "clock_sigma_s": round(report.clock.sigma_s, 4),
+        "sentence": "; ".join([f"{one.film}: {one.frames} pictures on the map", *remarks]),
+        "sentence_vi": "; ".join([f"{one.film}: {one.frames} khung hình trên bản đồ", *remarks_vi]),
+    }
 
 
 def of_failure(error: BaseException) -> Answer:
@@ -68,11 +146,14 @@ def look_lines(look: Answer, language: str = "en") -> list[str]:
     if "error" in look:
         return [look[key]]
     usable, frames = look["usable"], look["frames"]
-    lines = [
+    placed = (
         f"{usable} trong {frames} ảnh định vị được" if vi else f"{usable} of {frames} photos can be placed"
-    ]
+    )
+    lines = [placed] if frames else []
     lines += [f"  {one[key]}" for one in look["problems"] if one["severity"] != "info"]
-    lines += [f"  {one[key]}" for one in (*look["rejections"], *look["gaps"])]
+    lines += [
+        f"  {one[key]}" for one in (*look["rejections"], *look["gaps"], *look.get("films", ())) if one[key]
+    ]
     if look["smeared"]:
         px = f"{look['worst_smear_px']:.1f}"
         lines.append(
@@ -84,7 +165,7 @@ def look_lines(look: Answer, language: str = "en") -> list[str]:
 
 
 def of_upload(sent: Sent, language: str = "en") -> Answered:
-    """flight_id, upload_id, frames, files, bytes, sent_bytes, skipped."""
+    """flight_id, upload_id, frames, films, files, bytes, sent_bytes, skipped."""
     laid, vi = sent.laid, language == "vi"
     answer = {
         "flight_id": laid.get("flight_id"),
@@ -94,6 +175,7 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         "files": sent.files,
         "bytes": sent.bytes,
         "sent_bytes": sent.sent_bytes,
+        "films": laid.get("films", []),
         "skipped": [{"path": str(path), "reason": reason} for path, reason in sent.skipped],
         "warnings": laid.get("warnings", []),
         "warnings_vi": laid.get("warnings_vi", []),
@@ -107,4 +189,6 @@ def of_upload(sent: Sent, language: str = "en") -> Answered:
         else f"{sent.files} files saved on the server; {used} photos on the map: {laid.get('name')} "
         f"({laid.get('flight_id')})"
     ]
+    told = [*filter(None, [laid.get("photos")]), *laid.get("films", [])]
+    lines += [one["sentence_vi" if vi else "sentence"] for one in told]
     return answer, [*lines, *laid.get("warnings_vi" if vi else "warnings", [])]

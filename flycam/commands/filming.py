@@ -49,6 +49,7 @@ from flycam.errors import OptionUnusable
 )
 @click.option("--realtime", "is_realtime", is_flag=True, help="Play the file at its own speed.")
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance in metres (default: the video's).")
+@click.option("--flight", "into", help="Flight that the film joins, by id or name (default: one of its own).")
 @click.option("--event", help="Storm, flood or drill this flight belongs to.")
 @click.option("--name", help="Label of the flight (default: the video's name).")
 @command

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import Answer, ProgressBar, command, language
 from flycam.errors import FlycamError, StorageTrouble
+
+if TYPE_CHECKING:
+    from flycam.pipeline.workspace import Workspace
 
 UPLOADS = "uploads"
 TOKEN = "FLYCAM_TOKEN"  # noqa: S105  the name of a variable
@@ -37,7 +41,7 @@ def upload(
     token_file: Path | None,
     patience_s: float,
 ) -> Result:
-    """Photos to a server over any line. Cut off or stopped, the same command goes on."""
+    """Photos, films and flight logs to a server over any line. Cut off, the same command goes on."""
     from flycam.answers.uploaded import look_lines, of_upload
     from flycam.pipeline.upload_card import Sending
     from flycam.pipeline.upload_sending import read_token, send
@@ -66,31 +70,59 @@ def upload(
 
 @click.command("upload-work", hidden=True)
 @click.argument("upload_id")
-@click.argument("what", type=click.Choice(["look", "lay"]))
+@click.argument("what", type=click.Choice(["look", "lay", "film"]))
 @command
 def upload_work(*, data_dir: str | None, upload_id: str, what: str) -> Result:
-    """Look at an upload's heads, or lay its card on the map; what came of it goes into a file beside it."""
-    from flycam.answers.uploaded import of_failure, of_laying, of_look
-    from flycam.pipeline.upload_files import LAID, LOOK, PREVIEW, held_for_work, write_answer, write_bytes
-    from flycam.pipeline.upload_work import SMEARED_PX, lay, look
+    """Look at an upload's heads, or lay its photos or its films on the map; what came of it goes into a file
+    beside it."""
+    from flycam.answers.uploaded import of_failure
+    from flycam.pipeline.upload_files import FILMED, LAID, LOOK, held_for_work, write_answer
 
     with opened(data_dir) as (workspace, settings):
         folder = settings.data_dir / UPLOADS / upload_id
         with held_for_work(folder):
-            result = folder / (LOOK if what == "look" else LAID)
-            if result.exists():
+            work, name = {"look": (_look, LOOK), "lay": (_lay, LAID), "film": (_film, FILMED)}[what]
+            if (folder / name).exists():
                 return {}, []
             try:
-                if what == "look":
-                    looked = look(workspace, folder)
-                    if looked.preview is not None:
-                        write_bytes(folder / PREVIEW, looked.preview.webp())
-                    answer = of_look(looked, SMEARED_PX)
-                else:
-                    answer = of_laying(lay(workspace, folder), workspace.catalog)
+                answer = work(workspace, folder)
             except StorageTrouble:
                 raise  # tried again by the server
             except FlycamError as error:
                 answer = of_failure(error)
-            write_answer(result, answer)
+            write_answer(folder / name, answer)
             return {}, []
+
+
+def _look(workspace: Workspace, folder: Path) -> Answer:
+    from flycam.answers.uploaded import of_failure, of_look
+    from flycam.pipeline.upload_files import PREVIEW, write_bytes
+    from flycam.pipeline.upload_work import SMEARED_PX, awaits_logs, look
+
+    awaits = awaits_logs(folder)  # before it looks: those that come meanwhile are not seen
+    try:
+        looked = look(workspace, folder)
+    except StorageTrouble:
+        raise
+    except FlycamError as error:
+        return {**of_failure(error), "awaits_logs": awaits}
+    if looked.preview is not None:
+        write_bytes(folder / PREVIEW, looked.preview.webp())
+    return of_look(looked, SMEARED_PX)
+
+
+def _lay(workspace: Workspace, folder: Path) -> Answer:
+    from flycam.answers.uploaded import of_laying
+    from flycam.pipeline.upload_work import lay
+
+    return of_laying(lay(workspace, folder), workspace.catalog)
+
+
+def _film(workspace: Workspace, folder: Path) -> Answer:
+    from flycam.answers.uploaded import of_films
+    from flycam.pipeline.upload_files import LAID, said_in
+    from flycam.pipeline.upload_films import lay_films
+
+    photos = said_in(folder, LAID)
+    flight_id = None if photos is None else photos.get("flight_id")
+    return of_films(lay_films(workspace, folder, flight_id), photos)

@@ -10,6 +10,7 @@ from pathlib import Path
 from flycam.errors import SourceUnreadable
 from flycam.ingest.container import head_of, kind_of, opened
 
+NOT_A_PHOTO = "not a photo"
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".mpo", ".tif", ".tiff", ".png"})
 _TIFF_SUFFIXES = frozenset({".tif", ".tiff"})
 _RAW_SUFFIXES = frozenset({".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".rw2"})
@@ -88,7 +89,7 @@ def _reason_to_skip(path: Path) -> str | None:
             kind = kind_of(file.read(16))
     except OSError as error:
         return f"cannot be opened ({error.strerror})"
-    return None if kind is not None else "not a photo"
+    return None if kind is not None else NOT_A_PHOTO
 
 
 def _is_map(path: Path) -> bool:

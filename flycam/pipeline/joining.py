@@ -1,4 +1,5 @@
-"""Photos that join a flight which is there: after landing, those on the card join what was filmed live.
+"""Photos and films that join a flight which is there: after landing, those on the card join what was filmed
+live, or each other.
 
 They were taken by one aircraft over one ground, and so are one flight: one mosaic, one block for `finish`.
 """
@@ -45,24 +46,39 @@ def joined(workspace: Workspace, ref: str, diagnosis: Diagnosis, standing: str |
             vi=f"--flight {ref}: các ảnh này đã thuộc chuyến bay {holder.name} và ở nguyên đó; hãy chạy "
             "không có --flight, hoặc dùng thư mục dữ liệu khác (--data)",
         )
+    _check_alike(workspace, ref, flight, is_drill=diagnosis.is_drill, work_crs=diagnosis.work_crs)
+    return flight.flight_id
+
+
+def joined_by_film(workspace: Workspace, ref: str, *, is_drill: bool, work_crs: str) -> str:
+    """The id of the flight (given by id or name) that a film is to join.
+
+    Raises NotFound, OptionUnusable where it cannot belong to it.
+    """
+    flight = workspace.catalog.flights.flight(ref)
+    _check_alike(workspace, ref, flight, is_drill=is_drill, work_crs=work_crs)
+    return flight.flight_id
+
+
+def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:
+    """Raise OptionUnusable where pictures of this kind and place cannot belong to a flight."""
     if flight.state is FlightState.WITHDRAWN:
         raise OptionUnusable(
             f"--flight {ref}: this flight was withdrawn; run without --flight",
             vi=f"--flight {ref}: chuyến bay này đã bị rút; hãy chạy không có --flight",
         )
-    if workspace.catalog.flights.event(flight.event_id).is_drill != diagnosis.is_drill:
+    if workspace.catalog.flights.event(flight.event_id).is_drill != is_drill:
         raise OptionUnusable(
-            f"--flight {ref}: real photos and a drill never mix; name another flight",
+            f"--flight {ref}: real pictures and a drill never mix; name another flight",
             vi=f"--flight {ref}: không trộn ảnh thật với diễn tập; hãy chọn chuyến bay khác",
         )
-    if flight.work_crs != diagnosis.work_crs:
+    if flight.work_crs != work_crs:
         raise OptionUnusable(
-            f"--flight {ref}: it lies in {flight.work_crs}, these photos in {diagnosis.work_crs}: they are "
-            "of another place; run without --flight",
-            vi=f"--flight {ref}: chuyến bay ở {flight.work_crs}, ảnh ở {diagnosis.work_crs}, không cùng chỗ; "
+            f"--flight {ref}: it lies in {flight.work_crs}, what is to join it in {work_crs}: of another "
+            "place; run without --flight",
+            vi=f"--flight {ref}: chuyến bay ở {flight.work_crs}, phần thêm vào ở {work_crs}, không cùng chỗ; "
             "hãy chạy không có --flight",
         )
-    return flight.flight_id
 
 
 def finer_said(flight: Flight, planned: Sequence[Planned]) -> tuple[str, ...]:

@@ -21,7 +21,6 @@ import numpy as np
 from flycam.catalog.records import FrameStatus
 from flycam.errors import Cancelled, OutsideTerrain
 from flycam.frame.flight import Flight
-from flycam.frame.frame import flight_id_of, frame_id_of
 from flycam.frame.left_out import left_out_said
 from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
 from flycam.geodata.dem_info import DemInfo
@@ -30,6 +29,7 @@ from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.video import VideoSource, is_stream, name_of
 from flycam.ingest.video_clock import ClockOffset
 from flycam.ingest.video_poses import VideoPoses
+from flycam.pipeline.joining import joined_by_film
 from flycam.pipeline.known import withdrawals_said
 from flycam.pipeline.live_abandoned import ending_abandoned
 from flycam.pipeline.live_clock import LiveClock
@@ -103,9 +103,10 @@ def live(
 
     stopped  asked with every picture: when it says so, the flight ends there and is shown as it is
 
-    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; OutsideTerrain where no
-    picture could be laid; FlightBusy, StorageTrouble. SourceUnreadable also where a stream came back with
-    pictures of another size: what was seen before is laid and shown, and its flight complete.
+    Raises SourceUnreadable, PositionMissing, CalibrationMissing for what was given; NotFound, OptionUnusable
+    for a flight that it cannot join; OutsideTerrain where no picture could be laid; FlightBusy,
+    StorageTrouble. SourceUnreadable also where a stream came back with pictures of another size: what was
+    seen before is laid and shown, and its flight complete.
     """
     started_ns = workspace.clock_ns()
     with ExitStack() as stack:
@@ -189,11 +190,17 @@ def _opened(
         source=source,
         telemetry=telemetry,
         film=film,
-        flight_id=flight_id_of([frame_id_of(film.stream_id, "stream")]),
+        flight_id=_flight_id(workspace, request, film),
         clock=clock,
         is_timely=request.is_realtime or source.is_stream,
         lens_said=lens.remarks,
     )
+
+
+def _flight_id(workspace: Workspace, request: LiveRequest, film: Film) -> str:
+    if request.into is None:
+        return film.flight_id
+    return joined_by_film(workspace, request.into, is_drill=film.is_drill, work_crs=film.work_crs)
 
 
 def _news(

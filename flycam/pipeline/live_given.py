@@ -48,6 +48,8 @@ class LiveRequest:
                       the first picture); None: found from the pictures
     is_realtime       play the file at its own speed
     is_recorded       a stream is recorded as it comes; keep_gb: how much recorded video is kept in all
+    into              the flight (id or name) that the film joins; None: it is a flight of its own
+    called            what the film is called, if not as its file; card: what the card is called it lies on
     """
 
     video: str
@@ -60,6 +62,9 @@ class LiveRequest:
     is_drill: bool = False
     is_recorded: bool = True
     keep_gb: float = KEEP_GB
+    into: str | None = None
+    called: str | None = None
+    card: str | None = None
 
 
 def open_given(
@@ -98,13 +103,14 @@ def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrienta
         stream_id = hashlib.sha256(f"{source.name}|{source.began_ns}".encode()).hexdigest()
         name = stream_name(source.began_ns)
     else:
-        stream_id, name = sha256_of(Path(request.video)), Path(request.video).name
+        stream_id, name = sha256_of(Path(request.video)), request.called or Path(request.video).name
     return Film(
         stream_id=stream_id,
         name=name,
         interior=interior,
         is_drill=request.is_drill or (not source.is_stream and says_drill(Path(request.video))),
         work_crs=work_crs,
+        card=request.card,
     )
 
 

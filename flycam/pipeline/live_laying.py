@@ -24,9 +24,9 @@ import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.errors import FrameRejected, FrameUnreadable
+from flycam.errors import FrameRejected, FrameUnreadable, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
@@ -37,7 +37,7 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
 from flycam.pipeline.executor import workers_here
-from flycam.pipeline.film_frames import FILM_CAMERA, is_of_film
+from flycam.pipeline.film_frames import FILM_CAMERA, pictures_of
 from flycam.pipeline.live_claims import LiveClaims
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_merging import Merger
@@ -69,6 +69,7 @@ class Film:
 
     stream_id  SHA-256 of the video's bytes, or of a stream's address and beginning: with a picture's PTS it
                makes the frame's id
+    card       what the card is called that it lies on, if it does
     """
 
     stream_id: str
@@ -76,11 +77,17 @@ class Film:
     interior: InteriorOrientation
     is_drill: bool
     work_crs: str
+    card: str | None = None
+
+    @property
+    def flight_id(self) -> str:
+        """Of the flight that is its own."""
+        return flight_id_of([frame_id_of(self.stream_id, "stream")])
 
     @property
     def title(self) -> str:
-        """What a flight is called that nobody named: the file's name without its ending."""
-        return self.name.rpartition(".")[0] or self.name
+        """What a flight is called that nobody named: as its card, else the file's name without its ending."""
+        return self.card or self.name.rpartition(".")[0] or self.name
 
 
 class Ground(Protocol):
@@ -123,7 +130,8 @@ class LiveLaying:
         self._merger = Merger()
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        self._filmed = Filmed(record for record in standing if is_of_film(record))
+        mine = pictures_of(standing, film.name, is_own=flight_id == film.flight_id)
+        self._filmed = Filmed(mine)
         self.rejections = Rejections()
         self.registration = LiveRegistration(film.interior)
         self.withdrawn: set[str] = set()
@@ -132,9 +140,7 @@ class LiveLaying:
         self.late_ms: list[float] = []
         self.first_shown_ns: int | None = None
         self.notes: tuple[str, ...] = ()
-        on_map = (
-            one.header.captured_ns for one in standing if one.status is FrameStatus.USED and is_of_film(one)
-        )
+        on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
         self.laid_ns = max(on_map, default=None)
 
     def lay(self, picture: VideoPicture, told: ExteriorOrientation, *, hurried: bool = False) -> bool:
@@ -154,6 +160,8 @@ class LiveLaying:
         if record is None and self._filmed.covers(picture.pts_ns):
             self.filmed_before += 1
             return False
+        if self._open is None:
+            self._check_lies_nowhere_else(frame_id)
         name = picture_name(self._film.name, picture.pts_ns)
         header = FrameHeader(
             frame_id=frame_id,
@@ -180,6 +188,23 @@ class LiveLaying:
         self.registration.laid()
         self._merger.add(laid)
         return True
+
+    def _check_lies_nowhere_else(self, frame_id: str) -> None:
+        """Raise OptionUnusable where the film lies in another flight: a frame is in one alone."""
+        catalog = self._workspace.catalog
+        try:
+            record = catalog.frames.get(frame_id)
+        except NotFound:
+            return
+        if record.flight_id == self._flight_id or record.status is FrameStatus.REJECTED:
+            return
+        name = catalog.flights.flight(record.flight_id).name
+        raise OptionUnusable(
+            f"{self._film.name}: this film lies in the flight {name} already, and stays there; give "
+            f"--flight {record.flight_id}",
+            vi=f"{self._film.name}: video này đã thuộc chuyến bay {name} và ở nguyên đó; hãy thêm "
+            f"--flight {record.flight_id}",
+        )
 
     def _laid_by(
         self,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from flycam.errors import CalibrationMissing
+from flycam.frame.spelling import decimal_comma
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.interior import InteriorOrientation
 from flycam.ingest.takeoff import SIGMA_GNSS_HEIGHT_M
@@ -185,9 +186,10 @@ def _said(source: VideoSource, seen: SeenLens) -> tuple[str, str]:
     degrees = seen.hfov_deg(source.size_px[0])
     half = np.radians(degrees) / 2.0
     sigma_deg = float(np.degrees(seen.sigma_rel * np.sin(2.0 * half)))
+    told = f"{degrees:.1f}° ± {sigma_deg:.1f}°"
     return (
         f"{source.name}: nothing says what lens filmed it: its field of view was estimated from the "
-        f"pictures' motion, {degrees:.1f}° ± {sigma_deg:.1f}° across; better give --camera or --hfov",
+        f"pictures' motion, {told} across; better give --camera or --hfov",
         f"{source.name}: chưa biết ống kính nên góc nhìn ngang được ước lượng từ chuyển động của hình: "
-        f"{degrees:.1f}° ± {sigma_deg:.1f}°; nên cho --camera hoặc --hfov để chính xác hơn",
+        f"{decimal_comma(told)}; nên cho --camera hoặc --hfov để chính xác hơn",
     )

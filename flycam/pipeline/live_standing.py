@@ -22,7 +22,7 @@ from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.film_frames import is_of_film
+from flycam.pipeline.film_frames import pictures_of
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film
 from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
@@ -69,7 +69,10 @@ def settle_standing(
         return Standing()
     at_ns = workspace.clock_ns()
     was_cut = before.state is FlightState.INGESTING
-    filmed = [record for record in used if is_of_film(record)]  # photos of the card may lie beside them
+    # photos of the card, and its other films, may lie beside them
+    filmed = pictures_of(used, film.name, is_own=flight_id == film.flight_id)
+    if not filmed and not was_cut:
+        return Standing()
     seen = _Seen() if ground is None else _seen(filmed, film, pose_at, ground.terrain)
     again = NO_RELAY if ground is None else _relay(workspace, before, filmed, seen, ground, clock_warnings)
     if not again.is_due and not was_cut:

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from flycam.ingest.card_files import FileKind, kind_of
 from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble, write_json
 from flycam.pipeline.upload_journal import Journal
 
@@ -47,6 +48,17 @@ class Manifest:
     telemetry: str | None
     files: tuple[UploadFile, ...]
 
+    def numbers_of(self, kind: FileKind) -> list[int]:
+        """The files of one kind; what `telemetry` names is a log, whatever its name promises."""
+        return [n for n, one in enumerate(self.files) if self._kind(one.path) is kind]
+
+    def paths_of(self, kind: FileKind) -> list[str]:
+        """As `numbers_of`, their paths."""
+        return [self.files[number].path for number in self.numbers_of(kind)]
+
+    def _kind(self, path: str) -> FileKind | None:
+        return FileKind.LOG if path == self.telemetry else kind_of(path)
+
     def write(self, folder: Path) -> None:
         """Durably and whole. Raises OSError."""
         write_json(folder / MANIFEST, asdict(self))
@@ -59,7 +71,10 @@ class Manifest:
 
 
 class Upload:
-    """An upload on the disk. Safe between threads of the one process that receives."""
+    """An upload on the disk. Safe between threads of the one process that receives.
+
+    numbers  of its files, by kind
+    """
 
     def __init__(self, folder: Path) -> None:
         """Open one that is there. Raises OSError, ValueError, KeyError, TypeError where it is damaged."""
@@ -69,6 +84,7 @@ class Upload:
         self.reading = (
             threading.Lock()
         )  # held while a file goes to the evidence store: its path must not change
+        self.numbers = {kind: self.manifest.numbers_of(kind) for kind in FileKind}
         self._journal = Journal(folder / JOURNAL)
         self._writers: dict[int, Writer] = {}
         self.offsets = [0] * len(self.manifest.files)
@@ -115,13 +131,24 @@ class Upload:
 
     @property
     def has_heads(self) -> bool:
-        """Whether something of every file is there."""
-        return all(self.offsets)
+        """Whether something of every photo is there: of a card without photos at once."""
+        return all(self.offsets[number] for number in self.numbers[FileKind.PHOTO])
+
+    @property
+    def has_logs(self) -> bool:
+        """Whether every flight log is whole."""
+        return all(self.offsets[n] == self.size(n) for n in self.numbers[FileKind.LOG])
 
     @property
     def is_saved(self) -> bool:
         """Whether every file is whole, hashed and in the evidence store: the card may be taken out."""
         return len(self.stored) == len(self.manifest.files)
+
+    @property
+    def has_photos_saved(self) -> bool:
+        """Whether all but the films is in the evidence store: photos do not wait for them."""
+        films = set(self.numbers[FileKind.FILM])
+        return all(n in self.stored or n in films for n in range(len(self.manifest.files)))
 
     def unstored(self) -> list[int]:
         """Files that are whole and not in the evidence store yet."""

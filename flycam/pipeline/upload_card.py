@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from flycam.errors import InputUnusable, SourceUnreadable
+from flycam.ingest.card_files import FileKind, kind_of
 from flycam.ingest.container import head_of, opened
-from flycam.ingest.photo_search import search
+from flycam.ingest.photo_search import NOT_A_PHOTO, search
 
 HEAD_BYTES = 64 << 10
 MOST_HEAD_BYTES = 256 << 10
@@ -50,6 +51,7 @@ class Part:
     path: Path
     size: int
     offset: int
+    kind: FileKind
 
 
 class Card:
@@ -57,11 +59,14 @@ class Card:
 
     def __init__(self, sending: Sending) -> None:
         found = search(sending.paths)
-        self.skipped = found.skipped
         self._sending = sending
         self._files: dict[str, Path] = {}
         roots = [path.resolve() for path in sending.paths if path.is_dir()]
-        for path in found.photos:
+        others = {
+            path for path, why in found.skipped if why == NOT_A_PHOTO and kind_of(path.name) is not None
+        }
+        self.skipped = tuple(one for one in found.skipped if one[0] not in others)
+        for path in (*found.photos, *sorted(others)):
             if path.stat().st_size:
                 self._add(_name_below(path, roots), path)
             else:
@@ -69,8 +74,10 @@ class Card:
         if not self._files:
             names = ", ".join(map(str, sending.paths))
             raise SourceUnreadable(
-                f"{names}: no JPEG, PNG or TIFF photo inside; give the folder with the photos",
-                vi=f"{names}: không có ảnh JPEG, PNG hay TIFF nào; hãy đưa thư mục chứa ảnh",
+                f"{names}: no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log inside; give the card's "
+                "folder",
+                vi=f"{names}: không có ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay nào; hãy đưa "
+                "thư mục của thẻ nhớ",
             )
         self._folder = roots[0].name if len(roots) == 1 else ""
         self._telemetry: str | None = None
@@ -104,9 +111,19 @@ class Card:
     def parts(self, said: Answer) -> list[Part]:
         """The files as the server numbers them."""
         return [
-            Part(number=one["number"], path=self._files[one["path"]], size=one["size"], offset=one["offset"])
+            Part(
+                number=one["number"],
+                path=self._files[one["path"]],
+                size=one["size"],
+                offset=one["offset"],
+                kind=self._kind(one["path"]),
+            )
             for one in said["parts"]
         ]
+
+    def _kind(self, name: str) -> FileKind:
+        """What is found a photo by its bytes is one."""
+        return FileKind.LOG if name == self._telemetry else kind_of(name) or FileKind.PHOTO
 
     def _add(self, name: str, path: Path) -> None:
         if self._files.setdefault(name, path) != path:

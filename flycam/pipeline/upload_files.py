@@ -14,7 +14,8 @@ from flycam.errors import DiskFull, NotFound, StorageTrouble
 from flycam.pipeline.evidence import FULL
 from flycam.store.syncing import sync_path
 
-MANIFEST, LOOK, LAID, PROGRESS = "manifest.json", "look.json", "laid.json", "progress.json"
+MANIFEST, LOOK, PROGRESS = "manifest.json", "look.json", "progress.json"
+LAID, FILMED = "laid.json", "filmed.json"  # what came of the photos, and of the films
 JOURNAL, PREVIEW = "journal", "preview.webp"
 
 
@@ -27,6 +28,15 @@ def write_json(path: Path, value: Any) -> None:
         os.fsync(out.fileno())
     partial.replace(path)
     sync_path(path.parent)
+
+
+def said_in(folder: Path, name: str) -> dict[str, Any] | None:
+    """What a file beside an upload says; None if it is not there."""
+    try:
+        said = json.loads((folder / name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -69,8 +79,8 @@ def held_for_work(folder: Path) -> Iterator[None]:
 def no_such_upload() -> NotFound:
     """Also what those hear whom it does not concern."""
     return NotFound(
-        "there is no such upload here (any more); choose the same photos again to go on",
-        vi="không có (hoặc không còn) lượt tải lên này; hãy chọn lại đúng các ảnh đó để tải tiếp",
+        "there is no such upload here (any more); choose the same files again to go on",
+        vi="không có (hoặc không còn) lượt tải lên này; hãy chọn lại đúng các tệp đó để tải tiếp",
     )
 
 

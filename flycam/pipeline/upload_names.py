@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from flycam.errors import InputUnusable
-from flycam.ingest.photo_search import PHOTO_SUFFIXES
+from flycam.ingest.card_files import kind_of
 
 MAX_NAME_BYTES = 200
 MAX_DEPTH = 8
@@ -35,14 +35,15 @@ def checked_path(text: str) -> str:
     return path
 
 
-def checked_photo_path(text: str) -> str:
-    """As `checked_path`, of a photo. Raises InputUnusable for what is no JPEG, PNG or TIFF by its name."""
+def checked_card_path(text: str) -> str:
+    """As `checked_path`, of a file that is worked on. Raises InputUnusable for what is neither photo, film
+    nor flight log by its name."""
     path = checked_path(text)
-    if PurePosixPath(path).suffix.lower() not in PHOTO_SUFFIXES:
+    if kind_of(path) is None:
         raise _refused(
             text,
-            "is no JPEG, PNG or TIFF photo (archives are not unpacked)",
-            "không phải ảnh JPEG, PNG hay TIFF (tệp nén không được giải nén)",
+            "is no photo (JPEG, PNG, TIFF), film (MP4, MOV) or flight log (archives are not unpacked)",
+            "không phải ảnh (JPEG, PNG, TIFF), video (MP4, MOV) hay nhật ký bay (không nhận tệp nén)",
         )
     return path
 

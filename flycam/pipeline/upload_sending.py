@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable
+from flycam.ingest.card_files import FileKind
 from flycam.ingest.container import opened
 from flycam.ingest.photos import sha256_of
 from flycam.pipeline.upload_card import Answer, Card, Part, Sending, packed_heads
@@ -25,6 +26,7 @@ from flycam.pipeline.workspace import Progress, silent
 _FIRST_CHUNK, _SMALLEST_CHUNK, _LARGEST_CHUNK = 512 << 10, 64 << 10, 8 << 20
 _QUICK_S, _SLOW_S = 1.5, 6.0
 _SENDERS = 4
+_ORDER = (FileKind.LOG, FileKind.PHOTO, FileKind.FILM)  # photos are laid before the films are here
 _POLL_S = 1.0
 
 
@@ -51,7 +53,7 @@ def send(
     early; `note` why it is waited.
 
     Raises SourceUnreadable where no photo is found, AccessDenied, InputUnusable (also where the flight cannot
-    be laid: then the photos are safe there), StoreUnavailable when the line stays dead.
+    be laid: then the files are safe there), StoreUnavailable when the line stays dead.
     """
     began = time.monotonic()
     card = Card(sending)
@@ -105,10 +107,11 @@ def _at(part: Part, reached: Mapping[int, int]) -> Part:
 
 
 def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progress) -> list[Part]:
-    """The first bytes of all files that have none there, many in one request."""
+    """The first bytes of all photos that have none there, many in one request."""
     reached: dict[int, int] = {}
-    done = sum(part.offset > 0 for part in parts)
-    for numbers, body in packed_heads([part for part in parts if not part.offset]):
+    photos = [part for part in parts if part.kind is FileKind.PHOTO]
+    done = sum(part.offset > 0 for part in photos)
+    for numbers, body in packed_heads([part for part in photos if not part.offset]):
         reply = line.ask(
             "POST",
             f"/api/uploads/{upload_id}/heads",
@@ -118,20 +121,20 @@ def _send_heads(line: Line, upload_id: str, parts: list[Part], progress: Progres
         )
         reached.update(zip(reply.json["numbers"], reply.json["offsets"], strict=True))
         done += len(numbers)
-        progress("heads", done, len(parts))
+        progress("heads", done, len(photos))
     return [_at(part, reached) for part in parts]
 
 
 def _send_rest(
     line: Line, upload_id: str, parts: list[Part], progress: Progress, tell: Callable[[], None]
 ) -> None:
-    """All other bytes, several files at a time, in order of their numbers."""
+    """All other bytes, several files at a time: logs, photos, films, of each in order of their numbers."""
     total = sum(part.size for part in parts)
     reached = {part.number: part.offset for part in parts}
     with ThreadPoolExecutor(_SENDERS, thread_name_prefix="send") as pool:
         running: set[Future[None]] = {
             pool.submit(_send_file, line, upload_id, part, reached)
-            for part in parts
+            for part in sorted(parts, key=lambda part: _ORDER.index(part.kind))
             if part.offset < part.size
         }
         try:
@@ -241,8 +244,8 @@ def _wait_for_map(line: Line, upload_id: str, progress: Progress) -> Answer:
             return dict(laid or {})
         if said["stage"] == "failed":
             raise InputUnusable(
-                f"all photos are safe on the server, but: {laid['sentence']}",
-                vi=f"mọi ảnh đã an toàn trên máy chủ, nhưng: {laid['sentence_vi']}",
+                f"all files are safe on the server, but: {laid['sentence']}",
+                vi=f"mọi tệp đã an toàn trên máy chủ, nhưng: {laid['sentence_vi']}",
             )
         if at := said["progress"]:
             progress(at["stage"], at["done"], at["total"])

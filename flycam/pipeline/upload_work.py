@@ -1,7 +1,8 @@
 """What is done with an upload: a look at its heads, and its flight to the map.
 
-`look` and `lay` run in a process of their own (`flycam upload-work`) and leave what they found in files
-beside the upload, so that a picture that kills a decoder kills no server.
+`look`, `lay` and the laying of films (`flycam.pipeline.upload_films`) run in a process of their own (`flycam
+upload-work`) and leave what they found in files beside the upload, so that a picture that kills a decoder
+kills no server.
 """
 
 from __future__ import annotations
@@ -9,13 +10,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from flycam.errors import FlycamError
+from flycam.ingest.card_files import FileKind
 from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.photos import read_all, search
 from flycam.pipeline.batch import IngestReport, ingest
+from flycam.pipeline.card_logs import CardLogs, likely_log
 from flycam.pipeline.inspection import InspectionReport, inspect_flight
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.planning import Planned, ground_under, planned_on
@@ -38,29 +43,36 @@ _LONGEST_STEP_S = 30.0
 class Looked:
     """What the heads of a card's photos say.
 
+    inspection  None of a card without photos
     planned   photos that see ground, with it
     preview   their thumbnails on the ground; None where they have none
     smear_px  by frame id: how far the ground moves over the picture while it is exposed; absent where unknown
+    films     of the card, each with the log that it will probably be laid by
     """
 
-    inspection: InspectionReport
-    planned: tuple[Planned, ...]
-    smear_px: dict[str, float]
-    preview: Preview | None
+    films: dict[str, str | None]
+    inspection: InspectionReport | None = None
+    planned: tuple[Planned, ...] = ()
+    smear_px: dict[str, float] = field(default_factory=dict)
+    preview: Preview | None = None
 
 
 def look(workspace: Workspace, folder: Path) -> Looked:
     """Read the heads that are there, and the flight's log if it is whole. Raises what `inspect_flight`
     raises; writes nothing."""
-    request = _request(folder)
-    if not _has_log(folder):
-        request = replace(request, telemetry=None)
+    manifest = Manifest.read(folder)
+    logs = manifest.paths_of(FileKind.LOG)
+    films = {film: likely_log(film, logs) for film in manifest.paths_of(FileKind.FILM)}
+    if not manifest.numbers_of(FileKind.PHOTO):
+        return Looked(films=films)
+    request, _ = _request(folder, _whole_logs(folder))
     dems = registered_dems(workspace)
     inspection = inspect_flight(request, dems, check_pixels=False)
     diagnosis = inspection.survey.diagnosis
     planned, _ = planned_on(diagnosis, ground_under(None, diagnosis, dems))
     photos = {str(photo.path): photo for photo in inspection.survey.photos}
     return Looked(
+        films=films,
         inspection=inspection,
         planned=tuple(planned),
         smear_px=smears_px(planned, [photos[str(one.path)] for one in planned]),
@@ -68,12 +80,27 @@ def look(workspace: Workspace, folder: Path) -> Looked:
     )
 
 
-def lay(workspace: Workspace, folder: Path) -> IngestReport:
-    """The card to the map, as `flycam ingest` does it, in the sender's name. Raises what that raises."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhotosLaid:
+    """report: as `flycam ingest` has it; unreadable: what was said of flight logs that were of no use."""
+
+    report: IngestReport
+    unreadable: Sequence[FlycamError] = field(default=())
+
+
+def lay(workspace: Workspace, folder: Path) -> PhotosLaid:
+    """The card's photos to the map, as `flycam ingest` does it, in the sender's name. Raises what that
+    raises."""
     manifest = Manifest.read(folder)
     labels = Labels(name=manifest.name, event=manifest.event)
     mine = replace(workspace, operator=manifest.owner)
-    return ingest(mine, _request(folder), labels, FileProgress(folder))
+    request, unreadable = _request(folder, manifest.paths_of(FileKind.LOG))
+    return PhotosLaid(report=ingest(mine, request, labels, FileProgress(folder)), unreadable=unreadable)
+
+
+def awaits_logs(folder: Path) -> bool:
+    """Whether a flight log of the card is not whole yet: it may say what the heads do not."""
+    return len(_whole_logs(folder)) < len(Manifest.read(folder).numbers_of(FileKind.LOG))
 
 
 def smears_px(planned: Sequence[Planned], photos: Sequence[PhotoMetadata]) -> dict[str, float]:
@@ -115,17 +142,22 @@ class FileProgress:
             write_json(self._path, {"stage": stage, "done": done, "total": total})
 
 
-def _has_log(folder: Path) -> bool:
+def _whole_logs(folder: Path) -> list[str]:
     manifest = Manifest.read(folder)
     reached = {number: value for word, number, value in Journal(folder / JOURNAL).lines if word == ARRIVED}
-    return any(
-        one.path == manifest.telemetry and reached.get(n) == str(one.size)
-        for n, one in enumerate(manifest.files)
-    )
+    logs = manifest.numbers_of(FileKind.LOG)
+    return [manifest.files[n].path for n in logs if reached.get(n) == str(manifest.files[n].size)]
 
 
-def _request(folder: Path) -> SurveyRequest:
+def _request(folder: Path, logs: Sequence[str]) -> tuple[SurveyRequest, Sequence[FlycamError]]:
+    """The card's photos with their flight log, of those given: the one that the sender named, else the one
+    that fits; and what was said of those that cannot be read."""
     manifest = Manifest.read(folder)
     card = folder / "card" / manifest.label
-    telemetry = card / manifest.telemetry if manifest.telemetry else None
-    return SurveyRequest(paths=(card,), telemetry=telemetry)
+    named = manifest.telemetry if manifest.telemetry in logs else None
+    unreadable: Sequence[FlycamError] = ()
+    if manifest.telemetry is None and logs:
+        found = CardLogs(card, logs)
+        photos, _ = read_all(search((card,)).photos)
+        named, unreadable = found.of_photos(photos), found.unreadable
+    return SurveyRequest(paths=(card,), telemetry=card / named if named else None), unreadable

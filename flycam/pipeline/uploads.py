@@ -25,14 +25,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
+from flycam.ingest.card_files import FileKind, kind_of
 from flycam.pipeline.upload import Manifest, Upload, UploadFile
 from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble
 from flycam.pipeline.upload_journal import Journal
-from flycam.pipeline.upload_names import check_all_fit, checked_path, checked_photo_path, label_of
+from flycam.pipeline.upload_names import check_all_fit, checked_card_path, checked_path, label_of
+from flycam.store.room import SPARE_BYTES, free_bytes
 from flycam.store.syncing import make_folder, sync_path
 
 MAX_FILES = 5_000
 MAX_FILE_BYTES = 2 << 30
+MAX_FILM_BYTES = 64 << 30
 MAX_UPLOAD_BYTES = 500 << 30
 MAX_UNFINISHED = 50
 UNFINISHED_S = 14 * 86_400.0
@@ -43,7 +46,6 @@ PROMISE_S = 3600.0
 _JUMP_S = 60.0
 _READ_S = 10.0
 _LOG = logging.getLogger("flycam.uploads")
-_SPARE_BYTES = 1 << 30
 _COPIES = 2  # a file lies here and in the evidence store until it is on the map
 _ID = re.compile(r"[0-9a-f]{32}\Z")
 
@@ -135,7 +137,7 @@ class Uploads:
         """
         checked = tuple(
             UploadFile(
-                path=checked_path(one.path) if one.path == telemetry else checked_photo_path(one.path),
+                path=checked_path(one.path) if one.path == telemetry else checked_card_path(one.path),
                 size=one.size,
                 modified_ms=one.modified_ms,
             )
@@ -146,6 +148,11 @@ class Uploads:
             raise InputUnusable(
                 "the flight log is not among the files of the upload; announce it too",
                 vi="nhật ký bay không nằm trong các tệp tải lên; hãy khai báo cả tệp đó",
+            )
+        if all(one.path == telemetry or kind_of(one.path) is FileKind.LOG for one in checked):
+            raise InputUnusable(
+                "only flight logs: choose the photos or films of that flight with them",
+                vi="chỉ có nhật ký bay: hãy chọn cùng ảnh hoặc video của chuyến bay đó",
             )
         check_all_fit(one.path for one in checked)
         upload_id = _id_of(owner, checked, secrets.token_hex(16) if is_new else "")
@@ -289,15 +296,15 @@ class Uploads:
             )
         alive_s = self._clock_s() - PROMISE_S
         promised = sum(_still_needed(one, one.touched_s > alive_s) for one in unfinished)
-        needed = promised + _COPIES * sum(one.size for one in files) + _SPARE_BYTES
-        free = shutil.disk_usage(self.folder).free
+        needed = promised + _COPIES * sum(one.size for one in files) + SPARE_BYTES
+        free = free_bytes(self.folder)
         if needed > free:
             gb, gb_free = needed / 1e9, free / 1e9
             raise DiskFull(
                 f"the server has {gb_free:.1f} GB left and this upload needs {gb:.1f} GB; free some there or"
-                " choose fewer photos",
+                " choose fewer files",
                 vi=f"máy chủ còn {gb_free:.1f} GB, lượt tải lên này cần {gb:.1f} GB; hãy giải phóng bớt chỗ "
-                "trên máy chủ hoặc chọn ít ảnh hơn",
+                "trên máy chủ hoặc chọn ít tệp hơn",
             )
 
     def _dated(self) -> str:
@@ -340,10 +347,11 @@ def _check_amount(files: Sequence[UploadFile]) -> None:
             vi=f"{len(files)} tệp: mỗi lượt tải lên được từ 1 đến {MAX_FILES} tệp; hãy chia nhỏ ra",
         )
     for one in files:
-        if not 1 <= one.size <= MAX_FILE_BYTES:
+        most = MAX_FILM_BYTES if kind_of(one.path) is FileKind.FILM else MAX_FILE_BYTES
+        if not 1 <= one.size <= most:
             raise InputUnusable(
-                f"{one.path}: has {one.size} bytes; a file may have 1 to {MAX_FILE_BYTES}: leave it out",
-                vi=f"{one.path}: có {one.size} byte; mỗi tệp có từ 1 đến {MAX_FILE_BYTES} byte: hãy bỏ ra",
+                f"{one.path}: has {one.size} bytes; such a file may have 1 to {most}: leave it out",
+                vi=f"{one.path}: có {one.size} byte; tệp loại này có từ 1 đến {most} byte: hãy bỏ ra",
             )
     if sum(one.size for one in files) > MAX_UPLOAD_BYTES:
         raise InputUnusable(

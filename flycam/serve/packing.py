@@ -21,12 +21,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from flycam.errors import NotFound, StorageTrouble
+from flycam.errors import DiskFull, NotFound, StorageTrouble
+from flycam.outcomes import sentence
 from flycam.serve.failures import Refused
 from flycam.serve.services import Services
+from flycam.store.room import SPARE_BYTES, free_bytes
 
 MOST_WAITING = 8
 """Packs that wait for their turn, of all visitors."""
+ROOM_BYTES = 2 * (256 << 20)
+"""What one of some hundred photos takes while it is made: its folder, and the ZIP of it."""
 _KEPT = 8
 _MOST_S = 3600.0  # one that hangs must not bar the others
 _END_S = 5.0
@@ -97,9 +101,9 @@ class Packing:
     def ask(self, owner: str, flights: Sequence[str], language: str) -> Pack:
         """A pack of these flights: the one that is on its way for the same visitor, or a new one.
 
-        Raises StorageTrouble (this server makes none), Refused 429 (too many wait).
+        Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait).
         """
-        if self._thread is None:
+        if self._thread is None or self._folder is None:
             raise StorageTrouble(
                 "this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'",
                 vi="máy chủ này không lập gói họp; hãy chạy bằng 'flycam serve', hoặc dùng 'flycam pack'",
@@ -119,6 +123,7 @@ class Packing:
                     f"đã có {MOST_WAITING} gói họp đang chờ: hãy yêu cầu lại khi làm xong một gói",
                     {"Retry-After": "30"},
                 )
+            require_room(self._folder)
             pack = Pack(pack_id=secrets.token_hex(8), owner=owner, flights=tuple(flights), language=language)
             self._packs[pack.pack_id] = pack
             self._waiting.put(pack)
@@ -161,13 +166,14 @@ class Packing:
                 pack.state = PackState.FAILED if pack.why[0] else PackState.MADE
             except Exception as error:  # noqa: BLE001  one pack's trouble must not end the making of others
                 _LOG.exception("pack %s", pack.pack_id)
-                pack.why = _disk_trouble(error) if isinstance(error, OSError) else _ENDED
+                pack.why = _why_not(error)
                 pack.state = PackState.FAILED
 
     def _make(self, folder: Path, pack: Pack) -> tuple[str, str] | None:
         """Make one and pack its folder up; why it could not be, in English and Vietnamese."""
         folder.mkdir(parents=True, exist_ok=True)
         self._make_room(folder)
+        require_room(folder)  # others have written while it waited
         pack.withdrawn = self._withdrawn(pack)
         place = folder / pack.pack_id
         place.mkdir()
@@ -251,6 +257,26 @@ def _why(said: str, told: str) -> tuple[str, str]:
         return _ENDED
     lines = [line for line in told.splitlines() if line.startswith("flycam: ")]
     return english, lines[-1].removeprefix("flycam: ") if lines else english
+
+
+def require_room(folder: Path) -> None:
+    """Raise DiskFull, with the cure, where a pack would take what is left free for flights."""
+    free = free_bytes(folder)
+    if free >= SPARE_BYTES + ROOM_BYTES:
+        return
+    gb, gb_free = (SPARE_BYTES + ROOM_BYTES) / 1e9, free / 1e9
+    raise DiskFull(
+        f"the server has {gb_free:.1f} GB left and making a meeting pack needs {gb:.1f} GB; free some there "
+        "('flycam collect'), or write the pack to another disk with 'flycam pack --out'",
+        vi=f"máy chủ còn {gb_free:.1f} GB, lập gói họp cần {gb:.1f} GB; hãy giải phóng bớt chỗ trên máy chủ "
+        "('flycam collect'), hoặc ghi gói ra ổ đĩa khác bằng 'flycam pack --out'",
+    )
+
+
+def _why_not(error: Exception) -> tuple[str, str]:
+    if isinstance(error, DiskFull):
+        return sentence(error), sentence(error, "vi")
+    return _disk_trouble(error) if isinstance(error, OSError) else _ENDED
 
 
 def _disk_trouble(error: OSError) -> tuple[str, str]:

@@ -1,13 +1,13 @@
 """Where uploads are received while the server runs, and what goes on behind them.
 
-Three threads: one brings whole files into the evidence store, one has heads looked at, one has cards laid on
-the map. The last two start a process for each piece of work. All three find their work on the disk, so that
-after a kill they go on where they were.
+Four threads: one brings whole files into the evidence store, one has heads looked at, one has photos laid on
+the map, one films, which take so long that nobody's photos shall wait for them. All but the first start a
+process for each piece of work. All find their work on the disk, so that after a kill they go on where they
+were.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import subprocess
 import threading
@@ -21,9 +21,10 @@ from weakref import WeakKeyDictionary
 
 from flycam.catalog.records import Role
 from flycam.errors import FlycamError, StorageTrouble
+from flycam.ingest.card_files import FileKind
 from flycam.outcomes import EXIT_STORAGE, sentence
 from flycam.pipeline.upload import Upload, UploadFile
-from flycam.pipeline.upload_files import LAID, LOOK, PROGRESS, no_such_upload, write_json
+from flycam.pipeline.upload_files import FILMED, LAID, LOOK, PROGRESS, no_such_upload, said_in, write_json
 from flycam.pipeline.upload_keeping import keep_file
 from flycam.pipeline.uploads import Uploads
 from flycam.serve.door import Visitor
@@ -57,7 +58,7 @@ class Reception:
         self._uploads: Uploads | None = None
         self._refusal: FlycamError | None = None
         self._stop = threading.Event()
-        self._news = {name: threading.Event() for name in ("keep", "look", "lay")}
+        self._news = {name: threading.Event() for name in ("keep", "look", "lay", "film")}
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
         self._holds: WeakKeyDictionary[Upload, dict[str, _Hold]] = WeakKeyDictionary()
@@ -84,7 +85,7 @@ class Reception:
             return
         lanes: list[tuple[str, Callable[[Upload], bool]]] = [("keep", self._keep)]
         if self._services.upload_work:
-            lanes += [("look", self._look), ("lay", self._lay)]
+            lanes += [("look", self._look), ("lay", self._lay), ("film", self._film)]
         for name, work in lanes:
             thread = threading.Thread(target=self._run, args=(name, work), name=f"upload-{name}", daemon=True)
             thread.start()
@@ -159,16 +160,18 @@ class Reception:
 
     def lay_again(self, upload: Upload) -> None:
         """Try once more what failed."""
-        if "error" in (said_in(upload, LAID) or {}):
-            with suppress(FileNotFoundError):
-                (upload.folder / LAID).unlink()
-            self._hold(upload, "lay").tries = 0
-        self._hold(upload, "lay").not_before_s = 0.0
+        is_failed = "error" in (result_of(upload) or {})
+        for name, file in (("lay", LAID), ("film", FILMED)):
+            hold = self._hold(upload, name)
+            if is_failed:
+                (upload.folder / file).unlink(missing_ok=True)
+                hold.tries = 0
+            hold.not_before_s = 0.0
         self.wake()
 
     def trouble(self, upload: Upload) -> tuple[str, str] | None:
         """What holds an upload up at the moment, in English and Vietnamese."""
-        whys = (self._hold(upload, name).why for name in ("lay", "keep", "look"))
+        whys = (self._hold(upload, name).why for name in ("lay", "film", "keep", "look"))
         return next(filter(None, whys), None)
 
     def _hold(self, upload: Upload, name: str) -> _Hold:
@@ -226,23 +229,42 @@ class Reception:
         for number in waiting:
             keep_file(self._services.workspace, upload, number)
             self._hold(upload, "keep").why = None
-        if waiting and upload.is_saved:
+        if waiting and upload.has_photos_saved:
             self._news["lay"].set()
+            self._news["film"].set()
         return bool(waiting)
 
     def _look(self, upload: Upload) -> bool:
-        if not upload.has_heads or upload.is_laid or (upload.folder / LOOK).exists():
+        if not upload.has_heads or upload.is_laid:
             return False
+        said = said_in(upload.folder, LOOK)
+        if said is not None and not (said.get("awaits_logs") and upload.has_logs):
+            return False
+        (upload.folder / LOOK).unlink(missing_ok=True)
         return self._work(upload, "look", LOOK)
 
     def _lay(self, upload: Upload) -> bool:
-        if not upload.is_saved or upload.is_laid:
+        if not upload.has_photos_saved or upload.is_laid or not upload.numbers[FileKind.PHOTO]:
             return False
-        said = said_in(upload, LAID)
-        if said is None:
-            self._work(upload, "lay", LAID)
-            said = said_in(upload, LAID)
-        if said is None or "flight_id" not in said:
+        if said_in(upload.folder, LAID) is None:
+            is_done = self._work(upload, "lay", LAID)
+            self._news["film"].set()
+            return self._end(upload) or is_done
+        return self._end(upload)
+
+    def _film(self, upload: Upload) -> bool:
+        if not upload.is_saved or upload.is_laid or not upload.numbers[FileKind.FILM]:
+            return False
+        if upload.numbers[FileKind.PHOTO] and said_in(upload.folder, LAID) is None:
+            return False  # the films go into the photos' flight
+        if said_in(upload.folder, FILMED) is None:
+            is_done = self._work(upload, "film", FILMED)
+            return self._end(upload) or is_done
+        return self._end(upload)
+
+    def _end(self, upload: Upload) -> bool:
+        """Let go of the card's bytes once all that can be is on the map; whether that is so."""
+        if not upload.is_saved or "flight_id" not in (result_of(upload) or {}):
             return False
         upload.note_laid()
         return True
@@ -282,20 +304,37 @@ _STORAGE = (
     "kho lưu trữ hoặc cơ sở dữ liệu không trả lời khi đưa chuyến bay lên bản đồ; sẽ tự thử lại",
 )
 _ENDED = (
-    "the program that worked on it ended without a word; the photos are safe: see work.log of the upload",
-    "chương trình xử lý dừng đột ngột; ảnh vẫn an toàn: xem work.log của lượt tải lên",
+    "the program that worked on it ended without a word; the files are safe: see work.log of the upload",
+    "chương trình xử lý dừng đột ngột; các tệp vẫn an toàn: xem work.log của lượt tải lên",
 )
 
 
-def said_in(upload: Upload, name: str) -> dict[str, Any] | None:
-    """What a file beside the upload says; None if it is not there."""
-    try:
-        said = json.loads((upload.folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def result_of(upload: Upload) -> dict[str, Any] | None:
+    """What came of a card, photos and films: `flight_id` or `error`; None: not all of it was tried."""
+    photos, films = said_in(upload.folder, LAID), said_in(upload.folder, FILMED)
+    has_photos = bool(upload.numbers[FileKind.PHOTO])
+    if (has_photos and photos is None) or (upload.numbers[FileKind.FILM] and films is None):
         return None
-    return said if isinstance(said, dict) else None
+    photos, films = photos or {}, films or {}
+    if "error" in films and "flight_id" in photos:  # their program died: the photos are on the map
+        said = {key: films[key] for key in ("sentence", "sentence_vi")}
+        return {**photos, "films": [{"name": "", "frames": 0, **said}]}
+    return films if "error" in photos and films else {**photos, **films}
+
+
+def is_worked_on(upload: Upload) -> bool:
+    """Whether it is being laid on the map, or is about to be: photos do not wait for the films."""
+    if upload.is_laid or not upload.has_photos_saved:
+        return False
+    is_due = bool(upload.numbers[FileKind.PHOTO]) and said_in(upload.folder, LAID) is None
+    return is_due or (upload.is_saved and result_of(upload) is None)
+
+
+def so_far(upload: Upload) -> dict[str, Any] | None:
+    """As `result_of`; before the films were tried, what came of the photos."""
+    return result_of(upload) or said_in(upload.folder, LAID)
 
 
 def progress_of(upload: Upload) -> dict[str, Any] | None:
     """How far the laying is."""
-    return None if upload.is_laid else said_in(upload, PROGRESS)
+    return None if upload.is_laid else said_in(upload.folder, PROGRESS)

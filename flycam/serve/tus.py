@@ -17,7 +17,7 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from flycam.errors import InputUnusable, StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile, Writer
-from flycam.pipeline.uploads import MAX_FILE_BYTES
+from flycam.pipeline.uploads import MAX_FILM_BYTES
 from flycam.serve.bodies import LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
@@ -47,7 +47,7 @@ def abilities() -> Response:
         headers={
             "Tus-Version": VERSION,
             "Tus-Extension": "creation,checksum,expiration",
-            "Tus-Max-Size": str(MAX_FILE_BYTES),
+            "Tus-Max-Size": str(MAX_FILM_BYTES),
             "Tus-Checksum-Algorithm": ",".join(_ALGORITHMS),
         },
     )
@@ -61,8 +61,8 @@ def create(request: Request, visitor: Uploader) -> Response:
     _check_version(request)
     said = _metadata(request.headers.get("upload-metadata", ""))
     size = _whole(request, "upload-length")
-    if size > MAX_FILE_BYTES:
-        raise too_large(MAX_FILE_BYTES)
+    if size > MAX_FILM_BYTES:
+        raise too_large(MAX_FILM_BYTES)
     reception: Reception = request.app.state.reception
     path = said.get("filename", "")
     if "upload" in said:

@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field
 
 from flycam.frame.moment import iso
+from flycam.ingest.card_files import FileKind
 from flycam.pipeline.upload import Upload
-from flycam.pipeline.upload_files import LAID, LOOK
+from flycam.pipeline.upload_files import LOOK
 from flycam.pipeline.uploads import MAX_FILES
-from flycam.serve.reception import Reception, progress_of, said_in
+from flycam.serve.reception import Reception, progress_of, result_of, so_far
 
 Stage = Literal["receiving", "keeping", "laying", "laid", "failed"]
 
@@ -43,12 +44,13 @@ class Said(BaseModel):
 class Standing(BaseModel):
     """How far an upload is.
 
-    heads           files of which something is here
+    photos          how many of the files are photos; heads: those of which something is here
     stored          files that are whole, hashed and in the evidence store
     saved           all of them are: the card may be taken out
     looked          the heads were looked at: ask for `look`
     expires         when it is forgotten if nothing more comes; null: never
-    laid            what came of it, as `flycam ingest` answers; or why nothing; not in the list of all
+    laid            what came of it, as `flycam ingest` answers, and of each film; or why nothing; of photos
+                    as soon as they are on the map; not in the list of all
     waits_for       what holds it up at the moment
     """
 
@@ -60,6 +62,7 @@ class Standing(BaseModel):
     expires: str | None
     stage: Stage
     files: int
+    photos: int
     heads: int
     received: int
     stored: int
@@ -93,7 +96,7 @@ def stage_of(upload: Upload) -> Stage:
     """Where it stands."""
     if upload.is_laid:
         return "laid"
-    if "error" in (said_in(upload, LAID) or {}):
+    if "error" in (result_of(upload) or {}):
         return "failed"
     if upload.is_saved:
         return "laying"
@@ -106,6 +109,7 @@ def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) 
     expires_s = reception.uploads.expires_s(upload)
     trouble = reception.trouble(upload)
     sizes = [file.size for file in manifest.files]
+    photos = upload.numbers[FileKind.PHOTO]
     return Standing(
         upload_id=upload.upload_id,
         label=manifest.label,
@@ -115,7 +119,8 @@ def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) 
         expires=None if expires_s is None else iso(int(expires_s * 1e9)),
         stage=stage_of(upload),
         files=len(sizes),
-        heads=sum(at > 0 for at in upload.offsets),
+        photos=len(photos),
+        heads=sum(upload.offsets[number] > 0 for number in photos),
         received=sum(at == size for at, size in zip(upload.offsets, sizes, strict=True)),
         stored=len(upload.stored),
         bytes=sum(sizes),
@@ -124,7 +129,7 @@ def standing_of(reception: Reception, upload: Upload, *, has_laid: bool = True) 
         saved=upload.is_saved,
         looked=(upload.folder / LOOK).exists(),
         progress=progress_of(upload),
-        laid=said_in(upload, LAID) if has_laid else None,
+        laid=so_far(upload) if has_laid else None,
         waits_for=None if trouble is None else Said(sentence=trouble[0], sentence_vi=trouble[1]),
     )
 

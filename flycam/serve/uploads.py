@@ -22,7 +22,7 @@ from flycam.serve.bodies import MAX_BYTES, LineCut, parts_of, too_large
 from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.guard import operator
-from flycam.serve.reception import Reception
+from flycam.serve.reception import Reception, is_worked_on
 from flycam.serve.services import Services
 from flycam.serve.upload_words import Card, Opened, Standing, opened_of, stage_of, standing_of
 
@@ -141,7 +141,7 @@ def remove(upload_id: str, request: Request, visitor: Uploader) -> Response:
     """Give an upload up, but not while it is laid. What is in the evidence store stays there."""
     reception = _reception(request)
     found = reception.of(upload_id, visitor)
-    if stage_of(found) == "laying":
+    if is_worked_on(found):
         raise Refused(409, "it is being laid on the map", "đang được đưa lên bản đồ")
     services: Services = request.app.state.services
     services.workspace.catalog.audit.append(visitor.name, "upload removed", upload_id)

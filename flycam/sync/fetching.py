@@ -17,12 +17,13 @@ from urllib.parse import quote
 
 from flycam.errors import InputUnusable, NotFound, StorageTrouble, StoreUnavailable
 from flycam.store import keys
+from flycam.store.room import SPARE_BYTES
 from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
 from flycam.sync.sending import Asking, Limits, Sent
-from flycam.sync.sink import COPIES, SPARE_BYTES, Sink, free_bytes
+from flycam.sync.sink import COPIES, Sink, room_in
 
 _ANEW = 3
 _SPOILED = 3
@@ -58,7 +59,7 @@ class Fetcher:
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock_s: Callable[[], float] = time.monotonic,
-        free: Callable[[Path], int] = free_bytes,
+        free: Callable[[Path], int] = room_in,
     ) -> None:
         self._house = house
         self._line = line

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from flycam.errors import StorageTrouble
+from flycam.store.room import free_bytes
 from flycam.sync.commons import Thing
 
-SPARE_BYTES = 1 << 30
-"""Left free for flights when large things are fetched."""
 COPIES = 2
 """Of a thing that came: as it came, and as evidence."""
 
 
-def free_bytes(folder: Path) -> int:
+def room_in(folder: Path) -> int:
     """Bytes that can still be written in a folder, which need not be there yet. Raises StorageTrouble."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(folder).free
+        return free_bytes(folder)
     except OSError as error:
         raise _not_kept(folder, error) from error
 

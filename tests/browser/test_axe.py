@@ -58,7 +58,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         places=[PLACE],
     )
     write_mark(workspace, mark, "Lan")
-    with running(Services(workspace=workspace, follow_s=0.2)) as address:
+    services = Services(workspace=workspace, follow_s=0.2, uploads_dir=root / "uploads")
+    with running(services) as address:
         yield address
 
 
@@ -169,6 +170,26 @@ def test_neither_does_the_door_nor_the_upload_page(sized: Sized, url: str, size:
     signed_in(page, url)
     page.goto(f"{url}/upload.html#lang=vi")
     page.wait_for_selector(".picker")
+    assert not severe(page)
+
+
+@pytest.mark.parametrize("size", ["office", "phone"])
+def test_neither_does_an_upload_under_way(sized: Sized, url: str, tmp_path: Path, size: str) -> None:
+    """Whose bytes do not get through: a film and its subtitles beside a photo, then paused."""
+    page = sized(size)
+    signed_in(page, url)
+    page.goto(f"{url}/upload.html#lang=vi")
+    page.wait_for_selector(".picker")
+    page.route("**/files/**", lambda route: None)  # never answered
+    names = (f"{size}.jpg", f"{size}.mp4", f"{size}.srt")
+    for name in names:
+        (tmp_path / name).write_bytes(bytes(1000))
+    page.locator("input[type=file]:not([webkitdirectory])").set_input_files([tmp_path / one for one in names])
+    expect(page.locator(".banner")).to_have_text("ĐANG TẢI – CHƯA RÚT THẺ")
+    expect(page.locator(".stage")).to_have_count(4)
+    assert not severe(page)
+    page.get_by_role("button", name="Tạm dừng").click()
+    expect(page.locator(".banner")).to_contain_text("TẠM DỪNG")
     assert not severe(page)
 
 

@@ -12,11 +12,12 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Error, Page, Route, expect
 
-from flycam.drill.drill import DrillReport
+from flycam.drill.drill import DrillReport, write_drill
+from flycam.drill.video import VideoDrillReport
 from flycam.serve.services import STATIC_DIR
 from tests.attack.commands import Operator
 from tests.attack.test_uploads import assert_each_byte_once, assert_kept, padded
-from tests.attack.uploading import ServerProcess
+from tests.attack.uploading import ServerProcess, serving
 from tests.browser.conftest import SIZES
 
 pytestmark = pytest.mark.browser
@@ -111,20 +112,29 @@ def test_a_card_from_its_first_byte_to_the_map(
     (card / "ghi chú.txt").write_text("not sent")
     (card / "._DJI_0001.JPG").write_bytes(b"macOS")
     page = upload_page(browser, server.url, size, language)
-    slowed(page)
+    originals: list[Route] = []  # wait for the doctor: nothing of them comes before he spoke
+
+    def hold(route: Route) -> None:
+        originals.append(route)
+
+    page.route("**/files/**", hold)
     choose(page, card)
     banner = page.locator(".banner")
     said = "ĐANG TẢI – CHƯA RÚT THẺ" if language == "vi" else "SENDING – LEAVE THE CARD IN"
     expect(banner).to_have_text(said)
     # the doctor speaks while the originals are on their way
     facts = page.locator(".look-facts")
-    expect(facts).to_contain_text("6 / 6", timeout=60_000)
+    expect(facts).to_contain_text("6 / 6", timeout=240_000)
     assert not standing(server)["saved"]
     assert page.locator(".sketch polygon.photo").count() == 6
     page.screenshot(path=screenshots / f"upload-{language}-{size}.png")
     width, _ = SIZES[size]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert page.evaluate(_FLAT) >= 14
+    page.unroute("**/files/**")
+    for one in originals:
+        with suppress(Error):  # the page may have let go of it
+            one.continue_()
     expect(banner).to_have_class("banner saved", timeout=60_000)
     assert standing(server)["saved"]
     map_link = page.locator("a.button.large")
@@ -134,6 +144,48 @@ def test_a_card_from_its_first_byte_to_the_map(
     name = "Bản Lầu" if size == "office" else "Tải lên"  # photos chosen one by one name no folder
     expect(page.locator(".flight-name strong")).to_contain_text(name)
     page.close()
+
+
+@pytest.mark.parametrize(("size", "language"), [("office", "vi"), ("phone", "en")])
+def test_a_card_with_a_film_and_its_subtitles(
+    browser: Browser,
+    film: VideoDrillReport,
+    tmp_path: Path,
+    screenshots: Path,
+    size: str,
+    language: str,
+) -> None:
+    """Photos, a film with its subtitles and one without: one flight, and what is missing."""
+    operator = Operator(tmp_path / "dữ liệu", {}).with_ground(film)
+    photos = write_drill(
+        tmp_path / "d", seed=2, photos=(1, 2), size_px=(480, 360), gsd_m=0.5, truth_rasters=False
+    ).photos
+    card = tmp_path / "Nậm Lúc"
+    shutil.copytree(photos, card)
+    shutil.copy(film.video, card / "DJI_0001.MP4")
+    shutil.copy(film.subtitles, card / "DJI_0001.SRT")
+    (card / "DJI_0002.MP4").write_bytes(film.video.read_bytes() + b"\0\0\0\x08free")
+    with serving(operator) as server:
+        page = upload_page(browser, server.url, size, language)
+        slowed(page)
+        choose(page, card)
+        expect(page.locator(".look-films li")).to_have_count(2, timeout=120_000)
+        expect(page.locator(".look-films .warning")).to_contain_text("DJI_0002.MP4")
+        page.screenshot(path=screenshots / f"upload-film-{language}-{size}.png", full_page=True)
+        expect(page.locator(".banner")).to_have_class("banner saved", timeout=120_000)
+        assert standing(server)["saved"]
+        expect(page.locator(".films-said .warning")).to_contain_text("DJI_0002.MP4", timeout=240_000)
+        page.screenshot(path=screenshots / f"uploaded-film-{language}-{size}.png", full_page=True)
+        width, _ = SIZES[size]
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        laid = httpx.get(f"{server.url}/api/uploads/{standing(server)['upload_id']}", timeout=60).json()[
+            "laid"
+        ]
+        assert laid["frames"]["used"] == 2 and laid["films"][0]["frames"] >= 8
+        flights = httpx.get(f"{server.url}/api/flights", timeout=60).json()
+        assert [one["flight_id"] for one in flights] == [laid["flight_id"]]
+        page.close()
+    assert_kept(operator, card)
 
 
 def test_a_killed_tab_and_another_address_send_no_byte_twice(
@@ -151,7 +203,7 @@ def test_a_killed_tab_and_another_address_send_no_byte_twice(
     try:
         assert standing(moved)["bytes_received"] >= before["bytes_received"] > 0
         page = upload_page(browser, moved.url)
-        expect(page.locator(".upload")).to_contain_text("Chọn lại đúng các ảnh này")
+        expect(page.locator(".upload")).to_contain_text("Chọn lại đúng các tệp này")
         sent: list[int] = []
         page.on("request", lambda r: sent.append(_at(r.headers)) if r.method == "PATCH" else None)
         choose(page, card)

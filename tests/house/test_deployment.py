@@ -80,14 +80,15 @@ def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_the
     compose: dict[str, Any],
 ) -> None:
     services, networks = compose["services"], compose["networks"]
-    assert networks == {"objects": {"internal": True}, "records": {"internal": True}}
+    assert networks == {name: {"internal": True} for name in ("volumes", "objects", "records")}
     members = {
         network: {name for name, service in services.items() if network in service["networks"]}
         for network in ("default", *networks)
     }
     assert members == {
         "default": {"map", "worker"},
-        "objects": {"map", "worker", "store"},
+        "volumes": {"store", "gateway"},
+        "objects": {"map", "worker", "gateway"},
         "records": {"map", "worker", "database"},
     }
     assert not any({"network_mode", "expose"} & set(service) for service in services.values())
@@ -113,7 +114,9 @@ def test_every_flycam_command_in_the_file_is_one(compose: dict[str, Any]) -> Non
 def test_the_store_and_the_database_are_reached_where_they_are(compose: dict[str, Any]) -> None:
     environment = compose["services"]["map"]["environment"]
     assert "@database/flycam" in environment["FLYCAM_DATABASE"]
-    assert "endpoint=http://store:8333" in environment["FLYCAM_STORE"]
+    assert "endpoint=http://gateway:8333" in environment["FLYCAM_STORE"]
+    gateway = compose["services"]["gateway"]["command"].split()
+    assert "-filer=store:8888" in gateway and "-port=8333" in gateway
     assert compose["services"]["database"]["environment"]["POSTGRES_DB"] == "flycam"
     assert "-bucket=flycam" in compose["services"]["store"]["command"]
 

@@ -6,12 +6,15 @@ import json
 import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 import urllib3
 
 from flycam.errors import InputUnusable, StoreUnavailable
+from flycam.ingest.card_files import FileKind
 from flycam.pipeline import upload_line, upload_sending
+from flycam.pipeline.upload_card import Card, Sending
 from flycam.pipeline.upload_line import Line, Reply
 
 
@@ -25,6 +28,27 @@ class AnsweringLine(Line):
 
     def once(self, method: str, path: str, body: bytes | None = None, **headers: str) -> Reply:
         return Reply(200, {}, json.dumps(self._answers.pop(0)).encode())
+
+
+def test_a_card_is_sent_as_it_is_but_for_what_nobody_works_on(tmp_path: Path) -> None:
+    """What is left is said with the reason; hidden files of films too."""
+    for name in ("b.SRT", "a.MP4", "c.jpg", "x.bin", "notes.txt", "._a.MP4", "a.LRF", "raw.dng"):
+        (tmp_path / name).write_bytes(b"\xff\xd8\xff" if name == "c.jpg" else b"some bytes")
+    (tmp_path / "empty.srt").touch()
+    card = Card(Sending(url="http://server", paths=(tmp_path,)))
+    announced = json.loads(card.announcement())["files"]
+    assert {one["path"] for one in announced} == {"a.MP4", "b.SRT", "c.jpg", "x.bin"}
+    parts = [{**one, "number": n, "offset": 0} for n, one in enumerate(announced)]
+    kinds = {part.path.name: part.kind for part in card.parts({"parts": parts})}
+    assert kinds == {
+        "a.MP4": FileKind.FILM,
+        "b.SRT": FileKind.LOG,
+        "c.jpg": FileKind.PHOTO,
+        "x.bin": FileKind.LOG,
+    }
+    left = {path.name: why for path, why in card.skipped}
+    assert set(left) == {"notes.txt", "._a.MP4", "a.LRF", "raw.dng", "empty.srt"}
+    assert left["empty.srt"] == "empty (0 bytes)"
 
 
 @pytest.mark.parametrize(("language", "said"), [("en", "the store is away"), ("vi", "kho không trả lời")])

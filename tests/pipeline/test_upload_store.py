@@ -18,7 +18,7 @@ from flycam.pipeline import upload_keeping
 from flycam.pipeline import uploads as uploads_module
 from flycam.pipeline.upload import Manifest, UploadFile
 from flycam.pipeline.upload_journal import Journal
-from flycam.pipeline.upload_names import checked_path, checked_photo_path, label_of
+from flycam.pipeline.upload_names import checked_card_path, checked_path, label_of
 from flycam.pipeline.uploads import Uploads
 from flycam.pipeline.workspace import Workspace
 
@@ -56,7 +56,7 @@ FILES = [file("DCIM/100MEDIA/DJI_0001.JPG", 10), file("b.jpg", 4)]
 )
 def test_names_that_could_mean_another_place_are_refused(name: str) -> None:
     with pytest.raises(InputUnusable) as refused:
-        checked_photo_path(name)
+        checked_card_path(name)
     assert refused.value.vi and "\x00" not in str(refused.value) and "\u202e" not in str(refused.value)
 
 
@@ -72,14 +72,33 @@ def test_no_name_leaves_its_folder(name: str) -> None:
 
 
 def test_names_of_cameras_and_people_pass() -> None:
-    for name in ("DCIM/100MEDIA/DJI_0001.JPG", "Bản Lầu (2)/ảnh 1.jpeg", "IMG+1,2.tif"):
-        assert checked_photo_path(name)
+    for name in (
+        "DCIM/100MEDIA/DJI_0001.JPG",
+        "Bản Lầu (2)/ảnh 1.jpeg",
+        "IMG+1,2.tif",
+        "a.MP4",
+        "a.SRT",
+        "1.BIN",
+    ):
+        assert checked_card_path(name)
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.jpg.exe", "a.mp4", "a", "a.svg", "a.html"])
-def test_only_photos_are_taken(name: str) -> None:
+@pytest.mark.parametrize("name", ["a.zip", "a.jpg.exe", "a.mp4.html", "a", "a.svg", "a.lrf"])
+def test_only_photos_films_and_logs_are_taken(name: str) -> None:
     with pytest.raises(InputUnusable):
-        checked_photo_path(name)
+        checked_card_path(name)
+
+
+def test_logs_alone_are_no_card(tmp_path: Path) -> None:
+    logs = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.srt", "b.bin")]
+    with pytest.raises(InputUnusable, match="only flight logs"):
+        Uploads(tmp_path).open("Lan", logs)
+
+
+def test_a_film_may_be_larger_than_a_photo() -> None:
+    uploads_module._check_amount([UploadFile(path="a.mp4", size=3 << 30, modified_ms=1)])
+    with pytest.raises(InputUnusable, match="such a file"):
+        uploads_module._check_amount([UploadFile(path="a.jpg", size=3 << 30, modified_ms=1)])
 
 
 def test_a_label_is_one_plain_folder() -> None:

@@ -14,7 +14,7 @@ import pytest
 import rasterio
 from rasterio.env import Env
 
-from flycam.geometry.grid import lonlat_to_mercator
+from flycam.geometry.grid import HALF_WORLD_M, TILE_SIZE_PX, grid_pixel_m, lonlat_to_mercator
 from tests.serve.offering import OPEN_MARK, POLES, VIEWER, Offering
 from tests.serve.world import DRILL, LAT, LON, REAL
 
@@ -71,6 +71,31 @@ def test_gdal_reads_the_mosaic_as_wmts(offered_at: str, offering: Offering) -> N
     assert pixels[:3, row, column].any()
 
 
+def test_clients_ask_only_where_the_limits_say_that_something_is(offered_at: str, offering: Offering) -> None:
+    wmts = library("owslib.wmts").WebMapTileService(f"{offered_at}/wmts", headers=_TOKEN)
+    deepest = max(map(int, (told := _limits(wmts, offering))))
+    last = told[str(deepest)]
+    side_m = TILE_SIZE_PX * grid_pixel_m(deepest)
+    west, east = (side_m * col - HALF_WORLD_M for col in (last.mintilecol, last.maxtilecol + 1))
+    north, south = (HALF_WORLD_M - side_m * row for row in (last.mintilerow, last.maxtilerow + 1))
+    document = f"WMTS:{offered_at}/wmts/1.0.0/WMTSCapabilities.xml,layer={offering.mosaic}"
+    with Env(GDAL_HTTP_HEADERS=_AUTHORIZATION, GDAL_ENABLE_WMS_CACHE="NO"), rasterio.open(document) as opened:
+        seen = opened.bounds
+        assert opened.res == pytest.approx((grid_pixel_m(deepest),) * 2)
+    assert west - 1e-3 <= seen.left < seen.right <= east + 1e-3
+    assert south - 1e-3 <= seen.bottom < seen.top <= north + 1e-3
+    asked = {"layer": offering.mosaic, "tilematrixset": "WebMercatorQuad", "format": "image/png"}
+    inside = {"row": last.mintilerow, "column": last.mintilecol}
+    assert wmts.gettile(**asked, tilematrix=str(deepest), **inside).info()["Content-Type"] == "image/png"
+    for beyond in ({"row": last.maxtilerow + 1}, {"column": last.mintilecol - 1}):
+        with pytest.raises(Exception, match="TileMatrixSetLimits"):
+            wmts.gettile(**asked, tilematrix=str(deepest), **{**inside, **beyond})
+
+
+def _limits(wmts: Any, offering: Offering) -> Any:
+    return wmts.contents[offering.mosaic].tilematrixsetlinks["WebMercatorQuad"].tilematrixlimits
+
+
 def test_gdal_reads_features(offered_at: str, offering: Offering) -> None:
     service = f"OAPIF:{offered_at}/ogc"
     # and no mosaic, which has no features
@@ -86,8 +111,7 @@ def test_gdal_reads_features(offered_at: str, offering: Offering) -> None:
 
 def test_owslib_reads_wmts_and_features(offered_at: str, offering: Offering) -> None:
     wmts = library("owslib.wmts").WebMapTileService(f"{offered_at}/wmts", headers=_TOKEN)
-    layer = wmts.contents[offering.mosaic]
-    limits = layer.tilematrixsetlinks["WebMercatorQuad"].tilematrixlimits["18"]
+    limits = _limits(wmts, offering)["18"]
     tile = wmts.gettile(
         layer=offering.mosaic,
         tilematrixset="WebMercatorQuad",

@@ -147,6 +147,38 @@ def test_a_command_that_fails_is_quoted_in_both_languages(house: tuple[World, Pa
         assert client.get(f"/api/packs/{pack_id}/file", headers=by("Lan")).status_code == 404
 
 
+def test_a_pack_on_a_disk_that_is_nearly_full_is_refused_before_anything_is_written(
+    house: tuple[World, Path], open_with: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Room for flights is left; the rest of the server goes on, and with room made it is made."""
+    client = open_with((sys.executable, "-c", WRITES))
+    flight = house[0].after
+    monkeypatch.setattr(packing, "ROOM_BYTES", 1 << 62)
+    refused = ask(client, flight)
+    assert (refused.status_code, refused.json()["error"]) == (507, "DiskFull")
+    assert "flycam collect" in refused.json()["message"]
+    assert not (tmp_path / "packs").exists()
+    monkeypatch.undo()
+    assert ended(client, ask(client, flight).json()["pack_id"])["state"] == "made"
+
+
+def test_a_pack_that_waited_until_the_disk_was_full_says_so(
+    house: tuple[World, Path], open_with: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = packing.require_room, []
+
+    def full_later(folder: Path) -> None:
+        asked.append(folder)
+        if len(asked) == 2:
+            monkeypatch.setattr(packing, "ROOM_BYTES", 1 << 62)
+        real(folder)
+
+    monkeypatch.setattr(packing, "require_room", full_later)
+    client = open_with((sys.executable, "-c", WRITES))
+    said = ended(client, ask(client, house[0].after).json()["pack_id"])
+    assert said["state"] == "failed" and "máy chủ còn" in said["sentence_vi"]
+
+
 def test_the_same_asked_twice_is_one_and_too_many_are_refused(
     house: tuple[World, Path], open_with: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,15 +8,18 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flycam.catalog.audit import Audit
 from flycam.errors import StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile
+from flycam.pipeline.upload_files import FILMED, LAID, write_json
 from flycam.serve import reception as reception_module
-from flycam.serve.reception import Reception
+from flycam.serve.reception import Reception, is_worked_on, result_of, so_far
 from flycam.serve.services import Services
+from flycam.serve.upload_words import stage_of
 from tests.serve.world import make_workspace
 
 FILES = [UploadFile(path="a.jpg", size=4, modified_ms=1)]
@@ -68,6 +71,51 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     assert again.upload_id == upload.upload_id
     until(lambda: again.is_saved)  # at once: nothing of the old one's waiting is left
     assert reception.trouble(again) is None
+
+
+SAID = {"error": "Ended", "sentence": "it ended", "sentence_vi": "đã dừng"}
+LAID_PHOTOS = {"flight_id": "f", "frames": {"read": 1, "used": 1}}
+
+
+@pytest.mark.parametrize(
+    ("photos", "films", "stage", "shown"),
+    [
+        (LAID_PHOTOS, None, "laying", LAID_PHOTOS),  # shown at once, and nothing of the card goes yet
+        (LAID_PHOTOS, {"films": []}, "laying", {**LAID_PHOTOS, "films": []}),  # for a moment: it is laid next
+        (SAID, {"films": [], "flight_id": "g"}, "laying", {"films": [], "flight_id": "g"}),
+        (SAID, {"films": [], **SAID}, "failed", {"films": [], **SAID}),
+        (SAID, None, "laying", SAID),
+    ],
+)
+def test_a_card_is_done_once_its_photos_and_its_films_were_tried(
+    reception: Reception,
+    photos: dict[str, Any],
+    films: dict[str, Any] | None,
+    stage: str,
+    shown: dict[str, Any],
+) -> None:
+    reception.start()
+    files = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.jpg", "b.mp4", "b.srt")]
+    upload = reception.uploads.open("Lan", files)
+    for number in range(3):
+        upload.note_arrived([(number, 1)])
+        upload.note_stored(number, f"{number:064}")
+    write_json(upload.folder / LAID, photos)
+    if films is not None:
+        write_json(upload.folder / FILMED, films)
+    assert (stage_of(upload), so_far(upload)) == (stage, shown)
+    assert is_worked_on(upload) is (films is None)
+
+
+def test_photos_are_on_the_map_although_the_program_that_laid_films_died(reception: Reception) -> None:
+    reception.start()
+    files = [UploadFile(path=path, size=1, modified_ms=1) for path in ("a.jpg", "b.mp4")]
+    upload = reception.uploads.open("Lan", files)
+    write_json(upload.folder / LAID, LAID_PHOTOS)
+    write_json(upload.folder / FILMED, SAID)
+    said = result_of(upload)
+    assert said is not None and said["flight_id"] == "f" and "error" not in said
+    assert said["films"][0]["sentence_vi"] == "đã dừng"
 
 
 def test_what_expires_is_in_the_audit_log(reception: Reception, services: Services) -> None:

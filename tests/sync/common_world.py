@@ -22,7 +22,7 @@ from flycam.pipeline.terrain import register_dem
 from flycam.store import keys
 from flycam.sync.fetching import Fetcher, Got
 from flycam.sync.sending import Limits, Sender, Sent
-from flycam.sync.sink import free_bytes
+from flycam.sync.sink import room_in
 from tests.suites.board_suite import LAYER
 from tests.suites.change_suite import FOUND
 from tests.sync.boxes import EVENT, Box
@@ -124,7 +124,7 @@ def furnish(province: Box, folder: Path) -> None:
 
 
 def exchange(
-    box: Box, wire: Wire, folder: Path, free: Callable[[Path], int] = free_bytes, **limits: object
+    box: Box, wire: Wire, folder: Path, free: Callable[[Path], int] = room_in, **limits: object
 ) -> tuple[Got, Sent]:
     """One round, both ways. free: bytes left in a folder."""
     limited = Limits(**limits)  # type: ignore[arg-type]

@@ -18,11 +18,11 @@ from flycam.frame.change import ChangeStatus
 from flycam.frame.classification import Classification
 from flycam.pipeline.receiving import Receiving
 from flycam.store import keys
+from flycam.store.room import SPARE_BYTES
 from flycam.sync import sending
 from flycam.sync.commons import Common, commons_of
 from flycam.sync.fetching import Fetcher
 from flycam.sync.sending import Limits, Sender
-from flycam.sync.sink import SPARE_BYTES
 from tests.laws.recorded import ZOOM
 from tests.sync.boxes import EVENT, Box, mosaic_of, new_box
 from tests.sync.common_world import (

@@ -1,18 +1,29 @@
-/** The photos that were chosen, what they are called on the server, and where their pixels begin. */
+/** The files that were chosen, what they are called on the server, and where the pixels of photos begin. */
+
+/** In the order in which they are sent: photos are on the map before the films are here. */
+const KINDS = {
+  log: /\.(srt|tlog|bin|ulg|log|klv)$/i,
+  photo: /\.(jpe?g|jpe|mpo|png|tiff?)$/i,
+  film: /\.(mp4|mov|m4v|mkv|ts)$/i,
+};
+
+export type Kind = keyof typeof KINDS;
 
 export interface CardFile {
   path: string;
   file: File;
+  kind: Kind;
 }
 
 export interface Card {
   folder: string;
   files: CardFile[];
-  /** Files that are no photo, or empty. */
+  /** Files of no kind that is worked on, or empty. */
   left: number;
 }
 
-const PHOTO = /\.(jpe?g|jpe|mpo|png|tiff?)$/i;
+/** What a picker offers of single files. */
+export const ACCEPTED = "image/jpeg,image/png,image/tiff,video/mp4,video/quicktime,.mkv,.ts,.srt,.tlog,.bin,.ulg,.log,.klv";
 const HEAD_BYTES = 64 * 1024;
 const MOST_HEAD_BYTES = 256 * 1024;
 
@@ -20,15 +31,18 @@ const MOST_HEAD_BYTES = 256 * 1024;
 export function cardOf(list: Iterable<File>): Card {
   const card: Card = { folder: "", files: [], left: 0 };
   const taken = new Set<string>();
+  const order = Object.keys(KINDS) as Kind[];
   for (const file of list) {
     const parts = (file.webkitRelativePath || file.name).normalize("NFC").split("/");
     if (parts.length > 1) card.folder = parts.shift() ?? "";
     const path = parts.join("/");
     const isHidden = parts.some((part) => part.startsWith(".") || part.startsWith("@"));
-    if (isHidden || !PHOTO.test(path) || !file.size || taken.has(path)) card.left++;
-    else card.files.push({ path, file });
+    const kind = order.find((one) => KINDS[one].test(path));
+    if (isHidden || !kind || !file.size || taken.has(path)) card.left++;
+    else card.files.push({ path, file, kind });
     taken.add(path);
   }
+  card.files.sort((a, b) => order.indexOf(a.kind) - order.indexOf(b.kind));
   return card;
 }
 

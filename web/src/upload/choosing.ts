@@ -3,6 +3,7 @@
 import type { EventInfo } from "../api";
 import { el, replace } from "../dom";
 import { formatTime } from "../time";
+import { ACCEPTED } from "./card";
 import { size } from "./size";
 import type { Server, Standing } from "./server";
 import { t, type Word } from "./words";
@@ -41,7 +42,7 @@ export class Choosing {
     replace(
       this.element,
       takesFolders && this.picker("chooseFolder", "large", { webkitdirectory: true }),
-      this.picker("choosePhotos", takesFolders ? "" : "large", { accept: "image/jpeg,image/png,image/tiff" }),
+      this.picker("choosePhotos", takesFolders ? "" : "large", { accept: ACCEPTED }),
       this.problem,
       el("p", { class: "hint" }, t("intro")),
       el("label", { for: "flight-name" }, t("name")),
@@ -87,7 +88,7 @@ export class Choosing {
       { class: `upload ${one.stage}` },
       el("strong", {}, one.name ?? one.label),
       el("span", { class: "upload-state" }, t(NAMED[one.stage])),
-      el("span", { class: "hint" }, `${formatTime(one.began)} · ${t("photosOf", one.stored, one.files)} · ${size(one.bytes)}`),
+      el("span", { class: "hint" }, `${formatTime(one.began)} · ${t("filesOf", one.stored, one.files)} · ${size(one.bytes)}`),
       one.stage === "receiving" && el("span", {}, `${t("goOnHint", size(one.bytes - one.bytes_received))} ${one.expires ? `${t("expires", formatTime(one.expires))}.` : ""}`),
       one.stage === "failed" && el("span", { class: "warning" }, t("failed")),
       el(

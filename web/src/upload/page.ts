@@ -10,7 +10,7 @@ import { Choosing } from "./choosing";
 import { lookPanel } from "./preview";
 import { Sender } from "./sender";
 import { size } from "./size";
-import { Refused, Server, type Look, type Standing } from "./server";
+import { Refused, Server, type Look, type Said, type Standing } from "./server";
 import { t } from "./words";
 
 const POLL_MS = 2000;
@@ -174,7 +174,7 @@ export class UploadPage {
       const standing = answer && ((await answer.json()) as Standing);
       if (!standing || isOther()) return;
       this.standing = standing;
-      if (standing.looked && !this.look) {
+      if (standing.looked && (!this.look || this.look.awaits_logs)) {
         const answered = await this.server.once(`/api/uploads/${id}/look`);
         const look = answered && ((await answered.json()) as Look);
         if (isOther()) return;
@@ -209,16 +209,16 @@ export class UploadPage {
     this.drawActions(now);
     if (!now) return this.stages.replaceChildren();
     const bytes = saved ? now.bytes : (this.sender?.bytes ?? now.bytes_received);
-    const heads = saved ? now.files : (this.sender?.heads ?? now.heads);
+    const heads = saved ? now.photos : (this.sender?.heads ?? now.heads);
     const [laidShare, laidText] = laidOf(now);
     const trouble = now.waits_for ? inLanguage(now.waits_for.sentence_vi, now.waits_for.sentence) : "";
     const why = now.stage === "failed" ? inLanguage(now.laid?.sentence_vi ?? "", now.laid?.sentence ?? "") : trouble;
     replace(
       this.stages,
-      stage(t("stageHeads"), heads / now.files, t("photosOf", heads, now.files)),
+      now.photos > 0 && stage(t("stageHeads"), heads / now.photos, t("photosOf", heads, now.photos)),
       stage(t("stageBytes"), bytes / now.bytes, `${t("bytesOf", size(bytes), size(now.bytes))}${this.timeLeft(bytes, now.bytes)}`),
-      stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("photosOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
-      stage(t("stageLaid"), laidShare, laidText, why),
+      stage(t("stageStored"), now.bytes_stored / now.bytes, `${t("filesOf", now.stored, now.files)} · ${size(now.bytes_stored)}`),
+      stage(t("stageLaid"), laidShare, laidText, why, filmsOf(now)),
     );
   }
 
@@ -229,7 +229,7 @@ export class UploadPage {
     const flight = now?.laid?.event_id;
     replace(
       this.actions,
-      now?.stage === "laid" && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
+      now?.saved && flight && el("a", { class: "button large", href: `./#event=${encodeURIComponent(flight)}` }, t("openFlight")),
       this.state === "sending" && button("stop", () => this.pause()),
       (this.state === "paused" || (this.state === "refused" && this.card)) && button("goOn", () => void this.send()),
       now?.stage === "failed" && button("again", () => again(now.upload_id)),
@@ -239,7 +239,7 @@ export class UploadPage {
 
   private drawLook(): void {
     const left = this.card?.left ? el("p", { class: "hint" }, t("leftOut", this.card.left)) : null;
-    const waits = this.standing && !this.standing.saved ? el("p", { class: "hint" }, t("lookWaits", this.standing.files)) : null;
+    const waits = this.standing && !this.standing.saved ? el("p", { class: "hint" }, t("lookWaits", this.standing.photos)) : null;
     replace(this.seen, this.look ? lookPanel(this.look, `/api/uploads/${this.standing?.upload_id ?? ""}/preview`) : waits, left);
   }
 
@@ -254,18 +254,31 @@ export class UploadPage {
   }
 }
 
+/** What of a card is on the map: photos at once, films when all of them are here. */
 function laidOf(now: Standing): [number, string] {
+  const frames = now.laid?.frames;
+  const photos = frames ? t("laidUsed", frames.used, frames.read) : "";
   if (now.stage === "laid") {
-    const frames = now.laid?.frames;
-    return [1, frames ? t("laidUsed", frames.used, frames.read) : t("done")];
+    const pictures = (now.laid?.films ?? []).reduce((sum, one) => sum + one.frames, 0);
+    return [1, [photos, pictures && t("laidPictures", pictures)].filter(Boolean).join(" · ") || t("done")];
   }
   if (now.stage === "failed") return [0, t("failed")];
+  if (photos) return [now.photos / now.files, `${photos} · ${t("filmsFollow")}`];
   if (now.stage !== "laying") return [0, t("waiting")];
   const at = now.progress;
   return [at?.total ? at.done / at.total : 0, at ? `${t("laying")} ${at.done}/${at.total}` : t("laying")];
 }
 
-function stage(name: string, share: number, text: string, why = ""): HTMLElement {
+/** What is said of each film, and of photos that are not on the map although films are. */
+function filmsOf(now: Standing): HTMLElement | false {
+  const said = [...(now.laid?.photos ? [now.laid.photos] : []), ...(now.stage === "laid" ? (now.laid?.films ?? []) : [])];
+  if (!said.length) return false;
+  const line = (one: Said & { frames?: number }): HTMLElement =>
+    el("li", one.frames ? {} : { class: "warning" }, inLanguage(one.sentence_vi, one.sentence));
+  return el("ul", { class: "films-said" }, ...said.map(line));
+}
+
+function stage(name: string, share: number, text: string, why = "", more: HTMLElement | false = false): HTMLElement {
   const percent = Math.floor(100 * Math.min(1, share || 0));
   return el(
     "li",
@@ -273,5 +286,6 @@ function stage(name: string, share: number, text: string, why = ""): HTMLElement
     el("div", { class: "stage-head" }, el("strong", {}, name), el("span", {}, text)),
     el("progress", { max: 100, value: percent, "aria-label": name }),
     why && el("p", { class: "warning" }, why),
+    more,
   );
 }

@@ -3,7 +3,7 @@
 import { el } from "../dom";
 import { inLanguage } from "../i18n";
 import { formatNumber } from "../numbers";
-import type { Look, Said } from "./server";
+import type { FilmSeen, Look, Said } from "./server";
 import { t } from "./words";
 
 const SMEARED_PX = 1.5;
@@ -16,6 +16,7 @@ const SVG = "http://www.w3.org/2000/svg";
 /** `picture`: address of the thumbnails on the ground. */
 export function lookPanel(look: Look, picture: string): HTMLElement {
   if (look.error) return el("section", { class: "look" }, title(), el("p", { class: "warning" }, inLanguage(look.sentence_vi ?? "", look.sentence ?? "")));
+  if (!look.frames) return el("section", { class: "look" }, title(), films(look));
   const facts = [t("lookUsable", look.usable, look.frames), look.gaps.length ? t("lookGaps", look.gaps.length) : t("lookNoGaps"), smearOf(look)];
   return el(
     "section",
@@ -25,7 +26,16 @@ export function lookPanel(look: Look, picture: string): HTMLElement {
     sketch(look, picture),
     key(look),
     sentences(look),
+    films(look),
   );
+}
+
+/** Each film with the log that says where it was filmed, or what is missing. */
+function films(look: Look): HTMLElement | false {
+  if (!look.films?.length) return false;
+  const line = (one: FilmSeen): HTMLElement =>
+    one.log ? el("li", {}, t("filmBy", one.name, one.log)) : el("li", { class: "warning" }, inLanguage(one.sentence_vi, one.sentence));
+  return el("ul", { class: "look-films" }, ...look.films.map(line));
 }
 
 const title = (): HTMLElement => el("h2", {}, t("look"));

@@ -1,4 +1,4 @@
-/** Sends a card: heads of all photos first, then the rest, each byte until it is acknowledged. */
+/** Sends a card: heads of all photos first, then logs, photos, films, each byte until it is acknowledged. */
 
 import { headOf, type Card, type CardFile } from "./card";
 import { pause, type Opened, type Part, type Server } from "./server";
@@ -38,7 +38,8 @@ export class Sender {
     this.bytes = opened.parts.reduce((sum, part) => sum + part.offset, 0);
     this.heads = opened.heads;
     await this.sendHeads(opened, files);
-    const todo = opened.parts.filter((part) => part.offset < part.size);
+    const parts = new Map(opened.parts.map((part) => [part.path, part]));
+    const todo = this.card.files.flatMap(({ path }) => parts.get(path) ?? []).filter((part) => part.offset < part.size);
     const work = async (): Promise<void> => {
       for (let part = todo.shift(); part; part = todo.shift()) {
         const here = files.get(part.path);
@@ -59,7 +60,7 @@ export class Sender {
     };
     for (const part of opened.parts) {
       const here = files.get(part.path);
-      if (part.offset || !here) continue;
+      if (part.offset || here?.kind !== "photo") continue;
       const head = await headOf(here.file);
       if (size + head.length > HEADS_AT_ONCE) await flush();
       records.push({ part, head });

@@ -13,7 +13,8 @@ export interface Standing {
   expires: string | null; // null: never
   stage: "receiving" | "keeping" | "laying" | "laid" | "failed";
   files: number;
-  heads: number;
+  photos: number;
+  heads: number; // of photos
   received: number;
   stored: number;
   bytes: number;
@@ -22,8 +23,30 @@ export interface Standing {
   saved: boolean;
   looked: boolean;
   progress: { stage: string; done: number; total: number } | null;
-  laid: (Partial<Said> & { flight_id?: string; event_id?: string; name?: string; frames?: { read: number; used: number } }) | null;
+  laid: Laid | null;
   waits_for: Said | null;
+}
+
+export interface FilmSaid extends Said {
+  name: string;
+  frames: number;
+}
+
+/** A film with the log that will probably place it, or the sentence that it has none. */
+export interface FilmSeen extends Said {
+  name: string;
+  log: string | null;
+}
+
+/** What came of the photos, and then of each film; photos: why none of them is on the map, if so. */
+export interface Laid extends Partial<Said> {
+  error?: string;
+  flight_id?: string;
+  event_id?: string;
+  name?: string;
+  frames?: { read: number; used: number };
+  films?: FilmSaid[];
+  photos?: Said;
 }
 
 export interface Part {
@@ -39,6 +62,9 @@ export interface Opened extends Standing {
 
 export interface Look extends Partial<Said> {
   error?: string;
+  /** It is made once more when the flight logs are here. */
+  awaits_logs?: boolean;
+  films?: FilmSeen[]; // one that an older server made has none
   frames: number;
   usable: number;
   problems: (Said & { severity: string })[];

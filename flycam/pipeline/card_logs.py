@@ -1,0 +1,101 @@
+"""Which of a card's flight logs are of its photos, and of each of its films."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flycam.errors import SourceUnreadable
+from flycam.ingest.card_files import beside, is_subtitles
+from flycam.ingest.clock import capture_times
+from flycam.ingest.metadata import PhotoMetadata
+from flycam.ingest.video import creation_ns
+
+_AROUND_NS = 10 * 60 * 10**9  # by so much a camera's clock may be off, and a log begin late
+
+Span = tuple[int, int]
+"""UTC ns of a log's first and last sample."""
+
+
+class CardLogs:
+    """Flight logs of one card, each read at most once, and only where it is needed.
+
+    unreadable  what was said of those that cannot be read
+    """
+
+    def __init__(self, card: Path, logs: Sequence[str]) -> None:
+        """logs: their paths below `card`, whole."""
+        self._card = card
+        self._logs = tuple(logs)
+        self._spans: dict[str, Span | None] = {}
+        self.unreadable: list[SourceUnreadable] = []
+
+    def of_photos(self, photos: Sequence[PhotoMetadata]) -> str | None:
+        """The log for photos that lack a place or angles: the one written while most of them were taken, or
+        the only one there is. None where there is none, or they need none."""
+        if not any(map(_lacks, photos)):
+            return None
+        logs = [log for log in self._logs if self._span(log) is not None]
+        if len(logs) <= 1:
+            return logs[0] if logs else None
+        times, _ = capture_times(photos)
+        inside = {log: self._inside(log, times) for log in logs}
+        best = max(logs, key=lambda log: inside[log])
+        return best if inside[best] else None
+
+    def of_film(self, film: str) -> Iterator[str]:
+        """The logs that may tell where a film was filmed, the likeliest first: under its own name, then those
+        written while it was begun, or the only one there is. Raises SourceUnreadable of the film."""
+        own = beside(film, self._logs)
+        yield from own
+        others = [log for log in self._logs if log not in own and self._span(log) is not None]
+        if len(others) <= 1:
+            yield from others
+            return
+        began_ns = creation_ns(self._card / film)
+        if began_ns is not None:
+            apart = {log: self._apart_ns(log, began_ns) for log in others}
+            yield from sorted((log for log in others if apart[log] <= _AROUND_NS), key=lambda log: apart[log])
+
+    def _inside(self, log: str, times_ns: NDArray[np.int64]) -> int:
+        first, last = self._span(log) or (0, 0)
+        return int(((times_ns >= first - _AROUND_NS) & (times_ns <= last + _AROUND_NS)).sum())
+
+    def _apart_ns(self, log: str, at_ns: int) -> int:
+        first, last = self._span(log) or (0, 0)
+        return max(first - at_ns, at_ns - last, 0)
+
+    def _span(self, log: str) -> Span | None:
+        """None of subtitles, whose time is their film's, and of what cannot be read."""
+        if is_subtitles(log):
+            return None
+        if log not in self._spans:
+            self._spans[log] = self._read(log)
+        return self._spans[log]
+
+    def _read(self, log: str) -> Span | None:
+        from flycam.ingest.telemetry_files import read_flight_log  # noqa: PLC0415  its dialects are slow to load
+
+        try:
+            samples = read_flight_log(self._card / log).track.samples
+        except SourceUnreadable as error:
+            self.unreadable.append(error)
+            return None
+        return (samples[0].t_utc_ns, samples[-1].t_utc_ns) if samples else None
+
+
+def likely_log(film: str, logs: Sequence[str]) -> str | None:
+    """The log that a film will probably be laid by, told by names alone; None: nothing says where it was
+    filmed."""
+    others = [log for log in logs if not is_subtitles(log)]
+    return next(iter([*beside(film, logs), *others]), None)
+
+
+def _lacks(photo: PhotoMetadata) -> bool:
+    """Whether a photo does not say where it was taken, or where it looked."""
+    has_place = photo.lat_deg is not None or photo.xmp_lat_deg is not None
+    angles = (photo.gimbal, photo.camera, photo.aircraft)
+    return not has_place or all(one.pitch_deg is None for one in angles)
