@@ -98,6 +98,19 @@ def test_a_flight_is_classified_and_its_pack_is_stamped_so(
         assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
 
 
+def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
+    photo = house[0].workspace.catalog.frames.of_flight(house[0].drill)[0].header.provenance.source_sha256
+    corners = ("--polygon", "10,10 60,10 60,40")
+    code, made, _ = run("restricted", "mask", photo, *corners, "--reason", "victim")
+    assert (code, made["step"], made["reason"], made["author"]) == (0, "made", "victim", "Quản trị")
+    assert [one["mask_id"] for one in run("restricted", "masks")[1]["masks"]] == [made["mask_id"]]
+    assert run("restricted", "mask", photo, "--polygon", "10 10", "--reason", "home")[0] == 2
+    assert run("restricted", "mask", "0" * 64, *corners, "--reason", "home")[0] == 3
+    assert run("restricted", "unmask", made["mask_id"])[1]["step"] == "taken_back"
+    assert run("restricted", "unmask", "mask-none")[0] == 3
+    assert "đã bỏ che: nạn nhân" in run("restricted", "masks", language="vi_VN.UTF-8")[2]
+
+
 def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, Path]) -> None:
     code, made, _ = run("guests", "add", "--hours", 6, "--event", REAL)
     assert (code, made["event_id"], made["holds"], made["made_by"]) == (0, REAL, True, "Quản trị")
