@@ -62,7 +62,12 @@ def restricted_remove(*, data_dir: str | None, ref: str) -> Result:
 @restricted.command("mask")
 @click.argument("photo", metavar="SHA256")
 @click.option("--polygon", required=True, help='Corners in the photo\'s own pixels: "X,Y X,Y X,Y".')
-@click.option("--reason", type=click.Choice(list(RedactionReason)), required=True, help="What is covered.")
+@click.option(
+    "--reason",
+    type=click.Choice([one.value for one in RedactionReason]),
+    required=True,
+    help="What is covered.",
+)
 @command
 def restricted_mask(*, data_dir: str | None, photo: str, polygon: str, reason: str) -> Result:
     """Cover a part of a photo (its SHA-256) and the ground it shows, from all but analysts and admins."""

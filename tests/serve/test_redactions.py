@@ -164,8 +164,8 @@ def test_a_home_is_covered_in_its_photo_in_others_and_on_the_map(house: House) -
 @pytest.mark.parametrize(
     ("change", "status"),
     [
-        ({"corners": [[0, 0], [50, 50], [50, 0], [0, 50]]}, 400),
-        ({"corners": [[0, 0], [1, 0], [0, 1]]}, 400),
+        ({"corners": [[0, 0], [50, 50], [50, 0], [0, 50]]}, 422),
+        ({"corners": [[0, 0], [1, 0], [0, 1]]}, 422),
         ({"corners": [[0, 0], [1, 0]]}, 422),
         ({"reason": "boredom"}, 422),
         ({"photo": "0" * 64}, 404),
@@ -176,7 +176,7 @@ def test_what_cannot_be_a_mask_is_refused(house: House, change: dict[str, object
     whole = {"photo": sha_of(house.photos[0]), "reason": "home", "corners": [[0, 0], [50, 0], [50, 50]]}
     answer = house.ask(Role.OPERATOR, "PUT", "/api/redactions/mask-0000000b", json={**whole, **change})
     assert answer.status_code == status, answer.text
-    assert house.ask(Role.OPERATOR, "PUT", "/api/redactions/strange", json=whole).status_code == 400
+    assert house.ask(Role.OPERATOR, "PUT", "/api/redactions/strange", json=whole).status_code == 422
     assert house.ask(Role.ANALYST, "DELETE", "/api/redactions/mask-0000000b").status_code == 404
 
 
