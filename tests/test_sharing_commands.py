@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from flycam.answers.sharing import of_masks
 from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.pipeline.people import invite_guest
@@ -96,6 +97,21 @@ def test_a_flight_is_classified_and_its_pack_is_stamped_so(
     assert run("pack", flight, "--out", tmp_path / "another")[1]["classification"] == "restricted"
     with open_catalog(f"sqlite:///{house[1] / 'catalog.sqlite'}") as catalog:
         assert "restricted" in catalog.audit.lines(limit=10_000)[-1].detail
+
+
+def test_a_part_of_a_photo_is_covered_listed_and_uncovered(run: Run, house: tuple[World, Path]) -> None:
+    photo = house[0].workspace.catalog.frames.of_flight(house[0].drill)[0].header.provenance.source_sha256
+    corners = ("--polygon", "10,10 60,10 60,40")
+    code, made, _ = run("restricted", "mask", photo, *corners, "--reason", "victim")
+    assert code == 0, made
+    assert (code, made["step"], made["reason"], made["author"]) == (0, "made", "victim", "Quản trị")
+    assert [one["mask_id"] for one in run("restricted", "masks")[1]["masks"]] == [made["mask_id"]]
+    assert run("restricted", "mask", photo, "--polygon", "10 10", "--reason", "home")[0] == 2
+    assert run("restricted", "mask", "0" * 64, *corners, "--reason", "home")[0] == 3
+    assert run("restricted", "unmask", made["mask_id"])[1]["step"] == "taken_back"
+    assert run("restricted", "unmask", "mask-none")[0] == 3
+    said = of_masks(house[0].workspace.catalog.redactions.lines(), "vi")[1]
+    assert ["che: nạn nhân" in said[0], "đã bỏ che: nạn nhân" in said[1]] == [True, True]
 
 
 def test_a_guest_link_is_made_listed_and_revoked(run: Run, house: tuple[World, Path]) -> None:

@@ -1,4 +1,4 @@
-"""Who may see what: restricted areas, classifications, guest links."""
+"""Who may see what: restricted areas, masks, classifications, guest links."""
 
 from __future__ import annotations
 
@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 from flycam.answers.answered import Answered
 from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import VIETNAM
+from flycam.frame.redaction import RedactionReason, RedactionStep
+
+_STEPS = {RedactionStep.MADE: ("covered", "che"), RedactionStep.TAKEN_BACK: ("taken back", "đã bỏ che")}
+_REASONS = {
+    RedactionReason.HOME: ("home", "nhà dân"),
+    RedactionReason.VICTIM: ("victim", "nạn nhân"),
+    RedactionReason.OTHER: ("other", "khác"),
+}
 
 if TYPE_CHECKING:  # what a recipe reports is handed in; saying it needs none of its libraries
-    from flycam.catalog.sharing_records import Guest, RestrictedArea
+    from flycam.catalog.sharing_records import Guest, RedactionLine, RestrictedArea
 
 
 def of_area(area: RestrictedArea, language: str = "en") -> Answered:
@@ -30,6 +38,17 @@ def of_removed_area(area: RestrictedArea, language: str = "en") -> Answered:
     """area_id, name."""
     en, vi = f"{area.name} is withheld no longer", f"đã bỏ vùng hạn chế {area.name}"
     return {"area_id": area.area_id, "name": area.name}, [vi if language == "vi" else en]
+
+
+def of_mask(line: RedactionLine, language: str = "en") -> Answered:
+    """mask_id, step, frame_id, reason, author, at_ns."""
+    return _mask(line), [_mask_line(line, language)]
+
+
+def of_masks(lines: Sequence[RedactionLine], language: str = "en") -> Answered:
+    """masks[]: every line, the first first."""
+    none = "chưa có vùng che nào" if language == "vi" else "no masks"
+    return {"masks": [_mask(one) for one in lines]}, [_mask_line(one, language) for one in lines] or [none]
 
 
 def of_classified(subject: str, name: str, level: Classification, language: str = "en") -> Answered:
@@ -83,6 +102,22 @@ def _guest_line(guest: Guest, now_ns: int, language: str) -> str:
         how = f"đến {until}" if vi else f"until {until}"
     event = guest.event_id or ("mọi sự kiện" if vi else "all events")
     return f"{guest.guest_id}  {event}, {how} ({guest.made_by})"
+
+
+def _mask(line: RedactionLine) -> dict[str, Any]:
+    return {
+        "mask_id": line.mask_id,
+        "step": line.step.value,
+        "frame_id": line.frame_id,
+        "reason": line.reason.value,
+        "author": line.author,
+        "at_ns": line.at_ns,
+    }
+
+
+def _mask_line(line: RedactionLine, language: str) -> str:
+    step, reason = (names[language == "vi"] for names in (_STEPS[line.step], _REASONS[line.reason]))
+    return f"{line.mask_id}  {step}: {reason} ({line.author})"
 
 
 def _area(area: RestrictedArea) -> dict[str, Any]:

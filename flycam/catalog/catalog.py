@@ -23,6 +23,7 @@ from flycam.catalog.layers import SpecialistLayers
 from flycam.catalog.marks import Marks
 from flycam.catalog.placements import Placements
 from flycam.catalog.recordings import Recordings
+from flycam.catalog.redactions import Redactions
 from flycam.catalog.restrictions import Restrictions
 from flycam.catalog.revisions import Revisions
 from flycam.catalog.settlements import Settlements
@@ -51,6 +52,7 @@ class Catalog:
         self.settlements = Settlements(database)
         self.accounts = Accounts(database)
         self.restrictions = Restrictions(database)
+        self.redactions = Redactions(database)
         self.guests = Guests(database)
         self.identities = Identities(database)
         self.audit = Audit(database)

@@ -6,7 +6,14 @@ from __future__ import annotations
 from sqlalchemy import Table
 
 from flycam.catalog.board_tables import briefings, changes, layer_features, layers, marks, settlements
-from flycam.catalog.sharing_tables import classifications, guests, identities, restricted_areas
+from flycam.catalog.sharing_tables import (
+    classifications,
+    guests,
+    identities,
+    redaction_grounds,
+    redactions,
+    restricted_areas,
+)
 from flycam.catalog.tables import (
     airborne,
     audit_signatures,
@@ -17,7 +24,7 @@ from flycam.catalog.tables import (
     revisions,
 )
 
-SCHEMA_VERSION = 13
+SCHEMA_VERSION = 14
 
 ADDED_IN: dict[int, tuple[Table, ...]] = {
     2: (revisions, revision_frames),
@@ -32,6 +39,7 @@ ADDED_IN: dict[int, tuple[Table, ...]] = {
     11: (settlements,),
     12: (audit_signatures,),
     13: (identities,),
+    14: (redactions, redaction_grounds),
 }
 """Tables that came with a schema version: an older catalogue gets them when it is opened."""
 

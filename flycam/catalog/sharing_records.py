@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 from flycam.catalog.records import Account, BoundsLonLat, Role
+from flycam.frame.redaction import RedactionReason, RedactionStep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,3 +74,42 @@ class Guest:
     def holds(self, now_ns: int) -> bool:
         """Whether it opens anything."""
         return self.revoked_ns is None and now_ns < self.expires_ns
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedactionLine:
+    """One line of a redaction mask's history: it was made, or taken back. A grow-only set.
+
+    frame_id  of the photo
+    author    whoever wrote this line, at `at_ns`
+    wkb       the polygon in the photo's own pixels as its file has them: x to the right, y down, corners of
+              pixels at integers. A taken-back line holds the polygon that it takes back
+    """
+
+    mask_id: str
+    step: RedactionStep
+    frame_id: str
+    reason: RedactionReason
+    author: str
+    at_ns: int
+    wkb: bytes
+
+    @property
+    def line_id(self) -> str:
+        """24 hex digits from what it says: the same on every box."""
+        said = (self.mask_id, self.step, self.frame_id, self.reason, self.author, str(self.at_ns))
+        return hashlib.sha256("\n".join(said).encode() + self.wkb).hexdigest()[:24]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RedactionGround:
+    """The ground that a mask shows, as its photo lies in one way.
+
+    line_id  of the line that made the mask; lay: as `masked_ground.Lay` names it
+    wkb      polygon, longitude and latitude degrees, widened by what its place may be off; empty where the
+             mask shows no ground
+    """
+
+    line_id: str
+    lay: str
+    wkb: bytes

@@ -1,4 +1,5 @@
-"""Tables of who may see what: restricted areas, classifications, guest links, people of a sign-in service.
+"""Tables of who may see what: restricted areas, classifications, guest links, people of a sign-in service,
+redaction masks.
 The rules of `tables` hold here too."""
 
 from __future__ import annotations
@@ -52,4 +53,27 @@ identities = Table(
     Column("name", Text, nullable=False, unique=True),
     Column("first_ns", BigInteger, nullable=False),
     Column("barred_ns", BigInteger),
+)
+
+# -- since schema 14 --------------------------------------------------------------------------------
+
+redactions = Table(
+    "redactions",
+    metadata,
+    key("line_id"),
+    Column("mask_id", Text, nullable=False, index=True),
+    Column("step", Text, nullable=False),
+    Column("frame_id", Text, nullable=False, index=True),
+    Column("reason", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("at_ns", BigInteger, nullable=False),
+    Column("wkb", LargeBinary, nullable=False),
+)
+
+redaction_grounds = Table(
+    "redaction_grounds",
+    metadata,
+    key("line_id"),
+    key("lay"),
+    Column("wkb", LargeBinary, nullable=False),
 )

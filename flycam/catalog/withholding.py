@@ -1,8 +1,9 @@
 """The ONE place that decides what is withheld from whom: ground, flights, layers. Every door asks here.
 
-Three rules, each as an administrator made it: restricted areas (`restrictions`), classifications
-(`frame.classification`), and accounts that are for some communes only. A door asks with what it is about to
-hand out: the pixels of a tile, a point, the ground that a picture shows, a flight, a layer.
+Four rules: restricted areas (`restrictions`), classifications (`frame.classification`), accounts that are for
+some communes only, as administrators made them, and redaction masks (`masked_ground`), as who saw the photo
+drew them. A door asks with what it is about to hand out: the pixels of a tile, a point, the ground that a
+picture shows, a photo, a flight, a layer.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
 from flycam.catalog.catalog import Catalog
+from flycam.catalog.masked_ground import NO_MASKS, Masks, masks_of
 from flycam.catalog.records import Account, BoundsLonLat, Role
 from flycam.errors import NotFound
 from flycam.frame.classification import Classification
@@ -79,18 +81,23 @@ class Withholding:
         flights: Allowed | None = None,
         mosaics: Allowed | None = None,
         layers: frozenset[str] = frozenset(),
+        masks: Masks = NO_MASKS,
     ) -> None:
         """areas: polygons (WKB, lon/lat) that are withheld; within: the only ground that is not."""
         self._flights, self._mosaics = flights or Allowed(), mosaics or Allowed()
         self._layers = layers
         self._within = None if within is None else _prepared(shapely.from_wkb(within))
         self._areas = _prepared(shapely.union_all([shapely.from_wkb(one) for one in areas]))
-        self._ground = _prepared(_withheld_ground(self._areas, self._within))
+        self._unseen = _prepared(_withheld_ground(self._areas, self._within))
+        self._photos = masks.photos
+        self._masked = [(frame_id, _prepared(shapely.from_wkb(wkb))) for frame_id, wkb in masks.grounds]
+        self._all_masked = _prepared(shapely.union_all([ground for _, ground in self._masked]))
+        self._ground = _prepared(shapely.union(self._unseen, self._all_masked))
         self._mercator = _prepared(shapely.transform(self._ground, lonlat_to_mercator))
         self.fingerprint = self._fingerprint()
         names = (self._flights.hidden, self._mosaics.hidden, self._layers)
         has_only = self._flights.only is not None or self._mosaics.only is not None
-        self.is_nothing = self._ground.is_empty and not has_only and not any(names)
+        self.is_nothing = self._ground.is_empty and not has_only and not any(names) and not self._photos
         self._touches_tile = lru_cache(maxsize=_TILES_KEPT)(self._look_at_tile)
 
     # -- ids ------------------------------------------------------------------------------------
@@ -138,28 +145,61 @@ class Withholding:
         return bool(shapely.intersects_xy(self._ground, lon_deg, lat_deg))
 
     def touches(self, wkb: bytes | None, margin_m: float = MARGIN_M) -> bool:
-        """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld."""
+        """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld.
+
+        Masked ground counts within MARGIN_M at most: what masks cover is small, and not known from afar.
+        """
         if self._ground.is_empty:
             return False
         if wkb is None:
             return True
         shape = shapely.from_wkb(wkb)
-        return bool(shapely.intersects(self._ground, _wider(shape, margin_m)))
+        if shapely.intersects(self._unseen, _wider(shape, margin_m)):
+            return True
+        return bool(shapely.intersects(self._all_masked, _wider(shape, min(margin_m, MARGIN_M))))
 
     def touches_box(self, bounds: BoundsLonLat | None, margin_m: float = MARGIN_M) -> bool:
         """As `touches`, of a rectangle (degrees)."""
         return self.touches(None if bounds is None else shapely.to_wkb(shapely.box(*bounds)), margin_m)
 
+    # -- photos ---------------------------------------------------------------------------------
+
+    def hides_photo(self, footprint_wkb: bytes | None, flight_box: BoundsLonLat | None) -> bool:
+        """Whether a photo is withheld whole: for ground that is not masked ground, which is burnt in instead.
+
+        footprint_wkb  None: nobody knows; then what its flight's box (None: nor that) shows decides
+        """
+        if footprint_wkb is None:
+            return not self._ground.is_empty and (not self._unseen.is_empty or self.touches_box(flight_box))
+        shape = shapely.from_wkb(footprint_wkb)
+        return not self._unseen.is_empty and bool(shapely.intersects(self._unseen, _wider(shape, MARGIN_M)))
+
+    def masks_on(self, frame_id: str) -> tuple[bytes, ...]:
+        """Polygons (WKB, in its own pixels) that must be burnt into a photo."""
+        return self._photos.get(frame_id, ())
+
+    def masked_beside(self, frame_id: str, footprint_wkb: bytes | None) -> BaseGeometry | None:
+        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none."""
+        if footprint_wkb is None:
+            return None
+        near = _wider(shapely.from_wkb(footprint_wkb), MARGIN_M)
+        found = [
+            ground for owner, ground in self._masked if owner != frame_id and shapely.intersects(ground, near)
+        ]
+        return shapely.union_all(found) if found else None
+
     def is_outside(self, wkb: bytes) -> bool:
         """Whether something (WKB, lon/lat) lies nowhere in the communes that the visitor is there for.
 
-        Restricted areas hide what is seen in pictures, not what people draw: a mark for rescuers stands.
+        Restricted areas and masks hide what is seen in pictures, not what people draw: a mark for rescuers
+        stands.
         """
         return self._within is not None and not shapely.intersects(self._within, shapely.from_wkb(wkb))
 
     def hides_drawing(self, wkb: bytes) -> bool:
         """Whether what somebody drew after a picture (a change; WKB, lon/lat) is withheld: it shows what lies
-        in a restricted area, or is nowhere in the visitor's communes."""
+        in a restricted area, or is nowhere in the visitor's communes. Masks hide no drawing: the outline
+        of a landslide shows nothing of a home that it took."""
         return bool(shapely.intersects(self._areas, shapely.from_wkb(wkb))) or self.is_outside(wkb)
 
     # -- inside ---------------------------------------------------------------------------------
@@ -172,6 +212,8 @@ class Withholding:
 
     def _fingerprint(self) -> str:
         said = hashlib.sha256(shapely.to_wkb(self._ground))
+        for frame_id, polygons in sorted(self._photos.items()):
+            said.update(b"\n".join([b"", frame_id.encode(), *sorted(polygons)]))
         for names in (self._flights.hidden, self._mosaics.hidden, self._layers):
             said.update("\n".join(["", *sorted(names), ""]).encode())
         for only in (self._flights.only, self._mosaics.only):
@@ -258,7 +300,8 @@ def withholding_of(catalog: Catalog, account: Account) -> Withholding:
     areas = [one.wkb for one in catalog.restrictions.areas() if role not in one.roles]
     unseen = {subject for subject, level in catalog.restrictions.levels().items() if not sees(role, level)}
     within = _within(catalog, account.communes) if account.communes else None
-    if not (areas or unseen or within or account.event_id):
+    masks = NO_MASKS if sees(role, Classification.RESTRICTED) else masks_of(catalog)
+    if not (areas or unseen or within or account.event_id or masks.photos):
         return NOTHING_WITHHELD
     hidden = frozenset(unseen)
     only = _of_event(catalog, account.event_id) if account.event_id else None
@@ -272,6 +315,7 @@ def withholding_of(catalog: Catalog, account: Account) -> Withholding:
             None if only is None else frozenset(one.mosaic_id for one in mosaics if one.flight_id in only),
         ),
         layers=hidden,
+        masks=masks,
     )
 
 

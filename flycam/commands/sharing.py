@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import secrets
 from pathlib import Path
 
 import click
@@ -10,11 +11,14 @@ import click
 from flycam.commands.house import FILE, LEVEL, Result, opened
 from flycam.console import command, language
 from flycam.frame.classification import Classification
+from flycam.frame.frame import frame_id_of
+from flycam.frame.redaction import RedactionReason
 
 
 @click.group()
 def restricted() -> None:
-    """Areas (military, border) of which tiles, photos and exports are withheld."""
+    """Areas (military, border) of which tiles, photos and exports are withheld; masks on photos (homes,
+    victims)."""
 
 
 @restricted.command("add")
@@ -53,6 +57,54 @@ def restricted_remove(*, data_dir: str | None, ref: str) -> Result:
     with opened(data_dir) as (workspace, settings):
         area = remove_area(workspace, ref, settings.operator or getpass.getuser())
         return of_removed_area(area, language())
+
+
+@restricted.command("mask")
+@click.argument("photo", metavar="SHA256")
+@click.option("--polygon", required=True, help='Corners in the photo\'s own pixels: "X,Y X,Y X,Y".')
+@click.option(
+    "--reason",
+    type=click.Choice([one.value for one in RedactionReason]),
+    required=True,
+    help="What is covered.",
+)
+@command
+def restricted_mask(*, data_dir: str | None, photo: str, polygon: str, reason: str) -> Result:
+    """Cover a part of a photo (its SHA-256) and the ground it shows, from all but analysts and admins."""
+    from flycam.answers.sharing import of_mask
+    from flycam.pipeline.redacting import MaskAsked, corners_of, make_mask
+
+    with opened(data_dir) as (workspace, settings):
+        asked = MaskAsked(
+            mask_id=f"mask-{secrets.token_hex(8)}",
+            frame_id=frame_id_of(photo),
+            reason=RedactionReason(reason),
+            corners=corners_of(polygon),
+        )
+        return of_mask(make_mask(workspace, asked, settings.operator or getpass.getuser()), language())
+
+
+@restricted.command("masks")
+@command
+def restricted_masks(*, data_dir: str | None) -> Result:
+    """Masks on photos, those taken back too."""
+    from flycam.answers.sharing import of_masks
+
+    with opened(data_dir) as (workspace, _):
+        return of_masks(workspace.catalog.redactions.lines(), language())
+
+
+@restricted.command("unmask")
+@click.argument("mask_id", metavar="MASK")
+@command
+def restricted_unmask(*, data_dir: str | None, mask_id: str) -> Result:
+    """Take a mask back, for good: who wants it again draws another."""
+    from flycam.answers.sharing import of_mask
+    from flycam.pipeline.redacting import take_back_mask
+
+    with opened(data_dir) as (workspace, settings):
+        line = take_back_mask(workspace, mask_id, settings.operator or getpass.getuser())
+        return of_mask(line, language())
 
 
 @click.group()

@@ -37,6 +37,7 @@ from flycam.pipeline.finish_report import FinishReport, LayerReport, statistics,
 from flycam.pipeline.finish_request import FinishRequest, check_request
 from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan, tie
 from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
 from flycam.pipeline.terrain import keep_terrain, recorded_terrain
@@ -258,6 +259,7 @@ def _damaged(workspace: Workspace, standing: RevisionRecord, progress: FinishPro
 def _publish(workspace: Workspace, flight: Flight, record: RevisionRecord) -> RevisionRecord:
     """On show, with a line in the audit log."""
     shown = workspace.catalog.revisions.publish(record)
+    settle_masked_ground(workspace)  # until then all that a masked photo shows is withheld
     what = "accepted" if record.stats["accepted"] else f"priors kept: {record.stats['why']}"
     workspace.catalog.audit.append(
         workspace.operator or workspace.box,

@@ -19,6 +19,7 @@ from flycam.geometry.grid import TileRange, range_bounds, range_for_bounds
 from flycam.ingest.layers import IN_VIETNAMESE
 from flycam.pipeline.opening import MIN_ZOOM
 from flycam.pipeline.planning import Planned
+from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import live_mosaics
 from flycam.pipeline.relay import Relay
 from flycam.pipeline.retired import drop_retired_reports
@@ -78,6 +79,7 @@ def carry_out_moves(workspace: Workspace, flight_id: str, relay: Relay, at_ns: i
     reason = f"moved to layer {layers}"
     if relay.moved:
         workspace.catalog.placements.supersede(relay.moved, reason, who, at_ns)
+        settle_masked_ground(workspace)
     retired = workspace.catalog.revisions.retire_holding(sorted(relay.movers), f"{reason} ({who})")
     said = f"{len(relay.movers)} frames {reason}"
     if retired:

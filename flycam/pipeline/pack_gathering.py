@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from flycam import __version__
+from flycam.catalog.masked_ground import masks_of
 from flycam.catalog.revisions import LIVE_REVISION
 from flycam.catalog.withholding import Withholding
 from flycam.frame.classification import Classification, strictest
@@ -63,10 +64,11 @@ def gather_pack(
 
 
 def _classification(workspace: Workspace, scene: PackScene) -> Classification:
-    """The strictest of the flights' levels; of ground in a restricted area, restricted."""
+    """The strictest of the flights' levels; of ground in a restricted area or under a mask, restricted."""
     restrictions = workspace.catalog.restrictions
     levels = [restrictions.level(side.flight.flight_id) for side in scene.sides]
-    withheld = Withholding(areas=[area.wkb for area in restrictions.areas()])
+    masks = masks_of(workspace.catalog)
+    withheld = Withholding(areas=[area.wkb for area in restrictions.areas()], masks=masks)
     if any(withheld.touches_box(side.flight.bounds_lonlat_deg) for side in scene.sides):
         levels.append(Classification.RESTRICTED)
     return strictest(levels)

@@ -12,6 +12,7 @@ from flycam.mosaic.epochs import Amendments
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.moving import show_layers_in_use
+from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import folded_here
 from flycam.pipeline.retired import drop_retired_reports, forget_pictures
 from flycam.pipeline.terrain import register_dem
@@ -41,10 +42,12 @@ class Receiving:
         forget_pictures(self._workspace, flight.flight_id)
 
     def arriving(self, flight: Flight) -> None:
-        """Layers that came into use are shown."""
+        """Layers that came into use are shown, and masks laid on the ground as their photos lie here."""
+        settle_masked_ground(self._workspace)
         show_layers_in_use(self._workspace, flight.flight_id)
 
     def settled(self, flight: Flight) -> None:
-        """Layers that came into use are shown, and its communes measured."""
+        """The same once all is there, and its communes measured."""
+        settle_masked_ground(self._workspace)
         show_layers_in_use(self._workspace, flight.flight_id)
         cover_communes(self._workspace, flight, self._progress, changed=True)

@@ -28,6 +28,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM, Rejection
 from flycam.mosaic.mending import DAMAGE
 from flycam.pipeline.planning import Planned, frame_record
+from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import live_mosaics
 from flycam.pipeline.terrain import Floats, recorded_terrain, unknown_share
 from flycam.pipeline.workspace import Workspace
@@ -146,6 +147,7 @@ def carry_out(workspace: Workspace, flight_id: str, relay: Relay, at_ns: int) ->
     terrain = ", ".join(sorted({str(record.dem_id) for record in relay.frames}))
     reason = f"re-laid on terrain {terrain}"
     workspace.catalog.placements.supersede([*relay.frames, *relay.aside], reason, who, at_ns)
+    settle_masked_ground(workspace)
     said = f"{len(relay.frames)} frames {reason}, {len(relay.aside)} set aside"
     workspace.catalog.audit.append(who, "relay", flight_id, said, at_ns=at_ns)
 

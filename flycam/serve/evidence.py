@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Annotated
 
-import cv2
 import numpy as np
 import shapely
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
@@ -33,6 +32,7 @@ from flycam.mosaic.given import has_given
 from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.rectification import ground_view
+from flycam.serve.covered import COVERED_HEADERS, covered_jpeg, covering_of, preview_jpeg
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
@@ -46,7 +46,6 @@ from flycam.store.base import ObjectStore
 
 router = APIRouter()
 
-_PREVIEW_SIDE_PX = 720
 _PREVIEW_LIMIT_BYTES = 64 << 20
 _TYPES = {
     b"\xff\xd8\xff": "image/jpeg",
@@ -122,11 +121,14 @@ def photo(
     request: Request,
     catalog: CatalogHere,
     store: StoreHere,
+    grounds: GroundsHere,
     visitor: Here,
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
     """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log,
-    whatever the range."""
+    whatever the range.
+
+    Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in."""
     frame = _frame_behind(catalog, sha256, visitor)
     key = keys.evidence(sha256)
     size = _size_of(store, frame)
@@ -135,6 +137,11 @@ def photo(
         return beyond_the_end(size)
     openings: Openings = request.app.state.openings
     openings.note(catalog.audit, visitor.name, frame)
+    covering = covering_of(frame, grounds, visitor)
+    if covering is not None:
+        return Response(
+            covered_jpeg(store.get(key), frame, covering), media_type="image/jpeg", headers=COVERED_HEADERS
+        )
     return bytes_answer(
         store,
         key,
@@ -148,32 +155,23 @@ def photo(
 
 @router.get("/api/evidence/{sha256}/preview")
 def preview(
-    sha256: Annotated[str, _SHA256], catalog: CatalogHere, store: StoreHere, visitor: Here
+    sha256: Annotated[str, _SHA256],
+    catalog: CatalogHere,
+    store: StoreHere,
+    grounds: GroundsHere,
+    visitor: Here,
 ) -> Response:
-    """The photo reduced to a small JPEG."""
+    """The photo reduced to a small JPEG, with the masks burnt in that hold from the visitor."""
     frame = _frame_behind(catalog, sha256, visitor)
-    key = keys.evidence(sha256)
     name = frame.header.provenance.source_name
     if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:
         raise FrameUnreadable(
             f"{name}: too large for a preview; open the original",
             vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
         )
-    encoded = np.frombuffer(store.get(key), np.uint8)
-    flags = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(encoded, flags) if max(frame.header.interior.image_size_px) > 2000 else None
-    if picture is None:
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None:
-        raise FrameUnreadable(
-            f"{name}: no preview can be made; open the original",
-            vi=f"{name}: không làm được ảnh thu nhỏ; hãy mở ảnh gốc",
-        )
-    scale = min(1.0, _PREVIEW_SIDE_PX / max(picture.shape[:2]))
-    if scale < 1:
-        picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    _, jpeg = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 78])
-    return Response(jpeg.tobytes(), media_type="image/jpeg", headers=FOR_A_WHILE)
+    covering = covering_of(frame, grounds, visitor)
+    jpeg = preview_jpeg(store.get(keys.evidence(sha256)), frame, covering)
+    return Response(jpeg, media_type="image/jpeg", headers=COVERED_HEADERS if covering else FOR_A_WHILE)
 
 
 def _size_of(store: ObjectStore, frame: FrameRecord) -> int:
@@ -262,7 +260,7 @@ def _frame(frame: FrameRecord) -> Json:
 
 def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
     """The photo's frame. Only photos are handed out: a withdrawn one to administrators alone, and none to
-    those from whom any ground in it is withheld."""
+    those from whom any ground in it is withheld, masked ground aside (`covered`)."""
     try:
         frame = catalog.frames.get(frame_id_of(sha256))
     except NotFound as error:
@@ -270,7 +268,8 @@ def _frame_behind(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecor
     sees = visitor.withholding
     if not sees.is_nothing and is_hidden(catalog.flights.flight(frame.flight_id), sees):
         raise _no_photo(sha256)
-    if sees.touches(frame.footprint_wkb):
+    flight_box = None if sees.is_nothing else catalog.flights.flight(frame.flight_id).bounds_lonlat_deg
+    if sees.hides_photo(frame.footprint_wkb, flight_box):
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
     if frame.status is FrameStatus.WITHDRAWN and not visitor.may(Role.ADMIN):
         raise AccessDenied(

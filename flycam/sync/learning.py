@@ -11,6 +11,7 @@ from flycam.catalog.records import FrameRecord, FrameStatus, Withdrawal
 from flycam.errors import NameTaken
 from flycam.frame.classification import strictest
 from flycam.frame.flight import Event, Flight, FlightState
+from flycam.frame.redaction import RedactionStep
 from flycam.sync.belonging import known_flight
 from flycam.sync.house import House
 from flycam.sync.records import FlightRecords
@@ -30,6 +31,7 @@ def learn(house: House, records: FlightRecords, giver: str, account: str = "") -
     """
     catalog = house.catalog
     _learn_classification(house, records, giver, account)
+    _learn_redactions(house, records, giver, account)
     learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
@@ -109,6 +111,18 @@ def _learn_classification(house: House, records: FlightRecords, giver: str, acco
         restrictions.classify(flight_id, level, now_ns)
         said = f"told by {giver}: {records.flight.name}: {level}"
         house.catalog.audit.append(account or giver, "classify", flight_id, said, at_ns=now_ns)
+
+
+def _learn_redactions(house: House, records: FlightRecords, giver: str, account: str) -> None:
+    """Masks hold before a frame that they cover is here. Lines only grow: one that was taken back anywhere
+    stays so, whichever box tells of it first or last."""
+    redactions = house.catalog.redactions
+    for line in redactions.append(records.redactions):
+        said = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
+        what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
+        who = account or line.author
+        house.catalog.audit.append(who, what, line.mask_id, said, at_ns=house.clock_ns())
+    redactions.put_grounds(records.redaction_grounds)
 
 
 def learn_event(house: House, event: Event, giver: str) -> None:

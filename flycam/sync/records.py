@@ -17,11 +17,18 @@ import shapely
 import zstandard
 from sqlalchemy import Row, Table
 
-from flycam.catalog import tables
+from flycam.catalog import sharing_tables, tables
 from flycam.catalog.flight_rows import event_of, event_row, flight_of, flight_row
 from flycam.catalog.frame_rows import record_of, row_of, withdrawal_of
 from flycam.catalog.placement_rows import placement_from, placement_row
 from flycam.catalog.records import FrameRecord, MosaicInfo, Placement, Withdrawal
+from flycam.catalog.redactions import (
+    redaction_ground_of,
+    redaction_ground_row,
+    redaction_of,
+    redaction_row,
+)
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
@@ -40,7 +47,7 @@ _MAX_BYTES = 1 << 28  # of one flight's records, inflated
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlightRecords:
     """All of one flight but its tiles; mosaics: the live ones, one for each layer; classification: how widely
-    its giver lets it be shown."""
+    its giver lets it be shown; redactions: every line of masks on its photos, and the ground they show."""
 
     event: Event
     flight: Flight
@@ -49,11 +56,14 @@ class FlightRecords:
     placements: tuple[Placement, ...]
     withdrawals: tuple[Withdrawal, ...]
     classification: Classification = Classification.OPEN
+    redactions: tuple[RedactionLine, ...] = ()
+    redaction_grounds: tuple[RedactionGround, ...] = ()
 
 
 def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
     """As the catalogue has it now."""
     flight_id = flight.flight_id
+    redactions = catalog.redactions.of_flight(flight_id)
     return FlightRecords(
         event=catalog.flights.event(flight.event_id),
         flight=flight,
@@ -62,6 +72,8 @@ def records_of(catalog: Catalog, flight: Flight) -> FlightRecords:
         placements=tuple(catalog.placements.of_flight(flight_id)),
         withdrawals=tuple(catalog.frames.withdrawals(flight_id)),
         classification=catalog.restrictions.level(flight_id),
+        redactions=tuple(redactions),
+        redaction_grounds=tuple(catalog.redactions.grounds(one.line_id for one in redactions)),
     )
 
 
@@ -76,6 +88,9 @@ def records_to_bytes(records: FlightRecords) -> bytes:
         "withdrawals": [_withdrawal_row(one) for one in records.withdrawals],
         "classification": records.classification.value,
     }
+    if records.redactions:  # a flight without masks has the bytes that it had before there were any
+        values["redactions"] = [redaction_row(one) for one in records.redactions]
+        values["redaction_grounds"] = [redaction_ground_row(one) for one in records.redaction_grounds]
     said = json.dumps(values, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_as_text)
     return zstandard.ZstdCompressor(level=_LEVEL).compress(said.encode())
 
@@ -93,6 +108,11 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             withdrawals=tuple(withdrawal_of(row) for row in _rows(tables.withdrawals, values["withdrawals"])),
             # a box of before knows of none
             classification=Classification(values.get("classification", Classification.OPEN)),
+            redactions=_redactions(values.get("redactions", ())),
+            redaction_grounds=tuple(
+                redaction_ground_of(row)
+                for row in _rows(sharing_tables.redaction_grounds, values.get("redaction_grounds", ()))
+            ),
         )
         _require_one_flight(records)
         _require_harmless_ids(records)
@@ -128,6 +148,13 @@ def _require_one_flight(records: FlightRecords) -> None:
         raise ValueError(f"records of {flight_id} name a finished revision")
     if records.event.event_id != records.flight.event_id:
         raise ValueError(f"records of {flight_id} bring another event")
+    photos = {one.frame_id for one in records.frames}
+    if not photos.issuperset(one.frame_id for one in records.redactions):
+        raise ValueError(f"records of {flight_id} mask a photo of another flight")
+    if not {one.line_id for one in records.redactions}.issuperset(
+        one.line_id for one in records.redaction_grounds
+    ):
+        raise ValueError(f"records of {flight_id} bring ground of no mask")
 
 
 def _require_harmless_ids(records: FlightRecords) -> None:
@@ -147,6 +174,17 @@ def _require_harmless_ids(records: FlightRecords) -> None:
     for record in records.frames:
         if record.header.provenance.source_sha256:
             hex_digits(record.header.provenance.source_sha256, 64)
+
+
+def _redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionLine, ...]:
+    """Lines of masks, each under the id that its content gives it."""
+    lines = []
+    for row in _rows(sharing_tables.redactions, rows):
+        line = redaction_of(row)
+        if line.line_id != row.line_id or shapely.from_wkb(line.wkb).geom_type != "Polygon":
+            raise ValueError(f"{line.mask_id} is no mask")
+        lines.append(line)
+    return tuple(lines)
 
 
 def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from flycam.drill.drill import DrillReport
 from flycam.drill.truth import read_truth
 from flycam.errors import Cancelled, DiskFull, InputUnusable, NotFound, OptionUnusable
 from flycam.frame.moment import iso
+from flycam.frame.redaction import RedactionReason
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import content_hash
 from flycam.frame.warning import NO_TERRAIN, warning
@@ -45,6 +46,7 @@ from flycam.pipeline.finish import FinishRequest, finish
 from flycam.pipeline.finish_jobs import jobs_of
 from flycam.pipeline.finish_progress import FinishProgress, WorkAhead, costs_of
 from flycam.pipeline.finish_state import StageFolder
+from flycam.pipeline.redacting import MaskAsked, make_mask
 from flycam.pipeline.terrain import recorded_terrain, register_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
@@ -204,7 +206,19 @@ def test_other_options_make_a_further_revision_and_the_first_may_be_shown_again(
     finished: Finished, tmp_path: Path, quick: Quick, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace = finished.copy(tmp_path / "house")
+    photo = workspace.catalog.frames.of_flight(finished.report.flight.flight_id, FrameStatus.USED)[0]
+    corners = [(100.0, 100.0), (130.0, 100.0), (130.0, 120.0)]
+    mask = make_mask(
+        workspace,
+        MaskAsked(
+            mask_id="mask-00000001", frame_id=photo.frame_id, reason=RedactionReason.HOME, corners=corners
+        ),
+        "Lan",
+    )
+    laid = workspace.catalog.redactions.grounds([mask.line_id])
+    assert len({one.wkb for one in laid}) == 2, "as the photo lies live, and as the finished map adjusted it"
     other = finish_quickly(workspace)
+    assert len(workspace.catalog.redactions.grounds([mask.line_id])) == 3, "and in the next revision"
     assert other.main is not None
     assert (other.main.revision, other.main.support_key) == (2, None)
     assert tiles_of(workspace, finished.mosaic_id, 2) == quick.tiles, "the same bytes in another house"

@@ -98,6 +98,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "flight_id": [*flights],
         "flight": [*flights],
         "sha256": [*photos, secret.piece.sha256],
+        "photo": [*photos],
         "mark_id": [MARK],
         "commune": ["99000", "99001"],
         "revision": [None, 0, 1, 2],

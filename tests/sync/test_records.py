@@ -2,21 +2,26 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import shapely
 import zstandard
 
 from flycam.catalog.placement_rows import placement_of
 from flycam.catalog.records import Withdrawal
+from flycam.catalog.redactions import standing
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import FlightState
+from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.sync import records
 from flycam.sync.learning import joined_flight
 from flycam.sync.records import FlightRecords, records_from_bytes, records_to_bytes
 from tests.suites.catalog_suite import flight, frame, rejected
-from tests.sync.boxes import EVENT, MOSAIC
+from tests.sync.boxes import EVENT, MOSAIC, new_box, record
 
 RECORDS = FlightRecords(
     event=EVENT,
@@ -47,6 +52,66 @@ def test_a_classification_travels_and_a_box_of_before_knows_none() -> None:
     restricted = replace(RECORDS, classification=Classification.RESTRICTED)
     assert records_from_bytes(records_to_bytes(restricted), "x.fcb") == restricted
     assert records_from_bytes(harmed(lambda values: values.pop("classification")), "x.fcb") == RECORDS
+
+
+MADE = RedactionLine(
+    mask_id="mask-0000000a",
+    step=RedactionStep.MADE,
+    frame_id=frame(1).frame_id,
+    reason=RedactionReason.VICTIM,
+    author="Lan",
+    at_ns=4,
+    wkb=shapely.to_wkb(shapely.box(1, 1, 9, 9)),
+)
+GROUND = RedactionGround(
+    line_id=MADE.line_id, lay="x", wkb=shapely.to_wkb(shapely.box(104.8, 21.9, 104.81, 21.91))
+)
+MASKED = replace(RECORDS, redactions=(MADE,), redaction_grounds=(GROUND,))
+
+
+def test_masks_travel_and_a_flight_without_any_has_the_bytes_that_it_had_before() -> None:
+    assert records_from_bytes(records_to_bytes(MASKED), "x.fcb") == MASKED
+    values = json.loads(zstandard.ZstdDecompressor().decompress(records_to_bytes(RECORDS)))
+    assert not [name for name in values if name.startswith("redaction")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda values: values["redactions"][0].update(reason="boredom"),
+        lambda values: values["redactions"][0].update(frame_id=frame(9).frame_id),
+        lambda values: values["redactions"][0].update(author="another"),
+        lambda values: values["redactions"][0].update(wkb="AAAA"),
+        lambda values: values["redaction_grounds"][0].update(line_id="another"),
+        lambda values: values["redaction_grounds"][0].pop("wkb"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(change: Any) -> None:
+    values = json.loads(zstandard.ZstdDecompressor().decompress(records_to_bytes(MASKED)))
+    change(values)
+    with pytest.raises(SourceUnreadable, match=r"x\.fcb"):
+        records_from_bytes(zstandard.ZstdCompressor().compress(json.dumps(values).encode()), "x.fcb")
+
+
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_a_mask_taken_back_on_one_box_is_not_revived_by_an_older_bundle(
+    tmp_path: Path, is_told_first: bool
+) -> None:
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({1})
+    box.catalog.redactions.append([made := replace(MADE, frame_id=record(1).frame_id)])
+    older = box.write(tmp_path)
+    back = replace(made, step=RedactionStep.TAKEN_BACK, author="Minh", at_ns=2)  # by a clock that is behind
+    box.catalog.redactions.append([back])
+    newer = box.write(tmp_path)
+    if is_told_first:
+        province.read(older)
+        assert standing(province.catalog.redactions.lines()) == [made]
+    province.read(newer)
+    province.read(older)
+    assert standing(province.catalog.redactions.lines()) == []
+    said = [line.what for line in province.catalog.audit.lines() if line.subject == made.mask_id]
+    assert sorted(said) == ["mask made", "mask taken back"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import type { ChangeLines, StepAsked } from "./changes/changes";
 import type { ImpactAnswer, SeriesAnswer } from "./changes/impact";
+import type { Mask, MaskAsked, PhotoMasks } from "./masks/answers";
 import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { GuestLink, NewGuestLink, RestrictedArea } from "./sharing/answers";
@@ -390,6 +391,9 @@ export const api = {
   guests: () => get<GuestLink[]>("/api/guests"),
   invite: (hours: number, event: string | null, communes: string) => post<NewGuestLink>("/api/guests", { hours, event, communes }),
   revokeGuest: (id: string) => remove<GuestLink>(`/api/guests/${encodeURIComponent(id)}`, {}),
+  masks: (photo: string) => get<PhotoMasks>("/api/redactions", { photo }),
+  putMask: (id: string, mask: MaskAsked) => put<Mask>(`/api/redactions/${id}`, mask),
+  takeBackMask: (id: string) => remove<Mask>(`/api/redactions/${id}`, {}),
   restricted: () => get<RestrictedArea[]>("/api/restricted"),
   meeting: () => get<Presented | null>("/api/meeting", {}, MEETING_MS),
   endMeeting: (screen: string) => remove<{ ended: boolean }>("/api/meeting", { screen }, MEETING_MS),

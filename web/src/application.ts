@@ -123,6 +123,9 @@ export class Application {
       this.overlays.clearPicked();
       this.store.set({ picked: null });
       this.communes.placeNames();
+    }, {
+      may: () => !["guest", "viewer"].includes(store.state.session?.account?.role ?? ""),
+      cover: (photo, after) => void this.rooms.cover(photo, after),
     });
     const markLayer = new MarkLayer();
     this.marks = new Marks(store, markLayer, this.card, (place) => this.lookAt(place), () => this.board.readMarks());

@@ -146,6 +146,7 @@ const words = {
   commune: ["Xã, phường", "Commune"],
   settled: ["Đã hiệu chỉnh khi nạp", "Settled when ingested"],
   openOriginal: ["Mở ảnh gốc", "Open the original photo"],
+  coverPart: ["Che một phần ảnh…", "Cover a part…"],
   previewAlt: ["Ảnh gốc thu nhỏ", "The photo, reduced"],
   warning: ["Lưu ý", "Note"],
   loginTitle: ["Đăng nhập", "Sign in"],

@@ -1,6 +1,7 @@
-/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests. */
+/** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests, masks on photos. */
 
 import type Map from "ol/Map";
+import type { PixelSource } from "./api";
 import type { ReviewRoom } from "./changes/room";
 import type { CompareStage } from "./compare/stage";
 import { el, write } from "./dom";
@@ -28,6 +29,7 @@ export class Rooms {
   private fetching: Promise<void> | null = null;
   private isPrinting = false;
   private isSharing = false;
+  private isCovering = false;
   readonly notice = el("p", { class: "room-notice", role: "alert", hidden: true });
 
   constructor(private readonly house: House) {}
@@ -97,6 +99,19 @@ export class Rooms {
     const loaded = await import("./sharing/room").catch(() => this.failed());
     if (loaded) new loaded.SharingRoom(this.house, () => (this.isSharing = false)).enter();
     else this.isSharing = false;
+  }
+
+  /** Parts of a photo are covered; `onClose`: they may be other ones now. */
+  async cover(photo: PixelSource, onClose: () => void): Promise<void> {
+    if (this.isCovering) return;
+    this.isCovering = true;
+    const closed = (): void => {
+      this.isCovering = false;
+      onClose();
+    };
+    const loaded = await import("./masks/room").catch(() => this.failed());
+    if (loaded) new loaded.MaskRoom(photo, () => this.house.store.state, closed).enter();
+    else this.isCovering = false;
   }
 
   /** Enters the review of changes, or leaves it. */

@@ -37,6 +37,12 @@ export interface Unknown {
   message: string | null;
 }
 
+/** Whether the reader may cover parts of photos, and how that begins. */
+export interface Covering {
+  may: () => boolean;
+  cover: (photo: PixelSource, after: () => void) => void;
+}
+
 export class EvidenceCard {
   readonly element = el("aside", { class: "card", hidden: true, "aria-live": "polite" });
   private picked: Picked | null = null;
@@ -46,7 +52,10 @@ export class EvidenceCard {
   private agedSaid = "";
   private readonly age = el("span", {});
 
-  constructor(private readonly onClose: () => void) {}
+  constructor(
+    private readonly onClose: () => void,
+    private readonly covering: Covering,
+  ) {}
 
   show(picked: Picked, nowMs: number): void {
     this.picked = picked;
@@ -195,6 +204,8 @@ export class EvidenceCard {
         { class: "button", href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" },
         t("openOriginal"),
       ),
+      this.covering.may() &&
+        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(pixel, () => (image.src = `${previewUrl(pixel.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
     );
   }
 

@@ -1,0 +1,125 @@
+"""Redaction masks: every line is kept, nothing is overwritten; and the ground that they show, made of them.
+
+A mask holds until a line takes it back, in whatever order the lines come and from whichever box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Row, Select, select
+
+from flycam.catalog import sharing_tables, tables
+from flycam.catalog.database import Database
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
+from flycam.errors import NotFound
+from flycam.frame.redaction import RedactionReason, RedactionStep
+
+_lines = sharing_tables.redactions
+_grounds = sharing_tables.redaction_grounds
+
+
+class Redactions:
+    """Lines by mask and photo. What is written is on disk when the call returns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def append(self, lines: Sequence[RedactionLine]) -> list[RedactionLine]:
+        """Add lines; those of them that were not here."""
+        if not lines:
+            return []
+        insert = self._database.insert(_lines).on_conflict_do_nothing(index_elements=["line_id"])
+        with self._database.write(alone_in=_lines) as connection:
+            named = {one.line_id: one for one in lines}
+            query = select(_lines.c.line_id).where(_lines.c.line_id.in_(list(named)))
+            here = set(connection.execute(query).scalars())
+            connection.execute(insert, [redaction_row(one) for one in named.values()])
+        return [one for name, one in named.items() if name not in here]
+
+    def history(self, mask_id: str) -> list[RedactionLine]:
+        """All lines of a mask, the first first. Raises NotFound."""
+        found = self._fetch(select(_lines).where(_lines.c.mask_id == mask_id))
+        if not found:
+            raise NotFound(
+                f"{mask_id[:80]}: there is no such mask; see 'flycam restricted masks'",
+                vi=f"{mask_id[:80]}: không có vùng che nào như vậy; xem 'flycam restricted masks'",
+            )
+        return found
+
+    def lines(self) -> list[RedactionLine]:
+        """Every line, the first first."""
+        return self._fetch(select(_lines))
+
+    def of_photo(self, frame_id: str) -> list[RedactionLine]:
+        """Every line of a photo's masks, the first first."""
+        return self._fetch(select(_lines).where(_lines.c.frame_id == frame_id))
+
+    def of_flight(self, flight_id: str) -> list[RedactionLine]:
+        """Every line of masks on photos of a flight, the first first."""
+        photos = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
+        return self._fetch(select(_lines).where(_lines.c.frame_id.in_(photos)))
+
+    def put_grounds(self, grounds: Iterable[RedactionGround]) -> None:
+        """Write the ground of masks, in place of what was there."""
+        rows = [redaction_ground_row(one) for one in grounds]
+        if rows:
+            with self._database.write() as connection:
+                connection.execute(self._database.upsert(_grounds), rows)
+
+    def grounds(self, line_ids: Iterable[str]) -> list[RedactionGround]:
+        """The ground of these masks, in every way that is known."""
+        query = select(_grounds).where(_grounds.c.line_id.in_(list(line_ids)))
+        with self._database.read() as connection:
+            rows = connection.execute(query.order_by(_grounds.c.line_id, _grounds.c.lay))
+            return [redaction_ground_of(row) for row in rows]
+
+    def _fetch(self, query: Select[Any]) -> list[RedactionLine]:
+        ordered = query.order_by(_lines.c.at_ns, _lines.c.line_id)
+        with self._database.read() as connection:
+            return [redaction_of(row) for row in connection.execute(ordered)]
+
+
+def standing(lines: Iterable[RedactionLine]) -> list[RedactionLine]:
+    """Of all lines of some masks those that made one which nobody took back."""
+    every = list(lines)
+    back = {one.mask_id for one in every if one.step is RedactionStep.TAKEN_BACK}
+    return [one for one in every if one.step is RedactionStep.MADE and one.mask_id not in back]
+
+
+def redaction_row(line: RedactionLine) -> dict[str, Any]:
+    """A row of the lines."""
+    return {
+        "line_id": line.line_id,
+        "mask_id": line.mask_id,
+        "step": line.step.value,
+        "frame_id": line.frame_id,
+        "reason": line.reason.value,
+        "author": line.author,
+        "at_ns": line.at_ns,
+        "wkb": line.wkb,
+    }
+
+
+def redaction_of(row: Row[Any]) -> RedactionLine:
+    """Inverse of `redaction_row`. Raises ValueError for a step or a reason that there is not."""
+    return RedactionLine(
+        mask_id=row.mask_id,
+        step=RedactionStep(row.step),
+        frame_id=row.frame_id,
+        reason=RedactionReason(row.reason),
+        author=row.author,
+        at_ns=row.at_ns,
+        wkb=row.wkb,
+    )
+
+
+def redaction_ground_row(ground: RedactionGround) -> dict[str, Any]:
+    """A row of the grounds."""
+    return {"line_id": ground.line_id, "lay": ground.lay, "wkb": ground.wkb}
+
+
+def redaction_ground_of(row: Row[Any]) -> RedactionGround:
+    """Inverse of `redaction_ground_row`."""
+    return RedactionGround(line_id=row.line_id, lay=row.lay, wkb=row.wkb)

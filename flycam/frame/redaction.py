@@ -1,0 +1,20 @@
+"""Redaction masks: parts of a photo that most people must not see."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class RedactionReason(StrEnum):
+    """What a mask covers."""
+
+    HOME = "home"
+    VICTIM = "victim"
+    OTHER = "other"
+
+
+class RedactionStep(StrEnum):
+    """What a line says of a mask. TAKEN_BACK is for good: who wants it again draws another."""
+
+    MADE = "made"
+    TAKEN_BACK = "taken_back"

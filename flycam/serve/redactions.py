@@ -1,0 +1,100 @@
+"""Redaction masks over HTTP: drawn by operators and above, taken back by those who see what they cover.
+
+Whoever covers something shows less, so who works with photos may do it; whoever uncovers it must be able to
+judge what is seen then. Changes come by PUT with JSON and by DELETE: no page of another site can make a
+browser send those.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import shapely
+from fastapi import APIRouter, Depends, Query
+from pydantic import BaseModel, Field
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.records import FrameRecord
+from flycam.catalog.redactions import standing
+from flycam.catalog.sharing_records import RedactionLine
+from flycam.errors import NotFound
+from flycam.frame.frame import frame_id_of
+from flycam.frame.moment import iso
+from flycam.frame.redaction import RedactionReason
+from flycam.pipeline.redacting import MOST_CORNERS, MaskAsked, make_mask, take_back_mask
+from flycam.serve.door import Visitor
+from flycam.serve.flights import CatalogHere
+from flycam.serve.guard import analyst, operator
+from flycam.serve.marks import ServicesHere
+from flycam.serve.offered import is_hidden, withheld_from
+from flycam.serve.ranges import SHA256
+from flycam.serve.wording import Json
+
+router = APIRouter()
+
+Drawer = Annotated[Visitor, Depends(operator)]
+Uncoverer = Annotated[Visitor, Depends(analyst)]
+
+
+class Mask(BaseModel):
+    """A mask as it is to be. photo: SHA-256 of the original; corners: [x, y] in its own pixels, in order."""
+
+    photo: Annotated[str, Field(pattern=SHA256)]
+    reason: RedactionReason
+    corners: Annotated[list[tuple[float, float]], Field(min_length=3, max_length=MOST_CORNERS)]
+
+
+@router.get("/api/redactions")
+def masks(catalog: CatalogHere, visitor: Drawer, photo: Annotated[str, Query(pattern=SHA256)]) -> Json:
+    """Masks of a photo that hold: `size` of the photo in pixels, and `masks[]`, the first drawn first."""
+    frame = _photo(catalog, photo, visitor)
+    width, height = frame.header.interior.image_size_px
+    held = standing(catalog.redactions.of_photo(frame.frame_id))
+    return {"size": [width, height], "masks": [_told(one) for one in held]}
+
+
+@router.put("/api/redactions/{mask_id}")
+def put_mask(mask_id: str, mask: Mask, visitor: Drawer, services: ServicesHere) -> Json:
+    """Draw a mask. The caller makes the id, "mask-" and 8 to 40 hex digits: the same sent twice is drawn
+    once."""
+    frame = _photo(services.workspace.catalog, mask.photo, visitor)
+    asked = MaskAsked(mask_id=mask_id, frame_id=frame.frame_id, reason=mask.reason, corners=mask.corners)
+    return _told(make_mask(services.workspace, asked, visitor.name))
+
+
+@router.delete("/api/redactions/{mask_id}")
+def take_back(mask_id: str, visitor: Uncoverer, services: ServicesHere) -> Json:
+    """Take a mask back, for good."""
+    catalog = services.workspace.catalog
+    frame = catalog.frames.get(catalog.redactions.history(mask_id)[0].frame_id)
+    _may_have(catalog, frame, visitor)
+    return _told(take_back_mask(services.workspace, mask_id, visitor.name))
+
+
+def _photo(catalog: Catalog, sha256: str, visitor: Visitor) -> FrameRecord:
+    frame = catalog.frames.get(frame_id_of(sha256))
+    _may_have(catalog, frame, visitor)
+    return frame
+
+
+def _may_have(catalog: Catalog, frame: FrameRecord, visitor: Visitor) -> None:
+    """Raises NotFound, AccessDenied for a photo that this visitor may not have, nor cover then."""
+    flight, sees = catalog.flights.flight(frame.flight_id), visitor.withholding
+    if is_hidden(flight, sees):
+        raise NotFound(
+            f"{frame.frame_id}: no such frame; take the id from the flight's list of frames",
+            vi=f"{frame.frame_id}: không có ảnh này; hãy lấy mã trong danh sách ảnh của chuyến bay",
+        )
+    if sees.hides_photo(frame.footprint_wkb, flight.bounds_lonlat_deg):
+        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+
+
+def _told(line: RedactionLine) -> Json:
+    return {
+        "mask_id": line.mask_id,
+        "step": line.step.value,
+        "reason": line.reason.value,
+        "author": line.author,
+        "at": iso(line.at_ns),
+        "corners": shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1].tolist(),
+    }

@@ -1,0 +1,121 @@
+"""A part of a photo is covered on the page: drawn by mouse and by finger, seen, taken back."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+import shapely
+from playwright.sync_api import Page, expect
+
+from flycam.catalog.records import FrameRecord, Role
+from flycam.catalog.redactions import standing
+from flycam.drill.drill import DrillReport
+from flycam.geometry.burning import GREY
+from flycam.pipeline.workspace import Workspace
+from flycam.serve.services import STATIC_DIR, Services
+from tests.browser.conftest import OpenPage
+from tests.browser.pages import on_screen
+from tests.pipeline.finished_house import ingested
+from tests.serve.running import running
+from tests.serve.world import add_account
+
+pytestmark = pytest.mark.browser
+
+
+@dataclass(frozen=True)
+class House:
+    workspace: Workspace
+    url: str
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, drill: DrillReport) -> Iterator[House]:
+    """A rehearsal flight, ingested, with accounts."""
+    if not (STATIC_DIR / "index.html").is_file():
+        pytest.skip("the map is not built: make map")
+    workspace = ingested(tmp_path_factory.mktemp("masks") / "house", drill)
+    for role in (Role.VIEWER, Role.OPERATOR, Role.ANALYST):
+        add_account(workspace, role.value, role, f"{role.value}-token")
+    with running(Services(workspace=workspace, follow_s=0.2)) as url:
+        yield House(workspace, url)
+
+
+def at_card(open_page: OpenPage, house: House, role: Role, language: str = "vi") -> tuple[Page, FrameRecord]:
+    """The card of the photo in the flight's middle, as somebody sees it who has signed in."""
+    page = open_page("office", f"lang={language}", url=house.url, wait=False)
+    page.locator("#token").fill(f"{role.value}-token")
+    page.locator(".login button").click()
+    page.wait_for_selector(".flight", state="attached")
+    page.wait_for_selector('.map[aria-busy="false"]', state="attached")
+    expect(page).to_have_url(re.compile(r"map="))
+    (flight,) = house.workspace.catalog.flights.flights()
+    assert flight.bounds_lonlat_deg is not None
+    middle = shapely.box(*flight.bounds_lonlat_deg).centroid
+    page.mouse.click(*on_screen(page, middle.x, middle.y))
+    card = page.locator(".card")
+    expect(card.locator("img")).to_be_visible()
+    sha256 = str(card.get_by_role("link", name=re.compile("ảnh gốc|original photo")).get_attribute("href"))
+    frames = house.workspace.catalog.frames.of_flight(flight.flight_id)
+    return page, next(one for one in frames if one.header.provenance.source_sha256 in sha256)
+
+
+def tap_corners(page: Page, shares: list[tuple[float, float]]) -> None:
+    box = page.locator(".mask-photo svg").bounding_box()
+    assert box is not None
+    for across, down in shares:
+        page.mouse.click(box["x"] + across * box["width"], box["y"] + down * box["height"])
+
+
+def test_a_home_is_covered_and_uncovered_on_the_page(
+    open_page: OpenPage, house: House, screenshots: Path
+) -> None:
+    page, photo = at_card(open_page, house, Role.OPERATOR)
+    page.get_by_role("button", name="Che một phần ảnh").click()
+    room = page.get_by_role("dialog", name=re.compile("Che một phần ảnh"))
+    expect(room).to_contain_text("Chưa che chỗ nào trên ảnh này.")
+    save = room.get_by_role("button", name="Che chỗ này")
+    expect(save).to_be_disabled()
+    drawn = [(0.1, 0.1), (0.3, 0.1), (0.3, 0.35), (0.12, 0.33)]
+    tap_corners(page, [*drawn, (0.9, 0.9)])
+    room.get_by_role("button", name="Bỏ đỉnh cuối").click()
+    expect(room).to_contain_text("4 đỉnh")
+    room.get_by_role("combobox").select_option(label="nạn nhân")
+    page.screenshot(path=screenshots / "masks-drawing.png")
+    save.click()
+    expect(room).to_contain_text("Đã che.")
+    expect(room.locator("[data-mask]")).to_contain_text("nạn nhân")
+    expect(room.locator("[data-mask]")).to_contain_text("operator")
+    expect(room).to_contain_text("Chỉ người phân tích và quản trị bỏ che được.")
+    page.screenshot(path=screenshots / "masks-covered.png")
+    (mask,) = standing(house.workspace.catalog.redactions.of_photo(photo.frame_id))
+    size = np.array(photo.header.interior.image_size_px)
+    corners = shapely.get_coordinates(shapely.from_wkb(mask.wkb))[:-1] / size
+    assert np.abs(corners - drawn).max() < 0.01, "drawn where it was tapped"
+    with running(Services(workspace=house.workspace)) as url:
+        headers = {"Authorization": "Bearer viewer-token"}
+        jpeg = httpx.get(f"{url}/api/evidence/{photo.header.provenance.source_sha256}", headers=headers)
+    seen = cv2.imdecode(np.frombuffer(jpeg.content, np.uint8), cv2.IMREAD_COLOR)
+    x, y = (np.array([0.2, 0.2]) * size).astype(int)
+    assert np.abs(seen[y, x].astype(int) - GREY).max() <= 16
+    page.keyboard.press("Escape")
+    expect(room).to_have_count(0)
+
+    analyst, same = at_card(open_page, house, Role.ANALYST, "en")
+    assert same.frame_id == photo.frame_id
+    analyst.get_by_role("button", name="Cover a part").click()
+    theirs = analyst.get_by_role("dialog", name=re.compile("Cover a part of the photo"))
+    theirs.get_by_role("button", name=re.compile("Uncover mask")).click()
+    expect(theirs).to_contain_text("Nothing is covered on this photo.")
+    assert standing(house.workspace.catalog.redactions.of_photo(photo.frame_id)) == []
+
+
+def test_who_only_looks_covers_nothing(open_page: OpenPage, house: House) -> None:
+    page, _ = at_card(open_page, house, Role.VIEWER)
+    expect(page.get_by_role("button", name="Che một phần ảnh")).to_have_count(0)

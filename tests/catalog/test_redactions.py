@@ -1,0 +1,143 @@
+"""Redaction masks: lines that only grow, and what they withhold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+
+import pytest
+import shapely
+
+from flycam.catalog.catalog import Catalog, open_catalog
+from flycam.catalog.masked_ground import Masks, lays_of, masks_of
+from flycam.catalog.records import Account, Role
+from flycam.catalog.redactions import standing
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
+from flycam.catalog.withholding import Withholding, withholding_of
+from flycam.errors import NotFound
+from flycam.frame.redaction import RedactionReason, RedactionStep
+from flycam.geometry.grid import lonlat_to_mercator, tile_at
+from tests.suites.catalog_suite import flight, frame
+
+HOME = shapely.Polygon([(10, 10), (40, 10), (40, 30), (10, 30)])
+GROUND = shapely.box(104.8, 21.9, 104.8001, 21.9001)
+
+
+def line(mask: int = 1, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionLine:
+    return RedactionLine(
+        mask_id=f"mask-{mask:08}",
+        step=step,
+        frame_id=frame(1).frame_id,
+        reason=RedactionReason.HOME,
+        author="Lan",
+        at_ns=at_ns,
+        wkb=shapely.to_wkb(HOME),
+    )
+
+
+LINES = [line(), line(2), line(step=RedactionStep.TAKEN_BACK, at_ns=5), line(1, at_ns=9)]
+"""The first mask was taken back, and is told of once more by a box whose clock is later."""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    with open_catalog(f"sqlite:///{tmp_path / 'catalog.sqlite'}") as one:
+        one.flights.put_flight(flight())
+        yield one
+
+
+def test_in_whatever_order_lines_come_the_same_masks_hold(tmp_path: Path) -> None:
+    for number, order in enumerate(permutations(LINES)):
+        with open_catalog(f"sqlite:///{tmp_path / f'{number}.sqlite'}") as catalog:
+            for one in order:
+                assert catalog.redactions.append([one]) == [one]
+            assert catalog.redactions.append(order) == []
+            assert [one.mask_id for one in standing(catalog.redactions.lines())] == ["mask-00000002"]
+            assert len(catalog.redactions.history("mask-00000001")) == 3
+
+
+def test_a_mask_that_nobody_drew_is_not_found(catalog: Catalog) -> None:
+    with pytest.raises(NotFound):
+        catalog.redactions.history("mask-0badf00d")
+
+
+def test_until_its_ground_is_known_all_that_the_photo_shows_is_withheld(catalog: Catalog) -> None:
+    catalog.frames.put([frame(1)])
+    assert masks_of(catalog).photos == {}
+    catalog.redactions.append([line()])
+    photo = catalog.frames.get(frame(1).frame_id)
+    assert masks_of(catalog).grounds == ((photo.frame_id, photo.footprint_wkb),)
+    (lay,) = lays_of(catalog, photo)
+    wkb = shapely.to_wkb(GROUND)
+    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    assert masks_of(catalog) == Masks({photo.frame_id: (line().wkb,)}, ((photo.frame_id, wkb),))
+    catalog.redactions.append([line(step=RedactionStep.TAKEN_BACK, at_ns=2)])
+    assert masks_of(catalog) == Masks({}, ())
+
+
+def test_a_photo_laid_otherwise_keeps_the_ground_of_before_and_waits_for_the_new(catalog: Catalog) -> None:
+    catalog.frames.put([frame(1)])
+    catalog.redactions.append([line()])
+    photo = catalog.frames.get(frame(1).frame_id)
+    (lay,) = lays_of(catalog, photo)
+    wkb = shapely.to_wkb(GROUND)
+    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    (again,) = catalog.placements.supersede([photo], "other terrain", "Lan", 7)
+    assert [one.name for one in lays_of(catalog, again)] != [lay.name]
+    assert {wkb for _, wkb in masks_of(catalog).grounds} == {wkb, again.footprint_wkb}
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_analysts_and_administrators_alone_see_what_is_covered(catalog: Catalog, role: Role) -> None:
+    catalog.frames.put([frame(1)])
+    catalog.redactions.append([line()])
+    account = Account(name="x", role=role, token_hash="x", created_ns=0)
+    assert withholding_of(catalog, account).is_nothing is (role in (Role.ANALYST, Role.ADMIN))
+
+
+def test_masked_ground_is_withheld_at_every_door_as_a_restricted_area_is() -> None:
+    wkb = shapely.to_wkb(GROUND)
+    area = Withholding(areas=[wkb])
+    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", wkb),)))
+    point = lonlat_to_mercator(shapely.get_coordinates(GROUND.centroid))[0]
+    for zoom in (9, 14, 19, 22):
+        tile, *_ = tile_at(zoom, (float(point[0]), float(point[1])))
+        theirs, mine = area.of_tile(tile), mask.of_tile(tile)
+        assert theirs is not None and mine is not None and (theirs == mine).all()
+    assert mask.holds_point(GROUND.centroid.x, GROUND.centroid.y)
+    beside = shapely.to_wkb(shapely.box(104.8002, 21.9, 104.8003, 21.9001))
+    assert mask.touches(beside) and mask.touches(None)
+    assert area.hides_drawing(wkb) and not mask.hides_drawing(wkb), "a landslide's outline shows no home"
+    assert not mask.is_nothing
+
+
+def test_masks_count_from_near_and_are_burnt_into_photos_instead_of_hiding_them() -> None:
+    wkb, far = shapely.to_wkb(GROUND), shapely.to_wkb(shapely.box(104.805, 21.9, 104.806, 21.901))
+    area = Withholding(areas=[wkb])
+    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", wkb),)))
+    assert area.touches(far, 1000.0) and not mask.touches(far, 1000.0)
+    assert area.hides_photo(wkb, None) and not mask.hides_photo(wkb, None)
+    assert mask.hides_photo(None, None) and mask.hides_photo(None, GROUND.bounds)
+    assert not mask.hides_photo(None, (104.805, 21.9, 104.806, 21.901))
+    assert mask.masks_on("p") and not mask.masks_on("q")
+    assert mask.masked_beside("p", wkb) is None and mask.masked_beside("q", far) is None
+    found = mask.masked_beside("q", wkb)
+    assert found is not None and found.equals(GROUND)
+
+
+def test_what_was_made_under_one_set_of_masks_is_not_taken_for_another() -> None:
+    wkb = shapely.to_wkb(GROUND)
+    kinds = [
+        Masks({}, ()),
+        Masks({"p": (line().wkb,)}, ()),
+        Masks({"q": (line().wkb,)}, ()),
+        Masks({"p": (line().wkb,)}, (("p", wkb),)),
+    ]
+    assert len({Withholding(masks=one).fingerprint for one in kinds}) == len(kinds)
+
+
+def test_a_line_has_one_id_wherever_it_is_written() -> None:
+    assert line().line_id == replace(line()).line_id
+    assert len({one.line_id for one in LINES}) == len(LINES)
