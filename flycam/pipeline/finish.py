@@ -39,6 +39,7 @@ from flycam.pipeline.finish_stages import Run, even_out, ground, overviews, plan
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
+from flycam.pipeline.spread import FINISH, spread_of
 from flycam.pipeline.terrain import keep_terrain, recorded_terrain
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -145,6 +146,7 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
         progress=progress,
         workers=workers_here(),
         terrain_sigma_m=job.terrain_sigma_m,
+        spread=spread_of(workspace, job.flight.flight_id, FINISH + job.digest),
     )
     check_control(run.frames, job.request.reference, job.request.gcp)
     if job.request.gcp is not None:
@@ -173,6 +175,8 @@ def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRec
         record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
     run.folder.remove()
+    if run.spread is not None:
+        run.spread.clear()
     return shown
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
     from flycam.catalog.catalog import Catalog
+    from flycam.pipeline.executor import Cluster
     from flycam.store.base import ObjectStore
 
 Progress = Callable[[str, int, int], None]
@@ -24,6 +25,7 @@ class Workspace:
     cache_dir  local files that can be thrown away at any time (terrain fetched from the store)
     operator   who is at work here, written into flights and the audit log
     clock_ns   UTC nanoseconds
+    cluster    who ingests and finishes with this process; None: nobody
     """
 
     store: ObjectStore
@@ -32,6 +34,7 @@ class Workspace:
     cache_dir: Path
     operator: str | None = None
     clock_ns: Callable[[], int] = time.time_ns
+    cluster: Cluster | None = None
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:
