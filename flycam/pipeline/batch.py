@@ -230,7 +230,7 @@ def _merge(workspace: Workspace, opened: Opened, plan: _Plan, progress: Progress
         todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
         merge = merge_frames if workspace.cluster is None else spread_frames
         new += merge(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
-        if todo and not opened.was_ready:
+        if opened.was_cut_short:
             join_all(workspace, mosaic)
     return new
 

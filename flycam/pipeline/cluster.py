@@ -67,7 +67,7 @@ class DaskCluster:
                     perform, order, task, key=f"{name}-{number}", pure=False, priority=-number
                 )
                 numbers[future] = number
-            ready = as_completed(list(numbers))
+            ready = as_completed(list(numbers), loop=self._client.loop)
             while numbers:
                 for future in self._next(ready):
                     yield numbers.pop(future), self._result(future)

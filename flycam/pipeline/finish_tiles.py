@@ -19,7 +19,7 @@ from flycam.geometry.grid import TileId, TileRange, range_bounds
 from flycam.geometry.posts import PostView
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.mosaic.finishing import finish_tiles, planned_tiles
-from flycam.mosaic.hidden import Hidden
+from flycam.mosaic.hidden import Hidden, owners_within
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.writer import MosaicWriter
@@ -130,6 +130,7 @@ class TileBlender:
         self._given = given
         self._workers = workers
         self._maker = _Maker(workspace, given)
+        self._ground = owners_within(given.plan)
 
     def write(
         self,
@@ -156,6 +157,7 @@ class TileBlender:
                     maker.patch,
                     maker.error,
                     hidden=Hidden(patch_of=maker.patch_through, error_of=maker.error_through),
+                    ground=self._ground,
                     tiles=tiles,
                     workers=self._workers,
                     progress=progress,

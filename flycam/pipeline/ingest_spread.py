@@ -114,7 +114,7 @@ def _kept(
             frames.append(Frame(record, path, record.header.interior.image_size_px))
         else:
             rejections.add(record.header, lost)
-        progress("evidence", len(frames), len(todo))
+        progress("keep", len(frames), len(todo))
     workspace.store.flush()
     return frames
 

@@ -132,7 +132,7 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
 
         def hang(stage: str, done: int, _total: int) -> None:
             """It hangs before work is given out, and dies once some was given to it."""
-            if stage == "evidence" and done == 1:
+            if stage == "keep" and done == 1:
                 os.kill(first.pid, signal.SIGSTOP)
                 killed.submit(kill_with_work, scheduler, address, first)
 
@@ -197,7 +197,7 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
         running.start("--threads", "1")
 
         def part(stage: str, _done: int, _total: int) -> None:
-            if stage == "evidence" and running.processes[0].poll() is None:
+            if stage == "keep" and running.processes[0].poll() is None:
                 running.processes[0].kill()
                 running.processes[0].wait()
 
