@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from flycam.pipeline.cluster_worker import Order, move_in, perform
+from flycam.pipeline.workspace import Workspace
 from tests.servers import _end, _free_ports, _start
 
 _START_S = 180
@@ -61,3 +65,16 @@ def running_cluster(
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGCONT)
                 _end(process, signal.SIGKILL)
+
+
+class InThisProcess:
+    """A cluster of one worker that is this very process: all but Dask."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        move_in(workspace)
+        self.tasks = 0
+
+    def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for number, task in enumerate(pickle.loads(pickle.dumps(tasks))):
+            self.tasks += 1
+            yield number, pickle.loads(pickle.dumps(perform(pickle.loads(pickle.dumps(order)), task)))

@@ -175,9 +175,13 @@ def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRec
         record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
     run.folder.remove()
+    _forget_spread(run)
+    return shown
+
+
+def _forget_spread(run: Run) -> None:
     if run.spread is not None:
         run.spread.clear()
-    return shown
 
 
 def _make_stages(run: Run, request: FinishRequest) -> Made:
@@ -247,6 +251,7 @@ def _mend(workspace: Workspace, job: LayerJob, standing: RevisionRecord, progres
         if base:
             run = _prepare(workspace, job, progress)
             tiles_made(workspace, run, mosaic, _make_stages(run, job.request), base)
+            _forget_spread(run)
         parents_mended(workspace, mosaic, damaged)
     return len(damaged)
 

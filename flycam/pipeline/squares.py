@@ -71,7 +71,7 @@ class AboveSquares:
 
 def join_all(workspace: Workspace, mosaic: MosaicInfo) -> None:
     """Bring up to date what lies above all squares of a mosaic: whoever gave them out may have been killed
-    before he did. A 256th of the tiles is looked at."""
+    before he did. A 64th of the tiles is read."""
     above = AboveSquares(workspace, mosaic)
     for head in workspace.catalog.tiles.heads(mosaic.mosaic_id, mosaic.revision, z=square_zoom(mosaic)):
         above.written(head.tile_id)
