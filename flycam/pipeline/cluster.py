@@ -58,13 +58,22 @@ class DaskCluster:
         self._patience_s = patience_s
 
     def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """See `Cluster`. Tasks begin in their order; all that was not finished is cancelled at an error."""
+        """See `Cluster`. Neighbouring tasks go to one worker, for they read the same photos, unless another
+        has nothing left to do; all that was not finished is cancelled at an error."""
         name = f"{order.job.__name__}-{uuid.uuid4().hex[:12]}"
         numbers: dict[Future, int] = {}
+        hands = self._hands()
         try:
             for number, task in enumerate(tasks):
                 future = self._client.submit(
-                    perform, order, task, key=f"{name}-{number}", pure=False, priority=-number
+                    perform,
+                    order,
+                    task,
+                    key=f"{name}-{number}",
+                    pure=False,
+                    priority=-number,
+                    workers=hands[number * len(hands) // len(tasks)] if hands else None,
+                    allow_other_workers=bool(hands),
                 )
                 numbers[future] = number
             ready = as_completed(list(numbers), loop=self._client.loop)
@@ -108,16 +117,18 @@ class DaskCluster:
             time.sleep(_WAIT_S)
             now = time.monotonic()
             if now - looked > _LOOK_S:
-                alone_s = 0.0 if self._workers() else alone_s + now - looked
+                alone_s = 0.0 if self._hands() else alone_s + now - looked
                 looked = now
             if alone_s > self._patience_s:
                 raise no_worker(self._address)
         return list(done)
 
-    def _workers(self) -> int:
+    def _hands(self) -> list[str]:
+        """The workers' addresses, each as often as it has threads."""
         try:
             if self._client.status == "running":
-                return len(self._client.nthreads())
+                threads: dict[str, int] = self._client.nthreads()
+                return [address for address in sorted(threads) for _ in range(threads[address])]
         except (OSError, TimeoutError) as error:
             raise no_scheduler(self._address) from error
         raise no_scheduler(self._address)

@@ -57,12 +57,25 @@ class Originals:
 
         Raises InputUnusable where the stored original no longer reads, and what the store raises.
         """
+        record = self._records[frame_id]
+        try:
+            return self.of(record)
+        except FrameRejected as error:
+            name = record.header.provenance.source_name
+            raise InputUnusable(
+                f"{name}: its stored original no longer reads; restore the store",
+                vi=f"{name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu trữ",
+            ) from error
+
+    def of(self, record: FrameRecord) -> Bytes:
+        """The same of a frame that need not be one of the records. Raises FrameRejected instead."""
+        frame_id = record.frame_id
         with self._lock:
             making = self._making.setdefault(frame_id, threading.Lock())
         with making:  # two threads that want the same photo decode it once
             kept = self._get(frame_id)
             if kept is None:
-                kept = self._develop(frame_id, self._decode(self._records[frame_id]))
+                kept = self._develop(frame_id, stored_pixels(self._workspace, record))
                 kept.flags.writeable = False
                 self._keep(frame_id, kept)
         return kept
@@ -86,16 +99,6 @@ class Originals:
             self._bytes += pixels.nbytes
             while self._bytes > self._memory_bytes and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
-
-    def _decode(self, record: FrameRecord) -> Bytes:
-        name = record.header.provenance.source_name
-        try:
-            return stored_pixels(self._workspace, record)
-        except FrameRejected as error:
-            raise InputUnusable(
-                f"{name}: its stored original no longer reads; restore the store",
-                vi=f"{name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu trữ",
-            ) from error
 
 
 def stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:

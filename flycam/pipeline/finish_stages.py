@@ -96,7 +96,8 @@ def tie(run: Run) -> TieReport:
 
     def make() -> TieReport:
         if run.spread is not None:
-            seek_by_workers(run.spread, run.frames, run.records, run.terrain, progress)
+            with run.progress.stage("features"):
+                seek_by_workers(run.spread, run.frames, run.records, run.terrain, progress)
         return find_ties(
             run.frames,
             lambda number: run.originals.pixels(run.frames[number].frame_id),

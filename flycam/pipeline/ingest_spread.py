@@ -27,7 +27,7 @@ from flycam.pipeline.claiming import Claiming
 from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map, workers_here
-from flycam.pipeline.finish_originals import stored_pixels
+from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.making import Due, Frame, Maker, Resized
 from flycam.pipeline.merging import Records, Rejections
 from flycam.pipeline.rectification import parts_of, patch_of, recorded_pose
@@ -37,7 +37,6 @@ from flycam.pipeline.squares import AboveSquares, along, square_of, square_zoom
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-_PHOTOS_KEPT = 6  # in a worker: neighbouring squares show the same ones
 _TERRAINS_KEPT = 2
 
 Refused = FrameRejected | Resized
@@ -185,7 +184,7 @@ class SquareMaker:
     def __init__(self, workspace: Workspace, mosaic: MosaicInfo) -> None:
         self._workspace = workspace
         self._mosaic = mosaic
-        self._pixels = lru_cache(maxsize=_PHOTOS_KEPT)(self._read)
+        self._originals = Originals(workspace, ())
         self._terrain = lru_cache(maxsize=_TERRAINS_KEPT)(partial(recorded_terrain, workspace))
 
     def __call__(self, square: Square) -> dict[str, Refused]:
@@ -215,9 +214,10 @@ class SquareMaker:
 
     def _lay(self, share: Share, writer: MosaicWriter, records: Records) -> Refused | None:
         record = share.record
-        pixels = self._pixels(_Original(record))
-        if isinstance(pixels, FrameRejected):
-            return pixels
+        try:
+            pixels = self._originals.of(record)
+        except FrameRejected as error:
+            return error
         if (pixels.shape[1], pixels.shape[0]) != share.size_px:
             return Resized((pixels.shape[1], pixels.shape[0]))
         exterior, tiles, dem_id = recorded_pose(record)
@@ -225,13 +225,6 @@ class SquareMaker:
         for on in _pieces(share.claim):
             writer.add(patch_of(record.header, exterior, pixels, self._terrain(dem_id), tiles, *on))
         return None
-
-    def _read(self, original: _Original) -> NDArray[np.uint8] | FrameRejected:
-        try:
-            return stored_pixels(self._workspace, original.record)
-        except FrameRejected as error:
-            error.__traceback__ = error.__cause__ = error.__context__ = None
-            return error
 
     def _before_append(self, records: Records, amendments: Amendments) -> None:
         """Who gave this out may be gone, and with him the flight's lock."""
@@ -241,20 +234,6 @@ class SquareMaker:
                 vi=f"bản đồ {self._mosaic.mosaic_id}: chuyến bay vừa bị sửa khi đang ghi; hãy chạy lại",
             )
         records.write()
-
-
-class _Original:
-    """A frame's original, the same for the same bytes."""
-
-    def __init__(self, record: FrameRecord) -> None:
-        self.record = record
-
-    def __hash__(self) -> int:
-        return hash(self.record.header.provenance.source_sha256)
-
-    def __eq__(self, other: object) -> bool:
-        same = self.record.header.provenance.source_sha256
-        return isinstance(other, _Original) and other.record.header.provenance.source_sha256 == same
 
 
 def _pieces(claim: Claim) -> Iterator[tuple[TileRange, NDArray[np.bool_]]]:

@@ -13,7 +13,7 @@ from flycam.catalog.records import FrameRecord, Withdrawal
 from flycam.drill.drill import DrillReport
 from flycam.errors import FrameUnreadable, StoreConflict
 from flycam.frame.flight import FlightState
-from flycam.pipeline import ingest_spread, making, squares
+from flycam.pipeline import finish_originals, making, squares
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess
@@ -38,7 +38,7 @@ def test_frames_that_turn_out_unreadable_or_of_another_size_are_settled_again(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spoiled, small = (sorted(drill.photos.iterdir())[number].name for number in (0, 4))
-    pixels_here, pixels_there = making.open_pixels, ingest_spread.stored_pixels
+    pixels_here, pixels_there = making.open_pixels, finish_originals.stored_pixels
 
     def changed(name: str, pixels: np.ndarray) -> np.ndarray:
         if name == spoiled:
@@ -49,7 +49,7 @@ def test_frames_that_turn_out_unreadable_or_of_another_size_are_settled_again(
         return changed(record.header.provenance.source_name, pixels_there(workspace, record))
 
     monkeypatch.setattr(making, "open_pixels", lambda path: changed(path.name, pixels_here(path)))
-    monkeypatch.setattr(ingest_spread, "stored_pixels", from_the_store)
+    monkeypatch.setattr(finish_originals, "stored_pixels", from_the_store)
     alone, shared = make_house(drill, "alone"), on_a_cluster(make_house(drill, "shared"))
     one, other = alone.ingest(drill.photos), shared.ingest(drill.photos)
     assert (other.new, other.rejected) == (one.new, one.rejected) == (drill.frames - 1, {"unreadable": 1})
@@ -87,7 +87,7 @@ def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
     whole, house = make_house(drill, "whole"), make_house(drill)
     flight_id = whole.ingest(drill.photos).flight.flight_id
     frame = whole.workspace.catalog.frames.of_flight(flight_id)[0]
-    pixels_there = ingest_spread.stored_pixels
+    pixels_there = finish_originals.stored_pixels
     withdrawn: list[str] = []
     gone = Withdrawal(
         frame_id=frame.frame_id,
@@ -103,7 +103,7 @@ def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
             workspace.catalog.frames.withdraw([gone])
         return pixels_there(workspace, record)
 
-    monkeypatch.setattr(ingest_spread, "stored_pixels", meanwhile)
+    monkeypatch.setattr(finish_originals, "stored_pixels", meanwhile)
     with pytest.raises(StoreConflict, match="amended while workers wrote it"):
         on_a_cluster(house).ingest(drill.photos)
     assert not house.tiles(f"{flight_id}-colour")
