@@ -32,7 +32,7 @@ from flycam.pipeline.openid_client import ROLES, OpenIdClient, is_safe
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
-_SCHEDULER = re.compile(r"(?:tcp|tls)://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
+_SCHEDULER = re.compile(r"tcp://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
 
 

@@ -18,7 +18,7 @@ from flycam.pipeline.cluster_worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
 from tests.servers import _end, _free_ports, _start
 
-_START_S = 180
+_START_S = 600
 
 
 @dataclass

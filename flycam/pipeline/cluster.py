@@ -20,7 +20,7 @@ import dask
 from distributed import Client, Future, KilledWorker, Scheduler, Worker, as_completed
 from distributed.client import FutureCancelledError
 
-from flycam.errors import ClusterUnavailable, FlycamError
+from flycam.errors import ClusterUnavailable, FlycamError, StoreDenied
 from flycam.pipeline.cluster_worker import (
     Order,
     move_in,
@@ -33,8 +33,8 @@ from flycam.pipeline.cluster_worker import (
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 
-PATIENCE_S = 60.0
-"""How long a run waits for a worker when there is none, and a worker for its scheduler."""
+PATIENCE_S, CONNECT_S = 60.0, 30.0
+"""How long a run waits for a worker when there is none, and a worker for its scheduler; a run for that."""
 
 _LOOK_S = 1.0
 _WAIT_S = 0.02
@@ -96,10 +96,12 @@ class DaskCluster:
         except (TimeoutError, OSError) as error:
             raise no_worker(self._address) from error
         finally:
-            workspace.store.delete(key)
-        if not answers:
+            with suppress(StoreDenied):  # as `try_store`
+                workspace.store.delete(key)
+        here = {at: answer for at, answer in answers.items() if not isinstance(answer, OSError)}
+        if not here:  # gone while they were asked
             raise no_worker(self._address)
-        for address, answer in answers.items():
+        for address, answer in here.items():
             if isinstance(answer, FlycamError):
                 raise answer
             if isinstance(answer, BaseException):  # such as a module that its flycam does not have yet
@@ -152,13 +154,15 @@ class DaskCluster:
 
 
 @contextmanager
-def connected(address: str, workspace: Workspace, patience_s: float = PATIENCE_S) -> Iterator[DaskCluster]:
+def connected(
+    address: str, workspace: Workspace, *, connect_s: float = CONNECT_S, patience_s: float = PATIENCE_S
+) -> Iterator[DaskCluster]:
     """The cluster whose scheduler answers there, its workers looked at.
 
     Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit.
     """
     try:
-        client = Client(address, timeout=min(patience_s, 10.0), set_as_default=False)
+        client = Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise no_scheduler(address) from error
     with client:

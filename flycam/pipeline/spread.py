@@ -6,10 +6,11 @@ import hashlib
 import io
 import pickle
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from flycam.errors import ObjectMissing
+from flycam.errors import ObjectMissing, StoreDenied
 from flycam.pipeline.cluster_worker import Job, Order, software_here
 from flycam.pipeline.executor import Cluster
 from flycam.pipeline.frozen import read_frozen, write_frozen
@@ -98,13 +99,13 @@ def spread_of(workspace: Workspace, flight_id: str, run: str) -> Spread | None:
 
 
 def clear(store: ObjectStore, prefix: str, *, dry_run: bool = False) -> int:
-    """Delete all objects under a prefix; their bytes."""
+    """Delete all objects under a prefix, where the store lets them be deleted; their bytes."""
     freed = 0
-    for key in list(store.list(prefix)):
-        try:
-            freed += store.size(key)
-        except ObjectMissing:
-            continue
-        if not dry_run:
-            store.delete(key)
+    with suppress(StoreDenied):
+        for key in list(store.list(prefix)):
+            with suppress(ObjectMissing):
+                size = store.size(key)
+                if not dry_run:
+                    store.delete(key)
+                freed += size
     return freed

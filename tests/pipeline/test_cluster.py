@@ -14,11 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from distributed import Client
 
 from flycam.catalog.catalog import open_catalog
+from flycam.cli import flycam
 from flycam.drill.drill import DrillReport, write_drill
-from flycam.errors import ClusterUnavailable, WorkerUnfit
+from flycam.errors import ClusterUnavailable, OptionUnusable, WorkerUnfit
+from flycam.outcomes import EXIT_USAGE
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.cluster import connected
@@ -28,6 +31,7 @@ from flycam.pipeline.squares import square_zoom
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
 from flycam.pipeline.workspace import Progress, Workspace, silent
+from flycam.settings import read_settings
 from flycam.store import keys
 from flycam.store.opening import open_store
 from tests.clusters import RunningCluster, running_cluster
@@ -142,8 +146,12 @@ def test_a_worker_that_is_killed_takes_nothing_with_it(
         assert tiles_of(workspace, mosaic_id, 0) == alone.live
         third = province.cluster.start("--threads", "1")
 
-        def kill(stage: str, _done: int, _total: int) -> None:
-            if stage == "blend" and second.poll() is None:
+        blended: list[int] = []
+
+        def kill(stage: str, done: int, _total: int) -> None:
+            """Once a square is blended."""
+            blended.extend([done] * (stage == "blend"))
+            if len(blended) == 2:
                 second.kill()
                 second.wait()
 
@@ -215,6 +223,22 @@ def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:
         address = f"tcp://127.0.0.1:{nobody.getsockname()[1]}"
         with (
             pytest.raises(ClusterUnavailable, match="start 'flycam worker --scheduler'"),
-            connected(address, open_workspace(tmp_path), patience_s=1.0),
+            connected(address, open_workspace(tmp_path), connect_s=1.0),
         ):
             pass
+
+
+@pytest.mark.parametrize("text", ["10.0.0.5:8786", "http://10.0.0.5:8786", "tcp://10.0.0.5", "tcp://:8786"])
+def test_what_is_no_address_of_a_scheduler_is_refused(text: str) -> None:
+    assert read_settings({"FLYCAM_CLUSTER": " tcp://may-1.laocai:8786 "}).cluster == "tcp://may-1.laocai:8786"
+    assert read_settings({"FLYCAM_CLUSTER": ""}).cluster is None
+    with pytest.raises(OptionUnusable, match=r"FLYCAM_CLUSTER: .*such as tcp://10\.0\.0\.5:8786") as told:
+        read_settings({"FLYCAM_CLUSTER": text})
+    assert told.value.vi is not None
+
+
+def test_a_worker_asks_for_the_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FLYCAM_CLUSTER", raising=False)
+    result = CliRunner().invoke(flycam, ["worker", "--data", str(tmp_path / "data")])
+    assert result.exit_code == EXIT_USAGE
+    assert "tcp://10.0.0.5:8786" in result.stderr
