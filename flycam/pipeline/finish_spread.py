@@ -1,4 +1,5 @@
-"""What workers of a cluster find for `finish` frame by frame: features, matches, overviews.
+"""What workers of a cluster find for `finish` frame by frame or block by block: features, matches, heights of
+the surface, overviews.
 
 They keep it in the store under the names that the stages look it up by. So a stage runs on as without a
 cluster and finds most of its work done; what it does not find it makes.
@@ -6,7 +7,7 @@ cluster and finds most of its work done; what it does not find it makes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from flycam.adjust.block import BlockFrame
 from flycam.adjust.ties import TieOptions, matched, pairs_of, seen_in
 from flycam.adjust.views import View
 from flycam.catalog.records import FrameRecord
+from flycam.errors import StorageTrouble
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.overview import Box, Overview
 from flycam.pipeline.finish_originals import Originals
@@ -25,8 +27,11 @@ from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.overviews import make_overview
 from flycam.pipeline.spread import Spread, StoreStages
 from flycam.pipeline.workspace import Progress, Workspace
+from flycam.surface.pictures import PictureShelf
+from flycam.surface.refine import Level, Parts, Swept
 
 OVERVIEW_KINDS = (Overview, Box)
+_PARTS = (Parts,)
 _PAIRS_AT_ONCE = 8
 _VIEWS_KEPT = 64  # in a worker: 0.5 MB each, and neighbours are in a dozen pairs
 _OPTIONS = TieOptions()
@@ -166,3 +171,52 @@ def overviews_by_workers(spread: Spread, job: OverviewJob, progress: Progress) -
     results = spread.work_off(OverviewMaker, (spread.flight_id, spread.run, job), ids)
     for done, _ in enumerate(results, start=1):
         progress("overviews", done, len(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class SweepJob:
+    """One sweep of the surface. run: what its blocks are kept under."""
+
+    flight_id: str
+    run: str
+    level: Level
+    records: Sequence[FrameRecord]
+
+
+class BlockSweeper:
+    """In a worker: a block of a sweep, told by its number."""
+
+    def __init__(self, workspace: Workspace, job: SweepJob) -> None:
+        level = self._level = job.level
+        self._blocks = level.blocks
+        self._stages = StoreStages(workspace.store, job.flight_id, job.run)
+        pixels_of = Originals(workspace, job.records).pixels
+        self._shelf = PictureShelf(level.views, pixels_of, level.plan.finest_px, level.options.shelf_bytes)
+
+    def __call__(self, number: int) -> bool:
+        """Sweep and keep it, unless it was kept before; False where there was nothing to try."""
+        name = _block_name(self._level, number)
+        if self._stages.load(name, _PARTS) is None:
+            parts = self._level.sweep(self._blocks[number], self._shelf)
+            if parts is None:
+                return False
+            self._stages.save(name, parts, synced=False)
+        return True
+
+
+def sweep_by_workers(spread: Spread, records: Sequence[FrameRecord], level: Level) -> Iterator[Swept]:
+    """The blocks of a sweep, as they come. Raises StorageTrouble where one is not in the store any more."""
+    blocks, stages = level.blocks, spread.stages
+    job = SweepJob(spread.flight_id, spread.run, level, records)
+    for number, is_kept in spread.work_off(BlockSweeper, job, range(len(blocks))):
+        parts = stages.load(_block_name(level, number), _PARTS) if is_kept else None
+        if is_kept and parts is None:
+            raise StorageTrouble(
+                "the store lost what a worker had just kept there; check the store, and run again",
+                vi="kho lưu trữ vừa mất dữ liệu mà máy phụ đã ghi; hãy kiểm tra kho rồi chạy lại",
+            )
+        yield blocks[number], parts
+
+
+def _block_name(level: Level, number: int) -> str:
+    return f"surface/{level.name}-{number}"

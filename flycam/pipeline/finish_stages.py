@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -36,6 +37,7 @@ from flycam.pipeline.finish_spread import (
     overview_name,
     overviews_by_workers,
     seek_by_workers,
+    sweep_by_workers,
 )
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.overviews import make_overview, overview_shrink
@@ -142,6 +144,7 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
                 options=SurfaceOptions(terrain_sigma_m=(believed[2], believed[0])),
                 workers=run.workers,
                 progress=progress,
+                elsewhere=None if run.spread is None else partial(sweep_by_workers, run.spread, run.records),
             )
         except OutsideTerrain:
             return None

@@ -22,7 +22,7 @@ from tests.bench.table import Row
 from tests.clusters import running_cluster
 
 AT_LEAST, LINEAR = 0.9, 1.8
-SPREAD_STAGES = ("features", "overviews", "blend")
+SPREAD_STAGES = ("features", "surface", "overviews", "blend")
 """What the workers do of `finish`; features and matches are a part of its stage ties. The rest runs where the
 command runs."""
 
