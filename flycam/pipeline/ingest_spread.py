@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, MosaicInfo
-from flycam.errors import FrameRejected, FrameUnreadable, SourceUnreadable, StoreConflict
+from flycam.errors import FlightBusy, FrameRejected, FrameUnreadable, SourceUnreadable
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.epochs import Amendments
@@ -190,7 +190,7 @@ class SquareMaker:
     def __call__(self, square: Square) -> dict[str, Refused]:
         """Merge a square's shares; the frames of which nothing was made, and why.
 
-        Raises StoreConflict where the flight was amended meanwhile, and what store and catalogue raise.
+        Raises FlightBusy where the flight was amended meanwhile, and what store and catalogue raise.
         """
         amendments = amendments_of(self._workspace, self._mosaic)
         records = Records(self._workspace)
@@ -229,7 +229,7 @@ class SquareMaker:
     def _before_append(self, records: Records, amendments: Amendments) -> None:
         """Who gave this out may be gone, and with him the flight's lock."""
         if amendments_of(self._workspace, self._mosaic) != amendments:
-            raise StoreConflict(
+            raise FlightBusy(
                 f"mosaic {self._mosaic.mosaic_id}: its flight was amended while workers wrote it; run again",
                 vi=f"bản đồ {self._mosaic.mosaic_id}: chuyến bay vừa bị sửa khi đang ghi; hãy chạy lại",
             )

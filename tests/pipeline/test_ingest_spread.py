@@ -11,7 +11,7 @@ import pytest
 
 from flycam.catalog.records import FrameRecord, Withdrawal
 from flycam.drill.drill import DrillReport
-from flycam.errors import FrameUnreadable, StoreConflict
+from flycam.errors import FlightBusy, FrameUnreadable
 from flycam.frame.flight import FlightState
 from flycam.pipeline import finish_originals, making, squares
 from flycam.pipeline.workspace import Workspace
@@ -104,6 +104,6 @@ def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
         return pixels_there(workspace, record)
 
     monkeypatch.setattr(finish_originals, "stored_pixels", meanwhile)
-    with pytest.raises(StoreConflict, match="amended while workers wrote it"):
+    with pytest.raises(FlightBusy, match="amended while workers wrote it"):
         on_a_cluster(house).ingest(drill.photos)
     assert not house.tiles(f"{flight_id}-colour")
