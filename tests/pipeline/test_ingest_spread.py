@@ -80,30 +80,36 @@ def test_a_run_that_ended_before_it_joined_its_squares_is_completed_without_the_
     assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
 
 
+@pytest.mark.usefixtures("small_squares")
 def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
     drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who gave the work out is gone, and a frame is withdrawn while the worker goes on."""
-    whole, house = make_house(drill, "whole"), make_house(drill)
-    flight_id = whole.ingest(drill.photos).flight.flight_id
-    frame = whole.workspace.catalog.frames.of_flight(flight_id)[0]
+    house = make_house(drill)
+    catalog = house.workspace.catalog
     pixels_there = finish_originals.stored_pixels
-    withdrawn: list[str] = []
-    gone = Withdrawal(
-        frame_id=frame.frame_id,
-        withdrawn_ns=1,
-        reason="nhà dân",
-        authority="UBND tỉnh",
-        flight_id=flight_id,
-    )
+    lines: list[int] = []
 
     def meanwhile(workspace: Workspace, record: FrameRecord) -> np.ndarray:
-        if not withdrawn:
-            withdrawn.append(frame.frame_id)
-            workspace.catalog.frames.withdraw([gone])
+        known = catalog.frames.of_flight(record.flight_id)
+        if known and not lines:
+            catalog.frames.withdraw([withdrawal_of(known[0])])
+            lines.append(len(catalog.tiles.log_since(f"{record.flight_id}-colour", 0, 10_000)))
         return pixels_there(workspace, record)
 
     monkeypatch.setattr(finish_originals, "stored_pixels", meanwhile)
     with pytest.raises(FlightBusy, match="amended while workers wrote it"):
         on_a_cluster(house).ingest(drill.photos)
-    assert not house.tiles(f"{flight_id}-colour")
+    (flight,) = catalog.flights.flights()
+    assert lines == [len(catalog.tiles.log_since(f"{flight.flight_id}-colour", 0, 10_000))]
+    assert lines > [0]
+
+
+def withdrawal_of(record: FrameRecord) -> Withdrawal:
+    return Withdrawal(
+        frame_id=record.frame_id,
+        flight_id=record.flight_id,
+        reason="nhà dân",
+        authority="UBND tỉnh",
+        withdrawn_ns=1,
+    )
