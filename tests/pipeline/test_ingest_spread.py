@@ -13,7 +13,7 @@ from flycam.catalog.records import FrameRecord, Withdrawal
 from flycam.drill.drill import DrillReport
 from flycam.errors import FlightBusy, FrameUnreadable
 from flycam.frame.flight import FlightState
-from flycam.pipeline import finish_originals, making, squares
+from flycam.pipeline import finish_originals, ingest_spread, making, squares
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess
@@ -87,17 +87,18 @@ def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
     """Who gave the work out is gone, and a frame is withdrawn while the worker goes on."""
     house = make_house(drill)
     catalog = house.workspace.catalog
-    pixels_there = finish_originals.stored_pixels
+    patch_of = ingest_spread.patch_of
     lines: list[int] = []
 
-    def meanwhile(workspace: Workspace, record: FrameRecord) -> np.ndarray:
-        known = catalog.frames.of_flight(record.flight_id)
+    def meanwhile(*arguments: object) -> object:
+        (flight,) = catalog.flights.flights()
+        known = catalog.frames.of_flight(flight.flight_id)
         if known and not lines:
             catalog.frames.withdraw([withdrawal_of(known[0])])
-            lines.append(len(catalog.tiles.log_since(f"{record.flight_id}-colour", 0, 10_000)))
-        return pixels_there(workspace, record)
+            lines.append(len(catalog.tiles.log_since(f"{flight.flight_id}-colour", 0, 10_000)))
+        return patch_of(*arguments)
 
-    monkeypatch.setattr(finish_originals, "stored_pixels", meanwhile)
+    monkeypatch.setattr(ingest_spread, "patch_of", meanwhile)
     with pytest.raises(FlightBusy, match="amended while workers wrote it"):
         on_a_cluster(house).ingest(drill.photos)
     (flight,) = catalog.flights.flights()
