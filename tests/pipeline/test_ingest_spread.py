@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import pytest
 
-from flycam.catalog.records import FrameRecord, Withdrawal
+from flycam.catalog.records import FrameRecord
 from flycam.drill.drill import DrillReport
-from flycam.errors import FlightBusy, FrameUnreadable
+from flycam.errors import FrameUnreadable
 from flycam.frame.flight import FlightState
-from flycam.pipeline import finish_originals, ingest_spread, making, squares
+from flycam.pipeline import finish_originals, making, squares
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess
@@ -78,39 +78,3 @@ def test_a_run_that_ended_before_it_joined_its_squares_is_completed_without_the_
     assert house.tiles(f"{flight_id}-colour") != whole.tiles(f"{flight_id}-colour")
     house.ingest(drill.photos)
     assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
-
-
-@pytest.mark.usefixtures("small_squares")
-def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
-    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who gave the work out is gone, and a frame is withdrawn while the worker goes on."""
-    house = make_house(drill)
-    catalog = house.workspace.catalog
-    patch_of = ingest_spread.patch_of
-    lines: list[int] = []
-
-    def meanwhile(*arguments: object) -> object:
-        (flight,) = catalog.flights.flights()
-        known = catalog.frames.of_flight(flight.flight_id)
-        if known and not lines:
-            catalog.frames.withdraw([withdrawal_of(known[0])])
-            lines.append(len(catalog.tiles.log_since(f"{flight.flight_id}-colour", 0, 10_000)))
-        return patch_of(*arguments)
-
-    monkeypatch.setattr(ingest_spread, "patch_of", meanwhile)
-    with pytest.raises(FlightBusy, match="amended while workers wrote it"):
-        on_a_cluster(house).ingest(drill.photos)
-    (flight,) = catalog.flights.flights()
-    assert lines == [len(catalog.tiles.log_since(f"{flight.flight_id}-colour", 0, 10_000))]
-    assert lines > [0]
-
-
-def withdrawal_of(record: FrameRecord) -> Withdrawal:
-    return Withdrawal(
-        frame_id=record.frame_id,
-        flight_id=record.flight_id,
-        reason="nhà dân",
-        authority="UBND tỉnh",
-        withdrawn_ns=1,
-    )
