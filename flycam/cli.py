@@ -11,6 +11,7 @@ import click
 from flycam import __version__
 from flycam.commands import (
     changes,
+    clustering,
     filming,
     flights,
     ground,
@@ -58,6 +59,7 @@ for _command in (
     flights.ingest,
     flights.withdraw,
     filming.live,
+    clustering.worker,
     products.finish,
     products.report,
     products.export,

@@ -35,6 +35,7 @@ _STAGES_VI = {
     "refold": "ghép lại",
     "verify": "đọc kiểm tra",
     "communes": "cắt theo xã",
+    "features": "tìm đặc trưng",
     "ties": "tìm điểm nối",
     "adjust": "bình sai",
     "reference": "đối chiếu",

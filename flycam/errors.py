@@ -212,6 +212,14 @@ class FlightBusy(StorageTrouble):
     """Another process is writing this flight at this moment."""
 
 
+class ClusterUnavailable(StorageTrouble):
+    """The cluster named in FLYCAM_CLUSTER does not answer, or has no worker that goes on."""
+
+
+class WorkerUnfit(StorageTrouble):
+    """A worker of the cluster runs other software, or sees another store or catalogue."""
+
+
 # -- people -----------------------------------------------------------------------------------
 
 

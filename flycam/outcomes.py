@@ -57,6 +57,12 @@ OUTCOMES: dict[type[Exception], Outcome] = {
         EXIT_STORAGE, 503, "The catalogue does not open", "Không mở được cơ sở dữ liệu"
     ),
     e.FlightBusy: Outcome(EXIT_STORAGE, 409, "The flight is busy", "Chuyến bay đang được xử lý"),
+    e.ClusterUnavailable: Outcome(
+        EXIT_STORAGE, 503, "The cluster does not answer", "Cụm máy tính không trả lời"
+    ),
+    e.WorkerUnfit: Outcome(
+        EXIT_STORAGE, 503, "A worker does not belong to this house", "Máy phụ không cùng hệ thống"
+    ),
     e.AccessDenied: Outcome(EXIT_USAGE, 403, "Not allowed", "Không có quyền"),
     e.SignInUnavailable: Outcome(
         EXIT_STORAGE, 503, "The sign-in service cannot be used", "Không dùng được dịch vụ đăng nhập"

@@ -14,6 +14,8 @@ FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.v
                     FLYCAM_OIDC_ROLE_CLAIM (default: groups), FLYCAM_OIDC_COMMUNES_CLAIM (default: for all)
 FLYCAM_POWER     full, low, or auto: low on battery below 50 % (default: auto); see `pipeline.power`
 FLYCAM_LAYER_HOSTS  whom layers may be fetched from, "gis.evn.vn,10.0.0.5:8080" (default: nobody)
+FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tcp://10.0.0.5:8786" (default: only
+                 this machine)
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from flycam.pipeline.power import PowerMode
 DEFAULT_DATA = "flycam-data"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
+_SCHEDULER = re.compile(r"tcp://(?:[a-zA-Z0-9.-]+|\[[0-9a-fA-F:]+\]):\d{1,5}")
 _AUDIT_KEY = re.compile(r"[0-9a-f]{64}")
 
 
@@ -50,6 +53,7 @@ class Settings:
     audit_keys: frozenset[str] = frozenset()
     openid: OpenIdClient | None = None
     power: PowerMode = PowerMode.AUTO
+    cluster: str | None = None
 
 
 def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -> Settings:
@@ -67,6 +71,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         audit_keys=frozenset(map(_audit_key, _listed(environment, "FLYCAM_AUDIT_KEYS"))),
         openid=_openid(environment),
         power=_power(environment.get("FLYCAM_POWER") or PowerMode.AUTO),
+        cluster=_cluster(environment),
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
@@ -83,6 +88,16 @@ def _power(text: str) -> PowerMode:
 
 def _listed(environment: Mapping[str, str], name: str) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, environment.get(name, "").split(","))))
+
+
+def _cluster(environment: Mapping[str, str]) -> str | None:
+    text = environment.get("FLYCAM_CLUSTER", "").strip()
+    if text and not _SCHEDULER.fullmatch(text):
+        raise OptionUnusable(
+            f"FLYCAM_CLUSTER: {text[:80]}: give the scheduler's address such as tcp://10.0.0.5:8786",
+            vi=f"FLYCAM_CLUSTER: {text[:80]}: hãy ghi địa chỉ máy điều phối như tcp://10.0.0.5:8786",
+        )
+    return text or None
 
 
 def _audit_key(text: str) -> str:

@@ -13,11 +13,13 @@ from flycam.drill.drill import DrillReport
 from flycam.pipeline.collect import DAY_S, GRACE_S
 from flycam.pipeline.finish import FinishRequest
 
-_LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg"}
+_LATE = {"scipy", "typst", "fastapi", "uvicorn", "pymavlink", "minio", "psycopg", "dask", "distributed"}
 _UNUSED = {
     "typst",
     "authlib",
     "joserfc",
+    "dask",
+    "distributed",
     "cryptography",
     "fastapi",
     "uvicorn",

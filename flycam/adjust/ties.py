@@ -143,13 +143,7 @@ class _Seek:
 
 def _views(frames: Sequence[BlockFrame], pixels_of: Callable[[int], Bytes], seek: _Seek) -> list[View]:
     def one(number: int) -> View:
-        frame = frames[number]
-        found = features_from(seek.keep.get(features_key(frame)))
-        if found is None:
-            cv2.setNumThreads(1)
-            found = find_features(pixels_of(number), most=seek.options.features, up_deg=north_deg(frame))
-            seek.keep.put(features_key(frame), features_arrays(found))
-        return view_of(frame, found, seek.terrain)
+        return seen_in(frames[number], lambda: pixels_of(number), seek.terrain, seek.options, seek.keep)
 
     return _in_threads(one, range(len(frames)), "features", seek)
 
@@ -187,14 +181,7 @@ def _matches(
     def one(pair: tuple[int, int]) -> PairMatches:
         if pair in known:
             return known[pair]
-        a, b = views[pair[0]], views[pair[1]]
-        key = pair_key(a.frame, b.frame)
-        found = matches_from(seek.keep.get(key), (len(a.features), len(b.features)))
-        if found is None:
-            cv2.setNumThreads(1)
-            found = match_pair(a, b, seek.terrain, seek.options.plausible)
-            seek.keep.put(key, matches_arrays(found))
-        return found
+        return matched(views[pair[0]], views[pair[1]], seek.terrain, seek.options, seek.keep)
 
     return _in_threads(one, list(zip(plan.a.tolist(), plan.b.tolist(), strict=True)), stage, seek)
 
@@ -220,13 +207,45 @@ def _in_threads(
 
 
 def _plan(frames: Sequence[BlockFrame], seek: _Seek) -> PairPlan:
+    return pairs_of(frames, seek.terrain, seek.options)
+
+
+def pairs_of(frames: Sequence[BlockFrame], terrain: TerrainGrid, options: TieOptions) -> PairPlan:
+    """The pairs that are looked for ties in, from the priors alone."""
     return plan_pairs(
         frames,
-        seek.terrain,
-        least_share=seek.options.least_share,
-        neighbours=seek.options.neighbours,
-        across=seek.options.across,
+        terrain,
+        least_share=options.least_share,
+        neighbours=options.neighbours,
+        across=options.across,
     )
+
+
+def seen_in(
+    frame: BlockFrame,
+    pixels: Callable[[], Bytes],
+    terrain: TerrainGrid,
+    options: TieOptions,
+    keep: FeatureCache,
+) -> View:
+    """A frame with its features, those that were kept or found now in its pixels (H×W×3 uint8 RGB)."""
+    found = features_from(keep.get(features_key(frame)))
+    if found is None:
+        cv2.setNumThreads(1)
+        found = find_features(pixels(), most=options.features, up_deg=north_deg(frame))
+        keep.put(features_key(frame), features_arrays(found))
+    return view_of(frame, found, terrain)
+
+
+def matched(a: View, b: View, terrain: TerrainGrid, options: TieOptions, keep: FeatureCache) -> PairMatches:
+    """The matches of a pair, those that were kept or found now."""
+    key = pair_key(a.frame, b.frame)
+    found = matches_from(keep.get(key), (len(a.features), len(b.features)))
+    if found is None:
+        cv2.setNumThreads(1)
+        found = match_pair(a, b, terrain, options.plausible)
+        keep.put(key, matches_arrays(found))
+    return found
 
 
 def _report(

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from flycam.commands.clustering import clustered
 from flycam.commands.house import FILE, Result, opened
 from flycam.commands.survey_options import survey_options, survey_request
 from flycam.console import ProgressBar, command, language
@@ -71,7 +72,7 @@ def ingest(*, data_dir: str | None, **options: Any) -> Result:
         from flycam.pipeline.opening import Labels
         from flycam.pipeline.terrain import register_dem
 
-        with opened(data_dir) as (workspace, _):
+        with opened(data_dir) as (house, settings), clustered(house, settings) as workspace:
             if options["dem"] is not None:
                 register_dem(workspace, options["dem"], options["datum"])
             if options["communes"] is not None:

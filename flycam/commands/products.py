@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from flycam.commands.clustering import clustered
 from flycam.commands.house import FILE, Result, opened
 from flycam.console import ProgressBar, command, stop_requests
 from flycam.console import language as spoken
@@ -46,7 +47,11 @@ def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
     from flycam.pipeline.finish import FinishRequest
     from flycam.pipeline.finish import finish as finish_flight
 
-    with opened(data_dir) as (workspace, _), stop_requests() as asked_to_stop:
+    with (
+        opened(data_dir) as (house, settings),
+        clustered(house, settings) as workspace,
+        stop_requests() as asked_to_stop,
+    ):
         report = finish_flight(workspace, flight, FinishRequest(**options), ProgressBar(), asked_to_stop)
         return of_finish(report, spoken())
 

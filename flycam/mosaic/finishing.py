@@ -60,6 +60,7 @@ def finish_tiles(
     error_of: ErrorOf,
     *,
     hidden: Hidden | None = None,
+    ground: Words | None = None,
     tiles: Iterable[TileId] | None = None,
     block_tiles: int = BLOCK_TILES,
     workers: int = 1,
@@ -74,9 +75,11 @@ def finish_tiles(
     error_of(frame_id, tile)  expected error of its pixels there, 256×256 float32 metres
     hidden       what stands in for ground inside the mosaic that every frame believes hidden; None: it stays
                  empty
+    ground       `owners_within(plan)`, where there is something hidden, if it is at hand
     block_tiles  side of a block: only memory and time depend on it
     """
-    ground = np.zeros_like(plan.owner) if hidden is None else owners_within(plan)
+    if ground is None:
+        ground = np.zeros_like(plan.owner) if hidden is None else owners_within(plan)
     wanted = planned_tiles(plan, base_zoom) if tiles is None else list(tiles)
     blocks = _blocks(wanted, block_tiles)
 

@@ -29,6 +29,7 @@ from flycam.ingest.diagnosis import Diagnosis, Rejection
 from flycam.ingest.layers import doubted_cameras
 from flycam.pipeline.coverage import boundaries_said, cover_communes
 from flycam.pipeline.evidence import keep
+from flycam.pipeline.ingest_spread import spread_frames
 from flycam.pipeline.joining import finer_said, joined
 from flycam.pipeline.known import in_their_layers, options_unused_said, withdrawals_said
 from flycam.pipeline.merging import Rejections, merge_frames
@@ -51,6 +52,7 @@ from flycam.pipeline.pictures import NO_EARLY_LOOKS, EarlyLooks, look_at
 from flycam.pipeline.planning import Planned, frame_record, ground_under, nothing_seen, planned_on
 from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
 from flycam.pipeline.relay import Relay, carry_out, plan_relay
+from flycam.pipeline.squares import join_all
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
 from flycam.pipeline.terrain import names_here, registered_dems
 from flycam.pipeline.trial import try_store
@@ -226,7 +228,10 @@ def _merge(workspace: Workspace, opened: Opened, plan: _Plan, progress: Progress
         mosaic = open_mosaic(workspace, opened.flight, layer, frames)
         frames = [frame for frame in frames if frame.header.frame_id not in plan.again.held]
         todo = list(_records(workspace, opened, mosaic, frames, plan.terrain))
-        new += merge_frames(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
+        merge = merge_frames if workspace.cluster is None else spread_frames
+        new += merge(workspace, mosaic, todo, plan.terrain, plan.rejections, progress)
+        if opened.was_cut_short:
+            join_all(workspace, mosaic)
     return new
 
 

@@ -18,6 +18,7 @@ from flycam.errors import FlightBusy, ObjectMissing, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.geometry.grid import TileId
 from flycam.pipeline.leftovers import old_copies, old_stage_folders, remove, retired_since, size_of
+from flycam.pipeline.spread import FINISH, INGEST, clear
 from flycam.pipeline.workspace import Progress, Workspace, silent
 from flycam.store import keys
 
@@ -81,6 +82,7 @@ def collect(
             with workspace.catalog.flights.lock(flight.flight_id):
                 found = _of_flight(workspace, flight, old_ns)
                 freed += sum(_delete(workspace, key, dry_run) for key in (*found.tiles, *found.clips))
+                freed += _handed_over(workspace, flight, INGEST, dry_run)
         except FlightBusy:
             busy.append(flight.name)
             continue
@@ -112,9 +114,18 @@ def _local(workspace: Workspace, flight: Flight, old_ns: int, dry_run: bool) -> 
     try:
         with workspace.catalog.flights.lock(f"finish-{flight.flight_id}"):
             folders = list(old_stage_folders(workspace, flight.flight_id, old_ns))
-            return sum(_remove(folder, dry_run) for folder in folders)
+            freed = _handed_over(workspace, flight, FINISH, dry_run)
+            return freed + sum(_remove(folder, dry_run) for folder in folders)
     except FlightBusy:
         return 0
+
+
+def _handed_over(workspace: Workspace, flight: Flight, runs: str, dry_run: bool) -> int:
+    """What runs over a cluster that were cut short left in the store, whatever its age: it is made again.
+
+    Only while the lock of such a run is held.
+    """
+    return clear(workspace.store, keys.spread_prefix(flight.flight_id) + runs, dry_run=dry_run)
 
 
 def _remove(path: Path, dry_run: bool) -> int:

@@ -1,16 +1,17 @@
 """Work in several threads with a bounded number of results in flight, handed back in order.
 
 OpenCV, zlib, zstd and hashing let go of the interpreter lock, so threads use both cores while one process
-keeps one copy of the terrain.
+keeps one copy of the terrain. What is spread over several processes or machines goes through a `Cluster`
+(decision 0030).
 """
 
 from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -36,3 +37,16 @@ def ordered_map(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+class Cluster(Protocol):
+    """Workers in processes of their own, here or on other machines, that see the same store and catalogue.
+
+    Results come as they are ready. What a worker that dies had under way is given to another.
+    """
+
+    def run(self, order: Any, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, its result). order: a `cluster_worker.Order`.
+
+        Raises what a task raised; ClusterUnavailable, WorkerUnfit.
+        """

@@ -40,6 +40,7 @@ from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.redacting import settle_masked_ground
 from flycam.pipeline.refolding import photos_elsewhere
 from flycam.pipeline.report import make_reports
+from flycam.pipeline.spread import FINISH, spread_of
 from flycam.pipeline.terrain import keep_terrain, recorded_terrain
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
@@ -146,6 +147,7 @@ def _prepare(workspace: Workspace, job: LayerJob, progress: FinishProgress) -> R
         progress=progress,
         workers=workers_here(),
         terrain_sigma_m=job.terrain_sigma_m,
+        spread=spread_of(workspace, job.flight.flight_id, FINISH + job.digest),
     )
     check_control(run.frames, job.request.reference, job.request.gcp)
     if job.request.gcp is not None:
@@ -174,7 +176,13 @@ def _make_revision(workspace: Workspace, job: LayerJob, run: Run) -> RevisionRec
         record = replace(record, reports=reports, stats=stats)
     shown = _publish(workspace, run.flight, record)
     run.folder.remove()
+    _forget_spread(run)
     return shown
+
+
+def _forget_spread(run: Run) -> None:
+    if run.spread is not None:
+        run.spread.clear()
 
 
 def _make_stages(run: Run, request: FinishRequest) -> Made:
@@ -244,6 +252,7 @@ def _mend(workspace: Workspace, job: LayerJob, standing: RevisionRecord, progres
         if base:
             run = _prepare(workspace, job, progress)
             tiles_made(workspace, run, mosaic, _make_stages(run, job.request), base)
+            _forget_spread(run)
         parents_mended(workspace, mosaic, damaged)
     return len(damaged)
 

@@ -57,12 +57,25 @@ class Originals:
 
         Raises InputUnusable where the stored original no longer reads, and what the store raises.
         """
+        record = self._records[frame_id]
+        try:
+            return self.of(record)
+        except FrameRejected as error:
+            name = record.header.provenance.source_name
+            raise InputUnusable(
+                f"{name}: its stored original no longer reads; restore the store",
+                vi=f"{name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho lưu trữ",
+            ) from error
+
+    def of(self, record: FrameRecord) -> Bytes:
+        """The same of a frame that need not be one of the records. Raises FrameRejected instead."""
+        frame_id = record.frame_id
         with self._lock:
             making = self._making.setdefault(frame_id, threading.Lock())
         with making:  # two threads that want the same photo decode it once
             kept = self._get(frame_id)
             if kept is None:
-                kept = self._develop(frame_id, self._decode(self._records[frame_id]))
+                kept = self._develop(frame_id, stored_pixels(self._workspace, record))
                 kept.flags.writeable = False
                 self._keep(frame_id, kept)
         return kept
@@ -87,28 +100,24 @@ class Originals:
             while self._bytes > self._memory_bytes and len(self._kept) > 1:
                 self._bytes -= self._kept.popitem(last=False)[1].nbytes
 
-    def _decode(self, record: FrameRecord) -> Bytes:
-        provenance = record.header.provenance
-        data = self._workspace.store.get(keys.evidence(provenance.source_sha256))
-        # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
-        with self._copied(data, Path(provenance.source_name).name) as path:
-            try:
-                return open_pixels(path)
-            except FrameRejected as error:
-                raise InputUnusable(
-                    f"{provenance.source_name}: its stored original no longer reads; restore the store",
-                    vi=f"{provenance.source_name}: không còn đọc được ảnh gốc trong kho; hãy khôi phục kho "
-                    "lưu trữ",
-                ) from error
 
-    @contextmanager
-    def _copied(self, data: bytes, name: str) -> Iterator[Path]:
-        cache = self._workspace.cache_dir
-        with ExitStack() as stack:
-            try:
-                cache.mkdir(parents=True, exist_ok=True)
-                path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
-                path.write_bytes(data)
-            except OSError as error:
-                raise no_copy_kept(name, cache, error) from error
-            yield path
+def stored_pixels(workspace: Workspace, record: FrameRecord) -> Bytes:
+    """H×W×3 uint8 RGB of a frame's stored original. Raises FrameRejected where it does not read, and what the
+    store raises."""
+    provenance = record.header.provenance
+    data = workspace.store.get(keys.evidence(provenance.source_sha256))
+    # decoders go by the file; a copy lives only while it is read, for a flight may have 20 GB of them
+    with _copied(workspace.cache_dir, data, Path(provenance.source_name).name) as path:
+        return open_pixels(path)
+
+
+@contextmanager
+def _copied(cache: Path, data: bytes, name: str) -> Iterator[Path]:
+    with ExitStack() as stack:
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            path = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=cache))) / name
+            path.write_bytes(data)
+        except OSError as error:
+            raise no_copy_kept(name, cache, error) from error
+        yield path

@@ -6,11 +6,11 @@ needs of pixels it asks of the originals; nothing here writes a tile or the cata
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flycam.adjust import block as nouns
 from flycam.adjust.block import Adjustment, Block, BlockFrame, ControlPoint, TerrainPrior
@@ -23,15 +23,25 @@ from flycam.frame.terraincodec import with_content_id
 from flycam.geometry.exterior import ExteriorOrientation, Motion, PoseSource
 from flycam.geometry.interior import InteriorOrientation, LensModel
 from flycam.geometry.terrain import TerrainGrid
-from flycam.mosaic.overview import Box, Overview, Overviews
+from flycam.mosaic.overview import Overview, Overviews
 from flycam.mosaic.radiometry import Radiometry, solve_radiometry
 from flycam.mosaic.seamline import SeamPlan, plan_seams
 from flycam.pipeline.executor import ordered_map
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_progress import FinishProgress
+from flycam.pipeline.finish_spread import (
+    OVERVIEW_KINDS,
+    FeatureFiles,
+    OverviewJob,
+    overview_name,
+    overviews_by_workers,
+    seek_by_workers,
+    sweep_by_workers,
+)
 from flycam.pipeline.finish_state import StageFolder
 from flycam.pipeline.overviews import make_overview, overview_shrink
+from flycam.pipeline.spread import Spread
 from flycam.surface.options import SurfaceOptions
 from flycam.surface.pictures import SurfaceView
 from flycam.surface.refine import refine_surface
@@ -50,7 +60,6 @@ _ADJUSTMENT_KINDS = (
     LensModel,
 )
 _SURFACE_KINDS = (Surface, TerrainGrid)
-_OVERVIEW_KINDS = (Overview, Box)
 LOCAL_DATUM = "LOCAL"
 _POSTS_PER_PIXEL = 2.0
 
@@ -63,6 +72,7 @@ class Run:
     terrain          that the frames were recorded on
     terrain_sigma_m  (vertical, horizontal) that is stated of it; None: what any model is believed
     workers          threads
+    spread           this run's part on a cluster, if there is one
     """
 
     flight: Flight
@@ -75,6 +85,7 @@ class Run:
     progress: FinishProgress
     workers: int = 2
     terrain_sigma_m: tuple[float, float | None] | None = None
+    spread: Spread | None = None
 
     @property
     def terrain_prior(self) -> TerrainPrior:
@@ -82,31 +93,18 @@ class Run:
         return TerrainPrior.stated(self.terrain, self.terrain_sigma_m)
 
 
-class FeatureFiles:
-    """Features and matches of single frames and pairs, kept so that a killed run does not seek them again."""
-
-    def __init__(self, folder: StageFolder) -> None:
-        self._folder = folder
-
-    def get(self, key: str) -> Mapping[str, NDArray[np.generic]] | None:
-        """Arrays kept under a key, None if there are none whole."""
-        found: Mapping[str, NDArray[np.generic]] | None = self._folder.load(f"features/{key}", ())
-        return found
-
-    def put(self, key: str, arrays: Mapping[str, NDArray[np.generic]]) -> None:
-        """Keep arrays under a key, whole or not at all."""
-        self._folder.save(f"features/{key}", dict(arrays), synced=False)
-
-
 def tie(run: Run) -> TieReport:
     """Tie points between the frames, from their full-size pixels."""
 
     def make() -> TieReport:
+        if run.spread is not None:
+            with run.progress.stage("features"):
+                seek_by_workers(run.spread, run.frames, run.records, run.terrain, progress)
         return find_ties(
             run.frames,
             lambda number: run.originals.pixels(run.frames[number].frame_id),
             run.terrain,
-            keep=FeatureFiles(run.folder),
+            keep=FeatureFiles(run.folder if run.spread is None else run.spread.stages),
             workers=run.workers,
             progress=progress,
         )
@@ -146,6 +144,7 @@ def ground(run: Run, adjustment: Adjustment, spacing_m: float) -> Surface | None
                 options=SurfaceOptions(terrain_sigma_m=(believed[2], believed[0])),
                 workers=run.workers,
                 progress=progress,
+                elsewhere=None if run.spread is None else partial(sweep_by_workers, run.spread, run.records),
             )
         except OutsideTerrain:
             return None
@@ -170,24 +169,22 @@ def overviews(run: Run, placed: Sequence[Placed], terrain: TerrainGrid) -> Overv
     shrink = min(overview_shrink(one.header.interior.image_size_px) for one in placed)
     coarse = _coarser(terrain, _POSTS_PER_PIXEL * run.flight.gsd_m * 2.0**shrink)
 
-    def of_frame(frame_id: str) -> Overview:
+    def make(frame_id: str) -> Overview:
+        pixels = run.originals.pixels(frame_id)
         one = by_id[frame_id]
-        return run.folder.made(
-            f"overviews/{frame_id}",
-            _OVERVIEW_KINDS,
-            lambda: make_overview(
-                one.header,
-                one.exterior,
-                run.originals.pixels(frame_id),
-                coarse,
-                one.tiles,
-                shrink,
-                one.camera,
-            ),
-        )
+        return make_overview(one.header, one.exterior, pixels, coarse, one.tiles, shrink, one.camera)
+
+    def of_frame(frame_id: str) -> Overview:
+        name = overview_name(frame_id)
+        return run.folder.made(name, OVERVIEW_KINDS, lambda: by_worker(name) or make(frame_id))
+
+    def by_worker(name: str) -> Overview | None:
+        return None if run.spread is None else run.spread.stages.load(name, OVERVIEW_KINDS)
 
     ids = [one.frame_id for one in placed]
     with run.progress.stage("overviews") as progress:
+        if run.spread is not None:
+            overviews_by_workers(run.spread, OverviewJob(run.records, placed, coarse, shrink), progress)
         for done, _ in enumerate(ordered_map(of_frame, ids, run.workers, 2 * run.workers), 1):
             progress("overviews", done, len(ids))
     return Overviews(ids, of_frame)

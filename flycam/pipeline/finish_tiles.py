@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
-from functools import lru_cache
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flycam.adjust.block import TerrainPrior
-from flycam.catalog.records import MosaicInfo
+from flycam.catalog.records import FrameRecord, MosaicInfo
 from flycam.frame.tile import OrthoPatch
 from flycam.geodata.crs import mercator_to_work
 from flycam.geometry.blocks import blocks_within
@@ -19,7 +19,7 @@ from flycam.geometry.grid import TileId, TileRange, range_bounds
 from flycam.geometry.posts import PostView
 from flycam.geometry.terrain import TerrainGrid, flat_terrain
 from flycam.mosaic.finishing import finish_tiles, planned_tiles
-from flycam.mosaic.hidden import Hidden
+from flycam.mosaic.hidden import Hidden, owners_within
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.writer import MosaicWriter
@@ -28,7 +28,9 @@ from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_stages import LOCAL_DATUM, Run
 from flycam.pipeline.rectification import patch_of, posts_of
 from flycam.pipeline.refolding import amendments_of
-from flycam.pipeline.workspace import Workspace
+from flycam.pipeline.spread import Spread
+from flycam.pipeline.squares import AboveSquares, along, join_all, square_of, square_zoom
+from flycam.pipeline.workspace import Progress, Workspace
 from flycam.surface.surface import Surface
 
 _NO_DEM_SIGMA_M = 30.0
@@ -59,32 +61,120 @@ def write_tiles(
     planned = planned_tiles(plan, mosaic.base_zoom)
     missing = [tile for tile in planned if tile not in there or tile in again]
     run.originals.forget()  # from here on photos are wanted as developed
-    maker = _Maker(workspace, run, radiometry, placed, terrain, surface, planned)
-    with (
-        run.progress.stage("blend") as progress,
-        MosaicWriter(
-            workspace.store,
-            workspace.catalog.tiles,
-            mosaic,
-            origin=workspace.box,
-            clock_ns=workspace.clock_ns,
-            amendments=amendments_of(workspace, mosaic),
-            damaged=again,
-            workers=run.workers,
-        ) as writer,
-    ):
-        return writer.place(
-            finish_tiles(
-                plan,
-                mosaic.base_zoom,
-                maker.patch,
-                maker.error,
-                hidden=Hidden(patch_of=maker.patch_through, error_of=maker.error_through),
-                tiles=missing,
-                workers=run.workers,
-                progress=lambda done, total: progress("blend", done, total),
+    given = Blending(
+        mosaic=mosaic,
+        plan=plan,
+        radiometry=radiometry,
+        placed=tuple(placed),
+        records=tuple(run.records),
+        prior=run.terrain_prior,
+        terrain=terrain,
+        surface=surface,
+        planned=tuple(planned),
+        damaged=frozenset(again),
+    )
+    with run.progress.stage("blend") as progress:
+        if run.spread is not None:
+            lines = _by_workers(run.spread, given, missing, progress)
+        else:
+            blender = TileBlender(workspace, given, run.workers)
+            lines = blender.write(missing, mosaic.min_zoom, partial(progress, "blend"))
+    if there:
+        join_all(workspace, mosaic)
+    return lines
+
+
+def _by_workers(spread: Spread, given: Blending, missing: Sequence[TileId], progress: Progress) -> int:
+    """The same by the workers of a cluster, square by square; lines by them."""
+    members: dict[TileId, list[TileId]] = {}
+    zoom = square_zoom(given.mosaic)
+    for tile in missing:
+        members.setdefault(square_of(tile, zoom), []).append(tile)
+    squares = along(members)
+    above, lines = AboveSquares(spread.workspace, given.mosaic), 0
+    results = spread.work_off(SquareBlender, given, [tuple(members[square]) for square in squares])
+    for done, (number, written) in enumerate(results, start=1):
+        lines += written
+        above.written(squares[number])
+        progress("blend", done, len(squares))
+    above.join()
+    return lines
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Blending:
+    """All that the tiles of a revision are made of.
+
+    prior    what is believed of the terrain that the frames were recorded on
+    terrain  that they are rectified on
+    planned  all base tiles of the revision; damaged: those whose objects are lost or damaged
+    """
+
+    mosaic: MosaicInfo
+    plan: SeamPlan
+    radiometry: Radiometry
+    placed: Sequence[Placed]
+    records: Sequence[FrameRecord]
+    prior: TerrainPrior
+    terrain: TerrainGrid
+    surface: Surface | None
+    planned: Sequence[TileId]
+    damaged: Collection[TileId]
+
+
+class TileBlender:
+    """Makes and writes tiles of one revision; by several threads where it is in a worker."""
+
+    def __init__(self, workspace: Workspace, given: Blending, workers: int) -> None:
+        self._workspace = workspace
+        self._given = given
+        self._workers = workers
+        self._maker = _Maker(workspace, given)
+        self._ground = owners_within(given.plan)
+
+    def write(
+        self,
+        tiles: Sequence[TileId],
+        min_zoom: int,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> int:
+        """Make these base tiles and their ancestors up to `min_zoom`; log lines."""
+        given, maker, mosaic = self._given, self._maker, self._given.mosaic
+        with MosaicWriter(
+            self._workspace.store,
+            self._workspace.catalog.tiles,
+            replace(mosaic, min_zoom=min_zoom),
+            origin=self._workspace.box,
+            clock_ns=self._workspace.clock_ns,
+            amendments=amendments_of(self._workspace, mosaic),
+            damaged=given.damaged,
+            workers=self._workers,
+        ) as writer:
+            return writer.place(
+                finish_tiles(
+                    given.plan,
+                    mosaic.base_zoom,
+                    maker.patch,
+                    maker.error,
+                    hidden=Hidden(patch_of=maker.patch_through, error_of=maker.error_through),
+                    ground=self._ground,
+                    tiles=tiles,
+                    workers=self._workers,
+                    progress=progress,
+                )
             )
-        )
+
+
+class SquareBlender:
+    """In a worker: the tiles of one square after the other."""
+
+    def __init__(self, workspace: Workspace, given: Blending) -> None:
+        self._blender = TileBlender(workspace, given, workers=1)
+        self._zoom = square_zoom(given.mosaic)
+
+    def __call__(self, tiles: Sequence[TileId]) -> int:
+        """Make and write a square's tiles; log lines."""
+        return self._blender.write(tiles, self._zoom)
 
 
 def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPrior) -> TerrainGrid:
@@ -115,25 +205,15 @@ def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPr
 class _Maker:
     """Patches and errors of placed frames; asked for from several threads."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        run: Run,
-        radiometry: Radiometry,
-        placed: Sequence[Placed],
-        terrain: TerrainGrid,
-        surface: Surface | None,
-        planned: Sequence[TileId],
-    ) -> None:
-        self._placed = {one.frame_id: one for one in placed}
-        self._terrain = terrain
-        self._measured = surface is not None
-        prior = run.terrain_prior
-        self._sigma = height_sigma(terrain, surface, prior)
-        self._canopy_m = np.float32(prior.canopy_m)
+    def __init__(self, workspace: Workspace, given: Blending) -> None:
+        self._placed = {one.frame_id: one for one in given.placed}
+        self._terrain = terrain = given.terrain
+        self._measured = given.surface is not None
+        self._sigma = height_sigma(terrain, given.surface, given.prior)
+        self._canopy_m = np.float32(given.prior.canopy_m)
         self._ground = ground_at_large(terrain)
-        self._developed = Originals(workspace, run.records, develop=radiometry.corrected)
-        self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(planned)))
+        self._developed = Originals(workspace, given.records, develop=given.radiometry.corrected)
+        self._to_work = mercator_to_work(terrain.work_crs, range_bounds(_around(given.planned)))
         self._sigmas = lru_cache(maxsize=_SIGMAS_AT_ONCE)(self._sigma_over)
         self._views = lru_cache(maxsize=_VIEWS_AT_ONCE)(self._view)
         self._views_through = lru_cache(maxsize=_THROUGH_AT_ONCE)(self._view_through)

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from pathlib import Path
-
-import numpy as np
 
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo
 from flycam.errors import FrameRejected
 from flycam.frame.frame import FrameHeader
 from flycam.frame.tile import OrthoPatch
-from flycam.geometry.grid import TileId, TileRange
-from flycam.geometry.lattice import FrameLattices
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import Rejection
 from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
-from flycam.pipeline.claims import NO_CLAIM, Claim, Claims, Turns
+from flycam.pipeline.claiming import Claiming
+from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
 from flycam.pipeline.executor import workers_here
-from flycam.pipeline.making import Due, Frame, Maker, Part, Resized
+from flycam.pipeline.making import Frame, Maker, Part, Resized
 from flycam.pipeline.refolding import amendments_of
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Progress, Workspace
 
-# Frames that say what they promise before one is made, at most: some strips of a flight. Of these only as far
-# as to the last that shares half its tiles: frames farther off seldom win what it can.
-_FRAMES_AHEAD = 192
-_SHARED = 0.5
-# Lattices of frames ahead that memory holds; those that come when it is full are made again at their turn.
-_LATTICE_BYTES_AHEAD = 64 << 20
 _GROUP_TILES = 64  # finished tiles written together: they share ancestors, and one sync to the disk
 
 
@@ -111,16 +101,19 @@ class _Merging:
     def __init__(self, maker: Maker, writer: MosaicWriter, amendments: Amendments, records: Records) -> None:
         self._maker = maker
         self._writer = writer
-        self._amendments = amendments
+        self._claiming = Claiming(maker, amendments)
         self._records = records
-        self.laid: dict[str, Claim] = {}
+
+    @property
+    def laid(self) -> dict[str, Claim]:
+        return self._claiming.laid
 
     def round(self, frames: Sequence[Frame], rejections: Rejections, progress: Progress) -> list[Frame]:
         """Settle who can win what, make it, merge it; the frames to settle again, none if all went as
         promised."""
         turns = Turns(frame.tiles for frame in frames)
         good, kept = {frame.frame_id: frame for frame in frames}, True
-        for part, made in self._maker.make(self._due(frames, turns)):
+        for part, made in self._maker.make(self._claiming.due(frames, turns)):
             frame = part.frame
             if isinstance(made, FrameRejected):
                 kept = False
@@ -140,29 +133,6 @@ class _Merging:
                 progress("rectify", len(self.laid) + len(frames) - len(good), len(frames))
         return [] if kept else list(good.values())
 
-    def _due(self, frames: Sequence[Frame], turns: Turns) -> Iterator[Due]:
-        """What each frame claims and was not laid yet, once as many frames ahead have said what they promise
-        as have to be looked at. Frames of which all is laid are left out."""
-        claims, prepared, entered = Claims(), _Prepared(), 0
-        open_tiles: dict[str, Iterable[TileId]] = {frame.frame_id: frame.tiles for frame in frames}
-        entering = [f for f in frames if not self._amendments.forbids_placement(*f.placement)]
-        coming = zip(entering, self._maker.bounds(entering), strict=True)
-        for frame, due in zip(frames, _asked_before(frames, entering), strict=True):
-            for one, (bounds, lattices) in islice(coming, max(due - entered, 0)):
-                entered += 1
-                claims.enter(one.frame_id, one.tiles, bounds)
-                first = claims.of(one.frame_id)  # all it can ever claim: promises only grow
-                turns.settled(one.tiles, first)
-                open_tiles[one.frame_id] = first.blocks.keys()
-                prepared.add(one.frame_id, lattices and _only(lattices, one.tiles, first))
-            claim, before = claims.of(frame.frame_id), self.laid.get(frame.frame_id)
-            claims.forget(frame.frame_id)
-            lattices = prepared.pop(frame.frame_id)
-            rest = claim if before is None else claim.without(before)
-            turns.settled(open_tiles.pop(frame.frame_id), rest)
-            if rest or before is None:
-                yield Due(frame, rest, lattices)
-
     def _lay(self, part: Part, patch: OrthoPatch | None) -> None:
         frame_id = part.frame.frame_id
         if part.is_first and frame_id not in self.laid:
@@ -171,49 +141,6 @@ class _Merging:
             self._writer.add(patch)
         if part.is_last:
             self.laid[frame_id] = part.claim.joined(self.laid.get(frame_id, NO_CLAIM))
-
-
-def _asked_before(frames: Sequence[Frame], entering: Sequence[Frame]) -> Iterator[int]:
-    """For each frame, how many of those entering have to say what they promise before it is made."""
-    places = {frame.frame_id: number for number, frame in enumerate(entering)}
-    tiles = [frame.tiles for frame in entering]
-    low = np.array([(one.x_start, one.y_start) for one in tiles]).reshape(-1, 2)
-    high = np.array([(one.x_stop, one.y_stop) for one in tiles]).reshape(-1, 2)
-    for frame in frames:
-        number = places.get(frame.frame_id)
-        if number is None:
-            yield 0
-            continue
-        ahead = slice(number, number + _FRAMES_AHEAD)
-        sides = np.minimum(high[ahead], high[number]) - np.maximum(low[ahead], low[number])
-        shared = np.maximum(sides, 0).prod(axis=1)
-        yield number + 1 + int(np.flatnonzero(shared >= _SHARED * shared[0])[-1])
-
-
-class _Prepared:
-    """Frames that said what they promise, with as many of their lattices as memory is to hold."""
-
-    def __init__(self) -> None:
-        self._lattices: dict[str, FrameLattices | None] = {}
-        self._size_bytes = 0
-
-    def add(self, frame_id: str, lattices: FrameLattices | None) -> None:
-        """Remember a frame; its lattices are let go where there is no room for them."""
-        size = lattices.size_bytes if lattices else 0
-        fits = self._size_bytes + size <= _LATTICE_BYTES_AHEAD
-        self._lattices[frame_id] = lattices if fits else None
-        self._size_bytes += size if fits else 0
-
-    def pop(self, frame_id: str) -> FrameLattices | None:
-        """The lattices of a frame whose turn it is, if they are there."""
-        lattices = self._lattices.pop(frame_id, None)
-        self._size_bytes -= lattices.size_bytes if lattices else 0
-        return lattices
-
-
-def _only(lattices: FrameLattices, tiles: TileRange, claim: Claim) -> FrameLattices:
-    """The lattices of the tiles that can still be claimed."""
-    return lattices.within(tiles, tiles, np.array([tile in claim.blocks for tile in tiles], dtype=bool))
 
 
 class Records:

@@ -57,11 +57,13 @@ class Labels:
 class Opened:
     """A flight open for writing; `was_ready` if all it held before had been merged.
 
+    was_cut_short  an ingest of it was, before
     notes  what is to be said about the way it was opened, as `flycam.frame.warning` keeps it
     """
 
     flight: Flight
     was_ready: bool
+    was_cut_short: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -125,11 +127,12 @@ def open_flight(
         kept = workspace.catalog.flights.event(before.event_id)
         if unicodedata.normalize("NFC", labels.event) not in (kept.event_id, kept.name):
             notes = (*notes, warning(EVENT_KEPT, asked=labels.event, kept=kept.name))
-    if before is not None and before.state is FlightState.INGESTING:
+    was_cut_short = before is not None and before.state is FlightState.INGESTING
+    if was_cut_short:
         recorded = len(workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED))
         notes = (*notes, *([warning(COMPLETED, frames=recorded)] if recorded else []))
     was_ready = before is not None and before.state is FlightState.READY
-    return Opened(flight=flight, was_ready=was_ready, notes=notes)
+    return Opened(flight=flight, was_ready=was_ready, was_cut_short=was_cut_short, notes=notes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from flycam.pipeline.power import Power, PowerMode
 
 if TYPE_CHECKING:  # named here, made elsewhere: who opens no catalogue does not wait for its libraries
     from flycam.catalog.catalog import Catalog
+    from flycam.pipeline.executor import Cluster
     from flycam.store.base import ObjectStore
 
 Progress = Callable[[str, int, int], None]
@@ -27,6 +28,7 @@ class Workspace:
     operator   who is at work here, written into flights and the audit log
     clock_ns   UTC nanoseconds
     power      how this machine is powered, and whether its battery has to last
+    cluster    who ingests and finishes with this process; None: nobody
     """
 
     store: ObjectStore
@@ -36,6 +38,7 @@ class Workspace:
     operator: str | None = None
     clock_ns: Callable[[], int] = time.time_ns
     power: Power = field(default_factory=lambda: Power(PowerMode.FULL))
+    cluster: Cluster | None = None
 
 
 def silent(_stage: str, _done: int, _total: int) -> None:

@@ -263,6 +263,17 @@ def probe(name: str) -> str:
     return f"probe/{name}"
 
 
+def spread(flight_id: str, run: str, name: str = "") -> str:
+    """What one run over a cluster hands its workers, and they hand back; without a name the prefix of all of
+    it. It can be thrown away whenever the run is not under way."""
+    return f"{spread_prefix(flight_id)}{run}/{name}"
+
+
+def spread_prefix(flight_id: str) -> str:
+    """All that runs over a cluster left of a flight."""
+    return f"cluster/{flight_id}/"
+
+
 def check_key(key: str) -> None:
     """Raise ValueError unless every store can hold `key`.
 

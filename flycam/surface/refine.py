@@ -6,8 +6,8 @@ the number of threads, and memory does not grow with the flight.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -23,7 +23,7 @@ from flycam.surface.heights import winners
 from flycam.surface.options import SurfaceOptions
 from flycam.surface.pictures import PictureShelf, PixelsOf, SurfaceView
 from flycam.surface.planning import Plan, ground_posts, plan_surface
-from flycam.surface.search import SearchRange, fine_search, padded_window, tie_offsets
+from flycam.surface.search import FineSearch, SearchRange, TieOffsets, fine_search, padded_window, tie_offsets
 from flycam.surface.surface import Surface, surface_of
 from flycam.surface.sweep import Sampler, agreement, views_seeing
 
@@ -57,12 +57,14 @@ def refine_surface(
     options: SurfaceOptions = SurfaceOptions(),  # noqa: B008 - frozen
     workers: int = 2,
     progress: Progress = silent,
+    elsewhere: Callable[[Level], Iterable[Swept]] | None = None,
 ) -> Surface:
     """The ground as the views show it, on posts `spacing_m` apart; the terrain where they do not.
 
     views in one work CRS and vertical datum, those of the terrain; pixels_of(frame_id) gives H×W×3 uint8
     RGB, may be called more than once for a frame and from `workers` threads. ties_m N×3 (east, north,
-    height): tie points that narrow the search. progress(stage, blocks done, blocks in all).
+    height): tie points that narrow the search. progress(stage, blocks done, blocks in all). elsewhere: who
+    sweeps the blocks of a level, in any order, instead of threads here.
 
     The surface reaches over all ground that a view sees on the terrain; where no two views make a base or the
     pictures have no texture, it is the terrain, moved by what the supported ground says of the terrain's
@@ -70,27 +72,25 @@ def refine_surface(
     where no view sees the terrain at all, and what `pixels_of` raises.
     """
     plan = plan_surface(views, terrain, spacing_m, options.most_posts)
-    work = _Work(views, PictureShelf(views, pixels_of, plan.finest_px, options.shelf_bytes), plan, options)
-    ties = tie_offsets(terrain, ties_m)
+    shelf = PictureShelf(views, pixels_of, plan.finest_px, options.shelf_bytes)
+    ties = TieSearch(tie_offsets(terrain, ties_m), plan.coarse, options)
+    ground = ground_posts(terrain, plan.coarse)
+    wide = Level("coarse", _CORE_POSTS // 2, plan.coarse, ground, ties, views, plan, options)
     with ThreadPoolExecutor(max_workers=max(workers, 1)) as pool:
-        wide = _Level(
-            "coarse", _CORE_POSTS // 2, plan.coarse, ground_posts(terrain, plan.coarse), work, progress
-        )
-        coarse = wide.sweep(pool, lambda block: ties.around(plan.coarse, block, options))
+
+        def here(level: Level) -> Iterable[Swept]:
+            return zip(
+                level.blocks, pool.map(lambda block: level.sweep(block, shelf), level.blocks), strict=True
+            )
+
+        by = elsewhere or here
+        coarse = _whole(wide, by(wide), progress)
         search = fine_search(coarse.told(_COARSE_LEAST), plan.coarse, plan.fine)
         ground = ground_posts(terrain, plan.fine)
-        near = _Level("fine", _CORE_POSTS, plan.fine, ground + search.base_m, work, progress)
-        fine = near.sweep(pool, search.around)
+        near = Level("fine", _CORE_POSTS, plan.fine, ground + search.base_m, search, views, plan, options)
+        fine = _whole(near, by(near), progress)
     finished = finish_heights(fine, search.base_m, ground, plan.fine.spacing_m, options)
     return surface_of(terrain, plan.fine, ground, finished)
-
-
-@dataclass(frozen=True, slots=True)
-class _Work:
-    views: Sequence[SurfaceView]
-    shelf: PictureShelf
-    plan: Plan
-    options: SurfaceOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,61 +115,109 @@ class Sweep:
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
-    """One sweep: which posts, over which base (rows×cols heights)."""
+class Parts:
+    """What a sweep found on a block's core, as `Sweep`."""
+
+    dz_m: Singles
+    agreement: Singles
+    margin: Singles
+    precision_m: Singles
+    views: NDArray[np.uint8]
+
+
+Swept = tuple[Block, Parts | None]
+"""A block, and what was found there; None where nothing was tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class TieSearch:
+    """The search of the coarse sweep, around the tie points."""
+
+    ties: TieOffsets
+    posts: Posts
+    options: SurfaceOptions
+
+    def around(self, block: Block) -> SearchRange:
+        """The range in a block's window."""
+        return self.ties.around(self.posts, block, self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One sweep: which posts, over which base (rows×cols heights), searched where, by which views."""
 
     name: str
     core_posts: int
     posts: Posts
     base_m: Singles
-    work: _Work
-    progress: Progress
+    search: TieSearch | FineSearch
+    views: Sequence[SurfaceView]
+    plan: Plan
+    options: SurfaceOptions
 
-    def sweep(self, pool: Executor, ranges: Callable[[Block], SearchRange]) -> Sweep:
-        dz, agreed, margin, precision = (np.full(self.posts.shape, np.nan, np.float32) for _ in range(4))
-        out = Sweep(dz, agreed, margin, precision, np.zeros(self.posts.shape, np.uint8))
-        blocks = blocks_of(self.posts, self.core_posts, _MARGIN_POSTS)
+    @property
+    def blocks(self) -> list[Block]:
+        """The blocks that hold all posts once."""
+        return blocks_of(self.posts, self.core_posts, _MARGIN_POSTS)
 
-        def one(block: Block) -> None:
-            self._sweep_block(block, ranges, out)
-
-        for done, _ in enumerate(pool.map(one, blocks), start=1):
-            self.progress(self.name, done, len(blocks))
-        return out
-
-    def _sweep_block(self, block: Block, ranges: Callable[[Block], SearchRange], out: Sweep) -> None:
+    def sweep(self, block: Block, shelf: PictureShelf) -> Parts | None:
+        """One block: a pure function of the level and the pictures."""
         base = padded_window(self.base_m, block.rows, block.cols)
         if not np.isfinite(base).all():
-            return
+            return None
         east, north = self.posts.mesh(block.rows, block.cols)
         some = (slice(None, None, 20), slice(None, None, 20))
         places = np.stack([a[some].ravel() for a in (east, north, base.astype(np.float64))], axis=-1)
-        candidates = self.work.plan.seeing(places)
-        chosen = choose_views(self.work.views, candidates, places, self.work.options.views)
+        candidates = self.plan.seeing(places)
+        chosen = choose_views(self.views, candidates, places, self.options.views)
         if chosen is None:
-            return
+            return None
         cv2.setNumThreads(1)
-        samplers = [self._sampler(number, east, north, base, places) for number in chosen.views]
-        search = ranges(block)
+        samplers = [self._sampler(number, shelf, east, north, base, places) for number in chosen.views]
+        search = self.search.around(block)
         heights = _labels(search, _STEP_SPACINGS * self.posts.spacing_m / chosen.spread)
-        volume = agreement(samplers, heights, self.work.options.window_posts)
+        volume = agreement(samplers, heights, self.options.window_posts)
         if search.lows_m is not None and search.highs_m is not None:
             outside = (heights[:, None, None] < search.lows_m) | (heights[:, None, None] > search.highs_m)
             volume -= outside * _OUT_OF_RANGE
         found = winners(volume, heights)
         with np.errstate(divide="ignore"):
             precision = 1.0 / np.sqrt(found.curvature)
-        parts: list[Singles] = [found.dz_m, found.agreement, found.margin, precision.astype(np.float32)]
-        targets: list[Singles] = [out.dz_m, out.agreement, out.margin, out.precision_m]
-        for target, part in zip(targets, parts, strict=True):
-            target[block.core] = part[block.inside]
-        out.views[block.core] = views_seeing(samplers, found.dz_m)[block.inside]
+        inside = block.inside
+        return Parts(
+            found.dz_m[inside],
+            found.agreement[inside],
+            found.margin[inside],
+            precision.astype(np.float32)[inside],
+            views_seeing(samplers, found.dz_m)[inside],
+        )
 
-    def _sampler(self, number: int, east: Floats, north: Floats, base: Singles, places: Floats) -> Sampler:
-        view = self.work.views[number]
+    def _sampler(
+        self,
+        number: int,
+        shelf: PictureShelf,
+        east: Floats,
+        north: Floats,
+        base: Singles,
+        places: Floats,
+    ) -> Sampler:
+        view = self.views[number]
         _, _, depth = camera_coordinates(view.exterior, *places.T)
         focal = float(np.median(depth)) / (_PIXEL_SPACINGS * self.posts.spacing_m)
-        return Sampler.over(self.work.shelf.get(number, focal), view, east, north, base.astype(np.float64))
+        return Sampler.over(shelf.get(number, focal), view, east, north, base.astype(np.float64))
+
+
+def _whole(level: Level, swept: Iterable[Swept], progress: Progress) -> Sweep:
+    """A level's blocks put together."""
+    dz, agreed, margin, precision = (np.full(level.posts.shape, np.nan, np.float32) for _ in range(4))
+    views, total = np.zeros(level.posts.shape, np.uint8), len(level.blocks)
+    for done, (block, parts) in enumerate(swept, start=1):
+        if parts is not None:
+            dz[block.core], agreed[block.core] = parts.dz_m, parts.agreement
+            margin[block.core], precision[block.core] = parts.margin, parts.precision_m
+            views[block.core] = parts.views
+        progress(level.name, done, total)
+    return Sweep(dz, agreed, margin, precision, views)
 
 
 def _labels(search: SearchRange, step_m: float) -> Singles:

@@ -3,7 +3,7 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
-compare-registration compare-changes sync growth viewers, and of a finished revision finish-accuracy
+compare-registration compare-changes sync growth cluster viewers, and of a finished revision finish-accuracy
 finish-poses finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams
 finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
 not; with 1 only if something did not run.
@@ -28,6 +28,7 @@ from tests.bench import (
     adjust,
     bench_rectify,
     bench_tiles,
+    cluster,
     compare_changes,
     compare_registration,
     finish,
@@ -115,6 +116,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "compare-changes": lambda _: compare_changes.measure(),
     "sync": lambda o: sync.measure(o.strips, o.per_strip),
     "growth": lambda _: growth.measure(),
+    "cluster": lambda o: cluster.measure(o.strips, o.per_strip, o.rounds),
     "viewers": lambda o: viewers.measure(o.viewing),
     **{name: partial(_finish_rows, measure) for name, measure in finish.ROWS.items()},
 }

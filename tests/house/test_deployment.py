@@ -80,7 +80,8 @@ def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_the
     compose: dict[str, Any],
 ) -> None:
     services, networks = compose["services"], compose["networks"]
-    assert networks == {name: {"internal": True} for name in ("volumes", "objects", "records")}
+    names = ("volumes", "objects", "records", "workers")
+    assert networks == {name: {"internal": True} for name in names}
     members = {
         network: {name for name, service in services.items() if network in service["networks"]}
         for network in ("default", *networks)
@@ -88,8 +89,9 @@ def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_the
     assert members == {
         "default": {"map", "worker"},
         "volumes": {"store", "gateway"},
-        "objects": {"map", "worker", "gateway"},
-        "records": {"map", "worker", "database"},
+        "objects": {"map", "worker", "scheduler", "cluster-worker", "gateway"},
+        "records": {"map", "worker", "scheduler", "cluster-worker", "database"},
+        "workers": {"worker", "scheduler", "cluster-worker"},
     }
     assert not any({"network_mode", "expose"} & set(service) for service in services.values())
 
@@ -108,7 +110,7 @@ def test_every_flycam_command_in_the_file_is_one(compose: dict[str, Any]) -> Non
             command = cli.flycam.commands[words[1]]
             command.make_context(words[1], words[2:], parent=click.Context(cli.flycam))  # raises if not
             seen += 1
-    assert seen == 2
+    assert seen == 4
 
 
 def test_the_store_and_the_database_are_reached_where_they_are(compose: dict[str, Any]) -> None:

@@ -17,10 +17,12 @@ from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.collect import DAY_S, collect
 from flycam.pipeline.evidence import local_copy
 from flycam.pipeline.opening import Labels
+from flycam.pipeline.spread import FINISH, INGEST
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem, remove_dem
 from flycam.pipeline.withdraw import withdraw
 from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
 from tests.houses import House
 from tests.pipeline.finished_house import QUICK, Finished, finish_quickly, make_finished
 
@@ -118,6 +120,20 @@ def test_a_flight_that_is_being_written_is_left_for_the_next_time(laid: Laid) ->
         report = collect(laid.workspace)
     assert (report.tiles, report.clips, len(report.busy)) == (0, 0, 1)
     assert collect(laid.workspace).tiles > 0
+
+
+def test_what_runs_over_a_cluster_left_goes_when_none_is_under_way(laid: Laid) -> None:
+    store, lock = laid.workspace.store, laid.workspace.catalog.flights.lock
+    left = {INGEST: 1000, FINISH: 100}
+    objects = {run: keys.spread(laid.flight_id, f"{run}0123", "given-89ab") for run in left}
+    for run, key in objects.items():
+        store.put(key, bytes(left[run]))
+    with lock(f"finish-{laid.flight_id}"):
+        assert collect(laid.workspace, dry_run=True).freed_bytes == left[INGEST]
+        assert collect(laid.workspace).freed_bytes == left[INGEST]
+        assert store.exists(objects[FINISH])
+    assert collect(laid.workspace).local_bytes == left[FINISH]
+    assert not any(map(store.exists, objects.values()))
 
 
 def test_a_state_that_came_back_is_not_old(laid: Laid) -> None:

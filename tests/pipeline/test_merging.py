@@ -18,7 +18,7 @@ from flycam.drill.drill import DrillReport
 from flycam.errors import FrameRejected, FrameUnreadable, StorageTrouble
 from flycam.geometry.grid import TileId
 from flycam.geometry.lattice import FrameLattices
-from flycam.pipeline import making, merging
+from flycam.pipeline import claiming, making
 from flycam.pipeline.claims import Claims
 from flycam.pipeline.merging import Records, Rejections
 from flycam.store import keys
@@ -71,7 +71,7 @@ def test_memory_for_lattices_ahead_is_bounded_and_its_bound_changes_no_byte(
     sizes = [one.size_bytes for one in handed if one]
     assert len(sizes) > 2
     handed.clear()
-    monkeypatch.setattr(merging, "_LATTICE_BYTES_AHEAD", max(sizes))
+    monkeypatch.setattr(claiming, "_LATTICE_BYTES_AHEAD", max(sizes))
     narrow.ingest(drill.photos)
     assert any(one is None for one in handed)
     assert roomy.tiles(f"{flight_id}-colour") == narrow.tiles(f"{flight_id}-colour")
@@ -92,7 +92,7 @@ def test_how_far_ahead_frames_are_asked_changes_no_byte(
     ahead, alone = make_house(drill, "ahead"), make_house(drill, "alone")
     flight_id = ahead.ingest(drill.photos).flight.flight_id
     of_ahead = sum(made)
-    monkeypatch.setattr(merging, "_FRAMES_AHEAD", 1)
+    monkeypatch.setattr(claiming, "_FRAMES_AHEAD", 1)
     alone.ingest(drill.photos)
     assert sum(made) - of_ahead > 1.2 * of_ahead
     assert ahead.tiles(f"{flight_id}-colour") == alone.tiles(f"{flight_id}-colour")

@@ -1,0 +1,80 @@
+"""Real clusters for the tests: a scheduler and workers, each a process started by `flycam worker`."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flycam.pipeline.cluster_worker import Order, move_in, perform
+from flycam.pipeline.workspace import Workspace
+from tests.servers import _end, _free_ports, _start
+
+_START_S = 600
+
+
+@dataclass
+class RunningCluster:
+    """What FLYCAM_CLUSTER holds, and the processes: the scheduler first."""
+
+    address: str
+    folder: Path
+    environment: Mapping[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def start(self, *flags: str, **environment: str) -> subprocess.Popen[bytes]:
+        """One more `flycam worker`, once it is ready."""
+        folder = self.folder / str(len(self.processes))
+        folder.mkdir(parents=True)
+        process = _start(
+            [sys.executable, "-m", "flycam", "worker", *flags],
+            folder,
+            {"FLYCAM_CLUSTER": self.address, "FLYCAM_DATA": str(folder), **self.environment, **environment},
+        )
+        self.processes.append(process)
+        until = time.monotonic() + _START_S
+        while b"Ctrl-C" not in (folder / "server.log").read_bytes():
+            assert process.poll() is None, (folder / "server.log").read_text()
+            assert time.monotonic() < until, (folder / "server.log").read_text()
+            time.sleep(0.1)
+        return process
+
+
+@contextmanager
+def running_cluster(
+    folder: Path, environment: Mapping[str, str], workers: int = 2
+) -> Iterator[RunningCluster]:
+    """A scheduler and workers of one thread in the house that the environment names."""
+    (port,) = _free_ports(1)
+    cluster = RunningCluster(f"tcp://127.0.0.1:{port}", folder, environment)
+    try:
+        cluster.start("--scheduler", "--threads", "0")
+        for _ in range(workers):
+            cluster.start("--threads", "1")
+        yield cluster
+    finally:
+        for process in reversed(cluster.processes):
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGCONT)
+                _end(process, signal.SIGKILL)
+
+
+class InThisProcess:
+    """A cluster of one worker that is this very process: all but Dask."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        move_in(workspace)
+        self.tasks = 0
+
+    def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        for number, task in enumerate(pickle.loads(pickle.dumps(tasks))):
+            self.tasks += 1
+            yield number, pickle.loads(pickle.dumps(perform(pickle.loads(pickle.dumps(order)), task)))

@@ -1,0 +1,80 @@
+"""An ingest in squares: by a cluster of one worker, in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from flycam.catalog.records import FrameRecord
+from flycam.drill.drill import DrillReport
+from flycam.errors import FrameUnreadable
+from flycam.frame.flight import FlightState
+from flycam.pipeline import finish_originals, making, squares
+from flycam.pipeline.workspace import Workspace
+from flycam.store import keys
+from tests.clusters import InThisProcess
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+
+@pytest.fixture
+def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 2×2 tiles, so that a few photos lie in many."""
+    monkeypatch.setattr(squares, "_ZOOMS_ABOVE", 1)
+
+
+def on_a_cluster(house: House) -> House:
+    cluster = InThisProcess(house.workspace)
+    return House(root=house.root, workspace=replace(house.workspace, cluster=cluster))
+
+
+@pytest.mark.usefixtures("small_squares")
+def test_frames_that_turn_out_unreadable_or_of_another_size_are_settled_again(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoiled, small = (sorted(drill.photos.iterdir())[number].name for number in (0, 4))
+    pixels_here, pixels_there = making.open_pixels, finish_originals.stored_pixels
+
+    def changed(name: str, pixels: np.ndarray) -> np.ndarray:
+        if name == spoiled:
+            raise FrameUnreadable(f"{name}: spoiled for this test")
+        return cv2.resize(pixels, (240, 180), interpolation=cv2.INTER_AREA) if name == small else pixels
+
+    def from_the_store(workspace: Workspace, record: FrameRecord) -> np.ndarray:
+        return changed(record.header.provenance.source_name, pixels_there(workspace, record))
+
+    monkeypatch.setattr(making, "open_pixels", lambda path: changed(path.name, pixels_here(path)))
+    monkeypatch.setattr(finish_originals, "stored_pixels", from_the_store)
+    alone, shared = make_house(drill, "alone"), on_a_cluster(make_house(drill, "shared"))
+    one, other = alone.ingest(drill.photos), shared.ingest(drill.photos)
+    assert (other.new, other.rejected) == (one.new, one.rejected) == (drill.frames - 1, {"unreadable": 1})
+    mosaic_id = f"{one.flight.flight_id}-colour"
+    assert shared.tiles(mosaic_id) == alone.tiles(mosaic_id)
+    assert shared.workspace.cluster.tasks > 4
+    assert not list(shared.workspace.store.list(keys.spread_prefix(one.flight.flight_id)))
+    assert shared.ingest(drill.photos).new == 0
+
+
+@pytest.mark.usefixtures("small_squares")
+def test_a_run_that_ended_before_it_joined_its_squares_is_completed_without_the_cluster(
+    drill: DrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, house = make_house(drill, "whole"), make_house(drill)
+    flight_id = whole.ingest(drill.photos).flight.flight_id
+
+    def killed(_above: squares.AboveSquares) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(squares.AboveSquares, "join", killed)
+        with pytest.raises(KeyboardInterrupt):
+            on_a_cluster(house).ingest(drill.photos)
+    assert house.workspace.catalog.flights.flight(flight_id).state is FlightState.INGESTING
+    assert house.tiles(f"{flight_id}-colour") != whole.tiles(f"{flight_id}-colour")
+    house.ingest(drill.photos)
+    assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
