@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from flycam.catalog.records import FrameRecord
+from flycam.catalog.records import FrameRecord, Withdrawal
 from flycam.drill.drill import DrillReport
-from flycam.errors import FrameUnreadable
+from flycam.errors import FlightBusy, FrameUnreadable
 from flycam.frame.flight import FlightState
-from flycam.pipeline import finish_originals, making, squares
+from flycam.pipeline import finish_originals, ingest_spread, making, squares
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
 from tests.clusters import InThisProcess
@@ -78,3 +80,40 @@ def test_a_run_that_ended_before_it_joined_its_squares_is_completed_without_the_
     assert house.tiles(f"{flight_id}-colour") != whole.tiles(f"{flight_id}-colour")
     house.ingest(drill.photos)
     assert house.tiles(f"{flight_id}-colour") == whole.tiles(f"{flight_id}-colour")
+
+
+@pytest.mark.usefixtures("small_squares")
+def test_a_worker_left_alone_writes_nothing_once_the_flight_was_amended(
+    drill: DrillReport, make_house: MakeHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gave the work out is gone, and a frame is withdrawn while the worker makes a square."""
+    house, part = make_house(drill), tmp_path / "part"
+    part.mkdir()
+    for photo in sorted(drill.photos.iterdir())[:2]:
+        shutil.copy(photo, part)
+    house.ingest(part)
+    catalog = house.workspace.catalog
+    (flight,) = catalog.flights.flights()
+    known = catalog.frames.of_flight(flight.flight_id)
+    patch_of, lines = ingest_spread.patch_of, list[int]()
+
+    def meanwhile(*arguments: object) -> object:
+        if not lines:
+            catalog.frames.withdraw([withdrawal_of(known[0])])
+            lines.append(catalog.tiles.last_seq(f"{flight.flight_id}-colour"))
+        return patch_of(*arguments)
+
+    monkeypatch.setattr(ingest_spread, "patch_of", meanwhile)
+    with pytest.raises(FlightBusy, match="amended while workers wrote it"):
+        on_a_cluster(house).ingest(drill.photos)
+    assert lines == [catalog.tiles.last_seq(f"{flight.flight_id}-colour")]
+
+
+def withdrawal_of(record: FrameRecord) -> Withdrawal:
+    return Withdrawal(
+        frame_id=record.frame_id,
+        flight_id=record.flight_id,
+        reason="nhà dân",
+        authority="UBND tỉnh",
+        withdrawn_ns=1,
+    )

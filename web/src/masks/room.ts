@@ -18,7 +18,7 @@ export class MaskRoom {
   private readonly listed = el("section", {});
   private readonly reason = el("select", {}, ...MASK_REASONS.map((one) => el("option", { value: one }, t(one))));
   private readonly undo = el("button", { type: "button", click: () => this.undoCorner() }, t("undo"));
-  private readonly save = el("button", { type: "button", class: "primary", click: () => void this.cover() }, t("save"));
+  private readonly save = el("button", { type: "button", click: () => void this.cover() }, t("save"));
   private readonly dialog: HTMLDialogElement;
   private corners: [number, number][] = [];
   private known: PhotoMasks | null = null;
