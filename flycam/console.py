@@ -36,6 +36,7 @@ _STAGES_VI = {
     "verify": "đọc kiểm tra",
     "communes": "cắt theo xã",
     "features": "tìm đặc trưng",
+    "matches": "so khớp đặc trưng",
     "ties": "tìm điểm nối",
     "adjust": "bình sai",
     "reference": "đối chiếu",

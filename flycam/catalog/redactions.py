@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import shapely
 from sqlalchemy import Row, Select, select
 
 from flycam.catalog import sharing_tables, tables
@@ -68,6 +69,16 @@ class Redactions:
             with self._database.write() as connection:
                 connection.execute(self._database.upsert(_grounds), rows)
 
+    def learn_grounds(self, grounds: Iterable[RedactionGround]) -> None:
+        """Enter ground that another box worked out, where none is known: what it says uncovers nothing here.
+        Ground that is empty is not believed, but worked out here."""
+        told = [one for one in grounds if not shapely.from_wkb(one.wkb).is_empty]
+        if told:
+            names = ["line_id", "lay"]
+            insert = self._database.insert(_grounds).on_conflict_do_nothing(index_elements=names)
+            with self._database.write() as connection:
+                connection.execute(insert, [redaction_ground_row(one) for one in told])
+
     def grounds(self, line_ids: Iterable[str]) -> list[RedactionGround]:
         """The ground of these masks, in every way that is known."""
         query = select(_grounds).where(_grounds.c.line_id.in_(list(line_ids)))
@@ -82,10 +93,12 @@ class Redactions:
 
 
 def standing(lines: Iterable[RedactionLine]) -> list[RedactionLine]:
-    """Of all lines of some masks those that made one which nobody took back."""
+    """Of all lines of some masks those that made one which nobody took back. A mask is known by its id and
+    its photo: a line that names another photo takes nothing back."""
     every = list(lines)
-    back = {one.mask_id for one in every if one.step is RedactionStep.TAKEN_BACK}
-    return [one for one in every if one.step is RedactionStep.MADE and one.mask_id not in back]
+    back = {(one.mask_id, one.frame_id) for one in every if one.step is RedactionStep.TAKEN_BACK}
+    made = (one for one in every if one.step is RedactionStep.MADE)
+    return [one for one in made if (one.mask_id, one.frame_id) not in back]
 
 
 def redaction_row(line: RedactionLine) -> dict[str, Any]:

@@ -38,6 +38,10 @@ from flycam.geometry.touched import touched_pixels
 MARGIN_M = 30.0
 """So far around its footprint a picture may show ground: poses err, and footprints are cut short."""
 
+MASK_RIM_M = 15.0
+"""What a mask covers lies so far beside its ground in other pictures of the map at most: the ground is
+widened by what its own photo errs, and not by what that of a tile does."""
+
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
     Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
@@ -90,8 +94,9 @@ class Withholding:
         self._areas = _prepared(shapely.union_all([shapely.from_wkb(one) for one in areas]))
         self._unseen = _prepared(_withheld_ground(self._areas, self._within))
         self._photos = masks.photos
-        self._masked = [(frame_id, _prepared(shapely.from_wkb(wkb))) for frame_id, wkb in masks.grounds]
-        self._all_masked = _prepared(shapely.union_all([ground for _, ground in self._masked]))
+        self._masked = [(frame_id, _prepared(_valid(wkb))) for frame_id, wkb in masks.grounds]
+        rims = [_wider(ground, MASK_RIM_M) for _, ground in self._masked if not ground.is_empty]
+        self._all_masked = _prepared(shapely.union_all(rims))
         self._ground = _prepared(shapely.union(self._unseen, self._all_masked))
         self._mercator = _prepared(shapely.transform(self._ground, lonlat_to_mercator))
         self.fingerprint = self._fingerprint()
@@ -214,6 +219,8 @@ class Withholding:
         said = hashlib.sha256(shapely.to_wkb(self._ground))
         for frame_id, polygons in sorted(self._photos.items()):
             said.update(b"\n".join([b"", frame_id.encode(), *sorted(polygons)]))
+        for frame_id, ground in self._masked:
+            said.update(frame_id.encode() + shapely.to_wkb(ground))
         for names in (self._flights.hidden, self._mosaics.hidden, self._layers):
             said.update("\n".join(["", *sorted(names), ""]).encode())
         for only in (self._flights.only, self._mosaics.only):
@@ -226,6 +233,12 @@ def _withheld_ground(areas: BaseGeometry, within: BaseGeometry | None) -> BaseGe
     if within is None:
         return areas
     return shapely.union(areas, shapely.difference(shapely.box(*_WORLD), within))
+
+
+def _valid(wkb: bytes) -> BaseGeometry:
+    """A geometry that can be worked with, whatever was stored: one that cannot would close every door."""
+    shape = shapely.from_wkb(wkb)
+    return shape if shape.is_valid else shapely.make_valid(shape)
 
 
 def _prepared(shape: BaseGeometry) -> BaseGeometry:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+MOST_CORNERS = 200
+"""Of a mask's outline."""
+
 
 class RedactionReason(StrEnum):
     """What a mask covers."""

@@ -79,7 +79,7 @@ def write_tiles(
         else:
             blender = TileBlender(workspace, given, run.workers)
             lines = blender.write(missing, mosaic.min_zoom, partial(progress, "blend"))
-    if there:
+    if there and not again:  # of a revision that is mended all was joined, and what is damaged may lie above
         join_all(workspace, mosaic)
     return lines
 

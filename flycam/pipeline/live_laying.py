@@ -7,60 +7,48 @@ laid by the pose that fits it to those before (`live_registration`); its prior i
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-import cv2
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from flycam.catalog.records import FrameRecord, FrameStatus
-from flycam.errors import FrameRejected, FrameUnreadable, NotFound, OptionUnusable
+from flycam.errors import FrameRejected, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
 from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
-from flycam.ingest.pixels import decoded_jpeg
 from flycam.ingest.video import VideoPicture
-from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.executor import workers_here
 from flycam.pipeline.film_frames import FILM_CAMERA, pictures_of
-from flycam.pipeline.live_claims import LiveClaims
+from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
+from flycam.pipeline.live_map import Laid, OpenMap
 from flycam.pipeline.live_merging import Merger
-from flycam.pipeline.live_publishing import MOST_WAITING, Publisher
 from flycam.pipeline.live_registration import LiveRegistration
-from flycam.pipeline.merging import Records, Rejections
+from flycam.pipeline.merging import Rejections
 from flycam.pipeline.opening import (
     Labels,
-    Opened,
     close_flight,
     flight_on_record,
     open_flight,
-    open_mosaic,
     state_of,
 )
 from flycam.pipeline.planning import Planned, frame_record
-from flycam.pipeline.rectification import GroundView, ground_view, recorded_pose, tiles_of
-from flycam.pipeline.refolding import amendments_of
+from flycam.pipeline.rectification import GroundView, ground_view, recorded_pose
 from flycam.pipeline.terrain import keep_ground
 from flycam.pipeline.workspace import Progress, Workspace
-
-JPEG_QUALITY = 95
-_FEWEST_TILES, _MOST_TILES = 64, 256  # 0.46 MB each
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +112,7 @@ class LiveLaying:
     ) -> None:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
-        self._open: _Open | None = None
+        self._open: OpenMap | None = None
         # a picture is made a JPEG, and read back, while it is fitted to those before
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = Merger()
@@ -171,11 +159,12 @@ class LiveLaying:
             exterior_prior=told,
             provenance=Provenance(source_name=name, source_sha256="", camera=FILM_CAMERA),
         )
+        coded: Future[Coded] | None = None
         try:
             terrain = self._ground.under(told.projection_centre_m)
             if looks_up(self._film.interior, told):
                 ground_view(header, terrain)  # who sees no ground need not be fitted to it
-            coded = self._coding.submit(_coded, picture.pixels, name)
+            coded = self._coding.submit(coded_jpeg, picture.pixels, name)
             pose = self.registration.pose(picture, told, terrain, hurried=hurried)
             try:
                 laid = self._laid_by(pose, header, coded, terrain, picture.arrived_ns)
@@ -183,6 +172,8 @@ class LiveLaying:
                 self.registration.left_out()
                 raise
         except FrameRejected as error:
+            if coded is not None:
+                coded.cancel()
             self.rejections.add(header, error)
             return False
         self.registration.laid()
@@ -210,7 +201,7 @@ class LiveLaying:
         self,
         pose: ExteriorOrientation,
         header: FrameHeader,
-        coded: Future[_Coded],
+        coded: Future[Coded],
         terrain: TerrainGrid,
         arrived_ns: int,
     ) -> Callable[[], None]:
@@ -226,7 +217,7 @@ class LiveLaying:
         if ground is not terrain:
             keep_ground(self._workspace, ground)
         record = replace(self._record(planned, opened, ground.dem_id), exterior=pose)
-        return partial(self._merge, opened, _Laid(record, arrived_ns), kept, ground)
+        return partial(self._merge, opened, Laid(record, arrived_ns), kept, ground)
 
     def _seen(self, header: FrameHeader, terrain: TerrainGrid) -> tuple[GroundView, TerrainGrid]:
         """What a picture sees by its pose for the map, and the ground to lay it on. Raises FrameRejected."""
@@ -260,7 +251,11 @@ class LiveLaying:
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
         self._coding.shutdown()
-        self._merger.close()
+        try:
+            self._merger.close()
+        except BaseException:
+            self.abandon()
+            raise
         if self._open is None:
             return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
@@ -285,7 +280,7 @@ class LiveLaying:
             error = RuntimeError("abandoned")
             self._open.stack.__exit__(RuntimeError, error, None)
 
-    def _opened(self, planned: Planned, terrain: TerrainGrid) -> _Open:
+    def _opened(self, planned: Planned, terrain: TerrainGrid) -> OpenMap:
         if self._open is None:
             flight = open_flight(
                 self._workspace,
@@ -298,22 +293,22 @@ class LiveLaying:
                 work_crs=self._film.work_crs,
                 is_drill=self._film.is_drill,
             )
-            self._open = _Open.of(self._workspace, flight, planned, self._shown)
+            self._open = OpenMap.of(self._workspace, flight, planned, self._shown)
             self.notes = flight.notes
         return self._open
 
-    def _record(self, planned: Planned, opened: _Open, dem_id: str) -> FrameRecord:
+    def _record(self, planned: Planned, opened: OpenMap, dem_id: str) -> FrameRecord:
         work_crs, base_zoom = opened.flight.flight.work_crs, opened.base_zoom
         return frame_record(planned, self._flight_id, work_crs, base_zoom, dem_id)
 
-    def _merge(self, opened: _Open, laid: _Laid, pixels: NDArray[np.uint8], terrain: TerrainGrid) -> None:
+    def _merge(self, opened: OpenMap, laid: Laid, pixels: NDArray[np.uint8], terrain: TerrainGrid) -> None:
         """In the merger's thread: merge a frame where it can win; its tiles are written by the publisher."""
         opened.records.add(laid.record)
         for patch in opened.claims.patches(laid.record, pixels, terrain):
             opened.writer.add(patch)
         opened.publisher.add(laid)
 
-    def _shown(self, laid: Sequence[_Laid]) -> None:
+    def _shown(self, laid: Sequence[Laid]) -> None:
         """In the publisher's thread: readers see these now."""
         assert self._open is not None  # noqa: S101  its publisher calls
         self._open.grow(self._workspace, [one.record for one in laid])
@@ -323,103 +318,3 @@ class LiveLaying:
         self.new += len(laid)
         taken_ns = max(one.record.header.captured_ns for one in laid)
         self.laid_ns = max(taken_ns, self.laid_ns or taken_ns)
-
-
-class _Coded(NamedTuple):
-    """A picture as it is kept: the bytes of a JPEG, their SHA-256, and its pixels as they are read back."""
-
-    data: bytes
-    sha256: str
-    pixels: NDArray[np.uint8]
-
-
-def _coded(pixels: NDArray[np.uint8], name: str) -> _Coded:
-    there, jpeg = cv2.imencode(
-        ".jpg",
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR),
-        [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *_FULL_COLOUR],
-    )
-    if not there:
-        raise FrameUnreadable(f"{name}: cannot be kept as a JPEG", vi=f"{name}: không lưu được thành JPEG")
-    data = jpeg.tobytes()
-    return _Coded(data, hashlib.sha256(data).hexdigest(), decoded_jpeg(data, Path(name)))
-
-
-_FULL_COLOUR = (cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444)
-
-
-def _tiles_kept(first: Planned, work_crs: str, base_zoom: int) -> int:
-    """Base tiles kept in memory: of as many pictures as may wait to be shown. Fewer than the writer's own,
-    where pictures are small: memory that takes half an hour to fill is memory that nobody planned for."""
-    rows, columns = tiles_of(first.view, work_crs, base_zoom).shape_tiles
-    return min(max(MOST_WAITING * rows * columns, _FEWEST_TILES), _MOST_TILES)
-
-
-@dataclass(frozen=True, slots=True)
-class _Laid:
-    """A picture that is merged, and when it arrived (monotonic)."""
-
-    record: FrameRecord
-    arrived_ns: int
-
-
-@dataclass(slots=True)
-class _Open:
-    """The flight, its mosaic's writer, the records written before the log names their tiles, and who writes
-    them."""
-
-    flight: Opened
-    base_zoom: int
-    writer: MosaicWriter
-    records: Records
-    claims: LiveClaims
-    publisher: Publisher[_Laid]
-    stack: ExitStack
-
-    @staticmethod
-    def of(
-        workspace: Workspace, flight: Opened, first: Planned, shown: Callable[[Sequence[_Laid]], None]
-    ) -> _Open:
-        mosaic = open_mosaic(workspace, flight.flight, Layer.COLOUR, [first])
-        records = Records(workspace)
-        stack = ExitStack()
-        writer = stack.enter_context(
-            MosaicWriter(
-                workspace.store,
-                workspace.catalog.tiles,
-                mosaic,
-                origin=workspace.box,
-                clock_ns=workspace.clock_ns,
-                amendments=amendments_of(workspace, mosaic),
-                before_append=records.write,
-                workers=workers_here(),
-                cache_tiles=_tiles_kept(first, flight.flight.work_crs, mosaic.base_zoom),
-            )
-        )
-
-        def publish() -> None:
-            writer.publish()
-            records.write()  # where no tile changed, nothing was appended and nothing written before it
-
-        publisher = Publisher(publish, shown)
-        return _Open(flight, mosaic.base_zoom, writer, records, LiveClaims(), publisher, stack)
-
-    def grow(self, workspace: Workspace, records: Sequence[FrameRecord]) -> None:
-        """Make the flight on record hold frames: a map goes there, and tells how old its picture is."""
-        flight = self.flight.flight
-        captured_ns = [record.header.captured_ns for record in records]
-        bounds = flight.bounds_lonlat_deg
-        for wkb in (record.footprint_wkb for record in records if record.footprint_wkb is not None):
-            frame = shapely.from_wkb(wkb).bounds
-            old = bounds or frame
-            west, south = (min(a, b) for a, b in zip(old[:2], frame[:2], strict=True))
-            east, north = (max(a, b) for a, b in zip(old[2:], frame[2:], strict=True))
-            bounds = (west, south, east, north)
-        flight = replace(
-            flight,
-            bounds_lonlat_deg=bounds,
-            first_ns=min(flight.first_ns, *captured_ns),
-            last_ns=max(flight.last_ns, *captured_ns),
-        )
-        workspace.catalog.flights.put_flight(flight)
-        self.flight = replace(self.flight, flight=flight)

@@ -21,13 +21,12 @@ from flycam.errors import (
     StoreConflict,
     TileCorrupt,
 )
-from flycam.frame.redaction import RedactionReason, RedactionStep
+from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
 from flycam.geodata.crs import to_lonlat
-from flycam.geometry.seen_ground import ground_points
+from flycam.geometry.seen_ground import MOST_ERROR_M, ground_points
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
 
-MOST_CORNERS = 200
 WIDENED_BY_SIGMAS = 2.0
 
 _MASK_ID = re.compile(r"mask-[0-9a-f]{8,40}")
@@ -72,6 +71,7 @@ def make_mask(workspace: Workspace, asked: MaskAsked, who: str) -> RedactionLine
         wkb=shapely.to_wkb(_polygon(asked.corners, frame)),
     )
     if there := _written(workspace, line):
+        settle_masked_ground(workspace, [there])  # who drew it may have been cut off before
         return there
     workspace.catalog.redactions.append([line])
     settle_masked_ground(workspace, [line])
@@ -82,13 +82,12 @@ def make_mask(workspace: Workspace, asked: MaskAsked, who: str) -> RedactionLine
 def take_back_mask(workspace: Workspace, mask_id: str, who: str) -> RedactionLine:
     """Withhold it no longer, for good; its lines stay on record. Again changes nothing. Raises NotFound."""
     lines = workspace.catalog.redactions.history(mask_id)
-    back = next((one for one in lines if one.step is RedactionStep.TAKEN_BACK), None)
-    if back is not None:
-        return back
-    line = replace(lines[0], step=RedactionStep.TAKEN_BACK, author=who, at_ns=workspace.clock_ns())
-    workspace.catalog.redactions.append([line])
-    _audit(workspace, line, "mask taken back", None)
-    return line
+    now_ns = workspace.clock_ns()
+    back = [replace(one, step=RedactionStep.TAKEN_BACK, author=who, at_ns=now_ns) for one in standing(lines)]
+    workspace.catalog.redactions.append(back)
+    for line in back:
+        _audit(workspace, line, "mask taken back", None)
+    return (back or [one for one in lines if one.step is RedactionStep.TAKEN_BACK])[0]
 
 
 def settle_masked_ground(workspace: Workspace, lines: Iterable[RedactionLine] | None = None) -> int:
@@ -130,7 +129,7 @@ def _lays(workspace: Workspace, line: RedactionLine) -> list[Lay]:
 
 def _ground_wkb(workspace: Workspace, line: RedactionLine, lay: Lay) -> bytes | None:
     """The ground under a mask (lon/lat), widened by what its place may be off; None where its terrain is not
-    here."""
+    here, or its place not known."""
     if lay.dem_id is None:
         return None
     try:
@@ -139,6 +138,8 @@ def _ground_wkb(workspace: Workspace, line: RedactionLine, lay: Lay) -> bytes | 
         return None
     polygon = shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1]
     points, error_m = ground_points(polygon, lay.interior, lay.exterior, terrain)
+    if (error_m >= MOST_ERROR_M).any():
+        return None  # nobody knows where that is
     ground = shapely.Polygon()
     if len(points):
         widest_m = WIDENED_BY_SIGMAS * float(error_m.max())
@@ -166,11 +167,18 @@ def _polygon(corners: Sequence[Point], frame: FrameRecord) -> shapely.Polygon:
 
 
 def _written(workspace: Workspace, line: RedactionLine) -> RedactionLine | None:
-    """The line that drew this very mask before. Raises StoreConflict where its id is another's."""
+    """The line that drew this very mask before. Raises StoreConflict where its id is another's,
+    InputUnusable where it was taken back."""
     try:
-        before = workspace.catalog.redactions.history(line.mask_id)[0]
+        lines = workspace.catalog.redactions.history(line.mask_id)
     except NotFound:
         return None
+    before = lines[0]
+    if not standing(lines):
+        raise InputUnusable(
+            f"{line.mask_id}: this mask was taken back; draw another",
+            vi=f"{line.mask_id}: vùng che này đã bị bỏ; hãy vẽ vùng mới",
+        )
     if replace(before, author=line.author, at_ns=line.at_ns) != line:
         raise StoreConflict(
             f"{line.mask_id}: another mask has this id; draw it again",

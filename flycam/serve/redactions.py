@@ -20,8 +20,8 @@ from flycam.catalog.sharing_records import RedactionLine
 from flycam.errors import NotFound
 from flycam.frame.frame import frame_id_of
 from flycam.frame.moment import iso
-from flycam.frame.redaction import RedactionReason
-from flycam.pipeline.redacting import MOST_CORNERS, MaskAsked, make_mask, take_back_mask
+from flycam.frame.redaction import MOST_CORNERS, RedactionReason
+from flycam.pipeline.redacting import MaskAsked, make_mask, take_back_mask
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import analyst, operator

@@ -43,6 +43,7 @@ class LocalStore:
         self._scratch = Scratch(self._root / SCRATCH_NAME)
         self._scratch.sweep()
         self._lock = threading.Lock()
+        self._flushing = threading.Lock()
         self._pending: set[Path] = set()
         self._synced_folders: set[Path] = set()
 
@@ -147,22 +148,26 @@ class LocalStore:
             self._synced_folders.discard(folder)
 
     def flush(self) -> None:
-        """See ObjectStore.flush."""
-        with self._lock:
-            pending, self._pending = self._pending, set()
-        try:
-            with self._translated(str(self._root)):
-                if len(pending) > _SYNC_SINGLY and sync_filesystem(self._root_fd):
-                    return
-                for path in pending:
-                    # an object deleted since needs no sync
-                    if path.exists():
-                        sync_path(path)
-                        self._sync_folders(path.parent)
-        except BaseException:
+        """See ObjectStore.flush. One that is under way may hold what this caller put: it is waited for."""
+        with self._flushing:
             with self._lock:
-                self._pending |= pending
-            raise
+                pending, self._pending = self._pending, set()
+            try:
+                with self._translated(str(self._root)):
+                    self._sync(pending)
+            except BaseException:
+                with self._lock:
+                    self._pending |= pending
+                raise
+
+    def _sync(self, pending: set[Path]) -> None:
+        if len(pending) > _SYNC_SINGLY and sync_filesystem(self._root_fd):
+            return
+        for path in pending:
+            # an object deleted since needs no sync
+            if path.exists():
+                sync_path(path)
+                self._sync_folders(path.parent)
 
     def close(self) -> None:
         """See ObjectStore.close."""

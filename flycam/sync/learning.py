@@ -122,7 +122,7 @@ def _learn_redactions(house: House, records: FlightRecords, giver: str, account:
         what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
         who = account or line.author
         house.catalog.audit.append(who, what, line.mask_id, said, at_ns=house.clock_ns())
-    redactions.put_grounds(records.redaction_grounds)
+    redactions.learn_grounds(records.redaction_grounds)
 
 
 def learn_event(house: House, event: Event, giver: str) -> None:

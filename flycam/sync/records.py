@@ -33,6 +33,7 @@ from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
+from flycam.frame.redaction import MOST_CORNERS
 from flycam.sync.inflating import inflated
 from flycam.sync.names import hex_digits, segment
 
@@ -109,10 +110,7 @@ def records_from_bytes(data: bytes, place: str) -> FlightRecords:
             # a box of before knows of none
             classification=Classification(values.get("classification", Classification.OPEN)),
             redactions=_redactions(values.get("redactions", ())),
-            redaction_grounds=tuple(
-                redaction_ground_of(row)
-                for row in _rows(sharing_tables.redaction_grounds, values.get("redaction_grounds", ()))
-            ),
+            redaction_grounds=_redaction_grounds(values.get("redaction_grounds", ())),
         )
         _require_one_flight(records)
         _require_harmless_ids(records)
@@ -181,10 +179,31 @@ def _redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionLine, ...]:
     lines = []
     for row in _rows(sharing_tables.redactions, rows):
         line = redaction_of(row)
-        if line.line_id != row.line_id or shapely.from_wkb(line.wkb).geom_type != "Polygon":
+        if line.line_id != row.line_id or not _is_mask(shapely.from_wkb(line.wkb)):
             raise ValueError(f"{line.mask_id} is no mask")
         lines.append(line)
     return tuple(lines)
+
+
+def _is_mask(shape: shapely.Geometry) -> bool:
+    """Whether this is what somebody can have drawn: anything else would fail at every door later."""
+    return (
+        isinstance(shape, shapely.Polygon)
+        and shape.is_valid
+        and shape.area > 0.0
+        and not shape.interiors
+        and len(shape.exterior.coords) <= MOST_CORNERS + 1
+        and min(shape.bounds) >= 0.0
+    )
+
+
+def _redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionGround, ...]:
+    grounds = [redaction_ground_of(row) for row in _rows(sharing_tables.redaction_grounds, rows)]
+    for one in grounds:
+        shape = shapely.from_wkb(one.wkb)
+        if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
+            raise ValueError(f"{one.line_id} has ground that is none")
+    return tuple(grounds)
 
 
 def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
 
+import numpy as np
 import pytest
 import shapely
 
@@ -105,7 +106,12 @@ def test_masked_ground_is_withheld_at_every_door_as_a_restricted_area_is() -> No
     for zoom in (9, 14, 19, 22):
         tile, *_ = tile_at(zoom, (float(point[0]), float(point[1])))
         theirs, mine = area.of_tile(tile), mask.of_tile(tile)
-        assert theirs is not None and mine is not None and (theirs == mine).all()
+        assert theirs is not None and mine is not None and mine[theirs].all()
+    east = GROUND.bounds[2]
+    for metres, held in ((10.0, True), (20.0, False)):  # a tile's own error, on each side
+        beside = east + metres / (111_320.0 * np.cos(np.radians(21.9)))
+        assert mask.holds_point(beside, GROUND.centroid.y) is held
+        assert not area.holds_point(beside, GROUND.centroid.y)
     assert mask.holds_point(GROUND.centroid.x, GROUND.centroid.y)
     beside = shapely.to_wkb(shapely.box(104.8002, 21.9, 104.8003, 21.9001))
     assert mask.touches(beside) and mask.touches(None)
@@ -141,3 +147,35 @@ def test_what_was_made_under_one_set_of_masks_is_not_taken_for_another() -> None
 def test_a_line_has_one_id_wherever_it_is_written() -> None:
     assert line().line_id == replace(line()).line_id
     assert len({one.line_id for one in LINES}) == len(LINES)
+
+
+def test_ground_that_another_box_tells_uncovers_nothing(catalog: Catalog) -> None:
+    redactions, name = catalog.redactions, line().line_id
+    redactions.append([line()])
+    empty = RedactionGround(line_id=name, lay="a", wkb=shapely.to_wkb(shapely.Polygon()))
+    redactions.learn_grounds([empty])
+    assert redactions.grounds([name]) == []
+    known = replace(empty, wkb=shapely.to_wkb(GROUND))
+    redactions.learn_grounds([known])
+    redactions.learn_grounds([replace(known, wkb=shapely.to_wkb(shapely.box(0, 0, 1, 1)))])
+    assert redactions.grounds([name]) == [known]
+
+
+def test_a_line_of_another_photo_takes_nothing_back(catalog: Catalog) -> None:
+    foreign = replace(line(step=RedactionStep.TAKEN_BACK, at_ns=9), frame_id=frame(2).frame_id)
+    catalog.redactions.append([line(), foreign])
+    assert standing(catalog.redactions.lines()) == [line()]
+
+
+def test_ground_that_is_no_ground_closes_no_door() -> None:
+    bow = shapely.Polygon([(104.8, 21.9), (104.8001, 21.9001), (104.8001, 21.9), (104.8, 21.9001)])
+    none = shapely.Polygon()
+    grounds = tuple(("p", shapely.to_wkb(one)) for one in (bow, none, GROUND))
+    mask = Withholding(masks=Masks({}, grounds))
+    assert mask.holds_point(GROUND.centroid.x, GROUND.centroid.y)
+
+
+def test_equal_ground_of_other_photos_is_another_rule() -> None:
+    wkb = shapely.to_wkb(GROUND)
+    one, other = (Withholding(masks=Masks({}, ((name, wkb),))) for name in "pq")
+    assert one.fingerprint != other.fingerprint

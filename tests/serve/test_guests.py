@@ -43,7 +43,9 @@ GUESTS_MAY = {
 ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/healthz"), ("options", "/files")}
 ANYBODY_MAY |= {("get", "/api/sign-in")}
 _ENDLESS = {"/events"}
-_VIEWERS_MAY_NOT = re.compile(r"/files|/api/(uploads|packs|guests|restricted|login-links|changes/\{|sync)")
+_VIEWERS_MAY_NOT = re.compile(
+    r"/files|/api/(uploads|packs|guests|restricted|redactions|login-links|changes/\{|sync)"
+)
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
 

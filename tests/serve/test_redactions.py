@@ -154,6 +154,8 @@ def test_a_home_is_covered_in_its_photo_in_others_and_on_the_map(house: House) -
     assert gone.json()["step"] == "taken_back"
     assert ask(Role.ADMIN, "DELETE", f"/api/redactions/{MASK}").json() == gone.json()
     assert ask(Role.ADMIN, "GET", f"/api/redactions?photo={sha_of(photo)}").json()["masks"] == []
+    late = ask(Role.OPERATOR, "PUT", f"/api/redactions/{MASK}", json=drawn)
+    assert late.status_code == 422 and "đã bị bỏ" in late.text, "who asks late is told, not pleased"
     with running(Services(workspace=house.workspace)) as url, httpx.Client(base_url=url) as client:
         headers = {"Authorization": f"Bearer {Role.VIEWER.value}"}
         assert client.get(f"/api/evidence/{sha_of(photo)}", headers=headers).content == before.content

@@ -93,6 +93,29 @@ def test_a_mask_that_is_none_is_refused(change: Any) -> None:
         records_from_bytes(zstandard.ZstdCompressor().compress(json.dumps(values).encode()), "x.fcb")
 
 
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        shapely.Polygon([(1, 1), (9, 9), (9, 1), (1, 9)]),
+        shapely.Polygon(),
+        shapely.box(-5, 1, 9, 9),
+        shapely.Polygon(shapely.box(1, 1, 9, 9).exterior, [shapely.box(2, 2, 3, 3).exterior]),
+        shapely.Point(5, 5).buffer(4, quad_segs=60),
+    ],
+)
+def test_what_nobody_can_have_drawn_is_no_mask(drawn: shapely.Polygon) -> None:
+    records = replace(RECORDS, redactions=(replace(MADE, wkb=shapely.to_wkb(drawn)),))
+    with pytest.raises(SourceUnreadable, match="is no mask"):
+        records_from_bytes(records_to_bytes(records), "x.fcb")
+
+
+def test_ground_that_crosses_itself_is_refused() -> None:
+    bow = shapely.Polygon([(104, 21), (105, 22), (105, 21), (104, 22)])
+    records = replace(MASKED, redaction_grounds=(replace(GROUND, wkb=shapely.to_wkb(bow)),))
+    with pytest.raises(SourceUnreadable, match="ground that is none"):
+        records_from_bytes(records_to_bytes(records), "x.fcb")
+
+
 @pytest.mark.parametrize("is_told_first", [True, False])
 def test_a_mask_taken_back_on_one_box_is_not_revived_by_an_older_bundle(
     tmp_path: Path, is_told_first: bool
