@@ -48,7 +48,7 @@ class AboveSquares:
         self._waiting: set[TileId] = set()
 
     def written(self, square: TileId) -> None:
-        """A square is in the log."""
+        """A square is done; of one on whose ground nothing could be won there is no line in the log."""
         self._waiting.add(square)
         if len(self._waiting) >= _JOINED_TOGETHER:
             self.join()
@@ -56,7 +56,9 @@ class AboveSquares:
     def join(self) -> None:
         """Bring what lies above the squares up to date. Raises StoreConflict if another process writes there,
         and what the store raises."""
-        parents = {square.parent() for square in self._waiting if square.z > self._mosaic.min_zoom}
+        mosaic, tiles = self._mosaic, self._workspace.catalog.tiles
+        logged = tiles.heads_of(mosaic.mosaic_id, mosaic.revision, sorted(self._waiting))
+        parents = {square.parent() for square in logged if square.z > mosaic.min_zoom}
         if parents:
             mend_parents(
                 self._workspace.store,

@@ -160,10 +160,9 @@ class Reception:
 
     def lay_again(self, upload: Upload) -> None:
         """Try once more what failed."""
-        is_failed = "error" in (result_of(upload) or {})
         for name, file in (("lay", LAID), ("film", FILMED)):
             hold = self._hold(upload, name)
-            if is_failed:
+            if "error" in (said_in(upload.folder, file) or {}):
                 (upload.folder / file).unlink(missing_ok=True)
                 hold.tries = 0
             hold.not_before_s = 0.0
@@ -263,8 +262,10 @@ class Reception:
         return self._end(upload)
 
     def _end(self, upload: Upload) -> bool:
-        """Let go of the card's bytes once all that can be is on the map; whether that is so."""
-        if not upload.is_saved or "flight_id" not in (result_of(upload) or {}):
+        """Let go of the card's bytes once all that can be is on the map; whether that is so. Where photos or
+        films failed as a whole they stay, to be tried again."""
+        is_failed = any("error" in (said_in(upload.folder, file) or {}) for file in (LAID, FILMED))
+        if not upload.is_saved or is_failed or "flight_id" not in (result_of(upload) or {}):
             return False
         upload.note_laid()
         return True
