@@ -122,15 +122,19 @@ def test_what_lies_on_the_map_is_not_counted_again(laid: tuple[House, LiveReport
 def test_a_frame_that_is_left_out_is_neither_counted_nor_fitted_to(
     film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keep, registrars, numbers = LiveLaying._kept, [], iter(range(1000))
+    code, pose, registrars, numbers = live_laying.coded_jpeg, LiveRegistration.pose, [], iter(range(1000))
 
-    def unreadable(self: LiveLaying, *arguments: object) -> object:
-        registrars[:] = [self.registration._registrar]
+    def unreadable(pixels: np.ndarray, name: str) -> object:
         if next(numbers) % 3 == 2:
             raise FrameUnreadable("cannot be kept as a JPEG", vi="không lưu được thành JPEG")
-        return keep(self, *arguments)  # type: ignore[arg-type]
+        return code(pixels, name)
 
-    monkeypatch.setattr(LiveLaying, "_kept", unreadable)
+    def seen(self: LiveRegistration, *arguments: object, **named: object) -> object:
+        registrars[:] = [self._registrar]
+        return pose(self, *arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(live_laying, "coded_jpeg", unreadable)
+    monkeypatch.setattr(LiveRegistration, "pose", seen)
     report = flown(make_house(film), film)
     assert report.dropped["unreadable"] >= 2 and report.fitted
     assert report.fitted + sum(report.by_log.values()) == report.new
