@@ -122,7 +122,9 @@ def test_one_connection_serves_decoder_and_recording_and_nothing_is_coded_anew(
     pieces = pieces_in(tmp_path)
     recorded = [number for piece in pieces for number in numbers(piece.path)]
     assert recorded == list(range(recorded[0], recorded[0] + len(recorded)))
-    assert recorded[0] == seen[0] and recorded[-1] >= seen[-1] - 16  # half a second was not written yet
+    # who takes pictures late misses some, counted, and the recording none
+    assert 0 <= seen[0] - recorded[0] <= source.health.dropped["overrun"]
+    assert recorded[-1] >= seen[-1] - 16  # half a second was not written yet
     assert len(pieces) >= 3 and all(1.9 < piece.seconds < 2.2 for piece in pieces[:-1])
     assert {piece.codec for piece in pieces} == {"avc1.42C00B"}
     assert abs(pieces[0].began_ns - t_utc[0]) < 0.2e9
