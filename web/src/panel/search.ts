@@ -20,7 +20,8 @@ export class CommuneSearch {
   ) {
     const find = debounced(() => void this.find(), 180);
     this.input.addEventListener("input", () => {
-      this.hits = []; // what was found for other letters must not be taken for these
+      this.hits = []; // what was found for other letters must not be taken for these,
+      this.asked = ""; // nor what is still being looked for
       find();
     });
     this.input.addEventListener("keydown", (event) => this.onKey(event));
