@@ -26,23 +26,26 @@ def is_encrypted(folder: Path, *, mounts: Path = _MOUNTS, sys: Path = _SYS) -> b
 def _device(folder: Path, mounts: Path) -> str | None:
     """MAJOR:MINOR of the block device that a folder lies on."""
     number = folder.stat().st_dev
+    device = _named(number)
     if os.major(number):
-        return f"{os.major(number)}:{os.minor(number)}"
-    anonymous = f"{os.major(number)}:{os.minor(number)}"  # btrfs: the mount names its device
-    try:
+        return device
+    try:  # btrfs: the mount names its device
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     for line in lines:
         mount, _, kind = line.partition(" - ")
-        if mount.split()[2] != anonymous:
+        if mount.split()[2] != device:
             continue
         try:
-            source = Path(kind.split()[1]).stat()
+            return _named(Path(kind.split()[1]).stat().st_rdev)
         except (OSError, IndexError):
             return None
-        return f"{os.major(source.st_rdev)}:{os.minor(source.st_rdev)}"
     return None
+
+
+def _named(number: int) -> str:
+    return f"{os.major(number)}:{os.minor(number)}"
 
 
 def _below(block: Path) -> bool:

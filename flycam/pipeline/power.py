@@ -72,7 +72,7 @@ class Power:
 
     def __init__(self, mode: PowerMode, look: Callable[[], Battery | None] = battery) -> None:
         self._mode, self._look_at = mode, look
-        self._cores = cores()
+        self._cores: list[int] = []  # all of them, while it is low
         self.is_low = False
         self.battery: Battery | None = None
 
@@ -80,9 +80,14 @@ class Power:
         """Look once, and go over to one core, or back to all, where that has changed."""
         self.battery = self._look_at()
         low = is_low(self._mode, self.battery)
-        if low != self.is_low:
-            work_on(self._cores[:1] if low else self._cores)
-            self.is_low = low
+        if low == self.is_low:
+            return
+        if low:
+            self._cores = cores()
+            work_on(self._cores[:1])
+        else:
+            work_on(self._cores)
+        self.is_low = low
 
     @contextmanager
     def obeyed(self, every_s: float = LOOK_EVERY_S) -> Iterator[Power]:

@@ -10,12 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import statistics
-import subprocess
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,8 +29,7 @@ from flycam.frame.tilecodec import content_hash, decode, encode
 from flycam.geometry.grid import TileId, TileRange, mercator_to_lonlat, range_bounds
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
-from tests.attack.uploading import free_port
-from tests.bench.processes import FLYCAM
+from tests.bench.processes import serving
 from tests.bench.table import Row
 from tests.serve.world import REAL, make_world
 
@@ -226,7 +223,7 @@ def _asked(workspace: Workspace, root: Path, pattern: _Pattern, size: int, cost:
     timed("a tile's head", lambda n: catalog.tiles.head(flown[n][2].mosaic_id, 0, middle(n)))
     timed("news of a mosaic", lambda n: catalog.tiles.log_since(flown[n][2].mosaic_id, 400))
     timed("the list of flights, a flight", lambda _: catalog.flights.flights(REAL), size)
-    with _serving(root) as (process, port):
+    with serving(root) as (process, port):
 
         def get(path: str) -> bytes:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}") as answer:
@@ -254,23 +251,6 @@ def _asked(workspace: Workspace, root: Path, pattern: _Pattern, size: int, cost:
 
 def _path(tile: TileId) -> str:
     return f"{tile.z}/{tile.x}/{tile.y}"
-
-
-@contextmanager
-def _serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    port = free_port()
-    command = [*map(str, FLYCAM), "serve", "--data", str(root), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
-    try:
-        for _ in range(600):
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
-                break
-            time.sleep(0.1)
-        yield process, port
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def _rows(grown: list[Grown]) -> list[Row]:

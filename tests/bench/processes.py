@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from tests.attack.uploading import free_port
 
 FLYCAM = (sys.executable, "-m", "flycam")
 _LOOK_EVERY_S = 0.02
@@ -126,3 +130,33 @@ def _high_water(pid: int) -> int:
     except OSError:
         pass
     return 0
+
+
+@contextlib.contextmanager
+def serving(data: Path, environment: Mapping[str, str] | None = None) -> Iterator[tuple[psutil.Popen, int]]:
+    """`flycam serve` on a house, which may be new, and its port, once it answers; what it says goes to the
+    house's `server.log`. Raises BenchBroken where it does not start."""
+    port = free_port()
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / "server.log").open("wb") as log:
+        server = psutil.Popen(
+            [*FLYCAM, "serve", "--port", str(port), "--data", str(data)],
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
+    try:
+        _until_served(port)
+        yield server, port
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def _until_served(port: int) -> None:
+    for _ in range(600):
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
+            return
+        time.sleep(0.1)
+    raise BenchBroken("the server did not start")

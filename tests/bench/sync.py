@@ -16,17 +16,14 @@ import sqlite3
 import subprocess
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from flycam.catalog.catalog import open_catalog
 from flycam.catalog.records import MosaicInfo
 from flycam.geometry.grid import ground_pixel_m
-from tests.attack.uploading import free_port
 from tests.bench.flights import drill_flight
-from tests.bench.processes import FLYCAM, BenchBroken, run_process
+from tests.bench.processes import FLYCAM, BenchBroken, run_process, serving
 from tests.bench.table import Row
 from tests.lines import ThinLine
 
@@ -47,7 +44,7 @@ def measure(strips: int, per_strip: int) -> list[Row]:
         box, province = Path(temporary, "box"), Path(temporary, "province")
         ingest = (*FLYCAM, "ingest", flight.photos, "--dem", flight.dem, "--data", box)
         run_process(ingest, environment={"FLYCAM_BOX": "box"})
-        with _serving(province) as port:
+        with serving(province, {"FLYCAM_BOX": "province"}) as (_, port):
             with ThinLine(port, outages=[_OUTAGE_S], **_THIN) as line:
                 reached = _until_whole(box, province, line)
             thin = sum(line.passed.values())
@@ -130,27 +127,6 @@ def _until_whole(box: Path, province: Path, line: ThinLine) -> dict[int, tuple[f
 
 def _command(box: Path, line: ThinLine) -> tuple[str | Path, ...]:
     return (*FLYCAM, "sync", line.url, "--once", "--json", "--data", box)
-
-
-@contextmanager
-def _serving(data: Path) -> Iterator[int]:
-    port = free_port()
-    server = subprocess.Popen(
-        [*FLYCAM, "serve", "--port", str(port), "--data", str(data)],
-        env={**os.environ, "FLYCAM_BOX": "province"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(400):
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
-                break
-            time.sleep(0.1)
-        yield port
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def _counts(data: Path) -> dict[int, int]:

@@ -18,8 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -35,9 +34,8 @@ from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileRange
 from flycam.mosaic.writer import MosaicWriter
 from flycam.store.local import LocalStore
-from tests.attack.uploading import free_port
 from tests.bench.bench_tiles import ground_of
-from tests.bench.processes import FLYCAM, BenchBroken
+from tests.bench.processes import BenchBroken, serving
 from tests.bench.table import Row
 
 VIEWERS, TILES_S, SECONDS, WHOLE_S = 200, 2.0, 60.0, 300.0
@@ -56,7 +54,7 @@ def measure(seconds: float = SECONDS) -> list[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _make_house(folder)
-        with _serving(folder) as (server, port):
+        with serving(folder) as (server, port):
             client = subprocess.Popen(
                 [sys.executable, "-m", "tests.bench.viewers", str(port), str(seconds)],
                 stdout=subprocess.PIPE,
@@ -157,33 +155,6 @@ def _lay(folder: Path, side: int, quality: int) -> None:
                 dem_id="bench",
             )
         )
-
-
-@contextmanager
-def _serving(folder: Path) -> Iterator[tuple[psutil.Popen, int]]:
-    port = free_port()
-    with (folder / "server.log").open("wb") as log:
-        server = psutil.Popen(
-            [*FLYCAM, "serve", "--port", str(port), "--data", str(folder)],
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-        )
-        try:
-            asyncio.run(_until_served(port))
-            yield server, port
-        finally:
-            server.terminate()
-            server.wait()
-
-
-async def _until_served(port: int) -> None:
-    for _ in range(400):
-        with suppress(OSError):
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
-            return
-        await asyncio.sleep(0.1)
-    raise BenchBroken("the server did not start")
 
 
 def _watch(folder: Path, server: psutil.Popen, client: subprocess.Popen[str]) -> tuple[list[int], int]:
