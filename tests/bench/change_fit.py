@@ -48,7 +48,7 @@ def patch_models(scenes: Sequence[Judged]) -> dict[str, object]:
     weights = patch_weights(scenes)
     left_out = held_out(scenes, patch_weights)
     cuts = {kind: round(best_cut(left_out, kind), 2) for kind in ("landslide", "flood")}
-    cuts["other"] = quiet_cut(left_out, "other")
+    cuts["other"] = quiet_cut(left_out, "other", cuts)
     print("\n".join([f"least scores: {cuts}", *report(left_out)]))
     return {
         "LEAST_SCORE": cuts,

@@ -4,8 +4,8 @@ The seeds of STORM and CALM were committed before the detector was last changed.
 never to choose a feature, a threshold or a coefficient: those are chosen on DEVELOPMENT_STORM and
 DEVELOPMENT_CALM alone. Whoever looks at what STORM and CALM give and changes the detector after that moves
 them into development and commits fresh ones first. So it went with 90001 to 90018 and 91001 to 91013, which
-reported on the first detector. Every seed draws another valley, sun, season, haze, clouds, fields, roads,
-misregistration.
+reported on the first detector, and with 92001 to 92018 and 93001 to 93013, which reported on the second. Every
+seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
 
 Each place is one true top view before and after (flycam.drill.topview), not a flight through `finish`.
 """
@@ -65,20 +65,22 @@ def _scenes(first: int, sizes: tuple[tuple[float, float], ...], *, storm: bool) 
 _STORM_SIZES = ((700.0, 0.5),) * 12 + ((500.0, 0.3),) * 4 + ((360.0, 0.15),) * 2
 _CALM_SIZES = ((1000.0, 0.5),) * 11 + ((500.0, 0.3),) * 2
 
-STORM = _scenes(92_001, _STORM_SIZES, storm=True)
-CALM = _scenes(93_001, _CALM_SIZES, storm=False)
+STORM = _scenes(94_001, _STORM_SIZES, storm=True)
+CALM = _scenes(95_001, _CALM_SIZES, storm=False)
 
 DEVELOPMENT_STORM = (
     *_scenes(501, ((700.0, 0.5),) * 14 + ((500.0, 0.3),) * 4 + ((360.0, 0.15),) * 2, storm=True),
     *_scenes(90_001, _STORM_SIZES, storm=True),
+    *_scenes(92_001, _STORM_SIZES, storm=True),
 )
 DEVELOPMENT_CALM = (
     *_scenes(601, ((1000.0, 0.5),) * 8 + ((500.0, 0.3),) * 2, storm=False),
     *_scenes(91_001, _CALM_SIZES, storm=False),
+    *_scenes(93_001, _CALM_SIZES, storm=False),
 )
 
-# large, and much alike: nine are enough to fit on
-FITTED_CALM = (*DEVELOPMENT_CALM[:5], *DEVELOPMENT_CALM[10:14])
+# of each set the first ones: cells are fitted on four of the oldest, patches on all of these
+FITTED_CALM = (*DEVELOPMENT_CALM[:5], *DEVELOPMENT_CALM[10:14], *DEVELOPMENT_CALM[23:34])
 
 
 def image_pair(pair: ViewPair) -> ImagePair:

@@ -2,12 +2,12 @@
 
 Every scene is judged by weights fitted on the others (folds of whole scenes). The least score of a slide or
 flood that is shown is the one at which recall and precision together lack least of what is wanted; of other
-changes, the one from which they raise half of the false alarms allowed without a storm.
+changes, the one from which all three together raise half of the false alarms allowed without a storm.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -130,10 +130,12 @@ def best_cut(scenes: Sequence[HeldOut], kind: str) -> float:
     return float(np.median(_CUTS[lacks <= lacks.min() + 1e-9]))
 
 
-def quiet_cut(scenes: Sequence[HeldOut], kind: str) -> float:
-    """The least score from which a kind raises at most half of the false alarms allowed without a storm."""
+def quiet_cut(scenes: Sequence[HeldOut], kind: str, others: Mapping[str, float]) -> float:
+    """The least score from which a kind, with the others shown from theirs on, raises at most half of the
+    false alarms allowed without a storm: calm scenes differ by chance, and other ground will."""
     calm = sum(s.km2 for s in scenes if not s.storm)
-    quiet = (float(cut) for cut in _CUTS if worth(scenes, kind, float(cut)).calm_wrong <= _CALM_SHARE * calm)
+    left = _CALM_SHARE * calm - sum(worth(scenes, its, cut).calm_wrong for its, cut in others.items())
+    quiet = (float(cut) for cut in _CUTS if worth(scenes, kind, float(cut)).calm_wrong <= left)
     return next(quiet, float(_CUTS[-1]))
 
 

@@ -34,8 +34,15 @@ def test_the_cut_lies_in_the_middle_of_where_nothing_is_lacking() -> None:
 def test_other_changes_are_shown_from_where_half_a_false_alarm_a_square_kilometre_is_left() -> None:
     told = [("other", 0.1 * k, False, {}) for k in range(1, 9)]
     calm = HeldOut(storm=False, km2=4.0, told=told, sizes={})
-    assert quiet_cut([calm], "other") == pytest.approx(0.62), "two of four square kilometres"
-    assert quiet_cut([storm(sizes={})], "other") == pytest.approx(0.02)
+    assert quiet_cut([calm], "other", {}) == pytest.approx(0.62), "two of four square kilometres"
+    assert quiet_cut([storm(sizes={})], "other", {}) == pytest.approx(0.02)
+
+
+def test_what_slides_and_floods_raise_is_not_left_to_other_changes() -> None:
+    told = [("other", 0.1 * k, False, {}) for k in range(1, 9)]
+    calm = HeldOut(storm=False, km2=4.0, told=[*told, ("landslide", 0.5, False, {})], sizes={})
+    assert quiet_cut([calm], "other", {"landslide": 0.3, "flood": 0.3}) == pytest.approx(0.72), "one of two"
+    assert quiet_cut([calm], "other", {"landslide": 0.6, "flood": 0.3}) == pytest.approx(0.62)
 
 
 def test_a_fit_finds_the_weights_that_drew_the_labels() -> None:
