@@ -36,23 +36,26 @@ from flycam.report.words import LANGUAGES
     help="Share of tie points kept out of the adjustment, to report.",
 )
 @click.option("--gsd", "gsd_m", type=float, help="Ground sample distance, m (default: the flight's).")
-@click.option("--reference", type=FILE, help="A map of the same ground (GeoTIFF) to tie the flight to.")
+@click.option("--reference", help="A map of the same ground to tie it to: a GeoTIFF, or an earlier flight.")
 @click.option("--gcp", type=FILE, help="Ground control points, OpenDroneMap's gcp_list.txt.")
 @click.option("--report/--no-report", default=True, help="Make the quality report, HTML and PDF.")
 @click.option("--redo", is_flag=True, help="A further revision, even if one of the same inputs stands.")
 @command
-def finish(*, data_dir: str | None, flight: str, **options: Any) -> Result:
+def finish(*, data_dir: str | None, flight: str, reference: str | None, **options: Any) -> Result:
     """A new revision to measure on: adjusted, even, without seams. Stopped or killed, run it again."""
     from flycam.answers.finished import of_finish
     from flycam.pipeline.finish import FinishRequest
     from flycam.pipeline.finish import finish as finish_flight
+    from flycam.pipeline.reference_flight import reference_map
 
     with (
         opened(data_dir) as (house, settings),
         clustered(house, settings) as workspace,
         stop_requests() as asked_to_stop,
     ):
-        report = finish_flight(workspace, flight, FinishRequest(**options), ProgressBar(), asked_to_stop)
+        tied_to = None if reference is None else reference_map(workspace, flight, reference)
+        request = FinishRequest(reference=tied_to, **options)
+        report = finish_flight(workspace, flight, request, ProgressBar(), asked_to_stop)
         return of_finish(report, spoken())
 
 

@@ -29,6 +29,9 @@ from flycam.geometry.planar import Bounds
 
 Floats = NDArray[np.float64]
 
+PICTURE_ENDINGS = frozenset({".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"})
+"""What a name ends with that is a picture's, and no flight's."""
+
 _LATTICE_PX = 32
 _MARGIN_PX = 2
 _MERCATOR = "EPSG:3857"

@@ -152,7 +152,12 @@ def compare(
         remarks=(
             *remarks,
             *colourless,
-            *remarks_on(sides, without_heights=_without(heights, common), communes=communes),
+            *remarks_on(
+                sides,
+                came_off_px=float(np.hypot(*registration.shift_m)) / registration.gsd_m,
+                without_heights=_without(heights, common),
+                communes=communes,
+            ),
         ),
         seconds=time.monotonic() - started,
         kept=kept,

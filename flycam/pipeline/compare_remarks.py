@@ -35,11 +35,19 @@ def not_looked_for(name: str, fault: ColourFault) -> Said:
 _LITTLE = 0.01
 
 
+_FAR_PX = 2.0  # what AFTER may lie off BEFORE as it came: more is worth an adjustment
+
+
 def remarks_on(
-    sides: tuple[Side, Side], *, without_heights: float, communes: Sequence[CommuneRecord]
+    sides: tuple[Side, Side],
+    *,
+    came_off_px: float,
+    without_heights: float,
+    communes: Sequence[CommuneRecord],
 ) -> list[Said]:
     """What the two sides, the terrain and the boundaries leave to be said.
 
+    came_off_px      how far AFTER lay off BEFORE before it was laid on it
     without_heights  share of the common ground whose height is not known, 0 to 1
     """
     said: list[Said] = []
@@ -54,6 +62,8 @@ def remarks_on(
         )
     if said_before := _turned_round(*sides):
         said.append(said_before)
+    elif came_off_px > _FAR_PX and (said_off := _to_be_tied(*sides)):
+        said.append(said_off)
     if without_heights > 1.0 - _LITTLE / 2:
         said.append(
             (
@@ -79,6 +89,18 @@ def remarks_on(
             )
         )
     return said
+
+
+def _to_be_tied(before: Side, after: Side) -> Said | None:
+    """Where both are finished flights: the later one can be adjusted onto the earlier, photo by photo."""
+    if before.flight is None or after.flight is None or before.is_live or after.is_live:
+        return None
+    told = f"'flycam finish {after.name} --reference {before.name}'"
+    return (
+        f"{after.name}: lay off {before.name} and was bent onto it; {told} adjusts its photos instead",
+        f"{after.name}: lệch so với {before.name} nên đã được nắn lên; lệnh {told} bình sai các ảnh theo bản "
+        "trước thay vì nắn",
+    )
 
 
 def _turned_round(before: Side, after: Side) -> Said | None:

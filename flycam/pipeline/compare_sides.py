@@ -13,7 +13,7 @@ from flycam.errors import NotFound, SourceUnreadable
 from flycam.frame.flight import Flight, is_plane
 from flycam.frame.spelling import decimal_comma
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
-from flycam.geodata.warp import ReferencePicture
+from flycam.geodata.warp import PICTURE_ENDINGS, ReferencePicture
 from flycam.geometry.planar import Bounds
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.export import source_zoom
@@ -29,7 +29,6 @@ Said = tuple[str, str]
 
 _BLOCK_PX = 1024
 _LEAST_COLLAR = 0.001  # of a picture: less is a few pixels, and nothing to speak of
-_PICTURES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg"}
 
 
 class Side(Protocol):
@@ -150,7 +149,7 @@ def open_side(workspace: Workspace, ref: str) -> Side:
     path = Path(ref)
     if path.is_file():
         return PictureSide(path)
-    if path.suffix.lower() in _PICTURES:
+    if path.suffix.lower() in PICTURE_ENDINGS:
         raise SourceUnreadable(
             f"{ref}: there is no such file: check the path, or give a flight's name",
             vi=f"{ref}: không có tệp này; hãy kiểm tra đường dẫn, hoặc ghi tên chuyến bay",

@@ -2,11 +2,11 @@
 
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
-Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-memory adjust
-compare-registration compare-changes sync growth cluster viewers, and of a finished revision finish-accuracy
-finish-poses finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory finish-seams
-finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the numbers are met or
-not; with 1 only if something did not run.
+Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
+adjust compare-registration compare-changes sync growth cluster viewers, and of a finished revision finish-
+accuracy finish-poses finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory
+finish-seams finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the
+numbers are met or not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from tests.bench import (
     live_memory,
     live_speed,
     live_streams,
+    live_watched,
     memory,
     position,
     sync,
@@ -110,6 +111,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "live": lambda _: live.measure(),
     "live-speed": lambda _: live_speed.measure(),
     "live-streams": lambda _: live_streams.measure(),
+    "live-watched": lambda o: live_watched.measure(o.watched),
     "live-memory": lambda o: live_memory.measure(o.minutes),
     "adjust": lambda o: adjust.measure(),
     "compare-registration": lambda _: compare_registration.measure(),
@@ -136,6 +138,7 @@ def main() -> int:
     parser.add_argument("--photos", type=int, default=1000, help="of the long flight (memory, inspect)")
     parser.add_argument("--pictures", type=int, default=40, help="9 MP JPEGs (inspect)")
     parser.add_argument("--minutes", type=int, default=live_memory.MINUTES, help="of film (live-memory)")
+    parser.add_argument("--watched", type=float, default=live_watched.SECONDS, help="seconds (live-watched)")
     parser.add_argument("--viewing", type=float, default=viewers.SECONDS, help="seconds (viewers)")
     parser.add_argument("--rounds", type=int, default=3, help="of ingest against orthority")
     parser.add_argument("--cores", type=int, help="for ingest and orthority (default: all)")

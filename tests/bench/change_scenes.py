@@ -4,8 +4,8 @@ The seeds of STORM and CALM were committed before the detector was last changed.
 never to choose a feature, a threshold or a coefficient: those are chosen on DEVELOPMENT_STORM and
 DEVELOPMENT_CALM alone. Whoever looks at what STORM and CALM give and changes the detector after that moves
 them into development and commits fresh ones first. So it went with 90001 to 90018 and 91001 to 91013, which
-reported on the first detector, and with 92001 to 92018 and 93001 to 93013, which reported on the second. Every
-seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
+reported on the first detector, and with 92001 to 92018 and 93001 to 93013, which reported on the second.
+Every seed draws another valley, sun, season, haze, clouds, fields, roads, misregistration.
 
 Each place is one true top view before and after (flycam.drill.topview), not a flight through `finish`.
 """

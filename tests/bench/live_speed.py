@@ -43,9 +43,9 @@ def measure() -> list[Row]:
     film = plain_film("speed", PLAN, SIZE_PX)
     with tempfile.TemporaryDirectory(dir=ROOT) as data:
         load = os.getloadavg()[0]
-        paced = json.loads(_laid(film, Path(data), "--realtime").stdout.splitlines()[-1])
+        paced = json.loads(laid_film(film, Path(data), "--realtime").stdout.splitlines()[-1])
     with tempfile.TemporaryDirectory(dir=ROOT) as data:
-        took = _laid(film, Path(data))
+        took = laid_film(film, Path(data))
         answer = json.loads(took.stdout.splitlines()[-1])
         remap_s = _bare_remap_s(Path(data), film, answer)
     decode_s = _bare_decode_s(film / VIDEO_NAME)
@@ -132,7 +132,8 @@ def plain_film(name: str, plan: VideoPlan, size_px: tuple[int, int]) -> Path:
     return folder
 
 
-def _laid(film: Path, data: Path, *options: str) -> Finished:
+def laid_film(film: Path, data: Path, *options: str) -> Finished:
+    """`flycam live` on a film of `plain_film`, its answer as JSON in the last line."""
     video = film / VIDEO_NAME
     command = [*FLYCAM, "live", "--data", data, "--video", video, "--json", *options]
     command += ["--telemetry", video.with_suffix(".srt")]

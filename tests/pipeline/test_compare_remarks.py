@@ -11,9 +11,15 @@ from flycam.analysis.colour import ColourFault
 from flycam.pipeline.compare_remarks import not_looked_for, remarks_on
 
 
-def side(name: str, first_ns: int | None) -> Any:
+def side(name: str, first_ns: int | None, *, is_live: bool = False) -> Any:
     flight = None if first_ns is None else SimpleNamespace(first_ns=first_ns)
-    return SimpleNamespace(name=name, flight=flight, is_live=False)
+    return SimpleNamespace(name=name, flight=flight, is_live=is_live)
+
+
+def said_of(*sides: Any, off_px: float = 0.0) -> list[str]:
+    """In English, where terrain and boundaries are known."""
+    said = remarks_on(sides, came_off_px=off_px, without_heights=0.0, communes=[object()])  # type: ignore[arg-type, list-item]
+    return [english for english, _ in said]
 
 
 @pytest.mark.parametrize(
@@ -22,9 +28,21 @@ def side(name: str, first_ns: int | None) -> Any:
 def test_flights_in_the_wrong_order_are_told(
     before_ns: int | None, after_ns: int | None, is_said: bool
 ) -> None:
-    sides = side("one", before_ns), side("other", after_ns)
-    said = remarks_on(sides, without_heights=0.0, communes=[object()])  # type: ignore[list-item]
-    assert [english.startswith("other: was flown before one") for english, _ in said] == [True] * is_said
+    said = said_of(side("one", before_ns), side("other", after_ns))
+    assert [english.startswith("other: was flown before one") for english in said] == [True] * is_said
+
+
+def test_a_finished_flight_that_lay_off_can_be_adjusted_onto_the_one_before() -> None:
+    before, after = side("one", 1), side("other", 2)
+    (said,) = said_of(before, after, off_px=3.0)
+    assert "flycam finish other --reference one" in said
+    assert said_of(before, after, off_px=1.0) == []
+    assert said_of(side("a.tif", None), after, off_px=3.0) == []
+
+
+def test_a_live_flight_is_finished_first() -> None:
+    said = said_of(side("one", 1), side("other", 2, is_live=True), off_px=3.0)
+    assert ["run 'flycam finish' first" in english for english in said] == [True]
 
 
 @pytest.mark.parametrize("fault", list(ColourFault))

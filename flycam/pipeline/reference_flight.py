@@ -1,0 +1,58 @@
+"""What `finish --reference` names: a map in a file, or an earlier flight, whose finished map is written out.
+
+So the flight after a storm is adjusted onto the one before it, photo by photo, and need not be bent onto it
+when the two are compared.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flycam.catalog.revisions import LIVE_REVISION
+from flycam.errors import InputUnusable, NotFound, OptionUnusable
+from flycam.geodata.warp import PICTURE_ENDINGS
+from flycam.pipeline.coverage import main_mosaic
+from flycam.pipeline.export import export_flight
+from flycam.pipeline.workspace import Workspace
+
+_FOLDER = "references"
+
+
+def reference_map(workspace: Workspace, flight: str, given: str) -> Path:
+    """The file that a flight (id or name) is to be tied to.
+
+    given  a file's path; or a flight's id or name: then its finished map in its own work CRS and GSD, kept
+           in the cache by what it is made of, so that a finish that is run again finds the same bytes
+
+    Raises NotFound where it is neither; OptionUnusable where it is the flight itself; InputUnusable where
+    that flight was not finished; what `export_flight` raises.
+    """
+    path = Path(given)
+    if path.is_file() or path.suffix.lower() in PICTURE_ENDINGS:
+        return path  # that a file is not there is said where the request is checked
+    try:
+        reference = workspace.catalog.flights.flight(given)
+    except NotFound as error:
+        raise NotFound(
+            f"--reference {given}: neither a file nor a flight ({error}); name one or the other",
+            vi=f"--reference {given}: không phải tệp, cũng không phải chuyến bay; hãy ghi một trong hai",
+        ) from error
+    if reference.flight_id == workspace.catalog.flights.flight(flight).flight_id:
+        raise OptionUnusable(
+            f"--reference {given}: this is the flight itself, which ties to nothing; name an earlier one",
+            vi=f"--reference {given}: đây chính là chuyến bay đang hoàn thiện; hãy ghi một chuyến bay trước",
+        )
+    mosaic = main_mosaic(workspace, reference.flight_id)
+    if mosaic.revision == LIVE_REVISION:
+        raise InputUnusable(
+            f"--reference {given}: this flight is live, its photos lie metres off each other; run "
+            f"'flycam finish {reference.name}' first",
+            vi=f"--reference {given}: chuyến bay này mới có bản trực tiếp, các ảnh lệch nhau hàng mét; hãy "
+            f"chạy 'flycam finish {reference.name}' trước",
+        )
+    lines = workspace.catalog.tiles.last_seq(mosaic.mosaic_id)
+    kept = workspace.cache_dir / _FOLDER / f"{reference.flight_id}-{mosaic.revision}-{lines}.tif"
+    if not kept.is_file():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        export_flight(workspace, reference.flight_id, kept)
+    return kept
