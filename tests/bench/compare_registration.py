@@ -67,20 +67,35 @@ class Judged:
 
 
 def measure() -> list[Row]:
-    """Stable ground of every pair, live and finished; pairs from different places."""
-    rows = [row for revision in ("final", "live") for row in _stable_ground(revision)]
-    return [*rows, _other_places()]
+    """Stable ground of every pair, finished, finished with the flight before as reference, and live; pairs
+    from different places."""
+    finished, tied, live = (_pairs(how) for how in ("final", "tied", "live"))
+    return [
+        *_rows("final mosaics", {seed: one.laid_m for seed, one in finished.items()}, finished),
+        *_rows("finished with --reference, as they came", {s: one.came_m for s, one in tied.items()}, tied),
+        *_rows("finished with --reference", {seed: one.laid_m for seed, one in tied.items()}, tied),
+        *_rows("live mosaics", {seed: one.laid_m for seed, one in live.items()}, live),
+        _other_places(),
+    ]
 
 
-def _stable_ground(revision: str) -> list[Row]:
-    pairs = {
-        seed: _judged(*(_mosaic(seed, after, revision) for after in (False, True)), seed) for seed in SEEDS
+def _pairs(how: str) -> dict[int, Judged]:
+    """By seed; how: "final", "live", or "tied": AFTER finished with the finished BEFORE for its reference."""
+    befores = {seed: _mosaic(seed, False, "live" if how == "live" else "final") for seed in SEEDS}
+    if how != "tied":
+        return {seed: _judged(before, _mosaic(seed, True, how), seed) for seed, before in befores.items()}
+    return {
+        seed: _judged(before, _mosaic(seed, True, "final", "--reference", str(before)), seed)
+        for seed, before in befores.items()
     }
-    off = np.concatenate([one.laid_m / one.registration.gsd_m for one in pairs.values()])
+
+
+def _rows(what: str, off_m: dict[int, np.ndarray], pairs: dict[int, Judged]) -> list[Row]:
+    off = np.concatenate([off_m[seed] / one.registration.gsd_m for seed, one in pairs.items()])
     notes = tuple(f"seed {seed}: {one.words()}" for seed, one in pairs.items())
     return [
         Row(
-            what=f"compare: {revision} mosaics on stable ground, {name}",
+            what=f"compare: {what}, stable ground, {name}",
             measured=f"{value:.2f} px",
             peer=f"{GSD_M} m a pixel",
             ratio=value,
@@ -202,10 +217,11 @@ def _write(path: Path, rgb: np.ndarray, seen: np.ndarray, grid: OutputGrid) -> N
     write_geotiff(path, values, corner, WORK_CRS, nodata=0)
 
 
-def _mosaic(seed: int, after: bool, revision: str) -> Path:
+def _mosaic(seed: int, after: bool, revision: str, *options: str) -> Path:
     """The mosaic of a flight as a GeoTIFF, made once while the program and the drill stay as they are."""
     folder = _truth_folder(seed, after)
-    return getattr(finished(f"compare-{folder.name}", folder / "photos", folder / "dem.tif"), revision)
+    name = f"compare-{folder.name}"
+    return getattr(finished(name, folder / "photos", folder / "dem.tif", *options), revision)
 
 
 def _truth(seed: int, after: bool) -> DrillTruth:

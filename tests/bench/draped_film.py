@@ -31,23 +31,24 @@ from tests.bench.draped import folded
 from tests.bench.flights import ROOT
 
 _POST_M, _LATTICE_PX, _CUT_STEPS = 10.0, 8, 8
-_TEXTURE_PX, _CELL_M = 3000, 0.3
+_TEXTURE_PX = 3000
 _OCTAVES_PX = (3, 9, 40, 200)
 _SEED = 1
 
 
-def draped_film(name: str, plan: VideoPlan, size_px: tuple[int, int]) -> Path:
-    """The folder of a film (video, subtitles, camera.json, dem.tif), made if it is not there."""
+def draped_film(name: str, plan: VideoPlan, size_px: tuple[int, int], *, cell_m: float = 0.3) -> Path:
+    """The folder of a film (video, subtitles, camera.json, dem.tif), made if it is not there; cell_m: side of
+    the texture's pixels on the ground."""
     what = f"{size_px[1]}p{plan.fps}-{plan.seconds:.0f}s-{100.0 * plan.gsd_m:g}cm-{plan.speed_mps:g}mps"
     folder = ROOT / f"draped-{name}-{what}"
     if not (folder / VIDEO_NAME).is_file():
         print(f"filming into {folder} …", flush=True)
         with staged(folder) as staging:
-            _film(staging, plan, drill_camera(size_px))
+            _film(staging, plan, drill_camera(size_px), cell_m)
     return folder
 
 
-def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation) -> None:
+def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation, cell_m: float) -> None:
     valley = Valley(seed=_SEED)
     course = video_course(valley, plan, camera, _SEED, False)
     west, south, east, north = bounds_of_all(
@@ -62,7 +63,7 @@ def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation) -> None:
     write_subtitles((folder / VIDEO_NAME).with_suffix(".srt"), told, plan.frame_s, start)
     write_camera(camera, folder / "camera.json")
     write_ground(dem, valley, folder)
-    ground = _Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3])
+    ground = _Ground(np.asarray(heights, np.float32), window.bounds[0], window.bounds[3], cell_m)
     with VideoEncoder(folder / VIDEO_NAME, camera.image_size_px, plan.fps, round(start.timestamp())) as out:
         for exposure in course.exposures(plan.frame_s):
             out.write(ground.seen(camera, exposure.exterior))
@@ -71,8 +72,9 @@ def _film(folder: Path, plan: VideoPlan, camera: InteriorOrientation) -> None:
 class _Ground:
     """The terrain model H×W, posts in the middle of cells whose outer corner is (west_m, north_m)."""
 
-    def __init__(self, heights_m: np.ndarray, west_m: float, north_m: float) -> None:
+    def __init__(self, heights_m: np.ndarray, west_m: float, north_m: float, cell_m: float) -> None:
         self._heights_m, self._corner_m = heights_m, np.array([west_m, north_m])
+        self._cell_m = cell_m
         self._texture = _texture()
 
     def seen(self, camera: InteriorOrientation, exterior: ExteriorOrientation) -> np.ndarray:
@@ -87,7 +89,7 @@ class _Ground:
         for _ in range(_CUT_STEPS):
             ground_m = self._height_m(centre[:2] + ray[:, :2] * along[:, None])
             along += (centre[2] + ray[:, 2] * along - ground_m) / -ray[:, 2]
-        at = (centre[:2] + ray[:, :2] * along[:, None] - self._corner_m) / (_CELL_M, -_CELL_M)
+        at = (centre[:2] + ray[:, :2] * along[:, None] - self._corner_m) / (self._cell_m, -self._cell_m)
         place = at.reshape(rows, cols, 2).astype(np.float32)
         large = cv2.resize(place, (cols * step, rows * step), interpolation=cv2.INTER_LINEAR)
         large = large[step : step + height, step : step + width]

@@ -1,7 +1,7 @@
 """`flycam live` with all that stands beside it in a small command room: the server and one browser, on the
 same two cores.
 
-The film of `live-speed`, longer, at its own speed. A page of Chromium, open before the flight, follows it
+A film as that of `live-speed`, longer, so of a draped texture, at its own speed. A page of Chromium, open before the flight, follows it
 with its map; a subscriber follows the events as the page does and fetches a tile of the finest zoom that each
 tells of. The command says how late a picture's tiles are in the log. From there to the subscriber is counted
 from the moment that the tile was written, which is before it is in the log: the sums are a little too large.
@@ -24,15 +24,17 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from flycam.catalog.catalog import open_catalog
+from tests.bench.draped_film import draped_film
 from tests.bench.flights import ROOT
-from tests.bench.live_speed import FPS, LOADED, PLAN, SIZE_PX, first_tile_row, laid_film, plain_film
+from tests.bench.live_speed import FPS, LOADED, PLAN, SIZE_PX, first_tile_row, laid_film
 from tests.bench.processes import serving
 from tests.bench.table import Row
 from tests.browser.conftest import CHROMIUM, FLAGS, SIZES
 
 SECONDS = 600.0
 LIMITS_MS = (("p50", 500.0), ("p95", 1000.0))
-_SOUGHT_EVERY_S = 0.5
+_CELL_M = 0.07
+_LOOKED_EVERY_S = 0.5
 
 
 @dataclass(slots=True)
@@ -72,7 +74,8 @@ class Subscriber:
 
 def measure(seconds: float = SECONDS) -> list[Row]:
     """Rows of one flight; the film is rendered into `.bench/` once."""
-    film = plain_film("speed", replace(PLAN, seconds=seconds), SIZE_PX)
+    plan = replace(PLAN, seconds=seconds, strips=round(PLAN.strips * seconds / PLAN.seconds))
+    film = draped_film("watched", plan, SIZE_PX, cell_m=_CELL_M)
     with tempfile.TemporaryDirectory(dir=ROOT) as folder:
         data, subscriber, load = Path(folder), Subscriber(), os.getloadavg()[0]
         with serving(data) as (_, port), _page(f"http://127.0.0.1:{port}") as page:
@@ -159,7 +162,7 @@ def _page(url: str) -> Iterator[dict[str, str]]:
             page.wait_for_load_state("load")
             ready.set()
             while not over.is_set():
-                page.wait_for_timeout(1e3 * _SOUGHT_EVERY_S)
+                page.wait_for_timeout(1e3 * _LOOKED_EVERY_S)
             told["said"] = f"the page fetched {len(tiles)} tiles, at {page.url.partition('#')[2]}"
             page.screenshot(path=ROOT / "live-watched.png")
             chromium.close()
