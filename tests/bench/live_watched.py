@@ -2,9 +2,10 @@
 same two cores.
 
 A film as that of `live-speed`, but long, and so of a draped texture, at its own speed. A page of Chromium,
-open before the flight, follows it with its map; a subscriber follows the events as the page does and fetches a tile of the finest zoom that each
-tells of. The command says how late a picture's tiles are in the log. From there to the subscriber is counted
-from the moment that the tile was written, which is before it is in the log: the sums are a little too large.
+open before the flight, follows it with its map; a subscriber follows the events as the page does and fetches
+a tile of the finest zoom that each tells of. The command says how late a picture's tiles are in the log. From
+there to the subscriber is counted from the moment that the tile was written, which is before it is in the
+log: the sums are a little too large.
 """
 
 from __future__ import annotations
