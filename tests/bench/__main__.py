@@ -3,10 +3,10 @@
     python -m tests.bench [ROW …] [--strips N --per-strip N] [--photos N] [--rounds N] [--cores N]
 
 Rows: rectify ingest position memory inspect tiles live live-speed live-streams live-watched live-memory
-adjust compare-registration compare-changes sync growth cluster viewers, and of a finished revision finish-
-accuracy finish-poses finish-sigma finish-shapes finish-pixels finish-published finish-time finish-memory
-finish-seams finish-reference finish-brighton (all, unless some are named). Ends with code 0 whether the
-numbers are met or not; with 1 only if something did not run.
+adjust compare-registration compare-changes compare-flights sync growth cluster viewers, and of a finished
+revision finish-accuracy finish-poses finish-sigma finish-shapes finish-pixels finish-published finish-time
+finish-memory finish-seams finish-reference finish-brighton (all, unless some are named). Ends with code 0
+whether the numbers are met or not; with 1 only if something did not run.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from tests.bench import (
     bench_tiles,
     cluster,
     compare_changes,
+    compare_flights,
     compare_registration,
     finish,
     growth,
@@ -116,6 +117,7 @@ ROWS: dict[str, Callable[[Options], list[Row]]] = {
     "adjust": lambda o: adjust.measure(),
     "compare-registration": lambda _: compare_registration.measure(),
     "compare-changes": lambda _: compare_changes.measure(),
+    "compare-flights": lambda _: compare_flights.measure(),
     "sync": lambda o: sync.measure(o.strips, o.per_strip),
     "growth": lambda _: growth.measure(),
     "cluster": lambda o: cluster.measure(o.strips, o.per_strip, o.rounds),
