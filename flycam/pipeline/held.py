@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameStatus, MosaicInfo, RevisionRecord, RevisionState
-from flycam.frame.flight import Flight
+from flycam.frame.flight import Flight, FlightState
 from flycam.frame.tile import TileRecord
 from flycam.mosaic.given import has_given
 from flycam.store import keys
@@ -84,6 +84,7 @@ class Holdings:
             for mosaic in catalog.tiles.mosaics()
             if mosaic.revision == _LIVE and has_given(store, mosaic.mosaic_id)
         }
+        self._flights_here = [flight for flight in self._flights if not self._is_announced(flight)]
         self._originals: dict[str, Held] = {}
         self._by_digits: dict[str, list[str]] = {}
         self._terrain: dict[str, Held] = {}
@@ -131,8 +132,19 @@ class Holdings:
             if one.revision == _LIVE or (one.mosaic_id, one.revision) in self._finished
         ]
 
+    def _is_announced(self, flight: Flight) -> bool:
+        """Whether nothing is here of a flight but its records, which another box sent ahead of all else. A
+        flight's own photos have their names before its records are written (decision 0003)."""
+        if flight.state is not FlightState.INGESTING:
+            return False
+        if any(self._catalog.tiles.last_seq(one.mosaic_id) for one in self._mosaics_of(flight)):
+            return False
+        frames = self._catalog.frames.of_flight(flight.flight_id, FrameStatus.USED)
+        originals = (keys.evidence(one.header.provenance.source_sha256) for one in frames)
+        return not any(map(self._store.exists, originals))
+
     def _named(self) -> Iterator[Held]:
-        for flight in self._flights:
+        for flight in self._flights_here:
             yield from self._frames_of(flight)
             for piece in self._catalog.recordings.of_flight(flight.flight_id):
                 if piece.let_go_ns is None:

@@ -1,0 +1,37 @@
+"""What a house is said to hold while another box is still sending."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flycam.pipeline.held import Holdings, Kind
+from flycam.store import keys
+from flycam.sync.learning import learn
+from flycam.sync.records import records_of
+from tests.sync.boxes import Box, new_box, record
+
+
+def named(box: Box) -> set[tuple[Kind, str]]:
+    holdings = Holdings(box.catalog, box.workspace.store)
+    kinds = (Kind.PHOTO, Kind.TERRAIN)
+    return {(one.kind, one.key) for part in holdings.parts() for one in holdings.of(part) if one.kind in kinds}
+
+
+def test_a_flight_that_is_only_told_of_has_nothing_to_lose_yet(tmp_path: Path) -> None:
+    """Its photos stay where they are unless they are asked for; a cut between its records and its first tile
+    is no loss of them."""
+    field, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    field.lay({0, 1})
+    learn(province.workspace, records_of(field.catalog, field.catalog.flights.flight("f1")), "field")
+    assert named(province) == set()
+    province.read(field.write(tmp_path))
+    assert {kind for kind, _ in named(province)} == {Kind.TERRAIN}
+
+
+def test_a_flight_being_laid_here_is_held_to_all_of_its_photos(tmp_path: Path) -> None:
+    field, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    field.lay({0, 1})
+    learn(province.workspace, records_of(field.catalog, field.catalog.flights.flight("f1")), "field")
+    one = keys.evidence(record(0).header.provenance.source_sha256)
+    province.workspace.store.put(one, b"its bytes")
+    assert (Kind.PHOTO, one) in named(province)
