@@ -13,8 +13,8 @@ from tests.sync.boxes import Box, new_box, record
 
 def named(box: Box) -> set[tuple[Kind, str]]:
     holdings = Holdings(box.catalog, box.workspace.store)
-    kinds = (Kind.PHOTO, Kind.TERRAIN)
-    return {(one.kind, one.key) for part in holdings.parts() for one in holdings.of(part) if one.kind in kinds}
+    held = [one for part in holdings.parts() for one in holdings.of(part)]
+    return {(one.kind, one.key) for one in held if one.kind in (Kind.PHOTO, Kind.TERRAIN)}
 
 
 def test_a_flight_that_is_only_told_of_has_nothing_to_lose_yet(tmp_path: Path) -> None:
