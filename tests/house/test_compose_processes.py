@@ -31,7 +31,12 @@ from tests.servers import S3Server, gateway_of, s3_server_of
 pytestmark = [pytest.mark.s3, pytest.mark.postgres]
 
 COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.yml"
-SECRETS = {"POSTGRES_PASSWORD": "not-asked-for-here", "S3_ACCESS_KEY": "", "S3_SECRET_KEY": ""}
+SECRETS = {
+    "FLYCAM_BOX": "province",
+    "POSTGRES_PASSWORD": "not-asked-for-here",
+    "S3_ACCESS_KEY": "",
+    "S3_SECRET_KEY": "",
+}
 _GATEWAYS = {"-filer", "-ip.bind", "-port"}
 _OURS = {"-dir", "-ip", "-ip.bind", "-bucket", "-master.telemetry", "-s3.autoCreateBucket"}
 

@@ -76,6 +76,13 @@ def test_only_the_map_is_published(compose: dict[str, Any]) -> None:
     assert [name for name, service in compose["services"].items() if "ports" in service] == ["map"]
 
 
+def test_a_house_keeps_its_name_when_its_containers_are_made_anew(compose: dict[str, Any]) -> None:
+    """A container's own name is another each time, and other boxes would take it for another house."""
+    ours = [one for one in compose["services"].values() if one.get("command", "").startswith("flycam")]
+    assert len(ours) == 4
+    assert {one["environment"]["FLYCAM_BOX"] for one in ours} == {"${FLYCAM_BOX:?set it in .env}"}
+
+
 def test_the_store_and_the_database_are_reached_by_those_alone_who_work_with_them(
     compose: dict[str, Any],
 ) -> None:
