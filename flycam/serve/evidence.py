@@ -36,7 +36,7 @@ from flycam.serve.covered import COVERED_HEADERS, covered_jpeg, covering_of, pre
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
-from flycam.serve.guard import viewer
+from flycam.serve.guard import operator, viewer
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
@@ -63,6 +63,7 @@ def _grounds_of(request: Request) -> Grounds:
 
 GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
 Here = Annotated[Visitor, Depends(viewer)]
+ForOriginals = Annotated[Visitor, Depends(operator)]
 
 
 @router.get("/api/pixel")
@@ -122,11 +123,11 @@ def photo(
     catalog: CatalogHere,
     store: StoreHere,
     grounds: GroundsHere,
-    visitor: Here,
+    visitor: ForOriginals,
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
-    """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log,
-    whatever the range.
+    """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
+    written to the audit log, whatever the range.
 
     Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in."""
     frame = _frame_behind(catalog, sha256, visitor)
@@ -161,7 +162,8 @@ def preview(
     grounds: GroundsHere,
     visitor: Here,
 ) -> Response:
-    """The photo reduced to a small JPEG, with the masks burnt in that hold from the visitor."""
+    """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
+    visitor."""
     frame = _frame_behind(catalog, sha256, visitor)
     name = frame.header.provenance.source_name
     if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:

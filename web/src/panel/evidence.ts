@@ -37,7 +37,7 @@ export interface Unknown {
   message: string | null;
 }
 
-/** Whether the reader may cover parts of photos, and how that begins. */
+/** Whether the reader may open originals and cover parts of them, and how that begins. */
 export interface Covering {
   may: () => boolean;
   cover: (photo: PixelSource, after: () => void) => void;
@@ -189,7 +189,7 @@ export class EvidenceCard {
     return el(
       "div",
       {},
-      el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
+      this.covering.may() ? el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image) : image,
       ...flight.warnings.map((one) => el("p", { class: "warning" }, warned(one, pixel.revision > 0))),
       el("dl", {}, ...terms(facts)),
       pixel.settled.length > 0 &&
@@ -199,7 +199,7 @@ export class EvidenceCard {
           el("summary", {}, t("settled")),
           el("ul", {}, ...pixel.settled.map((line) => el("li", {}, line))),
         ),
-      el(
+      this.covering.may() && el(
         "a",
         { class: "button", href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" },
         t("openOriginal"),
