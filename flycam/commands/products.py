@@ -149,6 +149,7 @@ def report(
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
+@click.option("--as", "seen_by", default="", metavar="ACCOUNT", help="Only what that account may see.")
 @command
 def pack(
     *,
@@ -159,6 +160,7 @@ def pack(
     paper: str,
     letterhead: Path | None,
     approved_by: str,
+    seen_by: str,
 ) -> Result:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
     from flycam.answers.packed import of_pack
@@ -174,5 +176,6 @@ def pack(
             paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
+            seen_by=seen_by,
         )
         return of_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())
