@@ -36,6 +36,7 @@ GUESTS_MAY = {
     ("get", "/api/vn2000"),
     ("get", "/api/vn2000/grid"),
     ("get", "/api/meeting"),
+    ("get", "/api/pixel"),
     ("get", "/tilejson/{mosaic_id}"),
     ("get", "/events"),
 }
@@ -150,6 +151,24 @@ def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) 
         opened = [line for line in lines if line.who == made["guest_id"]]
         assert [line.what for line in opened] == ["guest link opened"]
         assert ("operator", "guest link", made["guest_id"]) in [(x.who, x.what, x.subject) for x in lines]
+
+
+def test_a_guest_is_told_when_a_pixel_was_taken_and_how_far_off_it_is_and_of_no_photo(
+    at: str, world: World
+) -> None:
+    west, south, east, north = world.workspace.catalog.flights.flight(world.after).bounds_lonlat_deg or ()
+    asked = {"flight": world.after, "lon": (west + east) / 2, "lat": (south + north) / 2}
+    with httpx.Client(base_url=at, timeout=60) as client:
+        said = client.get("/api/pixel", params=asked, headers=guest_of(world)).json()
+        theirs = client.get("/api/pixel", params=asked, headers=bearer(Role.VIEWER)).json()
+        assert theirs["source_name"] and theirs["operator"] == "Tổ bay 2" and theirs["footprint"]
+        for told in ("captured", "gsd_m", "sigma_m", "ground", "revision"):
+            assert said[told] == theirs[told]
+        hidden = ("source_name", "source_sha256", "frame_id", "operator", "camera", "footprint", "settled")
+        for name in hidden:
+            assert said[name] is None, name
+        other = client.get("/api/pixel", params=asked, headers=guest_of(world, DRILL))
+        assert other.status_code == 404, "a flight of another event"
 
 
 def test_a_link_of_one_event_shows_that_event_alone(at: str, world: World) -> None:
