@@ -87,6 +87,7 @@ def export(
 ) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     from flycam.answers.exported import of_export
+    from flycam.pipeline.audit import on_record
     from flycam.pipeline.export import export_contours, export_flight, export_surface
 
     whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
@@ -99,8 +100,12 @@ def export(
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
-            return of_export(export_surface(workspace, flight, out, revision=options["revision"]), spoken())
-        return of_export(export_flight(workspace, flight, out, **options), spoken())
+            exported = export_surface(workspace, flight, out, revision=options["revision"])
+        else:
+            exported = export_flight(workspace, flight, out, **options)
+        files = [one.name for one in (out, contours) if one is not None]
+        on_record(workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files))
+        return of_export(exported, spoken())
 
 
 @click.command()

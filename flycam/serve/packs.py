@@ -20,6 +20,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator
 from flycam.serve.offered import flight_here, withheld_from
+from flycam.serve.openings import Openings
 from flycam.serve.packing import Pack, Packing, no_such_pack
 from flycam.serve.wording import Json
 
@@ -60,15 +61,20 @@ def state(pack_id: str, packing: PackingHere, visitor: Writer) -> Json:
 
 
 @router.get("/api/packs/{pack_id}/file", response_class=FileResponse)
-def file(pack_id: str, catalog: CatalogHere, packing: PackingHere, visitor: Writer) -> FileResponse:
-    """The folder as one ZIP."""
+def file(
+    pack_id: str, request: Request, catalog: CatalogHere, packing: PackingHere, visitor: Writer
+) -> FileResponse:
+    """The folder as one ZIP. Who took it away is written to the audit log."""
     pack = _mine(packing, pack_id, visitor)
     for flight_id in pack.flights:  # what is withheld may be more by now
         _whole(catalog, flight_id, visitor)
     _require_same_rules(pack, visitor)
     name = quote(f"goi-hop-{pack.flights[0]}-{pack.language}.zip")
+    path = packing.file(pack_id)
+    openings: Openings = request.app.state.openings
+    openings.note_export(catalog.audit, visitor.name, "pack fetched", " ".join(pack.flights), pack_id)
     return FileResponse(
-        packing.file(pack_id),
+        path,
         media_type="application/zip",
         headers={
             "Content-Disposition": f"attachment; filename*=UTF-8''{name}",

@@ -104,6 +104,8 @@ def test_it_is_made_by_the_command_and_fetched_whole(house: tuple[World, Path], 
             assert hashlib.sha256(archive.read(f"goi-hop/{name}")).hexdigest() == digest
     (line,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack"]
     assert (line.who, line.subject) == ("Lan", world.after)
+    (taken,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack fetched"]
+    assert (taken.who, taken.subject, taken.detail) == ("Lan", world.after, said["pack_id"])
 
 
 def test_only_operators_ask_and_only_who_asked_fetches(house: tuple[World, Path], open_with: Open) -> None:
