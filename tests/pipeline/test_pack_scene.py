@@ -48,10 +48,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> House:
             status=MarkStatus.OPEN, note=f"số {number}", places=[(lon, lat)],
         )  # fmt: skip
         write_mark(workspace, asked, "Lan")
-    slide = changed("change-00000001", square(60, -100, 80), event_id=REAL, status=ChangeStatus.ACCEPTED)
+    slide = changed("change-00000001", square(400, -400, 80), event_id=REAL, status=ChangeStatus.ACCEPTED)
     workspace.catalog.changes.append([slide])
-    add_things(workspace, folder, "Đường bộ", LayerKind.ROAD, [("ĐT 153", line((-200, -60), (400, -60)))])
-    houses = add_things(workspace, folder, "Nhà dân", LayerKind.HOUSE, [("nhà ông A", point(70, -90))])
+    add_things(workspace, folder, "Đường bộ", LayerKind.ROAD, [("ĐT 153", line((300, -360), (600, -360)))])
+    houses = add_things(workspace, folder, "Nhà dân", LayerKind.HOUSE, [("nhà ông A", point(410, -390))])
     villages = add_things(workspace, folder, "Bản", LayerKind.SETTLEMENT, [("Bản Kín", point(200, -120))])
     asked = SettlementAsked(event=REAL, settlement="Bản Kín", access=Access.ISOLATED)
     say_access(workspace, asked, "Minh")
