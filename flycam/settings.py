@@ -7,6 +7,8 @@ FLYCAM_BOX       this box's name in the tile log (default: the host's name)
 FLYCAM_OPERATOR  who flies and uploads here, written into every flight
 FLYCAM_LETTERHEAD  the letterhead of documents, JSON or YAML (default: dots to fill in)
 FLYCAM_CORS_ORIGINS whose pages may read from the server, "https://gis.laocai.gov.vn,…" (default: nobody's)
+FLYCAM_TRUSTED_PROXIES  who may say from where, and whether over https, a request came: "10.0.0.5,10.1.0.0/24"
+                    (default: this machine)
 FLYCAM_AUDIT_KEYS  public keys of other boxes that write into the same database (default: none)
 FLYCAM_OIDC_ISSUER  the province's own sign-in service, "https://id.laocai.gov.vn" (default: none); with it go
                     FLYCAM_OIDC_CLIENT, FLYCAM_OIDC_ADDRESS (of the map, as browsers call it),
@@ -20,6 +22,7 @@ FLYCAM_CLUSTER   scheduler of the machines that ingest and finish, "tcp://10.0.0
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Mapping
@@ -50,6 +53,7 @@ class Settings:
     layer_hosts: frozenset[str] = frozenset()
     letterhead: Path | None = None
     cors_origins: frozenset[str] = frozenset()
+    trusted_proxies: tuple[str, ...] | None = None
     audit_keys: frozenset[str] = frozenset()
     openid: OpenIdClient | None = None
     power: PowerMode = PowerMode.AUTO
@@ -72,6 +76,7 @@ def read_settings(environment: Mapping[str, str], data_dir: str | None = None) -
         openid=_openid(environment),
         power=_power(environment.get("FLYCAM_POWER") or PowerMode.AUTO),
         cluster=_cluster(environment),
+        trusted_proxies=tuple(sorted(map(_proxy, _listed(environment, "FLYCAM_TRUSTED_PROXIES")))) or None,
         cors_origins=frozenset(map(_origin, _listed(environment, "FLYCAM_CORS_ORIGINS"))),
     )
 
@@ -149,6 +154,17 @@ def _role_of_word(text: str) -> tuple[str, Role]:
             f"{', '.join(ROLES)}",
         )
     return word, Role(role)
+
+
+def _proxy(text: str) -> str:
+    """An address or a network, as it is written. "*" is none: whoever asks could say whatever is wanted."""
+    try:
+        return str(ipaddress.ip_network(text) if "/" in text else ipaddress.ip_address(text))
+    except ValueError as error:
+        raise OptionUnusable(
+            f"FLYCAM_TRUSTED_PROXIES: {text[:80]}: give addresses or networks such as 10.0.0.5,10.1.0.0/24",
+            vi=f"FLYCAM_TRUSTED_PROXIES: {text[:80]}: hãy ghi địa chỉ hoặc dải mạng như 10.0.0.5,10.1.0.0/24",
+        ) from error
 
 
 def _origin(text: str) -> str:

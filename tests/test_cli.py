@@ -20,6 +20,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from flycam.catalog.catalog import open_catalog
 from flycam.cli import flycam
 from flycam.drill.drill import DrillReport
 from flycam.frame.specialist import LayerKind
@@ -63,6 +64,33 @@ def ready(run: Run, drill: DrillReport) -> Run:
     assert run("dem", "add", drill.dem).exit_code == 0
     assert run("communes", "add", drill.communes).exit_code == 0
     return run
+
+
+def recorded(tmp_path: Path, since: int = 0) -> list[tuple[str, str, str]]:
+    """What the audit log of the commands' house says: what, of which subject, and more."""
+    with open_catalog(f"sqlite:///{tmp_path / 'data' / 'catalog.sqlite'}") as catalog:
+        return [(line.what, line.subject, line.detail) for line in catalog.audit.lines(since)]
+
+
+def test_what_is_taken_in_and_what_is_exported_is_on_record(
+    ready: Run, drill: DrillReport, tmp_path: Path
+) -> None:
+    terrain, communes = recorded(tmp_path)
+    assert (terrain[0], communes[:2]) == ("dem add", ("communes add", drill.communes.name))
+    assert terrain[2].startswith(drill.dem.name) and "SHA-256" in terrain[2]
+    flight = ready("ingest", drill.photos, "--name", "thử").json["flight_id"]
+    known = len(recorded(tmp_path))
+    assert ready("export", "thử", tmp_path / "map.tif").exit_code == 0
+    assert ready("export", "không có", tmp_path / "other.tif").exit_code == 3
+    assert ready("marks", "export", tmp_path / "marks.geojson").exit_code == 0
+    with open_catalog(f"sqlite:///{tmp_path / 'data' / 'catalog.sqlite'}") as catalog:
+        event = catalog.flights.flight(flight).event_id
+    assert ready("changes", "export", tmp_path / "changes.csv", "--event", event).exit_code == 0
+    assert recorded(tmp_path, known) == [
+        ("export", flight, "map.tif"),
+        ("export marks", "all", "marks.geojson, 0"),
+        ("export changes", event, "changes.csv"),
+    ]
 
 
 def test_ingest_then_export_then_withdraw(ready: Run, drill: DrillReport, tmp_path: Path) -> None:

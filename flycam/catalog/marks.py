@@ -8,9 +8,11 @@ from sqlalchemy import Row, Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from flycam.catalog import board_tables as tables
+from flycam.catalog.audit import write_entries
 from flycam.catalog.boxes import box_values, touches
 from flycam.catalog.database import Database
-from flycam.catalog.records import BoundsLonLat, MarkLine
+from flycam.catalog.records import AuditEntry, BoundsLonLat, MarkLine
+from flycam.catalog.tables import audit_log
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
 
@@ -21,11 +23,15 @@ class Marks:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, line: MarkLine) -> None:
-        """Add a line; version 1 is the first. Raises StoreConflict if somebody else has added that one."""
+    def append(self, line: MarkLine, told: AuditEntry) -> None:
+        """Add a line and what the audit log tells of it, both or neither; version 1 is the first.
+
+        Raises StoreConflict if somebody else has added that one.
+        """
         try:
-            with self._database.write() as connection:
+            with self._database.write(alone_in=audit_log) as connection:
                 connection.execute(tables.marks.insert(), _row(line))
+                write_entries(connection, [told], self._database.audit_key)
         except IntegrityError as error:
             raise StoreConflict(
                 f"{line.mark_id}: somebody changed this mark a moment ago; look at it again",

@@ -23,10 +23,13 @@ def changes() -> None:
 def changes_export(*, data_dir: str | None, out: Path, event: str) -> Result:
     """Write confirmed changes to OUT: .gpkg, .geojson, .kmz, .csv, or .xml (CAP 1.2, a draft)."""
     from flycam.answers.changes import of_exported_changes
+    from flycam.pipeline.audit import on_record
     from flycam.pipeline.change_export import export_changes
 
     with opened(data_dir) as (workspace, _):
-        return of_exported_changes(out, export_changes(workspace, out, event), language())
+        count = export_changes(workspace, out, event)
+        on_record(workspace, "export changes", workspace.catalog.flights.event(event).event_id, out.name)
+        return of_exported_changes(out, count, language())
 
 
 @changes.command("impact")

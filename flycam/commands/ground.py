@@ -27,10 +27,13 @@ def dem() -> None:
 def dem_add(*, data_dir: str | None, file: Path, datum: str | None, sigma: str | None) -> Result:
     """Register terrain: GeoTIFF, HGT or VRT."""
     from flycam.answers.ground import of_dem
+    from flycam.pipeline.audit import on_record
     from flycam.pipeline.terrain import register_dem
 
     with opened(data_dir) as (workspace, _):
         record, info = register_dem(workspace, file, datum, _sigmas(sigma))
+        said = f"{record.name}, {record.vertical_datum}, SHA-256 {record.sha256}"
+        on_record(workspace, "dem add", record.dem_id, said)
         return of_dem(record, info, language())
 
 
@@ -86,8 +89,10 @@ def communes() -> None:
 def communes_add(*, data_dir: str | None, file: Path, valid_from: datetime | None) -> Result:
     """Register commune boundaries: GeoJSON, GeoPackage, Shapefile or KML, in any CRS."""
     from flycam.answers.ground import of_communes
+    from flycam.pipeline.audit import on_record
     from flycam.pipeline.boundaries import register_communes
 
     with opened(data_dir) as (workspace, _):
         found = register_communes(workspace, file, valid_from.date() if valid_from else None)
+        on_record(workspace, "communes add", file.name, f"{len(found.communes)} communes")
         return of_communes(found, language())

@@ -87,6 +87,7 @@ def export(
 ) -> Result:
     """A flight as a Cloud-Optimized GeoTIFF with mask."""
     from flycam.answers.exported import of_export
+    from flycam.pipeline.audit import on_record
     from flycam.pipeline.export import export_contours, export_flight, export_surface
 
     whole = not options["figures"] and all(options[name] is None for name in ("commune", "crs", "gsd_m"))
@@ -99,8 +100,12 @@ def export(
         if contours is not None:
             export_contours(workspace, flight, contours, interval_m, revision=options["revision"])
         if dsm:
-            return of_export(export_surface(workspace, flight, out, revision=options["revision"]), spoken())
-        return of_export(export_flight(workspace, flight, out, **options), spoken())
+            exported = export_surface(workspace, flight, out, revision=options["revision"])
+        else:
+            exported = export_flight(workspace, flight, out, **options)
+        files = [one.name for one in (out, contours) if one is not None]
+        on_record(workspace, "export", workspace.catalog.flights.flight(flight).flight_id, ", ".join(files))
+        return of_export(exported, spoken())
 
 
 @click.command()
@@ -149,6 +154,7 @@ def report(
 @click.option("--paper", type=click.Choice(PAPERS), default=PAPERS[0], show_default=True)
 @click.option("--letterhead", type=FILE, help="JSON or YAML (default: FLYCAM_LETTERHEAD, else dots).")
 @click.option("--approved-by", default="", metavar="NAME", help="The leader who approved it (else a draft).")
+@click.option("--as", "seen_by", default="", metavar="ACCOUNT", help="Only what that account may see.")
 @command
 def pack(
     *,
@@ -159,6 +165,7 @@ def pack(
     paper: str,
     letterhead: Path | None,
     approved_by: str,
+    seen_by: str,
 ) -> Result:
     """The meeting pack: quick report, maps and data in a folder that opens from a USB stick."""
     from flycam.answers.packed import of_pack
@@ -174,5 +181,6 @@ def pack(
             paper=paper,
             letterhead=Letterhead() if given is None else read_letterhead(given),
             approved_by=approved_by,
+            seen_by=seen_by,
         )
         return of_pack(pack_flights(workspace, request, out, ProgressBar()), spoken())

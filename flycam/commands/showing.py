@@ -58,7 +58,7 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
     from flycam.pipeline.live_abandoned import ending_abandoned
     from flycam.serve.running import listen
     from flycam.serve.running import serve as serve_map
-    from flycam.serve.services import Services, is_loopback
+    from flycam.serve.services import THIS_MACHINE, Services, is_loopback
     from flycam.serve.sessions import read_key
 
     listener = listen(host, port)
@@ -73,6 +73,7 @@ def _serve(workspace: Workspace, settings: Settings, host: str, port: int) -> No
         uploads_dir=settings.data_dir / UPLOADS,
         openid=sign_in_service(settings),
         origins=settings.cors_origins,
+        trusted_proxies=settings.trusted_proxies or THIS_MACHINE,
         upload_work=(sys.executable, "-m", "flycam", "upload-work", "--data", str(settings.data_dir)),
         sync_dir=settings.data_dir / _ARRIVING,
         packs_dir=settings.data_dir / _PACKS,

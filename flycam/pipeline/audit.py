@@ -25,6 +25,12 @@ class AuditProof:
         return self.check.first_bad
 
 
+def on_record(workspace: Workspace, what: str, subject: str, detail: str = "") -> None:
+    """Write into the audit log what somebody did on this box. Raises CatalogUnavailable."""
+    who = workspace.operator or workspace.box
+    workspace.catalog.audit.append(who, what, subject, detail, at_ns=workspace.clock_ns())
+
+
 def prove_audit(
     workspace: Workspace, kept: tuple[int, str] | None = None, keys: Collection[str] = ()
 ) -> AuditProof:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import shapely
 
-from flycam.catalog.records import MarkLine
+from flycam.catalog.records import AuditEntry, MarkLine
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.evidence import keep_bytes
@@ -105,15 +105,15 @@ def _append(workspace: Workspace, line: MarkLine, lines: Sequence[MarkLine]) -> 
             f"{line.mark_id}: somebody changed this mark meanwhile; look at it again",
             vi=f"{line.mark_id}: dấu này đã được người khác sửa; hãy xem lại rồi sửa tiếp",
         )
+    detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
+    told = AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail=detail, at_ns=line.at_ns)
     try:
-        workspace.catalog.marks.append(line)
+        workspace.catalog.marks.append(line, told)
     except StoreConflict:
         # the same, sent twice, may have been under way at the same time
         if there := _written(line, workspace.catalog.marks.history(line.mark_id)):
             return there
         raise
-    detail = f"{line.kind}, {line.status}, version {line.version}" + (f": {line.note}" if line.note else "")
-    workspace.catalog.audit.append(line.author, "mark", line.mark_id, detail, at_ns=line.at_ns)
     return line
 
 

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flycam.errors import OptionUnusable
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, withholding_of
+from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.pipeline.pack_files import (
     MANIFEST,
@@ -51,6 +52,7 @@ class PackRequest:
 
     paper        size of the PDF's pages: "a4" or "a3"
     approved_by  the leader who approved it; "": it is a draft, and says so on every page
+    seen_by      the account for whom it is made: what is withheld from that is not in it; "": everything is
     """
 
     flights: tuple[str, ...]
@@ -58,6 +60,7 @@ class PackRequest:
     paper: str = "a4"
     letterhead: Letterhead = field(default_factory=Letterhead)
     approved_by: str = ""
+    seen_by: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,12 +81,13 @@ class PackReport:
 def pack(workspace: Workspace, request: PackRequest, out: Path, progress: Progress = silent) -> PackReport:
     """Write the meeting pack of some flights into the folder `out`, in place of an older pack there.
 
-    Raises NotFound, OptionUnusable (a drill beside a real flight), InputUnusable (no place for a folder),
-    DiskFull, StorageTrouble, ObjectMissing, TileCorrupt. Nothing half-written is left to be seen.
+    Raises NotFound, AccessDenied (a flight of which a part is withheld), OptionUnusable (a drill beside a
+    real flight), InputUnusable (no place for a folder), DiskFull, StorageTrouble, ObjectMissing, TileCorrupt.
+    Nothing half-written is left to be seen.
     """
     began = time.monotonic()
     approved_by = _leader(request.approved_by)
-    scene = scene_of(workspace, request.flights)
+    scene = scene_of(workspace, request.flights, _withheld_from(workspace, request.seen_by))
     with whole_folder(out, stranger_in) as folder:
         band = to_band(DRILL_MARK) if scene.is_drill else None
         pictures = draw_maps(workspace, scene, band, progress)
@@ -144,6 +148,19 @@ def _shown(figures: PackFigures, document: PackDocument) -> Sequence[Shown]:
         Shown(file=f"{_MAPS}/{picture}.jpg", name=name, caption=captions[picture])
         for picture, name in names.items()
     ]
+
+
+def _withheld_from(workspace: Workspace, name: str) -> Withholding:
+    """What an account must not get. Raises NotFound: of an account that is gone nobody knows what that is."""
+    if not name:
+        return NOTHING_WITHHELD
+    account = next((one for one in workspace.catalog.accounts.all() if one.name == name), None)
+    if account is None:
+        raise NotFound(
+            f"{name}: there is no such account; see 'flycam user list'",
+            vi=f"{name}: không có tài khoản này; xem 'flycam user list'",
+        )
+    return withholding_of(workspace.catalog, account)
 
 
 def _leader(name: str) -> str:

@@ -16,6 +16,7 @@ from flycam.pipeline.coverage import boundaries_said
 from flycam.pipeline.national import national_place
 from flycam.pipeline.pack_scene import PackScene, PackSide, PackSign, area_m2
 from flycam.pipeline.pack_touched import changes_of, settlements_in, touched_by_commune
+from flycam.pipeline.settlements import level_of
 from flycam.pipeline.workspace import Workspace
 from flycam.report.pack_figures import (
     Letterhead,
@@ -64,9 +65,16 @@ def gather_pack(
 
 
 def _classification(workspace: Workspace, scene: PackScene) -> Classification:
-    """The strictest of the flights' levels; of ground in a restricted area or under a mask, restricted."""
+    """The strictest level of what is in it: flights, layers of which it tells anything; of ground in a
+    restricted area or under a mask, restricted."""
     restrictions = workspace.catalog.restrictions
-    levels = [restrictions.level(side.flight.flight_id) for side in scene.sides]
+    said = restrictions.levels()
+    told = {side.flight.flight_id for side in scene.sides}
+    for patch in scene.patches:
+        told |= {layer.layer_id for layer in patch.impact.layers}
+        told |= {one.layer.layer_id for one in patch.impact.touched}
+    levels = [said.get(subject, Classification.OPEN) for subject in told]
+    levels += [level_of(one, said) for _, one in scene.settlements]
     masks = masks_of(workspace.catalog)
     withheld = Withholding(areas=[area.wkb for area in restrictions.areas()], masks=masks)
     if any(withheld.touches_box(side.flight.bounds_lonlat_deg) for side in scene.sides):

@@ -1,4 +1,5 @@
-"""What a meeting pack shows: flights, the communes under them, the field marks of their events."""
+"""What a meeting pack shows: flights, the communes under them, the field marks of their events; all of it as
+whoever asks for the pack may see it."""
 
 from __future__ import annotations
 
@@ -9,9 +10,11 @@ import numpy as np
 import shapely
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.flights import no_such_flight
 from flycam.catalog.records import CommuneRecord, FrameRecord, FrameStatus, MarkLine, MosaicInfo
 from flycam.catalog.revisions import LIVE_REVISION
-from flycam.errors import NotFound, OptionUnusable
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.errors import AccessDenied, NotFound, OptionUnusable
 from flycam.frame.change import ChangeStatus
 from flycam.frame.flight import Event, Flight, FlightState
 from flycam.geodata.crs import WEB_MERCATOR, WGS84, point_transform
@@ -125,22 +128,24 @@ class PackScene:
         return float(west.min()), float(south.min()), float(east.max()), float(north.max())
 
 
-def scene_of(workspace: Workspace, refs: Sequence[str]) -> PackScene:
-    """The flights, each once, and what belongs to them.
+def scene_of(
+    workspace: Workspace, refs: Sequence[str], withholding: Withholding = NOTHING_WITHHELD
+) -> PackScene:
+    """The flights, each once, and what belongs to them; without what is withheld.
 
-    Raises NotFound (no such flight, withdrawn, nothing on its map), OptionUnusable (a drill beside a real
-    flight), ObjectMissing, TileCorrupt, StorageTrouble.
+    Raises NotFound (no such flight, withdrawn, nothing on its map), AccessDenied (a flight of which a part is
+    withheld), OptionUnusable (a drill beside a real flight), ObjectMissing, TileCorrupt, StorageTrouble.
     """
-    sides = _sides(workspace, refs)
+    sides = _sides(workspace, refs, withholding)
     places = _places(workspace, sides)
-    patches, elsewhere = _patches(workspace, sides, places)
+    patches, elsewhere = _patches(workspace, sides, places, withholding)
     return PackScene(
         sides=tuple(sides),
         places=tuple(places),
-        signs=tuple(_signs(workspace, sides, places)),
+        signs=tuple(_signs(workspace, sides, places, withholding)),
         patches=tuple(patches),
         changes_elsewhere=elsewhere,
-        settlements=tuple(_settlements(workspace, sides, places)),
+        settlements=tuple(_settlements(workspace, sides, places, withholding)),
     )
 
 
@@ -149,8 +154,8 @@ def area_m2(ground: BaseGeometry, work_crs: str) -> float:
     return float(shapely.transform(ground, point_transform(WEB_MERCATOR, work_crs)).area)
 
 
-def _sides(workspace: Workspace, refs: Sequence[str]) -> list[PackSide]:
-    flights = {one.flight_id: one for one in map(workspace.catalog.flights.flight, refs)}
+def _sides(workspace: Workspace, refs: Sequence[str], sees: Withholding) -> list[PackSide]:
+    flights = {one.flight_id: one for one in (_whole(workspace, ref, sees) for ref in refs)}
     sides = [_side(workspace, flight) for flight in flights.values()]
     if len({side.event.is_drill for side in sides}) > 1:
         drills = ", ".join(side.flight.name for side in sides if side.event.is_drill)
@@ -159,6 +164,19 @@ def _sides(workspace: Workspace, refs: Sequence[str]) -> list[PackSide]:
             vi=f"{drills}: là diễn tập, không được chung gói với chuyến bay thật; hãy làm hai gói",
         )
     return sorted(sides, key=lambda side: (-side.flight.last_ns, side.flight.flight_id))
+
+
+def _whole(workspace: Workspace, ref: str, sees: Withholding) -> Flight:
+    """A flight of which nothing is withheld: packs are of whole flights."""
+    flight = workspace.catalog.flights.flight(ref)
+    if sees.hides_flight(flight.flight_id):
+        raise no_such_flight(ref)
+    if sees.touches_box(flight.bounds_lonlat_deg):
+        raise AccessDenied(
+            f"{flight.name}: shows ground that is withheld from whoever asks; leave it out",
+            vi=f"{flight.name}: có phần địa bàn hạn chế đối với người yêu cầu; hãy bỏ ra",
+        )
+    return flight
 
 
 def _side(workspace: Workspace, flight: Flight) -> PackSide:
@@ -229,12 +247,16 @@ def _flown(workspace: Workspace, side: PackSide) -> FlownGround:
     )
 
 
-def _signs(workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]) -> list[PackSign]:
+def _signs(
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
+) -> list[PackSign]:
     """A mark stands in the first commune that covers it, a sector by a point inside it."""
     outlines = [shapely.from_wkb(place.commune.wkb) for place in places]
     signs = []
     for event_id in dict.fromkeys(side.event.event_id for side in sides):
         for line in workspace.catalog.marks.current(event_id):
+            if sees.is_outside(line.wkb):
+                continue
             shape = shapely.from_wkb(line.wkb)
             inside = shape.representative_point()
             holders = (number for number, outline in enumerate(outlines) if outline.covers(inside))
@@ -243,7 +265,7 @@ def _signs(workspace: Workspace, sides: Sequence[PackSide], places: Sequence[Pac
 
 
 def _patches(
-    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
 ) -> tuple[list[PackPatch], int]:
     """Confirmed changes of the flights' events on ground that is shown; how many others there are."""
     event_ids = dict.fromkeys(side.event.event_id for side in sides)
@@ -251,6 +273,7 @@ def _patches(
         line
         for event_id in event_ids
         for line in workspace.catalog.changes.current(event_id, statuses=[ChangeStatus.ACCEPTED])
+        if not sees.hides_drawing(line.wkb)
     ]
     whole = shapely.union_all([side.ground for side in sides])
     shapes = {line.change_id: shapely.from_wkb(line.wkb) for line in confirmed}
@@ -271,17 +294,17 @@ def _patches(
                 if outline.intersects(shapes[impact.line.change_id])
             ),
         )
-        for impact in impact_of(workspace, lines).changes
+        for impact in impact_of(workspace, lines, withholding=sees).changes
     ]
     return patches, len(confirmed) - len(lines)
 
 
 def _settlements(
-    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace]
+    workspace: Workspace, sides: Sequence[PackSide], places: Sequence[PackPlace], sees: Withholding
 ) -> Iterator[tuple[Event, Settlement]]:
     """Of the flights' events, those that lie in a commune of which ground is shown."""
     outlines = shapely.union_all([shapely.from_wkb(place.commune.wkb) for place in places])
     for event in {side.event.event_id: side.event for side in sides}.values():
-        for one in settlements_of(workspace, event):
+        for one in settlements_of(workspace, event, withholding=sees):
             if outlines.intersects(one.shape):
                 yield event, one

@@ -10,7 +10,7 @@ never that one is reachable: of roads that nobody flew over nothing is known.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -25,6 +25,7 @@ from flycam.catalog.settlements import SettlementLine
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.errors import InputUnusable, NotFound, StoreConflict
 from flycam.frame.change import ChangeKind, ChangeStatus
+from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
 from flycam.frame.settlement import Access, RoadSays
 from flycam.frame.specialist import LayerKind
@@ -152,6 +153,15 @@ def history_of(
     ]
 
 
+def level_of(one: Settlement, levels: Mapping[str, Classification]) -> Classification:
+    """The level of the layer that a settlement is of, also of a layer that was removed; levels: by id."""
+    return strictest(
+        level
+        for layer_id, level in levels.items()
+        if level is not Classification.OPEN and _id_of(layer_id, one.name, one.shape) == one.settlement_id
+    )
+
+
 def say_access(workspace: Workspace, asked: SettlementAsked, who: str) -> SettlementLine:
     """Write what a person says of a settlement. The same said again by the same person changes nothing.
 
@@ -205,12 +215,12 @@ def _places(workspace: Workspace, layers: Sequence[LayerRecord]) -> dict[str, tu
         for thing in workspace.catalog.layers.features(layer.layer_id, None, MOST_FEATURES)[0]:
             point = shapely.point_on_surface(shapely.from_wkb(thing.wkb))
             name = thing.name or f"{layer.name} #{thing.number + 1}"
-            found.setdefault(_id_of(layer, name, point), (name, point))
+            found.setdefault(_id_of(layer.layer_id, name, point), (name, point))
     return found
 
 
-def _id_of(layer: LayerRecord, name: str, point: BaseGeometry) -> str:
-    said = f"{layer.layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
+def _id_of(layer_id: str, name: str, point: BaseGeometry) -> str:
+    said = f"{layer_id}\n{name}\n{point.x:.{_DECIMALS}f} {point.y:.{_DECIMALS}f}"
     return f"settlement-{hashlib.sha256(said.encode()).hexdigest()[:24]}"
 
 
@@ -227,7 +237,7 @@ def _is_seen(workspace: Workspace, withholding: Withholding) -> Callable[[str, s
             return False
         if not withholding.hides_layers:
             return True
-        return any(_id_of(layer, name, shape) == settlement_id for layer in open_layers)
+        return any(_id_of(layer.layer_id, name, shape) == settlement_id for layer in open_layers)
 
     return is_seen
 

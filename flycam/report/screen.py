@@ -73,7 +73,8 @@ def _figure(document: Document, figure: Figure) -> Iterator[str]:
     if figure.legend:
         yield '<ul class="legend">'
         for colour, label, note in figure.legend:
-            swatch = f'<i style="background:{colour}"></i>'
+            square = f'<rect width="14" height="14" fill="{colour}"/>'
+            swatch = f'<svg class="swatch" aria-hidden="true">{square}</svg>'
             yield f"<li>{swatch}{escape(label)} <b>{escape(note)}</b></li>"
         yield "</ul>"
     yield "</figure>"

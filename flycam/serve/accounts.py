@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import StrEnum
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,13 +13,14 @@ from pydantic import BaseModel, Field
 
 from flycam import __version__
 from flycam.catalog.records import Account
-from flycam.errors import AccessDenied, NotFound
+from flycam.errors import AccessDenied, FlycamError, NotFound
 from flycam.serve import sessions
 from flycam.serve.attempts import Attempts
 from flycam.serve.button_page import button_page
-from flycam.serve.door import COOKIE, Door, Visitor
+from flycam.serve.door import COOKIE, GUEST_COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired, TooManyAttempts
 from flycam.serve.guard import admin, guest
+from flycam.serve.own_page import SAYS_WHOSE, require_own_page
 from flycam.serve.services import Services
 
 router = APIRouter()
@@ -46,12 +48,14 @@ def session(visitor: Annotated[Visitor, Depends(guest)]) -> dict[str, Any]:
 
 @router.post("/api/login")
 def login(token: Token, request: Request, response: Response) -> dict[str, Any]:
-    """Exchange a token for a cookie that scripts cannot read. After ten failures: 429 until they are old."""
+    """Exchange a token for a cookie that scripts cannot read. A wrong one after ten wrong ones of the same
+    address: 429 until they are old."""
+    require_own_page(request)
     door: Door = request.app.state.door
-    with counted(request):
-        account = door.by_token(token.token)
-        if account is None:
-            raise SignInRequired("bad_token")
+    account = door.by_token(token.token)
+    if account is None:
+        raise failing(request, WayIn.WORD, SignInRequired("bad_token"))
+    attempts_of(request, WayIn.WORD).succeeded(address_of(request))
     let_in(request, response, account, "login")
     return _session(door.visitor_of(account))
 
@@ -63,37 +67,53 @@ def ways_in(request: Request) -> dict[str, bool]:
     return {"openid": services.openid is not None}
 
 
+class WayIn(StrEnum):
+    """Ways to come in, each with failures of its own: who guesses at one bars no other."""
+
+    WORD = "token"
+    GUEST_LINK = "guest link"
+    SERVICE = "sign-in service"
+    SERVICE_CODE = "sign-in service's code"
+
+
 @contextmanager
-def counted(request: Request) -> Iterator[None]:
-    """Within it somebody tries to come in. Raises TooManyAttempts while the address has failed too often."""
-    address = may_try(request)
+def counted(request: Request, way: WayIn) -> Iterator[None]:
+    """Within it somebody comes in by what only others can say is right, at a price. Raises TooManyAttempts
+    while the address has failed too often, right or not."""
+    attempts, address = attempts_of(request, way), address_of(request)
+    wait_s = attempts.wait_s(address)
+    if wait_s > 0.0:
+        raise TooManyAttempts(wait_s)
     try:
         yield
     except (SignInRequired, AccessDenied):
-        attempts_of(request).failed(address)
+        attempts.failed(address)
         raise
-    attempts_of(request).succeeded(address)
+    attempts.succeeded(address)
 
 
-def attempts_of(request: Request) -> Attempts:
-    """Who failed how often to come in."""
-    attempts: Attempts = request.app.state.attempts
-    return attempts
+def failing(request: Request, way: WayIn, error: FlycamError) -> FlycamError:
+    """What is said to whoever failed to come in: this error, and after too many that there were."""
+    wait_s = attempts_of(request, way).failed(address_of(request))
+    return TooManyAttempts(wait_s) if wait_s > 0.0 else error
 
 
-def may_try(request: Request) -> str:
-    """The address that asks. Raises TooManyAttempts while it has failed too often."""
-    address = request.client.host if request.client else ""
-    wait_s = attempts_of(request).wait_s(address)
-    if wait_s > 0.0:
-        raise TooManyAttempts(wait_s)
-    return address
+def attempts_of(request: Request, way: WayIn) -> Attempts:
+    """Who failed how often to come in so."""
+    attempts: Mapping[WayIn, Attempts] = request.app.state.attempts
+    return attempts[way]
+
+
+def address_of(request: Request) -> str:
+    """The address that asks."""
+    return request.client.host if request.client else ""
 
 
 @router.post("/api/logout")
 def logout(response: Response) -> dict[str, bool]:
-    """Forget the cookie."""
-    response.delete_cookie(COOKIE, path="/")
+    """Forget the cookies."""
+    for name in (COOKIE, GUEST_COOKIE):
+        response.delete_cookie(name, path="/")
     return {"done": True}
 
 
@@ -115,14 +135,15 @@ def make_link(
 
 
 @router.get("/login/{code}", response_class=HTMLResponse, include_in_schema=False)
-def link_page() -> str:
+def link_page() -> HTMLResponse:
     """A button: programs that fetch a link to preview it must not spend it."""
-    return _PAGE
+    return HTMLResponse(_PAGE, headers=SAYS_WHOSE)
 
 
 @router.post("/login/{code}", include_in_schema=False)
 def use_link(code: str, request: Request) -> Response:
     """Spend the link."""
+    require_own_page(request)
     door: Door = request.app.state.door
     account = door.use_link(code)
     if account is None:
@@ -138,7 +159,7 @@ def let_in(
     """Set the cookie of a session that lasts so long, and say so in the audit log."""
     door: Door = request.app.state.door
     services: Services = request.app.state.services
-    services.workspace.catalog.audit.append(account.name, how, request.client.host if request.client else "")
+    services.workspace.catalog.audit.append(account.name, how, address_of(request))
     response.set_cookie(
         COOKIE,
         door.session_for(account, seconds),

@@ -21,7 +21,7 @@ from flycam.catalog.records import Role
 from flycam.catalog.withheld import withheld
 from flycam.catalog.withholding import Withholding
 from flycam.errors import AccessDenied, NotFound
-from flycam.frame.airborne import Airborne, LinkState, Phase
+from flycam.frame.airborne import Airborne, LinkState, LonLat, Phase
 from flycam.frame.left_out import left_out_said
 from flycam.frame.moment import iso
 from flycam.serve.door import Visitor
@@ -39,6 +39,7 @@ SILENT_S = 1.25
 
 LOOK_S = 0.2
 _AROUND_M = 1000.0
+_NOWHERE: bytes = shapely.to_wkb(shapely.Point())
 _SHORTLY = {**FOR_A_WHILE, "Cache-Control": "private, max-age=60"}  # it may be withdrawn at any moment
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
@@ -154,7 +155,7 @@ def sky_of(request: Request) -> Sky:
 def airborne(sky: Annotated[Sky, Depends(sky_of)], sees: Sees) -> list[Json]:
     """Live flights, those that ended or fell silent a while ago too, each with its track."""
     seen = as_seen(sky.look(), sees)
-    return [{**in_words(one, sky.now_s()), "track": one.told.track} for one in seen]
+    return [{**in_words(one, sky.now_s()), "track": _track(one.told, sees)} for one in seen]
 
 
 @router.get("/api/airborne/{flight_id}/picture", response_class=Response)
@@ -222,10 +223,16 @@ def in_words(sighted: Sighted, now_s: float) -> Json:
 
 
 def as_seen(seen: list[Sighted], sees: Withholding) -> list[Sighted]:
-    """The flights that this visitor may know of, those barred that fly near ground withheld from them."""
+    """The flights that this visitor may know of, those barred that fly near ground withheld from them.
+
+    Whoever is there for some communes knows of those over them, and of none that may be anywhere."""
     if sees.is_nothing:
         return seen
-    known = [one for one in seen if not sees.hides_flight(one.told.flight_id)]
+    known = [
+        one
+        for one in seen
+        if not sees.hides_flight(one.told.flight_id) and not sees.is_outside(_near(one.told) or _NOWHERE)
+    ]
     return [replace(one, is_barred=sees.touches(_near(one.told), _AROUND_M)) for one in known]
 
 
@@ -234,6 +241,13 @@ def _near(told: Airborne) -> bytes | None:
     places = [*told.footprint, *([told.aircraft.lonlat_deg] if told.aircraft else ())]
     wkb: bytes = shapely.to_wkb(shapely.MultiPoint(places).convex_hull)
     return wkb if places else None
+
+
+def _track(told: Airborne, sees: Withholding) -> list[LonLat]:
+    """Where it has been, as far as that was over the communes of whoever asks."""
+    if sees.is_nothing:
+        return list(told.track)
+    return [at for at in told.track if not sees.is_outside(shapely.to_wkb(shapely.Point(at)))]
 
 
 def news_of(seen: list[Sighted], now_s: float) -> frozenset[tuple[str, str, int, Standing, bool]]:

@@ -140,7 +140,7 @@ def create_app(services: Services) -> App:
     api.state.packing = packing
     api.state.arrivals = syncing.Arrivals(services)
     api.state.shelf = commons.Shelf(services.workspace)
-    api.state.attempts = Attempts()
+    api.state.attempts = {way: Attempts() for way in accounts.WayIn}
     api.state.openings = Openings()
     api.state.follower = follower
     api.state.sky = airborne.Sky(services.workspace.catalog, services.follow_s)

@@ -1,7 +1,8 @@
-"""How often somebody may guess: failed sign-ins per address and for the whole server, in this process."""
+"""How often somebody may guess: failed sign-ins per address, in this process."""
 
 from __future__ import annotations
 
+import ipaddress
 import threading
 import time
 from collections import OrderedDict, deque
@@ -9,54 +10,61 @@ from collections.abc import Callable
 
 WINDOW_S = 300.0
 PER_ADDRESS = 10
-FOR_ALL = 200
 _KEPT_ADDRESSES = 4096
+_ONE_HOUSE_BITS = 64
 
 
 class Attempts:
-    """Failures of the last five minutes. Memory is bounded; safe to use from several threads.
+    """Failures of the last five minutes in one way to come in. Memory is bounded; safe to use from several
+    threads.
 
-    A token has far too many values to be guessed at this pace; the limit keeps the log readable and the
-    database free of a flood. Only failures count, so a control room behind one address is never shut out by
-    signing in.
+    A token has far too many values to be guessed at any pace; the limit keeps the log readable and what
+    stands behind the door free of a flood. Only failures count, and whoever has what is right is never kept
+    waiting for the failures of others: a control room is one address, and so is a proxy.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._by_address: OrderedDict[str, deque[float]] = OrderedDict()
-        self._all: deque[float] = deque(maxlen=FOR_ALL)
 
     def wait_s(self, address: str) -> float:
-        """Seconds until this address may try again; 0 if it may now."""
-        now = self._clock()
+        """Seconds until this address may fail again; 0 if it may now."""
         with self._lock:
-            own = self._recent(self._by_address.get(address, deque()), now)
-            everyone = self._recent(self._all, now)
-            waits = [
-                failures[-limit] + WINDOW_S - now
-                for failures, limit in ((own, PER_ADDRESS), (everyone, FOR_ALL))
-                if len(failures) >= limit
-            ]
-        return max(waits, default=0.0)
+            return self._wait_s(_house_of(address), self._clock())
 
-    def failed(self, address: str) -> None:
-        """Note a failure of this address."""
-        now = self._clock()
+    def failed(self, address: str) -> float:
+        """Note a failure of this address, unless it has failed too often already: then the seconds until it
+        may fail again; 0 otherwise."""
+        house, now = _house_of(address), self._clock()
         with self._lock:
-            self._by_address.setdefault(address, deque(maxlen=PER_ADDRESS)).append(now)
-            self._by_address.move_to_end(address)
+            wait_s = self._wait_s(house, now)
+            if wait_s > 0.0:
+                return wait_s
+            self._by_address.setdefault(house, deque(maxlen=PER_ADDRESS)).append(now)
+            self._by_address.move_to_end(house)
             while len(self._by_address) > _KEPT_ADDRESSES:
                 self._by_address.popitem(last=False)
-            self._all.append(now)
+            return 0.0
 
     def succeeded(self, address: str) -> None:
         """Forget the failures of this address."""
         with self._lock:
-            self._by_address.pop(address, None)
+            self._by_address.pop(_house_of(address), None)
 
-    @staticmethod
-    def _recent(failures: deque[float], now: float) -> deque[float]:
+    def _wait_s(self, house: str, now: float) -> float:
+        failures = self._by_address.get(house, deque())
         while failures and failures[0] <= now - WINDOW_S:
             failures.popleft()
-        return failures
+        return failures[0] + WINDOW_S - now if len(failures) >= PER_ADDRESS else 0.0
+
+
+def _house_of(address: str) -> str:
+    """Of IPv6 the network that one household or office has: its addresses are as many as one likes."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if ip.version == 4:
+        return str(ip)
+    return str(ip.ipv4_mapped or ipaddress.ip_network((int(ip) >> _ONE_HOUSE_BITS << _ONE_HOUSE_BITS, 64)))

@@ -13,7 +13,7 @@ from flycam.pipeline.briefings import MOST_PLACES, NAME_LETTERS, write_briefing
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import operator, viewer
-from flycam.serve.meeting import Degrees, Word
+from flycam.serve.meeting import Degrees, Word, is_for
 from flycam.serve.services import Services
 from flycam.serve.wording import Json
 
@@ -38,22 +38,31 @@ class Places(BaseModel):
     places: Annotated[list[Place], Field(max_length=MOST_PLACES)]
 
 
-@router.get("/api/meeting/places", dependencies=[Depends(viewer)])
-def places(catalog: CatalogHere, event: Event) -> Json:
-    """The places of an event in their order, and who left them so when; version 0: nobody made a list."""
-    return _in_words(catalog.briefings.last(event))
+@router.get("/api/meeting/places")
+def places(catalog: CatalogHere, event: Event, visitor: Annotated[Visitor, Depends(viewer)]) -> Json:
+    """The places of an event in their order, and who left them so when; version 0: nobody made a list.
+    Without those that are not for whoever asks."""
+    return _in_words(catalog.briefings.last(event), visitor)
 
 
 @router.put("/api/meeting/places")
 def put_places(asked: Places, event: Event, visitor: Presenter, request: Request) -> Json:
-    """Make these the places of an event (409: somebody changed the list since it was seen)."""
+    """Make these the places of an event (409: somebody changed the list since it was seen). Places that are
+    not for whoever asks stay, after the others."""
     services: Services = request.app.state.services
     wanted = [BriefingPlace(name=one.name, view=one.view, bounds=one.bounds) for one in asked.places]
-    return _in_words(write_briefing(services.workspace, event, asked.based_on, wanted, visitor.name))
+    last = services.workspace.catalog.briefings.last(event)
+    unseen = [one for one in last.places if not is_for(visitor, event, one.bounds)] if last else []
+    wanted += [one for one in unseen if one not in wanted]
+    return _in_words(write_briefing(services.workspace, event, asked.based_on, wanted, visitor.name), visitor)
 
 
-def _in_words(line: BriefingLine | None) -> Json:
+def _in_words(line: BriefingLine | None, visitor: Visitor) -> Json:
     if line is None:
         return {"version": 0, "places": [], "author": None, "time": None}
-    places = [{"name": one.name, "view": dict(one.view), "bounds": list(one.bounds)} for one in line.places]
+    places = [
+        {"name": one.name, "view": dict(one.view), "bounds": list(one.bounds)}
+        for one in line.places
+        if is_for(visitor, line.event_id, one.bounds)
+    ]
     return {"version": line.version, "places": places, "author": line.author, "time": iso(line.at_ns)}

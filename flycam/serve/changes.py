@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from flycam.catalog.change_line import ChangeLine
@@ -32,8 +32,9 @@ from flycam.pipeline.impact_words import impact_answer, series_said
 from flycam.pipeline.marks import NOTE_LETTERS
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
-from flycam.serve.guard import Sees, analyst, viewer
+from flycam.serve.guard import analyst, viewer
 from flycam.serve.marks import ServicesHere
+from flycam.serve.openings import Openings
 from flycam.serve.rectangle import parse_bounds
 from flycam.serve.until import parse_until
 from flycam.serve.wording import Json
@@ -102,18 +103,24 @@ def changes(
     }
 
 
-@router.get("/api/changes/export", dependencies=[Depends(viewer)])
+@router.get("/api/changes/export")
 def export(
     services: ServicesHere,
-    sees: Sees,
+    request: Request,
+    visitor: Annotated[Visitor, Depends(viewer)],
     event: Annotated[str, Query(max_length=200)],
     form: Annotated[Literal["gpkg", "geojson", "kmz", "csv", "xml"], Query(alias="format")] = "gpkg",
 ) -> Response:
     """The confirmed changes of an event as a file; `xml` is CAP 1.2: a draft, or of a drill an exercise."""
     with tempfile.TemporaryDirectory(prefix="flycam-changes-") as folder:
         out = Path(folder) / f"changes.{form}"
-        export_changes(services.workspace, out, event, sees)
+        export_changes(services.workspace, out, event, visitor.withholding)
         data = out.read_bytes()
+    openings: Openings = request.app.state.openings
+    event_id = services.workspace.catalog.flights.event(event).event_id
+    openings.note_export(
+        services.workspace.catalog.audit, visitor.name, "changes exported", event_id, f"changes.{form}"
+    )
     headers = {"Content-Disposition": f'attachment; filename="changes.{form}"', "Cache-Control": "no-store"}
     return Response(data, media_type=_TYPES[form], headers=headers)
 

@@ -20,7 +20,8 @@ from flycam.serve import sessions
 from flycam.serve.services import Services, is_loopback
 
 COOKIE = "flycam"
-_GUEST = "g."
+GUEST_COOKIE = "flycam_guest"
+"""Of whoever opened a guest link; a session goes before it, so that nobody is signed out by a link."""
 _CACHE_S = 2.0
 _CACHE_ENTRIES = 4096
 _RANK = {role: rank for rank, role in enumerate(Role)}
@@ -105,7 +106,7 @@ class Door:
     def guest_session(self, guest: Guest, secret: str) -> tuple[str, int]:
         """(cookie value, seconds it lasts) of whoever opened a guest link: no longer than the link."""
         left_s = (guest.expires_ns - self._services.workspace.clock_ns()) // 10**9
-        return f"{_GUEST}{secret}", max(left_s, 0)
+        return secret, max(left_s, 0)
 
     def link_for(self, name: str) -> str | None:
         """Code of a one-time link for an account, good for 15 minutes; None if there is no such name."""
@@ -137,17 +138,15 @@ class Door:
         return _LOCAL if self._is_open(host) else None
 
     def _of_cookie(self, header: str) -> Account | None:
-        for part in header.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == COOKIE and value.startswith(_GUEST):
-                guest = self.guest(value.removeprefix(_GUEST))
-                return guest.account if guest else None
-            if name == COOKIE:
-                opened = sessions.open_word(
-                    self._services.session_key, sessions.SESSION, value, self._named, time.time()
-                )
-                return opened.account if opened else None
-        return None
+        cookies = [part.strip().partition("=")[::2] for part in header.split(";")]
+        for value in (value for name, value in cookies if name == COOKIE):
+            opened = sessions.open_word(
+                self._services.session_key, sessions.SESSION, value, self._named, time.time()
+            )
+            if opened is not None:
+                return opened.account
+        guests = (self.guest(value) for name, value in cookies if name == GUEST_COOKIE)
+        return next((guest.account for guest in guests if guest is not None), None)
 
     def _is_open(self, host: str) -> bool:
         if not self._services.bound_to_loopback or not self._accounts.is_empty():

@@ -18,7 +18,7 @@ from flycam.serve.board import Board, Stamps
 from flycam.serve.door import Door, Visitor
 from flycam.serve.follower import Follower, Moved
 from flycam.serve.guard import guest
-from flycam.serve.meeting import Meeting
+from flycam.serve.meeting import Meeting, as_heard
 from flycam.serve.meeting import in_words as meeting_in_words
 from flycam.serve.services import Services
 
@@ -64,7 +64,7 @@ async def _stream(request: Request) -> AsyncIterator[str]:
         yield "retry: 3000\n\n: here\n\n"
         while not services.stopping.is_set() and (here := _looking(door, request)) is not None:
             sees = here.withholding
-            async for word in presented.words(pace_s):
+            async for word in presented.words(pace_s, here):
                 yield word
             words: list[str] = []
             seen = as_seen(await asyncio.to_thread(sky.look), sees) if here.may(Role.VIEWER) else []
@@ -106,12 +106,13 @@ class _Presented:
         self._told: object = None
         self.stop = meeting.listen(lambda: self._loop.call_soon_threadsafe(self._turned.set))
 
-    async def words(self, seconds: float) -> AsyncIterator[str]:
-        """For so long: what is presented, each time that it is not what was told last."""
+    async def words(self, seconds: float, here: Visitor) -> AsyncIterator[str]:
+        """For so long: what is presented and for whoever follows, each time that it is not what was told
+        last."""
         until_s = self._loop.time() + seconds
         while True:
             self._turned.clear()
-            if (shown := self._meeting.look()) is not self._told:
+            if (shown := as_heard(self._meeting.look(), here)) is not self._told:
                 self._told = shown
                 yield event_words("meeting", meeting_in_words(shown))
             left_s = until_s - self._loop.time()

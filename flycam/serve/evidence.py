@@ -36,7 +36,7 @@ from flycam.serve.covered import COVERED_HEADERS, covered_jpeg, covering_of, pre
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
-from flycam.serve.guard import viewer
+from flycam.serve.guard import guest, operator, viewer
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
 from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
@@ -53,6 +53,10 @@ _TYPES = {
     b"II*\x00": "image/tiff",
     b"MM\x00*": "image/tiff",
 }
+_TOLD_TO_GUESTS = frozenset(
+    {"flight_id", "layer", "captured", "gsd_m", "pixel_m", "sigma_m", "ground", "revision", "finished"}
+)
+"""What a meeting's caption needs: when, how sharp, how far off; all else is null to them."""
 _SHA256 = Path(pattern=SHA256)
 
 
@@ -63,6 +67,7 @@ def _grounds_of(request: Request) -> Grounds:
 
 GroundsHere = Annotated[Grounds, Depends(_grounds_of)]
 Here = Annotated[Visitor, Depends(viewer)]
+ForOriginals = Annotated[Visitor, Depends(operator)]
 
 
 @router.get("/api/pixel")
@@ -70,7 +75,7 @@ def pixel(
     catalog: CatalogHere,
     store: StoreHere,
     grounds: GroundsHere,
-    visitor: Here,
+    visitor: Annotated[Visitor, Depends(guest)],
     *,
     flight: Annotated[str, Query(max_length=200)],
     lon: Annotated[float, Query(ge=-180, le=180)],
@@ -80,7 +85,8 @@ def pixel(
 ) -> Json | None:
     """Which photo gave the pixel at a place, when, how sharp, and how far off it may be.
 
-    Of the revision on show unless one is named; null where the flight imaged nothing.
+    Of the revision on show unless one is named; null where the flight imaged nothing. Guests are told when,
+    how sharp and how far off: no photo, nobody's name.
     """
     sees = visitor.withholding
     found = flight_here(catalog, flight, sees)
@@ -109,10 +115,10 @@ def pixel(
     if mosaic.revision == LIVE_REVISION:
         error = live_error_m(frame, tile_id)
         sigma_m = None if error is None else float(error[row, column])
-        return {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None}
+        return _told_to(visitor, {**answer, "revision": LIVE_REVISION, "sigma_m": sigma_m, "finished": None})
     error_m = float(error_of_quality(tile.quality[row : row + 1, column : column + 1])[0, 0])
     finished = _finished(catalog, grounds, mosaic, frame, (lon, lat))
-    return {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished}
+    return _told_to(visitor, {**answer, "revision": mosaic.revision, "sigma_m": error_m, **finished})
 
 
 @router.get("/api/evidence/{sha256}")
@@ -122,11 +128,11 @@ def photo(
     catalog: CatalogHere,
     store: StoreHere,
     grounds: GroundsHere,
-    visitor: Here,
+    visitor: ForOriginals,
     range_header: Annotated[str | None, Header(alias="range")] = None,
 ) -> Response:
-    """The original photo, byte for byte; ranges are honoured. Who opened it is written to the audit log,
-    whatever the range.
+    """The original photo, byte for byte, for operators and above; ranges are honoured. Who opened it is
+    written to the audit log, whatever the range.
 
     Where a mask holds from the visitor: its pixels alone, whole, as a JPEG with the mask burnt in."""
     frame = _frame_behind(catalog, sha256, visitor)
@@ -161,7 +167,8 @@ def preview(
     grounds: GroundsHere,
     visitor: Here,
 ) -> Response:
-    """The photo reduced to a small JPEG, with the masks burnt in that hold from the visitor."""
+    """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
+    visitor."""
     frame = _frame_behind(catalog, sha256, visitor)
     name = frame.header.provenance.source_name
     if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:
@@ -172,6 +179,13 @@ def preview(
     covering = covering_of(frame, grounds, visitor)
     jpeg = preview_jpeg(store.get(keys.evidence(sha256)), frame, covering)
     return Response(jpeg, media_type="image/jpeg", headers=COVERED_HEADERS if covering else FOR_A_WHILE)
+
+
+def _told_to(visitor: Visitor, said: Json) -> Json:
+    """What is known of a pixel; null to guests where it is not for them."""
+    if visitor.may(Role.VIEWER):
+        return said
+    return {name: value if name in _TOLD_TO_GUESTS else None for name, value in said.items()}
 
 
 def _size_of(store: ObjectStore, frame: FrameRecord) -> int:

@@ -17,12 +17,13 @@ from flycam.catalog.sharing_records import Guest
 from flycam.errors import NotFound
 from flycam.frame.moment import iso
 from flycam.pipeline.people import MOST_GUEST_HOURS, guest_communes, invite_guest, revoke_guest
-from flycam.serve.accounts import attempts_of, may_try
+from flycam.serve.accounts import WayIn, address_of, failing
 from flycam.serve.button_page import button_page
-from flycam.serve.door import COOKIE, Door, Visitor
+from flycam.serve.door import GUEST_COOKIE, Door, Visitor
 from flycam.serve.failures import SignInRequired
 from flycam.serve.guard import operator
 from flycam.serve.openings import Openings
+from flycam.serve.own_page import SAYS_WHOSE, require_own_page
 from flycam.serve.services import Services
 from flycam.serve.wording import Json
 
@@ -77,27 +78,26 @@ def revoke(guest_id: str, request: Request, visitor: Presenter) -> Json:
 
 
 @router.get("/guest/{secret}", response_class=HTMLResponse, include_in_schema=False)
-def page() -> str:
+def page() -> HTMLResponse:
     """A button: programs that fetch a link to preview it are no guests."""
-    return _PAGE
+    return HTMLResponse(_PAGE, headers=SAYS_WHOSE)
 
 
 @router.post("/guest/{secret}", include_in_schema=False)
 def come_in(secret: str, request: Request) -> Response:
-    """Open the map with the link, as often as wanted while it holds."""
+    """Open the map with the link, as often as wanted while it holds. Whoever is signed in stays so."""
+    require_own_page(request)
     door: Door = request.app.state.door
     services: Services = request.app.state.services
     openings: Openings = request.app.state.openings
-    address = may_try(request)
     guest = door.guest(secret)
     if guest is None:
-        attempts_of(request).failed(address)
-        raise SignInRequired("bad_guest")
-    openings.note_guest(services.workspace.catalog.audit, guest.guest_id, address)
+        raise failing(request, WayIn.GUEST_LINK, SignInRequired("bad_guest"))
+    openings.note_guest(services.workspace.catalog.audit, guest.guest_id, address_of(request))
     word, seconds = door.guest_session(guest, secret)
     response = RedirectResponse("/", status_code=303)
     response.set_cookie(
-        COOKIE,
+        GUEST_COOKIE,
         word,
         max_age=seconds,
         path="/",

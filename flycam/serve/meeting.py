@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
+import shapely
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, StringConstraints
 
@@ -162,16 +163,22 @@ MeetingHere = Annotated[Meeting, Depends(_meeting)]
 Presenter = Annotated[Visitor, Depends(operator)]
 
 
-@router.get("/api/meeting", dependencies=[Depends(guest)])
-def meeting_now(meeting: MeetingHere) -> Json | None:
-    """What is presented, and by whom since when; null: nothing."""
-    return in_words(meeting.look())
+@router.get("/api/meeting")
+def meeting_now(meeting: MeetingHere, visitor: Annotated[Visitor, Depends(guest)]) -> Json | None:
+    """What is presented, and by whom since when; null: nothing, or nothing that is for whoever asks."""
+    return in_words(as_heard(meeting.look(), visitor))
 
 
 @router.put("/api/meeting")
 def present(view: View, meeting: MeetingHere, visitor: Presenter, request: Request) -> Json | None:
     """Present a view, and go on presenting it (409: somebody else presents, and `take` is not said)."""
     require_view(view.view)
+    shown = meeting.look()
+    if not view.take and shown is not None and as_heard(shown, visitor) is None:
+        raise StoreConflict(
+            "somebody presents now; take over first",
+            vi="đang có người trình bày; hãy bấm nhận trình bày trước",
+        )
     shown, is_new = meeting.show(visitor.name, view.screen, view.view, view.bounds, take=view.take)
     if is_new:
         _on_record(request, visitor.name, "presents", view.screen)
@@ -191,6 +198,24 @@ def end(
     if ended:
         _on_record(request, visitor.name, "presents no more", screen)
     return {"ended": ended}
+
+
+def as_heard(shown: Shown | None, visitor: Visitor) -> Shown | None:
+    """What is presented, for who may know of it: of the event that they are guests of, on ground of the
+    communes that they are there for."""
+    if shown is None or not is_for(visitor, shown.view.get("event", ""), shown.bounds):
+        return None
+    return shown
+
+
+def is_for(visitor: Visitor, event_id: str, bounds: tuple[float, float, float, float]) -> bool:
+    """Whether a view of an event ("": nobody said which) that shows this ground is for a visitor."""
+    only = visitor.account.event_id if visitor.account else ""
+    if only and only != event_id:
+        return False
+    return visitor.withholding.is_nothing or not visitor.withholding.is_outside(
+        shapely.to_wkb(shapely.box(*bounds))
+    )
 
 
 def in_words(shown: Shown | None) -> Json | None:

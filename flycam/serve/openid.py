@@ -19,7 +19,7 @@ from flycam.errors import AccessDenied, NotFound
 from flycam.pipeline.openid_client import CALLBACK
 from flycam.pipeline.openid_person import sign_in
 from flycam.serve import sessions
-from flycam.serve.accounts import counted, let_in
+from flycam.serve.accounts import WayIn, counted, failing, let_in
 from flycam.serve.services import Services, SignInService
 
 router = APIRouter(include_in_schema=False)
@@ -104,9 +104,9 @@ def come_back(
     """Meet the browser that comes back with a code, and let it in."""
     services: Services = request.app.state.services
     way = _Way(services.session_key, request.cookies.get(COOKIE, ""))
-    with counted(request):
-        if not way.is_way_back(state, time.time()):
-            raise _begun_elsewhere(provider.client.address)
+    if not way.is_way_back(state, time.time()):
+        raise failing(request, WayIn.SERVICE, _begun_elsewhere(provider.client.address))
+    with counted(request, WayIn.SERVICE_CODE):
         if not code:
             raise _not_let_in(provider.client.issuer, error or "no code")
         claims = provider.claims(code, way.nonce, way.verifier)

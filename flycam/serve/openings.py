@@ -1,4 +1,5 @@
-"""Who opened which photo, or whose video, once a minute: many ranges are one line of the audit log."""
+"""Who opened which photo, or whose video, or took which export away, once a minute: many ranges are one line
+of the audit log."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ class Openings:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._written: OrderedDict[tuple[str, str, str], float] = OrderedDict()
+        self._written: OrderedDict[tuple[str, str, str, str], float] = OrderedDict()
 
     def note(self, audit: Audit, who: str, frame: FrameRecord) -> None:
         """Write that `who` opens this photo, unless that was written less than WINDOW_S ago.
@@ -38,8 +39,14 @@ class Openings:
         """Write that a guest link was opened from an address."""
         self._once(audit, guest_id, "guest link opened", address, "")
 
-    def _once(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> None:
-        key = (who, what, subject)
+    def note_export(self, audit: Audit, who: str, what: str, subject: str, detail: str) -> None:
+        """Write that `who` takes an export away (what: "changes exported", …). Raises as `note`."""
+        self._once(audit, who, what, subject, detail, beside=detail)
+
+    def _once(
+        self, audit: Audit, who: str, what: str, subject: str, detail: str, *, beside: str = ""
+    ) -> None:
+        key = (who, what, subject, beside)
         with self._lock:
             now = self._clock()
             last = self._written.get(key)

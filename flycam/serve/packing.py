@@ -23,6 +23,7 @@ from pathlib import Path
 
 from flycam.errors import DiskFull, NotFound, StorageTrouble
 from flycam.outcomes import sentence
+from flycam.serve.door import Visitor
 from flycam.serve.failures import Refused
 from flycam.serve.services import Services
 from flycam.store.room import SPARE_BYTES, free_bytes
@@ -52,6 +53,8 @@ class PackState(StrEnum):
 class Pack:
     """One that was asked for.
 
+    account    by whose eyes it is made; "": by those of whoever sits at this machine
+    rules      what is withheld from them, when it was asked for (`Withholding.fingerprint`)
     why        sentences in English and Vietnamese
     size       of the file, bytes
     withdrawn  how many frames of its flights were withdrawn when it was begun
@@ -61,6 +64,8 @@ class Pack:
     owner: str
     flights: tuple[str, ...]
     language: str
+    account: str = ""
+    rules: str = ""
     state: PackState = PackState.WAITING
     why: tuple[str, str] = ("", "")
     size: int = 0
@@ -98,8 +103,8 @@ class Packing:
             self._thread.join(2 * _END_S)
             self._thread = None
 
-    def ask(self, owner: str, flights: Sequence[str], language: str) -> Pack:
-        """A pack of these flights: the one that is on its way for the same visitor, or a new one.
+    def ask(self, visitor: Visitor, flights: Sequence[str], language: str) -> Pack:
+        """A pack of these flights, of what the visitor may see: the one that is on its way, or a new one.
 
         Raises StorageTrouble (this server makes none), DiskFull, Refused 429 (too many wait).
         """
@@ -108,13 +113,14 @@ class Packing:
                 "this server makes no meeting packs; start it with 'flycam serve', or run 'flycam pack'",
                 vi="máy chủ này không lập gói họp; hãy chạy bằng 'flycam serve', hoặc dùng 'flycam pack'",
             )
+        rules = visitor.withholding.fingerprint
         with self._lock:
             on_their_way = [
                 one for one in self._packs.values() if one.state in (PackState.WAITING, PackState.MAKING)
             ]
-            wanted = (owner, tuple(flights), language)
+            wanted = (visitor.name, tuple(flights), language, rules)
             for one in on_their_way:
-                if (one.owner, one.flights, one.language) == wanted:
+                if (one.owner, one.flights, one.language, one.rules) == wanted:
                     return one
             if len(on_their_way) >= MOST_WAITING:
                 raise Refused(
@@ -124,7 +130,14 @@ class Packing:
                     {"Retry-After": "30"},
                 )
             require_room(self._folder)
-            pack = Pack(pack_id=secrets.token_hex(8), owner=owner, flights=tuple(flights), language=language)
+            pack = Pack(
+                pack_id=secrets.token_hex(8),
+                owner=visitor.name,
+                flights=tuple(flights),
+                language=language,
+                account=visitor.account.name if visitor.account else "",
+                rules=rules,
+            )
             self._packs[pack.pack_id] = pack
             self._waiting.put(pack)
         return pack
@@ -190,6 +203,8 @@ class Packing:
 
     def _made_by_process(self, pack: Pack, out: Path) -> tuple[str, str] | None:
         command = [*self._command, "--out", str(out), "--language", pack.language, "--json"]
+        if pack.account:
+            command.append(f"--as={pack.account}")
         # what it says to people is Vietnamese, its JSON is English: so both are known
         environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "FLYCAM_OPERATOR": pack.owner}
         process = subprocess.Popen(  # noqa: S603  our own

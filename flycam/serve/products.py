@@ -19,6 +19,7 @@ from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import viewer
 from flycam.serve.offered import revision_on_show, shown_mosaic, withheld_from
+from flycam.serve.openings import Openings
 from flycam.serve.ranges import StoreHere, beyond_the_end, bytes_answer, wanted
 from flycam.store import keys
 
@@ -85,6 +86,10 @@ def cog(
     start, stop = wanted(range_header if request.method == "GET" else None, size)
     if start >= stop:
         return beyond_the_end(size)
+    if request.method == "GET":
+        openings: Openings = request.app.state.openings
+        subject = f"{mosaic_id} r{revision} {commune}"
+        openings.note_export(catalog.audit, visitor.name, "map exported", subject, flight.name)
     answer = bytes_answer(
         store,
         key,

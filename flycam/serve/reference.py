@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
 from flycam.serve.guard import viewer
+from flycam.serve.policy import of_page_alone
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
@@ -30,7 +31,7 @@ ETag is the content hash; with <code>?v=</code> the answer may be kept for ever.
 
 
 @router.get("/api/docs", response_class=HTMLResponse, include_in_schema=False)
-def reference(request: Request) -> str:
+def reference(request: Request) -> HTMLResponse:
     """The page."""
     schema: dict[str, Any] = request.app.openapi()
     parts = [
@@ -38,7 +39,8 @@ def reference(request: Request) -> str:
         for path, methods in sorted(schema["paths"].items())
         for method, operation in methods.items()
     ]
-    return _HEAD + "".join(parts) + "</html>"
+    page = _HEAD + "".join(parts) + "</html>"
+    return HTMLResponse(page, headers={"Content-Security-Policy": of_page_alone(_HEAD.encode())})
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:

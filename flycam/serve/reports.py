@@ -12,15 +12,12 @@ from flycam.pipeline.report import report_of
 from flycam.serve.door import Visitor
 from flycam.serve.guard import viewer
 from flycam.serve.offered import flight_here, withheld_from
+from flycam.serve.policy import of_page_alone
 from flycam.serve.services import Services
 
 router = APIRouter(dependencies=[Depends(viewer)])
 
 _TYPES = {"html": "text/html; charset=utf-8", "pdf": "application/pdf"}
-_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
 
 
 @router.get("/api/flights/{ref}/report", response_class=Response)
@@ -45,7 +42,7 @@ def report(
         media_type=_TYPES[kind],
         headers={
             "Content-Disposition": f"inline; filename*=UTF-8''{name}",
-            "Content-Security-Policy": _POLICY,
+            "Content-Security-Policy": of_page_alone(data if kind == "html" else b""),
             "Cache-Control": "private, no-cache",
         },
     )

@@ -36,6 +36,8 @@ def server_for(services: Services, host: str, port: int) -> uvicorn.Server:
         access_log=False,
         log_level="warning",
         server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=list(services.trusted_proxies),
         timeout_graceful_shutdown=3,
     )
     return _Server(config, services)

@@ -13,6 +13,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve.sessions import new_key
 
 STATIC_DIR = Path(__file__).parent / "static"
+THIS_MACHINE = ("127.0.0.1", "::1")
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -50,6 +51,7 @@ class Services:
     pack_command      command that makes one, before its options and flights; empty: this server makes none
     sync_dir          where steps of boxes lie while they arrive; None: this server takes none
     openid            the province's own sign-in service; None: tokens and links alone let people in
+    trusted_proxies   addresses and networks whose word is taken for who asks, and whether over https
     origins           sites whose pages may read from here with a token of their own
     stopping          set once the server is asked to stop: streams that would never end then end
     """
@@ -66,5 +68,6 @@ class Services:
     pack_command: tuple[str, ...] = ()
     sync_dir: Path | None = None
     openid: SignInService | None = None
+    trusted_proxies: tuple[str, ...] = THIS_MACHINE
     origins: frozenset[str] = frozenset()
     stopping: threading.Event = field(default_factory=threading.Event, repr=False)

@@ -11,15 +11,14 @@ from fastapi.responses import HTMLResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.gzip import GZipMiddleware
 
+from flycam.serve.policy import MAP
+
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_POLICY = (
-    b"default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
-    b"base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
-)
+_POLICY = MAP.encode()
 _ALREADY_SMALL = ("/api/evidence/", "/api/video/", "/api/airborne/", "/api/hillshade/", "/events")
 _NOT_BUILT = """<!doctype html><html lang="vi"><meta charset="utf-8"><title>flycam</title>
 <h1>Chưa dựng bản đồ / The map is not built</h1>

@@ -1,7 +1,8 @@
 """`/api/video`: the recorded video of live flights, in pieces that play alone.
 
-Who may look at the map may look at it. Video of a withdrawn flight, and pieces in which a withdrawn picture
-was taken, are for administrators: they were withdrawn for what can be seen in them.
+Viewers may look at it, who get no original photo: a film has no smaller picture to be shown instead. Video
+of a withdrawn flight, and pieces in which a withdrawn picture was taken, are for administrators: they were
+withdrawn for what can be seen in them.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from tests.browser.conftest import SIZES, OpenPage
 from tests.browser.pages import click_map, on_screen, settled
 from tests.serve.running import running
 from tests.serve.world import DRILL, LAT, LON, REAL, add_account, make_world
+from tests.suites.board_suite import mark_told
 
 pytestmark = pytest.mark.browser
 
@@ -229,7 +230,8 @@ def test_what_somebody_else_changed_meanwhile_is_not_overwritten(board: Board, o
     page.locator(".mark-form .save").click()
     page.locator(".card").get_by_role("button", name="Sửa").click()
     line = _only(board)
-    board.workspace.catalog.marks.append(replace(line, version=2, note="bản của Minh", author="Minh"))
+    theirs = replace(line, version=2, note="bản của Minh", author="Minh")
+    board.workspace.catalog.marks.append(theirs, mark_told(theirs))
     expect(page.locator(".marks")).to_contain_text("bản của Minh")
     expect(page.locator(".mark-form [name=note]")).to_have_value("bản của tôi")  # not taken from the writer
     page.locator(".mark-form .save").click()

@@ -112,6 +112,33 @@ def test_a_link_is_made_read_by_a_phone_opened_and_revoked(
     expect(page.get_by_role("button", name="Mời xem")).to_be_focused()
 
 
+def test_a_guests_screen_has_a_caption_and_offers_nothing_that_is_not_theirs(
+    open_page: OpenPage, house: House, screenshots: Path
+) -> None:
+    _, secret = invite_guest(house.world.workspace, 2.0, REAL, "operator")
+    page = open_page("office", "", url=house.url, wait=False)
+    page.goto(f"{house.url}/guest/{secret}")
+    page.get_by_role("button").click()
+    page.wait_for_selector(".flight", state="attached")
+    page.goto(f"{house.url}/#lang=vi&event={REAL}&tab=board&map=17.50/{LAT - 0.0015:.6f}/{LON + 0.0042:.6f}")
+    page.reload()
+    expect(page.locator(".flight-actions").first).to_be_visible()
+    expect(page.get_by_role("tab")).to_have_count(0)
+    page.get_by_role("button", name="Chi tiết").first.click()
+    expect(page.locator(".flight-detail")).to_contain_text("Bản Liền")
+    expect(page.locator("body")).not_to_contain_text("Đang tải")
+    middle = page.locator(".map canvas").first.bounding_box()
+    assert middle is not None
+    page.mouse.click(middle["x"] + middle["width"] / 2, middle["y"] + middle["height"] / 2)
+    expect(page.locator(".card")).to_contain_text("10/09/2024")
+    expect(page.locator(".card img")).to_have_count(0)
+    page.screenshot(path=screenshots / "guest-card.png")
+    page.locator("button.meet").click()
+    caption = page.locator(".meeting-caption")
+    expect(caption).to_contain_text(re.compile(r"10/09/2024 10:15.*±"))
+    page.screenshot(path=screenshots / "guest-meeting.png")
+
+
 def test_what_is_restricted_is_listed_for_those_who_see_it(open_page: OpenPage, house: House) -> None:
     page = entered(open_page, house, Role.ANALYST, language="en")
     page.get_by_role("button", name="Invite").click()

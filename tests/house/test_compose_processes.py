@@ -112,7 +112,7 @@ def province(
     }
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLYCAM_")}
     for name, value in services["map"]["environment"].items():
-        said = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: secrets[found[1]], value)
+        said = re.sub(r"\$\{(\w+):\?[^}]*\}", lambda found: secrets[found[1]], value or "")
         for there, here in inside.items():
             said = said.replace(there, here)
         environment[name] = said

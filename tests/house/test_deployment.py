@@ -124,6 +124,7 @@ def test_the_store_and_the_database_are_reached_where_they_are(compose: dict[str
     environment = compose["services"]["map"]["environment"]
     assert "@database/flycam" in environment["FLYCAM_DATABASE"]
     assert "endpoint=http://gateway:8333" in environment["FLYCAM_STORE"]
+    assert environment["FLYCAM_TRUSTED_PROXIES"] is None, "as .env says, else nobody"
     gateway = compose["services"]["gateway"]["command"].split()
     assert "-filer=store:8888" in gateway and "-port=8333" in gateway
     assert compose["services"]["database"]["environment"]["POSTGRES_DB"] == "flycam"

@@ -11,9 +11,17 @@ import pytest
 import shapely
 from PIL import Image
 
+from flycam.catalog import marks as catalog_marks
 from flycam.catalog.marks import Marks
 from flycam.catalog.records import MarkLine
-from flycam.errors import InputUnusable, NotFound, OptionUnusable, SourceUnreadable, StoreConflict
+from flycam.errors import (
+    CatalogUnavailable,
+    InputUnusable,
+    NotFound,
+    OptionUnusable,
+    SourceUnreadable,
+    StoreConflict,
+)
 from flycam.frame.flight import Event, EventKind
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.pipeline.mark_export import export_marks
@@ -55,6 +63,22 @@ def test_every_change_is_a_line_and_a_line_in_the_audit_log(workspace: Workspace
     assert (first.note, second.author) == ("3 người <b>trên mái</b>\nnước dâng", "Minh")
     said = [(line.who, line.what, line.subject) for line in workspace.catalog.audit.lines()]
     assert said == [("Lan", "mark", ASKED.mark_id), ("Minh", "mark", ASKED.mark_id)]
+
+
+def test_a_mark_is_not_written_where_its_line_in_the_audit_log_is_not(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut between the two left a mark of which nobody knew who had made it."""
+
+    def fails(*_: object) -> None:
+        raise CatalogUnavailable("the disk is gone")
+
+    monkeypatch.setattr(catalog_marks, "write_entries", fails)
+    with pytest.raises(CatalogUnavailable):
+        write_mark(workspace, ASKED, "Lan")
+    monkeypatch.undo()
+    assert workspace.catalog.marks.current() == [] and workspace.catalog.audit.lines() == []
+    assert write_mark(workspace, ASKED, "Lan").version == 1
 
 
 def test_the_same_sent_twice_is_written_once(workspace: Workspace) -> None:

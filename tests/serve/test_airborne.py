@@ -9,13 +9,17 @@ from pathlib import Path
 
 import httpx
 import pytest
+import shapely
 
+from flycam.catalog.accounts import hash_token
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
+from flycam.pipeline.people import add_user
 from flycam.pipeline.workspace import Workspace
-from flycam.serve.airborne import SILENT_S, Sighted, Sky, Standing, in_words
+from flycam.serve.airborne import SILENT_S, Sighted, Sky, Standing, as_seen, in_words
 from flycam.serve.services import Services
 from tests.serve.running import running
-from tests.serve.world import make_workspace
+from tests.serve.world import add_communes, make_workspace
 
 SECOND = 1_000_000_000
 NOON_NS = 1_788_574_380 * SECOND
@@ -161,6 +165,43 @@ def test_a_screen_is_told_of_a_flight_and_of_its_silence(tmp_path: Path) -> None
         (whole,) = httpx.get(f"{url}/api/airborne").json()
         assert whole["track"] == [[104.79, 21.9], [104.8, 21.9]]
         assert _news(lines.__next__)[0]["state"] == "silent"  # though nobody tells anything
+
+
+def test_who_is_there_for_communes_knows_of_aircraft_over_them_alone() -> None:
+    within = shapely.box(104.795, 21.88, 104.83, 21.92)
+    sees = Withholding(within=shapely.to_wkb(within))
+    far = replace(
+        TOLD, flight_id="far", aircraft=Aircraft(lonlat_deg=(105.5, 21.9)), footprint=((105.5, 21.9),) * 3
+    )
+    nowhere = replace(TOLD, flight_id="nowhere", aircraft=None, footprint=())
+    sky = [Sighted(one, 0.0) for one in (TOLD, far, nowhere)]
+    assert [one.told.flight_id for one in as_seen(sky, sees)] == ["f1"]
+    assert as_seen(sky, NOTHING_WITHHELD) == sky
+    area = Withholding(areas=[shapely.to_wkb(shapely.box(105.4, 21.8, 105.6, 22.0))])
+    assert [one.is_barred for one in as_seen(sky, area)] == [False, True, True], "told, and not shown"
+
+
+def test_the_track_is_told_as_far_as_it_was_over_ones_communes(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    add_communes(workspace)
+    for name, communes in (("all", None), ("one", "Nậm Lúc")):
+        account, _ = add_user(workspace, name, "viewer", communes)
+        workspace.catalog.accounts.put(replace(account, token_hash=hash_token(name)))
+    now_ns = workspace.clock_ns()
+    inside, outside = (104.797, 21.897), (104.83, 21.897)
+    over = Aircraft(lonlat_deg=inside)
+    here = replace(TOLD, told_ns=now_ns, aircraft=over, footprint=(), track=(outside, inside))
+    gone = replace(here, flight_id="f2", aircraft=Aircraft(lonlat_deg=outside))
+    for one in (here, gone):
+        workspace.catalog.airborne.put(one)
+    with running(Services(workspace=workspace)) as url:
+        told = {
+            name: httpx.get(f"{url}/api/airborne", headers={"Authorization": f"Bearer {name}"}).json()
+            for name in ("all", "one")
+        }
+    assert [one["flight_id"] for one in told["all"]] == ["f1", "f2"]
+    (mine,) = told["one"]
+    assert mine["flight_id"] == "f1" and mine["track"] == [list(inside)]
 
 
 def _news(line: Callable[[], str]) -> list[dict]:

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flycam.catalog.records import Role
-from flycam.serve.attempts import FOR_ALL, PER_ADDRESS, WINDOW_S, Attempts
+from flycam.pipeline.people import invite_guest
+from flycam.serve.attempts import PER_ADDRESS, WINDOW_S, Attempts
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
@@ -38,16 +39,38 @@ def test_ten_failures_shut_an_address_out_until_the_first_is_old() -> None:
     assert attempts.wait_s("a") == 0.0
 
 
-def test_a_success_forgets_and_many_addresses_do_not_help() -> None:
+def test_a_success_forgets_and_no_address_waits_for_others() -> None:
     attempts = Attempts(Clock())
     for _ in range(PER_ADDRESS - 1):
         attempts.failed("a")
     attempts.succeeded("a")
     attempts.failed("a")
     assert attempts.wait_s("a") == 0.0
-    for number in range(FOR_ALL):
-        attempts.failed(f"address {number}")
-    assert attempts.wait_s("somebody new") > 0.0
+    for number in range(1000):
+        attempts.failed(f"10.0.{number // 250}.{number % 250}")
+    assert attempts.wait_s("somebody new") == 0.0
+
+
+def test_a_failure_beyond_the_limit_is_told_how_long_and_makes_it_no_longer() -> None:
+    clock = Clock()
+    attempts = Attempts(clock)
+    assert [attempts.failed("a") for _ in range(PER_ADDRESS)] == [0.0] * PER_ADDRESS
+    for _ in range(100):
+        assert attempts.failed("a") == pytest.approx(WINDOW_S - (clock.now - 1000.0))
+        clock.now += 1.0
+    clock.now = 1000.0 + WINDOW_S
+    assert attempts.failed("a") == 0.0
+
+
+def test_addresses_of_one_house_are_one() -> None:
+    attempts = Attempts(Clock())
+    for number in range(PER_ADDRESS):
+        attempts.failed(f"2001:db8:1:2::{number:x}")
+    assert attempts.wait_s("2001:db8:1:2:ffff::1") > 0.0
+    assert attempts.wait_s("2001:db8:1:3::1") == 0.0
+    for _ in range(PER_ADDRESS):
+        attempts.failed("::ffff:10.0.0.1")
+    assert attempts.wait_s("10.0.0.1") > 0.0 and attempts.wait_s("10.0.0.2") == 0.0
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.floats(0.0, 100.0)), max_size=80))
@@ -93,9 +116,20 @@ def test_the_door_says_429_and_when_to_come_back(guarded: httpx.Client, language
 
     statuses = [enter("wrong").status_code for _ in range(PER_ADDRESS)]
     assert statuses == [401] * PER_ADDRESS
-    refused = enter("right")
+    refused = enter("wrong")
     assert refused.status_code == 429
     assert words in refused.json()["message"] and "5" in refused.json()["message"]
     assert 0 < int(refused.headers["retry-after"]) <= WINDOW_S
-    # who has a token may still use it as such: a map that is open goes on working
-    assert guarded.get("/api/session", headers={"Authorization": "Bearer right"}).status_code == 200
+    assert enter("right").status_code == 200, "nobody is shut out by what others send from where they are"
+    assert guarded.get("/api/session").json()["account"]["name"] == "Lan"
+
+
+def test_who_guesses_at_guest_links_bars_no_token_and_no_link_that_is_right(
+    guarded: httpx.Client, tmp_path: Path
+) -> None:
+    _, secret = invite_guest(make_workspace(tmp_path), 1.0, None, "Lan")  # the same house
+    said = [guarded.post(f"/guest/{number}").status_code for number in range(PER_ADDRESS + 1)]
+    assert said == [401] * PER_ADDRESS + [429]
+    assert guarded.post("/api/login", json={"token": "wrong"}).status_code == 401, "counted by itself"
+    assert guarded.post("/api/login", json={"token": "right"}).status_code == 200
+    assert guarded.post(f"/guest/{secret}").status_code == 303

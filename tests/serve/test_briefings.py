@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import pytest
 
+from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.pipeline.briefings import MOST_PLACES
+from flycam.pipeline.people import add_user
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import REAL, World, add_account, make_world
@@ -85,3 +89,18 @@ def test_too_many_and_an_event_that_is_not_there_are_refused(url: str) -> None:
     version = seen(url, "Lan")["version"]
     assert put(url, "Lan", version, *[BRIDGE] * (MOST_PLACES + 1)).status_code == 422
     assert put(url, "Lan", 0, BRIDGE, event="nobody").status_code == 404
+
+
+def test_who_is_there_for_communes_sees_their_places_and_takes_no_other_off_the_list(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    add_account(world.workspace, "Lan", Role.OPERATOR, "Lan-token")
+    account, _ = add_user(world.workspace, "xa", "operator", "Mường Đăng")
+    world.workspace.catalog.accounts.put(replace(account, token_hash=hash_token("xa-token")))
+    with running(Services(workspace=world.workspace)) as url:
+        assert put(url, "Lan", 0, SCHOOL, BRIDGE).status_code == 200
+        assert [one["name"] for one in seen(url, "xa")["places"]] == ["Cầu sập"]
+        mine = {**BRIDGE, "name": "Cầu treo"}
+        said = put(url, "xa", 1, mine)
+        assert [one["name"] for one in said.json()["places"]] == ["Cầu treo"], "nor in the answer"
+        assert [one["name"] for one in seen(url, "Lan")["places"]] == ["Cầu treo", "Trường học"]
+        assert put(url, "xa", 2, mine).json() == said.json(), "the same again is no change"

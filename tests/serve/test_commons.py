@@ -122,7 +122,7 @@ def test_a_box_is_told_where_viewers_look_and_not_who(address: str, province: Bo
         assert client.get(path).status_code == 401
         assert asked()["wishes"] == []
         _, secret = invite_guest(province.workspace, 1.0, None, "x")
-        assert client.get(path, headers={"Cookie": f"flycam=g.{secret}"}).status_code == 200
+        assert client.get(path, headers={"Cookie": f"flycam_guest={secret}"}).status_code == 200
         by_viewer = {"Authorization": f"Bearer {TOKENS[Role.VIEWER]}"}
         assert (
             client.get(f"/tiles/{mosaic_of('f1').mosaic_id}/0/0/0.png", headers=by_viewer).status_code < 400

@@ -36,6 +36,7 @@ GUESTS_MAY = {
     ("get", "/api/vn2000"),
     ("get", "/api/vn2000/grid"),
     ("get", "/api/meeting"),
+    ("get", "/api/pixel"),
     ("get", "/tilejson/{mosaic_id}"),
     ("get", "/events"),
 }
@@ -44,7 +45,7 @@ ANYBODY_MAY = {("post", "/api/login"), ("post", "/api/logout"), ("get", "/health
 ANYBODY_MAY |= {("get", "/api/sign-in")}
 _ENDLESS = {"/events"}
 _VIEWERS_MAY_NOT = re.compile(
-    r"/files|/api/(uploads|packs|guests|restricted|redactions|login-links|changes/\{|sync)"
+    r"/files|/api/(uploads|packs|guests|restricted|redactions|login-links|changes/\{|sync|evidence/\{sha256\}$)"
 )
 PEOPLE = [role for role in ACCOUNT_ROLES if role is not Role.BOX]
 
@@ -70,7 +71,7 @@ def bearer(role: Role) -> dict[str, str]:
 def guest_of(world: World, event: str | None = None, hours: float = 1.0) -> dict[str, str]:
     """Headers of whoever holds a new link."""
     _, secret = invite_guest(world.workspace, hours, event, "operator")
-    return {"Cookie": f"flycam=g.{secret}"}
+    return {"Cookie": f"flycam_guest={secret}"}
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_nobody_without_a_token_or_a_link_is_let_in(at: str, operations: list[tu
     with httpx.Client(base_url=at, timeout=60) as client:
         for one in operations:
             if one not in ANYBODY_MAY:
-                for headers in ({}, {"Cookie": "flycam=g.x"}, {"Authorization": "Bearer x"}):
+                for headers in ({}, {"Cookie": "flycam_guest=x"}, {"Authorization": "Bearer x"}):
                     assert _call(client, *one, headers) == 401, one
 
 
@@ -152,6 +153,70 @@ def test_a_link_opens_the_map_and_its_tiles_and_no_photo(at: str, world: World) 
         assert ("operator", "guest link", made["guest_id"]) in [(x.who, x.what, x.subject) for x in lines]
 
 
+def test_a_guest_is_told_when_a_pixel_was_taken_and_how_far_off_it_is_and_of_no_photo(
+    at: str, world: World
+) -> None:
+    west, south, east, north = world.workspace.catalog.flights.flight(world.after).bounds_lonlat_deg or ()
+    asked = {"flight": world.after, "lon": (west + east) / 2, "lat": (south + north) / 2}
+    with httpx.Client(base_url=at, timeout=60) as client:
+        said = client.get("/api/pixel", params=asked, headers=guest_of(world)).json()
+        theirs = client.get("/api/pixel", params=asked, headers=bearer(Role.VIEWER)).json()
+        assert theirs["source_name"] and theirs["operator"] == "Tổ bay 2" and theirs["footprint"]
+        for told in ("captured", "gsd_m", "sigma_m", "ground", "revision"):
+            assert said[told] == theirs[told]
+        hidden = ("source_name", "source_sha256", "frame_id", "operator", "camera", "footprint", "settled")
+        for name in hidden:
+            assert said[name] is None, name
+        other = client.get("/api/pixel", params=asked, headers=guest_of(world, DRILL))
+        assert other.status_code == 404, "a flight of another event"
+
+
+def test_a_link_signs_nobody_out_and_signing_out_ends_both(at: str, world: World) -> None:
+    _, secret = invite_guest(world.workspace, 1.0, None, "operator")
+    with httpx.Client(base_url=at, timeout=60) as client:
+        assert client.post("/api/login", json={"token": "operator-token"}).status_code == 200
+        assert client.post(f"/guest/{secret}").status_code == 303
+        assert client.get("/api/session").json()["account"]["name"] == "operator"
+        client.cookies.delete("flycam")
+        assert client.get("/api/session").json()["account"]["role"] == "guest"
+        ended = {"Cookie": f"flycam=s.TGFu.1.x.y; flycam_guest={secret}"}
+        assert client.get("/api/session", headers=ended).json()["account"]["role"] == "guest"
+        client.post("/api/logout")
+        assert client.get("/api/session").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("said", "is_ours"),
+    [
+        ({}, True),
+        ({"Origin": "SELF"}, True),
+        ({"Origin": "https://SELF-HOST"}, True),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "null"}, True),
+        ({"Origin": "https://evil.example"}, False),
+        ({"Origin": "null"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, False),
+        ({"Sec-Fetch-Site": "same-site", "Origin": "SELF"}, False),
+    ],
+)
+def test_a_page_of_another_site_lets_nobody_in(
+    at: str, world: World, said: dict[str, str], is_ours: bool
+) -> None:
+    """The attack: a page posts a link of its own, and the reader works on under another's name."""
+    host = at.removeprefix("http://")
+    headers = {name: value.replace("SELF-HOST", host).replace("SELF", at) for name, value in said.items()}
+    _, secret = invite_guest(world.workspace, 1.0, None, "operator")
+    made = httpx.post(f"{at}/api/login-links", json={"name": "viewer"}, headers=bearer(Role.ADMIN)).json()
+    sent = [
+        httpx.post(f"{at}/guest/{secret}", headers=headers),
+        httpx.post(f"{at}{made['path']}", headers=headers),
+        httpx.post(f"{at}/api/login", json={"token": "viewer-token"}, headers=headers),
+    ]
+    assert [one.status_code for one in sent] == ([303, 303, 200] if is_ours else [403] * 3)
+    assert all(bool(one.cookies) is is_ours for one in sent)
+    if not is_ours:
+        assert httpx.post(f"{at}{made['path']}").status_code == 303, "and the link is not spent"
+
+
 def test_a_link_of_one_event_shows_that_event_alone(at: str, world: World) -> None:
     guest = guest_of(world, REAL)
     with httpx.Client(base_url=at, timeout=60, headers=guest) as client:
@@ -181,7 +246,7 @@ def test_a_link_that_expired_or_was_revoked_opens_nothing(tmp_path: Path) -> Non
     now_ns = world.workspace.clock_ns()
     clocked = replace(world.workspace, clock_ns=lambda: now_ns)
     guest, secret = invite_guest(clocked, 1.0, None, "operator")
-    cookie = {"Cookie": f"flycam=g.{secret}"}
+    cookie = {"Cookie": f"flycam_guest={secret}"}
     with running(Services(workspace=clocked)) as url, httpx.Client(base_url=url) as client:
         assert client.get("/api/flights", headers=cookie).status_code == 200
     now_ns += 3600 * 10**9

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -13,12 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flycam.catalog.accounts import hash_token
 from flycam.catalog.records import Role
 from flycam.errors import StoreConflict
+from flycam.frame.flight import Event, EventKind
+from flycam.pipeline.people import add_user, invite_guest
 from flycam.serve.meeting import GONE_S, Meeting, Shown
 from flycam.serve.services import Services
 from tests.serve.running import running
-from tests.serve.world import add_account, make_workspace
+from tests.serve.world import add_account, add_communes, make_workspace
 
 HERE = (104.8, 21.9, 104.81, 21.91)
 ONE, OTHER = "11111111", "22222222"
@@ -66,6 +70,43 @@ def test_who_follows_sees_what_is_presented_and_by_whom(url: str, services: Serv
         assert hoa.get("/api/meeting").json() is None
     said = [(line.who, line.what) for line in services.workspace.catalog.audit.lines()]
     assert said == [("Lan", "presents"), ("Lan", "presents no more")]
+
+
+def _entered(services: Services, name: str, communes: str | None) -> None:
+    account, _ = add_user(services.workspace, name, "operator", communes)
+    services.workspace.catalog.accounts.put(replace(account, token_hash=hash_token(f"{name}-token")))
+
+
+def test_guests_of_another_event_and_people_of_other_communes_hear_nothing(
+    url: str, services: Services
+) -> None:
+    """Neither on asking, nor in what screens are told, nor when they want to present."""
+    workspace = services.workspace
+    add_communes(workspace)
+    for event_id in ("A", "B"):
+        workspace.catalog.flights.put_event(
+            Event(event_id=event_id, name=event_id, kind=EventKind.STORM, is_drill=False, starts_ns=1)
+        )
+    _entered(services, "xa", "Mường Đăng")
+    guests = {one: {"Cookie": f"flycam_guest={invite_guest(workspace, 1.0, one, 'Lan')[1]}"} for one in "AB"}
+    mine = {"Authorization": "Bearer xa-token"}
+    away = (105.5, 21.9, 105.51, 21.91)
+    with _as(url, "Lan") as lan:
+        for bounds, hears in ((HERE, True), (away, False)):
+            lan.put("/api/meeting", json=_view(view={"event": "B", "title": "Sập cầu"}, bounds=bounds))
+            assert httpx.get(f"{url}/api/meeting", headers=guests["A"]).json() is None
+            assert httpx.get(f"{url}/api/meeting", headers=guests["B"]).json()["presenter"] == "Lan"
+            said = httpx.get(f"{url}/api/meeting", headers=mine)
+            assert (said.json() is not None) is hears, said.text
+            refused = httpx.put(f"{url}/api/meeting", json=_view(OTHER), headers=mine)
+            assert refused.status_code == 409 and ("Lan" in refused.json()["message"]) is hears
+        for headers, view in ((guests["A"], {"event": "B"}), (mine, {"event": "A"})):
+            lan.put("/api/meeting", json=_view(view={"event": "A"}, bounds=HERE))
+            with httpx.stream("GET", f"{url}/events", headers=headers, timeout=60) as stream:
+                told = _meetings(stream)
+                assert next(told)["view"] == {"event": "A"}
+                with _soon(lambda view=view: lan.put("/api/meeting", json=_view(view=view, bounds=away))):
+                    assert next(told) is None, "over, for them"
 
 
 def test_a_viewer_follows_and_does_not_present(url: str) -> None:

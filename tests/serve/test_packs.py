@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from flycam.catalog.records import Role, Withdrawal
+from flycam.frame.classification import Classification
 from flycam.serve import packing
 from flycam.serve.services import Services
 from tests.serve.running import running
@@ -103,6 +104,8 @@ def test_it_is_made_by_the_command_and_fetched_whole(house: tuple[World, Path], 
             assert hashlib.sha256(archive.read(f"goi-hop/{name}")).hexdigest() == digest
     (line,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack"]
     assert (line.who, line.subject) == ("Lan", world.after)
+    (taken,) = [one for one in world.workspace.catalog.audit.lines() if one.what == "pack fetched"]
+    assert (taken.who, taken.subject, taken.detail) == ("Lan", world.after, said["pack_id"])
 
 
 def test_only_operators_ask_and_only_who_asked_fetches(house: tuple[World, Path], open_with: Open) -> None:
@@ -237,3 +240,42 @@ def test_what_was_withdrawn_since_is_handed_out_no_more(house: tuple[World, Path
     for _ in range(2):
         answer = client.get(f"/api/packs/{pack_id}/file", headers=by("Lan"))
         assert answer.status_code == 404
+
+
+ARGUMENTS = """
+import pathlib, sys
+out = pathlib.Path(sys.argv[sys.argv.index("--out") + 1])
+out.mkdir()
+(out / "index.html").write_text("\\n".join(sys.argv[1:]), encoding="utf-8")
+"""
+
+
+def test_it_is_made_by_the_eyes_of_whoever_asks_and_fetched_while_they_see_the_same(
+    house: tuple[World, Path], open_with: Open
+) -> None:
+    workspace, flight = house[0].workspace, house[0].after
+    client = open_with((sys.executable, "-c", ARGUMENTS))
+    pack_id = ask(client, flight).json()["pack_id"]
+    assert ended(client, pack_id)["state"] == "made"
+    path = f"/api/packs/{pack_id}/file"
+    with zipfile.ZipFile(io.BytesIO(client.get(path, headers=by("Lan")).content)) as archive:
+        assert "--as=Lan" in archive.read("goi-hop/index.html").decode().splitlines()
+    restrictions = workspace.catalog.restrictions
+    restrictions.classify("layer-of-somebody", Classification.RESTRICTED, 1)
+    try:
+        later = open_with((sys.executable, "-c", ARGUMENTS))  # what was known of rules holds two seconds
+        mine = ask(later, flight).json()["pack_id"]
+        assert ended(later, mine)["state"] == "made"
+        assert later.get(f"/api/packs/{mine}/file", headers=by("Lan")).status_code == 200
+        eventually(lambda: client.get(path, headers=by("Lan")).status_code == 404)
+        assert client.get(path, headers=by("trị")).status_code == 200, "nothing is withheld from them"
+    finally:
+        restrictions.classify("layer-of-somebody", Classification.OPEN, 2)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """In 20 s: rules are looked at every few."""
+    end = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)

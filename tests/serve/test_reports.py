@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,8 +51,16 @@ def test_page_and_paper_are_those_that_are_kept(
 
 
 def test_the_page_may_run_nothing_and_fetch_nothing(house: Reported, reports: httpx.Client) -> None:
-    policy = reports.get(f"/api/flights/{house.real}/report").headers["content-security-policy"]
-    assert "default-src 'none'" in policy and "script-src" not in policy
+    answer = reports.get(f"/api/flights/{house.real}/report")
+    (sheet,) = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+    known = base64.b64encode(hashlib.sha256(sheet.encode()).digest()).decode()
+    assert answer.headers["content-security-policy"] == (
+        f"default-src 'none'; style-src 'sha256-{known}'; img-src data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    )
+    assert " style=" not in answer.text
+    paper = reports.get(f"/api/flights/{house.real}/report", params={"kind": "pdf"})
+    assert "style-src 'none'" in paper.headers["content-security-policy"]
 
 
 def test_a_revision_or_layer_that_is_not_there_is_not_found(house: Reported, reports: httpx.Client) -> None:

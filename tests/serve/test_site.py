@@ -59,9 +59,19 @@ def test_the_api_describes_itself_without_anything_from_outside(client: httpx.Cl
 def test_every_answer_is_safe_to_show_and_private_ones_are_not_kept(client: httpx.Client) -> None:
     answer = client.get("/api/flights")
     assert answer.headers["cache-control"] == "no-store"
-    assert "default-src 'self'" in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"] == (
+        "default-src 'self'; img-src 'self' data: blob:; style-src 'self'; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    )
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["content-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/docs", "/api/flights", "/guest/x", "/login/x", "/no/such/page"])
+def test_no_page_may_be_styled_or_scripted_by_words_that_stand_in_it(client: httpx.Client, path: str) -> None:
+    policy = client.get(path).headers["content-security-policy"]
+    assert "unsafe" not in policy and "script-src" not in policy
+    assert "frame-ancestors 'none'" in policy and "base-uri 'none'" in policy
 
 
 def test_a_page_that_is_not_there_is_said_in_words(client: httpx.Client) -> None:

@@ -272,8 +272,9 @@ def test_photos_of_the_ground_are_refused_with_a_sentence_and_others_are_given(
     said = {}
     for frame in frames:
         touches = frame.footprint_wkb is None or shapely.from_wkb(frame.footprint_wkb).intersects(BARRACKS)
-        for kind in ("", "/preview"):
-            answer = viewer.get(f"/api/evidence/{frame.header.provenance.source_sha256}{kind}")
+        for kind, role in (("", Role.OPERATOR), ("/preview", Role.VIEWER)):
+            path = f"/api/evidence/{frame.header.provenance.source_sha256}{kind}"
+            answer = viewer.get(path, headers=by(role))
             said.setdefault(touches, set()).add(answer.status_code)
             if touches:
                 assert "địa bàn hạn chế" in answer.json()["message"]

@@ -13,7 +13,7 @@ import pytest
 import shapely
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.records import LayerFeatureRecord, LayerRecord, MarkLine
+from flycam.catalog.records import AuditEntry, LayerFeatureRecord, LayerRecord, MarkLine
 from flycam.errors import NotFound, StoreConflict
 from flycam.frame.mark import MarkKind, MarkStatus
 from flycam.frame.specialist import Condition, LayerKind
@@ -46,6 +46,11 @@ LINE = MarkLine(
     wkb=shapely.to_wkb(shapely.Point(104.8, 21.9)),
     bounds_lonlat_deg=(104.8, 21.9, 104.8, 21.9),
 )
+
+
+def mark_told(line: MarkLine) -> AuditEntry:
+    """What the audit log tells of a line of a mark."""
+    return AuditEntry(who=line.author, what="mark", subject=line.mark_id, detail="", at_ns=line.at_ns)
 
 
 def thing(number: int, condition: Condition = Condition.UNKNOWN) -> LayerFeatureRecord:
@@ -114,19 +119,19 @@ class BoardSuite:
 
     def test_a_mark_is_its_last_line_and_no_line_is_lost(self, catalog: Catalog) -> None:
         second = replace(LINE, version=2, status=MarkStatus.DOING, author="Minh", at_ns=6)
-        catalog.marks.append(LINE)
-        catalog.marks.append(second)
+        catalog.marks.append(LINE, mark_told(LINE))
+        catalog.marks.append(second, mark_told(second))
         assert catalog.marks.history(LINE.mark_id) == [LINE, second]
         assert catalog.marks.current() == [second]
         with pytest.raises(NotFound):
             catalog.marks.history("mark-00000009")
 
     def test_two_who_change_the_same_line_do_not_overwrite_each_other(self, catalog: Catalog) -> None:
-        catalog.marks.append(LINE)
+        catalog.marks.append(LINE, mark_told(LINE))
 
         def change(author: str) -> bool:
             try:
-                catalog.marks.append(replace(LINE, version=2, author=author))
+                catalog.marks.append(replace(LINE, version=2, author=author), mark_told(LINE))
             except StoreConflict:
                 return False
             return True
@@ -141,7 +146,7 @@ class BoardSuite:
         gone = replace(LINE, mark_id="mark-00000003", at_ns=7)
         removed = replace(gone, version=2, status=MarkStatus.REMOVED, at_ns=8)
         for line in (LINE, drill, gone, removed):
-            catalog.marks.append(line)
+            catalog.marks.append(line, mark_told(line))
         assert catalog.marks.current("e1") == [LINE]
         assert catalog.marks.current("e1", with_removed=True) == [removed, LINE]
         assert catalog.marks.current(None, (104.0, 21.0, 104.1, 22.0)) == []
@@ -152,6 +157,6 @@ class BoardSuite:
         gone = replace(LINE, version=2, status=MarkStatus.REMOVED, at_ns=8)
         later = replace(LINE, mark_id="mark-00000002", at_ns=7)
         for line in (LINE, later, gone):
-            catalog.marks.append(line)
+            catalog.marks.append(line, mark_told(line))
         told = {until_ns: catalog.marks.current("e1", until_ns=until_ns) for until_ns in (4, 5, 7, 8)}
         assert told == {4: [], 5: [LINE], 7: [later, LINE], 8: [later]}

@@ -61,7 +61,7 @@ from flycam.frame.tile import TileRecord
 from flycam.geometry.exterior import ExteriorOrientation, PoseSource
 from flycam.geometry.grid import TileId, TileRange
 from flycam.geometry.interior import InteriorOrientation, LensModel
-from tests.suites.board_suite import LINE
+from tests.suites.board_suite import LINE, mark_told
 from tests.suites.change_suite import FOUND
 
 SECOND = 1_000_000_000
@@ -612,7 +612,7 @@ class CatalogSuite(ABC):
     def test_a_catalogue_of_the_seventh_schema_keeps_its_marks_and_takes_changes(
         self, catalog: Catalog, url: str
     ) -> None:
-        catalog.marks.append(LINE)
+        catalog.marks.append(LINE, mark_told(LINE))
         catalog.close()
         for statement in (
             "DROP TABLE changes",

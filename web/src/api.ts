@@ -152,14 +152,15 @@ export interface FlightDetail extends FlightInfo {
 
 export interface PixelSource {
   flight_id: string;
-  frame_id: string;
+  /** Null to guests, as all that names the photo, or somebody. */
+  frame_id: string | null;
   layer: string;
-  source_name: string;
-  source_sha256: string;
+  source_name: string | null;
+  source_sha256: string | null;
   captured: string;
-  camera: string;
+  camera: string | null;
   operator: string | null;
-  settled: string[];
+  settled: string[] | null;
   gsd_m: number | null;
   pixel_m: number;
   sigma_m: number | null;
@@ -170,6 +171,13 @@ export interface PixelSource {
   /** What the pixel lies on: measured by the flight, carried on or corrected from that, the terrain model, or a plane where none is known. */
   ground: "own" | "corrected" | "dem" | "plane";
   footprint: object | null;
+}
+
+/** What whoever may look at the photo is told. */
+export type PhotoSource = PixelSource & { source_name: string; source_sha256: string };
+
+export function hasPhoto(pixel: PixelSource): pixel is PhotoSource {
+  return pixel.source_sha256 !== null;
 }
 
 export interface FeatureCollection {

@@ -6,6 +6,7 @@ import { api, ApiError } from "./api";
 import { Application, askLists } from "./application";
 import { el } from "./dom";
 import { setLanguage, t } from "./i18n";
+import { isGuest } from "./marks";
 import { askForToken, takeKeptView } from "./panel/login";
 import { initialState, Store } from "./state";
 
@@ -24,7 +25,7 @@ async function start(): Promise<void> {
     await askForToken(root);
     return api.session();
   });
-  store.set({ session });
+  store.set(isGuest(session) ? { session, tab: "list" } : { session });
   await new Application(root, store).start(await (isLet ? first : askLists()));
 }
 

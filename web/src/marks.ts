@@ -50,6 +50,11 @@ export function mayWrite(session: Session | null): boolean {
   return session !== null && (session.open || (session.account !== null && !["guest", "viewer"].includes(session.account.role)));
 }
 
+/** Whoever came by a link: the map alone is theirs, and what is not is not offered. */
+export function isGuest(session: Session | null): boolean {
+  return session?.account?.role === "guest";
+}
+
 /** The places of a mark, as they are sent: an outline without its last corner, which is its first. */
 export function placesOf({ geometry }: MarkLine): LonLat[] {
   return geometry.type === "Point" ? [geometry.coordinates] : (geometry.coordinates[0] ?? []).slice(0, -1);

@@ -1,7 +1,7 @@
 /** The rooms beside the map, fetched when they are entered: before/after, the review of changes, the meeting, the printed sheet, guests, masks on photos. */
 
 import type Map from "ol/Map";
-import type { PixelSource } from "./api";
+import type { PhotoSource } from "./api";
 import type { ReviewRoom } from "./changes/room";
 import type { CompareStage } from "./compare/stage";
 import { el, write } from "./dom";
@@ -102,7 +102,7 @@ export class Rooms {
   }
 
   /** Parts of a photo are covered; `onClose`: they may be other ones now. */
-  async cover(photo: PixelSource, onClose: () => void): Promise<void> {
+  async cover(photo: PhotoSource, onClose: () => void): Promise<void> {
     if (this.isCovering) return;
     this.isCovering = true;
     const closed = (): void => {

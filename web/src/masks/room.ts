@@ -1,7 +1,7 @@
 /** The room where parts of a photo are covered: drawn by mouse or finger, listed, taken back. */
 
 import "./masks.css";
-import { ApiError, api, previewUrl, type PixelSource } from "../api";
+import { ApiError, api, previewUrl, type PhotoSource } from "../api";
 import { el, replace, write } from "../dom";
 import type { State } from "../state";
 import { formatTime } from "../time";
@@ -26,7 +26,7 @@ export class MaskRoom {
   private maskId = newId();
 
   constructor(
-    private readonly photo: PixelSource,
+    private readonly photo: PhotoSource,
     private readonly state: () => State,
     onClose: () => void,
   ) {

@@ -1,6 +1,6 @@
 /** From any pixel back to its photo: the card that opens on a click. */
 
-import { evidenceUrl, previewUrl, type FlightInfo, type PixelSource } from "../api";
+import { evidenceUrl, hasPhoto, previewUrl, type FlightInfo, type PhotoSource, type PixelSource } from "../api";
 import { el, replace, write } from "../dom";
 import { t, warned, type Word } from "../i18n";
 import { formatGsd, formatLonLat, formatNumber, formatPercent } from "../numbers";
@@ -37,10 +37,10 @@ export interface Unknown {
   message: string | null;
 }
 
-/** Whether the reader may cover parts of photos, and how that begins. */
+/** Whether the reader may open originals and cover parts of them, and how that begins. */
 export interface Covering {
   may: () => boolean;
-  cover: (photo: PixelSource, after: () => void) => void;
+  cover: (photo: PhotoSource, after: () => void) => void;
 }
 
 export class EvidenceCard {
@@ -162,8 +162,10 @@ export class EvidenceCard {
   }
 
   private photo(pixel: PixelSource, flight: FlightInfo, nowMs: number): HTMLElement {
-    const image = el("img", {
-      src: previewUrl(pixel.source_sha256),
+    const source = hasPhoto(pixel) ? pixel : null;
+    const opened = this.covering.may() ? source : null;
+    const image = source && el("img", {
+      src: previewUrl(source.source_sha256),
       alt: t("previewAlt"),
       width: 320,
       height: 200,
@@ -172,7 +174,7 @@ export class EvidenceCard {
     write(this.age, formatAge(pixel.captured, nowMs));
     const facts: Fact[] = [
       [t("time"), el("span", {}, `${formatTime(pixel.captured)}\n`, this.age)],
-      [t("photo"), pixel.source_name],
+      ...(source ? [[t("photo"), source.source_name] satisfies Fact] : []),
       [t("flight"), flight.name],
       ...this.place(),
       [t("gsd"), formatGsd(pixel.gsd_m ?? pixel.pixel_m)],
@@ -189,23 +191,23 @@ export class EvidenceCard {
     return el(
       "div",
       {},
-      el("a", { href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" }, image),
+      opened && image ? el("a", { href: evidenceUrl(opened.source_sha256), target: "_blank", rel: "noopener" }, image) : image,
       ...flight.warnings.map((one) => el("p", { class: "warning" }, warned(one, pixel.revision > 0))),
       el("dl", {}, ...terms(facts)),
-      pixel.settled.length > 0 &&
+      pixel.settled && pixel.settled.length > 0 &&
         el(
           "details",
           {},
           el("summary", {}, t("settled")),
           el("ul", {}, ...pixel.settled.map((line) => el("li", {}, line))),
         ),
-      el(
+      opened && el(
         "a",
-        { class: "button", href: evidenceUrl(pixel.source_sha256), target: "_blank", rel: "noopener" },
+        { class: "button", href: evidenceUrl(opened.source_sha256), target: "_blank", rel: "noopener" },
         t("openOriginal"),
       ),
-      this.covering.may() &&
-        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(pixel, () => (image.src = `${previewUrl(pixel.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
+      opened && image &&
+        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(opened, () => (image.src = `${previewUrl(opened.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
     );
   }
 

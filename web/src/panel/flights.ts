@@ -5,7 +5,7 @@ import { choiceHeld, el, replace, write } from "../dom";
 import { inLanguage, language as languageNow, t, tOr, warned } from "../i18n";
 import { formatAreaM2, formatGsd, formatPercent } from "../numbers";
 import { chosenMosaic, isDrawnFinished } from "../map/mosaics";
-import { mayWrite } from "../marks";
+import { isGuest, mayWrite } from "../marks";
 import { flightsShown, isBy, isUnderWay, revisionOf, type State, type Store } from "../state";
 import { formatAge, formatPeriod, formatTime } from "../time";
 import { Packs } from "./pack";
@@ -107,7 +107,7 @@ export class FlightList {
           { type: "button", "aria-expanded": String(open), click: () => this.select(flight, open) },
           open ? t("hideDetails") : t("details"),
         ),
-        flight.recorded_s > 0 &&
+        flight.recorded_s > 0 && !isGuest(state.session) &&
           el("button", { type: "button", click: () => this.play(flight) }, t("videoOfFlight")),
         !withdrawn && flight.bounds && mayWrite(state.session) && this.packs.button(flight.flight_id),
       ),
@@ -157,7 +157,7 @@ export class FlightList {
     const mosaic = chosenMosaic(state, flight);
     const drawn = mosaic?.revisions.find((one) => one.revision === revisionOf(state, mosaic));
     const kinds = (["html", "pdf"] as const).filter((kind) => drawn?.reports[`${languageNow()}.${kind}`]);
-    if (!mosaic || !drawn || !kinds.length) return null;
+    if (!mosaic || !drawn || !kinds.length || isGuest(state.session)) return null;
     const address = (kind: "html" | "pdf"): string =>
       reportUrl(flight.flight_id, mosaic.layer, drawn.revision, kind, languageNow());
     const link = (kind: "html" | "pdf"): HTMLElement =>
@@ -167,8 +167,9 @@ export class FlightList {
   }
 
   private detail(flight: FlightInfo): HTMLElement {
+    const isTold = !isGuest(this.store.state.session); // of photos guests are told nothing
     const frames = this.details[flight.flight_id]?.frames;
-    if (!frames) void this.readDetail(flight.flight_id);
+    if (!frames && isTold) void this.readDetail(flight.flight_id);
     const coming = this.store.state.online ? t("loading") : t("noAnswer");
     const rejected = Object.entries(frames?.rejected ?? {});
     const rejectedTotal = rejected.reduce((sum, [, n]) => sum + n, 0);
@@ -179,7 +180,7 @@ export class FlightList {
       el(
         "dl",
         {},
-        ...pair(t("framesUsed"), frames ? String(frames.used) : coming),
+        ...(isTold ? pair(t("framesUsed"), frames ? String(frames.used) : coming) : []),
         ...(rejectedTotal ? pair(t("framesRejected"), `${rejectedTotal} (${why})`) : []),
         ...(frames?.withdrawn ? pair(t("framesWithdrawn"), String(frames.withdrawn)) : []),
         ...(flight.operator ? pair(t("operator"), flight.operator) : []),
