@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from flycam.pipeline.cluster_fence import Turn
 from flycam.pipeline.cluster_worker import Order, move_in, perform
 from flycam.pipeline.workspace import Workspace
 from tests.servers import _end, _free_ports, _start
@@ -77,4 +78,5 @@ class InThisProcess:
     def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for number, task in enumerate(pickle.loads(pickle.dumps(tasks))):
             self.tasks += 1
-            yield number, pickle.loads(pickle.dumps(perform(pickle.loads(pickle.dumps(order)), task)))
+            turn = Turn(key=f"{order.key}-alone-{number}", number=1)
+            yield number, pickle.loads(pickle.dumps(perform(pickle.loads(pickle.dumps(order)), task, turn)))

@@ -110,14 +110,19 @@ def of_films(laid: FilmsLaid, photos: Answer | None) -> Answer:
 
 def _film(one: FilmLaid) -> Answer:
     if one.error is not None or one.report is None:
+        said, said_vi = (sentence(one.error), sentence(one.error, "vi")) if one.error else ("", "")
+        if one.frames:  # what is on the map did not fail
+            cut, cut_vi = ("cut short, ", "bị cụt, ") if one.is_cut else ("", "")
+            said = f"{one.film}: {cut}{one.frames} pictures on the map; {said}"
+            said_vi = f"{one.film}: {cut_vi}{one.frames} khung hình trên bản đồ; {said_vi}"
         return {
             "name": one.film,
             "log": one.log,
-            "frames": 0,
+            "frames": one.frames,
             "new": 0,
             "clock_sigma_s": None,
-            "sentence": sentence(one.error) if one.error else "",
-            "sentence_vi": sentence(one.error, "vi") if one.error else "",
+            "sentence": said,
+            "sentence_vi": said_vi,
         }
     report = one.report
     named = f"{PurePosixPath(one.film).name}: "  # once is enough

@@ -103,15 +103,16 @@ def _motion_of(value: dict[str, Any]) -> Motion:
 
 def provenance_to_json(provenance: Provenance) -> str:
     """JSON text of a frame's provenance."""
-    return _text(
-        {
-            "source_name": provenance.source_name,
-            "source_sha256": provenance.source_sha256,
-            "camera": provenance.camera,
-            "operator": provenance.operator,
-            "settled": list(provenance.settled),
-        }
-    )
+    value: dict[str, Any] = {
+        "source_name": provenance.source_name,
+        "source_sha256": provenance.source_sha256,
+        "camera": provenance.camera,
+        "operator": provenance.operator,
+        "settled": list(provenance.settled),
+    }
+    if provenance.film is not None:  # photos keep the text that they had before there were films
+        value["film"] = provenance.film
+    return _text(value)
 
 
 def provenance_from_json(text: str) -> Provenance:

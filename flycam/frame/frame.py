@@ -31,6 +31,8 @@ class Provenance:
     camera         maker and model as written in the file
     operator       who flew or uploaded, if known
     settled        what the metadata doctor changed or decided for this frame, one sentence each
+    film           of a picture of a film that film's hash (SHA-256 of its bytes, or of a stream's address and
+                   beginning), by which films of one name are told apart; None: a photo, or laid before
     """
 
     source_name: str
@@ -38,6 +40,7 @@ class Provenance:
     camera: str
     operator: str | None = None
     settled: tuple[str, ...] = ()
+    film: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,9 @@ LAYER_MOVED = "layer_moved"
 READOUT_UNKNOWN = "readout_unknown"
 BOUNDARIES_LATER = "boundaries_later"
 
+_ID_DIGITS = 16
+_UNNAMED = {"film": "video"}  # of what was kept before films were named
+
 
 @dataclass(frozen=True, slots=True)
 class _Words:
@@ -169,15 +172,17 @@ _WORDS: Mapping[str, _Words] = {
         ),
     ),
     CLOCK_UNKNOWN: _Words(
-        brief_vi="đồng hồ video và nhật ký lệch nhau chưa rõ, ± {sigma} giây",
-        brief_en="clocks of video and log differ by an unknown time, ± {sigma} s",
+        brief_vi="{film}: đồng hồ video và nhật ký lệch nhau chưa rõ, ± {sigma} giây",
+        brief_en="{film}: clocks of video and log differ by an unknown time, ± {sigma} s",
         sentence_vi=(
-            "Chuyển động trong hình không cho biết đồng hồ video và nhật ký lệch nhau bao nhiêu (± {sigma}"
-            " giây): ảnh có thể lệch {metres} m theo hướng bay; nếu biết, hãy nhập bằng --clock-offset."
+            "{film}: chuyển động trong hình không cho biết đồng hồ video và nhật ký lệch nhau bao nhiêu (±"
+            " {sigma} giây): ảnh có thể lệch {metres} m theo hướng bay; nếu biết, hãy nhập bằng"
+            " --clock-offset."
         ),
         sentence_en=(
-            "The pictures' motion does not tell how far the clocks of video and log lie apart (± {sigma} s):"
-            " frames may lie {metres} m off along the course; give the difference with --clock-offset."
+            "{film}: the pictures' motion does not tell how far the clocks of video and log lie apart (±"
+            " {sigma} s): frames may lie {metres} m off along the course; give the difference with"
+            " --clock-offset."
         ),
     ),
     BOUNDARIES_LATER: _Words(
@@ -346,6 +351,22 @@ def code_of(kept: str) -> str | None:
     return code if code in _WORDS else None
 
 
+def is_clock_doubt(kept: str, film_id: str, *, is_own: bool) -> bool:
+    """Whether it says that the clock of this film is not known.
+
+    is_own  the flight is the film's own: what was kept before films were named with it is said of this one
+    """
+    code, _, query = kept.partition("?")
+    of = dict(parse_qsl(query)).get("of")
+    return code == CLOCK_UNKNOWN and (of == film_id[:_ID_DIGITS] if of is not None else is_own)
+
+
+def clock_doubt(film: str, film_id: str, sigma_s: float, metres: int) -> str:
+    """That the clock of a film (its name, its hash) is not known: by sigma_s, which is metres on the
+    ground."""
+    return warning(CLOCK_UNKNOWN, film=film, of=film_id[:_ID_DIGITS], sigma=f"{sigma_s:.1f}", metres=metres)
+
+
 def _read(kept: str) -> tuple[_Words | None, dict[str, str]]:
     code, _, query = kept.partition("?")
-    return _WORDS.get(code), dict(parse_qsl(query, keep_blank_values=True))
+    return _WORDS.get(code), {**_UNNAMED, **dict(parse_qsl(query, keep_blank_values=True))}

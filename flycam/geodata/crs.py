@@ -16,7 +16,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Proj, Transformer
+from pyproj import CRS, Proj, Transformer, proj_version_str
 from pyproj.exceptions import CRSError, ProjError
 from pyproj.transformer import TransformerGroup
 
@@ -119,6 +119,11 @@ def valid_area(text: str) -> ValidArea | None:
     if area is None:
         return None
     return ValidArea(bounds_deg=(area.west, area.south, area.east, area.north))
+
+
+def proj_here() -> str:
+    """The version of PROJ by which coordinates are transformed."""
+    return str(proj_version_str)
 
 
 def work_crs_for(lon_deg: float, lat_deg: float) -> str:

@@ -30,6 +30,7 @@ from flycam.ingest.video_recording import RecordingOrder
 
 _QUEUE = 8
 _MOST_MOOV_BYTES = 64 << 20
+_CUT_S = 2.0  # by which a film is shorter than it says
 _DRILL_MARK = b"urn:flycam:drill:"
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 8.0
 STREAM_SCHEMES = ("rtsp", "udp", "srt", "rtmp", "tcp", "http", "https")
@@ -223,11 +224,23 @@ class VideoSource:
         return count > 0
 
     def _note_broken(self, decoder: Decoder, count: int) -> None:
-        """An MP4 or MOV file says how many pictures it holds: those that never came were damaged."""
+        """An MP4 or MOV file says how many pictures it holds: those that never came were damaged, or cut
+        off."""
         is_whole = not decoder.ending and not self._stopped.is_set()
         missing = round(self.duration_s * self.fps) - count
-        if is_whole and missing > 0 and not self.is_stream and _movie_header(Path(self.url)) is not None:
-            self.health.dropped["broken"] = max(self.health.dropped["broken"], missing)
+        if not is_whole or missing <= 0 or self.is_stream or _movie_header(Path(self.url)) is None:
+            return
+        self.health.dropped["broken"] = max(self.health.dropped["broken"], missing)
+        came_s = self._last_pts_ns / 1e9
+        if self.duration_s - came_s > _CUT_S:
+            self.health.remarks.append(
+                (
+                    f"{self.name}: cut short: its pictures end after {came_s:.0f} of {self.duration_s:.0f} "
+                    "s; copy it from the card again if it is whole there",
+                    f"{self.name}: bị cụt: chỉ có hình đến giây {came_s:.0f} trong {self.duration_s:.0f}; "
+                    "hãy chép lại từ thẻ nhớ nếu ở đó còn đủ",
+                )
+            )
 
     def _note_lost(self, decoder: Decoder) -> None:
         """What was lost before it came here, of this connection and those before it."""

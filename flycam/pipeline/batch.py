@@ -43,6 +43,7 @@ from flycam.pipeline.opening import (
     Labels,
     Opened,
     close_flight,
+    flight_on_record,
     open_flight,
     open_mosaic,
     state_of,
@@ -54,7 +55,7 @@ from flycam.pipeline.refolding import Refolded, live_mosaics, refold_mosaic
 from flycam.pipeline.relay import Relay, carry_out, plan_relay
 from flycam.pipeline.squares import join_all
 from flycam.pipeline.survey import Survey, SurveyRequest, survey
-from flycam.pipeline.terrain import names_here, registered_dems
+from flycam.pipeline.terrain import names_here, registered_dems, terrain_beside
 from flycam.pipeline.trial import try_store
 from flycam.pipeline.workspace import Progress, Workspace, silent
 
@@ -114,7 +115,9 @@ def ingest(
     _refuse_feet(seen.diagnosis, dems)
     flight_id = _flight_id(workspace, seen.diagnosis, into)
     with workspace.catalog.flights.lock(flight_id):
-        plan = _plan(workspace, request, seen, dems, flight_id, asked=relay)
+        if into is not None:  # it may have changed since
+            _flight_id(workspace, seen.diagnosis, flight_id)
+        plan = _plan(workspace, request, seen, dems, flight_id, asked=relay, joins=into is not None)
         opened = open_flight(
             workspace,
             flight_id,
@@ -183,9 +186,12 @@ def _plan(
     flight_id: str,
     *,
     asked: bool,
+    joins: bool,
 ) -> _Plan:
     """Only reads. Raises OutsideTerrain where no frame sees ground."""
     terrain = ground_under(workspace, seen.diagnosis, dems)
+    if joins:
+        terrain = terrain_beside(workspace, dems, terrain, flight_on_record(workspace, flight_id))
     frames, refused = planned_on(seen.diagnosis, terrain)
     names = names_here(dems, terrain.bounds_m, terrain.work_crs)
     if not frames:

@@ -12,32 +12,44 @@ import re
 import signal
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 import dask
-from distributed import Client, Future, KilledWorker, Scheduler, Worker, as_completed
+from distributed import Client, Future, KilledWorker, Scheduler, Worker
 from distributed.client import FutureCancelledError
 
 from flycam.errors import ClusterUnavailable, FlycamError, StoreDenied
+from flycam.pipeline.cluster_fence import Turn, note_turn
+from flycam.pipeline.cluster_software import software_here
 from flycam.pipeline.cluster_worker import (
     Order,
+    Seen,
     move_in,
+    other_catalog,
     other_store,
     perform,
     require_same,
     seen_here,
-    software_here,
 )
+from flycam.pipeline.handing_out import HandingOut
 from flycam.pipeline.workspace import Workspace
 from flycam.store import keys
+from flycam.store.base import ObjectStore
 
 PATIENCE_S, CONNECT_S = 60.0, 30.0
 """How long a run waits for a worker when there is none, and a worker for its scheduler; a run for that."""
 
 _LOOK_S = 1.0
 _WAIT_S = 0.02
+_FETCH_S = 10.0
+_MOST_MISSED = 4
+_DEEP = 3  # tasks in hand for each thread
+_MOST_DEATHS = 4
+_LEAVING = "closing-worker"  # what a worker tells the scheduler that is asked to stop
 _LOCAL_ONLY = "127.0.0.1:0"  # Dask's own pages are for nobody
 
 dask.config.set(
@@ -49,108 +61,215 @@ dask.config.set(
 logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what fails is raised
 
 
+@dataclass(slots=True)
+class _InHand:
+    """A task that a worker has. missed: how often its result could not be fetched."""
+
+    number: int
+    worker: str
+    missed: int = 0
+
+
 class DaskCluster:
     """The workers that a scheduler knows. Made by `connected`."""
 
-    def __init__(self, client: Client, address: str, patience_s: float) -> None:
+    def __init__(self, client: Client, address: str, store: ObjectStore, patience_s: float) -> None:
         self._client = client
         self._address = address
+        self._store = store
         self._patience_s = patience_s
 
     def run(self, order: Order, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """See `Cluster`. Neighbouring tasks go to one worker, for they read the same photos, unless another
-        has nothing left to do; all that was not finished is cancelled at an error."""
-        name = f"{order.job.__name__}-{uuid.uuid4().hex[:12]}"
-        numbers: dict[Future, int] = {}
-        hands = self._hands()
-        try:
-            for number, task in enumerate(tasks):
-                future = self._client.submit(
-                    perform,
-                    order,
-                    task,
-                    key=f"{name}-{number}",
-                    pure=False,
-                    priority=-number,
-                    workers=hands[number * len(hands) // len(tasks)] if hands else None,
-                    allow_other_workers=bool(hands),
-                )
-                numbers[future] = number
-            ready = as_completed(list(numbers), loop=self._client.loop)
-            while numbers:
-                for future in self._next(ready):
-                    yield numbers.pop(future), self._result(future)
-        finally:
-            with suppress(Exception):  # the connection may be what failed
-                self._client.cancel(list(numbers))
+        """See `Cluster`. Neighbouring tasks go to one worker, for they read the same photos; each has a few
+        in hand. What a worker has that is gone is given to another; all that was not finished is cancelled at
+        an error."""
+        return _Run(self._client, self._address, self._store, self._patience_s, order, tasks).results()
 
     def check(self, workspace: Workspace) -> None:
-        """Raise WorkerUnfit unless every worker runs this software and reads what is written into this store,
-        ClusterUnavailable where there is no worker."""
+        """Raise WorkerUnfit unless every worker runs this software and reads what is written into this store
+        and this catalogue, ClusterUnavailable where there is no worker."""
         token = uuid.uuid4().hex
         key = keys.probe(f"cluster-{token}")
         workspace.store.put(key, token.encode())
         try:
             self._client.wait_for_workers(1, timeout=self._patience_s)
-            answers: dict[str, Any] = self._client.run(seen_here, key, on_error="return")
+            who = workspace.operator or workspace.box
+            line = workspace.catalog.audit.append(who, "cluster", self._address, token)
+            answers: dict[str, Any] = self._client.run(
+                seen_here, key, (line.seq, line.digest), on_error="return"
+            )
         except (TimeoutError, OSError) as error:
             raise no_worker(self._address) from error
         finally:
             with suppress(StoreDenied):  # as `try_store`
                 workspace.store.delete(key)
+        # one that is gone answers so; what goes wrong at a worker is typed there
         here = {at: answer for at, answer in answers.items() if not isinstance(answer, OSError)}
-        if not here:  # gone while they were asked
+        if not here:
             raise no_worker(self._address)
         for address, answer in here.items():
             if isinstance(answer, FlycamError):
                 raise answer
-            if isinstance(answer, BaseException):  # such as a module that its flycam does not have yet
+            if not isinstance(answer, Seen):  # such as of a module that its flycam does not have yet
                 require_same(address, f"{type(answer).__name__}: {answer}", software_here())
-            who, software, found = answer
-            require_same(who, software, software_here())
-            if found != token.encode():
-                raise other_store(who)
+            require_same(answer.who, answer.software, software_here())
+            if answer.found != token.encode():
+                raise other_store(answer.who)
+            if not answer.has_line:
+                raise other_catalog(answer.who)
 
-    def _next(self, ready: as_completed) -> list[Future]:
-        """Those that are done, at least one. Raises ClusterUnavailable where nobody goes on."""
-        looked = time.monotonic()
-        alone_s = 0.0
-        while not (done := ready.next_batch(block=False)):
-            time.sleep(_WAIT_S)
-            now = time.monotonic()
-            if now - looked > _LOOK_S:
-                alone_s = 0.0 if self._hands() else alone_s + now - looked
-                looked = now
-            if alone_s > self._patience_s:
-                raise no_worker(self._address)
-        return list(done)
 
-    def _hands(self) -> list[str]:
-        """The workers' addresses, each as often as it has threads."""
+class _Run:
+    """One job's tasks, handed out a few at a time to the workers that are there.
+
+    A task whose worker is gone is handed out again; one that was being worked on when its worker died, four
+    times, is named and ends the run. Workers that leave take nothing with them and accuse no task.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        address: str,
+        store: ObjectStore,
+        patience_s: float,
+        order: Order,
+        tasks: Sequence[Any],
+    ) -> None:
+        self._client, self._address, self._store = client, address, store
+        self._patience_s, self._order, self._tasks = patience_s, order, tasks
+        self._name = f"{order.job.__name__}-{uuid.uuid4().hex[:12]}"
+        self._left = HandingOut(len(tasks))
+        self._turns: Counter[int] = Counter()
+        self._deaths: Counter[int] = Counter()
+        self._in_hand: dict[Future, _InHand] = {}  # in the order in which they were handed out
+        self._threads: dict[str, int] = {}
+        self._looked_s = float("-inf")
+        self._alone_s = 0.0
+
+    def results(self) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, its result). Raises what a task raised, ClusterUnavailable."""
+        try:
+            while self._in_hand or self._left:
+                self._look()
+                self._hand_out()
+                done = list(self._fetched())
+                self._hand_out()  # before the results are worked with, which may take a while
+                yield from done
+                if not done:
+                    time.sleep(_WAIT_S)
+        finally:
+            with suppress(Exception):  # the connection may be what failed
+                self._client.cancel(list(self._in_hand))
+
+    def _look(self) -> None:
+        """Who is there now. Raises ClusterUnavailable where nobody has been for too long."""
+        now_s = time.monotonic()
+        if now_s - self._looked_s < _LOOK_S:
+            return
+        before, self._threads = self._threads, self._threads_now()
+        for worker in before.keys() - self._threads.keys():
+            self._take_back(worker, before[worker])
+        if self._threads:
+            self._alone_s = 0.0
+        elif self._looked_s > 0.0:  # what whoever takes the results does meanwhile is not waiting
+            self._alone_s += min(now_s - self._looked_s, 2.0 * _LOOK_S)
+        if self._alone_s > self._patience_s:
+            raise no_worker(self._address)
+        self._looked_s = now_s
+
+    def _hand_out(self) -> None:
+        """Each worker as many tasks as it has threads; more, so that it need not wait for the next, while
+        there are plenty."""
+        held = Counter(one.worker for one in self._in_hand.values())
+        for deep in range(1, _DEEP + 1):
+            if deep > 1 and len(self._left) <= sum(self._threads.values()):
+                return
+            for worker, threads in self._threads.items():
+                while held[worker] < deep * threads:
+                    number = self._left.next_for(worker)
+                    if number is None:
+                        return
+                    held[worker] += 1
+                    self._give(number, worker)
+
+    def _give(self, number: int, worker: str) -> None:
+        if self._client.status != "running":
+            raise no_scheduler(self._address)
+        self._turns[number] += 1
+        turn = Turn(key=f"{self._order.key}-{self._name}-{number}", number=self._turns[number])
+        note_turn(self._store, turn)
+        future = self._client.submit(
+            perform,
+            self._order,
+            self._tasks[number],
+            turn,
+            key=f"{self._name}-{number}-{turn.number}",
+            pure=False,
+            workers=[worker],
+            allow_other_workers=False,  # who has it is what is given on
+        )
+        self._in_hand[future] = _InHand(number, worker)
+
+    def _fetched(self) -> Iterator[tuple[int, Any]]:
+        """The results that are ready. Raises what a task raised."""
+        for future in [one for one in self._in_hand if one.done()]:
+            one = self._in_hand[future]
+            try:
+                result = future.result(timeout=_FETCH_S)
+            except KilledWorker:
+                del self._in_hand[future]
+                self._left.give_back(one.number)
+                self._accuse([one.number])
+                continue
+            except FutureCancelledError as error:
+                raise no_scheduler(self._address) from error
+            except (OSError, TimeoutError) as error:  # of the connection: a worker's own are typed there
+                one.missed += 1
+                if one.missed >= _MOST_MISSED:
+                    raise no_scheduler(self._address) from error
+                continue
+            del self._in_hand[future]
+            yield one.number, result
+
+    def _take_back(self, worker: str, threads: int) -> None:
+        """What a worker had that is gone. Raises ClusterUnavailable where it went the way of others with the
+        same task."""
+        lost = [future for future, one in self._in_hand.items() if one.worker == worker]
+        numbers = [self._in_hand.pop(future).number for future in lost]
+        self._left.gone(worker)
+        for number in numbers:
+            self._left.give_back(number)
+        with suppress(Exception):  # nobody may be there to be told
+            self._client.cancel(lost)
+        if not self._has_left(worker):
+            self._accuse(numbers[:threads])  # the others waited
+
+    def _accuse(self, numbers: Sequence[int]) -> None:
+        """A worker died at these tasks. Raises ClusterUnavailable where it is one too many."""
+        self._deaths.update(numbers)
+        if any(self._deaths[number] >= _MOST_DEATHS for number in numbers):
+            raise ClusterUnavailable(
+                f"{self._address}: one piece of work ended {_MOST_DEATHS} workers one after the other; look "
+                "at their memory, then run again",
+                vi=f"{self._address}: một phần việc đã làm {_MOST_DEATHS} máy phụ dừng liên tiếp; hãy kiểm "
+                "tra bộ nhớ của các máy đó rồi chạy lại",
+            )
+
+    def _has_left(self, worker: str) -> bool:
+        """Whether a worker said that it was leaving, as it does when it is asked to stop."""
+        with suppress(Exception):  # who cannot be asked says nothing
+            said = self._client.get_events(worker)
+            return any(isinstance(one, dict) and one.get("action") == _LEAVING for _, one in said)
+        return False
+
+    def _threads_now(self) -> dict[str, int]:
+        """By each worker's address."""
         try:
             if self._client.status == "running":
-                threads: dict[str, int] = self._client.nthreads()
-                return [address for address in sorted(threads) for _ in range(threads[address])]
+                return dict(sorted(self._client.nthreads().items()))
         except (OSError, TimeoutError) as error:
             raise no_scheduler(self._address) from error
         raise no_scheduler(self._address)
-
-    def _result(self, future: Future) -> Any:
-        try:
-            return future.result()
-        except KilledWorker as error:
-            raise ClusterUnavailable(
-                f"{self._address}: one piece of work ended {self._deaths} workers one after the other; look "
-                "at their memory, then run again",
-                vi=f"{self._address}: một phần việc đã làm {self._deaths} máy phụ dừng liên tiếp; hãy kiểm "
-                "tra bộ nhớ của các máy đó rồi chạy lại",
-            ) from error
-        except FutureCancelledError as error:
-            raise no_scheduler(self._address) from error
-
-    @property
-    def _deaths(self) -> int:
-        return int(dask.config.get("distributed.scheduler.allowed-failures")) + 1
 
 
 @contextmanager
@@ -161,12 +280,13 @@ def connected(
 
     Raises ClusterUnavailable where none answers or there is no worker, WorkerUnfit.
     """
+    software_here()  # as it is now: a run may take hours
     try:
         client = Client(address, timeout=connect_s, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise no_scheduler(address) from error
     with client:
-        cluster = DaskCluster(client, address, patience_s)
+        cluster = DaskCluster(client, address, workspace.store, patience_s)
         cluster.check(workspace)
         yield cluster
 

@@ -9,25 +9,36 @@ from __future__ import annotations
 import hashlib
 import os
 import pickle
-import platform
 import socket
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-import flycam
-from flycam.errors import ClusterUnavailable, NotFound, ObjectMissing, WorkerUnfit
+from flycam.catalog.catalog import Catalog
+from flycam.errors import (
+    ClusterUnavailable,
+    DiskFull,
+    NotFound,
+    ObjectMissing,
+    StorageTrouble,
+    WorkerUnfit,
+)
+from flycam.pipeline.cluster_fence import Fence, Turn
+from flycam.pipeline.cluster_software import software_here
+from flycam.pipeline.evidence import FULL
 from flycam.pipeline.workspace import Workspace
 
-Job = Callable[[Workspace, Any], Callable[[Any], Any]]
-"""Made of a worker's house and what was handed over, works off tasks; a function or class of a module."""
+Work = Callable[[Any, Fence], Any]
+"""Works off a task; the fence is asked before anything is written that another's writing would not undo."""
+
+Job = Callable[[Workspace, Any], Work]
+"""Makes the work, of a worker's house and what was handed over; a function or class of a module."""
+
+LogLine = tuple[int, str]
+"""Number and digest of a line of an audit log."""
 
 _JOBS_KEPT = 2  # photos and terrain hang on them
 _HOUSES: list[Workspace] = []
@@ -38,12 +49,14 @@ class Order:
     """What the tasks of one job have in common.
 
     software       of who gave it (`software_here`)
+    line           of the giver's audit log, which must be in the worker's; None of a log that is empty
     flight_id      that must be in the worker's catalogue
     box, operator  in whose name tiles are written
     key, sha256    what the job is made of, pickled, in the store
     """
 
     software: str
+    line: LogLine | None
     flight_id: str
     box: str
     operator: str | None
@@ -52,42 +65,63 @@ class Order:
     sha256: str
 
 
-@cache
-def software_here() -> str:
-    """Version, Python, libraries that decide bytes, and the hash of flycam's own code."""
-    digest = hashlib.sha256()
-    root = Path(flycam.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    python = ".".join(platform.python_version_tuple()[:2])
-    return (
-        f"flycam {flycam.__version__} ({digest.hexdigest()[:12]}), Python {python}, numpy {np.__version__}, "
-        f"OpenCV {cv2.__version__}"
-    )
-
-
 def who_here() -> str:
     """This process as its operator finds it again."""
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def move_in(workspace: Workspace) -> None:
-    """Work off tasks in this house from now on; one for each process."""
+    """Work off tasks in this house from now on; one for each process. What software that is, is settled."""
+    software_here()
     _HOUSES[:] = [workspace]
 
 
-def seen_here(key: str) -> tuple[str, str, bytes | None]:
-    """Who this worker is, its software, and what its store has under a key; None for nothing."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What a worker answers at the start: who it is, its software, what its store has under the key (None:
+    nothing), and whether its audit log has the line."""
+
+    who: str
+    software: str
+    found: bytes | None
+    has_line: bool
+
+
+def seen_here(key: str, line: LogLine) -> Seen:
+    """See `Seen`. Raises StorageTrouble."""
+    with _named():
+        house = _house()
+        try:
+            found = house.store.get(key)
+        except ObjectMissing:
+            found = None
+        return Seen(
+            who=who_here(), software=software_here(), found=found, has_line=has_line(house.catalog, line)
+        )
+
+
+def perform(order: Order, task: Any, turn: Turn) -> Any:
+    """Work off one task. Raises WorkerUnfit, StorageTrouble, and what the task raises."""
+    with _named():
+        return _jobs.of(order)(task, Fence(_house().store, order.key, turn))
+
+
+@contextmanager
+def _named() -> Iterator[None]:
+    """What this machine's disk or line does not do is no sign that the machine is gone: it is said with its
+    name and the cause."""
     try:
-        found = _house().store.get(key)
-    except ObjectMissing:
-        found = None
-    return who_here(), software_here(), found
-
-
-def perform(order: Order, task: Any) -> Any:
-    """Work off one task. Raises WorkerUnfit, and what the task raises."""
-    return _jobs.of(order)(task)
+        yield
+    except OSError as error:
+        what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        said = f"{type(error).__name__}: {what}"
+        kind = DiskFull if error.errno in FULL else StorageTrouble
+        raise kind(
+            f"{who_here()}: {said}; look at that machine's disk, memory and network, then run again. What is "
+            "done is kept",
+            vi=f"{who_here()}: {said}; hãy kiểm tra ổ đĩa, bộ nhớ và mạng của máy đó rồi chạy lại. Phần đã "
+            "làm được giữ lại",
+        ) from error
 
 
 def require_same(who: str, theirs: str, ours: str) -> None:
@@ -111,6 +145,29 @@ def other_store(who: str) -> WorkerUnfit:
     )
 
 
+def other_catalog(who: str) -> WorkerUnfit:
+    """What to raise where a worker does not find what was written into the catalogue."""
+    return WorkerUnfit(
+        f"{who}: does not see this catalogue; give it the same FLYCAM_DATABASE (PostgreSQL where the "
+        "machines are several)",
+        vi=f"{who}: không thấy cơ sở dữ liệu này; hãy đặt cùng FLYCAM_DATABASE (dùng PostgreSQL khi có "
+        "nhiều máy)",
+    )
+
+
+def has_line(catalog: Catalog, line: LogLine) -> bool:
+    """Whether a catalogue's audit log has this very line. Its digest covers all lines before it: a catalogue
+    of another house never has it, nor a copy made before it was written."""
+    seq, digest = line
+    return any(one.digest == digest for one in catalog.audit.lines(since=seq - 1, limit=1))
+
+
+def last_line(catalog: Catalog) -> LogLine | None:
+    """The last line of a catalogue's audit log."""
+    last = catalog.audit.last()
+    return None if last is None else (last.seq, last.digest)
+
+
 def _house() -> Workspace:
     if not _HOUSES:
         raise ClusterUnavailable(
@@ -126,9 +183,9 @@ class _Jobs:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: OrderedDict[Order, Callable[[Any], Any]] = OrderedDict()
+        self._jobs: OrderedDict[Order, Work] = OrderedDict()
 
-    def of(self, order: Order) -> Callable[[Any], Any]:
+    def of(self, order: Order) -> Work:
         with self._lock:
             if order not in self._jobs:
                 self._jobs[order] = _begun(order)
@@ -138,7 +195,7 @@ class _Jobs:
             return self._jobs[order]
 
 
-def _begun(order: Order) -> Callable[[Any], Any]:
+def _begun(order: Order) -> Work:
     who = who_here()
     require_same(who, software_here(), order.software)
     house = replace(_house(), box=order.box, operator=order.operator, cluster=None)
@@ -148,15 +205,12 @@ def _begun(order: Order) -> Callable[[Any], Any]:
         raise other_store(who) from error
     if hashlib.sha256(data).hexdigest() != order.sha256:
         raise other_store(who)
+    if order.line is not None and not has_line(house.catalog, order.line):
+        raise other_catalog(who)
     try:
         house.catalog.flights.flight(order.flight_id)
     except NotFound as error:
-        raise WorkerUnfit(
-            f"{who}: does not see this flight in its catalogue; give it the same FLYCAM_DATABASE (PostgreSQL "
-            "where the machines are several)",
-            vi=f"{who}: không thấy chuyến bay này trong cơ sở dữ liệu; hãy đặt cùng FLYCAM_DATABASE (dùng "
-            "PostgreSQL khi có nhiều máy)",
-        ) from error
+        raise other_catalog(who) from error
     return order.job(house, pickle.loads(data))  # noqa: S301 - its hash came from who gave the order
 
 

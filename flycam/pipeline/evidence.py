@@ -28,8 +28,11 @@ def keep(
     *,
     durable: bool = True,
     key_of: Callable[[str], str] = keys.evidence,
+    before_put: Callable[[], None] = lambda: None,
 ) -> str:
     """Store the file's bytes and return their SHA-256. Nothing is written twice.
+
+    before_put  called where bytes are about to be written; what it raises keeps them out
 
     durable=False: they survive a power cut only after `store.flush`, which the caller owes before anything
     refers to them.
@@ -38,6 +41,7 @@ def keep(
         digest = sha256 or sha256_of(path)
         key = key_of(digest)
         if not _is_kept(workspace.store, key):
+            before_put()
             workspace.store.put_file(key, path, durable=durable)
     except (FileNotFoundError, StorageTrouble) as error:
         if path.exists():

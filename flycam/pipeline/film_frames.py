@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from flycam.catalog.records import FrameRecord
-from flycam.frame.frame import picture_name, picture_pts_ns
+from flycam.frame.frame import flight_id_of, frame_id_of, picture_name, picture_pts_ns
 
 FILM_CAMERA = "video"
 """What a picture of a film is said to be taken by."""
@@ -15,23 +15,37 @@ FILM_CAMERA = "video"
 _OF_STREAM = re.compile(r"live-\d{8}-\d{6}Z-\d+\.jpg")
 
 
+def own_flight_id(film_id: str) -> str:
+    """Of the flight that is a film's own, by the film's hash."""
+    return flight_id_of([frame_id_of(film_id, "stream")])
+
+
 def is_of_film(record: FrameRecord) -> bool:
     """Whether a frame is a picture of a film."""
     return record.header.provenance.camera == FILM_CAMERA
 
 
-def is_picture_of(record: FrameRecord, film: str) -> bool:
-    """Whether a frame is a picture of the film of that name: other films may lie in its flight."""
-    name = record.header.provenance.source_name
-    return is_of_film(record) and name == picture_name(film, picture_pts_ns(name))
+def is_picture_of(record: FrameRecord, film_id: str, name: str) -> bool:
+    """Whether a frame is a picture of one film: others, of the same name too, may lie in its flight.
+
+    film_id  the film's hash, as `Provenance.film`; name: what it is called, by which frames are told that
+             were laid before the hash was kept with them
+    """
+    provenance = record.header.provenance
+    if provenance.film is not None:
+        return provenance.film == film_id
+    source = provenance.source_name
+    return is_of_film(record) and source == picture_name(name, picture_pts_ns(source))
 
 
-def pictures_of(records: Iterable[FrameRecord], film: str, *, is_own: bool) -> list[FrameRecord]:
-    """Of the frames of a flight those of one film, known by its name; in the flight that is the film's own
-    all that are of a film, where none bears that name: its file was renamed since."""
+def pictures_of(
+    records: Iterable[FrameRecord], film_id: str, name: str, *, is_own: bool
+) -> list[FrameRecord]:
+    """Of the frames of a flight those of one film, see `is_picture_of`; in the flight that is the film's own
+    all from before the hash was kept, where none is known by that or by name: its file was renamed since."""
     filmed = [record for record in records if is_of_film(record)]
-    named = [record for record in filmed if is_picture_of(record, film)]
-    return named or (filmed if is_own else [])
+    mine = [record for record in filmed if is_picture_of(record, film_id, name)]
+    return mine or [one for one in filmed if is_own and one.header.provenance.film is None]
 
 
 def stream_name(began_ns: int) -> str:

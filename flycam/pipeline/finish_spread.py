@@ -22,6 +22,7 @@ from flycam.catalog.records import FrameRecord
 from flycam.errors import StorageTrouble
 from flycam.geometry.terrain import TerrainGrid
 from flycam.mosaic.overview import Box, Overview
+from flycam.pipeline.cluster_fence import Fence
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.overviews import make_overview
@@ -82,7 +83,7 @@ class FeatureFinder:
         self._keep = FeatureFiles(StoreStages(workspace.store, job.flight_id, job.run))
         self._originals = Originals(workspace, job.records)
 
-    def __call__(self, number: int) -> None:
+    def __call__(self, number: int, _fence: Fence) -> None:
         """Find and keep them, unless they were kept before."""
         self.view(number)
 
@@ -102,7 +103,7 @@ class PairMatcher:
         self._keep = FeatureFiles(StoreStages(workspace.store, job.flight_id, job.run))
         self._view = lru_cache(maxsize=_VIEWS_KEPT)(FeatureFinder(workspace, job).view)
 
-    def __call__(self, pairs: Sequence[tuple[int, int]]) -> None:
+    def __call__(self, pairs: Sequence[tuple[int, int]], _fence: Fence) -> None:
         """Find and keep them, unless they were kept before."""
         for a, b in pairs:
             matched(self._view(a), self._view(b), self._job.terrain, _OPTIONS, self._keep)
@@ -148,7 +149,7 @@ class OverviewMaker:
         self._placed = {one.frame_id: one for one in self._job.placed}
         self._originals = Originals(workspace, self._job.records)
 
-    def __call__(self, frame_id: str) -> None:
+    def __call__(self, frame_id: str, _fence: Fence) -> None:
         """Make and keep it, unless it was kept before."""
         name = overview_name(frame_id)
         if self._stages.load(name, OVERVIEW_KINDS) is None:
@@ -193,7 +194,7 @@ class BlockSweeper:
         pixels_of = Originals(workspace, job.records).pixels
         self._shelf = PictureShelf(level.views, pixels_of, level.plan.finest_px, level.options.shelf_bytes)
 
-    def __call__(self, number: int) -> bool:
+    def __call__(self, number: int, _fence: Fence) -> bool:
         """Sweep and keep it, unless it was kept before; False where there was nothing to try."""
         name = _block_name(self._level, number)
         if self._stages.load(name, _PARTS) is None:

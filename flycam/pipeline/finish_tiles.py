@@ -23,6 +23,7 @@ from flycam.mosaic.hidden import Hidden, owners_within
 from flycam.mosaic.radiometry import Radiometry
 from flycam.mosaic.seamline import SeamPlan
 from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline.cluster_fence import Fence
 from flycam.pipeline.finish_originals import Originals
 from flycam.pipeline.finish_placing import Placed
 from flycam.pipeline.finish_stages import LOCAL_DATUM, Run
@@ -137,8 +138,10 @@ class TileBlender:
         tiles: Sequence[TileId],
         min_zoom: int,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        before_append: Callable[[], None] = lambda: None,
     ) -> int:
-        """Make these base tiles and their ancestors up to `min_zoom`; log lines."""
+        """Make these base tiles and their ancestors up to `min_zoom`; log lines. before_append: as of
+        `MosaicWriter`."""
         given, maker, mosaic = self._given, self._maker, self._given.mosaic
         with MosaicWriter(
             self._workspace.store,
@@ -148,6 +151,7 @@ class TileBlender:
             clock_ns=self._workspace.clock_ns,
             amendments=amendments_of(self._workspace, mosaic),
             damaged=given.damaged,
+            before_append=before_append,
             workers=self._workers,
         ) as writer:
             return writer.place(
@@ -172,9 +176,10 @@ class SquareBlender:
         self._blender = TileBlender(workspace, given, workers=1)
         self._zoom = square_zoom(given.mosaic)
 
-    def __call__(self, tiles: Sequence[TileId]) -> int:
-        """Make and write a square's tiles; log lines."""
-        return self._blender.write(tiles, self._zoom)
+    def __call__(self, tiles: Sequence[TileId], fence: Fence) -> int:
+        """Make and write a square's tiles; log lines. Raises FlightBusy once it was given to another: a
+        finished tile is put in place of whatever is there."""
+        return self._blender.write(tiles, self._zoom, before_append=fence.require)
 
 
 def height_sigma(terrain: TerrainGrid, surface: Surface | None, prior: TerrainPrior) -> TerrainGrid:

@@ -25,6 +25,7 @@ from flycam.mosaic.epochs import Amendments
 from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.claiming import Claiming
 from flycam.pipeline.claims import NO_CLAIM, Claim, Turns
+from flycam.pipeline.cluster_fence import Fence
 from flycam.pipeline.evidence import keep
 from flycam.pipeline.executor import ordered_map, workers_here
 from flycam.pipeline.finish_originals import Originals
@@ -187,10 +188,11 @@ class SquareMaker:
         self._originals = Originals(workspace, ())
         self._terrain = lru_cache(maxsize=_TERRAINS_KEPT)(partial(recorded_terrain, workspace))
 
-    def __call__(self, square: Square) -> dict[str, Refused]:
+    def __call__(self, square: Square, fence: Fence) -> dict[str, Refused]:
         """Merge a square's shares; the frames of which nothing was made, and why.
 
-        Raises FlightBusy where the flight was amended meanwhile, and what store and catalogue raise.
+        Raises FlightBusy where the flight was amended, or the square given to another, meanwhile, and what
+        store and catalogue raise.
         """
         amendments = amendments_of(self._workspace, self._mosaic)
         records = Records(self._workspace)
@@ -202,7 +204,7 @@ class SquareMaker:
             origin=self._workspace.box,
             clock_ns=self._workspace.clock_ns,
             amendments=amendments,
-            before_append=partial(self._before_append, records, amendments),
+            before_append=partial(self._before_append, records, amendments, fence),
             workers=1,
         ) as writer:
             for share in square.shares:
@@ -226,13 +228,14 @@ class SquareMaker:
             writer.add(patch_of(record.header, exterior, pixels, self._terrain(dem_id), tiles, *on))
         return None
 
-    def _before_append(self, records: Records, amendments: Amendments) -> None:
+    def _before_append(self, records: Records, amendments: Amendments, fence: Fence) -> None:
         """Who gave this out may be gone, and with him the flight's lock."""
         if amendments_of(self._workspace, self._mosaic) != amendments:
             raise FlightBusy(
                 f"mosaic {self._mosaic.mosaic_id}: its flight was amended while workers wrote it; run again",
                 vi=f"bản đồ {self._mosaic.mosaic_id}: chuyến bay vừa bị sửa khi đang ghi; hãy chạy lại",
             )
+        fence.require()
         records.write()
 
 

@@ -7,6 +7,7 @@ They were taken by one aircraft over one ground, and so are one flight: one mosa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from flycam.pipeline.film_frames import is_of_film
 from flycam.pipeline.opening import FINEST_SHARE, flight_on_record
 from flycam.pipeline.planning import Planned
 from flycam.pipeline.workspace import Workspace
+
+if TYPE_CHECKING:
+    from flycam.pipeline.live_laying import Film
 
 AUTO = "auto"
 _AROUND_NS = 15 * 60 * 10**9  # by so much the clocks of camera and receiver may differ, and photos be early
@@ -47,17 +51,42 @@ def joined(workspace: Workspace, ref: str, diagnosis: Diagnosis, standing: str |
             "không có --flight, hoặc dùng thư mục dữ liệu khác (--data)",
         )
     _check_alike(workspace, ref, flight, is_drill=diagnosis.is_drill, work_crs=diagnosis.work_crs)
+    if standing is None:
+        name = min((one.provenance.source_name for one in diagnosis.headers), default="")
+        _check_datum(ref, flight, name, diagnosis.vertical_datum)
     return flight.flight_id
 
 
-def joined_by_film(workspace: Workspace, ref: str, *, is_drill: bool, work_crs: str) -> str:
-    """The id of the flight (given by id or name) that a film is to join.
+def joined_by_film(workspace: Workspace, ref: str, film: Film, datum: str) -> Flight:
+    """The flight (given by id or name) that a film is to join. To be asked again under the flight's lock:
+    before it, another may change the flight.
+
+    datum  of the heights by which the film would be laid
 
     Raises NotFound, OptionUnusable where it cannot belong to it.
     """
     flight = workspace.catalog.flights.flight(ref)
-    _check_alike(workspace, ref, flight, is_drill=is_drill, work_crs=work_crs)
-    return flight.flight_id
+    _check_alike(workspace, ref, flight, is_drill=film.is_drill, work_crs=film.work_crs)
+    lies_there = film.pictures_in(flight.flight_id, workspace.catalog.frames.of_flight(flight.flight_id))
+    if not lies_there:
+        _check_datum(ref, flight, film.name, datum)
+    return flight
+
+
+def _check_datum(ref: str, flight: Flight, name: str, datum: str) -> None:
+    """Raise OptionUnusable where what is to join would have its heights in another datum: `finish` ties no
+    block of two. name: of a file that is to join."""
+    if flight.vertical_datum == datum:
+        return
+    raise OptionUnusable(
+        f"--flight {ref}: its heights are in {flight.vertical_datum}, those of {name} would be in {datum}: "
+        "terrain was added or removed since; give what is in the flight again ('flycam ingest' the photos, "
+        "'flycam live' the film), which lays it on the terrain of today, then this; or run without --flight",
+        vi=f"--flight {ref}: độ cao của chuyến bay theo {flight.vertical_datum}, còn {name} theo {datum}: mô "
+        "hình độ cao đã được thêm hoặc bỏ từ đó; hãy đưa lại ảnh ('flycam ingest') hoặc video ('flycam "
+        "live') của chuyến bay đó để trải lại trên mô hình hiện nay, rồi mới thêm phần này; hoặc chạy không "
+        "có --flight",
+    )
 
 
 def _check_alike(workspace: Workspace, ref: str, flight: Flight, *, is_drill: bool, work_crs: str) -> None:

@@ -22,7 +22,7 @@ from flycam.catalog.records import FrameStatus
 from flycam.errors import Cancelled, OutsideTerrain
 from flycam.frame.flight import Flight
 from flycam.frame.left_out import left_out_said
-from flycam.frame.warning import CLOCK_UNKNOWN, sentence, warning
+from flycam.frame.warning import clock_doubt, sentence
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
@@ -116,10 +116,10 @@ def live(
             _look_through(Path(request.video), opened.clock, progress, stopped)
         stack.enter_context(workspace.catalog.flights.lock(opened.flight_id))
         opened.recording.of_flight(opened.flight_id)
-        ground = ground_of(workspace, opened.dems, opened.telemetry, is_stream=opened.source.is_stream)
+        ground = _ground(workspace, request, opened)
         news = _news(workspace, opened, ground, labels, stack)
         standing = _settled(workspace, opened, ground, progress)
-        laying = LiveLaying(workspace, opened.flight_id, opened.film, ground, labels)
+        laying = stack.enter_context(LiveLaying(workspace, opened.flight_id, opened.film, ground, labels))
         keep_given(workspace, request)
         flow = opened.flow_to(laying, lambda: workspace.power.is_low)
         if news is not None:
@@ -128,7 +128,7 @@ def live(
         if news is not None:
             news.close()
         opened.source.close()
-        flight = laying.close(_warnings(opened.clock, opened.telemetry.poses), progress)
+        flight = laying.close(_warnings(opened.film, opened.clock, opened.telemetry.poses), progress)
         recorded = opened.recording.close() if opened.recording.is_on else None  # the map is waited for
         if flight is None:
             raise flow.broken_by or _nothing_laid(request, laying, flow.left_out)
@@ -182,6 +182,7 @@ def _opened(
     source, telemetry = open_given(request, dems, scratch, stack, stopped, recording.order)
     lens = lens_of(request, source, telemetry, dems, progress, stopped)
     film = film_of(request, source, lens.interior, telemetry.poses.work_crs)
+    joins = _joined(workspace, request.into, film, telemetry.poses)
     clock = _clock(request, telemetry, lens.interior, source)
     clock.remember(lens.motions)
     return _Opened(
@@ -190,17 +191,23 @@ def _opened(
         source=source,
         telemetry=telemetry,
         film=film,
-        flight_id=_flight_id(workspace, request, film),
+        flight_id=film.flight_id if joins is None else joins.flight_id,
         clock=clock,
         is_timely=request.is_realtime or source.is_stream,
         lens_said=lens.remarks,
     )
 
 
-def _flight_id(workspace: Workspace, request: LiveRequest, film: Film) -> str:
-    if request.into is None:
-        return film.flight_id
-    return joined_by_film(workspace, request.into, is_drill=film.is_drill, work_crs=film.work_crs)
+def _joined(workspace: Workspace, ref: str | None, film: Film, poses: VideoPoses) -> Flight | None:
+    """The flight that the film joins; None: it is one of its own."""
+    return None if ref is None else joined_by_film(workspace, ref, film, poses.vertical_datum)
+
+
+def _ground(workspace: Workspace, request: LiveRequest, opened: _Opened) -> Ground:
+    """Under the flight's lock: whoever held it before may have changed the flight that is to be joined."""
+    ref = None if request.into is None else opened.flight_id
+    joins = _joined(workspace, ref, opened.film, opened.telemetry.poses)
+    return ground_of(workspace, opened.dems, opened.telemetry, joins, is_stream=opened.source.is_stream)
 
 
 def _news(
@@ -233,7 +240,7 @@ def _settled(workspace: Workspace, opened: _Opened, ground: Ground, progress: Pr
         opened.film,
         _poses(opened.telemetry, opened.clock),
         fixed,
-        _warnings(opened.clock, opened.telemetry.poses),
+        _warnings(opened.film, opened.clock, opened.telemetry.poses),
         progress,
     )
 
@@ -323,14 +330,14 @@ def _look_through(video: Path, clock: LiveClock, progress: Progress, stopped: Ca
     clock.settle()
 
 
-def _warnings(clock: LiveClock, poses: VideoPoses) -> list[str]:
-    """What the flight says for ever where its clocks' difference stayed unknown."""
+def _warnings(film: Film, clock: LiveClock, poses: VideoPoses) -> list[str]:
+    """What the flight says of a film for ever where its clocks' difference stayed unknown."""
     if clock.offset.is_known:
         return []
     sigma_s = clock.offset.sigma_s
     speed = np.nanmedian([s.speed_mps for s in poses.track.samples]) if poses.track.samples else 0.0
     metres = round(float(np.nan_to_num(speed)) * sigma_s)
-    return [warning(CLOCK_UNKNOWN, sigma=f"{sigma_s:.1f}", metres=metres)]
+    return [clock_doubt(film.name, film.stream_id, sigma_s, metres)]
 
 
 def _poses(telemetry: Telemetry, clock: LiveClock) -> PoseAt:

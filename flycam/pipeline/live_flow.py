@@ -21,6 +21,9 @@ from flycam.pipeline.live_stopping import stopping
 from flycam.pipeline.live_telemetry import Telemetry
 from flycam.pipeline.workspace import Progress
 
+LAYING = "live"
+"""The stage in which pictures are laid."""
+
 _WAITING_FOR_LOG = 30  # three seconds of what a link brings late
 _OFTEN_NS = 90_000_000
 _HURRY_S = 0.5  # pictures that wait longer: there is no time to fit each to its neighbours
@@ -120,11 +123,9 @@ class LiveFlow:
         except BaseException:
             self._to_lay.abandon()  # the clock may not be known
             self._close(thread)
-            self._laying.abandon()
             raise
         self._close(thread)
         if (error := self._failed) is not None:
-            self._laying.abandon()
             raise error
 
     @property
@@ -137,7 +138,7 @@ class LiveFlow:
             for picture in self._source.pictures():
                 self.decoded += 1
                 self._take(picture)
-                progress("live", self.decoded, pictures_in(self._source, self.decoded))
+                progress(LAYING, self.decoded, pictures_in(self._source, self.decoded))
                 if self._failed is not None or stopped():
                     return
         except SourceUnreadable as error:
@@ -145,9 +146,11 @@ class LiveFlow:
 
     def _close(self, thread: threading.Thread) -> None:
         """Lay what may be laid, in the thread that does."""
-        self._source.stop()
-        self._to_lay.close()
-        thread.join()
+        try:
+            self._source.stop()
+        finally:
+            self._to_lay.close()
+            thread.join()
 
     def _take(self, picture: VideoPicture) -> None:
         """A picture goes on once the log covers its moment; of a stream no more than the clock can use."""

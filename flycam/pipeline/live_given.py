@@ -12,6 +12,7 @@ import numpy as np
 
 from flycam.errors import CalibrationMissing, OptionUnusable, SourceUnreadable
 from flycam.frame.address import shown
+from flycam.frame.flight import Flight
 from flycam.geodata.camera_file import interior_from_mapping, load_camera_file
 from flycam.geodata.dem_info import DemInfo
 from flycam.geometry.camera import scaled
@@ -30,7 +31,7 @@ from flycam.pipeline.live_laying import Film, Ground
 from flycam.pipeline.live_recording import KEEP_GB
 from flycam.pipeline.live_scratch import HEARD
 from flycam.pipeline.live_telemetry import Linked, Telemetry, WholeLog
-from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around
+from flycam.pipeline.terrain import TerrainLookup, names_here, terrain_around, terrain_beside
 from flycam.pipeline.workspace import Workspace
 
 _SAME_SHAPE = 0.02
@@ -115,9 +116,17 @@ def film_of(request: LiveRequest, source: VideoSource, interior: InteriorOrienta
 
 
 def ground_of(
-    workspace: Workspace, dems: Sequence[DemInfo], telemetry: Telemetry, *, is_stream: bool
+    workspace: Workspace,
+    dems: Sequence[DemInfo],
+    telemetry: Telemetry,
+    joins: Flight | None,
+    *,
+    is_stream: bool,
 ) -> Ground:
-    """Terrain under a recorded flight, all of it at once; under a live one around where it is."""
+    """Terrain under a recorded flight, all of it at once; under a live one around where it is.
+
+    joins  the flight that a film joins, whose ground it then holds as well; None: it is one of its own
+    """
     if is_stream:
         return MovingGround(workspace, dems, telemetry.poses)
     poses = telemetry.poses
@@ -129,6 +138,7 @@ def ground_of(
         datum=poses.vertical_datum,
         plane_height_m=float(np.nan_to_num(poses.home_m)),
     )
+    terrain = terrain_beside(workspace, dems, terrain, joins)
     return FixedGround(terrain, names_here(dems, terrain.bounds_m, terrain.work_crs))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from numpy.typing import NDArray
 from flycam.catalog.records import FrameRecord, FrameStatus
 from flycam.errors import FrameRejected, NotFound, OptionUnusable
 from flycam.frame.flight import Flight
-from flycam.frame.frame import FrameHeader, Layer, Provenance, flight_id_of, frame_id_of, picture_name
+from flycam.frame.frame import FrameHeader, Layer, Provenance, frame_id_of, picture_name
+from flycam.frame.warning import is_clock_doubt
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.footprint import looks_up
 from flycam.geometry.interior import InteriorOrientation
@@ -31,7 +33,7 @@ from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.video import VideoPicture
 from flycam.pipeline.coverage import cover_communes
 from flycam.pipeline.evidence import keep_bytes
-from flycam.pipeline.film_frames import FILM_CAMERA, pictures_of
+from flycam.pipeline.film_frames import FILM_CAMERA, own_flight_id, pictures_of
 from flycam.pipeline.live_coding import Coded, coded_jpeg
 from flycam.pipeline.live_filmed import Filmed
 from flycam.pipeline.live_map import Laid, OpenMap
@@ -70,7 +72,15 @@ class Film:
     @property
     def flight_id(self) -> str:
         """Of the flight that is its own."""
-        return flight_id_of([frame_id_of(self.stream_id, "stream")])
+        return own_flight_id(self.stream_id)
+
+    def pictures_in(self, flight_id: str, records: Iterable[FrameRecord]) -> list[FrameRecord]:
+        """Of the frames of a flight those that are pictures of this film."""
+        return pictures_of(records, self.stream_id, self.name, is_own=flight_id == self.flight_id)
+
+    def is_doubted_by(self, flight_id: str, warning: str) -> bool:
+        """Whether a flight's warning says that the clock of this film is not known."""
+        return is_clock_doubt(warning, self.stream_id, is_own=flight_id == self.flight_id)
 
     @property
     def title(self) -> str:
@@ -89,6 +99,9 @@ class Ground(Protocol):
 
 class LiveLaying:
     """Lays pictures into the flight of one film, which is opened by the first that can be laid.
+
+    Inside the context, which the caller leaves before he gives the flight's lock back: whatever goes wrong
+    before `close` is through, nothing of this is still writing then.
 
     Frames that are on the map stay as they lie: `flycam.pipeline.live_standing` has seen to them before.
 
@@ -113,12 +126,13 @@ class LiveLaying:
         self._workspace, self._flight_id, self._film = workspace, flight_id, film
         self._ground, self._labels = ground, labels
         self._open: OpenMap | None = None
+        self._is_closed = False
         # a picture is made a JPEG, and read back, while it is fitted to those before
         self._coding = ThreadPoolExecutor(1, thread_name_prefix="coding")
         self._merger = Merger()
         standing = workspace.catalog.frames.of_flight(flight_id)
         self._standing = {record.frame_id: record for record in standing}
-        mine = pictures_of(standing, film.name, is_own=flight_id == film.flight_id)
+        mine = film.pictures_in(flight_id, standing)
         self._filmed = Filmed(mine)
         self.rejections = Rejections()
         self.registration = LiveRegistration(film.interior)
@@ -130,6 +144,16 @@ class LiveLaying:
         self.notes: tuple[str, ...] = ()
         on_map = (one.header.captured_ns for one in mine if one.status is FrameStatus.USED)
         self.laid_ns = max(on_map, default=None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Let go of what `close` did not write."""
+        if not self._is_closed:
+            self._abandon()
 
     def lay(self, picture: VideoPicture, told: ExteriorOrientation, *, hurried: bool = False) -> bool:
         """Rectify, record and merge one picture, whose tiles are then written behind; whether it was laid.
@@ -157,7 +181,9 @@ class LiveLaying:
             layer=Layer.COLOUR,
             interior=self._film.interior,
             exterior_prior=told,
-            provenance=Provenance(source_name=name, source_sha256="", camera=FILM_CAMERA),
+            provenance=Provenance(
+                source_name=name, source_sha256="", camera=FILM_CAMERA, film=self._film.stream_id
+            ),
         )
         coded: Future[Coded] | None = None
         try:
@@ -251,34 +277,39 @@ class LiveLaying:
     def close(self, warnings: Sequence[str], progress: Progress) -> Flight | None:
         """Write what is left, cover the communes, show the flight as complete; None if nothing is laid."""
         self._coding.shutdown()
-        try:
-            self._merger.close()
-        except BaseException:
-            self.abandon()
-            raise
+        self._merger.close()
+        if self._open is not None:
+            self._open.publisher.close()
+            self._open.stack.close()
+        self._is_closed = True
         if self._open is None:
             return flight_on_record(self._workspace, self._flight_id)
         opened = self._open
-        opened.publisher.close()
-        opened.stack.close()
         catalog = self._workspace.catalog
         on_map = {record.frame_id for record in catalog.frames.of_flight(self._flight_id, FrameStatus.USED)}
         refused = self.rejections.records(self._flight_id)
         catalog.frames.put([record for record in refused if record.frame_id not in on_map])
         flight = opened.flight.flight
-        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *warnings))))
+        said = [
+            one
+            for one in flight.warnings
+            if not (warnings and self._film.is_doubted_by(self._flight_id, one))
+        ]
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*said, *warnings))))
         cover_communes(self._workspace, flight, progress, changed=self.new > 0)
         return close_flight(self._workspace, flight, state_of(self._workspace, self._flight_id))
 
-    def abandon(self) -> None:
-        """Let go of the writer without writing what waits in it: an error is on its way."""
-        self._coding.shutdown(cancel_futures=True)
-        if self._open is not None:
-            self._open.publisher.abandon()  # first: who merges may wait for it
-        self._merger.abandon()
-        if self._open is not None:
-            error = RuntimeError("abandoned")
-            self._open.stack.__exit__(RuntimeError, error, None)
+    def _abandon(self) -> None:
+        """Wait for who is writing, and write nothing of what waits: an error is on its way. What one step of
+        this raises keeps none of the others from being done."""
+        opened, error = self._open, RuntimeError("abandoned")
+        with ExitStack() as steps:  # the last is done first
+            if opened is not None:
+                steps.callback(opened.stack.__exit__, RuntimeError, error, None)
+            steps.callback(self._merger.abandon)
+            if opened is not None:
+                steps.callback(opened.publisher.abandon)  # who merges may wait for it
+            steps.callback(self._coding.shutdown, cancel_futures=True)
 
     def _opened(self, planned: Planned, terrain: TerrainGrid) -> OpenMap:
         if self._open is None:

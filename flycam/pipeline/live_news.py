@@ -96,9 +96,11 @@ class LiveNews:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._picture.__exit__(None, None, None)
         self._over.set()
-        self._thread.join()
+        try:
+            self._picture.__exit__(None, None, None)
+        finally:
+            self._thread.join()
         self._phase = Phase.ENDED
         if error is not None:
             self._failure = _said(error)

@@ -17,12 +17,11 @@ from flycam.errors import FrameRejected
 from flycam.frame.flight import Flight, FlightState
 from flycam.frame.frame import FrameHeader, picture_pts_ns
 from flycam.frame.terraincodec import made_of
-from flycam.frame.warning import CLOCK_UNKNOWN, COMPLETED, code_of, warning
+from flycam.frame.warning import COMPLETED, warning
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.terrain import TerrainGrid
 from flycam.ingest.diagnosis import LOCAL_DATUM
 from flycam.pipeline.coverage import cover_communes
-from flycam.pipeline.film_frames import pictures_of
 from flycam.pipeline.live_ground import FixedGround
 from flycam.pipeline.live_laying import Film
 from flycam.pipeline.opening import Labels, close_flight, flight_on_record, open_flight, state_of
@@ -69,18 +68,21 @@ def settle_standing(
         return Standing()
     at_ns = workspace.clock_ns()
     was_cut = before.state is FlightState.INGESTING
-    # photos of the card, and its other films, may lie beside them
-    filmed = pictures_of(used, film.name, is_own=flight_id == film.flight_id)
+    filmed = film.pictures_in(flight_id, used)  # photos of the card, and its other films, may lie beside
     if not filmed and not was_cut:
         return Standing()
     seen = _Seen() if ground is None else _seen(filmed, film, pose_at, ground.terrain)
-    again = NO_RELAY if ground is None else _relay(workspace, before, filmed, seen, ground, clock_warnings)
+    again = NO_RELAY
+    if ground is not None:
+        was_unknown = any(film.is_doubted_by(flight_id, one) for one in before.warnings)
+        again = _relay(workspace, before, filmed, seen, ground, clock_warnings, was_unknown=was_unknown)
     if not again.is_due and not was_cut:
         return Standing(notes=again.notes)
     flight = before
     if again.is_due and ground is not None:
         flight = _opened(workspace, flight_id, film, seen.planned, ground, again)
-        flight = replace(flight, warnings=tuple(dict.fromkeys((*flight.warnings, *clock_warnings))))
+        others = [one for one in flight.warnings if not film.is_doubted_by(flight_id, one)]
+        flight = replace(flight, warnings=tuple(dict.fromkeys((*others, *clock_warnings))))
         carry_out(workspace, flight_id, again, at_ns)
     _fold(workspace, flight_id, again, was_cut=was_cut, progress=progress)
     cover_communes(workspace, flight, progress, changed=True)
@@ -104,10 +106,11 @@ def _relay(
     seen: _Seen,
     ground: FixedGround,
     clock_warnings: Sequence[str],
+    *,
+    was_unknown: bool,
 ) -> Relay:
     """What is to be laid again. Poses of a known clock are not given up for those of an unknown one: it is
     said what is missing."""
-    was_unknown = any(code_of(one) == CLOCK_UNKNOWN for one in before.warnings)
     terrain = ground.terrain
     if clock_warnings and not was_unknown:
         is_other = {made_of(str(record.dem_id)) for record in used} != {terrain.dem_id}

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flycam.errors import ObjectMissing, StoreDenied
-from flycam.pipeline.cluster_worker import Job, Order, software_here
+from flycam.pipeline.cluster_software import software_here
+from flycam.pipeline.cluster_worker import Job, Order, last_line
 from flycam.pipeline.executor import Cluster
 from flycam.pipeline.frozen import read_frozen, write_frozen
 from flycam.pipeline.workspace import Workspace
@@ -77,6 +78,7 @@ class Spread:
         self.workspace.store.put(key, data)
         order = Order(
             software=software_here(),
+            line=last_line(self.workspace.catalog),
             flight_id=self.flight_id,
             box=self.workspace.box,
             operator=self.workspace.operator,

@@ -13,6 +13,7 @@ from shapely import Polygon
 
 from flycam.catalog.records import DemRecord
 from flycam.errors import InputUnusable, NotFound, ObjectMissing, TerrainMissing, TileCorrupt
+from flycam.frame.flight import Flight
 from flycam.frame.terraincodec import decode_terrain, encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat, to_work, work_crs_for
 from flycam.geodata.dem import feet_evidence, load_terrain, sample_heights
@@ -32,6 +33,7 @@ _SHORTEST_ID = 6
 _REACH_PER_HEIGHT = 8.0
 _MIN_REACH_M = 600.0
 _MAX_REACH_M = 20_000.0
+_HAIR_M = 1e-3
 
 
 def register_dem(
@@ -291,6 +293,31 @@ def terrain_for_flight(
     if workspace is not None and not _is_recorded(workspace, terrain):
         workspace.store.put(keys.terrain(terrain.dem_id), encode_terrain(terrain), durable=True)
     return terrain
+
+
+def terrain_beside(
+    workspace: Workspace, dems: Sequence[DemInfo], terrain: TerrainGrid, flight: Flight | None
+) -> TerrainGrid:
+    """The terrain for what joins a flight, of the ground that `terrain` holds and of the flight's own, so
+    that `finish` finds one that lies under all of it; recorded. None: there is no flight yet."""
+    if flight is None or flight.dem_id is None or flight.work_crs != terrain.work_crs:
+        return terrain
+    try:
+        own = recorded_terrain(workspace, flight.dem_id)
+    except (ObjectMissing, TileCorrupt):
+        return terrain  # said where the flight's own frames are made again
+    if own.vertical_datum != terrain.vertical_datum or _inside(own.bounds_m, terrain.bounds_m):
+        return terrain
+    plane_m = float(terrain.heights_m[0, 0])
+    if terrain.vertical_datum == "LOCAL" and plane_m != float(own.heights_m[0, 0]):
+        return terrain
+    one, other = own.bounds_m, terrain.bounds_m
+    both = (min(one[0], other[0]), min(one[1], other[1]), max(one[2], other[2]), max(one[3], other[3]))
+    if terrain.vertical_datum != "LOCAL":  # a hair within its outermost posts: the grid ends on them again
+        both = _grown(both, -_HAIR_M)
+    return terrain_for_flight(
+        workspace, dems, terrain.work_crs, both, datum=terrain.vertical_datum, plane_height_m=plane_m
+    )
 
 
 def _is_recorded(workspace: Workspace, terrain: TerrainGrid) -> bool:

@@ -13,10 +13,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from flycam.ingest.card_files import FileKind, kind_of
-from flycam.pipeline.upload_files import JOURNAL, MANIFEST, no_such_upload, storage_trouble, write_json
+from flycam.pipeline.upload_files import (
+    JOURNAL,
+    MANIFEST,
+    no_such_upload,
+    require_room,
+    storage_trouble,
+    write_json,
+)
 from flycam.pipeline.upload_journal import Journal
+from flycam.store.room import free_bytes
 
-ARRIVED, _STORED, _LAID = "at", "stored", "laid"
+ARRIVED, STORED, _LAID = "at", "stored", "laid"
 _HEADS_AT_ONCE = 16  # files open at once for one request
 _STALE_S = 3.0  # a writer that has brought nothing for so long is given up for the next
 
@@ -81,9 +89,9 @@ class Upload:
         self.folder = folder
         self.manifest = Manifest.read(folder)
         self.lock = threading.RLock()
-        self.reading = (
-            threading.Lock()
-        )  # held while a file goes to the evidence store: its path must not change
+        # one is held while a file goes to the evidence store: its path must not change. Films have their
+        # own, for they take so long that no photo of the card shall wait for them
+        self.reading, self.reading_films = threading.Lock(), threading.Lock()
         self.numbers = {kind: self.manifest.numbers_of(kind) for kind in FileKind}
         self._journal = Journal(folder / JOURNAL)
         self._writers: dict[int, Writer] = {}
@@ -94,7 +102,7 @@ class Upload:
         for word, number, value in self._journal.lines:
             if word == ARRIVED:
                 self.offsets[number] = int(value)
-            elif word == _STORED:
+            elif word == STORED:
                 self.stored[number] = value
             elif word == _LAID:
                 self.is_laid = True
@@ -150,10 +158,15 @@ class Upload:
         films = set(self.numbers[FileKind.FILM])
         return all(n in self.stored or n in films for n in range(len(self.manifest.files)))
 
-    def unstored(self) -> list[int]:
-        """Files that are whole and not in the evidence store yet."""
-        sizes = [file.size for file in self.manifest.files]
-        return [n for n, size in enumerate(sizes) if self.offsets[n] == size and n not in self.stored]
+    def unstored(self, *, films: bool) -> list[int]:
+        """Files that are whole and not in the evidence store yet: films, or all others."""
+        asked = set(self.numbers[FileKind.FILM])
+        whole = [n for n, file in enumerate(self.manifest.files) if self.offsets[n] == file.size]
+        return [n for n in whole if n not in self.stored and (n in asked) is films]
+
+    def reading_of(self, number: int) -> threading.Lock:
+        """Held while this file goes to the evidence store."""
+        return self.reading_films if number in self.numbers[FileKind.FILM] else self.reading
 
     def relabel(self, name: str | None, event: str | None) -> None:
         """The flight's name and event as they are wished now, if they are and it is not on the map yet.
@@ -172,7 +185,7 @@ class Upload:
 
     def note_stored(self, number: int, sha256: str) -> None:
         """Write that a file is in the evidence store. Raises NotFound, StorageTrouble."""
-        self._note([(_STORED, number, sha256)])
+        self._note([(STORED, number, sha256)])
         self.stored[number] = sha256
 
     def note_laid(self) -> None:
@@ -303,12 +316,15 @@ class Writer:
         return self._at - self._committed
 
     def write(self, data: bytes) -> bool:
-        """Add bytes; False, and nothing written, where another took over. Raises StorageTrouble."""
+        """Add bytes; False, and nothing written, where another took over. Raises StorageTrouble; DiskFull
+        before anything is written where they would take the room that is left to flights."""
         with self._lock:
             if not self._open:
                 return False
             self.heard_s = time.monotonic()
             try:
+                # it was looked at when the card was announced: others have written since
+                require_room(self._upload.folder, free_bytes(self._upload.folder), len(data))
                 done = 0
                 while done < len(data):
                     done += os.pwrite(self._fd, data[done:], self._at + done)

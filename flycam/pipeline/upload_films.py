@@ -10,16 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from flycam.catalog.records import FrameStatus
-from flycam.errors import FilmUnplaced, FlycamError, StorageTrouble
+from flycam.errors import FilmUnplaced, FlycamError, SourceUnreadable, StorageTrouble
 from flycam.frame.flight import Flight
 from flycam.ingest.card_files import FileKind
+from flycam.ingest.photos import sha256_of
 from flycam.pipeline.card_logs import CardLogs
-from flycam.pipeline.film_frames import is_picture_of
+from flycam.pipeline.film_frames import is_picture_of, own_flight_id
 from flycam.pipeline.live import LiveReport, live
+from flycam.pipeline.live_flow import LAYING
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.upload import Manifest
-from flycam.pipeline.upload_work import FileProgress
+from flycam.pipeline.upload_work import FileProgress, stored_hashes
 from flycam.pipeline.workspace import Progress, Workspace
 
 
@@ -28,15 +30,17 @@ class FilmLaid:
     """What became of one film.
 
     film    its path on the card; log: that of the log it was laid by
-    frames  how many of its pictures are on the map
-    error   why none is, if so
+    frames  how many of its pictures are on the map; flight_id: of the flight in which they are
+    error   why none is, or no more are, if so; is_cut: it broke off while it was laid
     """
 
     film: str
     log: str | None = None
     report: LiveReport | None = None
     frames: int = 0
+    flight_id: str | None = None
     error: FlycamError | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +64,8 @@ def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid
     films = manifest.paths_of(FileKind.FILM)
     names = _names(films)
     progress = FileProgress(folder)
+    hashes = stored_hashes(folder)
     done: list[FilmLaid] = []
-    flight: Flight | None = None
     for film in films:
         request = LiveRequest(
             video=str(folder / "card" / manifest.label / film),
@@ -71,41 +75,83 @@ def lay_films(workspace: Workspace, folder: Path, into: str | None) -> FilmsLaid
             card=manifest.label,
         )
         labels = Labels(name=manifest.name, event=manifest.event) if into is None else Labels()
-        one = _laid(mine, request, film, logs, labels, progress)
-        if one.report is not None:
-            flight = one.report.flight
-            into = flight.flight_id
+        film_id = hashes.get(film) or sha256_of(Path(request.video))
+        known = _Known(workspace=mine, film_id=film_id, name=names[film], into=into)
+        one = _laid(mine, request, film, logs, labels, progress, known)
+        into = one.flight_id or into
         done.append(one)
-    return FilmsLaid(films=tuple(done), flight=flight)
+    held = [one.flight_id for one in done if one.flight_id is not None]
+    return FilmsLaid(films=tuple(done), flight=mine.catalog.flights.flight(held[-1]) if held else None)
+
+
+class _Begun:
+    """Hears whether a film's pictures were being laid: what went wrong then is no fault of its log."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.is_so = False
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        self.is_so |= stage == LAYING
+        self._progress(stage, done, total)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Known:
+    """What is on the map of one film, whatever its laying said."""
+
+    workspace: Workspace
+    film_id: str
+    name: str
+    into: str | None
+
+    @property
+    def flight_id(self) -> str:
+        """Of the flight that it lies in, or will."""
+        return self.into or own_flight_id(self.film_id)
+
+    def frames(self) -> int:
+        """How many of its pictures readers see."""
+        used = self.workspace.catalog.frames.of_flight(self.flight_id, FrameStatus.USED)
+        return sum(is_picture_of(record, self.film_id, self.name) for record in used)
 
 
 def _laid(
-    workspace: Workspace, request: LiveRequest, film: str, logs: CardLogs, labels: Labels, progress: Progress
+    workspace: Workspace,
+    request: LiveRequest,
+    film: str,
+    logs: CardLogs,
+    labels: Labels,
+    progress: Progress,
+    known: _Known,
 ) -> FilmLaid:
-    """One film by the first log that tells where it was filmed; else what was said of the likeliest."""
+    """One film by the first log that tells where it was filmed; else what was said of the likeliest. What
+    lies on the map of one that broke off stays there, and is counted."""
     wrong: list[FlycamError] = []
+    before = known.frames()
+    there = FilmLaid(film=film, frames=before, flight_id=known.flight_id if before else None)
     try:
         for log in logs.of_film(film):
             given = replace(request, telemetry=str(Path(request.video).parents[film.count("/")] / log))
+            begun = _Begun(progress)
             try:
-                report = live(workspace, given, labels, progress)
+                report = live(workspace, given, labels, begun)
             except StorageTrouble:
                 raise
             except FlycamError as error:
                 wrong.append(error)
-                continue
-            frames = _pictures_of(workspace, report.flight.flight_id, str(request.called))
-            return FilmLaid(film=film, log=log, report=report, frames=frames)
+                is_cut = begun.is_so and isinstance(error, SourceUnreadable)
+                if not is_cut or not known.frames():
+                    continue
+                there = replace(there, log=log, frames=known.frames(), flight_id=known.flight_id)
+                return replace(there, error=error, is_cut=True)
+            there = replace(there, log=log, frames=known.frames(), flight_id=report.flight.flight_id)
+            return replace(there, report=report)
     except StorageTrouble:
         raise
     except FlycamError as error:  # of the film itself
         wrong.append(error)
-    return FilmLaid(film=film, error=(wrong or [*logs.unreadable, no_log_of(film)])[0])
-
-
-def _pictures_of(workspace: Workspace, flight_id: str, film: str) -> int:
-    used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
-    return sum(is_picture_of(record, film) for record in used)
+    return replace(there, error=(wrong or [*logs.unreadable, no_log_of(film)])[0])
 
 
 def no_log_of(film: str) -> FilmUnplaced:

@@ -26,7 +26,7 @@ from flycam.pipeline.opening import Labels
 from flycam.pipeline.planning import Planned, ground_under, planned_on
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import registered_dems
-from flycam.pipeline.upload import ARRIVED, Manifest
+from flycam.pipeline.upload import ARRIVED, STORED, Manifest
 from flycam.pipeline.upload_files import JOURNAL, PROGRESS, write_json
 from flycam.pipeline.upload_journal import Journal
 from flycam.pipeline.upload_preview import Preview, preview
@@ -140,6 +140,12 @@ class FileProgress:
         self._said = (stage, now)
         with suppress(OSError):  # on a full disk the flight matters, not the word of it
             write_json(self._path, {"stage": stage, "done": done, "total": total})
+
+
+def stored_hashes(folder: Path) -> dict[str, str]:
+    """By their paths on the card, the SHA-256 of files that are in the evidence store."""
+    files = Manifest.read(folder).files
+    return {files[n].path: value for word, n, value in Journal(folder / JOURNAL).lines if word == STORED}
 
 
 def _whole_logs(folder: Path) -> list[str]:

@@ -21,7 +21,8 @@ import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flycam.errors import DiskFull, InputUnusable, StorageTrouble
@@ -184,22 +185,14 @@ class Uploads:
     def remove(self, upload: Upload) -> None:
         """Forget an upload; what is in the evidence store stays there. Whoever still holds it hears NotFound.
         Raises StorageTrouble where it cannot be taken away, or not while the evidence store takes so long."""
-        if not upload.reading.acquire(timeout=_READ_S):
-            raise StorageTrouble(
-                f"{upload.manifest.label}: a file of it is being kept in the evidence store; delete it later",
-                vi=f"{upload.manifest.label}: một tệp đang được đưa vào kho lưu trữ; hãy xoá lại sau ít phút",
-            )
-        try:
-            with self._lock:
-                if upload.is_gone:
-                    return  # its folder may be another's by now
-                upload.end()
-                del self._uploads[upload.upload_id]
-                self._unread.add(upload.upload_id)
-                self._erase(upload.folder)
-                self._unread.discard(upload.upload_id)
-        finally:
-            upload.reading.release()
+        with _nothing_read(upload), self._lock:
+            if upload.is_gone:
+                return  # its folder may be another's by now
+            upload.end()
+            del self._uploads[upload.upload_id]
+            self._unread.add(upload.upload_id)
+            self._erase(upload.folder)
+            self._unread.discard(upload.upload_id)
 
     def expires_s(self, upload: Upload) -> float | None:
         """When an upload is forgotten if nothing more happens, seconds since 1970. None: never, while it is
@@ -309,6 +302,24 @@ class Uploads:
 
     def _dated(self) -> str:
         return time.strftime("Tải lên %Y-%m-%d %Hh%M", time.gmtime(self._clock_s() + 7 * 3600))
+
+
+@contextmanager
+def _nothing_read(upload: Upload) -> Iterator[None]:
+    """No file of it goes to the evidence store inside the block. Raises StorageTrouble where one takes so
+    long that it is not waited for."""
+    until_s = time.monotonic() + _READ_S
+    with ExitStack() as held:
+        for lock in (upload.reading, upload.reading_films):
+            if not lock.acquire(timeout=max(until_s - time.monotonic(), 0.0)):
+                raise StorageTrouble(
+                    f"{upload.manifest.label}: a file of it is being kept in the evidence store; delete it "
+                    "later",
+                    vi=f"{upload.manifest.label}: một tệp đang được đưa vào kho lưu trữ; hãy xoá lại sau ít "
+                    "phút",
+                )
+            held.callback(lock.release)
+        yield
 
 
 def _still_needed(upload: Upload, is_alive: bool) -> int:

@@ -1,9 +1,9 @@
 """Where uploads are received while the server runs, and what goes on behind them.
 
-Four threads: one brings whole files into the evidence store, one has heads looked at, one has photos laid on
-the map, one films, which take so long that nobody's photos shall wait for them. All but the first start a
-process for each piece of work. All find their work on the disk, so that after a kill they go on where they
-were.
+Five threads: one brings whole files into the evidence store, one films, one film at a time and none while a
+photo waits; one has heads looked at, one has photos laid on the map, one films, which take so long that
+nobody's photos shall wait for them. Those but the first two start a process for each piece of work. All find
+their work on the disk, so that after a kill they go on where they were.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Reception:
         self._uploads: Uploads | None = None
         self._refusal: FlycamError | None = None
         self._stop = threading.Event()
-        self._news = {name: threading.Event() for name in ("keep", "look", "lay", "film")}
+        self._news = {name: threading.Event() for name in ("keep", "keep-films", "look", "lay", "film")}
         self._threads: list[threading.Thread] = []
         self._writers: Counter[str] = Counter()
         self._holds: WeakKeyDictionary[Upload, dict[str, _Hold]] = WeakKeyDictionary()
@@ -83,7 +83,10 @@ class Reception:
         except StorageTrouble as error:
             self._refusal = error
             return
-        lanes: list[tuple[str, Callable[[Upload], bool]]] = [("keep", self._keep)]
+        lanes: list[tuple[str, Callable[[Upload], bool]]] = [
+            ("keep", self._keep),
+            ("keep-films", self._keep_films),
+        ]
         if self._services.upload_work:
             lanes += [("look", self._look), ("lay", self._lay), ("film", self._film)]
         for name, work in lanes:
@@ -170,7 +173,7 @@ class Reception:
 
     def trouble(self, upload: Upload) -> tuple[str, str] | None:
         """What holds an upload up at the moment, in English and Vietnamese."""
-        whys = (self._hold(upload, name).why for name in ("lay", "film", "keep", "look"))
+        whys = (self._hold(upload, name).why for name in ("lay", "film", "keep", "keep-films", "look"))
         return next(filter(None, whys), None)
 
     def _hold(self, upload: Upload, name: str) -> _Hold:
@@ -223,15 +226,36 @@ class Reception:
         hold.why = (why, why_vi)
 
     def _keep(self, upload: Upload) -> bool:
-        """Whole files to the evidence store."""
-        waiting = upload.unstored() if not upload.is_laid else []
+        """Whole files, but films, to the evidence store."""
+        waiting = upload.unstored(films=False) if not upload.is_laid else []
         for number in waiting:
             keep_file(self._services.workspace, upload, number)
             self._hold(upload, "keep").why = None
         if waiting and upload.has_photos_saved:
             self._news["lay"].set()
             self._news["film"].set()
+            self._news["keep-films"].set()
         return bool(waiting)
+
+    def _keep_films(self, upload: Upload) -> bool:
+        """Whole films to the evidence store, while no photo of any card waits to be kept."""
+        waiting = upload.unstored(films=True) if not upload.is_laid else []
+        for number in waiting:
+            if self._stop.is_set() or self._photos_wait():
+                return False
+            keep_file(self._services.workspace, upload, number)
+            self._hold(upload, "keep-films").why = None
+        if waiting and upload.is_saved:
+            self._news["film"].set()
+        return bool(waiting)
+
+    def _photos_wait(self) -> bool:
+        """Whether photos are to be kept now; those of a card that something holds up are not waited for."""
+        now_s = time.monotonic()
+        return any(
+            not one.is_laid and one.unstored(films=False) and self._hold(one, "keep").not_before_s <= now_s
+            for one in self.uploads.all()
+        )
 
     def _look(self, upload: Upload) -> bool:
         if not upload.has_heads or upload.is_laid:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from flycam.errors import InputUnusable, StorageTrouble
+from flycam.errors import DiskFull, InputUnusable, StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile, Writer
 from flycam.pipeline.uploads import MAX_FILM_BYTES
 from flycam.serve.bodies import LineCut, parts_of, too_large
@@ -126,6 +126,8 @@ async def add(upload_id: str, number: int, request: Request, visitor: Uploader) 
         except LineCut:
             await asyncio.to_thread(writer.close)
             return Response(status_code=400)  # nobody is there to read it
+        except DiskFull:
+            raise  # what came before is kept, and gone on from once there is room
         except StorageTrouble:
             await asyncio.to_thread(writer.drop)
             raise

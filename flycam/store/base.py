@@ -49,6 +49,9 @@ class ObjectStore(Protocol):
     def delete(self, key: str) -> None:
         """Remove; nothing happens if it is not there."""
 
+    def room_bytes(self) -> int | None:
+        """Bytes that can still be put; None where nobody can tell."""
+
     def flush(self) -> None:
         """Return when everything put before survives a power cut."""
 

@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from flycam.errors import DiskFull, ObjectMissing, StorageTrouble, StoreDenied, StoreUnavailable
 from flycam.store.keys import check_key, check_prefix, counts_by_its_name
+from flycam.store.room import free_bytes
 from flycam.store.scratch import SCRATCH_NAME, Scratch
 from flycam.store.syncing import make_folder, sync_filesystem, sync_path
 
@@ -146,6 +147,11 @@ class LocalStore:
             except OSError:
                 return
             self._synced_folders.discard(folder)
+
+    def room_bytes(self) -> int | None:
+        """See ObjectStore.room_bytes."""
+        with self._translated(str(self._root)):
+            return free_bytes(self._root)
 
     def flush(self) -> None:
         """See ObjectStore.flush. One that is under way may hold what this caller put: it is waited for."""

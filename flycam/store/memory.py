@@ -69,6 +69,10 @@ class MemoryStore:
         with self._lock:
             self._objects.pop(key, None)
 
+    def room_bytes(self) -> int | None:
+        """See ObjectStore.room_bytes: memory is not measured."""
+        return None
+
     def flush(self) -> None:
         """See ObjectStore.flush."""
 

@@ -198,6 +198,10 @@ class S3Store:
         with self._translated(key):
             self._client.remove_object(self._bucket, self._name(key))
 
+    def room_bytes(self) -> int | None:
+        """See ObjectStore.room_bytes: the protocol does not tell."""
+        return None
+
     def flush(self) -> None:
         """See ObjectStore.flush: every acknowledged PUT is durable already."""
 

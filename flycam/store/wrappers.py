@@ -84,6 +84,10 @@ class _Wrapper:
         self.inner.delete(key)
         self._after("delete", 0, 0)
 
+    def room_bytes(self) -> int | None:
+        """See ObjectStore.room_bytes; never disturbed."""
+        return self.inner.room_bytes()
+
     def flush(self) -> None:
         """See ObjectStore.flush."""
         self._before("flush", "")

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -25,8 +25,10 @@ from flycam.outcomes import EXIT_USAGE
 from flycam.pipeline.batch import ingest
 from flycam.pipeline.boundaries import register_communes
 from flycam.pipeline.cluster import connected
+from flycam.pipeline.cluster_fence import Fence
 from flycam.pipeline.finish import finish
 from flycam.pipeline.opening import Labels
+from flycam.pipeline.spread import Spread
 from flycam.pipeline.squares import square_zoom
 from flycam.pipeline.survey import SurveyRequest
 from flycam.pipeline.terrain import register_dem
@@ -197,11 +199,13 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
         stranger.kill()
         stranger.wait()
         running.start("--threads", "1", FLYCAM_DATABASE=f"sqlite:///{tmp_path / 'other.sqlite'}")
-        with connected(running.address, workspace) as cluster:
-            with pytest.raises(WorkerUnfit, match="does not see this flight in its catalogue"):
-                ingested(replace(workspace, cluster=cluster), flight)
-            running.processes[-1].kill()
-            running.processes[-1].wait()
+        with (
+            pytest.raises(WorkerUnfit, match="does not see this catalogue; give it the same FLYCAM_DATABASE"),
+            connected(running.address, workspace),
+        ):
+            pass
+        running.processes[-1].kill()
+        running.processes[-1].wait()
         running.start("--threads", "1")
 
         def part(stage: str, _done: int, _total: int) -> None:
@@ -215,6 +219,78 @@ def test_workers_of_another_house_are_refused_before_anything_is_done(
         ):
             ingested(replace(workspace, cluster=cluster), flight, part)
     assert ingested(workspace, flight)  # goes on without a cluster
+
+
+def slow_numbers(_workspace: Workspace, _given: object) -> Callable[[int, Fence], int]:
+    """A job that takes a while for each number."""
+
+    def work(number: int, _fence: Fence) -> int:
+        time.sleep(0.3)
+        return number
+
+    return work
+
+
+def fatal(_workspace: Workspace, _given: object) -> Callable[[int, Fence], None]:
+    """A job that ends whoever works at it."""
+
+    def work(_number: int, _fence: Fence) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    return work
+
+
+@pytest.fixture
+def small_house(tmp_path: Path, flight: DrillReport) -> tuple[Workspace, str, dict[str, str]]:
+    """With a flight, its id, and what a worker's environment says of the house."""
+    (tmp_path / "house").mkdir()
+    workspace = open_workspace(tmp_path / "house")
+    flight_id = ingested(workspace, flight).removesuffix("-colour")
+    house = {
+        "FLYCAM_STORE": (tmp_path / "house" / "store").as_uri(),
+        "FLYCAM_DATABASE": f"sqlite:///{tmp_path / 'house' / 'catalog.sqlite'}",
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # the jobs are this module's
+    }
+    return workspace, flight_id, house
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_five_workers_that_leave_one_after_the_other_end_no_run(
+    small_house: tuple[Workspace, str, dict[str, str]], tmp_path: Path
+) -> None:
+    workspace, flight_id, house = small_house
+    with (
+        running_cluster(tmp_path / "cluster", house, workers=1) as running,
+        connected(running.address, workspace) as cluster,
+    ):
+        spread = Spread(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
+        found = []
+        for number, result in spread.work_off(slow_numbers, None, range(60)):
+            found.append((number, result))
+            if len(found) % 10 == 0 and len(found) < 60:
+                left = running.processes[-1]
+                running.start("--threads", "1")
+                left.terminate()
+                assert left.wait(60) == 0
+        spread.clear()
+    assert sorted(found) == [(number, number) for number in range(60)]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_work_that_ends_its_workers_ends_the_run_and_is_said(
+    small_house: tuple[Workspace, str, dict[str, str]], tmp_path: Path
+) -> None:
+    workspace, flight_id, house = small_house
+    with (
+        running_cluster(tmp_path / "cluster", house, workers=4) as running,
+        connected(running.address, workspace) as cluster,
+    ):
+        spread = Spread(workspace=workspace, cluster=cluster, flight_id=flight_id, run="ingest-test")
+        with pytest.raises(ClusterUnavailable, match="ended 4 workers one after the other"):
+            list(spread.work_off(fatal, None, [0]))
+        assert [one.wait(60) for one in running.processes[1:]] == [-signal.SIGKILL] * 4
 
 
 def test_no_scheduler_is_said_with_the_cure(tmp_path: Path) -> None:

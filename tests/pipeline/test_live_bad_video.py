@@ -87,6 +87,25 @@ def test_a_card_that_lost_bytes_of_the_film_keeps_what_can_be_decoded(
     assert report.used >= 8 and max(laid_numbers(house, report)) > 170
 
 
+def test_a_film_that_lost_its_end_is_said_to_be_cut_short(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
+) -> None:
+    movie = bytearray(film.video.read_bytes())
+    box = find_box(lambda at, count: bytes(movie[at : at + count]), 0, len(movie), b"mdat")
+    assert box is not None
+    half = (box[0] + box[1]) // 2
+    movie[half : box[1]] = bytes(box[1] - half)  # as a card leaves it whose last blocks were never written
+    torn = tmp_path / "torn.mp4"
+    torn.write_bytes(movie)
+    house = make_house(film)
+    report = flown(house, film, torn)
+    assert report.used >= 4 and report.decoded < 150
+    (said,) = [one for one in report.remarks if "cut short" in one[0]]
+    assert said[0].startswith("torn.mp4: cut short") and "bị cụt" in said[1]
+    whole = flown(make_house(film, "whole"), film, film.video)
+    assert not [one for one in whole.remarks if "cut short" in one[0]]
+
+
 def test_a_film_whose_times_go_back_is_laid_once_and_the_rest_counted(
     film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path
 ) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,11 @@ from flycam.catalog.records import FrameStatus
 from flycam.drill.drill import DrillReport, write_drill
 from flycam.drill.video import VideoDrillReport
 from flycam.errors import OptionUnusable, SourceUnreadable
+from flycam.ingest.photos import sha256_of
+from flycam.ingest.video import VideoPicture, VideoSource
 from flycam.pipeline.film_frames import is_of_film, is_picture_of
 from flycam.pipeline.live import live
+from flycam.pipeline.live_flow import LiveFlow
 from flycam.pipeline.live_given import LiveRequest
 from flycam.pipeline.opening import Labels
 from flycam.pipeline.upload import Upload, UploadFile
@@ -94,7 +98,8 @@ def test_photos_and_film_of_a_card_are_one_flight(
     assert (flight.flight_id, flight.name) == (flight_id, laid["name"])
     used = workspace.catalog.frames.of_flight(flight_id, FrameStatus.USED)
     assert len(used) == 6 + first["frames"]
-    assert all(is_picture_of(one, "DJI_0001.MP4") for one in used if is_of_film(one))
+    film_id = sha256_of(card / "DCIM" / "DJI_0001.MP4")
+    assert all(is_picture_of(one, film_id, "DJI_0001.MP4") for one in used if is_of_film(one))
     assert flight.operator == "Lan"
 
     again = of_films(lay_films(workspace, upload.folder, flight_id), laid)["films"][0]
@@ -140,6 +145,63 @@ def test_a_film_without_a_log_is_named_with_the_cure(
     said = lay_films(workspace, received(tmp_path, card).folder, None)
     assert isinstance(said.films[0].error, SourceUnreadable) and "x.tlog" in str(said.films[0].error)
     assert not workspace.catalog.flights.flights()
+
+
+def breaking_off(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Films that end with an error after 150 pictures, once they are being laid; the pictures of each run."""
+    pictures, run, runs = VideoSource.pictures, LiveFlow.run, list[int]()
+
+    def begun(flow: LiveFlow, *given: Any) -> None:
+        runs.append(0)
+        run(flow, *given)
+
+    def broken(source: VideoSource) -> Iterator[VideoPicture]:
+        for picture in pictures(source):
+            yield picture
+            if runs:  # before that its lens and its clock are looked for
+                runs[-1] += 1
+                if runs[-1] == 150:
+                    raise SourceUnreadable("another size: start again", vi="khác cỡ: hãy chạy lại")
+
+    monkeypatch.setattr(LiveFlow, "run", begun)
+    monkeypatch.setattr(VideoSource, "pictures", broken)
+    return runs
+
+
+def test_a_film_that_breaks_off_is_cut_short_and_what_is_on_the_map_stays(
+    film: VideoDrillReport, card: Path, make_house: MakeHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_house(film).workspace
+    shutil.copy(film.telemetry, card / "DCIM" / "00000012.BIN")  # another log that would place it
+    upload = received(tmp_path, card, but="DJI_0002.MP4")
+    laid = of_laying(lay(workspace, upload.folder), workspace.catalog)
+    runs = breaking_off(monkeypatch)
+    answer = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)
+    (one,) = answer["films"]
+    assert one["frames"] >= 4 and len(runs) == 1, "it is not laid by the next log beside what is there"
+    assert "cut short" in one["sentence"] and "another size" in one["sentence"]
+    assert "bị cụt" in one["sentence_vi"] and "khác cỡ" in one["sentence_vi"]
+    assert "error" not in answer
+    films = workspace.catalog.frames.of_flight(laid["flight_id"], FrameStatus.USED)
+    assert len(films) == 6 + one["frames"]
+    again = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)["films"][0]
+    assert again["frames"] == one["frames"]
+    monkeypatch.undo()
+    whole = of_films(lay_films(workspace, upload.folder, laid["flight_id"]), laid)["films"][0]
+    assert whole["frames"] > one["frames"] and "cut short" not in whole["sentence"]
+
+
+def test_a_card_whose_only_film_breaks_off_is_a_flight_all_the_same(
+    film: VideoDrillReport, make_house: MakeHouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace = make_house(film).workspace
+    alone = tmp_path / "Nậm Lúc"
+    alone.mkdir()
+    shutil.copy(film.video, alone / "a.mp4")
+    shutil.copy(film.subtitles, alone / "a.srt")
+    breaking_off(monkeypatch)
+    answer = of_films(lay_films(workspace, received(tmp_path, alone).folder, None), None)
+    assert answer["name"] == "Nậm Lúc" and "error" not in answer and answer["films"][0]["frames"] >= 4
 
 
 def test_a_look_that_failed_awaits_logs_that_are_on_their_way(

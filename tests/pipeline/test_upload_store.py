@@ -330,7 +330,7 @@ def test_what_is_read_into_the_evidence_store_is_not_given_up_under_it(
     store = Uploads(tmp_path)
     upload = store.open("Lan", FILES)
 
-    def slow_keep(_workspace: object, path: Path) -> str:
+    def slow_keep(_workspace: object, path: Path, **_: object) -> str:
         with pytest.raises(StorageTrouble):
             store.remove(upload)
         assert path.is_file()

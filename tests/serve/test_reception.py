@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,10 +17,12 @@ from flycam.catalog.audit import Audit
 from flycam.errors import StorageTrouble
 from flycam.pipeline.upload import Upload, UploadFile
 from flycam.pipeline.upload_files import FILMED, LAID, write_json
+from flycam.pipeline.workspace import Workspace
 from flycam.serve import reception as reception_module
 from flycam.serve.reception import Reception, is_worked_on, result_of, so_far
 from flycam.serve.services import Services
 from flycam.serve.upload_words import stage_of
+from flycam.store.room import SPARE_BYTES
 from tests.serve.world import make_workspace
 
 FILES = [UploadFile(path="a.jpg", size=4, modified_ms=1)]
@@ -71,6 +74,114 @@ def test_what_held_an_upload_up_is_forgotten_with_it(
     assert again.upload_id == upload.upload_id
     until(lambda: again.is_saved)  # at once: nothing of the old one's waiting is left
     assert reception.trouble(again) is None
+
+
+def card_of(reception: Reception, owner: str, *paths: str) -> Upload:
+    """A card whose files are all whole."""
+    files = [UploadFile(path=path, size=4, modified_ms=1) for path in paths]
+    upload = reception.uploads.open(owner, files)
+    for number in range(len(files)):
+        writer = upload.writer(number, 0)
+        assert writer is not None and writer.write(f"{owner[:2]}{number:02}".encode())
+        writer.close()
+    return upload
+
+
+def test_a_film_on_its_way_to_the_store_holds_nobodys_photos_back(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor those of its own card, nor another upload's; and films go one at a time."""
+    begun, may_end, kept = list[str](), threading.Event(), threading.Lock()
+    as_ever = reception_module.keep_file
+
+    def keep(workspace: Workspace, upload: Upload, number: int) -> None:
+        if upload.path(number).suffix == ".mp4":
+            with upload.reading_of(number):
+                assert kept.acquire(blocking=False), "two films at once"
+                begun.append(upload.path(number).name)
+                may_end.wait()
+                kept.release()
+        as_ever(workspace, upload, number)
+
+    monkeypatch.setattr(reception_module, "keep_file", keep)
+    reception.start()
+    films = card_of(reception, "Lan", "a.mp4", "b.mp4")
+    reception.wake()
+    until(lambda: begun)
+    mixed, photos = card_of(reception, "Minh", "c.mp4", "c.jpg"), card_of(reception, "Mai", "d.jpg")
+    late = [UploadFile(path=path, size=4, modified_ms=1) for path in ("e.jpg", "e.mp4")]
+    own = reception.uploads.open("Lan", late)
+    reception.wake()
+    until(lambda: photos.is_saved and mixed.has_photos_saved)
+    assert len(begun) == 1 and not films.stored and not mixed.is_saved
+    may_end.set()
+    until(lambda: films.is_saved and mixed.is_saved)
+    assert sorted(begun) == ["a.mp4", "b.mp4", "c.mp4"] and not own.stored
+
+
+def test_photos_of_a_card_are_kept_while_its_own_film_is(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reception.start()
+    upload = card_of(reception, "Lan", "a.jpg", "b.mp4")
+    with upload.reading_films:  # as the film's lane holds it
+        reception.wake()
+        until(lambda: upload.has_photos_saved)
+        assert not upload.is_saved
+    reception.wake()
+    until(lambda: upload.is_saved)
+
+
+def test_a_film_waits_while_photos_do_but_not_for_photos_that_something_holds_up(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_ever, order, away = reception_module.keep_file, list[str](), [True]
+
+    def keep(workspace: Workspace, upload: Upload, number: int) -> None:
+        name = upload.path(number).name
+        if name == "stuck.jpg" and away[0]:
+            raise StorageTrouble("the store does not take it", vi="kho không nhận")
+        order.append(name)
+        as_ever(workspace, upload, number)
+
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 600.0)
+    monkeypatch.setattr(reception_module, "keep_file", keep)
+    reception.start()
+    stuck = card_of(reception, "Lan", "stuck.jpg", "stuck.mp4")
+    film = card_of(reception, "Mai", "film.mp4", "photo.jpg")
+    reception.wake()
+    until(lambda: film.is_saved and reception.trouble(stuck))
+    assert order.index("photo.jpg") < order.index("film.mp4")
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.mp4"])
+def test_what_would_take_the_room_of_flights_waits_and_goes_on_by_itself(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(reception_module, "_AGAIN_S", 0.1)
+    reception.start()
+    upload = card_of(reception, "Lan", name)
+    free = [SPARE_BYTES + 3]
+    monkeypatch.setattr(type(services.workspace.store), "room_bytes", lambda _: free[0])
+    reception.wake()
+    until(lambda: reception.trouble(upload))
+    said, said_vi = reception.trouble(upload) or ("", "")
+    assert "stay free for flights" in said and "tự tải tiếp" in said_vi
+    assert not upload.stored and not list(services.workspace.store.list("evidence/"))
+    assert upload.path(0).stat().st_size == 4
+    free[0] += 1
+    until(lambda: upload.is_saved)
+    assert reception.trouble(upload) is None
+
+
+def test_a_store_whose_room_nobody_knows_is_not_asked(
+    reception: Reception, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(services.workspace.store), "room_bytes", lambda _: None)
+    reception.start()
+    upload = card_of(reception, "Lan", "a.mp4")
+    reception.wake()
+    until(lambda: upload.is_saved)
 
 
 SAID = {"error": "Ended", "sentence": "it ended", "sentence_vi": "đã dừng"}

@@ -11,6 +11,7 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from flycam.pipeline.workspace import Workspace
 from flycam.serve import bodies
 from flycam.serve.services import Services
 from flycam.store import keys
+from flycam.store.room import SPARE_BYTES
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
 
@@ -344,6 +346,34 @@ def test_a_line_cut_in_a_body_keeps_what_came_and_the_next_goes_on(url: str) -> 
             time.sleep(0.05)
         assert at == 3000
         assert patch(client, path, DATA[at:], at).status_code == 204
+
+
+@pytest.mark.parametrize("is_checked", [False, True])
+def test_a_disk_that_fills_while_bytes_come_is_refused_and_what_came_is_gone_on_from(
+    url: str, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, is_checked: bool
+) -> None:
+    """Others write into the room that was free when the card was announced."""
+    data = DATA * 100
+    card = {"files": [{"path": "a.mp4", "size": len(data), "modified_ms": 1}], "folder": "Bản Lầu"}
+    with as_(url, LAN) as client:
+        upload_id = opened(client, card)
+        path, whole = f"/files/{upload_id}/0", {"Upload-Checksum": checksum(data)} if is_checked else {}
+        asked = count()
+
+        def free(_folder: Path) -> int:
+            return SPARE_BYTES + (1 << 20 if next(asked) < 2 else -1)
+
+        monkeypatch.setattr(upload_module, "free_bytes", free)
+        full = patch(client, path, data, 0, **whole)
+        assert full.status_code == 507 and "để trống cho các chuyến bay" in full.json()["message"]
+        at = offset(client, path)
+        assert at == 0 if is_checked else 0 < at < len(data)
+        assert patch(client, path, data[at:], at).status_code == 507  # before a byte is written
+        assert offset(client, path) == at
+        monkeypatch.undo()
+        assert patch(client, path, data[at:], at).status_code == 204
+        until(client, upload_id, "saved", True)
+    assert workspace.store.get(keys.evidence(hashlib.sha256(data).hexdigest())) == data
 
 
 def test_a_line_that_died_unseen_is_given_up_for_the_next(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -169,6 +169,10 @@ class StoreSuite:
             for w in writing:
                 w.result()
 
+    def test_room_is_a_number_of_bytes_or_not_known(self, store: ObjectStore) -> None:
+        room = store.room_bytes()
+        assert room is None or room > 0
+
     def test_threads_do_not_mix_their_objects(self, store: ObjectStore) -> None:
         def work(i: int) -> bool:
             data = random.Random(i).randbytes(5000 + i)

@@ -1,0 +1,128 @@
+"""Whatever goes wrong at a flight's end: who gets its lock next is alone in it, and completes it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+import pytest
+
+from flycam.catalog.flights import Flights
+from flycam.catalog.records import FrameStatus
+from flycam.drill.video import VideoDrillReport
+from flycam.errors import FlycamError, StorageTrouble
+from flycam.frame.flight import FlightState
+from flycam.ingest.video import VideoSource
+from flycam.mosaic.writer import MosaicWriter
+from flycam.pipeline import live as live_module
+from flycam.pipeline import live_laying
+from flycam.pipeline.live import live
+from flycam.pipeline.live_given import LiveRequest
+from flycam.pipeline.live_laying import LiveLaying
+from flycam.pipeline.live_merging import Merger
+from flycam.pipeline.live_news import LiveNews
+from flycam.pipeline.live_publishing import Publisher
+from flycam.pipeline.live_recording import StreamRecording
+from flycam.pipeline.opening import Labels
+from flycam.pipeline.workspace import silent
+from tests.houses import House
+
+MakeHouse = Callable[..., House]
+
+_ENOUGH = 60  # pictures of 200
+WRITERS = ("publishing", "merging", "coding", "laying", "group", "tiles", "news", "picture")
+
+STEPS: list[tuple[object, str]] = [
+    (live_module, "keep_given"),
+    (LiveNews, "follow"),
+    (LiveNews, "close"),
+    (VideoSource, "stop"),
+    (VideoSource, "close"),
+    (LiveLaying, "close"),
+    (Merger, "close"),
+    (Publisher, "close"),
+    (MosaicWriter, "flush"),
+    (live_laying, "cover_communes"),
+    (live_laying, "close_flight"),
+]
+
+
+def failing_once(owner: object, name: str, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A step that fails when it is first asked for, and does what it does from then on; what failed."""
+    as_ever, failed = getattr(owner, name), list[str]()
+
+    def step(*args: Any, **options: Any) -> Any:
+        if failed:
+            return as_ever(*args, **options)
+        failed.append(name)
+        raise StorageTrouble(f"{name} failed for this test")
+
+    monkeypatch.setattr(owner, name, step)
+    return failed
+
+
+def watched_lock(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Which threads that write are alive whenever a flight's lock is given back."""
+    as_ever, alive, others = Flights.lock, list[list[str]](), set(threading.enumerate())
+
+    @contextmanager
+    def lock(flights: Flights, flight_id: str) -> Iterator[None]:
+        with as_ever(flights, flight_id):
+            try:
+                yield
+            finally:
+                mine = set(threading.enumerate()) - others
+                alive.append([one.name for one in mine if one.name.startswith(WRITERS)])
+
+    monkeypatch.setattr(Flights, "lock", lock)
+    return alive
+
+
+@pytest.mark.parametrize(("owner", "name"), STEPS, ids=[name for _, name in STEPS])
+def test_the_lock_is_given_back_once_nobody_writes_any_more(
+    owner: object, name: str, film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    told_of = replace(request, is_realtime=owner is LiveNews)  # of films read as fast as they go nothing is
+    alive, seen = watched_lock(monkeypatch), count()
+    failed = failing_once(owner, name, monkeypatch)
+    with pytest.raises(FlycamError, match=f"{name} failed for this test"):
+        live(house.workspace, told_of, Labels(), silent, lambda: next(seen) > _ENOUGH)
+    assert failed and alive and not any(alive)
+    again = live(house.workspace, request, Labels(), silent)
+    assert again.flight.state is FlightState.READY
+    used = house.workspace.catalog.frames.of_flight(again.flight.flight_id, FrameStatus.USED)
+    assert len(used) == again.used >= 2 and not any(alive)
+
+
+def test_an_abandoned_end_waits_for_who_writes_even_where_letting_go_fails(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    alive = watched_lock(monkeypatch)
+    failing_once(LiveLaying, "close", monkeypatch)
+    failing_once(Merger, "abandon", monkeypatch)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    with pytest.raises(StorageTrouble):
+        live(house.workspace, request, Labels(), silent)
+    left = alive[0]
+    assert not any(one.startswith(("publishing", "group", "tiles")) for one in left)
+
+
+def test_what_a_recording_lacks_at_its_end_is_raised_over_a_flight_that_is_whole(
+    film: VideoDrillReport, make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(film)
+    alive = watched_lock(monkeypatch)
+    monkeypatch.setattr(StreamRecording, "is_on", property(lambda _recording: True))
+    failing_once(StreamRecording, "close", monkeypatch)
+    request = LiveRequest(video=str(film.video), telemetry=str(film.subtitles), camera=film.camera)
+    with pytest.raises(StorageTrouble, match="close failed for this test"):
+        live(house.workspace, request, Labels(), silent)
+    (flight,) = house.workspace.catalog.flights.flights()
+    assert flight.state is FlightState.READY and not any(alive)
