@@ -8,6 +8,7 @@ import { el } from "./dom";
 import { setLanguage, t } from "./i18n";
 import { askForToken, takeKeptView } from "./panel/login";
 import { initialState, Store } from "./state";
+import { setRules } from "./versions";
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
@@ -24,6 +25,7 @@ async function start(): Promise<void> {
     await askForToken(root);
     return api.session();
   });
+  setRules(session.withheld);
   store.set({ session });
   await new Application(root, store).start(await (isLet ? first : askLists()));
 }

@@ -205,7 +205,7 @@ export class EvidenceCard {
         t("openOriginal"),
       ),
       this.covering.may() &&
-        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(pixel, () => (image.src = `${previewUrl(pixel.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
+        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(pixel, () => (image.src = `${previewUrl(pixel.source_sha256)}&at=${Date.now()}`)) }, t("coverPart")),
     );
   }
 
