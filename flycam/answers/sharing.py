@@ -11,7 +11,11 @@ from flycam.frame.classification import Classification, classification_name
 from flycam.frame.moment import VIETNAM
 from flycam.frame.redaction import RedactionReason, RedactionStep
 
-_STEPS = {RedactionStep.MADE: ("covered", "che"), RedactionStep.TAKEN_BACK: ("taken back", "đã bỏ che")}
+_STEPS = {
+    RedactionStep.MADE: ("covered", "che"),
+    RedactionStep.TAKEN_BACK: ("taken back", "đã bỏ che"),
+    RedactionStep.BACK_ASKED: ("another box asks to take it back", "máy khác đề nghị bỏ che"),
+}
 _REASONS = {
     RedactionReason.HOME: ("home", "nhà dân"),
     RedactionReason.VICTIM: ("victim", "nạn nhân"),

@@ -68,6 +68,14 @@ class Frames:
             )
         return found[0]
 
+    def some(self, frame_ids: Sequence[str]) -> list[FrameRecord]:
+        """Those of these frames that are on record."""
+        found: list[FrameRecord] = []
+        for start in range(0, len(frame_ids), _ROWS_AT_ONCE):
+            part = list(frame_ids[start : start + _ROWS_AT_ONCE])
+            found += self._fetch(select(tables.frames).where(tables.frames.c.frame_id.in_(part)))
+        return found
+
     def touching(self, flight_id: str, tile: TileId, status: FrameStatus | None = None) -> list[FrameRecord]:
         """Frames whose recorded tiles hold this base-zoom tile, of any status unless one is given."""
         c = tables.frames.c

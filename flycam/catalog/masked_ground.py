@@ -7,17 +7,25 @@ known for a way, all that the photo shows is withheld.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
+
+import shapely
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.placement_rows import placement_id, placement_of
-from flycam.catalog.records import FrameRecord, RevisionState
+from flycam.catalog.records import FrameRecord, MosaicInfo, RevisionRecord, RevisionState
 from flycam.catalog.redactions import standing
-from flycam.catalog.sharing_records import RedactionLine
-from flycam.errors import NotFound
+from flycam.catalog.widening import valid, wider
+from flycam.frame.flight import is_plane
+from flycam.geometry.expected_error import UNKNOWN_M
 from flycam.geometry.exterior import ExteriorOrientation
 from flycam.geometry.interior import InteriorOrientation
+from flycam.geometry.seen_ground import picture_error_m
+
+WIDENED_BY_SIGMAS = 2.0
+"""By so many times its expected error ground is wider than it was found."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +53,28 @@ class Masks:
 NO_MASKS = Masks({}, ())
 
 
+class MasksKept:
+    """The masks that hold, worked out once for all who ask, and again when something that they follow from
+    has changed: one read tells. Safe to use from several threads."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._lock = threading.Lock()
+        self._stamp: object = None
+        self._masks = NO_MASKS
+
+    def now(self) -> Masks:
+        """As things stand: the same object as long as nothing changed. Raises CatalogUnavailable."""
+        with self._lock:
+            stamp = self._catalog.redactions.stamp()
+            if stamp != self._stamp:
+                self._masks = masks_of(self._catalog)
+                self._stamp = stamp  # taken before: what changed meanwhile is another one
+            return self._masks
+
+
 def masks_of(catalog: Catalog) -> Masks:
-    """All masks that hold, as things stand."""
+    """All masks that hold, as things stand. However many they are, it takes six reads."""
     held = standing(catalog.redactions.lines())
     if not held:
         return NO_MASKS
@@ -56,19 +84,38 @@ def masks_of(catalog: Catalog) -> Masks:
     known: dict[str, dict[str, bytes]] = {}
     for one in catalog.redactions.grounds(line.line_id for line in held):
         known.setdefault(one.line_id, {})[one.lay] = one.wkb
-    grounds = [
-        (line.frame_id, wkb)
-        for line in held
-        for wkb in _grounds_of(catalog, line, known.get(line.line_id, {}))
-    ]
+    frames = {one.frame_id: one for one in catalog.frames.some(list(photos))}
+    lays = _names_of_lays(catalog, list(frames.values()))
+    grounds: list[tuple[str, bytes]] = []
+    for line in held:
+        ground = known.get(line.line_id, {})
+        # as the photo lies, and as it lay before: tiles of that may be on show until they are folded anew
+        grounds += [(line.frame_id, wkb) for wkb in ground.values()]
+        frame = frames.get(line.frame_id)  # None: its photo has not come yet, nor a tile of it
+        if (
+            frame is not None
+            and frame.footprint_wkb is not None
+            and not lays[frame.frame_id] <= ground.keys()
+        ):
+            grounds += _all_it_may_show(frame)
     return Masks(photos, tuple(dict.fromkeys(grounds)))
+
+
+def error_of(frame: FrameRecord) -> float:
+    """How far off ground in a photo may be at most, radial 1-sigma in metres, by its pose; UNKNOWN_M where
+    nobody knows, or more."""
+    pose = frame.exterior
+    if pose is None or is_plane(pose.vertical_datum):
+        return UNKNOWN_M
+    range_m = (frame.gsd_m or 0.0) * frame.header.interior.focal_length_px[0]
+    return picture_error_m(frame.header.interior, pose, range_m)
 
 
 def lays_of(catalog: Catalog, frame: FrameRecord) -> Iterator[Lay]:
     """Every way in which a photo lies on something that may be shown."""
     if frame.exterior is not None:
         yield Lay(
-            name=placement_id(placement_of(frame)),
+            name=_name_of_live(frame),
             interior=frame.header.interior,
             exterior=frame.exterior,
             dem_id=frame.dem_id,
@@ -81,20 +128,40 @@ def lays_of(catalog: Catalog, frame: FrameRecord) -> Iterator[Lay]:
             used = catalog.revisions.frame(mosaic_id, record.revision, frame.frame_id)
             if used is not None:
                 yield Lay(
-                    name=f"{mosaic_id}:{record.revision}:{record.dem_id}",
+                    name=_name_of_finished(record),
                     interior=used.interior,
                     exterior=used.exterior,
                     dem_id=record.dem_id,
                 )
 
 
-def _grounds_of(catalog: Catalog, line: RedactionLine, known: Mapping[str, bytes]) -> Iterator[bytes]:
-    """Ground as the photo lies, and as it lay before: tiles of that may be on show until they are folded
-    anew."""
-    yield from known.values()
-    try:
-        frame = catalog.frames.get(line.frame_id)
-    except NotFound:
-        return  # its photo has not come yet, nor a tile of it
-    if frame.footprint_wkb is not None and any(lay.name not in known for lay in lays_of(catalog, frame)):
-        yield frame.footprint_wkb
+def _names_of_lays(catalog: Catalog, frames: list[FrameRecord]) -> dict[str, set[str]]:
+    """Names of all that `lays_of` gives of each frame, by its id."""
+    names = {one.frame_id: set() if one.exterior is None else {_name_of_live(one)} for one in frames}
+    flights = {one.frame_id: one.flight_id for one in frames}
+    mosaics: dict[str, MosaicInfo] = {one.mosaic_id: one for one in catalog.tiles.mosaics()}
+    shown = {
+        (one.mosaic_id, one.revision): one
+        for one in catalog.revisions.all()
+        if one.state is RevisionState.PUBLISHED and one.mosaic_id in mosaics
+    }
+    for mosaic_id, revision, frame_id in catalog.revisions.holding(list(names)):
+        record = shown.get((mosaic_id, revision))
+        if record is not None and mosaics[mosaic_id].flight_id == flights[frame_id]:
+            names[frame_id].add(_name_of_finished(record))
+    return names
+
+
+def _name_of_live(frame: FrameRecord) -> str:
+    return placement_id(placement_of(frame))
+
+
+def _name_of_finished(record: RevisionRecord) -> str:
+    return f"{record.mosaic_id}:{record.revision}:{record.dem_id}"
+
+
+def _all_it_may_show(frame: FrameRecord) -> Iterator[tuple[str, bytes]]:
+    """A photo's footprint, as far beside as its place may be off; nothing where it has none."""
+    if frame.footprint_wkb is not None:
+        ground = wider(valid(frame.footprint_wkb), WIDENED_BY_SIGMAS * error_of(frame))
+        yield frame.frame_id, shapely.to_wkb(ground)

@@ -6,13 +6,15 @@ A mask holds until a line takes it back, in whatever order the lines come and fr
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import shapely
-from sqlalchemy import Row, Select, select
+from sqlalchemy import Row, Select, func, select
 
 from flycam.catalog import sharing_tables, tables
 from flycam.catalog.database import Database
+from flycam.catalog.records import RevisionState
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.errors import NotFound
 from flycam.frame.redaction import RedactionReason, RedactionStep
@@ -39,15 +41,33 @@ class Redactions:
             connection.execute(insert, [redaction_row(one) for one in named.values()])
         return [one for name, one in named.items() if name not in here]
 
+    def learn(self, lines: Iterable[RedactionLine]) -> list[RedactionLine]:
+        """Add lines that another box told; those of them that were not here.
+
+        What it says of a mask that it took back is kept as asking for that: a token that was stolen, or a
+        stick, uncovers nothing. What is known to be taken back by that very line stays so.
+        """
+        told = list(lines)
+        here = {one.line_id for mask_id in {one.mask_id for one in told} for one in self._of_mask(mask_id)}
+        asked = [
+            replace(one, step=RedactionStep.BACK_ASKED)
+            for one in told
+            if one.step is RedactionStep.TAKEN_BACK and one.line_id not in here
+        ]
+        return self.append([*(one for one in told if one.step is not RedactionStep.TAKEN_BACK), *asked])
+
     def history(self, mask_id: str) -> list[RedactionLine]:
         """All lines of a mask, the first first. Raises NotFound."""
-        found = self._fetch(select(_lines).where(_lines.c.mask_id == mask_id))
+        found = self._of_mask(mask_id)
         if not found:
             raise NotFound(
                 f"{mask_id[:80]}: there is no such mask; see 'flycam restricted masks'",
                 vi=f"{mask_id[:80]}: không có vùng che nào như vậy; xem 'flycam restricted masks'",
             )
         return found
+
+    def _of_mask(self, mask_id: str) -> list[RedactionLine]:
+        return self._fetch(select(_lines).where(_lines.c.mask_id == mask_id))
 
     def lines(self) -> list[RedactionLine]:
         """Every line, the first first."""
@@ -61,6 +81,25 @@ class Redactions:
         """Every line of masks on photos of a flight, the first first."""
         photos = select(tables.frames.c.frame_id).where(tables.frames.c.flight_id == flight_id)
         return self._fetch(select(_lines).where(_lines.c.frame_id.in_(photos)))
+
+    def stamp(self) -> tuple[int, ...]:
+        """Another one whenever what masks withhold may be another: lines, their ground, how their photos
+        lie, which revisions are shown. One read; what it counts only grows, or is a state that ends."""
+        frames, revisions = tables.frames, tables.revisions
+        masked = select(_lines.c.frame_id)
+        photos = select(func.count()).select_from(frames).where(frames.c.frame_id.in_(masked))
+        by_state = select(func.count()).select_from(revisions)
+        counted = (
+            select(func.count()).select_from(_lines),
+            select(func.count()).select_from(_grounds),
+            select(func.count()).select_from(tables.placements),
+            photos,
+            photos.where(frames.c.exterior.is_not(None)),
+            *(by_state.where(revisions.c.state == state.value) for state in RevisionState),
+        )
+        with self._database.read() as connection:
+            (row,) = connection.execute(select(*(one.scalar_subquery() for one in counted)))
+            return tuple(int(one) for one in row)
 
     def put_grounds(self, grounds: Iterable[RedactionGround]) -> None:
         """Write the ground of masks, in place of what was there."""
@@ -99,6 +138,14 @@ def standing(lines: Iterable[RedactionLine]) -> list[RedactionLine]:
     back = {(one.mask_id, one.frame_id) for one in every if one.step is RedactionStep.TAKEN_BACK}
     made = (one for one in every if one.step is RedactionStep.MADE)
     return [one for one in made if (one.mask_id, one.frame_id) not in back]
+
+
+def asked_back(lines: Iterable[RedactionLine]) -> list[RedactionLine]:
+    """Of all lines of some masks those by which other boxes ask that one which holds be taken back."""
+    every = list(lines)
+    held = {(one.mask_id, one.frame_id) for one in standing(every)}
+    asked = (one for one in every if one.step is RedactionStep.BACK_ASKED)
+    return [one for one in asked if (one.mask_id, one.frame_id) in held]
 
 
 def redaction_row(line: RedactionLine) -> dict[str, Any]:

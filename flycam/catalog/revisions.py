@@ -169,6 +169,17 @@ class Revisions:
             found = connection.execute(query).first()
         return None if found is None else _frame(found)
 
+    def holding(self, frame_ids: Sequence[str]) -> list[tuple[str, int, str]]:
+        """(mosaic, revision, frame) of every use of these frames, of revisions in any state."""
+        c = tables.revision_frames.c
+        found: list[tuple[str, int, str]] = []
+        with self._database.read() as connection:
+            for start in range(0, len(frame_ids), _IDS_AT_ONCE):
+                some = list(frame_ids[start : start + _IDS_AT_ONCE])
+                query = select(c.mosaic_id, c.revision, c.frame_id).where(c.frame_id.in_(some))
+                found += [(row.mosaic_id, row.revision, row.frame_id) for row in connection.execute(query)]
+        return found
+
 
 def _is_alive(record: RevisionRecord) -> bool:
     return record.state is not RevisionState.RETIRED

@@ -1,4 +1,5 @@
-"""The ONE place that decides what is withheld from whom: ground, flights, layers. Every door asks here.
+"""The ONE place that decides what is withheld from whom: ground, flights, layers. Every door asks here; whose
+rules are which: `withholdings`.
 
 Four rules: restricted areas (`restrictions`), classifications (`frame.classification`), accounts that are for
 some communes only, as administrators made them, and redaction masks (`masked_ground`), as who saw the photo
@@ -9,10 +10,8 @@ picture shows, a photo, a flight, a layer.
 from __future__ import annotations
 
 import hashlib
-import threading
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,11 +20,11 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
-from flycam.catalog.catalog import Catalog
-from flycam.catalog.masked_ground import NO_MASKS, Masks, masks_of
-from flycam.catalog.records import Account, BoundsLonLat, Role
-from flycam.errors import NotFound
+from flycam.catalog.masked_ground import NO_MASKS, WIDENED_BY_SIGMAS, Masks
+from flycam.catalog.records import BoundsLonLat, Role
+from flycam.catalog.widening import valid, wider
 from flycam.frame.classification import Classification
+from flycam.geometry.expected_error import UNKNOWN_M
 from flycam.geometry.grid import (
     TILE_SIZE_PX,
     TileId,
@@ -38,18 +37,18 @@ from flycam.geometry.touched import touched_pixels
 MARGIN_M = 30.0
 """So far around its footprint a picture may show ground: poses err, and footprints are cut short."""
 
-MASK_RIM_M = 15.0
-"""What a mask covers lies so far beside its ground in other pictures of the map at most: the ground is
-widened by what its own photo errs, and not by what that of a tile does."""
+MASK_RIMS_M = (15.0, 30.0, 60.0, WIDENED_BY_SIGMAS * UNKNOWN_M)
+"""What a mask covers lies so far beside its ground on another map: the ground is widened by what its own
+photo errs, and a rim goes around for what the pixels err that show it. The first is the least, the last is of
+those of which nobody knows, and of whole products."""
 
 _SEES: dict[Classification, frozenset[Role]] = {
     Classification.OPEN: frozenset(Role),
     Classification.INTERNAL: frozenset(Role) - {Role.GUEST, Role.BOX},
     Classification.RESTRICTED: frozenset({Role.ANALYST, Role.ADMIN}),
 }
+_LEAST_AND_WIDEST = (MASK_RIMS_M[0], MASK_RIMS_M[-1])
 _WORLD = (-180.0, -85.0511287, 180.0, 85.0511287)
-_METRES_PER_DEGREE = 111_320.0
-_KEPT_S = 2.0
 _TILES_KEPT = 20_000
 _AROUND_PX = 2.0  # within what `touched_pixels` takes
 
@@ -94,11 +93,16 @@ class Withholding:
         self._areas = _prepared(shapely.union_all([shapely.from_wkb(one) for one in areas]))
         self._unseen = _prepared(_withheld_ground(self._areas, self._within))
         self._photos = masks.photos
-        self._masked = [(frame_id, _prepared(_valid(wkb))) for frame_id, wkb in masks.grounds]
-        rims = [_wider(ground, MASK_RIM_M) for _, ground in self._masked if not ground.is_empty]
-        self._all_masked = _prepared(shapely.union_all(rims))
-        self._ground = _prepared(shapely.union(self._unseen, self._all_masked))
-        self._mercator = _prepared(shapely.transform(self._ground, lonlat_to_mercator))
+        self._masked = [(frame_id, _prepared(valid(wkb))) for frame_id, wkb in masks.grounds]
+        self._masked_rims = {rim_m: _rimmed(self._masked, rim_m) for rim_m in MASK_RIMS_M}
+        grounds = {
+            rim_m: shapely.union(self._unseen, one) if self._masked else self._unseen
+            for rim_m, one in self._masked_rims.items()
+        }
+        self._ground = _prepared(grounds[MASK_RIMS_M[0]])
+        self._mercator = {
+            rim_m: _prepared(shapely.transform(one, lonlat_to_mercator)) for rim_m, one in grounds.items()
+        }
         self.fingerprint = self._fingerprint()
         names = (self._flights.hidden, self._mosaics.hidden, self._layers)
         has_only = self._flights.only is not None or self._mosaics.only is not None
@@ -124,48 +128,79 @@ class Withholding:
     # -- ground ---------------------------------------------------------------------------------
 
     def touches_tile(self, tile_id: TileId) -> bool:
-        """Whether any pixel of a tile may be withheld."""
+        """Whether any pixel of a tile may be withheld, however far off it is."""
         return not self.is_nothing and self._touches_tile(tile_id)
 
-    def of_tile(self, tile_id: TileId) -> NDArray[np.bool_] | None:
-        """256×256, True where the pixel touches withheld ground; None where no pixel does."""
+    def is_masked_near(self, tile_id: TileId) -> bool:
+        """Whether it depends on what the pixels of a tile err which of them show masked ground."""
+        if not self._masked:
+            return False
+        box = _around(tile_id)
+        least, widest = (shapely.clip_by_rect(self._mercator[rim], *box) for rim in _LEAST_AND_WIDEST)
+        return bool(widest.area > least.area)  # the one holds the other
+
+    def of_tile(
+        self, tile_id: TileId, error_m: NDArray[np.floating[Any]] | None = None
+    ) -> NDArray[np.bool_] | None:
+        """256×256, True where the pixel touches withheld ground; None where no pixel does.
+
+        error_m  256×256: how far off each pixel may be (radial 1-sigma, metres; NaN: nobody knows), by which
+                 masked ground is wider for it; None: by the least rim
+        """
         if not self.touches_tile(tile_id):
             return None
-        west, south, east, north = tile_bounds(tile_id)
+        if error_m is None:
+            mask = self._touched(tile_id, MASK_RIMS_M[0])
+            return mask if mask.any() else None
+        reach_m = WIDENED_BY_SIGMAS * np.nan_to_num(error_m, nan=UNKNOWN_M)
+        rim_of = np.searchsorted(MASK_RIMS_M[:-1], reach_m)  # the least that is not smaller, else the last
+        mask = np.zeros((TILE_SIZE_PX, TILE_SIZE_PX), dtype=np.bool_)
+        for number in np.unique(rim_of):
+            mask |= (rim_of == number) & self._touched(tile_id, MASK_RIMS_M[number])
+        return mask if mask.any() else None
+
+    def _touched(self, tile_id: TileId, rim_m: float) -> NDArray[np.bool_]:
+        west, _, _, north = tile_bounds(tile_id)
         pixel_m = grid_pixel_m(tile_id.z)
-        around = _AROUND_PX * pixel_m
-        part = shapely.clip_by_rect(
-            self._mercator, west - around, south - around, east + around, north + around
-        )
+        part = shapely.clip_by_rect(self._mercator[rim_m], *_around(tile_id))
         polygons = [
             [_pixels(ring, west, north, pixel_m) for ring in (one.exterior, *one.interiors)]
             for one in shapely.get_parts(part)
             if one.geom_type == "Polygon" and not one.is_empty
         ]
-        mask = touched_pixels(polygons, (TILE_SIZE_PX, TILE_SIZE_PX))
-        return mask if mask.any() else None
+        return touched_pixels(polygons, (TILE_SIZE_PX, TILE_SIZE_PX))
 
     def holds_point(self, lon_deg: float, lat_deg: float) -> bool:
         """Whether a place is withheld."""
         return bool(shapely.intersects_xy(self._ground, lon_deg, lat_deg))
 
-    def touches(self, wkb: bytes | None, margin_m: float = MARGIN_M) -> bool:
+    def touches(
+        self,
+        wkb: bytes | None,
+        margin_m: float = MARGIN_M,
+        *,
+        masks_m: float = MARGIN_M,
+        rim_m: float = MASK_RIMS_M[0],
+    ) -> bool:
         """Whether what shows this ground (WKB, lon/lat; None: nobody knows) shows any that is withheld.
 
-        Masked ground counts within MARGIN_M at most: what masks cover is small, and not known from afar.
+        masks_m  masked ground counts within this at most: what masks cover is small, and not known from afar
+        rim_m    of MASK_RIMS_M: the last for what shows ground of maps whose errors nobody looks at
         """
         if self._ground.is_empty:
             return False
         if wkb is None:
             return True
         shape = shapely.from_wkb(wkb)
-        if shapely.intersects(self._unseen, _wider(shape, margin_m)):
+        if shapely.intersects(self._unseen, wider(shape, margin_m)):
             return True
-        return bool(shapely.intersects(self._all_masked, _wider(shape, min(margin_m, MARGIN_M))))
+        return bool(shapely.intersects(self._masked_rims[rim_m], wider(shape, min(margin_m, masks_m))))
 
     def touches_box(self, bounds: BoundsLonLat | None, margin_m: float = MARGIN_M) -> bool:
-        """As `touches`, of a rectangle (degrees)."""
-        return self.touches(None if bounds is None else shapely.to_wkb(shapely.box(*bounds)), margin_m)
+        """Whether a whole product of a flight shows any ground that is withheld, by its box (degrees,
+        None: nobody knows)."""
+        wkb = None if bounds is None else shapely.to_wkb(shapely.box(*bounds))
+        return self.touches(wkb, margin_m, rim_m=MASK_RIMS_M[-1])
 
     # -- photos ---------------------------------------------------------------------------------
 
@@ -177,17 +212,22 @@ class Withholding:
         if footprint_wkb is None:
             return not self._ground.is_empty and (not self._unseen.is_empty or self.touches_box(flight_box))
         shape = shapely.from_wkb(footprint_wkb)
-        return not self._unseen.is_empty and bool(shapely.intersects(self._unseen, _wider(shape, MARGIN_M)))
+        return not self._unseen.is_empty and bool(shapely.intersects(self._unseen, wider(shape, MARGIN_M)))
 
     def masks_on(self, frame_id: str) -> tuple[bytes, ...]:
         """Polygons (WKB, in its own pixels) that must be burnt into a photo."""
         return self._photos.get(frame_id, ())
 
-    def masked_beside(self, frame_id: str, footprint_wkb: bytes | None) -> BaseGeometry | None:
-        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none."""
+    def masked_beside(
+        self, frame_id: str, footprint_wkb: bytes | None, margin_m: float = MARGIN_M
+    ) -> BaseGeometry | None:
+        """Ground (lon/lat) that a photo may show and that masks on other photos withhold; None: none.
+
+        margin_m  so far beside its footprint, MARGIN_M at least
+        """
         if footprint_wkb is None:
             return None
-        near = _wider(shapely.from_wkb(footprint_wkb), MARGIN_M)
+        near = wider(shapely.from_wkb(footprint_wkb), max(margin_m, MARGIN_M))
         found = [
             ground for owner, ground in self._masked if owner != frame_id and shapely.intersects(ground, near)
         ]
@@ -210,10 +250,7 @@ class Withholding:
     # -- inside ---------------------------------------------------------------------------------
 
     def _look_at_tile(self, tile_id: TileId) -> bool:
-        around = _AROUND_PX * grid_pixel_m(tile_id.z)
-        west, south, east, north = tile_bounds(tile_id)
-        box = shapely.box(west - around, south - around, east + around, north + around)
-        return bool(shapely.intersects(self._mercator, box))
+        return bool(shapely.intersects(self._mercator[MASK_RIMS_M[-1]], shapely.box(*_around(tile_id))))
 
     def _fingerprint(self) -> str:
         said = hashlib.sha256(shapely.to_wkb(self._ground))
@@ -235,24 +272,21 @@ def _withheld_ground(areas: BaseGeometry, within: BaseGeometry | None) -> BaseGe
     return shapely.union(areas, shapely.difference(shapely.box(*_WORLD), within))
 
 
-def _valid(wkb: bytes) -> BaseGeometry:
-    """A geometry that can be worked with, whatever was stored: one that cannot would close every door."""
-    shape = shapely.from_wkb(wkb)
-    return shape if shape.is_valid else shapely.make_valid(shape)
+def _around(tile_id: TileId) -> BoundsLonLat:
+    """What of the ground counts for a tile, EPSG:3857."""
+    around = _AROUND_PX * grid_pixel_m(tile_id.z)
+    west, south, east, north = tile_bounds(tile_id)
+    return west - around, south - around, east + around, north + around
+
+
+def _rimmed(masked: Iterable[tuple[str, BaseGeometry]], rim_m: float) -> BaseGeometry:
+    """All masked ground with a rim around."""
+    return _prepared(shapely.union_all([wider(one, rim_m) for _, one in masked if not one.is_empty]))
 
 
 def _prepared(shape: BaseGeometry) -> BaseGeometry:
     shapely.prepare(shape)
     return shape
-
-
-def _wider(shape: BaseGeometry, margin_m: float) -> BaseGeometry:
-    """A geometry in degrees with a margin: at least so wide on the ground everywhere."""
-    if margin_m <= 0.0:
-        return shape
-    _, south, _, north = shape.bounds
-    shrink = float(np.cos(np.radians(min(max(abs(south), abs(north)), 85.0))))
-    return shape.buffer(margin_m / (_METRES_PER_DEGREE * shrink), quad_segs=4)
 
 
 def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.float64]:
@@ -262,87 +296,3 @@ def _pixels(ring: Any, west: float, north: float, pixel_m: float) -> NDArray[np.
 
 
 NOTHING_WITHHELD = Withholding()
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """What of an account decides what it sees."""
-
-    role: Role
-    communes: tuple[str, ...]
-    event_id: str
-
-
-@dataclass(slots=True)
-class _Kept:
-    at_s: float
-    withholding: Withholding = field(default=NOTHING_WITHHELD)
-
-
-class Withholdings:
-    """The withholding of each account, as the rules stood at most two seconds ago. Safe to use from several
-    threads. What was made under a withholding stays good as long as it is the same object."""
-
-    def __init__(self, catalog: Catalog, clock_s: Callable[[], float] = time.monotonic) -> None:
-        self._catalog, self._clock_s = catalog, clock_s
-        self._lock = threading.Lock()
-        self._kept: dict[_Kind, _Kept] = {}
-
-    def of(self, account: Account | None) -> Withholding:
-        """What is withheld from an account; nothing from whoever sits at the machine itself (None).
-
-        Raises CatalogUnavailable: then nobody knows, and nothing may be handed out.
-        """
-        if account is None:
-            return NOTHING_WITHHELD
-        kind = _Kind(account.role, account.communes, account.event_id)
-        with self._lock:
-            kept = self._kept.get(kind)
-            if kept is not None and self._clock_s() - kept.at_s < _KEPT_S:
-                return kept.withholding
-            at_s, made = self._clock_s(), withholding_of(self._catalog, account)
-            if kept is not None and kept.withholding.fingerprint == made.fingerprint:
-                made = kept.withholding
-            self._kept[kind] = _Kept(at_s, made)
-            return made
-
-
-def withholding_of(catalog: Catalog, account: Account) -> Withholding:
-    """What is withheld from an account by the rules as they stand now."""
-    role = account.role
-    areas = [one.wkb for one in catalog.restrictions.areas() if role not in one.roles]
-    unseen = {subject for subject, level in catalog.restrictions.levels().items() if not sees(role, level)}
-    within = _within(catalog, account.communes) if account.communes else None
-    masks = NO_MASKS if sees(role, Classification.RESTRICTED) else masks_of(catalog)
-    if not (areas or unseen or within or account.event_id or masks.photos):
-        return NOTHING_WITHHELD
-    hidden = frozenset(unseen)
-    only = _of_event(catalog, account.event_id) if account.event_id else None
-    mosaics = catalog.tiles.mosaics() if hidden or only is not None else []
-    return Withholding(
-        areas=areas,
-        within=within,
-        flights=Allowed(hidden, only),
-        mosaics=Allowed(
-            frozenset(one.mosaic_id for one in mosaics if one.flight_id in hidden),
-            None if only is None else frozenset(one.mosaic_id for one in mosaics if one.flight_id in only),
-        ),
-        layers=hidden,
-        masks=masks,
-    )
-
-
-def _of_event(catalog: Catalog, event_id: str) -> frozenset[str]:
-    return frozenset(one.flight_id for one in catalog.flights.flights(event_id))
-
-
-def _within(catalog: Catalog, codes: Iterable[str]) -> bytes:
-    """The ground of these communes as their boundaries are latest; of one that is known no longer, none."""
-    found = []
-    for code in codes:
-        try:
-            found.append(shapely.from_wkb(catalog.boundaries.commune(code).wkb))
-        except NotFound:
-            continue
-    ground: bytes = shapely.to_wkb(shapely.union_all(found) if found else shapely.Polygon())
-    return ground

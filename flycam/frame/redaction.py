@@ -17,7 +17,9 @@ class RedactionReason(StrEnum):
 
 
 class RedactionStep(StrEnum):
-    """What a line says of a mask. TAKEN_BACK is for good: who wants it again draws another."""
+    """What a line says of a mask. TAKEN_BACK is for good: who wants it again draws another. BACK_ASKED:
+    another box took it back, which takes nothing back here until an analyst here does."""
 
     MADE = "made"
     TAKEN_BACK = "taken_back"
+    BACK_ASKED = "back_asked"

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, withholding_of
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.catalog.withholdings import withholding_of
 from flycam.errors import NotFound, OptionUnusable
 from flycam.frame.classification import Classification
 from flycam.pipeline.pack_files import (

@@ -36,6 +36,10 @@ class Receiving:
         if all(dem.sha256 != sha256 for dem in self._workspace.catalog.terrain.dems()):
             register_dem(self._workspace, local_copy(self._workspace, sha256, name), datum, sigma_m)
 
+    def masked(self) -> None:
+        """Masks came from the server: laid on the ground as their photos lie here."""
+        settle_masked_ground(self._workspace)
+
     def withdrawn(self, flight: Flight) -> None:
         """Reports of retired revisions, and a live flight's newest picture."""
         drop_retired_reports(self._workspace, flight.flight_id)

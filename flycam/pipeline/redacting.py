@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import shapely
 
-from flycam.catalog.masked_ground import Lay, lays_of
+from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, Lay, lays_of
 from flycam.catalog.records import FrameRecord
 from flycam.catalog.redactions import standing
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
@@ -26,8 +26,6 @@ from flycam.geodata.crs import to_lonlat
 from flycam.geometry.seen_ground import MOST_ERROR_M, ground_points
 from flycam.pipeline.terrain import recorded_terrain
 from flycam.pipeline.workspace import Workspace
-
-WIDENED_BY_SIGMAS = 2.0
 
 _MASK_ID = re.compile(r"mask-[0-9a-f]{8,40}")
 _LEAST_AREA_PX = 4.0
@@ -173,7 +171,7 @@ def _written(workspace: Workspace, line: RedactionLine) -> RedactionLine | None:
         lines = workspace.catalog.redactions.history(line.mask_id)
     except NotFound:
         return None
-    before = lines[0]
+    before = next((one for one in lines if one.step is RedactionStep.MADE), lines[0])
     if not standing(lines):
         raise InputUnusable(
             f"{line.mask_id}: this mask was taken back; draw another",

@@ -177,4 +177,5 @@ def _session(visitor: Visitor) -> dict[str, Any]:
         "account": {"name": account.name, "role": account.role.value} if account else None,
         "open": account is None,
         "version": __version__,
+        "withheld": visitor.withholding.fingerprint,
     }

@@ -19,11 +19,12 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import Role
 from flycam.catalog.withheld import withheld
-from flycam.catalog.withholding import Withholding
+from flycam.catalog.withholding import MASK_RIMS_M, Withholding
 from flycam.errors import AccessDenied, NotFound
 from flycam.frame.airborne import Airborne, LinkState, LonLat, Phase
 from flycam.frame.left_out import left_out_said
 from flycam.frame.moment import iso
+from flycam.geometry.footprint import RANGE_PER_HEIGHT
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.guard import Sees, viewer
@@ -40,6 +41,7 @@ SILENT_S = 1.25
 LOOK_S = 0.2
 _AROUND_M = 1000.0
 _NOWHERE: bytes = shapely.to_wkb(shapely.Point())
+_FASTEST_MPS = 30.0
 _SHORTLY = {**FOR_A_WHILE, "Cache-Control": "private, max-age=60"}  # it may be withdrawn at any moment
 _SHOWN_ENDED_S, _SHOWN_SILENT_S = 600.0, 3600.0
 
@@ -233,11 +235,30 @@ def as_seen(seen: list[Sighted], sees: Withholding) -> list[Sighted]:
         for one in seen
         if not sees.hides_flight(one.told.flight_id) and not sees.is_outside(_near(one.told) or _NOWHERE)
     ]
-    return [replace(one, is_barred=sees.touches(_near(one.told), _AROUND_M)) for one in known]
+    return [replace(one, is_barred=_is_barred(one.told, sees)) for one in known]
+
+
+def _is_barred(told: Airborne, sees: Withholding) -> bool:
+    """Whether its newest picture may show withheld ground: anything as far away as its camera can see.
+
+    Masked ground too: the outline is of another picture than the one that is shown, and of what a log covers;
+    a camera that was turned since, or of which no ground is known, shows what lies anywhere around.
+    """
+    around_m = max(_AROUND_M, RANGE_PER_HEIGHT * _height_m(told)) + _moved_m(told)
+    return sees.touches(_near(told), around_m, masks_m=around_m, rim_m=MASK_RIMS_M[-1])
+
+
+def _height_m(told: Airborne) -> float:
+    return 0.0 if told.aircraft is None or told.aircraft.above_m is None else abs(told.aircraft.above_m)
+
+
+def _moved_m(told: Airborne) -> float:
+    """How far it may be from where it was last told to be: pictures go on where telemetry is lost."""
+    return 0.0 if told.aircraft is None else _FASTEST_MPS * told.aircraft.age_s
 
 
 def _near(told: Airborne) -> bytes | None:
-    """The ground that its camera may see now (WKB): around what is known of it; None where nothing is."""
+    """The ground below it and in its outline (WKB); None where nothing is known."""
     places = [*told.footprint, *([told.aircraft.lonlat_deg] if told.aircraft else ())]
     wkb: bytes = shapely.to_wkb(shapely.MultiPoint(places).convex_hull)
     return wkb if places else None

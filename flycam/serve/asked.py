@@ -25,7 +25,8 @@ from flycam.serve.follower import Follower, Watched
 from flycam.serve.grounds import Grounds
 from flycam.serve.layers import Classes, DataLayer, classes_of, picture_of, surface_classes
 from flycam.serve.offered import no_such_mosaic, revision_on_show
-from flycam.serve.views import EMPTY, Veil, View, ViewCache, read_view
+from flycam.serve.veils import Veil, Veils
+from flycam.serve.views import EMPTY, View, ViewCache, read_view
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,7 @@ class AskedViews:
         self._follower = follower
         self._cache = cache
         self._grounds = grounds
+        self._veils = Veils(workspace)
 
     def view(
         self,
@@ -87,17 +89,20 @@ class AskedViews:
         watched = self._follower.watch(mosaic_id)
         if withholding.hides_mosaic(mosaic_id):
             raise no_such_mosaic(mosaic_id)
-        veil = _veil(withholding, tile_id)
         info = revision_on_show(self._catalog, watched.info, asked.revision)
         head = self._catalog.tiles.head(mosaic_id, info.revision, tile_id)
-        if head is None or (veil is not None and veil.hidden.all()):
+        if head is None:
             return EMPTY
-        if asked.layer is DataLayer.AGE:
-            return self._data_view(info, head, asked.layer, veil)  # it changes with the clock
-        key = f"{path}?{info.revision}.{asked.layer or ''}.{veil.name if veil else ''}"
+        rules = withholding.fingerprint if withholding.touches_tile(tile_id) else ""
+        key = f"{path}?{info.revision}.{asked.layer or ''}.{rules}"
         kept = self._cache.get(key)
         if kept is not None and kept.etag.startswith(f'"{head.content_hash}.'.encode()):
             return kept
+        veil = self._veils.over(info, head, withholding)
+        if veil is not None and veil.hidden.all():
+            return EMPTY
+        if asked.layer is DataLayer.AGE:
+            return self._data_view(info, head, asked.layer, veil)  # it changes with the clock: never kept
         view = (
             read_view(self._workspace.store, head, wanted, veil)
             if asked.layer is None
@@ -135,8 +140,3 @@ class AskedViews:
             return None
         key = self._catalog.revisions.get(info.mosaic_id, info.revision).support_key
         return None if key is None else self._grounds.grid(key)
-
-
-def _veil(withholding: Withholding, tile_id: TileId) -> Veil | None:
-    hidden = withholding.of_tile(tile_id)
-    return None if hidden is None else Veil(hidden, withholding.fingerprint)

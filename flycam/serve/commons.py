@@ -25,6 +25,7 @@ from flycam.sync.commons import (
     state_of,
 )
 from flycam.sync.house import House
+from flycam.sync.masks import KNOWS
 
 _OCTETS = "application/octet-stream"
 _MOST_BYTES = 64 << 20
@@ -33,6 +34,7 @@ _KEPT = 4
 router = APIRouter()
 
 Asker = Annotated[Visitor, Depends(box)]
+Knows = Annotated[str, Query(max_length=200)]
 
 
 class Shelf:
@@ -41,19 +43,20 @@ class Shelf:
     def __init__(self, house: House) -> None:
         self._house = house
         self._lock = threading.Lock()
-        self._made: dict[str, Commons] = {}
+        self._made: dict[tuple[str, bool], Commons] = {}
 
-    def state(self, sees: Withholding) -> str:
-        """The word for all that may be had now."""
-        return state_of(self._house, sees)
+    def state(self, sees: Withholding, *, masks: bool) -> str:
+        """The word for all that may be had now. masks: whether who asks keeps to them."""
+        return state_of(self._house, sees, masks=masks)
 
-    def commons(self, sees: Withholding) -> Commons:
+    def commons(self, sees: Withholding, *, masks: bool) -> Commons:
         """All that may be had now."""
+        of = sees.fingerprint, masks
         with self._lock:
-            made = self._made.pop(sees.fingerprint, None)
-            if made is None or made.state != state_of(self._house, sees):
-                made = commons_of(self._house, sees)
-            self._made[sees.fingerprint] = made
+            made = self._made.pop(of, None)
+            if made is None or made.state != state_of(self._house, sees, masks=masks):
+                made = commons_of(self._house, sees, masks=masks)
+            self._made[of] = made
             while len(self._made) > _KEPT:
                 self._made.pop(next(iter(self._made)))
             return made
@@ -69,9 +72,10 @@ ShelfHere = Annotated[Shelf, Depends(shelf)]
 
 
 @router.get("/api/sync/common", response_class=Response)
-def listing(visitor: Asker, here: ShelfHere, services: ServicesHere) -> Response:
-    """What there is for a box, and the word for all of it."""
-    commons = here.commons(visitor.withholding)
+def listing(visitor: Asker, here: ShelfHere, services: ServicesHere, knows: Knows = "") -> Response:
+    """What there is for a box, and the word for all of it. knows: `masks` of a box that keeps to them; others
+    are told of none, for they would not read the list."""
+    commons = here.commons(visitor.withholding, masks=knows == KNOWS[0])
     data = listing_to_bytes(services.workspace, commons)
     return Response(data, media_type=_OCTETS, headers={"Cache-Control": "no-store"})
 
@@ -84,10 +88,11 @@ def things(
     of: Annotated[str, Query(max_length=MOST_THINGS * (NAME_DIGITS + 1), pattern=r"^[0-9a-f,]+$")],
     at: Annotated[int, Query(ge=0)] = 0,
     most: Annotated[int, Query(ge=1)] = _MOST_BYTES,
+    knows: Knows = "",
 ) -> Response:
     """The bytes of things one after another, from byte `at` of the first on, at most so many. 409 where one
     is not there any more: the list is another by now."""
-    commons = here.commons(visitor.withholding)
+    commons = here.commons(visitor.withholding, masks=knows == KNOWS[0])
     by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
     found = [by_name.get(name) for name in of.split(",")]
     wanted = [one for one in found if one is not None]

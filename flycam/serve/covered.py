@@ -15,12 +15,13 @@ import shapely
 from numpy.typing import NDArray
 from shapely.geometry.base import BaseGeometry
 
+from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, error_of
 from flycam.catalog.records import FrameRecord
 from flycam.errors import FrameUnreadable, ObjectMissing, TileCorrupt
 from flycam.geodata.crs import to_work
 from flycam.geometry.burning import burn
-from flycam.geometry.seen_ground import lattice_of
-from flycam.pipeline.redacting import WIDENED_BY_SIGMAS
+from flycam.geometry.seen_ground import Lattice, cell_tracks, lattice_of
+from flycam.geometry.terrain import TerrainGrid, heights_at
 from flycam.serve.door import Visitor
 from flycam.serve.grounds import Grounds
 from flycam.serve.offered import withheld_from
@@ -35,11 +36,13 @@ COVERED_HEADERS = {
 }
 """Headers of a photo with masks burnt in: a browser asks anew each time, for masks come and go."""
 
-_PREVIEW_SIDE_PX = 720
+PREVIEW_SIDE_PX = 720
 _LARGE_PX = 2000
 _AS_IN_THE_FILE = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCED = cv2.IMREAD_REDUCED_COLOR_4 | cv2.IMREAD_IGNORE_ORIENTATION
 _ORIGINAL_QUALITY, _PREVIEW_QUALITY = 92, 78
+_BESIDE_CELLS = 3
+_RISES_M, _NEAR_M = 20.0, 200.0
 _AT_ONCE = threading.BoundedSemaphore(2)  # a photo of 48 megapixels takes 300 MB while it is covered
 
 
@@ -62,7 +65,8 @@ def covering_of(frame: FrameRecord, grounds: Grounds, visitor: Visitor) -> Cover
     polygons = tuple(
         shapely.get_coordinates(shapely.from_wkb(one)) / size for one in sees.masks_on(frame.frame_id)
     )
-    beside = sees.masked_beside(frame.frame_id, frame.footprint_wkb)
+    reach_m = WIDENED_BY_SIGMAS * error_of(frame)
+    beside = sees.masked_beside(frame.frame_id, frame.footprint_wkb, reach_m)
     cells = None if beside is None else _cells_showing(frame, beside, grounds, visitor)
     if not polygons and (cells is None or not cells.any()):
         return None
@@ -86,7 +90,7 @@ def preview_jpeg(data: bytes, frame: FrameRecord, covering: Covering | None) -> 
         picture = _decoded(data, _AS_IN_THE_FILE)
     if picture is None:
         raise _no_preview(frame)
-    scale = min(1.0, _PREVIEW_SIDE_PX / max(picture.shape[:2]))
+    scale = min(1.0, PREVIEW_SIDE_PX / max(picture.shape[:2]))
     if scale < 1:
         small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         picture = small.astype(np.uint8, copy=False)
@@ -98,8 +102,7 @@ def preview_jpeg(data: bytes, frame: FrameRecord, covering: Covering | None) -> 
 def _cells_showing(
     frame: FrameRecord, ground: BaseGeometry, grounds: Grounds, visitor: Visitor
 ) -> NDArray[np.bool_]:
-    """Cells of a photo that may show some ground (lon/lat): by where their corners lie, as far as that may be
-    off."""
+    """Cells of a photo that may show some ground (lon/lat). AccessDenied where nobody can say."""
     if frame.exterior is None or frame.dem_id is None:
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
     try:
@@ -109,6 +112,68 @@ def _cells_showing(
     work_crs = frame.exterior.work_crs
     lattice = lattice_of(frame.header.interior, frame.exterior, terrain)
     wanted = shapely.transform(ground, lambda lonlat: to_work(lonlat, work_crs))
+    cells = cells_on(lattice, wanted)
+    if cells is None:
+        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+    unknown = unmapped(wanted, terrain)
+    if unknown.is_empty:
+        return cells
+    tracks = cell_tracks(frame.header.interior, frame.exterior, terrain, lattice.shape)
+    return cells | cells_towards(lattice, tracks, unknown, heights_beyond(terrain, unknown))
+
+
+def unmapped(wanted: BaseGeometry, terrain: TerrainGrid) -> BaseGeometry:
+    """Those parts of some ground (work CRS) whose height the terrain does not know everywhere."""
+    parts = shapely.get_parts(wanted)
+    known = [np.isfinite(heights_at(terrain, shapely.get_coordinates(one))).all() for one in parts]
+    return shapely.union_all([one for one, is_known in zip(parts, known, strict=True) if not is_known])
+
+
+def cells_towards(
+    lattice: Lattice, tracks: NDArray[np.float64], wanted: BaseGeometry, heights_m: tuple[float, float]
+) -> NDArray[np.bool_]:
+    """Cells that meet no mapped ground and look through where some lies that nobody has mapped: each may show
+    it.
+
+    heights_m  between which that ground lies, and what stands on it
+    """
+    met = np.isfinite(lattice.error_m)
+    meets = np.stack([_corner(met, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2).any(axis=2)
+    looks = ~meets & np.isfinite(tracks).all(axis=(2, 3))
+    cells = np.zeros(lattice.shape, dtype=np.bool_)
+    start, stop = tracks[looks][:, 0], tracks[looks][:, 1]
+    level_m = np.maximum(np.linalg.norm((stop - start)[:, :2], axis=1), 1e-6)
+    ahead, slope = (stop - start)[:, :2] / level_m[:, None], (stop - start)[:, 2] / level_m
+    lines = shapely.linestrings(np.stack([start[:, :2], stop[:, :2]], axis=1))
+    reach_m = WIDENED_BY_SIGMAS * float(np.nanmax(lattice.error_m))
+    found = np.zeros(len(lines), dtype=np.bool_)
+    for part in shapely.get_parts(wanted):
+        middle = shapely.get_coordinates(part.centroid)[0]
+        around_m = reach_m + float(np.linalg.norm(shapely.get_coordinates(part) - middle, axis=1).max())
+        along_m = np.einsum("ni,ni->n", middle - start[:, :2], ahead)
+        over = [start[:, 2] + slope * np.maximum(along_m + side * around_m, 0.0) for side in (-1.0, 1.0)]
+        passes = (np.maximum(*over) >= heights_m[0]) & (np.minimum(*over) <= heights_m[1])
+        found |= passes & (shapely.distance(lines, part) <= reach_m)
+    cells[looks] = found
+    return cells
+
+
+def heights_beyond(terrain: TerrainGrid, wanted: BaseGeometry) -> tuple[float, float]:
+    """Between which heights ground that is not mapped may lie, with what stands on it: as the mapped ground
+    does within _NEAR_M of it (all of it, where there is none), and _RISES_M more either way."""
+    west, south, east, north = shapely.bounds(shapely.buffer(wanted, _NEAR_M))
+    (left, top), (step_e, step_s) = terrain.origin_m, terrain.post_spacing_m
+    rows = slice(max(int((top - north) / step_s), 0), max(int((top - south) / step_s) + 2, 0))
+    columns = slice(max(int((west - left) / step_e), 0), max(int((east - left) / step_e) + 2, 0))
+    near = terrain.heights_m[rows, columns]
+    known = near if np.isfinite(near).any() else terrain.heights_m
+    return float(np.nanmin(known)) - _RISES_M, float(np.nanmax(known)) + _RISES_M
+
+
+def cells_on(lattice: Lattice, wanted: BaseGeometry) -> NDArray[np.bool_] | None:
+    """Cells of a picture that may show some ground (work CRS): by where their corners lie, as far as that may
+    be off; and beside them those of which nobody knows what ground they show. None where that is all of them.
+    """
     shapely.prepare(wanted)
     corners = np.stack([_corner(lattice.points_m[..., :2], dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
     errors = np.stack([_corner(lattice.error_m, dy, dx) for dy in (0, 1) for dx in (0, 1)], axis=2)
@@ -116,12 +181,19 @@ def _cells_showing(
     cells = np.zeros(lattice.shape, dtype=np.bool_)
     rows, columns = np.nonzero(met.any(axis=2))
     if not rows.size:
-        raise withheld_from(frame.header.provenance.source_name, visitor.name)
+        return None
     some = [corners[row, column][met[row, column]] for row, column in zip(rows, columns, strict=True)]
     hulls = shapely.convex_hull([shapely.MultiPoint(one) for one in some])
     reach_m = WIDENED_BY_SIGMAS * np.nanmax(errors[rows, columns], axis=1)
     cells[rows, columns] = shapely.distance(hulls, wanted) <= reach_m
-    return cells
+    return cells | (~met.any(axis=2) & _next_to(cells))
+
+
+def _next_to(cells: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Cells and those around them: what stands on masked ground rises before the sky, or before what nobody
+    has mapped, where no ray says that it is there."""
+    around = np.ones((2 * _BESIDE_CELLS + 1, 2 * _BESIDE_CELLS + 1), np.uint8)
+    return cv2.dilate(cells.astype(np.uint8), around).astype(np.bool_)
 
 
 def _corner(values: NDArray[np.float64], down: int, right: int) -> NDArray[np.float64]:

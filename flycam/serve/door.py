@@ -7,6 +7,7 @@ a name of its own at 127.0.0.1.
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterable
@@ -15,7 +16,8 @@ from dataclasses import dataclass
 from flycam.catalog.accounts import Accounts
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import Guest
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, Withholdings
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
+from flycam.catalog.withholdings import Withholdings
 from flycam.serve import sessions
 from flycam.serve.services import Services, is_loopback
 
@@ -54,6 +56,7 @@ class Door:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._answers: dict[bytes, tuple[float, Visitor | None]] = {}
+        self._asking: dict[bytes, asyncio.Future[Visitor | None]] = {}
         self._lock = threading.Lock()
         self._used_links: dict[str, int] = {}
         self._withholdings = Withholdings(services.workspace.catalog)
@@ -64,20 +67,32 @@ class Door:
 
     def visitor(self, headers: Headers) -> Visitor | None:
         """Who sent these headers; None if nobody who may come in."""
-        credential = host = b""
-        for name, value in headers:
-            if name == b"authorization" or (name == b"cookie" and not credential):
-                credential = value
-            elif name == b"host":
-                host = value
-        return self.answer(credential, host)
+        return self.answer(*_credential_of(headers))
+
+    async def visitor_soon(self, headers: Headers) -> Visitor | None:
+        """As `visitor`, from an event loop, which waits for no catalogue."""
+        return await self.answer_soon(*_credential_of(headers))
+
+    async def answer_soon(self, credential: bytes, host: bytes) -> Visitor | None:
+        """As `answer`, from an event loop: what is known is said at once, all else is looked up in a thread,
+        once for all who ask the same meanwhile."""
+        question = credential + b"\n" + host
+        known = self._known(question)
+        if known is not None:
+            return known[1]
+        asking = self._asking.get(question)
+        if asking is None:
+            asking = asyncio.ensure_future(asyncio.to_thread(self.answer, credential, host))
+            self._asking[question] = asking
+            asking.add_done_callback(lambda _: self._asking.pop(question, None))
+        return await asyncio.shield(asking)
 
     def answer(self, credential: bytes, host: bytes) -> Visitor | None:
         """As `visitor`, from the Authorization (else Cookie) and Host headers themselves."""
         question = credential + b"\n" + host
-        answer = self._answers.get(question)
-        if answer is not None and time.monotonic() - answer[0] < _CACHE_S:
-            return answer[1]
+        known = self._known(question)
+        if known is not None:
+            return known[1]
         found = self._check(credential.decode("latin-1"), host.decode("latin-1"))
         with self._lock:
             if len(self._answers) >= _CACHE_ENTRIES:
@@ -127,6 +142,11 @@ class Door:
             self._used_links[opened.nonce] = opened.expires_s
         return opened.account
 
+    def _known(self, question: bytes) -> tuple[float, Visitor | None] | None:
+        """What was answered a moment ago."""
+        answer = self._answers.get(question)
+        return answer if answer is not None and time.monotonic() - answer[0] < _CACHE_S else None
+
     def _check(self, credential: str, host: str) -> Visitor | None:
         account: Account | None = None
         if credential[:7].lower() == "bearer ":
@@ -156,3 +176,14 @@ class Door:
 
     def _named(self, name: str) -> Account | None:
         return next((account for account in self._accounts.all() if account.name == name), None)
+
+
+def _credential_of(headers: Headers) -> tuple[bytes, bytes]:
+    """The Authorization (else Cookie) and the Host header."""
+    credential = host = b""
+    for name, value in headers:
+        if name == b"authorization" or (name == b"cookie" and not credential):
+            credential = value
+        elif name == b"host":
+            host = value
+    return credential, host

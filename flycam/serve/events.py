@@ -35,8 +35,9 @@ async def events(request: Request) -> StreamingResponse:
     """Events `tiles` (tiles of a mosaic moved), `flights` (a mosaic or another revision appeared),
     `airborne` (all live flights, as `/api/airborne` has them but for their tracks), `layers` (a specialist
     layer came, went or was read again), `marks` (somebody wrote a mark), `changes` (some were found or
-    decided on) and `meeting` (what is presented now, as `/api/meeting` has it; at once, and first of all
-    where something is presented already)."""
+    decided on), `withheld` (the word for what is withheld from this visitor: at once, and whenever it is
+    another; what is shown is to be asked for anew) and `meeting` (what is presented now, as `/api/meeting`
+    has it; at once, and first of all where something is presented already)."""
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
     return StreamingResponse(_stream(request), media_type="text/event-stream", headers=headers)
 
@@ -59,14 +60,18 @@ async def _stream(request: Request) -> AsyncIterator[str]:
         board: Board = request.app.state.board
         stamps = await asyncio.to_thread(_look, board, follower)
         flying: object = frozenset()
+        rules = ""
         said_s = followed_s = loop.time()
         pace_s = services.follow_s
         yield "retry: 3000\n\n: here\n\n"
-        while not services.stopping.is_set() and (here := _looking(door, request)) is not None:
+        while not services.stopping.is_set() and (here := await _looking(door, request)) is not None:
             sees = here.withholding
             async for word in presented.words(pace_s, here):
                 yield word
             words: list[str] = []
+            if sees.fingerprint != rules:
+                rules = sees.fingerprint
+                words.append(event_words("withheld", {"rules": rules}))
             seen = as_seen(await asyncio.to_thread(sky.look), sees) if here.may(Role.VIEWER) else []
             now_s = sky.now_s()
             # over a flight in the air people wait for its tiles, and for word that it is lost
@@ -91,9 +96,9 @@ async def _stream(request: Request) -> AsyncIterator[str]:
                 yield one
 
 
-def _looking(door: Door, request: Request) -> Visitor | None:
+async def _looking(door: Door, request: Request) -> Visitor | None:
     """Who follows, as long as they may look at the map."""
-    visitor = door.visitor(request.scope["headers"])
+    visitor = await door.visitor_soon(request.scope["headers"])
     return visitor if visitor is not None and visitor.may(Role.GUEST) else None
 
 

@@ -32,14 +32,16 @@ from flycam.mosaic.given import has_given
 from flycam.mosaic.live_error import live_error_m
 from flycam.mosaic.own_ground import is_own
 from flycam.pipeline.rectification import ground_view
-from flycam.serve.covered import COVERED_HEADERS, covered_jpeg, covering_of, preview_jpeg
+from flycam.serve.covered import COVERED_HEADERS, PREVIEW_SIDE_PX, covered_jpeg, covering_of, preview_jpeg
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
 from flycam.serve.grounds import Grounds
 from flycam.serve.guard import guest, operator, viewer
+from flycam.serve.marks import ServicesHere
 from flycam.serve.offered import flight_here, is_hidden, revision_on_show, withheld_from
 from flycam.serve.openings import Openings
-from flycam.serve.ranges import FOR_A_WHILE, SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.ranges import SHA256, StoreHere, beyond_the_end, bytes_answer, wanted
+from flycam.serve.veils import Veils
 from flycam.serve.wording import Json, geometry
 from flycam.store import keys
 from flycam.store.base import ObjectStore
@@ -75,6 +77,7 @@ def pixel(
     catalog: CatalogHere,
     store: StoreHere,
     grounds: GroundsHere,
+    services: ServicesHere,
     visitor: Annotated[Visitor, Depends(guest)],
     *,
     flight: Annotated[str, Query(max_length=200)],
@@ -101,6 +104,9 @@ def pixel(
     head = catalog.tiles.head(mosaic.mosaic_id, mosaic.revision, tile_id)
     if head is None:
         return None
+    veil = Veils(services.workspace).over(mosaic, head, sees)
+    if veil is not None and veil.hidden[row, column]:
+        raise withheld_from(f"{lat:.6f}, {lon:.6f}", visitor.name)
     tile = decode(store.get(head.key), tile_id, head.content_hash)
     source = int(tile.source[row, column])
     if source == NO_SOURCE:
@@ -166,9 +172,10 @@ def preview(
     store: StoreHere,
     grounds: GroundsHere,
     visitor: Here,
+    known: Annotated[str, Header(alias="if-none-match")] = "",
 ) -> Response:
     """The photo reduced to a small JPEG, its pixels alone, with the masks burnt in that hold from the
-    visitor."""
+    visitor. A browser asks each time, for that may be more by then."""
     frame = _frame_behind(catalog, sha256, visitor)
     name = frame.header.provenance.source_name
     if _size_of(store, frame) > _PREVIEW_LIMIT_BYTES:
@@ -177,8 +184,11 @@ def preview(
             vi=f"{name}: ảnh quá lớn, không làm ảnh thu nhỏ được; hãy mở ảnh gốc",
         )
     covering = covering_of(frame, grounds, visitor)
+    headers = COVERED_HEADERS if covering else {**COVERED_HEADERS, "ETag": f'"{sha256}.{PREVIEW_SIDE_PX}"'}
+    if headers.get("ETag", "none of it") in known:
+        return Response(status_code=304, headers=headers)
     jpeg = preview_jpeg(store.get(keys.evidence(sha256)), frame, covering)
-    return Response(jpeg, media_type="image/jpeg", headers=COVERED_HEADERS if covering else FOR_A_WHILE)
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
 def _told_to(visitor: Visitor, said: Json) -> Json:

@@ -7,6 +7,7 @@ browser send those.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import shapely
@@ -15,12 +16,12 @@ from pydantic import BaseModel, Field
 
 from flycam.catalog.catalog import Catalog
 from flycam.catalog.records import FrameRecord
-from flycam.catalog.redactions import standing
+from flycam.catalog.redactions import asked_back, standing
 from flycam.catalog.sharing_records import RedactionLine
 from flycam.errors import NotFound
 from flycam.frame.frame import frame_id_of
 from flycam.frame.moment import iso
-from flycam.frame.redaction import MOST_CORNERS, RedactionReason
+from flycam.frame.redaction import MOST_CORNERS, RedactionReason, RedactionStep
 from flycam.pipeline.redacting import MaskAsked, make_mask, take_back_mask
 from flycam.serve.door import Visitor
 from flycam.serve.flights import CatalogHere
@@ -31,6 +32,8 @@ from flycam.serve.ranges import SHA256
 from flycam.serve.wording import Json
 
 router = APIRouter()
+
+_MADE = RedactionStep.MADE
 
 Drawer = Annotated[Visitor, Depends(operator)]
 Uncoverer = Annotated[Visitor, Depends(analyst)]
@@ -46,11 +49,13 @@ class Mask(BaseModel):
 
 @router.get("/api/redactions")
 def masks(catalog: CatalogHere, visitor: Drawer, photo: Annotated[str, Query(pattern=SHA256)]) -> Json:
-    """Masks of a photo that hold: `size` of the photo in pixels, and `masks[]`, the first drawn first."""
+    """Masks of a photo that hold: `size` of the photo in pixels, and `masks[]`, the first drawn first, each
+    with `asked_back[]`: by whom on another box it was taken back, and when."""
     frame = _photo(catalog, photo, visitor)
     width, height = frame.header.interior.image_size_px
-    held = standing(catalog.redactions.of_photo(frame.frame_id))
-    return {"size": [width, height], "masks": [_told(one) for one in held]}
+    lines = catalog.redactions.of_photo(frame.frame_id)
+    asked = asked_back(lines)
+    return {"size": [width, height], "masks": [_told(one, asked) for one in standing(lines)]}
 
 
 @router.put("/api/redactions/{mask_id}")
@@ -66,8 +71,8 @@ def put_mask(mask_id: str, mask: Mask, visitor: Drawer, services: ServicesHere) 
 def take_back(mask_id: str, visitor: Uncoverer, services: ServicesHere) -> Json:
     """Take a mask back, for good."""
     catalog = services.workspace.catalog
-    frame = catalog.frames.get(catalog.redactions.history(mask_id)[0].frame_id)
-    _may_have(catalog, frame, visitor)
+    for frame_id in {one.frame_id for one in catalog.redactions.history(mask_id) if one.step is _MADE}:
+        _may_have(catalog, catalog.frames.get(frame_id), visitor)
     return _told(take_back_mask(services.workspace, mask_id, visitor.name))
 
 
@@ -89,7 +94,7 @@ def _may_have(catalog: Catalog, frame: FrameRecord, visitor: Visitor) -> None:
         raise withheld_from(frame.header.provenance.source_name, visitor.name)
 
 
-def _told(line: RedactionLine) -> Json:
+def _told(line: RedactionLine, asked: Iterable[RedactionLine] = ()) -> Json:
     return {
         "mask_id": line.mask_id,
         "step": line.step.value,
@@ -97,4 +102,7 @@ def _told(line: RedactionLine) -> Json:
         "author": line.author,
         "at": iso(line.at_ns),
         "corners": shapely.get_coordinates(shapely.from_wkb(line.wkb))[:-1].tolist(),
+        "asked_back": [
+            {"author": one.author, "at": iso(one.at_ns)} for one in asked if one.mask_id == line.mask_id
+        ],
     }

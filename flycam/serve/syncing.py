@@ -26,6 +26,7 @@ from flycam.serve.looks import Looks
 from flycam.serve.services import Services
 from flycam.store import keys
 from flycam.sync.desk import RecordsMissing, answer, take_step
+from flycam.sync.masks import keeps_to_masks
 from flycam.sync.names import hex_digits
 from flycam.sync.speakers import Speakers
 from flycam.sync.spool import Spool
@@ -87,7 +88,8 @@ def ask(question: Annotated[dict[str, Any], Body()], request: Request, visitor: 
     speaks = partial(arrivals.require_speaker, visitor)
     said = answer(_services(request).workspace, question, __version__, speaks)
     arrivals.tell(visitor, str(question["box"]))
-    return {**said, **_wished(request), "common": shelf(request).state(visitor.withholding)}
+    word = shelf(request).state(visitor.withholding, masks=keeps_to_masks(question))
+    return {**said, **_wished(request), "common": word}
 
 
 @router.head("/api/sync/steps/{sha256}", response_class=Response)

@@ -7,7 +7,9 @@ so that an answer that is kept for ever is never of another revision than its ad
 
 A tile that is kept in memory is answered without leaving the event loop: one look at the headers, one at
 the cached account, one at the cached view. `?v=SEQ` names the log line the reader knows: where the tile's
-head is not newer than that and the log has been read that far, the answer never changes and says so.
+head is not newer than that and the log has been read that far, the answer never changes and says so. Under
+an account it is kept for a minute only, for what is withheld may be more by then; a page that was told so
+(`withheld` of `/events`) asks under another address at once: `&w=RULES`, which is not looked at here.
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ class TileRoute:
                 known = value
         path = scope["path"]
         try:
-            visitor = self._door.answer(credential, host)
+            visitor = await self._door.answer_soon(credential, host)
             if visitor is None or not visitor.may(Role.GUEST):
                 self.counts.refused += 1
                 await _send_answer(send, denied(scope))
@@ -124,7 +126,8 @@ class TileRoute:
             return
         settled = view.seq <= version <= self._follower.seen(_mosaic_of(path))
         self._note(scope, visitor, view)
-        await self._answer(scope, send, view, known, settled=settled)
+        for_ever = settled and visitor.account is None
+        await self._answer(scope, send, view, known, for_ever=for_ever, briefly=settled and not for_ever)
 
     def _note(self, scope: Scope, visitor: Visitor, view: View) -> None:
         """Where people with an account look at something is where boxes send first: not where a guest does,
@@ -134,15 +137,22 @@ class TileRoute:
             self._looks.note(int(z), int(x), int(y.partition(".")[0]))
 
     async def _answer(
-        self, scope: Scope, send: Send, view: View, known: bytes, *, settled: bool = False
+        self,
+        scope: Scope,
+        send: Send,
+        view: View,
+        known: bytes,
+        *,
+        for_ever: bool = False,
+        briefly: bool = False,
     ) -> None:
-        """settled: the view under this address never changes."""
+        """for_ever: what is under this address never changes; briefly: but for what may be withheld of it."""
         if known and view.etag in known:
             self.counts.unchanged += 1
-            await send(view.unchanged)
+            await send(view.unchanged_briefly if briefly else view.unchanged)
             await send(_NO_BODY)
             return
-        await send(view.immutable if settled else view.revalidated)
+        await send(view.immutable if for_ever else view.brief if briefly else view.revalidated)
         await send(view.body if scope["method"] == "GET" else _NO_BODY)
 
     def _make_asked(self, path: str, asked: Asked, withholding: Withholding) -> View:

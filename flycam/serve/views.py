@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from flycam.frame.tile import TileRecord
 from flycam.frame.tilecodec import ViewFormat, decode_picture, picture_view
 from flycam.geometry.grid import TILE_SIZE_PX, TileId
 from flycam.serve.follower import Follower, Moved
+from flycam.serve.veils import Veil
 from flycam.store.base import ObjectStore
 
 Message = dict[str, Any]
@@ -27,6 +26,7 @@ SUFFIXES: dict[str, ViewFormat | None] = {
 _OVERHEAD_BYTES = 1500
 _ALWAYS = b"private, max-age=31536000, immutable"
 _REVALIDATE = b"private, no-cache"
+_BRIEFLY = b"private, max-age=60, must-revalidate"
 _VARY = b"Authorization, Cookie"  # what one person's browser keeps is not for the next who signs in there
 
 
@@ -34,22 +34,25 @@ def _start(status: int, headers: list[tuple[bytes, bytes]]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
-@dataclass(frozen=True, slots=True)
-class Veil:
-    """Pixels of a tile that somebody must not see, 256×256, and a name for the rules that say so."""
-
-    hidden: NDArray[np.bool_]
-    name: str
-
-
 class View:
     """One picture with its answers ready to send.
 
     seq   log line of the head it shows; 0 for an empty tile
-    etag  quoted; changes with content and format
+    etag  quoted; changes with content and format, and with the rules of what is withheld of it
+    brief, unchanged_briefly  for those from whom something may be withheld at any moment
     """
 
-    __slots__ = ("body", "etag", "immutable", "revalidated", "seq", "unchanged", "used")
+    __slots__ = (
+        "body",
+        "brief",
+        "etag",
+        "immutable",
+        "revalidated",
+        "seq",
+        "unchanged",
+        "unchanged_briefly",
+        "used",
+    )
 
     def __init__(self, data: bytes, media_type: str, etag: str, seq: int) -> None:
         self.seq = seq
@@ -59,7 +62,9 @@ class View:
         entity = [(b"content-type", media_type.encode()), (b"content-length", str(len(data)).encode())]
         self.immutable = _start(200, [*entity, *common, (b"cache-control", _ALWAYS)])
         self.revalidated = _start(200, [*entity, *common, (b"cache-control", _REVALIDATE)])
+        self.brief = _start(200, [*entity, *common, (b"cache-control", _BRIEFLY)])
         self.unchanged = _start(304, [*common, (b"cache-control", _REVALIDATE)])
+        self.unchanged_briefly = _start(304, [*common, (b"cache-control", _BRIEFLY)])
         self.body: Message = {"type": "http.response.body", "body": data}
 
     @property

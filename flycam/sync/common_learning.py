@@ -17,16 +17,18 @@ import zstandard
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import AuditEntry, CommuneRecord, LayerFeatureRecord, LayerRecord
-from flycam.catalog.sharing_records import RestrictedArea
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine, RestrictedArea
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification, strictest
 from flycam.frame.flight import Event
+from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
 from flycam.sync.commons import Common, Thing, unpacked
 from flycam.sync.house import House
 from flycam.sync.learning import learn_event
 from flycam.sync.ledger import Ledger
+from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import segment, text
 from flycam.sync.values import from_values
 
@@ -40,6 +42,9 @@ class CommonHands(Protocol):
     def terrain(self, sha256: str, name: str, datum: str, sigma_m: tuple[float, float | None] | None) -> None:
         """Enter a terrain file that is evidence here; where it is known already nothing of it changes.
         Raises InputUnusable."""
+
+    def masked(self) -> None:
+        """Masks came: work out the ground that they show here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +142,23 @@ class CommonLearner:
                 self._restrict(both, thing)
             if both is not one or not _is_as_strict(came, one):
                 self._keep_both(one.name)
+
+    def _mask(self, thing: Thing) -> None:
+        """Masks of a photo hold here as there; what was taken back there is so here: who is there decides for
+        its boxes."""
+        values = self._values(thing.sha256, thing.name)
+        lines = [from_values(RedactionLine, one) for one in values["lines"]]
+        grounds = [from_values(RedactionGround, one) for one in values["grounds"]]
+        if any(one.frame_id != thing.name or one.step is RedactionStep.BACK_ASKED for one in lines):
+            raise not_what_it_says(thing)
+        require_masks(lines)
+        require_grounds(grounds, lines)
+        redactions = self._catalog.redactions
+        for line in redactions.append(lines):
+            what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
+            self._tell(what, line.mask_id, f"{line.frame_id}: {line.reason} ({line.author})", thing)
+        redactions.learn_grounds(grounds)
+        self._hands.masked()
 
     def _restrict(self, area: RestrictedArea, thing: Thing) -> None:
         west, south, east, north = shapely.from_wkb(area.wkb).bounds
@@ -277,6 +299,7 @@ class CommonLearner:
 
 _TAKERS = {
     Common.AREA: CommonLearner._area,
+    Common.MASK: CommonLearner._mask,
     Common.LAYER: CommonLearner._layer,
     Common.COMMUNES: CommonLearner._communes,
     Common.TERRAIN: CommonLearner._terrain,

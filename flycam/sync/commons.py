@@ -1,4 +1,5 @@
-"""What a server holds in common for boxes: restricted areas, confirmed changes, layers, communes, terrain.
+"""What a server holds in common for boxes: restricted areas, masks, confirmed changes, layers, communes,
+terrain.
 
 Each is a thing with a name, its bytes under their SHA-256 and a moment; the bytes of equal records are equal,
 also after a restart. What is withheld from whoever asks is left out before a thing is made, so its hash tells
@@ -15,14 +16,17 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any
 
+import shapely
 import zstandard
 
 from flycam.catalog.change_line import ChangeLine
 from flycam.catalog.records import CommuneRecord, LayerFeatureRecord, LayerRecord
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.catalog.withholding import Withholding
 from flycam.errors import ObjectMissing, SourceUnreadable
 from flycam.frame.address import shown
 from flycam.frame.change import ChangeStatus
+from flycam.frame.redaction import RedactionStep
 from flycam.store import keys
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
@@ -48,6 +52,7 @@ class Common(StrEnum):
     """What a thing is."""
 
     AREA = "area"
+    MASK = "mask"
     CHANGES = "changes"
     LAYER = "layer"
     COMMUNES = "communes"
@@ -56,7 +61,8 @@ class Common(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Thing:
-    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's.
+    """One thing. name: an id within its kind; of changes the event's id, "/" and the first step's; of masks
+    their photo's frame.
 
     at_ns  when it was made or decided, UTC; said: of terrain its file's name, datum and stated sigmas
     """
@@ -89,13 +95,13 @@ class Commons:
                 yield data[at : at + length]
 
 
-def state_of(house: House, sees: Withholding) -> str:
+def state_of(house: House, sees: Withholding, *, masks: bool = True) -> str:
     """A word, 32 hex digits, that is another one whenever what may be had is; quickly found. A file of
-    terrain that is lost, or put back, makes another."""
+    terrain that is lost, or put back, makes another. masks: whether who asks keeps to them."""
     catalog = house.catalog
     layers = catalog.layers.stamp()
     levels = catalog.restrictions.levels()
-    said = (
+    said: tuple[object, ...] = (
         COMMON_FORMAT,
         sees.fingerprint,
         layers,
@@ -105,14 +111,19 @@ def state_of(house: House, sees: Withholding) -> str:
         catalog.boundaries.stamp(),
         sorted((one.name, one.sha256, one.size_bytes, sorted(one.said.items())) for one in _terrain(house)),
     )
+    if masks and (masked := [(name, values) for name, _, values in _masks(house, sees)]):
+        said = (*said, masked)
     return hashlib.sha256(repr(said).encode()).hexdigest()[:32]
 
 
-def commons_of(house: House, sees: Withholding) -> Commons:
-    """All that may be had by whoever this is withheld from, in the order in which it travels."""
-    state = state_of(house, sees)
+def commons_of(house: House, sees: Withholding, *, masks: bool = True) -> Commons:
+    """All that may be had by whoever this is withheld from, in the order in which it travels. masks: whether
+    who asks keeps to them, and can read what they are."""
+    state = state_of(house, sees, masks=masks)
     made: list[tuple[Thing, bytes]] = []
     for kind, make in _MAKERS.items():
+        if kind is Common.MASK and not masks:
+            continue
         for name, at_ns, values in make(house, sees):
             data = _packed(values)
             sha256 = hashlib.sha256(data).hexdigest()
@@ -128,7 +139,7 @@ def in_order(things: Iterable[Thing]) -> tuple[Thing, ...]:
         sorted(
             things,
             key=lambda one: (
-                one.kind is not Common.AREA,
+                one.kind not in (Common.AREA, Common.MASK),
                 one.size_bytes.bit_length() // _SMALL_BITS,
                 -one.at_ns,
                 one.kind,
@@ -199,6 +210,29 @@ def _areas(house: House, sees: Withholding) -> _Made:
     for area in house.catalog.restrictions.areas():
         if not sees.is_outside(area.wkb):
             yield area.area_id, area.added_ns, {"area": to_values(area)}
+
+
+def _masks(house: House, sees: Withholding) -> _Made:
+    """The masks of each photo, those taken back too, with the ground they show; not of ground that lies
+    beyond the communes that whoever asks is there for. What other boxes ask for stays here."""
+    photos: dict[str, list[RedactionLine]] = {}
+    for line in house.catalog.redactions.lines():
+        if line.step is not RedactionStep.BACK_ASKED:
+            photos.setdefault(line.frame_id, []).append(line)
+    known: dict[str, list[RedactionGround]] = {}
+    every = [line.line_id for lines in photos.values() for line in lines]
+    for one in house.catalog.redactions.grounds(every):
+        if not shapely.from_wkb(one.wkb).is_empty:
+            known.setdefault(one.line_id, []).append(one)
+    for frame_id, lines in sorted(photos.items()):
+        grounds = [one for line in lines for one in known.get(line.line_id, ())]
+        if grounds and all(sees.is_outside(one.wkb) for one in grounds):
+            continue
+        values = {
+            "lines": [to_values(one) for one in lines],
+            "grounds": [to_values(one) for one in grounds],
+        }
+        yield frame_id, max(one.at_ns for one in lines), values
 
 
 def _layers(house: House, sees: Withholding) -> _Made:
@@ -296,6 +330,7 @@ def _together(steps: Sequence[tuple[int, str]]) -> Iterator[list[tuple[int, str]
 
 _MAKERS: Mapping[Common, Callable[[House, Withholding], _Made]] = {
     Common.AREA: _areas,
+    Common.MASK: _masks,
     Common.CHANGES: _changes,
     Common.LAYER: _layers,
     Common.COMMUNES: _communes,

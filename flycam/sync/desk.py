@@ -13,6 +13,7 @@ from flycam.store import keys
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind
+from flycam.sync.masks import KNOWS, keeps_to_masks
 from flycam.sync.names import hex_digits, segment, text
 from flycam.sync.reading import read_exchange
 from flycam.sync.steps import STEP_FORMAT, Lacking, manifest_of_step
@@ -72,6 +73,7 @@ def answer(
         "terrain": [one for one in asked["terrain"] if not house.store.exists(keys.terrain(one))],
         "originals": [one for one in asked["originals"] if not house.store.exists(keys.evidence(one))],
         "views": [digest[:MARK_DIGITS] for digest in early_of(house.store, logs)],
+        "knows": list(KNOWS),
     }
 
 
@@ -87,6 +89,7 @@ def lacking_of(said: Mapping[str, Any], place: str) -> Lacking:
             terrain=tuple(map(hex_digits, said["terrain"])),
             originals=tuple(map(hex_digits, said["originals"])),
             views=frozenset(map(text, said["views"])),
+            masks=keeps_to_masks(said),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise SourceUnreadable(

@@ -22,6 +22,7 @@ from flycam.sync.common_learning import CommonHands, CommonLearner, Kept
 from flycam.sync.commons import MOST_THINGS, NAME_DIGITS, Common, Thing, listing_from_bytes
 from flycam.sync.house import House
 from flycam.sync.ledger import Ledger
+from flycam.sync.masks import KNOWS
 from flycam.sync.sending import Asking, Limits, Sent
 from flycam.sync.sink import COPIES, Sink, room_in
 
@@ -137,7 +138,7 @@ class Fetcher:
         self._has_news = False
         self._say_kept()
         try:
-            reply = self._line.ask("GET", "/api/sync/common")
+            reply = self._line.ask("GET", f"/api/sync/common?knows={KNOWS[0]}")
         except NotFound:
             return  # its word came from a server that was replaced by an older one meanwhile
         self._count(len(reply.body), sent)
@@ -219,7 +220,7 @@ class Fetcher:
             return _Nothing
         first, at = some[0].sha256, self._offset(some[0])
         names = ",".join(one.sha256[:NAME_DIGITS] for one in some)
-        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}"
+        path = f"/api/sync/common/things?of={quote(names)}&at={at}&most={room}&knows={KNOWS[0]}"
         sink = Sink([(one, self._part(one)) for one in some], self._parts)
         self._count(0, sent)
 

@@ -31,7 +31,7 @@ def learn(house: House, records: FlightRecords, giver: str, account: str = "") -
     """
     catalog = house.catalog
     _learn_classification(house, records, giver, account)
-    _learn_redactions(house, records, giver, account)
+    learn_redactions(house, records, giver, account)
     learn_event(house, records.event, giver)
     before = known_flight(catalog, records.flight.flight_id)
     flight = _learn_flight(house, before, _until_laid(house, before, records), giver)
@@ -113,13 +113,13 @@ def _learn_classification(house: House, records: FlightRecords, giver: str, acco
         house.catalog.audit.append(account or giver, "classify", flight_id, said, at_ns=now_ns)
 
 
-def _learn_redactions(house: House, records: FlightRecords, giver: str, account: str) -> None:
-    """Masks hold before a frame that they cover is here. Lines only grow: one that was taken back anywhere
-    stays so, whichever box tells of it first or last."""
+def learn_redactions(house: House, records: FlightRecords, giver: str, account: str = "") -> None:
+    """Masks hold before a frame that they cover is here. Lines only grow: whichever box tells of one first or
+    last. What another box took back is asked for here (`Redactions.learn`)."""
     redactions = house.catalog.redactions
-    for line in redactions.append(records.redactions):
+    for line in redactions.learn(records.redactions):
         said = f"told by {giver}: {line.frame_id}: {line.reason}" + (f" ({line.author})" if account else "")
-        what = "mask made" if line.step is RedactionStep.MADE else "mask taken back"
+        what = "mask made" if line.step is RedactionStep.MADE else "mask taking back asked"
         who = account or line.author
         house.catalog.audit.append(who, what, line.mask_id, said, at_ns=house.clock_ns())
     redactions.learn_grounds(records.redaction_grounds)

@@ -18,7 +18,8 @@ from flycam.geometry.grid import MAX_ZOOM, TileId
 from flycam.sync.history import MARK_DIGITS
 from flycam.sync.names import hex_digits, segment, text
 
-FORMAT = 1
+FORMAT, FORMAT_WITH_MASKS = 1, 2
+"""The second is of what only a box may read that keeps to masks: one of before refuses it."""
 _MAX_SEQ = (1 << 63) - 1
 
 Cursor = Mapping[str, int]
@@ -88,6 +89,7 @@ class Manifest:
 
     known       SHA-256 of records that came with an exchange before and hold for this one too
     unfinished  mosaics whose logs go on beyond this exchange
+    masks       whether the giver has masks, which the reader must keep to
     """
 
     box: str
@@ -95,6 +97,7 @@ class Manifest:
     items: tuple[Item, ...] = ()
     known: tuple[str, ...] = ()
     unfinished: frozenset[str] = frozenset()
+    masks: bool = False
 
     @property
     def size_bytes(self) -> int:
@@ -110,7 +113,7 @@ class Manifest:
 def manifest_to_bytes(manifest: Manifest) -> bytes:
     """Canonical bytes."""
     values: dict[str, Any] = {
-        "format": FORMAT,
+        "format": FORMAT_WITH_MASKS if manifest.masks else FORMAT,
         "box": manifest.box,
         "stretches": {
             mosaic_id: [one.since, one.until, one.since_digest, one.until_digest, one.marks]
@@ -133,10 +136,10 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
     try:
         values = json.loads(data)
         version = values["format"]
-        if version != FORMAT:
+        if version not in (FORMAT, FORMAT_WITH_MASKS):
             raise SourceUnreadable(
-                f"{place}: made by another version of flycam (format {version!r}, this one reads {FORMAT});"
-                " bring both boxes to the same version",
+                f"{place}: made by another version of flycam (format {version!r}, this one reads up to"
+                f" {FORMAT_WITH_MASKS}); bring both boxes to the same version",
                 vi=f"{place}: do phiên bản flycam khác tạo ra; hãy cài cùng một phiên bản cho cả hai máy",
             )
         return Manifest(
@@ -145,6 +148,7 @@ def manifest_from_bytes(data: bytes, place: str) -> Manifest:
             items=tuple(_item(one) for one in values["items"]),
             known=tuple(hex_digits(one, 64) for one in values.get("known", ())),
             unfinished=frozenset(segment(one) for one in values.get("unfinished", ())),
+            masks=version == FORMAT_WITH_MASKS,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SourceUnreadable(

@@ -74,7 +74,12 @@ def offer(house: House, since: Cursor, *, originals: bool = False) -> Offer:
             items.extend(_terrain_items(house, flight))
         if originals:
             items.extend(original_items(house, flight))
-    manifest = Manifest(box=house.box, stretches=stretches, items=in_order(items, _newest(house, flights)))
+    manifest = Manifest(
+        box=house.box,
+        stretches=stretches,
+        items=in_order(items, _newest(house, flights)),
+        masks=bool(house.catalog.redactions.lines()),
+    )
     return Offer(manifest=manifest, held=records, store=house.store)
 
 

@@ -33,8 +33,8 @@ from flycam.catalog.tile_rows import mosaic_of, mosaic_row
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
 from flycam.frame.flight import Event, Flight
-from flycam.frame.redaction import MOST_CORNERS
 from flycam.sync.inflating import inflated
+from flycam.sync.masks import require_grounds, require_masks
 from flycam.sync.names import hex_digits, segment
 
 if TYPE_CHECKING:
@@ -149,10 +149,7 @@ def _require_one_flight(records: FlightRecords) -> None:
     photos = {one.frame_id for one in records.frames}
     if not photos.issuperset(one.frame_id for one in records.redactions):
         raise ValueError(f"records of {flight_id} mask a photo of another flight")
-    if not {one.line_id for one in records.redactions}.issuperset(
-        one.line_id for one in records.redaction_grounds
-    ):
-        raise ValueError(f"records of {flight_id} bring ground of no mask")
+    require_grounds(records.redaction_grounds, records.redactions)
 
 
 def _require_harmless_ids(records: FlightRecords) -> None:
@@ -179,31 +176,15 @@ def _redactions(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionLine, ...]:
     lines = []
     for row in _rows(sharing_tables.redactions, rows):
         line = redaction_of(row)
-        if line.line_id != row.line_id or not _is_mask(shapely.from_wkb(line.wkb)):
+        if line.line_id != row.line_id:
             raise ValueError(f"{line.mask_id} is no mask")
         lines.append(line)
+    require_masks(lines)
     return tuple(lines)
 
 
-def _is_mask(shape: shapely.Geometry) -> bool:
-    """Whether this is what somebody can have drawn: anything else would fail at every door later."""
-    return (
-        isinstance(shape, shapely.Polygon)
-        and shape.is_valid
-        and shape.area > 0.0
-        and not shape.interiors
-        and len(shape.exterior.coords) <= MOST_CORNERS + 1
-        and min(shape.bounds) >= 0.0
-    )
-
-
 def _redaction_grounds(rows: Iterable[Mapping[str, Any]]) -> tuple[RedactionGround, ...]:
-    grounds = [redaction_ground_of(row) for row in _rows(sharing_tables.redaction_grounds, rows)]
-    for one in grounds:
-        shape = shapely.from_wkb(one.wkb)
-        if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
-            raise ValueError(f"{one.line_id} has ground that is none")
-    return tuple(grounds)
+    return tuple(redaction_ground_of(row) for row in _rows(sharing_tables.redaction_grounds, rows))
 
 
 def _withdrawal_row(one: Withdrawal) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from flycam.errors import InputUnusable, NotFound, ObjectMissing, StoreConflict
 from flycam.sync.desk import lacking_of
 from flycam.sync.house import House
 from flycam.sync.manifest import Kind
+from flycam.sync.masks import held_back
 from flycam.sync.steps import Giver, Step
 from flycam.sync.wishes import wishes_from_values
 
@@ -155,7 +156,7 @@ class Sender:
         catalog = self._house.catalog
         ends = {one.mosaic_id: catalog.tiles.last_seq(one.mosaic_id) for one in catalog.tiles.mosaics()}
         known = [(one, len(catalog.frames.withdrawals(one.flight_id))) for one in catalog.flights.flights()]
-        return ends, known
+        return ends, known, len(catalog.redactions.lines())
 
     def _round(self) -> bool:
         """False where it has to be asked anew: the peer has let go of what a step counted on, or the log
@@ -167,6 +168,8 @@ class Sender:
         if self._back is not None:
             self._back.begin(said)
         giver.learn(lacking)
+        for flight in giver.held_back:
+            self.sent.apart[flight.flight_id] = held_back(flight, self._line.url)
         giver.wishes = wishes_from_values(said.get("wishes"))
         total, before = giver.left_bytes(lacking), self.sent.tile_bytes
         self.sent.left_bytes, self.sent.ended_by = total, ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
@@ -28,7 +28,9 @@ from flycam.mosaic.tilelog import read_tile
 from flycam.sync.history import MARK_DIGITS, NOTHING, digests, require_same
 from flycam.sync.house import House
 from flycam.sync.inflating import inflated
+from flycam.sync.log_beyond import LogBeyond
 from flycam.sync.manifest import Item, Kind, Manifest, Stretch, manifest_from_bytes, manifest_to_bytes
+from flycam.sync.masks import KNOWS, showing_masked
 from flycam.sync.offering import (
     Offer,
     original_items,
@@ -99,44 +101,15 @@ def manifest_of_step(path: Path, place: str) -> tuple[Manifest, int]:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lacking:
     """What the peer says that it has not of what it was asked about. taken: how far it took in each log;
-    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of."""
+    views: first MARK_DIGITS digits of the content hashes of tiles that it has early views of; masks: whether
+    it keeps to them."""
 
     taken: Mapping[str, Taken]
     records: Collection[str] = ()
     terrain: Collection[str] = ()
     originals: Collection[str] = ()
     views: Collection[str] = ()
-
-
-@dataclass(kw_only=True, slots=True)
-class _Log:
-    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first)."""
-
-    mosaic: MosaicInfo
-    since: int
-    digests: list[str]
-    tiles: list[TileRecord] = field(default_factory=list)
-    views: list[TileRecord] = field(default_factory=list)
-
-    @property
-    def until(self) -> int:
-        return self.since + len(self.digests) - 1
-
-    def stretch(self, until: int) -> Stretch:
-        """Lines from the cursor to `until`; the cursor stays."""
-        marks = (digest[:MARK_DIGITS] for digest in self.digests[1 : until - self.since + 1])
-        return Stretch(
-            since=self.since,
-            until=until,
-            since_digest=self.digests[0],
-            until_digest=self.digests[until - self.since],
-            marks="".join(marks),
-        )
-
-    def move_to(self, until: int) -> None:
-        """The peer's cursor is there now."""
-        self.digests = self.digests[until - self.since :]
-        self.since = until
+    masks: bool = True
 
 
 class Giver:
@@ -159,12 +132,16 @@ class Giver:
             data = records_to_bytes(thinned(records_of(house.catalog, flight)))
             self._records[flight.flight_id] = (hashlib.sha256(data).hexdigest(), data)
         self._originals = {
-            item.sha256: item
+            item.sha256: (item, flight.flight_id)
             for flight in (self._flights if originals else ())
             for item in original_items(house, flight)
         }
+        self._has_masks = bool(house.catalog.redactions.lines())
+        self.held_back: tuple[Flight, ...] = ()
+        """Flights of which nothing is sent but what is withdrawn of them: the peer does not keep to masks."""
         self._there: set[str] = set()
-        self._logs: dict[str, list[_Log]] = {}
+        self._unknown_there: set[str] = set()
+        self._logs: dict[str, list[LogBeyond]] = {}
         self.apart: set[str] = set()
         """Flights that the peer cannot join: nothing more of them is sent."""
         self.wishes: tuple[Wish, ...] = ()
@@ -180,6 +157,7 @@ class Giver:
             "records": [sha256 for sha256, _ in self._records.values()],
             "terrain": sorted(terrain),
             "originals": sorted(self._originals),
+            "knows": list(KNOWS),
         }
 
     def learn(self, lacking: Lacking) -> None:
@@ -188,7 +166,14 @@ class Giver:
         asked = {sha256 for sha256, _ in self._records.values()}
         self._there = asked - set(lacking.records)
         self._logs = {}
+        self._has_masks = self._has_masks and lacking.masks
+        self.held_back = () if lacking.masks else showing_masked(self._house.catalog, self._flights)
+        held = {one.flight_id for one in self.held_back}
+        known_there = {one.flight_id for one, _ in self._ends.values() if one.mosaic_id in lacking.taken}
+        self._unknown_there = held - known_there
         for mosaic, until in self._ends.values():
+            if mosaic.flight_id in held:
+                continue
             known = lacking.taken.get(mosaic.mosaic_id, Taken(seq=0, digest=NOTHING))
             log = self._log(mosaic, known.seq, until, frozenset(lacking.views))
             require_same(self._house.box, mosaic.mosaic_id, known.seq, known.digest, log.digests[0])
@@ -210,8 +195,7 @@ class Giver:
             for line in log.tiles
             if line.seq > log.since
         )
-        photos = sum(self._originals[one].size_bytes for one in lacking.originals if one in self._originals)
-        return tiles + photos
+        return tiles + sum(item.size_bytes for item in self._photos(lacking))
 
     def steps(self, lacking: Lacking, target: Callable[[], int], *, has_tiles: bool = True) -> Iterator[Step]:
         """The steps, each made when it is due and of about `target()` bytes. The one before was taken in when
@@ -233,9 +217,14 @@ class Giver:
         )
         for dem_id in lacking.terrain:
             yield self._step([terrain_item(self._house.store, dem_id)], {})
-        for sha256 in lacking.originals:
-            if sha256 in self._originals:
-                yield self._step([self._originals[sha256]], {})
+        for item in self._photos(lacking):
+            yield self._step([item], {})
+
+    def _photos(self, lacking: Lacking) -> list[Item]:
+        """Photos that the peer lacks and may have."""
+        held = {one.flight_id for one in self.held_back}
+        found = (self._originals[one] for one in lacking.originals if one in self._originals)
+        return [item for item, flight_id in found if flight_id not in held]
 
     def _in_turn(self, some: Iterable[tuple[Flight, Iterator[Step]]]) -> Iterator[Step]:
         """The steps of several flights in their order; before each step it is looked whether one is looked at
@@ -250,10 +239,10 @@ class Giver:
             else:
                 yield step
 
-    def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> _Log:
+    def _log(self, mosaic: MosaicInfo, since: int, until: int, seen: frozenset[str]) -> LogBeyond:
         """A mosaic's log beyond `since`, and the last line of each of its tiles."""
         require_reached(self._house.box, mosaic.mosaic_id, since, until)
-        found = _Log(mosaic=mosaic, since=since, digests=[NOTHING])
+        found = LogBeyond(mosaic=mosaic, since=since, digests=[NOTHING])
         lines: list[TileRecord] = []
         seq, digest = 0, NOTHING
         while seq < until:
@@ -283,7 +272,9 @@ class Giver:
         waiting = [
             one
             for one in self._flights
-            if one.flight_id not in self._logs and self._records[one.flight_id][0] not in self._there
+            if one.flight_id not in self._logs
+            and one.flight_id not in self._unknown_there
+            and self._records[one.flight_id][0] not in self._there
         ]
         while waiting:
             items: list[Item] = []
@@ -325,7 +316,7 @@ class Giver:
             yield self._of_flight(flight, items, held, here)
             has_records = True
 
-    def _tiles(self, flight: Flight, log: _Log, target: Callable[[], int]) -> Iterator[Step]:
+    def _tiles(self, flight: Flight, log: LogBeyond, target: Callable[[], int]) -> Iterator[Step]:
         """Base tiles as the log has them: each step ends where the cursor may stand after it."""
         waiting = list(log.tiles)
         end = log.until
@@ -371,11 +362,12 @@ class Giver:
             items=(*(() if is_there else (_records_item(sha256, data),)), *items),
             known=(sha256,) if is_there else (),
             unfinished=frozenset(unfinished),
+            masks=self._has_masks,
         )
         return Step(Offer(manifest=manifest, held={**held, sha256: data}, store=self._house.store))
 
     def _step(self, items: Sequence[Item], held: Mapping[str, bytes]) -> Step:
-        manifest = Manifest(box=self._house.box, items=tuple(items))
+        manifest = Manifest(box=self._house.box, items=tuple(items), masks=self._has_masks)
         return Step(Offer(manifest=manifest, held=dict(held), store=self._house.store))
 
 

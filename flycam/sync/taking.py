@@ -28,7 +28,7 @@ from flycam.store import keys
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.history import NOTHING, require_same
 from flycam.sync.house import House
-from flycam.sync.learning import learn, learn_state, learn_withdrawals
+from flycam.sync.learning import learn, learn_redactions, learn_state, learn_withdrawals
 from flycam.sync.manifest import Kind, Manifest, TileLine
 from flycam.sync.records import FlightRecords
 
@@ -205,6 +205,7 @@ class _Taking:
             elsewhere -= {one.flight_id}
         else:  # whatever holds them, or will
             learn_withdrawals(house, withdrawals, self._giver, self._account)
+            self._masked_elsewhere(one.records)
         lines = 0
         for flight_id in sorted(elsewhere):
             with house.catalog.flights.lock(flight_id):
@@ -217,6 +218,17 @@ class _Taking:
                     self._hands.settled(flight)
                 lines += appended
         return lines
+
+    def _masked_elsewhere(self, records: FlightRecords) -> None:
+        """Masks of a flight that stays apart hold on its photos in other flights here, and on its ground."""
+        if not records.redactions:
+            return
+        house = self._house
+        learn_redactions(house, records, self._giver, self._account)
+        photos = sorted({line.frame_id for line in records.redactions})
+        for flight_id in sorted(house.catalog.flights.holding(photos)):
+            with house.catalog.flights.lock(flight_id):
+                self._hands.arriving(house.catalog.flights.flight(flight_id))
 
     def _ahead_in(self, home: Home) -> dict[str, Taken]:
         """Which logs of a flight go beyond what was taken in: looked at while the flight is held, for another

@@ -122,3 +122,34 @@ def test_who_only_looks_covers_nothing_and_opens_no_original(open_page: OpenPage
     expect(page.locator(".card a")).to_have_count(0)
     operator, _ = at_card(open_page, house, Role.OPERATOR)
     expect(operator.get_by_role("link", name="Mở ảnh gốc")).to_be_visible()
+
+
+def test_a_page_that_is_open_drops_what_it_shows_when_something_is_covered(
+    open_page: OpenPage, house: House
+) -> None:
+    page, photo = at_card(open_page, house, Role.VIEWER)
+    image = page.locator(".card img")
+    before = str(image.get_attribute("src"))
+    rules = before.rpartition("w=")[2]
+    assert rules
+    width, height = photo.header.interior.image_size_px
+    corners = [[10, 10], [width / 3, 10], [width / 3, height / 3], [10, height / 3]]
+    drawn = {"photo": photo.header.provenance.source_sha256, "reason": "home", "corners": corners}
+    with page.expect_request(lambda one: "/tiles/" in one.url and f"w={rules}" not in one.url) as asked:
+        made = httpx.put(
+            f"{house.url}/api/redactions/mask-00000b0b",
+            json=drawn,
+            headers={"Authorization": "Bearer operator-token"},
+        )
+        assert made.status_code == 200
+    others = asked.value.url.rpartition("w=")[2]
+    expect(page.locator(f".card img[src$='w={rules}']")).to_have_count(0)
+    late: list[str] = []
+    page.on("request", lambda one: late.append(one.url) if "/tiles/" in one.url else None)
+    page.mouse.wheel(0, -400)
+    with page.expect_request(lambda one: "/tiles/" in one.url):
+        page.mouse.wheel(0, 800)
+    assert late and all(one.endswith(f"w={others}") for one in late), "nothing is asked for as it was before"
+    headers = {"Authorization": "Bearer analyst-token"}
+    gone = httpx.delete(f"{house.url}/api/redactions/mask-00000b0b", headers=headers)
+    assert gone.status_code == 200

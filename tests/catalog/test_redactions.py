@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
@@ -10,17 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import shapely
+import sqlalchemy
 
 from flycam.catalog.catalog import Catalog, open_catalog
-from flycam.catalog.masked_ground import Masks, lays_of, masks_of
-from flycam.catalog.records import Account, Role
-from flycam.catalog.redactions import standing
+from flycam.catalog.masked_ground import WIDENED_BY_SIGMAS, Masks, MasksKept, error_of, lays_of, masks_of
+from flycam.catalog.records import Account, FrameRecord, MosaicInfo, Role
+from flycam.catalog.redactions import asked_back, standing
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
-from flycam.catalog.withholding import Withholding, withholding_of
+from flycam.catalog.widening import wider
+from flycam.catalog.withholding import MASK_RIMS_M, Withholding
+from flycam.catalog.withholdings import Withholdings, withholding_of
 from flycam.errors import NotFound
 from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.geometry.grid import lonlat_to_mercator, tile_at
-from tests.suites.catalog_suite import flight, frame
+from tests.suites.catalog_suite import finished, flight, frame, rejected, used
 
 HOME = shapely.Polygon([(10, 10), (40, 10), (40, 30), (10, 30)])
 GROUND = shapely.box(104.8, 21.9, 104.8001, 21.9001)
@@ -40,6 +44,30 @@ def line(mask: int = 1, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1
 
 LINES = [line(), line(2), line(step=RedactionStep.TAKEN_BACK, at_ns=5), line(1, at_ns=9)]
 """The first mask was taken back, and is told of once more by a box whose clock is later."""
+
+
+def all_it_may_show(photo: FrameRecord) -> bytes:
+    """Its footprint, and beside it as far as its pose may be off."""
+    assert photo.footprint_wkb is not None
+    footprint, sigma_m = shapely.from_wkb(photo.footprint_wkb), error_of(photo)
+    assert sigma_m > 2.0, "its place alone may be 2 m off"
+    ground = wider(footprint, WIDENED_BY_SIGMAS * sigma_m)
+    assert shapely.contains_properly(ground, footprint)
+    return bytes(shapely.to_wkb(ground))
+
+
+@contextmanager
+def reads() -> Iterator[list[str]]:
+    """The questions that catalogues are asked inside."""
+    asked: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement != "BEGIN":
+            asked.append(statement)
+
+    sqlalchemy.event.listen(sqlalchemy.Engine, "before_cursor_execute", note)
+    yield asked
+    sqlalchemy.event.remove(sqlalchemy.Engine, "before_cursor_execute", note)
 
 
 @pytest.fixture
@@ -69,7 +97,7 @@ def test_until_its_ground_is_known_all_that_the_photo_shows_is_withheld(catalog:
     assert masks_of(catalog).photos == {}
     catalog.redactions.append([line()])
     photo = catalog.frames.get(frame(1).frame_id)
-    assert masks_of(catalog).grounds == ((photo.frame_id, photo.footprint_wkb),)
+    assert masks_of(catalog).grounds == ((photo.frame_id, all_it_may_show(photo)),)
     (lay,) = lays_of(catalog, photo)
     wkb = shapely.to_wkb(GROUND)
     catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
@@ -87,7 +115,7 @@ def test_a_photo_laid_otherwise_keeps_the_ground_of_before_and_waits_for_the_new
     catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
     (again,) = catalog.placements.supersede([photo], "other terrain", "Lan", 7)
     assert [one.name for one in lays_of(catalog, again)] != [lay.name]
-    assert {wkb for _, wkb in masks_of(catalog).grounds} == {wkb, again.footprint_wkb}
+    assert {wkb for _, wkb in masks_of(catalog).grounds} == {wkb, all_it_may_show(again)}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -179,3 +207,162 @@ def test_equal_ground_of_other_photos_is_another_rule() -> None:
     wkb = shapely.to_wkb(GROUND)
     one, other = (Withholding(masks=Masks({}, ((name, wkb),))) for name in "pq")
     assert one.fingerprint != other.fingerprint
+
+
+def masked_photos(catalog: Catalog, count: int) -> None:
+    """So many photos, each with two masks of which the ground is known and one of which it is not."""
+    catalog.frames.put([frame(number) for number in range(count)])
+    for number in range(count):
+        photo = catalog.frames.get(frame(number).frame_id)
+        (lay,) = lays_of(catalog, photo)
+        lines = [replace(line(10 * number + n), frame_id=photo.frame_id) for n in range(3)]
+        catalog.redactions.append(lines)
+        wkb = shapely.to_wkb(GROUND)
+        catalog.redactions.put_grounds(
+            RedactionGround(line_id=one.line_id, lay=lay.name, wkb=wkb) for one in lines[:2]
+        )
+
+
+@pytest.mark.parametrize("photos", [1, 40])
+def test_however_many_masks_there_are_they_are_worked_out_in_six_reads_once_for_all(
+    catalog: Catalog, photos: int
+) -> None:
+    masked_photos(catalog, photos)
+    now_s = 0.0
+    every = Withholdings(catalog, lambda: now_s)
+    with reads() as asked:
+        masks = masks_of(catalog)
+    assert len(asked) == 6
+    assert len(masks.grounds) == 2 * photos
+    kinds = [
+        Account(name="x", role=role, token_hash="x", created_ns=0) for role in (Role.VIEWER, Role.OPERATOR)
+    ]
+    with reads() as asked:
+        first = [every.of(one) for one in kinds]
+    assert len(asked) == 2 * 3 + 6, "areas, levels and one look at the stamp each; masks once"
+    now_s = 60.0
+    with reads() as asked:
+        again = [every.of(one) for one in kinds]
+    assert len(asked) == 2 * 3
+    assert all(one is other for one, other in zip(first, again, strict=True)), "no shape is made anew"
+
+
+def test_whatever_masks_follow_from_makes_them_be_worked_out_anew(catalog: Catalog) -> None:
+    kept = MasksKept(catalog)
+    seen = [kept.now()]
+
+    def is_another() -> bool:
+        seen.append(kept.now())
+        assert kept.now() is seen[-1]
+        assert seen[-1] == masks_of(catalog)
+        return seen[-1] is not seen[-2]
+
+    catalog.redactions.append([line()])
+    assert is_another() and seen[-1].grounds == ()
+    catalog.frames.put([rejected(1)])
+    assert is_another()
+    catalog.frames.put([frame(1)])
+    assert is_another() and len(seen[-1].grounds) == 1
+    photo = catalog.frames.get(frame(1).frame_id)
+    (lay,) = lays_of(catalog, photo)
+    wkb = shapely.to_wkb(GROUND)
+    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    assert is_another() and seen[-1].grounds == ((photo.frame_id, wkb),)
+    catalog.placements.supersede([photo], "other terrain", "Lan", 7)
+    assert is_another() and len(seen[-1].grounds) == 2
+    mosaic = MosaicInfo(
+        mosaic_id="m1", flight_id="f1", layer=photo.header.layer, base_zoom=20, min_zoom=18, published=False
+    )
+    catalog.tiles.put_mosaic(mosaic)
+    number = catalog.revisions.open(mosaic, "hash-a", {}, 5)
+    catalog.revisions.put_frames("m1", number, [used(1)])
+    is_another()
+    catalog.revisions.publish(finished(number))
+    assert is_another()
+    catalog.revisions.retire_holding([photo.frame_id], "moved")
+    assert is_another()
+    catalog.redactions.append([line(step=RedactionStep.TAKEN_BACK, at_ns=2)])
+    assert is_another() and seen[-1] == Masks({}, ())
+
+
+def test_a_finished_revision_that_uses_the_photo_waits_for_its_ground(catalog: Catalog) -> None:
+    catalog.frames.put([frame(1), frame(2)])
+    catalog.redactions.append([line()])
+    photo = catalog.frames.get(frame(1).frame_id)
+    (lay,) = lays_of(catalog, photo)
+    wkb = shapely.to_wkb(GROUND)
+    catalog.redactions.put_grounds([RedactionGround(line_id=line().line_id, lay=lay.name, wkb=wkb)])
+    mosaic = MosaicInfo(
+        mosaic_id="m1", flight_id="f1", layer=photo.header.layer, base_zoom=20, min_zoom=18, published=False
+    )
+    catalog.tiles.put_mosaic(mosaic)
+    for number, frames in ((1, [used(2)]), (2, [used(1), used(2)])):
+        found = catalog.revisions.open(mosaic, f"hash-{number}", {}, 5)
+        catalog.revisions.put_frames("m1", found, frames)
+        catalog.revisions.publish(finished(found, inputs_hash=f"hash-{number}"))
+        known = {ground for _, ground in masks_of(catalog).grounds}
+        assert known == ({wkb} if number == 1 else {wkb, all_it_may_show(photo)})
+        names = {one.name for one in lays_of(catalog, photo)}
+        assert len(names) == number
+
+
+@pytest.mark.parametrize(
+    ("error_m", "reach_m"),
+    [(0.0, 15.0), (7.0, 15.0), (8.0, 30.0), (20.0, 60.0), (50.0, 130.0), (np.nan, 130.0), (1e6, 130.0)],
+)
+def test_masked_ground_is_as_wide_as_the_pixels_err_that_show_it(error_m: float, reach_m: float) -> None:
+    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", shapely.to_wkb(GROUND)),)))
+    _, south, east, _ = GROUND.bounds
+    metre = 1.0 / (111_320.0 * np.cos(np.radians(south)))
+    errors = np.full((256, 256), error_m)
+    for metres in (10.0, 25.0, 55.0, 125.0, 135.0):
+        point = lonlat_to_mercator(np.array([[east + metres * metre, GROUND.centroid.y]]))[0]
+        tile, row, column = tile_at(21, (float(point[0]), float(point[1])))
+        found = mask.of_tile(tile, errors)
+        assert (found is not None and bool(found[row, column])) == (metres < reach_m), metres
+        assert mask.is_masked_near(tile) or metres > MASK_RIMS_M[-1]
+        assert mask.touches_tile(tile) or found is None, "the quick look misses nothing"
+
+
+def test_each_pixel_is_judged_by_its_own_error() -> None:
+    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", shapely.to_wkb(GROUND)),)))
+    _, south, east, _ = GROUND.bounds
+    metre = 1.0 / (111_320.0 * np.cos(np.radians(south)))
+    point = lonlat_to_mercator(np.array([[east + 25.0 * metre, GROUND.centroid.y]]))[0]
+    tile, row, column = tile_at(21, (float(point[0]), float(point[1])))
+    errors = np.full((256, 256), 1.0)
+    errors[row, column] = 12.0
+    found = mask.of_tile(tile, errors)
+    assert found is not None and found[row, column]
+    errors[row, column] = 1.0
+    found = mask.of_tile(tile, errors)
+    assert found is None or not found[row, column]
+
+
+def test_whole_products_of_flights_count_as_far_as_any_map_errs() -> None:
+    mask = Withholding(masks=Masks({"p": (line().wkb,)}, (("p", shapely.to_wkb(GROUND)),)))
+    _, south, east, north = GROUND.bounds
+    metre = 1.0 / (111_320.0 * np.cos(np.radians(south)))
+    for metres, held in ((100.0, True), (150.0, True), (170.0, False)):
+        beside = (east + metres * metre, south, east + (metres + 50.0) * metre, north)
+        assert mask.touches_box(beside) is held
+    near = shapely.to_wkb(shapely.Point(east + 100.0 * metre, south))
+    assert not mask.touches(near), "what people draw or photograph there is no map"
+
+
+def test_what_another_box_took_back_is_asked_for_and_holds(catalog: Catalog) -> None:
+    redactions, back = catalog.redactions, line(step=RedactionStep.TAKEN_BACK, at_ns=5)
+    (made,) = redactions.learn([line()])
+    (asked,) = redactions.learn([line(), back])
+    assert asked == replace(back, step=RedactionStep.BACK_ASKED)
+    assert standing(redactions.lines()) == [made] and asked_back(redactions.lines()) == [asked]
+    assert redactions.learn([line(), back, asked]) == [], "told again it is no other"
+    redactions.append([replace(back, author="Hoa", at_ns=9)])
+    assert standing(redactions.lines()) == [] and asked_back(redactions.lines()) == []
+
+
+def test_what_was_taken_back_here_and_comes_round_is_not_asked_for(catalog: Catalog) -> None:
+    back = line(step=RedactionStep.TAKEN_BACK, at_ns=5)
+    catalog.redactions.append([line(), back])
+    assert catalog.redactions.learn([line(), back]) == []
+    assert standing(catalog.redactions.lines()) == []

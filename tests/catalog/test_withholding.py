@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import Account, Role
 from flycam.catalog.sharing_records import RestrictedArea
-from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, Withholdings, sees, withholding_of
+from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding, sees
+from flycam.catalog.withholdings import Withholdings, withholding_of
 from flycam.frame.classification import Classification, strictest
 from flycam.geometry.grid import lonlat_to_mercator, pixel_centres, single_tile_range, tile_at
 

@@ -10,7 +10,8 @@ import pyogrio
 import pytest
 
 from flycam.catalog.records import Account, Role
-from flycam.catalog.withholding import Withholding, withholding_of
+from flycam.catalog.withholding import Withholding
+from flycam.catalog.withholdings import withholding_of
 from flycam.errors import InputUnusable, NotFound, OptionUnusable, StoreConflict
 from flycam.frame.change import ChangeAction
 from flycam.frame.classification import Classification

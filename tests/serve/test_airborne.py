@@ -12,6 +12,7 @@ import pytest
 import shapely
 
 from flycam.catalog.accounts import hash_token
+from flycam.catalog.masked_ground import Masks
 from flycam.catalog.withholding import NOTHING_WITHHELD, Withholding
 from flycam.frame.airborne import Airborne, Aircraft, LinkState, Phase
 from flycam.pipeline.people import add_user
@@ -208,3 +209,36 @@ def _news(line: Callable[[], str]) -> list[dict]:
     while line() != "event: airborne":
         pass
     return json.loads(line().removeprefix("data: "))
+
+
+def masking(north_m: float) -> Withholding:
+    """A masked home so far north of 104.8, 21.9."""
+    south = 21.9 + north_m / 111_320.0
+    home = shapely.to_wkb(shapely.box(104.8, south, 104.8001, south + 1e-4))
+    return Withholding(masks=Masks({"p": (home,)}, (("p", home),)))
+
+
+HERE = Aircraft(lonlat_deg=(104.8, 21.9), above_m=50.0)
+OUTLINE = ((104.7999, 21.8999), (104.8001, 21.8999), (104.8001, 21.9001), (104.7999, 21.8999))
+
+
+@pytest.mark.parametrize(
+    ("told", "north_m", "is_barred"),
+    [
+        (replace(TOLD, aircraft=HERE, footprint=()), 900.0, True),
+        (replace(TOLD, aircraft=HERE, footprint=()), 1300.0, False),
+        # the outline is of another picture than the one shown: a camera turns faster than outlines come
+        (replace(TOLD, aircraft=HERE, footprint=OUTLINE), 900.0, True),
+        (replace(TOLD, aircraft=None, footprint=OUTLINE), 900.0, True),
+        (replace(TOLD, aircraft=replace(HERE, above_m=200.0), footprint=()), 1900.0, True),
+        (replace(TOLD, aircraft=replace(HERE, age_s=20.0), footprint=()), 1700.0, True),
+        (replace(TOLD, aircraft=None, footprint=()), 90_000.0, True),
+    ],
+)
+def test_the_newest_picture_is_withheld_while_masked_ground_is_in_the_cameras_reach(
+    told: Airborne, north_m: float, is_barred: bool
+) -> None:
+    shown = replace(told, picture_key="newest/f1/1.jpg")
+    (seen,) = as_seen([Sighted(shown, 0.0)], masking(north_m))
+    assert seen.is_barred is is_barred
+    assert (in_words(seen, 0.0)["picture_url"] is None) is is_barred

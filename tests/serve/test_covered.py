@@ -16,6 +16,8 @@ from flycam.errors import AccessDenied, FrameUnreadable
 from flycam.frame.terraincodec import encode_terrain, with_content_id
 from flycam.geodata.crs import to_lonlat
 from flycam.geometry.burning import GREY
+from flycam.geometry.camera import project
+from flycam.geometry.seen_ground import lattice_of
 from flycam.serve.covered import covered_jpeg, covering_of, preview_jpeg
 from flycam.serve.door import Visitor
 from flycam.serve.grounds import Grounds
@@ -118,3 +120,71 @@ def test_a_file_that_cannot_be_covered_is_not_handed_out() -> None:
     for make in (covered_jpeg, preview_jpeg):
         with pytest.raises(FrameUnreadable):
             make(b"no picture", own, covering)
+
+
+def facing(down_deg: float) -> np.ndarray:
+    """Rows right, down, forward of a camera that looks north, so far below the horizon."""
+    tilt = np.radians(down_deg)
+    return np.array(
+        [
+            [1.0, 0.0, 0.0],
+            [0.0, -np.sin(tilt), -np.cos(tilt)],
+            [0.0, np.cos(tilt), -np.sin(tilt)],
+        ]
+    )
+
+
+def test_what_stands_on_masked_ground_is_covered_before_the_sky_and_the_rest_of_the_sky_is_not() -> None:
+    far = lonlat_box(-2000, 200, 2000, 1000)
+    other = replace(photo(2), exterior=pose(0.5, facing(20.0)), footprint_wkb=shapely.to_wkb(far))
+    home = shapely.to_wkb(lonlat_box(-6, 975, 6, 985))  # rays end at 1000 m
+    covering = covering_of(other, grounds(), viewer(Masks({"p": (SQUARE,)}, (("p", home),))))
+    assert covering is not None and covering.cells is not None
+    cells = covering.cells
+    met = np.isfinite(lattice_of(CAMERA, pose(0.5, facing(20.0)), TERRAIN).error_m)
+    sees_ground = met[1:, :-1] | met[1:, 1:] | met[:-1, :-1] | met[:-1, 1:]
+    horizon = int(np.nonzero(sees_ground.any(axis=1))[0][0])
+    assert horizon > 10, "there is sky in it"
+    at = np.nonzero(cells[horizon])[0]
+    assert at.size and cells[horizon - 1, at].all(), "the roof before the sky"
+    assert not cells[: horizon - 3].any(), "the sky"
+    assert cells.mean() < 0.03
+
+
+def test_a_photo_that_may_lie_elsewhere_is_looked_at_from_as_far() -> None:
+    """The attack: a photo whose place is 40 m off shows the home, and its footprint ends 70 m before it."""
+    west_m = CAMERA.image_size_px[0] / 2 * HEIGHT / 500.0
+    home = shapely.to_wkb(lonlat_box(west_m + 70, 0, west_m + 80, 10))
+    who = viewer(Masks({"p": (SQUARE,)}, (("p", home),)))
+    assert covering_of(photo(2), grounds(), who) is None
+    poor = replace(photo(2), exterior=pose(sigma_m=30.0))
+    covering = covering_of(poor, grounds(), who)
+    assert covering is not None and covering.cells is not None
+    assert covering.cells[:, -1].any() and not covering.cells[:, 0].any()
+
+
+def test_a_home_just_beyond_what_is_mapped_is_covered_along_the_rays_that_go_over_it() -> None:
+    """The leak: no ray meets the ground there, so no cell and no neighbour of one said that it is shown."""
+    ahead = pose(0.5, facing(40.0))
+    far = lonlat_box(-100, 30, 100, 400)
+    other = replace(photo(2), exterior=ahead, footprint_wkb=shapely.to_wkb(far))
+    step_m = 50.0
+    posts = np.zeros((81, 81), np.float32)
+    posts[:38] = np.nan  # north of 100 m
+    edge_m = 2000.0 - 38 * step_m
+    grid = replace(
+        PLANE, heights_m=posts, origin_m=(EAST - 2e3, NORTH + 2e3), post_spacing_m=(step_m, step_m)
+    )
+    cut = with_content_id(grid)
+    store = MemoryStore()
+    store.put(keys.terrain(cut.dem_id), encode_terrain(cut))
+    other = replace(other, dem_id=cut.dem_id)
+    home = shapely.to_wkb(lonlat_box(-5, edge_m + 30, 5, edge_m + 40))
+    covering = covering_of(other, Grounds(store), viewer(Masks({"p": (SQUARE,)}, (("p", home),))))
+    assert covering is not None and covering.cells is not None
+    rows, columns = covering.cells.shape
+    block = np.array([[EAST, NORTH + edge_m + 35.0, up] for up in (0.0, 6.0)])
+    at = project(CAMERA, ahead, block)[0]
+    for x, y in (at + 0.5) / CAMERA.image_size_px * (columns, rows):
+        assert covering.cells[int(y), int(x)]
+    assert not covering.cells[:, : columns // 3].any() and covering.cells.mean() < 0.15

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from flycam.catalog.records import Account, Role
 from flycam.serve import sessions
+from flycam.serve.door import Door, Visitor
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.world import add_account, make_workspace
@@ -32,6 +35,30 @@ def services(tmp_path: Path) -> Services:
 def guarded(services: Services) -> Iterator[httpx.Client]:
     with running(services) as url, httpx.Client(base_url=url, timeout=60) as client:
         yield client
+
+
+def test_an_event_loop_waits_for_no_catalogue_and_equal_questions_are_one(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = Door(services)
+    looked_in: list[str] = []
+    looked_up = services.workspace.catalog.accounts.by_token
+
+    def by_token(token: str) -> Account | None:
+        looked_in.append(threading.current_thread().name)
+        return looked_up(token)
+
+    monkeypatch.setattr(services.workspace.catalog.accounts, "by_token", by_token)
+    headers = [(b"authorization", f"Bearer {VIEWER}".encode()), (b"host", b"x")]
+
+    async def many() -> list[Visitor | None]:
+        return await asyncio.gather(*(door.visitor_soon(headers) for _ in range(20)))
+
+    found = asyncio.run(many())
+    assert {one.name for one in found if one} == {"Lan"} and None not in found
+    assert len(looked_in) == 1 and looked_in != [threading.main_thread().name]
+    assert door.visitor(headers) is found[0]
+    assert asyncio.run(door.answer_soon(b"Bearer wrong", b"x")) is None
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -13,12 +13,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from flycam.catalog.records import Role
 from flycam.errors import CatalogUnavailable
+from flycam.frame.classification import Classification
 from flycam.serve.events import _stream, event_words
 from flycam.serve.services import Services
 from tests.serve.running import running
 from tests.serve.test_tiles import TILE, write
-from tests.serve.world import make_workspace
+from tests.serve.world import add_account, make_workspace
 
 
 def test_tiles_that_move_are_told_with_their_log_line(tmp_path: Path) -> None:
@@ -105,3 +107,35 @@ def test_a_stream_that_fails_at_its_start_leaves_no_listener_behind(failing: str
     with pytest.raises(CatalogUnavailable):
         asyncio.run(first_word())
     assert (follower.listening, meeting.listening) == (0, 0)
+
+
+def test_a_screen_is_told_when_more_is_withheld_from_it_and_nobody_else_is(tmp_path: Path) -> None:
+    workspace = make_workspace(tmp_path)
+    write(workspace, 100, 10)
+    for role in (Role.VIEWER, Role.ADMIN):
+        add_account(workspace, role.value, role, role.value)
+    with running(Services(workspace=workspace, follow_s=0.05)) as url:
+
+        def told(role: Role) -> list[str]:
+            """Words for what is withheld, until there are two, or tiles moved after it was more."""
+            headers, said = {"Authorization": f"Bearer {role.value}"}, []
+            with (
+                httpx.Client(base_url=url, timeout=60, headers=headers) as client,
+                client.stream("GET", "/events") as stream,
+            ):
+                lines = stream.iter_lines()
+                for line in lines:
+                    if line == "event: withheld":
+                        said.append(json.loads(next(lines).removeprefix("data: "))["rules"])
+                        if len(said) == 1:
+                            assert client.get("/api/session").json()["withheld"] == said[0]
+                            level = Classification.RESTRICTED
+                            workspace.catalog.restrictions.classify(f"f-{role.value}", level, 5)
+                            if role is Role.ADMIN:
+                                write(workspace, 200, 20)
+                    if len(said) == 2 or line == "event: tiles":
+                        break
+            return said
+
+        assert len(set(told(Role.VIEWER))) == 2
+        assert len(told(Role.ADMIN)) == 1

@@ -157,6 +157,9 @@ def test_the_preview_is_a_small_picture(client: httpx.Client, world: World) -> N
     response = client.get(f"/api/evidence/{sha256}/preview")
     decoded = cv2.imdecode(np.frombuffer(response.content, np.uint8), cv2.IMREAD_COLOR)
     assert max(decoded.shape) <= 720
+    assert response.headers["cache-control"] == "private, no-cache", "more of it may be covered by then"
+    known = {"If-None-Match": response.headers["etag"]}
+    assert client.get(f"/api/evidence/{sha256}/preview", headers=known).status_code == 304
 
 
 def test_opening_is_on_record_whatever_the_range_and_a_download_in_pieces_is_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 
-from flycam.catalog.records import MosaicInfo
+from flycam.catalog.records import MosaicInfo, Role
 from flycam.frame.frame import Layer
 from flycam.frame.tile import OrthoPatch
 from flycam.geometry.grid import TileId, TileRange, pixel_centres, single_tile_range
@@ -17,7 +17,7 @@ from flycam.mosaic.writer import MosaicWriter
 from flycam.pipeline.workspace import Workspace
 from flycam.serve.services import Services
 from tests.serve.running import running
-from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, colour_at, make_workspace
+from tests.serve.world import BASE_ZOOM, MIN_ZOOM, World, add_account, colour_at, make_workspace
 
 TILE = TileId(z=18, x=207400, y=115000)
 
@@ -123,6 +123,22 @@ def test_only_a_known_version_may_be_kept_for_ever(workspace: Workspace) -> None
         assert "immutable" in client.get(f"{path}?v={seq}").headers["cache-control"]
         assert "immutable" not in client.get(f"{path}?v={seq - 1}").headers["cache-control"]
         assert "immutable" not in client.get(f"{path}?v=999999").headers["cache-control"]
+
+
+def test_under_an_account_no_tile_is_kept_longer_than_a_minute(workspace: Workspace) -> None:
+    seq = write(workspace, 100, 10)
+    add_account(workspace, "Lan", Role.VIEWER, "secret")
+    headers = {"Authorization": "Bearer secret"}
+    with (
+        running(Services(workspace=workspace, follow_s=0.05)) as url,
+        httpx.Client(base_url=url, headers=headers) as client,
+    ):
+        settled = f"/tiles/m/{TILE}?v={seq}&r=0&w=rules"
+        first = client.get(settled)
+        assert first.headers["cache-control"] == "private, max-age=60, must-revalidate"
+        again = client.get(settled, headers={"If-None-Match": first.headers["etag"]})
+        assert (again.status_code, again.headers["cache-control"]) == (304, first.headers["cache-control"])
+        assert client.get(f"/tiles/m/{TILE}?v={seq - 1}").headers["cache-control"] == "private, no-cache"
 
 
 def test_a_version_from_the_log_is_never_answered_with_an_older_tile(workspace: Workspace) -> None:

@@ -114,6 +114,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
         "tileMatrixSetId": ["WebMercatorQuad"],
         "kind": ["html", "pdf"],
         "of": [one.sha256[:NAME_DIGITS] for one in commons_of(secret.workspace, NOTHING_WITHHELD).things],
+        "knows": [None, "masks"],
         "west": [LON],
         "south": [LAT],
         "east": [LON + 0.01],
@@ -125,7 +126,7 @@ def known(secret: Secret) -> dict[str, list[object]]:
 
 
 _TILE = {"z": "z", "x": "x", "y": "y", "tileMatrix": "z", "tileCol": "x", "tileRow": "y"}
-_ASKED_TOO = {"revision", "layer", "kind"}
+_ASKED_TOO = {"revision", "layer", "kind", "knows"}
 """Parameters of a query that need not be given, and choose what is shown."""
 
 

@@ -7,10 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import shapely
+
 from flycam.catalog.catalog import Catalog, open_catalog
 from flycam.catalog.records import FrameRecord, FrameStatus, MosaicInfo, Withdrawal
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.frame.flight import Event, EventKind, Flight, FlightState, live_mosaic_id
 from flycam.frame.frame import Layer
+from flycam.frame.redaction import RedactionReason, RedactionStep
 from flycam.frame.tile import MosaicTile, OrthoPatch, TileRecord
 from flycam.geometry.grid import TileId, TileRange
 from flycam.mosaic.amending import recorded_amendments
@@ -74,6 +78,25 @@ def mosaic_of(flight_id: str) -> MosaicInfo:
 MOSAIC = mosaic_of("f1")
 
 
+def masked(number: int, step: RedactionStep = RedactionStep.MADE, at_ns: int = 1) -> RedactionLine:
+    """A mask on frame `number`, or the line that takes it back."""
+    return RedactionLine(
+        mask_id=f"mask-{number:08}",
+        step=step,
+        frame_id=record(number).frame_id,
+        reason=RedactionReason.HOME,
+        author="Lan",
+        at_ns=at_ns,
+        wkb=shapely.to_wkb(shapely.box(10, 10, 40, 30)),
+    )
+
+
+def ground_of(line: RedactionLine, west: float = 104.8) -> RedactionGround:
+    """What it shows, as its photo lies there."""
+    ground = shapely.box(west, 21.9, west + 1e-4, 21.9001)
+    return RedactionGround(line_id=line.line_id, lay="theirs", wkb=shapely.to_wkb(ground))
+
+
 @dataclass(frozen=True)
 class Box:
     """One box; it can fold again what it laid itself. Its own hands for `flycam.sync.taking`."""
@@ -81,6 +104,7 @@ class Box:
     workspace: Workspace
     numbers: set[int] = field(default_factory=set)
     settled_flights: list[str] = field(default_factory=list)
+    arrived: list[str] = field(default_factory=list)
 
     @property
     def catalog(self) -> Catalog:
@@ -157,7 +181,8 @@ class Box:
         """Nothing beside the tiles shows a frame."""
 
     def arriving(self, flight: Flight) -> None:
-        """More of it comes."""
+        """Remember it."""
+        self.arrived.append(flight.flight_id)
 
     def settled(self, flight: Flight) -> None:
         """Remember it."""

@@ -15,6 +15,7 @@ from flycam.errors import FlycamError
 from flycam.outcomes import http_status
 from flycam.sync.commons import NAME_DIGITS, commons_of, listing_to_bytes, state_of
 from flycam.sync.desk import answer, take_step
+from flycam.sync.masks import keeps_to_masks
 from flycam.sync.sending import Limits, Sender, Sent
 from flycam.sync.spool import Spool
 from tests.sync.boxes import Box
@@ -46,6 +47,7 @@ class Wire:
         self._cuts = list(cuts)
         self._on_step = on_step
         self.sees = NOTHING_WITHHELD
+        self.is_old = False  # a server of before there were masks
         self.requests = 0
         self.bytes = 0
         self.bytes_back = 0
@@ -76,10 +78,12 @@ class Wire:
     def receive(self, method: str, path: str, hear: Callable[[bytes], None]) -> Said:
         """Things that the province holds in common, in blocks, cut as what is sent is."""
         self.requests += 1
-        asked = re.fullmatch(r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)", path)
+        asked = re.fullmatch(
+            r"/api/sync/common/things\?of=([0-9a-f%C,]+)&at=(\d+)&most=(\d+)&knows=masks", path
+        )
         assert asked is not None, path
         house = self._province.workspace
-        commons = commons_of(house, self.sees)
+        commons = commons_of(house, self.sees, masks=not self.is_old)
         by_name = {one.sha256[:NAME_DIGITS]: one for one in commons.things}
         names = asked[1].replace("%2C", ",").split(",")
         if not all(name in by_name for name in names):
@@ -110,10 +114,15 @@ class Wire:
     def _answer(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Said:
         house = self._province.workspace
         if path == "/api/sync":
-            said = {**answer(house, json.loads(body), "test"), "common": state_of(house, self.sees)}
+            question = json.loads(body)
+            word = state_of(house, self.sees, masks=keeps_to_masks(question) and not self.is_old)
+            said = {**answer(house, question, "test"), "common": word}
+            if self.is_old:
+                del said["knows"]
             return Said(200, json.loads(json.dumps(said)))
-        if path == "/api/sync/common":
-            return Said(200, body=listing_to_bytes(house, commons_of(house, self.sees)))
+        if path == "/api/sync/common?knows=masks":
+            commons = commons_of(house, self.sees, masks=not self.is_old)
+            return Said(200, body=listing_to_bytes(house, commons))
         sha256 = re.fullmatch(r"/api/sync/steps/([0-9a-f]{64})", path)
         assert sha256 is not None
         name, size = sha256[1], int(headers["Upload_Length"])

@@ -4,15 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import shapely
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flycam.catalog.masked_ground import masks_of
 from flycam.catalog.records import FrameStatus, MosaicInfo
+from flycam.catalog.redactions import standing
 from flycam.frame.flight import FlightState
 from flycam.sync.belonging import Apart, Home, home_of
 from flycam.sync.records import FlightRecords, records_of
 from tests.suites.catalog_suite import rejected
-from tests.sync.boxes import Box, alone, mosaic_of, new_box, record
+from tests.sync.boxes import Box, alone, ground_of, masked, mosaic_of, new_box, record
 
 half = st.sets(st.sampled_from(range(4)), min_size=1, max_size=3)
 more = st.sets(st.sampled_from(range(8)), min_size=1, max_size=3)
@@ -98,6 +101,38 @@ def test_a_flight_whose_photos_lie_in_several_here_stays_out_but_for_what_it_wit
     other = new_box(tmp_path, "other")
     other.read(province.write(tmp_path))
     assert other.catalog.frames.get(record(0).frame_id).status is FrameStatus.WITHDRAWN
+
+
+@pytest.mark.parametrize("is_known_first", [True, False])
+def test_a_flight_that_stays_apart_brings_its_masks(tmp_path: Path, is_known_first: bool) -> None:
+    """The leak: a home that was covered on the box is shown on the photos that lie in other flights here."""
+    box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
+    box.lay({0, 1, 2, 4, 5}, "f3")
+    lines = [masked(0), masked(2)]  # of a photo that is here, and of one that is not
+    grounds = [ground_of(one) for one in lines]
+    box.catalog.redactions.append(lines)
+    box.catalog.redactions.put_grounds(grounds)
+    province.lay({0, 1}, "f1")
+    province.lay({4, 5}, "f2")
+    if is_known_first:
+        province.read(box.write(tmp_path))
+    (apart,) = province.read(box.write(tmp_path)).taken.apart
+    assert apart.records.flight.flight_id == "f3"
+    assert set(standing(province.catalog.redactions.lines())) == set(lines)
+    covered = masks_of(province.catalog)
+    assert set(covered.photos) == {record(0).frame_id, record(2).frame_id}
+    assert {wkb for _, wkb in covered.grounds} >= {one.wkb for one in grounds}
+    assert record(0).footprint_wkb is not None
+    assert any(
+        shapely.contains_properly(shapely.from_wkb(wkb), shapely.from_wkb(record(0).footprint_wkb))
+        for _, wkb in covered.grounds
+    ), "all that the photo here shows, until its ground is known as it lies here"
+    assert province.arrived == ["f1"] * (1 + is_known_first), "it is worked out for the flight that has it"
+    told_who = [(one.who, one.what) for one in province.catalog.audit.lines() if "mask" in one.what]
+    assert told_who == [("Lan", "mask made")] * 2
+    other = new_box(tmp_path, "other")
+    other.read(province.write(tmp_path))
+    assert [one.frame_id for one in standing(other.catalog.redactions.lines())] == [record(0).frame_id]
 
 
 def test_a_frame_that_was_left_out_here_does_not_hold_its_flight(tmp_path: Path) -> None:

@@ -91,6 +91,6 @@ def test_a_name_that_climbs_out_of_its_folder_is_refused(name: str) -> None:
 
 
 def test_another_version_is_named_with_the_cure() -> None:
-    values = json.loads(manifest_to_bytes(Manifest(box="b"))) | {"format": 2}
+    values = json.loads(manifest_to_bytes(Manifest(box="b"))) | {"format": 3}
     with pytest.raises(SourceUnreadable, match=r"another version of flycam .*bring both boxes"):
         manifest_from_bytes(json.dumps(values).encode(), "x.fcb")

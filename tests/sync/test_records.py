@@ -11,7 +11,7 @@ import zstandard
 
 from flycam.catalog.placement_rows import placement_of
 from flycam.catalog.records import Withdrawal
-from flycam.catalog.redactions import standing
+from flycam.catalog.redactions import asked_back, standing
 from flycam.catalog.sharing_records import RedactionGround, RedactionLine
 from flycam.errors import SourceUnreadable
 from flycam.frame.classification import Classification
@@ -117,7 +117,7 @@ def test_ground_that_crosses_itself_is_refused() -> None:
 
 
 @pytest.mark.parametrize("is_told_first", [True, False])
-def test_a_mask_taken_back_on_one_box_is_not_revived_by_an_older_bundle(
+def test_a_stick_that_tells_of_a_taking_back_uncovers_nothing_until_it_is_done_here(
     tmp_path: Path, is_told_first: bool
 ) -> None:
     box, province = new_box(tmp_path, "field"), new_box(tmp_path, "province")
@@ -129,12 +129,22 @@ def test_a_mask_taken_back_on_one_box_is_not_revived_by_an_older_bundle(
     newer = box.write(tmp_path)
     if is_told_first:
         province.read(older)
-        assert standing(province.catalog.redactions.lines()) == [made]
     province.read(newer)
+    assert standing(box.catalog.redactions.lines()) == []
+    assert standing(province.catalog.redactions.lines()) == [made]
+    assert [one.author for one in asked_back(province.catalog.redactions.lines())] == ["Minh"]
+    own = replace(back, author="Hoa", at_ns=3)
+    province.catalog.redactions.append([own])
     province.read(older)
-    assert standing(province.catalog.redactions.lines()) == []
+    province.read(newer)
+    assert standing(province.catalog.redactions.lines()) == [], "an older bundle revives nothing"
     said = [line.what for line in province.catalog.audit.lines() if line.subject == made.mask_id]
-    assert sorted(said) == ["mask made", "mask taken back"]
+    assert sorted(said) == ["mask made", "mask taking back asked"]
+    box.read(province.write(tmp_path))
+    third = new_box(tmp_path, "third")
+    third.read(province.write(tmp_path))
+    assert standing(third.catalog.redactions.lines()) == [made], "each box decides for itself"
+    assert {one.author for one in asked_back(third.catalog.redactions.lines())} == {"Minh", "Hoa"}
 
 
 @pytest.mark.parametrize(

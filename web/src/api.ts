@@ -7,11 +7,14 @@ import type { Access, SettlementsSaid } from "./panel/settlements";
 import type { MarkAsked, MarkKind, MarkLine, MarkLines } from "./marks";
 import type { GuestLink, NewGuestLink, RestrictedArea } from "./sharing/answers";
 import type { SpecialistLayer } from "./specialist";
+import { rulesNow } from "./versions";
 
 export interface Session {
   account: { name: string; role: string } | null;
   open: boolean;
   version: string;
+  /** The word for what is withheld from this reader. */
+  withheld: string;
 }
 
 export interface Machine {
@@ -437,11 +440,11 @@ export interface TilesMoved {
 }
 
 /**
- * `version` is the log line the tile is known to be as new as, `revision` the one on show: the answer may be kept
- * for ever.
+ * `version` is the log line the tile is known to be as new as, `revision` the one on show: the answer may be kept,
+ * for ever where there are no accounts.
  */
 export function tileUrl(mosaicId: string, z: number, x: number, y: number, version: number, revision: number): string {
-  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}`;
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?v=${version}&r=${revision}&w=${rulesNow()}`;
 }
 
 /** A meeting pack on its way; `size` in bytes once it is made. */
@@ -472,7 +475,7 @@ export function askedTileUrl(
   revision: number,
   layer: DataLayer | null,
 ): string {
-  return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}`;
+  return `/tiles/${mosaicId}/${z}/${x}/${y}?revision=${revision}${layer ? `&layer=${layer}` : ""}&w=${rulesNow()}`;
 }
 
 export function markPhotoUrl(id: string, version: number): string {
@@ -484,5 +487,5 @@ export function evidenceUrl(sha256: string): string {
 }
 
 export function previewUrl(sha256: string): string {
-  return `/api/evidence/${sha256}/preview`;
+  return `/api/evidence/${sha256}/preview?w=${rulesNow()}`;
 }

@@ -197,6 +197,7 @@ export class Application {
     if (state.language !== before.language || !this.header.element.hasChildNodes()) this.speak(state);
     if (state.airborne !== before.airborne) this.drawAirborne(state);
     if (this.firstPlace.isDue(state)) void this.showNewest();
+    if (state.withheld !== before.withheld) return this.dropShown(state);
     if (state.moved !== before.moved) {
       this.mosaics.update(state);
       this.rooms.tick(state);
@@ -247,6 +248,17 @@ export class Application {
     const mayBeKnown = this.card.isUnanswered && (isBack || moved);
     if (mayBeKnown && state.picked) void this.picking.inSight(...state.picked);
     else if (otherPicture && state.picked) void this.picking.at(...state.picked);
+  }
+
+  /** More, or less, is withheld from this reader: nothing that was fetched before stays on the screen. */
+  private dropShown(state: State): void {
+    this.film.close();
+    this.mosaics.update(state);
+    this.rooms.tick(state);
+    const { picked } = state;
+    if (!picked) return;
+    this.card.close();
+    void this.picking.at(...picked);
   }
 
   /** The server is back: what it did not answer is asked again. */

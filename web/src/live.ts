@@ -52,6 +52,10 @@ export class Live {
     stream.addEventListener("meeting", (event) => {
       this.store.set({ presented: JSON.parse((event as MessageEvent<string>).data) as Presented | null });
     });
+    stream.addEventListener("withheld", (event) => {
+      const { rules } = JSON.parse((event as MessageEvent<string>).data) as { rules: string };
+      if (versions.setRules(rules)) this.store.set({ withheld: this.store.state.withheld + 1 });
+    });
     stream.addEventListener("tiles", (event) => {
       versions.apply(JSON.parse((event as MessageEvent<string>).data) as TilesMoved);
       this.store.set({ moved: this.store.state.moved + 1 });

@@ -9,6 +9,7 @@ import { setLanguage, t } from "./i18n";
 import { isGuest } from "./marks";
 import { askForToken, takeKeptView } from "./panel/login";
 import { initialState, Store } from "./state";
+import { setRules } from "./versions";
 
 async function start(): Promise<void> {
   const root = document.getElementById("app");
@@ -25,6 +26,7 @@ async function start(): Promise<void> {
     await askForToken(root);
     return api.session();
   });
+  setRules(session.withheld);
   store.set(isGuest(session) ? { session, tab: "list" } : { session });
   await new Application(root, store).start(await (isLet ? first : askLists()));
 }

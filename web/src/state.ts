@@ -57,6 +57,8 @@ export interface State {
   changed: number;
   /** Counts the news of tiles: the map draws the changed ones at once, the lists need not be written anew. */
   moved: number;
+  /** How often what is withheld from this reader became another. */
+  withheld: number;
 }
 
 type Listener = (state: State, before: State) => void;
@@ -129,6 +131,7 @@ export function initialState(): State {
     presented: null,
     changed: 0,
     moved: 0,
+    withheld: 0,
   };
 }
 

@@ -2,6 +2,21 @@
 
 import type { MosaicInfo, TilesMoved } from "./api";
 
+/** The server's word for what is withheld from this reader: what was fetched under another is asked for no more. */
+let rules = "";
+
+/** Another word for what is withheld; whether it is another. */
+export function setRules(said: string): boolean {
+  const isOther = said !== rules;
+  rules = said;
+  return isOther;
+}
+
+/** Part of every address of a picture, so that what the browser kept of it under other rules is not shown. */
+export function rulesNow(): string {
+  return rules;
+}
+
 interface Known {
   opened: number;
   latest: number;

@@ -74,7 +74,8 @@ export class MosaicLayers {
       const revision = revisionOf(state, mosaic);
       const layers = state.dataLayer ? [null, state.dataLayer] : [null];
       return layers.map((data, above) => ({
-        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${revision === mosaic.revision}`,
+        // under other rules nothing stays that was drawn under these
+        key: `${mosaic.mosaic_id}/${revision}/${data ?? ""}/${revision === mosaic.revision}/${versions.rulesNow()}`,
         flight,
         mosaic,
         revision,

@@ -11,6 +11,8 @@ export interface Mask {
   author: string;
   at: string;
   corners: [number, number][];
+  /** Who took it back on another box: it holds here until somebody here does. */
+  asked_back: { author: string; at: string }[];
 }
 
 export interface PhotoMasks {

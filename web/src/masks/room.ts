@@ -134,6 +134,7 @@ export class MaskRoom {
         "li",
         { "data-mask": mask.mask_id },
         el("span", {}, el("strong", {}, t(mask.reason)), el("small", {}, t("by", mask.author, formatTime(mask.at)))),
+        ...mask.asked_back.map((one) => el("small", { class: "mask-asked" }, t("askedBack", one.author, formatTime(one.at)))),
         may && el("button", { type: "button", "aria-label": t("takeBackOf", mask.mask_id), click: () => void this.takeBack(mask) }, t("takeBack")),
       );
     replace(this.listed, el("h2", {}, t("held", held.length)), el("ul", {}, ...held.map(row)), !may && el("p", {}, t("takeBackBy")));
@@ -142,7 +143,7 @@ export class MaskRoom {
 
 /** The photo as it is handed out now: what the browser kept of it may show what was covered since. */
 function freshPreview(sha256: string): string {
-  return `${previewUrl(sha256)}?at=${Date.now()}`;
+  return `${previewUrl(sha256)}&at=${Date.now()}`;
 }
 
 function newId(): string {

@@ -24,6 +24,7 @@ const words = {
   by: ["{0} · {1}", "{0} · {1}"],
   takeBack: ["Bỏ che", "Uncover"],
   takeBackOf: ["Bỏ che vùng {0}", "Uncover mask {0}"],
+  askedBack: ["Máy khác đã bỏ che và đề nghị ở đây cũng bỏ: {0} · {1}", "Uncovered on another box, which asks for it here: {0} · {1}"],
   tookBack: ["Đã bỏ che.", "Uncovered."],
   takeBackBy: ["Chỉ người phân tích và quản trị bỏ che được.", "Analysts and administrators uncover."],
   reading: ["Đang đọc…", "Being read…"],

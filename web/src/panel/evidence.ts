@@ -207,7 +207,7 @@ export class EvidenceCard {
         t("openOriginal"),
       ),
       opened && image &&
-        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(opened, () => (image.src = `${previewUrl(opened.source_sha256)}?at=${Date.now()}`)) }, t("coverPart")),
+        el("button", { type: "button", class: "cover-part", click: () => this.covering.cover(opened, () => (image.src = `${previewUrl(opened.source_sha256)}&at=${Date.now()}`)) }, t("coverPart")),
     );
   }
 

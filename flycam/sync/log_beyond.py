@@ -1,0 +1,41 @@
+"""A mosaic's log beyond a peer's cursor, which moves on as steps are taken in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from flycam.catalog.records import MosaicInfo
+from flycam.frame.tile import TileRecord
+from flycam.sync.history import MARK_DIGITS
+from flycam.sync.manifest import Stretch
+
+
+@dataclass(kw_only=True, slots=True)
+class LogBeyond:
+    """One mosaic's log beyond the peer's cursor. digests: after each line from `since` (itself first)."""
+
+    mosaic: MosaicInfo
+    since: int
+    digests: list[str]
+    tiles: list[TileRecord] = field(default_factory=list)
+    views: list[TileRecord] = field(default_factory=list)
+
+    @property
+    def until(self) -> int:
+        return self.since + len(self.digests) - 1
+
+    def stretch(self, until: int) -> Stretch:
+        """Lines from the cursor to `until`; the cursor stays."""
+        marks = (digest[:MARK_DIGITS] for digest in self.digests[1 : until - self.since + 1])
+        return Stretch(
+            since=self.since,
+            until=until,
+            since_digest=self.digests[0],
+            until_digest=self.digests[until - self.since],
+            marks="".join(marks),
+        )
+
+    def move_to(self, until: int) -> None:
+        """The peer's cursor is there now."""
+        self.digests = self.digests[until - self.since :]
+        self.since = until

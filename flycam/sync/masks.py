@@ -1,0 +1,74 @@
+"""Masks between boxes: whether a box keeps to them, what of them is taken in, what is held back without."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import shapely
+
+from flycam.catalog.catalog import Catalog
+from flycam.catalog.masked_ground import masks_of
+from flycam.catalog.sharing_records import RedactionGround, RedactionLine
+from flycam.catalog.withholding import Withholding
+from flycam.frame.flight import Flight
+from flycam.frame.redaction import MOST_CORNERS
+
+KNOWS = ("masks",)
+"""What a box says over a line that it keeps to: one of before says nothing."""
+
+
+def keeps_to_masks(said: Mapping[str, Any]) -> bool:
+    """Whether who said this keeps to masks."""
+    known = said.get("knows")
+    return isinstance(known, list) and KNOWS[0] in known
+
+
+def showing_masked(catalog: Catalog, flights: Iterable[Flight]) -> tuple[Flight, ...]:
+    """Of these flights those that show what masks cover: by their photos, or by their ground."""
+    masks = masks_of(catalog)
+    if not masks.photos:
+        return ()
+    withheld = Withholding(masks=masks)
+    masked = {one.flight_id for one in catalog.frames.some(list(masks.photos))}
+    return tuple(
+        one for one in flights if one.flight_id in masked or withheld.touches_box(one.bounds_lonlat_deg)
+    )
+
+
+def held_back(flight: Flight, peer: str) -> dict[str, str]:
+    """Why nothing that shows a flight goes to a box that does not keep to masks, as `apart` tells it."""
+    return {
+        "flight_id": flight.flight_id,
+        "name": flight.name,
+        "sentence": f"{flight.name}: shows what masks cover (homes, victims), and the flycam at {peer} is too"
+        " old to cover it: none of its pictures are sent; bring that one to the same version",
+        "sentence_vi": f"{flight.name}: có phần bị che (nhà dân, nạn nhân) mà flycam ở {peer} là phiên bản"
+        " cũ, không biết che: không gửi hình nào của chuyến bay này; hãy nâng cấp bên đó lên cùng phiên bản",
+    }
+
+
+def require_masks(lines: Iterable[RedactionLine]) -> None:
+    """Raise ValueError for what nobody can have drawn: anything else would fail at every door later."""
+    for line in lines:
+        shape = shapely.from_wkb(line.wkb)
+        if not (
+            isinstance(shape, shapely.Polygon)
+            and shape.is_valid
+            and shape.area > 0.0
+            and not shape.interiors
+            and len(shape.exterior.coords) <= MOST_CORNERS + 1
+            and min(shape.bounds) >= 0.0
+        ):
+            raise ValueError(f"{line.mask_id} is no mask")
+
+
+def require_grounds(grounds: Iterable[RedactionGround], lines: Collection[RedactionLine]) -> None:
+    """Raise ValueError for ground that is none, or of no mask among these."""
+    known = {one.line_id for one in lines}
+    for one in grounds:
+        shape = shapely.from_wkb(one.wkb)
+        if shape.geom_type not in ("Polygon", "MultiPolygon") or not shape.is_valid:
+            raise ValueError(f"{one.line_id} has ground that is none")
+        if one.line_id not in known:
+            raise ValueError(f"{one.line_id} has ground and is no mask")
