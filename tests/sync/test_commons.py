@@ -39,13 +39,14 @@ THINGS = [thing(kind, size, at_ns) for kind in Common for size in (700, 900, 90_
 
 
 @given(st.permutations(THINGS))
-def test_areas_then_small_ones_then_the_newest_of_a_size(things: list[Thing]) -> None:
+def test_areas_and_masks_then_small_ones_then_the_newest_of_a_size(things: list[Thing]) -> None:
     ordered = in_order(things)
     assert ordered == in_order(THINGS)
     assert sorted(ordered, key=THINGS.index) == THINGS
-    areas = [one.kind is Common.AREA for one in ordered]
-    assert areas == sorted(areas, reverse=True)
-    others = [(one.size_bytes > 1000, -one.at_ns) for one in ordered if one.kind is not Common.AREA]
+    hiding = (Common.AREA, Common.MASK)
+    first = [one.kind in hiding for one in ordered]
+    assert first == sorted(first, reverse=True)
+    others = [(one.size_bytes > 1000, -one.at_ns) for one in ordered if one.kind not in hiding]
     assert others == sorted(others)
 
 
